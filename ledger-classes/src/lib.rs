@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The deterministic core of the ledger: types, hashing, signatures, Merkle trees, policies, the four classes
+//! and the execution of a block.
+//!
+//! Absent on purpose: I/O, clocks, randomness, threads, unordered iteration. The same blocks give the same
+//! receipts and roots in any build.
+
+pub mod amount;
+pub mod codec;
+pub mod hash;
+pub mod identity;
+pub mod limits;
+pub mod time;

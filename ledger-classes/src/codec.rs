@@ -1,0 +1,76 @@
+//! The one place that knows the binary encoding: bincode 2 in its `legacy()` configuration (fixed-width,
+//! little-endian), which has one form for each value.
+//!
+//! Decoding is strict: a byte limit, no trailing bytes. Signed and stored types hold no maps, floats, `usize`
+//! or zero-size items, so the form is unique and a length prefix cannot ask for more items than bytes.
+
+pub use bincode::{Decode, Encode};
+
+/// Why bytes were refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// More bytes than the caller allows for this type.
+    #[error("{bytes} bytes, at most {bytes_max} are allowed")]
+    Oversize {
+        /// Bytes that came.
+        bytes: usize,
+        /// Bytes allowed.
+        bytes_max: usize,
+    },
+    /// Bytes are left over after the value.
+    #[error("{0} trailing bytes")]
+    Trailing(usize),
+    /// The bytes are not an encoding of the type.
+    #[error("malformed: {0}")]
+    Malformed(String),
+}
+
+/// No single decode may claim more memory than this, whatever its length prefixes say.
+const CLAIM_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Encodes a value. Encoding into memory cannot fail for our types: they hold no types bincode refuses.
+pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
+    bincode::encode_to_vec(value, bincode::config::legacy()).expect("our types encode without fault")
+}
+
+/// Appends a value's encoding to `out`.
+pub fn encode_into<T: Encode>(value: &T, out: &mut Vec<u8>) {
+    bincode::encode_into_std_write(value, out, bincode::config::legacy()).expect("our types encode without fault");
+}
+
+/// Decodes a value from all of `bytes`, at most `bytes_max` of them.
+pub fn decode<T: Decode<()>>(bytes: &[u8], bytes_max: usize) -> Result<T, DecodeError> {
+    if bytes.len() > bytes_max {
+        return Err(DecodeError::Oversize { bytes: bytes.len(), bytes_max });
+    }
+    let configuration = bincode::config::legacy().with_limit::<CLAIM_BYTES_MAX>();
+    let (value, consumed) = bincode::decode_from_slice(bytes, configuration)
+        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    match bytes.len() - consumed {
+        0 => Ok(value),
+        trailing => Err(DecodeError::Trailing(trailing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailing_and_oversize_bytes_are_refused() {
+        let bytes = encode(&(7u64, vec![1u8, 2]));
+        assert_eq!(decode::<(u64, Vec<u8>)>(&bytes, 100), Ok((7, vec![1, 2])));
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert_eq!(decode::<(u64, Vec<u8>)>(&longer, 100), Err(DecodeError::Trailing(1)));
+        assert!(matches!(decode::<(u64, Vec<u8>)>(&bytes, 5), Err(DecodeError::Oversize { .. })));
+        assert!(matches!(decode::<(u64, Vec<u8>)>(&bytes[..9], 100), Err(DecodeError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_length_prefix_claims_no_memory_it_cannot_fill() {
+        let mut bytes = u64::MAX.to_le_bytes().to_vec();
+        bytes.extend([0; 16]);
+        assert!(matches!(decode::<Vec<u64>>(&bytes, 100), Err(DecodeError::Malformed(_))));
+    }
+}

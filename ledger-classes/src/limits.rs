@@ -1,0 +1,71 @@
+//! Every bound of the deterministic core, in one place, with its unit and its reason.
+//!
+//! These are protocol limits: peers must agree on them, so none of them is configurable.
+//! A channel's own, lower limits are in its configuration ([`crate::config::Limits`]).
+//! Relations that must hold are asserted at compile time at the end of the file.
+
+/// Bytes of a transaction's payload. At the limit a transaction is refused as `oversize`.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Actions of one transaction.
+pub const ACTIONS_MAX: usize = 256;
+/// Signatures of one envelope: joint accounts and multi-party approvals stay far below.
+pub const SIGNATURES_MAX: usize = 32;
+/// Bytes of a transaction's memo.
+pub const MEMO_BYTES_MAX: usize = 256;
+/// Milliseconds that `valid_until` may lie ahead of block time: 24 hours (DESIGN, Formats).
+pub const VALIDITY_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// Transactions of one block.
+pub const BLOCK_TRANSACTIONS_MAX: usize = 16_384;
+/// Bytes of all envelopes of one block.
+pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Timers that run at the start of one block; the rest run in the next.
+pub const BLOCK_TIMERS_MAX: usize = 1_024;
+/// Milliseconds that a block's time may lie behind its predecessor's: never goes back.
+pub const BLOCK_TIME_STEP_BACK_MS_MAX: u64 = 0;
+/// Bytes of a name: channel, organization, asset symbol, contract, app, topic segment.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a human-readable title or display name.
+pub const TITLE_BYTES_MAX: usize = 128;
+/// Bytes of a log record's topic.
+pub const TOPIC_BYTES_MAX: usize = 128;
+/// Bytes of a log record's body.
+pub const LOG_BODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a SPIFFE ID (SPIFFE-ID §2.3: at most 2048 bytes; ours are short).
+pub const IDENTITY_BYTES_MAX: usize = 512;
+/// Bytes of one certificate in a path carried by a transaction.
+pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
+/// Certificates of one path carried by a transaction, leaf and root included.
+pub const CERTIFICATE_PATH_MAX: usize = 5;
+/// Member organizations of a channel.
+pub const ORGANIZATIONS_MAX: usize = 256;
+/// Grants of a channel's configuration.
+pub const GRANTS_MAX: usize = 1_024;
+/// Keys of a joint account.
+pub const JOINT_KEYS_MAX: usize = 16;
+/// Live locks on one balance.
+pub const LOCKS_MAX: usize = 32;
+/// Transfers of one batch transfer.
+pub const BATCH_TRANSFERS_MAX: usize = 256;
+/// Decimals of a fungible asset.
+pub const DECIMALS_MAX: u8 = 38;
+/// Bytes of the settings of an app.
+pub const APP_SETTINGS_BYTES_MAX: usize = 16 * 1024;
+/// Contracts that an app may name.
+pub const APP_CONTRACTS_MAX: usize = 32;
+/// Bytes of one argument document of a contract call.
+pub const CALL_BYTES_MAX: usize = 16 * 1024;
+/// Events of one receipt.
+pub const EVENTS_MAX: usize = 1_024;
+/// Bytes of a receipt's message.
+pub const MESSAGE_BYTES_MAX: usize = 256;
+/// Bytes of a state key.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
+/// Bytes of a state value.
+pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
+/// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
+pub const MERKLE_PATH_MAX: usize = 64;
+
+const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
+const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);
+const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
