@@ -44,8 +44,8 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], bytes_max: usize) -> Result<T, Decode
         return Err(DecodeError::Oversize { bytes: bytes.len(), bytes_max });
     }
     let configuration = bincode::config::legacy().with_limit::<CLAIM_BYTES_MAX>();
-    let (value, consumed) = bincode::decode_from_slice(bytes, configuration)
-        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let (value, consumed) =
+        bincode::decode_from_slice(bytes, configuration).map_err(|error| DecodeError::Malformed(error.to_string()))?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(DecodeError::Trailing(trailing)),

@@ -179,10 +179,7 @@ mod tests {
     #[test]
     fn tags_separate_uses() {
         // Computed with: printf 'chancery/tx/1\0abc' | sha256sum
-        assert_eq!(
-            Hash::tagged(Tag::Transaction, &[b"a", b"bc"]),
-            Hash::plain(&[b"chancery/tx/1\0abc"])
-        );
+        assert_eq!(Hash::tagged(Tag::Transaction, &[b"a", b"bc"]), Hash::plain(&[b"chancery/tx/1\0abc"]));
         assert_ne!(Hash::tagged(Tag::Transaction, &[b"abc"]), Hash::tagged(Tag::Header, &[b"abc"]));
     }
 
