@@ -9,4 +9,5 @@ pub mod codec;
 pub mod hash;
 pub mod identity;
 pub mod limits;
+pub mod state;
 pub mod time;
