@@ -8,6 +8,7 @@ pub mod amount;
 pub mod codec;
 pub mod hash;
 pub mod identity;
+pub mod keys;
 pub mod limits;
 pub mod state;
 pub mod time;

@@ -1,0 +1,323 @@
+//! Forms of keys and signatures, refusals at registration, and single against batch on edge cases.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::codec::{decode, encode};
+use curve25519_dalek::{
+    constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION},
+    edwards::EdwardsPoint,
+    scalar::Scalar,
+};
+use proptest::prelude::*;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+
+/// The order of the prime-order group of edwards25519, little-endian.
+const ORDER: [u8; 32] = [
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+fn p256() -> (PublicKey, EcdsaKeyPair, SystemRandom) {
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    (PublicKey::new(Scheme::EcdsaP256, pair.public_key().as_ref()).unwrap(), pair, random)
+}
+
+/// All encodings of the eight points of small order: eight canonical ones and six that are not (ZIP 215).
+fn small_order_encodings() -> Vec<[u8; 32]> {
+    let canonical = EIGHT_TORSION.iter().map(|point| point.compress().0);
+    // y + p where that fits 255 bits (y = 0 or 1), each sign; and the canonical y = 1, y = -1 with the sign bit,
+    // where x = 0 has no sign.
+    let mut others = Vec::new();
+    for low in [0xedu8, 0xee] {
+        for high in [0x7fu8, 0xff] {
+            let mut bytes = [0xff; 32];
+            bytes[0] = low;
+            bytes[31] = high;
+            others.push(bytes);
+        }
+    }
+    for point in [EIGHT_TORSION[0], EIGHT_TORSION[4]] {
+        let mut bytes = point.compress().0;
+        bytes[31] |= 0x80;
+        others.push(bytes);
+    }
+    canonical.chain(others).collect()
+}
+
+/// Signs as a signer does who chose its key as `[a]B + torsion` and its nonce point as `[r]B + torsion`.
+fn sign_with_torsion(
+    a: u64,
+    r: u64,
+    key_torsion: usize,
+    nonce_torsion: usize,
+    message: &[u8],
+) -> (PublicKey, Signature) {
+    use sha2::{Digest as _, Sha512};
+    let (a, r) = (Scalar::from(a), Scalar::from(r));
+    let encode = |secret: Scalar, torsion: usize| -> [u8; 32] {
+        let point: EdwardsPoint = ED25519_BASEPOINT_POINT * secret + EIGHT_TORSION[torsion];
+        point.compress().0
+    };
+    let (key, nonce) = (encode(a, key_torsion), encode(r, nonce_torsion));
+    let digest: [u8; 64] = Sha512::new().chain_update(nonce).chain_update(key).chain_update(message).finalize().into();
+    let s = r + Scalar::from_bytes_mod_order_wide(&digest) * a;
+    let mut signature = [0; 64];
+    signature[..32].copy_from_slice(&nonce);
+    signature[32..].copy_from_slice(s.as_bytes());
+    (PublicKey::ed25519(key), Signature(signature))
+}
+
+#[test]
+fn a_key_has_one_binary_form_and_one_text() {
+    let ed25519 = SigningKey::from_seed([7; 32]).public();
+    let (p256, ..) = p256();
+    for (key, scheme_byte) in [(ed25519, 1), (p256, 2)] {
+        let bytes = encode(&key);
+        assert_eq!((bytes[0], &bytes[1..]), (scheme_byte, key.bytes()));
+        assert_eq!(decode::<PublicKey>(&bytes, 66), Ok(key));
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert_eq!(serde_json::from_str::<PublicKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
+        assert_eq!(PublicKey::new(key.scheme(), key.bytes()), Ok(key));
+        assert_eq!(key.check_registrable(), Ok(()));
+    }
+    assert!(ed25519 < p256, "keys sort by scheme first");
+}
+
+#[test]
+fn an_address_is_twenty_bytes_of_the_tagged_hash_of_scheme_and_key() {
+    use sha2::{Digest as _, Sha256};
+    let key = SigningKey::from_seed([7; 32]).public();
+    let hash = Sha256::new().chain_update(b"chancery/address/1\0\x01").chain_update(key.bytes()).finalize();
+    let text = format!("0x{}", hex::encode(&hash[..20]));
+    assert_eq!(key.address().to_string(), text);
+    assert_eq!(text.parse(), Ok(key.address()));
+    assert_eq!(serde_json::to_string(&key.address()).unwrap(), format!("{text:?}"));
+    assert_eq!(decode::<Address>(&encode(&key.address()), 20), Ok(key.address()));
+    for other in [&text[2..], &text[..41], &text.to_uppercase(), &format!("{text}0"), "0x", ""] {
+        assert_eq!(other.parse::<Address>(), Err(ParseAddressError), "{other}");
+    }
+}
+
+#[test]
+fn malformed_keys_are_refused() {
+    let (p256, ..) = p256();
+    let length = |scheme, bytes| Err(KeyError::Length { scheme, bytes });
+    let mut hybrid = p256.bytes().to_vec();
+    hybrid[0] = 6;
+    for (scheme, bytes, refused) in [
+        (Scheme::Ed25519, &[0u8; 31][..], length(Scheme::Ed25519, 31)),
+        (Scheme::Ed25519, &[0; 33], length(Scheme::Ed25519, 33)),
+        (Scheme::EcdsaP256, &[2; 33], length(Scheme::EcdsaP256, 33)),
+        (Scheme::EcdsaP256, &hybrid, Err(KeyError::Uncompressed)),
+    ] {
+        assert_eq!(PublicKey::new(scheme, bytes), refused);
+    }
+    for text in ["", "ed25519", "ed25519:", "ed25519:00", "Ed25519:00", "rsa:00", &p256.to_string().to_uppercase()] {
+        assert!(text.parse::<PublicKey>().is_err(), "{text}");
+    }
+    for scheme_byte in [0u8, 3, 255] {
+        let mut bytes = vec![scheme_byte];
+        bytes.extend([0; 32]);
+        assert!(decode::<PublicKey>(&bytes, 66).is_err());
+        assert!(decode::<Scheme>(&[scheme_byte], 1).is_err());
+    }
+    let mut bytes = vec![2u8];
+    bytes.extend_from_slice(&hybrid);
+    assert!(decode::<PublicKey>(&bytes, 66).is_err());
+}
+
+#[test]
+fn both_sec1_forms_become_one_key() {
+    let (key, ..) = p256();
+    let mut compressed = vec![2 + (key.bytes()[64] & 1)];
+    compressed.extend_from_slice(&key.bytes()[1..33]);
+    assert_eq!(PublicKey::p256_from_sec1(&compressed), Ok(key));
+    assert_eq!(PublicKey::p256_from_sec1(key.bytes()), Ok(key));
+    let mut off_curve = key.bytes().to_vec();
+    off_curve[64] ^= 1;
+    for bytes in [&off_curve[..], &[0], &[], &compressed[..32]] {
+        assert_eq!(PublicKey::p256_from_sec1(bytes), Err(KeyError::NotOnCurve));
+    }
+    let key = PublicKey::new(Scheme::EcdsaP256, &off_curve).unwrap();
+    assert_eq!(key.check_registrable(), Err(WeakKeyError::NotOnCurve));
+}
+
+#[test]
+fn weak_keys_are_not_registered() {
+    let refusal = |bytes| PublicKey::ed25519(bytes).check_registrable();
+    for (row, bytes) in small_order_encodings().into_iter().enumerate() {
+        let expected = if row < 8 { WeakKeyError::SmallOrder } else { WeakKeyError::NonCanonical };
+        assert_eq!(refusal(bytes), Err(expected), "{}", hex::encode(bytes));
+    }
+    for torsion in 1..8 {
+        let (key, _) = sign_with_torsion(5, 7, torsion, 0, b"");
+        assert_eq!(key.check_registrable(), Err(WeakKeyError::Torsion));
+    }
+    // y = 2 is no point; y = p + 3 is a second encoding of y = 3.
+    let mut bytes = [0; 32];
+    bytes[0] = 2;
+    assert_eq!(refusal(bytes), Err(WeakKeyError::NotOnCurve));
+    let mut bytes = [0xff; 32];
+    (bytes[0], bytes[31]) = (0xf0, 0x7f);
+    assert_eq!(refusal(bytes), Err(WeakKeyError::NonCanonical));
+}
+
+#[test]
+fn signatures_verify_and_no_other_does() {
+    let ours = SigningKey::from_seed([1; 32]);
+    let (p256_key, pair, random) = p256();
+    let p256_signature = Signature::new(pair.sign(&random, b"message").unwrap().as_ref()).unwrap();
+    for (key, signature) in [(ours.public(), ours.sign(b"message")), (p256_key, p256_signature)] {
+        assert!(verify(&key, b"message", &signature));
+        assert!(!verify(&key, b"massage", &signature));
+        assert!(!verify(&SigningKey::from_seed([2; 32]).public(), b"message", &signature));
+        for bit in 0..512 {
+            let mut other = signature;
+            other.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verify(&key, b"message", &other), "{} bit {bit}", key.scheme());
+        }
+        assert_eq!(signature.to_string().parse(), Ok(signature));
+        assert_eq!(decode::<Signature>(&encode(&signature), 64), Ok(signature));
+    }
+    assert_eq!(Signature::new(&[0; 63]), Err(SignatureError::Length(63)));
+}
+
+#[test]
+fn a_secret_key_is_not_printed() {
+    let key = SigningKey::from_seed([0xab; 32]);
+    assert_eq!(*key.seed(), [0xab; 32]);
+    assert!(!format!("{key:?}").contains("abab") && !format!("{key:?}").contains("171"));
+}
+
+/// ZIP 215: any encoding of R and A, cofactored equation, s below the order. These cases divide libraries.
+#[test]
+fn zip_215_accepts_small_order_and_non_canonical_points_but_no_large_s() {
+    let encodings = small_order_encodings();
+    for key in &encodings {
+        for nonce in &encodings {
+            let mut signature = Signature([0; 64]);
+            signature.0[..32].copy_from_slice(nonce);
+            assert!(verify(&PublicKey::ed25519(*key), b"any", &signature));
+            signature.0[32..].copy_from_slice(&ORDER);
+            assert!(!verify(&PublicKey::ed25519(*key), b"any", &signature), "s = order");
+        }
+    }
+    for (key_torsion, nonce_torsion) in (0..8).flat_map(|key| (0..8).map(move |nonce| (key, nonce))) {
+        let (key, signature) = sign_with_torsion(11, 13, key_torsion, nonce_torsion, b"mixed order");
+        assert!(verify(&key, b"mixed order", &signature), "torsion {key_torsion} {nonce_torsion}");
+    }
+}
+
+/// s and s + order are the same scalar: accepting both would make Ed25519 malleable (RFC 8032 §5.1.7).
+#[test]
+fn s_beyond_the_order_is_refused() {
+    let key = SigningKey::from_seed([3; 32]);
+    let mut signature = key.sign(b"m");
+    let mut carry = 0;
+    for (byte, order) in signature.0[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(order) + carry;
+        (*byte, carry) = (sum.to_le_bytes()[0], sum >> 8);
+    }
+    assert!(!verify(&key.public(), b"m", &signature));
+    let item = SignatureItem { key: &key.public(), message: b"m", signature: &signature };
+    assert_eq!(verify_batch(&[item; 3], [0; 32]).valid, [false; 3]);
+}
+
+#[test]
+fn one_bad_signature_rejects_itself_only_and_its_cost_is_told() {
+    let cases: Vec<_> = (0..1500u64)
+        .map(|number| {
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&number.to_le_bytes());
+            let key = SigningKey::from_seed(seed);
+            (key.public(), number.to_le_bytes(), key.sign(&number.to_le_bytes()))
+        })
+        .collect();
+    let items = |cases: &[(PublicKey, [u8; 8], Signature)]| -> Vec<bool> {
+        let items: Vec<_> =
+            cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
+        let verdict = verify_batch(&items, [9; 32]);
+        let bad = verdict.valid.iter().filter(|valid| !**valid).count();
+        match bad {
+            0 => assert_eq!((verdict.batches, verdict.extra_checks()), (2, 0)),
+            _ => assert!(verdict.extra_checks() >= 1024 && verdict.batches > 2),
+        }
+        verdict.valid
+    };
+    assert_eq!(items(&cases), vec![true; 1500]);
+    for place in [0, 31, 32, 700, 1023] {
+        let mut cases = cases.clone();
+        cases[place].2.0[40] ^= 1;
+        let expected: Vec<_> = (0..1500).map(|other| other != place).collect();
+        assert_eq!(items(&cases), expected, "bad at {place}");
+    }
+}
+
+/// One case for each kind of signature that could make a batch and a single verification disagree.
+fn edge_case(kind: u8, number: u64) -> (PublicKey, Vec<u8>, Signature) {
+    let message = number.to_le_bytes().to_vec();
+    let mut seed = [kind; 32];
+    seed[..8].copy_from_slice(&(number % 5).to_le_bytes());
+    let signer = SigningKey::from_seed(seed);
+    let (mut key, mut signature) = (signer.public(), signer.sign(&message));
+    let encodings = small_order_encodings();
+    let pick = |shift: u64| encodings[((number >> shift) % 14) as usize];
+    match kind % 12 {
+        0 | 1 => {}
+        2 => signature.0[(number % 64) as usize] ^= 1 << (number % 8),
+        3 => key = SigningKey::from_seed([0xfe; 32]).public(),
+        4 => signature.0[32..].copy_from_slice(&ORDER),
+        5 => signature.0[63] |= 0xe0,
+        6 => signature.0[..32].copy_from_slice(&pick(3)),
+        7 => key = PublicKey::ed25519(pick(5)),
+        8 => {
+            key = PublicKey::ed25519(pick(1));
+            signature.0 = [0; 64];
+            signature.0[..32].copy_from_slice(&pick(7));
+        }
+        9 => {
+            let (torsion, nonce) = ((number % 8) as usize, (number / 8 % 8) as usize);
+            (key, signature) = sign_with_torsion(number | 1, number ^ 0x5555, torsion, nonce, &message);
+        }
+        10 => {
+            let mut bytes = [0; 32];
+            bytes[0] = (number % 32) as u8; // some of these are points, some are not
+            key = PublicKey::ed25519(bytes);
+        }
+        _ => {
+            let mut bytes = [0x55; 65];
+            bytes[0] = 4;
+            key = PublicKey::new(Scheme::EcdsaP256, &bytes).unwrap();
+        }
+    }
+    (key, message, signature)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn single_and_batch_agree_whatever_the_neighbours(
+        cases in proptest::collection::vec((any::<u8>(), any::<u64>()), 0..120),
+        seed in any::<[u8; 32]>(),
+        rotation in any::<usize>(),
+    ) {
+        let mut cases: Vec<_> = cases.into_iter().map(|(kind, number)| edge_case(kind, number)).collect();
+        if !cases.is_empty() {
+            let rotation = rotation % cases.len();
+            cases.rotate_left(rotation);
+        }
+        let items: Vec<_> =
+            cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
+        let single: Vec<_> = cases.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
+        prop_assert_eq!(verify_batch(&items, seed).valid, single);
+    }
+
+    #[test]
+    fn no_der_input_panics(der in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let _ = Signature::from_ecdsa_der(&der);
+    }
+}
