@@ -10,5 +10,6 @@ pub mod hash;
 pub mod identity;
 pub mod keys;
 pub mod limits;
+pub mod merkle;
 pub mod state;
 pub mod time;

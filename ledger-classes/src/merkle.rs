@@ -1,0 +1,127 @@
+//! Merkle trees of RFC 9162 §2.1 with SHA-256: leaf prefix 0x00, node prefix 0x01, no tag, so that any
+//! transparency-log tool can check our proofs.
+//!
+//! Hashes of leaves go in, never leaves: a caller that took an interior node for a leaf could be shown a proof of
+//! something that was never there. Verification takes what a stranger sent: it is strict (exact path lengths,
+//! indexes within the tree) and no input panics.
+
+mod compact;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+pub use compact::{CompactRange, Node};
+pub use paths::{
+    PathError, consistency_path, consistency_path_from_nodes, inclusion_path, inclusion_path_from_nodes,
+    root_from_nodes,
+};
+
+use crate::hash::Hash;
+
+/// Hash of a leaf (RFC 9162 §2.1.1).
+pub fn leaf_hash(leaf: &[u8]) -> Hash {
+    Hash::plain(&[&[0], leaf])
+}
+
+/// Hash of an interior node (RFC 9162 §2.1.1).
+pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
+    Hash::plain(&[&[1], &left.0, &right.0])
+}
+
+/// Root of the tree without leaves: SHA-256 of nothing (RFC 9162 §2.1.1).
+pub fn empty_root() -> Hash {
+    Hash::plain(&[])
+}
+
+/// Root of the tree over these leaf hashes.
+pub fn root(leaf_hashes: &[Hash]) -> Hash {
+    match leaf_hashes {
+        [] => empty_root(),
+        [leaf] => *leaf,
+        // Pairs of a level become the next; an odd last node moves up as it is, which gives RFC 9162's tree.
+        leaves => {
+            let mut level = pairs(leaves);
+            while level.len() > 1 {
+                level = pairs(&level);
+            }
+            level[0]
+        }
+    }
+}
+
+fn pairs(level: &[Hash]) -> Vec<Hash> {
+    let parent = |pair: &[Hash]| match pair {
+        [left, right] => node_hash(left, right),
+        odd => odd[0],
+    };
+    level.chunks(2).map(parent).collect()
+}
+
+/// Whether `path` proves that the leaf hash is at `index` of the tree of `size` leaves with this root
+/// (RFC 9162 §2.1.3.2).
+#[must_use]
+pub fn verify_inclusion(root: &Hash, size: u64, index: u64, leaf_hash: &Hash, path: &[Hash]) -> bool {
+    if index >= size {
+        return false;
+    }
+    // The node on the way up and the last node of its level.
+    let (mut node, mut last) = (index, size - 1);
+    let mut hash = *leaf_hash;
+    for sibling in path {
+        if last == 0 {
+            return false; // longer than the tree is high
+        }
+        if node & 1 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            // A last node without sibling moves up until it is a right child.
+            let up = if node & 1 == 1 { 0 } else { node.trailing_zeros() };
+            (node, last) = (node >> up, last >> up);
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        (node, last) = (node >> 1, last >> 1);
+    }
+    last == 0 && hash == *root
+}
+
+/// Whether `path` proves that the tree of `size1` leaves with `root1` is the beginning of the tree of `size2`
+/// leaves with `root2` (RFC 9162 §2.1.4.2).
+///
+/// Equal sizes need equal roots and an empty path. Nothing is proven about a growing empty tree: `size1` 0 with
+/// another `size2` is refused, as the RFC demands 0 < size1.
+#[must_use]
+pub fn verify_consistency(size1: u64, size2: u64, root1: &Hash, root2: &Hash, path: &[Hash]) -> bool {
+    if size1 == size2 {
+        return root1 == root2 && path.is_empty();
+    }
+    if size1 == 0 || size1 > size2 {
+        return false;
+    }
+    // A first tree that is complete is itself the node the path starts from.
+    let (seed, path) = if size1.is_power_of_two() {
+        (root1, path)
+    } else {
+        match path.split_first() {
+            Some(split) => split,
+            None => return false,
+        }
+    };
+    let up = (size1 - 1).trailing_ones();
+    let (mut node, mut last) = ((size1 - 1) >> up, (size2 - 1) >> up);
+    let (mut first, mut second) = (*seed, *seed);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if node & 1 == 1 || node == last {
+            first = node_hash(sibling, &first);
+            second = node_hash(sibling, &second);
+            let up = if node & 1 == 1 { 0 } else { node.trailing_zeros() };
+            (node, last) = (node >> up, last >> up);
+        } else {
+            second = node_hash(&second, sibling);
+        }
+        (node, last) = (node >> 1, last >> 1);
+    }
+    last == 0 && first == *root1 && second == *root2
+}
