@@ -4,12 +4,24 @@
 //! Absent on purpose: I/O, clocks, randomness, threads, unordered iteration. The same blocks give the same
 //! receipts and roots in any build.
 
+pub mod action;
 pub mod amount;
+pub mod block;
 pub mod codec;
+pub mod config;
+pub mod event;
+pub mod execution;
 pub mod hash;
 pub mod identity;
 pub mod keys;
+pub mod keyspace;
 pub mod limits;
 pub mod merkle;
+pub mod outcome;
+pub mod participant;
+pub mod receipt;
+pub mod record;
+pub mod rights;
 pub mod state;
 pub mod time;
+pub mod transaction;

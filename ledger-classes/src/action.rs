@@ -1,0 +1,115 @@
+//! The actions that a transaction may list. JSON tags each with `type`; the binary encoding numbers them in the
+//! order of [`Action`], which only ever grows at its end.
+//!
+//! A file per class holds the actions' bodies; what they do is in [`crate::execution`].
+
+pub mod apps;
+pub mod assets;
+pub mod channel;
+pub mod contracts;
+pub mod logs;
+
+use crate::codec::{Decode, Encode};
+use crate::rights::{Class, Right};
+use serde::{Deserialize, Serialize};
+
+macro_rules! actions {
+    ($( $(#[$doc:meta])* $variant:ident($body:ty) = $text:literal, $right:expr; )*) => {
+        /// One step of a transaction.
+        #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+        #[serde(tag = "type")]
+        pub enum Action {
+            $( $(#[$doc])* #[serde(rename = $text)] $variant($body), )*
+        }
+
+        impl Action {
+            /// Every `type`, in the order of the binary encoding.
+            pub const TYPES: &'static [&'static str] = &[$($text),*];
+
+            /// The `type` text.
+            pub const fn type_text(&self) -> &'static str {
+                match self { $( Self::$variant(_) => $text, )* }
+            }
+
+            /// The right that the sender needs on the channel; `None` where the action itself decides.
+            pub const fn right(&self) -> Option<Right> {
+                match self { $( Self::$variant(_) => $right, )* }
+            }
+        }
+    };
+}
+
+const ASSETS: Option<Right> = Some(Right::Write(Class::Assets));
+const CONTRACTS: Option<Right> = Some(Right::Write(Class::Contracts));
+const APPS: Option<Right> = Some(Right::Write(Class::Apps));
+const LOGS: Option<Right> = Some(Right::Write(Class::Logs));
+const ADMIN: Option<Right> = Some(Right::Admin);
+
+actions! {
+    /// Defines an asset.
+    AssetDefine(assets::Define) = "asset.define", ASSETS;
+    /// Creates units of a fungible asset.
+    AssetMint(assets::Mint) = "asset.mint", ASSETS;
+    /// Destroys units.
+    AssetBurn(assets::Burn) = "asset.burn", ASSETS;
+    /// Moves units.
+    AssetTransfer(assets::Transfer) = "asset.transfer", ASSETS;
+    /// Moves units to several accounts.
+    AssetTransferBatch(assets::TransferBatch) = "asset.transfer_batch", ASSETS;
+    /// Lets somebody else move units, up to an amount.
+    AssetApprove(assets::Approve) = "asset.approve", ASSETS;
+    /// Moves units of another account within its approval.
+    AssetTransferFrom(assets::TransferFrom) = "asset.transfer_from", ASSETS;
+    /// Freezes part of a balance.
+    AssetFreeze(assets::Freeze) = "asset.freeze", ASSETS;
+    /// Frees part of what is frozen.
+    AssetUnfreeze(assets::Freeze) = "asset.unfreeze", ASSETS;
+    /// Locks part of the own balance until a time.
+    AssetLock(assets::Lock) = "asset.lock", ASSETS;
+    /// Stops every movement of an asset.
+    AssetPause(assets::AssetName) = "asset.pause", ASSETS;
+    /// Ends a pause.
+    AssetResume(assets::AssetName) = "asset.resume", ASSETS;
+    /// Creates one item of a unique asset.
+    AssetMintItem(assets::MintItem) = "asset.mint_item", ASSETS;
+    /// Destroys an item.
+    AssetBurnItem(assets::ItemName) = "asset.burn_item", ASSETS;
+    /// Moves an item.
+    AssetTransferItem(assets::TransferItem) = "asset.transfer_item", ASSETS;
+    /// Lets somebody else move one item.
+    AssetApproveItem(assets::ApproveItem) = "asset.approve_item", ASSETS;
+    /// Freezes an item.
+    AssetFreezeItem(assets::ItemName) = "asset.freeze_item", ASSETS;
+    /// Frees an item.
+    AssetUnfreezeItem(assets::ItemName) = "asset.unfreeze_item", ASSETS;
+    /// Creates a joint account of m-of-n keys.
+    AccountCreate(assets::AccountCreate) = "account.create", ASSETS;
+    /// Lets the actions that follow act for a joint account that enough of the signers control.
+    AccountAct(assets::AccountAct) = "account.act", ASSETS;
+    /// Registers a contract under a name.
+    ContractDeploy(contracts::Deploy) = "contract.deploy", CONTRACTS;
+    /// Gives a contract a new version.
+    ContractUpgrade(contracts::Deploy) = "contract.upgrade", CONTRACTS;
+    /// Ends a contract for new instances.
+    ContractRetire(contracts::Retire) = "contract.retire", CONTRACTS;
+    /// Makes an instance of a contract.
+    ContractCreate(contracts::Create) = "contract.create", CONTRACTS;
+    /// Calls an instance.
+    ContractCall(contracts::Call) = "contract.call", CONTRACTS;
+    /// Registers an application or a new version of it.
+    AppPublish(apps::Publish) = "app.publish", APPS;
+    /// Changes an application's settings.
+    AppUpdateSettings(apps::UpdateSettings) = "app.update_settings", APPS;
+    /// Ends an application; its versions stay readable.
+    AppRetire(apps::Retire) = "app.retire", APPS;
+    /// Appends a log record.
+    LogAppend(logs::Append) = "log.append", LOGS;
+    /// Binds an address to an identity by a certificate path.
+    ParticipantAdmit(channel::Admit) = "participant.admit", None;
+    /// Ends what a certificate admitted.
+    ParticipantRevoke(channel::Revoke) = "participant.revoke", ADMIN;
+    /// Proposes changes of the channel's configuration, and approves them.
+    ChannelPropose(channel::Propose) = "channel.propose", ADMIN;
+    /// Approves proposed changes.
+    ChannelApprove(channel::Approve) = "channel.approve", ADMIN;
+}

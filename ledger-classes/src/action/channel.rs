@@ -1,0 +1,51 @@
+//! Bodies of what concerns the channel itself: who takes part, and its configuration.
+
+use crate::codec::{Decode, Encode};
+use crate::config::ConfigChange;
+use crate::hash::{Hash, HexBytes};
+use crate::identity::Identity;
+use crate::keys::{Address, Signature};
+use serde::{Deserialize, Serialize};
+
+/// `participant.admit`: anybody may post it, since path and possession carry the authority.
+/// A later admission of the same address renews its record.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admit {
+    /// The address to bind.
+    pub address: Address,
+    /// DER certificates, leaf first, without the root.
+    pub path: Vec<HexBytes>,
+    /// By the leaf's key, over tag `chancery/possession/1`, channel id and address.
+    pub possession: Signature,
+}
+
+/// `participant.revoke`, by an administrator of the identity's organization.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revoke {
+    /// Whose certificate.
+    pub identity: Identity,
+    /// The certificate's serial number, big-endian.
+    pub serial: HexBytes,
+    /// Why, for people to read.
+    pub reason: String,
+}
+
+/// `channel.propose`: the proposal's id is the transaction's id. The proposer approves.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Propose {
+    /// Applied in order, all or nothing.
+    pub changes: Vec<ConfigChange>,
+    /// Why, for people to read.
+    pub reason: String,
+}
+
+/// `channel.approve`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approve {
+    /// The proposal.
+    pub proposal: Hash,
+}

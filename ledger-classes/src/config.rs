@@ -1,0 +1,294 @@
+//! A channel's configuration: members, rights, ordering, limits, fees, policy. It is on the ledger: genesis holds
+//! the first one, `channel.propose` and `channel.approve` change it, and execution reads only that record.
+
+use crate::amount::Amount;
+use crate::codec::{Decode, Encode};
+use crate::hash::HexBytes;
+use crate::identity::{Identity, is_label};
+use crate::keys::{Address, PublicKey};
+use crate::limits;
+use crate::rights::{Class, Grant, Grantee, Right, Rights};
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Which engine orders a channel's blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// One peer orders alone.
+    Solo,
+    /// Raft among the ordering peers.
+    Raft,
+    /// Byzantine-fault-tolerant quorum.
+    Bft,
+}
+
+/// A peer that orders, with the key that seals. The seal key outlives the peer's certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderingPeer {
+    /// Its identity, role `peer`.
+    pub identity: Identity,
+    /// Its seal key.
+    pub key: PublicKey,
+}
+
+/// A member organization with the authorities whose certificates it vouches by.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// Its name in identities.
+    pub name: String,
+    /// For people to read.
+    pub title: String,
+    /// DER certificates of its accepted CAs; each is a trust anchor for this organization's identities only.
+    pub authorities: Vec<HexBytes>,
+}
+
+/// Limits of one channel; at most those of [`crate::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a payload.
+    pub payload_bytes_max: u32,
+    /// Actions of a transaction.
+    pub actions_max: u32,
+    /// Transactions of a block.
+    pub block_transactions_max: u32,
+    /// Bytes of a block's envelopes.
+    pub block_bytes_max: u32,
+    /// Milliseconds that a transaction may wait for its block to fill while another block is under way.
+    pub block_age_ms_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: 64 * 1024,
+            actions_max: 64,
+            block_transactions_max: 8_192,
+            block_bytes_max: 4 * 1024 * 1024,
+            block_age_ms_max: 50,
+        }
+    }
+}
+
+/// What a transaction costs. Without an asset nothing is charged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fees {
+    /// The fungible asset that fees are paid in, if any.
+    pub asset: Option<String>,
+    /// For each transaction.
+    pub base: Amount,
+    /// For each payload byte.
+    pub per_byte: Amount,
+    /// Who receives fees; without one they are burnt.
+    pub collector: Option<Address>,
+}
+
+/// How many member organizations' administrators must approve a configuration change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Approvals {
+    /// One of them.
+    Any,
+    /// More than half.
+    #[default]
+    Majority,
+    /// Every one.
+    All,
+}
+
+impl Approvals {
+    /// Organizations needed among `organizations` members.
+    pub const fn needed(self, organizations: usize) -> usize {
+        match self {
+            Self::Any => 1,
+            Self::Majority => organizations / 2 + 1,
+            Self::All => organizations,
+        }
+    }
+}
+
+/// A channel's configuration at some height.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelConfig {
+    /// 1 to 64 of a-z, 0-9 and hyphen.
+    pub name: String,
+    /// The trust domain.
+    pub consortium: String,
+    /// Time of the genesis block.
+    pub created: Time,
+    /// 16 random bytes: two channels of the same form have different ids.
+    pub salt: HexBytes,
+    /// The ordering engine.
+    pub engine: Engine,
+    /// Who orders.
+    pub peers: Vec<OrderingPeer>,
+    /// The members.
+    pub organizations: Vec<Organization>,
+    /// Rights of organizations and identities.
+    pub grants: Vec<Grant>,
+    /// Anybody may read every class.
+    pub public_read: bool,
+    /// Anybody may submit; the transaction's signature is the authentication.
+    pub open_submit: bool,
+    /// Limits.
+    pub limits: Limits,
+    /// Fees.
+    pub fees: Fees,
+    /// Who must approve changes.
+    pub approvals: Approvals,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("channel configuration: {0}")]
+pub struct ConfigError(pub String);
+
+impl ChannelConfig {
+    /// Checks every relation that execution relies on.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |what: &str| Err(ConfigError(what.into()));
+        if !is_label(&self.name) {
+            return fail("a channel is named by 1 to 64 of a-z, 0-9 and hyphen");
+        }
+        if self.salt.0.len() != 16 {
+            return fail("the salt has 16 bytes");
+        }
+        if self.organizations.is_empty() || self.organizations.len() > limits::ORGANIZATIONS_MAX {
+            return fail("a channel has 1 to 256 member organizations");
+        }
+        if self.grants.len() > limits::GRANTS_MAX {
+            return fail("a channel has at most 1024 grants");
+        }
+        if self.peers.is_empty() || (self.engine == Engine::Solo && self.peers.len() != 1) {
+            return fail("solo ordering has one peer, the other engines at least one");
+        }
+        for organization in &self.organizations {
+            let twice = self.organizations.iter().filter(|other| other.name == organization.name).count() > 1;
+            if !is_label(&organization.name) || organization.title.len() > limits::TITLE_BYTES_MAX || twice {
+                return fail("organizations have distinct names of a-z, 0-9 and hyphen and short titles");
+            }
+            let oversize = |der: &HexBytes| der.0.len() > limits::CERTIFICATE_BYTES_MAX;
+            if organization.authorities.len() > 8 || organization.authorities.iter().any(oversize) {
+                return fail("an organization has at most 8 CA certificates of 8 KiB");
+            }
+        }
+        for grant in &self.grants {
+            let member = match &grant.to {
+                Grantee::Organization(name) => self.is_member(name),
+                Grantee::Identity(identity) => {
+                    self.is_member(identity.organization()) && identity.consortium() == self.consortium
+                }
+            };
+            if !member {
+                return fail("grants go to member organizations and their identities");
+            }
+        }
+        let Limits { payload_bytes_max, actions_max, block_transactions_max, block_bytes_max, block_age_ms_max } =
+            self.limits;
+        let within = (1..=limits::PAYLOAD_BYTES_MAX).contains(&(payload_bytes_max as usize))
+            && (1..=limits::ACTIONS_MAX).contains(&(actions_max as usize))
+            && (1..=limits::BLOCK_TRANSACTIONS_MAX).contains(&(block_transactions_max as usize))
+            && (payload_bytes_max as usize + 8192..=limits::BLOCK_BYTES_MAX).contains(&(block_bytes_max as usize))
+            && block_age_ms_max <= 60_000;
+        if !within {
+            return fail("limits are positive, at most the protocol's, and a block holds the largest payload");
+        }
+        Ok(())
+    }
+
+    /// Whether `organization` is a member.
+    pub fn is_member(&self, organization: &str) -> bool {
+        self.organizations.iter().any(|member| member.name == organization)
+    }
+
+    /// The rights of an identity: its organization's grants and its own. A stranger has those of the public.
+    pub fn rights_of(&self, identity: Option<&Identity>) -> Rights {
+        let mut rights = Rights::NONE;
+        if self.public_read {
+            rights = rights.union(Class::ALL.into_iter().map(Right::Read).collect());
+        }
+        if self.open_submit {
+            rights = rights.union(Class::ALL.into_iter().map(Right::Write).collect());
+        }
+        let Some(identity) = identity else { return rights };
+        if identity.consortium() != self.consortium || !self.is_member(identity.organization()) {
+            return rights;
+        }
+        let mine = self.grants.iter().filter(|grant| match &grant.to {
+            Grantee::Organization(name) => name == identity.organization(),
+            Grantee::Identity(other) => other == identity,
+        });
+        mine.fold(rights, |rights, grant| rights.union(grant.rights))
+    }
+}
+
+/// One change of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ConfigChange {
+    /// Adds rights.
+    Grant(Grant),
+    /// Takes rights away.
+    Deny(Grant),
+    /// Adds a member, or replaces its title and CA certificates.
+    PutOrganization(Organization),
+    /// Ends a membership, with its grants.
+    RemoveOrganization {
+        /// Its name.
+        name: String,
+    },
+    /// Sets the limits.
+    SetLimits(Limits),
+    /// Sets the fees.
+    SetFees(Fees),
+    /// Sets who must approve changes.
+    SetApprovals {
+        /// The new policy.
+        approvals: Approvals,
+    },
+    /// Replaces the ordering peers.
+    SetPeers {
+        /// The new list.
+        peers: Vec<OrderingPeer>,
+    },
+}
+
+impl ConfigChange {
+    /// Applies this change; the caller checks the result.
+    pub fn apply(&self, config: &mut ChannelConfig) {
+        match self {
+            Self::Grant(grant) => match config.grants.iter_mut().find(|mine| mine.to == grant.to) {
+                Some(mine) => mine.rights = mine.rights.union(grant.rights),
+                None => config.grants.push(grant.clone()),
+            },
+            Self::Deny(grant) => {
+                for mine in config.grants.iter_mut().filter(|mine| mine.to == grant.to) {
+                    mine.rights = mine.rights.without(grant.rights);
+                }
+                config.grants.retain(|mine| !mine.rights.is_empty());
+            }
+            Self::PutOrganization(organization) => {
+                match config.organizations.iter_mut().find(|member| member.name == organization.name) {
+                    Some(member) => member.clone_from(organization),
+                    None => config.organizations.push(organization.clone()),
+                }
+            }
+            Self::RemoveOrganization { name } => {
+                config.organizations.retain(|member| member.name != *name);
+                config.grants.retain(|grant| match &grant.to {
+                    Grantee::Organization(organization) => organization != name,
+                    Grantee::Identity(identity) => identity.organization() != name,
+                });
+            }
+            Self::SetLimits(limits) => config.limits = *limits,
+            Self::SetFees(fees) => config.fees.clone_from(fees),
+            Self::SetApprovals { approvals } => config.approvals = *approvals,
+            Self::SetPeers { peers } => config.peers.clone_from(peers),
+        }
+    }
+}

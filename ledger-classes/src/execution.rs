@@ -1,0 +1,237 @@
+//! Execution of a block: state and transactions in, receipts and writes out. Deterministic: the only inputs are
+//! the view, the header's height and time, and the transactions in order.
+//!
+//! Relations that always hold: a failed transaction writes nothing but its fee; a timer is a unit of its own;
+//! writes of a block become visible to the transactions after them, and to nobody else until the block is sealed.
+
+pub mod apps;
+pub mod assets;
+pub mod channel;
+mod context;
+pub mod contracts;
+pub mod logs;
+
+pub use context::{Context, Sender};
+
+use crate::action::Action;
+use crate::amount::Amount;
+use crate::config::ChannelConfig;
+use crate::hash::{Hash, Tag};
+use crate::keyspace;
+use crate::limits;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::participant::{CertificatePaths, Participant};
+use crate::receipt::Receipt;
+use crate::record::{self, Record};
+use crate::state::{ReadError, ReadView, Writes};
+use crate::time::Time;
+use crate::transaction::VerifiedTransaction;
+
+/// What a block is executed with.
+pub struct BlockInput<'a> {
+    /// The channel's id.
+    pub channel: Hash,
+    /// The block's height, at least 1.
+    pub height: u64,
+    /// The block's time.
+    pub time: Time,
+    /// How certificate paths are verified.
+    pub certificates: &'a dyn CertificatePaths,
+    /// The transactions, in order.
+    pub transactions: &'a [VerifiedTransaction],
+}
+
+/// What a block did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Executed {
+    /// Receipts: those of timers, then one for each transaction in order.
+    pub receipts: Vec<Receipt>,
+    /// How many of the receipts are timers'.
+    pub timers: u32,
+    /// What the block wrote.
+    pub writes: Writes,
+    /// The configuration height that ruled this block.
+    pub config_height: u64,
+}
+
+/// The configuration with the height whose block set it.
+#[derive(Clone, Debug, PartialEq, Eq, crate::codec::Encode, crate::codec::Decode)]
+pub struct ConfigRecord {
+    /// The configuration.
+    pub config: ChannelConfig,
+    /// The block that set it; it rules from the next one on.
+    pub height: u64,
+}
+
+impl Record for ConfigRecord {}
+
+/// What a genesis block writes.
+pub fn genesis_writes(config: &ChannelConfig) -> Writes {
+    let record = ConfigRecord { config: config.clone(), height: 0 };
+    let value = Some(record::to_value(&record));
+    Writes::from([(keyspace::config(), value.clone()), (keyspace::config_at(0), value)])
+}
+
+/// The configuration in force above `view`.
+pub fn config_of(view: &dyn ReadView) -> Result<ConfigRecord, ReadError> {
+    record::read(view, &keyspace::config())?.ok_or_else(|| ReadError("the channel has no configuration".into()))
+}
+
+/// When the next timer is due, if any.
+pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
+    contracts::timers::next_due(view)
+}
+
+/// Executes a block above `view`. An error means that the store failed and nothing is known.
+pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, ReadError> {
+    let ConfigRecord { config, height: config_height } = config_of(view)?;
+    let mut context = Context::new(view, input, &config);
+    let mut receipts = Vec::with_capacity(input.transactions.len());
+    run_timers(&mut context, &mut receipts)?;
+    let timers = u32::try_from(receipts.len()).expect("timers are limited");
+    for transaction in input.transactions {
+        let index = u32::try_from(receipts.len()).expect("transactions are limited");
+        receipts.push(run_transaction(&mut context, index, transaction)?);
+    }
+    Ok(Executed { receipts, timers, writes: context.into_writes(), config_height })
+}
+
+fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {
+    while receipts.len() < limits::BLOCK_TIMERS_MAX {
+        let index = u32::try_from(receipts.len()).expect("timers are limited");
+        let Some(due) = contracts::timers::take_due(context)? else { break };
+        let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
+        context.begin(id, index, Sender::Timer);
+        let receipt = match contracts::timers::run(context, &due) {
+            Ok(()) => context.finish(ResultCode::Done, String::new(), Amount::ZERO),
+            Err(Refusal::Broken(error)) => return Err(error),
+            Err(Refusal::Rejected { code, message }) => context.fail(code, message, Amount::ZERO),
+        };
+        receipts.push(receipt);
+    }
+    Ok(())
+}
+
+fn run_transaction<'a>(
+    context: &mut Context<'a>,
+    index: u32,
+    transaction: &'a VerifiedTransaction,
+) -> Result<Receipt, ReadError> {
+    context.begin(transaction.id(), index, Sender::Transaction(transaction));
+    let fee = match charge(context, transaction) {
+        Ok(fee) => fee,
+        Err(Refusal::Broken(error)) => return Err(error),
+        Err(Refusal::Rejected { code, message }) => return Ok(context.fail(code, message, Amount::ZERO)),
+    };
+    match run_actions(context, transaction) {
+        Ok(()) => Ok(context.finish(ResultCode::Done, String::new(), fee)),
+        Err(Refusal::Rejected { code, message }) => Ok(context.fail(code, message, fee)),
+        Err(Refusal::Broken(error)) => Err(error),
+    }
+}
+
+/// Takes the fee. What it wrote stays when the actions fail.
+fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Amount, Refusal> {
+    let until = transaction.transaction().valid_until;
+    if until < context.time() {
+        return reject(ResultCode::Expired, format!("valid until {until}"));
+    }
+    if until.millis_since(context.time()) > limits::VALIDITY_MS_MAX {
+        return reject(ResultCode::TooFarAhead, format!("valid until {until}"));
+    }
+    let fees = &context.config().fees;
+    let Some(asset) = fees.asset.clone() else { return Ok(Amount::ZERO) };
+    let bytes = u128::from(transaction.payload_bytes());
+    let fee = Amount(fees.base.0.saturating_add(fees.per_byte.0.saturating_mul(bytes)));
+    let collector = fees.collector;
+    if fee > transaction.transaction().fee_max {
+        return reject(ResultCode::FeeAboveMax, format!("the fee is {fee}"));
+    }
+    assets::pay_fee(context, &transaction.sender(), &asset, fee, collector)?;
+    context.keep();
+    Ok(fee)
+}
+
+fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<(), Refusal> {
+    let rights = sender_rights(context, transaction)?;
+    for (number, action) in transaction.transaction().actions.iter().enumerate() {
+        context.set_action(u32::try_from(number).expect("actions are limited"));
+        if let Some(right) = action.right()
+            && !rights.allows(right)
+        {
+            return reject(ResultCode::NoRight, format!("{} needs the right {right}", action.type_text()));
+        }
+        run_action(context, action)?;
+    }
+    Ok(())
+}
+
+/// The sender's rights by its participant record. On an open channel a sender without record has the public's.
+/// A sender without record may still admit itself: `participant.admit` carries its own authority.
+fn sender_rights(
+    context: &mut Context<'_>,
+    transaction: &VerifiedTransaction,
+) -> Result<crate::rights::Rights, Refusal> {
+    let open = context.config().open_submit;
+    let admits_only =
+        transaction.transaction().actions.iter().all(|action| matches!(action, Action::ParticipantAdmit(_)));
+    let record: Option<Participant> = context.get(&keyspace::participant(&transaction.sender()))?;
+    let standing = standing(record.as_ref(), context.time());
+    match (&record, standing) {
+        (Some(participant), Ok(())) => {
+            context.set_participant(participant.identity.clone());
+            Ok(context.config().rights_of(Some(&participant.identity)))
+        }
+        _ if admits_only || open => Ok(context.config().rights_of(None)),
+        (_, Err(code)) => reject(code, format!("{} may not sign here", transaction.sender())),
+        (None, Ok(())) => reject(ResultCode::NotAParticipant, "no record"),
+    }
+}
+
+/// Whether a participant record entitles its address to sign at block time `time`.
+pub fn standing(record: Option<&Participant>, time: Time) -> Result<(), ResultCode> {
+    match record {
+        None => Err(ResultCode::NotAParticipant),
+        Some(participant) if participant.revoked_height.is_some() => Err(ResultCode::ParticipantIsRevoked),
+        Some(participant) if participant.not_after < time => Err(ResultCode::ParticipantIsExpired),
+        Some(_) => Ok(()),
+    }
+}
+
+fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal> {
+    match action {
+        Action::AssetDefine(body) => assets::define(context, body),
+        Action::AssetMint(body) => assets::mint(context, body),
+        Action::AssetBurn(body) => assets::burn(context, body),
+        Action::AssetTransfer(body) => assets::transfer(context, body),
+        Action::AssetTransferBatch(body) => assets::transfer_batch(context, body),
+        Action::AssetApprove(body) => assets::approve(context, body),
+        Action::AssetTransferFrom(body) => assets::transfer_from(context, body),
+        Action::AssetFreeze(body) => assets::freeze(context, body),
+        Action::AssetUnfreeze(body) => assets::unfreeze(context, body),
+        Action::AssetLock(body) => assets::lock(context, body),
+        Action::AssetPause(body) => assets::pause(context, body),
+        Action::AssetResume(body) => assets::resume(context, body),
+        Action::AssetMintItem(body) => assets::mint_item(context, body),
+        Action::AssetBurnItem(body) => assets::burn_item(context, body),
+        Action::AssetTransferItem(body) => assets::transfer_item(context, body),
+        Action::AssetApproveItem(body) => assets::approve_item(context, body),
+        Action::AssetFreezeItem(body) => assets::freeze_item(context, body),
+        Action::AssetUnfreezeItem(body) => assets::unfreeze_item(context, body),
+        Action::AccountCreate(body) => assets::create_account(context, body),
+        Action::AccountAct(body) => assets::act(context, body),
+        Action::ContractDeploy(body) => contracts::deploy(context, body),
+        Action::ContractUpgrade(body) => contracts::upgrade(context, body),
+        Action::ContractRetire(body) => contracts::retire(context, body),
+        Action::ContractCreate(body) => contracts::create(context, body),
+        Action::ContractCall(body) => contracts::call(context, body),
+        Action::AppPublish(body) => apps::publish(context, body),
+        Action::AppUpdateSettings(body) => apps::update_settings(context, body),
+        Action::AppRetire(body) => apps::retire(context, body),
+        Action::LogAppend(body) => logs::append(context, body),
+        Action::ParticipantAdmit(body) => channel::admit(context, body),
+        Action::ParticipantRevoke(body) => channel::revoke(context, body),
+        Action::ChannelPropose(body) => channel::propose(context, body),
+        Action::ChannelApprove(body) => channel::approve(context, body),
+    }
+}

@@ -1,0 +1,219 @@
+//! Actions on the channel itself: admission and revocation of participants, and configuration changes with the
+//! approvals of a policy.
+
+use super::{ConfigRecord, Context};
+use crate::action::channel::{Admit, Approve, Propose, Revoke};
+use crate::codec::{Decode, Encode};
+use crate::config::ConfigChange;
+use crate::event::Event;
+use crate::hash::{Hash, HexBytes, Tag};
+use crate::identity::{Identity, Role};
+use crate::keys;
+use crate::keyspace;
+use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX};
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::participant::{KnownCertificate, Participant, possession_message};
+use crate::record::{self, Record};
+use crate::state;
+use serde::Serialize;
+
+/// Most addresses bound to one identity: a revocation touches them all in one action.
+const ADDRESSES_MAX: usize = 64;
+/// Most changes in one proposal.
+const CHANGES_MAX: usize = 64;
+
+/// A proposed configuration change.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Proposal {
+    /// What would change.
+    pub changes: Vec<ConfigChange>,
+    /// Why.
+    pub reason: String,
+    /// Who proposed it.
+    pub by: Identity,
+    /// Organizations whose administrators approved.
+    pub approvals: Vec<String>,
+    /// Whether it has taken effect.
+    pub done: bool,
+}
+
+impl Record for Proposal {}
+
+pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
+    let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
+    if body.path.is_empty() || body.path.len() > CERTIFICATE_PATH_MAX || body.path.iter().any(oversize) {
+        return reject(ResultCode::InvalidField, "a path has 1 to 5 certificates of at most 8 KiB");
+    }
+    let config = context.config();
+    let authorities = || config.organizations.iter().flat_map(|organization| &organization.authorities);
+    let roots: Vec<&[u8]> = authorities().map(|der| der.0.as_slice()).collect();
+    let path: Vec<&[u8]> = body.path.iter().map(|der| der.0.as_slice()).collect();
+    let certified = match context.certificates().verify(&path, &roots, context.time()) {
+        Ok(certified) => certified,
+        Err(why) => return reject(ResultCode::PathRefused, why),
+    };
+    let identity = certified.identity;
+    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
+        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
+    }
+    // A root of one organization must not vouch for another's identity: verify again with its own roots alone.
+    let own: Vec<&[u8]> = config
+        .organizations
+        .iter()
+        .filter(|organization| organization.name == identity.organization())
+        .flat_map(|organization| organization.authorities.iter().map(|der| der.0.as_slice()))
+        .collect();
+    if let Err(why) = context.certificates().verify(&path, &own, context.time()) {
+        return reject(ResultCode::PathRefused, why);
+    }
+    let message = possession_message(&context.channel(), &body.address);
+    if !keys::verify(&certified.key, &message, &body.possession) {
+        return reject(ResultCode::PossessionRefused, "the certificate's key did not sign channel and address");
+    }
+    let text = identity.to_string();
+    let certificate_key = keyspace::certificate(&text, &certified.serial);
+    let known: Option<KnownCertificate> = context.get(&certificate_key)?;
+    if known.is_some_and(|known| known.revoked_height.is_some()) {
+        return reject(ResultCode::CertificateIsRevoked, "this certificate was revoked on this channel");
+    }
+    let key = keyspace::participant(&body.address);
+    if let Some(record) = context.get::<Participant>(&key)?
+        && record.identity != identity
+    {
+        return reject(ResultCode::AddressIsTaken, format!("{} belongs to another identity", body.address));
+    }
+    let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[text.as_bytes(), &[0]]);
+    let listed = keyspace::identity_address(&text, &body.address);
+    if context.get_value(&listed)?.is_none()
+        && state::scan(context, &prefix, &prefix, ADDRESSES_MAX)?.len() >= ADDRESSES_MAX
+    {
+        return reject(ResultCode::InvalidField, "an identity has at most 64 addresses on a channel");
+    }
+    let serial = HexBytes(certified.serial);
+    let participant = Participant {
+        identity: identity.clone(),
+        serial: serial.clone(),
+        not_after: certified.not_after,
+        admitted_height: context.height(),
+        revoked_height: None,
+    };
+    context.put(key, &participant);
+    context.put(certificate_key, &KnownCertificate { revoked_height: None });
+    context.put_value(listed, [1u8].as_slice().into());
+    context.emit(Event::ParticipantAdmitted { address: body.address, identity, serial, not_after: certified.not_after })
+}
+
+pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
+    if body.reason.len() > MEMO_BYTES_MAX || body.serial.0.is_empty() || body.serial.0.len() > 20 {
+        return reject(ResultCode::InvalidField, "a serial has 1 to 20 bytes and a reason at most 256");
+    }
+    let administrator = administrator(context)?;
+    if administrator.organization() != body.identity.organization() {
+        return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
+    }
+    let text = body.identity.to_string();
+    let certificate_key = keyspace::certificate(&text, &body.serial.0);
+    let known: Option<KnownCertificate> = context.get(&certificate_key)?;
+    if known.as_ref().is_some_and(|known| known.revoked_height.is_some()) {
+        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
+    }
+    // Unknown certificates are recorded too: a revoked one must not be admitted later.
+    context.put(certificate_key, &KnownCertificate { revoked_height: Some(context.height()) });
+    let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[text.as_bytes(), &[0]]);
+    for (listed, _) in state::scan(context, &prefix, &prefix, ADDRESSES_MAX)? {
+        let key = keyspace::key(keyspace::Family::Participant, &[&listed[prefix.len()..]]);
+        if let Some(mut participant) = context.get::<Participant>(&key)?
+            && participant.serial == body.serial
+        {
+            participant.revoked_height = Some(context.height());
+            context.put(key, &participant);
+        }
+    }
+    let by = context.acting();
+    context.emit(Event::ParticipantRevoked {
+        identity: body.identity.clone(),
+        serial: body.serial.clone(),
+        reason: body.reason.clone(),
+        by,
+    })
+}
+
+/// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.
+fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> {
+    match context.participant() {
+        Some(identity) if identity.role() == Role::Admin => Ok(identity.clone()),
+        _ => reject(ResultCode::NoRight, "only an admitted administrator may do this"),
+    }
+}
+
+pub(super) fn propose(context: &mut Context<'_>, body: &Propose) -> Result<(), Refusal> {
+    if body.changes.is_empty() || body.changes.len() > CHANGES_MAX || body.reason.len() > MEMO_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "a proposal has 1 to 64 changes and a reason of at most 256 bytes");
+    }
+    let by = administrator(context)?;
+    changed(context, &body.changes)?;
+    let id = context.id();
+    let key = keyspace::proposal(&id);
+    if context.get::<Proposal>(&key)?.is_some() {
+        return reject(ResultCode::InvalidField, "a transaction makes one proposal");
+    }
+    let proposal = Proposal {
+        changes: body.changes.clone(),
+        reason: body.reason.clone(),
+        by: by.clone(),
+        approvals: Vec::new(),
+        done: false,
+    };
+    context.emit(Event::ChannelProposed { proposal: id, by: by.clone(), reason: body.reason.clone() })?;
+    count_approval(context, id, proposal, by)
+}
+
+pub(super) fn approve(context: &mut Context<'_>, body: &Approve) -> Result<(), Refusal> {
+    let by = administrator(context)?;
+    match context.get::<Proposal>(&keyspace::proposal(&body.proposal))? {
+        Some(proposal) if !proposal.done => count_approval(context, body.proposal, proposal, by),
+        _ => reject(ResultCode::ProposalUnknown, format!("no open proposal {}", body.proposal)),
+    }
+}
+
+/// Adds an approval; with enough of them the changes take effect for the blocks after this one.
+fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
+    let config = context.config();
+    if proposal.approvals.iter().any(|organization| organization == by.organization()) {
+        return reject(ResultCode::AlreadyApproved, format!("{} has approved already", by.organization()));
+    }
+    proposal.approvals.push(by.organization().to_owned());
+    // An organization that left since does not count.
+    let approvals = proposal.approvals.iter().filter(|organization| config.is_member(organization)).count();
+    let needed = config.approvals.needed(config.organizations.len());
+    context.emit(Event::ChannelApproved {
+        proposal: id,
+        by,
+        approvals: u32::try_from(approvals).expect("organizations are limited"),
+        needed: u32::try_from(needed).expect("organizations are limited"),
+    })?;
+    if approvals >= needed {
+        let record = changed(context, &proposal.changes)?;
+        let value = record::to_value(&record);
+        context.put_value(keyspace::config(), value.clone());
+        context.put_value(keyspace::config_at(record.height), value.clone());
+        proposal.done = true;
+        let height = context.height() + 1;
+        let configuration = Hash::tagged(Tag::Content, &[&value]);
+        context.emit(Event::ChannelConfigured { proposal: id, height, configuration })?;
+    }
+    context.put(keyspace::proposal(&id), &proposal);
+    Ok(())
+}
+
+/// The configuration after `changes`, checked. Starts from what the block has set so far, so that two changes in
+/// one block both count.
+fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigRecord, Refusal> {
+    let mut record = super::config_of(context)?;
+    changes.iter().for_each(|change| change.apply(&mut record.config));
+    record.height = context.height();
+    match record.config.check() {
+        Ok(()) => Ok(record),
+        Err(error) => reject(ResultCode::ConfigurationInvalid, error.to_string()),
+    }
+}

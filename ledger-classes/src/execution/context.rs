@@ -1,0 +1,226 @@
+//! What an action sees while a block executes: state below, what the block and the transaction wrote so far, who
+//! acts, and where events go. Nothing here outlives the block.
+
+use super::BlockInput;
+use crate::amount::Amount;
+use crate::config::ChannelConfig;
+use crate::event::Event;
+use crate::hash::Hash;
+use crate::identity::Identity;
+use crate::keys::{Address, PublicKey};
+use crate::limits;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::participant::CertificatePaths;
+use crate::receipt::Receipt;
+use crate::record::{self, Record};
+use crate::state::{ReadError, ReadView, Value, Writes, first_over};
+use crate::time::Time;
+use crate::transaction::VerifiedTransaction;
+
+/// Who a unit of execution is from.
+#[derive(Clone, Copy)]
+pub enum Sender<'a> {
+    /// A verified transaction.
+    Transaction(&'a VerifiedTransaction),
+    /// A due timer.
+    Timer,
+}
+
+/// The state of an executing block and of the transaction or timer in it that runs now.
+pub struct Context<'a> {
+    view: &'a dyn ReadView,
+    config: &'a ChannelConfig,
+    certificates: &'a dyn CertificatePaths,
+    channel: Hash,
+    height: u64,
+    time: Time,
+    /// Written by what ran before in this block.
+    block: Writes,
+    /// Written by what runs now.
+    journal: Writes,
+    events: Vec<Event>,
+    id: Hash,
+    index: u32,
+    action: u32,
+    sender: Option<&'a VerifiedTransaction>,
+    acting: Address,
+    participant: Option<Identity>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(view: &'a dyn ReadView, input: &'a BlockInput<'a>, config: &'a ChannelConfig) -> Self {
+        Self {
+            view,
+            config,
+            certificates: input.certificates,
+            channel: input.channel,
+            height: input.height,
+            time: input.time,
+            block: Writes::new(),
+            journal: Writes::new(),
+            events: Vec::new(),
+            id: Hash::ZERO,
+            index: 0,
+            action: 0,
+            sender: None,
+            acting: Address::ZERO,
+            participant: None,
+        }
+    }
+
+    pub(super) fn begin(&mut self, id: Hash, index: u32, sender: Sender<'a>) {
+        self.journal.clear();
+        self.events.clear();
+        self.id = id;
+        self.index = index;
+        self.action = 0;
+        self.participant = None;
+        (self.sender, self.acting) = match sender {
+            Sender::Transaction(transaction) => (Some(transaction), transaction.sender()),
+            Sender::Timer => (None, Address::ZERO),
+        };
+    }
+
+    /// What was written so far stays, whatever follows.
+    pub(super) fn keep(&mut self) {
+        self.block.append(&mut self.journal);
+    }
+
+    pub(super) fn finish(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
+        self.keep();
+        let events = std::mem::take(&mut self.events);
+        Receipt::new(self.id, self.height, self.index, code, message, fee, &events)
+    }
+
+    pub(super) fn fail(&mut self, code: ResultCode, mut message: String, fee: Amount) -> Receipt {
+        self.journal.clear();
+        self.events.clear();
+        let mut end = message.len().min(limits::MESSAGE_BYTES_MAX);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
+        message.truncate(end);
+        Receipt::new(self.id, self.height, self.index, code, message, fee, &[])
+    }
+
+    pub(super) fn into_writes(self) -> Writes {
+        self.block
+    }
+
+    pub(super) fn set_action(&mut self, action: u32) {
+        self.action = action;
+    }
+
+    pub(super) fn set_participant(&mut self, identity: Identity) {
+        self.participant = Some(identity);
+    }
+
+    /// The configuration that rules this block.
+    pub const fn config(&self) -> &'a ChannelConfig {
+        self.config
+    }
+
+    /// How certificate paths are verified.
+    pub const fn certificates(&self) -> &'a dyn CertificatePaths {
+        self.certificates
+    }
+
+    /// The channel's id.
+    pub const fn channel(&self) -> Hash {
+        self.channel
+    }
+
+    /// The block's height.
+    pub const fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// The block's time.
+    pub const fn time(&self) -> Time {
+        self.time
+    }
+
+    /// Id of the running transaction, or of the running timer's receipt.
+    pub const fn id(&self) -> Hash {
+        self.id
+    }
+
+    /// Position of the running receipt in the block.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Position of the running action in its transaction.
+    pub const fn action(&self) -> u32 {
+        self.action
+    }
+
+    /// Everybody who signed the running transaction; nobody for a timer.
+    pub fn signers(&self) -> &'a [PublicKey] {
+        self.sender.map_or(&[], VerifiedTransaction::signers)
+    }
+
+    /// Who acts: the sender, or the joint account that it acts for, or a contract's account.
+    pub const fn acting(&self) -> Address {
+        self.acting
+    }
+
+    /// Makes `account` act from here on; the caller has checked that it may.
+    pub(super) fn set_acting(&mut self, account: Address) {
+        self.acting = account;
+    }
+
+    /// The sender's identity, if it has a participant record in good standing.
+    pub const fn participant(&self) -> Option<&Identity> {
+        self.participant.as_ref()
+    }
+
+    /// Reads a record.
+    pub fn get<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Refusal> {
+        Ok(self.get_value(key)?.map(|value| record::from_value(&value)).transpose()?)
+    }
+
+    /// Reads a value.
+    pub fn get_value(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        match self.journal.get(key).or_else(|| self.block.get(key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.view.get(key),
+        }
+    }
+
+    /// Writes a record.
+    pub fn put<R: Record>(&mut self, key: Vec<u8>, record: &R) {
+        self.put_value(key, record::to_value(record));
+    }
+
+    /// Writes a value.
+    pub fn put_value(&mut self, key: Vec<u8>, value: Value) {
+        self.journal.insert(key, Some(value));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: Vec<u8>) {
+        self.journal.insert(key, None);
+    }
+
+    /// Reports what happened.
+    pub fn emit(&mut self, event: Event) -> Result<(), Refusal> {
+        if self.events.len() >= limits::EVENTS_MAX {
+            return reject(ResultCode::TooManyEffects, "too many events");
+        }
+        self.events.push(event);
+        Ok(())
+    }
+}
+
+/// A context reads as a view of everything written so far, so that lists and queries work inside execution.
+impl ReadView for Context<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        self.get_value(key)
+    }
+
+    fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
+        let block = crate::state::Overlay::new(self.view, &self.block);
+        first_over(&block, &self.journal, from, end)
+    }
+}

@@ -1,0 +1,170 @@
+//! Where everything lies in a channel's state: the first byte of a key is its family; the rest is laid out so
+//! that what is listed together lies together. Names cannot contain 0x00, which therefore ends them.
+//!
+//! Families are append-only: keys are hashed into writes roots. The table is `docs/formats/state.md`.
+
+use crate::hash::Hash;
+use crate::keys::Address;
+use crate::time::Time;
+
+/// First bytes of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Family {
+    /// The configuration in force: one key.
+    Config = 0x01,
+    /// Open and ended proposals: id.
+    Proposal = 0x02,
+    /// Participants: address.
+    Participant = 0x03,
+    /// Certificates on the channel: identity, 0, serial.
+    Certificate = 0x04,
+    /// Addresses of an identity: identity, 0, address.
+    IdentityAddress = 0x05,
+    /// Every configuration that ever ruled: height of the block that set it (u64, big-endian).
+    ConfigAt = 0x06,
+    /// Asset definitions: asset.
+    Asset = 0x10,
+    /// Balances: address, asset.
+    Balance = 0x11,
+    /// Approvals: owner, spender, asset.
+    Allowance = 0x12,
+    /// Items: asset, 0, item.
+    Item = 0x13,
+    /// Items of an owner: address, asset, 0, item. Empty values.
+    OwnedItem = 0x14,
+    /// Joint accounts: address.
+    JointAccount = 0x15,
+    /// Contracts: name.
+    Contract = 0x20,
+    /// Contract versions: name, 0, version (u32, big-endian).
+    ContractVersion = 0x21,
+    /// Instances: name.
+    Instance = 0x22,
+    /// State of instances: instance, 0, the contract's own key.
+    InstanceState = 0x23,
+    /// Timers in the order in which they are due: time (u64, big-endian), instance, 0, timer.
+    Timer = 0x24,
+    /// When an instance's timer is due: instance, 0, timer.
+    TimerTime = 0x25,
+    /// Applications: name.
+    App = 0x30,
+    /// Application versions: name, 0, version.
+    AppVersion = 0x31,
+    /// Log records: topic, 0, height, index, action (u64, u32, u32, big-endian).
+    Log = 0x40,
+}
+
+/// A key of `family` made of `parts` one after another.
+pub fn key(family: Family, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
+    key.push(family as u8);
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+/// Key of the configuration in force.
+pub fn config() -> Vec<u8> {
+    key(Family::Config, &[])
+}
+
+/// Key of the configuration that the block at `height` set: past configurations stay readable.
+pub fn config_at(height: u64) -> Vec<u8> {
+    key(Family::ConfigAt, &[&height.to_be_bytes()])
+}
+
+/// Key of a proposal.
+pub fn proposal(id: &Hash) -> Vec<u8> {
+    key(Family::Proposal, &[&id.0])
+}
+
+/// Key of a participant.
+pub fn participant(address: &Address) -> Vec<u8> {
+    key(Family::Participant, &[&address.0])
+}
+
+/// Key of a certificate known to the channel.
+pub fn certificate(identity: &str, serial: &[u8]) -> Vec<u8> {
+    key(Family::Certificate, &[identity.as_bytes(), &[0], serial])
+}
+
+/// Key that lists an address under its identity.
+pub fn identity_address(identity: &str, address: &Address) -> Vec<u8> {
+    key(Family::IdentityAddress, &[identity.as_bytes(), &[0], &address.0])
+}
+
+/// Key of an asset's definition.
+pub fn asset(asset: &str) -> Vec<u8> {
+    key(Family::Asset, &[asset.as_bytes()])
+}
+
+/// Key of a balance.
+pub fn balance(account: &Address, asset: &str) -> Vec<u8> {
+    key(Family::Balance, &[&account.0, asset.as_bytes()])
+}
+
+/// Key of an approval.
+pub fn allowance(owner: &Address, spender: &Address, asset: &str) -> Vec<u8> {
+    key(Family::Allowance, &[&owner.0, &spender.0, asset.as_bytes()])
+}
+
+/// Key of an item.
+pub fn item(asset: &str, item: &str) -> Vec<u8> {
+    key(Family::Item, &[asset.as_bytes(), &[0], item.as_bytes()])
+}
+
+/// Key that lists an item under its owner.
+pub fn owned_item(owner: &Address, asset: &str, item: &str) -> Vec<u8> {
+    key(Family::OwnedItem, &[&owner.0, asset.as_bytes(), &[0], item.as_bytes()])
+}
+
+/// Key of a joint account.
+pub fn joint_account(account: &Address) -> Vec<u8> {
+    key(Family::JointAccount, &[&account.0])
+}
+
+/// Key of a contract.
+pub fn contract(name: &str) -> Vec<u8> {
+    key(Family::Contract, &[name.as_bytes()])
+}
+
+/// Key of a contract's version.
+pub fn contract_version(name: &str, version: u32) -> Vec<u8> {
+    key(Family::ContractVersion, &[name.as_bytes(), &[0], &version.to_be_bytes()])
+}
+
+/// Key of an instance.
+pub fn instance(name: &str) -> Vec<u8> {
+    key(Family::Instance, &[name.as_bytes()])
+}
+
+/// Key of an instance's own state.
+pub fn instance_state(instance: &str, own: &[u8]) -> Vec<u8> {
+    key(Family::InstanceState, &[instance.as_bytes(), &[0], own])
+}
+
+/// Key of a timer in the order in which timers are due.
+pub fn timer(due: Time, instance: &str, timer: &str) -> Vec<u8> {
+    key(Family::Timer, &[&due.millis().to_be_bytes(), instance.as_bytes(), &[0], timer.as_bytes()])
+}
+
+/// Key of an instance's timer.
+pub fn timer_time(instance: &str, timer: &str) -> Vec<u8> {
+    key(Family::TimerTime, &[instance.as_bytes(), &[0], timer.as_bytes()])
+}
+
+/// Key of an application.
+pub fn app(name: &str) -> Vec<u8> {
+    key(Family::App, &[name.as_bytes()])
+}
+
+/// Key of an application's version.
+pub fn app_version(name: &str, version: &str) -> Vec<u8> {
+    key(Family::AppVersion, &[name.as_bytes(), &[0], version.as_bytes()])
+}
+
+/// Key of a log record.
+pub fn log(topic: &str, height: u64, index: u32, action: u32) -> Vec<u8> {
+    let position = [&height.to_be_bytes()[..], &index.to_be_bytes(), &action.to_be_bytes()].concat();
+    key(Family::Log, &[topic.as_bytes(), &[0], &position])
+}

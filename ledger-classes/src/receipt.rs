@@ -1,0 +1,99 @@
+//! Receipts: the outcome of one transaction or of one timer.
+//!
+//! A receipt's leaf in the block's receipt root holds a Merkle root over its events, not the events, so that one
+//! event can be proven to a reader who may not see the others.
+
+use crate::amount::Amount;
+use crate::codec::{self, Decode, Encode};
+use crate::event::Event;
+use crate::hash::Hash;
+use crate::merkle;
+use crate::outcome::ResultCode;
+
+/// The provable part of a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ReceiptHead {
+    /// Format version, 1.
+    pub version: u8,
+    /// The transaction's id; for a timer, the hash of its key and height.
+    pub id: Hash,
+    /// The block.
+    pub height: u64,
+    /// Position among the block's receipts. Receipts of timers come first.
+    pub index: u32,
+    /// Result code, see [`ResultCode`].
+    pub code: u16,
+    /// Why it failed; empty if it did not.
+    pub message: String,
+    /// What the sender paid.
+    pub fee: Amount,
+    /// Events that follow.
+    pub events: u32,
+    /// RFC 9162 root over the events' encodings.
+    pub events_root: Hash,
+}
+
+/// A receipt with its events.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Receipt {
+    /// What the receipt root covers.
+    pub head: ReceiptHead,
+    /// The events, each in its binary encoding, as the events root covers them.
+    pub events: Vec<Vec<u8>>,
+}
+
+impl Receipt {
+    /// Makes a receipt, hashing the events.
+    pub fn new(
+        id: Hash,
+        height: u64,
+        index: u32,
+        code: ResultCode,
+        message: String,
+        fee: Amount,
+        events: &[Event],
+    ) -> Self {
+        let events: Vec<Vec<u8>> = events.iter().map(codec::encode).collect();
+        let head = ReceiptHead {
+            version: 1,
+            id,
+            height,
+            index,
+            code: code.number(),
+            message,
+            fee,
+            events: u32::try_from(events.len()).expect("events are limited"),
+            events_root: merkle::root(&leaves(&events)),
+        };
+        Self { head, events }
+    }
+
+    /// The leaf hash of this receipt in the receipt root.
+    pub fn leaf(&self) -> Hash {
+        merkle::leaf_hash(&codec::encode(&self.head))
+    }
+
+    /// The events, decoded. The store's bytes may be damaged, so this can fail.
+    pub fn decoded_events(&self) -> Result<Vec<Event>, codec::DecodeError> {
+        self.events.iter().map(|bytes| decode_event(bytes)).collect()
+    }
+
+    /// Path of event `index` to the events root; `None` if there is no such event.
+    pub fn event_path(&self, index: u64) -> Option<Vec<Hash>> {
+        merkle::inclusion_path(&leaves(&self.events), index).ok()
+    }
+
+    /// Whether the transaction did what it says.
+    pub const fn is_done(&self) -> bool {
+        self.head.code == 0
+    }
+}
+
+/// Decodes one event.
+pub fn decode_event(bytes: &[u8]) -> Result<Event, codec::DecodeError> {
+    codec::decode(bytes, 1024 * 1024)
+}
+
+fn leaves(events: &[Vec<u8>]) -> Vec<Hash> {
+    events.iter().map(|event| merkle::leaf_hash(event)).collect()
+}

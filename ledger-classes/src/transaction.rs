@@ -1,0 +1,351 @@
+//! Transactions: from bytes that came to a [`VerifiedTransaction`].
+//!
+//! Payload bytes are kept, hashed and signed exactly as they came; nothing is re-encoded to check a signature or
+//! a hash. [`ParsedTransaction`] has a form but no proven sender and nothing here executes it; the only way on is
+//! [`verify_all`].
+
+use crate::action::Action;
+use crate::amount::{Amount, u64_text};
+use crate::codec::{self, Decode, DecodeError, Encode};
+use crate::config::Limits;
+use crate::hash::{Hash, Tag};
+use crate::keys::{self, Address, PublicKey, Signature, SignatureItem};
+use crate::limits;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// How a payload is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Encoding {
+    /// The genesis configuration: block 0 only, unsigned.
+    Genesis = 0,
+    /// Our binary encoding.
+    Binary = 1,
+    /// JSON text.
+    Json = 2,
+}
+
+impl Encode for Encoding {
+    fn encode<E: bincode::enc::Encoder>(&self, encoder: &mut E) -> Result<(), bincode::error::EncodeError> {
+        (*self as u8).encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Encoding {
+    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
+        match u8::decode(decoder)? {
+            0 => Ok(Self::Genesis),
+            1 => Ok(Self::Binary),
+            2 => Ok(Self::Json),
+            _ => Err(bincode::error::DecodeError::Other("unknown payload encoding")),
+        }
+    }
+}
+
+bincode::impl_borrow_decode!(Encoding);
+
+/// What somebody signs.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transaction {
+    /// The channel's id, so that a transaction is valid on one channel only.
+    pub channel: Hash,
+    /// Any number that this sender has not used with otherwise equal content.
+    #[serde(with = "u64_text")]
+    pub nonce: u64,
+    /// Block time after which the transaction can no longer be included; at most 24 hours ahead.
+    pub valid_until: Time,
+    /// The most that the sender pays, in base units of the channel's fee asset.
+    #[serde(default)]
+    pub fee_max: Amount,
+    /// 1 to 256 actions, done in order, all or nothing.
+    pub actions: Vec<Action>,
+    /// For people to read, at most 256 bytes.
+    #[serde(default)]
+    pub memo: String,
+}
+
+/// A key and what it signed with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SignedBy {
+    /// The signer.
+    pub key: PublicKey,
+    /// Over [`Envelope::message`].
+    pub signature: Signature,
+}
+
+/// A payload with its signatures. The first signer is the sender.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Envelope {
+    /// How the payload is written.
+    pub encoding: Encoding,
+    /// The payload, exactly as it was signed.
+    pub payload: Vec<u8>,
+    /// 1 to 32 signatures by distinct keys.
+    pub signatures: Vec<SignedBy>,
+}
+
+/// Most bytes of an encoded envelope: payload, signatures and lengths.
+pub const ENVELOPE_BYTES_MAX: usize = limits::PAYLOAD_BYTES_MAX + limits::SIGNATURES_MAX * 160 + 32;
+
+impl Envelope {
+    /// ASCII `chancery/tx/1`, 0x00, encoding byte, payload.
+    pub fn message(&self) -> Vec<u8> {
+        Tag::Transaction.message(&[&[self.encoding as u8], &self.payload])
+    }
+
+    /// SHA-256 of [`Envelope::message`].
+    pub fn id(&self) -> Hash {
+        Hash::tagged(Tag::Transaction, &[&[self.encoding as u8], &self.payload])
+    }
+
+    /// Signs a transaction in the binary encoding.
+    pub fn sign_binary(transaction: &Transaction, keys: &[&keys::SigningKey]) -> Self {
+        Self::sign(Encoding::Binary, codec::encode(transaction), keys)
+    }
+
+    /// Signs payload bytes.
+    pub fn sign(encoding: Encoding, payload: Vec<u8>, keys: &[&keys::SigningKey]) -> Self {
+        let mut envelope = Self { encoding, payload, signatures: Vec::with_capacity(keys.len()) };
+        let message = envelope.message();
+        envelope.signatures =
+            keys.iter().map(|key| SignedBy { key: key.public(), signature: key.sign(&message) }).collect();
+        envelope
+    }
+}
+
+/// Why a transaction is refused before it reaches a block. Nothing of it is recorded.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TransactionError {
+    /// Payload, memo, or number of actions or signatures above the limit.
+    #[error("oversize: {0}")]
+    Oversize(String),
+    /// The payload does not decode as its encoding says.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// An action's `type` is unknown.
+    #[error("unknown action {0:?}")]
+    UnknownAction(String),
+    /// The channel id is another channel's.
+    #[error("the transaction names another channel")]
+    WrongChannel,
+    /// `valid_until` has passed.
+    #[error("expired at {0}")]
+    Expired(Time),
+    /// `valid_until` is more than 24 hours ahead.
+    #[error("valid until {0}, which is more than 24 hours ahead")]
+    TooFarAhead(Time),
+    /// No signature, a key that signs twice, or a key that is not usable.
+    #[error("signatures: {0}")]
+    Signatures(String),
+    /// A signature does not verify.
+    #[error("the signature of {0} does not verify")]
+    WrongSignature(Address),
+}
+
+impl TransactionError {
+    /// The stable name, as in problem types.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Oversize(_) => "oversize",
+            Self::Malformed(_) => "malformed",
+            Self::UnknownAction(_) => "unknown-action",
+            Self::WrongChannel => "wrong-channel",
+            Self::Expired(_) => "expired",
+            Self::TooFarAhead(_) => "too-far-ahead",
+            Self::Signatures(_) => "signatures",
+            Self::WrongSignature(_) => "wrong-signature",
+        }
+    }
+}
+
+/// A decoded transaction whose signatures have not been checked.
+#[derive(Clone, Debug)]
+pub struct ParsedTransaction {
+    id: Hash,
+    message: Vec<u8>,
+    envelope: Envelope,
+    transaction: Transaction,
+}
+
+/// A transaction whose form and signatures were checked. Only [`verify_all`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedTransaction {
+    id: Hash,
+    envelope: Vec<u8>,
+    payload_bytes: u32,
+    signers: Vec<PublicKey>,
+    sender: Address,
+    transaction: Transaction,
+}
+
+/// Decodes an envelope's payload and checks everything that needs neither state nor clock.
+pub fn parse(
+    envelope: Envelope,
+    channel: Hash,
+    channel_limits: &Limits,
+) -> Result<ParsedTransaction, TransactionError> {
+    let oversize = |what: &str, is: usize, max: usize| {
+        if is > max { Err(TransactionError::Oversize(format!("{is} {what}, at most {max}"))) } else { Ok(()) }
+    };
+    oversize("payload bytes", envelope.payload.len(), channel_limits.payload_bytes_max as usize)?;
+    oversize("signatures", envelope.signatures.len(), limits::SIGNATURES_MAX)?;
+    let transaction = decode_payload(&envelope)?;
+    oversize("actions", transaction.actions.len(), channel_limits.actions_max as usize)?;
+    oversize("memo bytes", transaction.memo.len(), limits::MEMO_BYTES_MAX)?;
+    if transaction.actions.is_empty() {
+        return Err(TransactionError::Malformed("a transaction lists at least one action".into()));
+    }
+    if transaction.channel != channel {
+        return Err(TransactionError::WrongChannel);
+    }
+    if envelope.signatures.is_empty() {
+        return Err(TransactionError::Signatures("at least one is needed".into()));
+    }
+    for (index, signed) in envelope.signatures.iter().enumerate() {
+        if envelope.signatures[..index].iter().any(|earlier| earlier.key == signed.key) {
+            return Err(TransactionError::Signatures("a key signs once".into()));
+        }
+    }
+    let message = envelope.message();
+    Ok(ParsedTransaction { id: Hash::plain(&[&message]), message, envelope, transaction })
+}
+
+fn decode_payload(envelope: &Envelope) -> Result<Transaction, TransactionError> {
+    match envelope.encoding {
+        Encoding::Genesis => Err(TransactionError::Malformed("payload encoding 0 is for genesis only".into())),
+        Encoding::Binary => codec::decode(&envelope.payload, limits::PAYLOAD_BYTES_MAX).map_err(|error| match error {
+            DecodeError::Oversize { .. } => TransactionError::Oversize(error.to_string()),
+            error => TransactionError::Malformed(error.to_string()),
+        }),
+        Encoding::Json => serde_json::from_slice(&envelope.payload).map_err(|error| {
+            unknown_action(&envelope.payload).unwrap_or_else(|| TransactionError::Malformed(error.to_string()))
+        }),
+    }
+}
+
+/// Whether the JSON fails because of an action's type; asked only after decoding failed.
+fn unknown_action(payload: &[u8]) -> Option<TransactionError> {
+    #[derive(Deserialize)]
+    struct Probe {
+        actions: Vec<Typed>,
+    }
+    #[derive(Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        type_text: String,
+    }
+    let probe: Probe = serde_json::from_slice(payload).ok()?;
+    let unknown = probe.actions.into_iter().find(|action| !Action::TYPES.contains(&action.type_text.as_str()))?;
+    Some(TransactionError::UnknownAction(unknown.type_text.chars().take(64).collect()))
+}
+
+impl ParsedTransaction {
+    /// The transaction's id.
+    pub const fn id(&self) -> Hash {
+        self.id
+    }
+
+    /// The first signer's address: who the transaction says it is from. Not proven yet.
+    pub fn claimed_sender(&self) -> Address {
+        self.envelope.signatures[0].key.address()
+    }
+
+    /// Block time after which it cannot be included.
+    pub const fn valid_until(&self) -> Time {
+        self.transaction.valid_until
+    }
+
+    /// Bytes of the payload: what bounds and fair shares count.
+    pub fn payload_bytes(&self) -> usize {
+        self.envelope.payload.len()
+    }
+
+    /// Refuses what is outside its time window at `now`.
+    pub fn check_time(&self, now: Time) -> Result<(), TransactionError> {
+        let until = self.transaction.valid_until;
+        if until < now {
+            Err(TransactionError::Expired(until))
+        } else if until.millis_since(now) > limits::VALIDITY_MS_MAX {
+            Err(TransactionError::TooFarAhead(until))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Checks the signatures of many transactions in one batch; each verdict is its own.
+/// `seed` must be unpredictable to senders: see [`keys::verify_batch`].
+pub fn verify_all(
+    parsed: Vec<ParsedTransaction>,
+    seed: [u8; 32],
+) -> Vec<Result<VerifiedTransaction, (Hash, TransactionError)>> {
+    let items: Vec<SignatureItem<'_>> = parsed
+        .iter()
+        .flat_map(|transaction| {
+            transaction.envelope.signatures.iter().map(|signed| SignatureItem {
+                key: &signed.key,
+                message: &transaction.message,
+                signature: &signed.signature,
+            })
+        })
+        .collect();
+    let mut valid = keys::verify_batch(&items, seed).valid.into_iter();
+    drop(items);
+    parsed
+        .into_iter()
+        .map(|parsed| {
+            let ParsedTransaction { id, envelope, transaction, .. } = parsed;
+            let mut wrong = None;
+            for signed in &envelope.signatures {
+                if !valid.next().unwrap_or(false) && wrong.is_none() {
+                    wrong = Some(signed.key.address());
+                }
+            }
+            match wrong {
+                Some(address) => Err((id, TransactionError::WrongSignature(address))),
+                None => Ok(VerifiedTransaction {
+                    id,
+                    payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
+                    sender: envelope.signatures[0].key.address(),
+                    signers: envelope.signatures.iter().map(|signed| signed.key.clone()).collect(),
+                    envelope: codec::encode(&envelope),
+                    transaction,
+                }),
+            }
+        })
+        .collect()
+}
+
+impl VerifiedTransaction {
+    /// The transaction's id.
+    pub const fn id(&self) -> Hash {
+        self.id
+    }
+
+    /// The envelope in the binary encoding, as blocks hold it.
+    pub fn envelope(&self) -> &[u8] {
+        &self.envelope
+    }
+
+    /// Bytes of the payload.
+    pub const fn payload_bytes(&self) -> u32 {
+        self.payload_bytes
+    }
+
+    /// Everybody who signed, sender first.
+    pub fn signers(&self) -> &[PublicKey] {
+        &self.signers
+    }
+
+    /// The first signer's address.
+    pub const fn sender(&self) -> Address {
+        self.sender
+    }
+
+    /// What was signed.
+    pub const fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+}
