@@ -59,6 +59,9 @@ fn pairs(level: &[Hash]) -> Vec<Hash> {
 
 /// Whether `path` proves that the leaf hash is at `index` of the tree of `size` leaves with this root
 /// (RFC 9162 §2.1.3.2).
+///
+/// A root does not tell the size of its tree: paths of the same shape verify under some other sizes too. Take
+/// `size` from where the root is from, a sealed header.
 #[must_use]
 pub fn verify_inclusion(root: &Hash, size: u64, index: u64, leaf_hash: &Hash, path: &[Hash]) -> bool {
     if index >= size {

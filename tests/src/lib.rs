@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What crosses rooms: programs and fixtures for tests of the whole.
+
+pub mod conformance;

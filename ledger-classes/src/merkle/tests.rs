@@ -188,11 +188,11 @@ fn all_forms_agree_with_the_definition_at_every_size() {
         let expected_root = definition::root(tree);
         assert_eq!(root(tree), expected_root);
         assert_eq!(root_from_nodes(size64, lookup), Ok(expected_root));
-        for index in 0..size {
+        for (index, leaf) in tree.iter().enumerate() {
             let path = definition::path(index, tree);
             assert_eq!(inclusion_path(tree, index as u64).as_ref(), Ok(&path));
             assert_eq!(inclusion_path_from_nodes(size64, index as u64, lookup).as_ref(), Ok(&path));
-            assert!(verify_inclusion(&expected_root, size64, index as u64, &leaves[index], &path));
+            assert!(verify_inclusion(&expected_root, size64, index as u64, leaf, &path));
         }
         for size1 in 1..=size {
             let path = definition::subproof(size1, tree, true);

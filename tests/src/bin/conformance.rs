@@ -1,0 +1,52 @@
+//! Judges vectors from standard input with the ledger's own code. See `docs/conformance.md`.
+
+use clap::{Parser, Subcommand};
+use std::io::{self, BufWriter, Write as _};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use tests::conformance::{merkle, sig};
+
+/// Judges vectors with the ledger's own code: JSON lines on standard input, answers on standard output.
+#[derive(Debug, Parser)]
+#[command(name = "conformance")]
+struct Arguments {
+    #[command(subcommand)]
+    vectors: Vectors,
+}
+
+#[derive(Debug, Subcommand)]
+enum Vectors {
+    /// Signatures: {"id","scheme","key","message","signature"}, in hex.
+    Sig {
+        /// Shuffle the vectors and verify this many at once, as a verifier shard does.
+        #[arg(long, value_name = "N")]
+        batch: Option<NonZeroUsize>,
+        /// Chooses the order and the coefficients of batches.
+        #[arg(long, value_name = "S", default_value_t = 0, requires = "batch")]
+        seed: u64,
+    },
+    /// Merkle proofs of RFC 9162: {"id","kind",…}, hashes in base64.
+    Merkle,
+}
+
+fn run(vectors: &Vectors) -> io::Result<()> {
+    let (input, mut output) = (io::stdin().lock(), BufWriter::new(io::stdout().lock()));
+    match vectors {
+        Vectors::Sig { batch, seed } => {
+            let batches = batch.map(|items| sig::Batches { items, seed: *seed });
+            sig::run(input, &mut output, batches)?;
+        }
+        Vectors::Merkle => merkle::run(input, &mut output)?,
+    }
+    output.flush()
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().vectors) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "conformance: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

