@@ -1,6 +1,6 @@
 //! The right edge of a growing tree: what is needed to append and to know the root, O(log n) hashes.
 
-use super::{empty_root, node_hash};
+use super::{PathError, empty_root, node_hash};
 use crate::codec::{Decode, Encode};
 use crate::hash::Hash;
 use bincode::error::{DecodeError, EncodeError};
@@ -33,6 +33,18 @@ impl CompactRange {
     /// The tree without leaves.
     pub const fn new() -> Self {
         Self { size: 0, peaks: Vec::new() }
+    }
+
+    /// The tree of `size` leaves from stored complete subtrees, which `node(level, index)` looks up: those that
+    /// [`Self::append`] reported. `size` may be any past size of the stored tree.
+    pub fn from_nodes(size: u64, node: impl Fn(u8, u64) -> Option<Hash>) -> Result<Self, PathError> {
+        let levels = (0..u64::BITS as u8).rev().filter(|level| size >> level & 1 == 1);
+        // The peak of a level stands right of all larger ones: its index is the size without its own bit and below.
+        let peak = |level: u8| {
+            let index = (size >> level) - 1;
+            node(level, index).ok_or(PathError::MissingNode { level, index })
+        };
+        Ok(Self { size, peaks: levels.map(peak).collect::<Result<_, _>>()? })
     }
 
     /// Number of leaves.

@@ -173,6 +173,21 @@ fn a_stored_range_is_read_back_and_a_false_one_refused() {
 }
 
 #[test]
+fn a_range_is_rebuilt_from_stored_nodes_at_every_past_size() {
+    let (mut range, mut nodes, mut past) = (CompactRange::new(), BTreeMap::new(), vec![CompactRange::new()]);
+    for leaf in numbered_leaves(70) {
+        nodes.extend(range.append(leaf).into_iter().map(|node| ((node.level, node.index), node.hash)));
+        past.push(range.clone());
+    }
+    for then in past {
+        let rebuilt = CompactRange::from_nodes(then.size(), |level, index| nodes.get(&(level, index)).copied());
+        assert_eq!(rebuilt, Ok(then));
+    }
+    let missing = CompactRange::from_nodes(6, |level, _| (level == 2).then_some(Hash::ZERO));
+    assert_eq!(missing, Err(PathError::MissingNode { level: 1, index: 2 }));
+}
+
+#[test]
 fn all_forms_agree_with_the_definition_at_every_size() {
     let leaves = numbered_leaves(70);
     let mut nodes = BTreeMap::new();
