@@ -1,0 +1,81 @@
+//! Checkpoints: the layer of memory written to `state.redb` in key order, together with the height it reflects.
+//!
+//! Blocks are applied meanwhile, into a fresh layer: only the exchange of the layers waits for a block that is
+//! being applied, and the other way round. The written layer stays as a cache until the next one is frozen, so a
+//! channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](super::Pressure))
+//! and frozen.
+
+use super::FORMAT;
+use super::error::StoreError;
+use super::layer::Layer;
+use super::lock::{lock, read, write};
+use super::state::{META, STATE, State, TRANSACTIONS, encode_location, encode_reflects};
+use ledger_classes::hash::Hash;
+use redb::Database;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl State {
+    /// Writes what was applied since the last checkpoint; returns how many blocks the file reflects then.
+    /// `header_hash` gives the header hash at a height of the log.
+    pub(super) fn checkpoint(
+        &self,
+        header_hash: impl FnOnce(u64) -> Result<Hash, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let _checkpointing = lock(&self.checkpointing);
+        self.latch.check()?;
+        if self.applied() == self.checkpointed() {
+            return Ok(self.checkpointed());
+        }
+        self.check_open()?;
+        let (layer, applied) = self.freeze();
+        let height = applied - 1;
+        let result = header_hash(height).and_then(|hash| {
+            let database = read(&self.database);
+            let database = database.as_ref().ok_or(StoreError::Closed)?;
+            write_layer(database, &layer, height, hash).map_err(StoreError::disk("writing a checkpoint"))
+        });
+        result.map_err(|error| self.latch.hold(error))?;
+        let mut inner = write(&self.inner);
+        assert!(inner.checkpointed < applied && applied <= inner.applied, "checkpoints move on behind the state");
+        inner.checkpointed = applied;
+        inner.checkpointed_at = Instant::now();
+        Ok(applied)
+    }
+
+    /// Exchanges the active layer for an empty one; the second value is how many blocks it and the file reflect.
+    fn freeze(&self) -> (Arc<Layer>, u64) {
+        let _applying = lock(&self.applying);
+        let mut inner = write(&self.inner);
+        let layer = std::mem::take(&mut inner.active);
+        inner.frozen = Some(layer.clone());
+        (layer, inner.applied)
+    }
+}
+
+fn write_layer(database: &Database, layer: &Layer, height: u64, header_hash: Hash) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    let mut table = transaction.open_table(STATE)?;
+    let mut record = Vec::new();
+    layer.for_each(|key, value| {
+        match value {
+            Some(value) => {
+                record.clear();
+                record.push(FORMAT);
+                record.extend_from_slice(value);
+                table.insert(key, record.as_slice())?;
+            }
+            None => drop(table.remove(key)?),
+        }
+        Ok::<_, redb::Error>(())
+    })?;
+    drop(table);
+    let mut index = transaction.open_table(TRANSACTIONS)?;
+    for (id, location) in layer.transactions_in_order() {
+        index.insert(id.0, encode_location(location))?;
+    }
+    drop(index);
+    transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
+    Ok(transaction.commit()?)
+}

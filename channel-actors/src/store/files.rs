@@ -1,0 +1,197 @@
+//! Where the bytes of a store live: the one place that opens redb databases and touches directories.
+//!
+//! [`StoreFiles`] is a seam so that tests put a store on backends that fail or lose power at a chosen sync.
+//! A log appears under its name only after it was initialised and synced: a crash while creating leaves a
+//! `log.redb.new`, which the next `create` replaces.
+
+use super::error::StoreError;
+use redb::backends::FileBackend;
+use redb::{BackendError, Builder, Database, DatabaseError, StorageBackend, StorageError};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+/// A storage backend of any kind.
+pub type Backend = Box<dyn StorageBackend>;
+
+/// The two files of a channel.
+pub trait StoreFiles: Send + Sync {
+    /// An empty log. [`StoreError::Exists`] when there is one.
+    fn create_log(&self) -> Result<Backend, StoreError>;
+    /// The log that [`Self::create_log`] returned is initialised: from now on it is found by `open_log`.
+    fn publish_log(&self) -> Result<(), StoreError>;
+    /// The log. [`StoreError::Missing`] when there is none.
+    fn open_log(&self) -> Result<Backend, StoreError>;
+    /// The state; empty when there is none.
+    fn open_state(&self) -> Result<Backend, StoreError>;
+    /// Puts a broken state where a person can look at it, so that `open_state` gives an empty one.
+    /// Returns the name it has now.
+    fn set_state_aside(&self) -> Result<String, StoreError>;
+}
+
+/// `log.redb` and `state.redb` in a directory of their own.
+#[derive(Clone, Debug)]
+pub struct Directory(pub PathBuf);
+
+impl Directory {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn open(&self, name: &str, options: &OpenOptions) -> Result<Backend, StoreError> {
+        let path = self.path(name);
+        let file = options.open(&path).map_err(failed("opening", &path))?;
+        let backend = FileBackend::new(file).map_err(StoreError::disk("opening a file"))?;
+        Ok(Box::new(backend))
+    }
+
+    /// Makes names in the directory as durable as what they point to.
+    fn sync(&self) -> Result<(), StoreError> {
+        File::open(&self.0).and_then(|directory| directory.sync_all()).map_err(failed("syncing the directory", &self.0))
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::File { operation, path: path.to_owned(), source }
+}
+
+impl StoreFiles for Directory {
+    fn create_log(&self) -> Result<Backend, StoreError> {
+        fs::create_dir_all(&self.0).map_err(failed("creating the directory", &self.0))?;
+        if let Some(parent) = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Self(parent.to_owned()).sync()?;
+        }
+        if self.path("log.redb").exists() {
+            return Err(StoreError::Exists(self.0.clone()));
+        }
+        self.open("log.redb.new", OpenOptions::new().read(true).write(true).create(true).truncate(true))
+    }
+
+    fn publish_log(&self) -> Result<(), StoreError> {
+        let path = self.path("log.redb");
+        fs::rename(self.path("log.redb.new"), &path).map_err(failed("naming the log", &path))?;
+        self.sync()
+    }
+
+    fn open_log(&self) -> Result<Backend, StoreError> {
+        if !self.path("log.redb").exists() {
+            return Err(StoreError::Missing(self.0.clone()));
+        }
+        self.open("log.redb", OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_state(&self) -> Result<Backend, StoreError> {
+        self.open("state.redb", OpenOptions::new().read(true).write(true).create(true).truncate(false))
+    }
+
+    fn set_state_aside(&self) -> Result<String, StoreError> {
+        let (path, mut number) = (self.path("state.redb"), 1);
+        let aside = loop {
+            let name = format!("state.redb.broken-{number}");
+            if !self.path(&name).exists() {
+                break name;
+            }
+            number += 1;
+        };
+        fs::rename(&path, self.path(&aside)).map_err(failed("setting the broken state aside", &path))?;
+        self.sync()?;
+        Ok(aside)
+    }
+}
+
+/// Opens the database on a backend, initialising an empty one.
+pub(super) fn open_database(backend: Backend, cache_bytes: usize) -> Result<Database, DatabaseError> {
+    Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(backend))
+}
+
+/// Names the file in what redb said on opening it.
+pub(super) fn open_error(file: &'static str, error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::Locked { file },
+        error => StoreError::disk("opening a database")(error),
+    }
+}
+
+/// Whether redb says that the bytes are wrong, as opposed to a disk that does not answer.
+pub(super) fn says_corrupt(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Corrupted(_)
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::RepairAborted
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TableDoesNotExist(_)
+        | redb::Error::TypeDefinitionChanged { .. } => true,
+        redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+        _ => false,
+    }
+}
+
+/// [`says_corrupt`] of an error in opening.
+pub(super) fn opening_says_corrupt(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::RepairAborted | DatabaseError::UpgradeRequired(_) => true,
+        DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        }
+        _ => false,
+    }
+}
+
+/// redb takes backends by value only.
+#[derive(Debug)]
+struct Boxed(Backend);
+
+type Range = Bound<u64>;
+
+impl StorageBackend for Boxed {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+
+    fn try_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
+        self.0.try_lock_range(start, end)
+    }
+
+    fn try_lock_shared_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
+        self.0.try_lock_shared_range(start, end)
+    }
+
+    fn lock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
+        self.0.lock_range(start, end)
+    }
+
+    fn lock_shared_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
+        self.0.lock_shared_range(start, end)
+    }
+
+    fn unlock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
+        self.0.unlock_range(start, end)
+    }
+
+    fn query_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
+        self.0.query_lock_range(start, end)
+    }
+}

@@ -1,0 +1,151 @@
+//! State in memory: what applied blocks wrote, in key order, each value with the count of blocks that it is
+//! visible from.
+//!
+//! Always: the versions of a key are in falling order of `since`; a version that some protected count can see is
+//! never dropped; a frozen layer never changes again.
+//! "Count" is the number of applied blocks: a view with count `c` reflects heights `0..c`, and sees a version when
+//! `since <= c`.
+
+use super::lock::{read, write};
+use ledger_classes::hash::Hash;
+use ledger_classes::state::{Value, Writes};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::RwLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Keys written in one holding of the lock: some 20 µs, the longest that a reader waits for `apply`.
+const CHUNK_KEYS: usize = 64;
+/// What a map entry costs beyond its key and value, roughly: node share, headers, allocation.
+const ENTRY_BYTES: usize = 96;
+/// What an entry of the transaction index costs.
+const TRANSACTION_BYTES: usize = 64;
+
+#[derive(Clone, Debug)]
+struct Version {
+    since: u64,
+    value: Option<Value>,
+}
+
+impl Version {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.value.as_ref().map_or(0, |value| value.len())
+    }
+}
+
+#[derive(Debug)]
+struct Versions {
+    newest: Version,
+    /// Falling `since`; almost always empty or one.
+    older: Vec<Version>,
+}
+
+impl Versions {
+    fn at(&self, count: u64) -> Option<&Version> {
+        if self.newest.since <= count {
+            return Some(&self.newest);
+        }
+        self.older.iter().find(|version| version.since <= count)
+    }
+
+    fn put(&mut self, version: Version, protected: &[u64]) {
+        debug_assert!(self.newest.since < version.since, "versions come in rising order");
+        let mut above = version.since;
+        let old = std::mem::replace(&mut self.newest, version);
+        self.older.insert(0, old);
+        self.older.retain(|version| {
+            let needed = protected.iter().any(|count| version.since <= *count && *count < above);
+            above = version.since;
+            needed
+        });
+    }
+
+    fn bytes(&self) -> usize {
+        self.newest.bytes() + self.older.iter().map(Version::bytes).sum::<usize>()
+    }
+}
+
+/// Where a transaction is: height and index in the block.
+pub(super) type Location = (u64, u32);
+
+/// Writes of a run of blocks.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    entries: RwLock<BTreeMap<Vec<u8>, Versions>>,
+    transactions: RwLock<HashMap<Hash, Location>>,
+    bytes: AtomicUsize,
+}
+
+impl Layer {
+    /// Bytes of memory, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds a block's writes, visible from `since` on. `protected` are the counts that live views, and views
+    /// created meanwhile, read at; all are below `since`.
+    pub(super) fn put(&self, writes: &Writes, since: u64, protected: &[u64]) {
+        let mut writes = writes.iter().peekable();
+        while writes.peek().is_some() {
+            let (mut added, mut dropped) = (0, 0);
+            let mut entries = write(&self.entries);
+            for (key, value) in writes.by_ref().take(CHUNK_KEYS) {
+                let version = Version { since, value: value.clone() };
+                match entries.get_mut(key) {
+                    Some(versions) => {
+                        dropped += versions.bytes();
+                        versions.put(version, protected);
+                        added += versions.bytes();
+                    }
+                    None => {
+                        added += ENTRY_BYTES + key.len() + version.bytes();
+                        entries.insert(key.clone(), Versions { newest: version, older: Vec::new() });
+                    }
+                }
+            }
+            drop(entries);
+            self.bytes.fetch_add(added, Ordering::Relaxed);
+            self.bytes.fetch_sub(dropped, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds where a block's transactions are.
+    pub(super) fn put_transactions(&self, height: u64, transactions: &[(Hash, u32)]) {
+        let mut index = write(&self.transactions);
+        index.extend(transactions.iter().map(|(id, position)| (*id, (height, *position))));
+        self.bytes.fetch_add(transactions.len() * TRANSACTION_BYTES, Ordering::Relaxed);
+    }
+
+    /// Where a transaction is.
+    pub(super) fn transaction(&self, id: &Hash) -> Option<Location> {
+        read(&self.transactions).get(id).copied()
+    }
+
+    /// The value under `key` that `count` sees. Outer `None`: this layer says nothing; inner: it was removed.
+    pub(super) fn at(&self, key: &[u8], count: u64) -> Option<Option<Value>> {
+        read(&self.entries).get(key)?.at(count).map(|version| version.value.clone())
+    }
+
+    /// The first key in `from..end` that this layer says something about at `count`, removed ones too.
+    pub(super) fn first(&self, from: &[u8], end: &[u8], count: u64) -> Option<(Vec<u8>, Option<Value>)> {
+        if from >= end {
+            return None;
+        }
+        let entries = read(&self.entries);
+        let mut range = entries.range::<[u8], _>((Bound::Included(from), Bound::Excluded(end)));
+        range.find_map(|(key, versions)| versions.at(count).map(|version| (key.clone(), version.value.clone())))
+    }
+
+    /// Gives the newest value of every key, in key order. Only for frozen layers: the lock is held throughout.
+    pub(super) fn for_each<E>(&self, mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>) -> Result<(), E> {
+        let entries = read(&self.entries);
+        entries.iter().try_for_each(|(key, versions)| visit(key, versions.newest.value.as_deref()))
+    }
+
+    /// The transactions of a frozen layer in the order of their ids.
+    pub(super) fn transactions_in_order(&self) -> Vec<(Hash, Location)> {
+        let mut transactions: Vec<_> = read(&self.transactions).iter().map(|(id, place)| (*id, *place)).collect();
+        transactions.sort_unstable_by_key(|(id, _)| *id);
+        transactions
+    }
+}

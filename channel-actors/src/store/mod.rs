@@ -1,0 +1,257 @@
+//! The store of one channel: `log.redb`, the truth, and `state.redb`, which can be rebuilt from it.
+//!
+//! It deals in bytes and knows nothing of the structure of blocks. All calls block; threads are the caller's.
+//! These hold:
+//!
+//! - A block is on disk (fsync) when [`ChannelStore::append`] returns, and survives power loss at any instant.
+//! - `checkpointed state <= applied state <= log`: what [`ChannelStore::view`] shows is never ahead of the disk.
+//! - After the first failed write every later one is refused; an fsync that failed is never retried.
+//! - After opening, the caller executes and applies blocks `state_height + 1 ..= log_tip` again.
+//!
+//! Never here: actors, HTTP, decoding of blocks, a read transaction that outlives a request.
+
+mod checkpoint;
+mod error;
+mod files;
+mod layer;
+mod lock;
+mod log;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use files::{Backend, Directory, StoreFiles};
+pub use state::StateView;
+
+use bytes::Bytes;
+use error::Latch;
+use ledger_classes::hash::Hash;
+use ledger_classes::merkle::CompactRange;
+use ledger_classes::state::Writes;
+use log::Log;
+use state::State;
+use std::path::Path;
+use std::sync::Arc;
+
+/// First byte of every record.
+const FORMAT: u8 = 1;
+
+/// Bounds of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Bytes of redb's page cache for the log: recent blocks come from the publisher's ring, so little is enough.
+    pub log_cache_bytes: usize,
+    /// Bytes of redb's page cache for the state.
+    pub state_cache_bytes: usize,
+    /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
+    /// are told to wait for it ([`Pressure::Wait`]).
+    pub dirty_bytes_max: usize,
+    /// Milliseconds after the last checkpoint at which one is due, if anything was applied. Bounds replay.
+    pub checkpoint_interval_ms: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        const MIB: usize = 1024 * 1024;
+        Self {
+            log_cache_bytes: 8 * MIB,
+            state_cache_bytes: 64 * MIB,
+            dirty_bytes_max: 64 * MIB,
+            checkpoint_interval_ms: 10_000,
+        }
+    }
+}
+
+/// What one block adds to the log, encoded already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockRecord {
+    /// Its height: the next one of the log.
+    pub height: u64,
+    /// Hash of its header: its leaf in the history tree.
+    pub header_hash: Hash,
+    /// Its bytes, seal included.
+    pub block: Bytes,
+    /// Its receipts' bytes.
+    pub receipts: Bytes,
+}
+
+/// How much applied state waits for the next checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[must_use]
+pub enum Pressure {
+    /// Go on.
+    None,
+    /// Have somebody call [`ChannelStore::checkpoint`].
+    CheckpointDue,
+    /// Twice the bound: do not apply another block before a checkpoint is done.
+    Wait,
+}
+
+/// The open store of a channel. Cheap to clone; clones share it.
+#[derive(Clone)]
+pub struct ChannelStore(Arc<Shared>);
+
+struct Shared {
+    log: Log,
+    state: State,
+    latch: Arc<Latch>,
+}
+
+impl ChannelStore {
+    /// Makes an empty store in a directory, which is made if it is missing. Refuses an existing store.
+    pub fn create(directory: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::create_on(&Directory(directory.as_ref().to_owned()), options)
+    }
+
+    /// Opens a store. A state file that is missing or broken is begun afresh ([`Self::state_height`] is `None`
+    /// then), the broken one set aside as `state.redb.broken-N`; a log that does not agree with itself is an error.
+    pub fn open(directory: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_on(&Directory(directory.as_ref().to_owned()), options)
+    }
+
+    /// [`Self::create`] on files of any kind.
+    pub fn create_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
+        let latch = Arc::new(Latch::default());
+        let log = Log::create(files.create_log()?, options.log_cache_bytes, latch.clone())?;
+        files.publish_log()?;
+        Self::join(log, files, options, latch)
+    }
+
+    /// [`Self::open`] on files of any kind.
+    pub fn open_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
+        let latch = Arc::new(Latch::default());
+        let log = Log::open(files.open_log()?, options.log_cache_bytes, latch.clone())?;
+        Self::join(log, files, options, latch)
+    }
+
+    fn join(log: Log, files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
+        let (state, header_hash) = State::open(files, options, latch.clone())?;
+        if let (Some(height), Some(state_hash)) = (state.applied().checked_sub(1), header_hash) {
+            let Some(log_hash) = log.header_hash(height)? else {
+                return Err(StoreError::StateAhead { state: height, log: log.tip() });
+            };
+            if state_hash != log_hash {
+                return Err(StoreError::StateOfOtherLog { height, state: state_hash, log: log_hash });
+            }
+        }
+        Ok(Self(Arc::new(Shared { log, state, latch })))
+    }
+
+    /// Last height on disk; `None` for an empty log.
+    pub fn log_tip(&self) -> Option<u64> {
+        self.0.log.tip()
+    }
+
+    /// Height that the state reflects; `None` before the first block was applied.
+    pub fn state_height(&self) -> Option<u64> {
+        self.0.state.applied().checked_sub(1)
+    }
+
+    /// Height that the state on disk reflects: replay would begin after it.
+    pub fn checkpoint_height(&self) -> Option<u64> {
+        self.0.state.checkpointed().checked_sub(1)
+    }
+
+    /// The first failed write, if one failed: the store takes no more.
+    pub fn failure(&self) -> Option<&str> {
+        self.0.latch.reason()
+    }
+
+    /// Puts a block on disk in one transaction; durable when this returns. The height must be the next one.
+    /// Not applied yet: [`Self::apply`] makes its writes visible.
+    pub fn append(&self, record: &BlockRecord) -> Result<(), StoreError> {
+        self.0.log.append(record)
+    }
+
+    /// Bytes of the block at `height`, checked against their digest.
+    pub fn block(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
+        self.0.log.block(height)
+    }
+
+    /// Bytes of the receipts at `height`, checked against their digest.
+    pub fn receipts(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
+        self.0.log.receipts(height)
+    }
+
+    /// Header hash at `height`.
+    pub fn header_hash(&self, height: u64) -> Result<Option<Hash>, StoreError> {
+        self.0.log.header_hash(height)
+    }
+
+    /// Up to `limit` blocks from `from` on, in order. Fewer when they pass 64 MiB; at least one if there is one.
+    pub fn blocks(&self, from: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
+        self.0.log.blocks(from, limit)
+    }
+
+    /// The RFC 9162 tree over all header hashes, ready to append to.
+    pub fn history(&self) -> CompactRange {
+        self.0.log.history()
+    }
+
+    /// Root of the first `size` header hashes: the history root in the header at height `size`.
+    pub fn history_root(&self, size: u64) -> Result<Hash, StoreError> {
+        self.0.log.history_root(size)
+    }
+
+    /// RFC 9162 §2.1.3: path of the header hash at `index` in the tree of the first `size`.
+    pub fn history_path(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
+        self.0.log.history_path(size, index)
+    }
+
+    /// RFC 9162 §2.1.4: proof that the tree of `first` header hashes is a prefix of that of `second`.
+    pub fn history_consistency(&self, first: u64, second: u64) -> Result<Vec<Hash>, StoreError> {
+        self.0.log.history_consistency(first, second)
+    }
+
+    /// Makes the writes and transactions (id, index in the block) of a block on disk visible, all at once.
+    /// The height must be the next one of the state. In memory until the next checkpoint.
+    pub fn apply(&self, height: u64, writes: &Writes, transactions: &[(Hash, u32)]) -> Result<Pressure, StoreError> {
+        self.0.state.apply(height, self.0.log.size(), writes, transactions)
+    }
+
+    /// The state as it is now, unchanging. Keep it for one request or the execution of one block.
+    /// Execution of block `h` lays the writes of blocks `view.height() + 1 ..= h - 1` over it.
+    pub fn view(&self) -> Result<StateView, StoreError> {
+        self.0.state.view()
+    }
+
+    /// Height and index of a transaction that was applied.
+    pub fn transaction(&self, id: &Hash) -> Result<Option<(u64, u32)>, StoreError> {
+        Ok(self.transactions(std::slice::from_ref(id))?.pop().flatten())
+    }
+
+    /// [`Self::transaction`] for many at once, which costs less for each.
+    pub fn transactions(&self, ids: &[Hash]) -> Result<Vec<Option<(u64, u32)>>, StoreError> {
+        self.0.state.transactions(ids)
+    }
+
+    /// How much waits for the next checkpoint.
+    pub fn pressure(&self) -> Pressure {
+        self.0.state.pressure()
+    }
+
+    /// Whether somebody should call [`Self::checkpoint`].
+    pub fn checkpoint_due(&self) -> bool {
+        self.pressure() >= Pressure::CheckpointDue
+    }
+
+    /// Writes what was applied so far to the state file; returns the height it reflects then. Appending, applying
+    /// and reading go on meanwhile.
+    pub fn checkpoint(&self) -> Result<Option<u64>, StoreError> {
+        let header_hash = |height| match self.0.log.header_hash(height)? {
+            Some(hash) => Ok(hash),
+            None => Err(StoreError::StateAhead { state: height, log: self.0.log.tip() }),
+        };
+        Ok(self.0.state.checkpoint(header_hash)?.checked_sub(1))
+    }
+
+    /// Checkpoints and releases the files, for all clones; later calls get [`StoreError::Closed`] and views that
+    /// still live an error. Released also if the checkpoint fails. Dropping instead is safe: replay rebuilds.
+    pub fn close(&self) -> Result<(), StoreError> {
+        let checkpoint = self.checkpoint();
+        self.0.state.close();
+        self.0.log.close();
+        checkpoint.map(|_| ())
+    }
+}

@@ -1,0 +1,399 @@
+//! `state.redb` and the layers of memory above it: what a channel's state is at each height that someone reads.
+//!
+//! Reads go through the active layer (written by [`State::apply`]), the frozen layer (being written to disk, or
+//! already there and kept as a cache of recent values) and the file, in this order. Each value in a layer carries
+//! the count of blocks from which it is visible, so a [`StateView`] is one height for ever, whatever is applied
+//! or checkpointed meanwhile. These hold:
+//!
+//! 1. `checkpointed <= applied <= log size`. State never reflects a block that is not on disk.
+//! 2. The file reflects exactly `checkpointed` blocks; the frozen layer holds what blocks up to its freezing wrote
+//!    since the checkpoint before, the active layer what later blocks wrote. Laying the frozen layer over a file
+//!    that has it already changes nothing, so commit and view creation need no common lock.
+//! 3. A view takes its layers, its count and its read transaction while `inner` is read-locked; the layers are
+//!    exchanged under the write lock. So the file that a view reads reflects no more blocks than its count.
+//! 4. A version of a value that a live view, or one created while a block is applied, can see stays in its layer
+//!    (`protected` in [`Layer::put`]).
+//! 5. Execution of block `h` lays the writes of all blocks from `view.height() + 1` to `h - 1` over a view.
+//!    A view never changes, so those overlays stay right when their blocks are applied below it; overlays of
+//!    blocks that the view reflects already are harmless, as long as all later ones up to `h - 1` lie above.
+
+use super::error::{Latch, StoreError};
+use super::files::{StoreFiles, open_database, open_error, opening_says_corrupt, says_corrupt};
+use super::layer::{Layer, Location};
+use super::lock::{lock, read, write};
+use super::{FORMAT, Pressure, StoreOptions};
+use ledger_classes::hash::Hash;
+use ledger_classes::state::{ReadError, ReadView, Value, Writes};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
+pub(super) const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 13]> = TableDefinition::new("transactions");
+pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// What the layers are at one moment.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) active: Arc<Layer>,
+    pub(super) frozen: Option<Arc<Layer>>,
+    /// Blocks that the state reflects.
+    pub(super) applied: u64,
+    /// Blocks that the file reflects.
+    pub(super) checkpointed: u64,
+    pub(super) checkpointed_at: Instant,
+}
+
+/// The state of a channel.
+pub(super) struct State {
+    pub(super) database: RwLock<Option<Database>>,
+    pub(super) inner: RwLock<Inner>,
+    /// Held while a block is applied and while layers are exchanged.
+    pub(super) applying: Mutex<()>,
+    /// Held for a whole checkpoint.
+    pub(super) checkpointing: Mutex<()>,
+    /// How many live views there are at each count.
+    live: Arc<Mutex<BTreeMap<u64, usize>>>,
+    pub(super) latch: Arc<Latch>,
+    options: StoreOptions,
+}
+
+impl State {
+    /// Opens the state; a broken file is set aside and a fresh one begun. The caller compares with the log.
+    /// The second value is the header hash of the last block that the file reflects.
+    pub(super) fn open(
+        files: &dyn StoreFiles,
+        options: StoreOptions,
+        latch: Arc<Latch>,
+    ) -> Result<(Self, Option<Hash>), StoreError> {
+        let (database, reflects) = match open_file(files, options.state_cache_bytes)? {
+            Opened::Sound(database, reflects) => (database, reflects),
+            Opened::Broken(why) => {
+                let aside = files.set_state_aside()?;
+                tracing::warn!(why, aside, "the state file is broken: it was set aside and will be rebuilt");
+                match open_file(files, options.state_cache_bytes)? {
+                    Opened::Sound(database, reflects) => (database, reflects),
+                    Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
+                }
+            }
+        };
+        let applied = reflects.map_or(0, |(height, _)| height + 1);
+        let inner = Inner {
+            active: Arc::default(),
+            frozen: None,
+            applied,
+            checkpointed: applied,
+            checkpointed_at: Instant::now(),
+        };
+        let state = Self {
+            database: RwLock::new(Some(database)),
+            inner: RwLock::new(inner),
+            applying: Mutex::new(()),
+            checkpointing: Mutex::new(()),
+            live: Arc::default(),
+            latch,
+            options,
+        };
+        Ok((state, reflects.map(|(_, hash)| hash)))
+    }
+
+    /// Blocks that the state reflects.
+    pub(super) fn applied(&self) -> u64 {
+        read(&self.inner).applied
+    }
+
+    /// Blocks that the file reflects.
+    pub(super) fn checkpointed(&self) -> u64 {
+        read(&self.inner).checkpointed
+    }
+
+    /// Makes a block's writes and transactions visible, all at once. `log_size` is the number of blocks on disk.
+    pub(super) fn apply(
+        &self,
+        height: u64,
+        log_size: u64,
+        writes: &Writes,
+        transactions: &[(Hash, u32)],
+    ) -> Result<Pressure, StoreError> {
+        let _applying = lock(&self.applying);
+        self.latch.check()?;
+        self.check_open()?;
+        let (active, frozen, applied) = {
+            let inner = read(&self.inner);
+            (inner.active.clone(), inner.frozen.clone(), inner.applied)
+        };
+        if height != applied {
+            return Err(StoreError::ApplyOutOfOrder { expected: applied, given: height });
+        }
+        if height >= log_size {
+            return Err(StoreError::ApplyBeforePersist { given: height, log: log_size.checked_sub(1) });
+        }
+        for (id, _) in transactions {
+            let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
+            if let Some((known, _)) = known {
+                return Err(StoreError::TransactionTwice { id: *id, given: height, known });
+            }
+        }
+        active.put(writes, height + 1, &self.protected(applied));
+        active.put_transactions(height, transactions);
+        let mut inner = write(&self.inner);
+        assert!(Arc::ptr_eq(&inner.active, &active), "layers are not exchanged while a block is applied");
+        inner.applied = height + 1;
+        assert!(inner.checkpointed <= inner.applied && inner.applied <= log_size, "the log is ahead of the state");
+        Ok(self.pressure_of(&inner))
+    }
+
+    /// Counts whose values must stay readable while a block is applied over `applied`: those of live views, and
+    /// `applied` itself, which views created meanwhile have.
+    fn protected(&self, applied: u64) -> Vec<u64> {
+        let mut protected: Vec<u64> = lock(&self.live).keys().copied().collect();
+        if protected.last() != Some(&applied) {
+            protected.push(applied);
+        }
+        debug_assert!(protected.is_sorted(), "no view is ahead of the state");
+        protected
+    }
+
+    fn pressure_of(&self, inner: &Inner) -> Pressure {
+        let bytes = inner.active.bytes();
+        let bound = self.options.dirty_bytes_max;
+        let age = inner.checkpointed_at.elapsed().as_millis();
+        match inner.applied > inner.checkpointed {
+            true if bytes > bound.saturating_mul(2) => Pressure::Wait,
+            true if bytes >= bound || age >= u128::from(self.options.checkpoint_interval_ms) => Pressure::CheckpointDue,
+            _ => Pressure::None,
+        }
+    }
+
+    /// How much waits for the next checkpoint.
+    pub(super) fn pressure(&self) -> Pressure {
+        self.pressure_of(&read(&self.inner))
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        let database = read(&self.database);
+        let database = database.as_ref().ok_or(StoreError::Closed)?;
+        database.begin_read().map_err(StoreError::disk("reading the state"))
+    }
+
+    /// The state as it is now, for as long as the view lives.
+    pub(super) fn view(&self) -> Result<StateView, StoreError> {
+        let inner = read(&self.inner);
+        let transaction = self.begin_read()?;
+        let table = transaction.open_table(STATE).map_err(StoreError::disk("reading the state"))?;
+        *lock(&self.live).entry(inner.applied).or_default() += 1;
+        let pin = Pin { count: inner.applied, live: self.live.clone() };
+        Ok(StateView { active: inner.active.clone(), frozen: inner.frozen.clone(), table, pin })
+    }
+
+    /// Where each of these transactions is.
+    pub(super) fn transactions(&self, ids: &[Hash]) -> Result<Vec<Option<Location>>, StoreError> {
+        let (active, frozen, applied) = {
+            let inner = read(&self.inner);
+            (inner.active.clone(), inner.frozen.clone(), inner.applied)
+        };
+        // Begun after the layers were taken: what has left them since is in the file.
+        let transaction = self.begin_read()?;
+        let table = transaction.open_table(TRANSACTIONS).map_err(StoreError::disk("reading the index"))?;
+        let find = |id: &Hash| -> Result<Option<Location>, StoreError> {
+            let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
+            if let Some(location) = known {
+                return Ok(Some(location).filter(|(height, _)| *height < applied));
+            }
+            let record = table.get(id.0).map_err(StoreError::disk("reading the index"))?;
+            record.map(|record| decode_location(&record.value())).transpose()
+        };
+        ids.iter().map(find).collect()
+    }
+
+    /// Refuses when the store was closed.
+    pub(super) fn check_open(&self) -> Result<(), StoreError> {
+        read(&self.database).as_ref().map(|_| ()).ok_or(StoreError::Closed)
+    }
+
+    /// Releases the file, after a checkpoint that is under way.
+    pub(super) fn close(&self) {
+        let _checkpointing = lock(&self.checkpointing);
+        drop(write(&self.database).take());
+    }
+}
+
+/// Version, height, index.
+pub(super) fn encode_location((height, index): Location) -> [u8; 13] {
+    let mut bytes = [FORMAT; 13];
+    bytes[1..9].copy_from_slice(&height.to_le_bytes());
+    bytes[9..].copy_from_slice(&index.to_le_bytes());
+    bytes
+}
+
+fn decode_location(bytes: &[u8; 13]) -> Result<Location, StoreError> {
+    let [version, a, b, c, d, e, f, g, h, index @ ..] = *bytes;
+    match version {
+        FORMAT => Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(index))),
+        other => Err(StoreError::Corrupt(format!("an index record has format {other}"))),
+    }
+}
+
+/// Version, height, header hash: what the file reflects.
+pub(super) fn encode_reflects(height: u64, header_hash: Hash) -> [u8; 41] {
+    let mut bytes = [FORMAT; 41];
+    bytes[1..9].copy_from_slice(&height.to_le_bytes());
+    bytes[9..].copy_from_slice(&header_hash.0);
+    bytes
+}
+
+fn decode_reflects(bytes: &[u8]) -> Option<(u64, Hash)> {
+    let (&version, rest) = bytes.split_first()?;
+    let (height, rest) = rest.split_first_chunk()?;
+    let hash = rest.try_into().ok()?;
+    (version == FORMAT).then_some((u64::from_le_bytes(*height), Hash(hash)))
+}
+
+enum Opened {
+    Sound(Database, Option<(u64, Hash)>),
+    Broken(String),
+}
+
+fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, StoreError> {
+    let database = match open_database(files.open_state()?, cache_bytes) {
+        Ok(database) => database,
+        Err(error) if opening_says_corrupt(&error) => return Ok(Opened::Broken(error.to_string())),
+        Err(error) => return Err(open_error("state.redb", error)),
+    };
+    match initialise(&database) {
+        Ok(Ok(reflects)) => Ok(Opened::Sound(database, reflects)),
+        Ok(Err(why)) => Ok(Opened::Broken(why)),
+        Err(error) if says_corrupt(&error) => Ok(Opened::Broken(error.to_string())),
+        Err(error) => Err(StoreError::disk("opening the state")(error)),
+    }
+}
+
+/// Makes the tables where there are none; returns what the file reflects, or why it cannot be used.
+fn initialise(database: &Database) -> Result<Result<Option<(u64, Hash)>, String>, redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(STATE)?;
+    transaction.open_table(TRANSACTIONS)?;
+    let mut meta = transaction.open_table(META)?;
+    let format = redb::ReadableTable::get(&meta, "format")?.map(|record| record.value().to_vec());
+    let reflects = redb::ReadableTable::get(&meta, "reflects")?.map(|record| record.value().to_vec());
+    match (format.as_deref(), reflects) {
+        (Some([FORMAT]), None) => Ok(Ok(None)),
+        (Some([FORMAT]), Some(record)) => {
+            Ok(decode_reflects(&record).map(Some).ok_or_else(|| "the height record is malformed".to_owned()))
+        }
+        (None, None) => {
+            meta.insert("format", [FORMAT].as_slice())?;
+            drop(meta);
+            transaction.commit()?;
+            Ok(Ok(None))
+        }
+        (format, _) => Ok(Err(format!("format {format:?} is not known, {FORMAT} is"))),
+    }
+}
+
+/// Keeps the values that a view can see from being dropped.
+struct Pin {
+    count: u64,
+    live: Arc<Mutex<BTreeMap<u64, usize>>>,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut live = lock(&self.live);
+        if let Some(views) = live.get_mut(&self.count) {
+            *views -= 1;
+            if *views == 0 {
+                live.remove(&self.count);
+            }
+        }
+    }
+}
+
+/// The state at one height. Holds a read transaction: keep it for one request or one block, not longer, or the
+/// file grows (DESIGN, Store).
+pub struct StateView {
+    active: Arc<Layer>,
+    frozen: Option<Arc<Layer>>,
+    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pin: Pin,
+}
+
+impl StateView {
+    /// The height that this state reflects; `None` before genesis.
+    pub fn height(&self) -> Option<u64> {
+        self.pin.count.checked_sub(1)
+    }
+
+    fn layers(&self) -> [Option<&Arc<Layer>>; 2] {
+        [Some(&self.active), self.frozen.as_ref()]
+    }
+
+    /// First entry of the file in `from..end`.
+    fn first_on_disk(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
+        match self.table.range(from..end).map_err(read_error)?.next() {
+            None => Ok(None),
+            Some(entry) => {
+                let (key, value) = entry.map_err(read_error)?;
+                Ok(Some((key.value().to_vec(), decode_value(value.value())?)))
+            }
+        }
+    }
+}
+
+fn read_error(error: redb::StorageError) -> ReadError {
+    ReadError(error.to_string())
+}
+
+fn decode_value(bytes: &[u8]) -> Result<Value, ReadError> {
+    match bytes {
+        [FORMAT, value @ ..] => Ok(value.into()),
+        _ => Err(ReadError(format!("a state record has format {:?}", bytes.first()))),
+    }
+}
+
+impl ReadView for StateView {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        for layer in self.layers().into_iter().flatten() {
+            if let Some(value) = layer.at(key, self.pin.count) {
+                return Ok(value);
+            }
+        }
+        let record = self.table.get(key).map_err(read_error)?;
+        record.map(|record| decode_value(record.value())).transpose()
+    }
+
+    fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
+        if from >= end {
+            return Ok(None);
+        }
+        let mut from = from.to_vec();
+        let mut disk = self.first_on_disk(&from, end)?;
+        let [mut active, mut frozen] = self.layers().map(|layer| layer?.first(&from, end, self.pin.count));
+        loop {
+            // The topmost of those with the smallest key decides.
+            let keys = [&active, &frozen].map(|first| first.as_ref().map(|(key, _)| key));
+            let Some(key) = keys.into_iter().flatten().chain(disk.as_ref().map(|(key, _)| key)).min().cloned() else {
+                return Ok(None);
+            };
+            let found = [&active, &frozen].into_iter().flatten().find(|(found, _)| *found == key);
+            match found {
+                None => return Ok(disk),
+                Some((_, Some(value))) => return Ok(Some((key, value.clone()))),
+                Some((_, None)) => {}
+            }
+            // Removed: go on behind it, wherever something stood at it.
+            from.clone_from(&key);
+            from.push(0);
+            for (first, layer) in [&mut active, &mut frozen].into_iter().zip(self.layers()) {
+                if first.as_ref().is_some_and(|(found, _)| *found == key) {
+                    *first = layer.and_then(|layer| layer.first(&from, end, self.pin.count));
+                }
+            }
+            if disk.as_ref().is_some_and(|(found, _)| *found == key) {
+                disk = self.first_on_disk(&from, end)?;
+            }
+        }
+    }
+}

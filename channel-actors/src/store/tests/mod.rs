@@ -1,0 +1,68 @@
+//! Tests of the store through its public calls, on files in a temporary directory and on simulated disks.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod disk;
+mod model;
+mod rules;
+
+use super::*;
+use ledger_classes::state::{ReadView, Value};
+use std::collections::BTreeMap;
+
+/// A block whose content follows from its height.
+pub(crate) fn record(height: u64) -> BlockRecord {
+    let text = |what: &str| Bytes::from(format!("{what} {height} ").repeat(1 + height as usize % 7));
+    BlockRecord {
+        height,
+        header_hash: Hash::plain(&[b"header", &height.to_le_bytes()]),
+        block: text("block"),
+        receipts: text("receipts"),
+    }
+}
+
+/// Id of the one transaction of a block.
+pub(crate) fn id(height: u64) -> Hash {
+    Hash::plain(&[b"transaction", &height.to_le_bytes()])
+}
+
+/// Writes as text; `None` removes.
+pub(crate) fn writes(entries: &[(&str, Option<&str>)]) -> Writes {
+    let value = |text: &str| Value::from(text.as_bytes());
+    entries.iter().map(|(key, text)| (key.as_bytes().to_vec(), text.map(value))).collect()
+}
+
+/// What block `height` of the standard run writes: a counter, a key of its own, and the removal of an older one.
+pub(crate) fn standard_writes(height: u64) -> Writes {
+    let (own, count) = (format!("own/{height}"), height.to_string());
+    let mut writes = writes(&[("counter", Some(&count)), (&own, Some(&count))]);
+    if let Some(removed) = height.checked_sub(3) {
+        writes.insert(format!("own/{removed}").into_bytes(), None);
+    }
+    writes
+}
+
+/// Applies a block of the standard run that is on disk.
+pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
+    let _ = store.apply(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
+}
+
+/// All entries of a view.
+pub(crate) fn entries(view: &dyn ReadView) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let (mut from, mut entries) = (Vec::new(), BTreeMap::new());
+    while let Some((key, value)) = view.first_in(&from, &[0xff; 8]).unwrap() {
+        assert!(key >= from, "keys rise");
+        assert_eq!(view.get(&key).unwrap().as_deref(), Some(&*value), "both ways of reading agree");
+        from.clone_from(&key);
+        from.push(0);
+        entries.insert(key, value.to_vec());
+    }
+    entries
+}
+
+/// The state after blocks `0..count` of the standard run.
+pub(crate) fn standard_state(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut state = ledger_classes::state::MemoryState::default();
+    (0..count).for_each(|height| state.apply(&standard_writes(height)));
+    state.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}

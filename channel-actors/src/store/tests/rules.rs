@@ -1,0 +1,315 @@
+//! What the calls of a store promise, one sentence a test.
+
+use super::*;
+use ledger_classes::merkle;
+use std::fs;
+
+fn options() -> StoreOptions {
+    StoreOptions { checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
+}
+
+fn filled(directory: &Path, blocks: u64) -> ChannelStore {
+    let store = ChannelStore::create(directory, options()).unwrap();
+    for height in 0..blocks {
+        store.append(&record(height)).unwrap();
+        apply_standard(&store, height);
+    }
+    store
+}
+
+#[test]
+fn an_empty_store_holds_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/channel");
+    let store = ChannelStore::create(&path, options()).unwrap();
+    assert_eq!((store.log_tip(), store.state_height(), store.checkpoint_height()), (None, None, None));
+    assert_eq!(store.block(0).unwrap(), None);
+    assert_eq!(store.blocks(0, 10).unwrap(), Vec::<Bytes>::new());
+    assert_eq!(store.history_root(0).unwrap(), merkle::empty_root());
+    assert_eq!(store.view().unwrap().height(), None);
+    assert_eq!(store.checkpoint().unwrap(), None);
+    assert_eq!(store.transaction(&id(0)).unwrap(), None);
+}
+
+#[test]
+fn create_refuses_an_existing_store_and_open_a_missing_one() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(ChannelStore::open(directory.path(), options()), Err(StoreError::Missing(_))));
+    fs::write(directory.path().join("log.redb.new"), b"left by a crash while creating").unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    assert!(matches!(ChannelStore::create(directory.path(), options()), Err(StoreError::Exists(_))));
+    let locked = ChannelStore::open(directory.path(), options());
+    assert!(matches!(locked, Err(StoreError::Locked { file: "log.redb" })), "{:?}", locked.err());
+    store.close().unwrap();
+    ChannelStore::open(directory.path(), options()).unwrap();
+}
+
+#[test]
+fn blocks_come_back_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 20).close().unwrap();
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), store.state_height()), (Some(19), Some(19)));
+    for height in 0..20 {
+        let record = record(height);
+        assert_eq!(store.block(height).unwrap(), Some(record.block));
+        assert_eq!(store.receipts(height).unwrap(), Some(record.receipts));
+        assert_eq!(store.header_hash(height).unwrap(), Some(record.header_hash));
+    }
+    assert_eq!(store.blocks(17, 100).unwrap(), (17..20).map(|height| record(height).block).collect::<Vec<_>>());
+    assert_eq!(store.blocks(3, 2).unwrap(), [record(3).block, record(4).block]);
+    assert_eq!(store.blocks(u64::MAX, usize::MAX).unwrap(), Vec::<Bytes>::new());
+}
+
+#[test]
+fn heights_out_of_order_are_refused_and_harm_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 3);
+    for given in [0, 2, 4, u64::MAX] {
+        let refused = store.append(&record(given));
+        assert!(matches!(refused, Err(StoreError::AppendOutOfOrder { expected: 3, given: g }) if g == given));
+        let refused = store.apply(given, &Writes::new(), &[]);
+        assert!(matches!(refused, Err(StoreError::ApplyOutOfOrder { expected: 3, given: g }) if g == given));
+    }
+    let early = store.apply(3, &Writes::new(), &[]);
+    assert!(matches!(early, Err(StoreError::ApplyBeforePersist { given: 3, log: Some(2) })));
+    store.append(&record(3)).unwrap();
+    let twice = store.apply(3, &Writes::new(), &[(id(1), 0)]);
+    assert!(matches!(twice, Err(StoreError::TransactionTwice { given: 3, known: 1, .. })));
+    apply_standard(&store, 3);
+    assert_eq!(store.failure(), None);
+}
+
+#[test]
+fn a_view_stays_at_its_height_whatever_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    let mut views = vec![store.view().unwrap()];
+    for height in 0..40 {
+        store.append(&record(height)).unwrap();
+        assert_eq!(store.view().unwrap().height(), height.checked_sub(1), "not visible before it is applied");
+        apply_standard(&store, height);
+        views.push(store.view().unwrap());
+        if height % 7 == 6 {
+            assert_eq!(store.checkpoint().unwrap(), Some(height));
+        }
+        if height % 5 == 0 {
+            views.remove(height as usize / 2);
+        }
+    }
+    for view in views {
+        let count = view.height().map_or(0, |height| height + 1);
+        assert_eq!(entries(&view), standard_state(count), "at count {count}");
+    }
+}
+
+#[test]
+fn views_are_whole_blocks_while_another_thread_applies() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    let blocks = 60u64;
+    // Each block writes its height under many keys: a view that saw half a block would hold two heights.
+    let keys: Vec<Vec<u8>> = (0..500u32).map(|key| key.to_be_bytes().to_vec()).collect();
+    std::thread::scope(|scope| {
+        let applier = scope.spawn(|| {
+            for height in 0..blocks {
+                store.append(&record(height)).unwrap();
+                let value = Some(Value::from(height.to_le_bytes().as_slice()));
+                let writes: Writes = keys.iter().map(|key| (key.clone(), value.clone())).collect();
+                let _ = store.apply(height, &writes, &[(id(height), 7)]).unwrap();
+                if height % 9 == 8 {
+                    store.checkpoint().unwrap();
+                }
+            }
+        });
+        while !applier.is_finished() {
+            let view = store.view().unwrap();
+            let Some(height) = view.height() else { continue };
+            for key in &keys {
+                let value = view.get(key).unwrap().unwrap();
+                assert_eq!(*value, height.to_le_bytes(), "view of height {height}");
+            }
+            assert_eq!(store.transaction(&id(height)).unwrap(), Some((height, 7)));
+        }
+        applier.join().unwrap();
+    });
+    assert_eq!(store.state_height(), Some(blocks - 1));
+}
+
+#[test]
+fn a_transaction_is_found_in_each_layer() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 2);
+    store.checkpoint().unwrap(); // 0 and 1 on disk and in the frozen layer
+    store.append(&record(2)).unwrap();
+    apply_standard(&store, 2);
+    store.checkpoint().unwrap(); // 0 and 1 on disk only, 2 in the frozen layer
+    store.append(&record(3)).unwrap();
+    assert_eq!(store.transaction(&id(3)).unwrap(), None, "not applied yet");
+    apply_standard(&store, 3);
+    let found = store.transactions(&[id(3), id(2), id(1), id(9), id(0)]).unwrap();
+    assert_eq!(found, [Some((3, 0)), Some((2, 0)), Some((1, 0)), None, Some((0, 0))]);
+}
+
+#[test]
+fn checkpoint_and_reopen_equals_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 12);
+    store.checkpoint().unwrap();
+    store.append(&record(12)).unwrap();
+    apply_standard(&store, 12);
+    drop(store); // not closed: block 12 is in the log, its writes are lost
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), store.state_height()), (Some(12), Some(11)));
+    assert_eq!(entries(&store.view().unwrap()), standard_state(12));
+    assert_eq!(store.transaction(&id(12)).unwrap(), None);
+    apply_standard(&store, 12);
+    assert_eq!(entries(&store.view().unwrap()), standard_state(13));
+    store.close().unwrap();
+
+    fs::remove_file(directory.path().join("state.redb")).unwrap();
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), store.state_height()), (Some(12), None));
+    (0..13).for_each(|height| apply_standard(&store, height));
+    assert_eq!(entries(&store.view().unwrap()), standard_state(13));
+}
+
+#[test]
+fn a_broken_state_file_is_set_aside_and_begun_afresh() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 3] = [
+        ("no redb file", |bytes| bytes.iter_mut().take(64).for_each(|byte| *byte = 0xaa)),
+        ("half a file", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("a few bytes", |bytes| bytes.truncate(10)),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 5).close().unwrap();
+    let path = directory.path().join("state.redb");
+    for (number, (damage, break_bytes)) in (1..).zip(damages) {
+        let mut bytes = fs::read(&path).unwrap();
+        break_bytes(&mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let store = ChannelStore::open(directory.path(), options()).expect(damage);
+        assert_eq!((store.log_tip(), store.state_height()), (Some(4), None), "{damage}");
+        assert_eq!(fs::read(directory.path().join(format!("state.redb.broken-{number}"))).unwrap(), bytes);
+        (0..5).for_each(|height| apply_standard(&store, height));
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_broken_log_is_an_error_that_says_so() {
+    type Damage = fn(&mut Vec<u8>);
+    let rot = |bytes: &mut Vec<u8>| {
+        // Every copy of the last block, old pages too.
+        let block = record(4).block;
+        let places: Vec<usize> = (0..bytes.len() - block.len()).filter(|at| bytes[*at..].starts_with(&block)).collect();
+        assert!(!places.is_empty(), "the block is in the file");
+        places.into_iter().for_each(|at| bytes[at] ^= 1);
+    };
+    let damages: [(&str, Damage); 4] = [
+        ("no redb file", |bytes| bytes.iter_mut().take(64).for_each(|byte| *byte = 0xaa)),
+        ("half a file", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("an empty file", |bytes| bytes.clear()),
+        ("a bit of the last block", rot),
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 5).close().unwrap();
+    let path = directory.path().join("log.redb");
+    let sound = fs::read(&path).unwrap();
+    for (damage, break_bytes) in damages {
+        let mut bytes = sound.clone();
+        break_bytes(&mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let error = ChannelStore::open(directory.path(), options()).err().expect(damage);
+        assert!(matches!(error, StoreError::Corrupt(_)), "{damage}: {}", error.chain());
+    }
+    fs::write(&path, &sound).unwrap();
+    ChannelStore::open(directory.path(), options()).unwrap();
+}
+
+#[test]
+fn a_state_ahead_of_its_log_or_of_another_log_is_an_error() {
+    let [long, short, other] = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    filled(long.path(), 9).close().unwrap();
+    filled(short.path(), 4).close().unwrap();
+    fs::copy(long.path().join("state.redb"), short.path().join("state.redb")).unwrap();
+    let error = ChannelStore::open(short.path(), options()).err().unwrap();
+    assert!(matches!(error, StoreError::StateAhead { state: 8, log: Some(3) }), "{error}");
+    assert_eq!(error.to_string(), "the state reflects height 8 but the log ends at 3");
+
+    let store = ChannelStore::create(other.path(), options()).unwrap();
+    for height in 0..10 {
+        store.append(&BlockRecord { header_hash: id(height), ..record(height) }).unwrap();
+    }
+    drop(store);
+    fs::copy(long.path().join("state.redb"), other.path().join("state.redb")).unwrap();
+    let error = ChannelStore::open(other.path(), options()).err().unwrap();
+    assert!(matches!(error, StoreError::StateOfOtherLog { height: 8, .. }), "{error}");
+}
+
+#[test]
+fn history_proofs_verify_at_every_size() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 21);
+    let leaves: Vec<Hash> = (0..21).map(|height| merkle::leaf_hash(&record(height).header_hash.0)).collect();
+    let root = |size: u64| merkle::root(&leaves[..size as usize]);
+    assert_eq!(store.history().root(), root(21));
+    for size in 1..=21 {
+        assert_eq!(store.history_root(size).unwrap(), root(size));
+        for index in 0..size {
+            let path = store.history_path(size, index).unwrap();
+            assert!(merkle::verify_inclusion(&root(size), size, index, &leaves[index as usize], &path));
+            let path = store.history_consistency(index + 1, size).unwrap();
+            assert!(merkle::verify_consistency(index + 1, size, &root(index + 1), &root(size), &path));
+        }
+    }
+    assert!(matches!(store.history_root(22), Err(StoreError::OutsideHistory { size: 21, asked: 22 })));
+    assert!(matches!(store.history_path(5, 5), Err(StoreError::OutsideHistory { size: 5, asked: 5 })));
+    assert!(matches!(store.history_consistency(6, 5), Err(StoreError::OutsideHistory { size: 5, asked: 6 })));
+    store.close().unwrap();
+    assert_eq!(ChannelStore::open(directory.path(), options()).unwrap().history().root(), root(21));
+}
+
+#[test]
+fn pressure_rises_with_what_waits_and_falls_with_a_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions { dirty_bytes_max: 10_000, ..options() };
+    let store = ChannelStore::create(directory.path(), options).unwrap();
+    let seen: Vec<Pressure> = (0..3)
+        .map(|height| {
+            store.append(&record(height)).unwrap();
+            let key = format!("key {height}");
+            store.apply(height, &writes(&[(&key, Some(&"x".repeat(9_000)))]), &[]).unwrap()
+        })
+        .collect();
+    assert_eq!(seen, [Pressure::None, Pressure::CheckpointDue, Pressure::Wait]);
+    assert!(store.checkpoint_due());
+    store.checkpoint().unwrap();
+    assert!(!store.checkpoint_due());
+    assert_eq!(store.checkpoint_height(), Some(2));
+
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions { checkpoint_interval_ms: 0, ..options };
+    let store = ChannelStore::create(directory.path(), options).unwrap();
+    assert!(!store.checkpoint_due(), "nothing to write, however long ago the last one was");
+    store.append(&record(0)).unwrap();
+    assert_eq!(store.apply(0, &Writes::new(), &[]).unwrap(), Pressure::CheckpointDue);
+}
+
+#[test]
+fn a_closed_store_answers_that_it_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 3);
+    let view = store.view().unwrap();
+    store.clone().close().unwrap();
+    assert!(matches!(store.append(&record(3)), Err(StoreError::Closed)));
+    assert!(matches!(store.apply(3, &Writes::new(), &[]), Err(StoreError::Closed)));
+    assert!(matches!(store.block(0), Err(StoreError::Closed)));
+    assert!(matches!(store.view(), Err(StoreError::Closed)));
+    assert!(matches!(store.transaction(&id(0)), Err(StoreError::Closed)));
+    assert_ne!(view.get(b"counter"), Ok(None), "a view that lives on does not invent an answer");
+    store.close().unwrap();
+    assert_eq!(store.failure(), None, "closing is no failure");
+    assert_eq!(ChannelStore::open(directory.path(), options()).unwrap().state_height(), Some(2));
+}
