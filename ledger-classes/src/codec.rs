@@ -4,6 +4,8 @@
 //! Decoding is strict: a byte limit, no trailing bytes. Signed and stored types hold no maps, floats, `usize`
 //! or zero-size items, so the form is unique and a length prefix cannot ask for more items than bytes.
 
+#[doc(hidden)]
+pub use bincode;
 pub use bincode::{Decode, Encode};
 
 /// Why bytes were refused.

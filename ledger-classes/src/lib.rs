@@ -19,6 +19,7 @@ pub mod limits;
 pub mod merkle;
 pub mod outcome;
 pub mod participant;
+pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod rights;

@@ -1,0 +1,14 @@
+//! The JSON and binary forms of the HTTP API, defined once: the server answers with these types, the client reads
+//! them. Amounts and nonces are decimal strings, bytes are lower-case hex, times are RFC 3339.
+
+mod submission;
+mod views;
+
+pub use submission::{
+    Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,
+    MEDIA_TYPE_BLOCK, Outcome, SubmissionStatus,
+};
+pub use views::{
+    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView, Page,
+    PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TransactionView,
+};

@@ -1,0 +1,345 @@
+//! What the API answers with.
+
+use ledger_classes::amount::Amount;
+use ledger_classes::block::{Header, Seal};
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits};
+use ledger_classes::event::Event;
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::keys::Address;
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::rights::{Class, Grant, Rights};
+use ledger_classes::time::Time;
+use ledger_classes::transaction::Transaction;
+use serde::{Deserialize, Serialize};
+
+/// `application/problem+json` (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:chancery:problem:` and a stable name.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The name in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Milliseconds after which a retry may help; also in `Retry-After`, rounded up to seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Problem {
+    /// What every `type` begins with.
+    pub const TYPE_PREFIX: &'static str = "urn:chancery:problem:";
+
+    /// The stable name at the end of `type`.
+    pub fn name(&self) -> &str {
+        self.type_uri.strip_prefix(Self::TYPE_PREFIX).unwrap_or(&self.type_uri)
+    }
+}
+
+/// An event in a receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// The class whose readers may see it.
+    pub class: Class,
+    /// What subscribers filter by.
+    pub topic: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl From<Event> for EventView {
+    fn from(event: Event) -> Self {
+        Self { class: event.class(), topic: event.topic().to_owned(), event }
+    }
+}
+
+/// A receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptView {
+    /// The transaction's id.
+    pub id: Hash,
+    /// The block.
+    pub height: u64,
+    /// Position among the block's receipts.
+    pub index: u32,
+    /// Result code number.
+    pub code: u16,
+    /// Result code name.
+    pub result: String,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What the sender paid.
+    pub fee: Amount,
+    /// What happened, as far as the caller may read it.
+    pub events: Vec<EventView>,
+}
+
+impl ReceiptView {
+    /// The view of a receipt for somebody with `rights`. Events that do not decode are left out; the store was
+    /// checked when it was opened.
+    pub fn new(receipt: &Receipt, rights: Rights) -> Self {
+        let head = &receipt.head;
+        let events = receipt.decoded_events().unwrap_or_default().into_iter();
+        let readable = events.filter(|event| rights.allows(ledger_classes::rights::Right::Read(event.class())));
+        Self {
+            id: head.id,
+            height: head.height,
+            index: head.index,
+            code: head.code,
+            result: ResultCode::from_number(head.code).map_or("unknown", ResultCode::name).to_owned(),
+            message: head.message.clone(),
+            fee: head.fee,
+            events: readable.map(EventView::from).collect(),
+        }
+    }
+}
+
+/// A transaction in a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransactionView {
+    /// The id.
+    pub id: Hash,
+    /// The first signer's address.
+    pub sender: Address,
+    /// What was signed.
+    pub transaction: Transaction,
+    /// The receipt.
+    pub receipt: ReceiptView,
+}
+
+/// A block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockView {
+    /// The header's hash.
+    pub hash: Hash,
+    /// The header.
+    pub header: Header,
+    /// The seal.
+    pub seal: Seal,
+    /// Transactions with their receipts, in order; none in the genesis block.
+    pub transactions: Vec<TransactionView>,
+    /// Receipts of timers that ran at the start of the block.
+    pub timers: Vec<ReceiptView>,
+}
+
+/// A member organization of a channel that is to be created; its CA certificates are those that the peer trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpecOrganization {
+    /// Its name in identities.
+    pub name: String,
+    /// For people to read; the name if absent.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// DER CA certificates, if not those that the peer knows under this name.
+    #[serde(default)]
+    pub authorities: Vec<HexBytes>,
+}
+
+/// `POST /v1/channels`: what an administrator says of a new channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelSpec {
+    /// 1 to 64 of a-z, 0-9 and hyphen.
+    pub name: String,
+    /// The ordering engine; `solo` if absent.
+    #[serde(default)]
+    pub engine: Option<Engine>,
+    /// Members.
+    pub organizations: Vec<SpecOrganization>,
+    /// Rights.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+    /// Anybody may read.
+    #[serde(default)]
+    pub public_read: bool,
+    /// Anybody may submit.
+    #[serde(default)]
+    pub open_submit: bool,
+    /// Limits, if not the usual ones.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// Fees, if any.
+    #[serde(default)]
+    pub fees: Option<Fees>,
+    /// Who must approve configuration changes; a majority if absent.
+    #[serde(default)]
+    pub approvals: Option<Approvals>,
+}
+
+/// Where a channel is in its life on a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum ChannelState {
+    /// Its files are being opened.
+    Opening,
+    /// Blocks after the last checkpoint are executed again.
+    Replaying {
+        /// Blocks done.
+        done: u64,
+        /// Blocks to do.
+        of: u64,
+    },
+    /// At work.
+    Serving,
+    /// Finishes what it has and takes nothing new.
+    Draining,
+    /// Closed.
+    Closed,
+    /// Stopped for good; an operator must act.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How full a channel's pipeline is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueView {
+    /// Transactions accepted and not yet committed.
+    pub transactions: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Live subscriptions.
+    pub subscriptions: u64,
+}
+
+/// A channel as its members see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelView {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: Hash,
+    /// Height of the last committed block.
+    pub height: u64,
+    /// Hash of that block's header.
+    pub tip: Hash,
+    /// Time of that block.
+    pub time: Time,
+    /// Where it is in its life on this peer.
+    #[serde(flatten)]
+    pub state: ChannelState,
+    /// What the caller may do.
+    pub rights: Rights,
+    /// How full the pipeline is.
+    pub queue: QueueView,
+    /// The configuration; only in the view of one channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ChannelConfig>,
+}
+
+/// `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// The program's version.
+    pub version: String,
+    /// The peer's identity.
+    pub peer: String,
+    /// The consortium.
+    pub consortium: String,
+    /// Start of this run.
+    pub started: Time,
+    /// The peer's clock.
+    pub time: Time,
+    /// Who the caller is to this peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// Open client connections.
+    pub connections: u64,
+    /// Expiry of the peer's own certificate.
+    pub certificate_not_after: Time,
+    /// Channels that the caller may see.
+    pub channels: Vec<ChannelView>,
+}
+
+/// A list with the height that it reflects; `next` continues it, as `from`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The height that the answer reflects.
+    pub height: u64,
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What an account owns of a fungible asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceView {
+    /// The asset.
+    pub asset: String,
+    /// All base units owned.
+    pub owned: Amount,
+    /// Those that can be moved now.
+    pub free: Amount,
+    /// Those that are frozen.
+    pub frozen: Amount,
+    /// Those that are locked at the answer's block time.
+    pub locked: Amount,
+}
+
+/// An item that an account owns.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemView {
+    /// The asset.
+    pub asset: String,
+    /// The item.
+    pub item: String,
+}
+
+/// `GET …/accounts/{address}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountView {
+    /// The height that the answer reflects.
+    pub height: u64,
+    /// The account.
+    pub address: Address,
+    /// Balances, up to 1,000.
+    pub balances: Vec<BalanceView>,
+    /// Items, up to 1,000.
+    pub items: Vec<ItemView>,
+    /// Identity of the participant record, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<serde_json::Value>,
+    /// Keys and threshold of a joint account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joint: Option<serde_json::Value>,
+}
+
+/// One delivered event: CloudEvents 1.0, structured JSON (`application/cloudevents+json`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// `1.0`.
+    pub specversion: String,
+    /// The cursor, `height.index.event`.
+    pub id: String,
+    /// `/v1/channels/<name>`.
+    pub source: String,
+    /// `chancery.` and the event's kind.
+    #[serde(rename = "type")]
+    pub type_text: String,
+    /// The event's topic.
+    pub subject: String,
+    /// Block time.
+    pub time: Time,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// Extension: the class.
+    pub class: Class,
+    /// Extension: the transaction's id.
+    pub transaction: Hash,
+    /// The event.
+    pub data: Event,
+    /// Extension, only if asked for with `proof=true`: JSON text of [`ledger_classes::proof::Evidence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}

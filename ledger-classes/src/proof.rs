@@ -1,0 +1,306 @@
+//! Offline proofs: that a receipt, a transaction or one event is in a sealed block of a channel, checked without
+//! trusting whoever sent the proof.
+//!
+//! The only thing a verifier must know is the channel's id, the hash of its genesis header. From genesis on each
+//! configuration vouches for the next ([`Trust`]), the last one names who may seal, the seal makes the header final,
+//! and the header's roots hold the rest ([`Evidence`]).
+
+use crate::block::{Block, Header, Seal, SealError};
+use crate::codec::{self, Encode};
+use crate::config::ChannelConfig;
+use crate::event::Event;
+use crate::execution::ConfigRecord;
+use crate::hash::{Hash, HexBytes, Tag};
+use crate::limits::{BLOCK_BYTES_MAX, MERKLE_PATH_MAX};
+use crate::merkle;
+use crate::receipt::{ReceiptHead, decode_event};
+use crate::record;
+use crate::transaction::{ENVELOPE_BYTES_MAX, Envelope};
+use serde::{Deserialize, Serialize};
+
+/// Why a proof does not hold.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProofError {
+    /// A part does not decode.
+    #[error("{0} does not decode")]
+    Malformed(&'static str),
+    /// The proof is about another channel than the verifier asked for.
+    #[error("the proof is about channel {0}")]
+    OtherChannel(Hash),
+    /// A seal does not make its header final.
+    #[error("block {height}: {source}")]
+    Seal {
+        /// The block.
+        height: u64,
+        /// Why.
+        source: SealError,
+    },
+    /// A Merkle path does not lead to its root.
+    #[error("the path of {0} does not lead to the header's root")]
+    Path(&'static str),
+    /// The parts do not belong together.
+    #[error("{0}")]
+    Mismatch(&'static str),
+}
+
+/// A receipt's head with its path to a header's receipt root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptProof {
+    /// [`ReceiptHead`], encoded.
+    pub head: HexBytes,
+    /// RFC 9162 §2.1.3 inclusion path, leaf upwards.
+    pub path: Vec<Hash>,
+}
+
+/// A transaction with its path to a header's transaction root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionProof {
+    /// [`Envelope`], encoded.
+    pub envelope: HexBytes,
+    /// Position among the block's transactions.
+    pub index: u32,
+    /// Inclusion path.
+    pub path: Vec<Hash>,
+}
+
+/// One event with its path to its receipt's events root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventProof {
+    /// [`Event`], encoded.
+    pub event: HexBytes,
+    /// Position among the receipt's events.
+    pub index: u32,
+    /// Inclusion path.
+    pub path: Vec<Hash>,
+}
+
+/// A sealed header and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// [`Header`], encoded.
+    pub header: HexBytes,
+    /// [`Seal`], encoded.
+    pub seal: HexBytes,
+    /// The receipt.
+    pub receipt: ReceiptProof,
+    /// The transaction of that receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<TransactionProof>,
+    /// One event of that receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventProof>,
+}
+
+/// A configuration change: evidence of its `channel.configured` event, and the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustLink {
+    /// Evidence with an event.
+    pub evidence: Evidence,
+    /// The configuration record's state value.
+    pub configuration: HexBytes,
+}
+
+/// The way from genesis to the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// The genesis block, encoded.
+    pub genesis: HexBytes,
+    /// Every configuration change since, ascending.
+    pub links: Vec<TrustLink>,
+}
+
+/// Ties evidence to a later header that the verifier already trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LaterHeader {
+    /// The later [`Header`], encoded.
+    pub header: HexBytes,
+    /// Inclusion path of the evidence's header hash in the later header's history root.
+    pub path: Vec<Hash>,
+}
+
+/// A complete proof, as `GET …/proof` answers and `chancery verify --proof` reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// Format version, 1.
+    pub version: u16,
+    /// From genesis to the configuration that rules the block.
+    pub trust: Trust,
+    /// The block's header and what it holds.
+    pub evidence: Evidence,
+    /// A later header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<LaterHeader>,
+}
+
+/// Configurations whose chain from genesis was checked, each with the height of the block that set it.
+#[derive(Clone, Debug)]
+pub struct VerifiedTrust {
+    channel: Hash,
+    configurations: Vec<ConfigRecord>,
+}
+
+/// What checked evidence says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedEvidence {
+    /// The channel's id.
+    pub channel: Hash,
+    /// The sealed header.
+    pub header: Header,
+    /// The receipt.
+    pub receipt: ReceiptHead,
+    /// The transaction, if the evidence carries it.
+    pub envelope: Option<Envelope>,
+    /// The event, if the evidence carries one.
+    pub event: Option<Event>,
+}
+
+fn decode<T: codec::Decode<()>>(bytes: &HexBytes, bytes_max: usize, what: &'static str) -> Result<T, ProofError> {
+    codec::decode(&bytes.0, bytes_max).map_err(|_| ProofError::Malformed(what))
+}
+
+fn path_leads(
+    root: &Hash,
+    size: u32,
+    index: u32,
+    leaf: Hash,
+    path: &[Hash],
+    what: &'static str,
+) -> Result<(), ProofError> {
+    let leads =
+        path.len() <= MERKLE_PATH_MAX && merkle::verify_inclusion(root, u64::from(size), u64::from(index), &leaf, path);
+    if leads { Ok(()) } else { Err(ProofError::Path(what)) }
+}
+
+impl Trust {
+    /// Walks from genesis to the last configuration. `channel` is the id that the verifier knows; `None` accepts any
+    /// and reports it.
+    pub fn verify(&self, channel: Option<Hash>) -> Result<VerifiedTrust, ProofError> {
+        let genesis = Block::decode(&self.genesis.0).map_err(|_| ProofError::Malformed("the genesis block"))?;
+        let config: ChannelConfig = genesis
+            .check_body()
+            .and_then(|()| genesis.genesis_config())
+            .map_err(|_| ProofError::Malformed("the genesis block"))?;
+        let id = genesis.header.hash();
+        if channel.is_some_and(|channel| channel != id) {
+            return Err(ProofError::OtherChannel(id));
+        }
+        let mut trust = VerifiedTrust { channel: id, configurations: vec![ConfigRecord { config, height: 0 }] };
+        for link in &self.links {
+            let checked = trust.verify(&link.evidence)?;
+            let Some(Event::ChannelConfigured { configuration, .. }) = checked.event else {
+                return Err(ProofError::Mismatch("a trust link proves another event than channel.configured"));
+            };
+            if Hash::tagged(Tag::Content, &[&link.configuration.0]) != configuration {
+                return Err(ProofError::Mismatch("a trust link's configuration differs from its event"));
+            }
+            let record: ConfigRecord = record::from_value(&link.configuration.0)
+                .map_err(|_| ProofError::Malformed("a trust link's configuration"))?;
+            if record.height != checked.header.height {
+                return Err(ProofError::Mismatch("a trust link's configuration is of another height"));
+            }
+            trust.configurations.push(record);
+        }
+        Ok(trust)
+    }
+}
+
+impl VerifiedTrust {
+    /// The channel's id.
+    pub const fn channel(&self) -> Hash {
+        self.channel
+    }
+
+    /// The configuration that rules a block with this header, if the trust reaches that far.
+    pub fn configuration(&self, header: &Header) -> Option<&ChannelConfig> {
+        let record = self.configurations.iter().find(|record| record.height == header.config_height)?;
+        let follows = header.height > record.height || header.height == 0;
+        follows.then_some(&record.config)
+    }
+
+    /// Checks a sealed header.
+    pub fn verify_header(&self, header: &Header, seal: &Seal) -> Result<(), ProofError> {
+        if header.channel_id() != self.channel {
+            return Err(ProofError::OtherChannel(header.channel_id()));
+        }
+        let config = self
+            .configuration(header)
+            .ok_or(ProofError::Mismatch("the header's configuration is not in the trust part of the proof"))?;
+        seal.check(header, config).map_err(|source| ProofError::Seal { height: header.height, source })
+    }
+
+    /// Checks evidence: seal, receipt, and what it carries beside.
+    pub fn verify(&self, evidence: &Evidence) -> Result<VerifiedEvidence, ProofError> {
+        let header: Header = decode(&evidence.header, 4096, "the header")?;
+        let seal: Seal = decode(&evidence.seal, 64 * 1024, "the seal")?;
+        self.verify_header(&header, &seal)?;
+        let receipt: ReceiptHead = decode(&evidence.receipt.head, 64 * 1024, "the receipt")?;
+        if receipt.height != header.height {
+            return Err(ProofError::Mismatch("the receipt is of another height"));
+        }
+        let leaf = merkle::leaf_hash(&evidence.receipt.head.0);
+        let path = &evidence.receipt.path;
+        path_leads(&header.receipt_root, header.receipts, receipt.index, leaf, path, "the receipt")?;
+        let envelope = match &evidence.transaction {
+            None => None,
+            Some(proof) => {
+                let leaf = merkle::leaf_hash(&proof.envelope.0);
+                let root = &header.transaction_root;
+                path_leads(root, header.transactions, proof.index, leaf, &proof.path, "the transaction")?;
+                let envelope: Envelope = decode(&proof.envelope, ENVELOPE_BYTES_MAX, "the transaction")?;
+                if envelope.id() != receipt.id {
+                    return Err(ProofError::Mismatch("the receipt is of another transaction"));
+                }
+                Some(envelope)
+            }
+        };
+        let event = match &evidence.event {
+            None => None,
+            Some(proof) => {
+                let leaf = merkle::leaf_hash(&proof.event.0);
+                path_leads(&receipt.events_root, receipt.events, proof.index, leaf, &proof.path, "the event")?;
+                Some(decode_event(&proof.event.0).map_err(|_| ProofError::Malformed("the event"))?)
+            }
+        };
+        Ok(VerifiedEvidence { channel: self.channel, header, receipt, envelope, event })
+    }
+}
+
+impl Proof {
+    /// Checks everything. `channel` is the id that the verifier knows; `None` accepts any and reports it.
+    pub fn verify(&self, channel: Option<Hash>) -> Result<VerifiedEvidence, ProofError> {
+        if self.version != 1 {
+            return Err(ProofError::Mismatch("unknown proof version"));
+        }
+        let trust = self.trust.verify(channel)?;
+        let checked = trust.verify(&self.evidence)?;
+        if let Some(later) = &self.later {
+            let header: Header = decode(&later.header, 4096, "the later header")?;
+            if header.channel_id() != checked.channel || header.height <= checked.header.height {
+                return Err(ProofError::Mismatch("the later header is not a later one of this channel"));
+            }
+            let leaf = merkle::leaf_hash(&checked.header.hash().0);
+            let (size, index) = (header.height, checked.header.height);
+            if later.path.len() > MERKLE_PATH_MAX
+                || !merkle::verify_inclusion(&header.history_root, size, index, &leaf, &later.path)
+            {
+                return Err(ProofError::Path("the header in the later header's history"));
+            }
+        }
+        Ok(checked)
+    }
+}
+
+/// Encodes a part of a proof.
+pub fn part<T: Encode>(value: &T) -> HexBytes {
+    let bytes = codec::encode(value);
+    debug_assert!(bytes.len() <= BLOCK_BYTES_MAX * 2);
+    HexBytes(bytes)
+}
