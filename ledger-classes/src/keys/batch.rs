@@ -13,10 +13,9 @@ use rand_core::SeedableRng as _;
 /// to one bad signature does.
 pub const BATCH_ITEMS_MAX: usize = 1024;
 
-/// Signatures of the smaller equations that find the bad ones in a batch that failed. With 32, one bad
-/// signature in 1,024 costs about the price of another clean batch and a half, each further one 32 single
-/// verifications, and a batch of bad signatures only less than five clean batches: deeper bisection is
-/// cheaper for one bad signature by a tenth and dearer for three or more.
+/// Signatures of the smaller equations that find the bad ones in a batch that failed. Measured with 1,024
+/// (`examples/verify_rate.rs`): one bad signature makes the batch cost 2.1 clean ones, eight 2.5, and it never
+/// costs more than 3.9. Bisection costs 3.3 for one, and more for several, which is what an attacker would send.
 const GROUP_ITEMS: usize = 32;
 
 /// One signature to verify.

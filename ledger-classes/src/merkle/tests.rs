@@ -154,6 +154,22 @@ fn consistency_with_an_empty_tree_proves_nothing() {
     assert!(!verify_inclusion(&empty, 0, 0, &one, &[]));
 }
 
+/// A path that stops below the top of the tree it claims proves nothing about that tree.
+#[test]
+fn a_path_too_short_for_the_size_is_refused() {
+    let roots = hashes(&ROOTS);
+    let path = consistency_path(&known_leaves(8), 6).unwrap();
+    assert!(verify_consistency(6, 8, &roots[6], &roots[8], &path));
+    for size2 in [9, 16, 17, 1 << 40, u64::MAX] {
+        assert!(!verify_consistency(6, size2, &roots[6], &roots[8], &path), "{size2}");
+        assert!(!verify_consistency(4, size2, &roots[4], &roots[4], &[]), "{size2}");
+    }
+    let (leaf, path) = (known_leaves(8)[2], inclusion_path(&known_leaves(8), 2).unwrap());
+    for size in [9, 16, 17, 1 << 40, u64::MAX] {
+        assert!(!verify_inclusion(&roots[8], size, 2, &leaf, &path), "{size}");
+    }
+}
+
 #[test]
 fn a_stored_range_is_read_back_and_a_false_one_refused() {
     let mut range = CompactRange::new();
