@@ -1,0 +1,377 @@
+//! Certificate authorities: the only code that signs with a CA key.
+//!
+//! A consortium's root certifies issuing CAs and never leaves; an organization's issuing CA certifies leaves of that
+//! organization and nothing else. Everything in a certificate but the public key is decided here: nothing that a
+//! request asks for is copied. A leaf is linted before it is signed, under a key that is thrown away.
+
+use crate::{
+    identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
+    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    limits::ALTERNATIVE_NAMES_MAX,
+    path::{PathError, Usage, verify_path},
+    profile::{AuthorityScope, Certificate, ProfileError},
+};
+use ledger_classes::{
+    identity::{Identity, ParseIdentityError, Role},
+    time::Time,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    SigningKey,
+};
+use ring::rand::SystemRandom;
+use rustls::pki_types::CertificateDer;
+use time::OffsetDateTime;
+
+/// From when to when a certificate holds. Certificates count whole seconds: fractions are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Time,
+    /// The last second.
+    pub not_after: Time,
+}
+
+impl Validity {
+    /// From `start` for `millis`.
+    pub const fn starting(start: Time, millis: u64) -> Self {
+        Self { not_before: start, not_after: start.plus_millis(millis) }
+    }
+}
+
+/// What a leaf is asked for: decided by the administrator or the policy, never copied from a request.
+#[derive(Clone, Debug)]
+pub struct LeafRequest<'a> {
+    /// Who it stands for.
+    pub identity: &'a Identity,
+    /// Its key, of which the caller has a proof of possession.
+    pub public_key: &'a PublicKey,
+    /// Host names and addresses of a peer's TLS endpoint; empty for every other role.
+    pub alternative_names: &'a [AlternativeName],
+    /// Within that of the CA.
+    pub validity: Validity,
+}
+
+/// An entry of a CRL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedSerial {
+    /// Which certificate.
+    pub serial: Serial,
+    /// When it was revoked.
+    pub at: Time,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// Why a CA does not sign.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// Consortium or organization has no acceptable name.
+    #[error("not an acceptable name")]
+    Name(#[source] ParseIdentityError),
+    /// The CA is not the consortium's root, and only that certifies issuing CAs.
+    #[error("only the consortium's root certifies issuing CAs")]
+    NotRoot,
+    /// The consortium's root does not issue leaves.
+    #[error("the consortium's root does not issue leaves")]
+    NotIssuing,
+    /// The identity is of another organization or consortium.
+    #[error("{identity} does not belong to {organization}, or to its consortium")]
+    ForeignIdentity {
+        /// Whose certificate was asked for.
+        identity: Box<Identity>,
+        /// The CA's organization.
+        organization: String,
+    },
+    /// Host names are for peers.
+    #[error("only a peer has host names and addresses, at most {ALTERNATIVE_NAMES_MAX}")]
+    AlternativeNames,
+    /// Ends before it begins, or reaches beyond the CA's own.
+    #[error("the validity is empty or reaches beyond the CA's own")]
+    Validity,
+    /// The key does not belong to the certificate.
+    #[error("the CA's key does not belong to its certificate")]
+    KeyMismatch,
+    /// The key cannot be made or used.
+    #[error("the key")]
+    Key(#[from] KeyError),
+    /// The CA certificate, or what was about to be signed, breaks its profile.
+    #[error("the certificate breaks its profile")]
+    Profile(#[from] ProfileError),
+    /// What was signed does not verify: it is not handed out.
+    #[error("the issued certificate does not verify")]
+    Issued(#[from] PathError),
+    /// The encoder refused.
+    #[error("the certificate cannot be encoded: {0}")]
+    Encoding(#[from] rcgen::Error),
+}
+
+/// A CA: its certificate and its key, which leaves this module only as the PEM that goes to its file.
+#[derive(Debug)]
+pub struct Authority {
+    certificate: Vec<u8>,
+    key: KeyPair,
+    scope: AuthorityScope,
+    validity: Validity,
+    key_id: KeyId,
+    serial: Serial,
+    subject_key_identifier: Vec<u8>,
+}
+
+impl Authority {
+    /// A consortium's root: certifies issuing CAs (path length 1).
+    pub fn new_root(consortium: &str, algorithm: KeyAlgorithm, validity: Validity) -> Result<Self, AuthorityError> {
+        Self::self_signed(AuthorityScope { consortium: consortium.into(), organization: None }, algorithm, validity)
+    }
+
+    /// An organization's CA that is a root of its own: certifies leaves (path length 0).
+    pub fn new_organization_root(
+        consortium: &str,
+        organization: &str,
+        algorithm: KeyAlgorithm,
+        validity: Validity,
+    ) -> Result<Self, AuthorityError> {
+        let scope = AuthorityScope { consortium: consortium.into(), organization: Some(organization.into()) };
+        Self::self_signed(scope, algorithm, validity)
+    }
+
+    fn self_signed(scope: AuthorityScope, algorithm: KeyAlgorithm, validity: Validity) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate(algorithm)?;
+        let certificate = authority_params(&scope, key.public(), validity)?.self_signed(&key)?;
+        Self::load(certificate.der(), key)
+    }
+
+    /// A new issuing CA of an organization under this root, with its key.
+    pub fn issue_intermediate(
+        &self,
+        organization: &str,
+        algorithm: KeyAlgorithm,
+        validity: Validity,
+    ) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate(algorithm)?;
+        Self::load(&self.certify_intermediate(organization, key.public(), validity)?, key)
+    }
+
+    /// The certificate of an issuing CA whose organization keeps the key itself.
+    pub fn certify_intermediate(
+        &self,
+        organization: &str,
+        public_key: &PublicKey,
+        validity: Validity,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        if self.scope.organization.is_some() {
+            return Err(AuthorityError::NotRoot);
+        }
+        self.check_validity(validity)?;
+        let consortium = self.scope.consortium.clone();
+        let scope = AuthorityScope { consortium, organization: Some(organization.into()) };
+        let mut params = authority_params(&scope, public_key, validity)?;
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(public_key, &self.issuer(&self.key)?)?;
+        Certificate::parse(certificate.der())?.check_authority()?;
+        Ok(certificate.der().to_vec())
+    }
+
+    /// A CA from its files. Refuses a key that is not the certificate's.
+    pub fn load(certificate: &[u8], key: KeyPair) -> Result<Self, AuthorityError> {
+        let parsed = Certificate::parse(certificate)?;
+        let scope = parsed.check_authority()?;
+        if parsed.spki() != key.public().spki() {
+            return Err(AuthorityError::KeyMismatch);
+        }
+        let validity = Validity { not_before: parsed.not_before(), not_after: parsed.not_after() };
+        Ok(Self {
+            scope,
+            validity,
+            key_id: parsed.key_id(),
+            serial: parsed.serial().clone(),
+            subject_key_identifier: parsed.subject_key_identifier().unwrap_or_default().to_vec(),
+            certificate: certificate.to_vec(),
+            key,
+        })
+    }
+
+    /// The CA certificate, DER.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// For whom it vouches.
+    pub const fn scope(&self) -> &AuthorityScope {
+        &self.scope
+    }
+
+    /// From when to when.
+    pub const fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    /// What its certificates and CRLs are indexed by.
+    pub const fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// The CA certificate's own serial.
+    pub const fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// The key as the text of its file.
+    pub(crate) fn key_pem(&self) -> zeroize::Zeroizing<String> {
+        self.key.to_pem()
+    }
+
+    /// A fresh serial: draw it and record the intention before [`Authority::issue_leaf_with_serial`].
+    pub fn draw_serial() -> Result<Serial, AuthorityError> {
+        Serial::random(&SystemRandom::new()).map_err(|_| KeyError::Random.into())
+    }
+
+    /// A leaf certificate, DER, with a fresh serial.
+    pub fn issue_leaf(&self, request: &LeafRequest<'_>) -> Result<Vec<u8>, AuthorityError> {
+        self.issue_leaf_with_serial(request, Self::draw_serial()?)
+    }
+
+    /// A leaf certificate, DER, under a serial that was drawn and recorded before.
+    pub fn issue_leaf_with_serial(&self, request: &LeafRequest<'_>, serial: Serial) -> Result<Vec<u8>, AuthorityError> {
+        let params = self.leaf_params(request, serial)?;
+        // Lint before signing, as Let's Encrypt does: the same content under a key that nobody trusts.
+        let throwaway = KeyPair::generate(self.key.public().algorithm())?;
+        let draft = params.signed_by(request.public_key, &self.issuer(&throwaway)?)?;
+        let facts = Certificate::parse(draft.der())?.check_leaf()?;
+        if facts.identity != *request.identity || facts.public_key != *request.public_key {
+            return Err(ProfileError::Malformed.into());
+        }
+        let issued = params.signed_by(request.public_key, &self.issuer(&self.key)?)?;
+        let leaf = issued.der().to_vec();
+        let at = request.validity.not_before;
+        verify_path(&[&leaf], &[&self.certificate], None, at, Usage::Participant)?;
+        Ok(leaf)
+    }
+
+    /// Refuses what this CA may not certify.
+    fn leaf_params(&self, request: &LeafRequest<'_>, serial: Serial) -> Result<CertificateParams, AuthorityError> {
+        let identity = request.identity;
+        let organization = self.scope.organization.as_deref().ok_or(AuthorityError::NotIssuing)?;
+        if identity.organization() != organization || identity.consortium() != self.scope.consortium {
+            return Err(AuthorityError::ForeignIdentity {
+                identity: Box::new(identity.clone()),
+                organization: organization.into(),
+            });
+        }
+        let names = request.alternative_names;
+        if (identity.role() != Role::Peer && !names.is_empty()) || names.len() > ALTERNATIVE_NAMES_MAX {
+            return Err(AuthorityError::AlternativeNames);
+        }
+        self.check_validity(request.validity)?;
+
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
+        (params.not_before, params.not_after) = dates(request.validity);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+        params.distinguished_name.push(DnType::CommonName, identity.name());
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if identity.role() == Role::Peer {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
+        for name in names {
+            params.subject_alt_names.push(match name {
+                AlternativeName::Dns(name) => SanType::DnsName(name.as_str().try_into()?),
+                AlternativeName::Ip(address) => SanType::IpAddress(*address),
+            });
+        }
+        Ok(params)
+    }
+
+    /// A CRL, DER. The caller sees to it that numbers only grow.
+    pub fn issue_crl(
+        &self,
+        revoked: &[RevokedSerial],
+        number: u64,
+        this_update: Time,
+        next_update: Time,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let entry = |entry: &RevokedSerial| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(entry.serial.as_bytes()),
+            revocation_time: date(entry.at),
+            reason_code: reason_code(entry.reason),
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date(this_update),
+            next_update: date(next_update),
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::PreSpecified(self.subject_key_identifier.clone()),
+        };
+        Ok(params.signed_by(&self.issuer(&self.key)?)?.der().to_vec())
+    }
+
+    fn issuer<K: SigningKey>(&self, key: K) -> Result<Issuer<'static, K>, AuthorityError> {
+        Ok(Issuer::from_ca_cert_der(&CertificateDer::from(self.certificate.as_slice()), key)?)
+    }
+
+    fn check_validity(&self, validity: Validity) -> Result<(), AuthorityError> {
+        let within = self.validity.not_before <= validity.not_before && validity.not_after <= self.validity.not_after;
+        if within && validity.not_before < validity.not_after { Ok(()) } else { Err(AuthorityError::Validity) }
+    }
+}
+
+/// The profile of CA certificates (docs/formats/certificates.md).
+fn authority_params(
+    scope: &AuthorityScope,
+    key: &PublicKey,
+    validity: Validity,
+) -> Result<CertificateParams, AuthorityError> {
+    let organization = scope.organization.as_deref();
+    Identity::new(&scope.consortium, organization.unwrap_or("x"), Role::Peer, "x").map_err(AuthorityError::Name)?;
+    if validity.not_after <= validity.not_before {
+        return Err(AuthorityError::Validity);
+    }
+    // The key's first octets make the name of a renewed CA differ from its predecessor's, so that CRLs and paths
+    // never mix the two up. RFC 5280 appendix A.1: a common name has at most 64 characters.
+    let key_id = hex::encode(&KeyId::of_spki(&key.spki()).as_bytes()[..4]);
+    let whose: String = organization.unwrap_or(&scope.consortium).chars().take(40).collect();
+    let kind = if organization.is_some() { "CA" } else { "root CA" };
+
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from_slice(Authority::draw_serial()?.as_bytes()));
+    (params.not_before, params.not_after) = dates(validity);
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(organization) = organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    params.distinguished_name.push(DnType::CommonName, format!("{whose} {kind} {key_id}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(u8::from(organization.is_none())));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.subject_alt_names = vec![SanType::URI(format!("spiffe://{}", scope.consortium).try_into()?)];
+    Ok(params)
+}
+
+fn date(time: Time) -> OffsetDateTime {
+    let seconds = i64::try_from(time.millis() / 1000).unwrap_or(i64::MAX);
+    OffsetDateTime::from_unix_timestamp(seconds).expect("a Time lies before the year 10000")
+}
+
+fn dates(validity: Validity) -> (OffsetDateTime, OffsetDateTime) {
+    (date(validity.not_before), date(validity.not_after))
+}
+
+/// RFC 5280 §5.3.1: `unspecified` is expressed by leaving the code out.
+const fn reason_code(reason: RevocationReason) -> Option<rcgen::RevocationReason> {
+    match reason {
+        RevocationReason::Unspecified => None,
+        RevocationReason::KeyCompromise => Some(rcgen::RevocationReason::KeyCompromise),
+        RevocationReason::CaCompromise => Some(rcgen::RevocationReason::CaCompromise),
+        RevocationReason::AffiliationChanged => Some(rcgen::RevocationReason::AffiliationChanged),
+        RevocationReason::Superseded => Some(rcgen::RevocationReason::Superseded),
+        RevocationReason::CessationOfOperation => Some(rcgen::RevocationReason::CessationOfOperation),
+        RevocationReason::PrivilegeWithdrawn => Some(rcgen::RevocationReason::PrivilegeWithdrawn),
+    }
+}

@@ -1,0 +1,161 @@
+//! A profile's folder as far as certificates go: `cert.pem` (path, leaf first), `key.pem` (0600), `ca.pem` (anchors),
+//! and for those who check revocation `issuing.pem` (issuing CAs) and `crl.pem` (their CRLs).
+
+use crate::{
+    files,
+    keys::{KeyError, KeyPair},
+    revocation::{RevocationError, RevocationPolicy},
+    tls::OwnCertificate,
+    trust::{TrustError, TrustStore},
+};
+use std::{fs, io, path::Path, sync::Arc};
+
+/// The PEM label of certificates (RFC 7468 §5).
+const CERTIFICATE: &str = "CERTIFICATE";
+/// The PEM label of CRLs (RFC 7468 §6).
+const CRL: &str = "X509 CRL";
+
+/// Why a folder cannot be read, written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// The disk.
+    #[error("file {path}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not PEM, or without what belongs there.
+    #[error("file {path} holds no {label} in PEM")]
+    Form {
+        /// Which file.
+        path: String,
+        /// What belongs there.
+        label: &'static str,
+    },
+    /// The private key.
+    #[error("the private key")]
+    Key(#[from] KeyError),
+    /// Key and certificate do not belong together.
+    #[error("key and certificate do not fit: {0}")]
+    Mismatch(String),
+    /// The CAs.
+    #[error("the CA certificates")]
+    Trust(#[from] TrustError),
+    /// A CRL.
+    #[error("a CRL")]
+    Revocation(#[from] RevocationError),
+}
+
+/// CAs and CRLs, as `ca.pem`, `issuing.pem` and `crl.pem` carry them. DER.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrustBundle {
+    /// Roots.
+    pub anchors: Vec<Vec<u8>>,
+    /// Issuing CAs below them.
+    pub issuing: Vec<Vec<u8>>,
+    /// CRLs of all.
+    pub crls: Vec<Vec<u8>>,
+}
+
+impl TrustBundle {
+    /// Reads `ca.pem`, and `issuing.pem` and `crl.pem` if they are there.
+    pub fn load(folder: &Path) -> Result<Self, CredentialsError> {
+        Ok(Self {
+            anchors: read(&folder.join("ca.pem"), CERTIFICATE, true)?,
+            issuing: read(&folder.join("issuing.pem"), CERTIFICATE, false)?,
+            crls: read(&folder.join("crl.pem"), CRL, false)?,
+        })
+    }
+
+    /// Writes the three files, each whole or not at all.
+    pub fn save(&self, folder: &Path) -> Result<(), CredentialsError> {
+        write(&folder.join("ca.pem"), CERTIFICATE, &self.anchors)?;
+        write(&folder.join("issuing.pem"), CERTIFICATE, &self.issuing)?;
+        write(&folder.join("crl.pem"), CRL, &self.crls)
+    }
+
+    /// A trust store with everything in force.
+    pub fn trust_store(&self, consortium: &str, policy: RevocationPolicy) -> Result<TrustStore, CredentialsError> {
+        let store = TrustStore::new(consortium, self.anchors.clone(), self.issuing.clone(), policy)?;
+        for crl in &self.crls {
+            store.install_crl(crl)?;
+        }
+        Ok(store)
+    }
+}
+
+/// A path, its key, and whom its holder trusts.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The certificate path, leaf first, DER.
+    pub path: Vec<Vec<u8>>,
+    /// The leaf's key.
+    pub key: KeyPair,
+    /// Whom to trust.
+    pub trust: TrustBundle,
+}
+
+impl Credentials {
+    /// Reads a folder.
+    pub fn load(folder: &Path) -> Result<Self, CredentialsError> {
+        Ok(Self {
+            path: read(&folder.join("cert.pem"), CERTIFICATE, true)?,
+            key: KeyPair::load(&folder.join("key.pem"))?,
+            trust: TrustBundle::load(folder)?,
+        })
+    }
+
+    /// Writes a folder, key first, so that a certificate without its key is never left behind.
+    pub fn save(&self, folder: &Path) -> Result<(), CredentialsError> {
+        fs::create_dir_all(folder)
+            .map_err(|source| CredentialsError::File { path: folder.display().to_string(), source })?;
+        self.key.save(&folder.join("key.pem"))?;
+        write(&folder.join("cert.pem"), CERTIFICATE, &self.path)?;
+        self.trust.save(folder)
+    }
+
+    /// The path and key for TLS.
+    pub fn own_certificate(&self) -> Result<Arc<OwnCertificate>, CredentialsError> {
+        OwnCertificate::new(&self.path, &self.key).map_err(|error| CredentialsError::Mismatch(error.to_string()))
+    }
+}
+
+/// Certificates of a PEM file, DER.
+pub fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> {
+    read(path, CERTIFICATE, true)
+}
+
+/// CRLs of a PEM file, DER.
+pub fn read_crls(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> {
+    read(path, CRL, true)
+}
+
+/// Certificates as PEM text.
+pub fn certificates_pem(certificates: &[Vec<u8>]) -> String {
+    certificates.iter().map(|der| files::to_pem(CERTIFICATE, der)).collect()
+}
+
+/// A CRL as PEM text.
+pub fn crl_pem(crl: &[u8]) -> String {
+    files::to_pem(CRL, crl)
+}
+
+fn read(path: &Path, label: &'static str, needed: bool) -> Result<Vec<Vec<u8>>, CredentialsError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(Vec::new()),
+        Err(source) => return Err(CredentialsError::File { path: path.display().to_string(), source }),
+    };
+    files::all_pem(&text, label)
+        .filter(|found| !needed || !found.is_empty())
+        .ok_or_else(|| CredentialsError::Form { path: path.display().to_string(), label })
+}
+
+fn write(path: &Path, label: &str, blocks: &[Vec<u8>]) -> Result<(), CredentialsError> {
+    let text: String = blocks.iter().map(|der| files::to_pem(label, der)).collect();
+    files::write_public(path, text.as_bytes())
+        .map_err(|source| CredentialsError::File { path: path.display().to_string(), source })
+}

@@ -1,0 +1,113 @@
+//! Files that are whole or not there: a temporary file in the same directory, fsync, rename, fsync of the directory.
+//! Private files are created with mode 0600, never widened afterwards. PEM is read and written here.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls::pki_types::pem::{PemObject as _, SectionKind};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// Writes a file that anybody may read.
+pub(crate) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, 0o644)
+}
+
+/// Writes a file that only its owner may read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes, 0o600)
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let temporary = directory.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    let written = write_new(&temporary, bytes, mode).and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = written {
+        // The error that matters is the first one; a left-over temporary file is replaced by the next try.
+        std::fs::remove_file(&temporary).unwrap_or_default();
+        return Err(error);
+    }
+    sync_directory(directory)
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    if path.exists() {
+        std::fs::remove_file(path)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename or a new name in the directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    File::open(directory)?.sync_all()
+}
+
+/// One PEM block (RFC 7468 §2: lines of 64 characters).
+pub(crate) fn to_pem(label: &str, der: &[u8]) -> String {
+    let body = zeroize::Zeroizing::new(STANDARD.encode(der));
+    let mut text = String::with_capacity(body.len() + body.len() / 64 + 2 * label.len() + 40);
+    text.extend(["-----BEGIN ", label, "-----\n"]);
+    for start in (0..body.len()).step_by(64) {
+        text.extend([&body[start..body.len().min(start + 64)], "\n"]);
+    }
+    text.extend(["-----END ", label, "-----\n"]);
+    text
+}
+
+/// Every PEM block of one kind, in order; other kinds are passed over. `None` if the text is not PEM.
+pub(crate) fn all_pem(text: &str, label: &str) -> Option<Vec<Vec<u8>>> {
+    let kind = match label {
+        "PRIVATE KEY" => SectionKind::PrivateKey,
+        "X509 CRL" => SectionKind::Crl,
+        _ => SectionKind::Certificate,
+    };
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes())
+        .filter(|item| !matches!(item, Ok((other, _)) if *other != kind))
+        .map(|item| item.ok().map(|(_, der)| der))
+        .collect()
+}
+
+/// The first PEM block of one kind.
+pub(crate) fn first_pem(text: &str, label: &str) -> Option<Vec<u8>> {
+    all_pem(text, label)?.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn pem_comes_back() {
+        let der: Vec<u8> = (0..200).collect();
+        let text = to_pem("CERTIFICATE", &der) + &to_pem("X509 CRL", &[1]) + &to_pem("CERTIFICATE", &[2]);
+        assert!(text.lines().all(|line| line.len() <= 64));
+        assert_eq!(all_pem(&text, "CERTIFICATE"), Some(vec![der, vec![2]]));
+        assert_eq!(first_pem(&text, "X509 CRL"), Some(vec![1]));
+        assert_eq!(first_pem(&text, "PRIVATE KEY"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn private_files_belong_to_their_owner() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        write_public(&path, b"old").unwrap();
+        write_private(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+}

@@ -1,0 +1,480 @@
+//! The administrator's certificates directory, `<dir>/ca/`: keys, CA certificates, CRLs and what was issued.
+//!
+//! ```text
+//! index.jsonl            what was done (database.rs)
+//! lock                   held by the one process that writes
+//! root.pem root.key      the consortium's root; the key may be taken offline
+//! <org>.pem <org>.key    issuing CAs, one for each organization
+//! issued/<serial>.pem    every leaf
+//! crl/<name>.pem         the newest CRL of each CA
+//! ```
+//!
+//! No certificate is signed before its intention is recorded; no revocation is forgotten because the CRL could not be
+//! written: the next CRL carries it.
+
+use crate::{
+    authority::{Authority, AuthorityError, LeafRequest, RevokedSerial, Validity},
+    credentials::{
+        Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates, read_crls,
+    },
+    database::{AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
+    files,
+    identifiers::{AlternativeName, RevocationReason, Serial, sha256},
+    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    limits::{
+        BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
+    },
+};
+use ledger_classes::{identity::Identity, time::Time};
+use serde::Serialize;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The name of the consortium's root among the CAs of a folder.
+pub const ROOT: &str = "root";
+
+/// Why the folder does not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// There is one already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// No CA of this organization is here.
+    #[error("no CA of {0} is in this folder")]
+    UnknownAuthority(String),
+    /// `root` names the consortium's root.
+    #[error("an organization cannot be called root")]
+    ReservedName,
+    /// The CA was revoked.
+    #[error("the CA of {0} is revoked")]
+    AuthorityRevoked(String),
+    /// Nothing issued fits.
+    #[error("no certificate {0} was issued here")]
+    UnknownCertificate(String),
+    /// Signing.
+    #[error("the CA refuses")]
+    Authority(#[from] AuthorityError),
+    /// The key file.
+    #[error("a private key")]
+    Key(#[from] KeyError),
+    /// The index.
+    #[error("the certificate database")]
+    Database(#[from] DatabaseError),
+    /// Certificate files.
+    #[error("a certificate file")]
+    Credentials(#[from] CredentialsError),
+    /// Any other file.
+    #[error("file {path}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What a leaf is issued with.
+#[derive(Clone, Debug)]
+pub struct LeafOptions {
+    /// The algorithm of the key that is made with it.
+    pub algorithm: KeyAlgorithm,
+    /// Host names and addresses: for peers.
+    pub alternative_names: Vec<AlternativeName>,
+    /// Lifetime in milliseconds; cut at the end of the CA's own.
+    pub lifetime_ms: u64,
+}
+
+impl Default for LeafOptions {
+    fn default() -> Self {
+        Self { algorithm: KeyAlgorithm::default(), alternative_names: Vec::new(), lifetime_ms: LEAF_LIFETIME_MS }
+    }
+}
+
+/// What to revoke.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// One certificate.
+    Serial(Serial),
+    /// Every certificate of an identity that could still be used.
+    Identity(Identity),
+}
+
+/// Something that ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Expiry {
+    /// When.
+    pub at: Time,
+    /// What.
+    #[serde(flatten)]
+    pub what: Expiring,
+}
+
+/// What ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Expiring {
+    /// A CA's newest CRL.
+    Crl {
+        /// Whose.
+        authority: String,
+    },
+    /// A CA's certificate.
+    Authority {
+        /// Whose.
+        authority: String,
+    },
+    /// A leaf.
+    Certificate {
+        /// Whose.
+        identity: Identity,
+        /// Which.
+        serial: Serial,
+    },
+}
+
+/// The directory.
+#[derive(Clone, Debug)]
+pub struct CertificateFolder {
+    directory: PathBuf,
+    consortium: String,
+}
+
+impl CertificateFolder {
+    /// Makes `<dir>/ca/` with a new consortium's root and its first CRL. The directory appears whole or not at all.
+    pub fn create(dir: &Path, consortium: &str, algorithm: KeyAlgorithm, now: Time) -> Result<Self, FolderError> {
+        let directory = dir.join("ca");
+        if directory.exists() {
+            return Err(FolderError::Exists(directory.display().to_string()));
+        }
+        let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
+        let root = Authority::new_root(consortium, algorithm, Validity::starting(start, ROOT_LIFETIME_MS))?;
+        let draft = dir.join(format!(".ca.{}.new", std::process::id()));
+        if draft.exists() {
+            fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
+        }
+        for path in [draft.join("issued"), draft.join("crl")] {
+            fs::create_dir_all(&path).map_err(|source| file_error(&path, source))?;
+        }
+        Database::create(&draft, consortium, now)?;
+        let folder = Self { directory: draft.clone(), consortium: consortium.into() };
+        let mut database = LockedDatabase::open(&draft)?;
+        folder.add(&mut database, &root, ROOT, ROOT, now)?;
+        drop(database);
+        fs::rename(&draft, &directory).map_err(|source| file_error(&directory, source))?;
+        files::sync_directory(dir).map_err(|source| file_error(dir, source))?;
+        Ok(Self { directory, ..folder })
+    }
+
+    /// Opens `<dir>/ca/`.
+    pub fn open(dir: &Path) -> Result<Self, FolderError> {
+        let directory = dir.join("ca");
+        let consortium = Database::read(&directory)?.consortium().to_owned();
+        Ok(Self { directory, consortium })
+    }
+
+    /// The trust domain.
+    pub fn consortium(&self) -> &str {
+        &self.consortium
+    }
+
+    /// Adds an organization with an issuing CA under the consortium's root.
+    pub fn add_organization(
+        &self,
+        organization: &str,
+        algorithm: KeyAlgorithm,
+        now: Time,
+    ) -> Result<AuthorityRecord, FolderError> {
+        let mut database = self.lock_for_new(organization)?;
+        let root = self.authority(&database, ROOT)?;
+        let validity = within(&root, now, ISSUING_LIFETIME_MS);
+        let authority = root.issue_intermediate(organization, algorithm, validity)?;
+        self.add(&mut database, &authority, organization, ROOT, now)
+    }
+
+    /// Adds an organization whose CA is a root of its own.
+    pub fn add_organization_root(
+        &self,
+        organization: &str,
+        algorithm: KeyAlgorithm,
+        now: Time,
+    ) -> Result<AuthorityRecord, FolderError> {
+        let mut database = self.lock_for_new(organization)?;
+        let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
+        let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
+        let authority = Authority::new_organization_root(&self.consortium, organization, algorithm, validity)?;
+        self.add(&mut database, &authority, organization, organization, now)
+    }
+
+    /// Issues a leaf for a key of which the caller has a proof of possession. Returns its path, leaf first.
+    pub fn issue(
+        &self,
+        identity: &Identity,
+        public_key: &PublicKey,
+        options: &LeafOptions,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, FolderError> {
+        let mut database = LockedDatabase::open(&self.directory)?;
+        let name = identity.organization();
+        let authority = self.authority(&database, name)?;
+        let validity = within(&authority, now, options.lifetime_ms);
+        let serial = Authority::draw_serial()?;
+        database.append(&Event::Intended {
+            authority: name.into(),
+            serial: serial.clone(),
+            identity: identity.clone(),
+            not_before: whole_second(validity.not_before),
+            not_after: whole_second(validity.not_after),
+            at: now,
+        })?;
+        let alternative_names = &options.alternative_names;
+        let request = LeafRequest { identity, public_key, alternative_names, validity };
+        let leaf = authority.issue_leaf_with_serial(&request, serial.clone())?;
+        let file = self.directory.join("issued").join(format!("{serial}.pem"));
+        let path = match database.authorities().get(name) {
+            Some(record) if record.issuer == ROOT => vec![leaf.clone(), authority.certificate().to_vec()],
+            _ => vec![leaf.clone()],
+        };
+        write(&file, &certificates_pem(&path))?;
+        database.append(&Event::Issued { serial, fingerprint: hex::encode(sha256(&leaf)), at: now })?;
+        Ok(path)
+    }
+
+    /// Issues a leaf with a new key into a profile's folder, which has none yet.
+    pub fn issue_profile(
+        &self,
+        identity: &Identity,
+        options: &LeafOptions,
+        into: &Path,
+        now: Time,
+    ) -> Result<Credentials, FolderError> {
+        for name in ["key.pem", "cert.pem"] {
+            if into.join(name).exists() {
+                return Err(FolderError::Exists(into.join(name).display().to_string()));
+            }
+        }
+        let key = KeyPair::generate(options.algorithm)?;
+        let path = self.issue(identity, key.public(), options, now)?;
+        let credentials = Credentials { path, key, trust: self.trust()? };
+        credentials.save(into)?;
+        Ok(credentials)
+    }
+
+    /// All leaves, in the order in which they were issued.
+    pub fn list(&self) -> Result<Vec<CertificateRecord>, FolderError> {
+        Ok(Database::read(&self.directory)?.certificates().to_vec())
+    }
+
+    /// All CAs by name.
+    pub fn authorities(&self) -> Result<Vec<AuthorityRecord>, FolderError> {
+        Ok(Database::read(&self.directory)?.authorities().values().cloned().collect())
+    }
+
+    /// One leaf and its path, leaf first; the path is empty while it is only intended.
+    pub fn show(&self, serial: &Serial) -> Result<(CertificateRecord, Vec<Vec<u8>>), FolderError> {
+        let database = Database::read(&self.directory)?;
+        let unknown = || FolderError::UnknownCertificate(serial.to_string());
+        let record = database.certificate(serial).cloned().ok_or_else(unknown)?;
+        let file = self.directory.join("issued").join(format!("{serial}.pem"));
+        let path = if record.fingerprint.is_some() { read_certificates(&file)? } else { Vec::new() };
+        Ok((record, path))
+    }
+
+    /// Revokes leaves and reissues the CRLs that carry them. Revoking again only reissues the CRLs, which heals a
+    /// revocation whose CRL could not be written. Returns what the selection names, newly revoked or not.
+    pub fn revoke(
+        &self,
+        selection: &Selection,
+        reason: RevocationReason,
+        now: Time,
+    ) -> Result<Vec<CertificateRecord>, FolderError> {
+        let mut database = LockedDatabase::open(&self.directory)?;
+        let selected: Vec<CertificateRecord> = match selection {
+            Selection::Serial(serial) => database.certificate(serial).cloned().into_iter().collect(),
+            Selection::Identity(identity) => {
+                let usable = |record: &&CertificateRecord| record.status(now) != CertificateStatus::Expired;
+                let certificates = database.certificates().iter();
+                certificates.filter(|record| record.identity == *identity).filter(usable).cloned().collect()
+            }
+        };
+        if selected.is_empty() {
+            return Err(FolderError::UnknownCertificate(match selection {
+                Selection::Serial(serial) => serial.to_string(),
+                Selection::Identity(identity) => identity.to_string(),
+            }));
+        }
+        for record in selected.iter().filter(|record| record.revoked.is_none()) {
+            database.append(&Event::Revoked { serial: record.serial.clone(), reason, at: now })?;
+        }
+        let mut authorities: Vec<&str> = selected.iter().map(|record| record.authority.as_str()).collect();
+        authorities.sort_unstable();
+        authorities.dedup();
+        for name in authorities {
+            let authority = self.load(name)?;
+            self.write_crl(&mut database, &authority, name, now)?;
+        }
+        Ok(selected.iter().filter_map(|record| database.certificate(&record.serial).cloned()).collect())
+    }
+
+    /// Revokes an organization's issuing CA, and with it everything that it issued.
+    pub fn revoke_organization(
+        &self,
+        organization: &str,
+        reason: RevocationReason,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        let mut database = LockedDatabase::open(&self.directory)?;
+        let unknown = || FolderError::UnknownAuthority(organization.into());
+        let record = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
+        // A root cannot revoke itself: it is removed from the anchors of those who trust it.
+        if record.issuer != ROOT || organization == ROOT {
+            return Err(unknown());
+        }
+        if record.revoked.is_none() {
+            database.append(&Event::AuthorityRevoked { name: organization.into(), reason, at: now })?;
+        }
+        let root = self.load(ROOT)?;
+        self.write_crl(&mut database, &root, ROOT, now)
+    }
+
+    /// Signs a CA's CRL again under the next number: before it expires, and whenever it is in doubt.
+    pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
+        let mut database = LockedDatabase::open(&self.directory)?;
+        if !database.authorities().contains_key(name) {
+            return Err(FolderError::UnknownAuthority(name.into()));
+        }
+        let authority = self.load(name)?;
+        self.write_crl(&mut database, &authority, name, now)
+    }
+
+    /// All CAs and CRLs of the folder: what a peer needs to know.
+    pub fn trust(&self) -> Result<TrustBundle, FolderError> {
+        let mut bundle = TrustBundle::default();
+        for (name, record) in Database::read(&self.directory)?.authorities() {
+            let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
+            let anchor = record.issuer == *name;
+            if anchor {
+                bundle.anchors.extend(certificates)
+            } else {
+                bundle.issuing.extend(certificates)
+            }
+            bundle.crls.extend(read_crls(&self.directory.join("crl").join(format!("{name}.pem")))?);
+        }
+        Ok(bundle)
+    }
+
+    /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not count.
+    pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
+        let database = Database::read(&self.directory)?;
+        let mut expiries = Vec::new();
+        for record in database.authorities().values().filter(|record| record.revoked.is_none()) {
+            let authority = record.name.clone();
+            expiries.push(Expiry { at: record.not_after, what: Expiring::Authority { authority: authority.clone() } });
+            expiries.extend(record.crl_next_update.map(|at| Expiry { at, what: Expiring::Crl { authority } }));
+        }
+        for record in database.certificates() {
+            if matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Expired) {
+                let (identity, serial) = (record.identity.clone(), record.serial.clone());
+                expiries.push(Expiry { at: record.not_after, what: Expiring::Certificate { identity, serial } });
+            }
+        }
+        expiries.retain(|expiry| expiry.at <= now.plus_millis(within_ms));
+        expiries.sort();
+        Ok(expiries)
+    }
+
+    fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
+        if organization == ROOT {
+            return Err(FolderError::ReservedName);
+        }
+        let database = LockedDatabase::open(&self.directory)?;
+        if database.authorities().contains_key(organization) {
+            return Err(FolderError::Exists(format!("the CA of {organization}")));
+        }
+        Ok(database)
+    }
+
+    /// Files of a new CA, key first; then its record; then its first, empty CRL.
+    fn add(
+        &self,
+        database: &mut LockedDatabase,
+        authority: &Authority,
+        name: &str,
+        issuer: &str,
+        now: Time,
+    ) -> Result<AuthorityRecord, FolderError> {
+        let key = self.directory.join(format!("{name}.key"));
+        files::write_private(&key, authority.key_pem().as_bytes()).map_err(|source| file_error(&key, source))?;
+        let certificate = authority.certificate().to_vec();
+        write(&self.directory.join(format!("{name}.pem")), &certificates_pem(&[certificate]))?;
+        database.append(&Event::AuthorityAdded {
+            name: name.into(),
+            issuer: issuer.into(),
+            serial: authority.serial().clone(),
+            not_after: authority.validity().not_after,
+            at: now,
+        })?;
+        self.write_crl(database, authority, name, now)?;
+        database.authorities().get(name).cloned().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
+    }
+
+    fn authority(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
+        let unknown = || FolderError::UnknownAuthority(name.into());
+        let record = database.authorities().get(name).ok_or_else(unknown)?;
+        if record.revoked.is_some() { Err(FolderError::AuthorityRevoked(name.into())) } else { self.load(name) }
+    }
+
+    fn load(&self, name: &str) -> Result<Authority, FolderError> {
+        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
+        let certificate = certificates.first().ok_or_else(|| FolderError::UnknownAuthority(name.into()))?;
+        let key = KeyPair::load(&self.directory.join(format!("{name}.key")))?;
+        Ok(Authority::load(certificate, key)?)
+    }
+
+    fn write_crl(
+        &self,
+        database: &mut LockedDatabase,
+        authority: &Authority,
+        name: &str,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        let revoked: Vec<RevokedSerial> = if name == ROOT {
+            let below = database.authorities().values().filter(|record| record.issuer == ROOT);
+            below.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
+        } else {
+            let issued = database.certificates().iter().filter(|record| record.authority == name);
+            issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
+        };
+        let number = database.authorities().get(name).map_or(0, |record| record.crl_number) + 1;
+        let lifetime = if name == ROOT { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
+        let next_update = whole_second(now.plus_millis(lifetime));
+        database.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
+        let crl = authority.issue_crl(&revoked, number, now, next_update)?;
+        write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
+    }
+}
+
+fn entry((serial, revocation): (Serial, crate::database::Revocation)) -> RevokedSerial {
+    RevokedSerial { serial, at: revocation.at, reason: revocation.reason }
+}
+
+/// From a little before now for `lifetime_ms`, within the CA's own validity.
+fn within(authority: &Authority, now: Time, lifetime_ms: u64) -> Validity {
+    let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS)).max(authority.validity().not_before);
+    Validity { not_before: start, not_after: now.plus_millis(lifetime_ms).min(authority.validity().not_after) }
+}
+
+/// Certificates count whole seconds.
+const fn whole_second(time: Time) -> Time {
+    Time::from_millis(time.millis() / 1000 * 1000)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), FolderError> {
+    files::write_public(path, text.as_bytes()).map_err(|source| file_error(path, source))
+}
+
+fn file_error(path: &Path, source: io::Error) -> FolderError {
+    FolderError::File { path: path.display().to_string(), source }
+}

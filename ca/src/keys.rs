@@ -1,0 +1,364 @@
+//! Private keys of certificates: made, written, read, used for signatures.
+//!
+//! Ed25519 keys are written as PKCS#8 version 1 (48 octets): OpenSSL 3.0 and curl cannot read version 2.
+//! A private key is never logged, never compared and is wiped when dropped; its file has mode 0600.
+
+use crate::files;
+use ring::{
+    rand::{SecureRandom, SystemRandom},
+    signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
+};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
+use std::{fmt, path::Path, str::FromStr};
+use zeroize::Zeroizing;
+
+/// The algorithms of leaf and CA keys that are made here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyAlgorithm {
+    /// Ed25519 (RFC 8410).
+    #[default]
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256, for enterprise and hardware keys.
+    P256,
+}
+
+impl KeyAlgorithm {
+    /// The ledger's scheme byte (DESIGN, Formats).
+    pub const fn scheme(self) -> u8 {
+        match self {
+            Self::Ed25519 => 1,
+            Self::P256 => 2,
+        }
+    }
+
+    /// The name on command lines and in records.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::P256 => "p256",
+        }
+    }
+
+    /// Everything of a SubjectPublicKeyInfo before the key itself: there is exactly one DER form for each algorithm
+    /// (RFC 8410 §4; RFC 5480 §2.1.1, named curve, uncompressed point).
+    const fn spki_prefix(self) -> &'static [u8] {
+        match self {
+            Self::Ed25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00],
+            Self::P256 => &[
+                0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+                0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+            ],
+        }
+    }
+
+    const fn public_key_bytes(self) -> usize {
+        match self {
+            Self::Ed25519 => 32,
+            Self::P256 => 65,
+        }
+    }
+}
+
+impl fmt::Display for KeyAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl FromStr for KeyAlgorithm {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        [Self::Ed25519, Self::P256].into_iter().find(|a| a.text() == text).ok_or(KeyError::Algorithm)
+    }
+}
+
+/// Why a key cannot be made, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The system's random source failed.
+    #[error("the system's random source failed")]
+    Random,
+    /// Neither Ed25519 nor P-256.
+    #[error("a key is ed25519 or p256 (uncompressed, named curve)")]
+    Algorithm,
+    /// Not a PKCS#8 private key.
+    #[error("not an unencrypted PKCS#8 private key in PEM")]
+    Form,
+    /// A PKCS#8 key under a password: not read here.
+    #[error("the private key is encrypted")]
+    Encrypted,
+    /// The library refused the key or the signature.
+    #[error("the private key cannot be used: {0}")]
+    Rejected(String),
+    /// The file cannot be read or written.
+    #[error("key file {path}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A public key as certificates and the ledger carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PublicKey {
+    algorithm: KeyAlgorithm,
+    bytes: Vec<u8>,
+}
+
+impl PublicKey {
+    /// From a DER SubjectPublicKeyInfo in the one form that each algorithm has.
+    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
+        [KeyAlgorithm::Ed25519, KeyAlgorithm::P256]
+            .into_iter()
+            .find_map(|algorithm| {
+                let bytes = spki.strip_prefix(algorithm.spki_prefix())?;
+                let point = algorithm == KeyAlgorithm::Ed25519 || bytes.first() == Some(&4);
+                (bytes.len() == algorithm.public_key_bytes() && point)
+                    .then(|| Self { algorithm, bytes: bytes.to_vec() })
+            })
+            .ok_or(KeyError::Algorithm)
+    }
+
+    /// Ed25519 or P-256.
+    pub const fn algorithm(&self) -> KeyAlgorithm {
+        self.algorithm
+    }
+
+    /// 32 octets for Ed25519, the uncompressed SEC1 point of 65 octets for P-256.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// 32 octets for Ed25519, the compressed SEC1 point of 33 octets for P-256 (SEC 1 §2.3.3).
+    pub fn compressed(&self) -> Vec<u8> {
+        match (self.algorithm, self.bytes.get(1..33), self.bytes.last()) {
+            (KeyAlgorithm::P256, Some(x), Some(last)) => [&[2 + (last & 1)], x].concat(),
+            _ => self.bytes.clone(),
+        }
+    }
+
+    /// The DER SubjectPublicKeyInfo.
+    pub fn spki(&self) -> Vec<u8> {
+        [self.algorithm.spki_prefix(), &self.bytes].concat()
+    }
+
+    /// Whether `signature` (raw for Ed25519, ASN.1 for P-256) is this key's over `message`.
+    /// For proofs of possession; the ledger's own rules for transactions are in `ledger-classes`.
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let algorithm: &dyn signature::VerificationAlgorithm = match self.algorithm {
+            KeyAlgorithm::Ed25519 => &signature::ED25519,
+            KeyAlgorithm::P256 => &signature::ECDSA_P256_SHA256_ASN1,
+        };
+        signature::UnparsedPublicKey::new(algorithm, &self.bytes).verify(message, signature).is_ok()
+    }
+}
+
+impl rcgen::PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        match self.algorithm {
+            KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
+            KeyAlgorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        }
+    }
+}
+
+enum Inner {
+    Ed25519(Ed25519KeyPair),
+    P256(EcdsaKeyPair),
+}
+
+/// A private key with its public key.
+pub struct KeyPair {
+    inner: Inner,
+    public: PublicKey,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+/// PKCS#8 version 1 around a 32-octet Ed25519 seed (RFC 8410 §7, RFC 5208 §5).
+const ED25519_PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+/// The label of the PEM block that an unencrypted PKCS#8 key has (RFC 7468 §10).
+const PEM_LABEL: &str = "PRIVATE KEY";
+
+impl KeyPair {
+    /// A new key from the system's random source.
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let random = SystemRandom::new();
+        match algorithm {
+            KeyAlgorithm::Ed25519 => {
+                let mut seed = Zeroizing::new([0; 32]);
+                random.fill(seed.as_mut()).map_err(|_| KeyError::Random)?;
+                Self::from_ed25519_seed(&seed)
+            }
+            KeyAlgorithm::P256 => {
+                let document = EcdsaKeyPair::generate_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, &random)
+                    .map_err(|_| KeyError::Random)?;
+                Self::from_pkcs8(document.as_ref())
+            }
+        }
+    }
+
+    /// From the 32-octet seed of RFC 8032 §5.1.5.
+    pub fn from_ed25519_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let mut pkcs8 = Zeroizing::new(Vec::with_capacity(48));
+        pkcs8.extend_from_slice(&ED25519_PKCS8_PREFIX);
+        pkcs8.extend_from_slice(seed);
+        Self::from_pkcs8(&pkcs8)
+    }
+
+    /// From PKCS#8 DER, version 1 or 2. An Ed25519 key becomes version 1 again.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
+            // In both versions the seed follows the same header, but for the version number at octet 4 and the
+            // outer length at octet 1.
+            let seed = der.get(16..48).ok_or(KeyError::Form)?;
+            let mut pkcs8 = Zeroizing::new(Vec::with_capacity(48));
+            pkcs8.extend_from_slice(&ED25519_PKCS8_PREFIX);
+            pkcs8.extend_from_slice(seed);
+            let public = PublicKey { algorithm: KeyAlgorithm::Ed25519, bytes: pair.public_key().as_ref().to_vec() };
+            let again = Ed25519KeyPair::from_seed_and_public_key(seed, public.as_bytes());
+            again.map_err(|error| KeyError::Rejected(error.to_string()))?;
+            return Ok(Self { inner: Inner::Ed25519(pair), public, pkcs8 });
+        }
+        let random = SystemRandom::new();
+        let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der, &random)
+            .map_err(|error| KeyError::Rejected(error.to_string()))?;
+        let public = PublicKey { algorithm: KeyAlgorithm::P256, bytes: pair.public_key().as_ref().to_vec() };
+        Ok(Self { inner: Inner::P256(pair), public, pkcs8: Zeroizing::new(der.to_vec()) })
+    }
+
+    /// From the first PEM block, which must be `PRIVATE KEY`.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+            return Err(KeyError::Encrypted);
+        }
+        let der = files::first_pem(text, PEM_LABEL).ok_or(KeyError::Form)?;
+        Self::from_pkcs8(&Zeroizing::new(der))
+    }
+
+    /// Reads a PEM file.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        Self::from_pem(&text.map_err(|source| KeyError::File { path: path.display().to_string(), source })?)
+    }
+
+    /// Writes a PEM file with mode 0600, whole or not at all.
+    pub fn save(&self, path: &Path) -> Result<(), KeyError> {
+        files::write_private(path, self.to_pem().as_bytes())
+            .map_err(|source| KeyError::File { path: path.display().to_string(), source })
+    }
+
+    /// PKCS#8 in PEM; version 1 for Ed25519.
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(files::to_pem(PEM_LABEL, &self.pkcs8))
+    }
+
+    /// PKCS#8 DER; version 1 and 48 octets for Ed25519.
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
+    /// The public half.
+    pub const fn public(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// A signature: 64 octets for Ed25519, ASN.1 (RFC 3279 §2.2.3) for P-256.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.inner {
+            Inner::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            Inner::P256(pair) => pair
+                .sign(&SystemRandom::new(), message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| KeyError::Random),
+        }
+    }
+
+    /// The key in rustls' form. The copy is wiped by its own type when it is dropped.
+    pub fn to_rustls(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()))
+    }
+}
+
+impl rcgen::PublicKeyData for KeyPair {
+    fn der_bytes(&self) -> &[u8] {
+        self.public.as_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        rcgen::PublicKeyData::algorithm(&self.public)
+    }
+}
+
+impl rcgen::SigningKey for KeyPair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.sign(message).map_err(|_| rcgen::Error::RemoteKeyError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_key_survives_its_pem_and_signs() {
+        for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::P256] {
+            let pair = KeyPair::generate(algorithm).unwrap();
+            let again = KeyPair::from_pem(&pair.to_pem()).unwrap();
+            assert_eq!(pair.public(), again.public());
+            assert_eq!(PublicKey::from_spki(&pair.public().spki()).unwrap(), *pair.public());
+            let signature = again.sign(b"message").unwrap();
+            assert!(pair.public().verifies(b"message", &signature));
+            assert!(!pair.public().verifies(b"massage", &signature));
+        }
+    }
+
+    #[test]
+    fn ed25519_is_written_as_pkcs8_version_1() {
+        let version_2 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let pair = KeyPair::from_pkcs8(version_2.as_ref()).unwrap();
+        assert_eq!((pair.pkcs8().len(), pair.pkcs8()[4]), (48, 0));
+        assert_eq!(KeyPair::from_pkcs8(pair.pkcs8()).unwrap().public(), pair.public());
+    }
+
+    #[test]
+    fn other_keys_are_refused() {
+        let p256 = KeyPair::generate(KeyAlgorithm::P256).unwrap();
+        let mut spki = p256.public().spki();
+        spki[26] = 2;
+        assert!(PublicKey::from_spki(&spki).is_err(), "not an uncompressed point");
+        assert!(PublicKey::from_spki(&p256.public().spki()[..90]).is_err(), "truncated");
+        assert_eq!(p256.public().compressed().len(), 33);
+        assert!(matches!(
+            KeyPair::from_pem("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n"),
+            Err(KeyError::Encrypted)
+        ));
+        assert!(matches!(KeyPair::from_pem("none"), Err(KeyError::Form)));
+        assert!(KeyPair::from_pkcs8(&[0x30, 0]).is_err());
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let pair = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        let secret: String = format!("{:?}", &pair.pkcs8()[16..]);
+        assert!(!format!("{pair:?}").contains(secret.trim_matches(['[', ']'])));
+    }
+}

@@ -1,0 +1,361 @@
+//! What a single certificate must look like, whoever issued it: the rules of RFC 5280, of the SPIFFE X.509-SVID
+//! profile and of Chancery (docs/formats/certificates.md), each cited at its check.
+//!
+//! Signatures and paths are judged in [`crate::path`]; nothing here trusts what it parses.
+
+use crate::{
+    identifiers::{KeyId, Serial, SerialError, sha256},
+    keys::PublicKey,
+};
+use ledger_classes::{
+    identity::{Identity, ParseIdentityError, Role, is_label},
+    limits::CERTIFICATE_BYTES_MAX,
+    time::Time,
+};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension},
+    oid_registry::{
+        OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519, OID_X509_EXT_BASIC_CONSTRAINTS,
+        OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS,
+        OID_X509_EXT_SUBJECT_ALT_NAME,
+    },
+    prelude::FromDer as _,
+    time::ASN1Time,
+    x509::{AlgorithmIdentifier, X509Version},
+};
+
+/// What a certificate does against its profile.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProfileError {
+    /// Larger than [`CERTIFICATE_BYTES_MAX`].
+    #[error("a certificate has at most {CERTIFICATE_BYTES_MAX} bytes")]
+    Oversize,
+    /// Not one DER certificate, or bytes follow it.
+    #[error("not a DER certificate")]
+    Malformed,
+    /// RFC 5280 §4.1.2.1.
+    #[error("not an X.509 version 3 certificate")]
+    Version,
+    /// RFC 5280 §4.1.2.2.
+    #[error("the serial number is not acceptable")]
+    Serial(#[source] SerialError),
+    /// Neither Ed25519, nor ECDSA with SHA-256 or SHA-384.
+    #[error("the signature algorithm is not accepted")]
+    SignatureAlgorithm,
+    /// RFC 5280 §4.1.2.4 and §4.1.2.6.
+    #[error("issuer or CA subject is empty")]
+    EmptyName,
+    /// RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime after; not before 1970.
+    #[error("a validity date is not encoded as RFC 5280 wants it")]
+    Date,
+    /// RFC 5280 §4.1.2.8.
+    #[error("issuer or subject unique identifiers are present")]
+    UniqueIdentifier,
+    /// RFC 5280 §4.2: an extension occurs twice.
+    #[error("an extension is repeated")]
+    RepeatedExtension,
+    /// An extension's content cannot be decoded.
+    #[error("an extension is malformed")]
+    MalformedExtension,
+    /// RFC 5280 §4.2: a critical extension that is not processed.
+    #[error("a critical extension is not known here")]
+    CriticalExtension,
+    /// Neither Ed25519 nor P-256 in its one form.
+    #[error("a leaf's key is ed25519 or p256")]
+    LeafKey,
+    /// RFC 5280 §4.2.1.9: a leaf says CA:TRUE or carries a path length.
+    #[error("a CA certificate stands where a leaf belongs")]
+    LeafIsAuthority,
+    /// RFC 5280 §4.2.1.9: a CA without critical basicConstraints with CA:TRUE.
+    #[error("a certificate of the path is not a CA's")]
+    NotAuthority,
+    /// X509-SVID §4.3: a leaf's key usage is critical, has digitalSignature, neither keyCertSign nor cRLSign.
+    #[error("a leaf's key usage is critical, with digitalSignature and without keyCertSign and cRLSign")]
+    LeafKeyUsage,
+    /// RFC 5280 §4.2.1.3: a CA's key usage has keyCertSign.
+    #[error("a CA's key usage has keyCertSign")]
+    AuthorityKeyUsage,
+    /// RFC 5280 §4.2.1.12: clientAuth, and serverAuth for peers only; nothing else.
+    #[error("a leaf's extended key usage is clientAuth, and serverAuth for a peer")]
+    ExtendedKeyUsage,
+    /// RFC 5280 §4.2.1.6: no subject alternative name, or not critical beside an empty subject.
+    #[error("the subject alternative name is missing")]
+    NoAlternativeName,
+    /// X509-SVID §2: exactly one URI.
+    #[error("a certificate has exactly one URI, not {0}")]
+    UriCount(usize),
+    /// Host names and addresses are for peers; other kinds of names for nobody.
+    #[error("an alternative name is not allowed here")]
+    ForeignName,
+    /// X509-SVID §2: the URI is no identity of ours.
+    #[error("the URI is not an identity")]
+    Identity(#[source] ParseIdentityError),
+    /// SPIFFE X509-SVID §3.1: a CA's URI is `spiffe://<consortium>` without a path.
+    #[error("a CA's URI reads spiffe://<consortium>")]
+    AuthorityUri,
+    /// docs/decisions/0002: a CA's subject has one organization or none.
+    #[error("a CA's subject has at most one organization, 1 to 64 of a-z, 0-9 and hyphen")]
+    AuthorityOrganization,
+    /// RFC 5280 §4.2.1.2.
+    #[error("a CA has a subject key identifier")]
+    NoSubjectKeyIdentifier,
+}
+
+/// For whom a CA may vouch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AuthorityScope {
+    /// The trust domain in its URI.
+    pub consortium: String,
+    /// The organization in its subject. `None` is the consortium's root: it certifies issuing CAs, never leaves.
+    pub organization: Option<String>,
+}
+
+impl AuthorityScope {
+    /// What a CA certificate claims: look at this before accepting it as an anchor, and compare it with the
+    /// organization that it was handed in for. Its signature is not judged.
+    pub fn of_certificate(der: &[u8]) -> Result<Self, ProfileError> {
+        Certificate::parse(der)?.check_authority()
+    }
+}
+
+/// What a well-formed leaf says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeafFacts {
+    pub(crate) identity: Identity,
+    pub(crate) client_auth: bool,
+    pub(crate) server_auth: bool,
+    pub(crate) public_key: PublicKey,
+}
+
+/// A parsed certificate that keeps the rules that hold for leaves and CAs alike.
+pub(crate) struct Certificate<'a> {
+    x509: X509Certificate<'a>,
+    serial: Serial,
+}
+
+impl<'a> Certificate<'a> {
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, ProfileError> {
+        if der.len() > CERTIFICATE_BYTES_MAX {
+            return Err(ProfileError::Oversize);
+        }
+        let Ok(([], x509)) = X509Certificate::from_der(der) else { return Err(ProfileError::Malformed) };
+        if x509.version() != X509Version::V3 {
+            return Err(ProfileError::Version);
+        }
+        let serial = Serial::from_der_content(x509.raw_serial()).map_err(ProfileError::Serial)?;
+        // RFC 5280 §4.1.1.2: both algorithm fields are the same.
+        if !is_accepted(&x509.signature_algorithm) || x509.signature_algorithm != x509.signature {
+            return Err(ProfileError::SignatureAlgorithm);
+        }
+        // RFC 5280 §4.1.2.4: the issuer is not empty.
+        if x509.issuer().iter().next().is_none() {
+            return Err(ProfileError::EmptyName);
+        }
+        for date in [x509.validity().not_before, x509.validity().not_after] {
+            // RFC 5280 §4.1.2.5.
+            if date.timestamp() < 0 || date.is_generalizedtime() != (date.to_datetime().year() >= 2050) {
+                return Err(ProfileError::Date);
+            }
+        }
+        if x509.issuer_uid.is_some() || x509.subject_uid.is_some() {
+            return Err(ProfileError::UniqueIdentifier);
+        }
+        for (index, extension) in x509.extensions().iter().enumerate() {
+            if x509.extensions().iter().skip(index + 1).any(|other| other.oid == extension.oid) {
+                return Err(ProfileError::RepeatedExtension);
+            }
+            if matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. }) {
+                return Err(ProfileError::MalformedExtension);
+            }
+            let processed = [
+                OID_X509_EXT_BASIC_CONSTRAINTS,
+                OID_X509_EXT_EXTENDED_KEY_USAGE,
+                OID_X509_EXT_KEY_USAGE,
+                OID_X509_EXT_NAME_CONSTRAINTS,
+                OID_X509_EXT_SUBJECT_ALT_NAME,
+            ];
+            if extension.critical && !processed.contains(&extension.oid) {
+                return Err(ProfileError::CriticalExtension);
+            }
+        }
+        Ok(Self { x509, serial })
+    }
+
+    pub(crate) const fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    pub(crate) fn not_before(&self) -> Time {
+        time_of(self.x509.validity().not_before)
+    }
+
+    pub(crate) fn not_after(&self) -> Time {
+        time_of(self.x509.validity().not_after)
+    }
+
+    pub(crate) fn subject(&self) -> &[u8] {
+        self.x509.subject().as_raw()
+    }
+
+    pub(crate) fn issuer(&self) -> &[u8] {
+        self.x509.issuer().as_raw()
+    }
+
+    pub(crate) fn spki(&self) -> &[u8] {
+        self.x509.public_key().raw
+    }
+
+    pub(crate) fn key_id(&self) -> KeyId {
+        KeyId::of_spki(self.spki())
+    }
+
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        sha256(self.x509.as_raw())
+    }
+
+    pub(crate) const fn x509(&self) -> &X509Certificate<'a> {
+        &self.x509
+    }
+
+    pub(crate) fn path_length_max(&self) -> Option<u32> {
+        self.x509.basic_constraints().ok().flatten().and_then(|found| found.value.path_len_constraint)
+    }
+
+    pub(crate) fn subject_key_identifier(&self) -> Option<&[u8]> {
+        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref().map(|id| id.0),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn may_sign_crls(&self) -> bool {
+        self.key_usage().is_some_and(|(_, usage)| usage.crl_sign())
+    }
+
+    /// Checks that this is a leaf of ours.
+    pub(crate) fn check_leaf(&self) -> Result<LeafFacts, ProfileError> {
+        // RFC 5280 §4.2.1.9; X509-SVID §4.1: a leaf is not a CA and has no path length.
+        if let Some(constraints) = self.x509.basic_constraints().ok().flatten()
+            && (constraints.value.ca || constraints.value.path_len_constraint.is_some())
+        {
+            return Err(ProfileError::LeafIsAuthority);
+        }
+        // RFC 5280 §4.2.1.3; X509-SVID §4.3.
+        let (critical, usage) = self.key_usage().ok_or(ProfileError::LeafKeyUsage)?;
+        if !critical || !usage.digital_signature() || usage.key_cert_sign() || usage.crl_sign() {
+            return Err(ProfileError::LeafKeyUsage);
+        }
+        let identity = self.identity()?;
+        // RFC 5280 §4.2.1.12; X509-SVID §4.4: present, and not for anything else.
+        let purposes = self.extended_key_usage().ok_or(ProfileError::ExtendedKeyUsage)?;
+        let others = purposes.any
+            || purposes.code_signing
+            || purposes.email_protection
+            || purposes.time_stamping
+            || purposes.ocsp_signing
+            || !purposes.other.is_empty();
+        let server_in_wrong_hands = purposes.server_auth && identity.role() != Role::Peer;
+        if others || server_in_wrong_hands || !(purposes.client_auth || purposes.server_auth) {
+            return Err(ProfileError::ExtendedKeyUsage);
+        }
+        let public_key = PublicKey::from_spki(self.spki()).map_err(|_| ProfileError::LeafKey)?;
+        Ok(LeafFacts { identity, client_auth: purposes.client_auth, server_auth: purposes.server_auth, public_key })
+    }
+
+    /// Checks that this is a CA of ours and says for whom it may vouch.
+    pub(crate) fn check_authority(&self) -> Result<AuthorityScope, ProfileError> {
+        // RFC 5280 §4.2.1.9: present, critical, CA:TRUE.
+        let constraints = self.x509.basic_constraints().ok().flatten().ok_or(ProfileError::NotAuthority)?;
+        if !constraints.critical || !constraints.value.ca {
+            return Err(ProfileError::NotAuthority);
+        }
+        // RFC 5280 §4.2.1.3.
+        if !self.key_usage().is_some_and(|(_, usage)| usage.key_cert_sign()) {
+            return Err(ProfileError::AuthorityKeyUsage);
+        }
+        // RFC 5280 §4.2.1.2.
+        if self.subject_key_identifier().is_none() {
+            return Err(ProfileError::NoSubjectKeyIdentifier);
+        }
+        // RFC 5280 §4.1.2.6: a CA's subject is not empty.
+        if self.x509.subject().iter().next().is_none() {
+            return Err(ProfileError::EmptyName);
+        }
+        let uri = self.only_uri(false)?;
+        // X509-SVID §3.1: a CA's SPIFFE ID has no path. The consortium's characters are an identity's.
+        let consortium = uri.strip_prefix("spiffe://").ok_or(ProfileError::AuthorityUri)?;
+        Identity::new(consortium, "x", Role::Peer, "x").map_err(|_| ProfileError::AuthorityUri)?;
+        // docs/decisions/0002: the organization stands in the subject.
+        let mut organizations = self.x509.subject().iter_organization();
+        let organization = match (organizations.next(), organizations.next()) {
+            (None, _) => None,
+            (Some(name), None) => match name.as_str() {
+                Ok(name) if is_label(name) => Some(name.to_owned()),
+                _ => return Err(ProfileError::AuthorityOrganization),
+            },
+            (Some(_), Some(_)) => return Err(ProfileError::AuthorityOrganization),
+        };
+        Ok(AuthorityScope { consortium: consortium.to_owned(), organization })
+    }
+
+    fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
+        self.x509.key_usage().ok().flatten().map(|found| (found.critical, found.value))
+    }
+
+    fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'_>> {
+        self.x509.extended_key_usage().ok().flatten().map(|found| found.value)
+    }
+
+    fn identity(&self) -> Result<Identity, ProfileError> {
+        let identity = Identity::parse(self.only_uri(true)?).map_err(ProfileError::Identity)?;
+        // Server names are for peers: a client with a host name could stand in for one.
+        if identity.role() != Role::Peer && self.alternative_names()?.len() > 1 {
+            return Err(ProfileError::ForeignName);
+        }
+        Ok(identity)
+    }
+
+    fn alternative_names(&self) -> Result<&[GeneralName<'a>], ProfileError> {
+        let names = self.x509.subject_alternative_name().ok().flatten().ok_or(ProfileError::NoAlternativeName)?;
+        // RFC 5280 §4.2.1.6: critical if the subject is empty.
+        if !names.critical && self.x509.subject().iter().next().is_none() {
+            return Err(ProfileError::NoAlternativeName);
+        }
+        Ok(&names.value.general_names)
+    }
+
+    /// X509-SVID §2: exactly one URI. Host names and addresses only where `server_names` allows them.
+    fn only_uri(&self, server_names: bool) -> Result<&'a str, ProfileError> {
+        let names = self.alternative_names()?;
+        let mut uris = Vec::new();
+        for name in names {
+            match name {
+                GeneralName::URI(uri) => uris.push(*uri),
+                GeneralName::DNSName(_) | GeneralName::IPAddress(_) if server_names => {}
+                _ => return Err(ProfileError::ForeignName),
+            }
+        }
+        match uris[..] {
+            [uri] => Ok(uri),
+            _ => Err(ProfileError::UriCount(uris.len())),
+        }
+    }
+}
+
+/// Ed25519, ECDSA with SHA-256 and ECDSA with SHA-384.
+pub(crate) fn is_accepted(algorithm: &AlgorithmIdentifier<'_>) -> bool {
+    [OID_SIG_ED25519, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384].contains(&algorithm.algorithm)
+}
+
+/// The instant of an ASN.1 time; before 1970 becomes 1970.
+pub(crate) fn time_of(time: ASN1Time) -> Time {
+    Time::from_millis(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000))
+}

@@ -1,0 +1,339 @@
+//! What is revoked: CRLs are checked and indexed once, then asked by hash; the path library would verify the whole
+//! list again at each handshake (measured: 7.6 ms for 100,000 entries).
+//!
+//! A list's number never goes back, a serial once revoked under an issuer stays revoked, and whoever holds a
+//! connection or a subscription is told of a revocation before `install` returns.
+
+use crate::{
+    identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
+    limits::CRL_BYTES_MAX,
+    profile::{Certificate, ProfileError, is_accepted, time_of},
+};
+use arc_swap::ArcSwap;
+use ledger_classes::time::Time;
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use x509_parser::{
+    extensions::ParsedExtension,
+    oid_registry::{OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_DELTA_CRL_INDICATOR},
+    prelude::FromDer as _,
+    revocation_list::CertificateRevocationList,
+    x509::ReasonCode,
+};
+
+/// Why a CRL is not accepted.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RevocationError {
+    /// Larger than [`CRL_BYTES_MAX`].
+    #[error("a CRL has at most {CRL_BYTES_MAX} bytes")]
+    Oversize,
+    /// Not one DER CRL of version 2 (RFC 5280 §5.1).
+    #[error("not a DER CRL of version 2")]
+    Malformed,
+    /// No CA that we know has this name.
+    #[error("the CRL's issuer is not known")]
+    UnknownIssuer,
+    /// The CA that should have signed it is no CA.
+    #[error("the CRL's issuer is not acceptable")]
+    Issuer(#[source] ProfileError),
+    /// RFC 5280 §6.3.3 (f): the issuer has no cRLSign.
+    #[error("the CRL's issuer may not sign CRLs")]
+    IssuerNotCrlSigner,
+    /// RFC 5280 §6.3.3 (g): not signed by the issuer, or by an algorithm that is not accepted.
+    #[error("the CRL's signature is wrong")]
+    Signature,
+    /// RFC 5280 §5.2.1: the authority key identifier names another key.
+    #[error("the CRL names another key of its issuer")]
+    KeyIdentifier,
+    /// RFC 5280 §5.2.3: no number, or more than 16 octets.
+    #[error("the CRL has no acceptable number")]
+    Number,
+    /// RFC 5280 §5.1.2.5: `nextUpdate` is missing or not after `thisUpdate`.
+    #[error("the CRL has no acceptable next update")]
+    Dates,
+    /// RFC 5280 §5.2: critical extensions that are not processed: deltas, partitions, indirect lists.
+    #[error("the CRL is a delta, partial or indirect list, or has an unknown critical extension")]
+    Unsupported,
+    /// RFC 5280 §5.1.2.6: an entry's serial.
+    #[error("an entry's serial number is not acceptable")]
+    Serial(#[source] SerialError),
+    /// A newer list of this issuer is installed (RFC 5280 §5.2.3).
+    #[error("CRL number {offered} is older than {installed}")]
+    Older {
+        /// The number of the refused list.
+        offered: u128,
+        /// The number of the installed one.
+        installed: u128,
+    },
+    /// Two different lists with one number: the issuer broke RFC 5280 §5.2.3, or its key is in two hands.
+    #[error("another CRL with number {0} is installed")]
+    Conflict(u128),
+}
+
+/// Why a certificate is not known to be good.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RevocationStatusError {
+    /// It is on its issuer's list.
+    #[error("is revoked")]
+    Revoked,
+    /// Its issuer's list is not here.
+    #[error("has an issuer whose CRL is missing")]
+    Missing,
+    /// Its issuer's list should have been replaced by now.
+    #[error("has an issuer whose CRL has expired")]
+    Expired,
+}
+
+/// What to do where lists are missing or old. The default refuses both: who hides a CRL must gain nothing by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RevocationPolicy {
+    /// Accept certificates whose issuer's CRL is missing.
+    pub accept_missing: bool,
+    /// Accept certificates that are not on their issuer's expired CRL.
+    pub accept_expired: bool,
+}
+
+/// A verified CRL, indexed.
+#[derive(Clone, Debug)]
+pub struct RevocationList {
+    issuer: KeyId,
+    number: u128,
+    this_update: Time,
+    next_update: Time,
+    revoked: HashSet<Serial>,
+    der: Vec<u8>,
+}
+
+impl RevocationList {
+    /// Parses a CRL and verifies it under the CA that should have signed it. The caller vouches for that CA.
+    /// An expired list is accepted: what it revokes stays revoked.
+    pub fn verify(der: &[u8], issuer: &[u8]) -> Result<Self, RevocationError> {
+        if der.len() > CRL_BYTES_MAX {
+            return Err(RevocationError::Oversize);
+        }
+        let issuer = Certificate::parse(issuer).map_err(RevocationError::Issuer)?;
+        issuer.check_authority().map_err(RevocationError::Issuer)?;
+        let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
+            return Err(RevocationError::Malformed);
+        };
+        // RFC 5280 §5.1.2.1: version 2 is written as 1.
+        if list.version().map(|version| version.0) != Some(1) {
+            return Err(RevocationError::Malformed);
+        }
+        if list.issuer().as_raw() != issuer.subject() {
+            return Err(RevocationError::UnknownIssuer);
+        }
+        if !issuer.may_sign_crls() {
+            return Err(RevocationError::IssuerNotCrlSigner);
+        }
+        // RFC 5280 §5.1.1.2: both algorithm fields are the same.
+        let accepted =
+            is_accepted(&list.signature_algorithm) && list.signature_algorithm == list.tbs_cert_list.signature;
+        if !accepted || list.verify_signature(issuer.x509().public_key()).is_err() {
+            return Err(RevocationError::Signature);
+        }
+        let number = check_extensions(&list, &issuer)?;
+        let this_update = time_of(list.last_update());
+        let next_update = list.next_update().map(time_of).ok_or(RevocationError::Dates)?;
+        if next_update <= this_update {
+            return Err(RevocationError::Dates);
+        }
+        let mut revoked = HashSet::new();
+        for entry in list.iter_revoked_certificates() {
+            // RFC 5280 §5.3: a critical entry extension is that of an indirect list (§5.3.3) or unknown; removal is
+            // for deltas (§5.3.1).
+            let removed = entry.reason_code().is_some_and(|(_, code)| code == ReasonCode::RemoveFromCRL);
+            if removed || entry.extensions().iter().any(|extension| extension.critical) {
+                return Err(RevocationError::Unsupported);
+            }
+            revoked.insert(Serial::from_der_content(entry.raw_serial()).map_err(RevocationError::Serial)?);
+        }
+        Ok(Self { issuer: issuer.key_id(), number, this_update, next_update, revoked, der: der.to_vec() })
+    }
+
+    /// The key that signed it.
+    pub const fn issuer(&self) -> KeyId {
+        self.issuer
+    }
+
+    /// Its number (RFC 5280 §5.2.3).
+    pub const fn number(&self) -> u128 {
+        self.number
+    }
+
+    /// When it was made.
+    pub const fn this_update(&self) -> Time {
+        self.this_update
+    }
+
+    /// When the next one is due. After that it is expired.
+    pub const fn next_update(&self) -> Time {
+        self.next_update
+    }
+
+    /// How many certificates it revokes.
+    pub fn len(&self) -> usize {
+        self.revoked.len()
+    }
+
+    /// Whether it revokes none.
+    pub fn is_empty(&self) -> bool {
+        self.revoked.is_empty()
+    }
+
+    /// Whether it revokes this serial.
+    pub fn contains(&self, serial: &Serial) -> bool {
+        self.revoked.contains(serial)
+    }
+
+    /// The list as it came, for peers and for `GET /v1/ca/…`.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+}
+
+/// The extensions of a list (RFC 5280 §5.2); returns its number.
+fn check_extensions(list: &CertificateRevocationList<'_>, issuer: &Certificate<'_>) -> Result<u128, RevocationError> {
+    let mut number = None;
+    for extension in list.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::ParseError { .. } => return Err(RevocationError::Malformed),
+            ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+                let named = identifier.key_identifier.as_ref().map(|identifier| identifier.0);
+                if named.is_some() && named != issuer.subject_key_identifier() {
+                    return Err(RevocationError::KeyIdentifier);
+                }
+            }
+            ParsedExtension::CRLNumber(value) => {
+                let octets = value.to_bytes_be();
+                let mut padded = [0; 16];
+                let start = padded.len().checked_sub(octets.len()).ok_or(RevocationError::Number)?;
+                padded[start..].copy_from_slice(&octets);
+                if number.replace(u128::from_be_bytes(padded)).is_some() {
+                    return Err(RevocationError::Number);
+                }
+            }
+            _ => {}
+        }
+        let known = [OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_CRL_NUMBER].contains(&extension.oid);
+        if extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR || (extension.critical && !known) {
+            return Err(RevocationError::Unsupported);
+        }
+    }
+    number.ok_or(RevocationError::Number)
+}
+
+/// The lists of all issuers at one moment. Never changed, only replaced.
+#[derive(Clone, Debug, Default)]
+pub struct RevocationSet {
+    lists: BTreeMap<KeyId, Arc<RevocationList>>,
+}
+
+impl RevocationSet {
+    /// Whether a certificate is known to be good at an instant.
+    pub fn status(&self, id: &CertificateId, at: Time, policy: RevocationPolicy) -> Result<(), RevocationStatusError> {
+        match self.lists.get(&id.issuer) {
+            None if policy.accept_missing => Ok(()),
+            None => Err(RevocationStatusError::Missing),
+            Some(list) if list.contains(&id.serial) => Err(RevocationStatusError::Revoked),
+            Some(list) if list.next_update < at && !policy.accept_expired => Err(RevocationStatusError::Expired),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The list of one issuer.
+    pub fn list(&self, issuer: &KeyId) -> Option<&Arc<RevocationList>> {
+        self.lists.get(issuer)
+    }
+
+    /// All lists, in the order of their issuers' key identifiers.
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<RevocationList>> {
+        self.lists.values()
+    }
+}
+
+/// What a newly installed list changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationChange {
+    /// Counts installed lists, from 1.
+    pub generation: u64,
+    /// Certificates that were not revoked before: close what hangs on them.
+    pub revoked: Vec<CertificateId>,
+}
+
+type Listener = Box<dyn Fn(&RevocationChange) + Send + Sync>;
+
+/// The revocation set in force: read without locks, replaced whole.
+#[derive(Default)]
+pub struct RevocationStore {
+    set: ArcSwap<RevocationSet>,
+    generation: AtomicU64,
+    listeners: Mutex<Vec<Listener>>,
+    installing: Mutex<()>,
+}
+
+impl fmt::Debug for RevocationStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RevocationStore").field("generation", &self.generation()).finish_non_exhaustive()
+    }
+}
+
+impl RevocationStore {
+    /// The lists in force.
+    pub fn current(&self) -> Arc<RevocationSet> {
+        self.set.load_full()
+    }
+
+    /// How many lists were installed so far: whoever polls compares this before anything else.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether a certificate is on a list. Missing and expired lists are [`RevocationSet::status`]'s question.
+    pub fn is_revoked(&self, id: &CertificateId) -> bool {
+        self.set.load().list(&id.issuer).is_some_and(|list| list.contains(&id.serial))
+    }
+
+    /// Calls `listener` after each installation, on the installing thread, before `install` returns. It must not
+    /// block and must not install lists itself: it hands the change to whoever owns connections and subscriptions.
+    pub fn on_change(&self, listener: impl Fn(&RevocationChange) + Send + Sync + 'static) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+    }
+
+    /// Puts a verified list in force. `None` if it is in force already.
+    pub fn install(&self, list: RevocationList) -> Result<Option<RevocationChange>, RevocationError> {
+        let _one_at_a_time = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut set = RevocationSet::clone(&self.set.load());
+        let mut revoked: Vec<Serial> = list.revoked.iter().cloned().collect();
+        let mut list = list;
+        if let Some(installed) = set.lists.get(&list.issuer) {
+            if list.number < installed.number {
+                return Err(RevocationError::Older { offered: list.number, installed: installed.number });
+            }
+            if list.number == installed.number {
+                let same = sha256(&list.der) == sha256(&installed.der);
+                return if same { Ok(None) } else { Err(RevocationError::Conflict(list.number)) };
+            }
+            revoked.retain(|serial| !installed.contains(serial));
+            // A CA may drop entries of expired certificates (RFC 5280 §3.3); for us revoked is for ever.
+            list.revoked.extend(installed.revoked.iter().cloned());
+        }
+        revoked.sort_unstable();
+        let issuer = list.issuer;
+        set.lists.insert(issuer, Arc::new(list));
+        self.set.store(Arc::new(set));
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();
+        let change = RevocationChange { generation, revoked };
+        for listener in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            listener(&change);
+        }
+        Ok(Some(change))
+    }
+}

@@ -1,0 +1,144 @@
+//! What a running peer or client trusts at this moment: anchors, the issuing CAs that it knows, and their CRLs.
+//! All of it is replaced whole while connections are served; a verdict is always made under one state.
+
+use crate::{
+    path::{PathError, Usage, VerifiedCertificate, verify_path},
+    profile::{AuthorityScope, Certificate, ProfileError},
+    revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
+};
+use arc_swap::ArcSwap;
+use ledger_classes::time::Time;
+use std::sync::Arc;
+
+/// Why CAs are not taken into the store.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TrustError {
+    /// Not a CA certificate of our profile.
+    #[error("certificate {position} is not an acceptable CA")]
+    Profile {
+        /// Which, counted over anchors and then authorities.
+        position: usize,
+        /// Why.
+        #[source]
+        source: ProfileError,
+    },
+    /// A CA of another trust domain.
+    #[error("certificate {position} is of another consortium: {consortium}")]
+    Consortium {
+        /// Which.
+        position: usize,
+        /// Whose.
+        consortium: String,
+    },
+    /// An issuing CA that no anchor certified.
+    #[error("issuing CA {position} is certified by none of the anchors")]
+    UnknownIssuer {
+        /// Which.
+        position: usize,
+    },
+}
+
+#[derive(Debug)]
+struct Authorities {
+    anchors: Vec<Vec<u8>>,
+    issuing: Vec<Vec<u8>>,
+}
+
+/// Anchors, issuing CAs and CRLs of one consortium.
+#[derive(Debug)]
+pub struct TrustStore {
+    consortium: String,
+    authorities: ArcSwap<Authorities>,
+    revocation: RevocationStore,
+    policy: RevocationPolicy,
+}
+
+impl TrustStore {
+    /// A store without CRLs: under the default policy it admits nobody before [`TrustStore::install_crl`].
+    ///
+    /// `anchors` are roots, of the consortium or of organizations. `issuing` are the CAs below them whose CRLs will
+    /// come; each must be certified by an anchor.
+    pub fn new(
+        consortium: &str,
+        anchors: Vec<Vec<u8>>,
+        issuing: Vec<Vec<u8>>,
+        policy: RevocationPolicy,
+    ) -> Result<Self, TrustError> {
+        let authorities = check(consortium, anchors, issuing)?;
+        Ok(Self {
+            consortium: consortium.into(),
+            authorities: ArcSwap::from_pointee(authorities),
+            revocation: RevocationStore::default(),
+            policy,
+        })
+    }
+
+    /// Replaces all CAs. CRLs stay in force.
+    pub fn replace(&self, anchors: Vec<Vec<u8>>, issuing: Vec<Vec<u8>>) -> Result<(), TrustError> {
+        self.authorities.store(Arc::new(check(&self.consortium, anchors, issuing)?));
+        Ok(())
+    }
+
+    /// The trust domain.
+    pub fn consortium(&self) -> &str {
+        &self.consortium
+    }
+
+    /// The anchors in force, DER.
+    pub fn anchors(&self) -> Vec<Vec<u8>> {
+        self.authorities.load().anchors.clone()
+    }
+
+    /// The CRLs in force, and the hook for what they change.
+    pub const fn revocation(&self) -> &RevocationStore {
+        &self.revocation
+    }
+
+    /// Verifies a CRL under the CA that it names and puts it in force. `None` if it is in force already.
+    pub fn install_crl(&self, der: &[u8]) -> Result<Option<RevocationChange>, RevocationError> {
+        let authorities = self.authorities.load();
+        let mut refused = RevocationError::UnknownIssuer;
+        for authority in authorities.anchors.iter().chain(&authorities.issuing) {
+            match RevocationList::verify(der, authority) {
+                Ok(list) => return self.revocation.install(list),
+                Err(RevocationError::UnknownIssuer) => {}
+                // Another CA of the same name may have signed it: remember the reason and look on.
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Verifies a path, leaf first, under everything in force.
+    pub fn verify<P: AsRef<[u8]>>(&self, path: &[P], at: Time, usage: Usage) -> Result<VerifiedCertificate, PathError> {
+        let revocation = self.revocation.current();
+        verify_path(path, &self.authorities.load().anchors, Some((&revocation, self.policy)), at, usage)
+    }
+}
+
+fn check(consortium: &str, anchors: Vec<Vec<u8>>, issuing: Vec<Vec<u8>>) -> Result<Authorities, TrustError> {
+    let mut parsed: Vec<(Certificate<'_>, AuthorityScope)> = Vec::new();
+    for (position, der) in anchors.iter().chain(&issuing).enumerate() {
+        let profile = |source| TrustError::Profile { position, source };
+        let certificate = Certificate::parse(der).map_err(profile)?;
+        let scope = certificate.check_authority().map_err(profile)?;
+        if scope.consortium != consortium {
+            return Err(TrustError::Consortium { position, consortium: scope.consortium });
+        }
+        parsed.push((certificate, scope));
+    }
+    let (roots, below) = parsed.split_at(anchors.len());
+    for (index, (certificate, scope)) in below.iter().enumerate() {
+        // An organization's CA certifies no CA of another organization (docs/decisions/0002).
+        let certified = roots.iter().any(|(root, of_root)| {
+            (of_root.organization.is_none() || of_root.organization == scope.organization)
+                && root.subject() == certificate.issuer()
+                && certificate.x509().verify_signature(Some(root.x509().public_key())).is_ok()
+        });
+        if !certified {
+            return Err(TrustError::UnknownIssuer { position: anchors.len() + index });
+        }
+    }
+    drop(parsed);
+    Ok(Authorities { anchors, issuing })
+}
