@@ -10,6 +10,8 @@ pub mod channel;
 mod context;
 pub mod contracts;
 pub mod logs;
+#[cfg(test)]
+pub(crate) mod test_support;
 
 pub use context::{Context, Sender};
 

@@ -1,40 +1,50 @@
-//! The assets class.
+//! The assets class: fungible and unique assets, what accounts own of them and may not move of it, and joint
+//! accounts.
+//!
+//! Relations that always hold: an asset's supply is the sum of its balances (or the number of its items) and at
+//! most its cap; no balance has more frozen, or more under live locks, than it owns; an item's id never returns.
+//! What must never happen here: a unit that moves while its asset is paused, or while it is frozen or locked.
 
-use super::Context;
-use crate::action::assets::{
-    AccountAct, AccountCreate, Approve, ApproveItem, AssetName, Burn, Define, Freeze, ItemName, Lock, Mint, MintItem,
-    Transfer, TransferBatch, TransferFrom, TransferItem,
+mod accounts;
+mod definition;
+mod fungible;
+mod queries;
+mod records;
+mod restraint;
+#[cfg(test)]
+mod tests;
+mod unique;
+
+pub use accounts::joint_address;
+pub use queries::{
+    Holding, NamedAsset, OwnedItem, allowance, asset, assets, balance_of, holdings, item, items_of, joint_account,
 };
+pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
+
+pub(super) use accounts::{act, create_account};
+pub(super) use definition::{define, pause, resume};
+pub(super) use fungible::{
+    approve, burn, free_balance, mint, move_units, pay_fee, transfer, transfer_batch, transfer_from,
+};
+pub(super) use restraint::{freeze, lock, unfreeze};
+pub(super) use unique::{
+    approve_item, burn_item, freeze_item, item_owner, mint_item, move_item, transfer_item, unfreeze_item,
+};
+
 use crate::amount::Amount;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 
-macro_rules! later {
-    ($($name:ident: $body:ty),*) => { $(
-        pub(super) fn $name(_: &mut Context<'_>, _: &$body) -> Result<(), Refusal> {
-            reject(ResultCode::AssetUnknown, "")
-        }
-    )* };
+/// Refuses an amount of nothing.
+fn require_some(amount: Amount) -> Result<(), Refusal> {
+    if amount.is_zero() { reject(ResultCode::InvalidField, "the amount is zero") } else { Ok(()) }
 }
 
-later! {
-    define: Define, mint: Mint, burn: Burn, transfer: Transfer, transfer_batch: TransferBatch, approve: Approve,
-    transfer_from: TransferFrom, freeze: Freeze, unfreeze: Freeze, lock: Lock, pause: AssetName, resume: AssetName,
-    mint_item: MintItem, burn_item: ItemName, transfer_item: TransferItem, approve_item: ApproveItem,
-    freeze_item: ItemName, unfreeze_item: ItemName, create_account: AccountCreate, act: AccountAct
-}
-
-/// Pays a fee to `collector`, or burns it.
-pub(super) fn pay_fee(_: &mut Context<'_>, _: &Address, _: &str, _: Amount, _: Option<Address>) -> Result<(), Refusal> {
-    reject(ResultCode::FeeUnpaid, "")
-}
-
-/// Moves units between accounts, with every check but that of who may ask for it. Emits `asset.transferred`.
-pub(super) fn move_units(_: &mut Context<'_>, _: &str, _: &Address, _: &Address, _: Amount) -> Result<(), Refusal> {
-    reject(ResultCode::AssetUnknown, "")
-}
-
-/// Moves an item of `from`, with every check but that of who may ask for it. Emits `asset.item_transferred`.
-pub(super) fn move_item(_: &mut Context<'_>, _: &str, _: &str, _: &Address, _: &Address) -> Result<(), Refusal> {
-    reject(ResultCode::AssetUnknown, "")
+/// Refuses the address that is nobody's.
+fn require_somebody(address: &Address) -> Result<(), Refusal> {
+    if *address == Address::ZERO {
+        reject(ResultCode::InvalidField, "the all-zero address is nobody's")
+    } else {
+        Ok(())
+    }
 }

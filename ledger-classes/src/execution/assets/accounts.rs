@@ -1,0 +1,69 @@
+//! Joint accounts: m-of-n keys under one address. The address is a hash of threshold and keys, so nobody can take
+//! another's, and units can be sent to it before it is registered.
+
+use super::records::JointAccount;
+use crate::action::assets::{AccountAct, AccountCreate};
+use crate::event::Event;
+use crate::execution::Context;
+use crate::hash::{Hash, Tag};
+use crate::keys::{Address, PublicKey};
+use crate::keyspace;
+use crate::limits::JOINT_KEYS_MAX;
+use crate::outcome::{Refusal, ResultCode, reject};
+
+/// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.
+/// The order of `keys` does not matter.
+pub fn joint_address(threshold: u8, keys: &[PublicKey]) -> Address {
+    let mut keys: Vec<&PublicKey> = keys.iter().collect();
+    keys.sort_unstable();
+    let mut bytes = vec![threshold];
+    for key in keys {
+        bytes.push(key.scheme().byte());
+        bytes.extend_from_slice(key.bytes());
+    }
+    Address::from_hash(Hash::tagged(Tag::JointAddress, &[&bytes]))
+}
+
+pub(in crate::execution) fn create_account(context: &mut Context<'_>, body: &AccountCreate) -> Result<(), Refusal> {
+    let threshold = body.threshold;
+    if body.keys.is_empty() || body.keys.len() > JOINT_KEYS_MAX {
+        return reject(ResultCode::InvalidField, format!("a joint account has 1 to {JOINT_KEYS_MAX} keys"));
+    }
+    if threshold == 0 || usize::from(threshold) > body.keys.len() {
+        return reject(ResultCode::InvalidField, "a threshold is 1 to the number of keys");
+    }
+    let mut keys = body.keys.clone();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.len() != body.keys.len() {
+        return reject(ResultCode::InvalidField, "a key is listed twice");
+    }
+    for key in &keys {
+        if let Err(error) = key.check_registrable() {
+            return reject(ResultCode::InvalidField, format!("key {key}: {error}"));
+        }
+    }
+    let account = joint_address(threshold, &keys);
+    let key = keyspace::joint_account(&account);
+    if context.get_value(&key)?.is_some() {
+        return reject(ResultCode::AccountExists, format!("{account} exists already"));
+    }
+    let count = u32::try_from(keys.len()).expect("keys are limited");
+    context.put(key, &JointAccount { keys, threshold });
+    context.emit(Event::AccountCreated { account, threshold, keys: count })
+}
+
+pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) -> Result<(), Refusal> {
+    let joint: Option<JointAccount> = context.get(&keyspace::joint_account(&body.account))?;
+    let Some(joint) = joint else {
+        return reject(ResultCode::AccountUnknown, format!("no joint account {}", body.account));
+    };
+    // Signers are distinct keys (`transaction::parse`), so each counts once.
+    let signed = context.signers().iter().filter(|signer| joint.keys.contains(signer)).count();
+    if signed < usize::from(joint.threshold) {
+        let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
+        return reject(ResultCode::ThresholdNotMet, message);
+    }
+    context.set_acting(body.account);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Definition of assets, pause and resume, and the checks that every other action begins with.
+
+use super::records::AssetRecord;
+use crate::action::assets::{AssetName, Define, Kind};
+use crate::amount::Amount;
+use crate::event::Event;
+use crate::execution::Context;
+use crate::identity::is_label;
+use crate::keys::Address;
+use crate::keyspace;
+use crate::limits::{DECIMALS_MAX, TITLE_BYTES_MAX};
+use crate::outcome::{Refusal, ResultCode, reject};
+
+/// The asset named `name`.
+pub(super) fn require(context: &Context<'_>, name: &str) -> Result<AssetRecord, Refusal> {
+    match context.get(&keyspace::asset(name))? {
+        Some(record) => Ok(record),
+        None => reject(ResultCode::AssetUnknown, format!("no asset {name:?}")),
+    }
+}
+
+/// The fungible asset named `name`.
+pub(super) fn require_fungible(context: &Context<'_>, name: &str) -> Result<AssetRecord, Refusal> {
+    let record = require(context, name)?;
+    match record.kind {
+        Kind::Fungible { .. } => Ok(record),
+        Kind::Unique {} => reject(ResultCode::WrongAssetKind, format!("{name} consists of items, not of units")),
+    }
+}
+
+/// The unique asset named `name`.
+pub(super) fn require_unique(context: &Context<'_>, name: &str) -> Result<AssetRecord, Refusal> {
+    let record = require(context, name)?;
+    match record.kind {
+        Kind::Unique {} => Ok(record),
+        Kind::Fungible { .. } => reject(ResultCode::WrongAssetKind, format!("{name} consists of units, not of items")),
+    }
+}
+
+/// Refuses a movement of a paused asset.
+pub(super) fn require_moving(record: &AssetRecord, name: &str) -> Result<(), Refusal> {
+    if record.paused { reject(ResultCode::AssetIsPaused, format!("{name} is paused")) } else { Ok(()) }
+}
+
+/// Refuses everybody but `authority`; `what` completes "only … may".
+pub(super) fn require_authority(context: &Context<'_>, authority: &Address, what: &str) -> Result<(), Refusal> {
+    if context.acting() == *authority {
+        Ok(())
+    } else {
+        reject(ResultCode::NotTheAuthority, format!("only {authority} may {what}"))
+    }
+}
+
+/// Refuses everybody but the burn authority, if there is one.
+pub(super) fn require_burner(context: &Context<'_>, record: &AssetRecord, name: &str) -> Result<(), Refusal> {
+    match &record.burn_authority {
+        Some(authority) => require_authority(context, authority, &format!("burn {name}")),
+        None => Ok(()),
+    }
+}
+
+pub(in crate::execution) fn define(context: &mut Context<'_>, body: &Define) -> Result<(), Refusal> {
+    if !is_label(&body.asset) {
+        return reject(ResultCode::InvalidField, "an asset is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    if body.title.len() > TITLE_BYTES_MAX {
+        return reject(ResultCode::InvalidField, format!("a title has at most {TITLE_BYTES_MAX} bytes"));
+    }
+    if let Kind::Fungible { decimals, supply_cap } = body.kind {
+        if decimals > DECIMALS_MAX {
+            return reject(ResultCode::InvalidField, format!("an asset has at most {DECIMALS_MAX} decimals"));
+        }
+        if supply_cap == Some(Amount::ZERO) {
+            return reject(ResultCode::InvalidField, "a supply cap is not zero");
+        }
+    }
+    let key = keyspace::asset(&body.asset);
+    if context.get_value(&key)?.is_some() {
+        return reject(ResultCode::AssetExists, format!("{} is defined already", body.asset));
+    }
+    let by = context.acting();
+    let record = AssetRecord {
+        title: body.title.clone(),
+        kind: body.kind.clone(),
+        mint_authority: body.mint_authority.unwrap_or(by),
+        burn_authority: body.burn_authority,
+        control_authority: body.control_authority.unwrap_or(by),
+        metadata: body.metadata,
+        supply: Amount::ZERO,
+        paused: false,
+        defined_by: by,
+        defined_height: context.height(),
+    };
+    context.put(key, &record);
+    context.emit(Event::AssetDefined { asset: body.asset.clone(), by })
+}
+
+/// Pausing a paused asset changes nothing and is no error: in an emergency several may try.
+pub(in crate::execution) fn pause(context: &mut Context<'_>, body: &AssetName) -> Result<(), Refusal> {
+    set_paused(context, &body.asset, true)?;
+    context.emit(Event::AssetPaused { asset: body.asset.clone() })
+}
+
+pub(in crate::execution) fn resume(context: &mut Context<'_>, body: &AssetName) -> Result<(), Refusal> {
+    set_paused(context, &body.asset, false)?;
+    context.emit(Event::AssetResumed { asset: body.asset.clone() })
+}
+
+fn set_paused(context: &mut Context<'_>, name: &str, paused: bool) -> Result<(), Refusal> {
+    let mut record = require(context, name)?;
+    require_authority(context, &record.control_authority, &format!("pause and resume {name}"))?;
+    record.paused = paused;
+    context.put(keyspace::asset(name), &record);
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What keeps units of a balance in place: freezing by the control authority, locking by the owner. A pause does
+//! not stop either: what is being settled during a pause can be held in place.
+
+use super::definition::{require_authority, require_fungible};
+use super::fungible::{load, require_funds, store};
+use super::records::LockEntry;
+use super::require_some;
+use crate::action::assets::{Freeze, Lock};
+use crate::amount::Amount;
+use crate::event::Event;
+use crate::execution::Context;
+use crate::limits::LOCKS_MAX;
+use crate::outcome::{Refusal, ResultCode, reject};
+
+fn require_control(context: &Context<'_>, asset: &str) -> Result<(), Refusal> {
+    let record = require_fungible(context, asset)?;
+    require_authority(context, &record.control_authority, &format!("freeze and unfreeze {asset}"))
+}
+
+/// Freezes units that are not frozen yet; locked ones may be frozen too.
+pub(in crate::execution) fn freeze(context: &mut Context<'_>, body: &Freeze) -> Result<(), Refusal> {
+    let Freeze { asset, account, amount } = body;
+    require_some(*amount)?;
+    require_control(context, asset)?;
+    let mut balance = load(context, asset, account)?;
+    let unfrozen = balance.owned.checked_sub(balance.frozen).unwrap_or_default();
+    require_funds(&balance, unfrozen, *amount, asset)?;
+    // Cannot overflow: the sum is at most what is owned.
+    balance.frozen = Amount(balance.frozen.0.saturating_add(amount.0));
+    store(context, asset, account, balance);
+    context.emit(Event::AssetFrozen { asset: asset.clone(), account: *account, amount: *amount })
+}
+
+pub(in crate::execution) fn unfreeze(context: &mut Context<'_>, body: &Freeze) -> Result<(), Refusal> {
+    let Freeze { asset, account, amount } = body;
+    require_some(*amount)?;
+    require_control(context, asset)?;
+    let mut balance = load(context, asset, account)?;
+    let frozen = balance.frozen;
+    let Some(left) = frozen.checked_sub(*amount) else {
+        return reject(ResultCode::NotFrozen, format!("only {frozen} of {asset} is frozen"));
+    };
+    balance.frozen = left;
+    store(context, asset, account, balance);
+    context.emit(Event::AssetUnfrozen { asset: asset.clone(), account: *account, amount: *amount })
+}
+
+/// Locks free units of the acting account. Nothing ends a lock before its time.
+pub(in crate::execution) fn lock(context: &mut Context<'_>, body: &Lock) -> Result<(), Refusal> {
+    let Lock { asset, amount, until } = body;
+    require_some(*amount)?;
+    let time = context.time();
+    if *until <= time {
+        return reject(ResultCode::InvalidField, format!("{until} is not after block time {time}"));
+    }
+    require_fungible(context, asset)?;
+    let account = context.acting();
+    let mut balance = load(context, asset, &account)?;
+    require_funds(&balance, balance.free(time), *amount, asset)?;
+    balance.drop_expired(time);
+    if balance.locks.len() >= LOCKS_MAX {
+        return reject(ResultCode::TooManyLocks, format!("at most {LOCKS_MAX} live locks on a balance"));
+    }
+    balance.locks.push(LockEntry { amount: *amount, until: *until });
+    store(context, asset, &account, balance);
+    context.emit(Event::AssetLocked { asset: asset.clone(), account, amount: *amount, until: *until })
+}

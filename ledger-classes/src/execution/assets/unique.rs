@@ -1,0 +1,180 @@
+//! Items of unique assets. Each lies under its own key and is listed under its owner; the two change together, in
+//! [`relist`] alone.
+
+use super::definition::{require_authority, require_burner, require_moving, require_unique};
+use super::records::{AssetRecord, ItemRecord};
+use super::require_somebody;
+use crate::action::assets::{ApproveItem, ItemName, MintItem, TransferItem};
+use crate::amount::Amount;
+use crate::event::Event;
+use crate::execution::Context;
+use crate::identity::is_label;
+use crate::keys::Address;
+use crate::keyspace;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::state::Value;
+
+/// The value of a listing: a listed key says everything.
+const LISTED: [u8; 1] = [1];
+
+/// An item that exists; a burnt one does not.
+fn require_item(context: &Context<'_>, asset: &str, item: &str) -> Result<ItemRecord, Refusal> {
+    let record: Option<ItemRecord> = context.get(&keyspace::item(asset, item))?;
+    match record {
+        Some(record) if record.burnt_height.is_none() => Ok(record),
+        Some(_) => reject(ResultCode::ItemUnknown, format!("item {item} of {asset} was burnt")),
+        None => reject(ResultCode::ItemUnknown, format!("no item {item:?} of {asset}")),
+    }
+}
+
+fn require_thawed(record: &ItemRecord, asset: &str, item: &str) -> Result<(), Refusal> {
+    if record.frozen { reject(ResultCode::ItemIsFrozen, format!("item {item} of {asset} is frozen")) } else { Ok(()) }
+}
+
+fn not_the_owner<T>(who: &Address, asset: &str, item: &str) -> Result<T, Refusal> {
+    reject(ResultCode::NotTheOwner, format!("item {item} of {asset} is not {who}'s"))
+}
+
+/// Moves an item's listing.
+fn relist(context: &mut Context<'_>, asset: &str, item: &str, from: Option<&Address>, to: Option<&Address>) {
+    if let Some(from) = from {
+        context.remove(keyspace::owned_item(from, asset, item));
+    }
+    if let Some(to) = to {
+        context.put_value(keyspace::owned_item(to, asset, item), Value::from(LISTED));
+    }
+}
+
+fn put_supply(context: &mut Context<'_>, asset: &str, mut record: AssetRecord, supply: Option<Amount>) {
+    record.supply = supply.expect("the items of an asset are fewer than 2^128 and were all counted");
+    context.put(keyspace::asset(asset), &record);
+}
+
+/// Who owns an item.
+pub(in crate::execution) fn item_owner(context: &Context<'_>, asset: &str, item: &str) -> Result<Address, Refusal> {
+    require_unique(context, asset)?;
+    Ok(require_item(context, asset, item)?.owner)
+}
+
+/// Moves an item of `from`, with every check but that of who may ask for it. Emits `asset.item_transferred`.
+/// Ends the item's approval.
+pub(in crate::execution) fn move_item(
+    context: &mut Context<'_>,
+    asset: &str,
+    item: &str,
+    from: &Address,
+    to: &Address,
+) -> Result<(), Refusal> {
+    require_somebody(to)?;
+    let definition = require_unique(context, asset)?;
+    require_moving(&definition, asset)?;
+    let mut record = require_item(context, asset, item)?;
+    if record.owner != *from {
+        return not_the_owner(from, asset, item);
+    }
+    require_thawed(&record, asset, item)?;
+    record.owner = *to;
+    record.approved = None;
+    context.put(keyspace::item(asset, item), &record);
+    relist(context, asset, item, Some(from), Some(to));
+    context.emit(Event::ItemTransferred { asset: asset.into(), item: item.into(), from: *from, to: *to })
+}
+
+pub(in crate::execution) fn mint_item(context: &mut Context<'_>, body: &MintItem) -> Result<(), Refusal> {
+    let MintItem { asset, item, to, metadata } = body;
+    if !is_label(item) {
+        return reject(ResultCode::InvalidField, "an item is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    require_somebody(to)?;
+    let definition = require_unique(context, asset)?;
+    require_authority(context, &definition.mint_authority, &format!("mint {asset}"))?;
+    require_moving(&definition, asset)?;
+    let key = keyspace::item(asset, item);
+    if context.get_value(&key)?.is_some() {
+        return reject(ResultCode::ItemExists, format!("item {item} of {asset} exists or existed already"));
+    }
+    let record = ItemRecord {
+        owner: *to,
+        metadata: *metadata,
+        frozen: false,
+        approved: None,
+        minted_height: context.height(),
+        burnt_height: None,
+    };
+    context.put(key, &record);
+    relist(context, asset, item, None, Some(to));
+    let supply = definition.supply.checked_add(Amount(1));
+    put_supply(context, asset, definition, supply);
+    context.emit(Event::ItemMinted { asset: asset.clone(), item: item.clone(), to: *to })
+}
+
+pub(in crate::execution) fn burn_item(context: &mut Context<'_>, body: &ItemName) -> Result<(), Refusal> {
+    let ItemName { asset, item } = body;
+    let definition = require_unique(context, asset)?;
+    require_burner(context, &definition, asset)?;
+    require_moving(&definition, asset)?;
+    let mut record = require_item(context, asset, item)?;
+    let from = context.acting();
+    if record.owner != from {
+        return not_the_owner(&from, asset, item);
+    }
+    require_thawed(&record, asset, item)?;
+    record.owner = Address::ZERO;
+    record.approved = None;
+    record.burnt_height = Some(context.height());
+    context.put(keyspace::item(asset, item), &record);
+    relist(context, asset, item, Some(&from), None);
+    let supply = definition.supply.checked_sub(Amount(1));
+    put_supply(context, asset, definition, supply);
+    context.emit(Event::ItemBurnt { asset: asset.clone(), item: item.clone(), from })
+}
+
+pub(in crate::execution) fn transfer_item(context: &mut Context<'_>, body: &TransferItem) -> Result<(), Refusal> {
+    let TransferItem { asset, item, to } = body;
+    require_unique(context, asset)?;
+    let record = require_item(context, asset, item)?;
+    let acting = context.acting();
+    if record.owner != acting && record.approved != Some(acting) {
+        return not_the_owner(&acting, asset, item);
+    }
+    move_item(context, asset, item, &record.owner, to)
+}
+
+pub(in crate::execution) fn approve_item(context: &mut Context<'_>, body: &ApproveItem) -> Result<(), Refusal> {
+    let ApproveItem { asset, item, spender } = body;
+    spender.as_ref().map_or(Ok(()), require_somebody)?;
+    require_unique(context, asset)?;
+    let mut record = require_item(context, asset, item)?;
+    let acting = context.acting();
+    if record.owner != acting {
+        return not_the_owner(&acting, asset, item);
+    }
+    record.approved = *spender;
+    context.put(keyspace::item(asset, item), &record);
+    context.emit(Event::ItemApproved { asset: asset.clone(), item: item.clone(), spender: *spender })
+}
+
+pub(in crate::execution) fn freeze_item(context: &mut Context<'_>, body: &ItemName) -> Result<(), Refusal> {
+    let mut record = require_control(context, body)?;
+    require_thawed(&record, &body.asset, &body.item)?;
+    record.frozen = true;
+    context.put(keyspace::item(&body.asset, &body.item), &record);
+    context.emit(Event::ItemFrozen { asset: body.asset.clone(), item: body.item.clone() })
+}
+
+pub(in crate::execution) fn unfreeze_item(context: &mut Context<'_>, body: &ItemName) -> Result<(), Refusal> {
+    let mut record = require_control(context, body)?;
+    if !record.frozen {
+        return reject(ResultCode::NotFrozen, format!("item {} of {} is not frozen", body.item, body.asset));
+    }
+    record.frozen = false;
+    context.put(keyspace::item(&body.asset, &body.item), &record);
+    context.emit(Event::ItemUnfrozen { asset: body.asset.clone(), item: body.item.clone() })
+}
+
+/// The item, if the control authority acts.
+fn require_control(context: &Context<'_>, body: &ItemName) -> Result<ItemRecord, Refusal> {
+    let definition = require_unique(context, &body.asset)?;
+    require_authority(context, &definition.control_authority, &format!("freeze and unfreeze {}", body.asset))?;
+    require_item(context, &body.asset, &body.item)
+}

@@ -1,0 +1,155 @@
+//! A ledger in memory for tests of execution: an open channel without certificates, keys from small numbers, one
+//! call a block. Transactions take the real way, through signing, parsing and verification.
+
+use super::{BlockInput, Executed, execute, genesis_writes};
+use crate::action::Action;
+use crate::amount::Amount;
+use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use crate::hash::{Hash, HexBytes};
+use crate::identity::{Identity, Role};
+use crate::keys::{Address, SigningKey};
+use crate::limits;
+use crate::outcome::ResultCode;
+use crate::participant::NoCertificates;
+use crate::receipt::Receipt;
+use crate::record::{self, Record};
+use crate::state::{MemoryState, Writes};
+use crate::time::Time;
+use crate::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+
+/// The key of test signer `number`.
+pub(crate) fn signer(number: u8) -> SigningKey {
+    SigningKey::from_seed([number; 32])
+}
+
+/// The address of test signer `number`.
+pub(crate) fn address(number: u8) -> Address {
+    signer(number).public().address()
+}
+
+/// A channel with its state in memory.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    pub(crate) state: MemoryState,
+    pub(crate) channel: Hash,
+    /// Height of the last block.
+    pub(crate) height: u64,
+    /// Time of the next block.
+    pub(crate) time: Time,
+    nonce: u64,
+}
+
+impl Ledger {
+    /// An open channel without fees.
+    pub(crate) fn new() -> Self {
+        Self::with_config(open_config())
+    }
+
+    /// An open channel with fees: `base` of `asset` for each transaction.
+    pub(crate) fn with_fees(asset: &str, base: u128, collector: Option<Address>) -> Self {
+        let fees = Fees { asset: Some(asset.into()), base: Amount(base), per_byte: Amount::ZERO, collector };
+        Self::with_config(ChannelConfig { fees, ..open_config() })
+    }
+
+    /// A channel of this configuration, which is checked.
+    pub(crate) fn with_config(config: ChannelConfig) -> Self {
+        config.check().expect("a test's configuration is valid");
+        let mut state = MemoryState::default();
+        state.apply(&genesis_writes(&config));
+        let time = config.created.plus_millis(1000);
+        Self { state, channel: Hash([7; 32]), height: 0, time, nonce: 0 }
+    }
+
+    /// Lets `millis` of block time pass before the next block.
+    pub(crate) fn advance(&mut self, millis: u64) {
+        self.time = self.time.plus_millis(millis);
+    }
+
+    /// Writes a record past all rules, such as a participant's.
+    pub(crate) fn put<R: Record>(&mut self, key: Vec<u8>, record: &R) {
+        self.state.apply(&Writes::from([(key, Some(record::to_value(record)))]));
+    }
+
+    /// A verified transaction by `signers`, the first of them the sender.
+    pub(crate) fn transaction(&mut self, signers: &[u8], actions: Vec<Action>) -> VerifiedTransaction {
+        self.nonce += 1;
+        let transaction = Transaction {
+            channel: self.channel,
+            nonce: self.nonce,
+            valid_until: self.time.plus_millis(60_000),
+            fee_max: Amount::MAX,
+            actions,
+            memo: String::new(),
+        };
+        let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
+        let envelope = Envelope::sign_binary(&transaction, &keys.iter().collect::<Vec<_>>());
+        let parsed = parse(envelope, self.channel, &open_config().limits).expect("a test's transaction is well formed");
+        let mut verified = verify_all(vec![parsed], [1; 32]);
+        verified.pop().expect("one verdict for one transaction").expect("a test's signatures verify")
+    }
+
+    /// What the next block would do; the state stays as it is.
+    pub(crate) fn preview(&self, transactions: &[VerifiedTransaction]) -> Executed {
+        let input = BlockInput {
+            channel: self.channel,
+            height: self.height + 1,
+            time: self.time,
+            certificates: &NoCertificates,
+            transactions,
+        };
+        execute(&self.state, &input).expect("memory does not fail")
+    }
+
+    /// Executes the next block and applies it: transactions as signers and actions. Receipts of timers come first.
+    pub(crate) fn run(&mut self, transactions: &[(&[u8], Vec<Action>)]) -> Vec<Receipt> {
+        let verified: Vec<VerifiedTransaction> =
+            transactions.iter().map(|(signers, actions)| self.transaction(signers, actions.clone())).collect();
+        let executed = self.preview(&verified);
+        self.state.apply(&executed.writes);
+        self.height += 1;
+        self.time = self.time.plus_millis(1);
+        executed.receipts
+    }
+
+    /// A block of one transaction by one signer: its code and message. A timer's receipt is passed over.
+    pub(crate) fn one(&mut self, signer: u8, actions: Vec<Action>) -> (ResultCode, String) {
+        self.signed(&[signer], actions)
+    }
+
+    /// [`Ledger::one`] with several signers.
+    pub(crate) fn signed(&mut self, signers: &[u8], actions: Vec<Action>) -> (ResultCode, String) {
+        let receipt = self.run(&[(signers, actions)]).pop().expect("a transaction has a receipt");
+        let code = ResultCode::from_number(receipt.head.code).expect("a receipt has a known code");
+        (code, receipt.head.message)
+    }
+
+    /// A block of one transaction that must succeed.
+    pub(crate) fn done(&mut self, signer: u8, actions: Vec<Action>) {
+        let (code, message) = self.one(signer, actions);
+        assert_eq!(code, ResultCode::Done, "{message}");
+    }
+}
+
+/// Anybody may read and submit; payloads and actions up to the protocol's limits.
+pub(crate) fn open_config() -> ChannelConfig {
+    let peer = Identity::new("test.example", "alpha", Role::Peer, "p1").expect("a valid identity");
+    ChannelConfig {
+        name: "main".into(),
+        consortium: "test.example".into(),
+        created: Time::from_millis(1_795_000_000_000),
+        salt: HexBytes(vec![0; 16]),
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer { identity: peer, key: signer(200).public() }],
+        organizations: vec![Organization { name: "alpha".into(), title: "Alpha".into(), authorities: Vec::new() }],
+        grants: Vec::new(),
+        public_read: true,
+        open_submit: true,
+        limits: Limits {
+            payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MAX).expect("fits"),
+            actions_max: u32::try_from(limits::ACTIONS_MAX).expect("fits"),
+            ..Limits::default()
+        },
+        fees: Fees::default(),
+        approvals: crate::config::Approvals::Any,
+    }
+}
