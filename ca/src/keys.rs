@@ -1,7 +1,8 @@
 //! Private keys of certificates: made, written, read, used for signatures.
 //!
 //! Ed25519 keys are written as PKCS#8 version 1 (48 octets): OpenSSL 3.0 and curl cannot read version 2.
-//! A private key is never logged, never compared and is wiped when dropped; its file has mode 0600.
+//! A private key is never logged and never compared; its file has mode 0600. Our copies of its octets are wiped when
+//! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
 use crate::files;
 use ring::{
@@ -291,8 +292,8 @@ impl KeyPair {
         }
     }
 
-    /// The key in rustls' form. The copy is wiped by its own type when it is dropped.
-    pub fn to_rustls(&self) -> PrivateKeyDer<'static> {
+    /// A copy in rustls' form, which the caller wipes.
+    pub(crate) fn to_rustls(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()))
     }
 }

@@ -29,6 +29,7 @@ use rustls::{
 };
 use std::sync::Arc;
 use webpki::{EndEntityCert, ring as algorithms};
+use zeroize::Zeroize as _;
 
 /// The only application protocol: HTTP/2 is left out for an advisory in its library (DEPENDENCIES, actix-web).
 const ALPN: &[u8] = b"http/1.1";
@@ -77,7 +78,12 @@ impl OwnCertificate {
 
 fn certified_key(path: &[Vec<u8>], key: &KeyPair) -> Result<CertifiedKey, Error> {
     let path = path.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    CertifiedKey::from_der(path, key.to_rustls(), &provider::default_provider())
+    let mut der = key.to_rustls();
+    let signing = provider::sign::any_supported_type(&der);
+    der.zeroize();
+    let certified = CertifiedKey::new(path, signing?);
+    certified.keys_match()?;
+    Ok(certified)
 }
 
 impl ResolvesServerCert for OwnCertificate {

@@ -390,7 +390,7 @@ fn an_organization_never_vouches_for_another() {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![Ku::KeyCertSign, Ku::CrlSign];
     params.extended_key_usages = Vec::new();
-    let own = Issuing::of(&params.self_signed(&own_key).unwrap().der(), own_key);
+    let own = Issuing::of(params.self_signed(&own_key).unwrap().der(), own_key);
     let (sub, sub_issuer) = changed_authority(&own, |params| {
         params.distinguished_name.push(DnType::OrganizationName, "south");
     });
@@ -415,17 +415,36 @@ fn an_anchor_is_judged_like_any_other_ca() {
     let leaf = leaf_params(ALICE).signed_by(key.public(), &issuer).unwrap().der().to_vec();
     let (sub, north) = below;
     assert_eq!(refused(verify_participant(&[leaf, sub], &[north], NOW)), PathError::PathLength { position: 2 });
-    // and an expired anchor vouches for nobody, nor one that is not yet valid.
-    let ca = Authority::new_organization_root(CONSORTIUM, "north", KeyAlgorithm::Ed25519, days(9)).unwrap();
-    let alice = identity("north/client/alice");
-    let request = LeafRequest { identity: &alice, public_key: key.public(), alternative_names: &[], validity: days(9) };
-    let path = [ca.issue_leaf(&request).unwrap()];
-    let anchors = [ca.certificate().to_vec()];
-    assert!(verify_participant(&path, &anchors, days(9).not_after.plus_millis(999)).is_ok());
-    let after = days(9).not_after.plus_millis(1000);
-    assert_eq!(refused(verify_participant(&path, &anchors, after)), PathError::Expired);
-    let before = Time::from_millis(days(9).not_before.millis() - 1);
-    assert_eq!(refused(verify_participant(&path, &anchors, before)), PathError::NotYetValid);
+    // and an anchor vouches for nobody before and after its time, though its leaf still holds.
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let mut params = leaf_params("spiffe://harbour.example");
+    params.distinguished_name.push(DnType::OrganizationName, "north");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![Ku::KeyCertSign, Ku::CrlSign];
+    params.extended_key_usages = Vec::new();
+    (params.not_before, params.not_after) = (date(NOW), date(NOW.plus_millis(10_000)));
+    let own = Issuing::of(params.self_signed(&key).unwrap().der(), key);
+    let leaf = own.changed_leaf(ALICE, &KeyPair::generate(KeyAlgorithm::P256).unwrap(), |_| {});
+    let anchors = [own.authority.certificate().to_vec()];
+    for (at, expected) in [
+        (Time::from_millis(NOW.millis() - 1), Some(PathError::NotYetValid)),
+        (NOW, None),
+        (NOW.plus_millis(10_999), None),
+        (NOW.plus_millis(11_000), Some(PathError::Expired)),
+    ] {
+        assert_eq!(verify_participant(std::slice::from_ref(&leaf), &anchors, at).err(), expected, "{at}");
+    }
+}
+
+#[test]
+fn a_path_that_is_not_in_order_is_refused() {
+    let root = root(KeyAlgorithm::Ed25519);
+    let [north, south] = ["north", "south"].map(|name| Issuing::under(&root, name, KeyAlgorithm::Ed25519));
+    let leaf = north.leaf(&identity("north/client/alice"), &KeyPair::generate(KeyAlgorithm::Ed25519).unwrap());
+    let [north, south] = [north, south].map(|issuing| issuing.authority.certificate().to_vec());
+    let anchors = [root.certificate().to_vec()];
+    assert_eq!(refused(verify_participant(&[leaf.clone(), south, north.clone()], &anchors, NOW)), PathError::Order);
+    assert!(verify_participant(&[leaf, north], &anchors, NOW).is_ok());
 }
 
 #[test]
@@ -448,6 +467,24 @@ fn the_authority_refuses_what_it_must_not_sign() {
         assert!(Authority::new_root(name, KeyAlgorithm::Ed25519, days(9)).is_err(), "{name}");
         assert!(root.issue_intermediate(name, KeyAlgorithm::Ed25519, days(9)).is_err(), "{name}");
     }
+}
+
+#[test]
+fn a_ca_may_have_a_p384_key_and_a_leaf_may_not() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let mut params = leaf_params("spiffe://harbour.example");
+    params.distinguished_name.push(DnType::OrganizationName, "north");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![Ku::KeyCertSign, Ku::CrlSign];
+    params.extended_key_usages = Vec::new();
+    let anchors = [params.self_signed(&key).unwrap().der().to_vec()];
+    let issuer = Issuer::new(params, key);
+    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let p256 = KeyPair::generate(KeyAlgorithm::P256).unwrap();
+    let good = leaf_params(ALICE).signed_by(p256.public(), &issuer).unwrap().der().to_vec();
+    let bad = leaf_params(ALICE).signed_by(&p384, &issuer).unwrap().der().to_vec();
+    assert_eq!(verify_participant(&[good], &anchors, NOW).err(), None);
+    assert_eq!(refused(verify_participant(&[bad], &anchors, NOW)), profile(0, ProfileError::LeafKey));
 }
 
 #[test]

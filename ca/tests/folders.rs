@@ -1,0 +1,177 @@
+//! The certificates directory: what an administrator does with it, and what OpenSSL and curl make of the result.
+#![allow(clippy::unwrap_used)]
+
+mod consortium;
+
+use ca::{
+    CertificateFolder, Credentials, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, Usage,
+    credentials::TrustBundle,
+    database::CertificateStatus,
+    folder::{Expiring, FolderError, LeafOptions, Selection},
+    limits::DAY_MS,
+    revocation::RevocationStatusError,
+};
+use consortium::{CONSORTIUM, NOW, identity};
+use std::path::Path;
+
+fn folder(dir: &Path) -> CertificateFolder {
+    let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.add_organization_root("south", KeyAlgorithm::P256, NOW).unwrap();
+    folder
+}
+
+fn verdict(credentials: &Credentials, trust: &TrustBundle) -> Option<PathError> {
+    let store = trust.trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    store.verify(&credentials.path, NOW, Usage::ClientAuth).err()
+}
+
+fn revoked(position: usize) -> Option<PathError> {
+    Some(PathError::Revocation { position, source: RevocationStatusError::Revoked })
+}
+
+#[test]
+fn profiles_are_issued_listed_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    for (index, name) in ["north/client/alice", "south/client/bob"].into_iter().enumerate() {
+        let into = dir.path().join(index.to_string());
+        folder.issue_profile(&identity(name), &LeafOptions::default(), &into, NOW).unwrap();
+        let loaded = Credentials::load(&into).unwrap();
+        assert_eq!(verdict(&loaded, &loaded.trust), None, "{name}");
+        assert_eq!(loaded.path.len(), 2 - index, "south is a root of its own");
+        loaded.own_certificate().unwrap();
+        let again = folder.issue_profile(&identity(name), &LeafOptions::default(), &into, NOW);
+        assert!(matches!(again, Err(FolderError::Exists(_))));
+
+        let record = folder.list().unwrap().into_iter().find(|record| record.identity == identity(name)).unwrap();
+        assert_eq!(record.status(NOW), CertificateStatus::Valid);
+        assert_eq!(folder.show(&record.serial).unwrap().1, loaded.path);
+        let selection = match index {
+            0 => Selection::Serial(record.serial.clone()),
+            _ => Selection::Identity(record.identity.clone()),
+        };
+        for _ in 0..2 {
+            let records = folder.revoke(&selection, RevocationReason::KeyCompromise, NOW).unwrap();
+            assert_eq!(records[0].status(NOW), CertificateStatus::Revoked);
+        }
+        assert_eq!(verdict(&loaded, &folder.trust().unwrap()), revoked(0));
+        assert_eq!(verdict(&loaded, &loaded.trust), None, "old CRLs do not know of it");
+        let numbers = folder.authorities().unwrap();
+        let number = numbers.iter().find(|authority| authority.name == identity(name).organization());
+        assert_eq!(number.unwrap().crl_number, 3);
+    }
+}
+
+#[test]
+fn a_revoked_organization_issues_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let alice = folder
+        .issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &dir.path().join("a"), NOW)
+        .unwrap();
+    folder.revoke_organization("north", RevocationReason::CaCompromise, NOW).unwrap();
+    assert_eq!(verdict(&alice, &folder.trust().unwrap()), revoked(1));
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let again = folder.issue(&identity("north/client/bob"), key.public(), &LeafOptions::default(), NOW);
+    assert!(matches!(again, Err(FolderError::AuthorityRevoked(_))));
+    assert!(folder.revoke_organization("south", RevocationReason::CaCompromise, NOW).is_err(), "its own root");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let options = LeafOptions::default();
+    let unknown = folder.issue(&identity("west/client/a"), key.public(), &options, NOW);
+    assert!(matches!(unknown, Err(FolderError::UnknownAuthority(_))));
+    let elsewhere = "spiffe://evil.example/north/client/a".parse().unwrap();
+    assert!(matches!(folder.issue(&elsewhere, key.public(), &options, NOW), Err(FolderError::Authority(_))));
+    for (name, exists) in [("root", false), ("north", true)] {
+        let error = folder.add_organization(name, KeyAlgorithm::Ed25519, NOW).unwrap_err();
+        assert!(matches!((exists, error), (false, FolderError::ReservedName) | (true, FolderError::Exists(_))));
+    }
+    assert!(matches!(
+        CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::Ed25519, NOW),
+        Err(FolderError::Exists(_))
+    ));
+    let nobody = Selection::Identity(identity("north/client/nobody"));
+    let result = folder.revoke(&nobody, RevocationReason::Unspecified, NOW);
+    assert!(matches!(result, Err(FolderError::UnknownCertificate(_))));
+}
+
+/// An intention without a certificate may still stand for one that was signed just before a crash.
+#[test]
+fn a_certificate_that_was_only_intended_is_listed_and_can_be_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let issued = dir.path().join("ca/issued");
+    std::fs::remove_dir(&issued).unwrap();
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    folder.issue(&identity("north/client/a"), key.public(), &LeafOptions::default(), NOW).unwrap_err();
+    let record = folder.list().unwrap().remove(0);
+    assert_eq!(record.status(NOW), CertificateStatus::Intended);
+    let selection = Selection::Identity(record.identity);
+    let records = folder.revoke(&selection, RevocationReason::Unspecified, NOW).unwrap();
+    assert_eq!(records[0].status(NOW), CertificateStatus::Revoked);
+}
+
+#[test]
+fn writers_in_parallel_lose_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    folder(dir.path());
+    std::thread::scope(|scope| {
+        for worker in 0..4 {
+            let path = dir.path();
+            scope.spawn(move || {
+                let folder = CertificateFolder::open(path).unwrap();
+                for number in 0..8 {
+                    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+                    let name = identity(&format!("north/client/w{worker}-{number}"));
+                    folder.issue(&name, key.public(), &LeafOptions::default(), NOW).unwrap();
+                    folder.revoke(&Selection::Identity(name), RevocationReason::Superseded, NOW).unwrap();
+                }
+            });
+        }
+    });
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    assert_eq!(folder.list().unwrap().len(), 32);
+    let store = folder.trust().unwrap().trust_store(CONSORTIUM, RevocationPolicy::default()).unwrap();
+    let largest = store.revocation().current().lists().map(|list| (list.len(), list.number())).max();
+    assert_eq!(largest, Some((32, 33)));
+}
+
+#[test]
+fn the_forecast_names_what_ends_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let options = LeafOptions { lifetime_ms: 9 * DAY_MS, ..LeafOptions::default() };
+    folder.issue(&identity("north/client/a"), key.public(), &options, NOW).unwrap();
+    assert_eq!(folder.forecast(NOW, 8 * DAY_MS).unwrap(), []);
+    let soon = folder.forecast(NOW, 31 * DAY_MS).unwrap();
+    assert_eq!(soon.len(), 3);
+    assert!(matches!(&soon[0].what, Expiring::Certificate { identity, .. } if identity.name() == "a"));
+    assert!(matches!(&soon[1].what, Expiring::Crl { authority } if authority == "north"));
+    assert!(matches!(&soon[2].what, Expiring::Crl { authority } if authority == "south"));
+    folder.reissue_crl("north", NOW.plus_millis(5 * DAY_MS)).unwrap();
+    assert_eq!(folder.forecast(NOW, 31 * DAY_MS).unwrap().len(), 2);
+    assert_eq!(folder.forecast(NOW, 30 * 365 * DAY_MS).unwrap().len(), 7);
+}
+
+#[cfg(unix)]
+#[test]
+fn private_keys_are_readable_by_their_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let into = dir.path().join("alice");
+    folder.issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &into, NOW).unwrap();
+    for path in ["ca/root.key", "ca/north.key", "ca/south.key", "alice/key.pem"] {
+        let mode = std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{path}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
+}
