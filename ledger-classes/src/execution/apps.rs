@@ -1,17 +1,230 @@
-//! The apps class.
+//! The apps class: registered applications, their versions, and the settings that their owner may change.
+//!
+//! A version is written once and never again; retirement ends changes, not reading. What the bundle holds is
+//! stored beside the ledger: here is its digest.
+
+#[cfg(test)]
+mod tests;
 
 use super::Context;
 use crate::action::apps::{Publish, Retire, UpdateSettings};
+use crate::codec::{Decode, Encode};
+use crate::event::Event;
+use crate::hash::Hash;
+use crate::identity::is_label;
+use crate::keys::Address;
+use crate::keyspace::{self, Family};
+use crate::limits::{APP_CONTRACTS_MAX, APP_SETTINGS_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record::{self, Record};
+use crate::state::{ReadError, ReadView, Value, scan};
+use crate::time::Time;
+use serde::Serialize;
 
-pub(super) fn publish(_: &mut Context<'_>, _: &Publish) -> Result<(), Refusal> {
-    reject(ResultCode::AppUnknown, "")
+/// An application: who owns it and what is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct AppRecord {
+    /// Who published it first; only this account changes it.
+    pub owner: Address,
+    /// The version published last.
+    pub version: String,
+    /// The settings in force, a JSON document: the last version's, or what the owner has set since.
+    pub settings: String,
+    /// The block in which the settings last changed.
+    pub settings_height: u64,
+    /// The block of the first publication.
+    pub published_height: u64,
+    /// The block in which it was retired, if it was.
+    pub retired_height: Option<u64>,
 }
 
-pub(super) fn update_settings(_: &mut Context<'_>, _: &UpdateSettings) -> Result<(), Refusal> {
-    reject(ResultCode::AppUnknown, "")
+impl Record for AppRecord {}
+
+/// A version of an application, as it was published.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct AppVersion {
+    /// For people to read.
+    pub title: String,
+    /// SHA-256 of the bundle.
+    pub bundle: Hash,
+    /// Contracts of this channel that it uses.
+    pub contracts: Vec<String>,
+    /// The settings that it came with, a JSON document.
+    pub settings: String,
+    /// The block.
+    pub height: u64,
+    /// The block's time.
+    pub time: Time,
 }
 
-pub(super) fn retire(_: &mut Context<'_>, _: &Retire) -> Result<(), Refusal> {
-    reject(ResultCode::AppUnknown, "")
+impl Record for AppVersion {}
+
+/// An application with its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedApp {
+    /// Its name on the channel.
+    pub app: String,
+    /// The record.
+    #[serde(flatten)]
+    pub record: AppRecord,
+}
+
+/// A version with its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedAppVersion {
+    /// The version.
+    pub version: String,
+    /// The record.
+    #[serde(flatten)]
+    pub record: AppVersion,
+}
+
+/// Whether `text` is 1 to 64 of a-z, A-Z, 0-9, dot, hyphen and plus.
+fn is_version(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+-".contains(&byte))
+}
+
+fn check_settings(settings: &str) -> Result<(), Refusal> {
+    if settings.len() > APP_SETTINGS_BYTES_MAX {
+        return reject(ResultCode::SettingsInvalid, format!("settings have at most {APP_SETTINGS_BYTES_MAX} bytes"));
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(settings) {
+        Ok(_) => Ok(()),
+        // Only the position: the library's words may change with its version, and receipts are hashed.
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            reject(ResultCode::SettingsInvalid, format!("not a JSON document: line {line}, column {column}"))
+        }
+    }
+}
+
+/// The application, if it is in force and the acting account owns it.
+fn require_own(context: &Context<'_>, record: Option<AppRecord>, app: &str) -> Result<AppRecord, Refusal> {
+    let Some(record) = record else {
+        return reject(ResultCode::AppUnknown, format!("no application {app:?}"));
+    };
+    if record.owner != context.acting() {
+        return reject(ResultCode::NotTheAppOwner, format!("{app} is owned by {}", record.owner));
+    }
+    if record.retired_height.is_some() {
+        return reject(ResultCode::AppIsRetired, format!("{app} is retired"));
+    }
+    Ok(record)
+}
+
+pub(super) fn publish(context: &mut Context<'_>, body: &Publish) -> Result<(), Refusal> {
+    let Publish { app, version, title, bundle, contracts, settings } = body;
+    if !is_label(app) {
+        return reject(ResultCode::InvalidField, "an application is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    if !is_version(version) {
+        return reject(ResultCode::InvalidField, "a version is 1 to 64 of a-z, A-Z, 0-9, dot, hyphen and plus");
+    }
+    if title.len() > TITLE_BYTES_MAX {
+        return reject(ResultCode::InvalidField, format!("a title has at most {TITLE_BYTES_MAX} bytes"));
+    }
+    if contracts.len() > APP_CONTRACTS_MAX || !contracts.iter().all(|name| is_label(name)) {
+        let message = format!("at most {APP_CONTRACTS_MAX} contracts, each named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, message);
+    }
+    check_settings(settings)?;
+    let height = context.height();
+    let key = keyspace::app(app);
+    let mut record = match context.get::<AppRecord>(&key)? {
+        None => AppRecord {
+            owner: context.acting(),
+            version: String::new(),
+            settings: String::new(),
+            settings_height: height,
+            published_height: height,
+            retired_height: None,
+        },
+        known => require_own(context, known, app)?,
+    };
+    let version_key = keyspace::app_version(app, version);
+    if context.get_value(&version_key)?.is_some() {
+        return reject(ResultCode::VersionExists, format!("{app} {version} was published already"));
+    }
+    record.version.clone_from(version);
+    record.settings.clone_from(settings);
+    record.settings_height = height;
+    context.put(key, &record);
+    let published = AppVersion {
+        title: title.clone(),
+        bundle: *bundle,
+        contracts: contracts.clone(),
+        settings: settings.clone(),
+        height,
+        time: context.time(),
+    };
+    context.put(version_key, &published);
+    context.emit(Event::AppPublished { app: app.clone(), version: version.clone(), bundle: *bundle })
+}
+
+pub(super) fn update_settings(context: &mut Context<'_>, body: &UpdateSettings) -> Result<(), Refusal> {
+    let UpdateSettings { app, settings } = body;
+    check_settings(settings)?;
+    let key = keyspace::app(app);
+    let record = context.get(&key)?;
+    let mut record = require_own(context, record, app)?;
+    record.settings.clone_from(settings);
+    record.settings_height = context.height();
+    context.put(key, &record);
+    context.emit(Event::AppSettingsUpdated { app: app.clone() })
+}
+
+pub(super) fn retire(context: &mut Context<'_>, body: &Retire) -> Result<(), Refusal> {
+    let key = keyspace::app(&body.app);
+    let record = context.get(&key)?;
+    let mut record = require_own(context, record, &body.app)?;
+    record.retired_height = Some(context.height());
+    context.put(key, &record);
+    context.emit(Event::AppRetired { app: body.app.clone() })
+}
+
+/// The application named `name`.
+pub fn app(view: &dyn ReadView, name: &str) -> Result<Option<AppRecord>, ReadError> {
+    record::read(view, &keyspace::app(name))
+}
+
+/// A version of the application named `name`, whether or not it is the last.
+pub fn app_version(view: &dyn ReadView, name: &str, version: &str) -> Result<Option<AppVersion>, ReadError> {
+    record::read(view, &keyspace::app_version(name, version))
+}
+
+/// Up to `limit` applications in the order of their names, after `after` where a page continues.
+pub fn apps(view: &dyn ReadView, after: Option<&str>, limit: usize) -> Result<Vec<NamedApp>, ReadError> {
+    let prefix = [Family::App as u8];
+    let entries = scan(view, &prefix, &from_after(&prefix, after), limit)?;
+    let named = |(key, value): (Vec<u8>, Value)| {
+        Ok(NamedApp { app: text_after(&key, prefix.len())?, record: record::from_value(&value)? })
+    };
+    entries.into_iter().map(named).collect()
+}
+
+/// Up to `limit` versions of the application named `name`, in the byte order of their texts, after `after` where a
+/// page continues.
+pub fn app_versions(
+    view: &dyn ReadView,
+    name: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<NamedAppVersion>, ReadError> {
+    let prefix = keyspace::app_version(name, "");
+    let entries = scan(view, &prefix, &from_after(&prefix, after), limit)?;
+    let named = |(key, value): (Vec<u8>, Value)| {
+        Ok(NamedAppVersion { version: text_after(&key, prefix.len())?, record: record::from_value(&value)? })
+    };
+    entries.into_iter().map(named).collect()
+}
+
+/// The smallest key above that of `after` under `prefix`, or the prefix itself.
+fn from_after(prefix: &[u8], after: Option<&str>) -> Vec<u8> {
+    after.map_or_else(|| prefix.to_vec(), |name| [prefix, name.as_bytes(), &[0]].concat())
+}
+
+fn text_after(key: &[u8], prefix_bytes: usize) -> Result<String, ReadError> {
+    let text = String::from_utf8(key[prefix_bytes..].to_vec());
+    text.map_err(|_| ReadError("a key of the apps class is not text".into()))
 }

@@ -1,5 +1,8 @@
 //! The logs class: append-only records with topic, digest and small body.
 
+#[cfg(test)]
+mod tests;
+
 use super::Context;
 use crate::action::logs::Append;
 use crate::codec::{Decode, Encode};

@@ -1,0 +1,101 @@
+//! Rules of joint accounts.
+
+use super::*;
+use crate::execution::test_support::signer;
+use crate::keys::PublicKey;
+
+fn keys(numbers: &[u8]) -> Vec<PublicKey> {
+    numbers.iter().map(|number| signer(*number).public()).collect()
+}
+
+fn create(threshold: u8, keys: Vec<PublicKey>) -> Action {
+    Action::AccountCreate(AccountCreate { keys, threshold })
+}
+
+fn act(account: Address) -> Action {
+    Action::AccountAct(AccountAct { account })
+}
+
+/// Ed25519's neutral element: a point of small order, for which anybody can sign.
+fn weak() -> PublicKey {
+    let mut bytes = [0; 32];
+    bytes[0] = 1;
+    PublicKey::ed25519(bytes)
+}
+
+/// The market with a 2-of-3 account of signers 5, 6, 7 that owns 20 `gold`.
+fn joint() -> (Ledger, Address) {
+    let mut ledger = market();
+    let account = joint_address(2, &keys(&[5, 6, 7]));
+    ledger.done(4, vec![create(2, keys(&[7, 5, 6]))]);
+    ledger.done(1, vec![mint("gold", account, 20)]);
+    (ledger, account)
+}
+
+#[test]
+fn every_rule_of_creation_has_its_code() {
+    let numbers: Vec<u8> = (10..27).collect();
+    let rows = [
+        ("2 of 2", create(2, keys(&[5, 6])), Code::Done),
+        ("1 of 1", create(1, keys(&[5])), Code::Done),
+        ("16 of 16", create(16, keys(&numbers[..16])), Code::Done),
+        ("17 keys", create(1, keys(&numbers)), Code::InvalidField),
+        ("no keys", create(1, Vec::new()), Code::InvalidField),
+        ("no threshold", create(0, keys(&[5, 6])), Code::InvalidField),
+        ("a threshold above the number of keys", create(3, keys(&[5, 6])), Code::InvalidField),
+        ("a key twice", create(1, keys(&[5, 6, 5])), Code::InvalidField),
+        ("a key that anybody can sign for", create(1, vec![weak()]), Code::InvalidField),
+        ("the account exists, whatever the order of its keys", create(2, keys(&[6, 5, 7])), Code::AccountExists),
+        ("another threshold is another account", create(3, keys(&[6, 5, 7])), Code::Done),
+    ];
+    for (rule, action, expected) in rows {
+        check_on(joint().0, rule, &[4], vec![action], expected);
+    }
+}
+
+#[test]
+fn an_address_covers_threshold_and_keys_in_ascending_order() {
+    let mut ascending = keys(&[5, 6]);
+    ascending.sort();
+    let bytes: Vec<u8> = ascending.iter().flat_map(|key| [&[1], key.bytes()].concat()).collect();
+    let expected = Hash::plain(&[b"chancery/joint-address/1\0\x02", &bytes]);
+    assert_eq!(joint_address(2, &keys(&[5, 6])), Address::from_hash(expected));
+    assert_eq!(joint_address(2, &keys(&[6, 5])), Address::from_hash(expected));
+    let (ledger, account) = joint();
+    let record = joint_account(&ledger.state, &account).unwrap().unwrap();
+    assert_eq!((record.threshold, record.keys.len()), (2, 3));
+    assert!(record.keys.is_sorted());
+}
+
+/// Each row: rule, signers, actions, code, what the joint account and signers 4 and 5 own of `gold` afterwards.
+#[test]
+fn every_rule_of_acting_has_its_code() {
+    let (_, account) = joint();
+    let pay = |to: u8, amount| transfer("gold", address(to), amount);
+    let untouched = [20, 0, 0];
+    #[rustfmt::skip]
+    let rows: Vec<(&str, &[u8], Vec<Action>, Code, [u128; 3])> = vec![
+        ("two of three", &[5, 7], vec![act(account), pay(4, 20)], Code::Done, [0, 20, 0]),
+        ("all three", &[5, 6, 7], vec![act(account), pay(4, 20)], Code::Done, [0, 20, 0]),
+        ("sent by a stranger", &[4, 6, 7], vec![act(account), pay(4, 1)], Code::Done, [19, 1, 0]),
+        ("one of three", &[5], vec![act(account), pay(4, 1)], Code::ThresholdNotMet, untouched),
+        ("one of three and a stranger", &[5, 4], vec![act(account), pay(4, 1)], Code::ThresholdNotMet, untouched),
+        ("no such account", &[5, 6], vec![act(address(5)), pay(4, 1)], Code::AccountUnknown, untouched),
+        ("actions before it are the sender's", &[5, 6], vec![pay(4, 1), act(account)], Code::InsufficientBalance, untouched),
+        ("later actions are all the account's", &[5, 6], vec![act(account), pay(5, 5), pay(4, 5)], Code::Done, [10, 5, 5]),
+    ];
+    for (rule, signers, actions, expected, after) in rows {
+        let ledger = check_on(joint().0, rule, signers, actions, expected);
+        let own = |account| balance_of(&ledger.state, "gold", &account).unwrap().owned.0;
+        assert_eq!([own(account), own(address(4)), own(address(5))], after, "{rule}");
+    }
+}
+
+#[test]
+fn a_transaction_does_not_act_for_the_account_of_the_one_before() {
+    let (mut ledger, account) = joint();
+    let pay = || transfer("gold", address(4), 1);
+    let receipts = ledger.run(&[(&[5, 6], vec![act(account), pay()]), (&[5, 6], vec![pay()])]);
+    let codes: Vec<u16> = receipts.iter().map(|receipt| receipt.head.code).collect();
+    assert_eq!(codes, [Code::Done.number(), Code::InsufficientBalance.number()]);
+}
