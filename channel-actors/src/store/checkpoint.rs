@@ -7,6 +7,7 @@
 
 use super::FORMAT;
 use super::error::StoreError;
+use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
 use super::state::{META, STATE, State, TRANSACTIONS, encode_location, encode_reflects};
@@ -33,7 +34,7 @@ impl State {
         let result = header_hash(height).and_then(|hash| {
             let database = read(&self.database);
             let database = database.as_ref().ok_or(StoreError::Closed)?;
-            write_layer(database, &layer, height, hash).map_err(StoreError::disk("writing a checkpoint"))
+            catching(|| write_layer(database, &layer, height, hash)).map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
         let mut inner = write(&self.inner);

@@ -7,18 +7,18 @@
 //! it leads.
 
 use super::error::{Latch, StoreError};
-use super::files::{Backend, open_database, open_error, opening_says_corrupt, says_corrupt};
+use super::files::{Backend, catching, open_database, open_error, release, says_corrupt};
 use super::lock::{lock, read, write};
-use super::{BlockRecord, FORMAT};
+use super::{BlockRecord, CHECK_BYTES, FORMAT, check_of, digest};
 use bytes::Bytes;
-use ledger_classes::hash::{Hash, Tag};
+use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, Node, PathError};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
 };
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
@@ -38,10 +38,10 @@ struct Header {
 }
 
 impl Header {
-    const BYTES: usize = 1 + 3 * 32;
+    /// Version, three hashes, check.
+    const BYTES: usize = 1 + 3 * 32 + CHECK_BYTES;
 
     fn of(record: &BlockRecord) -> Self {
-        let digest = |bytes: &[u8]| Hash::tagged(Tag::Content, &[bytes]);
         Self { hash: record.header_hash, block: digest(&record.block), receipts: digest(&record.receipts) }
     }
 
@@ -50,15 +50,19 @@ impl Header {
         for (place, hash) in bytes[1..].chunks_exact_mut(32).zip([self.hash, self.block, self.receipts]) {
             place.copy_from_slice(&hash.0);
         }
+        let (content, check) = bytes.split_at_mut(Self::BYTES - CHECK_BYTES);
+        check.copy_from_slice(&check_of(content));
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        let (&version, rest) = bytes.split_first()?;
+        let (content, check) = bytes.split_last_chunk()?;
+        let (&version, rest) = content.split_first()?;
         let (hash, rest) = rest.split_first_chunk()?;
         let (block, rest) = rest.split_first_chunk()?;
         let receipts = rest.try_into().ok()?;
-        (version == FORMAT).then_some(Self { hash: Hash(*hash), block: Hash(*block), receipts: Hash(receipts) })
+        let sound = version == FORMAT && check_of(content) == *check;
+        sound.then_some(Self { hash: Hash(*hash), block: Hash(*block), receipts: Hash(receipts) })
     }
 }
 
@@ -143,13 +147,11 @@ fn content(
     table: &ReadOnlyTable<u64, &'static [u8]>,
     what: &'static str,
     height: u64,
-    digest: Hash,
+    expected: Hash,
 ) -> Result<Bytes, StoreError> {
     let record = table.get(height).map_err(reading("reading a record"))?;
     match record.as_ref().map(|record| record.value()) {
-        Some([FORMAT, bytes @ ..]) if Hash::tagged(Tag::Content, &[bytes]) == digest => {
-            Ok(Bytes::copy_from_slice(bytes))
-        }
+        Some([FORMAT, bytes @ ..]) if digest(bytes) == expected => Ok(Bytes::copy_from_slice(bytes)),
         Some(_) => corrupt(format!("the {what} record of height {height} does not match its digest")),
         None => corrupt(format!("height {height} has no {what} record")),
     }
@@ -178,7 +180,7 @@ impl Log {
         if backend.len().is_ok_and(|bytes| bytes == 0) {
             return corrupt("the file is empty");
         }
-        let database = open_database(backend, cache_bytes).map_err(|error| match opening_says_corrupt(&error) {
+        let database = open_database(backend, cache_bytes).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),
             false => open_error("log.redb", error),
         })?;
@@ -222,7 +224,7 @@ impl Log {
         let nodes = next.append(merkle::leaf_hash(&record.header_hash.0));
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
-        write_block(database, record, &header, &nodes)
+        catching(|| write_block(database, record, &header, &nodes))
             .map_err(|error| self.latch.hold(StoreError::disk("appending a block")(error)))?;
         *history = next;
         self.size.store(history.size(), Ordering::Release);
@@ -314,7 +316,15 @@ impl Log {
 
     /// Releases the file.
     pub(super) fn close(&self) {
-        drop(write(&self.database).take());
+        release("log.redb", write(&self.database).take());
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A poisoned lock is no reason to panic while the thread may be unwinding already.
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        release("log.redb", database.take());
     }
 }
 

@@ -26,7 +26,7 @@ pub use state::StateView;
 
 use bytes::Bytes;
 use error::Latch;
-use ledger_classes::hash::Hash;
+use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::state::Writes;
 use log::Log;
@@ -36,6 +36,19 @@ use std::sync::Arc;
 
 /// First byte of every record.
 const FORMAT: u8 = 1;
+
+/// Bytes of a digest that end a small record: they find bits that rot, not forgers, whom header hashes stop.
+const CHECK_BYTES: usize = 8;
+
+/// What a record's bytes are checked against.
+fn digest(bytes: &[u8]) -> Hash {
+    Hash::tagged(Tag::Content, &[bytes])
+}
+
+/// The check at the end of a small record.
+fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
+    *digest(bytes).0.first_chunk().expect("a digest is longer than a check")
+}
 
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

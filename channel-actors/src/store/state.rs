@@ -18,15 +18,15 @@
 //!    blocks that the view reflects already are harmless, as long as all later ones up to `h - 1` lie above.
 
 use super::error::{Latch, StoreError};
-use super::files::{StoreFiles, open_database, open_error, opening_says_corrupt, says_corrupt};
+use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
-use super::{FORMAT, Pressure, StoreOptions};
+use super::{FORMAT, Pressure, StoreOptions, check_of};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
@@ -146,7 +146,7 @@ impl State {
 
     /// Counts whose values must stay readable while a block is applied over `applied`: those of live views, and
     /// `applied` itself, which views created meanwhile have.
-    fn protected(&self, applied: u64) -> Vec<u64> {
+    pub(super) fn protected(&self, applied: u64) -> Vec<u64> {
         let mut protected: Vec<u64> = lock(&self.live).keys().copied().collect();
         if protected.last() != Some(&applied) {
             protected.push(applied);
@@ -215,7 +215,15 @@ impl State {
     /// Releases the file, after a checkpoint that is under way.
     pub(super) fn close(&self) {
         let _checkpointing = lock(&self.checkpointing);
-        drop(write(&self.database).take());
+        release("state.redb", write(&self.database).take());
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // A poisoned lock is no reason to panic while the thread may be unwinding already.
+        let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
+        release("state.redb", database.take());
     }
 }
 
@@ -235,19 +243,23 @@ fn decode_location(bytes: &[u8; 13]) -> Result<Location, StoreError> {
     }
 }
 
-/// Version, height, header hash: what the file reflects.
-pub(super) fn encode_reflects(height: u64, header_hash: Hash) -> [u8; 41] {
-    let mut bytes = [FORMAT; 41];
+/// Version, height, header hash, and a check, so that rot in it is not taken for a log that lost blocks.
+pub(super) fn encode_reflects(height: u64, header_hash: Hash) -> [u8; 49] {
+    let mut bytes = [FORMAT; 49];
     bytes[1..9].copy_from_slice(&height.to_le_bytes());
-    bytes[9..].copy_from_slice(&header_hash.0);
+    bytes[9..41].copy_from_slice(&header_hash.0);
+    let check = check_of(&bytes[..41]);
+    bytes[41..].copy_from_slice(&check);
     bytes
 }
 
 fn decode_reflects(bytes: &[u8]) -> Option<(u64, Hash)> {
-    let (&version, rest) = bytes.split_first()?;
+    let (content, check) = bytes.split_last_chunk()?;
+    let (&version, rest) = content.split_first()?;
     let (height, rest) = rest.split_first_chunk()?;
     let hash = rest.try_into().ok()?;
-    (version == FORMAT).then_some((u64::from_le_bytes(*height), Hash(hash)))
+    let sound = version == FORMAT && check_of(content) == *check;
+    sound.then_some((u64::from_le_bytes(*height), Hash(hash)))
 }
 
 enum Opened {
@@ -256,16 +268,13 @@ enum Opened {
 }
 
 fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, StoreError> {
-    let database = match open_database(files.open_state()?, cache_bytes) {
-        Ok(database) => database,
-        Err(error) if opening_says_corrupt(&error) => return Ok(Opened::Broken(error.to_string())),
-        Err(error) => return Err(open_error("state.redb", error)),
-    };
-    match initialise(&database) {
-        Ok(Ok(reflects)) => Ok(Opened::Sound(database, reflects)),
-        Ok(Err(why)) => Ok(Opened::Broken(why)),
+    let opened = open_database(files.open_state()?, cache_bytes)
+        .and_then(|database| catching(|| initialise(&database)).map(|reflects| (database, reflects)));
+    match opened {
+        Ok((database, Ok(reflects))) => Ok(Opened::Sound(database, reflects)),
+        Ok((_, Err(why))) => Ok(Opened::Broken(why)),
         Err(error) if says_corrupt(&error) => Ok(Opened::Broken(error.to_string())),
-        Err(error) => Err(StoreError::disk("opening the state")(error)),
+        Err(error) => Err(open_error("state.redb", error)),
     }
 }
 

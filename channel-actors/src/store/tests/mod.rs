@@ -4,6 +4,7 @@
 mod crash;
 mod disk;
 mod model;
+mod rot;
 mod rules;
 
 use super::*;

@@ -137,6 +137,32 @@ fn views_are_whole_blocks_while_another_thread_applies() {
 }
 
 #[test]
+fn what_a_view_made_during_an_apply_will_see_is_protected() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 2);
+    assert_eq!(store.0.state.protected(2), [2], "no view lives, but one may come");
+    let early = store.view().unwrap();
+    store.append(&record(2)).unwrap();
+    apply_standard(&store, 2);
+    let late = [store.view().unwrap(), store.view().unwrap()];
+    assert_eq!(store.0.state.protected(3), [2, 3]);
+    drop(early);
+    assert_eq!(store.0.state.protected(3), [3]);
+    drop(late);
+    assert_eq!(store.0.state.protected(3), [3]);
+}
+
+#[test]
+fn transactions_of_a_block_that_is_being_applied_are_not_visible() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = filled(directory.path(), 2);
+    let active = store.0.state.inner.read().unwrap().active.clone();
+    active.put_transactions(2, &[(id(2), 0)]); // as apply does before it shows the height
+    assert_eq!(store.transaction(&id(2)).unwrap(), None);
+    assert_eq!(store.transaction(&id(1)).unwrap(), Some((1, 0)));
+}
+
+#[test]
 fn a_transaction_is_found_in_each_layer() {
     let directory = tempfile::tempdir().unwrap();
     let store = filled(directory.path(), 2);
@@ -246,6 +272,48 @@ fn a_state_ahead_of_its_log_or_of_another_log_is_an_error() {
     fs::copy(long.path().join("state.redb"), other.path().join("state.redb")).unwrap();
     let error = ChannelStore::open(other.path(), options()).err().unwrap();
     assert!(matches!(error, StoreError::StateOfOtherLog { height: 8, .. }), "{error}");
+}
+
+/// docs/formats/store.md
+#[test]
+fn records_are_those_of_the_format_document() {
+    use redb::{ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+    const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+    const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
+    const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
+    const HISTORY: TableDefinition<(u8, u64), &[u8]> = TableDefinition::new("history");
+    const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
+    const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 13]> = TableDefinition::new("transactions");
+    const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+    let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
+
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 3).close().unwrap();
+    let file = |name: &str| redb::Database::open(directory.path().join(name)).unwrap().begin_read().unwrap();
+    let (log, state) = (file("log.redb"), file("state.redb"));
+    let BlockRecord { block, receipts, header_hash, .. } = record(2);
+    let table = log.open_table(BLOCKS).unwrap();
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[1], &block[..]].concat());
+    let table = log.open_table(RECEIPTS).unwrap();
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[1], &receipts[..]].concat());
+    let header = [&[1], &header_hash.0[..], &digest(&block), &digest(&receipts)].concat();
+    let table = log.open_table(HEADERS).unwrap();
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&header[..], &digest(&header)[..8]].concat());
+    let node = merkle::root(&[0, 1].map(|height| merkle::leaf_hash(&record(height).header_hash.0)));
+    let table = log.open_table(HISTORY).unwrap();
+    assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), [&[1], &node.0[..]].concat());
+    assert_eq!(table.len().unwrap(), 1);
+    for file in [&log, &state] {
+        assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [1]);
+    }
+    let table = state.open_table(STATE).unwrap();
+    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), [1, b'2']);
+    let table = state.open_table(TRANSACTIONS).unwrap();
+    assert_eq!(table.get(id(2).0).unwrap().unwrap().value(), [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let reflects = [&[1, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
+    let table = state.open_table(META).unwrap();
+    assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &digest(&reflects)[..8]].concat());
+    assert_eq!(state.open_table(STATE).unwrap().iter().unwrap().count(), 4);
 }
 
 #[test]

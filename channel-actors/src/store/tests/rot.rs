@@ -1,0 +1,74 @@
+//! Bits that rot on disk: whatever is read is right or an error, and opening never panics.
+
+use super::*;
+use std::fs;
+
+const BLOCKS: u64 = 60;
+
+/// Flips one bit of the file at a time and gives what opening it says to `check`.
+fn with_each_flip(name: &str, flips: usize, check: impl Fn(Result<ChannelStore, StoreError>, usize)) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = StoreOptions { checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() };
+    let store = ChannelStore::create(directory.path(), options).unwrap();
+    for height in 0..BLOCKS {
+        store.append(&record(height)).unwrap();
+        apply_standard(&store, height);
+        if height % 20 == 7 {
+            store.checkpoint().unwrap();
+        }
+    }
+    store.close().unwrap();
+    let path = directory.path().join(name);
+    let both = ["log.redb", "state.redb"]
+        .map(|name| (directory.path().join(name), fs::read(directory.path().join(name)).unwrap()));
+    let sound = fs::read(&path).unwrap();
+    let used: Vec<usize> = (0..sound.len()).filter(|at| sound[*at] != 0).collect();
+    for flip in 0..flips {
+        let at = used[flip * used.len() / flips];
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1 << (flip % 8);
+        both.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        fs::write(&path, &bytes).unwrap();
+        check(ChannelStore::open(directory.path(), options), at);
+    }
+}
+
+#[test]
+fn a_rotten_log_gives_right_answers_or_errors() {
+    with_each_flip("log.redb", 150, |opened, at| {
+        let store = match opened {
+            Ok(store) => store,
+            Err(StoreError::Corrupt(_)) => return,
+            Err(error) => panic!("byte {at}: {}", error.chain()),
+        };
+        assert_eq!(store.log_tip(), Some(BLOCKS - 1), "byte {at}: no acknowledged block goes missing in silence");
+        for height in 0..BLOCKS {
+            let record = record(height);
+            assert!(
+                store.block(height).is_ok_and(|block| block == Some(record.block)) || is_corrupt(store.block(height))
+            );
+            let receipts = store.receipts(height);
+            assert!(receipts.as_ref().is_ok_and(|bytes| *bytes == Some(record.receipts)) || is_corrupt(receipts));
+            let hash = store.header_hash(height);
+            assert!(hash.as_ref().is_ok_and(|hash| *hash == Some(record.header_hash)) || is_corrupt(hash), "byte {at}");
+        }
+    });
+}
+
+fn is_corrupt<T>(answer: Result<T, StoreError>) -> bool {
+    matches!(answer, Err(StoreError::Corrupt(_)))
+}
+
+#[test]
+fn a_rotten_state_opens_or_is_rebuilt() {
+    with_each_flip("state.redb", 400, |opened, at| {
+        let store = opened.unwrap_or_else(|error| panic!("byte {at}: {}", error.chain()));
+        assert!(store.state_height().is_none_or(|height| height == BLOCKS - 1), "byte {at}");
+        // A rotten page may come to light only now: then the store says so and stops.
+        store.append(&record(BLOCKS)).unwrap();
+        (store.state_height().map_or(0, |height| height + 1)..=BLOCKS)
+            .for_each(|height| apply_standard(&store, height));
+        let checkpoint = store.checkpoint();
+        assert_eq!(store.failure().is_some(), checkpoint.is_err(), "byte {at}");
+    });
+}
