@@ -54,6 +54,14 @@ pub const APP_SETTINGS_BYTES_MAX: usize = 16 * 1024;
 pub const APP_CONTRACTS_MAX: usize = 32;
 /// Bytes of one argument document of a contract call.
 pub const CALL_BYTES_MAX: usize = 16 * 1024;
+/// Writes, movements, timers and events of one contract call. At the limit the call fails as `too-many-effects`.
+pub const CALL_EFFECTS_MAX: usize = 2_048;
+/// Bytes of the data of one event of a contract, and of one value of its own state.
+pub const CALL_DATA_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a contract's own state key: with the instance's name it stays within a state key.
+pub const CALL_KEY_BYTES_MAX: usize = 160;
+/// Milliseconds between a timer and the next one that it may set: no instance keeps a channel busy by itself.
+pub const TIMER_STEP_MS_MIN: u64 = 1_000;
 /// Events of one receipt.
 pub const EVENTS_MAX: usize = 1_024;
 /// Bytes of a receipt's message.
@@ -69,3 +77,5 @@ const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
 const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
+const _: () = assert!(CALL_KEY_BYTES_MAX + NAME_BYTES_MAX + 2 <= STATE_KEY_BYTES_MAX);
+const _: () = assert!(CALL_DATA_BYTES_MAX < STATE_VALUE_BYTES_MAX);

@@ -171,6 +171,12 @@ codes! {
     LenderNotQualified = 459, "lender-not-qualified";
     /// The collateral is not the borrower's or not free.
     CollateralRefused = 460, "collateral-refused";
+    /// No such loan.
+    LoanUnknown = 461, "loan-unknown";
+    /// The loan exists or existed already.
+    LoanExists = 462, "loan-exists";
+    /// The borrower has a credit record already.
+    CreditRecordExists = 463, "credit-record-exists";
 
     /// No such application.
     AppUnknown = 500, "app-unknown";

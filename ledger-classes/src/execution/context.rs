@@ -2,6 +2,7 @@
 //! acts, and where events go. Nothing here outlives the block.
 
 use super::BlockInput;
+use super::contracts::timers::Timer;
 use crate::amount::Amount;
 use crate::config::ChannelConfig;
 use crate::event::Event;
@@ -26,6 +27,22 @@ pub enum Sender<'a> {
     Timer,
 }
 
+/// What the running action had done at some point.
+pub(super) struct Savepoint {
+    journal: Writes,
+    events: usize,
+}
+
+/// A message cut to what a receipt holds.
+fn bounded(mut message: String) -> String {
+    let mut end = message.len().min(limits::MESSAGE_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.truncate(end);
+    message
+}
+
 /// The state of an executing block and of the transaction or timer in it that runs now.
 pub struct Context<'a> {
     view: &'a dyn ReadView,
@@ -45,6 +62,8 @@ pub struct Context<'a> {
     sender: Option<&'a VerifiedTransaction>,
     acting: Address,
     participant: Option<Identity>,
+    /// The timer that runs now.
+    timer: Option<Timer>,
 }
 
 impl<'a> Context<'a> {
@@ -65,6 +84,7 @@ impl<'a> Context<'a> {
             sender: None,
             acting: Address::ZERO,
             participant: None,
+            timer: None,
         }
     }
 
@@ -75,6 +95,7 @@ impl<'a> Context<'a> {
         self.index = index;
         self.action = 0;
         self.participant = None;
+        self.timer = None;
         (self.sender, self.acting) = match sender {
             Sender::Transaction(transaction) => (Some(transaction), transaction.sender()),
             Sender::Timer => (None, Address::ZERO),
@@ -92,15 +113,35 @@ impl<'a> Context<'a> {
         Receipt::new(self.id, self.height, self.index, code, message, fee, &events)
     }
 
-    pub(super) fn fail(&mut self, code: ResultCode, mut message: String, fee: Amount) -> Receipt {
+    /// The receipt of what failed. Nobody waits for the outcome of a timer, so its receipt has one event that tells
+    /// whom it concerns.
+    pub(super) fn fail(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
         self.journal.clear();
         self.events.clear();
-        let mut end = message.len().min(limits::MESSAGE_BYTES_MAX);
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        Receipt::new(self.id, self.height, self.index, code, message, fee, &[])
+        let message = bounded(message);
+        let event = self.timer.take().map(|timer| Event::ContractTimerFailed {
+            instance: timer.instance,
+            timer: timer.timer,
+            code: code.number(),
+            message: message.clone(),
+        });
+        Receipt::new(self.id, self.height, self.index, code, message, fee, event.as_slice())
+    }
+
+    /// Notes which timer runs.
+    pub(super) fn set_timer(&mut self, timer: Timer) {
+        self.timer = Some(timer);
+    }
+
+    /// Where to return to if what follows fails and the action goes on without it.
+    pub(super) fn savepoint(&self) -> Savepoint {
+        Savepoint { journal: self.journal.clone(), events: self.events.len() }
+    }
+
+    /// Undoes everything since `savepoint`, which was taken by the same action.
+    pub(super) fn return_to(&mut self, savepoint: Savepoint) {
+        self.journal = savepoint.journal;
+        self.events.truncate(savepoint.events);
     }
 
     pub(super) fn into_writes(self) -> Writes {

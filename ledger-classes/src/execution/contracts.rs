@@ -1,22 +1,275 @@
 //! The contracts class: registered contracts with versions, their instances, calls and timers. What a contract
 //! does is an engine's matter ([`engine::ContractEngine`]); the first engine is the built-in library.
+//!
+//! An instance keeps the version it was made with: an upgrade rules new instances only, so nobody's escrow comes
+//! under rules that it did not agree to. A retired contract makes no new instances; running ones finish.
 
+pub mod builtin;
+mod call;
+pub mod engine;
+#[cfg(test)]
+mod tests;
 pub mod timers;
 
-use super::Context;
-use crate::action::contracts::{Call, Create, Deploy, Retire};
-use crate::outcome::{Refusal, ResultCode, reject};
+pub use call::Call;
 
-macro_rules! later {
-    ($($name:ident: $body:ty),*) => { $(
-        pub(super) fn $name(_: &mut Context<'_>, _: &$body) -> Result<(), Refusal> {
-            reject(ResultCode::ContractUnknown, "")
-        }
-    )* };
+use super::Context;
+use crate::action;
+use crate::action::contracts::{Create, Deploy, Retire};
+use crate::codec::{Decode, Encode};
+use crate::event::Event;
+use crate::hash::{Hash, Tag};
+use crate::identity::is_label;
+use crate::keys::Address;
+use crate::keyspace::{self, Family};
+use crate::limits::{CALL_BYTES_MAX, NAME_BYTES_MAX};
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record::{self, Record};
+use crate::state::{self, ReadError, ReadView};
+use engine::ContractEngine;
+use serde::Serialize;
+
+/// A registered contract.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct ContractRecord {
+    /// Its name on this channel.
+    pub name: String,
+    /// Who deployed it; may upgrade and retire it.
+    pub owner: Address,
+    /// The engine of the current version.
+    pub engine: String,
+    /// What the engine runs in the current version.
+    pub code: String,
+    /// The current version, from 1: what new instances are made with.
+    pub version: u32,
+    /// Whether it makes no new instances.
+    pub retired: bool,
+    /// Height of the last change.
+    pub height: u64,
 }
 
-later! { deploy: Deploy, upgrade: Deploy, retire: Retire, create: Create, call: Call }
+impl Record for ContractRecord {}
 
-fn run_timer(_: &mut Context<'_>, _: &timers::Timer) -> Result<(), Refusal> {
+/// One version of a contract. Kept for ever: instances and replays need it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct ContractVersion {
+    /// The contract.
+    pub contract: String,
+    /// Number, from 1.
+    pub version: u32,
+    /// The engine.
+    pub engine: String,
+    /// What the engine runs.
+    pub code: String,
+    /// Height at which it was registered.
+    pub height: u64,
+}
+
+impl Record for ContractVersion {}
+
+/// An instance of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct InstanceRecord {
+    /// Its name on this channel.
+    pub instance: String,
+    /// The contract.
+    pub contract: String,
+    /// The version that it was made with and keeps.
+    pub version: u32,
+    /// Who made it.
+    pub created_by: Address,
+    /// The account that it owns assets under.
+    pub account: Address,
+    /// Height at which it was made.
+    pub height: u64,
+}
+
+impl Record for InstanceRecord {}
+
+/// The account of an instance: no key has this address, so only the instance's own code moves what it holds.
+pub fn account_of(channel: &Hash, instance: &str) -> Address {
+    Address::from_hash(Hash::tagged(Tag::ContractAddress, &[&channel.0, instance.as_bytes()]))
+}
+
+pub(super) fn deploy(context: &mut Context<'_>, body: &Deploy) -> Result<(), Refusal> {
+    if !is_label(&body.contract) {
+        return reject(ResultCode::InvalidField, "a contract is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    check_code(body)?;
+    if context.get_value(&keyspace::contract(&body.contract))?.is_some() {
+        return reject(ResultCode::ContractExists, format!("{} exists", body.contract));
+    }
+    let owner = context.acting();
+    put_version(context, body, owner, 1)
+}
+
+pub(super) fn upgrade(context: &mut Context<'_>, body: &Deploy) -> Result<(), Refusal> {
+    let contract = owned(context, &body.contract)?;
+    if contract.retired {
+        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+    }
+    check_code(body)?;
+    let Some(version) = contract.version.checked_add(1) else {
+        return reject(ResultCode::InvalidField, "no more versions");
+    };
+    put_version(context, body, contract.owner, version)
+}
+
+pub(super) fn retire(context: &mut Context<'_>, body: &Retire) -> Result<(), Refusal> {
+    let mut contract = owned(context, &body.contract)?;
+    if contract.retired {
+        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+    }
+    contract.retired = true;
+    contract.height = context.height();
+    context.put(keyspace::contract(&body.contract), &contract);
+    context.emit(Event::ContractRetired { contract: body.contract.clone() })
+}
+
+pub(super) fn create(context: &mut Context<'_>, body: &Create) -> Result<(), Refusal> {
+    if !is_label(&body.instance) {
+        return reject(ResultCode::InvalidField, "an instance is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    check_arguments(&body.arguments)?;
+    let contract = contract(context, &body.contract)?;
+    if contract.retired {
+        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+    }
+    let key = keyspace::instance(&body.instance);
+    if context.get_value(&key)?.is_some() {
+        return reject(ResultCode::InstanceExists, format!("{} exists", body.instance));
+    }
+    let by = context.acting();
+    let record = InstanceRecord {
+        instance: body.instance.clone(),
+        contract: contract.name,
+        version: contract.version,
+        created_by: by,
+        account: account_of(&context.channel(), &body.instance),
+        height: context.height(),
+    };
+    context.put(key, &record);
+    context.emit(Event::ContractCreated {
+        contract: record.contract.clone(),
+        instance: record.instance.clone(),
+        by,
+        account: record.account,
+    })?;
+    let engine = engine_of(&contract.engine)?;
+    engine.create(&contract.code, &mut Call::of_transaction(context, &record), &body.arguments)
+}
+
+pub(super) fn call(context: &mut Context<'_>, body: &action::contracts::Call) -> Result<(), Refusal> {
+    if body.method.len() > NAME_BYTES_MAX {
+        return reject(ResultCode::MethodUnknown, "a method has at most 64 bytes");
+    }
+    check_arguments(&body.arguments)?;
+    let (record, engine, code) = running(context, &body.instance)?;
+    engine.call(&code, &mut Call::of_transaction(context, &record), &body.method, &body.arguments)
+}
+
+/// Runs a due timer. The timer is off the list already, whatever becomes of it, so that one that fails is not
+/// tried for ever: contracts offer a method that does the same work.
+fn run_timer(context: &mut Context<'_>, timer: &timers::Timer) -> Result<(), Refusal> {
+    context.set_timer(timer.clone());
+    let (record, engine, code) = running(context, &timer.instance)?;
+    engine.timer(&code, &mut Call::of_timer(context, &record), &timer.timer)
+}
+
+/// Asks an instance. The answer is a JSON document; nothing changes.
+pub fn query(view: &dyn ReadView, instance: &str, method: &str, arguments: &str) -> Result<String, Refusal> {
+    check_arguments(arguments)?;
+    let (record, engine, code) = running(view, instance)?;
+    engine.query(&code, view, &record.instance, method, arguments)
+}
+
+/// A contract by name.
+pub fn contract(view: &dyn ReadView, name: &str) -> Result<ContractRecord, Refusal> {
+    match record::read(view, &keyspace::contract(name))? {
+        Some(contract) => Ok(contract),
+        None => reject(ResultCode::ContractUnknown, "no such contract"),
+    }
+}
+
+/// A version of a contract.
+pub fn version(view: &dyn ReadView, name: &str, version: u32) -> Result<ContractVersion, Refusal> {
+    match record::read(view, &keyspace::contract_version(name, version))? {
+        Some(version) => Ok(version),
+        None => reject(ResultCode::ContractUnknown, "no such version"),
+    }
+}
+
+/// An instance by name.
+pub fn instance(view: &dyn ReadView, name: &str) -> Result<InstanceRecord, Refusal> {
+    match record::read(view, &keyspace::instance(name))? {
+        Some(instance) => Ok(instance),
+        None => reject(ResultCode::InstanceUnknown, "no such instance"),
+    }
+}
+
+/// Up to `limit` contracts by name, from `from` on.
+pub fn contracts(view: &dyn ReadView, from: &str, limit: usize) -> Result<Vec<ContractRecord>, ReadError> {
+    list(view, Family::Contract, from, limit)
+}
+
+/// Up to `limit` instances by name, from `from` on.
+pub fn instances(view: &dyn ReadView, from: &str, limit: usize) -> Result<Vec<InstanceRecord>, ReadError> {
+    list(view, Family::Instance, from, limit)
+}
+
+fn list<R: Record>(view: &dyn ReadView, family: Family, from: &str, limit: usize) -> Result<Vec<R>, ReadError> {
+    let from = keyspace::key(family, &[from.as_bytes()]);
+    let entries = state::scan(view, &keyspace::key(family, &[]), &from, limit)?;
+    entries.iter().map(|(_, value)| record::from_value(value)).collect()
+}
+
+/// The contract `name`, if the acting account owns it.
+fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
+    let contract = contract(context, name)?;
+    if contract.owner != context.acting() {
+        return reject(ResultCode::NotTheContractOwner, format!("{name} is owned by {}", contract.owner));
+    }
+    Ok(contract)
+}
+
+fn check_code(body: &Deploy) -> Result<(), Refusal> {
+    match engine::find(&body.engine) {
+        Some(engine) if engine.has(&body.code) => Ok(()),
+        Some(_) => reject(ResultCode::CodeUnknown, format!("{} has no such code", body.engine)),
+        None => reject(ResultCode::CodeUnknown, "no such engine"),
+    }
+}
+
+fn check_arguments(arguments: &str) -> Result<(), Refusal> {
+    if arguments.len() > CALL_BYTES_MAX {
+        return reject(ResultCode::ArgumentsInvalid, format!("arguments have at most {CALL_BYTES_MAX} bytes"));
+    }
     Ok(())
+}
+
+fn put_version(context: &mut Context<'_>, body: &Deploy, owner: Address, version: u32) -> Result<(), Refusal> {
+    let height = context.height();
+    let Deploy { contract, engine, code } = body.clone();
+    let name = contract.clone();
+    let record = ContractVersion { contract, version, engine, code, height };
+    context.put(keyspace::contract_version(&name, version), &record);
+    let ContractVersion { engine, code, .. } = record;
+    let record = ContractRecord { name, owner, engine, code, version, retired: false, height };
+    context.put(keyspace::contract(&record.name), &record);
+    let ContractRecord { name, engine, code, .. } = record;
+    context.emit(Event::ContractDeployed { contract: name, version, engine, code })
+}
+
+/// The engine of a registered contract. Its name was checked when it was registered: a build without it cannot
+/// execute this channel at all, and guessing would part its state from the others'.
+fn engine_of(name: &str) -> Result<&'static dyn ContractEngine, ReadError> {
+    engine::find(name).ok_or_else(|| ReadError(format!("this build has no contract engine {name}")))
+}
+
+fn running(view: &dyn ReadView, name: &str) -> Result<(InstanceRecord, &'static dyn ContractEngine, String), Refusal> {
+    let record = instance(view, name)?;
+    let key = keyspace::contract_version(&record.contract, record.version);
+    let version: ContractVersion = record::read(view, &key)?
+        .ok_or_else(|| ReadError(format!("version {} of {} is missing", record.version, record.contract)))?;
+    Ok((record, engine_of(&version.engine)?, version.code))
 }

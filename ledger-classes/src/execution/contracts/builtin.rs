@@ -1,0 +1,161 @@
+//! The built-in library: contracts in Rust, compiled into every peer. They use the same [`Call`] as any later
+//! engine. What a contract does under one code name never changes once released: a changed contract gets a new
+//! code name, or replays would part.
+
+pub mod auction;
+pub mod lending;
+
+use super::Call;
+use super::engine::{ContractEngine, InstanceView};
+use crate::codec::{Decode, Encode};
+use crate::identity::{Identity, is_label};
+use crate::limits::ORGANIZATIONS_MAX;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::state::ReadView;
+use serde::de::DeserializeOwned;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use std::fmt::Display;
+
+/// The engine `builtin`.
+pub struct Library;
+
+/// One contract of the library.
+trait Contract: Sync {
+    fn create(&self, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal>;
+    fn call(&self, call: &mut Call<'_, '_>, method: &str, arguments: &str) -> Result<(), Refusal>;
+    fn timer(&self, call: &mut Call<'_, '_>, timer: &str) -> Result<(), Refusal>;
+    fn query(&self, view: &InstanceView<'_>, method: &str, arguments: &str) -> Result<String, Refusal>;
+}
+
+fn contract(code: &str) -> Result<&'static dyn Contract, Refusal> {
+    match code {
+        "auction" => Ok(&auction::AuctionContract),
+        "lending" => Ok(&lending::LendingContract),
+        _ => reject(ResultCode::CodeUnknown, "no such built-in contract"),
+    }
+}
+
+impl ContractEngine for Library {
+    fn has(&self, code: &str) -> bool {
+        contract(code).is_ok()
+    }
+
+    fn create(&self, code: &str, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal> {
+        contract(code)?.create(call, arguments)
+    }
+
+    fn call(&self, code: &str, call: &mut Call<'_, '_>, method: &str, arguments: &str) -> Result<(), Refusal> {
+        contract(code)?.call(call, method, arguments)
+    }
+
+    fn timer(&self, code: &str, call: &mut Call<'_, '_>, timer: &str) -> Result<(), Refusal> {
+        contract(code)?.timer(call, timer)
+    }
+
+    fn query(
+        &self,
+        code: &str,
+        view: &dyn ReadView,
+        instance: &str,
+        method: &str,
+        arguments: &str,
+    ) -> Result<String, Refusal> {
+        contract(code)?.query(&InstanceView::new(view, instance), method, arguments)
+    }
+}
+
+/// Who may take part, by the organization in the participant record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parties {
+    /// Whoever may call contracts on this channel.
+    #[default]
+    Any,
+    /// Participants of these organizations.
+    Organizations(Vec<String>),
+}
+
+impl Parties {
+    fn check(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Organizations(names) => organizations(names),
+        }
+    }
+
+    fn admit(&self, identity: Option<&Identity>) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Organizations(names) => belongs(names, identity),
+        }
+    }
+}
+
+/// Whether `names` is a usable list of organizations.
+fn organizations(names: &[String]) -> bool {
+    (1..=ORGANIZATIONS_MAX).contains(&names.len()) && names.iter().all(|name| is_label(name))
+}
+
+fn belongs(names: &[String], identity: Option<&Identity>) -> bool {
+    identity.is_some_and(|identity| names.iter().any(|name| name == identity.organization()))
+}
+
+/// Arguments of a method that takes none: `{}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Parses arguments strictly. The message tells what is expected, in our words: the JSON library's would make
+/// receipts depend on its release.
+fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
+    serde_json::from_str(arguments).or_else(|_| invalid(format!("expected {expected}")))
+}
+
+fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    reject(ResultCode::ArgumentsInvalid, message)
+}
+
+fn no_method<T>(contract: &str) -> Result<T, Refusal> {
+    reject(ResultCode::MethodUnknown, format!("{contract} has no such method"))
+}
+
+/// An answer to a query.
+fn answer<T: Serialize>(value: &T) -> Result<String, Refusal> {
+    Ok(serde_json::to_string(value).expect("our records have text keys and no failing serializer"))
+}
+
+/// A field of an event.
+enum Field {
+    Text(String),
+    Number(u64),
+}
+
+fn text(value: impl Display) -> Field {
+    Field::Text(value.to_string())
+}
+
+fn number(value: impl Into<u64>) -> Field {
+    Field::Number(value.into())
+}
+
+/// Fields in the order written: events are hashed, so their bytes must not depend on a map's order.
+struct Fields<'a>(&'a [(&'a str, Field)]);
+
+impl Serialize for Fields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, field) in self.0 {
+            match field {
+                Field::Text(text) => map.serialize_entry(name, text)?,
+                Field::Number(number) => map.serialize_entry(name, number)?,
+            }
+        }
+        map.end()
+    }
+}
+
+fn emit(call: &mut Call<'_, '_>, name: &str, fields: &[(&str, Field)]) -> Result<(), Refusal> {
+    let data = answer(&Fields(fields))?;
+    call.emit(name, data)
+}

@@ -1,0 +1,180 @@
+//! The lending desk: one instance holds the credit records of borrowers and their loans. A borrower asks for a
+//! loan, lenders quote with escrowed funds until a deadline, the lowest rate wins and the earlier of equal ones,
+//! and the loan is serviced up to its end. Methods, formulas and codes: `docs/contracts.md`.
+//!
+//! A relation that always holds: the desk's account owns exactly the escrow of every quote of every request, and
+//! the collateral of every loan that holds some.
+//! Every event of a loan updates the borrower's credit record in the same step.
+
+mod interest;
+mod market;
+mod queries;
+mod records;
+mod servicing;
+
+pub use interest::{YEAR_SECONDS, installment, interest};
+pub use records::{Collateral, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};
+
+use super::{Contract, belongs, emit, invalid, no_method, organizations, parse, text};
+use crate::amount::Amount;
+use crate::execution::contracts::Call;
+use crate::execution::contracts::engine::InstanceView;
+use crate::hash::Hash;
+use crate::keys::Address;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::time::Time;
+use serde::Deserialize;
+
+/// Currencies of one desk.
+const CURRENCIES_MAX: usize = 16;
+/// Installments of one loan.
+const INSTALLMENTS_MAX: u32 = 120;
+/// Longest term: 50 years.
+const TERM_SECONDS_MAX: u64 = 50 * YEAR_SECONDS;
+/// Longest grace time: 10 years.
+const GRACE_SECONDS_MAX: u64 = 10 * YEAR_SECONDS;
+/// Highest rate: 10,000 % a year.
+const RATE_BPS_MAX: u32 = 1_000_000;
+/// Longest time for quotes: 366 days.
+const QUOTING_MS_MAX: u64 = 366 * 86_400 * 1_000;
+/// Quotes that stand at once for one request; a better one displaces the worst.
+const QUOTES_MAX: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateArguments {
+    currencies: Vec<String>,
+    grace_seconds: u64,
+    registrars: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegisterArguments {
+    borrower: Address,
+    #[serde(default)]
+    evidence: Option<Hash>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestArguments {
+    loan: String,
+    asset: String,
+    amount: Amount,
+    term_seconds: u64,
+    installments: u32,
+    rate_max_bps: u32,
+    quote_deadline: Time,
+    #[serde(default)]
+    collateral: Option<Collateral>,
+    #[serde(default)]
+    lenders: super::Parties,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QuoteArguments {
+    loan: String,
+    rate_bps: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RepayArguments {
+    loan: String,
+    #[serde(default)]
+    amount: Option<Amount>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoanArguments {
+    loan: String,
+}
+
+const CREATE_FORM: &str = r#"{"currencies": [asset, ...], "grace_seconds": number, "registrars": [organization, ...]}"#;
+const REGISTER_FORM: &str = r#"{"borrower": address, "evidence"?: hash}"#;
+const REQUEST_FORM: &str = r#"{"loan", "asset", "amount": "1", "term_seconds": 1, "installments": 1, "rate_max_bps": 1, "quote_deadline": time, "collateral"?: {"units": {"asset", "amount"}} or {"item": {"asset", "item"}}, "lenders"?: "any" or {"organizations": [...]}}"#;
+const QUOTE_FORM: &str = r#"{"loan", "rate_bps": number}"#;
+const REPAY_FORM: &str = r#"{"loan", "amount"?: "123"}"#;
+const LOAN_FORM: &str = r#"{"loan"}"#;
+
+/// The code `lending`.
+pub(super) struct LendingContract;
+
+impl Contract for LendingContract {
+    fn create(&self, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal> {
+        let CreateArguments { currencies, grace_seconds, registrars } = parse(arguments, CREATE_FORM)?;
+        if currencies.is_empty() || currencies.len() > CURRENCIES_MAX {
+            return invalid(format!("a desk has 1 to {CURRENCIES_MAX} currencies"));
+        }
+        for currency in &currencies {
+            // Fails if there is no such fungible asset.
+            call.free_balance(currency, &call.caller())?;
+        }
+        if grace_seconds > GRACE_SECONDS_MAX {
+            return invalid(format!("the grace time is at most {GRACE_SECONDS_MAX} seconds"));
+        }
+        if !organizations(&registrars) {
+            return invalid("registrars are 1 to 256 organizations");
+        }
+        call.write(records::DESK, &Desk { currencies, grace_seconds, registrars })?;
+        emit(call, "lending.opened", &[("by", text(call.caller()))])
+    }
+
+    fn call(&self, call: &mut Call<'_, '_>, method: &str, arguments: &str) -> Result<(), Refusal> {
+        match method {
+            "register_borrower" => register(call, &parse(arguments, REGISTER_FORM)?),
+            "request" => market::request(call, parse(arguments, REQUEST_FORM)?),
+            "cancel" => market::cancel(call, loan_of(call, arguments)?),
+            "quote" => {
+                let QuoteArguments { loan, rate_bps } = parse(arguments, QUOTE_FORM)?;
+                let loan = records::loan(call, &loan)?;
+                market::quote(call, loan, rate_bps)
+            }
+            "withdraw_quote" => market::withdraw(call, &loan_of(call, arguments)?),
+            "award" => market::award(call, loan_of(call, arguments)?),
+            "repay" => {
+                let RepayArguments { loan, amount } = parse(arguments, REPAY_FORM)?;
+                let loan = records::loan(call, &loan)?;
+                servicing::repay(call, loan, amount)
+            }
+            "release_collateral" => servicing::release(call, loan_of(call, arguments)?),
+            "review" => servicing::review(call, loan_of(call, arguments)?),
+            _ => no_method("a lending desk"),
+        }
+    }
+
+    fn timer(&self, call: &mut Call<'_, '_>, timer: &str) -> Result<(), Refusal> {
+        let loan = records::loan(call, timer)?;
+        match loan.status {
+            LoanStatus::Quoting => market::award(call, loan),
+            _ => servicing::review(call, loan),
+        }
+    }
+
+    fn query(&self, view: &InstanceView<'_>, method: &str, arguments: &str) -> Result<String, Refusal> {
+        queries::query(view, method, arguments)
+    }
+}
+
+fn loan_of(call: &Call<'_, '_>, arguments: &str) -> Result<Loan, Refusal> {
+    let LoanArguments { loan } = parse(arguments, LOAN_FORM)?;
+    records::loan(call, &loan)
+}
+
+fn register(call: &mut Call<'_, '_>, arguments: &RegisterArguments) -> Result<(), Refusal> {
+    let RegisterArguments { borrower, evidence } = arguments;
+    let registrar = match call.identity() {
+        identity @ Some(registrar) if belongs(&records::desk(call)?.registrars, identity) => registrar.clone(),
+        _ => return reject(ResultCode::CallerRefused, "only a registrar of this desk opens credit records"),
+    };
+    let key = records::credit_key(borrower);
+    if call.read_value(&key)?.is_some() {
+        return reject(ResultCode::CreditRecordExists, format!("{borrower} has a credit record"));
+    }
+    let height = call.height();
+    call.write(&key, &CreditRecord::new(*borrower, registrar, *evidence, height))?;
+    emit(call, "lending.registered", &[("borrower", text(borrower))])
+}

@@ -1,0 +1,102 @@
+//! What one may ask a lending desk.
+
+use super::records::{self, CreditRecord, Desk, Loan, LoanName, Quotes};
+use crate::amount::Amount;
+use crate::execution::contracts::builtin::{Nothing, answer, no_method, parse};
+use crate::execution::contracts::engine::InstanceView;
+use crate::keys::Address;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Loans in one answer.
+const LOANS_LISTED_MAX: usize = 100;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoanQuestion {
+    loan: String,
+    /// Block time for which to tell what is owed.
+    #[serde(default)]
+    at: Option<Time>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoansQuestion {
+    borrower: Address,
+    #[serde(default)]
+    from: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreditQuestion {
+    borrower: Address,
+}
+
+#[derive(Serialize)]
+struct Due {
+    due: Time,
+    amount: Amount,
+}
+
+#[derive(Serialize)]
+struct LoanAnswer {
+    #[serde(flatten)]
+    loan: Loan,
+    /// Due times and amounts as agreed at the funding.
+    schedule: Vec<Due>,
+    /// When it is in default.
+    default_time: Option<Time>,
+    /// What repays it all at the time asked for, else at its last event.
+    owed: Option<Amount>,
+}
+
+pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> Result<String, Refusal> {
+    match method {
+        "desk" => {
+            let Nothing {} = parse(arguments, "{}")?;
+            let desk: Desk = view.read(records::DESK)?.ok_or_else(records::no_desk)?;
+            answer(&desk)
+        }
+        "loan" => {
+            let LoanQuestion { loan, at } = parse(arguments, r#"{"loan", "at"?: time}"#)?;
+            let loan = loan_in(view, &loan)?;
+            let at = at.or(loan.closed_at).unwrap_or(Time::ZERO);
+            let owed = match loan.closed_at {
+                Some(closed) => loan.debt_at(at.min(closed)),
+                None => loan.debt_at(at),
+            };
+            let owed = owed.map(|(debt, _)| Amount(debt.owed()));
+            let schedule = loan.schedule().into_iter().map(|(due, amount)| Due { due, amount }).collect();
+            answer(&LoanAnswer { schedule, default_time: loan.default_time(), owed, loan })
+        }
+        "loans" => {
+            let LoansQuestion { borrower, from } = parse(arguments, r#"{"borrower": address, "from"?: loan}"#)?;
+            let prefix = records::borrowed_key(&borrower, "");
+            let names: Vec<LoanName> =
+                view.list(&prefix, &records::borrowed_key(&borrower, &from), LOANS_LISTED_MAX)?;
+            let loans: Result<Vec<Loan>, Refusal> = names.iter().map(|name| loan_in(view, &name.0)).collect();
+            answer(&loans?)
+        }
+        "credit" => {
+            let CreditQuestion { borrower } = parse(arguments, r#"{"borrower": address}"#)?;
+            match view.read::<CreditRecord>(&records::credit_key(&borrower))? {
+                Some(credit) => answer(&credit),
+                None => reject(ResultCode::NoCreditRecord, "no credit record at this desk"),
+            }
+        }
+        "quotes" => {
+            let super::LoanArguments { loan } = parse(arguments, super::LOAN_FORM)?;
+            loan_in(view, &loan)?;
+            let quotes: Option<Quotes> = view.read(&records::quotes_key(&loan))?;
+            answer(&quotes.unwrap_or_default().quotes)
+        }
+        _ => no_method("a lending desk"),
+    }
+}
+
+fn loan_in(view: &InstanceView<'_>, name: &str) -> Result<Loan, Refusal> {
+    view.read(&records::loan_key(name))?.map_or_else(records::no_loan, Ok)
+}

@@ -1,0 +1,343 @@
+//! What a lending desk stores, and under which of its own keys.
+
+use super::interest::{Debt, course, due_millis};
+use crate::action::assets::ItemName;
+use crate::amount::Amount;
+use crate::codec::{Decode, Encode};
+use crate::execution::contracts::Call;
+use crate::execution::contracts::builtin::{Parties, invalid};
+use crate::hash::Hash;
+use crate::identity::{Identity, is_label};
+use crate::keys::Address;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record::Record;
+use crate::state::ReadError;
+use crate::time::Time;
+use serde::{Deserialize, Serialize};
+
+pub(super) const DESK: &[u8] = b"desk";
+
+pub(super) fn credit_key(borrower: &Address) -> Vec<u8> {
+    [b"credit/".as_slice(), &borrower.0].concat()
+}
+
+pub(super) fn loan_key(loan: &str) -> Vec<u8> {
+    [b"loan/".as_slice(), loan.as_bytes()].concat()
+}
+
+pub(super) fn quotes_key(loan: &str) -> Vec<u8> {
+    [b"quotes/".as_slice(), loan.as_bytes()].concat()
+}
+
+/// Lists a loan under its borrower.
+pub(super) fn borrowed_key(borrower: &Address, loan: &str) -> Vec<u8> {
+    [b"of/".as_slice(), &borrower.0, loan.as_bytes()].concat()
+}
+
+/// What a desk was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Desk {
+    /// Assets that loans may be in.
+    pub currencies: Vec<String>,
+    /// Seconds after the last due time before a loan is in default.
+    pub grace_seconds: u64,
+    /// Organizations that open credit records.
+    pub registrars: Vec<String>,
+}
+
+impl Record for Desk {}
+
+/// What secures a loan.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum Collateral {
+    /// Units of a fungible asset.
+    Units {
+        /// The asset.
+        asset: String,
+        /// Base units, not zero.
+        amount: Amount,
+    },
+    /// An item of a unique asset.
+    Item(ItemName),
+}
+
+impl Collateral {
+    /// Takes it from the caller. Whatever the assets class says against it is `collateral-refused`.
+    pub(super) fn pull(&self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
+        let pulled = match self {
+            Self::Units { asset, amount } => call.pull_units(asset, *amount),
+            Self::Item(ItemName { asset, item }) => call.pull_item(asset, item),
+        };
+        pulled.map_err(|refusal| match refusal {
+            Refusal::Rejected { code, message } => {
+                Refusal::rejected(ResultCode::CollateralRefused, format!("{}: {message}", code.name()))
+            }
+            broken @ Refusal::Broken(_) => broken,
+        })
+    }
+
+    pub(super) fn pay(&self, call: &mut Call<'_, '_>, to: Address) -> Result<(), Refusal> {
+        match self {
+            Self::Units { asset, amount } => call.pay_units(asset, to, *amount),
+            Self::Item(ItemName { asset, item }) => call.pay_item(asset, item, to),
+        }
+    }
+}
+
+/// Sums of a borrower in one asset. They are for people to judge by and are held at 2^128 - 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct CreditTotals {
+    /// The asset.
+    pub asset: String,
+    /// Principal of running loans that is not repaid.
+    pub outstanding: Amount,
+    /// Principal of all loans ever funded.
+    pub total_borrowed: Amount,
+    /// Everything ever repaid, interest included.
+    pub total_repaid: Amount,
+    /// What was owed on loans when they went into default.
+    pub total_defaulted: Amount,
+}
+
+/// The credit record of a borrower, updated by every event of its loans.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct CreditRecord {
+    /// Whose.
+    pub borrower: Address,
+    /// Who opened it.
+    pub registrar: Identity,
+    /// Digest of what the registrar checked.
+    pub evidence: Option<Hash>,
+    /// Loans asked for.
+    pub requests: u32,
+    /// Loans funded.
+    pub funded: u32,
+    /// Loans repaid in full.
+    pub repaid: u32,
+    /// Loans in default.
+    pub defaulted: u32,
+    /// Installments that were not paid by their due time.
+    pub late_payments: u32,
+    /// Sums by asset.
+    pub totals: Vec<CreditTotals>,
+    /// Height at which it was opened.
+    pub opened_height: u64,
+    /// Height of the last event.
+    pub last_event_height: u64,
+}
+
+impl Record for CreditRecord {}
+
+impl CreditRecord {
+    pub(super) const fn new(borrower: Address, registrar: Identity, evidence: Option<Hash>, height: u64) -> Self {
+        Self {
+            borrower,
+            registrar,
+            evidence,
+            requests: 0,
+            funded: 0,
+            repaid: 0,
+            defaulted: 0,
+            late_payments: 0,
+            totals: Vec::new(),
+            opened_height: height,
+            last_event_height: height,
+        }
+    }
+
+    /// The sums in `asset`.
+    pub(super) fn totals(&mut self, asset: &str) -> &mut CreditTotals {
+        let index = self.totals.iter().position(|totals| totals.asset == asset).unwrap_or_else(|| {
+            self.totals.push(CreditTotals { asset: asset.to_owned(), ..CreditTotals::default() });
+            self.totals.len() - 1
+        });
+        &mut self.totals[index]
+    }
+}
+
+/// Adds to a sum of a credit record.
+pub(super) fn add(sum: &mut Amount, amount: u128) {
+    sum.0 = sum.0.saturating_add(amount);
+}
+
+/// Subtracts from a sum of a credit record.
+pub(super) fn subtract(sum: &mut Amount, amount: u128) {
+    sum.0 = sum.0.saturating_sub(amount);
+}
+
+/// Where a loan stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoanStatus {
+    /// Waits for quotes, and then for its award.
+    Quoting,
+    /// Funded and not repaid.
+    Active,
+    /// Repaid in full.
+    Repaid,
+    /// Not repaid by the end of the grace time.
+    Defaulted,
+    /// Nobody quoted.
+    Unfunded,
+    /// Withdrawn by the borrower.
+    Cancelled,
+}
+
+/// A loan, from its request on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Loan {
+    /// Its name at this desk.
+    pub loan: String,
+    /// Who borrows.
+    pub borrower: Address,
+    /// The borrower's identity, so that it cannot lend to itself from another address.
+    pub borrower_identity: Option<Identity>,
+    /// The asset borrowed.
+    pub asset: String,
+    /// Base units borrowed.
+    pub amount: Amount,
+    /// Seconds from funding to the last due time.
+    pub term_seconds: u64,
+    /// Number of installments.
+    pub installments: u32,
+    /// The highest rate the borrower takes, in basis points a year.
+    pub rate_max_bps: u32,
+    /// Block time from which no quote is taken.
+    pub quote_deadline: Time,
+    /// What secures it.
+    pub collateral: Option<Collateral>,
+    /// Whether the desk holds the collateral.
+    pub collateral_held: bool,
+    /// Who may quote.
+    pub lenders: Parties,
+    /// Seconds after the last due time before default.
+    pub grace_seconds: u64,
+    /// Where it stands.
+    pub status: LoanStatus,
+    /// Height of the request.
+    pub requested_height: u64,
+    /// Who lends.
+    pub lender: Option<Address>,
+    /// The rate, in basis points a year.
+    pub rate_bps: u32,
+    /// Block time of the funding.
+    pub funded_at: Option<Time>,
+    /// The equal installment; the last one is what is left.
+    pub installment: Amount,
+    /// Principal not repaid.
+    pub principal: Amount,
+    /// Interest accrued up to the last payment, and not repaid.
+    pub interest: Amount,
+    /// Seconds since the funding for which interest has been accrued.
+    pub accrued_seconds: u64,
+    /// Everything repaid.
+    pub repaid: Amount,
+    /// Installments whose due time has passed.
+    pub reviewed: u32,
+    /// Installments that were not paid by their due time.
+    pub late: u32,
+    /// Block time at which it ended.
+    pub closed_at: Option<Time>,
+}
+
+impl Record for Loan {}
+
+impl Loan {
+    /// What is owed at `now`. Interest runs no longer than to the end of the grace time.
+    pub(super) fn debt_at(&self, now: Time) -> Option<(Debt, u64)> {
+        let debt = Debt { principal: self.principal.0, interest: self.interest.0 };
+        let Some(funded_at) = self.funded_at else { return Some((debt, 0)) };
+        let elapsed = now.millis_since(funded_at).div_ceil(1_000);
+        let seconds = elapsed.min(self.term_seconds.saturating_add(self.grace_seconds)).max(self.accrued_seconds);
+        Some((debt.accrue(self.rate_bps, seconds - self.accrued_seconds)?, seconds))
+    }
+
+    /// Due time of installment `number`, from 1.
+    pub(super) fn due(&self, number: u32) -> Option<Time> {
+        Some(self.funded_at?.plus_millis(due_millis(self.term_seconds, self.installments, number)))
+    }
+
+    /// Block time from which the loan is in default.
+    pub(super) fn default_time(&self) -> Option<Time> {
+        Some(self.due(self.installments)?.plus_millis(self.grace_seconds.saturating_mul(1_000)))
+    }
+
+    /// Due times and what is paid there, as agreed at the funding.
+    pub(super) fn schedule(&self) -> Vec<(Time, Amount)> {
+        let steps = course(self.amount.0, self.rate_bps, self.term_seconds, self.installments, self.installment.0);
+        let paid = steps.unwrap_or_default().into_iter().map(|(paid, _)| Amount(paid));
+        (1..=self.installments).filter_map(|number| self.due(number)).zip(paid).collect()
+    }
+}
+
+/// A loan in its borrower's list.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct LoanName(pub(super) String);
+
+impl Record for LoanName {}
+
+/// An offer to lend, with the loan's amount in escrow.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Quote {
+    /// Who lends.
+    pub lender: Address,
+    /// The rate, in basis points a year.
+    pub rate_bps: u32,
+    /// Block time.
+    pub time: Time,
+}
+
+/// The quotes of a request that stand, earliest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Quotes {
+    pub(super) quotes: Vec<Quote>,
+}
+
+impl Record for Quotes {}
+
+pub(super) fn desk(call: &Call<'_, '_>) -> Result<Desk, Refusal> {
+    Ok(call.read(DESK)?.ok_or_else(no_desk)?)
+}
+
+pub(super) fn no_desk() -> ReadError {
+    ReadError("a lending desk has no record".into())
+}
+
+pub(super) fn loan(call: &Call<'_, '_>, name: &str) -> Result<Loan, Refusal> {
+    if !is_label(name) {
+        return invalid("a loan is named by 1 to 64 of a-z, 0-9 and hyphen");
+    }
+    call.read(&loan_key(name))?.map_or_else(no_loan, Ok)
+}
+
+pub(super) fn no_loan<T>() -> Result<T, Refusal> {
+    reject(ResultCode::LoanUnknown, "no such loan")
+}
+
+pub(super) fn put_loan(call: &mut Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
+    call.write(&loan_key(&loan.loan), loan)
+}
+
+pub(super) fn quotes(call: &Call<'_, '_>, loan: &str) -> Result<Quotes, Refusal> {
+    Ok(call.read(&quotes_key(loan))?.unwrap_or_default())
+}
+
+pub(super) fn put_quotes(call: &mut Call<'_, '_>, loan: &str, quotes: &Quotes) -> Result<(), Refusal> {
+    call.write(&quotes_key(loan), quotes)
+}
+
+/// Changes a borrower's credit record; the event's height is noted.
+pub(super) fn update_credit(
+    call: &mut Call<'_, '_>,
+    borrower: &Address,
+    change: impl FnOnce(&mut CreditRecord),
+) -> Result<(), Refusal> {
+    let key = credit_key(borrower);
+    let Some(mut record) = call.read::<CreditRecord>(&key)? else {
+        return reject(ResultCode::NoCreditRecord, format!("{borrower} has no credit record at this desk"));
+    };
+    change(&mut record);
+    record.last_event_height = call.height();
+    call.write(&key, &record)
+}

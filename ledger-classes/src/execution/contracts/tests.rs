@@ -1,0 +1,244 @@
+//! Rules of contracts as such: registration, versions, instances, and what a timer that fails leaves behind. Also
+//! the fixture that tests of single contracts use.
+#![allow(clippy::unwrap_used)]
+
+use crate::action::Action;
+use crate::action::assets::{AssetName, Define, ItemName, Kind, Mint, MintItem, Transfer};
+use crate::action::contracts::{Call, Create, Deploy, Retire};
+use crate::amount::Amount;
+use crate::codec;
+use crate::event::Event;
+use crate::execution::assets;
+use crate::execution::test_support::{Ledger, address};
+use crate::hash::Hash;
+use crate::identity::{Identity, Role};
+use crate::keys::Address;
+use crate::keyspace;
+use crate::outcome::{Refusal, ResultCode};
+use crate::participant::Participant;
+use crate::receipt::Receipt;
+use crate::time::Time;
+
+/// Signer 1 controls the assets `eur` and `usd` (fungible) and `art` and `deed` (unique).
+pub(super) const ISSUER: u8 = 1;
+
+pub(super) fn define(asset: &str, kind: Kind) -> Action {
+    Action::AssetDefine(Define {
+        asset: asset.into(),
+        title: asset.into(),
+        kind,
+        mint_authority: None,
+        burn_authority: None,
+        control_authority: None,
+        metadata: None,
+    })
+}
+
+pub(super) fn mint(asset: &str, to: u8, amount: u128) -> Action {
+    Action::AssetMint(Mint { asset: asset.into(), to: address(to), amount: Amount(amount) })
+}
+
+pub(super) fn mint_item(asset: &str, item: &str, to: u8) -> Action {
+    Action::AssetMintItem(MintItem { asset: asset.into(), item: item.into(), to: address(to), metadata: Hash::ZERO })
+}
+
+pub(super) fn transfer(asset: &str, to: Address, amount: u128) -> Action {
+    Action::AssetTransfer(Transfer { asset: asset.into(), to, amount: Amount(amount) })
+}
+
+pub(super) fn pause(asset: &str) -> Action {
+    Action::AssetPause(AssetName { asset: asset.into() })
+}
+
+pub(super) fn resume(asset: &str) -> Action {
+    Action::AssetResume(AssetName { asset: asset.into() })
+}
+
+pub(super) fn freeze_item(asset: &str, item: &str) -> Action {
+    Action::AssetFreezeItem(ItemName { asset: asset.into(), item: item.into() })
+}
+
+pub(super) fn unfreeze_item(asset: &str, item: &str) -> Action {
+    Action::AssetUnfreezeItem(ItemName { asset: asset.into(), item: item.into() })
+}
+
+pub(super) fn deploy(contract: &str, engine: &str, code: &str) -> Action {
+    Action::ContractDeploy(Deploy { contract: contract.into(), engine: engine.into(), code: code.into() })
+}
+
+pub(super) fn upgrade(contract: &str, code: &str) -> Action {
+    Action::ContractUpgrade(Deploy { contract: contract.into(), engine: "builtin".into(), code: code.into() })
+}
+
+pub(super) fn create(contract: &str, instance: &str, arguments: &str) -> Action {
+    Action::ContractCreate(Create { contract: contract.into(), instance: instance.into(), arguments: arguments.into() })
+}
+
+pub(super) fn call(instance: &str, method: &str, arguments: &str) -> Action {
+    Action::ContractCall(Call { instance: instance.into(), method: method.into(), arguments: arguments.into() })
+}
+
+/// A ledger with assets and with the contracts `auction` and `lending` of signer 1.
+pub(super) fn ledger() -> Ledger {
+    let mut ledger = Ledger::new();
+    ledger.done(
+        ISSUER,
+        vec![
+            define("eur", Kind::Fungible { decimals: 2, supply_cap: None }),
+            define("usd", Kind::Fungible { decimals: 2, supply_cap: None }),
+            define("art", Kind::Unique {}),
+            define("deed", Kind::Unique {}),
+            deploy("auction", "builtin", "auction"),
+            deploy("lending", "builtin", "lending"),
+        ],
+    );
+    ledger
+}
+
+/// Makes signer `number` a participant of `organization`.
+pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
+    let participant = Participant {
+        identity: Identity::new("test.example", organization, Role::Client, &format!("s{number}")).unwrap(),
+        serial: crate::hash::HexBytes(vec![number]),
+        not_after: Time::from_millis(u64::MAX),
+        admitted_height: 1,
+        revoked_height: None,
+    };
+    ledger.put(keyspace::participant(&address(number)), &participant);
+    let peer_rights = crate::rights::Grant {
+        to: crate::rights::Grantee::Organization(organization.into()),
+        rights: ["write:assets", "write:contracts"].iter().map(|right| right.parse().unwrap()).collect(),
+    };
+    let mut record = super::super::config_of(&ledger.state).unwrap();
+    crate::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
+    ledger.put(keyspace::config(), &record);
+}
+
+pub(super) fn units(ledger: &Ledger, asset: &str, of: Address) -> u128 {
+    assets::balance_of(&ledger.state, asset, &of).unwrap().owned.0
+}
+
+pub(super) fn owner(ledger: &Ledger, asset: &str, item: &str) -> Address {
+    assets::item(&ledger.state, asset, item).unwrap().unwrap().owner
+}
+
+pub(super) fn account(ledger: &Ledger, instance: &str) -> Address {
+    super::account_of(&ledger.channel, instance)
+}
+
+pub(super) fn ask(ledger: &Ledger, instance: &str, method: &str, arguments: &str) -> serde_json::Value {
+    serde_json::from_str(&super::query(&ledger.state, instance, method, arguments).unwrap()).unwrap()
+}
+
+pub(super) fn events(receipt: &Receipt) -> Vec<Event> {
+    receipt.events.iter().map(|event| codec::decode(event, 1 << 20).unwrap()).collect()
+}
+
+/// Names of the contract events of a block's receipts, in order.
+pub(super) fn names(receipts: &[Receipt]) -> Vec<String> {
+    let name = |event: Event| match event {
+        Event::ContractEmitted { name, .. } => Some(name),
+        _ => None,
+    };
+    receipts.iter().flat_map(events).filter_map(name).collect()
+}
+
+/// Result codes of a block's receipts, in order.
+pub(super) fn codes(receipts: &[Receipt]) -> Vec<ResultCode> {
+    receipts.iter().map(|receipt| ResultCode::from_number(receipt.head.code).unwrap()).collect()
+}
+
+/// Runs rows of: signer, action, expected code.
+pub(super) fn check(ledger: &mut Ledger, rows: Vec<(u8, Action, ResultCode)>) {
+    for (signer, action, expected) in rows {
+        let text = format!("{signer}: {action:?}");
+        let (code, message) = ledger.one(signer, vec![action]);
+        assert_eq!(code, expected, "{text}: {message}");
+    }
+}
+
+/// An auction of art/mona by signer 2 in eur that ends 10 seconds from now, with `more` arguments.
+pub(super) fn auction_arguments(ledger: &Ledger, item: &str, more: &str) -> String {
+    let ends = ledger.time.plus_millis(10_000);
+    format!(
+        r#"{{"item":{{"asset":"art","item":"{item}"}},"currency":"eur","ends":"{ends}","reserve":"50","minimum_increment":"5"{more}}}"#
+    )
+}
+
+#[test]
+fn contracts_are_registered_once_and_changed_by_their_owner() {
+    use ResultCode as C;
+    let mut ledger = ledger();
+    ledger.done(ISSUER, vec![mint_item("art", "mona", 2)]);
+    let arguments = auction_arguments(&ledger, "mona", "");
+    let long = format!("{{}}{}", " ".repeat(16 * 1024));
+    let retire = |contract: &str| Action::ContractRetire(Retire { contract: contract.into() });
+    check(
+        &mut ledger,
+        vec![
+            (2, deploy("Sale", "builtin", "auction"), C::InvalidField),
+            (2, deploy("sale", "wasm", "auction"), C::CodeUnknown),
+            (2, deploy("sale", "builtin", "lottery"), C::CodeUnknown),
+            (2, deploy("sale", "builtin", "auction"), C::Done),
+            (3, deploy("sale", "builtin", "auction"), C::ContractExists),
+            (3, upgrade("sale", "auction"), C::NotTheContractOwner),
+            (2, upgrade("nothing", "auction"), C::ContractUnknown),
+            (2, upgrade("sale", "lottery"), C::CodeUnknown),
+            (2, create("nothing", "a1", "{}"), C::ContractUnknown),
+            (2, create("sale", "A 1", "{}"), C::InvalidField),
+            (2, create("sale", "a1", "{}"), C::ArgumentsInvalid),
+            (2, create("sale", "a1", &long), C::ArgumentsInvalid),
+            (2, create("sale", "a1", &arguments), C::Done),
+            (2, create("sale", "a1", &arguments), C::InstanceExists),
+            (2, call("a2", "bid", "{}"), C::InstanceUnknown),
+            (2, call("a1", "sing", "{}"), C::MethodUnknown),
+            (2, call("a1", &"x".repeat(65), "{}"), C::MethodUnknown),
+            (2, call("a1", "bid", &long), C::ArgumentsInvalid),
+            (2, upgrade("sale", "lending"), C::Done),
+            (3, retire("sale"), C::NotTheContractOwner),
+            (2, retire("nothing"), C::ContractUnknown),
+            (2, retire("sale"), C::Done),
+            (2, retire("sale"), C::ContractIsRetired),
+            (2, upgrade("sale", "auction"), C::ContractIsRetired),
+            (2, create("sale", "a2", "{}"), C::ContractIsRetired),
+            // Made with version 1, an auction, which neither the upgrade nor the end of the contract changed.
+            (2, call("a1", "cancel", "{}"), C::Done),
+        ],
+    );
+    assert_eq!(super::instance(&ledger.state, "a1").unwrap().version, 1);
+    assert_eq!(super::version(&ledger.state, "sale", 2).unwrap().code, "lending");
+    let contract = super::contract(&ledger.state, "sale").unwrap();
+    assert_eq!((contract.version, contract.retired), (2, true));
+    let listed: Vec<String> =
+        super::contracts(&ledger.state, "b", 9).unwrap().into_iter().map(|contract| contract.name).collect();
+    assert_eq!(listed, ["lending", "sale"]);
+    assert_eq!(super::instances(&ledger.state, "", 9).unwrap().len(), 1);
+    let refusal = super::query(&ledger.state, "a1", "sing", "{}");
+    assert!(matches!(refusal, Err(Refusal::Rejected { code: C::MethodUnknown, .. })));
+}
+
+#[test]
+fn a_timer_that_fails_tells_it_changes_nothing_and_is_not_tried_again() {
+    let mut ledger = ledger();
+    ledger.done(ISSUER, vec![mint_item("art", "mona", 2)]);
+    let arguments = auction_arguments(&ledger, "mona", "");
+    ledger.done(2, vec![create("auction", "a1", &arguments)]);
+    ledger.done(ISSUER, vec![freeze_item("art", "mona")]);
+    ledger.advance(10_000);
+    let before = ledger.state.clone();
+    let receipts = ledger.run(&[]);
+    assert_eq!(codes(&receipts), [ResultCode::ItemIsFrozen]);
+    let told = events(&receipts[0]);
+    assert!(
+        matches!(&told[..], [Event::ContractTimerFailed { instance, timer, code: 213, .. }] if instance == "a1" && timer == "end"),
+        "{told:?}"
+    );
+    let changed: Vec<u8> = before
+        .entries()
+        .filter(|(key, value)| crate::state::ReadView::get(&ledger.state, key).unwrap().as_ref() != Some(value))
+        .map(|(key, _)| key[0])
+        .collect();
+    assert_eq!(changed, [keyspace::Family::Timer as u8, keyspace::Family::TimerTime as u8]);
+    assert_eq!(ledger.run(&[]), []);
+    assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None);
+}
