@@ -1,3 +1,36 @@
-//! Placeholder.
+//! The actor group of a channel: intake, verifier shards, collector, ordering, acceptor, publisher; its store; and the
+//! registry of a peer's channels.
+//!
+//! Decisions are in pure cores (`verifier`, `collector`, `acceptor`, `ordering`), work that blocks in functions that
+//! run on pools (`verifier::Screening`, `production`, `opening`), and `group` is the thin shell of actix around them.
+//! Absent on purpose: HTTP, JSON, certificates' inner form, contract rules. Only `store` knows redb.
 
+mod acceptor;
+pub mod audit;
+pub mod clock;
+mod collector;
+mod committed;
+mod feed;
+mod group;
+mod halt;
+mod handle;
+pub mod limits;
+pub mod metrics;
+mod opening;
+pub mod ordering;
+mod pool;
+mod production;
+mod reader;
+mod registry;
+mod shared;
 pub mod store;
+mod ticket;
+mod verifier;
+
+pub use committed::{CommittedBlock, Frame};
+pub use halt::LifeCycle;
+pub use handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};
+pub use reader::{Committed, Reader, event_evidence, evidence};
+pub use registry::{ChannelRegistry, CreateError, RegistryOptions};
+pub use shared::Tip;
+pub use ticket::{Submission, SubmitRefusal, SubmitResult, Wait};

@@ -237,3 +237,29 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::ChannelApprove(body) => channel::approve(context, body),
     }
 }
+
+/// Refuses early what execution would refuse for the sender's standing or rights, so that it costs no failed receipt.
+/// `view` may be older than the block in which the transaction would execute: execution decides.
+pub fn screen(
+    view: &dyn ReadView,
+    config: &ChannelConfig,
+    transaction: &VerifiedTransaction,
+    now: Time,
+) -> Result<(), Refusal> {
+    let actions = &transaction.transaction().actions;
+    let record: Option<Participant> = record::read(view, &keyspace::participant(&transaction.sender()))?;
+    let rights = match standing(record.as_ref(), now) {
+        Ok(()) => config.rights_of(record.as_ref().map(|participant| &participant.identity)),
+        Err(_) if config.open_submit => config.rights_of(None),
+        Err(_) if actions.iter().all(|action| matches!(action, Action::ParticipantAdmit(_))) => return Ok(()),
+        Err(code) => return reject(code, format!("{} may not sign here", transaction.sender())),
+    };
+    for action in actions {
+        if let Some(right) = action.right()
+            && !rights.allows(right)
+        {
+            return reject(ResultCode::NoRight, format!("{} needs the right {right}", action.type_text()));
+        }
+    }
+    Ok(())
+}

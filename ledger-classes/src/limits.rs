@@ -72,6 +72,8 @@ pub const STATE_KEY_BYTES_MAX: usize = 256;
 pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
+/// Configuration changes that a proof may walk through.
+pub const TRUST_LINKS_MAX: usize = 4_096;
 
 const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);

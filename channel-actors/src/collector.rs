@@ -1,0 +1,155 @@
+//! The collector: checks witnesses, keeps arrival order, remembers which ids are under way, and cuts blocks.
+//!
+//! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
+//! persisted the next is cut early only if the pool is large or somebody has waited for `block_age_ms_max`;
+//! otherwise it grows until the disk is done. A due timer alone is reason enough.
+//! Each id is under way once: a second submission of it waits for the same outcome.
+
+use crate::limits::{EAGER_BLOCK_TRANSACTIONS, PIPELINE_DEPTH};
+use crate::ticket::{Credit, SubmitResult, Waiter};
+use crate::verifier::{Flight, Passed};
+use ledger_classes::config::Limits;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::PublicKey;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::VerifiedTransaction;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What the collector wants done.
+#[must_use]
+pub(crate) enum CollectorEffect {
+    /// Make a block of these.
+    Propose(Vec<VerifiedTransaction>),
+    /// Look again at this time.
+    WakeAt(Time),
+    /// A witness did not verify: a bug or an intruder in the process. The channel halts.
+    Halt(String),
+}
+
+/// The outcome of a block, for those who wait for its transactions.
+pub(crate) struct BlockOutcome {
+    /// Receipts of the transactions that were asked for, ids first.
+    pub(crate) receipts: Vec<(Hash, Arc<Receipt>)>,
+    /// When the next timer is due, above this block.
+    pub(crate) next_timer: Option<Time>,
+}
+
+struct UnderWay {
+    waiters: Vec<Waiter>,
+    _credits: Vec<Credit>,
+    arrived: Instant,
+}
+
+/// The state of a collector.
+pub(crate) struct Collector {
+    channel: Hash,
+    shard_keys: Vec<PublicKey>,
+    limits: Limits,
+    pool: VecDeque<(VerifiedTransaction, Time)>,
+    under_way: HashMap<Hash, UnderWay>,
+    /// Blocks proposed and not yet committed.
+    depth: usize,
+    /// Whether the newest of them is still executing.
+    executing: bool,
+    next_timer: Option<Time>,
+}
+
+impl Collector {
+    pub(crate) fn new(channel: Hash, shard_keys: Vec<PublicKey>, limits: Limits, next_timer: Option<Time>) -> Self {
+        Self {
+            channel,
+            shard_keys,
+            limits,
+            pool: VecDeque::new(),
+            under_way: HashMap::new(),
+            depth: 0,
+            executing: false,
+            next_timer,
+        }
+    }
+
+    /// A shard passed these.
+    pub(crate) fn verified(&mut self, passed: Passed, now: Time) -> Vec<CollectorEffect> {
+        let known = self.shard_keys.get(passed.witness.shard);
+        if !known.is_some_and(|key| passed.check(&self.channel, key)) {
+            return vec![CollectorEffect::Halt("a witness does not verify".into())];
+        }
+        for Flight { transaction, waiter, credit, arrived } in passed.flights {
+            let id = transaction.id();
+            match self.under_way.get_mut(&id) {
+                Some(under_way) => under_way.waiters.push(waiter),
+                None => {
+                    let under_way = UnderWay { waiters: vec![waiter], _credits: vec![credit], arrived };
+                    self.under_way.insert(id, under_way);
+                    self.pool.push_back((transaction, now));
+                }
+            }
+        }
+        self.cut(now)
+    }
+
+    /// The newest block has executed; it is being ordered and persisted.
+    pub(crate) fn executed(&mut self, now: Time) -> Vec<CollectorEffect> {
+        self.executing = false;
+        self.cut(now)
+    }
+
+    /// The oldest block under way is final. Answers those who wait, and returns their waiting times.
+    pub(crate) fn committed(&mut self, outcome: BlockOutcome, now: Time) -> (Vec<CollectorEffect>, Vec<Instant>) {
+        self.depth = self.depth.saturating_sub(1);
+        self.next_timer = outcome.next_timer;
+        let mut arrivals = Vec::with_capacity(outcome.receipts.len());
+        for (id, receipt) in outcome.receipts {
+            let Some(under_way) = self.under_way.remove(&id) else { continue };
+            arrivals.push(under_way.arrived);
+            for waiter in under_way.waiters {
+                waiter.resolve(SubmitResult::Committed { id, receipt: receipt.clone() });
+            }
+        }
+        (self.cut(now), arrivals)
+    }
+
+    /// Time has passed.
+    pub(crate) fn tick(&mut self, now: Time) -> Vec<CollectorEffect> {
+        self.cut(now)
+    }
+
+    /// The configuration changed.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    fn cut(&mut self, now: Time) -> Vec<CollectorEffect> {
+        if self.executing || self.depth >= PIPELINE_DEPTH {
+            return Vec::new();
+        }
+        let timer_due = self.next_timer.is_some_and(|due| due <= now);
+        let age = u64::from(self.limits.block_age_ms_max);
+        let eager = self.depth == 0
+            || self.pool.len() >= EAGER_BLOCK_TRANSACTIONS.min(self.limits.block_transactions_max as usize)
+            || self.pool.front().is_some_and(|(_, since)| now.millis_since(*since) >= age);
+        if (self.pool.is_empty() && !(timer_due && self.depth == 0)) || !eager {
+            // A block under way comes back here by itself; only time that passes alone needs a call.
+            let due = if self.depth == 0 { self.next_timer } else { None };
+            let aged = self.pool.front().map(|(_, since)| since.plus_millis(age));
+            return aged.or(due).map(CollectorEffect::WakeAt).into_iter().collect();
+        }
+        let mut bytes = 0;
+        let mut block = Vec::new();
+        while let Some((transaction, _)) = self.pool.front() {
+            bytes += transaction.envelope().len();
+            let full = block.len() >= self.limits.block_transactions_max as usize
+                || (bytes > self.limits.block_bytes_max as usize && !block.is_empty());
+            if full {
+                break;
+            }
+            block.extend(self.pool.pop_front().map(|(transaction, _)| transaction));
+        }
+        self.depth += 1;
+        self.executing = true;
+        vec![CollectorEffect::Propose(block)]
+    }
+}

@@ -1,0 +1,131 @@
+//! The actor group of a channel: thin shells around the pure cores. Here mailboxes, clock, pools and addresses meet;
+//! nothing is decided here.
+//!
+//! An actor never blocks; work goes to a pool and its result comes back as a message. `do_send` ignores a mailbox's
+//! bound, so it is used only where something else bounds the sender: credits for transactions, one job at a time for
+//! results. Supervision: an actor that stops for any reason but the channel's end (actix does not restart one that
+//! panicked) trips the channel's halt; a panic on a pool is reported and does the same.
+
+mod acceptor;
+mod collector;
+mod intake;
+mod publisher;
+mod verifier;
+
+pub(crate) use intake::{Intake, Submit};
+
+use crate::clock::Clock;
+use crate::halt::{Life, LifeCycle};
+use crate::limits::SHARDS_MAX;
+use crate::metrics::ChannelMetrics;
+use crate::opening::Opened;
+use crate::ordering::OrderingEngine;
+use crate::pool::WorkPool;
+use crate::shared::Shared;
+use crate::ticket::Credits;
+use actix::prelude::*;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::participant::CertificatePaths;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::sync::Arc;
+
+/// What every actor of a group knows.
+pub(crate) struct GroupContext {
+    pub(crate) name: String,
+    pub(crate) channel: Hash,
+    pub(crate) life: Life,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) certificates: Arc<dyn CertificatePaths>,
+    pub(crate) verification: WorkPool,
+    pub(crate) storage: WorkPool,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) metrics: ChannelMetrics,
+    pub(crate) proposer: Address,
+    pub(crate) credits: Arc<Credits>,
+    pub(crate) checkpoint_interval_ms: u64,
+}
+
+impl GroupContext {
+    pub(crate) fn halt(&self, reason: impl Into<String>) {
+        self.metrics.halted();
+        self.life.halt(&self.name, reason);
+    }
+
+    /// A guard for one actor.
+    fn guard(self: &Arc<Self>, actor: &'static str) -> Guard {
+        Guard { context: self.clone(), actor }
+    }
+}
+
+/// Trips the halt when its actor is gone before the channel is.
+struct Guard {
+    context: Arc<GroupContext>,
+    actor: &'static str,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.context.halt(format!("the {} stopped unexpectedly", self.actor));
+    }
+}
+
+/// Ends an actor.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Stop;
+
+macro_rules! stops {
+    ($actor:ty) => {
+        impl actix::Handler<super::Stop> for $actor {
+            type Result = ();
+
+            fn handle(&mut self, _: super::Stop, context: &mut Self::Context) {
+                actix::ActorContext::stop(context);
+            }
+        }
+    };
+}
+use stops;
+
+/// 32 bytes that nobody can predict.
+pub(crate) fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    SystemRandom::new().fill(&mut seed).expect("the system's random generator works from early boot on");
+    seed
+}
+
+/// Starts the group of an opened channel in `arbiter` and returns its door.
+pub(crate) fn start(
+    context: Arc<GroupContext>,
+    opened: &Opened,
+    engine: Box<dyn OrderingEngine>,
+    shards: usize,
+    arbiter: &ArbiterHandle,
+) -> Addr<Intake> {
+    let publisher = publisher::Publisher::start(context.clone(), arbiter);
+    let acceptor = acceptor::AcceptorActor::start(context.clone(), opened, engine, publisher.clone(), arbiter);
+    let keys: Vec<Arc<SigningKey>> =
+        (0..shards.clamp(1, SHARDS_MAX)).map(|_| Arc::new(SigningKey::from_seed(random_seed()))).collect();
+    let publics = keys.iter().map(|key| key.public()).collect();
+    let collector = collector::CollectorActor::start(context.clone(), opened, publics, acceptor.clone(), arbiter);
+    let shards: Vec<_> = keys
+        .into_iter()
+        .enumerate()
+        .map(|(number, key)| verifier::ShardActor::start(context.clone(), number, key, collector.clone(), arbiter))
+        .collect();
+    let intake = Intake::start(context.clone(), shards.clone(), arbiter);
+    let door = intake.clone();
+    let mut life = context.life.follow();
+    arbiter.spawn(async move {
+        let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
+        // The sender lives in `context`, which the actors hold: an error means that they are gone already.
+        let _ = life.wait_for(over).await;
+        door.do_send(Stop);
+        shards.iter().for_each(|shard| shard.do_send(Stop));
+        collector.do_send(Stop);
+        acceptor.do_send(Stop);
+        publisher.do_send(Stop);
+    });
+    intake
+}

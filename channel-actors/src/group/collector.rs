@@ -1,0 +1,130 @@
+//! The collector's actor.
+
+use super::{GroupContext, Guard, acceptor, stops};
+use crate::collector::{BlockOutcome, Collector, CollectorEffect};
+use crate::limits::MAILBOX;
+use crate::opening::Opened;
+use crate::verifier::Passed;
+use actix::prelude::*;
+use ledger_classes::config::Limits;
+use ledger_classes::keys::PublicKey;
+use ledger_classes::time::Time;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Verified(pub(super) Passed);
+
+/// The newest block has executed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BlockExecuted;
+
+/// The oldest block under way is final, or was dropped because nothing was left to do.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct BlockCommitted {
+    pub(super) outcome: BlockOutcome,
+    pub(super) limits: Option<Limits>,
+}
+
+pub(super) struct CollectorActor {
+    context: Arc<GroupContext>,
+    core: Collector,
+    acceptor: Addr<acceptor::AcceptorActor>,
+    wake: Option<(Time, SpawnHandle)>,
+    _guard: Guard,
+}
+
+impl CollectorActor {
+    pub(super) fn start(
+        context: Arc<GroupContext>,
+        opened: &Opened,
+        shard_keys: Vec<PublicKey>,
+        acceptor: Addr<acceptor::AcceptorActor>,
+        arbiter: &ArbiterHandle,
+    ) -> Addr<Self> {
+        let core = Collector::new(context.channel, shard_keys, opened.config.config.limits, opened.next_timer);
+        Self::start_in_arbiter(arbiter, move |actor| {
+            actor.set_mailbox_capacity(MAILBOX);
+            let guard = context.guard("collector");
+            Self { context, core, acceptor, wake: None, _guard: guard }
+        })
+    }
+
+    fn perform(&mut self, effects: Vec<CollectorEffect>, actor: &mut Context<Self>) {
+        for effect in effects {
+            match effect {
+                // One proposal executes at a time.
+                CollectorEffect::Propose(transactions) => self.acceptor.do_send(acceptor::Propose(transactions)),
+                CollectorEffect::WakeAt(time) => self.wake_at(time, actor),
+                CollectorEffect::Halt(reason) => self.context.halt(reason),
+            }
+        }
+    }
+
+    fn wake_at(&mut self, time: Time, actor: &mut Context<Self>) {
+        match self.wake.take() {
+            Some((earlier, handle)) if earlier <= time => self.wake = Some((earlier, handle)),
+            other => {
+                if let Some((_, handle)) = other {
+                    actor.cancel_future(handle);
+                }
+                let delay = Duration::from_millis(time.millis_since(self.context.clock.now()).max(1));
+                let handle = actor.run_later(delay, |collector, actor| {
+                    collector.wake = None;
+                    let effects = collector.core.tick(collector.context.clock.now());
+                    collector.perform(effects, actor);
+                });
+                self.wake = Some((time, handle));
+            }
+        }
+    }
+}
+
+impl Actor for CollectorActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, actor: &mut Self::Context) {
+        self.acceptor.do_send(acceptor::Connect(actor.address()));
+        let effects = self.core.tick(self.context.clock.now());
+        self.perform(effects, actor);
+    }
+}
+
+impl Handler<Verified> for CollectorActor {
+    type Result = ();
+
+    fn handle(&mut self, Verified(passed): Verified, actor: &mut Self::Context) {
+        let effects = self.core.verified(passed, self.context.clock.now());
+        self.perform(effects, actor);
+    }
+}
+
+impl Handler<BlockExecuted> for CollectorActor {
+    type Result = ();
+
+    fn handle(&mut self, _: BlockExecuted, actor: &mut Self::Context) {
+        let effects = self.core.executed(self.context.clock.now());
+        self.perform(effects, actor);
+    }
+}
+
+impl Handler<BlockCommitted> for CollectorActor {
+    type Result = ();
+
+    fn handle(&mut self, BlockCommitted { outcome, limits }: BlockCommitted, actor: &mut Self::Context) {
+        if let Some(limits) = limits {
+            self.core.set_limits(limits);
+        }
+        let (effects, arrivals) = self.core.committed(outcome, self.context.clock.now());
+        for arrived in arrivals {
+            self.context.metrics.stage("end_to_end", arrived.elapsed());
+        }
+        self.context.metrics.in_flight(self.context.credits.used().0);
+        self.perform(effects, actor);
+    }
+}
+
+stops!(CollectorActor);

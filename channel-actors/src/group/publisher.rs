@@ -1,0 +1,41 @@
+//! The publisher's actor: puts committed blocks in the ring, which wakes subscribers. It does nothing for any single
+//! subscriber, so none can delay it.
+
+use super::{GroupContext, Guard, stops};
+use crate::committed::CommittedBlock;
+use crate::limits::MAILBOX;
+use actix::prelude::*;
+use std::sync::Arc;
+
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Publish(pub(super) Arc<CommittedBlock>);
+
+pub(super) struct Publisher {
+    context: Arc<GroupContext>,
+    _guard: Guard,
+}
+
+impl Publisher {
+    pub(super) fn start(context: Arc<GroupContext>, arbiter: &ArbiterHandle) -> Addr<Self> {
+        Self::start_in_arbiter(arbiter, move |actor| {
+            actor.set_mailbox_capacity(MAILBOX);
+            let guard = context.guard("publisher");
+            Self { context, _guard: guard }
+        })
+    }
+}
+
+impl Actor for Publisher {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, Publish(block): Publish, _: &mut Self::Context) {
+        self.context.shared.ring.publish(block);
+    }
+}
+
+stops!(Publisher);

@@ -1,0 +1,33 @@
+//! Every bound of a channel's pipeline on this peer, with its unit and its reason. Protocol limits, on which peers
+//! must agree, are in [`ledger_classes::limits`].
+
+/// Transactions that one channel holds between the door and its commit. At the limit a submission is refused with
+/// a hint when to retry; nothing queues behind it.
+pub const TRANSACTIONS_IN_FLIGHT_MAX: u32 = 65_536;
+/// Bytes of payloads that one channel holds between the door and its commit.
+pub const BYTES_IN_FLIGHT_MAX: u32 = 256 * 1024 * 1024;
+/// Submissions (each up to a batch) that may wait in the intake's mailbox.
+pub const INTAKE_MAILBOX: usize = 1_024;
+/// Mailbox of the other actors: their senders are bounded by credits, so this only has to hold bursts.
+pub const MAILBOX: usize = 4_096;
+/// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little, and a job
+/// of this size takes some 20 ms of a core, after which another channel has its turn.
+pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
+/// Blocks between execution and commit: one persists while the next executes.
+pub const PIPELINE_DEPTH: usize = 2;
+/// A pool this full is worth a block of its own while the one before is still being persisted.
+pub const EAGER_BLOCK_TRANSACTIONS: usize = 2_048;
+/// Milliseconds that a refused caller is asked to wait: about the time in which a full pipeline moves on.
+pub const RETRY_AFTER_MS: u64 = 250;
+/// Recent blocks that subscribers share in memory; older ones come from the store.
+pub const RING_BLOCKS_MAX: usize = 256;
+/// Bytes of the blocks in the ring.
+pub const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Reads that one channel holds at once, running or waiting; at the limit a query is refused with a hint.
+pub const READS_MAX: usize = 1_024;
+/// Channels of one peer.
+pub const CHANNELS_MAX: usize = 16_384;
+/// Seconds that a draining channel may take to commit what it has accepted.
+pub const DRAIN_SECONDS_MAX: u64 = 30;
+/// Verifier shards of one channel, at most.
+pub const SHARDS_MAX: usize = 64;

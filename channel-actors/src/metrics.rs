@@ -1,0 +1,125 @@
+//! What a channel measures, for the peer's Prometheus registry. One family a metric, labelled by channel, so that
+//! channels come and go without a trace in the code that exposes them.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::time::Duration;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChannelLabel {
+    channel: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    channel: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    channel: String,
+    stage: String,
+}
+
+#[derive(Clone)]
+struct Seconds;
+
+impl MetricConstructor<Histogram> for Seconds {
+    /// 0.1 ms to 26 s.
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(exponential_buckets(0.0001, 2.0, 19))
+    }
+}
+
+/// The families of all channels.
+#[derive(Clone)]
+pub struct Metrics {
+    height: Family<ChannelLabel, Gauge>,
+    in_flight: Family<ChannelLabel, Gauge>,
+    subscribers: Family<ChannelLabel, Gauge>,
+    halted: Family<ChannelLabel, Gauge>,
+    transactions: Family<OutcomeLabel, Counter>,
+    refusals: Family<OutcomeLabel, Counter>,
+    stages: Family<StageLabel, Histogram, Seconds>,
+}
+
+impl Metrics {
+    /// Registers the families.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            height: Family::default(),
+            in_flight: Family::default(),
+            subscribers: Family::default(),
+            halted: Family::default(),
+            transactions: Family::default(),
+            refusals: Family::default(),
+            stages: Family::new_with_constructor(Seconds),
+        };
+        let r = registry;
+        r.register("channel_height", "Height of the last committed block", metrics.height.clone());
+        r.register("channel_in_flight", "Transactions between door and commit", metrics.in_flight.clone());
+        r.register("channel_subscribers", "Live subscriptions", metrics.subscribers.clone());
+        r.register("channel_halted", "1 if the channel has halted", metrics.halted.clone());
+        r.register("channel_transactions", "Committed transactions by result", metrics.transactions.clone());
+        r.register("channel_refusals", "Transactions refused before a block, by reason", metrics.refusals.clone());
+        r.register("channel_stage_seconds", "Time spent in a stage", metrics.stages.clone());
+        metrics
+    }
+
+    /// The metrics of one channel.
+    pub fn channel(&self, name: &str) -> ChannelMetrics {
+        ChannelMetrics { metrics: self.clone(), channel: name.to_owned() }
+    }
+}
+
+/// The metrics of one channel.
+#[derive(Clone)]
+pub struct ChannelMetrics {
+    metrics: Metrics,
+    channel: String,
+}
+
+impl ChannelMetrics {
+    fn label(&self) -> ChannelLabel {
+        ChannelLabel { channel: self.channel.clone() }
+    }
+
+    fn outcome(&self, outcome: &str) -> OutcomeLabel {
+        OutcomeLabel { channel: self.channel.clone(), outcome: outcome.to_owned() }
+    }
+
+    pub(crate) fn height(&self, height: u64) {
+        self.metrics.height.get_or_create(&self.label()).set(i64::try_from(height).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn in_flight(&self, transactions: u32) {
+        self.metrics.in_flight.get_or_create(&self.label()).set(i64::from(transactions));
+    }
+
+    pub(crate) fn halted(&self) {
+        self.metrics.halted.get_or_create(&self.label()).set(1);
+    }
+
+    pub(crate) fn committed(&self, result: &str, count: u64) {
+        self.metrics.transactions.get_or_create(&self.outcome(result)).inc_by(count);
+    }
+
+    pub(crate) fn refused(&self, reason: &str, count: u64) {
+        self.metrics.refusals.get_or_create(&self.outcome(reason)).inc_by(count);
+    }
+
+    pub(crate) fn stage(&self, stage: &str, time: Duration) {
+        let label = StageLabel { channel: self.channel.clone(), stage: stage.to_owned() };
+        self.metrics.stages.get_or_create(&label).observe(time.as_secs_f64());
+    }
+
+    /// A subscription begins (1) or ends (-1).
+    pub fn subscribers(&self, change: i64) {
+        self.metrics.subscribers.get_or_create(&self.label()).inc_by(change);
+    }
+}

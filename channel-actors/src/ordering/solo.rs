@@ -1,0 +1,27 @@
+//! One peer orders alone: its signature is the seal. For one machine, and for channels whose members trust one
+//! operator with the order but not with the content, which every seal and proof still binds.
+
+use super::{OrderingEffect, OrderingEngine, OrderingInput};
+use ledger_classes::block::{Seal, solo_seal_message};
+use ledger_classes::keys::SigningKey;
+use std::sync::Arc;
+
+/// The engine.
+pub struct Solo {
+    key: Arc<SigningKey>,
+}
+
+impl Solo {
+    /// Seals with `key`.
+    pub const fn new(key: Arc<SigningKey>) -> Self {
+        Self { key }
+    }
+}
+
+impl OrderingEngine for Solo {
+    fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
+        let OrderingInput::Propose { header, hash } = input;
+        let signature = self.key.sign(&solo_seal_message(hash));
+        vec![OrderingEffect::Seal { height: header.height, seal: Seal::Solo { key: self.key.public(), signature } }]
+    }
+}

@@ -1,0 +1,209 @@
+//! The work behind the acceptor, on store threads: execute a block above those that are under way, and persist one
+//! that is final. Blocking functions of their arguments; the acceptor decides what runs when.
+
+use crate::committed::CommittedBlock;
+use crate::store::{BlockRecord, ChannelStore, Pressure};
+use crate::verifier::receipt_of;
+use ledger_classes::block::{self, BLOCK_VERSION, Block, Header, Seal};
+use ledger_classes::codec;
+use ledger_classes::execution::{self, BlockInput, ConfigRecord};
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::Address;
+use ledger_classes::keyspace;
+use ledger_classes::merkle;
+use ledger_classes::participant::CertificatePaths;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::record;
+use ledger_classes::state::{Overlay, ReadError, ReadView, Writes};
+use ledger_classes::time::Time;
+use ledger_classes::transaction::VerifiedTransaction;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A block that was executed and is not yet on disk.
+pub(crate) struct ExecutedBlock {
+    pub(crate) header: Header,
+    pub(crate) hash: Hash,
+    pub(crate) envelopes: Vec<Vec<u8>>,
+    pub(crate) receipts: Vec<Arc<Receipt>>,
+    pub(crate) writes: Writes,
+    /// Ids of its transactions with their receipts' positions.
+    pub(crate) ids: HashMap<Hash, u32>,
+    /// When the next timer is due, above this block.
+    pub(crate) next_timer: Option<Time>,
+    /// The configuration, if this block changed it.
+    pub(crate) config: Option<Arc<ConfigRecord>>,
+}
+
+/// Where a block is to be executed.
+pub(crate) struct Execution {
+    pub(crate) channel: Hash,
+    pub(crate) store: ChannelStore,
+    pub(crate) certificates: Arc<dyn CertificatePaths>,
+    pub(crate) proposer: Address,
+    pub(crate) height: u64,
+    pub(crate) previous: Hash,
+    pub(crate) time: Time,
+    pub(crate) history_root: Hash,
+    /// Blocks executed and not yet applied, ascending.
+    pub(crate) above: Vec<Arc<ExecutedBlock>>,
+}
+
+/// What came of executing.
+pub(crate) struct ExecutionResult {
+    /// The block; `None` if nothing was left to do.
+    pub(crate) block: Option<Arc<ExecutedBlock>>,
+    /// Transactions that were committed before, with their receipts.
+    pub(crate) known: Vec<(Hash, Arc<Receipt>)>,
+}
+
+/// A view above blocks that are not applied yet. Blocks that were applied since are skipped; those that are kept
+/// hold values equal to what applying them writes, so it does not matter when exactly they are.
+fn with_view<T>(
+    store: &ChannelStore,
+    above: &[Arc<ExecutedBlock>],
+    work: impl FnOnce(&dyn ReadView) -> Result<T, String>,
+) -> Result<T, String> {
+    let view = store.view().map_err(|error| error.to_string())?;
+    let applied = view.height();
+    let above: Vec<_> =
+        above.iter().filter(|block| applied.is_none_or(|height| block.header.height > height)).collect();
+    match above.as_slice() {
+        [] => work(&view),
+        [one] => work(&Overlay::new(&view, &one.writes)),
+        more => {
+            let mut writes = Writes::new();
+            for block in more {
+                writes.extend(block.writes.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            work(&Overlay::new(&view, &writes))
+        }
+    }
+}
+
+impl Execution {
+    /// Executes. An error halts the channel.
+    pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
+        let (fresh, known) = self.sort_out(transactions)?;
+        let read = |error: ReadError| error.to_string();
+        with_view(&self.store, &self.above, |view| {
+            let due = execution::next_timer(view).map_err(read)?;
+            if fresh.is_empty() && due.is_none_or(|due| due > self.time) {
+                return Ok(ExecutionResult { block: None, known });
+            }
+            let input = BlockInput {
+                channel: self.channel,
+                height: self.height,
+                time: self.time,
+                certificates: &*self.certificates,
+                transactions: &fresh,
+            };
+            let executed = execution::execute(view, &input).map_err(read)?;
+            let envelopes: Vec<Vec<u8>> = fresh.iter().map(|transaction| transaction.envelope().to_vec()).collect();
+            let header = Header {
+                version: BLOCK_VERSION,
+                channel: self.channel,
+                height: self.height,
+                previous: self.previous,
+                time: self.time,
+                transaction_root: merkle::root(&block::transaction_leaves(&envelopes)),
+                receipt_root: merkle::root(&block::receipt_leaves(&executed.receipts)),
+                writes_root: block::writes_root(&executed.writes),
+                history_root: self.history_root,
+                config_height: executed.config_height,
+                proposer: self.proposer,
+                transactions: count(envelopes.len()),
+                receipts: count(executed.receipts.len()),
+            };
+            let ids = fresh.iter().enumerate();
+            let ids = ids.map(|(place, transaction)| (transaction.id(), executed.timers + count(place))).collect();
+            let next_timer = execution::next_timer(&Overlay::new(view, &executed.writes)).map_err(read)?;
+            let config = match executed.writes.get(&keyspace::config()) {
+                Some(Some(value)) => Some(Arc::new(record::from_value(value).map_err(read)?)),
+                _ => None,
+            };
+            let block = ExecutedBlock {
+                hash: header.hash(),
+                header,
+                envelopes,
+                receipts: executed.receipts.into_iter().map(Arc::new).collect(),
+                writes: executed.writes,
+                ids,
+                next_timer,
+                config,
+            };
+            Ok(ExecutionResult { block: Some(Arc::new(block)), known })
+        })
+    }
+
+    /// Parts transactions that were committed before, or are in a block under way, from the others.
+    #[expect(clippy::type_complexity, reason = "two lists, used once")]
+    fn sort_out(
+        &self,
+        transactions: Vec<VerifiedTransaction>,
+    ) -> Result<(Vec<VerifiedTransaction>, Vec<(Hash, Arc<Receipt>)>), String> {
+        let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
+        let committed = self.store.transactions(&ids).map_err(|error| error.to_string())?;
+        let mut fresh = Vec::with_capacity(transactions.len());
+        let mut known = Vec::new();
+        for (transaction, committed) in transactions.into_iter().zip(committed) {
+            let id = transaction.id();
+            let above = self.above.iter().find_map(|block| block.receipts.get(*block.ids.get(&id)? as usize));
+            if let Some(receipt) = above {
+                known.push((id, receipt.clone()));
+            } else if committed.is_some() {
+                known.extend(receipt_of(&self.store, &id)?.map(|receipt| (id, receipt)));
+            } else {
+                fresh.push(transaction);
+            }
+        }
+        Ok((fresh, known))
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a block's transactions and timers are limited")
+}
+
+/// Encodes receipts as the log holds them.
+pub(crate) fn encode_receipts(receipts: &[Arc<Receipt>]) -> Vec<u8> {
+    // The form of `Vec<Receipt>`, without cloning the receipts.
+    let mut bytes = Vec::with_capacity(receipts.len() * 256 + 8);
+    codec::encode_into(&(receipts.len() as u64), &mut bytes);
+    receipts.iter().for_each(|receipt| codec::encode_into(&**receipt, &mut bytes));
+    bytes
+}
+
+/// What was persisted.
+pub(crate) struct Persisted {
+    pub(crate) block: Arc<CommittedBlock>,
+    pub(crate) pressure: Pressure,
+}
+
+/// Puts a final block on disk, then makes its writes visible.
+pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<Persisted, String> {
+    let block = Block { header: executed.header.clone(), transactions: executed.envelopes.clone(), seal };
+    let record = BlockRecord {
+        height: executed.header.height,
+        header_hash: executed.hash,
+        block: codec::encode(&block).into(),
+        receipts: encode_receipts(&executed.receipts).into(),
+    };
+    store.append(&record).map_err(in_full)?;
+    let ids: Vec<(Hash, u32)> = executed.ids.iter().map(|(id, index)| (*id, *index)).collect();
+    let pressure = store.apply(executed.header.height, &executed.writes, &ids).map_err(in_full)?;
+    let block = CommittedBlock::new(block, executed.hash, executed.receipts.clone());
+    Ok(Persisted { block: Arc::new(block), pressure })
+}
+
+/// An error with its causes in one line.
+pub(crate) fn in_full(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

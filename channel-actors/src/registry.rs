@@ -1,0 +1,317 @@
+//! The channels of a peer: opened at start, made, found by name or id, drained at the end. Channels never wait for
+//! each other; one that cannot be opened is halted with its reason, and the others serve.
+
+use crate::clock::Clock;
+use crate::group::{self, GroupContext};
+use crate::halt::LifeCycle;
+use crate::handle::{ChannelHandle, Open};
+use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
+use crate::metrics::Metrics;
+use crate::opening;
+use crate::ordering::{OrderingEngine, Solo};
+use crate::pool::WorkPool;
+use crate::production::in_full;
+use crate::shared::Shared;
+use crate::store::StoreOptions;
+use actix::{Arbiter, ArbiterHandle};
+use ledger_classes::config::{ChannelConfig, Engine};
+use ledger_classes::hash::Hash;
+use ledger_classes::identity::is_label;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::participant::CertificatePaths;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a registry is made of.
+pub struct RegistryOptions {
+    /// Where the channels' stores are, a folder each, named as the channel.
+    pub directory: PathBuf,
+    /// The peer's seal key.
+    pub seal_key: Arc<SigningKey>,
+    /// How certificate paths on the ledger are verified.
+    pub certificates: Arc<dyn CertificatePaths>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Verifier shards of each channel; at least 1.
+    pub shards: usize,
+    /// Threads that verify; about one a core.
+    pub verification_threads: usize,
+    /// Bounds of each store.
+    pub store: StoreOptions,
+    /// Where to measure.
+    pub metrics: Metrics,
+}
+
+/// Why a channel was not made.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CreateError {
+    /// There is one of this name.
+    #[error("a channel named {0} exists already")]
+    Exists(String),
+    /// The configuration does not hold together, or this peer does not order the channel.
+    #[error("{0}")]
+    Invalid(String),
+    /// The peer has as many channels as it may.
+    #[error("a peer has at most {CHANNELS_MAX} channels")]
+    TooMany,
+    /// The disk failed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// The channels of a peer.
+pub struct ChannelRegistry {
+    options: RegistryOptions,
+    verification: WorkPool,
+    storage: WorkPool,
+    reading: WorkPool,
+    arbiters: Vec<Arbiter>,
+    next_arbiter: AtomicUsize,
+    channels: Mutex<BTreeMap<String, ChannelHandle>>,
+}
+
+/// Threads that execute and persist: more than cores, since some of them wait for the disk.
+const STORAGE_THREADS: usize = 4;
+/// Threads that answer queries.
+const READING_THREADS: usize = 4;
+/// Threads that run the channels' actors.
+const ARBITERS: usize = 2;
+/// Stores being made: renamed when complete, removed at the next start otherwise.
+const UNFINISHED: &str = ".unfinished";
+
+impl ChannelRegistry {
+    /// Opens every channel in the directory, in the background; [`Self::opened`] waits for that. Must be called
+    /// where an actix system runs.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or the system has no more threads.
+    pub fn open(options: RegistryOptions) -> std::io::Result<Arc<Self>> {
+        std::fs::create_dir_all(&options.directory)?;
+        let registry = Arc::new(Self {
+            verification: WorkPool::new("verify", options.verification_threads)?,
+            storage: WorkPool::new("store", STORAGE_THREADS)?,
+            reading: WorkPool::new("read", READING_THREADS)?,
+            arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
+            next_arbiter: AtomicUsize::new(0),
+            channels: Mutex::default(),
+            options,
+        });
+        for entry in std::fs::read_dir(&registry.options.directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.ends_with(UNFINISHED) {
+                // Its making was interrupted; nobody was told that it exists.
+                std::fs::remove_dir_all(entry.path())?;
+            } else if is_label(&name) && entry.file_type()?.is_dir() {
+                let handle = registry.handle(&name);
+                registry.lock().insert(name, handle.clone());
+                registry.clone().start(handle, entry.path(), None);
+            }
+        }
+        Ok(registry)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ChannelHandle>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, name: &str) -> ChannelHandle {
+        let metrics = self.options.metrics.channel(name);
+        ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), metrics)
+    }
+
+    /// Opens the store on a storage thread, then starts the actors.
+    fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
+        let storage = self.storage.clone();
+        let (certificates, store_options) = (self.options.certificates.clone(), self.options.store);
+        let life = handle.0.life.clone();
+        let open = move || opening::open(&directory, store_options, &*certificates, &life);
+        let done = move |result: Result<Result<opening::Opened, String>, _>| {
+            match result {
+                Ok(Ok(opened)) => self.serve(&handle, &opened),
+                Ok(Err(reason)) => halt(&handle, &format!("opening failed: {reason}")),
+                Err(panicked) => halt(&handle, &format!("opening {panicked}")),
+            }
+            if let Some(told) = told {
+                let _ = told.send(());
+            }
+        };
+        // Each opening takes its own turn: ids are not known before, names are.
+        storage.run(Hash::plain(&[b"opening"]), open, done);
+    }
+
+    fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
+        let mine = self.options.seal_key.public();
+        if !config.peers.iter().any(|peer| peer.key == mine) {
+            return Err("this peer does not order the channel".into());
+        }
+        match config.engine {
+            Engine::Solo => Ok(Box::new(Solo::new(self.options.seal_key.clone()))),
+            Engine::Raft | Engine::Bft => Err("this build orders with the engine solo".into()),
+        }
+    }
+
+    fn serve(&self, handle: &ChannelHandle, opened: &opening::Opened) {
+        let engine = match self.engine(&opened.config.config) {
+            Ok(engine) => engine,
+            Err(reason) => return halt(handle, &reason),
+        };
+        let shared = Arc::new(Shared::new(opened.store.clone(), opened.tip, opened.config.clone()));
+        handle.0.metrics.height(opened.tip.height);
+        let context = Arc::new(GroupContext {
+            name: handle.name().to_owned(),
+            channel: opened.channel,
+            life: handle.0.life.clone(),
+            clock: self.options.clock.clone(),
+            certificates: self.options.certificates.clone(),
+            verification: self.verification.clone(),
+            storage: self.storage.clone(),
+            shared: shared.clone(),
+            metrics: handle.0.metrics.clone(),
+            proposer: self.options.seal_key.public().address(),
+            credits: handle.0.credits.clone(),
+            checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
+        });
+        let intake = group::start(context, opened, engine, self.options.shards, &self.arbiter());
+        if handle.0.open.set(Open { id: opened.channel, shared, intake }).is_err() {
+            return halt(handle, "it was opened twice");
+        }
+        handle.0.life.set(LifeCycle::Serving);
+        tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
+    }
+
+    fn arbiter(&self) -> ArbiterHandle {
+        let turn = self.next_arbiter.fetch_add(1, Ordering::Relaxed);
+        self.arbiters[turn % self.arbiters.len()].handle()
+    }
+
+    /// Waits until every channel serves or has halted.
+    pub async fn opened(&self) {
+        for handle in self.list() {
+            let mut life = handle.follow_life();
+            let settled = |state: &LifeCycle| !matches!(state, LifeCycle::Opening | LifeCycle::Replaying { .. });
+            // The sender lives in the handle.
+            let _ = life.wait_for(settled).await;
+        }
+    }
+
+    /// A channel by name.
+    pub fn by_name(&self, name: &str) -> Option<ChannelHandle> {
+        self.lock().get(name).cloned()
+    }
+
+    /// A channel by id.
+    pub fn by_id(&self, id: &Hash) -> Option<ChannelHandle> {
+        self.lock().values().find(|handle| handle.id() == Some(*id)).cloned()
+    }
+
+    /// Every channel, by name.
+    pub fn list(&self) -> Vec<ChannelHandle> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Makes a channel and waits until it serves. Either it is whole on disk, or it is not there.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub async fn create(self: &Arc<Self>, config: ChannelConfig) -> Result<ChannelHandle, CreateError> {
+        config.check().map_err(|error| CreateError::Invalid(error.to_string()))?;
+        self.engine(&config).map_err(CreateError::Invalid)?;
+        let name = config.name.clone();
+        let handle = self.handle(&name);
+        {
+            let mut channels = self.lock();
+            if channels.contains_key(&name) {
+                return Err(CreateError::Exists(name));
+            }
+            if channels.len() >= CHANNELS_MAX {
+                return Err(CreateError::TooMany);
+            }
+            channels.insert(name.clone(), handle.clone());
+        }
+        let (told, tells) = oneshot::channel();
+        let (parent, options) = (self.options.directory.clone(), self.options.store);
+        let registry = self.clone();
+        let started = handle.clone();
+        let done = move |made: Result<Result<PathBuf, String>, _>| {
+            let failed = match made {
+                Ok(Ok(directory)) => {
+                    registry.start(started, directory, Some(told));
+                    return;
+                }
+                Ok(Err(reason)) => reason,
+                Err(panicked) => format!("{panicked}"),
+            };
+            halt(&started, &format!("making it failed: {failed}"));
+            let _ = told.send(());
+        };
+        self.storage.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
+        let _ = tells.await;
+        match handle.state() {
+            LifeCycle::Halted { reason } => {
+                self.lock().remove(&name);
+                Err(CreateError::Broken(reason))
+            }
+            _ => Ok(handle),
+        }
+    }
+
+    /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time.
+    pub async fn drain(&self) {
+        let channels = self.list();
+        for handle in &channels {
+            handle.0.life.set(LifeCycle::Draining);
+        }
+        let limit = Duration::from_secs(DRAIN_SECONDS_MAX);
+        for handle in &channels {
+            if tokio::time::timeout(limit, handle.0.credits.all_back()).await.is_err() {
+                tracing::warn!(channel = handle.name(), "accepted transactions were not committed in time");
+            }
+        }
+        for handle in channels {
+            handle.0.life.set(LifeCycle::Closed);
+            let Some(open) = handle.0.open.get() else { continue };
+            let (told, tells) = oneshot::channel();
+            let store = open.shared.store.clone();
+            handle.0.storage.run(
+                open.id,
+                move || store.close().map_err(in_full),
+                move |result| {
+                    let _ = told.send(result);
+                },
+            );
+            if let Ok(Ok(Err(reason))) = tells.await {
+                tracing::warn!(channel = handle.name(), reason, "closing the store failed; replay will make up for it");
+            }
+        }
+        self.arbiters.iter().for_each(|arbiter| {
+            arbiter.stop();
+        });
+    }
+}
+
+fn halt(handle: &ChannelHandle, reason: &str) {
+    handle.0.metrics.halted();
+    handle.0.life.halt(handle.name(), reason);
+}
+
+/// Makes a store under another name, then renames it: a crash leaves either nothing or all.
+fn make(parent: &Path, options: StoreOptions, config: &ChannelConfig) -> Result<PathBuf, String> {
+    let directory = parent.join(&config.name);
+    let unfinished = parent.join(format!("{}{UNFINISHED}", config.name));
+    let io = |error: std::io::Error| format!("{}: {error}", directory.display());
+    if directory.exists() {
+        return Err(format!("{} exists", directory.display()));
+    }
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).map_err(io)?;
+    }
+    opening::create(&unfinished, options, config)?;
+    std::fs::rename(&unfinished, &directory).map_err(io)?;
+    std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
+    Ok(directory)
+}

@@ -1,0 +1,54 @@
+//! What a channel's actors and its readers share: the store, the ring, and the newest committed facts. Written by the
+//! acceptor's actor alone.
+
+use crate::committed::CommittedBlock;
+use crate::feed::Ring;
+use crate::store::ChannelStore;
+use ledger_classes::execution::ConfigRecord;
+use ledger_classes::hash::Hash;
+use ledger_classes::time::Time;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The last committed block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height.
+    pub height: u64,
+    /// Its header's hash.
+    pub hash: Hash,
+    /// Its time.
+    pub time: Time,
+}
+
+/// Facts of an open channel.
+pub(crate) struct Shared {
+    pub(crate) store: ChannelStore,
+    pub(crate) ring: Ring,
+    newest: RwLock<(Tip, Arc<ConfigRecord>)>,
+}
+
+impl Shared {
+    pub(crate) fn new(store: ChannelStore, tip: Tip, config: Arc<ConfigRecord>) -> Self {
+        Self { store, ring: Ring::new(tip.height), newest: RwLock::new((tip, config)) }
+    }
+
+    /// The last committed block.
+    pub(crate) fn tip(&self) -> Tip {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The configuration that rules the next block.
+    pub(crate) fn config(&self) -> Arc<ConfigRecord> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// A block was committed.
+    pub(crate) fn commit(&self, block: &CommittedBlock, config: Option<Arc<ConfigRecord>>) {
+        let header = &block.block.header;
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        newest.0 = Tip { height: header.height, hash: block.header_hash, time: header.time };
+        if let Some(config) = config {
+            newest.1 = config;
+        }
+    }
+}

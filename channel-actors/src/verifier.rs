@@ -1,0 +1,206 @@
+//! Verifier shards: decode strictly, check time, signatures in batches, and the sender's standing. A shard signs the
+//! digest of what it passed, the witness, which the collector checks.
+//!
+//! The shard itself only queues and deals out jobs ([`Shard`]); the work ([`screen`]) runs on the verification pool.
+//! One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
+//! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
+
+use crate::limits::VERIFY_JOB_TRANSACTIONS_MAX;
+use crate::store::ChannelStore;
+use crate::ticket::{Credit, SubmitRefusal, SubmitResult, Waiter};
+use ledger_classes::codec;
+use ledger_classes::config::Limits;
+use ledger_classes::execution;
+use ledger_classes::hash::{Hash, Tag};
+use ledger_classes::keys::{self, PublicKey, Signature, SigningKey};
+use ledger_classes::outcome::Refusal;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A transaction on its way to a shard.
+pub(crate) struct Arrival {
+    pub(crate) envelope: Envelope,
+    pub(crate) waiter: Waiter,
+    pub(crate) credit: Credit,
+    pub(crate) arrived: Instant,
+}
+
+/// A verified transaction on its way to a block.
+pub(crate) struct Flight {
+    pub(crate) transaction: VerifiedTransaction,
+    pub(crate) waiter: Waiter,
+    pub(crate) credit: Credit,
+    pub(crate) arrived: Instant,
+}
+
+/// A shard's signature over what it passed.
+#[derive(Clone, Debug)]
+pub(crate) struct Witness {
+    pub(crate) shard: usize,
+    pub(crate) sequence: u64,
+    pub(crate) signature: Signature,
+}
+
+/// Verified transactions with their witness.
+pub(crate) struct Passed {
+    pub(crate) flights: Vec<Flight>,
+    pub(crate) witness: Witness,
+}
+
+/// The message that a witness signs.
+fn witness_message(channel: &Hash, shard: usize, sequence: u64, flights: &[Flight]) -> Vec<u8> {
+    let ids: Vec<u8> = flights.iter().flat_map(|flight| flight.transaction.id().0).collect();
+    let digest = Hash::plain(&[&ids]);
+    Tag::Witness.message(&[&channel.0, &(shard as u64).to_le_bytes(), &sequence.to_le_bytes(), &digest.0])
+}
+
+impl Passed {
+    /// Whether the witness is `key`'s over exactly these transactions.
+    pub(crate) fn check(&self, channel: &Hash, key: &PublicKey) -> bool {
+        let Witness { shard, sequence, signature } = &self.witness;
+        keys::verify(key, &witness_message(channel, *shard, *sequence, &self.flights), signature)
+    }
+}
+
+/// What a shard wants done.
+#[must_use]
+pub(crate) enum ShardEffect {
+    /// Screen these on the pool.
+    Screen { sequence: u64, batch: Vec<Arrival> },
+}
+
+/// The queue of a shard.
+#[derive(Default)]
+pub(crate) struct Shard {
+    queue: VecDeque<Arrival>,
+    sequence: u64,
+    busy: bool,
+}
+
+impl Shard {
+    /// Transactions arrive.
+    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>) -> Option<ShardEffect> {
+        self.queue.extend(arrivals);
+        self.next()
+    }
+
+    /// The job is done.
+    pub(crate) fn screened(&mut self) -> Option<ShardEffect> {
+        self.busy = false;
+        self.next()
+    }
+
+    fn next(&mut self) -> Option<ShardEffect> {
+        if self.busy || self.queue.is_empty() {
+            return None;
+        }
+        self.busy = true;
+        self.sequence += 1;
+        let size = self.queue.len().min(VERIFY_JOB_TRANSACTIONS_MAX);
+        Some(ShardEffect::Screen { sequence: self.sequence, batch: self.queue.drain(..size).collect() })
+    }
+}
+
+/// What a screening needs to know.
+pub(crate) struct Screening {
+    pub(crate) channel: Hash,
+    pub(crate) shard: usize,
+    pub(crate) sequence: u64,
+    pub(crate) key: Arc<SigningKey>,
+    pub(crate) limits: Limits,
+    pub(crate) store: ChannelStore,
+    pub(crate) now: Time,
+    /// Unpredictable to senders.
+    pub(crate) seed: [u8; 32],
+}
+
+/// How many transactions a screening refused, by stable name, and what it passed.
+pub(crate) struct Screened {
+    pub(crate) passed: Passed,
+    pub(crate) refused: Vec<&'static str>,
+}
+
+impl Screening {
+    /// Does the work. An error is a store that cannot be read: the channel halts.
+    pub(crate) fn screen(self, batch: Vec<Arrival>) -> Result<Screened, String> {
+        let mut refused = Vec::new();
+        let mut parsed = Vec::with_capacity(batch.len());
+        let mut company = Vec::with_capacity(batch.len());
+        for Arrival { envelope, waiter, credit, arrived } in batch {
+            let id = envelope.id();
+            let timely = transaction::parse(envelope, self.channel, &self.limits)
+                .and_then(|parsed| parsed.check_time(self.now).map(|()| parsed));
+            match timely {
+                Ok(transaction) => {
+                    parsed.push(transaction);
+                    company.push((waiter, credit, arrived));
+                }
+                // Exactly once: however late it comes again, a known id gets its receipt.
+                Err(TransactionError::Expired(until)) => match self.known(&id)? {
+                    Some(receipt) => waiter.resolve(SubmitResult::Committed { id, receipt }),
+                    None => refuse(waiter, id, TransactionError::Expired(until), &mut refused),
+                },
+                Err(error) => refuse(waiter, id, error, &mut refused),
+            }
+        }
+        let view = self.store.view().map_err(|error| error.to_string())?;
+        let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
+        let mut flights = Vec::with_capacity(parsed.len());
+        for (verdict, (mut waiter, credit, arrived)) in
+            transaction::verify_all(parsed, self.seed).into_iter().zip(company)
+        {
+            let transaction = match verdict {
+                Ok(transaction) => transaction,
+                Err((id, error)) => {
+                    refuse(waiter, id, error, &mut refused);
+                    continue;
+                }
+            };
+            match execution::screen(&view, &config, &transaction, self.now) {
+                Ok(()) => {
+                    waiter.accept(transaction.id());
+                    flights.push(Flight { transaction, waiter, credit, arrived });
+                }
+                Err(Refusal::Broken(error)) => return Err(error.to_string()),
+                Err(Refusal::Rejected { code, message }) => match self.known(&transaction.id())? {
+                    Some(receipt) => waiter.resolve(SubmitResult::Committed { id: transaction.id(), receipt }),
+                    None => {
+                        refused.push(code.name());
+                        waiter.refuse(Some(transaction.id()), SubmitRefusal::Rejected { code, message });
+                    }
+                },
+            }
+        }
+        let message = witness_message(&self.channel, self.shard, self.sequence, &flights);
+        let signature = self.key.sign(&message);
+        let witness = Witness { shard: self.shard, sequence: self.sequence, signature };
+        Ok(Screened { passed: Passed { flights, witness }, refused })
+    }
+
+    fn known(&self, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
+        receipt_of(&self.store, id)
+    }
+}
+
+fn refuse(waiter: Waiter, id: Hash, error: TransactionError, refused: &mut Vec<&'static str>) {
+    refused.push(error.name());
+    waiter.refuse(Some(id), error);
+}
+
+/// The receipt of a committed transaction.
+pub(crate) fn receipt_of(store: &ChannelStore, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
+    let Some((height, index)) = store.transaction(id).map_err(|error| error.to_string())? else { return Ok(None) };
+    let bytes = store.receipts(height).map_err(|error| error.to_string())?;
+    let receipts: Vec<Receipt> = decode_receipts(&bytes.ok_or("a block's receipts are missing")?)?;
+    let receipt = receipts.into_iter().nth(index as usize).ok_or("a receipt is missing")?;
+    Ok(Some(Arc::new(receipt)))
+}
+
+/// Decodes the receipts of a block as the log holds them.
+pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
+    codec::decode(bytes, 1 << 30).map_err(|error| format!("stored receipts: {error}"))
+}
