@@ -1,0 +1,156 @@
+//! The certificate side of a profile: its path, its key, and the signatures that the key makes.
+//!
+//! The key authenticates TLS connections and proves possession in `participant.admit`. It signs no transactions:
+//! that is the account key's work (`keys`), so that a certificate can be renewed without moving any asset.
+
+use ledger_classes::identity::Identity;
+use ledger_classes::keys::{Signature, SignatureError};
+use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fmt;
+use std::sync::Arc;
+use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+
+/// A certificate path with its private key, as TLS presents it.
+#[derive(Clone)]
+pub struct Credential {
+    path: Vec<CertificateDer<'static>>,
+    key: Arc<PrivateKeyDer<'static>>,
+    signing: Arc<dyn rustls::sign::SigningKey>,
+    leaf: Leaf,
+}
+
+/// What a leaf certificate says of its holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// The SPIFFE ID.
+    pub identity: Identity,
+    /// Serial number, big-endian, without sign byte.
+    pub serial: Vec<u8>,
+    /// Last second of its validity, in seconds since the epoch.
+    pub not_after: i64,
+}
+
+/// Why files are not a usable credential.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// Not PEM, or no certificate in it.
+    #[error("no PEM certificates")]
+    Certificates,
+    /// No private key in the key file.
+    #[error("no PEM private key")]
+    Key,
+    /// A key that neither TLS nor the ledger takes.
+    #[error("the private key is neither Ed25519 nor ECDSA P-256")]
+    KeyKind,
+    /// A certificate that does not parse.
+    #[error("certificate {0} does not parse")]
+    Malformed(usize),
+    /// A leaf without exactly one SPIFFE ID of ours.
+    #[error("the first certificate carries no identity: {0}")]
+    Identity(String),
+}
+
+/// The key did not sign.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The key refused.
+    #[error("the certificate's key does not sign")]
+    Key(#[source] rustls::Error),
+    /// The signature has an unexpected form.
+    #[error("the certificate's key signs in an unexpected form")]
+    Form(#[source] SignatureError),
+}
+
+/// Parses all certificates of a PEM text; at least one.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
+    let path: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    path.ok().filter(|path| !path.is_empty()).ok_or(CredentialError::Certificates)
+}
+
+/// What the certificate `der` says of its holder.
+pub fn leaf(der: &[u8]) -> Result<Leaf, CredentialError> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| CredentialError::Malformed(0))?;
+    let names = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+        _ => None,
+    });
+    // X509-SVID §2: exactly one URI name, the SPIFFE ID.
+    let mut uris = names.into_iter().flatten().filter_map(|name| match name {
+        GeneralName::URI(text) => Some(*text),
+        _ => None,
+    });
+    let (Some(text), None) = (uris.next(), uris.next()) else {
+        return Err(CredentialError::Identity("exactly one URI name is needed".into()));
+    };
+    let identity = Identity::parse(text).map_err(|error| CredentialError::Identity(error.to_string()))?;
+    let raw = certificate.raw_serial();
+    let significant = raw.iter().position(|byte| *byte != 0).unwrap_or(raw.len().saturating_sub(1));
+    Ok(Leaf { identity, serial: raw[significant..].to_vec(), not_after: certificate.validity().not_after.timestamp() })
+}
+
+impl Credential {
+    /// Reads a path (leaf first) and its key, both PEM.
+    pub fn from_pem(path: &[u8], key: &[u8]) -> Result<Self, CredentialError> {
+        let path = certificates(path)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CredentialError::Key)?;
+        let signing = any_supported_type(&key).map_err(|_| CredentialError::KeyKind)?;
+        if signing.choose_scheme(&Self::SCHEMES).is_none() {
+            return Err(CredentialError::KeyKind);
+        }
+        let leaf = leaf(&path[0])?;
+        Ok(Self { path, key: Arc::new(key), signing, leaf })
+    }
+
+    const SCHEMES: [SignatureScheme; 2] = [SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256];
+
+    /// What the leaf says.
+    pub const fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// The certificates, leaf first.
+    pub fn path(&self) -> &[CertificateDer<'static>] {
+        &self.path
+    }
+
+    /// A copy of the private key, for a TLS configuration.
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+
+    /// The path without self-issued certificates: what `participant.admit` carries, since a root is known to the
+    /// channel already and would vouch for nothing by being sent.
+    pub fn path_without_root(&self) -> Result<Vec<&[u8]>, CredentialError> {
+        let mut kept = Vec::with_capacity(self.path.len());
+        for (index, der) in self.path.iter().enumerate() {
+            let (_, certificate) = X509Certificate::from_der(der).map_err(|_| CredentialError::Malformed(index))?;
+            if index == 0 || certificate.issuer() != certificate.subject() {
+                kept.push(der.as_ref());
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Signs with the certificate's key; the result has the ledger's 64-byte form for both schemes.
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let signer = self
+            .signing
+            .choose_scheme(&Self::SCHEMES)
+            .ok_or_else(|| SignError::Key(rustls::Error::General("no common signature scheme".into())))?;
+        let bytes = signer.sign(message).map_err(SignError::Key)?;
+        let signature = match signer.scheme() {
+            SignatureScheme::ED25519 => Signature::new(&bytes),
+            _ => Signature::from_ecdsa_der(&bytes),
+        };
+        signature.map_err(SignError::Form)
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential of {}", self.leaf.identity)
+    }
+}

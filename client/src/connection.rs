@@ -1,0 +1,307 @@
+//! HTTPS to one peer: TLS 1.3 with the profile's certificate, the peer checked against `ca.pem`, one pool of
+//! keep-alive connections.
+//!
+//! What must never happen here: a request without a time limit, an answer without a size limit, a redirect followed
+//! (a peer has no business to send its callers elsewhere), a resumed session (it would skip the peer's check of
+//! revocations).
+
+use crate::api::Problem;
+use crate::certificate::CredentialError;
+use crate::profile::Profile;
+use crate::retry::{Retry, jitter};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Method, Response, Url};
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of an answer: a block of the largest size, in JSON.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of an answer that refuses.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
+
+/// How to talk to a peer.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The peer, if not the profile's.
+    pub peer: Option<Url>,
+    /// For one attempt of one request, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// When to ask again.
+    pub retry: Retry,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { peer: None, timeout: Duration::from_secs(30), retry: Retry::default() }
+    }
+}
+
+/// Talks to one peer. Cheap to clone; clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    http: reqwest::Client,
+    peer: Url,
+    pub(crate) options: Options,
+}
+
+/// Why a profile gives no connection. Nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A certificate in `ca.pem` is none that TLS can use.
+    #[error("ca.pem holds a certificate that cannot vouch for a peer")]
+    Authority(#[source] rustls::Error),
+    /// Certificate and key do not belong together, or TLS does not take them.
+    #[error("the profile's certificate and key are not usable for TLS")]
+    Credential(#[source] rustls::Error),
+    /// The path does not parse.
+    #[error("the profile's certificate path is damaged")]
+    Path(#[source] CredentialError),
+    /// The HTTP client does not start.
+    #[error("the HTTP client does not start")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The peer could not be reached, or did not answer in time.
+    #[error("{peer} does not answer")]
+    Unreachable {
+        /// The peer.
+        peer: Url,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// A stream of events did not open in time.
+    #[error("{peer} does not answer within {} s", timeout.as_secs())]
+    Late {
+        /// The peer.
+        peer: Url,
+        /// The time limit.
+        timeout: Duration,
+    },
+    /// The peer was reached and answered with a problem.
+    #[error("{}", problem_text(.0))]
+    Problem(Box<Problem>),
+    /// The answer is not what this request has for an answer.
+    #[error("the peer's answer is unreadable: {0}")]
+    Answer(String),
+    /// A name that cannot be part of a URL's path.
+    #[error("{0:?} cannot be a name in a request")]
+    Name(String),
+}
+
+fn problem_text(problem: &Problem) -> String {
+    match &problem.detail {
+        Some(detail) => format!("{}: {detail}", problem.title),
+        None => problem.title.clone(),
+    }
+}
+
+impl RequestError {
+    /// Whether the same request may succeed later without anybody changing it.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Late { .. } => true,
+            Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
+            Self::Answer(_) | Self::Name(_) => false,
+        }
+    }
+
+    /// The problem that the peer named.
+    pub fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Problem(problem) => Some(problem),
+            _ => None,
+        }
+    }
+
+    /// How long the peer asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.problem().and_then(|problem| problem.retry_after_ms).map(Duration::from_millis)
+    }
+}
+
+/// What is asked. `again` says whether an attempt whose answer was lost may be repeated.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub method: Method,
+    pub url: Url,
+    pub accept: &'static str,
+    pub body: Option<(&'static str, Bytes)>,
+    pub again: bool,
+}
+
+/// An answer that is not a problem.
+pub(crate) struct Answer {
+    pub media: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, RequestError> {
+        serde_json::from_slice(&self.body).map_err(|error| RequestError::Answer(error.to_string()))
+    }
+}
+
+pub(crate) const JSON: &str = "application/json";
+
+fn tls(profile: &Profile) -> Result<ClientConfig, OpenError> {
+    let mut roots = RootCertStore::empty();
+    for authority in &profile.authorities {
+        roots.add(authority.clone()).map_err(OpenError::Authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the ring provider has TLS 1.3")
+        .with_root_certificates(roots);
+    let mut config = match &profile.credential {
+        None => builder.with_no_client_auth(),
+        Some(credential) => {
+            let path = credential.path_without_root().map_err(OpenError::Path)?;
+            let path = path.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+            builder.with_client_auth_cert(path, credential.key()).map_err(OpenError::Credential)?
+        }
+    };
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+impl Connection {
+    /// Prepares the connection; nothing is sent yet.
+    pub fn open(profile: &Profile, options: Options) -> Result<Self, OpenError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(profile)?)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .connect_timeout(options.timeout.min(Duration::from_secs(10)))
+            .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(OpenError::Http)?;
+        let peer = options.peer.clone().unwrap_or_else(|| profile.peer.clone());
+        Ok(Self { http, peer, options })
+    }
+
+    /// The peer's address.
+    pub const fn peer(&self) -> &Url {
+        &self.peer
+    }
+
+    /// `/v1` and `segments`, each escaped, with a query.
+    pub(crate) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, RequestError> {
+        // A URL parser would take these as steps in the path, escaped or not.
+        if let Some(segment) = segments.iter().find(|segment| ["", ".", ".."].contains(*segment)) {
+            return Err(RequestError::Name((*segment).to_owned()));
+        }
+        let mut url = self.peer.clone();
+        url.path_segments_mut().expect("an https URL has a path").clear().push("v1").extend(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    /// Asks, and asks again within the bounds of [`Options::retry`].
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer, RequestError> {
+        let mut attempts = 0;
+        loop {
+            let error = match self.attempt(&ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            attempts += 1;
+            let worthwhile = match &error {
+                // A refused connection reached nobody; what else failed underway may have been done.
+                RequestError::Unreachable { source, .. } => source.is_connect() || (ask.again && !source.is_timeout()),
+                RequestError::Problem(problem) => matches!(problem.status, 429 | 503),
+                RequestError::Late { .. } | RequestError::Answer(_) | RequestError::Name(_) => false,
+            };
+            let wait = self.options.retry.wait(attempts, error.retry_after(), jitter()).filter(|_| worthwhile);
+            let Some(wait) = wait else { return Err(error) };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, ask: &Ask) -> Result<Answer, RequestError> {
+        let mut request = self.http.request(ask.method.clone(), ask.url.clone()).header(ACCEPT, ask.accept);
+        if let Some((media, body)) = &ask.body {
+            request = request.header(CONTENT_TYPE, *media).body(body.clone());
+        }
+        let response = request.timeout(self.options.timeout).send().await;
+        let response = response.map_err(|source| self.unreachable(source))?;
+        let media = media_of(&response);
+        if response.status().is_success() {
+            let body = self.read(response, ANSWER_BYTES_MAX).await?;
+            return Ok(Answer { media, body });
+        }
+        Err(self.refusal(response).await)
+    }
+
+    /// Opens a stream of events. Only the head of the answer has a time limit; the caller watches the rest.
+    pub(crate) async fn stream(&self, url: Url, last_event_id: Option<&str>) -> Result<Response, RequestError> {
+        let mut request = self.http.get(url).header(ACCEPT, "text/event-stream");
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let late = || RequestError::Late { peer: self.peer.clone(), timeout: self.options.timeout };
+        let sent = tokio::time::timeout(self.options.timeout, request.send()).await;
+        let response = sent.map_err(|_| late())?.map_err(|source| self.unreachable(source))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        match media_of(&response).as_str() {
+            "text/event-stream" => Ok(response),
+            other => Err(RequestError::Answer(format!("{other:?} where events were asked for"))),
+        }
+    }
+
+    pub(crate) fn unreachable(&self, source: reqwest::Error) -> RequestError {
+        RequestError::Unreachable { peer: self.peer.clone(), source: source.without_url() }
+    }
+
+    async fn read(&self, mut response: Response, bytes_max: usize) -> Result<Vec<u8>, RequestError> {
+        let expected = response.content_length().unwrap_or(0);
+        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(1 << 20));
+        while let Some(chunk) = response.chunk().await.map_err(|source| self.unreachable(source))? {
+            if body.len() + chunk.len() > bytes_max {
+                return Err(RequestError::Answer(format!("more than {bytes_max} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    /// The problem in an answer. One without a body of ours (a proxy's, say) becomes a problem too.
+    async fn refusal(&self, response: Response) -> RequestError {
+        let status = response.status();
+        let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let hint = seconds.map(|seconds: u64| seconds.saturating_mul(1000));
+        let body = self.read(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
+        let mut problem = serde_json::from_slice(&body).unwrap_or_else(|_| Problem {
+            type_uri: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Refused").into(),
+            status: status.as_u16(),
+            detail: None,
+            retry_after_ms: None,
+        });
+        problem.status = status.as_u16();
+        problem.retry_after_ms = problem.retry_after_ms.or(hint);
+        RequestError::Problem(Box::new(problem))
+    }
+}
+
+fn media_of(response: &Response) -> String {
+    let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

@@ -1,0 +1,258 @@
+//! A profile: the folder that says who somebody is and which peer it talks to.
+//!
+//! ```text
+//! ca.pem         certificates that vouch for the peer
+//! cert.pem       the own certificate, then its intermediates   (both or neither: a reader of public channels
+//! key.pem        its private key                                needs none)
+//! account.key    the key that signs transactions, see `keys`
+//! profile.toml   peer = "https://127.0.0.1:7100"
+//!                consortium = "harbour.example"
+//!                account_key = "account.key"     # relative to the folder; this is the default
+//! ```
+
+use crate::certificate::{Credential, CredentialError, certificates};
+use crate::keys::{AccountKeyError, read_account_key};
+use ledger_classes::keys::SigningKey;
+use reqwest::Url;
+use rustls::pki_types::CertificateDer;
+use serde::Deserialize;
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Bytes of any file of a profile: certificates and keys are far smaller, and a device or a log given by mistake
+/// must not fill the memory.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// An opened profile.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The folder.
+    pub directory: PathBuf,
+    /// The peer's address, `https`.
+    pub peer: Url,
+    /// The trust domain.
+    pub consortium: String,
+    /// File of the account key.
+    pub account_key: PathBuf,
+    /// Who vouches for peers.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Who the holder is; without one only public channels answer.
+    pub credential: Option<Credential>,
+}
+
+/// Why a folder is not a profile.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// A file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file is larger than any of its kind.
+    #[error("{} is larger than {FILE_BYTES_MAX} bytes", path.display())]
+    Oversize {
+        /// The file.
+        path: PathBuf,
+    },
+    /// `profile.toml` is not one.
+    #[error("{}: {why}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Only one of `cert.pem` and `key.pem` is there.
+    #[error("{} is missing: a profile has both cert.pem and key.pem, or neither", path.display())]
+    Half {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A certificate or key file is not one.
+    #[error("{}", path.display())]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: CredentialError,
+    },
+    /// The certificate belongs to another consortium than the profile names.
+    #[error("the certificate's identity {identity} is of another consortium than {consortium}")]
+    OtherConsortium {
+        /// What the certificate says.
+        identity: String,
+        /// What the profile says.
+        consortium: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    peer: String,
+    consortium: String,
+    #[serde(default = "account_key_default")]
+    account_key: PathBuf,
+}
+
+fn account_key_default() -> PathBuf {
+    "account.key".into()
+}
+
+/// Parses a peer's address: `https://host:port`, nothing behind it.
+pub fn parse_peer(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    if url.scheme() != "https" || url.host_str().is_none() {
+        return Err(format!("a peer's address reads https://host:port, not {text:?}"));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(format!("a peer's address ends after the port: {text:?}"));
+    }
+    Ok(url)
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ProfileError> {
+    use io::Read as _;
+    let fail = |source| ProfileError::Read { path: path.into(), source };
+    let file = std::fs::File::open(path).map_err(fail)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(ProfileError::Oversize { path: path.into() });
+    }
+    Ok(bytes)
+}
+
+fn read_optional(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ProfileError> {
+    match read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(ProfileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Profile {
+    /// Reads a profile's folder. The account key is read when something is signed: [`Profile::read_account_key`].
+    pub fn open(directory: &Path) -> Result<Self, ProfileError> {
+        let path = directory.join("profile.toml");
+        let settings = |why: String| ProfileError::Settings { path: path.clone(), why };
+        let bytes = read(&path)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| settings("not UTF-8".into()))?;
+        let Settings { peer, consortium, account_key } =
+            toml::from_str(text).map_err(|error| settings(error.to_string().trim_end().to_owned()))?;
+        let peer = parse_peer(&peer).map_err(settings)?;
+
+        let ca = directory.join("ca.pem");
+        let authorities =
+            certificates(&read(&ca)?).map_err(|source| ProfileError::Credential { path: ca.clone(), source })?;
+        let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
+        let credential = match (read_optional(&certificate)?, read_optional(&key)?) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(ProfileError::Half { path: certificate }),
+            (Some(_), None) => return Err(ProfileError::Half { path: key }),
+            (Some(certificate_pem), Some(key_pem)) => {
+                Some(Credential::from_pem(&certificate_pem, &key_pem).map_err(|source| match source {
+                    CredentialError::Key | CredentialError::KeyKind => ProfileError::Credential { path: key, source },
+                    source => ProfileError::Credential { path: certificate, source },
+                })?)
+            }
+        };
+        if let Some(credential) = &credential
+            && credential.leaf().identity.consortium() != consortium
+        {
+            let identity = credential.leaf().identity.to_string();
+            return Err(ProfileError::OtherConsortium { identity, consortium });
+        }
+        Ok(Self {
+            directory: directory.into(),
+            peer,
+            consortium,
+            account_key: directory.join(account_key),
+            authorities,
+            credential,
+        })
+    }
+
+    /// Reads the account key.
+    pub fn read_account_key(&self) -> Result<SigningKey, AccountKeyError> {
+        read_account_key(&self.account_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::error::Error as _;
+    use std::fs;
+
+    fn authority(name: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![rcgen::SanType::URI(name.try_into().unwrap())];
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        folder
+    }
+
+    const SETTINGS: &str = "peer = \"https://127.0.0.1:7100\"\nconsortium = \"harbour\"\n";
+
+    #[test]
+    fn a_complete_folder_opens() {
+        let (pem, key) = authority("spiffe://harbour/bank/client/alice");
+        let folder = folder(&[("profile.toml", SETTINGS), ("ca.pem", &pem), ("cert.pem", &pem), ("key.pem", &key)]);
+        let profile = Profile::open(folder.path()).unwrap();
+        assert_eq!(profile.peer.as_str(), "https://127.0.0.1:7100/");
+        assert_eq!(profile.account_key, folder.path().join("account.key"));
+        assert_eq!(profile.credential.unwrap().leaf().identity.name(), "alice");
+    }
+
+    #[test]
+    fn a_reader_of_public_channels_needs_no_certificate() {
+        let (pem, _) = authority("spiffe://harbour/bank/client/alice");
+        let folder = folder(&[("profile.toml", SETTINGS), ("ca.pem", &pem)]);
+        assert!(Profile::open(folder.path()).unwrap().credential.is_none());
+    }
+
+    #[test]
+    fn each_defect_is_named() {
+        let (pem, key) = authority("spiffe://harbour/bank/client/alice");
+        let (stranger, stranger_key) = authority("spiffe://other/bank/client/alice");
+        let (website, website_key) = authority("https://example.org/");
+        let settings = |text: &'static str| vec![("profile.toml", text), ("ca.pem", pem.as_str())];
+        let files = |certificate, key| {
+            vec![("profile.toml", SETTINGS), ("ca.pem", pem.as_str()), ("cert.pem", certificate), ("key.pem", key)]
+        };
+        for (files, part) in [
+            (vec![("ca.pem", pem.as_str())], "profile.toml cannot be read"),
+            (settings("consortium = \"harbour\""), "missing field `peer`"),
+            (settings("peer = \"https://a\"\nconsortium = \"h\"\nport = 1"), "unknown field `port`"),
+            (settings("peer = \"http://a\"\nconsortium = \"h\""), "reads https://host:port"),
+            (settings("peer = \"https://a/v1\"\nconsortium = \"h\""), "ends after the port"),
+            (settings("peer = \"nowhere\"\nconsortium = \"h\""), "is not a URL"),
+            (vec![("profile.toml", SETTINGS)], "ca.pem cannot be read"),
+            (vec![("profile.toml", SETTINGS), ("ca.pem", "text")], "ca.pem: no PEM certificates"),
+            (vec![("profile.toml", SETTINGS), ("ca.pem", &pem), ("cert.pem", &pem)], "key.pem is missing"),
+            (vec![("profile.toml", SETTINGS), ("ca.pem", &pem), ("key.pem", &key)], "cert.pem is missing"),
+            (files(&pem, "text"), "key.pem: no PEM private key"),
+            (files("text", &key), "cert.pem: no PEM certificates"),
+            (files(&website, &website_key), "carries no identity"),
+            (files(&stranger, &stranger_key), "another consortium than harbour"),
+        ] {
+            let folder = folder(&files);
+            let error = Profile::open(folder.path()).unwrap_err();
+            let cause = error.source().map_or(String::new(), |source| format!(": {source}"));
+            assert!(format!("{error}{cause}").contains(part), "{error}{cause} should say {part}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What can be asked of a peer. Each answer names the height that it reflects; records of the classes come as JSON
+//! values, since each class's own record is its only description.
+
+use crate::api::{AccountView, BlockView, ChannelSpec, ChannelView, MEDIA_TYPE_BLOCK, Outcome, Page, PeerStatus};
+use crate::connection::{Answer, Ask, Connection, JSON, RequestError};
+use ledger_classes::block::Block;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::Address;
+use ledger_classes::proof::{Proof, Trust};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// A page of a list: where it begins, as the page before said in `next`, and how long it may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Range<'a> {
+    /// Where to begin; at the beginning if absent.
+    pub from: Option<&'a str>,
+    /// Items; the peer's own number if absent.
+    pub limit: Option<u32>,
+}
+
+impl Connection {
+    async fn fetch(&self, path: &[&str], query: &[(&str, &str)], accept: &'static str) -> Result<Answer, RequestError> {
+        let url = self.url(path, query)?;
+        self.ask(Ask { method: Method::GET, url, accept, body: None, again: true }).await
+    }
+
+    /// Any resource under `/v1`, by the segments of its path.
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, RequestError> {
+        self.fetch(path, query, JSON).await?.json()
+    }
+
+    /// A page of any list under `/v1`.
+    pub async fn page<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        range: Range<'_>,
+    ) -> Result<Page<T>, RequestError> {
+        let limit = range.limit.map(|limit| limit.to_string());
+        let mut query = query.to_vec();
+        query.extend(range.from.map(|from| ("from", from)));
+        query.extend(limit.as_deref().map(|limit| ("limit", limit)));
+        self.get(path, &query).await
+    }
+
+    /// The peer, and the channels that the caller may see.
+    pub async fn status(&self) -> Result<PeerStatus, RequestError> {
+        self.get(&["status"], &[]).await
+    }
+
+    /// Channels that the caller may see.
+    pub async fn channels(&self) -> Result<Page<ChannelView>, RequestError> {
+        self.get(&["channels"], &[]).await
+    }
+
+    /// One channel, by name or id, with its configuration.
+    pub async fn channel(&self, channel: &str) -> Result<ChannelView, RequestError> {
+        self.get(&["channels", channel], &[]).await
+    }
+
+    /// Creates a channel on the peer; for administrators.
+    pub async fn create_channel(&self, spec: &ChannelSpec) -> Result<ChannelView, RequestError> {
+        let url = self.url(&["channels"], &[])?;
+        let body = serde_json::to_vec(spec).map_err(|error| RequestError::Answer(error.to_string()))?;
+        let body = Some((JSON, body.into()));
+        self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: false }).await?.json()
+    }
+
+    /// What became of a transaction.
+    pub async fn transaction(&self, channel: &str, id: Hash) -> Result<Outcome, RequestError> {
+        self.get(&["channels", channel, "transactions", &id.to_string()], &[]).await
+    }
+
+    /// The offline proof of a committed transaction, tied to the header at `later` if that is given.
+    pub async fn proof(&self, channel: &str, id: Hash, later: Option<u64>) -> Result<Proof, RequestError> {
+        let later = later.map(|height| height.to_string());
+        let query: Vec<_> = later.iter().map(|height| ("later", height.as_str())).collect();
+        self.get(&["channels", channel, "transactions", &id.to_string(), "proof"], &query).await
+    }
+
+    /// The way from the channel's genesis to the configuration in force; check it with [`Trust::verify`].
+    pub async fn trust(&self, channel: &str) -> Result<Trust, RequestError> {
+        self.get(&["channels", channel, "trust"], &[]).await
+    }
+
+    /// Blocks as JSON.
+    pub async fn blocks(&self, channel: &str, range: Range<'_>) -> Result<Page<BlockView>, RequestError> {
+        self.page(&["channels", channel, "blocks"], &[], range).await
+    }
+
+    /// A block as JSON.
+    pub async fn block_view(&self, channel: &str, height: u64) -> Result<BlockView, RequestError> {
+        self.get(&["channels", channel, "blocks", &height.to_string()], &[]).await
+    }
+
+    /// A block in its binary form. Its body is checked against its header; its seal is not.
+    pub async fn block(&self, channel: &str, height: u64) -> Result<Block, RequestError> {
+        let path = ["channels", channel, "blocks", &height.to_string()];
+        let answer = self.fetch(&path, &[], MEDIA_TYPE_BLOCK).await?;
+        let block = Block::decode(&answer.body).map_err(|error| RequestError::Answer(error.to_string()))?;
+        block.check_body().map_err(|error| RequestError::Answer(error.to_string()))?;
+        Ok(block)
+    }
+
+    /// What an account owns.
+    pub async fn account(&self, channel: &str, address: Address) -> Result<AccountView, RequestError> {
+        self.get(&["channels", channel, "accounts", &address.to_string()], &[]).await
+    }
+
+    /// How much `spender` may move of what `owner` holds of an asset.
+    pub async fn allowance(
+        &self,
+        channel: &str,
+        owner: Address,
+        spender: Address,
+        asset: &str,
+    ) -> Result<Value, RequestError> {
+        let (owner, spender) = (owner.to_string(), spender.to_string());
+        self.get(&["channels", channel, "accounts", &owner, "allowances", &spender, asset], &[]).await
+    }
+
+    /// A participant record.
+    pub async fn participant(&self, channel: &str, address: Address) -> Result<Value, RequestError> {
+        self.get(&["channels", channel, "participants", &address.to_string()], &[]).await
+    }
+
+    /// A proposed configuration change.
+    pub async fn proposal(&self, channel: &str, id: Hash) -> Result<Value, RequestError> {
+        self.get(&["channels", channel, "proposals", &id.to_string()], &[]).await
+    }
+
+    /// Log records, of one topic if that is given.
+    pub async fn logs(
+        &self,
+        channel: &str,
+        topic: Option<&str>,
+        range: Range<'_>,
+    ) -> Result<Page<Value>, RequestError> {
+        let query: Vec<_> = topic.iter().map(|topic| ("topic", *topic)).collect();
+        self.page(&["channels", channel, "logs"], &query, range).await
+    }
+
+    /// Asks a contract's instance without changing it; `arguments` is a JSON document.
+    pub async fn instance_query(
+        &self,
+        channel: &str,
+        instance: &str,
+        method: &str,
+        arguments: &str,
+    ) -> Result<Value, RequestError> {
+        let query = [("method", method), ("arguments", arguments)];
+        self.get(&["channels", channel, "instances", instance, "query"], &query).await
+    }
+
+    /// The consortium's CA certificates, PEM.
+    pub async fn ca_certificates(&self) -> Result<Vec<u8>, RequestError> {
+        Ok(self.fetch(&["ca", "certificates"], &[], "application/x-pem-file, */*").await?.body)
+    }
+
+    /// An organization's CRL.
+    pub async fn crl(&self, organization: &str) -> Result<Vec<u8>, RequestError> {
+        Ok(self.fetch(&["ca", "crl", organization], &[], "application/pkix-crl, */*").await?.body)
+    }
+}

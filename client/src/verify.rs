@@ -1,0 +1,366 @@
+//! Checking what a peer says without trusting it: proof files, and the evidence that events carry.
+//!
+//! A verifier needs one thing that it did not get from the peer: the channel's id. Where none is given, what is
+//! checked is that everything belongs together, and the id is reported for a person to compare.
+
+use crate::api::CloudEvent;
+use crate::connection::{Connection, RequestError};
+use crate::subscribe::{Cursor, Delivery};
+use ledger_classes::amount::Amount;
+use ledger_classes::block::Header;
+use ledger_classes::codec;
+use ledger_classes::event::Event;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{self, Address};
+use ledger_classes::limits::PAYLOAD_BYTES_MAX;
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::proof::{Evidence, Proof, ProofError, VerifiedTrust};
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use serde::Serialize;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a proof file: a genesis block and a long way of configuration changes, in hex.
+const PROOF_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Why something is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not a proof's JSON.
+    #[error("not a proof")]
+    Form(#[source] serde_json::Error),
+    /// The proof does not hold.
+    #[error("the proof does not hold: {0}")]
+    Proof(#[from] ProofError),
+    /// A signature of the transaction does not verify.
+    #[error("the signature of {0} does not verify")]
+    Signature(Address),
+    /// The evidence holds, but proves something else than it came with.
+    #[error("the evidence is about another {0} than the event's")]
+    Mismatch(&'static str),
+    /// An event came without evidence.
+    #[error("the event came without evidence")]
+    Absent,
+    /// The configuration that rules the block cannot be fetched.
+    #[error("the channel's configuration cannot be fetched")]
+    Trust(#[source] RequestError),
+}
+
+/// What a proof has proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Proven {
+    /// The channel's id.
+    pub channel: Hash,
+    /// The channel's name, as its configuration has it.
+    pub channel_name: String,
+    /// The block.
+    pub height: u64,
+    /// The block's time.
+    pub time: Time,
+    /// Hash of the block's header.
+    pub block: Hash,
+    /// The receipt's position.
+    pub index: u32,
+    /// The transaction's id.
+    pub id: Hash,
+    /// Result code number.
+    pub code: u16,
+    /// Result code name.
+    pub result: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What the sender paid.
+    pub fee: Amount,
+    /// Who signed, sender first; empty if the proof carries no transaction.
+    pub signers: Vec<Address>,
+    /// What was signed, if the proof carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Transaction>,
+    /// An event of the receipt, if the proof carries one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// Height and hash of the later header that the block is tied to, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub later: Option<(u64, Hash)>,
+}
+
+/// Reads a proof file.
+pub fn read_proof(path: &Path) -> Result<Proof, VerifyError> {
+    use io::Read as _;
+    let fail = |source| VerifyError::Read { path: path.into(), source };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(fail)?.take(PROOF_BYTES_MAX).read_to_end(&mut bytes).map_err(fail)?;
+    serde_json::from_slice(&bytes).map_err(VerifyError::Form)
+}
+
+/// Checks a proof. `channel` is the id that the verifier knows.
+pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, VerifyError> {
+    let checked = proof.verify(channel)?;
+    let config = proof.trust.verify(channel)?.configuration(&checked.header).map(|config| config.name.clone());
+    let (mut signers, mut transaction) = (Vec::new(), None);
+    if let Some(envelope) = &checked.envelope {
+        let message = envelope.message();
+        for signed in &envelope.signatures {
+            if !keys::verify(&signed.key, &message, &signed.signature) {
+                return Err(VerifyError::Signature(signed.key.address()));
+            }
+            signers.push(signed.key.address());
+        }
+        transaction = decode_payload(envelope);
+    }
+    let later = match &proof.later {
+        None => None,
+        Some(later) => {
+            let header: Header =
+                codec::decode(&later.header.0, 4096).map_err(|_| ProofError::Malformed("the later header"))?;
+            Some((header.height, header.hash()))
+        }
+    };
+    let receipt = checked.receipt;
+    Ok(Proven {
+        channel: checked.channel,
+        channel_name: config.unwrap_or_default(),
+        height: checked.header.height,
+        time: checked.header.time,
+        block: checked.header.hash(),
+        index: receipt.index,
+        id: receipt.id,
+        code: receipt.code,
+        result: ResultCode::from_number(receipt.code).map_or("unknown", ResultCode::name),
+        message: receipt.message,
+        fee: receipt.fee,
+        signers,
+        transaction,
+        event: checked.event,
+        later,
+    })
+}
+
+/// What an envelope's payload says, if it can be read.
+pub fn decode_payload(envelope: &Envelope) -> Option<Transaction> {
+    match envelope.encoding {
+        Encoding::Genesis => None,
+        Encoding::Binary => codec::decode(&envelope.payload, PAYLOAD_BYTES_MAX).ok(),
+        Encoding::Json => serde_json::from_slice(&envelope.payload).ok(),
+    }
+}
+
+/// Checks that an event's evidence holds and is about this event.
+pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), VerifyError> {
+    let text = event.evidence.as_deref().ok_or(VerifyError::Absent)?;
+    let evidence: Evidence = serde_json::from_str(text).map_err(VerifyError::Form)?;
+    let checked = trust.verify(&evidence)?;
+    let place = evidence.event.as_ref().map(|proof| Cursor {
+        height: checked.header.height,
+        index: checked.receipt.index,
+        event: proof.index,
+    });
+    for (agrees, what) in [
+        (checked.event.as_ref() == Some(&event.data), "content"),
+        (place.is_some_and(|place| place.to_string() == event.id), "place"),
+        (checked.receipt.id == event.transaction, "transaction"),
+        (checked.header.time == event.time, "time"),
+        (event.data.class() == event.class, "class"),
+        (event.data.topic() == event.subject, "topic"),
+        (event.type_text.strip_prefix("chancery.") == Some(event.data.kind()), "type"),
+    ] {
+        if !agrees {
+            return Err(VerifyError::Mismatch(what));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the events of a subscription, fetching the channel's configurations again when one has changed.
+#[derive(Debug)]
+pub struct EventVerifier {
+    connection: Connection,
+    channel: String,
+    id: Hash,
+    trust: VerifiedTrust,
+}
+
+impl EventVerifier {
+    /// Fetches the way to the configuration in force. `id` is the channel's id that the verifier knows.
+    pub async fn open(connection: &Connection, channel: &str, id: Hash) -> Result<Self, VerifyError> {
+        let trust = Self::fetch(connection, channel, id).await?;
+        Ok(Self { connection: connection.clone(), channel: channel.into(), id, trust })
+    }
+
+    async fn fetch(connection: &Connection, channel: &str, id: Hash) -> Result<VerifiedTrust, VerifyError> {
+        let trust = connection.trust(channel).await.map_err(VerifyError::Trust)?;
+        Ok(trust.verify(Some(id))?)
+    }
+
+    /// Checks one event.
+    pub async fn verify(&mut self, delivery: &Delivery) -> Result<(), VerifyError> {
+        if !self.reaches(&delivery.event) {
+            self.trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
+        }
+        verify_event(&self.trust, &delivery.event)
+    }
+
+    /// Whether the trust holds the configuration that the event's header names. What does not decode is
+    /// [`verify_event`]'s to refuse.
+    fn reaches(&self, event: &CloudEvent) -> bool {
+        let header = || {
+            let evidence: Evidence = serde_json::from_str(event.evidence.as_deref()?).ok()?;
+            codec::decode::<Header>(&evidence.header.0, 4096).ok()
+        };
+        header().is_none_or(|header| self.trust.configuration(&header).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::submit::sign_json;
+    use ledger_classes::action::{Action, assets::AssetName};
+    use ledger_classes::block::{Seal, genesis, receipt_leaves, solo_seal_message, transaction_leaves};
+    use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
+    use ledger_classes::hash::HexBytes;
+    use ledger_classes::identity::Identity;
+    use ledger_classes::keys::SigningKey;
+    use ledger_classes::merkle;
+    use ledger_classes::proof::{EventProof, ReceiptProof, TransactionProof, Trust, part};
+    use ledger_classes::receipt::Receipt;
+
+    /// A proof of a transaction that paused `coin` at height 1 of a channel that one peer orders, and the event.
+    fn proof() -> (Proof, CloudEvent) {
+        let peer = SigningKey::from_seed([1; 32]);
+        let config = ChannelConfig {
+            name: "main".into(),
+            consortium: "harbour".into(),
+            created: Time::from_millis(1_000),
+            salt: HexBytes(vec![0; 16]),
+            engine: Engine::Solo,
+            peers: vec![OrderingPeer {
+                identity: Identity::parse("spiffe://harbour/bank/peer/p1").unwrap(),
+                key: peer.public(),
+            }],
+            organizations: vec![Organization { name: "bank".into(), title: String::new(), authorities: vec![] }],
+            grants: vec![],
+            public_read: true,
+            open_submit: true,
+            limits: Default::default(),
+            fees: Default::default(),
+            approvals: Default::default(),
+        };
+        let (genesis, _) = genesis(&config).unwrap();
+        let channel = genesis.header.hash();
+
+        let pause = Action::AssetPause(AssetName { asset: "coin".into() });
+        let transaction = crate::submit::transaction(channel, vec![pause], Time::from_millis(2_000), 1_000).unwrap();
+        let envelope = sign_json(&transaction, &[&SigningKey::from_seed([2; 32])]);
+        let event = Event::AssetPaused { asset: "coin".into() };
+        let receipt =
+            Receipt::new(envelope.id(), 1, 0, ResultCode::Done, String::new(), Amount(3), std::slice::from_ref(&event));
+        let encoded = codec::encode(&envelope);
+        let header = Header {
+            channel,
+            height: 1,
+            previous: channel,
+            time: Time::from_millis(2_000),
+            transaction_root: merkle::root(&transaction_leaves(std::slice::from_ref(&encoded))),
+            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
+            history_root: merkle::root(&[merkle::leaf_hash(&channel.0)]),
+            proposer: peer.public().address(),
+            transactions: 1,
+            receipts: 1,
+            ..genesis.header
+        };
+        let seal = Seal::Solo { key: peer.public(), signature: peer.sign(&solo_seal_message(header.hash())) };
+        let evidence = Evidence {
+            header: part(&header),
+            seal: part(&seal),
+            receipt: ReceiptProof { head: part(&receipt.head), path: vec![] },
+            transaction: Some(TransactionProof { envelope: HexBytes(encoded), index: 0, path: vec![] }),
+            event: Some(EventProof { event: HexBytes(receipt.events[0].clone()), index: 0, path: vec![] }),
+        };
+        let cloud = CloudEvent {
+            specversion: "1.0".into(),
+            id: "1.0.0".into(),
+            source: "/v1/channels/main".into(),
+            type_text: "chancery.asset.paused".into(),
+            subject: "coin".into(),
+            time: header.time,
+            datacontenttype: "application/json".into(),
+            class: event.class(),
+            transaction: envelope.id(),
+            data: event,
+            evidence: Some(serde_json::to_string(&evidence).unwrap()),
+        };
+        let trust = Trust { genesis: part(&genesis), links: vec![] };
+        (Proof { version: 1, trust, evidence, later: None }, cloud)
+    }
+
+    #[test]
+    fn a_proof_file_says_what_was_proven() {
+        let (proof, event) = proof();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("proof.json");
+        std::fs::write(&path, serde_json::to_vec(&proof).unwrap()).unwrap();
+        let read = read_proof(&path).unwrap();
+        let proven = verify_proof(&read, None).unwrap();
+        assert_eq!((proven.channel_name.as_str(), proven.height, proven.code), ("main", 1, 0));
+        assert_eq!((proven.id, proven.fee), (event.transaction, Amount(3)));
+        assert_eq!(proven.signers, [SigningKey::from_seed([2; 32]).public().address()]);
+        assert_eq!(proven.transaction.as_ref().unwrap().actions.len(), 1);
+        assert!(verify_proof(&read, Some(proven.channel)).is_ok());
+        let error = verify_proof(&read, Some(Hash([9; 32]))).unwrap_err();
+        assert!(matches!(error, VerifyError::Proof(ProofError::OtherChannel(_))), "{error}");
+    }
+
+    #[test]
+    fn a_changed_proof_does_not_hold() {
+        let (good, _) = proof();
+        let change: [fn(&mut Proof); 5] = [
+            |proof| proof.version = 2,
+            |proof| *proof.evidence.header.0.last_mut().unwrap() ^= 1,
+            |proof| *proof.evidence.seal.0.last_mut().unwrap() ^= 1,
+            |proof| *proof.evidence.receipt.head.0.last_mut().unwrap() ^= 1,
+            |proof| *proof.evidence.transaction.as_mut().unwrap().envelope.0.last_mut().unwrap() ^= 1,
+        ];
+        for (row, change) in change.into_iter().enumerate() {
+            let mut proof = good.clone();
+            change(&mut proof);
+            assert!(verify_proof(&proof, None).is_err(), "row {row}");
+        }
+    }
+
+    #[test]
+    fn evidence_counts_for_its_own_event_only() {
+        let (proof, good) = proof();
+        let trust = proof.trust.verify(None).unwrap();
+        verify_event(&trust, &good).unwrap();
+        type Change = fn(&mut CloudEvent);
+        let changes: [(Change, &str); 8] = [
+            (|event| event.evidence = None, "without evidence"),
+            (|event| event.data = Event::AssetPaused { asset: "gold".into() }, "content"),
+            (|event| event.id = "1.0.1".into(), "place"),
+            (|event| event.transaction = Hash::ZERO, "transaction"),
+            (|event| event.time = Time::ZERO, "time"),
+            (|event| event.class = ledger_classes::rights::Class::Logs, "class"),
+            (|event| event.subject = "gold".into(), "topic"),
+            (|event| event.type_text = "chancery.asset.resumed".into(), "type"),
+        ];
+        for (change, part) in changes {
+            let mut event = good.clone();
+            change(&mut event);
+            let error = verify_event(&trust, &event).unwrap_err();
+            assert!(error.to_string().contains(part), "{error} should say {part}");
+        }
+    }
+}
