@@ -309,7 +309,7 @@ pub fn verify_all(
                     id,
                     payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
                     sender: envelope.signatures[0].key.address(),
-                    signers: envelope.signatures.iter().map(|signed| signed.key.clone()).collect(),
+                    signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
                     envelope: codec::encode(&envelope),
                     transaction,
                 }),
