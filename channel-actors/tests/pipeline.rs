@@ -1,0 +1,309 @@
+//! The whole pipeline of a channel through its handle, as the API uses it: order, outcomes, exactly once, isolation,
+//! restart and audit.
+
+use channel_actors::audit::audit;
+use channel_actors::clock::{Clock, SystemClock};
+use channel_actors::metrics::Metrics;
+use channel_actors::store::StoreOptions;
+use channel_actors::{
+    ChannelHandle, ChannelRegistry, CreateError, LifeCycle, RegistryOptions, SubmitRefusal, SubmitResult, Wait,
+};
+use ledger_classes::action::{Action, assets, channel, contracts, logs};
+use ledger_classes::amount::Amount;
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::execution::assets as queries;
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::keys::{Address, Signature, SigningKey};
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Encoding, Envelope, Transaction, TransactionError};
+use prometheus_client::registry::Registry;
+use std::path::Path;
+use std::sync::Arc;
+
+fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed([number; 32])
+}
+
+fn address(number: u8) -> Address {
+    key(number).public().address()
+}
+
+fn config(name: &str) -> ChannelConfig {
+    ChannelConfig {
+        name: name.into(),
+        consortium: "test.example".into(),
+        created: SystemClock.now(),
+        salt: HexBytes(vec![7; 16]),
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer {
+            identity: Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid"),
+            key: key(200).public(),
+        }],
+        organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
+        grants: vec![],
+        public_read: true,
+        open_submit: true,
+        limits: Limits::default(),
+        fees: Fees::default(),
+        approvals: Approvals::Majority,
+    }
+}
+
+/// Panics where execution asks for a certificate: as a broken contract would.
+struct Panicking;
+
+impl CertificatePaths for Panicking {
+    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+        panic!("certificates are broken")
+    }
+}
+
+fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<ChannelRegistry> {
+    let options = RegistryOptions {
+        directory: directory.to_owned(),
+        seal_key: Arc::new(key(200)),
+        certificates,
+        clock: Arc::new(SystemClock),
+        shards: 2,
+        verification_threads: 2,
+        store: StoreOptions::default(),
+        metrics: Metrics::new(&mut Registry::default()),
+    };
+    ChannelRegistry::open(options).expect("opens")
+}
+
+fn transaction(channel: Hash, nonce: u64, actions: Vec<Action>) -> Transaction {
+    let valid_until = SystemClock.now().plus_millis(600_000);
+    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new() }
+}
+
+fn signed(channel: Hash, nonce: u64, signer: u8, actions: Vec<Action>) -> Envelope {
+    Envelope::sign_binary(&transaction(channel, nonce, actions), &[&key(signer)])
+}
+
+fn define(asset: &str) -> Action {
+    Action::AssetDefine(assets::Define {
+        asset: asset.into(),
+        title: "Money".into(),
+        kind: assets::Kind::Fungible { decimals: 2, supply_cap: None },
+        mint_authority: None,
+        burn_authority: None,
+        control_authority: None,
+        metadata: None,
+    })
+}
+
+fn mint(to: u8, amount: u128) -> Action {
+    Action::AssetMint(assets::Mint { asset: "usd".into(), to: address(to), amount: Amount(amount) })
+}
+
+fn transfer(to: u8, amount: u128) -> Action {
+    Action::AssetTransfer(assets::Transfer { asset: "usd".into(), to: address(to), amount: Amount(amount) })
+}
+
+async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<SubmitResult> {
+    channel.submit(envelopes, Wait::Committed).expect("there is room").await
+}
+
+fn code(result: &SubmitResult) -> u16 {
+    match result {
+        SubmitResult::Committed { receipt, .. } => receipt.head.code,
+        other => panic!("not committed: {other:?}"),
+    }
+}
+
+async fn balance(channel: &ChannelHandle, account: u8) -> u128 {
+    let balance = channel.read(move |reader| queries::balance_of(reader.view(), "usd", &address(account))).await;
+    balance.expect("readable").owned.0
+}
+
+/// One path through everything that a channel promises while it runs.
+#[actix::test]
+async fn transactions_commit_in_order_once_and_survive_a_restart() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    let channel = registry.create(config("main")).await.expect("creates");
+    assert_eq!(registry.create(config("main")).await.err(), Some(CreateError::Exists("main".into())));
+    let id = channel.id().expect("open");
+
+    let setup = submit(&channel, vec![signed(id, 1, 1, vec![define("usd"), mint(1, 1000)])]).await;
+    assert_eq!(setup.iter().map(code).collect::<Vec<_>>(), [0]);
+
+    // One sender's transactions keep their order; a failed one does not stop the next.
+    let batch = vec![
+        signed(id, 2, 1, vec![transfer(2, 600)]),
+        signed(id, 3, 1, vec![transfer(3, 600)]),
+        signed(id, 4, 1, vec![transfer(3, 400)]),
+    ];
+    let results = submit(&channel, batch.clone()).await;
+    let short = ResultCode::InsufficientBalance.number();
+    assert_eq!(results.iter().map(code).collect::<Vec<_>>(), [0, short, 0]);
+    assert_eq!((balance(&channel, 1).await, balance(&channel, 2).await, balance(&channel, 3).await), (0, 600, 400));
+
+    // Sent again, also together with itself: the same receipts.
+    let again = submit(&channel, [batch.clone(), batch.clone()].concat()).await;
+    assert_eq!(again, [results.clone(), results.clone()].concat());
+    assert_eq!(balance(&channel, 2).await, 600);
+
+    // A bad signature and a replay with one: only they are refused.
+    let mut forged = signed(id, 5, 1, vec![transfer(2, 1)]);
+    forged.signatures[0].signature = Signature([1; 64]);
+    let other_channel = signed(Hash([9; 32]), 6, 2, vec![transfer(1, 1)]);
+    let good = signed(id, 7, 2, vec![transfer(1, 100)]);
+    let results = submit(&channel, vec![forged, good, other_channel]).await;
+    assert!(matches!(
+        &results[0],
+        SubmitResult::Refused { refusal: SubmitRefusal::Transaction(TransactionError::WrongSignature(_)), .. }
+    ));
+    assert_eq!(code(&results[1]), 0);
+    assert!(matches!(
+        &results[2],
+        SubmitResult::Refused { refusal: SubmitRefusal::Transaction(TransactionError::WrongChannel), .. }
+    ));
+
+    let tip = channel.tip();
+    let last = match &results[1] {
+        SubmitResult::Committed { id, .. } => *id,
+        other => panic!("{other:?}"),
+    };
+    let proof = channel.read(move |reader| reader.proof(&last, None)).await.expect("readable").expect("committed");
+    assert_eq!(proof.verify(Some(id)).expect("holds").receipt.id, last);
+    assert!(proof.verify(Some(Hash([1; 32]))).is_err());
+    registry.drain().await;
+    assert_eq!(channel.state(), LifeCycle::Closed);
+
+    let report = audit(&directory.path().join("main"), &NoCertificates, |_, _| {}).expect("agrees");
+    assert_eq!((report.height, report.tip, report.transactions), (tip.height, tip.hash, 5));
+
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    registry.opened().await;
+    let channel = registry.by_id(&id).expect("found");
+    assert_eq!((channel.state(), channel.tip()), (LifeCycle::Serving, tip));
+    assert_eq!((balance(&channel, 1).await, balance(&channel, 2).await), (100, 500));
+    let again = submit(&channel, batch).await;
+    assert_eq!(again.iter().map(code).collect::<Vec<_>>(), [0, short, 0]);
+    registry.drain().await;
+}
+
+/// A bug in what a transaction runs stops its own channel, with the reason; whoever waits is told; the others go on.
+#[actix::test]
+async fn a_panic_in_execution_halts_its_channel_and_no_other() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(Panicking));
+    let broken = registry.create(config("broken")).await.expect("creates");
+    let sound = registry.create(config("sound")).await.expect("creates");
+    let admit = Action::ParticipantAdmit(channel::Admit {
+        address: address(1),
+        path: vec![HexBytes(vec![1])],
+        possession: Signature([0; 64]),
+    });
+    let results = submit(&broken, vec![signed(broken.id().expect("open"), 1, 1, vec![admit])]).await;
+    assert!(matches!(&results[0], SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. }), "{results:?}");
+    let LifeCycle::Halted { reason } = broken.state() else { panic!("{:?}", broken.state()) };
+    assert!(reason.contains("certificates are broken"), "{reason}");
+    let refused = broken.submit(vec![signed(Hash::ZERO, 1, 1, vec![define("x")])], Wait::Committed);
+    assert!(matches!(refused, Err(SubmitRefusal::Stopped { reason }) if reason.contains("certificates are broken")));
+
+    let id = sound.id().expect("open");
+    assert_eq!(code(&submit(&sound, vec![signed(id, 1, 1, vec![define("usd"), mint(1, 5)])]).await[0]), 0);
+    registry.drain().await;
+}
+
+/// The door answers when the channel holds as much as it may, and takes again when it has moved on.
+#[actix::test]
+async fn a_full_channel_refuses_with_a_hint_and_recovers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    let channel = registry.create(config("main")).await.expect("creates");
+    let id = channel.id().expect("open");
+    let blob = |nonce| {
+        let body = "x".repeat(15_000);
+        let appends = (0..4).map(|_| logs::Append { topic: "bulk".into(), digest: None, body: body.clone() });
+        signed(id, nonce, 1, appends.map(Action::LogAppend).collect())
+    };
+    let one = blob(0);
+    let many = vec![one.clone(); channel_actors::limits::BYTES_IN_FLIGHT_MAX as usize / one.payload.len() + 1];
+    let refused = channel.submit(many, Wait::Committed);
+    assert!(matches!(refused, Err(SubmitRefusal::Busy { retry_after_ms }) if retry_after_ms > 0));
+    assert_eq!(channel.queue().transactions, 0);
+    assert_eq!(code(&submit(&channel, vec![one]).await[0]), 0);
+    registry.drain().await;
+}
+
+/// A subscriber that reads from any height on sees every block once, in order, whoever else reads.
+#[actix::test]
+async fn subscribers_follow_every_block() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    let channel = registry.create(config("main")).await.expect("creates");
+    let id = channel.id().expect("open");
+    let mut subscription = channel.subscribe().expect("open");
+    assert_eq!(channel.queue().subscriptions, 1);
+    for nonce in 0..20 {
+        let append = logs::Append { topic: "steps".into(), digest: None, body: nonce.to_string() };
+        assert_eq!(code(&submit(&channel, vec![signed(id, nonce, 1, vec![Action::LogAppend(append)])]).await[0]), 0);
+    }
+    subscription.reached(20).await.expect("serves");
+    for height in 0..=20 {
+        let block = channel.block(height).await.expect("readable").expect("there");
+        assert_eq!(block.block.header.height, height);
+    }
+    assert!(channel.block(21).await.expect("readable").is_none());
+    drop(subscription);
+    assert_eq!(channel.queue().subscriptions, 0);
+    registry.drain().await;
+}
+
+/// A due timer cuts a block by itself.
+#[actix::test]
+async fn a_due_timer_ends_an_auction_without_any_transaction() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(NoCertificates));
+    let channel = registry.create(config("auction")).await.expect("creates");
+    let id = channel.id().expect("open");
+    let item = Action::AssetDefine(assets::Define {
+        asset: "cars".into(),
+        title: "Cars".into(),
+        kind: assets::Kind::Unique {},
+        mint_authority: None,
+        burn_authority: None,
+        control_authority: None,
+        metadata: None,
+    });
+    let car = Action::AssetMintItem(assets::MintItem {
+        asset: "cars".into(),
+        item: "beetle".into(),
+        to: address(1),
+        metadata: Hash::ZERO,
+    });
+    let deploy = Action::ContractDeploy(contracts::Deploy {
+        contract: "auction".into(),
+        engine: "builtin".into(),
+        code: "auction".into(),
+    });
+    let ends = SystemClock.now().plus_millis(300);
+    let arguments = format!(
+        r#"{{"item":{{"asset":"cars","item":"beetle"}},"currency":"usd","ends":"{ends}","reserve":"1","minimum_increment":"1"}}"#
+    );
+    let create =
+        Action::ContractCreate(contracts::Create { contract: "auction".into(), instance: "lot-1".into(), arguments });
+    let payload = serde_json_text(&transaction(id, 1, vec![define("usd"), item, car, deploy, create]));
+    let envelope = Envelope::sign(Encoding::Json, payload.into_bytes(), &[&key(1)]);
+    let results = submit(&channel, vec![envelope]).await;
+    assert_eq!(code(&results[0]), 0, "{results:?}");
+    let mut subscription = channel.subscribe().expect("open");
+    subscription.reached(2).await.expect("the timer makes block 2");
+    let block = channel.block(2).await.expect("readable").expect("there");
+    assert_eq!((block.timers(), block.block.transactions.len()), (1, 0));
+    assert!(block.block.header.time >= ends);
+    let owner = channel.read(|reader| queries::item(reader.view(), "cars", "beetle")).await.expect("readable");
+    assert_eq!(owner.expect("exists").owner, address(1), "without a bid the item goes back");
+    registry.drain().await;
+}
+
+fn serde_json_text(transaction: &Transaction) -> String {
+    serde_json::to_string(transaction).expect("serializes")
+}
