@@ -4,12 +4,13 @@
 use super::records::JointAccount;
 use crate::action::assets::{AccountAct, AccountCreate};
 use crate::event::Event;
-use crate::execution::Context;
+use crate::execution::{Context, standing};
 use crate::hash::{Hash, Tag};
 use crate::keys::{Address, PublicKey};
 use crate::keyspace;
 use crate::limits::JOINT_KEYS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
+use crate::participant::Participant;
 
 /// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.
 /// The order of `keys` does not matter.
@@ -59,11 +60,25 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
         return reject(ResultCode::AccountUnknown, format!("no joint account {}", body.account));
     };
     // Signers are distinct keys (`transaction::parse`), so each counts once.
-    let signed = context.signers().iter().filter(|signer| joint.keys.contains(signer)).count();
+    let mut signed = 0;
+    for signer in context.signers().iter().filter(|signer| joint.keys.contains(signer)) {
+        signed += usize::from(may_sign(context, &signer.address())?);
+    }
     if signed < usize::from(joint.threshold) {
         let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
         return reject(ResultCode::ThresholdNotMet, message);
     }
     context.set_acting(body.account);
     Ok(())
+}
+
+/// Whether a co-signer counts: as for a sender, a revoked or expired participant does not, and somebody without a
+/// record only on an open channel.
+fn may_sign(context: &Context<'_>, signer: &Address) -> Result<bool, Refusal> {
+    let record: Option<Participant> = context.get(&keyspace::participant(signer))?;
+    Ok(match standing(record.as_ref(), context.time()) {
+        Ok(()) => true,
+        Err(ResultCode::NotAParticipant) => context.config().open_submit,
+        Err(_) => false,
+    })
 }

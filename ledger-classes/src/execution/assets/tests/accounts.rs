@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::execution::test_support::signer;
+use crate::hash::HexBytes;
+use crate::identity::{Identity, Role};
 use crate::keys::PublicKey;
+use crate::keyspace;
+use crate::participant::Participant;
+use crate::time::Time;
 
 fn keys(numbers: &[u8]) -> Vec<PublicKey> {
     numbers.iter().map(|number| signer(*number).public()).collect()
@@ -98,4 +103,28 @@ fn a_transaction_does_not_act_for_the_account_of_the_one_before() {
     let receipts = ledger.run(&[(&[5, 6], vec![act(account), pay()]), (&[5, 6], vec![pay()])]);
     let codes: Vec<u16> = receipts.iter().map(|receipt| receipt.head.code).collect();
     assert_eq!(codes, [Code::Done.number(), Code::InsufficientBalance.number()]);
+}
+
+/// Once, the threshold counted every key that signed, also that of a participant who had been revoked since.
+#[test]
+fn a_revoked_co_signer_does_not_count() {
+    let (mut ledger, account) = joint();
+    let record = Participant {
+        identity: Identity::new("test.example", "bank", Role::Client, "five").unwrap(),
+        serial: HexBytes(vec![1]),
+        not_after: ledger.time.plus_millis(1_000_000),
+        admitted_height: 1,
+        revoked_height: None,
+    };
+    let pay = || vec![act(account), transfer("gold", address(4), 1)];
+    ledger.put(keyspace::participant(&address(5)), &record);
+    let ledger = check_on(ledger, "in good standing", &[6, 5], pay(), Code::Done);
+    for (rule, changed) in [
+        ("revoked", Participant { revoked_height: Some(2), ..record.clone() }),
+        ("expired", Participant { not_after: Time::ZERO, ..record }),
+    ] {
+        let mut ledger = ledger.clone();
+        ledger.put(keyspace::participant(&address(5)), &changed);
+        check_on(ledger, rule, &[6, 5], pay(), Code::ThresholdNotMet);
+    }
 }
