@@ -1,0 +1,74 @@
+//! Who may import whom: the arrows of ARCHITECTURE.md, held over `cargo metadata`.
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn packages() -> Vec<Package> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let options = ["--offline".to_owned(), "--locked".to_owned()];
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().other_options(options).exec();
+    metadata.expect("cargo describes the workspace").packages
+}
+
+/// What a package builds with; what only its tests use does not count.
+fn dependencies(package: &Package) -> BTreeSet<String> {
+    let built = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+    built.map(|dependency| dependency.name.clone()).collect()
+}
+
+#[test]
+fn rooms_import_only_along_the_arrows() {
+    let arrows: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("ledger-classes", &[][..]),
+        ("ca", &["ledger-classes"]),
+        ("channel-actors", &["ledger-classes"]),
+        ("client", &["ledger-classes"]),
+        ("server", &["ca", "channel-actors", "client", "ledger-classes"]),
+        ("tests", &["ca", "channel-actors", "client", "ledger-classes", "server"]),
+        ("load-tests", &["client", "ledger-classes"]),
+    ]);
+    let packages = packages();
+    let rooms: BTreeSet<String> = packages.iter().map(|package| package.name.to_string()).collect();
+    assert_eq!(rooms, arrows.keys().map(|room| (*room).to_owned()).collect(), "a room without arrows, or none");
+    for package in &packages {
+        let allowed = arrows[package.name.as_str()];
+        for dependency in dependencies(package).intersection(&rooms) {
+            assert!(allowed.contains(&dependency.as_str()), "{} must not import {dependency}", package.name);
+        }
+    }
+}
+
+/// Libraries that belong to one room: the room, and what only it may use.
+#[test]
+fn libraries_stay_in_their_rooms() {
+    let only: [(&str, &[&str]); 9] = [
+        ("redb", &["channel-actors"]),
+        ("bincode", &["ledger-classes"]),
+        ("ed25519-zebra", &["ledger-classes", "load-tests"]),
+        ("actix", &["channel-actors", "server"]),
+        ("actix-web", &["server"]),
+        ("rcgen", &["ca"]),
+        ("x509-parser", &["ca", "client"]),
+        ("reqwest", &["client"]),
+        ("tokio", &["channel-actors", "client", "load-tests", "server"]),
+    ];
+    for package in packages() {
+        let dependencies = dependencies(&package);
+        for (library, rooms) in only {
+            assert!(
+                !dependencies.contains(library) || rooms.contains(&package.name.as_str()),
+                "{} must not use {library}",
+                package.name
+            );
+        }
+    }
+}
+
+/// The deterministic core reads no clock, draws no randomness from the system, starts no threads.
+#[test]
+fn the_core_uses_nothing_with_a_will_of_its_own() {
+    let core = packages().into_iter().find(|package| package.name.as_str() == "ledger-classes").expect("a room");
+    for forbidden in ["rand", "getrandom", "tokio", "actix", "dashmap", "rayon", "redb", "chrono"] {
+        assert!(!dependencies(&core).contains(forbidden), "{forbidden}");
+    }
+}
