@@ -6,6 +6,8 @@
 
 pub mod builtin;
 mod call;
+#[cfg(test)]
+mod conservation;
 pub mod engine;
 #[cfg(test)]
 mod tests;

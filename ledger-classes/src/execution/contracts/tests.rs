@@ -242,3 +242,44 @@ fn a_timer_that_fails_tells_it_changes_nothing_and_is_not_tried_again() {
     assert_eq!(ledger.run(&[]), []);
     assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None);
 }
+
+/// An instance that set timers for the past could make a channel cut blocks without end, or run one block for ever.
+#[test]
+fn a_timer_is_never_due_in_its_own_block_and_a_timers_timer_a_second_later_at_the_earliest() {
+    let ledger = ledger();
+    let config = super::super::config_of(&ledger.state).unwrap().config;
+    let input = crate::execution::BlockInput {
+        channel: ledger.channel,
+        height: 9,
+        time: ledger.time,
+        certificates: &crate::participant::NoCertificates,
+        transactions: &[],
+    };
+    let instance = super::InstanceRecord {
+        instance: "a1".into(),
+        contract: "auction".into(),
+        version: 1,
+        created_by: Address::ZERO,
+        account: Address::ZERO,
+        height: 1,
+    };
+    let mut context = super::Context::new(&ledger.state, &input, &config);
+    let next = |context: &super::Context<'_>| crate::execution::next_timer(context).unwrap().unwrap();
+    for asked in [0, 500, 5_000] {
+        let due = Time::from_millis(ledger.time.millis() - 100 + asked);
+        super::Call::of_transaction(&mut context, &instance).set_timer("t", due).unwrap();
+        assert_eq!(next(&context), due.max(ledger.time.plus_millis(1)));
+        super::Call::of_timer(&mut context, &instance).set_timer("t", due).unwrap();
+        assert_eq!(next(&context), due.max(ledger.time.plus_millis(1_000)));
+    }
+    let mut call = super::Call::of_timer(&mut context, &instance);
+    assert!(call.pull_units("eur", Amount(1)).is_err(), "a timer has no caller to take from");
+    let refused =
+        |result: Result<(), Refusal>| matches!(result, Err(Refusal::Rejected { code: ResultCode::TooManyEffects, .. }));
+    assert!(refused(call.set_timer("", ledger.time)));
+    assert!(refused(call.set_timer("a\0b", ledger.time)));
+    assert!(refused(call.emit("big", "x".repeat(crate::limits::CALL_DATA_BYTES_MAX + 1))));
+    assert!(refused(call.write_value(&[7; 161], [1u8].as_slice().into())));
+    let writes = (0..3_000).map(|_| call.write_value(b"k", [1u8].as_slice().into())).filter(Result::is_ok).count();
+    assert_eq!(writes, crate::limits::CALL_EFFECTS_MAX);
+}

@@ -11,6 +11,8 @@ mod market;
 mod queries;
 mod records;
 mod servicing;
+#[cfg(test)]
+mod tests;
 
 pub use interest::{YEAR_SECONDS, installment, interest};
 pub use records::{Collateral, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};

@@ -116,6 +116,20 @@ fn a_bid_in_the_block_of_the_end_is_late_and_one_a_millisecond_before_is_not() {
     ledger.advance(9_998);
     check(&mut ledger, vec![(3, bid("100"), C::Done), (4, bid("200"), C::BidTooLate)]);
     assert_eq!(mona(&ledger), address(3));
+    // Also where the timer of that block could not settle.
+    let mut ledger = opened("");
+    ledger.done(ISSUER, vec![pause("art")]);
+    ledger.advance(9_998);
+    let receipts = ledger.run(&[(&[3], vec![bid("100")])]);
+    assert_eq!(codes(&receipts), [C::AssetIsPaused, C::BidTooLate]);
+}
+
+#[test]
+fn a_bid_of_the_reserve_wins() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("50")]);
+    ledger.advance(10_000);
+    assert_eq!(names(&ledger.run(&[])), ["auction.settled"]);
 }
 
 #[test]

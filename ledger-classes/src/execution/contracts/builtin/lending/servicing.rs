@@ -76,18 +76,14 @@ fn give_back(call: &mut Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
     emit(call, "lending.collateral_released", &fields)
 }
 
-/// Notes the due times that have passed, and at the end of the grace time the default. The loan's timer does it;
-/// anybody may, if the timer failed.
+/// Notes the due times that have passed, and at the end of the grace time the default; sets the timer for what
+/// comes next. The loan's timer does it; anybody may, if the timer failed.
 pub(super) fn review(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     let lender = require_active(&loan)?;
-    let reviewed = loan.reviewed;
     review_installments(call, &mut loan)?;
     match loan.default_time() {
         Some(time) if time <= call.time() => default(call, loan, lender),
         Some(time) => {
-            if loan.reviewed == reviewed {
-                return reject(ResultCode::WrongPhase, "nothing has become due");
-            }
             let next = loan.reviewed.saturating_add(1);
             let due = if next <= loan.installments { loan.due(next).unwrap_or(time) } else { time };
             call.set_timer(&loan.loan, due)?;
