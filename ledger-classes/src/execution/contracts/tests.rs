@@ -283,3 +283,22 @@ fn a_timer_is_never_due_in_its_own_block_and_a_timers_timer_a_second_later_at_th
     let writes = (0..3_000).map(|_| call.write_value(b"k", [1u8].as_slice().into())).filter(Result::is_ok).count();
     assert_eq!(writes, crate::limits::CALL_EFFECTS_MAX);
 }
+
+/// Who copies an example from the documentation must not be refused.
+#[test]
+fn the_documents_examples_work() {
+    let document = include_str!("../../../../docs/contracts.md");
+    let examples: Vec<&str> = document.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [auction, desk, request] = examples[..] else { panic!("{} examples", examples.len()) };
+    let mut ledger = ledger();
+    admit(&mut ledger, 2, "credit-office");
+    ledger.done(ISSUER, vec![mint_item("art", "mona", 3), mint_item("deed", "house-7", 3)]);
+    let register = format!(r#"{{"borrower":"{}"}}"#, address(3));
+    let rows = vec![
+        (3, create("auction", "a1", auction), ResultCode::Done),
+        (3, create("lending", "desk", desk), ResultCode::Done),
+        (2, call("desk", "register_borrower", &register), ResultCode::Done),
+        (3, call("desk", "request", request), ResultCode::Done),
+    ];
+    check(&mut ledger, rows);
+}
