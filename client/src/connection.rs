@@ -16,6 +16,8 @@ use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,11 +106,30 @@ fn problem_text(problem: &Problem) -> String {
     }
 }
 
+/// Whether TLS failed: the peer's certificate, or the peer's verdict on ours.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        // An I/O error hides what it wraps from its chain of sources.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
+            return true;
+        }
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 impl RequestError {
     /// Whether the same request may succeed later without anybody changing it.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Late { .. } => true,
+            // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
+            Self::Unreachable { source, .. } => !is_tls(source),
+            Self::Late { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
             Self::Answer(_) | Self::Name(_) => false,
         }
@@ -223,6 +244,7 @@ impl Connection {
             attempts += 1;
             let worthwhile = match &error {
                 // A refused connection reached nobody; what else failed underway may have been done.
+                RequestError::Unreachable { source, .. } if is_tls(source) => false,
                 RequestError::Unreachable { source, .. } => source.is_connect() || (ask.again && !source.is_timeout()),
                 RequestError::Problem(problem) => matches!(problem.status, 429 | 503),
                 RequestError::Late { .. } | RequestError::Answer(_) | RequestError::Name(_) => false,

@@ -13,7 +13,7 @@
 use crate::certificate::{Credential, CredentialError, certificates};
 use crate::keys::{AccountKeyError, read_account_key};
 use ledger_classes::keys::SigningKey;
-use reqwest::Url;
+pub use reqwest::Url;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use std::io;

@@ -233,10 +233,28 @@ fn a_peer_of_another_authority_is_not_talked_to() {
     let (ours, theirs) = (Authority::new("root"), Authority::new("other"));
     let peer = peer(&theirs, |_, _| outcome());
     let (_folder, profile) = profile(&ours, &theirs, &peer.url);
+    let error = run(Connection::open(&profile, options()).unwrap().status()).unwrap_err();
+    assert!(matches!(error, RequestError::Unreachable { .. }) && !error.is_unavailable(), "{error}");
+    assert!(peer.seen.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_certificate_that_the_peer_refuses_is_a_refusal_and_not_an_outage() {
+    let (ours, theirs) = (Authority::new("root"), Authority::new("other"));
+    let peer = peer(&ours, |_, _| outcome());
+    let (_folder, profile) = profile(&ours, &theirs, &peer.url);
+    let error = run(Connection::open(&profile, options()).unwrap().status()).unwrap_err();
+    assert!(matches!(error, RequestError::Unreachable { .. }) && !error.is_unavailable(), "{error:?}");
+}
+
+#[test]
+fn a_peer_that_is_not_there_is_unavailable() {
+    let authority = Authority::new("root");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_folder, profile) = profile(&authority, &authority, &format!("https://{port}"));
     let options = Options { retry: Retry::NEVER, ..options() };
     let error = run(Connection::open(&profile, options).unwrap().status()).unwrap_err();
     assert!(matches!(error, RequestError::Unreachable { .. }) && error.is_unavailable(), "{error}");
-    assert!(peer.seen.lock().unwrap().is_empty());
 }
 
 fn event(id: &str) -> String {

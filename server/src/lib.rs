@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The program: configuration, wiring, TLS, HTTP API, peer link, explorer, metrics, command line.
+
+pub mod cli;

@@ -1,0 +1,106 @@
+//! `chancery account`: what accounts own, and joint accounts.
+
+use super::failure::Failure;
+use super::output::{pairs, record, table};
+use super::session::{OnChannel, Session, Signing};
+use clap::Subcommand;
+use client::api::AccountView;
+use ledger_classes::action::{Action, assets};
+use ledger_classes::keys::{Address, PublicKey};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show balances, items, participant record and keys of an account
+    #[command(after_help = "\
+Example:
+  $ chancery account show --channel trade")]
+    Show {
+        /// The account; the account key's if absent
+        address: Option<Address>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+    /// Create a joint account that some of several keys control; its address is in the event
+    #[command(after_help = "\
+Example:
+  $ chancery account create --member ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a \
+--threshold 1")]
+    Create {
+        /// A public key, as `key show` prints it; repeat for several
+        #[arg(long = "member", value_name = "KEY", required = true)]
+        members: Vec<PublicKey>,
+        /// How many of the keys must sign
+        #[arg(long)]
+        threshold: u8,
+        #[command(flatten)]
+        on: OnChannel,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// Show how much somebody may move of what an account owns
+    #[command(after_help = "\
+Example:
+  $ chancery account allowance coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+    Allowance {
+        /// The asset
+        asset: String,
+        /// Who may move
+        spender: Address,
+        /// Who approved; the account key's if absent
+        #[arg(long)]
+        owner: Option<Address>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Show { address, on } => {
+                let address = session.address_or_own(address)?;
+                session.output.show(&session.connection.account(&on.channel, address).await?, text)
+            }
+            Self::Create { members, threshold, on, signing } => {
+                let create = Action::AccountCreate(assets::AccountCreate { keys: members, threshold });
+                session.act(&on.channel, create, &signing).await
+            }
+            Self::Allowance { asset, spender, owner, on } => {
+                let owner = session.address_or_own(owner)?;
+                let allowance = session.connection.allowance(&on.channel, owner, spender, &asset).await?;
+                session.output.record(&allowance)
+            }
+        }
+    }
+}
+
+/// An account in words.
+pub(super) fn text(account: &AccountView) -> String {
+    let mut text = pairs(&[("account", account.address.to_string()), ("height", account.height.to_string())]);
+    for (title, value) in [("participant", &account.participant), ("joint", &account.joint)] {
+        if let Some(value) = value {
+            text.push_str(&format!("\n{title}\n{}", record(value)));
+        }
+    }
+    if !account.balances.is_empty() {
+        let rows: Vec<Vec<String>> = account
+            .balances
+            .iter()
+            .map(|balance| {
+                let amounts = [balance.owned, balance.free, balance.frozen, balance.locked];
+                let amounts = amounts.iter().map(ToString::to_string);
+                std::iter::once(super::output::clean(&balance.asset)).chain(amounts).collect()
+            })
+            .collect();
+        text.push('\n');
+        text.push_str(&table(&["asset", "owned", "free", "frozen", "locked"], &rows));
+    }
+    if !account.items.is_empty() {
+        let clean = super::output::clean;
+        let rows: Vec<Vec<String>> =
+            account.items.iter().map(|item| vec![clean(&item.asset), clean(&item.item)]).collect();
+        text.push('\n');
+        text.push_str(&table(&["asset", "item"], &rows));
+    }
+    text
+}

@@ -1,0 +1,411 @@
+//! `chancery asset`: everything that can be done with fungible and unique assets. Amounts are base units.
+
+use super::account;
+use super::failure::Failure;
+use super::session::{OnChannel, Paging, Session, Signing};
+use clap::{Args, Subcommand};
+use ledger_classes::action::{Action, assets};
+use ledger_classes::amount::Amount;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::Address;
+use ledger_classes::time::Time;
+use serde_json::Value;
+
+/// Where and how an action is submitted.
+#[derive(Args, Debug)]
+pub(super) struct Act {
+    #[command(flatten)]
+    on: OnChannel,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Part of somebody's balance.
+#[derive(Args, Debug)]
+pub(super) struct Part {
+    /// The asset
+    asset: String,
+    /// Whose balance
+    account: Address,
+    /// Base units
+    amount: Amount,
+    #[command(flatten)]
+    act: Act,
+}
+
+/// An asset, as a whole.
+#[derive(Args, Debug)]
+pub(super) struct Whole {
+    /// The asset
+    asset: String,
+    #[command(flatten)]
+    act: Act,
+}
+
+/// An item.
+#[derive(Args, Debug)]
+pub(super) struct Item {
+    /// The unique asset
+    asset: String,
+    /// The item
+    item: String,
+    #[command(flatten)]
+    act: Act,
+}
+
+/// Units that somebody receives.
+#[derive(Args, Debug)]
+pub(super) struct Give {
+    /// The asset
+    asset: String,
+    /// Who receives
+    to: Address,
+    /// Base units
+    amount: Amount,
+    #[command(flatten)]
+    act: Act,
+}
+
+/// What `define` takes.
+#[derive(Args, Debug)]
+pub(super) struct Define {
+    /// The asset's name on the channel: 1 to 64 of a-z, 0-9 and hyphen
+    asset: String,
+    /// For people to read
+    #[arg(long, default_value = "")]
+    title: String,
+    /// Items, each one of its kind, instead of equal units
+    #[arg(long, conflicts_with_all = ["decimals", "supply_cap"])]
+    unique: bool,
+    /// Digits after the point when shown
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=38))]
+    decimals: u8,
+    /// Most base units that may ever exist at once
+    #[arg(long, value_name = "AMOUNT")]
+    supply_cap: Option<Amount>,
+    /// Who may mint; the acting account if absent
+    #[arg(long, value_name = "ADDRESS")]
+    mint_authority: Option<Address>,
+    /// The only account that may burn; every holder if absent
+    #[arg(long, value_name = "ADDRESS")]
+    burn_authority: Option<Address>,
+    /// Who may freeze, unfreeze, pause and resume; the acting account if absent
+    #[arg(long, value_name = "ADDRESS")]
+    control_authority: Option<Address>,
+    /// Digest of a document that describes the asset
+    #[arg(long, value_name = "HEX")]
+    metadata: Option<Hash>,
+    #[command(flatten)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Define an asset
+    #[command(after_help = "\
+Example:
+  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --supply-cap 100000000
+  $ chancery asset define deed --unique --channel trade")]
+    Define(Box<Define>),
+    /// Create units; for the mint authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset mint coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100000")]
+    Mint(Give),
+    /// Destroy own units
+    #[command(after_help = "\
+Example:
+  $ chancery asset burn coin 500")]
+    Burn {
+        /// The asset
+        asset: String,
+        /// Base units
+        amount: Amount,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Move units to another account
+    #[command(after_help = "\
+Example:
+  $ chancery asset transfer coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 250 --memo 'invoice 12'")]
+    Transfer(Give),
+    /// Move units to several accounts, all or nothing
+    #[command(after_help = "\
+Example:
+  $ chancery asset transfer-batch coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51=250 \
+0x1111111111111111111111111111111111111111=40")]
+    TransferBatch {
+        /// The asset
+        asset: String,
+        /// Who receives how many base units
+        #[arg(value_name = "ADDRESS=AMOUNT", required = true, value_parser = share)]
+        shares: Vec<(Address, Amount)>,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Let another account move own units, up to an amount; 0 ends it
+    #[command(after_help = "\
+Example:
+  $ chancery asset approve coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 1000")]
+    Approve {
+        /// The asset
+        asset: String,
+        /// Who may move
+        spender: Address,
+        /// Base units
+        amount: Amount,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Move units of an account that approved it
+    #[command(after_help = "\
+Example:
+  $ chancery asset transfer-from coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 \
+0x1111111111111111111111111111111111111111 40")]
+    TransferFrom {
+        /// The asset
+        asset: String,
+        /// Who approved
+        from: Address,
+        /// Who receives
+        to: Address,
+        /// Base units
+        amount: Amount,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Freeze part of a balance; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset freeze coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100")]
+    Freeze(Part),
+    /// Free part of what is frozen; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset unfreeze coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100")]
+    Unfreeze(Part),
+    /// Lock part of the own balance until a time
+    #[command(after_help = "\
+Example:
+  $ chancery asset lock coin 100 --until 2027-01-01T00:00:00Z")]
+    Lock {
+        /// The asset
+        asset: String,
+        /// Base units
+        amount: Amount,
+        /// RFC 3339 time
+        #[arg(long, value_parser = Time::parse)]
+        until: Time,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Stop every movement of an asset; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset pause coin")]
+    Pause(Whole),
+    /// End a pause; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset resume coin")]
+    Resume(Whole),
+    /// Create an item of a unique asset; for the mint authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset mint-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 --metadata-of lot-7.pdf")]
+    MintItem {
+        /// The unique asset
+        asset: String,
+        /// The item: 1 to 64 of a-z, 0-9 and hyphen
+        item: String,
+        /// Who receives
+        to: Address,
+        /// Digest of the document that describes the item
+        #[arg(long, value_name = "HEX", required_unless_present = "metadata_of")]
+        metadata: Option<Hash>,
+        /// File whose SHA-256 is that digest; the file itself stays here
+        #[arg(long, value_name = "FILE", conflicts_with = "metadata")]
+        metadata_of: Option<std::path::PathBuf>,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Destroy an own item
+    #[command(after_help = "\
+Example:
+  $ chancery asset burn-item deed lot-7")]
+    BurnItem(Item),
+    /// Move an item to another account
+    #[command(after_help = "\
+Example:
+  $ chancery asset transfer-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+    TransferItem {
+        /// The unique asset
+        asset: String,
+        /// The item
+        item: String,
+        /// Who receives
+        to: Address,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Let another account move one item; without SPENDER, end it
+    #[command(after_help = "\
+Example:
+  $ chancery asset approve-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+    ApproveItem {
+        /// The unique asset
+        asset: String,
+        /// The item
+        item: String,
+        /// Who may move it
+        spender: Option<Address>,
+        #[command(flatten)]
+        act: Act,
+    },
+    /// Freeze an item; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset freeze-item deed lot-7")]
+    FreezeItem(Item),
+    /// Free an item; for the control authority
+    #[command(after_help = "\
+Example:
+  $ chancery asset unfreeze-item deed lot-7")]
+    UnfreezeItem(Item),
+    /// Show what an account owns
+    #[command(after_help = "\
+Example:
+  $ chancery asset balance --asset coin --channel trade")]
+    Balance {
+        /// The account; the account key's if absent
+        account: Option<Address>,
+        /// One asset only
+        #[arg(long)]
+        asset: Option<String>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+    /// List assets
+    #[command(after_help = "\
+Example:
+  $ chancery asset list --channel trade")]
+    List {
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+    /// Show an asset, or one of its items
+    #[command(after_help = "\
+Example:
+  $ chancery asset show coin
+  $ chancery asset show deed --item lot-7")]
+    Show {
+        /// The asset
+        asset: String,
+        /// One item
+        #[arg(long)]
+        item: Option<String>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+}
+
+fn share(text: &str) -> Result<(Address, Amount), String> {
+    let (address, amount) = text.split_once('=').ok_or("a share reads ADDRESS=AMOUNT")?;
+    let address = address.parse().map_err(|error: ledger_classes::keys::ParseAddressError| error.to_string())?;
+    let amount = amount.parse().map_err(|error: ledger_classes::amount::ParseAmountError| error.to_string())?;
+    Ok((address, amount))
+}
+
+impl Command {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let (action, Act { on, signing }) = match self {
+            Self::Balance { account, asset, on } => {
+                let address = session.address_or_own(account)?;
+                let mut view = session.connection.account(&on.channel, address).await?;
+                if let Some(asset) = asset {
+                    view.balances.retain(|balance| balance.asset == asset);
+                    view.items.retain(|item| item.asset == asset);
+                }
+                return session.output.show(&view, account::text);
+            }
+            Self::List { paging, on } => {
+                let path = ["channels", &on.channel, "assets"];
+                let page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                return session.output.page(&page, &["asset", "title", "kind", "supply", "mint_authority"]);
+            }
+            Self::Show { asset, item, on } => {
+                let mut path = vec!["channels", &on.channel, "assets", &asset];
+                path.extend(item.iter().flat_map(|item| ["items", item]));
+                return session.output.record(&session.connection.get::<Value>(&path, &[]).await?);
+            }
+            act => act.action()?,
+        };
+        session.act(&on.channel, action, &signing).await
+    }
+
+    /// The action of a command that changes something.
+    fn action(self) -> Result<(Action, Act), Failure> {
+        Ok(match self {
+            Self::Define(define) => {
+                let Define { asset, title, unique, decimals, supply_cap, .. } = *define;
+                let Define { mint_authority, burn_authority, control_authority, metadata, act, .. } = *define;
+                let kind =
+                    if unique { assets::Kind::Unique {} } else { assets::Kind::Fungible { decimals, supply_cap } };
+                let body =
+                    assets::Define { asset, title, kind, mint_authority, burn_authority, control_authority, metadata };
+                (Action::AssetDefine(body), act)
+            }
+            Self::Mint(Give { asset, to, amount, act }) => (Action::AssetMint(assets::Mint { asset, to, amount }), act),
+            Self::Burn { asset, amount, act } => (Action::AssetBurn(assets::Burn { asset, amount }), act),
+            Self::Transfer(Give { asset, to, amount, act }) => {
+                (Action::AssetTransfer(assets::Transfer { asset, to, amount }), act)
+            }
+            Self::TransferBatch { asset, shares, act } => {
+                let transfer = |(to, amount)| assets::Transfer { asset: asset.clone(), to, amount };
+                let transfers = shares.into_iter().map(transfer).collect();
+                (Action::AssetTransferBatch(assets::TransferBatch { transfers }), act)
+            }
+            Self::Approve { asset, spender, amount, act } => {
+                (Action::AssetApprove(assets::Approve { asset, spender, amount }), act)
+            }
+            Self::TransferFrom { asset, from, to, amount, act } => {
+                (Action::AssetTransferFrom(assets::TransferFrom { asset, from, to, amount }), act)
+            }
+            Self::Freeze(Part { asset, account, amount, act }) => {
+                (Action::AssetFreeze(assets::Freeze { asset, account, amount }), act)
+            }
+            Self::Unfreeze(Part { asset, account, amount, act }) => {
+                (Action::AssetUnfreeze(assets::Freeze { asset, account, amount }), act)
+            }
+            Self::Lock { asset, amount, until, act } => (Action::AssetLock(assets::Lock { asset, amount, until }), act),
+            Self::Pause(Whole { asset, act }) => (Action::AssetPause(assets::AssetName { asset }), act),
+            Self::Resume(Whole { asset, act }) => (Action::AssetResume(assets::AssetName { asset }), act),
+            Self::MintItem { asset, item, to, metadata, metadata_of, act } => {
+                let metadata = match (metadata_of, metadata) {
+                    (Some(path), _) => super::session::digest_of(&path)?,
+                    (None, Some(digest)) => digest,
+                    (None, None) => return Err(Failure::usage("--metadata or --metadata-of is needed")),
+                };
+                (Action::AssetMintItem(assets::MintItem { asset, item, to, metadata }), act)
+            }
+            Self::BurnItem(Item { asset, item, act }) => (Action::AssetBurnItem(assets::ItemName { asset, item }), act),
+            Self::TransferItem { asset, item, to, act } => {
+                (Action::AssetTransferItem(assets::TransferItem { asset, item, to }), act)
+            }
+            Self::ApproveItem { asset, item, spender, act } => {
+                (Action::AssetApproveItem(assets::ApproveItem { asset, item, spender }), act)
+            }
+            Self::FreezeItem(Item { asset, item, act }) => {
+                (Action::AssetFreezeItem(assets::ItemName { asset, item }), act)
+            }
+            Self::UnfreezeItem(Item { asset, item, act }) => {
+                (Action::AssetUnfreezeItem(assets::ItemName { asset, item }), act)
+            }
+            Self::Balance { .. } | Self::List { .. } | Self::Show { .. } => {
+                return Err(Failure::usage("this command changes nothing"));
+            }
+        })
+    }
+}

@@ -1,0 +1,234 @@
+//! How a command ends when it does not succeed: one type, and the only place that knows exit codes.
+//!
+//! 0 done, 1 refused with a reason, 2 usage, 3 unavailable. What the caller can mend (options, files, the profile) is
+//! usage; what the peer, the ledger or a proof says no to is refused; what may work later is unavailable.
+
+use client::admit::AdmitError;
+use client::api::Problem;
+use client::connection::{OpenError, RequestError};
+use client::keys::{AccountKeyError, WordsError};
+use client::profile::ProfileError;
+use client::submit::{NonceError, SubmitError};
+use client::subscribe::SubscribeError;
+use client::verify::VerifyError;
+use std::error::Error;
+use std::io;
+
+/// Why a command has not done what was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// No, with a reason.
+    Refused {
+        /// For people.
+        message: String,
+        /// What the peer said.
+        problem: Option<Box<Problem>>,
+    },
+    /// No, and the command's own output says why: a transaction that was committed without effect.
+    Reported,
+    /// The command cannot work as it was given.
+    Usage(String),
+    /// Nobody answers, or the peer says later.
+    Unavailable {
+        /// For people.
+        message: String,
+        /// What the peer said.
+        problem: Option<Box<Problem>>,
+    },
+    /// Standard output cannot be written.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// A refusal in words.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), problem: None }
+    }
+
+    /// A mistake of the caller's.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    /// A file that cannot be read or written.
+    pub fn file(path: &std::path::Path, error: &io::Error) -> Self {
+        Self::Usage(format!("{}: {error}", path.display()))
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused { .. } | Self::Reported => 1,
+            Self::Usage(_) => 2,
+            Self::Unavailable { .. } => 3,
+            // Whoever reads our output has read enough.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(_) => 1,
+        }
+    }
+
+    /// What to tell people, if it was not told already.
+    pub fn message(&self) -> Option<String> {
+        match self {
+            Self::Refused { message, .. } | Self::Unavailable { message, .. } | Self::Usage(message) => {
+                Some(message.clone())
+            }
+            Self::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => Some(error.to_string()),
+            Self::Output(_) | Self::Reported => None,
+        }
+    }
+
+    /// What to tell programs, if it was not told already.
+    pub fn document(&self) -> Option<serde_json::Value> {
+        let message = self.message()?;
+        let mut error = serde_json::json!({ "message": message, "exit_code": self.exit_code() });
+        if let Self::Refused { problem: Some(problem), .. } | Self::Unavailable { problem: Some(problem), .. } = self {
+            error["problem"] = serde_json::to_value(problem).unwrap_or_default();
+        }
+        Some(serde_json::json!({ "error": error }))
+    }
+}
+
+/// An error with its causes, in one sentence; a cause that the sentence has already is left out.
+fn sentence(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let part = error.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        let message = sentence(&error);
+        let problem = error.problem().cloned().map(Box::new);
+        match &error {
+            RequestError::Name(_) => Self::Usage(message),
+            error if error.is_unavailable() => Self::Unavailable { message, problem },
+            _ => Self::Refused { message, problem },
+        }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Request(error) => error.into(),
+            error @ SubmitError::Results { .. } => Self::refused(sentence(&error)),
+        }
+    }
+}
+
+impl From<SubscribeError> for Failure {
+    fn from(error: SubscribeError) -> Self {
+        match error {
+            SubscribeError::Request(error) => error.into(),
+            SubscribeError::Lost => Self::Unavailable { message: error.to_string(), problem: None },
+            SubscribeError::Problem(ref problem) => {
+                let problem = problem.clone();
+                RequestError::Problem(problem).into()
+            }
+            error => Self::refused(sentence(&error)),
+        }
+    }
+}
+
+impl From<VerifyError> for Failure {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Trust(error) => error.into(),
+            error @ VerifyError::Read { .. } => Self::Usage(sentence(&error)),
+            error => Self::refused(sentence(&error)),
+        }
+    }
+}
+
+impl From<WordsError> for Failure {
+    fn from(error: WordsError) -> Self {
+        match error {
+            WordsError::Randomness => Self::Unavailable { message: error.to_string(), problem: None },
+            error => Self::refused(error.to_string()),
+        }
+    }
+}
+
+impl From<NonceError> for Failure {
+    fn from(error: NonceError) -> Self {
+        Self::Unavailable { message: error.to_string(), problem: None }
+    }
+}
+
+macro_rules! usage {
+    ($($error:ty),*) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Usage(sentence(&error))
+            }
+        })*
+    };
+}
+
+usage!(ProfileError, OpenError, AccountKeyError, AdmitError);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn problem(status: u16) -> RequestError {
+        RequestError::Problem(Box::new(Problem {
+            type_uri: "urn:chancery:problem:told".into(),
+            title: "Told".into(),
+            status,
+            detail: Some("so".into()),
+            retry_after_ms: None,
+        }))
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_exit_code() {
+        let path = std::path::Path::new("x");
+        for (failure, code) in [
+            (Failure::from(problem(400)), 1),
+            (Failure::from(problem(403)), 1),
+            (Failure::from(problem(404)), 1),
+            (Failure::from(problem(429)), 3),
+            (Failure::from(problem(500)), 1),
+            (Failure::from(problem(503)), 3),
+            (Failure::from(RequestError::Name("..".into())), 2),
+            (Failure::from(RequestError::Answer("odd".into())), 1),
+            (Failure::from(SubmitError::from(problem(503))), 3),
+            (Failure::from(SubmitError::Results { envelopes: 2, results: 1 }), 1),
+            (Failure::from(SubscribeError::Lost), 3),
+            (Failure::from(SubscribeError::from(problem(404))), 1),
+            (Failure::from(VerifyError::Absent), 1),
+            (Failure::from(VerifyError::Trust(problem(503))), 3),
+            (Failure::from(VerifyError::Read { path: path.into(), source: io::Error::other("x") }), 2),
+            (Failure::from(WordsError::Checksum), 1),
+            (Failure::from(AccountKeyError::Form { path: path.into() }), 2),
+            (Failure::from(ProfileError::Half { path: path.into() }), 2),
+            (Failure::from(AdmitError::Oversize), 2),
+            (Failure::Reported, 1),
+            (Failure::Output(io::ErrorKind::BrokenPipe.into()), 0),
+            (Failure::Output(io::ErrorKind::StorageFull.into()), 1),
+        ] {
+            assert_eq!(failure.exit_code(), code, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn a_problem_reaches_people_and_programs() {
+        let failure = Failure::from(problem(403));
+        assert_eq!(failure.message().unwrap(), "Told: so");
+        let document = failure.document().unwrap();
+        assert_eq!(document["error"]["exit_code"], 1);
+        assert_eq!(document["error"]["problem"]["type"], "urn:chancery:problem:told");
+        assert_eq!(Failure::Reported.document(), None);
+    }
+}

@@ -1,0 +1,207 @@
+//! The command line: `Cli` parses, [`main`] dispatches and maps every end to an exit code, here and nowhere else.
+//!
+//! A file per command family. Commands that talk to a peer use the SDK and nothing of the server, get a
+//! [`session::Session`] and run in [`with_session`]; commands that need none (keys, offline checks, and those that run
+//! a peer) are plain functions of their arguments and the [`Output`].
+
+mod account;
+mod app;
+mod asset;
+mod channel;
+mod contract;
+mod failure;
+mod key;
+mod log;
+mod output;
+mod participant;
+mod session;
+mod status;
+mod tx;
+mod verify;
+mod watch;
+
+pub use failure::Failure;
+pub use output::Output;
+pub use session::Global;
+
+use clap::{Parser, Subcommand};
+use session::Session;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// A ledger server for consortia: channels with assets, contracts, apps and logs
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, subcommand_required = true)]
+#[command(after_help = "\
+Exit codes: 0 done, 1 refused with a reason, 2 usage, 3 unavailable.
+
+Example:
+  export CHANCERY_PROFILE=~/chancery/alice
+  chancery status
+  chancery asset transfer coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 250 --channel trade")]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create, show and change channels
+    #[command(subcommand)]
+    Channel(channel::Command),
+    /// Make, show and recover account keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Who may sign on a channel
+    #[command(subcommand)]
+    Participant(participant::Command),
+    /// Define, mint, move and show assets
+    #[command(subcommand)]
+    Asset(asset::Command),
+    /// Show accounts, create joint accounts
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Append and list log records
+    #[command(subcommand)]
+    Log(log::Command),
+    /// Publish and show applications
+    #[command(subcommand)]
+    App(app::Command),
+    /// Deploy, call and show contracts
+    #[command(subcommand)]
+    Contract(contract::Command),
+    /// Submit transactions, ask for outcomes and proofs
+    #[command(subcommand)]
+    Tx(tx::Command),
+    Watch(watch::Watch),
+    Verify(verify::Verify),
+    Status(status::Status),
+}
+
+/// Parses the program's arguments, runs the command, reports its end.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not mistakes. Nothing is left to say if they cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let json = cli.global.json;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            report(&failure, json);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Says why a command failed: to people on standard error, to programs as the JSON document.
+fn report(failure: &Failure, json: bool) {
+    if let Some(message) = failure.message() {
+        // Standard error may be closed; the exit code still tells.
+        let _ = writeln!(std::io::stderr(), "chancery: {}", output::clean(&message));
+    }
+    if let Some(document) = failure.document().filter(|_| json) {
+        let _ = writeln!(std::io::stdout(), "{document:#}");
+    }
+}
+
+/// Runs a command to its end.
+fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { global, command } = cli;
+    let output = Output { json: global.json };
+    match command {
+        Command::Key(command) => command.run(&global, output),
+        Command::Verify(command) => command.run(output),
+        Command::Channel(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Participant(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Asset(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Account(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Log(command) => with_session(&global, async |session| command.run(session).await),
+        Command::App(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Contract(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Tx(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Watch(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Status(command) => with_session(&global, async |session| command.run(session).await),
+    }
+}
+
+/// Opens the profile and runs a client command on a runtime of its own: one thread is enough for one caller.
+fn with_session(global: &Global, command: impl AsyncFnOnce(&Session) -> Result<(), Failure>) -> Result<(), Failure> {
+    let session = Session::open(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Unavailable { message: error.to_string(), problem: None })?;
+    runtime.block_on(command(&session))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every command at the end of the tree, with the words that lead to it.
+    fn leaves(command: &clap::Command, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, clap::Command)>) {
+        path.push(command.get_name().to_owned());
+        match command.has_subcommands() {
+            true => command.get_subcommands().for_each(|command| leaves(command, path, found)),
+            false => found.push((path.clone(), command.clone())),
+        }
+        path.pop();
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example_that_parses() {
+        let mut found = Vec::new();
+        let mut root = Cli::command();
+        root.build();
+        leaves(&root, &mut Vec::new(), &mut found);
+        let found: Vec<_> = found.into_iter().filter(|(path, _)| !path.contains(&"help".to_owned())).collect();
+        assert!(found.len() > 40, "{}", found.len());
+        for (path, command) in found {
+            let help = Cli::try_parse_from(path.iter().map(String::as_str).chain(["--help"])).unwrap_err();
+            assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{path:?}");
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = examples.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+            assert!(!examples.is_empty(), "{path:?} has no example");
+            for example in examples {
+                let plain = example.split(" > ").next().unwrap().split(" < ").next().unwrap();
+                let words = words(plain);
+                assert_eq!(words[..path.len()], path, "an example of another command");
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{example}\n{error}");
+                }
+            }
+        }
+    }
+
+    /// Splits as a shell does, with single quotes only.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (at, part) in line.split('\'').enumerate() {
+            match at % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn a_command_without_profile_is_a_usage_error() {
+        let cli = Cli::try_parse_from(["chancery", "status", "--profile", "/nonexistent"]).unwrap();
+        assert_eq!(run(cli).unwrap_err().exit_code(), 2);
+    }
+}

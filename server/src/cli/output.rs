@@ -1,0 +1,171 @@
+//! What commands print: aligned tables and short sentences for people, one JSON document for programs.
+//!
+//! Texts come from peers and from whoever wrote to a ledger: control characters never reach a terminal as they are.
+
+use super::failure::Failure;
+use serde::Serialize;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// One JSON document instead of text.
+    pub json: bool,
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::refused(format!("the result cannot be written: {error}")))
+}
+
+impl Output {
+    /// Prints `value` as the JSON document, or what `text` makes of it.
+    pub fn show<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        if self.json {
+            let document = to_json(value)?;
+            print(&format!("{document:#}\n"))
+        } else {
+            print(&text(value))
+        }
+    }
+
+    /// Prints any record: all its fields, aligned.
+    pub fn record<T: Serialize>(self, value: &T) -> Result<(), Failure> {
+        let value = to_json(value)?;
+        self.show(&value, record)
+    }
+
+    /// Prints a page of records as a table with these fields (a dot leads into an object).
+    pub fn page<T: Serialize>(self, page: &client::api::Page<T>, columns: &[&str]) -> Result<(), Failure> {
+        self.show(page, |page| {
+            let items = to_json(&page.items).ok();
+            let items = items.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let rows: Vec<Vec<String>> =
+                items.iter().map(|item| columns.iter().map(|column| cell(item, column)).collect()).collect();
+            let mut text = match rows.is_empty() {
+                true => format!("nothing at height {}\n", page.height),
+                false => table(columns, &rows),
+            };
+            if let Some(next) = &page.next {
+                let _ = writeln!(text, "more: --from {}", clean(next));
+            }
+            text
+        })
+    }
+
+    /// Prints one JSON line, whatever the form of other output.
+    pub fn line<T: Serialize>(self, value: &T) -> Result<(), Failure> {
+        print(&format!("{}\n", to_json(value)?))
+    }
+}
+
+/// The text with control characters made visible.
+pub(super) fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            character if character.is_control() => clean.extend(character.escape_default()),
+            // Direction overrides make a terminal show another text than was signed.
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                clean.extend(character.escape_unicode());
+            }
+            character => clean.push(character),
+        }
+    }
+    clean
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::Null => "-".into(),
+        Value::String(text) => clean(text),
+        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
+            items.iter().map(scalar).collect::<Vec<_>>().join(", ")
+        }
+        value => clean(&value.to_string()),
+    }
+}
+
+fn cell(item: &Value, column: &str) -> String {
+    let value = column.split('.').try_fold(item, |value, field| value.get(field));
+    value.map_or_else(|| "-".into(), scalar)
+}
+
+/// Names and values, aligned; a line each.
+pub(super) fn pairs<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
+    let width = pairs.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in pairs {
+        let _ = writeln!(text, "{:width$}  {}", name.as_ref(), value.as_ref());
+    }
+    text
+}
+
+/// A table with a line of titles.
+pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+    let titles: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|at| std::iter::once(&titles).chain(rows).filter_map(|row| row.get(at)?.chars().count().into()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    let mut text = String::new();
+    for row in std::iter::once(&titles).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// All fields of a value, aligned; fields of objects inside are joined by dots.
+pub(super) fn record(value: &Value) -> String {
+    fn walk(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+        let join = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                map.iter().for_each(|(part, value)| walk(&join(part), value, fields));
+            }
+            Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
+                items.iter().enumerate().for_each(|(at, value)| walk(&join(&at.to_string()), value, fields));
+            }
+            value => fields.push((clean(name), scalar(value))),
+        }
+    }
+    let mut fields = Vec::new();
+    walk("", value, &mut fields);
+    pairs(&fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn records_and_tables_are_aligned() {
+        let value = json!({ "height": 7, "record": { "owner": "0xab", "frozen": false }, "list": [], "none": null,
+            "topics": ["a", "b"], "grants": [{ "to": "bank" }] });
+        let text = "grants.0.to    bank\nheight         7\nlist           \nnone           -\nrecord.frozen  false\n\
+                    record.owner   0xab\ntopics         a, b\n";
+        assert_eq!(record(&value), text);
+        let rows = [vec!["coin".to_owned(), "5".into()], vec!["g".into(), "1000".into()]];
+        assert_eq!(table(&["asset", "owned"], &rows), "ASSET  OWNED\ncoin   5\ng      1000\n");
+        assert_eq!(cell(&value, "record.owner"), "0xab");
+        assert_eq!(cell(&value, "record.title"), "-");
+    }
+
+    #[test]
+    fn a_ledger_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d é"), "a\\u{1b}[2Jb\\nc\\u{202e}d é");
+        assert_eq!(record(&json!({ "me\u{1b}mo": "\u{7}" })), "me\\u{1b}mo  \\u{7}\n");
+    }
+}

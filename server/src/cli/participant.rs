@@ -1,0 +1,116 @@
+//! `chancery participant`: who may sign on a channel.
+
+use super::failure::Failure;
+use super::session::{OnChannel, Session, Signing};
+use clap::Subcommand;
+use client::admit::admission;
+use ledger_classes::action::Action;
+use ledger_classes::action::channel::Revoke;
+use ledger_classes::hash::HexBytes;
+use ledger_classes::identity::Identity;
+use ledger_classes::keys::Address;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Bind an address to the profile's certificate on a channel
+    #[command(after_help = "\
+The certificate's key proves that its holder wants this address bound on this channel. Admit again after a renewal.
+
+Example:
+  $ chancery participant admit --channel trade")]
+    Admit {
+        /// The address; the account key's if absent
+        #[arg(long)]
+        address: Option<Address>,
+        #[command(flatten)]
+        on: OnChannel,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// End on a channel what a certificate admitted; for administrators of its organization
+    #[command(after_help = "\
+Example:
+  $ chancery participant revoke spiffe://harbour.example/bank/client/alice 5f1c22 --reason 'key lost'")]
+    Revoke {
+        /// Whose certificate
+        identity: Identity,
+        /// Its serial number, in hex
+        #[arg(value_parser = serial)]
+        serial: HexBytes,
+        /// Why, for people to read
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        on: OnChannel,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// Show a participant record
+    #[command(after_help = "\
+Example:
+  $ chancery participant show --channel trade")]
+    Show {
+        /// The address; the account key's if absent
+        address: Option<Address>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+}
+
+/// Parses a serial number as tools print it: hex digits in any case, perhaps with colons and leading zeros.
+fn serial(text: &str) -> Result<HexBytes, String> {
+    let digits: String = text.chars().filter(|digit| *digit != ':').collect();
+    let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
+    let bytes = hex::decode(padded).map_err(|_| format!("{text:?} is not a serial number in hex"))?;
+    let significant: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
+    match significant.len() {
+        1..=20 => Ok(HexBytes(significant)),
+        _ => Err("a serial number has 1 to 20 bytes".into()),
+    }
+}
+
+impl Command {
+    pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        match self {
+            Self::Admit { address, on, signing } => {
+                let Some(credential) = &session.profile.credential else {
+                    return Err(Failure::usage("the profile has no certificate to admit with"));
+                };
+                let address = match address {
+                    Some(address) => address,
+                    None => session.signing_keys(&signing.keys)?[0].public().address(),
+                };
+                let channel = session.channel_id(&on.channel).await?;
+                session.act(&on.channel, admission(credential, channel, address)?, &signing).await
+            }
+            Self::Revoke { identity, serial, reason, on, signing } => {
+                let revoke = Action::ParticipantRevoke(Revoke { identity, serial, reason });
+                session.act(&on.channel, revoke, &signing).await
+            }
+            Self::Show { address, on } => {
+                let address = session.address_or_own(address)?;
+                session.output.record(&session.connection.participant(&on.channel, address).await?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serial_numbers_read_as_tools_print_them() {
+        for (text, bytes) in [
+            ("5F:1C:22", Some(&[0x5f, 0x1c, 0x22][..])),
+            ("005f1c22", Some(&[0x5f, 0x1c, 0x22])),
+            ("f1c", Some(&[0x0f, 0x1c])),
+            ("", None),
+            ("00", None),
+            ("xy", None),
+            ("112233445566778899001122334455667788990011", None),
+        ] {
+            assert_eq!(serial(text).ok().map(|serial| serial.0), bytes.map(<[u8]>::to_vec), "{text}");
+        }
+    }
+}

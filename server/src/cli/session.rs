@@ -1,0 +1,262 @@
+//! What client commands share: the opened profile, the connection, and the way from actions to an outcome.
+
+use super::failure::Failure;
+use super::output::{Output, clean, pairs, table};
+use clap::{Args, ValueEnum};
+use client::api::{JsonEnvelope, Outcome, SubmissionStatus};
+use client::connection::{Connection, Options};
+use client::keys::read_account_key;
+use client::profile::{Profile, parse_peer};
+use client::submit::{Wait, sign_json, transaction};
+use ledger_classes::action::Action;
+use ledger_classes::action::assets::AccountAct;
+use ledger_classes::amount::Amount;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::transaction::Envelope;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// Folder with cert.pem, key.pem, ca.pem and profile.toml
+    #[arg(long, global = true, value_name = "DIR", env = "CHANCERY_PROFILE", help_heading = "Everywhere")]
+    pub profile: Option<PathBuf>,
+    /// Another peer than the profile's, as https://host:port
+    #[arg(long, global = true, value_name = "URL", value_parser = parse_peer, help_heading = "Everywhere")]
+    pub peer: Option<PeerUrl>,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub json: bool,
+    /// Seconds that one request may take
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Everywhere")]
+    pub timeout: u64,
+}
+
+/// The SDK's URL type.
+pub(super) type PeerUrl = client::profile::Url;
+
+/// The channel that a command works on.
+#[derive(Args, Clone, Debug)]
+pub(super) struct OnChannel {
+    /// Channel, by name or by id
+    #[arg(long, short, default_value = "main", env = "CHANCERY_CHANNEL")]
+    pub channel: String,
+}
+
+/// A page of a list.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Paging {
+    /// Where to begin, as the page before said
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Most items
+    #[arg(long)]
+    pub limit: Option<u32>,
+}
+
+impl Paging {
+    /// For the SDK.
+    pub(super) fn range(&self) -> client::query::Range<'_> {
+        client::query::Range { from: self.from.as_deref(), limit: self.limit }
+    }
+}
+
+/// When a submission is answered.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum WaitFor {
+    /// Verified, waiting for its block
+    Accepted,
+    /// In a final block, on disk
+    Committed,
+}
+
+/// How a transaction is signed and submitted.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Signing {
+    /// Account key file; the profile's if absent. Repeat to sign with several keys: the first is the sender
+    #[arg(long = "key", value_name = "FILE", help_heading = "Transaction")]
+    pub keys: Vec<PathBuf>,
+    /// Act for this joint account
+    #[arg(long, value_name = "ADDRESS", help_heading = "Transaction")]
+    pub act_for: Option<Address>,
+    /// The most to pay, in base units of the fee asset
+    #[arg(long, value_name = "AMOUNT", default_value = "0", help_heading = "Transaction")]
+    pub fee_max: Amount,
+    /// Text for people, at most 256 bytes
+    #[arg(long, default_value = "", help_heading = "Transaction")]
+    pub memo: String,
+    /// Seconds after which the transaction can no longer be included
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+        value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "Transaction")]
+    pub valid_for: u64,
+    /// When to answer
+    #[arg(long, value_enum, default_value = "committed", help_heading = "Transaction")]
+    pub wait: WaitFor,
+    /// Print the signed transaction instead of submitting it (`tx submit` takes it)
+    #[arg(long, help_heading = "Transaction")]
+    pub print: bool,
+}
+
+/// A profile with its connection.
+pub(super) struct Session {
+    /// Who the caller is.
+    pub profile: Profile,
+    /// To the peer.
+    pub connection: Connection,
+    /// Where results go.
+    pub output: Output,
+}
+
+impl Session {
+    /// Opens the profile. Nothing is sent.
+    pub(super) fn open(global: &Global) -> Result<Self, Failure> {
+        let directory = global.profile.as_deref().ok_or_else(|| {
+            Failure::usage("which profile? Give --profile DIR or set CHANCERY_PROFILE to the folder's path")
+        })?;
+        let profile = Profile::open(directory)?;
+        let timeout = Duration::from_secs(global.timeout);
+        let options = Options { peer: global.peer.clone(), timeout, ..Options::default() };
+        let connection = Connection::open(&profile, options)?;
+        Ok(Self { profile, connection, output: Output { json: global.json } })
+    }
+
+    /// The channel's id: the text itself if it is one, else what the peer says.
+    pub(super) async fn channel_id(&self, channel: &str) -> Result<Hash, Failure> {
+        match Hash::parse(channel) {
+            Ok(id) => Ok(id),
+            Err(_) => Ok(self.connection.channel(channel).await?.id),
+        }
+    }
+
+    /// The given keys, or the profile's.
+    pub(super) fn signing_keys(&self, files: &[PathBuf]) -> Result<Vec<SigningKey>, Failure> {
+        match files {
+            [] => Ok(vec![self.profile.read_account_key()?]),
+            files => files.iter().map(|file| Ok(read_account_key(file)?)).collect(),
+        }
+    }
+
+    /// `address`, or that of the profile's account key.
+    pub(super) fn address_or_own(&self, address: Option<Address>) -> Result<Address, Failure> {
+        match address {
+            Some(address) => Ok(address),
+            None => Ok(self.profile.read_account_key()?.public().address()),
+        }
+    }
+
+    /// Signs `action` as a transaction of its own, submits it and prints the outcome.
+    pub(super) async fn act(&self, channel: &str, action: Action, signing: &Signing) -> Result<(), Failure> {
+        let keys = self.signing_keys(&signing.keys)?;
+        let id = self.channel_id(channel).await?;
+        let mut actions = Vec::with_capacity(2);
+        actions.extend(signing.act_for.map(|account| Action::AccountAct(AccountAct { account })));
+        actions.push(action);
+        let mut transaction = transaction(id, actions, client::now(), signing.valid_for * 1000)?;
+        transaction.fee_max = signing.fee_max;
+        transaction.memo.clone_from(&signing.memo);
+        let envelope = sign_json(&transaction, &keys.iter().collect::<Vec<_>>());
+        self.send(channel, &envelope, signing.wait, signing.print).await
+    }
+
+    /// Submits an envelope and prints the outcome, or prints the envelope.
+    pub(super) async fn send(
+        &self,
+        channel: &str,
+        envelope: &Envelope,
+        wait: WaitFor,
+        print: bool,
+    ) -> Result<(), Failure> {
+        if print {
+            return Output { json: true }.show(&JsonEnvelope::from(envelope), |_| String::new());
+        }
+        let wait = match wait {
+            WaitFor::Accepted => Wait::Accepted,
+            WaitFor::Committed => Wait::Committed,
+        };
+        let outcome = self.connection.submit(channel, envelope, wait).await?;
+        self.output.show(&outcome, outcome_text)?;
+        match outcome.receipt {
+            Some(receipt) if receipt.code != 0 => Err(Failure::Reported),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An outcome in words.
+pub(super) fn outcome_text(outcome: &Outcome) -> String {
+    let id = outcome.id.map_or_else(|| "-".into(), |id| id.to_string());
+    let Some(receipt) = &outcome.receipt else {
+        let status = match outcome.status {
+            SubmissionStatus::Accepted => "accepted, waiting for its block",
+            SubmissionStatus::Committed => "committed",
+            SubmissionStatus::Refused => "refused",
+        };
+        return pairs(&[("id", id.as_str()), ("status", status)]);
+    };
+    let place = format!("{}, receipt {}", receipt.height, receipt.index);
+    let result = match (receipt.code, receipt.message.as_str()) {
+        (0, _) => receipt.result.clone(),
+        (code, "") => format!("failed: {} ({code})", clean(&receipt.result)),
+        (code, message) => format!("failed: {} ({code}): {}", clean(&receipt.result), clean(message)),
+    };
+    let fee = receipt.fee.to_string();
+    let mut text = pairs(&[("id", &id), ("block", &place), ("result", &result), ("fee", &fee)]);
+    if !receipt.events.is_empty() {
+        let rows: Vec<Vec<String>> = receipt
+            .events
+            .iter()
+            .map(|view| {
+                let mut data = serde_json::to_value(&view.event).unwrap_or_default();
+                let kind = data.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
+                let fields = data.as_object().into_iter().flatten();
+                let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", plain(value))).collect();
+                vec![plain(&kind), clean(&fields.join(" "))]
+            })
+            .collect();
+        let _ = write!(text, "\n{}", table(&["event", ""], &rows));
+    }
+    text
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Bytes of a file that a command names.
+pub(super) fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
+    use std::io::Read as _;
+    let fail = |error: std::io::Error| Failure::file(path, &error);
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(fail)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(Failure::usage(format!("{} is larger than {bytes_max} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// SHA-256 of a file, as `sha256sum` prints it.
+pub(super) fn digest_of(path: &Path) -> Result<Hash, Failure> {
+    Ok(Hash::plain(&[&read_file(path, 1 << 30)?]))
+}
+
+/// A JSON document given as text, or as `@FILE`.
+pub(super) fn document(text: &str) -> Result<String, Failure> {
+    let text = match text.strip_prefix('@') {
+        None => text.to_owned(),
+        Some(path) => String::from_utf8(read_file(Path::new(path), 1 << 20)?)
+            .map_err(|_| Failure::usage(format!("{path} is not UTF-8")))?,
+    };
+    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Failure::usage(format!("not a JSON document: {error}"))),
+    }
+}
+
+/// Parses a word of the JSON API, such as `majority`.
+pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
