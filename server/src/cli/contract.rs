@@ -157,7 +157,7 @@ impl Command {
             Self::List { paging, on } => {
                 let path = ["channels", &on.channel, "contracts"];
                 let page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
-                session.output.page(&page, &["contract", "engine", "code", "version", "owner", "retired"])
+                session.output.page(&page, &["contract", "name", "engine", "code", "version", "owner", "retired"])
             }
             Self::Show { contract, on } => {
                 let path = ["channels", &on.channel, "contracts", &contract];

@@ -87,7 +87,15 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are answers, not mistakes. Nothing is left to say if they cannot be printed.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            // What does not parse cannot be asked whether it wanted JSON; the word says so wherever it stands.
+            let failure = Failure::usage(error.kind().to_string());
+            if let Some(document) = failure.document().filter(|_| std::env::args().any(|word| word == "--json")) {
+                let _ = writeln!(std::io::stdout(), "{document:#}");
+            }
+            return ExitCode::from(failure.exit_code());
         }
     };
     let json = cli.global.json;

@@ -46,11 +46,14 @@ impl Output {
         self.show(page, |page| {
             let items = to_json(&page.items).ok();
             let items = items.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            // A column that no item has is no column: classes name their fields differently.
+            let has = |column: &&str| items.iter().any(|item| lookup(item, column).is_some());
+            let columns: Vec<&str> = columns.iter().copied().filter(has).collect();
             let rows: Vec<Vec<String>> =
                 items.iter().map(|item| columns.iter().map(|column| cell(item, column)).collect()).collect();
             let mut text = match rows.is_empty() {
                 true => format!("nothing at height {}\n", page.height),
-                false => table(columns, &rows),
+                false => table(&columns, &rows),
             };
             if let Some(next) = &page.next {
                 let _ = writeln!(text, "more: --from {}", clean(next));
@@ -92,9 +95,12 @@ fn scalar(value: &Value) -> String {
     }
 }
 
+fn lookup<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
+    column.split('.').try_fold(item, |value, field| value.get(field))
+}
+
 fn cell(item: &Value, column: &str) -> String {
-    let value = column.split('.').try_fold(item, |value, field| value.get(field));
-    value.map_or_else(|| "-".into(), scalar)
+    lookup(item, column).map_or_else(|| "-".into(), scalar)
 }
 
 /// Names and values, aligned; a line each.

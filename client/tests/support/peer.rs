@@ -1,0 +1,171 @@
+//! A peer for tests: it speaks real TLS, lets in whom its authority vouches for, and answers what a test tells it to.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "each test program uses its part")]
+
+use client::api::{Outcome, SubmissionStatus};
+use client::profile::Profile;
+use ledger_classes::hash::Hash;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+/// A certificate authority of its own.
+pub(crate) struct Authority {
+    pem: String,
+    der: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = params(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
+    }
+
+    fn issue(&self, names: Vec<SanType>) -> (rcgen::Certificate, KeyPair) {
+        let mut params = params("leaf");
+        params.subject_alt_names = names;
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+}
+
+/// What a request looked like: its first line, its `Last-Event-ID`, its body.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) line: String,
+    pub(crate) last_event_id: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) struct Peer {
+    pub(crate) url: String,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+type Script = dyn Fn(usize, &Seen) -> String + Send + Sync;
+
+/// Answers each request with what `script` says of its number; an answer without `Content-Length` ends with the
+/// connection. Only callers with a certificate of `authority` are let in.
+pub(crate) fn peer(authority: &Authority, script: impl Fn(usize, &Seen) -> String + Send + Sync + 'static) -> Peer {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der.clone()).unwrap();
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
+    let uri = SanType::URI("spiffe://harbour/bank/peer/p1".try_into().unwrap());
+    let (certificate, key) = authority.issue(vec![uri, SanType::IpAddress([127, 0, 0, 1].into())]);
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+        .unwrap();
+    let (config, script): (_, Arc<Script>) = (Arc::new(config), Arc::new(script));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, config, script, log) = (stream.unwrap(), config.clone(), script.clone(), log.clone());
+            std::thread::spawn(move || serve(stream, config, &*script, &log));
+        }
+    });
+    Peer { url, seen }
+}
+
+/// Serves one connection until its end; errors end it.
+fn serve(stream: TcpStream, config: Arc<ServerConfig>, script: &Script, log: &Mutex<Vec<Seen>>) -> Option<()> {
+    let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(config).ok()?, stream));
+    loop {
+        let mut seen = Seen { line: String::new(), last_event_id: None, body: Vec::new() };
+        stream.read_line(&mut seen.line).ok().filter(|bytes| *bytes > 0)?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().ok()?,
+                "last-event-id" => seen.last_event_id = Some(value.into()),
+                _ => {}
+            }
+        }
+        seen.body = vec![0; length];
+        stream.read_exact(&mut seen.body).ok()?;
+        let number = {
+            let mut log = log.lock().unwrap();
+            log.push(seen.clone());
+            log.len() - 1
+        };
+        let answer = script(number, &seen);
+        stream.get_mut().write_all(answer.as_bytes()).ok()?;
+        stream.get_mut().flush().ok()?;
+        if !answer.contains("content-length") {
+            stream.get_mut().conn.send_close_notify();
+            stream.get_mut().flush().ok();
+            return None;
+        }
+    }
+}
+
+pub(crate) fn answer(status: &str, media: &str, extra: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-type: {media}\r\ncontent-length: {}\r\n{extra}\r\n{body}", body.len())
+}
+
+pub(crate) fn problem(status: &str, name: &str, extra: &str) -> String {
+    let number = &status[..3];
+    let body = format!(r#"{{"type":"urn:chancery:problem:{name}","title":"{name}","status":{number}}}"#);
+    answer(status, "application/problem+json", extra, &body)
+}
+
+pub(crate) fn outcome() -> String {
+    let outcome = Outcome { id: Some(Hash([1; 32])), status: SubmissionStatus::Accepted, receipt: None, problem: None };
+    answer("202 Accepted", "application/json", "", &serde_json::to_string(&outcome).unwrap())
+}
+
+pub(crate) fn profile(trusted: &Authority, own: &Authority, url: &str) -> (tempfile::TempDir, Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    let uri = SanType::URI("spiffe://harbour/bank/client/alice".try_into().unwrap());
+    let (certificate, key) = own.issue(vec![uri]);
+    for (name, text) in [
+        ("ca.pem", trusted.pem.clone()),
+        ("cert.pem", certificate.pem() + &own.pem),
+        ("key.pem", key.serialize_pem()),
+        ("profile.toml", format!("peer = \"{url}\"\nconsortium = \"harbour\"\n")),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let profile = Profile::open(folder.path()).unwrap();
+    (folder, profile)
+}
+
+/// A frame with an event of this cursor.
+pub(crate) fn event(id: &str) -> String {
+    format!(
+        "id: {id}\nevent: chancery.asset.paused\ndata: {{\"specversion\":\"1.0\",\"id\":\"{id}\",\
+         \"source\":\"/v1/channels/main\",\"type\":\"chancery.asset.paused\",\"subject\":\"coin\",\
+         \"time\":\"2026-11-21T10:05:54.123Z\",\"datacontenttype\":\"application/json\",\"class\":\"assets\",\
+         \"transaction\":\"{}\",\"data\":{{\"kind\":\"asset.paused\",\"asset\":\"coin\"}}}}\n\n",
+        "00".repeat(32)
+    )
+}
+
+/// A stream of events that ends after `body`.
+pub(crate) fn events(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{body}")
+}
