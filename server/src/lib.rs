@@ -1,3 +1,22 @@
-//! The program: configuration, wiring, TLS, HTTP API, peer link, explorer, metrics, command line.
+//! The program: a peer's configuration, wiring, TLS, HTTP API, metrics and life cycle, and the command line.
+//!
+//! Rooms: [`peer`] is the composition root, the only place that reads the configuration and joins the parts; [`api`]
+//! holds a file for each resource; [`access`] decides what a caller may know of; [`problem`] makes every refusal;
+//! [`trust`] and [`tls`] tie live connections to certificates; [`init`] makes a new peer's directory.
+//! HTTP and JSON exist here and in `client` only.
 
+pub mod access;
+pub mod api;
+pub mod certificates;
 pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod context;
+pub mod init;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod peer;
+pub mod problem;
+pub mod tls;
+pub mod trust;

@@ -1,0 +1,185 @@
+//! What a caller may do on a channel. A channel on which the caller has no right is to the caller as one that does
+//! not exist: the same answer, after the same work.
+
+use crate::{
+    limits::RETRY_AFTER_MS,
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle};
+use ledger_classes::{
+    config::ChannelConfig,
+    hash::Hash,
+    identity::Identity,
+    rights::{Class, Right, Rights},
+};
+
+/// A channel that the caller may know of, with what it may do there.
+#[derive(Clone)]
+pub struct Visible {
+    /// The channel.
+    pub channel: ChannelHandle,
+    /// Not empty.
+    pub rights: Rights,
+}
+
+/// Finds a channel by name or id. `stand_in` is a configuration to do the same work over where there is no channel.
+pub fn find(
+    registry: &ChannelRegistry,
+    caller: &Caller,
+    text: &str,
+    stand_in: &ChannelConfig,
+) -> Result<Visible, ApiError> {
+    // A name may look like an id: names come second, so that an id is never shadowed by a name.
+    let by_id = Hash::parse(text).ok().and_then(|id| registry.by_id(&id));
+    let by_name = registry.by_name(text);
+    let channel = by_id.or(by_name);
+    let config = channel.as_ref().and_then(ChannelHandle::config);
+    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), caller.identity());
+    match channel {
+        Some(channel) if config.is_some() && !rights.is_empty() => Ok(Visible { channel, rights }),
+        // Who may see a channel is known once it is open. Until all are, every other name gets this answer, whether
+        // or not it is one of theirs.
+        _ if opening(registry) => Err(opening_refusal()),
+        _ => Err(Kind::ChannelUnknown.into()),
+    }
+}
+
+/// Whether some channel of this peer is not open yet.
+fn opening(registry: &ChannelRegistry) -> bool {
+    let early = |state| matches!(state, LifeCycle::Opening | LifeCycle::Replaying { .. });
+    registry.list().iter().any(|channel| early(channel.state()))
+}
+
+fn opening_refusal() -> ApiError {
+    ApiError::new(Kind::Unavailable, "channels of this peer are being opened").retry_after_ms(RETRY_AFTER_MS)
+}
+
+/// All channels that the caller may know of, by name.
+pub fn list(registry: &ChannelRegistry, caller: &Caller) -> Vec<Visible> {
+    let mut visible: Vec<Visible> = registry
+        .list()
+        .into_iter()
+        .filter_map(|channel| {
+            let rights = visible_rights(&channel.config()?.config, caller.identity());
+            (!rights.is_empty()).then_some(Visible { channel, rights })
+        })
+        .collect();
+    visible.sort_by(|a, b| a.channel.name().cmp(b.channel.name()));
+    visible
+}
+
+/// The rights that a channel's configuration gives an identity, or the public.
+pub fn visible_rights(config: &ChannelConfig, identity: Option<&Identity>) -> Rights {
+    config.rights_of(identity)
+}
+
+impl Visible {
+    /// Needs the right to read one class.
+    pub fn read(&self, class: Class) -> Result<(), ApiError> {
+        if self.rights.allows(Right::Read(class)) { Ok(()) } else { Err(forbidden(&format!("read:{class}"))) }
+    }
+
+    /// Whether every class may be read.
+    pub fn reads_all(&self) -> bool {
+        Class::ALL.into_iter().all(|class| self.rights.allows(Right::Read(class)))
+    }
+
+    /// Needs the right to read every class: blocks hold them all.
+    pub fn read_all(&self) -> Result<(), ApiError> {
+        Class::ALL.into_iter().try_for_each(|class| self.read(class))
+    }
+
+    /// Needs some right to post. Which actions are allowed is execution's decision, by the sender's own record.
+    pub fn post(&self) -> Result<(), ApiError> {
+        if may_post(self.rights) { Ok(()) } else { Err(forbidden("write")) }
+    }
+}
+
+/// Whether somebody with these rights may post transactions at all.
+pub fn may_post(rights: Rights) -> bool {
+    let writes = Class::ALL.into_iter().any(|class| rights.allows(Right::Write(class)));
+    writes || rights.allows(Right::Admin)
+}
+
+/// A right is missing on a channel that the caller may know of.
+pub fn forbidden(right: &str) -> ApiError {
+    ApiError::new(Kind::Forbidden, format!("the right {right} is needed"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use ledger_classes::{
+        config::{Approvals, Engine, Fees, Limits, OrderingPeer, Organization},
+        hash::HexBytes,
+        keys::SigningKey,
+        rights::{Grant, Grantee},
+        time::Time,
+    };
+
+    fn identity(text: &str) -> Identity {
+        Identity::parse(&format!("spiffe://harbour.example/{text}")).unwrap()
+    }
+
+    fn rights(text: &str) -> Rights {
+        text.split_whitespace().map(|right| right.parse::<Right>().unwrap()).collect()
+    }
+
+    fn config(public_read: bool, open_submit: bool) -> ChannelConfig {
+        let grant = |to, text| Grant { to, rights: rights(text) };
+        let organization = |name: &str| Organization { name: name.into(), title: name.into(), authorities: Vec::new() };
+        ChannelConfig {
+            name: "deals".into(),
+            consortium: "harbour.example".into(),
+            created: Time::from_millis(1),
+            salt: HexBytes(vec![0; 16]),
+            engine: Engine::Solo,
+            peers: vec![OrderingPeer {
+                identity: identity("north/peer/p"),
+                key: SigningKey::from_seed([1; 32]).public(),
+            }],
+            organizations: vec![organization("north"), organization("south"), organization("watch")],
+            grants: vec![
+                grant(Grantee::Organization("north".into()), "read:assets write:assets read:logs"),
+                grant(Grantee::Identity(identity("north/admin/root")), "admin"),
+                grant(Grantee::Organization("watch".into()), "audit"),
+            ],
+            public_read,
+            open_submit,
+            limits: Limits::default(),
+            fees: Fees::default(),
+            approvals: Approvals::default(),
+        }
+    }
+
+    #[test]
+    fn rights_decide_what_is_seen_read_and_posted() {
+        // public, open, who, seen, reads assets, reads apps, posts
+        for (public_read, open_submit, who, seen, assets, apps, posts) in [
+            (false, false, None, false, false, false, false),
+            (false, false, Some("north/client/alice"), true, true, false, true),
+            (false, false, Some("north/admin/root"), true, true, false, true),
+            (false, false, Some("south/client/bob"), false, false, false, false),
+            (false, false, Some("east/client/eve"), false, false, false, false),
+            (false, false, Some("watch/auditor/ann"), true, true, true, false),
+            (true, false, None, true, true, true, false),
+            (true, false, Some("south/client/bob"), true, true, true, false),
+            (false, true, None, true, false, false, true),
+            (true, true, Some("east/client/eve"), true, true, true, true),
+        ] {
+            let who = who.map(identity);
+            let rights = visible_rights(&config(public_read, open_submit), who.as_ref());
+            let reads = |class| rights.allows(Right::Read(class));
+            let found = (!rights.is_empty(), reads(Class::Assets), reads(Class::Apps), may_post(rights));
+            assert_eq!(found, (seen, assets, apps, posts), "{public_read} {open_submit} {who:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_consortium_has_no_rights_by_equal_names() {
+        let stranger = Identity::parse("spiffe://other.example/north/admin/root").unwrap();
+        assert!(visible_rights(&config(false, false), Some(&stranger)).is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! What accounts own and what they allow others. An account needs no registration: one that owns nothing is empty,
+//! not unknown.
+
+use super::query::{At, address, height, read};
+use super::service::json;
+use crate::{context::PeerContext, limits::ACCOUNT_LIST_MAX, problem::ApiError, tls::Caller};
+use actix_web::{
+    HttpResponse,
+    web::{Data, Path},
+};
+use client::api::{AccountView, BalanceView, ItemView};
+use ledger_classes::{
+    amount::Amount, execution::assets, keys::Address, keyspace, participant::Participant, record, rights::Class,
+    state::ReadError,
+};
+use serde::Serialize;
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, account) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Assets)?;
+    let account = address(&account)?;
+    // Locks end by block time, so the answer is as of the last block's.
+    let time = visible.channel.tip().time;
+    let answer = read(&visible.channel, move |reader| {
+        let view = reader.view();
+        let balances = assets::holdings(view, &account, ACCOUNT_LIST_MAX)?.into_iter().map(|holding| BalanceView {
+            asset: holding.asset,
+            owned: holding.balance.owned,
+            free: holding.balance.free(time),
+            frozen: holding.balance.frozen,
+            locked: holding.balance.locked(time),
+        });
+        let items = assets::items_of(view, &account, None, ACCOUNT_LIST_MAX)?;
+        let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
+        Ok(AccountView {
+            height: height(reader),
+            address: account,
+            balances: balances.collect(),
+            items: items.into_iter().map(|owned| ItemView { asset: owned.asset, item: owned.item }).collect(),
+            participant: participant.map(value).transpose()?,
+            joint: assets::joint_account(view, &account)?.map(value).transpose()?,
+        })
+    });
+    json(&answer.await?)
+}
+
+fn value<T: Serialize>(record: T) -> Result<serde_json::Value, ReadError> {
+    serde_json::to_value(record).map_err(|error| ReadError(error.to_string()))
+}
+
+/// What a spender may still move.
+#[derive(Serialize)]
+struct AllowanceView {
+    owner: Address,
+    spender: Address,
+    asset: String,
+    amount: Amount,
+}
+
+pub(super) async fn allowance(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String, String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, owner, spender, asset) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Assets)?;
+    let (owner, spender) = (address(&owner)?, address(&spender)?);
+    let answer = read(&visible.channel, move |reader| {
+        let amount = assets::allowance(reader.view(), &owner, &spender, &asset)?;
+        Ok(At::new(height(reader), AllowanceView { owner, spender, asset, amount }))
+    });
+    json(&answer.await?)
+}

@@ -1,0 +1,68 @@
+//! Applications and their versions.
+
+use super::query::{PageQuery, limit, one, page};
+use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
+use actix_web::{
+    HttpResponse,
+    web::{Data, Path, Query},
+};
+use ledger_classes::{
+    execution::apps::{self, NamedApp, NamedAppVersion},
+    rights::Class,
+    state::ReadView,
+};
+
+pub(super) async fn list(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.read(Class::Apps)?;
+    let PageQuery { from, limit: asked } = query.into_inner();
+    let query = move |view: &dyn ReadView, limit| apps::apps(view, from.as_deref(), limit);
+    page(&visible.channel, limit(asked)?, query, |app: &NamedApp| app.app.clone()).await
+}
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, app) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Apps)?;
+    one(&visible.channel, Kind::AppUnknown, move |view| {
+        Ok(apps::app(view, &app)?.map(|record| NamedApp { app, record }))
+    })
+    .await
+}
+
+pub(super) async fn versions(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, app) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Apps)?;
+    let PageQuery { from, limit: asked } = query.into_inner();
+    let query = move |view: &dyn ReadView, limit| apps::app_versions(view, &app, from.as_deref(), limit);
+    page(&visible.channel, limit(asked)?, query, |version: &NamedAppVersion| version.version.clone()).await
+}
+
+pub(super) async fn version(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, app, version) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Apps)?;
+    one(&visible.channel, Kind::AppUnknown, move |view| {
+        Ok(apps::app_version(view, &app, &version)?.map(|record| NamedAppVersion { version, record }))
+    })
+    .await
+}

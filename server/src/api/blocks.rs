@@ -1,0 +1,112 @@
+//! Blocks, as JSON or in their binary encoding. They hold what every class does: whoever may not read all four sees
+//! events and queries, but no blocks.
+
+use super::{
+    query::not_readable,
+    service::{accepts, json},
+};
+use crate::{
+    context::PeerContext,
+    limits::{BLOCKS_PAGE_BYTES_MAX, BLOCKS_PAGE_MAX},
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Path, Query},
+};
+use channel_actors::CommittedBlock;
+use client::api::{BlockView, MEDIA_TYPE_BLOCK, Page, ReceiptView, TransactionView};
+use ledger_classes::{
+    codec, limits,
+    rights::Rights,
+    transaction::{ENVELOPE_BYTES_MAX, Encoding, Envelope, Transaction},
+};
+use serde::Deserialize;
+
+/// Where a page of blocks begins and how long it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlocksQuery {
+    #[serde(default)]
+    from: u64,
+    limit: Option<u64>,
+}
+
+pub(super) async fn list(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<BlocksQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.read_all()?;
+    let limit = query.limit.unwrap_or(BLOCKS_PAGE_MAX);
+    if !(1..=BLOCKS_PAGE_MAX).contains(&limit) {
+        return Err(ApiError::new(Kind::InvalidParameter, format!("limit is 1 to {BLOCKS_PAGE_MAX}")));
+    }
+    let height = visible.channel.tip().height;
+    let (mut items, mut bytes, mut at) = (Vec::new(), 0, query.from);
+    let end = query.from.saturating_add(limit).min(height.saturating_add(1));
+    while at < end && bytes < BLOCKS_PAGE_BYTES_MAX {
+        let block = visible.channel.block(at).await.map_err(not_readable)?;
+        let Some(block) = block else { break };
+        bytes += block.block.transactions.iter().map(Vec::len).sum::<usize>();
+        items.push(view(&block, visible.rights));
+        at += 1;
+    }
+    let next = (at > query.from && at <= height).then(|| at.to_string());
+    json(&Page { height, items, next })
+}
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, height) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read_all()?;
+    let height: u64 = height.parse().map_err(|_| ApiError::new(Kind::InvalidParameter, "a height is a number"))?;
+    if height > visible.channel.tip().height {
+        return Err(Kind::BlockUnknown.into());
+    }
+    let block = visible.channel.block(height).await.map_err(not_readable)?;
+    let block = block.ok_or(Kind::BlockUnknown)?;
+    if accepts(&request, MEDIA_TYPE_BLOCK) {
+        return Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BLOCK).body(codec::encode(&block.block)));
+    }
+    json(&view(&block, visible.rights))
+}
+
+/// A block as JSON. What does not decode is left out, which the store's own checks make impossible.
+fn view(committed: &CommittedBlock, rights: Rights) -> BlockView {
+    let block = &committed.block;
+    let timers = committed.timers();
+    let receipts = committed.receipts.iter().skip(timers);
+    let transactions = block.transactions.iter().zip(receipts).filter_map(|(bytes, receipt)| {
+        let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).ok()?;
+        Some(TransactionView {
+            id: receipt.head.id,
+            sender: envelope.signatures.first()?.key.address(),
+            transaction: transaction(&envelope)?,
+            receipt: ReceiptView::new(receipt, rights),
+        })
+    });
+    BlockView {
+        hash: committed.header_hash,
+        header: block.header.clone(),
+        seal: block.seal.clone(),
+        transactions: transactions.collect(),
+        timers: committed.receipts.iter().take(timers).map(|receipt| ReceiptView::new(receipt, rights)).collect(),
+    }
+}
+
+fn transaction(envelope: &Envelope) -> Option<Transaction> {
+    match envelope.encoding {
+        Encoding::Genesis => None,
+        Encoding::Binary => codec::decode(&envelope.payload, limits::PAYLOAD_BYTES_MAX).ok(),
+        Encoding::Json => serde_json::from_slice(&envelope.payload).ok(),
+    }
+}

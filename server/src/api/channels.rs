@@ -1,0 +1,183 @@
+//! Channels: what the caller may see, and creation by this organization's administrators.
+
+use super::{body, service::json, service::json_with};
+use crate::{
+    access::{self, Visible},
+    clock,
+    context::PeerContext,
+    init::{random_salt, usual_grants},
+    limits::JSON_BODY_BYTES_MAX,
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Path, Payload},
+};
+use channel_actors::{CreateError, LifeCycle};
+use client::api::{ChannelSpec, ChannelState, ChannelView, Page, QueueView};
+use ledger_classes::{
+    config::{ChannelConfig, Engine, OrderingPeer, Organization},
+    identity::{Identity, Role},
+    rights::{Right, Rights},
+    state::ReadError,
+};
+
+/// A channel as somebody with these rights sees it.
+pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
+    let channel = &visible.channel;
+    let (tip, queue) = (channel.tip(), channel.queue());
+    ChannelView {
+        name: channel.name().into(),
+        id: channel.id().unwrap_or_default(),
+        height: tip.height,
+        tip: tip.hash,
+        time: tip.time,
+        state: state(channel.state()),
+        rights: visible.rights,
+        queue: QueueView {
+            transactions: queue.transactions.into(),
+            bytes: queue.bytes.into(),
+            subscriptions: queue.subscriptions,
+        },
+        config: with_config.then(|| channel.config().map(|record| record.config.clone())).flatten(),
+    }
+}
+
+fn state(state: LifeCycle) -> ChannelState {
+    match state {
+        LifeCycle::Opening => ChannelState::Opening,
+        LifeCycle::Replaying { done, of } => ChannelState::Replaying { done, of },
+        LifeCycle::Serving => ChannelState::Serving,
+        LifeCycle::Draining => ChannelState::Draining,
+        LifeCycle::Closed => ChannelState::Closed,
+        LifeCycle::Halted { reason } => ChannelState::Halted { reason },
+    }
+}
+
+pub(super) async fn list(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let visible = access::list(&context.registry, &caller);
+    // A list over channels reflects no single height; the highest one tells how recent it is.
+    let items: Vec<ChannelView> = visible.iter().map(|visible| view(visible, false)).collect();
+    let height = items.iter().map(|item| item.height).max().unwrap_or_default();
+    json(&Page { height, items, next: None })
+}
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    json(&view(&visible, true))
+}
+
+/// The way from genesis to the configuration in force: what a verifier needs once.
+pub(super) async fn trust(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    let trust = super::query::read(&visible.channel, |reader| {
+        let tip = reader.block(reader.height())?.ok_or_else(|| ReadError("the last block is missing".into()))?;
+        Ok(reader.trust(&tip.block.header)?)
+    });
+    json(&trust.await?)
+}
+
+pub(super) async fn create(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let admin = administrator(&context, &caller)?;
+    context.accepting()?;
+    let spec: ChannelSpec = body::read_json(&request, payload, JSON_BODY_BYTES_MAX).await?;
+    let config = configuration(&context, admin, spec)?;
+    let name = config.name.clone();
+    let channel = match context.registry.create(config).await {
+        Ok(channel) => channel,
+        Err(error @ CreateError::Exists(_)) => return Err(ApiError::new(Kind::ChannelExists, error.to_string())),
+        Err(CreateError::Invalid(what)) => return Err(ApiError::new(Kind::ConfigurationInvalid, what)),
+        Err(error @ CreateError::TooMany) => return Err(ApiError::new(Kind::Busy, error.to_string())),
+        Err(error @ CreateError::Broken(_)) => {
+            tracing::error!(channel = name, %error, "not created");
+            return Err(Kind::Broken.into());
+        }
+    };
+    let record = channel.config().ok_or(Kind::Unavailable)?;
+    tracing::info!(channel = name, by = %admin, "a channel was created");
+    let rights = access::visible_rights(&record.config, Some(admin));
+    json_with(StatusCode::CREATED, &view(&Visible { channel, rights }, true))
+}
+
+/// Only administrators of the peer's own organization make channels on it.
+fn administrator<'a>(context: &PeerContext, caller: &'a Caller) -> Result<&'a Identity, ApiError> {
+    let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
+    let own = identity.organization() == context.identity.organization();
+    if own && identity.role() == Role::Admin {
+        Ok(identity)
+    } else {
+        Err(ApiError::new(Kind::Forbidden, "only administrators of the peer's organization create channels on it"))
+    }
+}
+
+/// What the specification leaves open, filled in: this peer orders, members' CAs are those that this peer trusts.
+fn configuration(context: &PeerContext, admin: &Identity, spec: ChannelSpec) -> Result<ChannelConfig, ApiError> {
+    let invalid = |what: String| ApiError::new(Kind::ConfigurationInvalid, what);
+    let engine = spec.engine.unwrap_or(Engine::Solo);
+    if engine != Engine::Solo {
+        return Err(invalid("this peer orders with the engine solo".into()));
+    }
+    let mut organizations = Vec::with_capacity(spec.organizations.len());
+    for organization in spec.organizations {
+        let given = organization.authorities;
+        let authorities = if given.is_empty() { context.trust.authorities_of(&organization.name) } else { given };
+        if authorities.is_empty() {
+            return Err(invalid(format!("this peer knows no CA of {}", organization.name)));
+        }
+        let title = organization.title.unwrap_or_else(|| organization.name.clone());
+        organizations.push(Organization { name: organization.name, title, authorities });
+    }
+    let member = |name: &str| organizations.iter().any(|organization| organization.name == name);
+    let mut grants = spec.grants;
+    // A channel that nobody administers could never change: unless the specification names somebody, it is whoever
+    // creates the channel, if a member.
+    let admin = member(admin.organization()).then_some(admin);
+    if grants.is_empty() {
+        let names = organizations.iter().map(|organization| organization.name.as_str());
+        grants = usual_grants(names, admin, &context.identity);
+        if !member(context.identity.organization()) {
+            grants.pop();
+        }
+    } else if !grants.iter().any(|grant| grant.rights.allows(Right::Admin)) {
+        let rights: Rights = [Right::Admin].into_iter().collect();
+        grants.extend(admin.map(|admin| ledger_classes::rights::Grant {
+            to: ledger_classes::rights::Grantee::Identity(admin.clone()),
+            rights,
+        }));
+    }
+    let config = ChannelConfig {
+        name: spec.name,
+        consortium: context.identity.consortium().into(),
+        created: clock::now(),
+        salt: random_salt().map_err(|error| {
+            tracing::error!(%error, "a channel needs random numbers");
+            ApiError::from(Kind::Broken)
+        })?,
+        engine,
+        peers: vec![OrderingPeer { identity: context.identity.clone(), key: context.seal_key }],
+        organizations,
+        grants,
+        public_read: spec.public_read,
+        open_submit: spec.open_submit,
+        limits: spec.limits.unwrap_or_default(),
+        fees: spec.fees.unwrap_or_default(),
+        approvals: spec.approvals.unwrap_or_default(),
+    };
+    config.check().map_err(|error| invalid(error.0))?;
+    Ok(config)
+}

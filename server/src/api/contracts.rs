@@ -1,0 +1,124 @@
+//! Contracts, their instances, and questions to them.
+
+use super::query::{At, Failed, PageQuery, height, limit, one, page, read};
+use super::service::json;
+use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
+use actix_web::{
+    HttpResponse,
+    web::{Data, Path, Query},
+};
+use ledger_classes::{
+    execution::contracts::{self, ContractRecord, InstanceRecord},
+    outcome::{Refusal, ResultCode},
+    rights::Class,
+    state::ReadView,
+};
+use serde::{Deserialize, Serialize};
+
+pub(super) async fn list(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.read(Class::Contracts)?;
+    let PageQuery { from, limit: asked } = query.into_inner();
+    let query = move |view: &dyn ReadView, limit| contracts::contracts(view, &behind(from), limit);
+    page(&visible.channel, limit(asked)?, query, |contract: &ContractRecord| contract.name.clone()).await
+}
+
+pub(super) async fn instances(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.read(Class::Contracts)?;
+    let PageQuery { from, limit: asked } = query.into_inner();
+    let query = move |view: &dyn ReadView, limit| contracts::instances(view, &behind(from), limit);
+    page(&visible.channel, limit(asked)?, query, |instance: &InstanceRecord| instance.instance.clone()).await
+}
+
+/// The first text behind a name: names hold no zero byte.
+fn behind(from: Option<String>) -> String {
+    from.map(|name| name + "\0").unwrap_or_default()
+}
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, name) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Contracts)?;
+    one(&visible.channel, Kind::ContractUnknown, move |view| known(contracts::contract(view, &name))).await
+}
+
+pub(super) async fn instance(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, name) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Contracts)?;
+    one(&visible.channel, Kind::InstanceUnknown, move |view| known(contracts::instance(view, &name))).await
+}
+
+/// A record, or nothing where there is none.
+fn known<T>(found: Result<T, Refusal>) -> Result<Option<T>, Failed> {
+    match found {
+        Ok(record) => Ok(Some(record)),
+        Err(Refusal::Rejected { .. }) => Ok(None),
+        Err(Refusal::Broken(error)) => Err(error.into()),
+    }
+}
+
+/// A question to an instance.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InstanceQuery {
+    method: String,
+    /// A JSON document; `{}` if absent.
+    arguments: Option<String>,
+}
+
+/// An instance's answer.
+#[derive(Serialize)]
+struct AnswerView {
+    instance: String,
+    method: String,
+    result: serde_json::Value,
+}
+
+pub(super) async fn query(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<InstanceQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, instance) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Contracts)?;
+    let InstanceQuery { method, arguments } = query.into_inner();
+    let arguments = arguments.unwrap_or_else(|| "{}".into());
+    let answer = read(&visible.channel, move |reader| {
+        let text = match contracts::query(reader.view(), &instance, &method, &arguments) {
+            Ok(text) => text,
+            Err(Refusal::Broken(error)) => return Err(error.into()),
+            Err(Refusal::Rejected { code: ResultCode::InstanceUnknown, .. }) => {
+                return Err(ApiError::from(Kind::InstanceUnknown).into());
+            }
+            Err(Refusal::Rejected { code, message }) => {
+                return Err(ApiError::new(Kind::QueryRefused, format!("{}: {message}", code.name())).into());
+            }
+        };
+        // Contracts answer in JSON; one that does not is answered as text rather than not at all.
+        let result = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+        Ok(At::new(height(reader), AnswerView { instance, method, result }))
+    });
+    json(&answer.await?)
+}

@@ -1,0 +1,330 @@
+//! Subscriptions over Server-Sent Events. A subscription is a cursor and nothing else: it is polled when its reader's
+//! socket has room, takes shared frames from the channel, and buffers none. Who reads slowly is behind, not dropped.
+//!
+//! Before each piece is sent the reader's certificate and rights are judged again: what was revoked sees nothing more.
+
+use super::{
+    cursor::{Cursor, Start},
+    frames,
+};
+use crate::{
+    access::{forbidden, visible_rights},
+    clock,
+    context::{PeerContext, draining},
+    limits::{CHUNK_BYTES_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
+    metrics::SubscriptionGuard,
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    Error, HttpRequest, HttpResponse,
+    http::header,
+    web::{self, Bytes, BytesMut, Data, Path, Query},
+};
+use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
+use ledger_classes::{
+    execution::ConfigRecord,
+    rights::{Class, Right, Rights},
+};
+use serde::Deserialize;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+/// What is subscribed to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsQuery {
+    /// A height, or the cursor to go on behind.
+    from: Option<String>,
+    /// Classes, separated by commas; all that the caller may read if absent.
+    class: Option<String>,
+    /// A topic; with a trailing `*`, all that begin so.
+    topic: Option<String>,
+    /// Whether each event comes with its evidence.
+    #[serde(default)]
+    proof: bool,
+}
+
+pub(super) async fn subscribe(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<EventsQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    context.accepting()?;
+    let last_event_id = match request.headers().get("last-event-id") {
+        None => None,
+        Some(value) => Some(value.to_str().map_err(|_| Kind::MalformedCursor)?),
+    };
+    let start = Start::parse(query.from.as_deref(), last_event_id)?;
+    let classes = classes(query.class.as_deref())?;
+    let readable = readable(visible.rights, classes.as_ref())?;
+    let permit = Arc::clone(&context.subscriptions).try_acquire_owned();
+    let permit = permit.map_err(|_| ApiError::from(Kind::TooManySubscriptions).retry_after_ms(RETRY_AFTER_MS))?;
+
+    let channel = visible.channel;
+    let heights = channel.subscribe().map_err(super::query::not_readable)?;
+    let (height, after) = match start {
+        Start::Now => (channel.tip().height + 1, None),
+        Start::Height(height) => (height, None),
+        Start::After(cursor) => (cursor.height, Some(cursor)),
+    };
+    let config = channel.config().ok_or(Kind::ChannelUnknown)?;
+    let feed = Feed {
+        guard: context.metrics.subscribed(channel.name(), height.saturating_sub(1)),
+        drained: context.draining.clone(),
+        trust_changes: context.trust.subscribe(),
+        context: context.into_inner(),
+        caller,
+        channel,
+        config,
+        classes,
+        readable,
+        topic: query.topic.clone(),
+        proven: query.proof,
+        heights,
+        height,
+        after,
+        told: None,
+        block: None,
+        begun: false,
+        ended: false,
+        _permit: permit,
+    };
+    let stream = futures_util::stream::unfold(feed, |mut feed| async move {
+        let chunk = feed.next().await?;
+        Some((Ok::<Bytes, Error>(chunk), feed))
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((header::CACHE_CONTROL, "no-store, no-transform"))
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(stream))
+}
+
+/// The classes of a filter; `None` is every class that the caller may read, now and later.
+fn classes(text: Option<&str>) -> Result<Option<BTreeSet<Class>>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    let parsed = text.split(',').map(|class| class.parse::<Class>());
+    let parsed: Result<BTreeSet<Class>, _> = parsed.collect();
+    parsed.map(Some).map_err(|_| ApiError::new(Kind::InvalidParameter, "class is of assets, contracts, apps, logs"))
+}
+
+/// What a subscription may deliver under these rights.
+fn readable(rights: Rights, classes: Option<&BTreeSet<Class>>) -> Result<BTreeSet<Class>, ApiError> {
+    if rights.is_empty() {
+        return Err(Kind::ChannelUnknown.into());
+    }
+    let mine = |class: &Class| rights.allows(Right::Read(*class));
+    match classes {
+        Some(wanted) => match wanted.iter().find(|class| !mine(class)) {
+            Some(class) => Err(forbidden(&format!("read:{class}"))),
+            None => Ok(wanted.clone()),
+        },
+        None if rights.reads_any() => Ok(Class::ALL.into_iter().filter(mine).collect()),
+        None => Err(forbidden("to read a class")),
+    }
+}
+
+/// A live subscription.
+struct Feed {
+    context: Arc<PeerContext>,
+    caller: Caller,
+    channel: ChannelHandle,
+    config: Arc<ConfigRecord>,
+    classes: Option<BTreeSet<Class>>,
+    readable: BTreeSet<Class>,
+    topic: Option<String>,
+    proven: bool,
+    heights: channel_actors::Subscription,
+    /// The block that comes next, or is being delivered.
+    height: u64,
+    /// Events up to here were delivered before.
+    after: Option<Cursor>,
+    /// The position that the reader has been told with an id.
+    told: Option<u64>,
+    block: Option<(Arc<Vec<Frame>>, usize)>,
+    drained: watch::Receiver<bool>,
+    trust_changes: watch::Receiver<u64>,
+    begun: bool,
+    ended: bool,
+    guard: SubscriptionGuard,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// The next piece for the socket; `None` ends the response.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            // The head goes out at once, and a browser learns when to come back.
+            return Some(Bytes::from_static(b"retry: 1000\n\n"));
+        }
+        match self.advance().await {
+            Ok(chunk) => Some(chunk),
+            Err(refusal) => {
+                self.ended = true;
+                Some(frames::ending(&refusal.problem()))
+            }
+        }
+    }
+
+    /// Whether this reader may still read.
+    fn judge(&mut self) -> Result<(), ApiError> {
+        if *self.drained.borrow() {
+            return Err(draining());
+        }
+        self.caller.check(&self.context.trust)?;
+        let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
+        if !Arc::ptr_eq(&config, &self.config) {
+            let rights = visible_rights(&config.config, self.caller.identity());
+            self.readable = readable(rights, self.classes.as_ref())?;
+            self.config = config;
+        }
+        match self.channel.state() {
+            LifeCycle::Halted { reason } => Err(super::query::unavailable(&reason)),
+            LifeCycle::Closed => Err(super::query::unavailable("the channel is closed")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn advance(&mut self) -> Result<Bytes, ApiError> {
+        loop {
+            self.judge()?;
+            if let Some(chunk) = self.deliver() {
+                return Ok(chunk);
+            }
+            if self.height <= self.channel.tip().height {
+                self.load().await?;
+            } else if !self.wait().await? {
+                return Ok(self.alive());
+            }
+        }
+    }
+
+    /// Frames of the loaded block that pass the filters, up to a chunk. `None`: the block is delivered.
+    fn deliver(&mut self) -> Option<Bytes> {
+        let (frames, mut next) = self.block.take()?;
+        let mut first: Option<Bytes> = None;
+        let mut chunk = BytesMut::new();
+        while let Some(frame) = frames.get(next) {
+            let full = chunk.len() + first.as_ref().map_or(0, Bytes::len) + frame.bytes.len() > CHUNK_BYTES_MAX;
+            if full && (first.is_some() || !chunk.is_empty()) {
+                break;
+            }
+            next += 1;
+            if !self.passes(frame) {
+                continue;
+            }
+            self.told = Some(self.height);
+            match first.take() {
+                // A single frame goes out as it is, shared; only several are copied together.
+                None if chunk.is_empty() => first = Some(frame.bytes.clone()),
+                earlier => {
+                    chunk.extend_from_slice(earlier.as_deref().unwrap_or_default());
+                    chunk.extend_from_slice(&frame.bytes);
+                }
+            }
+        }
+        if next < frames.len() {
+            self.block = Some((frames, next));
+        } else {
+            self.guard.delivered(self.height);
+            self.height += 1;
+        }
+        first.or_else(|| (!chunk.is_empty()).then(|| chunk.freeze()))
+    }
+
+    fn passes(&self, frame: &Frame) -> bool {
+        let cursor = Cursor { height: self.height, index: frame.index, event: frame.event };
+        self.after.is_none_or(|after| cursor > after)
+            && self.readable.contains(&frame.class)
+            && self.topic.as_deref().is_none_or(|topic| frames::topic_matches(topic, &frame.topic))
+    }
+
+    async fn load(&mut self) -> Result<(), ApiError> {
+        let block = match self.channel.block(self.height).await {
+            Ok(Some(block)) => block,
+            // The tip moved before the ring did: it is there in a moment.
+            Ok(None) => return self.wait().await.map(|_| ()),
+            // Readers of the past wait for each other; nobody is dropped for it.
+            Err(Unavailable::Busy { retry_after_ms }) => {
+                return self.changed(u64::MAX, Duration::from_millis(retry_after_ms)).await.map(|_| ());
+            }
+            Err(error) => return Err(super::query::not_readable(error)),
+        };
+        let (name, proven) = (self.channel.name().to_owned(), self.proven);
+        let encode = move |block: &CommittedBlock| frames::encode(&name, block, proven);
+        let frames = if frames::is_large(&block) {
+            let encoded = web::block(move || block.frames(proven, encode)).await;
+            encoded.map_err(|_| super::query::unavailable("the peer is busy"))?
+        } else {
+            block.frames(proven, encode)
+        };
+        self.block = Some((frames, 0));
+        Ok(())
+    }
+
+    /// Waits for a block or for anything that could end the subscription. False if it is time for a sign of life.
+    async fn wait(&mut self) -> Result<bool, ApiError> {
+        let expiry = self.caller.not_after().map(|at| at.millis_since(clock::now()).saturating_add(1));
+        let expiry = Duration::from_millis(expiry.unwrap_or(u64::MAX));
+        let changed = self.changed(self.height, expiry.min(KEEP_ALIVE)).await?;
+        Ok(changed || expiry < KEEP_ALIVE)
+    }
+
+    /// Waits for a block at `height` or for anything that could end the subscription. False if nothing of it happens
+    /// within `limit`.
+    async fn changed(&mut self, height: u64, limit: Duration) -> Result<bool, ApiError> {
+        let happened = async {
+            tokio::select! {
+                reached = self.heights.reached(height) => reached.map(|_| ()).map_err(super::query::not_readable),
+                _ = self.drained.changed() => Ok(()),
+                _ = self.trust_changes.changed() => Ok(()),
+            }
+        };
+        match tokio::time::timeout(limit, happened).await {
+            Ok(happened) => happened.map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// A sign of life, with the position if blocks went by that held nothing for this reader.
+    fn alive(&mut self) -> Bytes {
+        let passed = self.height.checked_sub(1).filter(|height| self.told.is_some_and(|told| told < *height));
+        let cursor = passed.map(Cursor::end_of);
+        self.told = self.told.max(self.height.checked_sub(1));
+        frames::alive(cursor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_class_filter_is_a_subset_of_what_may_be_read() {
+        let rights = |text: &str| text.split_whitespace().map(|right| right.parse::<Right>().unwrap()).collect();
+        for (mine, filter, expected) in [
+            ("read:assets read:logs", None, Ok(2)),
+            ("read:assets read:logs", Some("logs"), Ok(1)),
+            ("read:assets read:logs", Some("logs,assets,logs"), Ok(2)),
+            ("read:assets read:logs", Some("logs,apps"), Err("forbidden")),
+            ("read:assets", Some(""), Err("invalid-parameter")),
+            ("read:assets", Some("asset"), Err("invalid-parameter")),
+            ("audit", Some("apps"), Ok(1)),
+            ("write:assets", None, Err("forbidden")),
+            ("order", None, Err("forbidden")),
+            ("", None, Err("channel-unknown")),
+            ("", Some("logs"), Err("channel-unknown")),
+        ] {
+            let found = classes(filter).and_then(|classes| readable(rights(mine), classes.as_ref()));
+            assert_eq!(found.map(|classes| classes.len()).map_err(|error| error.name()), expected, "{mine} {filter:?}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Events as subscribers are sent them: one frame of Server-Sent Events each, holding a CloudEvent. Encoded once for a
+//! block and shared by all who read it; evidence shows an event and its way to the sealed header, never another event.
+
+use super::cursor::Cursor;
+use bytes::Bytes;
+use channel_actors::{CommittedBlock, Frame};
+use client::api::{CloudEvent, Problem};
+use ledger_classes::{
+    codec,
+    hash::{Hash, HexBytes},
+    merkle,
+    proof::{EventProof, Evidence, ReceiptProof, part},
+    receipt::Receipt,
+};
+
+/// Encodes every event of a block, in order.
+pub(super) fn encode(channel: &str, block: &CommittedBlock, proven: bool) -> Vec<Frame> {
+    let header = &block.block.header;
+    let source = format!("/v1/channels/{channel}");
+    let tree = proven.then(|| Tree::new(block.receipts.iter().map(|receipt| receipt.leaf()).collect()));
+    let sealed = proven.then(|| (part(header), part(&block.block.seal)));
+    let mut frames = Vec::new();
+    for (index, receipt) in (0u32..).zip(&block.receipts) {
+        // The store has checked these bytes against their digest: they decode, or the channel has halted.
+        let Ok(events) = receipt.decoded_events() else { continue };
+        for (number, event) in (0u32..).zip(events) {
+            let cursor = Cursor { height: header.height, index, event: number };
+            let evidence = match (&tree, &sealed) {
+                (Some(tree), Some((header, seal))) => {
+                    let proof = ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path: tree.path(index) };
+                    let event = event_proof(receipt, number);
+                    let (header, seal) = (header.clone(), seal.clone());
+                    let evidence = Evidence { header, seal, receipt: proof, transaction: None, event };
+                    serde_json::to_string(&evidence).ok()
+                }
+                _ => None,
+            };
+            let (class, topic) = (event.class(), event.topic().to_owned());
+            let cloud = CloudEvent {
+                specversion: "1.0".into(),
+                id: cursor.to_string(),
+                source: source.clone(),
+                type_text: format!("chancery.{}", event.kind()),
+                subject: topic.clone(),
+                time: header.time,
+                datacontenttype: "application/json".into(),
+                class,
+                transaction: receipt.head.id,
+                data: event,
+                evidence,
+            };
+            if let Some(bytes) = frame(&cursor, &cloud) {
+                frames.push(Frame { index, event: number, class, topic, bytes });
+            }
+        }
+    }
+    frames
+}
+
+fn event_proof(receipt: &Receipt, number: u32) -> Option<EventProof> {
+    let event = receipt.events.get(number as usize)?;
+    let path = receipt.event_path(u64::from(number))?;
+    Some(EventProof { event: HexBytes(event.clone()), index: number, path })
+}
+
+/// WHATWG HTML §9.2.6: `id`, one line of `data`, an empty line. JSON has no line breaks outside of escapes.
+fn frame(cursor: &Cursor, event: &CloudEvent) -> Option<Bytes> {
+    let mut bytes = format!("id: {cursor}\ndata: ").into_bytes();
+    serde_json::to_writer(&mut bytes, event).ok()?;
+    bytes.extend_from_slice(b"\n\n");
+    Some(bytes.into())
+}
+
+/// The last frame of a subscription that the peer ends.
+pub(super) fn ending(problem: &Problem) -> Bytes {
+    let problem = serde_json::to_string(problem).unwrap_or_default();
+    format!("event: problem\ndata: {problem}\n\n").into()
+}
+
+/// A sign of life. A frame with an id alone moves the reader's cursor past blocks that held nothing for it.
+pub(super) fn alive(cursor: Option<Cursor>) -> Bytes {
+    match cursor {
+        Some(cursor) => format!(": alive\nid: {cursor}\n\n").into(),
+        None => Bytes::from_static(b": alive\n\n"),
+    }
+}
+
+/// All levels of an RFC 9162 tree: one path for each of its leaves costs a logarithm instead of the whole tree.
+struct Tree(Vec<Vec<Hash>>);
+
+impl Tree {
+    fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let pair = |pair: &[Hash]| match pair {
+                [left, right] => merkle::node_hash(left, right),
+                // The last of an odd number rises unchanged (RFC 9162 §2.1.1: the left subtree is the largest
+                // complete one, so only the right edge is ever short).
+                rest => rest.first().copied().unwrap_or_default(),
+            };
+            let above = below.chunks(2).map(pair).collect();
+            levels.push(above);
+        }
+        Self(levels)
+    }
+
+    fn path(&self, index: u32) -> Vec<Hash> {
+        let mut index = index as usize;
+        let mut path = Vec::new();
+        for level in &self.0 {
+            path.extend(level.get(index ^ 1).filter(|_| level.len() > 1));
+            index /= 2;
+        }
+        path
+    }
+}
+
+/// Whether an event passes a subscription's topic filter: equal, or with a trailing `*`, beginning alike.
+pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
+    match filter.strip_suffix('*') {
+        Some(prefix) => topic.starts_with(prefix),
+        None => filter == topic,
+    }
+}
+
+/// Whether a block of this size is worth encoding on a thread of its own.
+pub(super) fn is_large(block: &CommittedBlock) -> bool {
+    block.receipts.len() > 64
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use ledger_classes::event::Event;
+
+    #[test]
+    fn paths_are_those_of_rfc_9162() {
+        for size in 1..40u8 {
+            let leaves: Vec<Hash> = (0..size).map(|leaf| merkle::leaf_hash(&[leaf])).collect();
+            let tree = Tree::new(leaves.clone());
+            for index in 0..size {
+                let path = merkle::inclusion_path(&leaves, u64::from(index)).unwrap();
+                assert_eq!(tree.path(u32::from(index)), path, "{index} of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_topic_filter_is_exact_unless_it_ends_in_a_star() {
+        for (filter, topic, matches) in [
+            ("coin", "coin", true),
+            ("coin", "coins", false),
+            ("coin*", "coins", true),
+            ("trace.*", "trace.step", true),
+            ("trace.*", "trace", false),
+            ("*", "anything", true),
+            ("", "anything", false),
+        ] {
+            assert_eq!(topic_matches(filter, topic), matches, "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_one_line_of_data() {
+        let cursor = Cursor { height: 3, index: 0, event: 1 };
+        let event = Event::LogAppended {
+            topic: "a".into(),
+            author: Default::default(),
+            digest: None,
+            body: "two\nlines\r\nand more".into(),
+        };
+        let cloud = CloudEvent {
+            specversion: "1.0".into(),
+            id: cursor.to_string(),
+            source: "/v1/channels/main".into(),
+            type_text: "chancery.log.appended".into(),
+            subject: "a".into(),
+            time: Default::default(),
+            datacontenttype: "application/json".into(),
+            class: event.class(),
+            transaction: Hash::ZERO,
+            data: event,
+            evidence: None,
+        };
+        let bytes = frame(&cursor, &cloud).unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let lines: Vec<&str> = text.split('\n').collect();
+        assert_eq!((lines.len(), lines[0], lines[2], lines[3]), (4, "id: 3.0.1", "", ""));
+        let data = lines[1].strip_prefix("data: ").unwrap();
+        assert!(!data.contains('\r'));
+        assert_eq!(serde_json::from_str::<CloudEvent>(data).unwrap(), cloud);
+    }
+}

@@ -1,0 +1,27 @@
+//! The HTTP API: one table of routes, from which both the server and the OpenAPI document are made; one file for each
+//! resource. Handlers decide nothing about a channel but who may see what: everything else is asked of the channel.
+
+mod accounts;
+mod apps;
+mod assets;
+mod authorities;
+mod blocks;
+mod body;
+mod channels;
+mod contracts;
+mod cursor;
+mod events;
+mod frames;
+mod logs;
+mod openapi;
+mod participants;
+mod query;
+mod routes;
+mod schemas;
+mod service;
+mod status;
+mod transactions;
+
+pub use openapi::document;
+pub use routes::{Method, ROUTES, Route};
+pub use service::{configure, observe};

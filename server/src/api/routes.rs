@@ -1,0 +1,198 @@
+//! The table of routes. What is served and what the OpenAPI document says are both made from it, so that neither can
+//! have what the other has not.
+
+use super::{
+    accounts, apps, assets, authorities, blocks, channels, contracts, events, logs, openapi, participants, status,
+    transactions,
+};
+use actix_web::web;
+
+/// What a route is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// Asks.
+    Get,
+    /// Posts.
+    Post,
+}
+
+impl Method {
+    /// As in HTTP.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// A parameter of the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// `string`, `integer` or `boolean`.
+    pub kind: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// What it says.
+    pub description: &'static str,
+}
+
+/// What is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Media types with the schema of each; an empty schema is bytes.
+    pub content: &'static [(&'static str, &'static str)],
+}
+
+/// A route.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with `{names}`.
+    pub path: &'static str,
+    /// A unique name for client generators.
+    pub operation: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Who may.
+    pub needs: &'static str,
+    /// Parameters of the query.
+    pub parameters: &'static [Parameter],
+    /// Media types that it takes, with the schema of each.
+    pub body: &'static [(&'static str, &'static str)],
+    /// What it answers if nothing is wrong.
+    pub answers: &'static [Answer],
+    /// Makes the handler.
+    pub handler: fn() -> actix_web::Route,
+}
+
+const JSON: &str = "application/json";
+const FROM: Parameter = optional("from", "string", "what the page before said in `next`");
+const LIMIT: Parameter = optional("limit", "integer", "items of the page, 1 to 1000");
+const PAGE: &[Parameter] = &[FROM, LIMIT];
+
+const fn optional(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
+    Parameter { name, kind, required: false, description }
+}
+
+const fn required(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
+    Parameter { required: true, ..optional(name, kind, description) }
+}
+
+macro_rules! routes {
+    ($( $method:ident $path:literal $operation:literal, $summary:literal, needs $needs:literal,
+        query $parameters:expr, body $body:expr, answers [$( $status:literal $content:expr ),+], $handler:expr; )*) => {
+        /// Every route.
+        pub const ROUTES: &[Route] = &[$( Route {
+            method: Method::$method,
+            path: $path,
+            operation: $operation,
+            summary: $summary,
+            needs: $needs,
+            parameters: $parameters,
+            body: $body,
+            answers: &[$( Answer { status: $status, content: $content } ),+],
+            handler: || web::route().to($handler),
+        } ),*];
+    };
+}
+
+routes! {
+    Get "/v1/openapi.json" "openapi", "This document", needs "nothing",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], openapi::show;
+    Get "/v1/status" "status", "The peer, and the channels that the caller may see", needs "nothing",
+        query &[], body &[], answers [200 &[(JSON, "PeerStatus")]], status::show;
+    Get "/v1/channels" "channels", "Channels that the caller may see", needs "nothing",
+        query &[], body &[], answers [200 &[(JSON, "ChannelPage")]], channels::list;
+    Post "/v1/channels" "createChannel", "Creates a channel on this peer",
+        needs "an administrator's certificate of the peer's organization",
+        query &[], body &[(JSON, "ChannelSpec")], answers [201 &[(JSON, "Channel")]], channels::create;
+    Get "/v1/channels/{channel}" "channel", "A channel with its configuration", needs "any right",
+        query &[], body &[], answers [200 &[(JSON, "Channel")]], channels::show;
+    Get "/v1/channels/{channel}/trust" "trust", "The way from genesis to the configuration in force",
+        needs "any right", query &[], body &[], answers [200 &[(JSON, "Trust")]], channels::trust;
+    Post "/v1/channels/{channel}/transactions" "submit", "Posts one transaction, or a batch",
+        needs "write on a class, or admin",
+        query &[optional("wait", "string", "`committed` (the default) or `accepted`")],
+        body &[(JSON, "Envelope"), ("application/vnd.chancery.batch", "")],
+        answers [
+            200 &[(JSON, "Outcomes"), ("application/vnd.chancery.batch", "")],
+            202 &[(JSON, "Outcome")]
+        ], transactions::submit;
+    Get "/v1/channels/{channel}/transactions/{id}" "transaction", "What became of a transaction",
+        needs "any right; events of readable classes are shown",
+        query &[], body &[], answers [200 &[(JSON, "Outcome")]], transactions::show;
+    Get "/v1/channels/{channel}/transactions/{id}/proof" "proof", "The offline proof of a committed transaction",
+        needs "any right; the transaction itself is in it for readers of all classes",
+        query &[optional("later", "integer", "height of a later header to tie the proof to")],
+        body &[], answers [200 &[(JSON, "Proof")]], transactions::proof;
+    Get "/v1/channels/{channel}/blocks" "blocks", "Blocks, ascending", needs "read on all classes",
+        query &[
+            optional("from", "integer", "the first height"),
+            optional("limit", "integer", "blocks of the page, 1 to 100")
+        ],
+        body &[], answers [200 &[(JSON, "BlockPage")]], blocks::list;
+    Get "/v1/channels/{channel}/blocks/{height}" "block", "A block", needs "read on all classes",
+        query &[], body &[], answers [200 &[(JSON, "Block"), ("application/vnd.chancery.block", "")]], blocks::show;
+    Get "/v1/channels/{channel}/events" "events",
+        "Events as they are committed, as Server-Sent Events holding CloudEvents; `Last-Event-ID` resumes",
+        needs "read on the classes asked for",
+        query &[
+            optional("from", "string", "a height, or the cursor `height.index.event` to go on behind"),
+            optional("class", "string", "classes, separated by commas"),
+            optional("topic", "string", "a topic; with a trailing `*`, all that begin so"),
+            optional("proof", "boolean", "whether each event comes with its evidence")
+        ],
+        body &[], answers [200 &[("text/event-stream", "CloudEvent")]], events::subscribe;
+    Get "/v1/channels/{channel}/assets" "assets", "Assets by name", needs "read:assets",
+        query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], assets::list;
+    Get "/v1/channels/{channel}/assets/{asset}" "asset", "An asset", needs "read:assets",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], assets::show;
+    Get "/v1/channels/{channel}/assets/{asset}/items/{item}" "item", "An item of a unique asset",
+        needs "read:assets", query &[], body &[], answers [200 &[(JSON, "Record")]], assets::item;
+    Get "/v1/channels/{channel}/accounts/{address}" "account", "What an account owns", needs "read:assets",
+        query &[], body &[], answers [200 &[(JSON, "Account")]], accounts::show;
+    Get "/v1/channels/{channel}/accounts/{address}/allowances/{spender}/{asset}" "allowance",
+        "What a spender may still move", needs "read:assets",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], accounts::allowance;
+    Get "/v1/channels/{channel}/contracts" "contracts", "Contracts by name", needs "read:contracts",
+        query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], contracts::list;
+    Get "/v1/channels/{channel}/contracts/{contract}" "contract", "A contract", needs "read:contracts",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], contracts::show;
+    Get "/v1/channels/{channel}/instances" "instances", "Instances of contracts by name", needs "read:contracts",
+        query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], contracts::instances;
+    Get "/v1/channels/{channel}/instances/{instance}" "instance", "An instance", needs "read:contracts",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], contracts::instance;
+    Get "/v1/channels/{channel}/instances/{instance}/query" "queryInstance", "Asks an instance",
+        needs "read:contracts",
+        query &[
+            required("method", "string", "what is asked"),
+            optional("arguments", "string", "a JSON document; `{}` if absent")
+        ],
+        body &[], answers [200 &[(JSON, "Record")]], contracts::query;
+    Get "/v1/channels/{channel}/apps" "apps", "Applications by name", needs "read:apps",
+        query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], apps::list;
+    Get "/v1/channels/{channel}/apps/{app}" "app", "An application", needs "read:apps",
+        query &[], body &[], answers [200 &[(JSON, "Record")]], apps::show;
+    Get "/v1/channels/{channel}/apps/{app}/versions" "appVersions", "Versions of an application",
+        needs "read:apps", query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], apps::versions;
+    Get "/v1/channels/{channel}/apps/{app}/versions/{version}" "appVersion", "A version of an application",
+        needs "read:apps", query &[], body &[], answers [200 &[(JSON, "Record")]], apps::version;
+    Get "/v1/channels/{channel}/logs" "logs", "Log records by topic and order", needs "read:logs",
+        query &[optional("topic", "string", "one topic only"), FROM, LIMIT],
+        body &[], answers [200 &[(JSON, "RecordPage")]], logs::list;
+    Get "/v1/channels/{channel}/participants/{address}" "participant", "Who may sign under an address",
+        needs "any right", query &[], body &[], answers [200 &[(JSON, "Record")]], participants::show;
+    Get "/v1/channels/{channel}/proposals/{id}" "proposal", "A proposed configuration change",
+        needs "any right", query &[], body &[], answers [200 &[(JSON, "Record")]], participants::proposal;
+    Get "/v1/ca/certificates" "caCertificates", "CA certificates, roots first", needs "nothing",
+        query &[], body &[],
+        answers [200 &[("application/pem-certificate-chain", ""), (JSON, "Authorities")]], authorities::certificates;
+    Get "/v1/ca/crl/{organization}" "crl", "The CRL of an organization's CA, or of the consortium's `root`",
+        needs "nothing", query &[], body &[],
+        answers [200 &[("application/pkix-crl", ""), ("application/x-pem-file", "")]], authorities::crl;
+}

@@ -1,0 +1,20 @@
+//! `GET /v1/status`: the peer, and the channels that the caller may see.
+
+use super::{channels::view, service::json};
+use crate::{access, clock, context::PeerContext, problem::ApiError, tls::Caller};
+use actix_web::{HttpResponse, web::Data};
+use client::api::PeerStatus;
+
+pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    json(&PeerStatus {
+        version: env!("CARGO_PKG_VERSION").into(),
+        peer: context.identity.to_string(),
+        consortium: context.identity.consortium().into(),
+        started: context.started,
+        time: clock::now(),
+        caller: caller.identity().map(ToString::to_string),
+        connections: context.metrics.connections(),
+        certificate_not_after: context.trust.own_certificate().not_after(),
+        channels: access::list(&context.registry, &caller).iter().map(|visible| view(visible, false)).collect(),
+    })
+}

@@ -1,0 +1,319 @@
+//! Transactions: one in JSON or many in a binary batch, answered when they are accepted or committed; what became of
+//! them later; and their offline proofs.
+
+use super::{
+    body,
+    query::{hash, read},
+    service::{accepts, json, json_with},
+};
+use crate::{
+    access::Visible,
+    context::PeerContext,
+    limits::{BATCH_ENVELOPES_MAX, COMMIT_WAIT, JSON_BODY_BYTES_MAX, RETRY_AFTER_MS},
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{Data, Path, Payload, Query},
+};
+use channel_actors::{SubmitResult, Wait};
+use client::api::{
+    Batch, BatchAnswer, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus,
+};
+use ledger_classes::{
+    codec,
+    hash::Hash,
+    receipt::Receipt,
+    rights::Rights,
+    transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError},
+};
+use serde::Deserialize;
+use std::{collections::BTreeMap, sync::Arc};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WaitFor {
+    Accepted,
+    #[default]
+    Committed,
+}
+
+/// How long an answer may take.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SubmitQuery {
+    #[serde(default)]
+    wait: WaitFor,
+}
+
+pub(super) async fn submit(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<SubmitQuery>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    // Before anything else, so that a channel that the caller cannot see behaves as one that does not exist.
+    let visible = context.channel(&caller, &path)?;
+    visible.post()?;
+    context.accepting()?;
+    let wait = match query.wait {
+        WaitFor::Accepted => Wait::Accepted,
+        WaitFor::Committed => Wait::Committed,
+    };
+    match body::media_type(&request) {
+        Some("application/json") => {
+            let envelope: JsonEnvelope = body::read_json(&request, payload, JSON_BODY_BYTES_MAX).await?;
+            one(&context, &visible, envelope, wait).await
+        }
+        Some(MEDIA_TYPE_BATCH) => {
+            let bytes = body::read(&request, payload, context.limits.body_bytes_max).await?;
+            let envelopes = decode_batch(&bytes)?;
+            drop(bytes);
+            let results = batch(&context, &visible, envelopes, wait).await?;
+            if accepts(&request, MEDIA_TYPE_BATCH) {
+                let results = results.into_iter().map(binary).collect();
+                let answer = codec::encode(&BatchAnswer { version: 1, results });
+                Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BATCH).body(answer))
+            } else {
+                let outcomes = results.into_iter().map(|result| outcome(result, visible.rights));
+                json(&outcomes.collect::<Vec<Outcome>>())
+            }
+        }
+        _ => {
+            let detail = format!("application/json or {MEDIA_TYPE_BATCH} is needed");
+            Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing())
+        }
+    }
+}
+
+async fn one(
+    context: &PeerContext,
+    visible: &Visible,
+    envelope: JsonEnvelope,
+    wait: Wait,
+) -> Result<HttpResponse, ApiError> {
+    let envelope = Envelope::try_from(envelope);
+    let envelope = envelope.map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))?;
+    match batch(context, visible, vec![Ok(envelope)], wait).await?.pop() {
+        Some(Answered::Refused(_, refusal)) => Err(refusal),
+        Some(done) => {
+            let outcome = outcome(done, visible.rights);
+            let committed = outcome.status == SubmissionStatus::Committed;
+            json_with(if committed { StatusCode::OK } else { StatusCode::ACCEPTED }, &outcome)
+        }
+        None => Err(Kind::Broken.into()),
+    }
+}
+
+/// What became of one envelope.
+enum Answered {
+    Accepted(Hash),
+    Committed(Hash, Arc<Receipt>),
+    Refused(Option<Hash>, ApiError),
+}
+
+/// A batch's envelopes; each that does not decode is refused by itself.
+fn decode_batch(bytes: &[u8]) -> Result<Vec<Result<Envelope, ApiError>>, ApiError> {
+    let malformed = |what: String| ApiError::new(Kind::Malformed, what);
+    let batch: Batch = codec::decode(bytes, bytes.len()).map_err(|error| malformed(error.to_string()))?;
+    if batch.version != 1 {
+        return Err(malformed(format!("batch version {} is not known", batch.version)));
+    }
+    if batch.envelopes.len() > BATCH_ENVELOPES_MAX {
+        return Err(ApiError::new(Kind::Oversize, format!("a batch has at most {BATCH_ENVELOPES_MAX} envelopes")));
+    }
+    let envelopes = batch.envelopes.iter().map(|bytes| {
+        let refused = |error: codec::DecodeError| match error {
+            codec::DecodeError::Oversize { .. } => TransactionError::Oversize(error.to_string()).into(),
+            error => TransactionError::Malformed(error.to_string()).into(),
+        };
+        codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(refused)
+    });
+    Ok(envelopes.collect())
+}
+
+/// Submits what decoded and answers everything in order. An error is of the batch as a whole: nothing was taken.
+async fn batch(
+    context: &PeerContext,
+    visible: &Visible,
+    envelopes: Vec<Result<Envelope, ApiError>>,
+    wait: Wait,
+) -> Result<Vec<Answered>, ApiError> {
+    let channel = &visible.channel;
+    let mut answers: Vec<Option<Answered>> = Vec::with_capacity(envelopes.len());
+    let mut decoded = Vec::with_capacity(envelopes.len());
+    for envelope in envelopes {
+        match envelope {
+            Ok(envelope) => {
+                decoded.push(envelope);
+                answers.push(None);
+            }
+            Err(refusal) => answers.push(Some(Answered::Refused(None, refusal))),
+        }
+    }
+    let results = if decoded.is_empty() {
+        Vec::new()
+    } else {
+        let submitted = channel.submit(decoded, wait).inspect_err(|refusal| {
+            let refusal = ApiError::from(refusal.clone());
+            context.metrics.submitted(channel.name(), refusal.name(), 1);
+        });
+        match tokio::time::timeout(COMMIT_WAIT, submitted?).await {
+            Ok(results) => results,
+            Err(_) => return Err(ApiError::from(Kind::CommitPending).retry_after_ms(RETRY_AFTER_MS)),
+        }
+    };
+    let mut results = results.into_iter().map(answered);
+    let missing = || Answered::Refused(None, Kind::Broken.into());
+    let answers = answers.into_iter().map(|answer| answer.or_else(|| results.next()).unwrap_or_else(missing));
+    let answers: Vec<Answered> = answers.collect();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for answer in &answers {
+        let outcome = match answer {
+            Answered::Accepted(_) => "accepted",
+            Answered::Committed(..) => "committed",
+            Answered::Refused(_, refusal) => refusal.name(),
+        };
+        *counts.entry(outcome).or_default() += 1;
+    }
+    for (outcome, count) in counts {
+        context.metrics.submitted(channel.name(), outcome, count);
+    }
+    Ok(answers)
+}
+
+fn answered(result: SubmitResult) -> Answered {
+    match result {
+        SubmitResult::Accepted { id } => Answered::Accepted(id),
+        SubmitResult::Committed { id, receipt } => Answered::Committed(id, receipt),
+        SubmitResult::Refused { id, refusal } => Answered::Refused(id, refusal.into()),
+    }
+}
+
+/// JSON, with the events that the caller may read.
+fn outcome(answered: Answered, rights: Rights) -> Outcome {
+    let nothing = Outcome { id: None, status: SubmissionStatus::Refused, receipt: None, problem: None };
+    match answered {
+        Answered::Accepted(id) => Outcome { id: Some(id), status: SubmissionStatus::Accepted, ..nothing },
+        Answered::Committed(id, receipt) => {
+            let receipt = Some(ReceiptView::new(&receipt, rights));
+            Outcome { id: Some(id), status: SubmissionStatus::Committed, receipt, ..nothing }
+        }
+        Answered::Refused(id, refusal) => Outcome { id, problem: Some(refusal.problem()), ..nothing },
+    }
+}
+
+fn binary(answered: Answered) -> BatchResult {
+    match answered {
+        Answered::Accepted(id) => BatchResult::Accepted { id },
+        Answered::Committed(id, receipt) => {
+            let head = &receipt.head;
+            BatchResult::Committed { id, height: head.height, index: head.index, code: head.code }
+        }
+        Answered::Refused(id, refusal) => BatchResult::Refused {
+            id: id.unwrap_or(Hash::ZERO),
+            problem: refusal.name().into(),
+            detail: refusal.detail().into(),
+            retry_after_ms: u32::try_from(refusal.retry_hint_ms().unwrap_or_default()).unwrap_or(u32::MAX),
+        },
+    }
+}
+
+pub(super) async fn show(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, id) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    let id = hash(&id)?;
+    let committed = read(&visible.channel, move |reader| Ok(reader.transaction(&id)?)).await?;
+    let receipt = committed.ok_or(Kind::TransactionUnknown)?.receipt;
+    json(&Outcome {
+        id: Some(id),
+        status: SubmissionStatus::Committed,
+        receipt: Some(ReceiptView::new(&receipt, visible.rights)),
+        problem: None,
+    })
+}
+
+/// Which later header a proof is tied to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofQuery {
+    later: Option<u64>,
+}
+
+pub(super) async fn proof(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<ProofQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, id) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    let id = hash(&id)?;
+    let later = query.later;
+    let proof = read(&visible.channel, move |reader| {
+        if let (Some(later), Some(committed)) = (later, reader.transaction(&id)?)
+            && (later <= committed.height || later > reader.height())
+        {
+            let detail = format!("later is above {} and at most {}", committed.height, reader.height());
+            return Err(ApiError::new(Kind::InvalidParameter, detail).into());
+        }
+        Ok(reader.proof(&id, later)?)
+    });
+    let mut proof = proof.await?.ok_or(Kind::TransactionUnknown)?;
+    if !visible.reads_all() {
+        // The payload says what was done in every class; the receipt's head proves the outcome without it.
+        proof.evidence.transaction = None;
+        proof.evidence.event = None;
+    }
+    json(&proof)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_envelope_that_does_not_decode_does_not_spoil_its_batch() {
+        let batch = |version, envelopes| codec::encode(&Batch { version, envelopes });
+        let good = Envelope {
+            encoding: ledger_classes::transaction::Encoding::Json,
+            payload: b"{}".to_vec(),
+            signatures: Vec::new(),
+        };
+        let bytes = batch(1, vec![codec::encode(&good), vec![9], vec![0; ENVELOPE_BYTES_MAX + 1]]);
+        let names: Vec<Result<Envelope, &str>> =
+            decode_batch(&bytes).unwrap().into_iter().map(|envelope| envelope.map_err(|error| error.name())).collect();
+        assert_eq!(names, [Ok(good), Err("malformed"), Err("oversize")]);
+        for (bytes, name) in [
+            (batch(2, Vec::new()), "malformed"),
+            (vec![1, 2, 3], "malformed"),
+            (batch(1, vec![Vec::new(); BATCH_ENVELOPES_MAX + 1]), "oversize"),
+        ] {
+            assert_eq!(decode_batch(&bytes).unwrap_err().name(), name);
+        }
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_name_and_hint_in_both_forms() {
+        let refusal = || ApiError::from(Kind::Busy).retry_after_ms(250);
+        let refused = || Answered::Refused(Some(Hash([7; 32])), refusal());
+        let json = outcome(refused(), Rights::NONE);
+        assert_eq!((json.id, json.status), (Some(Hash([7; 32])), SubmissionStatus::Refused));
+        assert_eq!(json.problem.unwrap().name(), "busy");
+        match binary(refused()) {
+            BatchResult::Refused { id, problem, retry_after_ms, .. } => {
+                assert_eq!((id, problem.as_str(), retry_after_ms), (Hash([7; 32]), "busy", 250));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
+//! replay must get the same verdict.
+
+use ca::verify_participant;
+use ledger_classes::{
+    keys::{PublicKey, Scheme},
+    participant::{CertificatePaths, CertifiedIdentity},
+    time::Time,
+};
+
+/// `ca`'s path verification behind the ledger's trait.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ParticipantPaths;
+
+impl CertificatePaths for ParticipantPaths {
+    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+        let owned = |list: &[&[u8]]| list.iter().map(|der| der.to_vec()).collect::<Vec<_>>();
+        let verified = verify_participant(&owned(path), &owned(roots), time).map_err(|error| describe(&error))?;
+        let key = verified.public_key();
+        let scheme = Scheme::from_byte(key.algorithm().scheme()).ok_or("a key of an unknown scheme")?;
+        Ok(CertifiedIdentity {
+            identity: verified.identity().clone(),
+            serial: verified.serial().as_bytes().to_vec(),
+            not_after: verified.not_after(),
+            key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

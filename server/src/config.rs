@@ -1,0 +1,347 @@
+//! The peer's configuration: `chancery.toml`, every key with a usable default, environment variables over it.
+//!
+//! The keys are those of [`Config`]; `docs/operating.md` lists them, and a test compares the two. A key that is not
+//! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
+//! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The file's name in the peer's directory.
+pub const FILE: &str = "chancery.toml";
+
+/// Everything that an operator may set. Relative paths are relative to the peer's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where HTTPS is answered; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where channels are kept.
+    pub data_dir: PathBuf,
+    /// The peer's certificate, key and trust: `cert.pem`, `key.pem`, `ca.pem`, `issuing.pem`, `crl.pem`.
+    pub certificate_dir: PathBuf,
+    /// The directory that holds the certificate authorities' folder `ca/`, where this machine has one; it is watched
+    /// for CRLs and new organizations.
+    pub authority_dir: PathBuf,
+    /// The key that seals blocks, PEM.
+    pub seal_key: PathBuf,
+    /// The configuration that the channel `main` is created from, if the peer does not hold it yet.
+    pub genesis: PathBuf,
+    /// Bounds.
+    pub limits: Limits,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Logs.
+    pub log: Log,
+    /// Channels.
+    pub channels: Channels,
+}
+
+/// Bounds that depend on the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of a request's body; larger ones are refused unread.
+    pub body_bytes_max: usize,
+    /// Open client connections.
+    pub connections_max: usize,
+    /// Milliseconds for a request's head.
+    pub header_timeout_ms: u64,
+    /// Seconds that an idle connection stays open.
+    pub idle_seconds: u64,
+    /// Live subscriptions of all channels.
+    pub subscriptions_max: usize,
+    /// Seconds for requests in flight at shutdown.
+    pub drain_seconds: u64,
+}
+
+/// Metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// Where `GET /metrics` is answered, in plain HTTP; empty for nowhere.
+    pub listen: String,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// What is logged, as in `info` or `info,channel_actors=debug`.
+    pub level: String,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What all channels of the peer share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Channels {
+    /// Verifier shards; 0 for one a processor core.
+    pub shards: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7100)),
+            data_dir: "data".into(),
+            certificate_dir: "peer".into(),
+            authority_dir: ".".into(),
+            seal_key: "peer/seal.pem".into(),
+            genesis: "main.json".into(),
+            limits: Limits::default(),
+            metrics: Metrics::default(),
+            log: Log::default(),
+            channels: Channels::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 * 1024 * 1024,
+            connections_max: 4_096,
+            header_timeout_ms: 5_000,
+            idle_seconds: 30,
+            subscriptions_max: 10_000,
+            drain_seconds: 10,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:7101".into() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a key is unknown or of another type.
+    #[error("the configuration is not usable: {0}")]
+    Form(String),
+    /// A variable has a value that its key cannot take.
+    #[error("{name}={value:?}: {what}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// Its value.
+        value: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// A value is outside its range.
+    #[error("{key}: {what}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads `<dir>/chancery.toml`, if it is there, and the environment.
+    pub fn load(dir: &Path) -> Result<Self, ConfigError> {
+        let path = dir.join(FILE);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(source) => return Err(ConfigError::File { path, source }),
+        };
+        Self::parse(&text, |name| std::env::var(name).ok())
+    }
+
+    /// A configuration from a file's text and a function that knows the environment.
+    pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut table: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Form(error.to_string()))?;
+        for (key, default) in keys() {
+            let name = variable_name(&key);
+            let Some(value) = variable(&name) else { continue };
+            let number = || value.parse::<i64>().map(toml::Value::Integer);
+            let typed = if default.is_integer() { number().ok() } else { Some(toml::Value::String(value.clone())) };
+            let Some(typed) = typed else {
+                return Err(ConfigError::Variable { name, value, what: "a whole number is expected".into() });
+            };
+            set(&mut table, &key, typed);
+            // Each variable by itself, so that the error names it.
+            if let Err(error) = toml::Value::Table(table.clone()).try_into::<Self>()
+                && toml::from_str::<Self>(text).is_ok()
+            {
+                return Err(ConfigError::Variable { name, value, what: error.to_string() });
+            }
+        }
+        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Form(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let range = |holds: bool, key, what| if holds { Ok(()) } else { Err(ConfigError::Range { key, what }) };
+        let body = (64 * 1024..=256 * 1024 * 1024).contains(&limits.body_bytes_max);
+        range(body, "limits.body_bytes_max", "64 KiB to 256 MiB")?;
+        range(limits.connections_max > 0, "limits.connections_max", "at least 1")?;
+        range((100..=600_000).contains(&limits.header_timeout_ms), "limits.header_timeout_ms", "100 to 600000")?;
+        range((1..=3_600).contains(&limits.idle_seconds), "limits.idle_seconds", "1 to 3600")?;
+        range((1..=3_600).contains(&limits.drain_seconds), "limits.drain_seconds", "1 to 3600")?;
+        range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;
+        self.metrics_listen().map(|_| ())
+    }
+
+    /// Where metrics are answered, if anywhere.
+    pub fn metrics_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let text = self.metrics.listen.as_str();
+        let address = (!text.is_empty()).then(|| text.parse()).transpose();
+        address.map_err(|_| ConfigError::Range { key: "metrics.listen", what: "an address and port, or empty" })
+    }
+
+    /// The configuration as a file.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("the configuration holds no map with other keys than text")
+    }
+}
+
+/// Every key, as in `limits.body_bytes_max`, with its default.
+pub fn keys() -> Vec<(String, toml::Value)> {
+    fn leaves(prefix: &str, table: &toml::Table, keys: &mut Vec<(String, toml::Value)>) {
+        for (name, value) in table {
+            match value {
+                toml::Value::Table(table) => leaves(&format!("{prefix}{name}."), table, keys),
+                value => keys.push((format!("{prefix}{name}"), value.clone())),
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    if let Ok(toml::Value::Table(table)) = toml::Value::try_from(Config::default()) {
+        leaves("", &table, &mut keys);
+    }
+    keys
+}
+
+/// The environment variable that overrides a key.
+pub fn variable_name(key: &str) -> String {
+    format!("CHANCERY_{}", key.replace('.', "_").to_uppercase())
+}
+
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) {
+    match key.split_once('.') {
+        None => {
+            table.insert(key.into(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                set(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn check(text: &str, variables: &[(&str, &str)], expected: Result<Config, &str>) {
+        let variable =
+            |name: &str| variables.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+        let parsed = Config::parse(text, variable).map_err(|error| error.to_string());
+        match expected {
+            Ok(config) => assert_eq!(parsed, Ok(config), "{text} {variables:?}"),
+            Err(part) => {
+                let error = parsed.expect_err(text);
+                assert!(error.contains(part), "{error:?} does not say {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names_and_nothing_else() {
+        let with = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            Ok(config)
+        };
+        check("", &[], Ok(Config::default()));
+        check(&Config::default().to_toml(), &[], Ok(Config::default()));
+        check("listen = '0.0.0.0:1'", &[], with(|c| c.listen = "0.0.0.0:1".parse().unwrap()));
+        check("[limits]\nsubscriptions_max = 7", &[], with(|c| c.limits.subscriptions_max = 7));
+        check("[log]\nformat = 'json'", &[], with(|c| c.log.format = LogFormat::Json));
+        check("[metrics]\nlisten = ''", &[], with(|c| c.metrics.listen = String::new()));
+        // The environment wins.
+        check(
+            "listen = '0.0.0.0:1'",
+            &[("CHANCERY_LISTEN", "127.0.0.1:2"), ("CHANCERY_LIMITS_BODY_BYTES_MAX", "70000")],
+            with(|c| {
+                c.listen = "127.0.0.1:2".parse().unwrap();
+                c.limits.body_bytes_max = 70_000;
+            }),
+        );
+        check("", &[("CHANCERY_LOG_FORMAT", "json")], with(|c| c.log.format = LogFormat::Json));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, variables, says) in [
+            ("lisen = '127.0.0.1:1'", &[][..], "lisen"),
+            ("[limits]\nbody = 1", &[], "body"),
+            ("[channel]\nshards = 1", &[], "channel"),
+            ("listen = 7100", &[], "listen"),
+            ("listen = ", &[], "not usable"),
+            ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
+            ("[limits]\nconnections_max = 0", &[], "at least 1"),
+            ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),
+            ("", &[("CHANCERY_LISTEN", "nowhere")], "CHANCERY_LISTEN"),
+            ("", &[("CHANCERY_CHANNELS_SHARDS", "many")], "a whole number"),
+            ("", &[("CHANCERY_LOG_FORMAT", "xml")], "CHANCERY_LOG_FORMAT"),
+        ] {
+            check(text, variables, Err(says));
+        }
+    }
+
+    #[test]
+    fn every_key_is_in_the_operators_document() {
+        let document = include_str!("../../docs/operating.md");
+        for (key, default) in keys() {
+            let row = document.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("{key} is not documented"));
+            assert!(row.contains(&format!("`{default}`")), "{key}: the default is {default}");
+            assert!(row.contains(&variable_name(&key)), "{key}: the variable is missing");
+        }
+        let rows = document.lines().filter(|line| line.contains("`CHANCERY_")).count();
+        assert_eq!(rows, keys().len(), "a documented key does not exist");
+    }
+}

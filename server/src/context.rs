@@ -1,0 +1,55 @@
+//! What every request handler sees of the peer. Made once, by [`crate::peer`].
+
+use crate::{
+    access::{self, Visible},
+    config::Limits,
+    metrics::PeerMetrics,
+    problem::{ApiError, Kind},
+    tls::Caller,
+    trust::Trust,
+};
+use channel_actors::ChannelRegistry;
+use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// The peer as its handlers see it.
+pub struct PeerContext {
+    /// Who this peer is.
+    pub identity: Identity,
+    /// The key that its blocks are sealed with.
+    pub seal_key: PublicKey,
+    /// Start of this run.
+    pub started: Time,
+    /// Bounds.
+    pub limits: Limits,
+    /// Whom it trusts.
+    pub trust: Arc<Trust>,
+    /// The channels.
+    pub registry: Arc<ChannelRegistry>,
+    /// Counters.
+    pub metrics: Arc<PeerMetrics>,
+    /// One permit for each live subscription.
+    pub subscriptions: Arc<Semaphore>,
+    /// True once the peer takes nothing new.
+    pub draining: watch::Receiver<bool>,
+    /// A configuration to do the work of a lookup over where there is no channel.
+    pub stand_in: ChannelConfig,
+}
+
+impl PeerContext {
+    /// The channel that a caller names, if the caller may know of it.
+    pub fn channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
+        access::find(&self.registry, caller, text, &self.stand_in)
+    }
+
+    /// Refuses new work while the peer shuts down.
+    pub fn accepting(&self) -> Result<(), ApiError> {
+        if *self.draining.borrow() { Err(draining()) } else { Ok(()) }
+    }
+}
+
+/// The peer is shutting down: another one may answer.
+pub fn draining() -> ApiError {
+    ApiError::from(Kind::Draining).retry_after_ms(crate::limits::RETRY_AFTER_MS).closing()
+}

@@ -1,0 +1,399 @@
+//! `chancery init`: a consortium's authorities, this peer's certificate and seal key, the first administrator's
+//! profile, and the genesis configuration of `main`. The directory appears whole or not at all.
+
+use crate::{
+    clock,
+    config::{Config, FILE},
+};
+use ca::{
+    AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair,
+    folder::{FolderError, LeafOptions},
+    keys::KeyError,
+};
+use ledger_classes::{
+    block,
+    config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization},
+    hash::{Hash, HexBytes},
+    identity::{Identity, ParseIdentityError, Role},
+    keys::{SigningKey, WeakKeyError},
+    rights::{Grant, Grantee, Right, Rights},
+    time::Time,
+};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// The channel that every peer joins.
+pub const MAIN: &str = "main";
+/// Where the first administrator's profile lies in the peer's directory.
+pub const ADMIN_PROFILE: &str = "profiles/admin";
+
+/// What a peer is made from.
+#[derive(Clone, Debug)]
+pub struct InitOptions {
+    /// The directory, which must not exist.
+    pub dir: PathBuf,
+    /// The trust domain.
+    pub consortium: String,
+    /// The first member organization, which owns this peer.
+    pub organization: String,
+    /// The peer's name.
+    pub peer: String,
+    /// The administrator's name.
+    pub admin: String,
+    /// Where it will listen.
+    pub listen: SocketAddr,
+    /// Where metrics will be answered.
+    pub metrics_listen: String,
+    /// Names and addresses under which clients reach it, besides `localhost`, `127.0.0.1` and `::1`.
+    pub names: Vec<AlternativeName>,
+}
+
+impl InitOptions {
+    /// The usual choices.
+    pub fn new(dir: &Path, consortium: &str, organization: &str) -> Self {
+        let config = Config::default();
+        Self {
+            dir: dir.into(),
+            consortium: consortium.into(),
+            organization: organization.into(),
+            peer: "peer-1".into(),
+            admin: "admin".into(),
+            listen: config.listen,
+            metrics_listen: config.metrics.listen,
+            names: Vec::new(),
+        }
+    }
+}
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Initialized {
+    /// The peer's directory.
+    pub dir: PathBuf,
+    /// The peer.
+    pub peer: Identity,
+    /// The administrator.
+    pub admin: Identity,
+    /// The administrator's profile.
+    pub profile: PathBuf,
+    /// The id of `main`.
+    pub main: Hash,
+    /// What to do now, one step a line.
+    pub next_steps: Vec<String>,
+}
+
+/// Why nothing was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The directory is there.
+    #[error("{0} exists already: choose a directory that does not")]
+    Exists(PathBuf),
+    /// Consortium, organization or a name is not acceptable.
+    #[error("a name is not acceptable")]
+    Name(#[from] ParseIdentityError),
+    /// The certificate authorities.
+    #[error("the certificate authorities")]
+    Folder(#[from] FolderError),
+    /// A key.
+    #[error("a key")]
+    Key(#[from] KeyError),
+    /// The seal key is weak, which a fresh one is not.
+    #[error("the seal key")]
+    WeakKey(#[from] WeakKeyError),
+    /// The genesis configuration.
+    #[error("the configuration of main")]
+    Genesis(#[from] ledger_classes::config::ConfigError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+    /// A file.
+    #[error("{path}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Makes a peer's directory.
+pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
+    let dir = &options.dir;
+    if dir.exists() {
+        return Err(InitError::Exists(dir.clone()));
+    }
+    let identity = |role, name: &str| Identity::new(&options.consortium, &options.organization, role, name);
+    let (peer, admin) = (identity(Role::Peer, &options.peer)?, identity(Role::Admin, &options.admin)?);
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let draft = dir.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    if draft.exists() {
+        fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
+    }
+    let made = fill(options, &draft, &peer, &admin).and_then(|main| {
+        fs::rename(&draft, dir).map_err(|source| file_error(dir, source))?;
+        Ok(main)
+    });
+    let main = match made {
+        Ok(main) => main,
+        Err(error) => {
+            // The first error is the one that matters; what is left of the draft goes with the next try.
+            fs::remove_dir_all(&draft).unwrap_or_default();
+            return Err(error);
+        }
+    };
+    let shown = dir.display();
+    let next_steps = vec![
+        format!("chancery serve --dir {shown}"),
+        format!("chancery --profile {shown}/{ADMIN_PROFILE} status"),
+        format!("keep {shown}/ca/root.key offline once every organization has its CA"),
+        format!("back up {shown}/{}: blocks are sealed with it", Config::default().seal_key.display()),
+    ];
+    Ok(Initialized { dir: dir.clone(), peer, admin, profile: dir.join(ADMIN_PROFILE), main, next_steps })
+}
+
+fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) -> Result<Hash, InitError> {
+    let now = clock::now();
+    fs::create_dir_all(draft).map_err(|source| file_error(draft, source))?;
+    let folder = CertificateFolder::create(draft, &options.consortium, KeyAlgorithm::default(), now)?;
+    folder.add_organization(&options.organization, KeyAlgorithm::default(), now)?;
+
+    let mut config = Config { listen: options.listen, ..Config::default() };
+    config.metrics.listen.clone_from(&options.metrics_listen);
+    let alternative_names = alternative_names(options);
+    let leaf = LeafOptions { alternative_names, ..LeafOptions::default() };
+    folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
+    let seal = KeyPair::from_ed25519_seed(&*random_seed()?)?;
+    seal.save(&draft.join(&config.seal_key))?;
+    let seal = seal_key(&draft.join(&config.seal_key))?;
+
+    let address = profile_address(options);
+    issue_profile(&folder, admin, &draft.join(ADMIN_PROFILE), &address, now)?;
+
+    let genesis = main_config(&folder, peer, admin, &seal, now)?;
+    let (first, _) = block::genesis(&genesis)?;
+    let text = serde_json::to_vec_pretty(&genesis).expect("a configuration is JSON");
+    write(&draft.join(&config.genesis), &text)?;
+    write(&draft.join(FILE), config.to_toml().as_bytes())?;
+    Ok(first.header.hash())
+}
+
+/// Issues a certificate with a new key into a new profile's folder, which `chancery --profile` takes. Used by `init`,
+/// by `ca issue` and by the demonstration.
+pub fn issue_profile(
+    folder: &CertificateFolder,
+    identity: &Identity,
+    into: &Path,
+    address: &str,
+    now: Time,
+) -> Result<(), InitError> {
+    folder.issue_profile(identity, &LeafOptions::default(), into, now)?;
+    write_profile(into, address, identity.consortium())
+}
+
+/// Writes `profile.toml` into a folder that has its certificate.
+pub fn write_profile(into: &Path, address: &str, consortium: &str) -> Result<(), InitError> {
+    let table = toml::Table::from_iter([
+        ("peer".to_owned(), toml::Value::String(address.into())),
+        ("consortium".to_owned(), toml::Value::String(consortium.into())),
+    ]);
+    write(&into.join("profile.toml"), table.to_string().as_bytes())
+}
+
+/// Adds an organization: its issuing CA under the consortium's root, and its first administrator's profile. The
+/// peers that watch the folder trust it within a second; channels admit it by a configuration change.
+pub fn add_organization(
+    dir: &Path,
+    organization: &str,
+    admin: &str,
+    into: &Path,
+    address: &str,
+) -> Result<Identity, InitError> {
+    let now = clock::now();
+    let folder = CertificateFolder::open(dir)?;
+    let identity = Identity::new(folder.consortium(), organization, Role::Admin, admin)?;
+    folder.add_organization(organization, KeyAlgorithm::default(), now)?;
+    issue_profile(&folder, &identity, into, address, now)?;
+    Ok(identity)
+}
+
+/// An organization as a channel's configuration names it, with the CA certificates that a folder has of it.
+pub fn organization_of(folder: &CertificateFolder, name: &str) -> Result<Organization, InitError> {
+    let trust = folder.trust()?;
+    let of = |der: &Vec<u8>| {
+        let scope = ca::AuthorityScope::of_certificate(der).ok()?;
+        (scope.organization.as_deref() == Some(name)).then(|| HexBytes(der.clone()))
+    };
+    let authorities = trust.anchors.iter().chain(&trust.issuing).filter_map(of).collect();
+    Ok(Organization { name: name.into(), title: name.into(), authorities })
+}
+
+/// The genesis configuration of `main`: anybody may read and submit, this organization's administrator administers.
+fn main_config(
+    folder: &CertificateFolder,
+    peer: &Identity,
+    admin: &Identity,
+    seal: &SigningKey,
+    now: Time,
+) -> Result<ChannelConfig, InitError> {
+    let config = ChannelConfig {
+        name: MAIN.into(),
+        consortium: peer.consortium().into(),
+        created: now,
+        salt: random_salt()?,
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer { identity: peer.clone(), key: seal.public() }],
+        organizations: vec![organization_of(folder, peer.organization())?],
+        grants: usual_grants([peer.organization()], Some(admin), peer),
+        public_read: true,
+        open_submit: true,
+        limits: Limits::default(),
+        fees: Fees::default(),
+        approvals: Approvals::default(),
+    };
+    config.check()?;
+    Ok(config)
+}
+
+/// Who may do what unless somebody says otherwise: members read and write, one administrator, one ordering peer.
+pub fn usual_grants<'a>(
+    organizations: impl IntoIterator<Item = &'a str>,
+    admin: Option<&Identity>,
+    peer: &Identity,
+) -> Vec<Grant> {
+    let of = |name: &str| Grant { to: Grantee::Organization(name.into()), rights: Rights::member() };
+    let to = |identity: &Identity, rights: &[Right]| Grant {
+        to: Grantee::Identity(identity.clone()),
+        rights: rights.iter().copied().collect(),
+    };
+    let mut grants: Vec<Grant> = organizations.into_iter().map(of).collect();
+    grants.extend(admin.map(|admin| to(admin, &[Right::Admin])));
+    grants.push(to(peer, &[Right::Order, Right::Hold]));
+    grants
+}
+
+/// 16 random bytes for a configuration.
+pub fn random_salt() -> Result<HexBytes, InitError> {
+    let mut salt = vec![0; 16];
+    SystemRandom::new().fill(&mut salt).map_err(|_| InitError::Random)?;
+    Ok(HexBytes(salt))
+}
+
+fn random_seed() -> Result<Zeroizing<[u8; 32]>, InitError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    SystemRandom::new().fill(seed.as_mut_slice()).map_err(|_| InitError::Random)?;
+    Ok(seed)
+}
+
+/// Reads the key that seals blocks.
+pub fn seal_key(path: &Path) -> Result<SigningKey, InitError> {
+    let key = KeyPair::load(path)?;
+    // PKCS#8 version 1 of an Ed25519 key: 16 octets of header, then the seed (RFC 8410 §7).
+    let seed = key.pkcs8().get(16..48).and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+    match seed {
+        Some(seed) if key.public().algorithm() == KeyAlgorithm::Ed25519 => {
+            let key = SigningKey::from_seed(seed);
+            key.public().check_registrable()?;
+            Ok(key)
+        }
+        _ => Err(KeyError::Form.into()),
+    }
+}
+
+fn alternative_names(options: &InitOptions) -> Vec<AlternativeName> {
+    let mut names: Vec<AlternativeName> =
+        ["localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).collect();
+    if !options.listen.ip().is_unspecified() {
+        names.push(AlternativeName::Ip(options.listen.ip()));
+    }
+    names.extend(options.names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// What the administrator's profile dials: the first given name, else the listening address.
+fn profile_address(options: &InitOptions) -> String {
+    let port = options.listen.port();
+    match options.names.first() {
+        Some(AlternativeName::Dns(name)) => format!("https://{name}:{port}"),
+        Some(AlternativeName::Ip(address)) => format!("https://{}", SocketAddr::new(*address, port)),
+        None if options.listen.ip().is_unspecified() => format!("https://127.0.0.1:{port}"),
+        None => format!("https://{}", options.listen),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), InitError> {
+    fs::write(path, bytes).map_err(|source| file_error(path, source))
+}
+
+fn file_error(path: &Path, source: io::Error) -> InitError {
+    InitError::File { path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_new_peer_has_everything_to_serve_main() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("north");
+        let made = init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+        assert_eq!(made.peer.to_string(), "spiffe://harbour.example/north/peer/peer-1");
+        assert_eq!(Config::load(&dir).unwrap(), Config::default());
+        let genesis: ChannelConfig = serde_json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
+        let (first, _) = block::genesis(&genesis).unwrap();
+        assert_eq!(first.header.hash(), made.main);
+        assert!(genesis.public_read && genesis.open_submit);
+        assert_eq!(genesis.organizations[0].authorities.len(), 1);
+        let admin = genesis.rights_of(Some(&made.admin));
+        assert!(admin.allows(Right::Admin));
+        assert_eq!(seal_key(&dir.join("peer/seal.pem")).unwrap().public(), genesis.peers[0].key);
+        for file in ["cert.pem", "key.pem", "ca.pem", "profile.toml"] {
+            assert!(made.profile.join(file).exists(), "{file}");
+        }
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "no draft stays");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = fs::metadata(dir.join("peer/seal.pem")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn an_existing_directory_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = init(&InitOptions::new(dir.path(), "harbour.example", "north"));
+        assert!(matches!(refused, Err(InitError::Exists(_))));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_wrong_name_leaves_nothing_behind() {
+        let parent = tempfile::tempdir().unwrap();
+        let refused = init(&InitOptions::new(&parent.path().join("x"), "Harbour", "north"));
+        assert!(matches!(refused, Err(InitError::Name(_))));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn another_organization_gets_a_ca_and_an_administrator() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("north");
+        init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+        let profile = parent.path().join("south-admin");
+        let admin = add_organization(&dir, "south", "ann", &profile, "https://127.0.0.1:7100").unwrap();
+        assert_eq!(admin.to_string(), "spiffe://harbour.example/south/admin/ann");
+        let folder = CertificateFolder::open(&dir).unwrap();
+        assert_eq!(organization_of(&folder, "south").unwrap().authorities.len(), 1);
+        assert!(profile.join("cert.pem").exists());
+    }
+}

@@ -1,0 +1,32 @@
+//! Bounds of the HTTP interface that are not configurable, each with its unit and its reason. What an operator may
+//! want to change is in [`crate::config::Limits`].
+
+use std::time::Duration;
+
+/// Blocks in one page of `…/blocks`.
+pub const BLOCKS_PAGE_MAX: u64 = 100;
+/// Encoded bytes of blocks in one page: a page ends early rather than grow with full blocks.
+pub const BLOCKS_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Items of any other page.
+pub const PAGE_MAX: usize = 1_000;
+/// Items of a page that says nothing.
+pub const PAGE_DEFAULT: usize = 100;
+/// Balances, and items, in the view of one account.
+pub const ACCOUNT_LIST_MAX: usize = 1_000;
+/// Envelopes of one batch: enough to fill half a block, small enough to be decoded between two other requests.
+pub const BATCH_ENVELOPES_MAX: usize = 8_192;
+/// Bytes of a JSON body: one transaction, whose payload grows by half in base64 and may be escaped.
+pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one chunk of a subscription: what is copied at most before the socket asks for more.
+pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
+/// How often a quiet subscription says that it is alive, so that a dropped reader is noticed.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long a request waits for a commit before it answers that it does not know.
+pub const COMMIT_WAIT: Duration = Duration::from_secs(30);
+/// How often the certificates' files are looked at: revoked means out within a second.
+pub const TRUST_POLL: Duration = Duration::from_millis(250);
+/// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new
+/// CAs do not wait for this; it bounds how late an expired CRL is noticed.
+pub const CERTIFICATE_RECHECK_MS: u64 = 1_000;
+/// Milliseconds until a retry may help where nothing better is known.
+pub const RETRY_AFTER_MS: u64 = 1_000;

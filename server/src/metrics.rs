@@ -1,0 +1,277 @@
+//! What a peer counts, and the listener that tells it to Prometheus. Plain HTTP on an address of its own: it must not
+//! be reachable for those whom the API keeps apart, since channel names are labels here.
+
+use crate::{clock, trust::Trust};
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
+use channel_actors::{ChannelRegistry, LifeCycle};
+use ledger_classes::time::Time;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// The content type of the exposition (OpenMetrics 1.0).
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ChannelLabels {
+    channel: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    channel: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AuthorityLabels {
+    authority: String,
+}
+
+type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
+}
+
+/// Everything that the HTTP side counts.
+pub struct PeerMetrics {
+    registry: Mutex<Registry>,
+    channels: channel_actors::metrics::Metrics,
+    connections: Arc<AtomicU64>,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Seconds,
+    outcomes: Family<OutcomeLabels, Counter>,
+    subscriptions: Mutex<BTreeMap<u64, Subscriber>>,
+    subscription_number: AtomicU64,
+    gauges: Gauges,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Gauges {
+    connections: Gauge,
+    certificate_expiry: Gauge<i64, AtomicI64>,
+    crl_age: Family<AuthorityLabels, Gauge>,
+    crl_expiry: Family<AuthorityLabels, Gauge>,
+    serving: Family<ChannelLabels, Gauge>,
+    queue_bytes: Family<ChannelLabels, Gauge>,
+    subscriber_lag: Family<ChannelLabels, Gauge>,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    channel: String,
+    height: Arc<AtomicU64>,
+}
+
+impl Default for PeerMetrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("chancery");
+        let gauges = Gauges::default();
+        let requests = Family::default();
+        let request_seconds = Seconds::new_with_constructor(seconds);
+        let outcomes = Family::default();
+        registry.register("connections", "Open client connections", gauges.connections.clone());
+        registry.register("requests", "Answered requests", Family::clone(&requests));
+        registry.register("request_seconds", "Time from a request's head to its answer", request_seconds.clone());
+        registry.register("submitted", "Posted transactions by how they were answered", Family::clone(&outcomes));
+        let name = "certificate_expiry_seconds";
+        registry.register(name, "Seconds until the peer's certificate expires", gauges.certificate_expiry.clone());
+        registry.register("crl_age_seconds", "Age of each CA's CRL", gauges.crl_age.clone());
+        registry.register("crl_expiry_seconds", "Seconds until each CA's CRL expires", gauges.crl_expiry.clone());
+        registry.register("channel_serving", "1 while the channel serves", gauges.serving.clone());
+        let help = "Payload bytes of transactions between door and commit";
+        registry.register("channel_queue_bytes", help, gauges.queue_bytes.clone());
+        let help = "Blocks that the slowest subscription is behind";
+        registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
+        let channels = channel_actors::metrics::Metrics::new(&mut registry);
+        Self {
+            registry: Mutex::new(registry),
+            channels,
+            connections: Arc::default(),
+            requests,
+            request_seconds,
+            outcomes,
+            subscriptions: Mutex::default(),
+            subscription_number: AtomicU64::new(0),
+            gauges,
+        }
+    }
+}
+
+/// Counts a connection while it lives.
+#[derive(Debug)]
+pub struct ConnectionGuard(Arc<AtomicU64>);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Counts a subscription while it lives, with its position.
+pub struct SubscriptionGuard {
+    metrics: Arc<PeerMetrics>,
+    number: u64,
+    height: Arc<AtomicU64>,
+}
+
+impl SubscriptionGuard {
+    /// Every event up to this height was delivered.
+    pub fn delivered(&self, height: u64) {
+        self.height.store(height, Ordering::Relaxed);
+    }
+}
+
+impl Drop for SubscriptionGuard {
+    fn drop(&mut self) {
+        let mut live = self.metrics.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        live.remove(&self.number);
+    }
+}
+
+impl PeerMetrics {
+    /// What the channels count.
+    pub fn channels(&self) -> channel_actors::metrics::Metrics {
+        self.channels.clone()
+    }
+
+    /// A connection was opened.
+    pub fn connected(&self) -> ConnectionGuard {
+        self.connections.fetch_add(1, Ordering::AcqRel);
+        ConnectionGuard(Arc::clone(&self.connections))
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// A request was answered. `route` is the pattern, never what the caller wrote.
+    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method: method.into(), route: route.into(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.get_or_create(&RouteLabels { route: route.into() }).observe(took.as_secs_f64());
+    }
+
+    /// Transactions were answered: `accepted`, `committed`, or a problem's name.
+    pub fn submitted(&self, channel: &str, outcome: &str, count: u64) {
+        let labels = OutcomeLabels { channel: channel.into(), outcome: outcome.into() };
+        self.outcomes.get_or_create(&labels).inc_by(count);
+    }
+
+    /// A subscription begins, everything up to `height` behind it.
+    pub fn subscribed(self: &Arc<Self>, channel: &str, height: u64) -> SubscriptionGuard {
+        let number = self.subscription_number.fetch_add(1, Ordering::Relaxed);
+        let height = Arc::new(AtomicU64::new(height));
+        let subscriber = Subscriber { channel: channel.into(), height: Arc::clone(&height) };
+        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, subscriber);
+        SubscriptionGuard { metrics: Arc::clone(self), number, height }
+    }
+
+    /// Everything as text, with gauges read at this moment.
+    pub fn expose(&self, registry: &ChannelRegistry, trust: &Trust) -> String {
+        let now = clock::now();
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let until = |at: Time| signed(at.millis_since(now) / 1000) - signed(now.millis_since(at) / 1000);
+        self.gauges.connections.set(signed(self.connections()));
+        self.gauges.certificate_expiry.set(until(trust.own_certificate().not_after()));
+        for (authority, (this_update, next_update)) in trust.crl_updates() {
+            let labels = AuthorityLabels { authority };
+            self.gauges.crl_age.get_or_create(&labels).set(-until(this_update));
+            self.gauges.crl_expiry.get_or_create(&labels).set(until(next_update));
+        }
+        let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
+        for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let height = subscriber.height.load(Ordering::Relaxed);
+            slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
+        }
+        for channel in registry.list() {
+            let labels = ChannelLabels { channel: channel.name().into() };
+            let (height, queue) = (channel.tip().height, channel.queue());
+            let lag = slowest.get(channel.name()).map_or(0, |least| height.saturating_sub(*least));
+            let serving = i64::from(channel.state() == LifeCycle::Serving);
+            self.gauges.serving.get_or_create(&labels).set(serving);
+            self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
+            self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));
+        }
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        text
+    }
+}
+
+/// What the metrics listener needs.
+struct Exposition {
+    metrics: Arc<PeerMetrics>,
+    registry: Arc<ChannelRegistry>,
+    trust: Arc<Trust>,
+}
+
+/// Starts the metrics listener on a bound socket.
+pub fn serve(
+    socket: TcpListener,
+    metrics: Arc<PeerMetrics>,
+    registry: Arc<ChannelRegistry>,
+    trust: Arc<Trust>,
+) -> std::io::Result<Server> {
+    let exposition = web::Data::new(Exposition { metrics, registry, trust });
+    let server =
+        HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(expose)));
+    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
+}
+
+async fn expose(exposition: web::Data<Exposition>) -> HttpResponse {
+    let text = exposition.metrics.expose(&exposition.registry, &exposition.trust);
+    HttpResponse::Ok().content_type(MEDIA_TYPE).body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_subscriptions_count_while_they_live() {
+        let metrics = Arc::new(PeerMetrics::default());
+        let (one, two) = (metrics.connected(), metrics.connected());
+        assert_eq!(metrics.connections(), 2);
+        drop(one);
+        assert_eq!(metrics.connections(), 1);
+        drop(two);
+        let subscription = metrics.subscribed("main", 5);
+        subscription.delivered(6);
+        let live = || metrics.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).len();
+        assert_eq!((metrics.connections(), live()), (0, 1));
+        drop(subscription);
+        assert_eq!(live(), 0);
+    }
+}

@@ -1,0 +1,324 @@
+//! The composition root: reads the configuration, joins the parts, runs until told to stop, and drains.
+//!
+//! Order of a drain: new work is refused, subscriptions are ended with a problem, requests in flight are answered,
+//! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
+
+use crate::{
+    api,
+    certificates::{ParticipantPaths, describe},
+    clock,
+    config::{Config, ConfigError},
+    context::PeerContext,
+    init::{self, InitError},
+    limits::TRUST_POLL,
+    metrics::{self, PeerMetrics},
+    tls::Connection,
+    trust::{Trust, TrustError},
+};
+use actix_web::{App, HttpServer, dev::Server, dev::ServerHandle, middleware::from_fn, web};
+use ca::tls::server_config;
+use channel_actors::{
+    ChannelRegistry, CreateError, LifeCycle, RegistryOptions, clock::SystemClock, store::StoreOptions,
+};
+use ledger_classes::config::ChannelConfig;
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+/// Why a peer does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The configuration.
+    #[error("the configuration")]
+    Config(#[from] ConfigError),
+    /// Certificates.
+    #[error("the certificates")]
+    Trust(#[from] TrustError),
+    /// The seal key.
+    #[error("the seal key")]
+    Seal(#[source] InitError),
+    /// The genesis configuration of `main`.
+    #[error("{path} is not a channel's configuration: {what}")]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// `main` cannot be made.
+    #[error("the channel main cannot be made")]
+    Main(#[from] CreateError),
+    /// TLS.
+    #[error("TLS")]
+    Tls(#[from] rustls::Error),
+    /// A listener, a directory, a thread.
+    #[error("{what}")]
+    Io {
+        /// What was attempted.
+        what: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> PeerError {
+    let what = what.into();
+    move |source| PeerError::Io { what, source }
+}
+
+/// A peer that serves. Dropping it stops nothing: [`Peer::stop`] drains.
+pub struct Peer {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    context: web::Data<PeerContext>,
+    draining: watch::Sender<bool>,
+    drain_limit: Duration,
+    https: ServerHandle,
+    metrics: Option<ServerHandle>,
+    serving: JoinHandle<io::Result<()>>,
+    watching: JoinHandle<()>,
+}
+
+/// Runs the peer in a directory until SIGTERM or SIGINT, then drains. Must be called where an actix system runs.
+///
+/// # Errors
+/// The peer could not start, or its listener failed.
+pub async fn serve(dir: &Path) -> Result<(), PeerError> {
+    let stop = terminated().map_err(io_error("signals"))?;
+    let config = Config::load(dir)?;
+    Peer::start(dir, config).await?.run(stop).await
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn terminated() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl Peer {
+    /// Starts everything. Returns once connections are taken; channels with much to replay may still be opening.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn start(dir: &Path, config: Config) -> Result<Self, PeerError> {
+        let trust = Arc::new(Trust::open(dir, &config)?);
+        let seal_key = Arc::new(init::seal_key(&dir.join(&config.seal_key)).map_err(PeerError::Seal)?);
+        let metrics = Arc::new(PeerMetrics::default());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = if config.channels.shards == 0 { cores } else { config.channels.shards };
+        let registry = ChannelRegistry::open(RegistryOptions {
+            directory: dir.join(&config.data_dir),
+            seal_key: Arc::clone(&seal_key),
+            certificates: Arc::new(ParticipantPaths),
+            clock: Arc::new(SystemClock),
+            shards,
+            verification_threads: cores,
+            store: StoreOptions::default(),
+            metrics: metrics.channels(),
+        });
+        let registry = registry.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
+        let genesis = genesis(&dir.join(&config.genesis))?;
+        if let Some(genesis) = &genesis
+            && registry.by_name(&genesis.name).is_none()
+        {
+            registry.create(genesis.clone()).await?;
+        }
+        let main = registry.by_name(init::MAIN);
+        // The work of a lookup is done over this configuration where there is no channel.
+        let stand_in = genesis.unwrap_or_else(|| stand_in(&trust, &seal_key.public()));
+        if let Some(main) = main {
+            let mut life = main.follow_life();
+            let settled = |life: &LifeCycle| !matches!(life, LifeCycle::Opening | LifeCycle::Replaying { .. });
+            // The sender lives in the handle.
+            let _ = life.wait_for(settled).await;
+        }
+
+        let draining = watch::Sender::new(false);
+        let context = web::Data::new(PeerContext {
+            identity: trust.identity(),
+            seal_key: seal_key.public(),
+            started: clock::now(),
+            limits: config.limits.clone(),
+            trust: Arc::clone(&trust),
+            registry: Arc::clone(&registry),
+            metrics: Arc::clone(&metrics),
+            subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
+            draining: draining.subscribe(),
+            stand_in,
+        });
+        let socket = bind(config.listen)?;
+        let address = socket.local_addr().map_err(io_error("the listener's address"))?;
+        let server = https(socket, &context, &config, cores)?;
+        let (metrics, metrics_address) = match config.metrics_listen()? {
+            None => (None, None),
+            Some(listen) => {
+                let socket = bind(listen)?;
+                let address = socket.local_addr().map_err(io_error("the listener's address"))?;
+                let server = metrics::serve(socket, metrics, registry, Arc::clone(&trust));
+                let server = server.map_err(io_error("the metrics listener"))?;
+                let handle = server.handle();
+                actix_rt::spawn(server);
+                (Some(handle), Some(address))
+            }
+        };
+        let https = server.handle();
+        tracing::info!(peer = %context.identity, %address, "the peer serves");
+        Ok(Self {
+            address,
+            metrics_address,
+            context,
+            draining,
+            drain_limit: Duration::from_secs(config.limits.drain_seconds),
+            https,
+            metrics,
+            serving: actix_rt::spawn(server),
+            watching: actix_rt::spawn(watch_trust(trust)),
+        })
+    }
+
+    /// Where HTTPS is answered.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics are answered, if anywhere.
+    pub const fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// The peer as its handlers see it.
+    pub fn context(&self) -> &PeerContext {
+        &self.context
+    }
+
+    /// Serves until `stop` resolves, then drains.
+    ///
+    /// # Errors
+    /// The listener failed.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), PeerError> {
+        tokio::select! {
+            () = stop => {}
+            ended = &mut self.serving => {
+                let ended = ended.map_err(io::Error::other).and_then(|ended| ended);
+                self.watching.abort();
+                self.context.registry.drain().await;
+                return ended.map_err(io_error("the listener"));
+            }
+        }
+        self.stop().await;
+        Ok(())
+    }
+
+    /// Drains: see the head of this file.
+    pub async fn stop(self) {
+        tracing::info!("the peer drains");
+        self.draining.send_replace(true);
+        // Answers what is in flight, and closes idle connections; what is not done in time is cut off.
+        if tokio::time::timeout(self.drain_limit, self.https.stop(true)).await.is_err() {
+            tracing::warn!("requests were cut off at shutdown");
+            self.https.stop(false).await;
+        }
+        self.context.registry.drain().await;
+        if let Some(metrics) = self.metrics {
+            metrics.stop(false).await;
+        }
+        self.watching.abort();
+        tracing::info!("the peer has stopped");
+    }
+}
+
+/// The configuration of `main`, if the peer was given one.
+fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(io_error(path.display().to_string())(source)),
+    };
+    let fail = |what: String| PeerError::Genesis { path: path.into(), what };
+    let config: ChannelConfig = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    config.check().map_err(|error| fail(error.to_string()))?;
+    Ok(Some(config))
+}
+
+/// A configuration that gives nobody anything, of the usual size.
+fn stand_in(trust: &Trust, key: &ledger_classes::keys::PublicKey) -> ChannelConfig {
+    let identity = trust.identity();
+    ChannelConfig {
+        name: "none".into(),
+        consortium: identity.consortium().into(),
+        created: clock::now(),
+        salt: ledger_classes::hash::HexBytes(vec![0; 16]),
+        engine: ledger_classes::config::Engine::Solo,
+        peers: vec![ledger_classes::config::OrderingPeer { identity: identity.clone(), key: *key }],
+        organizations: Vec::new(),
+        grants: init::usual_grants([identity.organization()], None, &identity),
+        public_read: false,
+        open_submit: false,
+        limits: ledger_classes::config::Limits::default(),
+        fees: ledger_classes::config::Fees::default(),
+        approvals: ledger_classes::config::Approvals::default(),
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, PeerError> {
+    let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+    bound.map_err(io_error(format!("listening on {address}")))
+}
+
+fn https(
+    socket: TcpListener,
+    context: &web::Data<PeerContext>,
+    config: &Config,
+    cores: usize,
+) -> Result<Server, PeerError> {
+    let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
+    let for_connections = context.clone();
+    let context = context.clone();
+    let server = HttpServer::new(move || {
+        App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure)
+    });
+    let server = server
+        .workers(cores)
+        .max_connections(config.limits.connections_max.div_ceil(cores))
+        .client_request_timeout(Duration::from_millis(config.limits.header_timeout_ms))
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .keep_alive(Duration::from_secs(config.limits.idle_seconds))
+        .tcp_nodelay(true)
+        .shutdown_timeout(config.limits.drain_seconds)
+        .disable_signals()
+        .on_connect(move |io, extensions| {
+            let guard = for_connections.metrics.connected();
+            Connection::attach(io, &for_connections.trust, guard, extensions);
+        });
+    Ok(server.listen_rustls_0_23(socket, tls).map_err(io_error("the HTTPS listener"))?.run())
+}
+
+/// Looks at the certificates' files until the peer stops.
+async fn watch_trust(trust: Arc<Trust>) {
+    let mut ticks = tokio::time::interval(TRUST_POLL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let looked = Arc::clone(&trust);
+        // Files are read and signatures verified: not on the thread that runs the peer's timers.
+        if let Err(error) = tokio::task::spawn_blocking(move || looked.poll()).await {
+            tracing::error!(error = describe(&error), "looking at the certificates' files failed");
+        }
+    }
+}

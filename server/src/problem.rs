@@ -1,0 +1,293 @@
+//! The one place that makes HTTP problems (RFC 9457): every refusal has a stable name, a status and a title.
+//!
+//! A problem never says more than its receiver may know: what a caller cannot see is `channel-unknown`, whatever the
+//! reason. Names are append-only and listed in `docs/formats/problems.md`; a test compares the two.
+
+use actix_web::{
+    HttpResponse, HttpResponseBuilder, ResponseError,
+    http::{StatusCode, header},
+};
+use channel_actors::SubmitRefusal;
+use client::api::Problem;
+use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
+use std::fmt;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! kinds {
+    ($( $variant:ident = $name:literal, $status:literal, $title:literal; )*) => {
+        /// What is wrong, apart from a transaction's own faults.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind { $( #[doc = $title] $variant, )* }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The last part of `type`.
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+
+            /// The HTTP status.
+            pub const fn status(self) -> u16 {
+                match self { $( Self::$variant => $status, )* }
+            }
+
+            /// The name in words.
+            pub const fn title(self) -> &'static str {
+                match self { $( Self::$variant => $title, )* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Malformed = "malformed", 400, "The request cannot be read";
+    MalformedCursor = "malformed-cursor", 400, "A cursor reads height.index.event, or is a height";
+    InvalidParameter = "invalid-parameter", 400, "A parameter is outside its range or unknown";
+    CertificateRequired = "certificate-required", 401, "This needs a client certificate";
+    CertificateRefused = "certificate-refused", 401, "The connection's certificate is revoked or no longer valid";
+    Forbidden = "forbidden", 403, "The caller has no right to this";
+    RouteUnknown = "route-unknown", 404, "There is nothing at this address";
+    ChannelUnknown = "channel-unknown", 404, "There is no such channel for this caller";
+    TransactionUnknown = "transaction-unknown", 404, "No committed transaction has this id";
+    BlockUnknown = "block-unknown", 404, "There is no block at this height yet";
+    AssetUnknown = "asset-unknown", 404, "There is no such asset";
+    ItemUnknown = "item-unknown", 404, "There is no such item";
+    ContractUnknown = "contract-unknown", 404, "There is no such contract";
+    InstanceUnknown = "instance-unknown", 404, "There is no such instance";
+    AppUnknown = "app-unknown", 404, "There is no such application or version";
+    ParticipantUnknown = "participant-unknown", 404, "No participant has this address";
+    ProposalUnknown = "proposal-unknown", 404, "There is no such proposal";
+    AuthorityUnknown = "authority-unknown", 404, "No CA of this name has a CRL here";
+    MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
+    ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
+    Oversize = "oversize", 413, "The request is larger than this peer takes";
+    UnsupportedMediaType = "unsupported-media-type", 415, "The body is of another type than this address takes";
+    ConfigurationInvalid = "configuration-invalid", 422, "The channel's configuration would be invalid";
+    QueryRefused = "query-refused", 422, "The contract refuses the query";
+    Busy = "busy", 429, "The channel takes no more for the moment";
+    TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
+    Broken = "broken", 500, "The peer cannot read its own data";
+    Unavailable = "unavailable", 503, "The channel does not serve at the moment";
+    Stopped = "stopped", 503, "The channel has stopped on this peer";
+    Draining = "draining", 503, "The peer is shutting down";
+    CommitPending = "commit-pending", 503, "The commit took too long to wait for; ask for the transaction later";
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiError {
+    name: &'static str,
+    status: u16,
+    title: &'static str,
+    detail: Option<String>,
+    retry_after_ms: Option<u64>,
+    allow: Option<String>,
+    close: bool,
+}
+
+impl ApiError {
+    /// A refusal with what happened this time.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::from(kind) }
+    }
+
+    /// The same refusal, with a hint when to try again.
+    #[must_use]
+    pub fn retry_after_ms(self, millis: u64) -> Self {
+        Self { retry_after_ms: Some(millis), ..self }
+    }
+
+    /// The same refusal, after which the connection is closed.
+    #[must_use]
+    pub fn closing(self) -> Self {
+        Self { close: true, ..self }
+    }
+
+    /// The same refusal, naming the methods that would do (RFC 9110 §15.5.6).
+    #[must_use]
+    pub fn allowing(self, methods: String) -> Self {
+        Self { allow: Some(methods), ..self }
+    }
+
+    /// The last part of `type`.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What happened this time; the title if nothing more is known.
+    pub fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.title)
+    }
+
+    /// Milliseconds after which a retry may help.
+    pub const fn retry_hint_ms(&self) -> Option<u64> {
+        self.retry_after_ms
+    }
+
+    /// The body.
+    pub fn problem(&self) -> Problem {
+        Problem {
+            type_uri: format!("{}{}", Problem::TYPE_PREFIX, self.name),
+            title: self.title.into(),
+            status: self.status,
+            detail: self.detail.clone(),
+            retry_after_ms: self.retry_after_ms,
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(&self) -> HttpResponse {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = HttpResponseBuilder::new(status);
+        response.insert_header((header::CONTENT_TYPE, MEDIA_TYPE));
+        if let Some(millis) = self.retry_after_ms {
+            response.insert_header((header::RETRY_AFTER, millis.div_ceil(1000).max(1).to_string()));
+        }
+        if let Some(methods) = &self.allow {
+            response.insert_header((header::ALLOW, methods.as_str()));
+        }
+        if self.close {
+            response.force_close();
+        }
+        response.body(serde_json::to_vec(&self.problem()).unwrap_or_default())
+    }
+}
+
+impl From<Kind> for ApiError {
+    fn from(kind: Kind) -> Self {
+        let (name, status, title) = (kind.name(), kind.status(), kind.title());
+        Self { name, status, title, detail: None, retry_after_ms: None, allow: None, close: false }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.detail())
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}
+
+impl From<TransactionError> for ApiError {
+    fn from(error: TransactionError) -> Self {
+        let status = transaction_status(error.name());
+        let title = "The transaction is refused";
+        Self { name: error.name(), status, title, detail: Some(error.to_string()), ..Self::from(Kind::Malformed) }
+    }
+}
+
+/// Status of a transaction's own fault, by its name.
+fn transaction_status(name: &str) -> u16 {
+    match name {
+        "malformed" => 400,
+        "wrong-signature" => 403,
+        "wrong-channel" => 409,
+        "expired" => 410,
+        "oversize" => 413,
+        _ => 422,
+    }
+}
+
+/// Status of a result code that a check before execution foresaw.
+fn code_status(code: ResultCode) -> u16 {
+    use ResultCode as C;
+    match code {
+        C::NotAParticipant | C::ParticipantIsRevoked | C::ParticipantIsExpired | C::NoRight => 403,
+        C::Expired => 410,
+        _ => 422,
+    }
+}
+
+impl From<SubmitRefusal> for ApiError {
+    fn from(refusal: SubmitRefusal) -> Self {
+        match refusal {
+            SubmitRefusal::Transaction(error) => error.into(),
+            SubmitRefusal::Rejected { code, message } => Self {
+                name: code.name(),
+                status: code_status(code),
+                title: "The transaction would fail",
+                detail: Some(message),
+                ..Self::from(Kind::Malformed)
+            },
+            SubmitRefusal::Busy { retry_after_ms } => Self::from(Kind::Busy).retry_after_ms(retry_after_ms),
+            SubmitRefusal::Stopped { reason } => {
+                Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use actix_web::body::to_bytes;
+
+    #[test]
+    fn every_problem_is_in_its_document_and_only_those() {
+        let document = include_str!("../../docs/formats/problems.md");
+        let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();
+        for kind in Kind::ALL {
+            let row = format!("| `{}` | {} | {} |", kind.name(), kind.status(), kind.title());
+            assert!(rows.contains(&row.as_str()), "missing: {row}");
+        }
+        let names = ["malformed", "unknown-action", "wrong-channel", "expired", "too-far-ahead", "signatures"];
+        for name in names.into_iter().chain(["wrong-signature", "oversize"]) {
+            let start = format!("| `{name}` | {} |", transaction_status(name));
+            assert!(rows.iter().any(|row| row.starts_with(&start)), "missing: {start}");
+        }
+        assert_eq!(rows.len(), Kind::ALL.len() + 6, "a documented problem does not exist");
+    }
+
+    #[test]
+    fn refusals_of_transactions_have_a_status_by_their_name() {
+        for (error, name, status) in [
+            (TransactionError::Malformed("x".into()), "malformed", 400),
+            (TransactionError::Oversize("x".into()), "oversize", 413),
+            (TransactionError::UnknownAction("x".into()), "unknown-action", 422),
+            (TransactionError::WrongChannel, "wrong-channel", 409),
+            (TransactionError::Expired(Default::default()), "expired", 410),
+            (TransactionError::TooFarAhead(Default::default()), "too-far-ahead", 422),
+            (TransactionError::Signatures("x".into()), "signatures", 422),
+        ] {
+            let problem = ApiError::from(SubmitRefusal::Transaction(error)).problem();
+            assert_eq!((problem.name(), problem.status), (name, status));
+        }
+        for (code, status) in [
+            (ResultCode::NotAParticipant, 403),
+            (ResultCode::NoRight, 403),
+            (ResultCode::Expired, 410),
+            (ResultCode::FeeAboveMax, 422),
+        ] {
+            let problem = ApiError::from(SubmitRefusal::Rejected { code, message: String::new() }).problem();
+            assert_eq!((problem.name(), problem.status), (code.name(), status));
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_problem_is_problem_json_and_says_when_to_retry() {
+        let response = ApiError::from(SubmitRefusal::Busy { retry_after_ms: 1_200 }).response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers().get("retry-after").unwrap(), "2");
+        assert_eq!(response.headers().get("content-type").unwrap(), MEDIA_TYPE);
+        let body = to_bytes(response.into_body()).await.unwrap();
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!((problem.name(), problem.status, problem.retry_after_ms), ("busy", 429, Some(1_200)));
+        let response = ApiError::from(Kind::MethodNotAllowed).allowing("GET".into()).response();
+        assert_eq!(response.headers().get("allow").unwrap(), "GET");
+    }
+}

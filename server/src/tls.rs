@@ -1,0 +1,118 @@
+//! Who is at the other end of a connection. The handshake has admitted the certificate; here it is verified once
+//! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
+
+use crate::{
+    clock,
+    limits::CERTIFICATE_RECHECK_MS,
+    metrics::ConnectionGuard,
+    problem::{ApiError, Kind},
+    trust::Trust,
+};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::{dev::Extensions, rt::net::TcpStream};
+use ca::{Usage, VerifiedCertificate, path::PathError};
+use ledger_classes::{identity::Identity, time::Time};
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// A certificate that a live connection hangs on, with the path to judge it by again.
+#[derive(Debug)]
+pub struct LiveCertificate {
+    path: Vec<Vec<u8>>,
+    verified: Result<VerifiedCertificate, PathError>,
+    generation: AtomicU64,
+    judged_ms: AtomicU64,
+}
+
+impl LiveCertificate {
+    /// Verifies a path that TLS has admitted.
+    pub fn new(trust: &Trust, path: Vec<Vec<u8>>) -> Self {
+        let generation = trust.generation();
+        let now = clock::now();
+        let verified = trust.store().verify(&path, now, Usage::ClientAuth);
+        let (generation, judged_ms) = (AtomicU64::new(generation), AtomicU64::new(now.millis()));
+        Self { path, verified, generation, judged_ms }
+    }
+
+    /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
+    /// last time, and once a second, which is how an expired CRL is noticed.
+    pub fn check(&self, trust: &Trust) -> Result<&VerifiedCertificate, ApiError> {
+        let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, why.to_string()).closing();
+        let verified = self.verified.as_ref().map_err(refused)?;
+        let now = clock::now();
+        if now > verified.not_after() {
+            return Err(refused(&PathError::Expired));
+        }
+        let generation = trust.generation();
+        let judged = self.judged_ms.load(Ordering::Acquire);
+        // A clock that was set back makes the difference large, not negative.
+        let fresh = now.millis().wrapping_sub(judged) < CERTIFICATE_RECHECK_MS;
+        if !fresh || generation != self.generation.load(Ordering::Acquire) {
+            trust.store().verify(&self.path, now, Usage::ClientAuth).map_err(|error| refused(&error))?;
+            self.generation.store(generation, Ordering::Release);
+            self.judged_ms.store(now.millis(), Ordering::Release);
+        }
+        Ok(verified)
+    }
+}
+
+/// What is known of a connection.
+#[derive(Debug)]
+pub struct Connection {
+    certificate: Option<Arc<LiveCertificate>>,
+    _guard: ConnectionGuard,
+}
+
+impl Connection {
+    /// Reads a TLS connection's state when it is opened. Connections of any other kind stay without data.
+    pub fn attach(io: &dyn Any, trust: &Trust, guard: ConnectionGuard, extensions: &mut Extensions) {
+        let Some(stream) = io.downcast_ref::<TlsStream<TcpStream>>() else { return };
+        let (_, session) = stream.get_ref();
+        let path = session.peer_certificates().map(|path| path.iter().map(|der| der.to_vec()).collect());
+        let certificate = path.map(|path| Arc::new(LiveCertificate::new(trust, path)));
+        extensions.insert(Self { certificate, _guard: guard });
+    }
+
+    /// The certificate that the other end showed.
+    pub fn certificate(&self) -> Option<Arc<LiveCertificate>> {
+        self.certificate.clone()
+    }
+}
+
+/// Who makes a request. Anonymous, or the holder of a certificate that was good when the request began.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    certificate: Option<Arc<LiveCertificate>>,
+    identity: Option<Identity>,
+    not_after: Option<Time>,
+}
+
+impl Caller {
+    /// Judges a connection's certificate for one request.
+    pub fn judge(certificate: Option<Arc<LiveCertificate>>, trust: &Trust) -> Result<Self, ApiError> {
+        let Some(certificate) = certificate else { return Ok(Self::default()) };
+        let verified = certificate.check(trust)?;
+        let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
+        Ok(Self { certificate: Some(certificate), identity, not_after })
+    }
+
+    /// Who it is; nobody knows of an anonymous one.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// When its certificate expires.
+    pub const fn not_after(&self) -> Option<Time> {
+        self.not_after
+    }
+
+    /// Judges the certificate again: for what lasts longer than a request.
+    pub fn check(&self, trust: &Trust) -> Result<(), ApiError> {
+        self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.check(trust).map(|_| ()))
+    }
+}
