@@ -89,14 +89,25 @@ pub struct Peer {
     watching: JoinHandle<()>,
 }
 
-/// Runs the peer in a directory until SIGTERM or SIGINT, then drains. Must be called where an actix system runs.
+/// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken;
+/// if it fails the peer drains at once. Must be called where an actix system runs.
 ///
 /// # Errors
 /// The peer could not start, or its listener failed.
-pub async fn serve(dir: &Path) -> Result<(), PeerError> {
+pub async fn serve(
+    dir: &Path,
+    config: Config,
+    announce: impl FnOnce(&Peer) -> Result<(), ()>,
+) -> Result<(), PeerError> {
     let stop = terminated().map_err(io_error("signals"))?;
-    let config = Config::load(dir)?;
-    Peer::start(dir, config).await?.run(stop).await
+    let peer = Peer::start(dir, config).await?;
+    match announce(&peer) {
+        Ok(()) => peer.run(stop).await,
+        Err(()) => {
+            peer.stop().await;
+            Ok(())
+        }
+    }
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

@@ -7,13 +7,16 @@
 mod account;
 mod app;
 mod asset;
+mod ca;
 mod channel;
 mod contract;
 mod failure;
+mod init;
 mod key;
 mod log;
 mod output;
 mod participant;
+mod serve;
 mod session;
 mod status;
 mod tx;
@@ -48,6 +51,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
+    Serve(serve::Serve),
+    /// The certificate authorities of a peer's directory
+    Ca(ca::Ca),
     /// Create, show and change channels
     #[command(subcommand)]
     Channel(channel::Command),
@@ -124,6 +131,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { global, command } = cli;
     let output = Output { json: global.json };
     match command {
+        Command::Init(command) => command.run(output),
+        Command::Serve(command) => command.run(output),
+        Command::Ca(command) => command.run(output),
         Command::Key(command) => command.run(&global, output),
         Command::Verify(command) => command.run(output),
         Command::Channel(command) => with_session(&global, async |session| command.run(session).await),

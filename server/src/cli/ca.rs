@@ -1,0 +1,271 @@
+//! `chancery ca`: the certificate authorities of a peer's directory. Works on files, without a peer; a running peer
+//! watches them and knows of a new CRL within a second.
+
+use super::failure::Failure;
+use super::output::{Output, pairs, table};
+use crate::{clock, init};
+use ca::database::CertificateRecord;
+use ca::folder::{CertificateFolder, Expiring, Expiry, FolderError, LeafOptions, Selection};
+use ca::{AlternativeName, KeyAlgorithm, RevocationReason, Serial};
+use clap::{Args, Subcommand, ValueEnum};
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::time::Time;
+use serde_json::json;
+use std::path::PathBuf;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Where the authorities are.
+#[derive(Args, Debug)]
+pub(super) struct Directory {
+    /// Directory that `chancery init` made; it holds `ca/`
+    #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".", global = true)]
+    dir: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Ca {
+    #[command(flatten)]
+    directory: Directory,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Key algorithms.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum Algorithm {
+    /// Ed25519
+    #[default]
+    Ed25519,
+    /// ECDSA on P-256: for hardware keys
+    P256,
+}
+
+impl From<Algorithm> for KeyAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Ed25519 => Self::Ed25519,
+            Algorithm::P256 => Self::P256,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add an organization with its own issuing CA
+    #[command(after_help = "\
+Channels admit the organization by a configuration change (`chancery channel update`) or when they are created.
+
+Example:
+  $ chancery ca organization dealer --dir peer-1 --algorithm p256")]
+    Organization {
+        /// Name: a-z, 0-9 and hyphen
+        name: String,
+        /// Make its CA a root of its own instead of placing it under the consortium's root
+        #[arg(long)]
+        own_root: bool,
+        /// Algorithm of the CA's key
+        #[arg(long, value_enum, default_value = "ed25519")]
+        algorithm: Algorithm,
+    },
+    /// Issue a certificate with a new key into a new profile folder
+    #[command(after_help = "\
+Example:
+  $ chancery ca issue bank client alice --out profiles/alice --dir peer-1")]
+    Issue {
+        /// Organization whose CA signs
+        organization: String,
+        /// peer, admin, client or auditor
+        role: Role,
+        /// Name within organization and role
+        name: String,
+        /// Profile folder to make
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// Peer that the profile talks to
+        #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:7100")]
+        at: String,
+        /// Algorithm of the new key
+        #[arg(long, value_enum, default_value = "ed25519")]
+        algorithm: Algorithm,
+        /// Days until it expires; at most the CA's own
+        #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: u64,
+        /// Host name or address, for peers; may be repeated
+        #[arg(long, value_name = "NAME")]
+        host: Vec<AlternativeName>,
+    },
+    /// List certificates
+    #[command(after_help = "Example:\n  $ chancery ca list --dir peer-1 --json")]
+    List,
+    /// Show one certificate and its path
+    #[command(after_help = "Example:\n  $ chancery ca show 01a2b3c4d5 --dir peer-1")]
+    Show {
+        /// Serial number, hex
+        serial: Serial,
+    },
+    /// Revoke certificates and publish the CRL
+    #[command(after_help = "\
+Running peers that watch this directory refuse the certificate within a second. Participant records on channels end
+with `chancery participant revoke`.
+
+Example:
+  $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --dir peer-1")]
+    Revoke {
+        /// Serial number in hex, or an identity: then every certificate of it
+        which: String,
+        /// unspecified, key-compromise, ca-compromise, affiliation-changed, superseded, cessation-of-operation or
+        /// privilege-withdrawn
+        #[arg(long, default_value = "unspecified")]
+        reason: RevocationReason,
+    },
+    /// Sign CRLs again under their next numbers
+    #[command(after_help = "Example:\n  $ chancery ca crl bank --dir peer-1")]
+    Crl {
+        /// Authority: an organization, or `root`; all if absent
+        authority: Option<String>,
+    },
+    /// What expires when: certificates, CAs and CRLs
+    #[command(after_help = "Example:\n  $ chancery ca forecast --days 30 --dir peer-1")]
+    Forecast {
+        /// Look this many days ahead
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36500))]
+        days: u64,
+    },
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        Self::refused(in_full(&error))
+    }
+}
+
+impl From<init::InitError> for Failure {
+    fn from(error: init::InitError) -> Self {
+        Self::refused(in_full(&error))
+    }
+}
+
+/// An error with its causes in one line.
+pub(super) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl Ca {
+    /// Runs the command.
+    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+        let folder = CertificateFolder::open(&self.directory.dir)?;
+        let now = clock::now();
+        match self.command {
+            Command::Organization { name, own_root, algorithm } => {
+                let made = if own_root {
+                    folder.add_organization_root(&name, algorithm.into(), now)?
+                } else {
+                    folder.add_organization(&name, algorithm.into(), now)?
+                };
+                output.show(&made, |made| {
+                    format!("{} has its CA (serial {}), valid until {}\n", made.name, made.serial, made.not_after)
+                })
+            }
+            Command::Issue { organization, role, name, out, at, algorithm, days, host } => {
+                let identity = Identity::new(folder.consortium(), &organization, role, &name)
+                    .map_err(|error| Failure::usage(error.to_string()))?;
+                let lifetime_ms = days * DAY_MS;
+                let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
+                folder.issue_profile(&identity, &options, &out, now)?;
+                init::write_profile(&out, &at, folder.consortium())?;
+                let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
+                let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
+                output.show(&json!({ "profile": out, "certificate": issued }), |_| {
+                    format!("{identity}\nserial {}\nprofile {}\n", issued.serial, out.display())
+                })
+            }
+            Command::List => {
+                let records = folder.list()?;
+                output.show(&records, |records| certificates(records, now))
+            }
+            Command::Show { serial } => {
+                let (record, path) = folder.show(&serial)?;
+                let path: Vec<String> = path.iter().map(hex::encode).collect();
+                output.show(&json!({ "certificate": record, "status": record.status(now), "path": path }), |_| {
+                    pairs(&[
+                        ("identity", record.identity.to_string()),
+                        ("serial", record.serial.to_string()),
+                        ("authority", record.authority.clone()),
+                        ("status", format!("{:?}", record.status(now)).to_lowercase()),
+                        ("not before", record.not_before.to_string()),
+                        ("not after", record.not_after.to_string()),
+                        ("sha-256", record.fingerprint.clone().unwrap_or_else(|| "-".into())),
+                    ])
+                })
+            }
+            Command::Revoke { which, reason } => {
+                let selection = if which.starts_with("spiffe://") {
+                    Selection::Identity(which.parse().map_err(|error| Failure::usage(format!("{error}")))?)
+                } else {
+                    Selection::Serial(which.parse().map_err(|error| Failure::usage(format!("{error}")))?)
+                };
+                let revoked = folder.revoke(&selection, reason, now)?;
+                output.show(&revoked, |revoked| {
+                    let line = |record: &CertificateRecord| format!("revoked {} {}\n", record.serial, record.identity);
+                    revoked.iter().map(line).collect()
+                })
+            }
+            Command::Crl { authority } => {
+                let names = match authority {
+                    Some(name) => vec![name],
+                    None => folder.authorities()?.into_iter().map(|authority| authority.name).collect(),
+                };
+                for name in &names {
+                    folder.reissue_crl(name, now)?;
+                }
+                output.show(&names, |names| format!("signed the CRL of {}\n", names.join(", ")))
+            }
+            Command::Forecast { days } => {
+                let expiries = folder.forecast(now, days * DAY_MS)?;
+                output.show(&expiries, |expiries| forecast(expiries, days, now))
+            }
+        }
+    }
+}
+
+fn certificates(records: &[CertificateRecord], now: Time) -> String {
+    let rows: Vec<Vec<String>> = records
+        .iter()
+        .map(|record| {
+            let status = format!("{:?}", record.status(now)).to_lowercase();
+            let (serial, identity) = (record.serial.to_string(), record.identity.to_string());
+            vec![serial, identity, status, record.not_after.to_string()]
+        })
+        .collect();
+    table(&["serial", "identity", "status", "not after"], &rows)
+}
+
+fn forecast(expiries: &[Expiry], days: u64, now: Time) -> String {
+    if expiries.is_empty() {
+        return format!("nothing expires within {days} days\n");
+    }
+    let rows: Vec<Vec<String>> = expiries
+        .iter()
+        .map(|expiry| {
+            let left = match expiry.at.millis().checked_sub(now.millis()) {
+                Some(left) => format!("{} days", left / DAY_MS),
+                None => "expired".into(),
+            };
+            let what = match &expiry.what {
+                Expiring::Crl { authority } => format!("CRL of {authority}"),
+                Expiring::Authority { authority } => format!("CA of {authority}"),
+                Expiring::Certificate { identity, .. } => identity.to_string(),
+            };
+            vec![expiry.at.to_string(), left, what]
+        })
+        .collect();
+    table(&["when", "left", "what"], &rows)
+}

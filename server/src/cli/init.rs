@@ -1,0 +1,54 @@
+//! `chancery init`: makes a peer's directory.
+
+use super::failure::Failure;
+use super::output::Output;
+use crate::init::{InitOptions, init};
+use ca::AlternativeName;
+use clap::Args;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Make a consortium's authorities, this peer's certificate, the first administrator's profile, and the channel main
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  $ chancery init --dir peer-1 --consortium harbour.example --org bank")]
+pub(super) struct Init {
+    /// Directory to make; it must not exist
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// Trust domain: a-z, 0-9, dot, hyphen and underscore
+    #[arg(long, value_name = "NAME")]
+    consortium: String,
+    /// First member organization, which owns this peer
+    #[arg(long, value_name = "NAME")]
+    org: String,
+    /// Where the peer will listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7100")]
+    listen: SocketAddr,
+    /// Where metrics will be answered, in plain HTTP; empty for nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7101")]
+    metrics: String,
+    /// Name or address under which clients reach the peer; may be repeated
+    #[arg(long, value_name = "NAME")]
+    host: Vec<AlternativeName>,
+}
+
+impl Init {
+    /// Runs the command.
+    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
+        let mut options = InitOptions::new(&self.dir, &self.consortium, &self.org);
+        options.listen = self.listen;
+        options.metrics_listen = self.metrics;
+        options.names = self.host;
+        let made = init(&options)?;
+        let document = json!({
+            "dir": made.dir, "peer": made.peer, "admin": made.admin, "profile": made.profile, "main": made.main,
+            "next_steps": made.next_steps,
+        });
+        output.show(&document, |_| {
+            let mut text = format!("peer   {}\nadmin  {}\nmain   {}\n\nNext:\n", made.peer, made.admin, made.main);
+            made.next_steps.iter().for_each(|step| text.push_str(&format!("  {step}\n")));
+            text
+        })
+    }
+}
