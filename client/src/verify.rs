@@ -90,9 +90,18 @@ pub struct Proven {
     /// An event of the receipt, if the proof carries one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<Event>,
-    /// Height and hash of the later header that the block is tied to, if there is one.
+    /// The later header that the block is tied to, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub later: Option<(u64, Hash)>,
+    pub later: Option<LaterBlock>,
+}
+
+/// A later header whose history holds the proven one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct LaterBlock {
+    /// Its height.
+    pub height: u64,
+    /// Its hash; compare it with a header that you trust.
+    pub hash: Hash,
 }
 
 /// Reads a proof file.
@@ -124,7 +133,7 @@ pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, Veri
         Some(later) => {
             let header: Header =
                 codec::decode(&later.header.0, 4096).map_err(|_| ProofError::Malformed("the later header"))?;
-            Some((header.height, header.hash()))
+            Some(LaterBlock { height: header.height, hash: header.hash() })
         }
     };
     let receipt = checked.receipt;

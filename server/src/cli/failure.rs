@@ -11,6 +11,7 @@ use client::profile::ProfileError;
 use client::submit::{NonceError, SubmitError};
 use client::subscribe::SubscribeError;
 use client::verify::VerifyError;
+use ledger_classes::hash::Hash;
 use std::error::Error;
 use std::io;
 
@@ -34,6 +35,8 @@ pub enum Failure {
         message: String,
         /// What the peer said.
         problem: Option<Box<Problem>>,
+        /// A transaction that was sent and whose outcome is not known, and its channel.
+        transaction: Option<(Hash, String)>,
     },
     /// Standard output cannot be written.
     Output(io::Error),
@@ -43,6 +46,22 @@ impl Failure {
     /// A refusal in words.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::Refused { message: message.into(), problem: None }
+    }
+
+    /// Nobody answers, in words.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable { message: message.into(), problem: None, transaction: None }
+    }
+
+    /// The same failure, if it came after `id` was sent to `channel`: who runs the command again makes another transaction, so
+    /// this one must be asked for first.
+    #[must_use]
+    pub fn after_sending(self, id: Hash, channel: &str) -> Self {
+        let transaction = Some((id, channel.to_owned()));
+        match self {
+            Self::Unavailable { message, problem, .. } => Self::Unavailable { message, problem, transaction },
+            other => other,
+        }
     }
 
     /// A mistake of the caller's.
@@ -70,6 +89,10 @@ impl Failure {
     /// What to tell people, if it was not told already.
     pub fn message(&self) -> Option<String> {
         match self {
+            Self::Unavailable { message, transaction: Some((id, channel)), .. } => Some(format!(
+                "{message}\nThe transaction may have been taken. Before sending another, ask: chancery tx status {id} \
+                 --channel {channel}"
+            )),
             Self::Refused { message, .. } | Self::Unavailable { message, .. } | Self::Usage(message) => {
                 Some(message.clone())
             }
@@ -84,6 +107,9 @@ impl Failure {
         let mut error = serde_json::json!({ "message": message, "exit_code": self.exit_code() });
         if let Self::Refused { problem: Some(problem), .. } | Self::Unavailable { problem: Some(problem), .. } = self {
             error["problem"] = serde_json::to_value(problem).unwrap_or_default();
+        }
+        if let Self::Unavailable { transaction: Some((id, _)), .. } = self {
+            error["transaction"] = serde_json::to_value(id).unwrap_or_default();
         }
         Some(serde_json::json!({ "error": error }))
     }
@@ -110,7 +136,7 @@ impl From<RequestError> for Failure {
         let problem = error.problem().cloned().map(Box::new);
         match &error {
             RequestError::Name(_) => Self::Usage(message),
-            error if error.is_unavailable() => Self::Unavailable { message, problem },
+            error if error.is_unavailable() => Self::Unavailable { message, problem, transaction: None },
             _ => Self::Refused { message, problem },
         }
     }
@@ -129,7 +155,7 @@ impl From<SubscribeError> for Failure {
     fn from(error: SubscribeError) -> Self {
         match error {
             SubscribeError::Request(error) => error.into(),
-            SubscribeError::Lost => Self::Unavailable { message: error.to_string(), problem: None },
+            SubscribeError::Lost => Self::unavailable(error.to_string()),
             SubscribeError::Problem(ref problem) => {
                 let problem = problem.clone();
                 RequestError::Problem(problem).into()
@@ -152,7 +178,7 @@ impl From<VerifyError> for Failure {
 impl From<WordsError> for Failure {
     fn from(error: WordsError) -> Self {
         match error {
-            WordsError::Randomness => Self::Unavailable { message: error.to_string(), problem: None },
+            WordsError::Randomness => Self::unavailable(error.to_string()),
             error => Self::refused(error.to_string()),
         }
     }
@@ -160,7 +186,7 @@ impl From<WordsError> for Failure {
 
 impl From<NonceError> for Failure {
     fn from(error: NonceError) -> Self {
-        Self::Unavailable { message: error.to_string(), problem: None }
+        Self::unavailable(error.to_string())
     }
 }
 
@@ -230,5 +256,16 @@ mod tests {
         assert_eq!(document["error"]["exit_code"], 1);
         assert_eq!(document["error"]["problem"]["type"], "urn:chancery:problem:told");
         assert_eq!(Failure::Reported.document(), None);
+    }
+
+    #[test]
+    fn a_transaction_of_unknown_outcome_is_named() {
+        let id = Hash([5; 32]);
+        let failure = Failure::from(problem(503)).after_sending(id, "trade");
+        assert_eq!(failure.exit_code(), 3);
+        assert!(failure.message().unwrap().contains(&format!("chancery tx status {id} --channel trade")));
+        assert_eq!(failure.document().unwrap()["error"]["transaction"], id.to_string());
+        let refused = Failure::from(problem(400)).after_sending(id, "trade");
+        assert!(!refused.message().unwrap().contains("tx status"), "what was refused has no outcome to ask for");
     }
 }

@@ -119,11 +119,16 @@ pub fn main() -> ExitCode {
 fn report(failure: &Failure, json: bool) {
     if let Some(message) = failure.message() {
         // Standard error may be closed; the exit code still tells.
-        let _ = writeln!(std::io::stderr(), "chancery: {}", output::clean(&message));
+        let _ = writeln!(std::io::stderr(), "chancery: {}", clean_lines(&message));
     }
     if let Some(document) = failure.document().filter(|_| json) {
         let _ = writeln!(std::io::stdout(), "{document:#}");
     }
+}
+
+/// The message without anything that steers a terminal; its own lines stay lines.
+fn clean_lines(message: &str) -> String {
+    message.lines().map(output::clean).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs a command to its end.
@@ -155,7 +160,7 @@ fn with_session(global: &Global, command: impl AsyncFnOnce(&Session) -> Result<(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Unavailable { message: error.to_string(), problem: None })?;
+        .map_err(|error| Failure::unavailable(error.to_string()))?;
     runtime.block_on(command(&session))
 }
 

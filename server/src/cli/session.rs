@@ -177,7 +177,8 @@ impl Session {
             WaitFor::Accepted => Wait::Accepted,
             WaitFor::Committed => Wait::Committed,
         };
-        let outcome = self.connection.submit(channel, envelope, wait).await?;
+        let outcome = self.connection.submit(channel, envelope, wait).await;
+        let outcome = outcome.map_err(|error| Failure::from(error).after_sending(envelope.id(), channel))?;
         self.output.show(&outcome, outcome_text)?;
         match outcome.receipt {
             Some(receipt) if receipt.code != 0 => Err(Failure::Reported),

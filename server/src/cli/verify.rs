@@ -154,8 +154,8 @@ fn text(proven: &Proven, known: bool) -> String {
     if let Some(event) = &proven.event {
         lines.push(("event", clean(&serde_json::to_string(event).unwrap_or_default())));
     }
-    if let Some((height, hash)) = &proven.later {
-        lines.push(("tied to", format!("header {hash} of height {height}")));
+    if let Some(later) = &proven.later {
+        lines.push(("tied to", format!("header {} of height {}", later.hash, later.height)));
     }
     let about = match known {
         true => "The proof holds for the channel that was asked for.",
