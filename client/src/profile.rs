@@ -101,17 +101,6 @@ struct Settings {
     account_key: PathBuf,
 }
 
-/// The text of a `profile.toml` for these values: what programs that make profiles write.
-pub fn settings_text(peer: &Url, consortium: &str) -> String {
-    let text = |value: &str| toml::Value::from(value).to_string();
-    format!(
-        "# A client's profile: where its peer is, and whose consortium it belongs to.\n\
-         peer = {}\nconsortium = {}\naccount_key = \"account.key\"\n",
-        text(peer.as_str()),
-        text(consortium)
-    )
-}
-
 fn account_key_default() -> PathBuf {
     "account.key".into()
 }
@@ -221,8 +210,7 @@ mod tests {
     #[test]
     fn a_complete_folder_opens() {
         let (pem, key) = authority("spiffe://harbour/bank/client/alice");
-        let settings = settings_text(&Url::parse("https://127.0.0.1:7100").unwrap(), "harbour");
-        let folder = folder(&[("profile.toml", &settings), ("ca.pem", &pem), ("cert.pem", &pem), ("key.pem", &key)]);
+        let folder = folder(&[("profile.toml", SETTINGS), ("ca.pem", &pem), ("cert.pem", &pem), ("key.pem", &key)]);
         let profile = Profile::open(folder.path()).unwrap();
         assert_eq!(profile.peer.as_str(), "https://127.0.0.1:7100/");
         assert_eq!(profile.account_key, folder.path().join("account.key"));

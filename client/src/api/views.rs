@@ -48,8 +48,8 @@ pub struct EventView {
     pub class: Class,
     /// What subscribers filter by.
     pub topic: String,
-    /// The event.
-    #[serde(flatten)]
+    /// The event, in a field of its own as in a CloudEvent: its fields may be named like the two above.
+    #[serde(rename = "data")]
     pub event: Event,
 }
 
@@ -342,4 +342,21 @@ pub struct CloudEvent {
     /// Extension, only if asked for with `proof=true`: JSON text of [`ledger_classes::proof::Evidence`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// An appended log record has a `topic` of its own. When views were flat, its receipt had two, and no client
+    /// could read the answer to a committed `log.append`.
+    #[test]
+    fn an_event_with_a_topic_of_its_own_is_readable() {
+        let event =
+            Event::LogAppended { topic: "tests".into(), author: Address::ZERO, digest: None, body: "text".into() };
+        let view = EventView::from(event);
+        let text = serde_json::to_string(&view).unwrap();
+        assert_eq!(serde_json::from_str::<EventView>(&text).unwrap(), view, "{text}");
+    }
 }

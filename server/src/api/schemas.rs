@@ -50,7 +50,7 @@ pub(super) fn schemas() -> Value {
             }),
             &["id", "height", "index", "code", "result", "fee", "events"],
         ),
-        "Event": object(json!({ "class": class(), "topic": text(), "kind": text() }), &["class", "topic", "kind"]),
+        "Event": object(json!({ "class": class(), "topic": text(), "data": any() }), &["class", "topic", "data"]),
         "CloudEvent": object(
             json!({
                 "specversion": { "const": "1.0" }, "id": text(), "source": text(), "type": text(), "subject": text(),

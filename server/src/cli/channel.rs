@@ -2,7 +2,7 @@
 //! channel's policy; who proposes approves.
 
 use super::failure::Failure;
-use super::output::{Output, clean, pairs};
+use super::output::{Output, clean, pairs, rights};
 use super::session::{Paging, Session, Signing, read_file, word};
 use super::status;
 use clap::{Args, Subcommand};
@@ -12,7 +12,7 @@ use ledger_classes::action::Action;
 use ledger_classes::action::channel::{Approve, Propose};
 use ledger_classes::config::{Approvals, ConfigChange, Engine, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::rights::{Grant, Grantee, Right, Rights};
+use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
 use std::path::{Path, PathBuf};
 
 /// What `create` takes.
@@ -82,8 +82,8 @@ pub(super) struct Update {
 pub(super) enum Command {
     /// Create a channel; for administrators of the peer's organization
     #[command(after_help = "\
-Rights are read:CLASS, write:CLASS, admin, audit, order, hold, joined by commas; `member` is read and write of every
-class. Classes are assets, contracts, apps, logs.
+Rights are read:CLASS, write:CLASS, admin, audit, order, hold, joined by commas; `read` and `write` alone are
+those of every class, `member` is both. Classes are assets, contracts, apps, logs.
 
 Example:
   $ chancery channel create trade --org bank --org dealer --grant bank=member,admin --grant dealer=read:assets")]
@@ -177,6 +177,8 @@ fn grant(text: &str) -> Result<Grant, String> {
     let rights = rights.split(',').try_fold(Rights::NONE, |rights, word| {
         let more = match word {
             "member" => Rights::member(),
+            "read" => Class::ALL.into_iter().map(Right::Read).collect(),
+            "write" => Class::ALL.into_iter().map(Right::Write).collect(),
             word => Rights::from_iter([word.parse::<Right>().map_err(|error| error.to_string())?]),
         };
         Ok::<_, String>(rights.union(more))
@@ -284,7 +286,6 @@ impl Command {
 /// Shows one channel.
 fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
     output.show(channel, |channel| {
-        let joined = |rights: Rights| rights.iter().map(|right| right.to_string()).collect::<Vec<_>>().join(",");
         let mut lines = vec![
             ("channel", clean(&channel.name)),
             ("id", channel.id.to_string()),
@@ -292,7 +293,7 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             ("tip", channel.tip.to_string()),
             ("block time", channel.time.to_string()),
             ("state", status::state(&channel.state)),
-            ("rights", joined(channel.rights)),
+            ("rights", rights(channel.rights)),
         ];
         if let Some(config) = &channel.config {
             let word = |value| serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned()));
@@ -304,7 +305,7 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             let members = config.organizations.iter();
             lines.extend(members.map(|member| ("member", clean(&format!("{} {}", member.name, member.title)))));
             let grants = config.grants.iter();
-            lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, joined(grant.rights)))));
+            lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, rights(grant.rights)))));
         }
         pairs(&lines)
     })
@@ -321,6 +322,7 @@ mod tests {
         assert_eq!(bank.to, Grantee::Organization("bank".into()));
         assert_eq!(format!("{:?}", bank.rights), r#"{"read:assets", "write:assets", "admin"}"#);
         assert_eq!(grant("bank=member").unwrap().rights, Rights::member());
+        assert_eq!(grant("bank=read,write").unwrap().rights, Rights::member());
         let eve = grant("spiffe://harbour/audit/auditor/eve=audit").unwrap();
         assert!(matches!(eve.to, Grantee::Identity(identity) if identity.name() == "eve"));
         for text in ["bank", "bank=", "bank=own", "Bank=admin", "=admin", "spiffe://harbour=audit", "bank=admin,"] {

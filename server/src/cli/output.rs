@@ -3,6 +3,7 @@
 //! Texts come from peers and from whoever wrote to a ledger: control characters never reach a terminal as they are.
 
 use super::failure::Failure;
+use ledger_classes::rights::{Class, Right, Rights};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -91,8 +92,33 @@ fn scalar(value: &Value) -> String {
         Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
             items.iter().map(scalar).collect::<Vec<_>>().join(", ")
         }
+        // A choice with its fields, such as {"fungible": {"decimals": 2}}.
+        Value::Object(fields) if fields.len() == 1 && fields.values().all(Value::is_object) => fields
+            .iter()
+            .map(|(name, inner)| format!("{} {}", clean(name), scalar(inner)).trim_end().to_owned())
+            .collect(),
+        Value::Object(fields) if fields.values().all(|value| !value.is_object() && !value.is_array()) => {
+            let fields = fields.iter().map(|(name, value)| format!("{}={}", clean(name), scalar(value)));
+            fields.collect::<Vec<_>>().join(" ")
+        }
         value => clean(&value.to_string()),
     }
+}
+
+/// Rights, shortened: `read` and `write` stand for those of every class.
+pub(super) fn rights(rights: Rights) -> String {
+    let mut words = Vec::new();
+    let mut left = rights;
+    type Of = fn(Class) -> Right;
+    for (word, of) in [("read", Right::Read as Of), ("write", Right::Write as Of)] {
+        let every: Rights = Class::ALL.into_iter().map(of).collect();
+        if every.without(rights).is_empty() {
+            words.push(word.to_owned());
+            left = left.without(every);
+        }
+    }
+    words.extend(left.iter().map(|right| right.to_string()));
+    words.join(",")
 }
 
 fn lookup<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
@@ -166,6 +192,16 @@ mod tests {
         let rows = [vec!["coin".to_owned(), "5".into()], vec!["g".into(), "1000".into()]];
         assert_eq!(table(&["asset", "owned"], &rows), "ASSET  OWNED\ncoin   5\ng      1000\n");
         assert_eq!(cell(&value, "record.owner"), "0xab");
+        assert_eq!(cell(&value, "record"), "frozen=false owner=0xab");
+        let kinds = json!({ "coin": { "fungible": { "decimals": 2, "supply_cap": null } }, "deed": { "unique": {} } });
+        assert_eq!(cell(&kinds, "coin"), "fungible decimals=2 supply_cap=-");
+        assert_eq!(cell(&kinds, "deed"), "unique");
+        let (bank, all) = (Rights::from_iter([Right::Read(Class::Logs), Right::Admin]), Rights::member());
+        assert_eq!((rights(bank).as_str(), rights(all).as_str()), ("read:logs,admin", "read,write"));
+        assert_eq!(
+            rights(all.without(Rights::from_iter([Right::Write(Class::Apps)]))),
+            "read,write:assets,write:contracts,write:logs"
+        );
         assert_eq!(cell(&value, "record.title"), "-");
     }
 

@@ -1,7 +1,7 @@
 //! `chancery status`: the peer, and the channels that the caller may see.
 
 use super::failure::Failure;
-use super::output::{clean, pairs, table};
+use super::output::{clean, pairs, rights, table};
 use super::session::Session;
 use clap::Args;
 use client::api::{ChannelState, ChannelView, PeerStatus};
@@ -40,14 +40,13 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
     let rows: Vec<Vec<String>> = channels
         .iter()
         .map(|channel| {
-            let rights: Vec<String> = channel.rights.iter().map(|right| right.to_string()).collect();
             vec![
                 clean(&channel.name),
                 channel.height.to_string(),
                 channel.time.to_string(),
                 state(&channel.state),
                 format!("{} waiting, {} subscribed", channel.queue.transactions, channel.queue.subscriptions),
-                rights.join(","),
+                rights(channel.rights),
             ]
         })
         .collect();
