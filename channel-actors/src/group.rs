@@ -48,9 +48,8 @@ pub(crate) struct GroupContext {
 
 impl GroupContext {
     pub(crate) fn halt(&self, reason: impl Into<String>) {
-        if self.life.halt(&self.name, reason) {
-            self.metrics.halted();
-        }
+        self.metrics.halted();
+        self.life.halt(&self.name, reason);
     }
 
     /// A guard for one actor.

@@ -24,8 +24,6 @@ mod reader;
 mod registry;
 mod shared;
 pub mod store;
-#[cfg(test)]
-mod test_support;
 mod ticket;
 mod verifier;
 

@@ -19,7 +19,7 @@ use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::participant::CertificatePaths;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,7 @@ pub enum CreateError {
     /// The peer has as many channels as it may.
     #[error("a peer has at most {CHANNELS_MAX} channels")]
     TooMany,
-    /// The disk failed, or the peer is closing.
+    /// The disk failed.
     #[error("{0}")]
     Broken(String),
 }
@@ -69,32 +69,17 @@ pub struct ChannelRegistry {
     verification: WorkPool,
     storage: WorkPool,
     reading: WorkPool,
-    opening: WorkPool,
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
-    channels: Mutex<Channels>,
-}
-
-#[derive(Default)]
-struct Channels {
-    by_name: BTreeMap<String, ChannelHandle>,
-    /// Those whose store is open.
-    by_id: HashMap<Hash, ChannelHandle>,
-    /// The peer is closing: no channel is made any more.
-    closing: bool,
+    channels: Mutex<BTreeMap<String, ChannelHandle>>,
 }
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
-/// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
-/// channels that serve already must not wait.
-const OPENING_THREADS: usize = 2;
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
 const ARBITERS: usize = 2;
-/// Why no channel is made any more.
-const CLOSING: &str = "the peer is closing";
 /// Stores being made: renamed when complete, removed at the next start otherwise.
 const UNFINISHED: &str = ".unfinished";
 
@@ -110,7 +95,6 @@ impl ChannelRegistry {
             verification: WorkPool::new("verify", options.verification_threads)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
             reading: WorkPool::new("read", READING_THREADS)?,
-            opening: WorkPool::new("open", OPENING_THREADS)?,
             arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
             next_arbiter: AtomicUsize::new(0),
             channels: Mutex::default(),
@@ -124,18 +108,14 @@ impl ChannelRegistry {
                 std::fs::remove_dir_all(entry.path())?;
             } else if is_label(&name) && entry.file_type()?.is_dir() {
                 let handle = registry.handle(&name);
-                registry.lock().by_name.insert(name, handle);
+                registry.lock().insert(name, handle.clone());
+                registry.clone().start(handle, entry.path(), None);
             }
-        }
-        // In the order of names, the same at each start.
-        for handle in registry.list() {
-            let directory = registry.options.directory.join(handle.name());
-            registry.clone().start(handle, directory, None);
         }
         Ok(registry)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Channels> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ChannelHandle>> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -144,41 +124,24 @@ impl ChannelRegistry {
         ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), metrics)
     }
 
-    /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
+    /// Opens the store on a storage thread, then starts the actors.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
-        let opening = self.opening.clone();
+        let storage = self.storage.clone();
         let (certificates, store_options) = (self.options.certificates.clone(), self.options.store);
         let life = handle.0.life.clone();
         let open = move || opening::open(&directory, store_options, &*certificates, &life);
-        let done = move |result: Result<Result<Option<opening::Opened>, String>, _>| {
+        let done = move |result: Result<Result<opening::Opened, String>, _>| {
             match result {
-                Ok(Ok(Some(opened))) => self.serve(&handle, &opened),
-                // Told to drain meanwhile: the store is closed again.
-                Ok(Ok(None)) => {}
+                Ok(Ok(opened)) => self.serve(&handle, &opened),
                 Ok(Err(reason)) => halt(&handle, &format!("opening failed: {reason}")),
                 Err(panicked) => halt(&handle, &format!("opening {panicked}")),
             }
             if let Some(told) = told {
-                self.made(&handle, told);
+                let _ = told.send(());
             }
-            handle.0.settled.send_replace(true);
         };
-        // In the order in which they came: ids are not known before.
-        opening.run(Hash::plain(&[b"opening"]), open, done);
-    }
-
-    /// The making of a channel has come to an end. One that failed leaves its name free, whether or not somebody
-    /// still waits for it.
-    fn made(&self, handle: &ChannelHandle, told: oneshot::Sender<()>) {
-        if matches!(handle.state(), LifeCycle::Halted { .. }) {
-            let mut channels = self.lock();
-            channels.by_name.remove(handle.name());
-            if let Some(id) = handle.id() {
-                channels.by_id.remove(&id);
-            }
-        }
-        // The caller may have gone.
-        let _ = told.send(());
+        // Each opening takes its own turn: ids are not known before, names are.
+        storage.run(Hash::plain(&[b"opening"]), open, done);
     }
 
     fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
@@ -197,13 +160,6 @@ impl ChannelRegistry {
             Ok(engine) => engine,
             Err(reason) => return halt(handle, &reason),
         };
-        let named = &opened.config.config.name;
-        if named != handle.name() {
-            return halt(handle, &format!("its folder holds the channel {named}"));
-        }
-        if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
-            return;
-        }
         let shared = Arc::new(Shared::new(opened.store.clone(), opened.tip, opened.config.clone()));
         handle.0.metrics.height(opened.tip.height);
         let context = Arc::new(GroupContext {
@@ -224,10 +180,8 @@ impl ChannelRegistry {
         if handle.0.open.set(Open { id: opened.channel, shared, intake }).is_err() {
             return halt(handle, "it was opened twice");
         }
-        self.lock().by_id.insert(opened.channel, handle.clone());
-        if handle.0.life.set(LifeCycle::Serving) {
-            tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
-        }
+        handle.0.life.set(LifeCycle::Serving);
+        tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
     }
 
     fn arbiter(&self) -> ArbiterHandle {
@@ -247,17 +201,17 @@ impl ChannelRegistry {
 
     /// A channel by name.
     pub fn by_name(&self, name: &str) -> Option<ChannelHandle> {
-        self.lock().by_name.get(name).cloned()
+        self.lock().get(name).cloned()
     }
 
     /// A channel by id.
     pub fn by_id(&self, id: &Hash) -> Option<ChannelHandle> {
-        self.lock().by_id.get(id).cloned()
+        self.lock().values().find(|handle| handle.id() == Some(*id)).cloned()
     }
 
     /// Every channel, by name.
     pub fn list(&self) -> Vec<ChannelHandle> {
-        self.lock().by_name.values().cloned().collect()
+        self.lock().values().cloned().collect()
     }
 
     /// Makes a channel and waits until it serves. Either it is whole on disk, or it is not there.
@@ -271,16 +225,13 @@ impl ChannelRegistry {
         let handle = self.handle(&name);
         {
             let mut channels = self.lock();
-            if channels.closing {
-                return Err(CreateError::Broken(CLOSING.into()));
-            }
-            if channels.by_name.contains_key(&name) {
+            if channels.contains_key(&name) {
                 return Err(CreateError::Exists(name));
             }
-            if channels.by_name.len() >= CHANNELS_MAX {
+            if channels.len() >= CHANNELS_MAX {
                 return Err(CreateError::TooMany);
             }
-            channels.by_name.insert(name, handle.clone());
+            channels.insert(name.clone(), handle.clone());
         }
         let (told, tells) = oneshot::channel();
         let (parent, options) = (self.options.directory.clone(), self.options.store);
@@ -296,43 +247,31 @@ impl ChannelRegistry {
                 Err(panicked) => format!("{panicked}"),
             };
             halt(&started, &format!("making it failed: {failed}"));
-            registry.made(&started, told);
-            started.0.settled.send_replace(true);
+            let _ = told.send(());
         };
-        self.opening.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
+        self.storage.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
         let _ = tells.await;
         match handle.state() {
-            LifeCycle::Serving => Ok(handle),
-            LifeCycle::Halted { reason } => Err(CreateError::Broken(reason)),
-            _ => Err(CreateError::Broken(CLOSING.into())),
+            LifeCycle::Halted { reason } => {
+                self.lock().remove(&name);
+                Err(CreateError::Broken(reason))
+            }
+            _ => Ok(handle),
         }
     }
 
-    /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time,
-    /// which is one limit for all channels together.
+    /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time.
     pub async fn drain(&self) {
-        let channels: Vec<ChannelHandle> = {
-            let mut channels = self.lock();
-            channels.closing = true;
-            channels.by_name.values().cloned().collect()
-        };
+        let channels = self.list();
         for handle in &channels {
             handle.0.life.set(LifeCycle::Draining);
         }
-        let limit = tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX);
+        let limit = Duration::from_secs(DRAIN_SECONDS_MAX);
         for handle in &channels {
-            let mut settled = handle.0.settled.subscribe();
-            let finished = async {
-                // The sender lives in the handle.
-                let _ = settled.wait_for(|settled| *settled).await;
-                handle.0.credits.all_back().await;
-            };
-            let halted = matches!(handle.state(), LifeCycle::Halted { .. });
-            if !halted && tokio::time::timeout_at(limit, finished).await.is_err() {
+            if tokio::time::timeout(limit, handle.0.credits.all_back()).await.is_err() {
                 tracing::warn!(channel = handle.name(), "accepted transactions were not committed in time");
             }
         }
-        let mut closing = Vec::with_capacity(channels.len());
         for handle in channels {
             handle.0.life.set(LifeCycle::Closed);
             let Some(open) = handle.0.open.get() else { continue };
@@ -345,9 +284,6 @@ impl ChannelRegistry {
                     let _ = told.send(result);
                 },
             );
-            closing.push((handle, tells));
-        }
-        for (handle, tells) in closing {
             if let Ok(Ok(Err(reason))) = tells.await {
                 tracing::warn!(channel = handle.name(), reason, "closing the store failed; replay will make up for it");
             }
@@ -359,9 +295,8 @@ impl ChannelRegistry {
 }
 
 fn halt(handle: &ChannelHandle, reason: &str) {
-    if handle.0.life.halt(handle.name(), reason) {
-        handle.0.metrics.halted();
-    }
+    handle.0.metrics.halted();
+    handle.0.life.halt(handle.name(), reason);
 }
 
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.

@@ -151,6 +151,7 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
     let next_steps = vec![
         format!("chancery serve --dir {shown}"),
         format!("chancery --profile {shown}/{ADMIN_PROFILE} status"),
+        format!("chancery --profile {shown}/{ADMIN_PROFILE} key new"),
         format!("keep {shown}/ca/root.key offline once every organization has its CA"),
         format!("back up {shown}/{}: blocks are sealed with it", Config::default().seal_key.display()),
     ];

@@ -21,8 +21,9 @@ pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
 /// How often a quiet subscription says that it is alive, so that a dropped reader is noticed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long a request waits for a commit before it answers that it does not know.
-pub const COMMIT_WAIT: Duration = Duration::from_secs(30);
+/// How long a request waits for a commit before it answers that it does not know. Below the time limits that clients
+/// usually have, so that they get the answer.
+pub const COMMIT_WAIT: Duration = Duration::from_secs(20);
 /// How often the certificates' files are looked at: revoked means out within a second.
 pub const TRUST_POLL: Duration = Duration::from_millis(250);
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new

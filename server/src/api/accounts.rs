@@ -1,7 +1,7 @@
 //! What accounts own and what they allow others. An account needs no registration: one that owns nothing is empty,
 //! not unknown.
 
-use super::query::{At, address, height, read};
+use super::query::{address, at, read};
 use super::service::json;
 use crate::{context::PeerContext, limits::ACCOUNT_LIST_MAX, problem::ApiError, tls::Caller};
 use actix_web::{
@@ -38,7 +38,7 @@ pub(super) async fn show(
         let items = assets::items_of(view, &account, None, ACCOUNT_LIST_MAX)?;
         let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
         Ok(AccountView {
-            height: height(reader),
+            height: reader.height(),
             address: account,
             balances: balances.collect(),
             items: items.into_iter().map(|owned| ItemView { asset: owned.asset, item: owned.item }).collect(),
@@ -73,7 +73,7 @@ pub(super) async fn allowance(
     let (owner, spender) = (address(&owner)?, address(&spender)?);
     let answer = read(&visible.channel, move |reader| {
         let amount = assets::allowance(reader.view(), &owner, &spender, &asset)?;
-        Ok(At::new(height(reader), AllowanceView { owner, spender, asset, amount }))
+        Ok(at(reader.height(), &AllowanceView { owner, spender, asset, amount })?)
     });
     json(&answer.await?)
 }

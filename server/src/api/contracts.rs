@@ -1,6 +1,6 @@
 //! Contracts, their instances, and questions to them.
 
-use super::query::{At, Failed, PageQuery, height, limit, one, page, read};
+use super::query::{Failed, PageQuery, at, limit, one, page, read};
 use super::service::json;
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
@@ -118,7 +118,7 @@ pub(super) async fn query(
         };
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.
         let result = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
-        Ok(At::new(height(reader), AnswerView { instance, method, result }))
+        Ok(at(reader.height(), &AnswerView { instance, method, result })?)
     });
     json(&answer.await?)
 }

@@ -1,6 +1,6 @@
 //! Log records, by topic and then by the order in which they were appended.
 
-use super::query::{At, Failed, cut, height, limit, read};
+use super::query::{cut, limit, read};
 use super::service::json;
 use crate::{
     context::PeerContext,
@@ -19,7 +19,7 @@ use ledger_classes::{
     rights::Class,
     state::{ReadError, Value, scan},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Which records.
 #[derive(Debug, Deserialize)]
@@ -53,19 +53,27 @@ pub(super) async fn list(
     };
     let answer = read(&visible.channel, move |reader| {
         let entries = scan(reader.view(), &prefix, &from, limit + 1)?;
-        let page = cut(height(reader), entries, limit, |(key, _)| hex::encode(&key[1..]));
-        let items: Result<Vec<At<LogRecord>>, Failed> = page.items.iter().map(|entry| Ok(log(entry)?)).collect();
+        let page = cut(reader.height(), entries, limit, |(key, _)| hex::encode(&key[1..]));
+        let items: Result<Vec<LogView>, ReadError> = page.items.iter().map(log).collect();
         Ok(client::api::Page { height: page.height, items: items?, next: page.next })
     });
     json(&answer.await?)
 }
 
-/// A record; its `height` is that of the block that appended it.
-fn log((key, value): &(Vec<u8>, Value)) -> Result<At<LogRecord>, ReadError> {
+/// A record with its place.
+#[derive(Debug, Serialize)]
+struct LogView {
+    /// The block that appended it.
+    block_height: u64,
+    #[serde(flatten)]
+    record: LogRecord,
+}
+
+fn log((key, value): &(Vec<u8>, Value)) -> Result<LogView, ReadError> {
     let damaged = || ReadError("a key of the logs class is damaged".into());
     let position = key.len().checked_sub(16).and_then(|start| key.get(start..start + 8)).ok_or_else(damaged)?;
-    let height = u64::from_be_bytes(position.try_into().map_err(|_| damaged())?);
-    Ok(At::new(height, record::from_value(value)?))
+    let block_height = u64::from_be_bytes(position.try_into().map_err(|_| damaged())?);
+    Ok(LogView { block_height, record: record::from_value(value)? })
 }
 
 /// The first key behind the one that a page ended with.
@@ -97,11 +105,11 @@ mod tests {
         state.apply(&[entry(4), entry(9)].into_iter().collect());
         let prefix = keyspace::key(Family::Log, &[b"trace", &[0]]);
         let first = scan(&state, &prefix, &prefix, 1).unwrap();
-        assert_eq!(serde_json::to_value(log(&first[0]).unwrap()).unwrap()["height"], 4);
+        assert_eq!(log(&first[0]).unwrap().block_height, 4);
         let behind = token_key(&hex::encode(&first[0].0[1..])).unwrap();
         let second = scan(&state, &prefix, &behind, 9).unwrap();
         assert_eq!(second.len(), 1);
-        assert_eq!(serde_json::to_value(log(&second[0]).unwrap()).unwrap()["height"], 9);
+        assert_eq!(log(&second[0]).unwrap().block_height, 9);
         assert!(token_key("xyz").is_err());
     }
 }

@@ -14,6 +14,7 @@ use ledger_classes::{
     state::{ReadError, ReadView},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where a page begins and how long it is.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,19 +34,25 @@ pub(super) fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
     }
 }
 
-/// Something with the height that it reflects.
-#[derive(Serialize)]
-pub(super) struct At<T> {
-    height: u64,
-    #[serde(flatten)]
-    item: T,
+/// A record as JSON. Some records say at which height they were written; in answers `height` is the height that the
+/// answer reflects, so theirs is called `block_height`.
+pub(super) fn record<T: Serialize>(record: &T) -> Result<Value, ReadError> {
+    let mut value = serde_json::to_value(record).map_err(|error| ReadError(error.to_string()))?;
+    if let Value::Object(fields) = &mut value
+        && let Some(height) = fields.remove("height")
+    {
+        fields.insert("block_height".into(), height);
+    }
+    Ok(value)
 }
 
-impl<T> At<T> {
-    /// An item of a height.
-    pub(super) const fn new(height: u64, item: T) -> Self {
-        Self { height, item }
+/// A record with the height that the answer reflects.
+pub(super) fn at<T: Serialize>(height: u64, item: &T) -> Result<Value, ReadError> {
+    let mut value = record(item)?;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("height".into(), height.into());
     }
+    Ok(value)
 }
 
 /// Why a query has no answer: the caller's fault, or a store that cannot be read, which halts the channel.
@@ -100,7 +107,7 @@ pub(super) async fn one<T: Serialize + Send + 'static>(
 ) -> Result<HttpResponse, ApiError> {
     let answer = read(channel, move |reader| {
         let item = query(reader.view())?;
-        Ok(item.map(|item| At { height: height(reader), item }))
+        Ok(item.map(|item| at(reader.height(), &item)).transpose()?)
     });
     json(&answer.await?.ok_or(unknown)?)
 }
@@ -113,8 +120,9 @@ pub(super) async fn page<T: Serialize + Send + 'static>(
     token: impl Fn(&T) -> String + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let answer = read(channel, move |reader| {
-        let items = query(reader.view(), limit + 1)?;
-        Ok(cut(height(reader), items, limit, token))
+        let page = cut(reader.height(), query(reader.view(), limit + 1)?, limit, token);
+        let items: Result<Vec<Value>, ReadError> = page.items.iter().map(record).collect();
+        Ok(Page { height: page.height, items: items?, next: page.next })
     });
     json(&answer.await?)
 }
@@ -125,11 +133,6 @@ pub(super) fn cut<T>(height: u64, mut items: Vec<T>, limit: usize, token: impl F
     items.truncate(limit);
     let next = if more { items.last().map(token) } else { None };
     Page { height, items, next }
-}
-
-/// The height that a reader's state reflects.
-pub(super) fn height(reader: &Reader<'_>) -> u64 {
-    reader.height()
 }
 
 /// The channel does not answer now.
@@ -150,6 +153,17 @@ pub(super) fn hash(text: &str) -> Result<Hash, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_records_own_height_is_not_the_answers() {
+        #[derive(Serialize)]
+        struct Written {
+            height: u64,
+            name: &'static str,
+        }
+        let value = at(9, &Written { height: 4, name: "x" }).ok();
+        assert_eq!(value, Some(serde_json::json!({ "height": 9, "block_height": 4, "name": "x" })));
+    }
 
     #[test]
     fn a_page_names_its_last_item_only_if_there_are_more() {

@@ -1,0 +1,367 @@
+//! A peer as its callers see it: over TLS, through the SDK where it has a word for it, raw where it has none.
+
+#![allow(clippy::unwrap_used)]
+
+use ca::{CertificateFolder, Credentials, RevocationPolicy, RevocationReason, folder::Selection, tls::ExpectedServer};
+use client::{
+    api::{BatchResult, ChannelSpec, Problem, SpecOrganization, SubmissionStatus},
+    connection::{Connection, Options, RequestError},
+    keys::{WordCount, Words, write_account_key},
+    profile::Profile,
+    submit::{Wait, transaction},
+    subscribe::{Filter, Start, SubscribeError},
+    verify::{EventVerifier, verify_proof},
+};
+use ledger_classes::{
+    action::{Action, logs::Append},
+    hash::Hash,
+    identity::Identity,
+    keys::SigningKey,
+    transaction::Envelope,
+};
+use reqwest::{Method, StatusCode};
+use server::{
+    clock,
+    config::Config,
+    init::{ADMIN_PROFILE, InitOptions, add_organization, init},
+    peer::Peer,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Above every delay that a promise allows.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.expect("within the deadline")
+}
+
+struct Running {
+    peer: Peer,
+    dir: PathBuf,
+    _parent: tempfile::TempDir,
+}
+
+fn config() -> Config {
+    let mut config = Config { listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
+    config.metrics.listen = "127.0.0.1:0".into();
+    config
+}
+
+async fn start() -> Running {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("north");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let peer = Peer::start(&dir, config()).await.unwrap();
+    Running { peer, dir, _parent: parent }
+}
+
+impl Running {
+    fn address(&self) -> String {
+        format!("https://{}", self.peer.address())
+    }
+
+    fn options(&self) -> Options {
+        let once = client::retry::Retry { attempts_max: 1, wait_max: Duration::ZERO };
+        Options { peer: Some(self.address().parse().unwrap()), timeout: DEADLINE, retry: once }
+    }
+
+    fn connection(&self, profile: &Path) -> Connection {
+        Connection::open(&Profile::open(profile).unwrap(), self.options()).unwrap()
+    }
+
+    fn admin(&self) -> Connection {
+        self.connection(&self.dir.join(ADMIN_PROFILE))
+    }
+
+    /// A profile of an administrator of another organization.
+    fn stranger(&self, organization: &str) -> PathBuf {
+        let into = self.dir.join("profiles").join(organization);
+        add_organization(&self.dir, organization, "ann", &into, "https://127.0.0.1:7100").unwrap();
+        self.peer.context().trust.poll();
+        into
+    }
+
+    /// A plain HTTP client with the certificate of a profile, or with none.
+    fn raw(&self, profile: Option<&Path>) -> reqwest::Client {
+        let folder = profile.map_or_else(|| self.dir.join(ADMIN_PROFILE), Path::to_path_buf);
+        let credentials = Credentials::load(&folder).unwrap();
+        let trust = credentials.trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
+        let own = profile.map(|_| credentials.own_certificate().unwrap());
+        let tls = ca::tls::client_config(own, Arc::new(trust), ExpectedServer::Named).unwrap();
+        reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+    }
+}
+
+fn key() -> SigningKey {
+    Words::generate(WordCount::Twelve).unwrap().key(0, "").unwrap()
+}
+
+fn entry(channel: Hash, topic: &str, body: &str, key: &SigningKey) -> Envelope {
+    let append = Append { topic: topic.into(), digest: None, body: body.into() };
+    let transaction = transaction(channel, vec![Action::LogAppend(append)], clock::now(), 60_000).unwrap();
+    Envelope::sign_binary(&transaction, &[key])
+}
+
+fn problem_name(error: &RequestError) -> String {
+    error.problem().map_or_else(|| format!("no problem: {error}"), |problem| problem.name().to_owned())
+}
+
+#[actix_web::test]
+async fn a_transaction_is_committed_found_proven_and_delivered_with_evidence() {
+    let running = start().await;
+    let connection = running.admin();
+    let main = connection.channel("main").await.unwrap();
+    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), proof: true, ..Filter::default() });
+    let key = key();
+    let envelope = entry(main.id, "trace.a", "first", &key);
+    let outcome = in_time(connection.submit("main", &envelope, Wait::Committed)).await.unwrap();
+    let receipt = outcome.receipt.clone().unwrap();
+    assert_eq!((outcome.status, receipt.code, outcome.id), (SubmissionStatus::Committed, 0, Some(envelope.id())));
+    // Exactly once: the same envelope again has the same outcome.
+    assert_eq!(in_time(connection.submit("main", &envelope, Wait::Committed)).await.unwrap(), outcome);
+    assert_eq!(connection.transaction("main", envelope.id()).await.unwrap(), outcome);
+
+    let second = entry(main.id, "trace.b", "second", &key);
+    let damaged = Envelope { payload: vec![1, 2, 3], ..second.clone() };
+    let results = in_time(connection.submit_batch("main", &[second, damaged], Wait::Committed)).await.unwrap();
+    assert!(matches!(results[0], BatchResult::Committed { code: 0, .. }), "{results:?}");
+    assert!(matches!(&results[1], BatchResult::Refused { problem, .. } if problem == "malformed"), "{results:?}");
+
+    let tip = connection.channel("main").await.unwrap().height;
+    let proof = connection.proof("main", envelope.id(), Some(tip)).await.unwrap();
+    let proven = verify_proof(&proof, Some(main.id)).unwrap();
+    assert_eq!(proof.verify(Some(main.id)).unwrap().envelope, Some(envelope.clone()));
+    drop(proven);
+    let refused = connection.proof("main", envelope.id(), Some(tip + 9)).await.unwrap_err();
+    assert_eq!(problem_name(&refused), "invalid-parameter");
+
+    let mut verifier = EventVerifier::open(&connection, "main", main.id).await.unwrap();
+    for topic in ["trace.a", "trace.b"] {
+        let delivery = in_time(events.next()).await.unwrap().unwrap();
+        assert_eq!(delivery.event.subject, topic);
+        verifier.verify(&delivery).await.unwrap();
+    }
+    let cursor = events.cursor().unwrap();
+    let mut later = connection.subscribe("main", Filter { start: Start::After(cursor), ..Filter::default() });
+    let third = entry(main.id, "trace.c", "third", &key);
+    in_time(connection.submit("main", &third, Wait::Committed)).await.unwrap();
+    assert_eq!(in_time(later.next()).await.unwrap().unwrap().event.subject, "trace.c");
+
+    let range = client::query::Range::default();
+    let logs = connection.logs("main", Some("trace.a"), range).await.unwrap();
+    assert_eq!((logs.items.len(), &logs.items[0]["body"]), (1, &"first".into()));
+    let blocks = connection.blocks("main", range).await.unwrap();
+    assert_eq!(blocks.items.len() as u64, blocks.height + 1);
+    let block = connection.block("main", receipt.height).await.unwrap();
+    assert_eq!(block.header.hash(), blocks.items[usize::try_from(receipt.height).unwrap()].hash);
+    assert!(connection.account("main", key.public().address()).await.unwrap().balances.is_empty());
+    assert_eq!(
+        problem_name(&connection.participant("main", key.public().address()).await.unwrap_err()),
+        "participant-unknown"
+    );
+    assert!(connection.ca_certificates().await.unwrap().starts_with(b"-----BEGIN CERTIFICATE"));
+    assert!(!connection.crl("north").await.unwrap().is_empty());
+    let status = connection.status().await.unwrap();
+    assert_eq!(status.caller.as_deref(), Some("spiffe://harbour.example/north/admin/admin"));
+
+    let metrics = format!("http://{}/metrics", running.peer.metrics_address().unwrap());
+    let text = running.raw(None).get(metrics).send().await.unwrap().text().await.unwrap();
+    for line in ["chancery_channel_height{channel=\"main\"}", "chancery_crl_age_seconds{authority=\"north\"}"] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn a_channel_without_rights_is_as_one_that_does_not_exist() {
+    let running = start().await;
+    let spec = ChannelSpec {
+        name: "deals".into(),
+        engine: None,
+        organizations: vec![SpecOrganization { name: "north".into(), title: None, authorities: Vec::new() }],
+        grants: Vec::new(),
+        public_read: false,
+        open_submit: false,
+        limits: None,
+        fees: None,
+        approvals: None,
+    };
+    let admin = running.admin();
+    let deals = admin.create_channel(&spec).await.unwrap();
+    assert_eq!(problem_name(&admin.create_channel(&spec).await.unwrap_err()), "channel-exists");
+    assert_eq!(admin.channel("deals").await.unwrap().id, deals.id);
+    assert_eq!(admin.channel(&deals.id.to_string()).await.unwrap().name, "deals");
+
+    let south = running.stranger("south");
+    for (profile, refused) in [(Some(south.as_path()), "forbidden"), (None, "certificate-required")] {
+        let client = running.raw(profile);
+        let names = [deals.id.to_string(), Hash([7; 32]).to_string()];
+        for (hidden, absent) in [("deals", "nothing"), (&names[0], &names[1])] {
+            for (method, rest) in [
+                (Method::GET, ""),
+                (Method::GET, "/blocks"),
+                (Method::GET, "/events"),
+                (Method::GET, "/trust"),
+                (Method::GET, "/logs?limit=1"),
+                (Method::GET, "/accounts/x"),
+                (Method::POST, "/transactions"),
+                (Method::POST, "/transactions?wait=accepted"),
+            ] {
+                let mut answers = Vec::new();
+                for channel in [hidden, absent] {
+                    let url = format!("{}/v1/channels/{channel}{rest}", running.address());
+                    let response = client.request(method.clone(), url).body("{").send().await.unwrap();
+                    let (status, mut headers) = (response.status(), response.headers().clone());
+                    headers.remove("date");
+                    answers.push((status, headers, response.bytes().await.unwrap()));
+                }
+                assert_eq!(answers[0], answers[1], "{method} {rest}");
+                assert_eq!(answers[0].0, StatusCode::NOT_FOUND);
+            }
+        }
+        let list = client.get(format!("{}/v1/channels", running.address())).send().await.unwrap();
+        assert!(!list.text().await.unwrap().contains("deals"));
+        let create = client.post(format!("{}/v1/channels", running.address())).body("{}").send().await.unwrap();
+        let problem: Problem = serde_json::from_slice(&create.bytes().await.unwrap()).unwrap();
+        assert_eq!(problem.name(), refused);
+    }
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn a_revoked_certificate_loses_requests_subscriptions_and_connections_within_a_second() {
+    let running = start().await;
+    let south = running.stranger("south");
+    let connection = running.connection(&south);
+    let main = connection.channel("main").await.unwrap();
+    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+    in_time(connection.submit("main", &entry(main.id, "trace", "x", &key()), Wait::Committed)).await.unwrap();
+    in_time(events.next()).await.unwrap().unwrap();
+
+    let identity: Identity = "spiffe://harbour.example/south/admin/ann".parse().unwrap();
+    let folder = CertificateFolder::open(&running.dir).unwrap();
+    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    let revoked = std::time::Instant::now();
+    let ended = in_time(events.next()).await.unwrap().unwrap_err();
+    assert!(matches!(&ended, SubscribeError::Problem(problem) if problem.name() == "certificate-refused"), "{ended}");
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    // On a connection that lived before, and on a new one.
+    assert_eq!(problem_name(&connection.status().await.unwrap_err()), "certificate-refused");
+    let refused = running.connection(&south).status().await.unwrap_err();
+    assert!(matches!(refused, RequestError::Unreachable { .. }), "{refused}");
+    assert!(running.admin().status().await.is_ok(), "others are not touched");
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn mistakes_have_their_problem() {
+    let running = start().await;
+    let client = running.raw(None);
+    let main = format!("{}/v1/channels/main", running.address());
+    let json = "application/json";
+    let post = |kind: &str, body: &str| {
+        client.post(format!("{main}/transactions")).header("content-type", kind).body(body.to_owned())
+    };
+    let get = |rest: &str| client.get(format!("{main}{rest}"));
+    for (request, status, name) in [
+        (post(json, "{"), 400, "malformed"),
+        (post(json, r#"{"signatures":[]}"#), 400, "malformed"),
+        (post(json, r#"{"payload":"{}","signatures":[],"x":1}"#), 400, "malformed"),
+        (post("text/plain", "{}"), 415, "unsupported-media-type"),
+        (post("application/vnd.chancery.batch", "x"), 400, "malformed"),
+        (post(json, &" ".repeat(1024 * 1024 + 1)), 413, "oversize"),
+        (client.post(format!("{main}/transactions?wait=long")).header("content-type", json), 400, "invalid-parameter"),
+        (get("/events?from=1.2"), 400, "malformed-cursor"),
+        (get("/events").header("last-event-id", "1.2.x"), 400, "malformed-cursor"),
+        (get("/events?class=money"), 400, "invalid-parameter"),
+        (get("/events?clas=logs"), 400, "invalid-parameter"),
+        (get("/blocks/99"), 404, "block-unknown"),
+        (get("/blocks?limit=101"), 400, "invalid-parameter"),
+        (get("/transactions/zz"), 400, "invalid-parameter"),
+        (get(&format!("/transactions/{}", Hash::ZERO)), 404, "transaction-unknown"),
+        (get(&format!("/transactions/{}/proof", Hash::ZERO)), 404, "transaction-unknown"),
+        (get("/assets/coin"), 404, "asset-unknown"),
+        (get("/assets/coin/items/x"), 404, "item-unknown"),
+        (get("/contracts/x"), 404, "contract-unknown"),
+        (get("/instances/x"), 404, "instance-unknown"),
+        (get("/instances/x/query?method=m"), 404, "instance-unknown"),
+        (get("/apps/x"), 404, "app-unknown"),
+        (get("/nothing"), 404, "route-unknown"),
+        (client.delete(main.clone()), 405, "method-not-allowed"),
+    ] {
+        let response = in_time(request.send()).await.unwrap();
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{name}");
+        let found = response.status().as_u16();
+        let problem: Problem = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert_eq!((found, problem.status, problem.name()), (status, status, name), "{problem:?}");
+    }
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn a_huge_body_is_refused_before_it_is_sent() {
+    let running = start().await;
+    let trust = Credentials::load(&running.dir.join(ADMIN_PROFILE)).unwrap().trust;
+    let trust = trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
+    let tls = ca::tls::client_config(None, Arc::new(trust), ExpectedServer::Named).unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(tls), name).unwrap();
+    let address = running.peer.address();
+    let (read, answer) = std::sync::mpsc::channel();
+    // rustls alone speaks over blocking sockets.
+    let talk = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut stream = rustls::Stream::new(&mut session, &mut socket);
+        let head = "POST /v1/channels/main/transactions HTTP/1.1\r\nhost: x\r\ncontent-type: application/vnd.chancery.batch\r\ncontent-length: 1073741824\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut text = Vec::new();
+        let mut buffer = [0; 4096];
+        // Until the peer closes: nothing of the body was sent.
+        while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+            text.extend_from_slice(&buffer[..bytes]);
+        }
+        read.send(String::from_utf8_lossy(&text).into_owned()).unwrap();
+    });
+    let text = in_time(tokio::task::spawn_blocking(move || answer.recv().unwrap())).await.unwrap();
+    talk.join().unwrap();
+    assert!(text.starts_with("HTTP/1.1 413"), "{text}");
+    assert!(text.contains("urn:chancery:problem:oversize"), "{text}");
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn a_drain_ends_subscriptions_and_the_next_run_goes_on_at_the_same_block() {
+    let running = start().await;
+    let connection = running.admin();
+    let main = connection.channel("main").await.unwrap();
+    in_time(connection.submit("main", &entry(main.id, "trace", "x", &key()), Wait::Committed)).await.unwrap();
+    let before = connection.channel("main").await.unwrap();
+    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+    in_time(events.next()).await.unwrap().unwrap();
+    let Running { peer, dir, _parent } = running;
+    let (stopped, ended) = tokio::join!(in_time(peer.stop()), in_time(events.next()));
+    let () = stopped;
+    let ended = ended.unwrap().unwrap_err();
+    assert!(matches!(&ended, SubscribeError::Problem(problem) if problem.name() == "draining"), "{ended}");
+
+    let again = Running { peer: Peer::start(&dir, config()).await.unwrap(), dir, _parent };
+    let after = again.admin().channel("main").await.unwrap();
+    assert_eq!((after.id, after.height, after.tip), (before.id, before.height, before.tip));
+    in_time(again.peer.stop()).await;
+}
+
+#[test]
+fn an_account_key_completes_the_administrators_profile() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("north");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let profile = Profile::open(&dir.join(ADMIN_PROFILE)).unwrap();
+    write_account_key(&profile.account_key, &key()).unwrap();
+    assert_eq!(profile.consortium, "harbour.example");
+}
