@@ -33,6 +33,6 @@ impl Serve {
         };
         let system = actix_rt::System::new();
         let served = system.block_on(peer::serve(&self.dir, config, announce));
-        served.map_err(|error| Failure::Unavailable { message: in_full(&error), problem: None })
+        served.map_err(|error| Failure::unavailable(in_full(&error)))
     }
 }

@@ -1,0 +1,200 @@
+//! A consortium in a temporary directory and a peer process on a free port. Everything is made with the program's own
+//! commands; children end with the test.
+
+use client::connection::{Connection, Options};
+use client::profile::Profile;
+use ledger_classes::action::{Action, assets};
+use ledger_classes::amount::Amount;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::transaction::{Envelope, Transaction};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use tempfile::TempDir;
+
+/// The program.
+pub(crate) fn chancery() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peer-under-test"));
+    command.env_remove("CHANCERY_PROFILE").env_remove("CHANCERY_DIR").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command that must succeed, and reads its JSON document.
+pub(crate) fn run(arguments: &[&str]) -> Value {
+    let output = try_run(arguments);
+    let shown = || String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "chancery {arguments:?}: {}", shown());
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
+}
+
+/// Runs a command with `--json`.
+pub(crate) fn try_run(arguments: &[&str]) -> Output {
+    chancery().arg("--json").args(arguments).output().expect("the program starts")
+}
+
+/// A consortium's directory.
+pub(crate) struct Consortium {
+    home: TempDir,
+}
+
+impl Consortium {
+    /// The organization `bank` owns the peer.
+    pub(crate) fn new() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let consortium = Self { home };
+        let dir = consortium.dir();
+        let common = ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", ""];
+        run(&[&["init", "--dir", text(&dir)], &common[..]].concat());
+        consortium
+    }
+
+    /// The peer's directory.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.home.path().join("peer")
+    }
+
+    /// A path beside the peer's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The first administrator's profile.
+    pub(crate) fn admin(&self) -> PathBuf {
+        self.dir().join("profiles/admin")
+    }
+
+    /// Adds an organization.
+    pub(crate) fn organization(&self, name: &str) {
+        run(&["ca", "--dir", text(&self.dir()), "organization", name]);
+    }
+
+    /// Issues a profile.
+    pub(crate) fn profile(&self, organization: &str, role: &str, name: &str) -> PathBuf {
+        let out = self.path(&format!("{organization}-{role}-{name}"));
+        run(&["ca", "--dir", text(&self.dir()), "issue", organization, role, name, "--out", text(&out)]);
+        out
+    }
+
+    /// Starts the peer.
+    pub(crate) fn serve(&self) -> Peer {
+        let mut child = chancery()
+            .args(["serve", "--json", "--dir", text(&self.dir())])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let errors = child.stderr.take().expect("piped");
+        let log = std::thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
+        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut document = String::new();
+        while serde_json::from_str::<Value>(&document).is_err() {
+            let read = lines.read_line(&mut document).expect("readable");
+            if read == 0 {
+                let _ = child.wait();
+                panic!("the peer did not start: {}", log.join().unwrap_or_default());
+            }
+        }
+        let document: Value = serde_json::from_str(&document).expect("just read");
+        let url = document["api"].as_str().expect("an address").to_owned();
+        Peer { child, url, _lines: lines }
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("test paths are UTF-8")
+}
+
+/// A running peer. Dropping it kills it.
+pub(crate) struct Peer {
+    child: Child,
+    /// `https://127.0.0.1:<port>`.
+    pub(crate) url: String,
+    _lines: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    /// A connection with a profile's certificate.
+    pub(crate) fn connect(&self, profile: &Path) -> Connection {
+        let mut profile = Profile::open(profile).expect("a profile");
+        profile.peer = self.url.parse().expect("a URL");
+        Connection::open(&profile, Options::default()).expect("usable")
+    }
+
+    /// Runs a command against this peer with a profile; it must succeed.
+    pub(crate) fn run(&self, profile: &Path, arguments: &[&str]) -> Value {
+        run(&[&["--profile", text(profile), "--peer", &self.url], arguments].concat())
+    }
+
+    /// Ends the peer at once, as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Asks the peer to drain and waits for its end.
+    pub(crate) fn drain(mut self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(asked.success());
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "draining ended with {status}");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A key from a small number.
+pub(crate) fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed([number; 32])
+}
+
+/// The address of [`key`].
+pub(crate) fn address(number: u8) -> Address {
+    key(number).public().address()
+}
+
+/// A transaction that is valid for ten minutes, with a nonce of its own.
+pub(crate) fn transaction(channel: Hash, actions: Vec<Action>) -> Transaction {
+    static NONCE: AtomicU64 = AtomicU64::new(1);
+    let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
+    let valid_until = client::now().plus_millis(600_000);
+    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new() }
+}
+
+/// A signed transaction in the binary encoding.
+pub(crate) fn signed(channel: Hash, signer: u8, actions: Vec<Action>) -> Envelope {
+    Envelope::sign_binary(&transaction(channel, actions), &[&key(signer)])
+}
+
+/// Defines a fungible asset.
+pub(crate) fn define(asset: &str) -> Action {
+    Action::AssetDefine(assets::Define {
+        asset: asset.into(),
+        title: asset.into(),
+        kind: assets::Kind::Fungible { decimals: 2, supply_cap: None },
+        mint_authority: None,
+        burn_authority: None,
+        control_authority: None,
+        metadata: None,
+    })
+}
+
+/// Mints units.
+pub(crate) fn mint(asset: &str, to: u8, amount: u128) -> Action {
+    Action::AssetMint(assets::Mint { asset: asset.into(), to: address(to), amount: Amount(amount) })
+}
+
+/// Transfers units.
+pub(crate) fn transfer(asset: &str, to: u8, amount: u128) -> Action {
+    Action::AssetTransfer(assets::Transfer { asset: asset.into(), to: address(to), amount: Amount(amount) })
+}

@@ -1,0 +1,86 @@
+//! Promise 4: without a right on a channel a caller cannot read it, write it, count it, or learn that it exists.
+
+use crate::harness::{Consortium, Peer, define, signed, text};
+use client::api::JsonEnvelope;
+use ledger_classes::hash::Hash;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A whole answer as `curl` sees it: status, headers without the date, body.
+fn ask(peer: &Peer, profile: Option<&Path>, ca: &Path, method: &str, path: &str, body: Option<&str>) -> String {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--include", "--max-time", "20", "--request", method]);
+    curl.args(["--cacert", text(ca)]);
+    if let Some(profile) = profile {
+        curl.args(["--cert", text(&profile.join("cert.pem")), "--key", text(&profile.join("key.pem"))]);
+    }
+    if let Some(body) = body {
+        curl.args(["--header", "Content-Type: application/json", "--data", body]);
+    }
+    let output = curl.arg(format!("{}{path}", peer.url)).stdin(Stdio::null()).output().expect("curl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let answer = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    let (head, body) = answer.split_once("\n\n").unwrap_or((&answer, ""));
+    // The order of headers is random in every answer.
+    let mut lines: Vec<&str> = head.lines().filter(|line| !line.to_lowercase().starts_with("date:")).collect();
+    lines[1..].sort_unstable();
+    format!("{}\n\n{body}", lines.join("\n"))
+}
+
+#[test]
+fn a_hidden_channel_answers_as_one_that_does_not_exist() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let outsider = consortium.profile("dealer", "client", "ann");
+    let foreign_admin = consortium.profile("dealer", "admin", "boss");
+    let peer = consortium.serve();
+    let admin = consortium.admin();
+    let made = peer.run(&admin, &["channel", "create", "secret", "--org", "bank"]);
+    let secret = made["id"].as_str().expect("an id").to_owned();
+    let ca = admin.join("ca.pem");
+
+    // The same length of name and id, so that nothing but existence differs.
+    let absent = ("absent", "0".repeat(64));
+    let id = Hash([1; 32]).to_string();
+    let envelope = signed(secret.parse().expect("an id"), 1, vec![define("usd")]);
+    let post = serde_json::to_string(&JsonEnvelope::from(&envelope)).expect("serializes");
+    let account = "0x".to_owned() + &"12".repeat(20);
+    let requests: Vec<(&str, String, Option<&str>)> = vec![
+        ("GET", String::new(), None),
+        ("GET", "/blocks".into(), None),
+        ("GET", "/blocks/0".into(), None),
+        ("GET", "/blocks/999".into(), None),
+        ("GET", "/events?from=0".into(), None),
+        ("GET", "/events?from=wrong".into(), None),
+        ("GET", format!("/transactions/{id}"), None),
+        ("GET", format!("/transactions/{id}/proof"), None),
+        ("GET", "/trust".into(), None),
+        ("GET", "/assets".into(), None),
+        ("GET", "/assets/usd".into(), None),
+        ("GET", format!("/accounts/{account}"), None),
+        ("GET", "/contracts".into(), None),
+        ("GET", "/apps".into(), None),
+        ("GET", "/logs?topic=a".into(), None),
+        ("GET", format!("/participants/{account}"), None),
+        ("GET", format!("/proposals/{id}"), None),
+        ("POST", "/transactions".into(), Some(&post)),
+        ("POST", "/transactions".into(), Some("{")),
+        ("POST", "/transactions?wait=never".into(), Some(&post)),
+    ];
+    for caller in [None, Some(outsider.as_path()), Some(foreign_admin.as_path())] {
+        for (method, path, body) in &requests {
+            for (there, not_there) in [("secret", absent.0), (secret.as_str(), absent.1.as_str())] {
+                let hidden = ask(&peer, caller, &ca, method, &format!("/v1/channels/{there}{path}"), *body);
+                let missing = ask(&peer, caller, &ca, method, &format!("/v1/channels/{not_there}{path}"), *body);
+                assert!(hidden.starts_with("HTTP/1.1 404"), "{method} {path}: {hidden}");
+                assert_eq!(hidden.replace(there, "…"), missing.replace(not_there, "…"), "{method} {path}");
+                assert_eq!(hidden, missing, "{method} {path}: the answer names the channel");
+            }
+        }
+        let lists = ["/v1/channels", "/v1/status"].map(|path| ask(&peer, caller, &ca, "GET", path, None));
+        lists.iter().for_each(|list| assert!(!list.contains("secret") && !list.contains(&secret), "{list}"));
+    }
+    // Its members do see it.
+    let seen = ask(&peer, Some(&admin), &ca, "GET", "/v1/channels/secret", None);
+    assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
+}

@@ -1,0 +1,9 @@
+//! A whole peer, as a process of its own, over TLS: what its users are promised. One file a promise.
+
+mod harness;
+
+mod bad_input;
+mod crash;
+mod foreign_clients;
+mod isolation;
+mod subscriptions;

@@ -1,0 +1,176 @@
+//! Promises 5 and 6: no lost events, no leaks between classes, slow readers slow nobody, revoked means out.
+
+use crate::harness::{Consortium, Peer, define, mint, run, signed, text, transfer};
+use client::connection::Connection;
+use client::submit::Wait;
+use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError};
+use client::verify::EventVerifier;
+use ledger_classes::action::{Action, logs};
+use ledger_classes::hash::Hash;
+use ledger_classes::rights::Class;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+fn append(topic: &str, body: String) -> Action {
+    Action::LogAppend(logs::Append { topic: topic.into(), digest: None, body })
+}
+
+async fn commit(connection: &Connection, channel: &str, id: Hash, signer: u8, actions: Vec<Action>) {
+    let outcome = connection.submit(channel, &signed(id, signer, actions), Wait::Committed).await.expect("taken");
+    let receipt = outcome.receipt.expect("committed");
+    assert_eq!(receipt.code, 0, "{receipt:?}");
+}
+
+async fn read(connection: &Connection, channel: &str, filter: Filter, count: usize) -> Vec<Delivery> {
+    let mut subscription = connection.subscribe(channel, filter);
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(20), subscription.next()).await;
+        seen.push(next.expect("in time").expect("goes on").expect("an event"));
+    }
+    seen
+}
+
+fn cursors(seen: &[Delivery]) -> Vec<Cursor> {
+    seen.iter().map(|delivery| delivery.cursor).collect()
+}
+
+async fn main_of(peer: &Peer, profile: &Path) -> (Connection, Hash) {
+    let connection = peer.connect(profile);
+    let id = connection.channel("main").await.expect("public").id;
+    (connection, id)
+}
+
+#[tokio::test]
+async fn a_subscriber_that_comes_back_at_any_event_sees_each_once_in_order() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = main_of(&peer, &consortium.admin()).await;
+    commit(&connection, "main", id, 1, vec![define("usd"), mint("usd", 1, 1000)]).await;
+    for number in 0..10 {
+        let steps = vec![transfer("usd", 2, 1), append("steps", number.to_string()), transfer("usd", 3, 1)];
+        commit(&connection, "main", id, 1, steps).await;
+    }
+    let from = |start| Filter { start, ..Filter::default() };
+    let all = read(&connection, "main", from(Start::Height(0)), 32).await;
+    let places = cursors(&all);
+    assert!(places.is_sorted_by(|one, next| one < next), "{places:?}");
+    for (place, delivery) in all.iter().enumerate().take(31) {
+        let rest = read(&connection, "main", from(Start::After(delivery.cursor)), 31 - place).await;
+        assert_eq!(cursors(&rest), places[place + 1..], "after {}", delivery.cursor);
+    }
+    let logs = Filter { start: Start::Height(0), class: Some(Class::Logs), ..Filter::default() };
+    let bodies = read(&connection, "main", logs, 10).await;
+    assert!(bodies.iter().all(|delivery| delivery.event.class == Class::Logs));
+
+    // The peer goes and comes back; the subscription goes on where it was.
+    let (before, rest) = places.split_at(12);
+    peer.drain();
+    let peer = consortium.serve();
+    let (connection, _) = main_of(&peer, &consortium.admin()).await;
+    let last = *before.last().expect("some");
+    let after = read(&connection, "main", from(Start::After(last)), rest.len()).await;
+    assert_eq!(cursors(&after), rest);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = main_of(&peer, &consortium.admin()).await;
+    let slow = peer.connect(&consortium.admin());
+    let mut slow = slow.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+    commit(&connection, "main", id, 1, vec![append("bulk", "first".into())]).await;
+    slow.next().await.expect("goes on").expect("an event");
+    // More than sockets and the ring of recent blocks hold: 600 blocks of 60 KB. None of it is read meanwhile.
+    let started = Instant::now();
+    for number in 0..600 {
+        let parts = (0..4).map(|part| append("bulk", format!("{number}.{part}.{}", "x".repeat(15_000))));
+        commit(&connection, "main", id, 1, parts.collect()).await;
+    }
+    let all = started.elapsed();
+    assert!(all < Duration::from_secs(120), "600 blocks took {all:?} beside a subscriber that does not read");
+    for number in 0..600 {
+        for part in 0..4 {
+            let delivery = slow.next().await.expect("goes on").expect("an event");
+            let data = serde_json::to_value(&delivery.event.data).expect("serializes");
+            let body = data["body"].as_str().expect("a body");
+            assert!(body.starts_with(&format!("{number}.{part}.")), "{number}.{part}: {}", &body[..20]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_of_logs_gets_only_logs_each_with_evidence() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let reader = consortium.profile("dealer", "client", "ann");
+    let peer = consortium.serve();
+    let grants = ["--grant", "dealer=read:logs"];
+    let create = ["channel", "create", "mixed", "--org", "bank", "--org", "dealer", "--open-submit"];
+    let made = peer.run(&consortium.admin(), &[&create[..], &grants].concat());
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let writer = peer.connect(&consortium.admin());
+    commit(&writer, "mixed", id, 1, vec![define("usd"), mint("usd", 1, 1000)]).await;
+    for number in 0..5 {
+        let steps = vec![transfer("usd", 2, 1), append("steps", number.to_string())];
+        commit(&writer, "mixed", id, 1, steps).await;
+    }
+    let connection = peer.connect(&reader);
+    let filter = Filter { start: Start::Height(0), proof: true, ..Filter::default() };
+    let seen = read(&connection, "mixed", filter, 5).await;
+    let mut verifier = EventVerifier::open(&connection, "mixed", id).await.expect("trust");
+    for delivery in &seen {
+        assert_eq!(delivery.event.class, Class::Logs);
+        verifier.verify(delivery).await.expect("holds");
+        let evidence = delivery.event.evidence.as_deref().expect("asked for");
+        // 1,000 and 1 of `usd` moved beside it: neither its name nor its event is in the evidence.
+        assert!(!evidence.contains(&hex(b"usd")), "the evidence tells of other classes");
+    }
+    let mut tampered = seen[0].clone();
+    let evidence = tampered.event.evidence.as_mut().expect("asked for");
+    *evidence = evidence.replacen("\"index\":1", "\"index\":0", 1);
+    assert!(verifier.verify(&tampered).await.is_err());
+
+    let forbidden = Filter { start: Start::Height(0), class: Some(Class::Assets), ..Filter::default() };
+    match connection.subscribe("mixed", forbidden).next().await {
+        Some(Err(SubscribeError::Request(error))) => {
+            assert_eq!(error.problem().map(|problem| problem.status), Some(403), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_loses_its_subscription_and_its_requests() {
+    let consortium = Consortium::new();
+    let (gone, stays) = (consortium.profile("bank", "client", "ann"), consortium.profile("bank", "client", "bob"));
+    let peer = consortium.serve();
+    peer.run(&consortium.admin(), &["channel", "create", "private", "--org", "bank", "--grant", "bank=read:logs"]);
+    let (gone, stays) = (peer.connect(&gone), peer.connect(&stays));
+    let filter = Filter { start: Start::Height(0), ..Filter::default() };
+    let mut subscriptions = [gone.subscribe("private", filter.clone()), stays.subscribe("private", filter)];
+    let [lost, kept] = &mut subscriptions;
+    // Nothing happens on the channel, so both only wait; polling once connects them.
+    for subscription in [&mut *lost, &mut *kept] {
+        let idle = tokio::time::timeout(Duration::from_millis(500), subscription.next()).await;
+        assert!(idle.is_err(), "{idle:?}");
+    }
+    let identity = "spiffe://test.example/bank/client/ann";
+    run(&["ca", "--dir", text(&consortium.dir()), "revoke", identity]);
+    let revoked = Instant::now();
+    match tokio::time::timeout(Duration::from_secs(5), lost.next()).await.expect("ends") {
+        Some(Err(SubscribeError::Problem(problem))) => assert_eq!(problem.name(), "certificate-refused", "{problem:?}"),
+        other => panic!("{other:?}"),
+    }
+    let took = revoked.elapsed();
+    assert!(took < Duration::from_secs(1), "the subscription closed after {took:?}");
+    assert!(gone.channel("private").await.is_err(), "a live connection of a revoked certificate is refused");
+    assert!(stays.channel("private").await.is_ok());
+    let idle = tokio::time::timeout(Duration::from_millis(300), kept.next()).await;
+    assert!(idle.is_err(), "the other subscription goes on: {idle:?}");
+}
