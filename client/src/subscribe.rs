@@ -2,7 +2,8 @@
 //!
 //! The position is the cursor of the last event that was handed out. A lost connection is opened again from there
 //! (`Last-Event-ID`), and an event at or before the cursor is not handed out twice. A problem that the peer sends
-//! down the stream (a revoked certificate, say) ends the subscription; so does a peer that stays away.
+//! down the stream (a revoked certificate, say) ends the subscription, unless it is one that passes (the peer shuts
+//! down); so does a peer that stays away.
 
 use crate::api::{CloudEvent, Problem};
 use crate::connection::{Connection, RequestError};
@@ -144,7 +145,14 @@ pub struct Subscription {
     ready: VecDeque<Delivery>,
     end: Option<SubscribeError>,
     failures: u32,
+    /// How long the peer asked to wait before the next attempt.
+    hint: Option<Duration>,
     ended: bool,
+}
+
+/// Whether a subscription that ends with this problem can be opened again in a while.
+fn is_temporary(problem: &Problem) -> bool {
+    matches!(problem.status, 429 | 502 | 503 | 504)
 }
 
 /// What the frames so far have led to.
@@ -200,6 +208,7 @@ impl Connection {
             ready: VecDeque::new(),
             end: None,
             failures: 0,
+            hint: None,
             ended: false,
         }
     }
@@ -250,7 +259,8 @@ impl Subscription {
 
     async fn reconnect(&mut self) {
         if self.failures > 0 {
-            match self.retry.wait(self.failures, None, jitter()) {
+            let hint = self.hint.take().map(|hint| hint.min(self.retry.wait_max));
+            match self.retry.wait(self.failures, hint, jitter()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return self.end = Some(SubscribeError::Lost),
             }
@@ -262,11 +272,9 @@ impl Subscription {
             }
             Err(error) => {
                 self.failures += 1;
-                let wait = self.retry.wait(self.failures, error.retry_after(), 0);
-                if !error.is_unavailable() || wait.is_none() {
+                self.hint = error.retry_after();
+                if !error.is_unavailable() || self.retry.wait(self.failures, self.hint, 0).is_none() {
                     self.end = Some(error.into());
-                } else if let Some(hint) = error.retry_after() {
-                    tokio::time::sleep(hint).await;
                 }
             }
         }
@@ -313,6 +321,13 @@ impl Subscription {
         for frame in frames {
             match self.position.take(frame) {
                 Ok(delivery) => self.ready.extend(delivery),
+                // A peer that is shutting down says so, and is back in a moment.
+                Err(SubscribeError::Problem(problem)) if is_temporary(&problem) => {
+                    self.response = None;
+                    self.failures = 1;
+                    self.hint = problem.retry_after_ms.map(Duration::from_millis);
+                    return;
+                }
                 Err(error) => return self.end = Some(error),
             }
         }

@@ -159,6 +159,28 @@ fn a_lost_subscription_goes_on_after_its_last_event() {
 }
 
 #[test]
+fn a_peer_that_shuts_down_is_subscribed_to_again() {
+    let authority = Authority::new("root");
+    let peer = peer(&authority, |number, _| match number {
+        0 => events(&format!(
+            "{}event: problem\ndata: {{\"type\":\"urn:chancery:problem:draining\",\"title\":\"Draining\",\
+             \"status\":503,\"retry_after_ms\":50}}\n\n",
+            event("4.0.0")
+        )),
+        _ => events(&event("5.0.0")),
+    });
+    let filter = Filter { start: Start::Height(4), ..Filter::default() };
+    let mut subscription = connect(&authority, &peer).subscribe("main", filter);
+    let place = |item: Option<Result<_, SubscribeError>>| {
+        let delivery: client::subscribe::Delivery = item.unwrap().unwrap();
+        delivery.cursor.to_string()
+    };
+    let places = run(async { [place(subscription.next().await), place(subscription.next().await)] });
+    assert_eq!(places, ["4.0.0", "5.0.0"]);
+    assert_eq!(peer.seen.lock().unwrap()[1].last_event_id.as_deref(), Some("4.0.0"));
+}
+
+#[test]
 fn a_channel_that_does_not_exist_ends_a_subscription_at_once() {
     let authority = Authority::new("root");
     let peer = peer(&authority, |_, _| problem("404 Not Found", "channel-unknown", ""));
