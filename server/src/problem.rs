@@ -63,6 +63,7 @@ kinds! {
     ProposalUnknown = "proposal-unknown", 404, "There is no such proposal";
     AuthorityUnknown = "authority-unknown", 404, "No CA of this name has a CRL here";
     MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
+    RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
     Oversize = "oversize", 413, "The request is larger than this peer takes";
     UnsupportedMediaType = "unsupported-media-type", 415, "The body is of another type than this address takes";

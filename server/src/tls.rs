@@ -40,7 +40,7 @@ impl LiveCertificate {
     }
 
     /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
-    /// last time, and once a second, which is how an expired CRL is noticed.
+    /// last time, and now and then, which is how an expired CRL is noticed.
     pub fn check(&self, trust: &Trust) -> Result<&VerifiedCertificate, ApiError> {
         let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, why.to_string()).closing();
         let verified = self.verified.as_ref().map_err(refused)?;

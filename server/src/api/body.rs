@@ -1,6 +1,9 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
-use crate::problem::{ApiError, Kind};
+use crate::{
+    limits::BODY_WAIT,
+    problem::{ApiError, Kind},
+};
 use actix_web::{
     HttpRequest,
     http::header,
@@ -33,15 +36,19 @@ pub(super) async fn read(
     if announced > bytes_max {
         return Err(oversize());
     }
-    let mut body = BytesMut::with_capacity(announced.min(RESERVE_BYTES_MAX));
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|error| ApiError::new(Kind::Malformed, error.to_string()).closing())?;
-        if body.len() + chunk.len() > bytes_max {
-            return Err(oversize());
+    let arrives = async {
+        let mut body = BytesMut::with_capacity(announced.min(RESERVE_BYTES_MAX));
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|error| ApiError::new(Kind::Malformed, error.to_string()).closing())?;
+            if body.len() + chunk.len() > bytes_max {
+                return Err(oversize());
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
+        Ok(body.freeze())
+    };
+    let late = |_| ApiError::from(Kind::RequestTimeout).closing();
+    tokio::time::timeout(BODY_WAIT, arrives).await.map_err(late)?
 }
 
 /// A JSON body.

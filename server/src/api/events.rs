@@ -27,7 +27,11 @@ use ledger_classes::{
     rights::{Class, Right, Rights},
 };
 use serde::Deserialize;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// What is subscribed to.
@@ -87,7 +91,8 @@ pub(super) async fn subscribe(
         heights,
         height,
         after,
-        told: None,
+        told: height.saturating_sub(1),
+        spoken: Instant::now(),
         block: None,
         begun: false,
         ended: false,
@@ -143,8 +148,10 @@ struct Feed {
     height: u64,
     /// Events up to here were delivered before.
     after: Option<Cursor>,
-    /// The position that the reader has been told with an id.
-    told: Option<u64>,
+    /// The height that the reader has been told with an id.
+    told: u64,
+    /// When something was last sent.
+    spoken: Instant,
     block: Option<(Arc<Vec<Frame>>, usize)>,
     drained: watch::Receiver<bool>,
     trust_changes: watch::Receiver<u64>,
@@ -165,7 +172,10 @@ impl Feed {
             return Some(Bytes::from_static(b"retry: 1000\n\n"));
         }
         match self.advance().await {
-            Ok(chunk) => Some(chunk),
+            Ok(chunk) => {
+                self.spoken = Instant::now();
+                Some(chunk)
+            }
             Err(refusal) => {
                 self.ended = true;
                 Some(frames::ending(&refusal.problem()))
@@ -198,6 +208,10 @@ impl Feed {
             if let Some(chunk) = self.deliver() {
                 return Ok(chunk);
             }
+            // Passing over many blocks that hold nothing for this reader takes long: it is told that it goes on.
+            if self.spoken.elapsed() >= KEEP_ALIVE {
+                return Ok(self.alive());
+            }
             if self.height <= self.channel.tip().height {
                 self.load().await?;
             } else if !self.wait().await? {
@@ -220,7 +234,7 @@ impl Feed {
             if !self.passes(frame) {
                 continue;
             }
-            self.told = Some(self.height);
+            self.told = self.height;
             match first.take() {
                 // A single frame goes out as it is, shared; only several are copied together.
                 None if chunk.is_empty() => first = Some(frame.bytes.clone()),
@@ -295,9 +309,9 @@ impl Feed {
 
     /// A sign of life, with the position if blocks went by that held nothing for this reader.
     fn alive(&mut self) -> Bytes {
-        let passed = self.height.checked_sub(1).filter(|height| self.told.is_some_and(|told| told < *height));
-        let cursor = passed.map(Cursor::end_of);
-        self.told = self.told.max(self.height.checked_sub(1));
+        let passed = self.height.saturating_sub(1);
+        let cursor = (self.told < passed).then(|| Cursor::end_of(passed));
+        self.told = self.told.max(passed);
         frames::alive(cursor)
     }
 }
