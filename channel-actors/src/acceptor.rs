@@ -3,6 +3,7 @@
 //!
 //! Pure: [`Acceptor`] takes inputs and returns effects. At most one execution, one persist and one checkpoint are
 //! under way; an execution overlaps the persisting of the block before.
+//! After a failure nothing more is executed, persisted or told: the channel is halted.
 //! Always: applied <= persisted <= sealed <= executed; blocks are persisted in order of height.
 
 use crate::committed::CommittedBlock;
@@ -66,6 +67,8 @@ pub(crate) struct Acceptor {
     checkpointing: bool,
     /// Too much waits for a checkpoint: nothing is persisted before it is done.
     must_wait: bool,
+    /// Something failed: the end.
+    failed: bool,
     /// Outcomes that a later commit reports: transactions found to be in blocks under way.
     known: Vec<(Hash, Arc<Receipt>)>,
 }
@@ -90,12 +93,16 @@ impl Acceptor {
             persisting: false,
             checkpointing: false,
             must_wait: false,
+            failed: false,
             known: Vec::new(),
         }
     }
 
     /// The collector has cut a block.
     pub(crate) fn propose(&mut self, transactions: Vec<VerifiedTransaction>, now: Time) -> Vec<AcceptorEffect> {
+        if self.failed {
+            return Vec::new();
+        }
         // Block time never goes back, whatever the clock does.
         let time = now.max(self.time);
         vec![AcceptorEffect::Execute {
@@ -111,8 +118,9 @@ impl Acceptor {
     /// An execution is done.
     pub(crate) fn executed(&mut self, result: Result<ExecutionResult, String>) -> Vec<AcceptorEffect> {
         let ExecutionResult { block, known } = match result {
+            Ok(_) if self.failed => return Vec::new(),
             Ok(result) => result,
-            Err(reason) => return vec![AcceptorEffect::Halt(format!("execution failed: {reason}"))],
+            Err(reason) => return self.fail(format!("execution failed: {reason}")),
         };
         let mut effects = vec![AcceptorEffect::Executed];
         let Some(block) = block else {
@@ -135,11 +143,16 @@ impl Acceptor {
         for OrderingEffect::Seal { height, seal } in sealed {
             match self.under_way.iter().find(|block| block.header.height == height) {
                 Some(block) => self.sealed.push_back((block.clone(), seal)),
-                None => effects.push(AcceptorEffect::Halt(format!("block {height} was sealed but is not under way"))),
+                None => return self.fail(format!("block {height} was sealed but is not under way")),
             }
         }
         effects.extend(self.next_persist());
         effects
+    }
+
+    fn fail(&mut self, reason: String) -> Vec<AcceptorEffect> {
+        self.failed = true;
+        vec![AcceptorEffect::Halt(reason)]
     }
 
     fn empty(&self, receipts: Vec<(Hash, Arc<Receipt>)>) -> AcceptorEffect {
@@ -147,7 +160,7 @@ impl Acceptor {
     }
 
     fn next_persist(&mut self) -> Option<AcceptorEffect> {
-        if self.persisting || self.must_wait {
+        if self.persisting || self.must_wait || self.failed {
             return None;
         }
         let (block, seal) = self.sealed.pop_front()?;
@@ -160,11 +173,11 @@ impl Acceptor {
         self.persisting = false;
         let Persisted { block, pressure } = match result {
             Ok(persisted) => persisted,
-            Err(reason) => return vec![AcceptorEffect::Halt(format!("persisting failed: {reason}"))],
+            Err(reason) => return self.fail(format!("persisting failed: {reason}")),
         };
         let height = block.block.header.height;
         let Some(executed) = self.under_way.pop_front().filter(|executed| executed.header.height == height) else {
-            return vec![AcceptorEffect::Halt(format!("block {height} was persisted out of order"))];
+            return self.fail(format!("block {height} was persisted out of order"));
         };
         let mut receipts: Vec<(Hash, Arc<Receipt>)> = executed
             .ids
@@ -193,7 +206,7 @@ impl Acceptor {
 
     /// A checkpoint is due.
     pub(crate) fn checkpoint(&mut self) -> Option<AcceptorEffect> {
-        if self.checkpointing {
+        if self.checkpointing || self.failed {
             return None;
         }
         self.checkpointing = true;
@@ -206,7 +219,10 @@ impl Acceptor {
         self.must_wait = false;
         match result {
             Ok(()) => self.next_persist().into_iter().collect(),
-            Err(reason) => vec![AcceptorEffect::Halt(format!("a checkpoint failed: {reason}"))],
+            Err(reason) => self.fail(format!("a checkpoint failed: {reason}")),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The collector: checks witnesses, keeps arrival order, remembers which ids are under way, and cuts blocks.
 //!
 //! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
-//! persisted the next is cut early only if the pool is large or somebody has waited for `block_age_ms_max`;
+//! persisted the next is cut early only if the pool fills a block or somebody has waited for `block_age_ms_max`;
 //! otherwise it grows until the disk is done. A due timer alone is reason enough.
-//! Each id is under way once: a second submission of it waits for the same outcome.
+//! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
+//! it waits, so that one id sent for ever fills no memory.
 
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS, PIPELINE_DEPTH};
 use crate::ticket::{Credit, SubmitResult, Waiter};
@@ -39,7 +40,7 @@ pub(crate) struct BlockOutcome {
 
 struct UnderWay {
     waiters: Vec<Waiter>,
-    _credits: Vec<Credit>,
+    credits: Vec<Credit>,
     arrived: Instant,
 }
 
@@ -49,6 +50,8 @@ pub(crate) struct Collector {
     shard_keys: Vec<PublicKey>,
     limits: Limits,
     pool: VecDeque<(VerifiedTransaction, Time)>,
+    /// Bytes of the pool's envelopes.
+    pool_bytes: usize,
     under_way: HashMap<Hash, UnderWay>,
     /// Blocks proposed and not yet committed.
     depth: usize,
@@ -64,6 +67,7 @@ impl Collector {
             shard_keys,
             limits,
             pool: VecDeque::new(),
+            pool_bytes: 0,
             under_way: HashMap::new(),
             depth: 0,
             executing: false,
@@ -80,10 +84,16 @@ impl Collector {
         for Flight { transaction, waiter, credit, arrived } in passed.flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
-                Some(under_way) => under_way.waiters.push(waiter),
+                Some(under_way) if waiter.waits() => {
+                    under_way.waiters.push(waiter);
+                    under_way.credits.push(credit);
+                }
+                // Answered already; nothing of it stays.
+                Some(_) => {}
                 None => {
-                    let under_way = UnderWay { waiters: vec![waiter], _credits: vec![credit], arrived };
+                    let under_way = UnderWay { waiters: vec![waiter], credits: vec![credit], arrived };
                     self.under_way.insert(id, under_way);
+                    self.pool_bytes += transaction.envelope().len();
                     self.pool.push_back((transaction, now));
                 }
             }
@@ -129,6 +139,7 @@ impl Collector {
         let timer_due = self.next_timer.is_some_and(|due| due <= now);
         let age = u64::from(self.limits.block_age_ms_max);
         let eager = self.depth == 0
+            || self.pool_bytes >= self.limits.block_bytes_max as usize
             || self.pool.len() >= EAGER_BLOCK_TRANSACTIONS.min(self.limits.block_transactions_max as usize)
             || self.pool.front().is_some_and(|(_, since)| now.millis_since(*since) >= age);
         if (self.pool.is_empty() && !(timer_due && self.depth == 0)) || !eager {
@@ -148,8 +159,12 @@ impl Collector {
             }
             block.extend(self.pool.pop_front().map(|(transaction, _)| transaction));
         }
+        self.pool_bytes -= block.iter().map(|transaction| transaction.envelope().len()).sum::<usize>();
         self.depth += 1;
         self.executing = true;
         vec![CollectorEffect::Propose(block)]
     }
 }
+
+#[cfg(test)]
+mod tests;

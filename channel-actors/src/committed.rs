@@ -7,6 +7,7 @@ use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::rights::Class;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// One delivered event, encoded.
@@ -33,8 +34,9 @@ pub struct CommittedBlock {
     pub header_hash: Hash,
     /// Receipts: those of timers, then one for each transaction in order.
     pub receipts: Vec<Arc<Receipt>>,
-    /// Bytes in memory, about.
+    /// Bytes in memory, about, without frames.
     pub bytes: usize,
+    frame_bytes: AtomicUsize,
     plain: OnceLock<Arc<Vec<Frame>>>,
     proven: OnceLock<Arc<Vec<Frame>>>,
 }
@@ -44,7 +46,8 @@ impl CommittedBlock {
         let envelopes: usize = block.transactions.iter().map(Vec::len).sum();
         let events: usize = receipts.iter().flat_map(|receipt| &receipt.events).map(Vec::len).sum();
         let bytes = envelopes + events + 256 * receipts.len() + 1024;
-        Self { block, header_hash, receipts, bytes, plain: OnceLock::new(), proven: OnceLock::new() }
+        let frame_bytes = AtomicUsize::new(0);
+        Self { block, header_hash, receipts, bytes, frame_bytes, plain: OnceLock::new(), proven: OnceLock::new() }
     }
 
     /// Decodes a block of the log. The log's bytes were checked against their digest by the store.
@@ -60,9 +63,20 @@ impl CommittedBlock {
         if self.block.header.height == 0 { 0 } else { self.receipts.len() - self.block.transactions.len() }
     }
 
+    /// Bytes in memory, about, with the frames that were asked for so far.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes + self.frame_bytes.load(Ordering::Relaxed)
+    }
+
     /// The block's frames, with or without evidence; `encode` makes them the first time.
     pub fn frames(&self, proven: bool, encode: impl FnOnce(&Self) -> Vec<Frame>) -> Arc<Vec<Frame>> {
         let frames = if proven { &self.proven } else { &self.plain };
-        frames.get_or_init(|| Arc::new(encode(self))).clone()
+        let encode = || {
+            let frames = encode(self);
+            let bytes = frames.iter().map(|frame| frame.bytes.len() + frame.topic.len() + size_of::<Frame>()).sum();
+            self.frame_bytes.fetch_add(bytes, Ordering::Relaxed);
+            Arc::new(frames)
+        };
+        frames.get_or_init(encode).clone()
     }
 }

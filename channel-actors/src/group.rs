@@ -48,8 +48,9 @@ pub(crate) struct GroupContext {
 
 impl GroupContext {
     pub(crate) fn halt(&self, reason: impl Into<String>) {
-        self.metrics.halted();
-        self.life.halt(&self.name, reason);
+        if self.life.halt(&self.name, reason) {
+            self.metrics.halted();
+        }
     }
 
     /// A guard for one actor.

@@ -15,7 +15,7 @@ use actix::dev::SendError;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::state::ReadError;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::transaction::{Envelope, SignedBy};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -46,7 +46,7 @@ pub enum Unavailable {
 pub struct QueueDepth {
     /// Transactions between door and commit.
     pub transactions: u32,
-    /// Bytes of their payloads.
+    /// Bytes of their payloads and signatures.
     pub bytes: u32,
     /// Live subscriptions.
     pub subscriptions: u64,
@@ -69,6 +69,14 @@ pub(crate) struct Inner {
     pub(crate) metrics: ChannelMetrics,
     pub(crate) subscriptions: AtomicU64,
     pub(crate) open: OnceLock<Open>,
+    /// True when its opening has come to an end, good or bad.
+    pub(crate) settled: watch::Sender<bool>,
+}
+
+/// What an envelope takes of the bytes in flight.
+fn size(envelope: &Envelope) -> u32 {
+    let signatures = envelope.signatures.len().saturating_mul(size_of::<SignedBy>());
+    u32::try_from(envelope.payload.len().saturating_add(signatures)).unwrap_or(u32::MAX)
 }
 
 /// A channel of this peer.
@@ -87,6 +95,7 @@ impl ChannelHandle {
             metrics,
             subscriptions: AtomicU64::new(0),
             open: OnceLock::new(),
+            settled: watch::Sender::new(false),
         }))
     }
 
@@ -147,7 +156,7 @@ impl ChannelHandle {
         if self.state() != LifeCycle::Serving {
             return Err(stopped());
         }
-        let sizes = envelopes.iter().map(|envelope| u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX));
+        let sizes = envelopes.iter().map(size);
         let refused = || {
             self.0.metrics.refused("busy", envelopes.len() as u64);
             SubmitRefusal::BUSY
@@ -163,7 +172,10 @@ impl ChannelHandle {
             .collect();
         match open.intake.try_send(Submit(arrivals)) {
             Ok(()) => Ok(submission),
-            Err(SendError::Full(_)) => Err(SubmitRefusal::BUSY),
+            Err(SendError::Full(Submit(arrivals))) => {
+                self.0.metrics.refused("busy", arrivals.len() as u64);
+                Err(SubmitRefusal::BUSY)
+            }
             Err(SendError::Closed(_)) => Err(stopped()),
         }
     }
@@ -206,7 +218,9 @@ impl ChannelHandle {
         match self.state() {
             LifeCycle::Closed => Err(Unavailable::Stopped { reason: self.stopped() }),
             _ => {
-                self.0.life.halt(&self.0.name, format!("reading failed: {why}"));
+                if self.0.life.halt(&self.0.name, format!("reading failed: {why}")) {
+                    self.0.metrics.halted();
+                }
                 Err(Unavailable::Broken(why))
             }
         }
@@ -255,6 +269,8 @@ impl Subscription {
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
         let stopped = || Unavailable::Stopped { reason: self.channel.stopped() };
         tokio::select! {
+            // What is there is given, also above a channel that has stopped.
+            biased;
             newest = self.heights.wait_for(|newest| *newest >= height) => newest.map(|newest| *newest).map_err(|_| stopped()),
             _ = life.wait_for(over) => Err(stopped()),
         }
@@ -265,5 +281,20 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.channel.0.subscriptions.fetch_sub(1, Ordering::Relaxed);
         self.channel.0.metrics.subscribers(-1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::envelope;
+
+    #[test]
+    fn signatures_count_as_bytes_in_flight() {
+        let mut many = envelope(Hash::ZERO, 1, 1);
+        let before = size(&many);
+        assert!(before as usize > many.payload.len());
+        many.signatures = vec![many.signatures[0].clone(); 100];
+        assert!(size(&many) > before + 99 * 64);
     }
 }

@@ -24,6 +24,8 @@ mod reader;
 mod registry;
 mod shared;
 pub mod store;
+#[cfg(test)]
+mod test_support;
 mod ticket;
 mod verifier;
 

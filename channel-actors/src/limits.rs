@@ -4,7 +4,7 @@
 /// Transactions that one channel holds between the door and its commit. At the limit a submission is refused with
 /// a hint when to retry; nothing queues behind it.
 pub const TRANSACTIONS_IN_FLIGHT_MAX: u32 = 65_536;
-/// Bytes of payloads that one channel holds between the door and its commit.
+/// Bytes of payloads and signatures that one channel holds between the door and its commit.
 pub const BYTES_IN_FLIGHT_MAX: u32 = 256 * 1024 * 1024;
 /// Submissions (each up to a batch) that may wait in the intake's mailbox.
 pub const INTAKE_MAILBOX: usize = 1_024;
@@ -13,6 +13,12 @@ pub const MAILBOX: usize = 4_096;
 /// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little, and a job
 /// of this size takes some 20 ms of a core, after which another channel has its turn.
 pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
+/// Signatures in one such job: a transaction may carry 32, and 2,048 of the slowest kind take some 110 ms of a core.
+pub const VERIFY_JOB_SIGNATURES_MAX: usize = 2_048;
+/// Bytes of payloads in one such job, which are decoded there.
+pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.
+pub const WAKE_MS_MAX: u64 = 60_000;
 /// Blocks between execution and commit: one persists while the next executes.
 pub const PIPELINE_DEPTH: usize = 2;
 /// A pool this full is worth a block of its own while the one before is still being persisted.

@@ -48,13 +48,16 @@ pub(crate) fn create(directory: &Path, options: StoreOptions, config: &ChannelCo
     Ok(hash)
 }
 
-/// Opens a channel's store and brings its state to the log's tip.
+/// Opens a channel's store and brings its state to the log's tip; `None` if the channel is told to drain before.
 pub(crate) fn open(
     directory: &Path,
     options: StoreOptions,
     certificates: &dyn CertificatePaths,
     life: &Life,
-) -> Result<Opened, String> {
+) -> Result<Option<Opened>, String> {
+    if !life.set(LifeCycle::Opening) {
+        return Ok(None);
+    }
     let store = ChannelStore::open(directory, options).map_err(in_full)?;
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
     let genesis = stored_block(&store, 0)?;
@@ -64,7 +67,9 @@ pub(crate) fn open(
     let of = (tip + 1).saturating_sub(next);
     let first = next;
     while next <= tip {
-        life.set(LifeCycle::Replaying { done: next - first, of });
+        if !life.set(LifeCycle::Replaying { done: next - first, of }) {
+            return Ok(None);
+        }
         let pressure = if next == 0 {
             let (_, writes) = block::genesis(&config).map_err(in_full)?;
             store.apply(0, &writes, &[]).map_err(in_full)?
@@ -76,13 +81,18 @@ pub(crate) fn open(
         }
         next += 1;
     }
-    let last = stored_block(&store, tip)?.header;
+    let last = stored_block(&store, tip)?;
+    last.check_body().map_err(in_full)?;
+    let last = last.header;
+    if last.height != tip || store.header_hash(tip).map_err(in_full)? != Some(last.hash()) {
+        return Err(format!("block {tip} is not the one that the log's index names"));
+    }
     let view = store.view().map_err(in_full)?;
     let config = execution::config_of(&view).map_err(in_full)?;
     let next_timer = execution::next_timer(&view).map_err(in_full)?;
     drop(view);
     let tip = Tip { height: tip, hash: last.hash(), time: last.time };
-    Ok(Opened { store, channel, tip, config: Arc::new(config), next_timer })
+    Ok(Some(Opened { store, channel, tip, config: Arc::new(config), next_timer }))
 }
 
 fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, String> {

@@ -152,7 +152,8 @@ impl Execution {
             if let Some(receipt) = above {
                 known.push((id, receipt.clone()));
             } else if committed.is_some() {
-                known.extend(receipt_of(&self.store, &id)?.map(|receipt| (id, receipt)));
+                let receipt = receipt_of(&self.store, &id)?.ok_or("the index forgot a transaction")?;
+                known.push((id, receipt));
             } else {
                 fresh.push(transaction);
             }

@@ -62,9 +62,14 @@ impl<'a> Reader<'a> {
         load(self.store, height)
     }
 
+    /// Where a transaction is. The index may be newer than the view: what lies above it is not there yet.
+    fn place(&self, id: &Hash) -> Result<Option<(u64, u32)>, ReadError> {
+        Ok(self.store.transaction(id).map_err(broken)?.filter(|(height, _)| *height <= self.height()))
+    }
+
     /// A committed transaction.
     pub fn transaction(&self, id: &Hash) -> Result<Option<Committed>, ReadError> {
-        let Some((height, index)) = self.store.transaction(id).map_err(broken)? else { return Ok(None) };
+        let Some((height, index)) = self.place(id)? else { return Ok(None) };
         let Some(block) = load(self.store, height)? else { return Err(ReadError(format!("no block {height}"))) };
         let receipt = block.receipts.get(index as usize).cloned();
         let receipt = receipt.ok_or_else(|| ReadError(format!("no receipt {height}.{index}")))?;
@@ -74,7 +79,7 @@ impl<'a> Reader<'a> {
     /// The proof of a transaction, tied to the header at `later` if asked for; `None` if it is not committed or
     /// `later` is not a later height.
     pub fn proof(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proof>, ReadError> {
-        let Some((height, index)) = self.store.transaction(id).map_err(broken)? else { return Ok(None) };
+        let Some((height, index)) = self.place(id)? else { return Ok(None) };
         let Some(block) = load(self.store, height)? else { return Ok(None) };
         let mut evidence = evidence(&block, index).ok_or_else(|| ReadError(format!("no receipt {height}.{index}")))?;
         let place = (index as usize).saturating_sub(block.timers());
@@ -96,15 +101,14 @@ impl<'a> Reader<'a> {
         Ok(Some(Proof { version: 1, trust: self.trust(&block.block.header)?, evidence, later }))
     }
 
-    /// The way from genesis to the configuration that rules `header`'s block.
+    /// The way from genesis to the configuration that rules `header`'s block, which is not above [`Self::height`].
+    /// Of more than [`TRUST_LINKS_MAX`] changes the newest: enough for whoever trusts one of those headers, while an
+    /// error here would say that the store is broken.
     pub fn trust(&self, header: &Header) -> Result<Trust, ReadError> {
         let genesis = self.store.block(0).map_err(broken)?.ok_or_else(|| ReadError("no genesis block".into()))?;
         let mut links = Vec::new();
         let mut height = header.config_height;
-        while height > 0 {
-            if links.len() >= TRUST_LINKS_MAX {
-                return Err(ReadError("more configuration changes than a proof may hold".into()));
-            }
+        while height > 0 && links.len() < TRUST_LINKS_MAX {
             let block = load(self.store, height)?.ok_or_else(|| ReadError(format!("no block {height}")))?;
             links.push(self.link(&block)?);
             height = block.block.header.config_height;
@@ -168,4 +172,36 @@ pub fn event_evidence(block: &CommittedBlock, index: u32, event: u32) -> Option<
         path: receipt.event_path(u64::from(event))?,
     });
     Some(evidence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::production::encode_receipts;
+    use crate::store::BlockRecord;
+    use crate::test_support::{Bench, config};
+    use ledger_classes::state::Writes;
+
+    /// A transaction committed after the reader's view was taken was found by the index, and then missed in the view:
+    /// that read as a broken store and halted the channel.
+    #[test]
+    fn what_was_committed_after_the_view_is_not_there_yet() {
+        let bench = Bench::new(&config());
+        let store = &bench.opened.store;
+        let reader = Reader::new(store).expect("readable");
+        let id = Hash([5; 32]);
+        let record = BlockRecord {
+            height: 1,
+            header_hash: Hash([1; 32]),
+            block: vec![1].into(),
+            receipts: encode_receipts(&[]).into(),
+        };
+        store.append(&record).expect("appends");
+        let _ = store.apply(1, &Writes::new(), &[(id, 0)]).expect("applies");
+        assert!(matches!(reader.transaction(&id), Ok(None)));
+        assert!(matches!(reader.proof(&id, None), Ok(None)));
+        assert!(matches!(reader.block(1), Ok(None)));
+        drop(reader);
+        assert_eq!(Reader::new(store).expect("readable").place(&id), Ok(Some((1, 0))));
+    }
 }

@@ -19,7 +19,7 @@ use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::participant::CertificatePaths;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,7 @@ pub enum CreateError {
     /// The peer has as many channels as it may.
     #[error("a peer has at most {CHANNELS_MAX} channels")]
     TooMany,
-    /// The disk failed.
+    /// The disk failed, or the peer is closing.
     #[error("{0}")]
     Broken(String),
 }
@@ -69,17 +69,32 @@ pub struct ChannelRegistry {
     verification: WorkPool,
     storage: WorkPool,
     reading: WorkPool,
+    opening: WorkPool,
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
-    channels: Mutex<BTreeMap<String, ChannelHandle>>,
+    channels: Mutex<Channels>,
+}
+
+#[derive(Default)]
+struct Channels {
+    by_name: BTreeMap<String, ChannelHandle>,
+    /// Those whose store is open.
+    by_id: HashMap<Hash, ChannelHandle>,
+    /// The peer is closing: no channel is made any more.
+    closing: bool,
 }
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
+/// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
+/// channels that serve already must not wait.
+const OPENING_THREADS: usize = 2;
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
 const ARBITERS: usize = 2;
+/// Why no channel is made any more.
+const CLOSING: &str = "the peer is closing";
 /// Stores being made: renamed when complete, removed at the next start otherwise.
 const UNFINISHED: &str = ".unfinished";
 
@@ -95,6 +110,7 @@ impl ChannelRegistry {
             verification: WorkPool::new("verify", options.verification_threads)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
             reading: WorkPool::new("read", READING_THREADS)?,
+            opening: WorkPool::new("open", OPENING_THREADS)?,
             arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
             next_arbiter: AtomicUsize::new(0),
             channels: Mutex::default(),
@@ -108,14 +124,18 @@ impl ChannelRegistry {
                 std::fs::remove_dir_all(entry.path())?;
             } else if is_label(&name) && entry.file_type()?.is_dir() {
                 let handle = registry.handle(&name);
-                registry.lock().insert(name, handle.clone());
-                registry.clone().start(handle, entry.path(), None);
+                registry.lock().by_name.insert(name, handle);
             }
+        }
+        // In the order of names, the same at each start.
+        for handle in registry.list() {
+            let directory = registry.options.directory.join(handle.name());
+            registry.clone().start(handle, directory, None);
         }
         Ok(registry)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, ChannelHandle>> {
+    fn lock(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,24 +144,41 @@ impl ChannelRegistry {
         ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), metrics)
     }
 
-    /// Opens the store on a storage thread, then starts the actors.
+    /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
-        let storage = self.storage.clone();
+        let opening = self.opening.clone();
         let (certificates, store_options) = (self.options.certificates.clone(), self.options.store);
         let life = handle.0.life.clone();
         let open = move || opening::open(&directory, store_options, &*certificates, &life);
-        let done = move |result: Result<Result<opening::Opened, String>, _>| {
+        let done = move |result: Result<Result<Option<opening::Opened>, String>, _>| {
             match result {
-                Ok(Ok(opened)) => self.serve(&handle, &opened),
+                Ok(Ok(Some(opened))) => self.serve(&handle, &opened),
+                // Told to drain meanwhile: the store is closed again.
+                Ok(Ok(None)) => {}
                 Ok(Err(reason)) => halt(&handle, &format!("opening failed: {reason}")),
                 Err(panicked) => halt(&handle, &format!("opening {panicked}")),
             }
             if let Some(told) = told {
-                let _ = told.send(());
+                self.made(&handle, told);
             }
+            handle.0.settled.send_replace(true);
         };
-        // Each opening takes its own turn: ids are not known before, names are.
-        storage.run(Hash::plain(&[b"opening"]), open, done);
+        // In the order in which they came: ids are not known before.
+        opening.run(Hash::plain(&[b"opening"]), open, done);
+    }
+
+    /// The making of a channel has come to an end. One that failed leaves its name free, whether or not somebody
+    /// still waits for it.
+    fn made(&self, handle: &ChannelHandle, told: oneshot::Sender<()>) {
+        if matches!(handle.state(), LifeCycle::Halted { .. }) {
+            let mut channels = self.lock();
+            channels.by_name.remove(handle.name());
+            if let Some(id) = handle.id() {
+                channels.by_id.remove(&id);
+            }
+        }
+        // The caller may have gone.
+        let _ = told.send(());
     }
 
     fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
@@ -160,6 +197,13 @@ impl ChannelRegistry {
             Ok(engine) => engine,
             Err(reason) => return halt(handle, &reason),
         };
+        let named = &opened.config.config.name;
+        if named != handle.name() {
+            return halt(handle, &format!("its folder holds the channel {named}"));
+        }
+        if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
+            return;
+        }
         let shared = Arc::new(Shared::new(opened.store.clone(), opened.tip, opened.config.clone()));
         handle.0.metrics.height(opened.tip.height);
         let context = Arc::new(GroupContext {
@@ -180,8 +224,10 @@ impl ChannelRegistry {
         if handle.0.open.set(Open { id: opened.channel, shared, intake }).is_err() {
             return halt(handle, "it was opened twice");
         }
-        handle.0.life.set(LifeCycle::Serving);
-        tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
+        self.lock().by_id.insert(opened.channel, handle.clone());
+        if handle.0.life.set(LifeCycle::Serving) {
+            tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
+        }
     }
 
     fn arbiter(&self) -> ArbiterHandle {
@@ -201,17 +247,17 @@ impl ChannelRegistry {
 
     /// A channel by name.
     pub fn by_name(&self, name: &str) -> Option<ChannelHandle> {
-        self.lock().get(name).cloned()
+        self.lock().by_name.get(name).cloned()
     }
 
     /// A channel by id.
     pub fn by_id(&self, id: &Hash) -> Option<ChannelHandle> {
-        self.lock().values().find(|handle| handle.id() == Some(*id)).cloned()
+        self.lock().by_id.get(id).cloned()
     }
 
     /// Every channel, by name.
     pub fn list(&self) -> Vec<ChannelHandle> {
-        self.lock().values().cloned().collect()
+        self.lock().by_name.values().cloned().collect()
     }
 
     /// Makes a channel and waits until it serves. Either it is whole on disk, or it is not there.
@@ -225,13 +271,16 @@ impl ChannelRegistry {
         let handle = self.handle(&name);
         {
             let mut channels = self.lock();
-            if channels.contains_key(&name) {
+            if channels.closing {
+                return Err(CreateError::Broken(CLOSING.into()));
+            }
+            if channels.by_name.contains_key(&name) {
                 return Err(CreateError::Exists(name));
             }
-            if channels.len() >= CHANNELS_MAX {
+            if channels.by_name.len() >= CHANNELS_MAX {
                 return Err(CreateError::TooMany);
             }
-            channels.insert(name.clone(), handle.clone());
+            channels.by_name.insert(name, handle.clone());
         }
         let (told, tells) = oneshot::channel();
         let (parent, options) = (self.options.directory.clone(), self.options.store);
@@ -247,31 +296,43 @@ impl ChannelRegistry {
                 Err(panicked) => format!("{panicked}"),
             };
             halt(&started, &format!("making it failed: {failed}"));
-            let _ = told.send(());
+            registry.made(&started, told);
+            started.0.settled.send_replace(true);
         };
-        self.storage.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
+        self.opening.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
         let _ = tells.await;
         match handle.state() {
-            LifeCycle::Halted { reason } => {
-                self.lock().remove(&name);
-                Err(CreateError::Broken(reason))
-            }
-            _ => Ok(handle),
+            LifeCycle::Serving => Ok(handle),
+            LifeCycle::Halted { reason } => Err(CreateError::Broken(reason)),
+            _ => Err(CreateError::Broken(CLOSING.into())),
         }
     }
 
-    /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time.
+    /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time,
+    /// which is one limit for all channels together.
     pub async fn drain(&self) {
-        let channels = self.list();
+        let channels: Vec<ChannelHandle> = {
+            let mut channels = self.lock();
+            channels.closing = true;
+            channels.by_name.values().cloned().collect()
+        };
         for handle in &channels {
             handle.0.life.set(LifeCycle::Draining);
         }
-        let limit = Duration::from_secs(DRAIN_SECONDS_MAX);
+        let limit = tokio::time::Instant::now() + Duration::from_secs(DRAIN_SECONDS_MAX);
         for handle in &channels {
-            if tokio::time::timeout(limit, handle.0.credits.all_back()).await.is_err() {
+            let mut settled = handle.0.settled.subscribe();
+            let finished = async {
+                // The sender lives in the handle.
+                let _ = settled.wait_for(|settled| *settled).await;
+                handle.0.credits.all_back().await;
+            };
+            let halted = matches!(handle.state(), LifeCycle::Halted { .. });
+            if !halted && tokio::time::timeout_at(limit, finished).await.is_err() {
                 tracing::warn!(channel = handle.name(), "accepted transactions were not committed in time");
             }
         }
+        let mut closing = Vec::with_capacity(channels.len());
         for handle in channels {
             handle.0.life.set(LifeCycle::Closed);
             let Some(open) = handle.0.open.get() else { continue };
@@ -284,6 +345,9 @@ impl ChannelRegistry {
                     let _ = told.send(result);
                 },
             );
+            closing.push((handle, tells));
+        }
+        for (handle, tells) in closing {
             if let Ok(Ok(Err(reason))) = tells.await {
                 tracing::warn!(channel = handle.name(), reason, "closing the store failed; replay will make up for it");
             }
@@ -295,8 +359,9 @@ impl ChannelRegistry {
 }
 
 fn halt(handle: &ChannelHandle, reason: &str) {
-    handle.0.metrics.halted();
-    handle.0.life.halt(handle.name(), reason);
+    if handle.0.life.halt(handle.name(), reason) {
+        handle.0.metrics.halted();
+    }
 }
 
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.

@@ -155,6 +155,11 @@ impl Waiter {
         }
     }
 
+    /// Whether somebody waits for more.
+    pub(crate) const fn waits(&self) -> bool {
+        self.open
+    }
+
     /// Answers.
     pub(crate) fn resolve(mut self, result: SubmitResult) {
         if self.open {

@@ -5,7 +5,7 @@
 //! One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
-use crate::limits::VERIFY_JOB_TRANSACTIONS_MAX;
+use crate::limits::{VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX};
 use crate::store::ChannelStore;
 use crate::ticket::{Credit, SubmitRefusal, SubmitResult, Waiter};
 use ledger_classes::codec;
@@ -59,6 +59,12 @@ fn witness_message(channel: &Hash, shard: usize, sequence: u64, flights: &[Fligh
 }
 
 impl Passed {
+    /// Signs for `flights`.
+    pub(crate) fn sign(channel: &Hash, shard: usize, sequence: u64, key: &SigningKey, flights: Vec<Flight>) -> Self {
+        let signature = key.sign(&witness_message(channel, shard, sequence, &flights));
+        Self { flights, witness: Witness { shard, sequence, signature } }
+    }
+
     /// Whether the witness is `key`'s over exactly these transactions.
     pub(crate) fn check(&self, channel: &Hash, key: &PublicKey) -> bool {
         let Witness { shard, sequence, signature } = &self.witness;
@@ -100,7 +106,15 @@ impl Shard {
         }
         self.busy = true;
         self.sequence += 1;
-        let size = self.queue.len().min(VERIFY_JOB_TRANSACTIONS_MAX);
+        let (mut size, mut signatures, mut bytes) = (0, 0, 0);
+        for Arrival { envelope, .. } in self.queue.iter().take(VERIFY_JOB_TRANSACTIONS_MAX) {
+            signatures += envelope.signatures.len();
+            bytes += envelope.payload.len();
+            if size > 0 && (signatures > VERIFY_JOB_SIGNATURES_MAX || bytes > VERIFY_JOB_BYTES_MAX) {
+                break;
+            }
+            size += 1;
+        }
         Some(ShardEffect::Screen { sequence: self.sequence, batch: self.queue.drain(..size).collect() })
     }
 }
@@ -139,10 +153,14 @@ impl Screening {
                     parsed.push(transaction);
                     company.push((waiter, credit, arrived));
                 }
-                // Exactly once: however late it comes again, a known id gets its receipt.
-                Err(TransactionError::Expired(until)) => match self.known(&id)? {
+                // Exactly once: however late it comes again, also under narrower limits, a known id gets its receipt.
+                Err(
+                    error @ (TransactionError::Expired(_)
+                    | TransactionError::TooFarAhead(_)
+                    | TransactionError::Oversize(_)),
+                ) => match self.known(&id)? {
                     Some(receipt) => waiter.resolve(SubmitResult::Committed { id, receipt }),
-                    None => refuse(waiter, id, TransactionError::Expired(until), &mut refused),
+                    None => refuse(waiter, id, error, &mut refused),
                 },
                 Err(error) => refuse(waiter, id, error, &mut refused),
             }
@@ -175,10 +193,8 @@ impl Screening {
                 },
             }
         }
-        let message = witness_message(&self.channel, self.shard, self.sequence, &flights);
-        let signature = self.key.sign(&message);
-        let witness = Witness { shard: self.shard, sequence: self.sequence, signature };
-        Ok(Screened { passed: Passed { flights, witness }, refused })
+        let passed = Passed::sign(&self.channel, self.shard, self.sequence, &self.key, flights);
+        Ok(Screened { passed, refused })
     }
 
     fn known(&self, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
@@ -204,3 +220,6 @@ pub(crate) fn receipt_of(store: &ChannelStore, id: &Hash) -> Result<Option<Arc<R
 pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
     codec::decode(bytes, 1 << 30).map_err(|error| format!("stored receipts: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::{GroupContext, Guard, acceptor, stops};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
-use crate::limits::MAILBOX;
+use crate::limits::{MAILBOX, WAKE_MS_MAX};
 use crate::opening::Opened;
 use crate::verifier::Passed;
 use actix::prelude::*;
@@ -71,7 +71,9 @@ impl CollectorActor {
                 if let Some((_, handle)) = other {
                     actor.cancel_future(handle);
                 }
-                let delay = Duration::from_millis(time.millis_since(self.context.clock.now()).max(1));
+                let ahead = time.millis_since(self.context.clock.now());
+                // Early is harmless: the core asks again.
+                let delay = Duration::from_millis(ahead.clamp(1, WAKE_MS_MAX));
                 let handle = actor.run_later(delay, |collector, actor| {
                     collector.wake = None;
                     let effects = collector.core.tick(collector.context.clock.now());

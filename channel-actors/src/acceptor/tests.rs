@@ -1,0 +1,211 @@
+//! The acceptor's rules on made-up blocks, and the collector and acceptor together on real ones.
+
+mod model;
+
+use super::*;
+use crate::test_support::NOW;
+use ledger_classes::amount::Amount;
+use ledger_classes::block::{Block, Header};
+use ledger_classes::keys::Address;
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::state::Writes;
+
+/// Seals nothing by itself.
+struct Manual;
+
+impl OrderingEngine for Manual {
+    fn on(&mut self, _: OrderingInput<'_>) -> Vec<OrderingEffect> {
+        Vec::new()
+    }
+}
+
+/// Seals each block at once.
+struct Immediate;
+
+impl OrderingEngine for Immediate {
+    fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
+        let OrderingInput::Propose { header, .. } = input;
+        vec![OrderingEffect::Seal { height: header.height, seal: Seal::Genesis {} }]
+    }
+}
+
+/// Seals a block that nobody proposed.
+struct Mad;
+
+impl OrderingEngine for Mad {
+    fn on(&mut self, _: OrderingInput<'_>) -> Vec<OrderingEffect> {
+        vec![OrderingEffect::Seal { height: 77, seal: Seal::Genesis {} }]
+    }
+}
+
+fn acceptor(engine: impl OrderingEngine + 'static) -> Acceptor {
+    let mut history = CompactRange::new();
+    let _ = history.append(Hash([0; 32]));
+    Acceptor::new(Box::new(engine), history, Hash([0; 32]), NOW, None)
+}
+
+fn id(number: u64) -> Hash {
+    Hash::plain(&[&number.to_le_bytes()])
+}
+
+fn receipt(height: u64) -> Arc<Receipt> {
+    Arc::new(Receipt::new(id(height), height, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]))
+}
+
+/// A block of one transaction, whose id follows from the height.
+fn block(height: u64) -> Arc<ExecutedBlock> {
+    let header = Header {
+        version: 1,
+        channel: Hash::ZERO,
+        height,
+        previous: Hash::ZERO,
+        time: NOW.plus_millis(height),
+        transaction_root: Hash::ZERO,
+        receipt_root: Hash::ZERO,
+        writes_root: Hash::ZERO,
+        history_root: Hash::ZERO,
+        config_height: 0,
+        proposer: Address([0; 20]),
+        transactions: 1,
+        receipts: 1,
+    };
+    Arc::new(ExecutedBlock {
+        hash: header.hash(),
+        header,
+        envelopes: vec![vec![]],
+        receipts: vec![receipt(height)],
+        writes: Writes::new(),
+        ids: [(id(height), 0)].into(),
+        next_timer: Some(NOW.plus_millis(1_000 + height)),
+        config: None,
+    })
+}
+
+fn executed(height: u64) -> Result<ExecutionResult, String> {
+    Ok(ExecutionResult { block: Some(block(height)), known: Vec::new() })
+}
+
+fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
+    Ok(ExecutionResult { block: None, known: known.iter().map(|height| (id(*height), receipt(*height))).collect() })
+}
+
+fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
+    let made = block(height);
+    let whole = Block { header: made.header.clone(), transactions: made.envelopes.clone(), seal: Seal::Genesis {} };
+    let block = Arc::new(CommittedBlock::new(whole, made.hash, made.receipts.clone()));
+    Ok(Persisted { block, pressure })
+}
+
+/// Effects as words: what a reader of the log would write down.
+fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
+    let word = |effect| match effect {
+        AcceptorEffect::Execute { height, time, above, .. } => {
+            let above: Vec<u64> = above.iter().map(|block| block.header.height).collect();
+            format!("execute {height} at {} above {above:?}", time.millis_since(NOW))
+        }
+        AcceptorEffect::Executed => "executed".into(),
+        AcceptorEffect::Persist { block, .. } => format!("persist {}", block.header.height),
+        AcceptorEffect::Checkpoint => "checkpoint".into(),
+        AcceptorEffect::Commit { block, receipts, .. } => {
+            let height = block.map(|block| block.block.header.height);
+            let told: Vec<u64> = receipts.iter().map(|(_, receipt)| receipt.head.height).collect();
+            format!("commit {height:?} tell {told:?}")
+        }
+        AcceptorEffect::Halt(reason) => format!("halt: {reason}"),
+    };
+    effects.into_iter().map(word).collect()
+}
+
+#[test]
+fn a_block_is_executed_ordered_persisted_and_only_then_told() {
+    let mut acceptor = acceptor(Immediate);
+    assert_eq!(seen(acceptor.propose(vec![], NOW.plus_millis(1))), ["execute 1 at 1 above []"]);
+    assert_eq!(seen(acceptor.executed(executed(1))), ["executed", "persist 1"]);
+    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::None))), ["commit Some(1) tell [1]"]);
+}
+
+#[test]
+fn the_next_block_executes_above_those_under_way_and_persists_after_them() {
+    let mut acceptor = acceptor(Immediate);
+    let _ = acceptor.propose(vec![], NOW.plus_millis(1));
+    let _ = acceptor.executed(executed(1));
+    assert_eq!(seen(acceptor.propose(vec![], NOW.plus_millis(2))), ["execute 2 at 2 above [1]"]);
+    assert_eq!(seen(acceptor.executed(executed(2))), ["executed"], "one persist at a time");
+    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::None))), ["commit Some(1) tell [1]", "persist 2"]);
+    assert_eq!(seen(acceptor.propose(vec![], NOW)), ["execute 3 at 2 above [2]"], "block time never goes back");
+    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["commit Some(2) tell [2]"]);
+}
+
+#[test]
+fn a_block_persisted_out_of_order_halts() {
+    let mut acceptor = acceptor(Immediate);
+    let _ = acceptor.executed(executed(1));
+    let _ = acceptor.executed(executed(2));
+    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["halt: block 2 was persisted out of order"]);
+}
+
+#[test]
+fn nothing_is_persisted_before_it_is_sealed() {
+    let mut manual = acceptor(Manual);
+    assert_eq!(seen(manual.executed(executed(1))), ["executed"]);
+    let mut mad = acceptor(Mad);
+    assert_eq!(seen(mad.executed(executed(1))), ["halt: block 77 was sealed but is not under way"]);
+}
+
+#[test]
+fn known_ids_are_told_only_when_their_block_is_on_disk() {
+    let mut acceptor = acceptor(Immediate);
+    assert_eq!(seen(acceptor.executed(nothing_left(&[0]))), ["executed", "commit None tell [0]"]);
+    let _ = acceptor.executed(executed(1));
+    assert_eq!(seen(acceptor.executed(nothing_left(&[1]))), ["executed", "commit None tell []"]);
+    let mut second = executed(2).expect("a block");
+    second.known = vec![(id(1), receipt(1))];
+    assert_eq!(seen(acceptor.executed(Ok(second))), ["executed"]);
+    assert_eq!(
+        seen(acceptor.persisted(persisted(1, Pressure::None))),
+        ["commit Some(1) tell [1, 1, 1]", "persist 2"],
+        "its own, and both who asked again"
+    );
+    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["commit Some(2) tell [2]"]);
+}
+
+#[test]
+fn pressure_holds_persisting_until_the_checkpoint() {
+    let mut acceptor = acceptor(Immediate);
+    let _ = acceptor.executed(executed(1));
+    let _ = acceptor.executed(executed(2));
+    assert_eq!(
+        seen(acceptor.persisted(persisted(1, Pressure::Wait))),
+        ["commit Some(1) tell [1]", "checkpoint"],
+        "block 2 waits"
+    );
+    assert_eq!(seen(acceptor.checkpoint()), [""; 0], "one checkpoint at a time");
+    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["persist 2"]);
+    assert_eq!(
+        seen(acceptor.persisted(persisted(2, Pressure::CheckpointDue))),
+        ["commit Some(2) tell [2]", "checkpoint"]
+    );
+    assert_eq!(seen(acceptor.executed(executed(3))), ["executed", "persist 3"], "due is no reason to wait");
+}
+
+/// A failure is the end: a checkpoint that ended after a failed persist began the next persist.
+#[test]
+fn after_a_failure_nothing_more_is_done() {
+    type Failure = fn(&mut Acceptor) -> Vec<AcceptorEffect>;
+    let failures: [(&str, Failure); 3] = [
+        ("halt: execution failed: disk", |acceptor| acceptor.executed(Err("disk".into()))),
+        ("halt: persisting failed: disk", |acceptor| acceptor.persisted(Err("disk".into()))),
+        ("halt: a checkpoint failed: disk", |acceptor| acceptor.checkpointed(Err("disk".into()))),
+    ];
+    for (halt, failure) in failures {
+        let mut acceptor = acceptor(Immediate);
+        let _ = acceptor.executed(executed(1));
+        let _ = acceptor.executed(executed(2));
+        let _ = acceptor.checkpoint();
+        assert_eq!(seen(failure(&mut acceptor)), [halt]);
+        assert_eq!(seen(acceptor.checkpointed(Ok(()))), [""; 0], "{halt}");
+        assert_eq!(seen(acceptor.propose(vec![], NOW)), [""; 0], "{halt}");
+        assert_eq!(seen(acceptor.executed(executed(3))), [""; 0], "{halt}");
+        assert_eq!(seen(acceptor.checkpoint()), [""; 0], "{halt}");
+    }
+}

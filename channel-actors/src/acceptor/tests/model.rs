@@ -1,0 +1,228 @@
+//! Collector, execution, acceptor and store together, in a random order of completions: each id has one outcome for
+//! ever, heights are consecutive, block times never go back, nothing is told before it is on disk.
+
+use crate::acceptor::{Acceptor, AcceptorEffect};
+use crate::collector::{BlockOutcome, Collector, CollectorEffect};
+use crate::ordering::Solo;
+use crate::production::{self, Execution, ExecutionResult, Persisted};
+use crate::test_support::{Bench, NOW, Random, answer, config, envelope, flight, key};
+use crate::ticket::{Credits, Submission, SubmitResult, Wait};
+use crate::verifier::Passed;
+use ledger_classes::config::{ChannelConfig, Limits};
+use ledger_classes::hash::Hash;
+use ledger_classes::participant::NoCertificates;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::VerifiedTransaction;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Work that is done when the generator says so: on real pools anything may end before anything.
+enum Work {
+    Run(Execution, Vec<VerifiedTransaction>),
+    Execute(Result<ExecutionResult, String>),
+    Persist(Arc<production::ExecutedBlock>, ledger_classes::block::Seal),
+    Checkpoint,
+}
+
+/// A message between the two actors: in order, at any time.
+enum Message {
+    Propose(Vec<VerifiedTransaction>),
+    Executed,
+    Committed(BlockOutcome),
+}
+
+struct World {
+    bench: Bench,
+    collector: Collector,
+    acceptor: Acceptor,
+    to_acceptor: VecDeque<Message>,
+    to_collector: VecDeque<Message>,
+    work: Vec<Work>,
+    now: Time,
+    tip: (u64, Hash, Time),
+    /// A wake-up was asked for and has not fired.
+    wake: bool,
+}
+
+impl World {
+    fn collector_did(&mut self, effects: Vec<CollectorEffect>) {
+        for effect in effects {
+            match effect {
+                CollectorEffect::Propose(block) => self.to_acceptor.push_back(Message::Propose(block)),
+                CollectorEffect::WakeAt(_) => self.wake = true,
+                CollectorEffect::Halt(reason) => panic!("halted: {reason}"),
+            }
+        }
+    }
+
+    fn acceptor_did(&mut self, effects: Vec<AcceptorEffect>) {
+        for effect in effects {
+            match effect {
+                AcceptorEffect::Execute { height, previous, time, history_root, above, transactions } => {
+                    let execution = Execution {
+                        channel: self.bench.opened.channel,
+                        store: self.bench.opened.store.clone(),
+                        certificates: Arc::new(NoCertificates),
+                        proposer: key(200).public().address(),
+                        height,
+                        previous,
+                        time,
+                        history_root,
+                        above,
+                    };
+                    self.work.push(Work::Run(execution, transactions));
+                }
+                AcceptorEffect::Executed => self.to_collector.push_back(Message::Executed),
+                AcceptorEffect::Persist { block, seal } => self.work.push(Work::Persist(block, seal)),
+                AcceptorEffect::Checkpoint => self.work.push(Work::Checkpoint),
+                AcceptorEffect::Commit { block, receipts, next_timer, .. } => {
+                    if let Some(block) = block {
+                        let header = &block.block.header;
+                        assert_eq!(header.height, self.tip.0 + 1, "heights are consecutive");
+                        assert_eq!(header.previous, self.tip.1, "each names the one before");
+                        assert!(header.time >= self.tip.2, "block time never goes back");
+                        self.tip = (header.height, block.header_hash, header.time);
+                    }
+                    assert_eq!(self.bench.opened.store.log_tip(), Some(self.tip.0), "told when on disk");
+                    let on_disk = |receipt: &Receipt| receipt.head.height <= self.tip.0;
+                    assert!(receipts.iter().all(|(_, receipt)| on_disk(receipt)), "no outcome before its block");
+                    self.to_collector.push_back(Message::Committed(BlockOutcome { receipts, next_timer }));
+                }
+                AcceptorEffect::Halt(reason) => panic!("halted: {reason}"),
+            }
+        }
+    }
+
+    /// Does one of the things that can happen next; `false` if nothing can.
+    fn step(&mut self, random: &mut Random) -> bool {
+        let (messages, work) = (self.to_acceptor.len().min(1), self.work.len());
+        let choices = messages + self.to_collector.len().min(1) + work + usize::from(self.wake);
+        if choices == 0 {
+            return false;
+        }
+        let mut choice = random.below(choices);
+        if choice < work {
+            match self.work.swap_remove(choice) {
+                // It sees the store as it is then, and is reported later.
+                Work::Run(execution, transactions) => self.work.push(Work::Execute(execution.run(transactions))),
+                Work::Execute(result) => {
+                    let effects = self.acceptor.executed(result);
+                    self.acceptor_did(effects);
+                }
+                Work::Persist(block, seal) => {
+                    let result = production::persist(&self.bench.opened.store, &block, seal);
+                    // Now and then the disk is under pressure.
+                    let pressure = [crate::store::Pressure::None, crate::store::Pressure::Wait][random.below(2)];
+                    let result = result.map(|persisted| Persisted { pressure, ..persisted });
+                    let effects = self.acceptor.persisted(result);
+                    self.acceptor_did(effects);
+                }
+                Work::Checkpoint => {
+                    let result = self.bench.opened.store.checkpoint();
+                    let effects = self.acceptor.checkpointed(result.map(|_| ()).map_err(|error| error.to_string()));
+                    self.acceptor_did(effects);
+                }
+            }
+            return true;
+        }
+        choice -= work;
+        if choice < messages {
+            if let Some(Message::Propose(block)) = self.to_acceptor.pop_front() {
+                let effects = self.acceptor.propose(block, self.now);
+                self.acceptor_did(effects);
+            }
+            return true;
+        }
+        let effects = match self.to_collector.pop_front() {
+            Some(Message::Executed) => self.collector.executed(self.now),
+            Some(Message::Committed(outcome)) => self.collector.committed(outcome, self.now).0,
+            _ => {
+                self.wake = false;
+                self.now = self.now.plus_millis(60);
+                self.collector.tick(self.now)
+            }
+        };
+        self.collector_did(effects);
+        true
+    }
+}
+
+fn world() -> World {
+    let limits = Limits { block_transactions_max: 4, block_age_ms_max: 50, ..Limits::default() };
+    let bench = Bench::new(&ChannelConfig { limits, ..config() });
+    let opened = &bench.opened;
+    let collector = Collector::new(opened.channel, vec![key(1).public(), key(2).public()], limits, None);
+    let engine = Box::new(Solo::new(Arc::new(key(200))));
+    let acceptor = Acceptor::new(engine, opened.store.history(), opened.tip.hash, opened.tip.time, None);
+    let tip = (opened.tip.height, opened.tip.hash, opened.tip.time);
+    World {
+        bench,
+        collector,
+        acceptor,
+        to_acceptor: VecDeque::new(),
+        to_collector: VecDeque::new(),
+        work: Vec::new(),
+        now: NOW,
+        tip,
+        wake: false,
+    }
+}
+
+/// Submits ids again and again, of which many are under way or committed, and lets things happen in between.
+#[test]
+fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
+    let mut random = Random::seeded();
+    for _ in 0..4 {
+        let mut world = world();
+        let channel = world.bench.opened.channel;
+        let credits = Arc::new(Credits::default());
+        let mut waiting: Vec<(Hash, Submission)> = Vec::new();
+        let mut sequence = 0;
+        for _ in 0..60 {
+            sequence += 1;
+            let shard = random.below(2);
+            let flights = (0..random.below(4)).map(|_| {
+                let envelope = envelope(channel, random.below(40) as u64, 1);
+                let id = envelope.id();
+                let (submission, flight) = flight(channel, envelope, Wait::Committed, &credits);
+                waiting.push((id, submission));
+                flight
+            });
+            let flights = flights.collect();
+            let shard_key = key([1, 2][shard]);
+            let passed = Passed::sign(&channel, shard, sequence, &shard_key, flights);
+            // The clock is set back at times.
+            let now = world.now.millis() + random.below(40) as u64 - random.below(20) as u64;
+            world.now = Time::from_millis(now);
+            let effects = world.collector.verified(passed, world.now);
+            world.collector_did(effects);
+            for _ in 0..random.below(6) {
+                world.step(&mut random);
+            }
+        }
+        let mut steps = 0;
+        while world.step(&mut random) {
+            steps += 1;
+            assert!(steps < 100_000, "it comes to rest");
+        }
+        let mut outcomes: BTreeMap<Hash, Arc<Receipt>> = BTreeMap::new();
+        for (id, mut submission) in waiting {
+            let Some(SubmitResult::Committed { receipt, .. }) = answer(&mut submission) else {
+                panic!("{id} has no outcome")
+            };
+            assert_eq!(receipt.head.id, id);
+            assert_eq!(**outcomes.entry(id).or_insert_with(|| receipt.clone()), *receipt, "one outcome for ever");
+        }
+        assert_eq!(credits.used(), (0, 0), "every credit came back");
+        let mut included = BTreeMap::<Hash, u32>::new();
+        for height in 1..=world.tip.0 {
+            let bytes = world.bench.opened.store.receipts(height).expect("readable").expect("there");
+            let receipts = crate::verifier::decode_receipts(&bytes).expect("decodes");
+            assert!(!receipts.is_empty() && receipts.len() <= 4, "no empty block, none too large");
+            receipts.iter().for_each(|receipt| *included.entry(receipt.head.id).or_default() += 1);
+        }
+        assert!(included.values().all(|count| *count == 1), "no double inclusion");
+        assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,247 @@
+//! The collector's rules, one sentence each.
+
+use super::*;
+use crate::test_support::{NOW, answer, envelope, flight, key, transaction};
+use crate::ticket::{Credits, Submission, Wait};
+use ledger_classes::amount::Amount;
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::transaction::Envelope;
+
+const CHANNEL: Hash = Hash([7; 32]);
+
+/// A collector with one shard, and what drives it.
+struct Bench {
+    core: Collector,
+    credits: Arc<Credits>,
+    sequence: u64,
+}
+
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// The proposed transactions' nonces.
+    Propose(Vec<u64>),
+    Wake(u64),
+    Halt,
+}
+
+/// Effects, times in milliseconds after [`NOW`].
+fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
+    let one = |effect| match effect {
+        CollectorEffect::Propose(block) => Seen::Propose(block.iter().map(|one| one.transaction().nonce).collect()),
+        CollectorEffect::WakeAt(time) => Seen::Wake(time.millis_since(NOW)),
+        CollectorEffect::Halt(_) => Seen::Halt,
+    };
+    effects.into_iter().map(one).collect()
+}
+
+fn at(millis: u64) -> Time {
+    NOW.plus_millis(millis)
+}
+
+impl Bench {
+    fn new(limits: Limits, next_timer: Option<Time>) -> Self {
+        let core = Collector::new(CHANNEL, vec![key(1).public()], limits, next_timer);
+        Self { core, credits: Arc::default(), sequence: 0 }
+    }
+
+    fn passed(&mut self, flights: Vec<Flight>) -> Passed {
+        self.sequence += 1;
+        Passed::sign(&CHANNEL, 0, self.sequence, &key(1), flights)
+    }
+
+    /// One verified transaction arrives.
+    fn arrives(&mut self, nonce: u64, wait: Wait, millis: u64) -> (Submission, Vec<Seen>) {
+        let (submission, flight) = flight(CHANNEL, envelope(CHANNEL, nonce, 1), wait, &self.credits);
+        let passed = self.passed(vec![flight]);
+        (submission, seen(self.core.verified(passed, at(millis))))
+    }
+
+    fn executed(&mut self, millis: u64) -> Vec<Seen> {
+        seen(self.core.executed(at(millis)))
+    }
+
+    fn committed(&mut self, nonces: &[u64], next_timer: Option<Time>, millis: u64) -> Vec<Seen> {
+        let receipts = nonces.iter().map(|nonce| (id(*nonce), receipt(*nonce))).collect();
+        seen(self.core.committed(BlockOutcome { receipts, next_timer }, at(millis)).0)
+    }
+}
+
+fn id(nonce: u64) -> Hash {
+    envelope(CHANNEL, nonce, 1).id()
+}
+
+fn receipt(nonce: u64) -> Arc<Receipt> {
+    Arc::new(Receipt::new(id(nonce), 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]))
+}
+
+fn limits(transactions: u32, age: u32) -> Limits {
+    Limits { block_transactions_max: transactions, block_age_ms_max: age, ..Limits::default() }
+}
+
+#[test]
+fn an_idle_collector_cuts_at_once() {
+    let mut bench = Bench::new(Limits::default(), None);
+    assert_eq!(bench.arrives(1, Wait::Committed, 0).1, [Seen::Propose(vec![1])]);
+}
+
+#[test]
+fn nothing_is_cut_while_a_block_executes() {
+    let mut bench = Bench::new(limits(2, 0), None);
+    let _one = bench.arrives(1, Wait::Committed, 0);
+    for nonce in 2..6 {
+        assert_eq!(bench.arrives(nonce, Wait::Committed, 1_000).1, []);
+    }
+    assert_eq!(seen(bench.core.tick(at(5_000))), []);
+    assert_eq!(bench.executed(5_000), [Seen::Propose(vec![2, 3])], "size limit; order of arrival");
+}
+
+#[test]
+fn while_a_block_persists_the_next_grows_until_it_is_old() {
+    let mut bench = Bench::new(limits(100, 50), None);
+    let _one = bench.arrives(1, Wait::Committed, 0);
+    let _two = bench.arrives(2, Wait::Committed, 10);
+    assert_eq!(bench.executed(12), [Seen::Wake(60)]);
+    assert_eq!(bench.arrives(3, Wait::Committed, 40).1, [Seen::Wake(60)], "the oldest counts");
+    assert_eq!(seen(bench.core.tick(at(59))), [Seen::Wake(60)]);
+    assert_eq!(seen(bench.core.tick(at(60))), [Seen::Propose(vec![2, 3])]);
+}
+
+#[test]
+fn a_commit_frees_the_next_block_whatever_its_age() {
+    let mut bench = Bench::new(limits(100, 50), None);
+    let _one = bench.arrives(1, Wait::Committed, 0);
+    let _two = bench.arrives(2, Wait::Committed, 1);
+    assert_eq!(bench.executed(2), [Seen::Wake(51)]);
+    assert_eq!(bench.committed(&[1], None, 3), [Seen::Propose(vec![2])]);
+}
+
+#[test]
+fn a_full_pool_is_cut_while_a_block_persists() {
+    let big = |nonce| Envelope::sign_binary(&transaction(CHANNEL, nonce, &"x".repeat(16_000)), &[&key(1)]);
+    let narrow = Limits { block_bytes_max: 40_000, ..limits(100, 60_000) };
+    let mut bench = Bench::new(narrow, None);
+    let _one = bench.arrives(1, Wait::Committed, 0);
+    assert_eq!(bench.executed(1), []);
+    for nonce in 2..=3 {
+        let (_, flight) = flight(CHANNEL, big(nonce), Wait::Accepted, &bench.credits);
+        let passed = bench.passed(vec![flight]);
+        assert_eq!(seen(bench.core.verified(passed, at(2))), [Seen::Wake(60_002)], "{nonce}");
+    }
+    let (_, flight) = flight(CHANNEL, big(4), Wait::Accepted, &bench.credits);
+    let passed = bench.passed(vec![flight]);
+    assert_eq!(seen(bench.core.verified(passed, at(3))), [Seen::Propose(vec![2, 3])], "by bytes");
+
+    let mut bench = Bench::new(limits(2, 60_000), None);
+    let _one = bench.arrives(1, Wait::Committed, 0);
+    assert_eq!(bench.executed(1), []);
+    assert_eq!(bench.arrives(2, Wait::Committed, 2).1, [Seen::Wake(60_002)]);
+    assert_eq!(bench.arrives(3, Wait::Committed, 2).1, [Seen::Propose(vec![2, 3])], "by number");
+}
+
+#[test]
+fn at_most_pipeline_depth_blocks_are_under_way() {
+    let mut bench = Bench::new(limits(1, 0), None);
+    let _waiting: Vec<_> = (1..=5).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
+    assert_eq!(PIPELINE_DEPTH, 2);
+    assert_eq!(bench.executed(1), [Seen::Propose(vec![2])]);
+    assert_eq!(bench.executed(2), []);
+    assert_eq!(seen(bench.core.tick(at(1_000))), []);
+    assert_eq!(bench.committed(&[1], None, 1_001), [Seen::Propose(vec![3])]);
+}
+
+/// A proposal of which nothing was left ends like a block, and the pipeline moves on.
+#[test]
+fn an_empty_proposal_gives_its_place_back() {
+    let mut bench = Bench::new(limits(1, 0), None);
+    let _waiting: Vec<_> = (1..=3).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
+    assert_eq!(bench.executed(1), [Seen::Propose(vec![2])]);
+    assert_eq!(bench.executed(2), []);
+    assert_eq!(bench.committed(&[], None, 2), [Seen::Propose(vec![3])]);
+    assert_eq!(bench.executed(3), []);
+    assert_eq!(bench.committed(&[1, 2, 3], None, 4), []);
+    assert_eq!(bench.committed(&[], None, 4), []);
+    assert_eq!(bench.arrives(4, Wait::Committed, 5).1, [Seen::Propose(vec![4])]);
+    assert_eq!(bench.credits.used().0, 1);
+}
+
+/// One client sent one pending id without end: each submission gave its credit back at once, while what waited for
+/// it stayed, so nothing bounded the memory of those who waited.
+#[test]
+fn duplicates_share_an_outcome_and_keep_their_credits_as_long_as_they_wait() {
+    let mut bench = Bench::new(Limits::default(), None);
+    let mut waiting: Vec<_> = (0..5).map(|_| bench.arrives(1, Wait::Committed, 0).0).collect();
+    assert_eq!(bench.credits.used().0, 5);
+    let (mut accepted, effects) = bench.arrives(1, Wait::Accepted, 0);
+    assert_eq!(effects, []);
+    assert_eq!(answer(&mut accepted), Some(SubmitResult::Accepted { id: id(1) }));
+    assert_eq!(bench.credits.used().0, 5, "who waits no more holds nothing");
+    assert!(waiting.iter_mut().all(|one| answer(one).is_none()));
+    assert_eq!(bench.executed(1), []);
+    assert_eq!(bench.committed(&[1], None, 2), []);
+    for one in &mut waiting {
+        assert_eq!(answer(one), Some(SubmitResult::Committed { id: id(1), receipt: receipt(1) }));
+    }
+    assert_eq!(bench.credits.used(), (0, 0));
+    assert!(bench.core.under_way.is_empty() && bench.core.pool.is_empty());
+    assert_eq!(bench.core.pool_bytes, 0);
+}
+
+#[test]
+fn a_forged_witness_halts() {
+    type Forge = fn(&mut Passed);
+    let forgeries: [(&str, Forge); 4] = [
+        ("another shard", |passed| passed.witness.shard = 1),
+        ("another sequence", |passed| passed.witness.sequence += 1),
+        ("one taken away", |passed| drop(passed.flights.pop())),
+        ("another order", |passed| passed.flights.reverse()),
+    ];
+    for (what, forge) in forgeries {
+        let mut bench = Bench::new(Limits::default(), None);
+        let credits = bench.credits.clone();
+        let flights = (1..=2).map(|nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &credits));
+        let (mut waiting, flights): (Vec<_>, Vec<_>) = flights.unzip();
+        let mut passed = bench.passed(flights);
+        forge(&mut passed);
+        assert_eq!(seen(bench.core.verified(passed, NOW)), [Seen::Halt], "{what}");
+        assert!(waiting.iter_mut().all(|one| matches!(answer(one), Some(SubmitResult::Refused { .. }))), "{what}");
+        assert_eq!(credits.used(), (0, 0), "{what}");
+    }
+    let mut bench = Bench::new(Limits::default(), None);
+    let strange = Passed::sign(&CHANNEL, 0, 1, &key(2), Vec::new());
+    assert_eq!(seen(bench.core.verified(strange, NOW)), [Seen::Halt], "another key");
+    let elsewhere = Passed::sign(&Hash([8; 32]), 0, 1, &key(1), Vec::new());
+    assert_eq!(seen(bench.core.verified(elsewhere, NOW)), [Seen::Halt], "another channel");
+}
+
+#[test]
+fn a_timer_alone_cuts_one_block_and_only_when_due() {
+    let mut bench = Bench::new(Limits::default(), Some(at(100)));
+    assert_eq!(seen(bench.core.tick(at(0))), [Seen::Wake(100)]);
+    assert_eq!(seen(bench.core.tick(at(99))), [Seen::Wake(100)]);
+    assert_eq!(seen(bench.core.tick(at(100))), [Seen::Propose(vec![])]);
+    assert_eq!(seen(bench.core.tick(at(101))), []);
+    assert_eq!(bench.executed(102), [], "it is under way: no second block for the same timer");
+    assert_eq!(seen(bench.core.tick(at(103))), []);
+    assert_eq!(bench.committed(&[], Some(at(500)), 104), [Seen::Wake(500)]);
+    assert_eq!(bench.arrives(1, Wait::Committed, 105).1, [Seen::Propose(vec![1])]);
+    assert_eq!(bench.executed(106), []);
+    assert_eq!(bench.committed(&[1], None, 107), [], "no timer, no wake-up");
+}
+
+/// The clock was set back between cutting for a timer and making the block: nothing was due, so nothing was made,
+/// and the collector waits instead of asking again at once.
+#[test]
+fn a_clock_that_goes_back_makes_no_spin() {
+    let mut bench = Bench::new(Limits::default(), Some(at(100)));
+    assert_eq!(seen(bench.core.tick(at(100))), [Seen::Propose(vec![])]);
+    assert_eq!(bench.executed(40), []);
+    assert_eq!(bench.committed(&[], Some(at(100)), 40), [Seen::Wake(100)]);
+}
+
+#[test]
+fn new_limits_rule_the_next_block() {
+    let mut bench = Bench::new(limits(100, 0), None);
+    let _waiting: Vec<_> = (1..=4).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
+    bench.core.set_limits(limits(2, 0));
+    assert_eq!(bench.executed(1), [Seen::Propose(vec![2, 3])]);
+}

@@ -1,0 +1,134 @@
+//! What tests of the cores share: a channel in a temporary directory, signed transactions, submissions, a seeded
+//! random generator.
+
+use crate::halt::{Life, LifeCycle};
+use crate::opening::{self, Opened};
+use crate::store::StoreOptions;
+use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
+use crate::verifier::{Arrival, Flight};
+use ledger_classes::action::{Action, logs};
+use ledger_classes::amount::Amount;
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::keys::SigningKey;
+use ledger_classes::participant::NoCertificates;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// When these tests begin.
+pub(crate) const NOW: Time = Time::from_millis(1_795_000_000_000);
+
+pub(crate) fn key(number: u8) -> SigningKey {
+    SigningKey::from_seed([number; 32])
+}
+
+/// An open channel, ordered by key 200.
+pub(crate) fn config() -> ChannelConfig {
+    let peer = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
+    ChannelConfig {
+        name: "main".into(),
+        consortium: "test.example".into(),
+        created: NOW,
+        salt: HexBytes(vec![7; 16]),
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer { identity: peer, key: key(200).public() }],
+        organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
+        grants: vec![],
+        public_read: true,
+        open_submit: true,
+        limits: Limits::default(),
+        fees: Fees::default(),
+        approvals: Approvals::Majority,
+    }
+}
+
+/// A channel with its files.
+pub(crate) struct Bench {
+    pub(crate) opened: Opened,
+    _directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(config: &ChannelConfig) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("main");
+        opening::create(&path, StoreOptions::default(), config).expect("creates");
+        let life = Life::new(LifeCycle::Opening);
+        let opened = opening::open(&path, StoreOptions::default(), &NoCertificates, &life).expect("opens");
+        Self { opened: opened.expect("not draining"), _directory: directory }
+    }
+}
+
+pub(crate) fn transaction(channel: Hash, nonce: u64, body: &str) -> Transaction {
+    let append = logs::Append { topic: "test".into(), digest: None, body: body.into() };
+    Transaction {
+        channel,
+        nonce,
+        valid_until: NOW.plus_millis(3_600_000),
+        fee_max: Amount::ZERO,
+        actions: vec![Action::LogAppend(append)],
+        memo: String::new(),
+    }
+}
+
+pub(crate) fn envelope(channel: Hash, nonce: u64, signer: u8) -> Envelope {
+    Envelope::sign_binary(&transaction(channel, nonce, ""), &[&key(signer)])
+}
+
+pub(crate) fn verified(channel: Hash, envelope: Envelope) -> VerifiedTransaction {
+    let parsed = parse(envelope, channel, &Limits::default()).expect("well formed");
+    verify_all(vec![parsed], [1; 32]).pop().expect("one verdict").expect("valid signatures")
+}
+
+/// One envelope at the door.
+pub(crate) fn arrival(envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Arrival) {
+    let (submission, mut waiters) = submission(1, wait);
+    let waiter = waiters.pop().expect("one");
+    let size = u32::try_from(envelope.payload.len()).expect("small");
+    let credit = credits.take([size].into_iter()).expect("room").pop().expect("one");
+    (submission, Arrival { envelope, waiter, credit, arrived: Instant::now() })
+}
+
+/// One verified transaction on its way to the collector.
+pub(crate) fn flight(channel: Hash, envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Flight) {
+    let (submission, Arrival { envelope, mut waiter, credit, arrived }) = arrival(envelope, wait, credits);
+    let transaction = verified(channel, envelope);
+    waiter.accept(transaction.id());
+    (submission, Flight { transaction, waiter, credit, arrived })
+}
+
+/// The answer to a submission of one, if it is there.
+pub(crate) fn answer(submission: &mut Submission) -> Option<SubmitResult> {
+    match Pin::new(submission).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(mut results) => Some(results.pop().expect("one")),
+        Poll::Pending => None,
+    }
+}
+
+/// SplitMix64: the same numbers for the same seed, for ever.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// Seeded from `CHANCERY_TEST_SEED`, else from the clock; says which.
+    pub(crate) fn seeded() -> Self {
+        let given = std::env::var("CHANCERY_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+        let seed = given.unwrap_or_else(|| u64::try_from(since.as_nanos() & 0xffff_ffff).expect("32 bits"));
+        println!("CHANCERY_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((number ^ (number >> 31)) % bound as u64).expect("below a usize")
+    }
+}

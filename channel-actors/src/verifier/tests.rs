@@ -1,0 +1,236 @@
+//! The queue of a shard, and what a screening refuses, by name, among good neighbours.
+
+use super::*;
+use crate::production::encode_receipts;
+use crate::store::BlockRecord;
+use crate::test_support::{Bench, NOW, answer, arrival, config, envelope, key, transaction};
+use crate::ticket::{Credits, Submission, Wait};
+use ledger_classes::action::{Action, assets};
+use ledger_classes::amount::Amount;
+use ledger_classes::config::ChannelConfig;
+use ledger_classes::hash::HexBytes;
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::keyspace;
+use ledger_classes::outcome::ResultCode;
+use ledger_classes::participant::Participant;
+use ledger_classes::record;
+use ledger_classes::rights::{Class, Grant, Grantee, Right};
+use ledger_classes::state::Writes;
+use ledger_classes::transaction::{Encoding, Transaction};
+
+fn batch_of(effect: Option<ShardEffect>) -> Option<(u64, usize)> {
+    effect.map(|ShardEffect::Screen { sequence, batch }| (sequence, batch.len()))
+}
+
+fn arrivals(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arrival> {
+    let credits = Arc::new(Credits::default());
+    envelopes.into_iter().map(|envelope| arrival(envelope, Wait::Committed, &credits).1).collect()
+}
+
+fn empty(payload: usize, signatures: usize) -> Envelope {
+    let mut envelope = envelope(Hash::ZERO, 1, 1);
+    envelope.payload = vec![0; payload];
+    envelope.signatures = vec![envelope.signatures[0].clone(); signatures];
+    envelope
+}
+
+#[test]
+fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
+    let mut shard = Shard::default();
+    assert_eq!(batch_of(shard.screened()), None, "nothing to do");
+    assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((1, 1)));
+    for _ in 0..3 {
+        assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1), empty(1, 1)]))), None);
+    }
+    assert_eq!(batch_of(shard.screened()), Some((2, 6)));
+    assert_eq!(batch_of(shard.screened()), None);
+    assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((3, 1)), "idle again");
+}
+
+/// A job of 1,024 transactions of 32 signatures each held the verification threads for seconds, during which no
+/// other channel had its turn.
+#[test]
+fn a_job_is_bounded_by_transactions_signatures_and_bytes() {
+    for (what, one, many, first) in [
+        ("transactions", empty(1, 1), VERIFY_JOB_TRANSACTIONS_MAX + 5, VERIFY_JOB_TRANSACTIONS_MAX),
+        ("signatures", empty(1, 32), 100, VERIFY_JOB_SIGNATURES_MAX / 32),
+        ("bytes", empty(1024 * 1024, 1), 12, VERIFY_JOB_BYTES_MAX / (1024 * 1024)),
+        ("one beyond every bound goes alone", empty(1, VERIFY_JOB_SIGNATURES_MAX + 1), 2, 1),
+    ] {
+        let mut shard = Shard::default();
+        assert_eq!(batch_of(shard.arrive(arrivals(vec![one; many]))), Some((1, first)), "{what}");
+        assert_eq!(batch_of(shard.screened()), Some((2, many - first)), "{what}: the rest");
+    }
+}
+
+fn member(number: u8) -> Identity {
+    Identity::new("test.example", "bank", Role::Client, &format!("client-{number}")).expect("valid")
+}
+
+/// A closed channel whose bank may write logs. Participants: 1 and 2 in good standing, 3 revoked, 4 expired.
+fn closed_channel() -> Bench {
+    let rights = [Right::Write(Class::Logs)].into_iter().collect();
+    let grants = vec![Grant { to: Grantee::Organization("bank".into()), rights }];
+    let bench = Bench::new(&ChannelConfig { open_submit: false, public_read: false, grants, ..config() });
+    let participant = |number: u8| {
+        let record = Participant {
+            identity: member(number),
+            serial: HexBytes(vec![number]),
+            not_after: if number == 4 { Time::from_millis(NOW.millis() - 1) } else { NOW.plus_millis(1_000_000) },
+            admitted_height: 1,
+            revoked_height: (number == 3).then_some(1),
+        };
+        (keyspace::participant(&key(number).public().address()), Some(record::to_value(&record)))
+    };
+    let writes: Writes = (1..=4).map(participant).collect();
+    let store = &bench.opened.store;
+    // Block 1 has committed what `committed` makes.
+    let receipt = |id| Arc::new(Receipt::new(id, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]));
+    let ids: Vec<Hash> = committed(bench.opened.channel).iter().map(Envelope::id).collect();
+    let receipts: Vec<_> = ids.iter().map(|id| receipt(*id)).collect();
+    let record = BlockRecord {
+        height: 1,
+        header_hash: Hash([1; 32]),
+        block: vec![1].into(),
+        receipts: encode_receipts(&receipts).into(),
+    };
+    store.append(&record).expect("appends");
+    let index: Vec<(Hash, u32)> = ids.into_iter().zip(0..).collect();
+    let _ = store.apply(1, &writes, &index).expect("applies");
+    bench
+}
+
+fn signed(transaction: &Transaction, signer: u8) -> Envelope {
+    Envelope::sign_binary(transaction, &[&key(signer)])
+}
+
+/// Committed long ago: expired since, beyond today's limits, too far ahead by this clock, by somebody revoked since.
+fn committed(channel: Hash) -> Vec<Envelope> {
+    let with_until = |nonce, until| Transaction { valid_until: until, ..transaction(channel, nonce, "") };
+    vec![
+        signed(&with_until(900, Time::from_millis(NOW.millis() - 1)), 1),
+        signed(&transaction(channel, 901, &"x".repeat(70_000)), 1),
+        signed(&with_until(902, NOW.plus_millis(48 * 3_600_000)), 1),
+        signed(&transaction(channel, 903, ""), 3),
+    ]
+}
+
+fn json(text: String) -> Envelope {
+    Envelope::sign(Encoding::Json, text.into_bytes(), &[&key(1)])
+}
+
+fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Credits>, Screened) {
+    let credits = Arc::new(Credits::default());
+    let arrivals = envelopes.into_iter().map(|envelope| arrival(envelope, Wait::Committed, &credits));
+    let (waiting, batch): (Vec<_>, Vec<_>) = arrivals.unzip();
+    let screening = Screening {
+        channel: bench.opened.channel,
+        shard: 3,
+        sequence: 9,
+        key: Arc::new(key(50)),
+        limits: Limits::default(),
+        store: bench.opened.store.clone(),
+        now: NOW,
+        seed: [9; 32],
+    };
+    let screened = screening.screen(batch).expect("readable");
+    (waiting, credits, screened)
+}
+
+#[test]
+fn only_the_bad_are_refused_each_by_its_name() {
+    let bench = closed_channel();
+    let channel = bench.opened.channel;
+    let base = |nonce| transaction(channel, nonce, "");
+    let text = |nonce| serde_json::to_string(&base(nonce)).expect("serializes");
+    let replaced = |nonce, from: &str, to: &str| {
+        let text = text(nonce);
+        assert!(text.contains(from), "{text}");
+        json(text.replacen(from, to, 1))
+    };
+    let with_until = |nonce, until| signed(&Transaction { valid_until: until, ..base(nonce) }, 1);
+    let mut forged = signed(&base(1), 1);
+    forged.signatures[0].signature = Signature([1; 64]);
+    let mut half_forged = Envelope::sign_binary(&base(2), &[&key(1), &key(2)]);
+    half_forged.signatures[1].signature = half_forged.signatures[0].signature;
+    let mut unsigned = signed(&base(3), 1);
+    unsigned.signatures.clear();
+    let mut twice = signed(&base(4), 1);
+    twice.signatures.push(twice.signatures[0].clone());
+    let trailing = {
+        let mut payload = codec::encode(&base(5));
+        payload.push(0);
+        Envelope::sign(Encoding::Binary, payload, &[&key(1)])
+    };
+    let genesis = Envelope::sign(Encoding::Genesis, codec::encode(&base(6)), &[&key(1)]);
+    let mint = assets::Mint { asset: "usd".into(), to: key(1).public().address(), amount: Amount(1) };
+    let cases: Vec<(&str, Envelope)> = vec![
+        ("wrong-signature", forged),
+        ("wrong-signature", half_forged),
+        ("signatures", unsigned),
+        ("signatures", twice),
+        ("wrong-channel", signed(&transaction(Hash([3; 32]), 7, ""), 1)),
+        ("expired", with_until(8, Time::from_millis(NOW.millis() - 1))),
+        ("too-far-ahead", with_until(9, NOW.plus_millis(24 * 3_600_000 + 1))),
+        ("oversize", signed(&transaction(channel, 10, &"x".repeat(70_000)), 1)),
+        ("oversize", signed(&Transaction { memo: "m".repeat(257), ..base(11) }, 1)),
+        ("malformed", trailing),
+        ("malformed", genesis),
+        ("malformed", signed(&Transaction { actions: vec![], ..base(12) }, 1)),
+        ("malformed", json(text(13) + "x")),
+        ("unknown-action", replaced(14, "log.append", "log.erase")),
+        ("malformed", replaced(15, r#""memo""#, r#""extra":1,"memo""#)),
+        ("malformed", replaced(16, r#""topic""#, r#""color":"red","topic""#)),
+        ("malformed", replaced(17, r#""memo""#, r#""nonce":"17","memo""#)),
+        ("malformed", replaced(18, r#""topic""#, r#""topic":"test","topic""#)),
+        ("malformed", replaced(19, r#""nonce":"19""#, r#""nonce":true"#)),
+        ("malformed", replaced(20, r#""memo":"""#, r#""memo":7"#)),
+        ("malformed", json("{".repeat(5_000))),
+        ("no-right", signed(&Transaction { actions: vec![Action::AssetMint(mint)], ..base(21) }, 1)),
+        ("not-a-participant", signed(&base(22), 5)),
+        ("participant-revoked", signed(&base(23), 3)),
+        ("participant-expired", signed(&base(24), 4)),
+    ];
+    // A good one before, between and after.
+    let mut good = (1_000..).map(|nonce| if nonce % 2 == 0 { signed(&base(nonce), 1) } else { json(text(nonce)) });
+    let mut envelopes = vec![good.next().expect("endless")];
+    for (_, bad) in &cases {
+        envelopes.extend([bad.clone(), good.next().expect("endless")]);
+    }
+    let passing: Vec<Hash> = envelopes.iter().step_by(2).map(Envelope::id).collect();
+    let (mut waiting, credits, screened) = screen(&bench, envelopes);
+
+    let passed: Vec<Hash> = screened.passed.flights.iter().map(|flight| flight.transaction.id()).collect();
+    assert_eq!(passed, passing, "every good one, in order");
+    assert!(screened.passed.check(&channel, &key(50).public()), "the witness is over exactly these");
+    assert_eq!(credits.used().0 as usize, passing.len(), "the refused gave their credits back");
+    let name = |result: SubmitResult| match result {
+        SubmitResult::Refused { refusal: SubmitRefusal::Transaction(error), id: Some(_) } => error.name(),
+        SubmitResult::Refused { refusal: SubmitRefusal::Rejected { code, .. }, id: Some(_) } => code.name(),
+        other => panic!("{other:?}"),
+    };
+    for (number, (expected, bad)) in cases.iter().enumerate() {
+        let result = answer(&mut waiting[2 * number + 1]).expect("answered at once");
+        assert_eq!(name(result.clone()), *expected, "case {number}: {result:?} {:?}", bad.encoding);
+    }
+    let mut counted = screened.refused.clone();
+    let mut expected: Vec<&str> = cases.iter().map(|(name, _)| *name).collect();
+    counted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(counted, expected);
+    assert!(waiting.iter_mut().step_by(2).all(|one| answer(one).is_none()), "the good wait on");
+}
+
+/// Exactly once: whatever has changed since, a committed id is answered with its receipt.
+#[test]
+fn a_committed_id_gets_its_receipt_when_it_would_be_refused_today() {
+    let bench = closed_channel();
+    let envelopes = committed(bench.opened.channel);
+    let ids: Vec<Hash> = envelopes.iter().map(Envelope::id).collect();
+    let (mut waiting, _, screened) = screen(&bench, envelopes);
+    assert_eq!((screened.passed.flights.len(), screened.refused.len()), (0, 0));
+    for (one, id) in waiting.iter_mut().zip(ids) {
+        let Some(SubmitResult::Committed { receipt, .. }) = answer(one) else { panic!("no receipt for {id}") };
+        assert_eq!((receipt.head.id, receipt.head.height), (id, 1));
+    }
+}
