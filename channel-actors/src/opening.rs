@@ -21,6 +21,7 @@ use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, Envelope, VerifiedTransaction};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A channel whose store is open and whose state is at its tip.
 pub(crate) struct Opened {
@@ -48,51 +49,93 @@ pub(crate) fn create(directory: &Path, options: StoreOptions, config: &ChannelCo
     Ok(hash)
 }
 
-/// Opens a channel's store and brings its state to the log's tip; `None` if the channel is told to drain before.
-pub(crate) fn open(
+/// A channel whose store is open and whose state may be behind the log.
+pub(crate) struct Opening {
+    store: ChannelStore,
+    channel: Hash,
+    genesis: ChannelConfig,
+    /// Heights: where replay began, what it does next, the last one.
+    first: u64,
+    next: u64,
+    tip: u64,
+}
+
+/// Where an opening is after some work.
+pub(crate) enum Step {
+    /// There is more to replay.
+    More(Box<Opening>),
+    /// The state is at the tip.
+    Done(Box<Opened>),
+    /// The channel was told to drain: its files are free again.
+    Abandoned,
+}
+
+/// Opens a channel's store, then replays for up to `slice`.
+pub(crate) fn begin(
     directory: &Path,
     options: StoreOptions,
     certificates: &dyn CertificatePaths,
     life: &Life,
-) -> Result<Option<Opened>, String> {
+    slice: Duration,
+) -> Result<Step, String> {
     if !life.set(LifeCycle::Opening) {
-        return Ok(None);
+        return Ok(Step::Abandoned);
     }
     let store = ChannelStore::open(directory, options).map_err(in_full)?;
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
-    let genesis = stored_block(&store, 0)?;
-    let channel = genesis.header.hash();
-    let config = genesis.genesis_config().map_err(in_full)?;
-    let mut next = store.state_height().map_or(0, |height| height + 1);
-    let of = (tip + 1).saturating_sub(next);
-    let first = next;
-    while next <= tip {
-        if !life.set(LifeCycle::Replaying { done: next - first, of }) {
-            return Ok(None);
+    let block = stored_block(&store, 0)?;
+    let genesis = block.genesis_config().map_err(in_full)?;
+    let first = store.state_height().map_or(0, |height| height + 1);
+    let opening = Opening { store, channel: block.header.hash(), genesis, first, next: first, tip };
+    opening.go_on(certificates, life, slice)
+}
+
+impl Opening {
+    /// Replays for up to `slice`, at least one block: then another channel has its turn.
+    pub(crate) fn go_on(
+        mut self,
+        certificates: &dyn CertificatePaths,
+        life: &Life,
+        slice: Duration,
+    ) -> Result<Step, String> {
+        let began = Instant::now();
+        while self.next <= self.tip {
+            let progress = LifeCycle::Replaying { done: self.next - self.first, of: self.tip + 1 - self.first };
+            if !life.set(progress) {
+                return Ok(Step::Abandoned);
+            }
+            let pressure = if self.next == 0 {
+                let (_, writes) = block::genesis(&self.genesis).map_err(in_full)?;
+                self.store.apply(0, &writes, &[]).map_err(in_full)?
+            } else {
+                replay(&self.store, self.channel, self.next, certificates)?
+            };
+            if pressure != Pressure::None {
+                self.store.checkpoint().map_err(in_full)?;
+            }
+            self.next += 1;
+            if self.next <= self.tip && began.elapsed() >= slice {
+                return Ok(Step::More(Box::new(self)));
+            }
         }
-        let pressure = if next == 0 {
-            let (_, writes) = block::genesis(&config).map_err(in_full)?;
-            store.apply(0, &writes, &[]).map_err(in_full)?
-        } else {
-            replay(&store, channel, next, certificates)?
-        };
-        if pressure != Pressure::None {
-            store.checkpoint().map_err(in_full)?;
+        Ok(Step::Done(Box::new(self.opened()?)))
+    }
+
+    fn opened(self) -> Result<Opened, String> {
+        let Self { store, channel, tip, .. } = self;
+        let last = stored_block(&store, tip)?;
+        last.check_body().map_err(in_full)?;
+        let last = last.header;
+        if last.height != tip || store.header_hash(tip).map_err(in_full)? != Some(last.hash()) {
+            return Err(format!("block {tip} is not the one that the log's index names"));
         }
-        next += 1;
+        let view = store.view().map_err(in_full)?;
+        let config = execution::config_of(&view).map_err(in_full)?;
+        let next_timer = execution::next_timer(&view).map_err(in_full)?;
+        drop(view);
+        let tip = Tip { height: tip, hash: last.hash(), time: last.time };
+        Ok(Opened { store, channel, tip, config: Arc::new(config), next_timer })
     }
-    let last = stored_block(&store, tip)?;
-    last.check_body().map_err(in_full)?;
-    let last = last.header;
-    if last.height != tip || store.header_hash(tip).map_err(in_full)? != Some(last.hash()) {
-        return Err(format!("block {tip} is not the one that the log's index names"));
-    }
-    let view = store.view().map_err(in_full)?;
-    let config = execution::config_of(&view).map_err(in_full)?;
-    let next_timer = execution::next_timer(&view).map_err(in_full)?;
-    drop(view);
-    let tip = Tip { height: tip, hash: last.hash(), time: last.time };
-    Ok(Some(Opened { store, channel, tip, config: Arc::new(config), next_timer }))
 }
 
 fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, String> {
@@ -168,3 +211,6 @@ pub(crate) fn execute_again(
     }
     Ok(executed)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,9 @@ use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Open};
 use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
-use crate::opening;
+use crate::opening::{self, Step};
 use crate::ordering::{OrderingEngine, Solo};
-use crate::pool::WorkPool;
+use crate::pool::{Panicked, WorkPool};
 use crate::production::in_full;
 use crate::shared::Shared;
 use crate::store::StoreOptions;
@@ -89,10 +89,14 @@ const STORAGE_THREADS: usize = 4;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
+/// How long a replay goes on before another channel that opens has its turn.
+const REPLAY_SLICE: Duration = Duration::from_millis(100);
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
 const ARBITERS: usize = 2;
+/// A part of an opening.
+type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
 /// Why no channel is made any more.
 const CLOSING: &str = "the peer is closing";
 /// Stores being made: renamed when complete, removed at the next start otherwise.
@@ -146,15 +150,26 @@ impl ChannelRegistry {
 
     /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
-        let opening = self.opening.clone();
-        let (certificates, store_options) = (self.options.certificates.clone(), self.options.store);
+        let (certificates, options) = (self.options.certificates.clone(), self.options.store);
         let life = handle.0.life.clone();
-        let open = move || opening::open(&directory, store_options, &*certificates, &life);
-        let done = move |result: Result<Result<Option<opening::Opened>, String>, _>| {
+        let begin = move || opening::begin(&directory, options, &*certificates, &life, REPLAY_SLICE);
+        self.opening_step(handle, told, Box::new(begin));
+    }
+
+    /// Does a part of an opening in the channel's turn: one with a long log delays the others by a slice.
+    fn opening_step(self: Arc<Self>, handle: ChannelHandle, told: Option<oneshot::Sender<()>>, work: OpeningWork) {
+        let pool = self.opening.clone();
+        // Ids are not known before; names are.
+        let turn = Hash::plain(&[handle.name().as_bytes()]);
+        let done = move |result: Result<Result<Step, String>, Panicked>| {
             match result {
-                Ok(Ok(Some(opened))) => self.serve(&handle, &opened),
-                // Told to drain meanwhile: the store is closed again.
-                Ok(Ok(None)) => {}
+                Ok(Ok(Step::More(opening))) => {
+                    let (certificates, life) = (self.options.certificates.clone(), handle.0.life.clone());
+                    let more = move || opening.go_on(&*certificates, &life, REPLAY_SLICE);
+                    return self.opening_step(handle, told, Box::new(more));
+                }
+                Ok(Ok(Step::Done(opened))) => self.serve(&handle, &opened),
+                Ok(Ok(Step::Abandoned)) => {}
                 Ok(Err(reason)) => halt(&handle, &format!("opening failed: {reason}")),
                 Err(panicked) => halt(&handle, &format!("opening {panicked}")),
             }
@@ -163,8 +178,7 @@ impl ChannelRegistry {
             }
             handle.0.settled.send_replace(true);
         };
-        // In the order in which they came: ids are not known before.
-        opening.run(Hash::plain(&[b"opening"]), open, done);
+        pool.run(turn, work, done);
     }
 
     /// The making of a channel has come to an end. One that failed leaves its name free, whether or not somebody

@@ -2,7 +2,7 @@
 //! random generator.
 
 use crate::halt::{Life, LifeCycle};
-use crate::opening::{self, Opened};
+use crate::opening::{self, Opened, Step};
 use crate::store::StoreOptions;
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::{Arrival, Flight};
@@ -16,10 +16,11 @@ use ledger_classes::participant::NoCertificates;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// When these tests begin.
 pub(crate) const NOW: Time = Time::from_millis(1_795_000_000_000);
@@ -51,7 +52,7 @@ pub(crate) fn config() -> ChannelConfig {
 /// A channel with its files.
 pub(crate) struct Bench {
     pub(crate) opened: Opened,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Bench {
@@ -60,8 +61,18 @@ impl Bench {
         let path = directory.path().join("main");
         opening::create(&path, StoreOptions::default(), config).expect("creates");
         let life = Life::new(LifeCycle::Opening);
-        let opened = opening::open(&path, StoreOptions::default(), &NoCertificates, &life).expect("opens");
-        Self { opened: opened.expect("not draining"), _directory: directory }
+        match opening::begin(&path, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens") {
+            Step::Done(opened) => Self { opened: *opened, directory },
+            _ => panic!("there is time"),
+        }
+    }
+
+    /// Closes the store and forgets the state, so that everything is to be replayed.
+    pub(crate) fn forget_state(&self) -> PathBuf {
+        self.opened.store.close().expect("closes");
+        let path = self.directory.path().join("main");
+        std::fs::remove_file(path.join("state.redb")).expect("removes");
+        path
     }
 }
 
