@@ -166,7 +166,15 @@ fn known_ids_are_told_only_when_their_block_is_on_disk() {
         ["commit Some(1) tell [1, 1, 1]", "persist 2"],
         "its own, and both who asked again"
     );
-    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["commit Some(2) tell [2]"]);
+    assert_eq!(seen(acceptor.executed(nothing_left(&[2]))), ["executed", "commit None tell []"]);
+    let _ = acceptor.executed(executed(3));
+    assert_eq!(seen(acceptor.executed(nothing_left(&[3]))), ["executed", "commit None tell []"]);
+    assert_eq!(
+        seen(acceptor.persisted(persisted(2, Pressure::None))),
+        ["commit Some(2) tell [2, 2]", "persist 3"],
+        "block 3 is not on disk: whoever asked for it again waits"
+    );
+    assert_eq!(seen(acceptor.persisted(persisted(3, Pressure::None))), ["commit Some(3) tell [3, 3]"]);
 }
 
 #[test]
