@@ -147,6 +147,8 @@ pub struct Subscription {
     failures: u32,
     /// How long the peer asked to wait before the next attempt.
     hint: Option<Duration>,
+    /// Whether a stream of this subscription was ever open.
+    connected: bool,
     ended: bool,
 }
 
@@ -209,13 +211,14 @@ impl Connection {
             end: None,
             failures: 0,
             hint: None,
+            connected: false,
             ended: false,
         }
     }
 }
 
 impl Subscription {
-    /// Bounds of connecting again; 10 attempts in a row if nothing else is said.
+    /// Bounds of connecting again to a peer that was there; 10 attempts in a row if nothing else is said.
     #[must_use]
     pub const fn with_retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
@@ -257,10 +260,15 @@ impl Subscription {
         )
     }
 
+    /// A peer that was there is waited for; one that never was is reported as soon as for any other request.
+    fn bounds(&self) -> Retry {
+        if self.connected { self.retry } else { self.connection.options.retry }
+    }
+
     async fn reconnect(&mut self) {
         if self.failures > 0 {
             let hint = self.hint.take().map(|hint| hint.min(self.retry.wait_max));
-            match self.retry.wait(self.failures, hint, jitter()) {
+            match self.bounds().wait(self.failures, hint, jitter()) {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => return self.end = Some(SubscribeError::Lost),
             }
@@ -269,11 +277,12 @@ impl Subscription {
             Ok(response) => {
                 self.parser = Parser::new();
                 self.response = Some(response);
+                self.connected = true;
             }
             Err(error) => {
                 self.failures += 1;
                 self.hint = error.retry_after();
-                if !error.is_unavailable() || self.retry.wait(self.failures, self.hint, 0).is_none() {
+                if !error.is_unavailable() || self.bounds().wait(self.failures, self.hint, 0).is_none() {
                     self.end = Some(error.into());
                 }
             }
@@ -288,7 +297,10 @@ impl Subscription {
             (None, _) => match self.begun_height {
                 Some(height) => Some(height + 1),
                 None => {
-                    self.begun_height = Some(self.connection.channel(&self.channel).await?.height);
+                    // Asked once: this function's caller asks again.
+                    let mut connection = self.connection.clone();
+                    connection.options.retry = Retry::NEVER;
+                    self.begun_height = Some(connection.channel(&self.channel).await?.height);
                     None
                 }
             },

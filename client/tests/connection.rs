@@ -108,9 +108,16 @@ fn a_peer_that_is_not_there_is_unavailable() {
     let authority = Authority::new("root");
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (_folder, profile) = profile(&authority, &authority, &format!("https://{port}"));
-    let options = Options { retry: Retry::NEVER, ..options() };
-    let error = run(Connection::open(&profile, options).unwrap().status()).unwrap_err();
+    let connection = Connection::open(&profile, Options { retry: Retry::NEVER, ..options() }).unwrap();
+    let error = run(connection.status()).unwrap_err();
     assert!(matches!(error, RequestError::Unreachable { .. }) && error.is_unavailable(), "{error}");
+    for start in [Start::Now, Start::Height(1)] {
+        let mut subscription = connection.subscribe("main", Filter { start, ..Filter::default() });
+        let begun = std::time::Instant::now();
+        let error = run(subscription.next()).unwrap().unwrap_err();
+        assert!(matches!(error, SubscribeError::Request(RequestError::Unreachable { .. })), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "a peer that never was there is not waited for");
+    }
 }
 
 #[test]
