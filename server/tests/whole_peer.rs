@@ -13,10 +13,12 @@ use client::{
     verify::{EventVerifier, verify_proof},
 };
 use ledger_classes::{
-    action::{Action, logs::Append},
+    action::{Action, channel::Propose, logs::Append},
+    config::{Approvals, ConfigChange},
     hash::Hash,
     identity::Identity,
     keys::SigningKey,
+    rights::{Grant, Grantee, Rights},
     transaction::Envelope,
 };
 use reqwest::{Method, StatusCode};
@@ -106,6 +108,21 @@ fn entry(channel: Hash, topic: &str, body: &str, key: &SigningKey) -> Envelope {
     Envelope::sign_binary(&transaction, &[key])
 }
 
+/// A private channel of one organization.
+fn deals() -> ChannelSpec {
+    ChannelSpec {
+        name: "deals".into(),
+        engine: None,
+        organizations: vec![SpecOrganization { name: "north".into(), title: None, authorities: Vec::new() }],
+        grants: Vec::new(),
+        public_read: false,
+        open_submit: false,
+        limits: None,
+        fees: None,
+        approvals: None,
+    }
+}
+
 fn problem_name(error: &RequestError) -> String {
     error.problem().map_or_else(|| format!("no problem: {error}"), |problem| problem.name().to_owned())
 }
@@ -183,17 +200,7 @@ async fn a_transaction_is_committed_found_proven_and_delivered_with_evidence() {
 #[actix_web::test]
 async fn a_channel_without_rights_is_as_one_that_does_not_exist() {
     let running = start().await;
-    let spec = ChannelSpec {
-        name: "deals".into(),
-        engine: None,
-        organizations: vec![SpecOrganization { name: "north".into(), title: None, authorities: Vec::new() }],
-        grants: Vec::new(),
-        public_read: false,
-        open_submit: false,
-        limits: None,
-        fees: None,
-        approvals: None,
-    };
+    let spec = deals();
     let admin = running.admin();
     let deals = admin.create_channel(&spec).await.unwrap();
     assert_eq!(problem_name(&admin.create_channel(&spec).await.unwrap_err()), "channel-exists");
@@ -258,6 +265,43 @@ async fn a_revoked_certificate_loses_requests_subscriptions_and_connections_with
     let refused = running.connection(&south).status().await.unwrap_err();
     assert!(matches!(refused, RequestError::Unreachable { .. }), "{refused}");
     assert!(running.admin().status().await.is_ok(), "others are not touched");
+    in_time(running.peer.stop()).await;
+}
+
+#[actix_web::test]
+async fn withdrawn_rights_end_a_subscription_and_hide_the_channel() {
+    let running = start().await;
+    let south = running.stranger("south");
+    let member = |name: &str| SpecOrganization { name: name.into(), title: None, authorities: Vec::new() };
+    let spec = ChannelSpec {
+        organizations: vec![member("north"), member("south")],
+        approvals: Some(Approvals::Any),
+        ..deals()
+    };
+    let admin = running.admin();
+    let id = admin.create_channel(&spec).await.unwrap().id;
+    let reader = running.connection(&south);
+    let mut events = reader.subscribe("deals", Filter { start: Start::Height(0), ..Filter::default() });
+
+    let key = key();
+    let profile = Profile::open(&running.dir.join(ADMIN_PROFILE)).unwrap();
+    let admit = client::admit::admission(profile.credential.as_ref().unwrap(), id, key.public().address()).unwrap();
+    let south = Grantee::Organization("south".into());
+    let deny = ConfigChange::Deny(Grant { to: south, rights: Rights::member() });
+    let propose = Action::ChannelPropose(Propose { changes: vec![deny], reason: "the deal is off".into() });
+    for action in [admit, propose] {
+        let transaction = transaction(id, vec![action], clock::now(), 60_000).unwrap();
+        let envelope = Envelope::sign_binary(&transaction, &[&key]);
+        let outcome = in_time(admin.submit("deals", &envelope, Wait::Committed)).await.unwrap();
+        assert_eq!(outcome.receipt.unwrap().result, "done");
+        if transaction.actions.iter().any(|action| matches!(action, Action::ParticipantAdmit(_))) {
+            let delivery = in_time(events.next()).await.unwrap().unwrap();
+            assert_eq!(delivery.event.type_text, "chancery.participant.admitted");
+        }
+    }
+    let ended = in_time(events.next()).await.unwrap().unwrap_err();
+    assert!(matches!(&ended, SubscribeError::Problem(problem) if problem.name() == "channel-unknown"), "{ended}");
+    assert_eq!(problem_name(&reader.channel("deals").await.unwrap_err()), "channel-unknown");
     in_time(running.peer.stop()).await;
 }
 
