@@ -85,6 +85,7 @@ pub(crate) fn transaction(channel: Hash, nonce: u64, body: &str) -> Transaction 
         fee_max: Amount::ZERO,
         actions: vec![Action::LogAppend(append)],
         memo: String::new(),
+        sender: None,
     }
 }
 

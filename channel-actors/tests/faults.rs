@@ -72,6 +72,7 @@ fn signed(channel: &ChannelHandle, nonce: u64, action: Action) -> Envelope {
         fee_max: Amount::ZERO,
         actions: vec![action],
         memo: String::new(),
+        sender: None,
     };
     Envelope::sign_binary(&transaction, &[&key(1)])
 }

@@ -77,7 +77,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
 
 fn transaction(channel: Hash, nonce: u64, actions: Vec<Action>) -> Transaction {
     let valid_until = SystemClock.now().plus_millis(600_000);
-    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new() }
+    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new(), sender: None }
 }
 
 fn signed(channel: Hash, nonce: u64, signer: u8, actions: Vec<Action>) -> Envelope {

@@ -10,7 +10,7 @@ use ledger_classes::action::Action;
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::hash::Hash;
-use ledger_classes::keys::SigningKey;
+use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction};
 use reqwest::Method;
@@ -64,9 +64,10 @@ pub enum SubmitError {
     },
 }
 
-/// A transaction with a random nonce that is valid for `validity_ms` from `now`.
+/// A transaction of `sender`, the first signer, with a random nonce, that is valid for `validity_ms` from `now`.
 pub fn transaction(
     channel: Hash,
+    sender: Address,
     actions: Vec<Action>,
     now: Time,
     validity_ms: u64,
@@ -80,6 +81,7 @@ pub fn transaction(
         fee_max: Amount::ZERO,
         actions,
         memo: String::new(),
+        sender: Some(sender),
     })
 }
 
@@ -162,7 +164,9 @@ mod tests {
     fn envelope(sign: impl Fn(&Transaction, &[&SigningKey]) -> Envelope) -> Envelope {
         let append = Append { topic: "tests.client".into(), digest: None, body: "é\n\"".into() };
         let now = Time::from_millis(1_795_255_554_123);
-        let transaction = transaction(Hash([7; 32]), vec![Action::LogAppend(append)], now, VALIDITY_MS).unwrap();
+        let sender = SigningKey::from_seed([1; 32]).public().address();
+        let actions = vec![Action::LogAppend(append)];
+        let transaction = transaction(Hash([7; 32]), sender, actions, now, VALIDITY_MS).unwrap();
         assert_eq!(transaction.valid_until.millis_since(now), VALIDITY_MS);
         sign(&transaction, &[&SigningKey::from_seed([1; 32]), &SigningKey::from_seed([2; 32])])
     }

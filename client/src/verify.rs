@@ -271,7 +271,8 @@ mod tests {
         let channel = genesis.header.hash();
 
         let pause = Action::AssetPause(AssetName { asset: "coin".into() });
-        let transaction = crate::submit::transaction(channel, vec![pause], Time::from_millis(2_000), 1_000).unwrap();
+        let (sender, now) = (SigningKey::from_seed([2; 32]).public().address(), Time::from_millis(2_000));
+        let transaction = crate::submit::transaction(channel, sender, vec![pause], now, 1_000).unwrap();
         let envelope = sign_json(&transaction, &[&SigningKey::from_seed([2; 32])]);
         let event = Event::AssetPaused { asset: "coin".into() };
         let receipt =

@@ -64,6 +64,10 @@ pub struct Transaction {
     /// For people to read, at most 256 bytes.
     #[serde(default)]
     pub memo: String,
+    /// The first signer's address. The id covers the payload and not the signatures, so without this field whoever
+    /// sees the payload before it is committed could sign it as their own and take its one outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Address>,
 }
 
 /// A key and what it signed with.
@@ -207,6 +211,9 @@ pub fn parse(
         if envelope.signatures[..index].iter().any(|earlier| earlier.key == signed.key) {
             return Err(TransactionError::Signatures("a key signs once".into()));
         }
+    }
+    if transaction.sender.is_some_and(|sender| sender != envelope.signatures[0].key.address()) {
+        return Err(TransactionError::Signatures("the first signer is not the sender that the payload names".into()));
     }
     let message = envelope.message();
     Ok(ParsedTransaction { id: Hash::plain(&[&message]), message, envelope, transaction })

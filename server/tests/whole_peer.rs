@@ -104,7 +104,8 @@ fn key() -> SigningKey {
 
 fn entry(channel: Hash, topic: &str, body: &str, key: &SigningKey) -> Envelope {
     let append = Append { topic: topic.into(), digest: None, body: body.into() };
-    let transaction = transaction(channel, vec![Action::LogAppend(append)], clock::now(), 60_000).unwrap();
+    let sender = key.public().address();
+    let transaction = transaction(channel, sender, vec![Action::LogAppend(append)], clock::now(), 60_000).unwrap();
     Envelope::sign_binary(&transaction, &[key])
 }
 
@@ -290,7 +291,8 @@ async fn withdrawn_rights_end_a_subscription_and_hide_the_channel() {
     let deny = ConfigChange::Deny(Grant { to: south, rights: Rights::member() });
     let propose = Action::ChannelPropose(Propose { changes: vec![deny], reason: "the deal is off".into() });
     for action in [admit, propose] {
-        let transaction = transaction(id, vec![action], clock::now(), 60_000).unwrap();
+        let sender = key.public().address();
+        let transaction = transaction(id, sender, vec![action], clock::now(), 60_000).unwrap();
         let envelope = Envelope::sign_binary(&transaction, &[&key]);
         let outcome = in_time(admin.submit("deals", &envelope, Wait::Committed)).await.unwrap();
         assert_eq!(outcome.receipt.unwrap().result, "done");

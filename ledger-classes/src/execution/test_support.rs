@@ -80,6 +80,7 @@ impl Ledger {
             fee_max: Amount::MAX,
             actions,
             memo: String::new(),
+            sender: None,
         };
         let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
         let envelope = Envelope::sign_binary(&transaction, &keys.iter().collect::<Vec<_>>());

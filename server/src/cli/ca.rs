@@ -3,6 +3,8 @@
 
 use super::failure::Failure;
 use super::output::{Output, pairs, table};
+pub(super) use crate::certificates::describe as in_full;
+use crate::config::Config;
 use crate::{clock, init};
 use ca::database::CertificateRecord;
 use ca::folder::{CertificateFolder, Expiring, Expiry, FolderError, LeafOptions, Selection};
@@ -82,9 +84,9 @@ Example:
         /// Profile folder to make
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
-        /// Peer that the profile talks to
-        #[arg(long, value_name = "URL", default_value = "https://127.0.0.1:7100")]
-        at: String,
+        /// Peer that the profile talks to; if absent, where this directory's peer listens
+        #[arg(long, value_name = "URL")]
+        at: Option<String>,
         /// Algorithm of the new key
         #[arg(long, value_enum, default_value = "ed25519")]
         algorithm: Algorithm,
@@ -146,18 +148,6 @@ impl From<init::InitError> for Failure {
     }
 }
 
-/// An error with its causes in one line.
-pub(super) fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 impl Ca {
     /// Runs the command.
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
@@ -180,6 +170,13 @@ impl Ca {
                 let lifetime_ms = days * DAY_MS;
                 let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
                 folder.issue_profile(&identity, &options, &out, now)?;
+                let at = match at {
+                    Some(at) => at,
+                    None => {
+                        let config = Config::load(&self.directory.dir);
+                        format!("https://{}", config.map_err(|error| Failure::usage(in_full(&error)))?.listen)
+                    }
+                };
                 init::write_profile(&out, &at, folder.consortium())?;
                 let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;

@@ -155,7 +155,8 @@ impl Session {
         let mut actions = Vec::with_capacity(2);
         actions.extend(signing.act_for.map(|account| Action::AccountAct(AccountAct { account })));
         actions.push(action);
-        let mut transaction = transaction(id, actions, client::now(), signing.valid_for * 1000)?;
+        let sender = keys.first().ok_or_else(|| Failure::usage("a key is needed"))?.public().address();
+        let mut transaction = transaction(id, sender, actions, client::now(), signing.valid_for * 1000)?;
         transaction.fee_max = signing.fee_max;
         transaction.memo.clone_from(&signing.memo);
         let envelope = sign_json(&transaction, &keys.iter().collect::<Vec<_>>());

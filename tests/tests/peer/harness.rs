@@ -168,7 +168,7 @@ pub(crate) fn transaction(channel: Hash, actions: Vec<Action>) -> Transaction {
     static NONCE: AtomicU64 = AtomicU64::new(1);
     let nonce = NONCE.fetch_add(1, Ordering::Relaxed);
     let valid_until = client::now().plus_millis(600_000);
-    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new() }
+    Transaction { channel, nonce, valid_until, fee_max: Amount::ZERO, actions, memo: String::new(), sender: None }
 }
 
 /// A signed transaction in the binary encoding.
