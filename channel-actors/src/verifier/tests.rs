@@ -172,7 +172,7 @@ fn only_the_bad_are_refused_each_by_its_name() {
         ("wrong-channel", signed(&transaction(Hash([3; 32]), 7, ""), 1)),
         ("expired", with_until(8, Time::from_millis(NOW.millis() - 1))),
         ("too-far-ahead", with_until(9, NOW.plus_millis(24 * 3_600_000 + 1))),
-        ("signatures", signed(&Transaction { sender: Some(address(9)), ..base(40) }, 1)),
+        ("signatures", signed(&Transaction { sender: Some(key(9).public().address()), ..base(40) }, 1)),
         ("oversize", signed(&transaction(channel, 10, &"x".repeat(70_000)), 1)),
         ("oversize", signed(&Transaction { memo: "m".repeat(257), ..base(11) }, 1)),
         ("malformed", trailing),
