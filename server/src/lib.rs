@@ -2,7 +2,8 @@
 //!
 //! Rooms: [`peer`] is the composition root, the only place that reads the configuration and joins the parts; [`api`]
 //! holds a file for each resource; [`access`] decides what a caller may know of; [`problem`] makes every refusal;
-//! [`trust`] and [`tls`] tie live connections to certificates; [`init`] makes a new peer's directory.
+//! [`trust`] and [`tls`] tie live connections to certificates; [`init`] makes a new peer's directory; [`demo`] shows it
+//! all at work.
 //! HTTP and JSON exist here and in `client` only.
 
 pub mod access;
@@ -12,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod context;
+pub mod demo;
 pub mod init;
 pub mod limits;
 pub mod logging;

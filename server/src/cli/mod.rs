@@ -10,6 +10,7 @@ mod asset;
 mod ca;
 mod channel;
 mod contract;
+mod demo;
 mod failure;
 mod init;
 mod key;
@@ -51,6 +52,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
     Init(init::Init),
     Serve(serve::Serve),
     /// The certificate authorities of a peer's directory
@@ -139,6 +141,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Init(command) => command.run(output),
         Command::Serve(command) => command.run(output),
         Command::Ca(command) => command.run(output),
+        Command::Demo(command) => command.run(output),
         Command::Key(command) => command.run(&global, output),
         Command::Verify(command) => command.run(output),
         Command::Channel(command) => with_session(&global, async |session| command.run(session).await),
