@@ -18,6 +18,7 @@ use prometheus_client::{
 use std::{
     collections::BTreeMap,
     net::TcpListener,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -83,6 +84,7 @@ struct Gauges {
     crl_expiry: Family<AuthorityLabels, Gauge>,
     serving: Family<ChannelLabels, Gauge>,
     queue_bytes: Family<ChannelLabels, Gauge>,
+    disk_bytes: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
 }
 
@@ -110,6 +112,7 @@ impl Default for PeerMetrics {
         registry.register("channel_serving", "1 while the channel serves", gauges.serving.clone());
         let help = "Payload bytes of transactions between door and commit";
         registry.register("channel_queue_bytes", help, gauges.queue_bytes.clone());
+        registry.register("channel_disk_bytes", "Bytes of the channel's files", gauges.disk_bytes.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
         let channels = channel_actors::metrics::Metrics::new(&mut registry);
@@ -198,7 +201,7 @@ impl PeerMetrics {
     }
 
     /// Everything as text, with gauges read at this moment.
-    pub fn expose(&self, registry: &ChannelRegistry, trust: &Trust) -> String {
+    pub fn expose(&self, registry: &ChannelRegistry, trust: &Trust, data_dir: &Path) -> String {
         let now = clock::now();
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let until = |at: Time| signed(at.millis_since(now) / 1000) - signed(now.millis_since(at) / 1000);
@@ -220,6 +223,7 @@ impl PeerMetrics {
             let lag = slowest.get(channel.name()).map_or(0, |least| height.saturating_sub(*least));
             let serving = i64::from(channel.state() == LifeCycle::Serving);
             self.gauges.serving.get_or_create(&labels).set(serving);
+            self.gauges.disk_bytes.get_or_create(&labels).set(signed(disk_bytes(&data_dir.join(channel.name()))));
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
             self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));
         }
@@ -230,8 +234,15 @@ impl PeerMetrics {
     }
 }
 
+/// Bytes of a channel's files. What cannot be read counts as nothing: a channel may just be closing.
+fn disk_bytes(directory: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
+    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
 /// What the metrics listener needs.
 struct Exposition {
+    data_dir: PathBuf,
     metrics: Arc<PeerMetrics>,
     registry: Arc<ChannelRegistry>,
     trust: Arc<Trust>,
@@ -243,15 +254,16 @@ pub fn serve(
     metrics: Arc<PeerMetrics>,
     registry: Arc<ChannelRegistry>,
     trust: Arc<Trust>,
+    data_dir: PathBuf,
 ) -> std::io::Result<Server> {
-    let exposition = web::Data::new(Exposition { metrics, registry, trust });
+    let exposition = web::Data::new(Exposition { data_dir, metrics, registry, trust });
     let server =
         HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(expose)));
     Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
 }
 
 async fn expose(exposition: web::Data<Exposition>) -> HttpResponse {
-    let text = exposition.metrics.expose(&exposition.registry, &exposition.trust);
+    let text = exposition.metrics.expose(&exposition.registry, &exposition.trust, &exposition.data_dir);
     HttpResponse::Ok().content_type(MEDIA_TYPE).body(text)
 }
 

@@ -181,7 +181,7 @@ impl Peer {
             Some(listen) => {
                 let socket = bind(listen)?;
                 let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-                let server = metrics::serve(socket, metrics, registry, Arc::clone(&trust));
+                let server = metrics::serve(socket, metrics, registry, Arc::clone(&trust), dir.join(&config.data_dir));
                 let server = server.map_err(io_error("the metrics listener"))?;
                 let handle = server.handle();
                 actix_rt::spawn(server);
