@@ -1,7 +1,7 @@
 //! The command line: `Cli` parses, [`main`] dispatches and maps every end to an exit code, here and nowhere else.
 //!
 //! A file per command family. Commands that talk to a peer use the SDK and nothing of the server, get a
-//! [`session::Session`] and run in [`with_session`]; commands that need none (keys, offline checks, and those that run
+//! `session::Session` and run in `with_session`; commands that need none (keys, offline checks, and those that run
 //! a peer) are plain functions of their arguments and the [`Output`].
 
 mod account;
