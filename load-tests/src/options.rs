@@ -1,0 +1,51 @@
+//! The command line.
+
+use clap::Parser;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Benchmarks of a peer
+#[derive(Clone, Debug, Parser)]
+#[command(name = "load-tests", after_help = crate::scenario::help())]
+pub struct Options {
+    /// What to measure, see below
+    pub scenario: String,
+    /// Write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Length of the measured window
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_000))]
+    pub seconds: u64,
+    /// Keys, nonces and recipients follow from it
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// The program under test; the one next to this executable if absent
+    #[arg(long, value_name = "PATH")]
+    pub chancery: Option<PathBuf>,
+    /// Where the peer's directory is made, on a real disk; next to this executable if absent
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Keep the peer's directory
+    #[arg(long)]
+    pub keep: bool,
+    /// Distinct senders
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub senders: u32,
+    /// Connections of the generator, one request in flight on each
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub connections: u32,
+    /// Transactions of one request
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub batch: u32,
+    /// Seconds for each measurement of a limit
+    #[arg(long, value_name = "N", default_value = "3", value_parser = seconds)]
+    pub limit_seconds: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?;
+    match (0.01..=600.0).contains(&seconds) {
+        true => Ok(Duration::from_secs_f64(seconds)),
+        false => Err("0.01 to 600 seconds".into()),
+    }
+}

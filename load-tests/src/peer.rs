@@ -1,0 +1,225 @@
+//! A peer in a process of its own, made and run by the commands that an operator uses: `init`, then `serve`.
+//!
+//! Only this process's own child is ever signalled. A peer that is dropped is killed; its directory goes with it
+//! unless it is to be kept.
+
+use crate::error::LoadError;
+use crate::options::Options;
+use crate::process::Usage;
+use crate::stages::Stages;
+use client::api::{ChannelSpec, ChannelView, SpecOrganization};
+use client::connection::{Connection, Options as ConnectionOptions};
+use client::profile::{Profile, parse_peer};
+use client::retry::Retry;
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+
+/// The trust domain of the peers under load.
+const CONSORTIUM: &str = "load.example";
+/// The one organization.
+const ORGANIZATION: &str = "north";
+/// How long a peer may take to come up, and to drain.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one request may take: longer than the peer waits for a commit.
+const REQUEST: Duration = Duration::from_secs(60);
+
+/// A running peer.
+pub struct Peer {
+    process: Child,
+    chancery: PathBuf,
+    root: PathBuf,
+    temporary: Option<TempDir>,
+    address: SocketAddr,
+    metrics: SocketAddr,
+}
+
+/// Two addresses that nobody listens on now.
+fn free_addresses() -> Result<[SocketAddr; 2], LoadError> {
+    let bind = || TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| Ok((socket.local_addr()?, socket)));
+    let fail = |source| LoadError::file(Path::new("a free port"), source);
+    // Both are held until both are known, so that they differ.
+    let (one, other) = (bind().map_err(fail)?, bind().map_err(fail)?);
+    Ok([one.0, other.0])
+}
+
+/// The program under test.
+fn chancery(options: &Options) -> Result<PathBuf, LoadError> {
+    let path = match &options.chancery {
+        Some(path) => path.clone(),
+        None => beside()?.join("chancery"),
+    };
+    if path.is_file() { Ok(path) } else { Err(LoadError::Chancery(path)) }
+}
+
+/// The folder of this executable.
+fn beside() -> Result<PathBuf, LoadError> {
+    let own = std::env::current_exe().map_err(|source| LoadError::file(Path::new("this executable"), source))?;
+    Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+async fn command(chancery: &Path, arguments: &[&OsStr]) -> Result<(), LoadError> {
+    let output = Command::new(chancery).args(arguments).stdin(Stdio::null()).output().await;
+    let output = output.map_err(|source| LoadError::file(chancery, source))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+    let said = [output.stderr, output.stdout].concat();
+    let output = String::from_utf8_lossy(&said).trim().to_owned();
+    Err(LoadError::Command { command: words.join(" "), output })
+}
+
+impl Peer {
+    /// Makes a consortium of one organization and serves it.
+    pub async fn start(options: &Options) -> Result<Self, LoadError> {
+        let chancery = chancery(options)?;
+        let parent = match &options.dir {
+            Some(dir) => dir.clone(),
+            None => beside()?,
+        };
+        let temporary = tempfile::Builder::new().prefix("load-tests-").tempdir_in(&parent);
+        let temporary = temporary.map_err(|source| LoadError::file(&parent, source))?;
+        let (root, temporary) =
+            if options.keep { (temporary.keep(), None) } else { (temporary.path().to_owned(), Some(temporary)) };
+        let dir = root.join("peer");
+        let words = ["init", "--consortium", CONSORTIUM, "--org", ORGANIZATION, "--dir"].map(OsStr::new);
+        command(&chancery, &[&words[..], &[dir.as_os_str()]].concat()).await?;
+        let [address, metrics] = free_addresses()?;
+        let process = Self::serve(&chancery, &root, address, metrics)?;
+        let mut peer = Self { process, chancery, root, temporary, address, metrics };
+        peer.wait_until_ready().await?;
+        Ok(peer)
+    }
+
+    fn serve(chancery: &Path, root: &Path, address: SocketAddr, metrics: SocketAddr) -> Result<Child, LoadError> {
+        let log_path = root.join("peer.log");
+        let fail = |source| LoadError::file(&log_path, source);
+        let log = fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
+        Command::new(chancery)
+            .arg("serve")
+            .arg("--dir")
+            .arg(root.join("peer"))
+            .env("CHANCERY_LISTEN", address.to_string())
+            .env("CHANCERY_METRICS_LISTEN", metrics.to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(fail)?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| LoadError::file(chancery, source))
+    }
+
+    /// The program under test.
+    pub fn chancery(&self) -> &Path {
+        &self.chancery
+    }
+
+    /// The folder with the peer's directory and its log, on the disk that is measured.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The peer's directory.
+    pub fn dir(&self) -> PathBuf {
+        self.root.join("peer")
+    }
+
+    fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.root.join("peer.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    fn failed(&self, what: &'static str) -> LoadError {
+        LoadError::Peer { what, log: self.log_end() }
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<(), LoadError> {
+        let connection = self.connect()?;
+        let start = Instant::now();
+        loop {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return Err(self.failed("has ended"));
+            }
+            match connection.status().await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_unavailable() && start.elapsed() < PATIENCE => {}
+                Err(error) if error.is_unavailable() => return Err(self.failed("does not come up")),
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A connection of its own with the administrator's certificate. It never asks twice: refusals are counted.
+    pub fn connect(&self) -> Result<Connection, LoadError> {
+        let profile = Profile::open(&self.dir().join("profiles/admin"))?;
+        let peer = parse_peer(&format!("https://{}", self.address)).ok();
+        Ok(Connection::open(&profile, ConnectionOptions { peer, timeout: REQUEST, retry: Retry::NEVER })?)
+    }
+
+    /// `count` connections of their own.
+    pub fn connections(&self, count: u32) -> Result<Vec<Connection>, LoadError> {
+        (0..count).map(|_| self.connect()).collect()
+    }
+
+    /// Creates a channel of the one organization on which anybody may submit: the accounts under load need no
+    /// participant records, and the transaction's signature is the authentication.
+    pub async fn create_open_channel(&self, name: &str) -> Result<ChannelView, LoadError> {
+        let organization = SpecOrganization { name: ORGANIZATION.into(), title: None, authorities: Vec::new() };
+        let spec = ChannelSpec {
+            name: name.into(),
+            engine: None,
+            organizations: vec![organization],
+            grants: Vec::new(),
+            public_read: false,
+            open_submit: true,
+            limits: None,
+            fees: None,
+            approvals: None,
+        };
+        Ok(self.connect()?.create_channel(&spec).await?)
+    }
+
+    /// What the peer has used so far.
+    pub fn usage(&self) -> Usage {
+        self.process.id().map(Usage::of).unwrap_or_default()
+    }
+
+    /// The peer's stage histograms of one channel; empty if the metrics cannot be read.
+    pub async fn stages(&self, channel: &str) -> Stages {
+        Stages::parse(&self.metrics().await.unwrap_or_default(), channel)
+    }
+
+    async fn metrics(&self) -> std::io::Result<String> {
+        let mut socket = tokio::net::TcpStream::connect(self.metrics).await?;
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let mut text = Vec::new();
+        tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut text)).await??;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Asks the peer to drain and waits for its end.
+    pub async fn stop(mut self) -> Result<(), LoadError> {
+        let Some(pid) = self.process.id() else { return Err(self.failed("has ended")) };
+        let asked = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
+        asked.map_err(|source| LoadError::file(Path::new("kill"), source))?;
+        match tokio::time::timeout(PATIENCE, self.process.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(_) => return Err(self.failed("did not drain")),
+            Err(_) => return Err(self.failed("does not end")),
+        }
+        if let Some(temporary) = self.temporary.take() {
+            let path = temporary.path().to_owned();
+            temporary.close().map_err(|source| LoadError::file(&path, source))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! What can be measured, one file each. A new scenario is a file with a `run` and a line in [`ALL`].
+
+mod bench;
+mod latency;
+mod limit;
+mod throughput;
+
+use crate::error::LoadError;
+use crate::options::Options;
+use crate::report::Measured;
+
+/// One thing to measure.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it measures, for the help.
+    pub about: &'static str,
+    /// Measures; the limits before and after are the caller's.
+    pub run: fn(&Options) -> Result<Measured, LoadError>,
+}
+
+/// Every scenario.
+pub const ALL: &[Scenario] = &[
+    Scenario {
+        name: "throughput",
+        about: "transfers of many senders in batches over several connections, as fast as the peer commits them",
+        run: throughput::run,
+    },
+    Scenario {
+        name: "latency",
+        about: "one client with one transfer in flight: from sending it to its durable commit",
+        run: latency::run,
+    },
+    Scenario { name: "limit", about: "the limits alone, without a peer", run: limit::run },
+];
+
+/// The scenario of a name.
+pub fn find(name: &str) -> Result<&'static Scenario, LoadError> {
+    ALL.iter().find(|scenario| scenario.name == name).ok_or_else(|| {
+        let known: Vec<_> = ALL.iter().map(|scenario| scenario.name).collect();
+        LoadError::Scenario { given: name.into(), known: known.join(", ") }
+    })
+}
+
+/// The list of scenarios for the command line's help.
+pub fn help() -> String {
+    let lines = ALL.iter().map(|scenario| format!("  {:12}{}\n", scenario.name, scenario.about));
+    format!("Scenarios:\n{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_found_by_their_names() {
+        assert!(ALL.iter().all(|scenario| find(scenario.name).is_ok() && help().contains(scenario.about)));
+        let error = find("speed").err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("no scenario \"speed\": there are throughput, latency, limit"));
+    }
+}

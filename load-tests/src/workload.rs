@@ -1,0 +1,155 @@
+//! What is submitted: accounts with a balance, and transfers between them, signed and encoded beforehand.
+//!
+//! Keys, nonces and recipients follow from the seed. Transaction `n` is sent by account `n` modulo their number, so
+//! that a batch of at most that many transactions has distinct senders.
+
+use crate::error::LoadError;
+use crate::machine;
+use client::api::BatchResult;
+use client::connection::Connection;
+use client::submit::Wait;
+use ledger_classes::action::Action;
+use ledger_classes::action::assets::{Define, Kind, Mint, Transfer, TransferBatch};
+use ledger_classes::amount::Amount;
+use ledger_classes::codec;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::limits::BATCH_TRANSFERS_MAX;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Envelope, Transaction};
+
+/// The asset that is transferred.
+const ASSET: &str = "coin";
+/// Base units of each account: more than it can ever send.
+const BALANCE: u128 = 1 << 40;
+/// Milliseconds that transactions stay valid: what is signed now may be sent much later in a long run.
+const VALIDITY_MS: u64 = 12 * 60 * 60 * 1000;
+
+/// Encoded envelopes of one request.
+pub type EncodedBatch = Vec<Vec<u8>>;
+
+/// The accounts under load on one channel.
+pub struct Workload {
+    channel: Hash,
+    seed: u64,
+    valid_until: Time,
+    senders: Vec<SigningKey>,
+    addresses: Vec<Address>,
+    signed: u64,
+}
+
+/// The key of one account: also of those that only prepare the others.
+fn key(seed: u64, role: &str, number: u64) -> SigningKey {
+    let secret = Hash::plain(&[b"load-tests", &seed.to_le_bytes(), role.as_bytes(), &number.to_le_bytes()]);
+    SigningKey::from_seed(secret.0)
+}
+
+impl Workload {
+    /// `senders` accounts on the channel with this id.
+    pub fn new(channel: Hash, seed: u64, senders: u32) -> Self {
+        let senders: Vec<_> = (0..u64::from(senders)).map(|number| key(seed, "sender", number)).collect();
+        let addresses = senders.iter().map(|key| key.public().address()).collect();
+        Self { channel, seed, valid_until: client::now().plus_millis(VALIDITY_MS), senders, addresses, signed: 0 }
+    }
+
+    fn transaction(&self, nonce: u64, action: Action) -> Transaction {
+        Transaction {
+            channel: self.channel,
+            nonce,
+            valid_until: self.valid_until,
+            fee_max: Amount::ZERO,
+            actions: vec![action],
+            memo: String::new(),
+        }
+    }
+
+    /// Defines the asset and gives every account its balance; waits for each step.
+    pub async fn fund(&self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
+        let issuer = key(self.seed, "issuer", 0);
+        let define = Define {
+            asset: ASSET.into(),
+            title: "Load".into(),
+            kind: Kind::Fungible { decimals: 0, supply_cap: None },
+            mint_authority: None,
+            burn_authority: None,
+            control_authority: None,
+            metadata: None,
+        };
+        let all = Amount(BALANCE * self.addresses.len() as u128);
+        let mint = Mint { asset: ASSET.into(), to: issuer.public().address(), amount: all };
+        let mut actions = vec![Action::AssetDefine(define), Action::AssetMint(mint)];
+        actions.extend(self.addresses.chunks(BATCH_TRANSFERS_MAX).map(|part| {
+            let transfer = |to: &Address| Transfer { asset: ASSET.into(), to: *to, amount: Amount(BALANCE) };
+            Action::AssetTransferBatch(TransferBatch { transfers: part.iter().map(transfer).collect() })
+        }));
+        for (nonce, action) in actions.into_iter().enumerate() {
+            let what = action.type_text();
+            let envelope = Envelope::sign_binary(&self.transaction(nonce as u64, action), &[&issuer]);
+            match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
+                [BatchResult::Committed { code: 0, .. }] => {}
+                other => return Err(LoadError::Setup(format!("{what}: {other:?}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn transfer(&self, number: u64) -> Vec<u8> {
+        let count = self.senders.len() as u64;
+        let sender = usize::try_from(number % count).expect("below the number of senders");
+        // Another stride in each round: the pairs differ, and nobody pays himself.
+        let stride = 1 + (number / count + self.seed) % (count - 1);
+        let to = self.addresses[usize::try_from((number + stride) % count).expect("below the number of senders")];
+        let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to, amount: Amount(1) });
+        codec::encode(&Envelope::sign_binary(&self.transaction(number, action), &[&self.senders[sender]]))
+    }
+
+    /// Signs the next `batches` batches of `size` transfers, on all cores.
+    pub fn sign(&mut self, batches: u64, size: u32) -> Vec<EncodedBatch> {
+        let (size, first, this) = (u64::from(size), self.signed, &*self);
+        let batch = |number: u64| (0..size).map(|item| this.transfer(first + number * size + item)).collect();
+        let parts = machine::cores() as u64;
+        let signed = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..parts)
+                .map(|part| {
+                    let range = batches * part / parts..batches * (part + 1) / parts;
+                    scope.spawn(move || range.map(batch).collect::<Vec<EncodedBatch>>())
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("signing does not panic")).collect()
+        });
+        self.signed += batches * size;
+        signed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use ledger_classes::transaction::ENVELOPE_BYTES_MAX;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn transfers_are_distinct_reproducible_and_never_to_the_sender() {
+        let signed = |batch: u32| {
+            let mut workload = Workload::new(Hash([1; 32]), 3, 8);
+            workload.valid_until = Time::from_millis(1);
+            let batches = [workload.sign(3, batch), workload.sign(1, batch)].concat();
+            batches.concat()
+        };
+        let all = signed(16);
+        assert_eq!((all.len(), &all), (64, &signed(16)));
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 64);
+        let mut senders = Vec::new();
+        for bytes in &all {
+            let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).unwrap();
+            let transaction: Transaction = codec::decode(&envelope.payload, ENVELOPE_BYTES_MAX).unwrap();
+            let Action::AssetTransfer(transfer) = &transaction.actions[0] else { panic!("another action") };
+            let sender = envelope.signatures[0].key.address();
+            assert_ne!(transfer.to, sender);
+            senders.push(sender);
+        }
+        assert_eq!(senders[..8].iter().collect::<BTreeSet<_>>().len(), 8);
+        assert_eq!(senders[..8], senders[8..16]);
+    }
+}

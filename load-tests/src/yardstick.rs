@@ -1,0 +1,119 @@
+//! The limit that a peer is measured against: what all cores of this machine verify a second, and nothing else.
+//!
+//! The yardstick is fixed: `ed25519-zebra` batches of 1,024 distinct keys, as anybody would write them, in the build
+//! of this program, one thread a core. Beside it stands the peer's own verifier
+//! ([`ledger_classes::keys::verify_batch`]) on the same signatures; making that faster must not move the yardstick.
+
+use crate::machine;
+use ed25519_zebra::{Signature, SigningKey, VerificationKeyBytes, batch};
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{self, PublicKey, SignatureItem};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng as _;
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Signatures, and distinct keys, of one batch.
+pub const BATCH: usize = 1024;
+/// Bytes of a signed message: a transfer in the binary encoding.
+const MESSAGE_BYTES: usize = 203;
+
+/// Signatures verified a second on all cores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Limits {
+    /// Plain `ed25519-zebra` batches.
+    pub limit_per_s: f64,
+    /// The peer's own verifier.
+    pub own_limit_per_s: f64,
+}
+
+/// One batch of valid signatures, in both forms.
+pub struct Yardstick {
+    seed: [u8; 32],
+    plain: Vec<(VerificationKeyBytes, Signature, Vec<u8>)>,
+    own: Vec<(PublicKey, keys::Signature)>,
+}
+
+impl Yardstick {
+    /// Keys and messages follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let plain: Vec<_> = (0..BATCH as u64)
+            .map(|number| {
+                let secret = Hash::plain(&[b"yardstick", &seed.to_le_bytes(), &number.to_le_bytes()]);
+                let key = SigningKey::from_bytes(&secret.0);
+                let mut message = vec![0x5a; MESSAGE_BYTES];
+                message[..8].copy_from_slice(&number.to_le_bytes());
+                let signature = key.sign(&message);
+                (VerificationKeyBytes::from(&key), signature, message)
+            })
+            .collect();
+        let own = plain
+            .iter()
+            .map(|(key, signature, _)| (PublicKey::ed25519((*key).into()), keys::Signature(signature.to_bytes())))
+            .collect();
+        Self { seed: Hash::plain(&[b"coefficients", &seed.to_le_bytes()]).0, plain, own }
+    }
+
+    /// Measures both, each for `window`.
+    pub fn measure(&self, window: Duration) -> Limits {
+        Limits {
+            limit_per_s: on_all_cores(window, || self.plain_batch()),
+            own_limit_per_s: on_all_cores(window, || self.own_batch()),
+        }
+    }
+
+    fn plain_batch(&self) {
+        let mut verifier = batch::Verifier::new();
+        for (key, signature, message) in &self.plain {
+            verifier.queue((*key, *signature, message));
+        }
+        let verdict = verifier.verify(ChaCha20Rng::from_seed(self.seed));
+        assert!(verdict.is_ok(), "the yardstick's signatures are valid");
+    }
+
+    fn own_batch(&self) {
+        let items = self.plain.iter().zip(&self.own);
+        let items: Vec<_> =
+            items.map(|((_, _, message), (key, signature))| SignatureItem { key, message, signature }).collect();
+        let verdict = keys::verify_batch(&items, self.seed);
+        assert!(verdict.valid.iter().all(|valid| *valid), "the yardstick's signatures are valid");
+    }
+}
+
+/// Batches a second of `batch` on one thread a core, in signatures.
+fn on_all_cores(window: Duration, batch: impl Fn() + Sync) -> f64 {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..machine::cores())
+            .map(|_| {
+                scope.spawn(|| {
+                    let (start, mut batches) = (Instant::now(), 0u32);
+                    while start.elapsed() < window {
+                        batch();
+                        batches += 1;
+                    }
+                    f64::from(batches) * BATCH as f64 / start.elapsed().as_secs_f64()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a yardstick's thread does not panic")).sum()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_limits_count_verified_signatures() {
+        let limits = Yardstick::new(7).measure(Duration::from_millis(1));
+        assert!(limits.limit_per_s > 0.0 && limits.own_limit_per_s > 0.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "a yardstick's thread does not panic")]
+    fn a_yardstick_that_verifies_nothing_measures_nothing() {
+        let mut yardstick = Yardstick::new(7);
+        yardstick.plain[9].2[0] ^= 1;
+        yardstick.measure(Duration::from_millis(1));
+    }
+}
