@@ -38,6 +38,14 @@ pub enum LoadError {
         /// What it said.
         output: String,
     },
+    /// The program given by `--yardstick` does not measure.
+    #[error("{} does not measure the limit: {output}", program.display())]
+    Yardstick {
+        /// The program.
+        program: PathBuf,
+        /// What it said.
+        output: String,
+    },
     /// The peer ended, or does not come up.
     #[error("the peer {what}; the end of its log:\n{log}")]
     Peer {

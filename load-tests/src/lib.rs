@@ -35,10 +35,19 @@ pub(crate) fn progress(text: &str) {
 pub fn run(options: &Options) -> Result<Report, LoadError> {
     let scenario = scenario::find(&options.scenario)?;
     let yardstick = yardstick::Yardstick::new(options.seed);
-    progress("the limit, before");
-    let before = yardstick.measure(options.limit_seconds);
-    let measured = (scenario.run)(options)?;
-    progress("the limit, after");
-    let after = yardstick.measure(options.limit_seconds);
+    let limits = |when: &str| -> Result<yardstick::Limits, LoadError> {
+        progress(&format!("the limit, {when}"));
+        let mut limits = yardstick.measure(options.limit_seconds);
+        if let Some(program) = &options.yardstick {
+            limits.limit_per_s = yardstick::measure_by(program, options)?;
+        }
+        Ok(limits)
+    };
+    let before = limits("before")?;
+    let mut measured = (scenario.run)(options)?;
+    let after = limits("after")?;
+    if options.yardstick.is_some() {
+        measured.settings.insert("limit_by".into(), "another build of this program".into());
+    }
     Ok(Report::new(scenario.name, options, [before, after], measured))
 }

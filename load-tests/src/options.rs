@@ -37,6 +37,10 @@ pub struct Options {
     /// Transactions of one request
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub batch: u32,
+    /// Another build of this program that measures the fixed limit, such as one for the library's own choice of
+    /// curve code; this one if absent
+    #[arg(long, value_name = "PATH")]
+    pub yardstick: Option<PathBuf>,
     /// Seconds for each measurement of a limit
     #[arg(long, value_name = "N", default_value = "3", value_parser = seconds)]
     pub limit_seconds: Duration,

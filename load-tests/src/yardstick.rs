@@ -1,16 +1,21 @@
 //! The limit that a peer is measured against: what all cores of this machine verify a second, and nothing else.
 //!
 //! The yardstick is fixed: `ed25519-zebra` batches of 1,024 distinct keys, as anybody would write them, in the build
-//! of this program, one thread a core. Beside it stands the peer's own verifier
+//! of this program or, by `--yardstick`, of another build of it, one thread a core. Beside it stands the peer's own verifier
 //! ([`ledger_classes::keys::verify_batch`]) on the same signatures; making that faster must not move the yardstick.
 
+use crate::error::LoadError;
 use crate::machine;
+use crate::options::Options;
 use ed25519_zebra::{Signature, SigningKey, VerificationKeyBytes, batch};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{self, PublicKey, SignatureItem};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Signatures, and distinct keys, of one batch.
@@ -78,6 +83,23 @@ impl Yardstick {
         let verdict = keys::verify_batch(&items, self.seed);
         assert!(verdict.valid.iter().all(|valid| *valid), "the yardstick's signatures are valid");
     }
+}
+
+/// The fixed limit as another build of this program measures it, by its scenario `limit`.
+pub fn measure_by(program: &Path, options: &Options) -> Result<f64, LoadError> {
+    let report = tempfile::NamedTempFile::new().map_err(|source| LoadError::file(program, source))?;
+    let half = options.limit_seconds.as_secs_f64() / 2.0;
+    let output = Command::new(program)
+        .args(["limit", "--limit-seconds", &half.max(0.01).to_string(), "--seed", &options.seed.to_string(), "--json"])
+        .arg(report.path())
+        .output()
+        .map_err(|source| LoadError::file(program, source))?;
+    let text = std::fs::read_to_string(report.path()).map_err(|source| LoadError::file(report.path(), source))?;
+    let limit = serde_json::from_str::<Value>(&text).ok().and_then(|report| report.get("limit_per_s")?.as_f64());
+    limit.filter(|_| output.status.success()).ok_or_else(|| LoadError::Yardstick {
+        program: program.into(),
+        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    })
 }
 
 /// Batches a second of `batch` on one thread a core, in signatures.
