@@ -104,7 +104,8 @@ impl<'a> Context<'a> {
 
     /// What was written so far stays, whatever follows.
     pub(super) fn keep(&mut self) {
-        self.block.append(&mut self.journal);
+        // One by one: `append` merges the maps, which costs as much as the block is large, for each transaction.
+        self.block.extend(std::mem::take(&mut self.journal));
     }
 
     pub(super) fn finish(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
