@@ -113,8 +113,7 @@ pub(super) async fn outsiders(world: &mut World) -> Shown {
     let mut facts = Vec::new();
     for name in ["nils", ANONYMOUS] {
         let actor = world.person(name)?;
-        let transaction = client::submit::transaction(id, vec![append()], client::now(), 60_000)?;
-        let envelope = client::submit::sign_json(&transaction, &[&actor.key]);
+        let envelope = actor.sign(id, vec![append()])?;
         let there = told(actor, secret, &envelope).await?;
         let nowhere = told(actor, NO_CHANNEL, &envelope).await?;
         expect(&format!("what {name} is told of {secret} and of {NO_CHANNEL}"), &there, &nowhere)?;
@@ -180,8 +179,7 @@ pub(super) async fn revocation(world: &mut World) -> Shown {
     let revoke = Revoke { identity, serial, reason: "key compromised".into() };
     let receipt = world.person("hank")?.post(id, vec![Action::ParticipantRevoke(revoke)]).await?;
     let signed = Append { topic: "late".into(), digest: None, body: "signed by a revoked participant".into() };
-    let transaction = client::submit::transaction(id, vec![Action::LogAppend(signed)], client::now(), 60_000)?;
-    let envelope = client::submit::sign_json(&transaction, &[&actor.key]);
+    let envelope = actor.sign(id, vec![Action::LogAppend(signed)])?;
     let courier = &world.person("bea")?.connection;
     let refused = match courier.submit(channel, &envelope, client::submit::Wait::Committed).await {
         Ok(outcome) => outcome.receipt.map(|receipt| receipt.result),

@@ -21,6 +21,7 @@ use ledger_classes::{
     hash::Hash,
     keys::{Address, SigningKey},
     time::Time,
+    transaction::Envelope,
 };
 use serde_json::Value;
 use std::{
@@ -62,9 +63,13 @@ impl Actor {
 
     /// Posts a transaction under a channel's name, whatever comes of it.
     pub(super) async fn submit(&self, name: &str, channel: Hash, actions: Vec<Action>) -> Result<Outcome, StepError> {
-        let transaction = transaction(channel, actions, client::now(), VALIDITY_MS)?;
-        let envelope = sign_json(&transaction, &[&self.key]);
-        Ok(self.connection.submit(name, &envelope, Wait::Committed).await?)
+        Ok(self.connection.submit(name, &self.sign(channel, actions)?, Wait::Committed).await?)
+    }
+
+    /// A transaction of this person's.
+    pub(super) fn sign(&self, channel: Hash, actions: Vec<Action>) -> Result<Envelope, StepError> {
+        let transaction = transaction(channel, self.address, actions, client::now(), VALIDITY_MS)?;
+        Ok(sign_json(&transaction, &[&self.key]))
     }
 }
 
