@@ -72,7 +72,7 @@ pub struct Metrics {
 pub struct Log {
     /// `text` or `json`.
     pub format: LogFormat,
-    /// What is logged, as in `info` or `info,channel_actors=debug`.
+    /// What is logged, as in `info,channel_actors=debug`.
     pub level: String,
 }
 
@@ -133,7 +133,7 @@ impl Default for Metrics {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into() }
+        Self { format: LogFormat::Text, level: "info,actix_server=warn".into() }
     }
 }
 
