@@ -52,7 +52,7 @@ impl Workload {
         Self { channel, seed, valid_until: client::now().plus_millis(VALIDITY_MS), senders, addresses, signed: 0 }
     }
 
-    fn transaction(&self, nonce: u64, action: Action) -> Transaction {
+    fn transaction(&self, sender: Address, nonce: u64, action: Action) -> Transaction {
         Transaction {
             channel: self.channel,
             nonce,
@@ -60,6 +60,7 @@ impl Workload {
             fee_max: Amount::ZERO,
             actions: vec![action],
             memo: String::new(),
+            sender: Some(sender),
         }
     }
 
@@ -84,7 +85,8 @@ impl Workload {
         }));
         for (nonce, action) in actions.into_iter().enumerate() {
             let what = action.type_text();
-            let envelope = Envelope::sign_binary(&self.transaction(nonce as u64, action), &[&issuer]);
+            let transaction = self.transaction(issuer.public().address(), nonce as u64, action);
+            let envelope = Envelope::sign_binary(&transaction, &[&issuer]);
             match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
                 [BatchResult::Committed { code: 0, .. }] => {}
                 other => return Err(LoadError::Setup(format!("{what}: {other:?}"))),
@@ -100,7 +102,8 @@ impl Workload {
         let stride = 1 + (number / count + self.seed) % (count - 1);
         let to = self.addresses[usize::try_from((number + stride) % count).expect("below the number of senders")];
         let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to, amount: Amount(1) });
-        codec::encode(&Envelope::sign_binary(&self.transaction(number, action), &[&self.senders[sender]]))
+        let transaction = self.transaction(self.addresses[sender], number, action);
+        codec::encode(&Envelope::sign_binary(&transaction, &[&self.senders[sender]]))
     }
 
     /// Signs the next `batches` batches of `size` transfers, on all cores.

@@ -2,7 +2,7 @@
 //! shown and checked. The peer and its clients are processes of this same program, and they speak the same API as
 //! everybody: nothing of the server knows that it is a demonstration.
 //!
-//! [`steps`] tells and counts, [`cast`] is who takes part, [`world`] is what they play in, [`process`] are the
+//! `steps` tells and counts, `cast` is who takes part, `world` is what they play in, `process` are the
 //! children; the other files are the steps. No child outlives the demonstration, and what it made in the system's
 //! temporary directory goes with it unless a step failed.
 
