@@ -36,7 +36,10 @@ pub(super) async fn received_all(world: &World, called: &str, channel: &str) -> 
     let watcher = world.watcher(called)?;
     watcher.until(&format!("{} events of {channel}", expected.len()), PATIENCE, enough).await?;
     let received: Vec<String> = watcher.events().into_iter().map(|event| event.id).collect();
-    expect(&format!("the events of {channel} in their order"), &received, &expected)?;
+    for (at, (received, expected)) in received.iter().zip(&expected).enumerate() {
+        expect(&format!("event {at} of {channel}"), received, expected)?;
+    }
+    expect(&format!("the number of events of {channel}"), &received.len(), &expected.len())?;
     Ok(expected.len())
 }
 
@@ -116,10 +119,10 @@ pub(super) async fn outsiders(world: &mut World) -> Shown {
         let envelope = actor.sign(id, vec![append()])?;
         let there = told(actor, secret, &envelope).await?;
         let nowhere = told(actor, NO_CHANNEL, &envelope).await?;
-        expect(&format!("what {name} is told of {secret} and of {NO_CHANNEL}"), &there, &nowhere)?;
-        for (what, problem) in &there {
-            let got = (problem.status, problem.name());
-            expect(&format!("what {name} is told of {what}"), &got, &(404, Kind::ChannelUnknown.name()))?;
+        for ((what, problem), (_, elsewhere)) in there.iter().zip(&nowhere) {
+            let asked = format!("what {name} is told of {secret}, asking for {what}");
+            expect(&asked, &(problem.status, problem.name()), &(404, Kind::ChannelUnknown.name()))?;
+            expect(&format!("{asked}, as of {NO_CHANNEL}"), problem, elsewhere)?;
         }
         let by_id = problem(actor.connection.channel(&id.to_string()).await)?;
         expect("what an id tells", &Some(&by_id), &there.first().map(|(_, problem)| problem))?;

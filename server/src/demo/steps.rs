@@ -140,15 +140,24 @@ impl<W: Write> Steps<W> {
             self.say(&format!("     {fact}"));
         }
         if let Some(expected) = &step.expected {
-            self.say(&format!("     expected: {expected}"));
+            self.say(&format!("     expected: {}", brief(expected)));
         }
         if let Some(actual) = &step.actual {
-            self.say(&format!("     actual:   {actual}"));
+            self.say(&format!("     actual:   {}", brief(actual)));
         }
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.into() }
+    }
+}
+
+/// A value as a terminal bears it; programs get all of it.
+fn brief(text: &str) -> std::borrow::Cow<'_, str> {
+    const CHARACTERS_MAX: usize = 600;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
