@@ -64,7 +64,7 @@ pub enum ParseIdentityError {
     /// The trust domain has other characters than SPIFFE-ID §2.1 allows.
     #[error("a consortium is named by a-z, 0-9, dot, hyphen and underscore")]
     Consortium,
-    /// The organization is not a [`crate::name::Name`]-like label.
+    /// The organization is not a label, see [`is_label`].
     #[error("an organization is named by 1 to {NAME_BYTES_MAX} of a-z, 0-9 and hyphen")]
     Organization,
     /// An unknown role.

@@ -1,5 +1,5 @@
 //! The seam between the ledger and what runs contracts. An engine sees state through [`ReadView`] and
-//! [`Call`](super::Call) only and changes it through the call only, so that a contract's writes join the
+//! [`Call`] only and changes it through the call only, so that a contract's writes join the
 //! transaction's write set and vanish with it. See `docs/decisions/0005-contracts.md`.
 //!
 //! An engine must be a pure function of the call: no clock, no randomness, no iteration order of its own, and no
