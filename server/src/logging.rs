@@ -2,7 +2,6 @@
 
 use crate::config::{Log, LogFormat};
 use std::io::IsTerminal as _;
-use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Why there are no logs.
