@@ -4,7 +4,7 @@
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
 use crate::hash::HexBytes;
-use crate::identity::{Identity, is_label};
+use crate::identity::{Identity, Role, is_label};
 use crate::keys::{Address, PublicKey};
 use crate::limits;
 use crate::rights::{Class, Grant, Grantee, Right, Rights};
@@ -223,7 +223,12 @@ impl ChannelConfig {
             Grantee::Organization(name) => name == identity.organization(),
             Grantee::Identity(other) => other == identity,
         });
-        mine.fold(rights, |rights, grant| rights.union(grant.rights))
+        let granted = mine.fold(rights, |rights, grant| rights.union(grant.rights));
+        match identity.role() {
+            // An auditor writes nothing, whatever its organization may.
+            Role::Auditor => granted.without(Rights::WRITES),
+            Role::Peer | Role::Admin | Role::Client => granted,
+        }
     }
 }
 

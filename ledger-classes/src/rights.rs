@@ -120,6 +120,15 @@ impl Rights {
     /// No right.
     pub const NONE: Self = Self(0);
 
+    /// What changes a ledger: writing any class, and administration.
+    pub const WRITES: Self = Self(
+        Right::Write(Class::Assets).bit()
+            | Right::Write(Class::Contracts).bit()
+            | Right::Write(Class::Apps).bit()
+            | Right::Write(Class::Logs).bit()
+            | Right::Admin.bit(),
+    );
+
     /// Read and write every class: an ordinary full member.
     pub fn member() -> Self {
         Class::ALL.into_iter().flat_map(|class| [Right::Read(class), Right::Write(class)]).collect()
@@ -241,6 +250,21 @@ mod tests {
         assert_eq!(serde_json::to_string(&rights).expect("serializes"), json);
         assert!(serde_json::from_str::<Rights>(r#"["own:logs"]"#).is_err());
         assert!(crate::codec::decode::<Rights>(&[0, 0x80], 2).is_err());
+    }
+
+    #[test]
+    fn an_auditor_writes_nothing_whatever_its_organization_may() {
+        use crate::identity::Role;
+        let mut config = crate::execution::test_support::open_config();
+        (config.open_submit, config.public_read) = (false, false);
+        let organization = config.organizations[0].name.clone();
+        let rights = Rights::member().union(Rights::from_iter([Right::Admin]));
+        config.grants = vec![Grant { to: Grantee::Organization(organization.clone()), rights }];
+        let of = |role| Identity::new(&config.consortium, &organization, role, "eve").expect("valid");
+        assert_eq!(config.rights_of(Some(&of(Role::Client))), rights);
+        let auditor = config.rights_of(Some(&of(Role::Auditor)));
+        assert!(Class::ALL.into_iter().all(|class| auditor.allows(Right::Read(class))));
+        assert!(rights.iter().filter(|right| !matches!(right, Right::Read(_))).all(|right| !auditor.allows(right)));
     }
 
     #[test]
