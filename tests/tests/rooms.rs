@@ -72,3 +72,21 @@ fn the_core_uses_nothing_with_a_will_of_its_own() {
         assert!(!dependencies(&core).contains(forbidden), "{forbidden}");
     }
 }
+
+/// `docs/dependencies.md` says of each library what for and why this one.
+#[test]
+fn every_dependency_has_its_line() {
+    let document = include_str!("../../docs/dependencies.md");
+    let listed: BTreeSet<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .flat_map(|names| names.split(", "))
+        .map(|name| name.split(' ').next().unwrap_or(name))
+        .collect();
+    let packages = packages();
+    let rooms: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    for dependency in packages.iter().flat_map(|package| &package.dependencies) {
+        let name = dependency.name.as_str();
+        assert!(rooms.contains(name) || listed.contains(name), "docs/dependencies.md has no line for {name}");
+    }
+}
