@@ -125,6 +125,9 @@ pub struct Detail {
     pub blocks: u64,
     /// Transactions of a block, on average.
     pub transactions_per_block: Option<f64>,
+    /// Processor microseconds of the peer for one committed transaction, to be held against `own_cpu_us` of the
+    /// limits.
+    pub peer_cpu_us_per_transaction: Option<f64>,
     /// Processor seconds of the generator in the window.
     pub generator_cpu_s: f64,
     /// The peer's threads in the window.
@@ -204,6 +207,10 @@ impl Report {
                 failed: driven.as_ref().map(|driven| driven.failed),
                 blocks: measured.blocks,
                 transactions_per_block: committed.and_then(|committed| each(committed, measured.blocks)),
+                peer_cpu_us_per_transaction: committed
+                    .filter(|committed| *committed > 0)
+                    .zip(peer.as_ref())
+                    .map(|(committed, peer)| peer.cpu.as_secs_f64() * 1e6 / committed as f64),
                 generator_cpu_s: measured.generator.cpu.as_secs_f64(),
                 peer_threads: peer.map(|peer| peer.busiest()).unwrap_or_default(),
                 peer_stages: measured.stages,
@@ -231,6 +238,8 @@ impl Report {
             ("fdatasync p50, ms", number(self.fdatasync_p50_ms, 3)),
             ("refused", self.refused.map(|refused| refused.to_string())),
             ("peer's processor time, s", number(self.peer_cpu_s, 2)),
+            ("peer's processor time, us a transaction", number(self.detail.peer_cpu_us_per_transaction, 1)),
+            ("verifier's processor time, us a signature", number(Some(self.detail.limits_after.own_cpu_us), 1)),
             ("generator's processor time, s", number(Some(self.detail.generator_cpu_s), 2)),
             ("window, s", number(self.detail.window_s, 2)),
             ("peer's memory, MiB", self.peer_rss_max_bytes.map(|bytes| (bytes >> 20).to_string())),
@@ -241,7 +250,7 @@ impl Report {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:36}{value}");
+            let _ = writeln!(text, "{name:42}{value}");
         };
         rows.iter().for_each(|(name, value)| line(name, value.as_deref().unwrap_or("-")));
         for stage in &self.detail.peer_stages {
@@ -272,11 +281,12 @@ mod tests {
             curve_code: "default",
             optimised: true,
         };
-        let limits = limits.map(|limit| Limits { limit_per_s: limit, own_limit_per_s: 2.0 * limit });
+        let limits = limits.map(|limit| Limits { limit_per_s: limit, own_limit_per_s: 2.0 * limit, own_cpu_us: 1.0 });
         let mut measured = Measured::on(machine);
         measured.driven = driven;
         measured.data_bytes = 1000;
         measured.blocks = 2;
+        measured.peer = Some(Usage { cpu: Duration::from_millis(2), ..Usage::default() });
         Report::new("throughput", &Options::parse_from(["load-tests", "throughput"]), limits, measured)
     }
 
@@ -288,6 +298,7 @@ mod tests {
         assert_eq!((report.committed_per_s, report.ratio, report.own_ratio), (Some(100.0), Some(0.5), Some(0.25)));
         assert_eq!((report.p50_ms, report.bytes_per_transaction), (Some(3.0), Some(100.0)));
         assert_eq!(report.detail.transactions_per_block, Some(5.0));
+        assert_eq!(report.detail.peer_cpu_us_per_transaction, Some(200.0));
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
     }
 

@@ -52,16 +52,17 @@ impl Workload {
         Self { channel, seed, valid_until: client::now().plus_millis(VALIDITY_MS), senders, addresses, signed: 0 }
     }
 
-    fn transaction(&self, sender: Address, nonce: u64, action: Action) -> Transaction {
-        Transaction {
+    fn sign_one(&self, sender: &SigningKey, address: Address, nonce: u64, action: Action) -> Envelope {
+        let transaction = Transaction {
             channel: self.channel,
             nonce,
             valid_until: self.valid_until,
             fee_max: Amount::ZERO,
             actions: vec![action],
             memo: String::new(),
-            sender: Some(sender),
-        }
+            sender: Some(address),
+        };
+        Envelope::sign_binary(&transaction, &[sender])
     }
 
     /// Defines the asset and gives every account its balance; waits for each step.
@@ -85,8 +86,7 @@ impl Workload {
         }));
         for (nonce, action) in actions.into_iter().enumerate() {
             let what = action.type_text();
-            let transaction = self.transaction(issuer.public().address(), nonce as u64, action);
-            let envelope = Envelope::sign_binary(&transaction, &[&issuer]);
+            let envelope = self.sign_one(&issuer, issuer.public().address(), nonce as u64, action);
             match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
                 [BatchResult::Committed { code: 0, .. }] => {}
                 other => return Err(LoadError::Setup(format!("{what}: {other:?}"))),
@@ -102,8 +102,7 @@ impl Workload {
         let stride = 1 + (number / count + self.seed) % (count - 1);
         let to = self.addresses[usize::try_from((number + stride) % count).expect("below the number of senders")];
         let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to, amount: Amount(1) });
-        let transaction = self.transaction(self.addresses[sender], number, action);
-        codec::encode(&Envelope::sign_binary(&transaction, &[&self.senders[sender]]))
+        codec::encode(&self.sign_one(&self.senders[sender], self.addresses[sender], number, action))
     }
 
     /// Signs the next `batches` batches of `size` transfers, on all cores.
