@@ -7,8 +7,21 @@ use std::fmt;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, up to the year 9999. In JSON an RFC 3339 text in UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+///
+/// No decoder makes a later one: every `Time` has a text, so showing it cannot fail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode)]
 pub struct Time(u64);
+
+impl<C> Decode<C> for Time {
+    fn decode<D: bincode::de::Decoder<Context = C>>(decoder: &mut D) -> Result<Self, bincode::error::DecodeError> {
+        match u64::decode(decoder)? {
+            millis if millis <= MILLIS_MAX => Ok(Self(millis)),
+            _ => Err(bincode::error::DecodeError::Other("a time lies after the year 9999")),
+        }
+    }
+}
+
+bincode::impl_borrow_decode!(Time);
 
 /// 9999-12-31T23:59:59.999Z, the last instant that RFC 3339 can write.
 const MILLIS_MAX: u64 = 253_402_300_799_999;
@@ -102,6 +115,17 @@ mod tests {
         }
         assert_eq!(Time::from_millis(u64::MAX).millis(), MILLIS_MAX);
         assert_eq!(Time::parse("2026-11-21T11:05:54+01:00"), Time::parse("2026-11-21T10:05:54Z"));
+    }
+
+    /// A payload in the binary encoding could name the year 584,556,019, which no text can show: whoever read the
+    /// ledger's answer or its events afterwards would have panicked.
+    #[test]
+    fn a_binary_time_that_no_text_can_show_is_refused() {
+        let decode = |millis: u64| crate::codec::decode::<Time>(&crate::codec::encode(&millis), 8);
+        assert_eq!(decode(MILLIS_MAX), Ok(Time(MILLIS_MAX)));
+        for millis in [MILLIS_MAX + 1, u64::MAX] {
+            assert!(decode(millis).is_err(), "{millis}");
+        }
     }
 
     #[test]
