@@ -11,7 +11,7 @@ use crate::config::ChannelConfig;
 use crate::event::Event;
 use crate::execution::ConfigRecord;
 use crate::hash::{Hash, HexBytes, Tag};
-use crate::limits::{BLOCK_BYTES_MAX, MERKLE_PATH_MAX};
+use crate::limits::{BLOCK_BYTES_MAX, MERKLE_PATH_MAX, TRUST_LINKS_MAX};
 use crate::merkle;
 use crate::receipt::{ReceiptHead, decode_event};
 use crate::record;
@@ -183,6 +183,9 @@ impl Trust {
     /// Walks from genesis to the last configuration. `channel` is the id that the verifier knows; `None` accepts any
     /// and reports it.
     pub fn verify(&self, channel: Option<Hash>) -> Result<VerifiedTrust, ProofError> {
+        if self.links.len() > TRUST_LINKS_MAX {
+            return Err(ProofError::Mismatch("more configuration changes than a proof may hold"));
+        }
         let genesis = Block::decode(&self.genesis.0).map_err(|_| ProofError::Malformed("the genesis block"))?;
         let config: ChannelConfig = genesis
             .check_body()
@@ -194,7 +197,12 @@ impl Trust {
         }
         let mut trust = VerifiedTrust { channel: id, configurations: vec![ConfigRecord { config, height: 0 }] };
         for link in &self.links {
+            // Each link is sealed under the configuration that the one before it set, and under no earlier one: who
+            // was an orderer once must not be able to write a new history from there.
             let checked = trust.verify(&link.evidence)?;
+            if trust.configurations.last().is_none_or(|last| last.height != checked.header.config_height) {
+                return Err(ProofError::Mismatch("a trust link does not follow the one before it"));
+            }
             let Some(Event::ChannelConfigured { configuration, .. }) = checked.event else {
                 return Err(ProofError::Mismatch("a trust link proves another event than channel.configured"));
             };
@@ -218,11 +226,14 @@ impl VerifiedTrust {
         self.channel
     }
 
-    /// The configuration that rules a block with this header, if the trust reaches that far.
+    /// The configuration that rules a block with this header, if the trust reaches that far. It rules from the block
+    /// after the one that set it to the one that sets the next, and no other block, whatever a header says.
     pub fn configuration(&self, header: &Header) -> Option<&ChannelConfig> {
-        let record = self.configurations.iter().find(|record| record.height == header.config_height)?;
-        let follows = header.height > record.height || header.height == 0;
-        follows.then_some(&record.config)
+        let place = self.configurations.binary_search_by_key(&header.config_height, |record| record.height).ok()?;
+        let record = &self.configurations[place];
+        let begun = header.height > record.height || header.height == 0;
+        let ended = self.configurations.get(place + 1).is_some_and(|next| header.height > next.height);
+        (begun && !ended).then_some(&record.config)
     }
 
     /// Checks a sealed header.
@@ -303,4 +314,100 @@ pub fn part<T: Encode>(value: &T) -> HexBytes {
     let bytes = codec::encode(value);
     debug_assert!(bytes.len() <= BLOCK_BYTES_MAX * 2);
     HexBytes(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::{genesis, receipt_leaves, solo_seal_message};
+    use crate::config::OrderingPeer;
+    use crate::execution::test_support::{open_config, signer};
+    use crate::keys::SigningKey;
+    use crate::outcome::ResultCode;
+    use crate::receipt::Receipt;
+
+    /// A channel's configuration under which `orderer` seals.
+    fn config(orderer: u8) -> ChannelConfig {
+        let mut config = open_config();
+        config.peers = vec![OrderingPeer { identity: config.peers[0].identity.clone(), key: signer(orderer).public() }];
+        config
+    }
+
+    /// A block at `height` that `orderer` seals, saying that the configuration of `config_height` rules it, and whose
+    /// only receipt has only this event.
+    fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, config_height: u64, event: &Event) -> Evidence {
+        let (id, code, message) = (Hash([1; 32]), ResultCode::Done, String::new());
+        let receipt =
+            Receipt::new(id, height, 0, code, message, crate::amount::Amount::ZERO, std::slice::from_ref(event));
+        let header = Header {
+            channel: genesis.header.hash(),
+            height,
+            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
+            config_height,
+            proposer: orderer.public().address(),
+            receipts: 1,
+            ..genesis.header.clone()
+        };
+        let seal = Seal::Solo { key: orderer.public(), signature: orderer.sign(&solo_seal_message(header.hash())) };
+        Evidence {
+            header: part(&header),
+            seal: part(&seal),
+            receipt: ReceiptProof { head: part(&receipt.head), path: vec![] },
+            transaction: None,
+            event: Some(EventProof { event: HexBytes(receipt.events[0].clone()), index: 0, path: vec![] }),
+        }
+    }
+
+    /// A link by `orderer`, under the configuration of `config_height`, to one under which `next` seals.
+    fn link(genesis: &Block, orderer: u8, height: u64, config_height: u64, next: u8) -> TrustLink {
+        let value = record::to_value(&ConfigRecord { config: config(next), height });
+        let configuration = Hash::tagged(Tag::Content, &[&value]);
+        let event = Event::ChannelConfigured { proposal: Hash::ZERO, height: height + 1, configuration };
+        TrustLink {
+            evidence: evidence(genesis, &signer(orderer), height, config_height, &event),
+            configuration: HexBytes(value.to_vec()),
+        }
+    }
+
+    /// Orderer 1 seals from genesis to block 10, which hands over to orderer 2; 2 hands over to 3 at block 20.
+    /// Before links had to follow each other, orderer 1 could seal a block above 10 that named the genesis
+    /// configuration, and any configuration from there on.
+    #[test]
+    fn an_orderer_seals_only_while_its_configuration_rules() {
+        let (genesis, _) = genesis(&config(1)).expect("a valid configuration");
+        let trust = |links: &[(u8, u64, u64, u8)]| {
+            let links = links.iter().map(|&(by, height, under, next)| link(&genesis, by, height, under, next));
+            Trust { genesis: part(&genesis), links: links.collect() }.verify(Some(genesis.header.hash()))
+        };
+        let good = [(1, 10, 0, 2), (2, 20, 10, 3)];
+        let trusted = trust(&good).expect("a good chain");
+        for (links, what) in [
+            (vec![(1, 10, 0, 2), (1, 20, 0, 1)], "a removed orderer goes on"),
+            (vec![(1, 10, 0, 2), (1, 5, 0, 1)], "a removed orderer writes the past anew"),
+            (vec![(1, 10, 0, 2), (1, 10, 0, 1)], "two changes in one block"),
+            (vec![(1, 10, 0, 2), (2, 10, 10, 3)], "a change in the block of the change before"),
+            (vec![(1, 10, 0, 2), (2, 5, 10, 3)], "a change before its own configuration"),
+            (vec![(1, 10, 0, 2), (1, 20, 10, 1)], "a removed orderer under the new configuration"),
+            (vec![(2, 20, 10, 3)], "a gap"),
+        ] {
+            assert!(trust(&links).is_err(), "{what}");
+        }
+        let event = Event::AssetPaused { asset: "coin".into() };
+        for (by, height, under, holds) in [
+            (1, 1, 0, true),
+            (1, 10, 0, true),
+            (1, 11, 0, false),
+            (1, 30, 0, false),
+            (2, 10, 10, false),
+            (2, 11, 10, true),
+            (2, 20, 10, true),
+            (2, 21, 10, false),
+            (3, 21, 20, true),
+            (3, 21, 15, false),
+            (1, 21, 20, false),
+        ] {
+            let verdict = trusted.verify(&evidence(&genesis, &signer(by), height, under, &event));
+            assert_eq!(verdict.is_ok(), holds, "{by} at {height} under {under}: {verdict:?}");
+        }
+    }
 }
