@@ -2,7 +2,7 @@
 //! the first one, `channel.propose` and `channel.approve` change it, and execution reads only that record.
 
 use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
+use crate::codec::{self, Decode, Encode};
 use crate::hash::HexBytes;
 use crate::identity::{Identity, Role, is_label};
 use crate::keys::{Address, PublicKey};
@@ -198,6 +198,14 @@ impl ChannelConfig {
         if !within {
             return fail("limits are positive, at most the protocol's, and a block holds the largest payload");
         }
+        // Anybody can sign for a key of small order, and so seal.
+        if let Some(error) = self.peers.iter().find_map(|peer| peer.key.check_registrable().err()) {
+            return Err(ConfigError(format!("an ordering peer's key: {error}")));
+        }
+        // Each block reads it as one record; one that does not fit would halt the channel for ever.
+        if codec::encode(self).len() > limits::CONFIG_BYTES_MAX {
+            return fail("a configuration has at most 448 KiB");
+        }
         Ok(())
     }
 
@@ -295,5 +303,34 @@ impl ConfigChange {
             Self::SetApprovals { approvals } => config.approvals = *approvals,
             Self::SetPeers { peers } => config.peers.clone_from(peers),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution::test_support::{open_config, signer};
+
+    #[test]
+    fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
+        assert_eq!(open_config().check(), Ok(()));
+        let organization = |number: usize| Organization {
+            name: format!("org-{number}"),
+            title: String::new(),
+            authorities: vec![HexBytes(vec![0; limits::CERTIFICATE_BYTES_MAX]); 8],
+        };
+        let mut config = open_config();
+        config.organizations.extend((0..6).map(organization));
+        assert_eq!(config.check(), Ok(()));
+        config.organizations.extend((6..8).map(organization));
+        assert!(config.check().is_err(), "it would be written once and never be read again");
+
+        let mut config = open_config();
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        config.peers[0].key = PublicKey::ed25519(neutral);
+        assert!(config.check().is_err(), "anybody could seal");
+        config.peers[0].key = signer(1).public();
+        assert_eq!(config.check(), Ok(()));
     }
 }

@@ -70,6 +70,8 @@ pub const MESSAGE_BYTES_MAX: usize = 256;
 pub const STATE_KEY_BYTES_MAX: usize = 256;
 /// Bytes of a state value.
 pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a channel's encoded configuration: with its height it stays within a state value.
+pub const CONFIG_BYTES_MAX: usize = 448 * 1024;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
 /// Configuration changes that a proof may walk through.
@@ -81,3 +83,4 @@ const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYT
 const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
 const _: () = assert!(CALL_KEY_BYTES_MAX + NAME_BYTES_MAX + 2 <= STATE_KEY_BYTES_MAX);
 const _: () = assert!(CALL_DATA_BYTES_MAX < STATE_VALUE_BYTES_MAX);
+const _: () = assert!(CONFIG_BYTES_MAX + 64 <= STATE_VALUE_BYTES_MAX);
