@@ -104,7 +104,8 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
         let Some(due) = contracts::timers::take_due(context)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
         context.begin(id, index, Sender::Timer);
-        let receipt = match contracts::timers::run(context, &due) {
+        let ran = contracts::timers::run(context, &due).and_then(|()| context.check_writes());
+        let receipt = match ran {
             Ok(()) => context.finish(ResultCode::Done, String::new(), Amount::ZERO),
             Err(Refusal::Broken(error)) => return Err(error),
             Err(Refusal::Rejected { code, message }) => context.fail(code, message, Amount::ZERO),
@@ -125,7 +126,7 @@ fn run_transaction<'a>(
         Err(Refusal::Broken(error)) => return Err(error),
         Err(Refusal::Rejected { code, message }) => return Ok(context.fail(code, message, Amount::ZERO)),
     };
-    match run_actions(context, transaction) {
+    match run_actions(context, transaction).and_then(|()| context.check_writes()) {
         Ok(()) => Ok(context.finish(ResultCode::Done, String::new(), fee)),
         Err(Refusal::Rejected { code, message }) => Ok(context.fail(code, message, fee)),
         Err(Refusal::Broken(error)) => Err(error),

@@ -7,7 +7,8 @@ use crate::identity::Identity;
 use crate::keys::{Address, Signature};
 use serde::{Deserialize, Serialize};
 
-/// `participant.admit`: anybody may post it, since path and possession carry the authority.
+/// `participant.admit`: needs no right, since path and possession carry the authority. The address's own key is among
+/// the transaction's signers: an address is bound by its owner only.
 /// A later admission of the same address renews its record.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use crate::config::ConfigChange;
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::identity::{Identity, Role};
-use crate::keys;
+use crate::keys::{self, PublicKey};
 use crate::keyspace;
 use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -44,6 +44,15 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     if body.path.is_empty() || body.path.len() > CERTIFICATE_PATH_MAX || body.path.iter().any(oversize) {
         return reject(ResultCode::InvalidField, "a path has 1 to 5 certificates of at most 8 KiB");
     }
+    // Addresses are public and each belongs to one identity: without its key's consent anybody with a certificate could
+    // take a stranger's address for ever, or post an old admission again to undo a renewal. A key of small order would
+    // give the consent of nobody.
+    let consents = context.signers().iter().find(|key| key.address() == body.address);
+    match consents.map(PublicKey::check_registrable) {
+        None => return reject(ResultCode::PossessionRefused, format!("the key of {} did not sign", body.address)),
+        Some(Err(error)) => return reject(ResultCode::PossessionRefused, format!("the account's key: {error}")),
+        Some(Ok(())) => {}
+    }
     let config = context.config();
     let authorities = || config.organizations.iter().flat_map(|organization| &organization.authorities);
     let roots: Vec<&[u8]> = authorities().map(|der| der.0.as_slice()).collect();
@@ -65,6 +74,9 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         .collect();
     if let Err(why) = context.certificates().verify(&path, &own, context.time()) {
         return reject(ResultCode::PathRefused, why);
+    }
+    if let Err(error) = certified.key.check_registrable() {
+        return reject(ResultCode::PossessionRefused, format!("the certificate's key: {error}"));
     }
     let message = possession_message(&context.channel(), &body.address);
     if !keys::verify(&certified.key, &message, &body.possession) {
@@ -217,3 +229,6 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
         Err(error) => reject(ResultCode::ConfigurationInvalid, error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

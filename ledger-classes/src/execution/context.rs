@@ -245,6 +245,17 @@ impl<'a> Context<'a> {
         self.journal.insert(key, None);
     }
 
+    /// Refuses what would be written but could not be read back: the channel would halt at the next read.
+    pub(super) fn check_writes(&self) -> Result<(), Refusal> {
+        let sizes = self.journal.values().flatten().map(|value| value.len());
+        match sizes.max() {
+            Some(bytes) if bytes > limits::STATE_VALUE_BYTES_MAX => {
+                reject(ResultCode::TooManyEffects, format!("a record of {bytes} bytes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reports what happened.
     pub fn emit(&mut self, event: Event) -> Result<(), Refusal> {
         if self.events.len() >= limits::EVENTS_MAX {

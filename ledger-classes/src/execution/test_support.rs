@@ -10,12 +10,12 @@ use crate::identity::{Identity, Role};
 use crate::keys::{Address, SigningKey};
 use crate::limits;
 use crate::outcome::ResultCode;
-use crate::participant::NoCertificates;
+use crate::participant::{CertificatePaths, NoCertificates};
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
 use crate::state::{MemoryState, Writes};
 use crate::time::Time;
-use crate::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 
 /// The key of test signer `number`.
 pub(crate) fn signer(number: u8) -> SigningKey {
@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub(crate) height: u64,
     /// Time of the next block.
     pub(crate) time: Time,
+    /// How certificate paths are verified.
+    pub(crate) certificates: &'static dyn CertificatePaths,
     nonce: u64,
 }
 
@@ -57,7 +59,7 @@ impl Ledger {
         let mut state = MemoryState::default();
         state.apply(&genesis_writes(&config));
         let time = config.created.plus_millis(1000);
-        Self { state, channel: Hash([7; 32]), height: 0, time, nonce: 0 }
+        Self { state, channel: Hash([7; 32]), height: 0, time, certificates: &NoCertificates, nonce: 0 }
     }
 
     /// Lets `millis` of block time pass before the next block.
@@ -72,8 +74,20 @@ impl Ledger {
 
     /// A verified transaction by `signers`, the first of them the sender.
     pub(crate) fn transaction(&mut self, signers: &[u8], actions: Vec<Action>) -> VerifiedTransaction {
+        let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
+        let envelope = Envelope::sign_binary(&self.unsigned(actions), &keys.iter().collect::<Vec<_>>());
+        self.verified(envelope)
+    }
+
+    /// A verified transaction in JSON.
+    pub(crate) fn json_transaction(&mut self, number: u8, actions: Vec<Action>) -> VerifiedTransaction {
+        let payload = serde_json::to_vec(&self.unsigned(actions)).expect("a transaction serializes");
+        self.verified(Envelope::sign(Encoding::Json, payload, &[&signer(number)]))
+    }
+
+    fn unsigned(&mut self, actions: Vec<Action>) -> Transaction {
         self.nonce += 1;
-        let transaction = Transaction {
+        Transaction {
             channel: self.channel,
             nonce: self.nonce,
             valid_until: self.time.plus_millis(60_000),
@@ -81,9 +95,10 @@ impl Ledger {
             actions,
             memo: String::new(),
             sender: None,
-        };
-        let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
-        let envelope = Envelope::sign_binary(&transaction, &keys.iter().collect::<Vec<_>>());
+        }
+    }
+
+    fn verified(&self, envelope: Envelope) -> VerifiedTransaction {
         let parsed = parse(envelope, self.channel, &open_config().limits).expect("a test's transaction is well formed");
         let mut verified = verify_all(vec![parsed], [1; 32]);
         verified.pop().expect("one verdict for one transaction").expect("a test's signatures verify")
@@ -95,7 +110,7 @@ impl Ledger {
             channel: self.channel,
             height: self.height + 1,
             time: self.time,
-            certificates: &NoCertificates,
+            certificates: self.certificates,
             transactions,
         };
         execute(&self.state, &input).expect("memory does not fail")

@@ -1,0 +1,100 @@
+//! Who may be admitted, by whom, and what a proposal may not do to its channel.
+
+use super::*;
+use crate::config::{ChannelConfig, Organization};
+use crate::execution::test_support::{Ledger, address, open_config, signer};
+use crate::keys::{Address, PublicKey, Signature};
+use crate::participant::{CertificatePaths, CertifiedIdentity};
+use crate::rights::{Grant, Grantee, Right};
+use crate::time::Time;
+use crate::{action::Action, limits};
+
+/// The "path" of a certificate here is one byte: the number of the identity's name and of its key.
+struct Numbered;
+
+impl CertificatePaths for Numbered {
+    fn verify(&self, path: &[&[u8]], _: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+        let number = path[0][0];
+        let role = if number == ADMIN { Role::Admin } else { Role::Client };
+        let key = if number == WEAK { neutral() } else { signer(number).public() };
+        let identity = Identity::new("test.example", "alpha", role, &format!("n{number}")).expect("a valid identity");
+        Ok(CertifiedIdentity { identity, serial: vec![number], not_after: time.plus_millis(1_000_000), key })
+    }
+}
+
+const ADMIN: u8 = 30;
+const WEAK: u8 = 66;
+
+/// The neutral element: a signature of zeros and this point holds for every message.
+fn neutral() -> PublicKey {
+    let mut bytes = [0; 32];
+    bytes[0] = 1;
+    PublicKey::ed25519(bytes)
+}
+
+fn ledger(config: ChannelConfig) -> Ledger {
+    let mut ledger = Ledger::with_config(config);
+    ledger.certificates = &Numbered;
+    ledger
+}
+
+fn closed() -> ChannelConfig {
+    let rights = [Right::Admin].into_iter().collect();
+    let grants = vec![Grant { to: Grantee::Organization("alpha".into()), rights }];
+    ChannelConfig { public_read: false, open_submit: false, grants, ..open_config() }
+}
+
+fn admission(ledger: &Ledger, certificate: u8, address: Address) -> Action {
+    let possession = if certificate == WEAK {
+        let mut bytes = [0; 64];
+        bytes[0] = 1;
+        Signature(bytes)
+    } else {
+        signer(certificate).sign(&possession_message(&ledger.channel, &address))
+    };
+    Action::ParticipantAdmit(Admit { address, path: vec![HexBytes(vec![certificate])], possession })
+}
+
+/// Anybody with a certificate could once bind an address whose key was another's: its owner never got onto the
+/// channel, and had the other's name when it signed.
+#[test]
+fn an_address_is_bound_by_its_own_key_only() {
+    let mut ledger = ledger(closed());
+    let stranger = admission(&ledger, 1, address(2));
+    assert_eq!(ledger.one(1, vec![stranger.clone()]).0, ResultCode::PossessionRefused);
+    let owner = admission(&ledger, 2, address(2));
+    assert_eq!(ledger.one(1, vec![owner.clone()]).0, ResultCode::PossessionRefused, "not even with its own proof");
+    ledger.done(2, vec![owner]);
+    assert_eq!(ledger.signed(&[1, 2], vec![stranger]).0, ResultCode::AddressIsTaken);
+    let joined = admission(&ledger, 3, address(3));
+    assert_eq!(ledger.signed(&[1, 3], vec![joined]).0, ResultCode::Done, "who posts it need not be its owner");
+}
+
+#[test]
+fn a_certificate_of_a_key_that_anybody_can_sign_for_admits_nobody() {
+    let mut ledger = ledger(closed());
+    let weak = admission(&ledger, WEAK, address(4));
+    let (code, message) = ledger.one(4, vec![weak]);
+    assert_eq!(code, ResultCode::PossessionRefused);
+    assert!(message.contains("small order"), "{message}");
+}
+
+/// A proposal that was stored but could not be read again halted the channel at the next approval.
+#[test]
+fn a_proposal_that_could_not_be_read_again_is_refused() {
+    let mut ledger = ledger(closed());
+    let admit = admission(&ledger, ADMIN, address(ADMIN));
+    ledger.done(ADMIN, vec![admit]);
+    let organization = |authorities| Organization { name: "beta".into(), title: String::new(), authorities };
+    // 8 bytes each in the record, 2 in the JSON text that a payload may be; the second change makes the first vanish.
+    let changes = vec![
+        ConfigChange::PutOrganization(organization(vec![HexBytes::default(); 70_000])),
+        ConfigChange::PutOrganization(organization(Vec::new())),
+    ];
+    let propose = Propose { changes, reason: String::new() };
+    let payload = serde_json::to_string(&propose).expect("serializes");
+    assert!(payload.len() < limits::PAYLOAD_BYTES_MAX);
+    let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);
+    let receipt = ledger.preview(std::slice::from_ref(&transaction)).receipts.pop().expect("a receipt");
+    assert_eq!(receipt.head.code, ResultCode::TooManyEffects.number(), "{}", receipt.head.message);
+}
