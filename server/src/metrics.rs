@@ -178,8 +178,11 @@ impl PeerMetrics {
         self.connections.load(Ordering::Acquire)
     }
 
-    /// A request was answered. `route` is the pattern, never what the caller wrote.
+    /// A request was answered. `route` is the pattern, never what the caller wrote, and so is the method's label: a
+    /// method may be any word, and each new one would be kept for ever.
     pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
         let labels = RequestLabels { method: method.into(), route: route.into(), status };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.get_or_create(&RouteLabels { route: route.into() }).observe(took.as_secs_f64());
@@ -285,5 +288,20 @@ mod tests {
         assert_eq!((metrics.connections(), live()), (0, 1));
         drop(subscription);
         assert_eq!(live(), 0);
+    }
+
+    /// Each word that a stranger used as a method stayed as a time series of its own, for ever.
+    #[test]
+    fn invented_methods_are_counted_as_one() {
+        let metrics = PeerMetrics::default();
+        metrics.answered("GET", "/v1/status", 200, Duration::ZERO);
+        for number in 0..100 {
+            metrics.answered(&format!("WORD{number}"), "unknown", 404, Duration::ZERO);
+        }
+        let mut text = String::new();
+        encode(&mut text, &metrics.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        let series: Vec<&str> = text.lines().filter(|line| line.starts_with("chancery_requests_total{")).collect();
+        assert_eq!(series.len(), 2, "{series:?}");
+        assert!(series.iter().any(|line| line.contains("other") && line.ends_with(" 100")), "{series:?}");
     }
 }
