@@ -43,6 +43,15 @@ pub enum TrustError {
 /// A file as far as a change shows: time, length and inode.
 type Stamp = (PathBuf, SystemTime, u64, u64);
 
+/// What was looked at last.
+#[derive(Debug)]
+struct Seen {
+    stamps: Vec<Stamp>,
+    /// Whether all of it could be read. What could not is read again even if nothing changes: a peer that was out of
+    /// file descriptors at the wrong moment must not miss a revocation.
+    whole: bool,
+}
+
 /// The trust of a running peer.
 #[derive(Debug)]
 pub struct Trust {
@@ -52,7 +61,7 @@ pub struct Trust {
     own: Arc<OwnCertificate>,
     own_certificate: ArcSwap<VerifiedCertificate>,
     bundle: ArcSwap<TrustBundle>,
-    stamps: Mutex<Vec<Stamp>>,
+    seen: Mutex<Seen>,
     changes: watch::Sender<u64>,
 }
 
@@ -79,7 +88,7 @@ impl Trust {
             own: credentials.own_certificate()?,
             own_certificate: ArcSwap::from_pointee(verified),
             bundle: ArcSwap::from_pointee(bundle),
-            stamps: Mutex::new(stamps),
+            seen: Mutex::new(Seen { stamps, whole: true }),
             changes: watch::Sender::new(0),
         })
     }
@@ -131,17 +140,17 @@ impl Trust {
     }
 
     /// Looks whether files have changed, and takes them into force. Cheap when nothing has. Returns whether anything
-    /// was read.
+    /// new was read.
     pub fn poll(&self) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.certificate_dir, &self.authority_dir);
-        {
-            let mut known = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-            if *known == stamps {
-                return false;
-            }
-            *known = stamps;
+        let changed = seen.stamps != stamps;
+        if !changed && seen.whole {
+            return false;
         }
-        match bundle(&self.certificate_dir, &self.authority_dir) {
+        let read = bundle(&self.certificate_dir, &self.authority_dir);
+        *seen = Seen { stamps, whole: read.is_ok() };
+        match read {
             Ok(bundle) => {
                 if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
                     tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
@@ -149,6 +158,8 @@ impl Trust {
                 install(&self.store, &bundle);
                 self.bundle.store(Arc::new(bundle));
             }
+            // Said once.
+            Err(_) if !changed => return false,
             Err(error) => tracing::error!(error = describe(&error), "trust cannot be read: the old one stays"),
         }
         if let Err(error) = self.renew() {
@@ -306,5 +317,35 @@ mod tests {
         fs::write(dir.join("ca/crl/north.pem"), "damaged").unwrap();
         assert!(trust.poll());
         assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+    }
+
+    /// A read that failed once, as for want of a file descriptor, left the old CRLs in force until the next change.
+    #[test]
+    fn what_could_not_be_read_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("peer");
+        init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+        let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+        let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+        let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
+        let identity = judge().unwrap().identity().clone();
+        let folder = CertificateFolder::open(&dir).unwrap();
+        folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+
+        // The same file to all appearances, once unreadable.
+        let path = dir.join("ca/crl/north.pem");
+        let crl = fs::read(&path).unwrap();
+        let appear = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        };
+        appear(&vec![b'-'; crl.len()]);
+        assert!(trust.poll());
+        assert!(!trust.poll(), "nothing new");
+        assert!(judge().is_ok());
+        appear(&crl);
+        assert!(trust.poll());
+        assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+        assert!(!trust.poll());
     }
 }
