@@ -14,12 +14,13 @@ use ledger_classes::keys::Address;
 pub(super) enum Command {
     /// Bind an address to the profile's certificate on a channel
     #[command(after_help = "\
-The certificate's key proves that its holder wants this address bound on this channel. Admit again after a renewal.
+The certificate's key proves that its holder wants this address bound on this channel; the address's own key signs too.
+Admit again after a renewal.
 
 Example:
   $ chancery participant admit --channel trade")]
     Admit {
-        /// The address; the account key's if absent
+        /// The address of one of the keys that sign; the first one's if absent
         #[arg(long)]
         address: Option<Address>,
         #[command(flatten)]
