@@ -295,7 +295,7 @@ impl Subscription {
             (None, Start::Height(height)) => Some(height),
             // Lost before the first event: go on behind the height at which this subscription began.
             (None, _) => match self.begun_height {
-                Some(height) => Some(height + 1),
+                Some(height) => Some(height.saturating_add(1)),
                 None => {
                     // Asked once: this function's caller asks again.
                     let mut connection = self.connection.clone();
