@@ -99,9 +99,10 @@ pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, 
 }
 
 fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {
+    let mut after = keyspace::key(keyspace::Family::Timer, &[]);
     while receipts.len() < limits::BLOCK_TIMERS_MAX {
         let index = u32::try_from(receipts.len()).expect("timers are limited");
-        let Some(due) = contracts::timers::take_due(context)? else { break };
+        let Some(due) = contracts::timers::take_due(context, &after)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
         context.begin(id, index, Sender::Timer);
         let ran = contracts::timers::run(context, &due).and_then(|()| context.check_writes());
@@ -111,6 +112,7 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
             Err(Refusal::Rejected { code, message }) => context.fail(code, message, Amount::ZERO),
         };
         receipts.push(receipt);
+        after = due.key;
     }
     Ok(())
 }

@@ -36,11 +36,13 @@ pub(in crate::execution) fn next_due(view: &dyn ReadView) -> Result<Option<Time>
     Ok(Some(record::from_value::<Timer>(&value)?.due))
 }
 
-/// Takes the first timer that is due at the block's time, whatever becomes of it.
-pub(in crate::execution) fn take_due(context: &mut Context<'_>) -> Result<Option<DueTimer>, ReadError> {
-    let prefix = [Family::Timer as u8];
+/// Takes the first timer with a key above `after` that is due at the block's time, whatever becomes of it. What a timer
+/// sets is due after its block, so there is never one to go back for; to look from the beginning again would be to
+/// pass over every timer that was taken before, each time.
+pub(in crate::execution) fn take_due(context: &mut Context<'_>, after: &[u8]) -> Result<Option<DueTimer>, ReadError> {
+    let from = [after, &[0]].concat();
     let end = keyspace::key(Family::Timer, &[&(context.time().millis() + 1).to_be_bytes()]);
-    let Some((key, value)) = context.first_in(&prefix, &end)? else { return Ok(None) };
+    let Some((key, value)) = context.first_in(&from, &end)? else { return Ok(None) };
     let timer: Timer = record::from_value(&value)?;
     context.remove(key.clone());
     context.remove(keyspace::timer_time(&timer.instance, &timer.timer));
