@@ -29,6 +29,9 @@ pub enum DecodeError {
 
 /// No single decode may claim more memory than this, whatever its length prefixes say.
 const CLAIM_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same for input of more than half of that, which only our own store holds: the receipts of a block may be many
+/// times as large as the block, and what was persisted must be readable.
+const LARGE_CLAIM_BYTES_MAX: usize = 1 << 31;
 
 /// Encodes a value. Encoding into memory cannot fail for our types: they hold no types bincode refuses.
 pub fn encode<T: Encode>(value: &T) -> Vec<u8> {
@@ -45,9 +48,13 @@ pub fn decode<T: Decode<()>>(bytes: &[u8], bytes_max: usize) -> Result<T, Decode
     if bytes.len() > bytes_max {
         return Err(DecodeError::Oversize { bytes: bytes.len(), bytes_max });
     }
-    let configuration = bincode::config::legacy().with_limit::<CLAIM_BYTES_MAX>();
-    let (value, consumed) =
-        bincode::decode_from_slice(bytes, configuration).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    let configuration = bincode::config::legacy();
+    let decoded = if bytes.len() <= CLAIM_BYTES_MAX / 2 {
+        bincode::decode_from_slice(bytes, configuration.with_limit::<CLAIM_BYTES_MAX>())
+    } else {
+        bincode::decode_from_slice(bytes, configuration.with_limit::<LARGE_CLAIM_BYTES_MAX>())
+    };
+    let (value, consumed) = decoded.map_err(|error| DecodeError::Malformed(error.to_string()))?;
     match bytes.len() - consumed {
         0 => Ok(value),
         trailing => Err(DecodeError::Trailing(trailing)),
@@ -74,5 +81,15 @@ mod tests {
         let mut bytes = u64::MAX.to_le_bytes().to_vec();
         bytes.extend([0; 16]);
         assert!(matches!(decode::<Vec<u64>>(&bytes, 100), Err(DecodeError::Malformed(_))));
+    }
+
+    /// A full block of the largest size whose transactions each caused many events had receipts that could be written
+    /// and never be read again.
+    #[test]
+    fn what_is_larger_than_the_usual_claim_decodes_if_its_limit_allows() {
+        let value = vec![vec![7u8; CLAIM_BYTES_MAX / 2]; 3];
+        let bytes = encode(&value);
+        assert!(decode::<Vec<Vec<u8>>>(&bytes, 1 << 30).is_ok_and(|decoded| decoded == value));
+        assert!(matches!(decode::<Vec<Vec<u8>>>(&bytes, CLAIM_BYTES_MAX), Err(DecodeError::Oversize { .. })));
     }
 }
