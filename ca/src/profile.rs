@@ -4,7 +4,7 @@
 //! Signatures and paths are judged in [`crate::path`]; nothing here trusts what it parses.
 
 use crate::{
-    identifiers::{KeyId, Serial, SerialError, sha256},
+    identifiers::{AlternativeName, KeyId, Serial, SerialError, sha256},
     keys::PublicKey,
 };
 use ledger_classes::{
@@ -12,6 +12,7 @@ use ledger_classes::{
     limits::CERTIFICATE_BYTES_MAX,
     time::Time,
 };
+use std::net::IpAddr;
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension},
@@ -304,6 +305,25 @@ impl<'a> Certificate<'a> {
             (Some(_), Some(_)) => return Err(ProfileError::AuthorityOrganization),
         };
         Ok(AuthorityScope { consortium: consortium.to_owned(), organization })
+    }
+
+    /// Host names and addresses, beside the URI.
+    pub(crate) fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
+        let mut names = Vec::new();
+        for name in self.alternative_names()? {
+            let text = match name {
+                GeneralName::URI(_) => continue,
+                GeneralName::DNSName(name) => (*name).to_owned(),
+                GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
+                    (Ok(octets), _) => IpAddr::from(octets).to_string(),
+                    (_, Ok(octets)) => IpAddr::from(octets).to_string(),
+                    _ => return Err(ProfileError::ForeignName),
+                },
+                _ => return Err(ProfileError::ForeignName),
+            };
+            names.push(text.parse().map_err(|_| ProfileError::ForeignName)?);
+        }
+        Ok(names)
     }
 
     fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
