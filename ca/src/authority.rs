@@ -5,11 +5,12 @@
 //! request asks for is copied. A leaf is linted before it is signed, under a key that is thrown away.
 
 use crate::{
+    certificate::Certificate,
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::ALTERNATIVE_NAMES_MAX,
     path::{PathError, Usage, verify_path},
-    profile::{AuthorityScope, Certificate, ProfileError},
+    profile::{AuthorityScope, ProfileError},
 };
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role},

@@ -1,23 +1,23 @@
 //! The one function that admits a certificate path. Connections and `participant.admit` both come through here.
 //!
 //! It is a function of its arguments alone: no clock, no store, no random numbers, so that a replay years later
-//! gives the same verdict. `rustls-webpki` builds the path and checks its signatures, dates and name constraints;
-//! because it alone accepts paths that must fail, our own checks of every certificate come on top.
+//! gives the same verdict. [`crate::validation`] does RFC 5280's path validation; what SPIFFE and docs/decisions/0002
+//! ask comes on top.
 
 use crate::{
+    algorithms::PROFILE_ALGORITHMS,
+    certificate::Certificate,
     identifiers::{CertificateId, KeyId, Serial},
     keys::PublicKey,
-    profile::{AuthorityScope, Certificate, LeafFacts, ProfileError},
+    profile::{AuthorityScope, LeafFacts, ProfileError},
     revocation::{RevocationPolicy, RevocationSet, RevocationStatusError},
+    validation::{PathOrder, PathRules, Purpose, validate_path},
 };
 use ledger_classes::{
     identity::{Identity, Role},
     limits::CERTIFICATE_PATH_MAX,
     time::Time,
 };
-use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use std::time::Duration;
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, ring as algorithms};
 
 /// What the leaf is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,12 @@ pub enum PathError {
     /// No anchor vouches for it (RFC 5280 §6.1).
     #[error("the path leads to no accepted CA")]
     UnknownIssuer,
+    /// The path leads only to anchors that are no acceptable CAs.
+    #[error("the path leads only to a CA that is not acceptable")]
+    Anchor(#[source] ProfileError),
+    /// A signature is made with an algorithm, or under a kind of key, that is not accepted.
+    #[error("a signature of the path is of a kind that is not accepted")]
+    Algorithm,
     /// A signature is wrong (RFC 5280 §6.1.3 (a)(1)).
     #[error("a signature of the path is wrong")]
     Signature,
@@ -157,10 +163,6 @@ impl VerifiedCertificate {
     }
 }
 
-/// Ed25519, P-256 with SHA-256, and P-384 with SHA-384 for CAs.
-static ALGORITHMS: [&dyn SignatureVerificationAlgorithm; 3] =
-    [algorithms::ED25519, algorithms::ECDSA_P256_SHA256, algorithms::ECDSA_P384_SHA384];
-
 /// Verifies a path (leaf first; anything from the first anchor on is passed over) against anchors, at an instant.
 ///
 /// With `revocation`, every certificate below the anchor must be known to be good; without, revocation is somebody
@@ -179,118 +181,40 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
     let below_anchor = rest.iter().take_while(|der| !anchors.iter().any(|a| a.as_ref() == der.as_ref()));
     let intermediates: Vec<&[u8]> = below_anchor.map(AsRef::as_ref).collect();
 
-    let leaf = parse(leaf_der.as_ref(), 0)?;
-    let facts = leaf.check_leaf().map_err(|source| PathError::Profile { position: 0, source })?;
+    let profile = |source| PathError::Profile { position: 0, source };
+    let leaf = Certificate::parse(leaf_der.as_ref()).map_err(profile)?;
+    let facts = leaf.check_leaf().map_err(profile)?;
     check_usage(&facts, usage)?;
 
     // Anchors that are no CAs of ours vouch for nobody; they must not keep others from being found.
-    let anchors: Vec<(&[u8], Certificate<'_>, AuthorityScope)> = anchors
-        .iter()
-        .filter_map(|der| {
-            let certificate = Certificate::parse(der.as_ref()).ok()?;
-            let scope = certificate.check_authority().ok()?;
-            Some((der.as_ref(), certificate, scope))
-        })
-        .collect();
-    let (used, anchor) = build(leaf_der.as_ref(), &intermediates, &anchors, at, usage)?;
+    let ours = |der: &&[u8]| Certificate::parse(der).is_ok_and(|certificate| certificate.check_authority().is_ok());
+    let anchors: Vec<&[u8]> = anchors.iter().map(AsRef::as_ref).filter(ours).collect();
+    let rules = PathRules {
+        algorithms: PROFILE_ALGORITHMS,
+        // The leaf's purposes are checked already; this adds what a CA's extended key usage forbids.
+        purpose: match usage {
+            Usage::ClientAuth | Usage::Participant => Purpose::ClientAuth,
+            Usage::ServerAuth => Purpose::ServerAuth,
+        },
+        order: PathOrder::Strict,
+        intermediates_max: CERTIFICATE_PATH_MAX,
+        at,
+    };
+    let path = validate_path(leaf_der.as_ref(), &intermediates, &anchors, &rules, revocation)?;
 
-    let mut chain = vec![(leaf, None)];
-    for (index, der) in intermediates.iter().take(used).enumerate() {
-        let certificate = parse(der, index + 1)?;
-        let scope = certificate.check_authority();
-        chain.push((certificate, Some(scope.map_err(|source| PathError::Profile { position: index + 1, source })?)));
+    let mut scopes = Vec::new();
+    for (position, certificate) in path.certificates.iter().enumerate().skip(1) {
+        scopes.push(certificate.check_authority().map_err(|source| PathError::Profile { position, source })?);
     }
-    let (_, certificate, scope) = anchors.into_iter().nth(anchor).ok_or(PathError::UnknownIssuer)?;
-    chain.push((certificate, Some(scope)));
-
-    check_links(&chain, at)?;
-    check_binding(&facts.identity, chain.iter().filter_map(|(_, scope)| scope.as_ref()))?;
-    let ids: Vec<CertificateId> = chain
-        .windows(2)
-        .filter_map(|pair| match pair {
-            [(certificate, _), (issuer, _)] => {
-                Some(CertificateId { issuer: issuer.key_id(), serial: certificate.serial().clone() })
-            }
-            _ => None,
-        })
-        .collect();
-    if let Some((set, policy)) = revocation {
-        for (position, id) in ids.iter().enumerate() {
-            set.status(id, at, policy).map_err(|source| PathError::Revocation { position, source })?;
-        }
-    }
-    let (leaf, _) = chain.first().ok_or(PathError::Empty)?;
+    check_binding(&facts.identity, scopes.iter())?;
     Ok(VerifiedCertificate {
         identity: facts.identity,
-        id: ids.into_iter().next().ok_or(PathError::UnknownIssuer)?,
+        id: path.ids().into_iter().next().ok_or(PathError::UnknownIssuer)?,
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),
         public_key: facts.public_key,
         fingerprint: leaf.fingerprint(),
     })
-}
-
-fn parse(der: &[u8], position: usize) -> Result<Certificate<'_>, PathError> {
-    Certificate::parse(der).map_err(|source| PathError::Profile { position, source })
-}
-
-/// Path building and signatures (RFC 5280 §6.1) by rustls-webpki. Returns how many of the intermediates the path
-/// uses, in their order, and which anchor it ends at.
-fn build(
-    leaf: &[u8],
-    intermediates: &[&[u8]],
-    anchors: &[(&[u8], Certificate<'_>, AuthorityScope)],
-    at: Time,
-    usage: Usage,
-) -> Result<(usize, usize), PathError> {
-    let anchors: Vec<CertificateDer<'_>> = anchors.iter().map(|(der, ..)| CertificateDer::from(*der)).collect();
-    let anchors = anchors.iter().map(anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>().map_err(translate)?;
-    let leaf = CertificateDer::from(leaf);
-    let leaf = EndEntityCert::try_from(&leaf).map_err(translate)?;
-    let intermediates: Vec<CertificateDer<'_>> = intermediates.iter().map(|der| CertificateDer::from(*der)).collect();
-    // Whole seconds, as certificates count: not_after holds to the end of its second.
-    let time = UnixTime::since_unix_epoch(Duration::from_secs(at.millis() / 1000));
-    // The leaf's purposes are checked already; this adds what a CA's extended key usage forbids.
-    let purpose = match usage {
-        Usage::ClientAuth | Usage::Participant => KeyUsage::client_auth(),
-        Usage::ServerAuth => KeyUsage::server_auth(),
-    };
-    let verified =
-        leaf.verify_for_usage(&ALGORITHMS, &anchors, &intermediates, time, purpose, None, None).map_err(translate)?;
-    let used: Vec<_> = verified.intermediate_certificates().map(|certificate| certificate.der()).collect();
-    let in_order = used.iter().zip(&intermediates).all(|(used, given)| used == given);
-    if !in_order {
-        return Err(PathError::Order);
-    }
-    let anchor = anchors.iter().position(|anchor| std::ptr::eq(anchor, verified.anchor()));
-    Ok((used.len(), anchor.ok_or(PathError::UnknownIssuer)?))
-}
-
-/// What holds between neighbours of the path, leaf first.
-fn check_links(chain: &[(Certificate<'_>, Option<AuthorityScope>)], at: Time) -> Result<(), PathError> {
-    let second = at.millis() / 1000;
-    for (position, (certificate, scope)) in chain.iter().enumerate() {
-        // The library does not look at the anchor's dates (RFC 5280 §6.1.1 (d)); an expired root vouches for nobody.
-        if second > certificate.not_after().millis() / 1000 {
-            return Err(PathError::Expired);
-        }
-        if second < certificate.not_before().millis() / 1000 {
-            return Err(PathError::NotYetValid);
-        }
-        // RFC 5280 §4.2.1.9: CAs between this one and the leaf. The library does not look at the anchor's limit.
-        let below = u32::try_from(position).unwrap_or(u32::MAX).saturating_sub(1);
-        if scope.is_some() && certificate.path_length_max().is_some_and(|max| below > max) {
-            return Err(PathError::PathLength { position });
-        }
-        if let Some((issuer, _)) = chain.get(position + 1) {
-            // RFC 5280 §4.2.1.1: present in everything but self-signed certificates, and the issuer's.
-            let named = certificate.authority_key_identifier();
-            if named.is_none() || named != issuer.subject_key_identifier() {
-                return Err(PathError::KeyIdentifier { position });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// docs/decisions/0002: every CA of the path is of the identity's consortium; the issuing CA is of its organization;
@@ -316,18 +240,5 @@ fn check_usage(facts: &LeafFacts, usage: Usage) -> Result<(), PathError> {
         Usage::ServerAuth if facts.identity.role() != Role::Peer => Err(PathError::NotPeer),
         Usage::ServerAuth if facts.server_auth => Ok(()),
         _ => Err(PathError::Usage),
-    }
-}
-
-fn translate(error: webpki::Error) -> PathError {
-    use webpki::Error as E;
-    match error {
-        E::UnknownIssuer => PathError::UnknownIssuer,
-        E::CertExpired { .. } => PathError::Expired,
-        E::CertNotValidYet { .. } => PathError::NotYetValid,
-        E::InvalidSignatureForPublicKey => PathError::Signature,
-        E::NameConstraintViolation => PathError::NameConstraint,
-        E::RequiredEkuNotFoundContext(_) => PathError::Usage,
-        other => PathError::Other(other.to_string()),
     }
 }

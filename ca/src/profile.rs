@@ -3,28 +3,12 @@
 //!
 //! Signatures and paths are judged in [`crate::path`]; nothing here trusts what it parses.
 
-use crate::{
-    identifiers::{AlternativeName, KeyId, Serial, SerialError, sha256},
-    keys::PublicKey,
-};
+use crate::{algorithms::PROFILE_ALGORITHMS, certificate::Certificate, identifiers::SerialError, keys::PublicKey};
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role, is_label},
     limits::CERTIFICATE_BYTES_MAX,
-    time::Time,
 };
-use std::net::IpAddr;
-use x509_parser::{
-    certificate::X509Certificate,
-    extensions::{ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension},
-    oid_registry::{
-        OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519, OID_X509_EXT_BASIC_CONSTRAINTS,
-        OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS,
-        OID_X509_EXT_SUBJECT_ALT_NAME,
-    },
-    prelude::FromDer as _,
-    time::ASN1Time,
-    x509::{AlgorithmIdentifier, X509Version},
-};
+use x509_parser::extensions::GeneralName;
 
 /// What a certificate does against its profile.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -41,6 +25,9 @@ pub enum ProfileError {
     /// RFC 5280 §4.1.2.2.
     #[error("the serial number is not acceptable")]
     Serial(#[source] SerialError),
+    /// RFC 5280 §4.1.1.2: the two fields that name the signature algorithm differ.
+    #[error("the two signature algorithm fields differ")]
+    AlgorithmMismatch,
     /// Neither Ed25519, nor ECDSA with SHA-256 or SHA-384.
     #[error("the signature algorithm is not accepted")]
     SignatureAlgorithm,
@@ -62,6 +49,21 @@ pub enum ProfileError {
     /// RFC 5280 §4.2: a critical extension that is not processed.
     #[error("a critical extension is not known here")]
     CriticalExtension,
+    /// RFC 5280 §4.2.1.1: without a key identifier, or with half of issuer and serial.
+    #[error("the authority key identifier is incomplete")]
+    AuthorityKeyIdentifier,
+    /// RFC 5280 §4.2.1.6: no names, or one that is not of its kind.
+    #[error("an alternative name is malformed")]
+    MalformedName,
+    /// RFC 5280 §4.2.1.10: not critical, empty, malformed, or not a CA's.
+    #[error("name constraints are a CA's, critical and well-formed")]
+    NameConstraints,
+    /// RFC 5280 §4.2.1.5, §4.2.1.11, §4.2.1.14: not critical, or not a CA's.
+    #[error("policy constraints are a CA's and critical")]
+    PolicyConstraints,
+    /// Critical policies are not processed here.
+    #[error("certificate policies are critical, and not processed here")]
+    Policies,
     /// Neither Ed25519 nor P-256 in its one form.
     #[error("a leaf's key is ed25519 or p256")]
     LeafKey,
@@ -129,126 +131,11 @@ pub(crate) struct LeafFacts {
     pub(crate) public_key: PublicKey,
 }
 
-/// A parsed certificate that keeps the rules that hold for leaves and CAs alike.
-pub(crate) struct Certificate<'a> {
-    x509: X509Certificate<'a>,
-    serial: Serial,
-}
-
 impl<'a> Certificate<'a> {
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, ProfileError> {
-        if der.len() > CERTIFICATE_BYTES_MAX {
-            return Err(ProfileError::Oversize);
-        }
-        let Ok(([], x509)) = X509Certificate::from_der(der) else { return Err(ProfileError::Malformed) };
-        if x509.version() != X509Version::V3 {
-            return Err(ProfileError::Version);
-        }
-        let serial = Serial::from_der_content(x509.raw_serial()).map_err(ProfileError::Serial)?;
-        // RFC 5280 §4.1.1.2: both algorithm fields are the same.
-        if !is_accepted(&x509.signature_algorithm) || x509.signature_algorithm != x509.signature {
-            return Err(ProfileError::SignatureAlgorithm);
-        }
-        // RFC 5280 §4.1.2.4: the issuer is not empty.
-        if x509.issuer().iter().next().is_none() {
-            return Err(ProfileError::EmptyName);
-        }
-        for date in [x509.validity().not_before, x509.validity().not_after] {
-            // RFC 5280 §4.1.2.5.
-            if date.timestamp() < 0 || date.is_generalizedtime() != (date.to_datetime().year() >= 2050) {
-                return Err(ProfileError::Date);
-            }
-        }
-        if x509.issuer_uid.is_some() || x509.subject_uid.is_some() {
-            return Err(ProfileError::UniqueIdentifier);
-        }
-        for (index, extension) in x509.extensions().iter().enumerate() {
-            if x509.extensions().iter().skip(index + 1).any(|other| other.oid == extension.oid) {
-                return Err(ProfileError::RepeatedExtension);
-            }
-            if matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. }) {
-                return Err(ProfileError::MalformedExtension);
-            }
-            let processed = [
-                OID_X509_EXT_BASIC_CONSTRAINTS,
-                OID_X509_EXT_EXTENDED_KEY_USAGE,
-                OID_X509_EXT_KEY_USAGE,
-                OID_X509_EXT_NAME_CONSTRAINTS,
-                OID_X509_EXT_SUBJECT_ALT_NAME,
-            ];
-            if extension.critical && !processed.contains(&extension.oid) {
-                return Err(ProfileError::CriticalExtension);
-            }
-        }
-        Ok(Self { x509, serial })
-    }
-
-    pub(crate) const fn serial(&self) -> &Serial {
-        &self.serial
-    }
-
-    pub(crate) fn not_before(&self) -> Time {
-        time_of(self.x509.validity().not_before)
-    }
-
-    pub(crate) fn not_after(&self) -> Time {
-        time_of(self.x509.validity().not_after)
-    }
-
-    pub(crate) fn subject(&self) -> &[u8] {
-        self.x509.subject().as_raw()
-    }
-
-    pub(crate) fn issuer(&self) -> &[u8] {
-        self.x509.issuer().as_raw()
-    }
-
-    pub(crate) fn spki(&self) -> &[u8] {
-        self.x509.public_key().raw
-    }
-
-    pub(crate) fn key_id(&self) -> KeyId {
-        KeyId::of_spki(self.spki())
-    }
-
-    pub(crate) fn fingerprint(&self) -> [u8; 32] {
-        sha256(self.x509.as_raw())
-    }
-
-    pub(crate) const fn x509(&self) -> &X509Certificate<'a> {
-        &self.x509
-    }
-
-    pub(crate) fn path_length_max(&self) -> Option<u32> {
-        self.x509.basic_constraints().ok().flatten().and_then(|found| found.value.path_len_constraint)
-    }
-
-    pub(crate) fn subject_key_identifier(&self) -> Option<&[u8]> {
-        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn authority_key_identifier(&self) -> Option<&[u8]> {
-        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref().map(|id| id.0),
-            _ => None,
-        })
-    }
-
-    pub(crate) fn may_sign_crls(&self) -> bool {
-        self.key_usage().is_some_and(|(_, usage)| usage.crl_sign())
-    }
-
     /// Checks that this is a leaf of ours.
     pub(crate) fn check_leaf(&self) -> Result<LeafFacts, ProfileError> {
-        // RFC 5280 §4.2.1.9; X509-SVID §4.1: a leaf is not a CA and has no path length.
-        if let Some(constraints) = self.x509.basic_constraints().ok().flatten()
-            && (constraints.value.ca || constraints.value.path_len_constraint.is_some())
-        {
-            return Err(ProfileError::LeafIsAuthority);
-        }
+        // X509-SVID §4.1: a leaf is not a CA; RFC 5280's rules for the end of a path.
+        self.check_end_entity(PROFILE_ALGORITHMS)?;
         // RFC 5280 §4.2.1.3; X509-SVID §4.3.
         let (critical, usage) = self.key_usage().ok_or(ProfileError::LeafKeyUsage)?;
         if !critical || !usage.digital_signature() || usage.key_cert_sign() || usage.crl_sign() {
@@ -273,29 +160,17 @@ impl<'a> Certificate<'a> {
 
     /// Checks that this is a CA of ours and says for whom it may vouch.
     pub(crate) fn check_authority(&self) -> Result<AuthorityScope, ProfileError> {
-        // RFC 5280 §4.2.1.9: present, critical, CA:TRUE.
-        let constraints = self.x509.basic_constraints().ok().flatten().ok_or(ProfileError::NotAuthority)?;
-        if !constraints.critical || !constraints.value.ca {
-            return Err(ProfileError::NotAuthority);
-        }
-        // RFC 5280 §4.2.1.3.
-        if !self.key_usage().is_some_and(|(_, usage)| usage.key_cert_sign()) {
+        self.check_ca()?;
+        // RFC 5280 §4.2.1.3: a CA's key usage is present.
+        if self.key_usage().is_none() {
             return Err(ProfileError::AuthorityKeyUsage);
-        }
-        // RFC 5280 §4.2.1.2.
-        if self.subject_key_identifier().is_none() {
-            return Err(ProfileError::NoSubjectKeyIdentifier);
-        }
-        // RFC 5280 §4.1.2.6: a CA's subject is not empty.
-        if self.x509.subject().iter().next().is_none() {
-            return Err(ProfileError::EmptyName);
         }
         let uri = self.only_uri(false)?;
         // X509-SVID §3.1: a CA's SPIFFE ID has no path. The consortium's characters are an identity's.
         let consortium = uri.strip_prefix("spiffe://").ok_or(ProfileError::AuthorityUri)?;
         Identity::new(consortium, "x", Role::Peer, "x").map_err(|_| ProfileError::AuthorityUri)?;
         // docs/decisions/0002: the organization stands in the subject.
-        let mut organizations = self.x509.subject().iter_organization();
+        let mut organizations = self.x509().subject().iter_organization();
         let organization = match (organizations.next(), organizations.next()) {
             (None, _) => None,
             (Some(name), None) => match name.as_str() {
@@ -305,33 +180,6 @@ impl<'a> Certificate<'a> {
             (Some(_), Some(_)) => return Err(ProfileError::AuthorityOrganization),
         };
         Ok(AuthorityScope { consortium: consortium.to_owned(), organization })
-    }
-
-    /// Host names and addresses, beside the URI.
-    pub(crate) fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
-        let mut names = Vec::new();
-        for name in self.alternative_names()? {
-            let text = match name {
-                GeneralName::URI(_) => continue,
-                GeneralName::DNSName(name) => (*name).to_owned(),
-                GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
-                    (Ok(octets), _) => IpAddr::from(octets).to_string(),
-                    (_, Ok(octets)) => IpAddr::from(octets).to_string(),
-                    _ => return Err(ProfileError::ForeignName),
-                },
-                _ => return Err(ProfileError::ForeignName),
-            };
-            names.push(text.parse().map_err(|_| ProfileError::ForeignName)?);
-        }
-        Ok(names)
-    }
-
-    fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
-        self.x509.key_usage().ok().flatten().map(|found| (found.critical, found.value))
-    }
-
-    fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'_>> {
-        self.x509.extended_key_usage().ok().flatten().map(|found| found.value)
     }
 
     fn identity(&self) -> Result<Identity, ProfileError> {
@@ -344,11 +192,7 @@ impl<'a> Certificate<'a> {
     }
 
     fn alternative_names(&self) -> Result<&[GeneralName<'a>], ProfileError> {
-        let names = self.x509.subject_alternative_name().ok().flatten().ok_or(ProfileError::NoAlternativeName)?;
-        // RFC 5280 §4.2.1.6: critical if the subject is empty.
-        if !names.critical && self.x509.subject().iter().next().is_none() {
-            return Err(ProfileError::NoAlternativeName);
-        }
+        let names = self.x509().subject_alternative_name().ok().flatten().ok_or(ProfileError::NoAlternativeName)?;
         Ok(&names.value.general_names)
     }
 
@@ -368,14 +212,4 @@ impl<'a> Certificate<'a> {
             _ => Err(ProfileError::UriCount(uris.len())),
         }
     }
-}
-
-/// Ed25519, ECDSA with SHA-256 and ECDSA with SHA-384.
-pub(crate) fn is_accepted(algorithm: &AlgorithmIdentifier<'_>) -> bool {
-    [OID_SIG_ED25519, OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384].contains(&algorithm.algorithm)
-}
-
-/// The instant of an ASN.1 time; before 1970 becomes 1970.
-pub(crate) fn time_of(time: ASN1Time) -> Time {
-    Time::from_millis(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000))
 }

@@ -5,9 +5,11 @@
 //! connection or a subscription is told of a revocation before `install` returns.
 
 use crate::{
+    algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
+    certificate::{Certificate, is_date, time_of},
     identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
-    limits::CRL_BYTES_MAX,
-    profile::{Certificate, ProfileError, is_accepted, time_of},
+    limits::{BACKDATE_MS, CRL_BYTES_MAX},
+    profile::ProfileError,
 };
 use arc_swap::ArcSwap;
 use ledger_classes::time::Time;
@@ -20,11 +22,8 @@ use std::{
     },
 };
 use x509_parser::{
-    extensions::ParsedExtension,
-    oid_registry::{OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_DELTA_CRL_INDICATOR},
-    prelude::FromDer as _,
-    revocation_list::CertificateRevocationList,
-    x509::ReasonCode,
+    extensions::ParsedExtension, oid_registry::OID_X509_EXT_DELTA_CRL_INDICATOR, prelude::FromDer as _,
+    revocation_list::CertificateRevocationList, x509::ReasonCode,
 };
 
 /// Why a CRL is not accepted.
@@ -63,6 +62,12 @@ pub enum RevocationError {
     /// RFC 5280 §5.1.2.6: an entry's serial.
     #[error("an entry's serial number is not acceptable")]
     Serial(#[source] SerialError),
+    /// A serial that is listed twice.
+    #[error("the CRL lists a certificate twice")]
+    RepeatedEntry,
+    /// RFC 5280 §5.2: an extension that occurs twice.
+    #[error("an extension of the CRL is repeated")]
+    RepeatedExtension,
     /// A newer list of this issuer is installed (RFC 5280 §5.2.3).
     #[error("CRL number {offered} is older than {installed}")]
     Older {
@@ -85,6 +90,9 @@ pub enum RevocationStatusError {
     /// Its issuer's list is not here.
     #[error("has an issuer whose CRL is missing")]
     Missing,
+    /// Its issuer's list is of the future: it says nothing about this instant.
+    #[error("has an issuer whose CRL is not yet in force")]
+    NotYetValid,
     /// Its issuer's list should have been replaced by now.
     #[error("has an issuer whose CRL has expired")]
     Expired,
@@ -119,6 +127,20 @@ impl RevocationList {
         }
         let issuer = Certificate::parse(issuer).map_err(RevocationError::Issuer)?;
         issuer.check_authority().map_err(RevocationError::Issuer)?;
+        Self::parse(der, &issuer, PROFILE_ALGORITHMS)
+    }
+
+    /// As [`RevocationList::verify`], but for CAs of any profile: RFC 5280's rules alone.
+    pub fn verify_under(der: &[u8], issuer: &[u8], algorithms: &Algorithms) -> Result<Self, RevocationError> {
+        let issuer = Certificate::parse_under(issuer, algorithms).map_err(RevocationError::Issuer)?;
+        issuer.check_ca().map_err(RevocationError::Issuer)?;
+        Self::parse(der, &issuer, algorithms)
+    }
+
+    fn parse(der: &[u8], issuer: &Certificate<'_>, algorithms: &Algorithms) -> Result<Self, RevocationError> {
+        if der.len() > CRL_BYTES_MAX {
+            return Err(RevocationError::Oversize);
+        }
         let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
             return Err(RevocationError::Malformed);
         };
@@ -133,12 +155,24 @@ impl RevocationList {
             return Err(RevocationError::IssuerNotCrlSigner);
         }
         // RFC 5280 §5.1.1.2: both algorithm fields are the same.
-        let accepted =
-            is_accepted(&list.signature_algorithm) && list.signature_algorithm == list.tbs_cert_list.signature;
-        if !accepted || list.verify_signature(issuer.x509().public_key()).is_err() {
+        let (identifier, signature) = (&list.signature_algorithm, &list.signature_value);
+        let signed = *identifier == list.tbs_cert_list.signature
+            && signature.unused_bits == 0
+            && algorithms::verify(
+                algorithms,
+                issuer.x509().public_key(),
+                identifier,
+                list.tbs_cert_list.as_ref(),
+                &signature.data,
+            );
+        if !signed {
             return Err(RevocationError::Signature);
         }
-        let number = check_extensions(&list, &issuer)?;
+        let number = check_extensions(&list, issuer)?;
+        // RFC 5280 §5.1.2.4 and §5.1.2.5.
+        if !std::iter::once(list.last_update()).chain(list.next_update()).all(is_date) {
+            return Err(RevocationError::Dates);
+        }
         let this_update = time_of(list.last_update());
         let next_update = list.next_update().map(time_of).ok_or(RevocationError::Dates)?;
         if next_update <= this_update {
@@ -152,7 +186,11 @@ impl RevocationList {
             if removed || entry.extensions().iter().any(|extension| extension.critical) {
                 return Err(RevocationError::Unsupported);
             }
-            revoked.insert(Serial::from_der_content(entry.raw_serial()).map_err(RevocationError::Serial)?);
+            let serial = Serial::from_der_content(entry.raw_serial()).map_err(RevocationError::Serial)?;
+            // RFC 5280 §5.1.2.6 lists each certificate once; a CA that does not is not to be believed.
+            if !revoked.insert(serial) {
+                return Err(RevocationError::RepeatedEntry);
+            }
         }
         Ok(Self { issuer: issuer.key_id(), number, this_update, next_update, revoked, der: der.to_vec() })
     }
@@ -200,31 +238,41 @@ impl RevocationList {
 
 /// The extensions of a list (RFC 5280 §5.2); returns its number.
 fn check_extensions(list: &CertificateRevocationList<'_>, issuer: &Certificate<'_>) -> Result<u128, RevocationError> {
-    let mut number = None;
-    for extension in list.extensions() {
+    let (mut number, mut identified) = (None, false);
+    for (index, extension) in list.extensions().iter().enumerate() {
+        if list.extensions().iter().skip(index + 1).any(|other| other.oid == extension.oid) {
+            return Err(RevocationError::RepeatedExtension);
+        }
         match extension.parsed_extension() {
             ParsedExtension::ParseError { .. } => return Err(RevocationError::Malformed),
             ParsedExtension::AuthorityKeyIdentifier(identifier) => {
                 let named = identifier.key_identifier.as_ref().map(|identifier| identifier.0);
-                if named.is_some() && named != issuer.subject_key_identifier() {
+                if named.is_none() || named != issuer.subject_key_identifier() {
                     return Err(RevocationError::KeyIdentifier);
                 }
+                identified = true;
             }
             ParsedExtension::CRLNumber(value) => {
                 let octets = value.to_bytes_be();
                 let mut padded = [0; 16];
                 let start = padded.len().checked_sub(octets.len()).ok_or(RevocationError::Number)?;
                 padded[start..].copy_from_slice(&octets);
-                if number.replace(u128::from_be_bytes(padded)).is_some() {
+                // RFC 5280 §5.2.3: never critical.
+                if extension.critical {
                     return Err(RevocationError::Number);
                 }
+                number = Some(u128::from_be_bytes(padded));
             }
             _ => {}
         }
-        let known = [OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_CRL_NUMBER].contains(&extension.oid);
-        if extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR || (extension.critical && !known) {
+        // No extension that is processed here may be critical (RFC 5280 §5.2.1, §5.2.3).
+        if extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR || extension.critical {
             return Err(RevocationError::Unsupported);
         }
+    }
+    // RFC 5280 §5.2.1: every list has it.
+    if !identified {
+        return Err(RevocationError::KeyIdentifier);
     }
     number.ok_or(RevocationError::Number)
 }
@@ -242,6 +290,8 @@ impl RevocationSet {
             None if policy.accept_missing => Ok(()),
             None => Err(RevocationStatusError::Missing),
             Some(list) if list.contains(&id.serial) => Err(RevocationStatusError::Revoked),
+            // The CA's clock may be ahead of ours by as much as certificates are dated back.
+            Some(list) if list.this_update > at.plus_millis(BACKDATE_MS) => Err(RevocationStatusError::NotYetValid),
             Some(list) if list.next_update < at && !policy.accept_expired => Err(RevocationStatusError::Expired),
             Some(_) => Ok(()),
         }

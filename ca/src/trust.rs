@@ -2,8 +2,9 @@
 //! All of it is replaced whole while connections are served; a verdict is always made under one state.
 
 use crate::{
+    certificate::Certificate,
     path::{PathError, Usage, VerifiedCertificate, verify_path},
-    profile::{AuthorityScope, Certificate, ProfileError},
+    profile::{AuthorityScope, ProfileError},
     revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
 };
 use arc_swap::ArcSwap;

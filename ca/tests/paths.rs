@@ -200,7 +200,7 @@ fn leaves_that_break_their_profile_are_refused() {
         (
             "policy constraints",
             extension(&[2, 5, 29, 36], true, &[0x30, 3, 0x80, 1, 0]),
-            Some(leaf(ProfileError::CriticalExtension)),
+            Some(leaf(ProfileError::Policies)),
         ),
         (
             "huge",

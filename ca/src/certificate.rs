@@ -1,0 +1,308 @@
+//! What RFC 5280 asks of a single certificate, whatever profile it is of: the half of the rules that test suites of
+//! the web's PKI can judge too. rustls-webpki leaves most of them out, because it serves what browsers meet.
+//!
+//! [`crate::profile`] adds SPIFFE's rules and our own; [`crate::validation`] what holds between certificates.
+
+use crate::{
+    algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
+    identifiers::{KeyId, Serial, sha256},
+    names,
+    profile::ProfileError,
+};
+use ledger_classes::{limits::CERTIFICATE_BYTES_MAX, time::Time};
+use x509_parser::{
+    certificate::X509Certificate,
+    extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, ParsedExtension, X509Extension},
+    oid_registry::{
+        OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_CERTIFICATE_POLICIES, OID_X509_EXT_EXTENDED_KEY_USAGE,
+        OID_X509_EXT_INHIBIT_ANY_POLICY, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS,
+        OID_X509_EXT_POLICY_CONSTRAINTS, OID_X509_EXT_POLICY_MAPPINGS, OID_X509_EXT_SUBJECT_ALT_NAME,
+    },
+    prelude::FromDer as _,
+    time::ASN1Time,
+    x509::X509Version,
+};
+
+/// A parsed certificate that keeps the rules that hold for leaves and CAs alike.
+#[derive(Debug)]
+pub(crate) struct Certificate<'a> {
+    x509: X509Certificate<'a>,
+    serial: Serial,
+}
+
+impl<'a> Certificate<'a> {
+    /// A certificate whose signature algorithm our profile accepts.
+    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, ProfileError> {
+        Self::parse_under(der, PROFILE_ALGORITHMS)
+    }
+
+    /// A certificate that one of the algorithms signs.
+    pub(crate) fn parse_under(der: &'a [u8], algorithms: &Algorithms) -> Result<Self, ProfileError> {
+        if der.len() > CERTIFICATE_BYTES_MAX {
+            return Err(ProfileError::Oversize);
+        }
+        let Ok(([], x509)) = X509Certificate::from_der(der) else { return Err(ProfileError::Malformed) };
+        // RFC 5280 §4.1.2.1.
+        if x509.version() != X509Version::V3 {
+            return Err(ProfileError::Version);
+        }
+        let serial = Serial::from_der_content(x509.raw_serial()).map_err(ProfileError::Serial)?;
+        // RFC 5280 §4.1.1.2: both algorithm fields are the same.
+        if x509.signature_algorithm != x509.signature {
+            return Err(ProfileError::AlgorithmMismatch);
+        }
+        // RFC 5280 §4.1.2.4: the issuer is not empty.
+        if x509.issuer().iter().next().is_none() {
+            return Err(ProfileError::EmptyName);
+        }
+        if ![x509.validity().not_before, x509.validity().not_after].into_iter().all(is_date)
+            || !has_plain_dates(&x509, der)
+        {
+            return Err(ProfileError::Date);
+        }
+        // RFC 5280 §4.1.2.8.
+        if x509.issuer_uid.is_some() || x509.subject_uid.is_some() {
+            return Err(ProfileError::UniqueIdentifier);
+        }
+        for (index, extension) in x509.extensions().iter().enumerate() {
+            // RFC 5280 §4.2.
+            if x509.extensions().iter().skip(index + 1).any(|other| other.oid == extension.oid) {
+                return Err(ProfileError::RepeatedExtension);
+            }
+            check_extension(extension)?;
+        }
+        let certificate = Self { x509, serial };
+        certificate.check_names()?;
+        if !algorithms::signs(algorithms, &certificate.x509.signature_algorithm) {
+            return Err(ProfileError::SignatureAlgorithm);
+        }
+        Ok(certificate)
+    }
+
+    /// RFC 5280 §4.1.2.6 and §4.2.1.6: who has no subject has critical alternative names.
+    fn check_names(&self) -> Result<(), ProfileError> {
+        let critical = self.x509.subject_alternative_name().ok().flatten().map(|found| found.critical);
+        if !self.has_subject() && critical != Some(true) {
+            return Err(ProfileError::NoAlternativeName);
+        }
+        Ok(())
+    }
+
+    /// What RFC 5280 asks of a CA.
+    pub(crate) fn check_ca(&self) -> Result<(), ProfileError> {
+        // RFC 5280 §4.2.1.9: present, critical, CA:TRUE.
+        let constraints = self.x509.basic_constraints().ok().flatten().ok_or(ProfileError::NotAuthority)?;
+        if !constraints.critical || !constraints.value.ca {
+            return Err(ProfileError::NotAuthority);
+        }
+        // RFC 5280 §4.2.1.3, §6.1.4 (n).
+        if self.key_usage().is_some_and(|(_, usage)| !usage.key_cert_sign()) {
+            return Err(ProfileError::AuthorityKeyUsage);
+        }
+        // RFC 5280 §4.2.1.2.
+        if self.subject_key_identifier().is_none() {
+            return Err(ProfileError::NoSubjectKeyIdentifier);
+        }
+        // RFC 5280 §4.1.2.6: a CA's subject is not empty.
+        if !self.has_subject() {
+            return Err(ProfileError::EmptyName);
+        }
+        // RFC 5280 §4.2.1.10.
+        let constrained = |extension: &X509Extension<'_>| extension.oid == OID_X509_EXT_NAME_CONSTRAINTS;
+        if self.x509.extensions().iter().any(|extension| constrained(extension) && !extension.critical) {
+            return Err(ProfileError::NameConstraints);
+        }
+        Ok(())
+    }
+
+    /// What RFC 5280 asks of the certificate at the end of a path, with the rule that it is no CA's.
+    pub(crate) fn check_end_entity(&self, algorithms: &Algorithms) -> Result<(), ProfileError> {
+        let constraints = self.x509.basic_constraints().ok().flatten().map(|found| found.value);
+        // docs/formats/certificates.md: RFC 5280 §4.2.1.9 would let a CA stand here.
+        if constraints.is_some_and(|constraints| constraints.ca || constraints.path_len_constraint.is_some()) {
+            return Err(ProfileError::LeafIsAuthority);
+        }
+        // RFC 5280 §4.2.1.9: without cA no keyCertSign.
+        if self.key_usage().is_some_and(|(_, usage)| usage.key_cert_sign()) {
+            return Err(ProfileError::LeafKeyUsage);
+        }
+        // RFC 5280 §4.2.1.10, §4.2.1.5, §4.2.1.11: only in CA certificates.
+        for extension in self.x509.extensions() {
+            if extension.oid == OID_X509_EXT_NAME_CONSTRAINTS {
+                return Err(ProfileError::NameConstraints);
+            }
+            if extension.oid == OID_X509_EXT_POLICY_MAPPINGS {
+                return Err(ProfileError::PolicyConstraints);
+            }
+        }
+        if !algorithms::knows_key(algorithms, self.x509.public_key()) {
+            return Err(ProfileError::LeafKey);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn has_subject(&self) -> bool {
+        self.x509.subject().iter().next().is_some()
+    }
+
+    /// RFC 5280 §3.2: issuer and subject are the same.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.issuer() == self.subject()
+    }
+
+    pub(crate) fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
+        self.x509.key_usage().ok().flatten().map(|found| (found.critical, found.value))
+    }
+
+    pub(crate) fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'_>> {
+        self.x509.extended_key_usage().ok().flatten().map(|found| found.value)
+    }
+
+    pub(crate) const fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    pub(crate) fn not_before(&self) -> Time {
+        time_of(self.x509.validity().not_before)
+    }
+
+    pub(crate) fn not_after(&self) -> Time {
+        time_of(self.x509.validity().not_after)
+    }
+
+    pub(crate) fn subject(&self) -> &[u8] {
+        self.x509.subject().as_raw()
+    }
+
+    pub(crate) fn issuer(&self) -> &[u8] {
+        self.x509.issuer().as_raw()
+    }
+
+    pub(crate) fn spki(&self) -> &[u8] {
+        self.x509.public_key().raw
+    }
+
+    pub(crate) fn key_id(&self) -> KeyId {
+        KeyId::of_spki(self.spki())
+    }
+
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        sha256(self.x509.as_raw())
+    }
+
+    pub(crate) const fn x509(&self) -> &X509Certificate<'a> {
+        &self.x509
+    }
+
+    pub(crate) fn path_length_max(&self) -> Option<u32> {
+        self.x509.basic_constraints().ok().flatten().and_then(|found| found.value.path_len_constraint)
+    }
+
+    pub(crate) fn subject_key_identifier(&self) -> Option<&[u8]> {
+        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn authority_key_identifier(&self) -> Option<&[u8]> {
+        self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref().map(|id| id.0),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn may_sign_crls(&self) -> bool {
+        // RFC 5280 §6.3.3 (f): if there is a key usage.
+        self.key_usage().is_none_or(|(_, usage)| usage.crl_sign())
+    }
+}
+
+/// What holds for an extension wherever it stands (RFC 5280 §4.2).
+fn check_extension(extension: &X509Extension<'_>) -> Result<(), ProfileError> {
+    match extension.parsed_extension() {
+        ParsedExtension::ParseError { .. } => return Err(ProfileError::MalformedExtension),
+        // RFC 5280 §4.2.1.1: always with the key identifier; issuer and serial together or not at all.
+        ParsedExtension::AuthorityKeyIdentifier(identifier) => {
+            let halves = (identifier.authority_cert_issuer.is_some(), identifier.authority_cert_serial.is_some());
+            if identifier.key_identifier.is_none() || halves.0 != halves.1 {
+                return Err(ProfileError::AuthorityKeyIdentifier);
+            }
+        }
+        // RFC 5280 §4.2.1.3: at least one bit.
+        ParsedExtension::KeyUsage(usage) if usage.flags == 0 => return Err(ProfileError::MalformedExtension),
+        // RFC 5280 §4.2.1.9: a path length is a CA's.
+        ParsedExtension::BasicConstraints(BasicConstraints { ca: false, path_len_constraint: Some(_) }) => {
+            return Err(ProfileError::LeafIsAuthority);
+        }
+        // RFC 5280 §4.2.1.6.
+        ParsedExtension::SubjectAlternativeName(names)
+            if names.general_names.is_empty() || !names.general_names.iter().all(names::is_well_formed) =>
+        {
+            return Err(ProfileError::MalformedName);
+        }
+        // RFC 5280 §4.2.1.10: never empty.
+        ParsedExtension::NameConstraints(NameConstraints { permitted_subtrees, excluded_subtrees }) => {
+            let mut bases = permitted_subtrees.iter().chain(excluded_subtrees).flatten().map(|subtree| &subtree.base);
+            let empty = permitted_subtrees.is_none() && excluded_subtrees.is_none();
+            if empty || !bases.all(names::is_constraint) {
+                return Err(ProfileError::NameConstraints);
+            }
+        }
+        _ => {}
+    }
+    let oid = &extension.oid;
+    // RFC 5280 §4.2.1.11 and §4.2.1.14: always critical. Policies are not processed here (docs/conformance.md), so
+    // critical ones are refused.
+    let policy = [OID_X509_EXT_POLICY_CONSTRAINTS, OID_X509_EXT_INHIBIT_ANY_POLICY].contains(oid);
+    if policy && !extension.critical {
+        return Err(ProfileError::PolicyConstraints);
+    }
+    let policy = policy || [OID_X509_EXT_POLICY_MAPPINGS, OID_X509_EXT_CERTIFICATE_POLICIES].contains(oid);
+    if policy && extension.critical {
+        return Err(ProfileError::Policies);
+    }
+    let processed = [
+        OID_X509_EXT_BASIC_CONSTRAINTS,
+        OID_X509_EXT_EXTENDED_KEY_USAGE,
+        OID_X509_EXT_KEY_USAGE,
+        OID_X509_EXT_NAME_CONSTRAINTS,
+        OID_X509_EXT_SUBJECT_ALT_NAME,
+    ];
+    // Identifiers of keys and access to information are never critical (§4.2.1.1, §4.2.1.2, §4.2.2), so they are
+    // refused here like what is not known.
+    if extension.critical && !processed.contains(oid) {
+        return Err(ProfileError::CriticalExtension);
+    }
+    Ok(())
+}
+
+/// RFC 5280 §4.1.2.5 and §5.1.2.4: UTCTime through 2049, GeneralizedTime after. Nothing before 1970 exists here.
+pub(crate) fn is_date(date: ASN1Time) -> bool {
+    date.timestamp() >= 0 && date.is_generalizedtime() == (date.to_datetime().year() >= 2050)
+}
+
+/// RFC 5280 §4.1.2.5.1 and §4.1.2.5.2: seconds, no fractions of them, and Z. The parser takes more forms than that, and
+/// rustls-webpki does not look at the dates of anchors. The validity stands behind the issuer.
+fn has_plain_dates(x509: &X509Certificate<'_>, der: &[u8]) -> bool {
+    let issuer = x509.issuer().as_raw().as_ptr_range();
+    let start = (issuer.end as usize).saturating_sub(der.as_ptr() as usize);
+    let Some([0x30, _, dates @ ..]) = der.get(start..) else { return false };
+    let plain = |octets: &[u8]| match octets {
+        [0x17, 13, rest @ ..] => ends_plainly(rest, 12).then_some(15),
+        [0x18, 15, rest @ ..] => ends_plainly(rest, 14).then_some(17),
+        _ => None,
+    };
+    plain(dates).and_then(|length| dates.get(length..)).and_then(plain).is_some()
+}
+
+/// So many digits, then Z.
+fn ends_plainly(octets: &[u8], digits: usize) -> bool {
+    octets.get(..digits).is_some_and(|octets| octets.iter().all(u8::is_ascii_digit))
+        && octets.get(digits) == Some(&b'Z')
+}
+
+/// The instant of an ASN.1 time; before 1970 becomes 1970.
+pub(crate) fn time_of(time: ASN1Time) -> Time {
+    Time::from_millis(u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000))
+}
