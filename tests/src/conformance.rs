@@ -1,10 +1,11 @@
 //! The lines of the `conformance` program: JSON objects in, one answer a line out, in the order of the input.
 //!
 //! What is judged here must be judged by the code that the ledger runs, never by a second implementation: the
-//! modules below only turn JSON into the types of `ledger-classes`. See `docs/conformance.md`.
+//! modules below only turn JSON into the types of `ledger-classes` and `ca`. See `docs/conformance.md`.
 
 pub mod merkle;
 pub mod sig;
+pub mod x509;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;

@@ -1,3 +1,4 @@
 //! What crosses rooms: programs and fixtures for tests of the whole.
 
 pub mod conformance;
+pub mod limbo_pairs;

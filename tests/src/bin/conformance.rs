@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use tests::conformance::{merkle, sig};
+use std::time::SystemTime;
+use tests::conformance::{merkle, sig, x509};
 
 /// Judges vectors with the ledger's own code: JSON lines on standard input, answers on standard output.
 #[derive(Debug, Parser)]
@@ -27,6 +28,12 @@ enum Vectors {
     },
     /// Merkle proofs of RFC 9162: {"id","kind",…}, hashes in base64.
     Merkle,
+    /// Certificate paths: one x509-limbo document in, one result document out.
+    X509 {
+        /// Accept RSA signatures with SHA-2 as well, which the ledger does not.
+        #[arg(long)]
+        rsa: bool,
+    },
 }
 
 fn run(vectors: &Vectors) -> io::Result<()> {
@@ -37,6 +44,7 @@ fn run(vectors: &Vectors) -> io::Result<()> {
             sig::run(input, &mut output, batches)?;
         }
         Vectors::Merkle => merkle::run(input, &mut output)?,
+        Vectors::X509 { rsa } => x509::run(input, &mut output, *rsa, SystemTime::now())?,
     }
     output.flush()
 }

@@ -1,0 +1,344 @@
+//! `conformance x509`: documents of x509-limbo (<https://x509-limbo.com>) through `ca::validation::validate_path`, on
+//! which the one function that admits our peers rests.
+//!
+//! Nothing is judged here but what limbo asks beyond RFC 5280: which name and which key usage the caller wants.
+//! A case is skipped only for a rule of our profile (docs/conformance.md), never by its id or by the result that it
+//! expects.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ca::algorithms::{Algorithms, PROFILE_ALGORITHMS, RSA_ALGORITHMS};
+use ca::features::{self, Unsupported};
+use ca::path::PathError;
+use ca::profile::ProfileError;
+use ca::revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore};
+use ca::validation::{PathOrder, PathRules, Purpose, ValidatedPath, validate_path};
+use ledger_classes::time::Time;
+use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use std::error::Error;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Intermediates of a path unless the case wants fewer: the limit of the path library.
+const INTERMEDIATES_MAX: usize = 6;
+
+/// A document.
+#[derive(Debug, Deserialize)]
+pub struct Limbo {
+    /// 1.
+    pub version: u32,
+    /// The cases.
+    pub testcases: Vec<Case>,
+}
+
+/// Which side validates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ValidationKind {
+    /// The certificate is a client's.
+    Client,
+    /// The certificate is a server's.
+    #[default]
+    Server,
+}
+
+/// A name that the caller expects.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PeerName {
+    /// `DNS`, `IP` or `RFC822`.
+    pub kind: String,
+    /// The name.
+    pub value: String,
+}
+
+/// A case. Members that are left out here (descriptions, importance, private keys) are passed over.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Case {
+    /// Its name.
+    pub id: String,
+    /// Optional functions that it exercises.
+    #[serde(default)]
+    pub features: Vec<String>,
+    /// Which side validates.
+    pub validation_kind: ValidationKind,
+    /// Anchors, PEM.
+    pub trusted_certs: Vec<String>,
+    /// A heap of CAs, PEM.
+    #[serde(default)]
+    pub untrusted_intermediates: Vec<String>,
+    /// The leaf, PEM.
+    pub peer_certificate: String,
+    /// The instant, RFC 3339; now if it is left out.
+    #[serde(default)]
+    pub validation_time: Option<String>,
+    /// Algorithms to be held to; all if empty.
+    #[serde(default)]
+    pub signature_algorithms: Vec<String>,
+    /// Key usages that the leaf must have.
+    #[serde(default)]
+    pub key_usage: Vec<String>,
+    /// Purposes that the leaf must have.
+    #[serde(default)]
+    pub extended_key_usage: Vec<String>,
+    /// The server's name.
+    #[serde(default)]
+    pub expected_peer_name: Option<PeerName>,
+    /// The client's names.
+    #[serde(default)]
+    pub expected_peer_names: Vec<PeerName>,
+    /// Intermediates at most.
+    #[serde(default)]
+    pub max_chain_depth: Option<usize>,
+    /// Revocation lists, PEM.
+    #[serde(default)]
+    pub crls: Vec<String>,
+}
+
+/// The outcome of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The path is good.
+    Success,
+    /// It is refused, for this reason.
+    Failure(String),
+    /// It uses what our profile leaves out, by this rule.
+    Skipped(&'static str),
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    id: &'a str,
+    actual_result: &'static str,
+    context: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Outcomes<'a> {
+    version: u32,
+    harness: &'static str,
+    results: Vec<Outcome<'a>>,
+}
+
+/// Judges a document; with `rsa` under RSA as well, which is not in our profile.
+pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, now: SystemTime) -> io::Result<()> {
+    let mut text = Vec::new();
+    input.read_to_end(&mut text)?;
+    let document: Limbo = serde_json::from_slice(&text)?;
+    if document.version != 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "only version 1 of the format is known"));
+    }
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let now = Time::from_millis(u64::try_from(now).unwrap_or(0));
+    let results = document.testcases.iter().map(|case| {
+        let (actual_result, context) = match judge(case, rsa, now) {
+            Verdict::Success => ("SUCCESS", None),
+            Verdict::Failure(why) => ("FAILURE", Some(why)),
+            Verdict::Skipped(rule) => ("SKIPPED", Some(rule.to_owned())),
+        };
+        Outcome { id: &case.id, actual_result, context }
+    });
+    let outcomes = Outcomes { version: 1, harness: "chancery", results: results.collect() };
+    serde_json::to_writer(&mut *output, &outcomes)?;
+    output.write_all(b"\n")
+}
+
+/// Judges one case.
+pub fn judge(case: &Case, rsa: bool, now: Time) -> Verdict {
+    // Features of the document itself: both want answers that need data or processing that we do not have.
+    let has = |feature: &str| case.features.iter().any(|f| f == feature);
+    if has("has-cert-policies") {
+        return Verdict::Skipped(Unsupported::Policies.rule());
+    }
+    if has("pedantic-public-suffix-wildcard") {
+        return Verdict::Skipped("a consortium has no list of public suffixes");
+    }
+    match try_case(case, rsa, now) {
+        Ok(verdict) => verdict,
+        Err(why) => Verdict::Failure(why),
+    }
+}
+
+/// The certificates of a case, DER.
+struct Material {
+    leaf: Vec<u8>,
+    intermediates: Vec<Vec<u8>>,
+    anchors: Vec<Vec<u8>>,
+    crls: Vec<Vec<u8>>,
+}
+
+fn try_case(case: &Case, rsa: bool, now: Time) -> Result<Verdict, String> {
+    let all = |texts: &[String]| texts.iter().map(|text| decode(text)).collect::<Result<Vec<_>, _>>();
+    let material = Material {
+        leaf: decode(&case.peer_certificate)?,
+        intermediates: all(&case.untrusted_intermediates)?,
+        anchors: all(&case.trusted_certs)?,
+        crls: all(&case.crls)?,
+    };
+    let mut algorithms: Vec<_> = PROFILE_ALGORITHMS.to_vec();
+    if rsa {
+        algorithms.extend(RSA_ALGORITHMS);
+    }
+    algorithms.retain(|algorithm| is_wanted(algorithm.signature_alg_id().as_ref(), &case.signature_algorithms));
+    let at = match &case.validation_time {
+        Some(text) => Time::parse(&text.replace("+00:00", "Z")).map_err(|error| error.to_string())?,
+        None => now,
+    };
+    let lists = revocation(&material, &algorithms);
+    let mut purposes: Vec<Purpose> = case.extended_key_usage.iter().filter_map(|name| purpose(name)).collect();
+    if purposes.is_empty() {
+        purposes.push(match case.validation_kind {
+            ValidationKind::Client => Purpose::ClientAuth,
+            ValidationKind::Server => Purpose::ServerAuth,
+        });
+    }
+    for purpose in purposes {
+        let rules = PathRules {
+            algorithms: &algorithms,
+            purpose,
+            order: PathOrder::Any,
+            intermediates_max: case.max_chain_depth.unwrap_or(INTERMEDIATES_MAX).min(INTERMEDIATES_MAX),
+            at,
+        };
+        let intermediates: Vec<&[u8]> = material.intermediates.iter().map(Vec::as_slice).collect();
+        let anchors: Vec<&[u8]> = material.anchors.iter().map(Vec::as_slice).collect();
+        let lists = (!case.crls.is_empty()).then_some((&*lists, RevocationPolicy::default()));
+        match validate_path(&material.leaf, &intermediates, &anchors, &rules, lists) {
+            Ok(path) => match check_wishes(case, &path) {
+                Verdict::Success => {}
+                other => return Ok(other),
+            },
+            Err(error) => return Ok(refusal(&error, &material, rsa)),
+        }
+    }
+    Ok(Verdict::Success)
+}
+
+/// What the caller wants of the leaf besides a good path.
+fn check_wishes(case: &Case, path: &ValidatedPath<'_>) -> Verdict {
+    const BITS: [&str; 9] = [
+        "digitalSignature",
+        "contentCommitment",
+        "keyEncipherment",
+        "dataEncipherment",
+        "keyAgreement",
+        "keyCertSign",
+        "cRLSign",
+        "encipherOnly",
+        "decipherOnly",
+    ];
+    let wanted = BITS.iter().enumerate().filter(|(_, name)| case.key_usage.iter().any(|usage| usage == *name));
+    if !path.allows(wanted.fold(0, |flags, (bit, _)| flags | 1 << bit)) {
+        return Verdict::Failure("the key usage is not what the caller wants".into());
+    }
+    for name in case.expected_peer_name.iter().chain(&case.expected_peer_names) {
+        if name.kind == "RFC822" {
+            return Verdict::Skipped("mail addresses are not compared: nobody here has one");
+        }
+        let known = ServerName::try_from(name.value.as_str());
+        if !known.is_ok_and(|known| path.answers_to(&known)) {
+            return Verdict::Failure(format!("the certificate is not for {}", name.value));
+        }
+    }
+    Verdict::Success
+}
+
+/// The lists that verify under one of the CAs. A list that does not is no list.
+fn revocation(material: &Material, algorithms: &Algorithms) -> Arc<RevocationSet> {
+    let store = RevocationStore::default();
+    for crl in &material.crls {
+        for authority in material.anchors.iter().chain(&material.intermediates) {
+            if let Ok(list) = RevocationList::verify_under(crl, authority, algorithms) {
+                // Refused if a newer one is there already, which then counts.
+                let _ = store.install(list);
+            }
+        }
+    }
+    store.current()
+}
+
+/// A refusal: by RFC 5280, or by a rule that our profile adds to it.
+fn refusal(error: &PathError, material: &Material, rsa: bool) -> Verdict {
+    use Unsupported as U;
+    let leaf = features::of_certificate(&material.leaf);
+    let cas = material.anchors.iter().chain(&material.intermediates).flat_map(|der| features::of_certificate(der));
+    let cas: Vec<Unsupported> = cas.collect();
+    let self_issued = material.intermediates.iter().any(|der| features::of_certificate(der).contains(&U::SelfIssued));
+    let uses = |feature: U| leaf.contains(&feature) || cas.contains(&feature);
+
+    let foreign_algorithm = matches!(
+        error,
+        PathError::Algorithm
+            | PathError::Anchor(ProfileError::SignatureAlgorithm)
+            | PathError::Profile { source: ProfileError::SignatureAlgorithm | ProfileError::LeafKey, .. }
+    );
+    let policies = matches!(
+        error,
+        PathError::Anchor(ProfileError::Policies) | PathError::Profile { source: ProfileError::Policies, .. }
+    ) || *error == PathError::Other("UnsupportedCriticalExtension".into());
+    let authority_at_end = matches!(error, PathError::Profile { source: ProfileError::LeafIsAuthority, position: 0 });
+    // Where the library counts a self-issued CA it goes on to look for other paths, and names what it met there.
+    let counted = matches!(
+        error,
+        PathError::PathLength { .. } | PathError::NameConstraint | PathError::Signature | PathError::Other(_)
+    );
+    let no_list = matches!(error, PathError::Revocation { source: RevocationStatusError::Missing, .. });
+    let rule = [
+        (U::Rsa, foreign_algorithm && !rsa && uses(U::Rsa)),
+        (U::OtherAlgorithm, foreign_algorithm && uses(U::OtherAlgorithm)),
+        (U::Policies, policies && uses(U::Policies)),
+        (U::ConstraintKind, *error == PathError::NameConstraint && cas.contains(&U::ConstraintKind)),
+        (U::AuthorityAtEnd, authority_at_end && leaf.contains(&U::AuthorityAtEnd)),
+        (U::SelfIssued, counted && self_issued),
+        (U::PartialCrl, no_list && material.crls.iter().any(|crl| features::is_partial_crl(crl))),
+    ];
+    match rule.into_iter().find(|(_, applies)| *applies) {
+        Some((feature, _)) => Verdict::Skipped(feature.rule()),
+        None => Verdict::Failure(with_causes(error)),
+    }
+}
+
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Whether an algorithm, by its identifier, is among those of the case.
+fn is_wanted(identifier: &[u8], wanted: &[String]) -> bool {
+    const NAMES: [(&str, &str); 6] = [
+        ("ED25519", "06032b6570"),
+        ("ECDSA_WITH_SHA256", "06082a8648ce3d040302"),
+        ("ECDSA_WITH_SHA384", "06082a8648ce3d040303"),
+        ("RSA_WITH_SHA256", "06092a864886f70d01010b0500"),
+        ("RSA_WITH_SHA384", "06092a864886f70d01010c0500"),
+        ("RSA_WITH_SHA512", "06092a864886f70d01010d0500"),
+    ];
+    let identifier = hex::encode(identifier);
+    wanted.is_empty() || NAMES.iter().any(|(name, id)| *id == identifier && wanted.iter().any(|w| w == name))
+}
+
+/// A purpose by limbo's word for it.
+fn purpose(name: &str) -> Option<Purpose> {
+    Some(match name {
+        "serverAuth" => Purpose::ServerAuth,
+        "clientAuth" => Purpose::ClientAuth,
+        // 1.3.6.1.5.5.7.3.x and 2.5.29.37.0.
+        "codeSigning" => Purpose::Other(&[0x2b, 6, 1, 5, 5, 7, 3, 3]),
+        "emailProtection" => Purpose::Other(&[0x2b, 6, 1, 5, 5, 7, 3, 4]),
+        "timeStamping" => Purpose::Other(&[0x2b, 6, 1, 5, 5, 7, 3, 8]),
+        "OCSPSigning" => Purpose::Other(&[0x2b, 6, 1, 5, 5, 7, 3, 9]),
+        "anyExtendedKeyUsage" => Purpose::Any,
+        _ => return None,
+    })
+}
+
+/// The one block of a PEM text (RFC 7468).
+fn decode(pem: &str) -> Result<Vec<u8>, String> {
+    let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    STANDARD.decode(body).map_err(|error| format!("not PEM: {error}"))
+}
