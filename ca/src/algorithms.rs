@@ -69,6 +69,30 @@ pub(crate) fn verify(
         .any(|algorithm| algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok())
 }
 
+/// Whether octets are exactly the DER SEQUENCE of what is signed, the identifier and the signature. The parser takes
+/// other forms of the frame (a SEQUENCE that is not marked as constructed), and no signature covers it: without this
+/// one list could be passed round in several forms.
+pub(crate) fn is_frame(octets: &[u8], signed: &[u8], identifier: &AlgorithmIdentifier<'_>, signature: &[u8]) -> bool {
+    let Some(content) = content(identifier) else { return false };
+    let mut tail = header(0x30, content.len());
+    tail.extend(content);
+    tail.extend(header(3, signature.len() + 1));
+    tail.push(0);
+    tail.extend_from_slice(signature);
+    let parts = octets.strip_suffix(&tail[..]).and_then(|front| front.strip_suffix(signed));
+    parts.is_some_and(|head| head == header(0x30, signed.len() + tail.len()))
+}
+
+/// A tag and a length in its one form (X.690 §10.1).
+fn header(tag: u8, length: usize) -> Vec<u8> {
+    let octets = length.to_be_bytes();
+    let start = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len() - 1);
+    let octets = octets.get(start..).unwrap_or_default();
+    let long = u8::try_from(octets.len()).unwrap_or(0) | 0x80;
+    let marker: &[u8] = if length < 0x80 { &[] } else { &[long] };
+    [&[tag][..], marker, octets].concat()
+}
+
 /// RSA with SHA-2, from 2,048 bits. No profile of ours has it: NIST's test suite is written in it.
 pub static RSA_ALGORITHMS: &Algorithms =
     &[ring::RSA_PKCS1_2048_8192_SHA256, ring::RSA_PKCS1_2048_8192_SHA384, ring::RSA_PKCS1_2048_8192_SHA512];

@@ -168,6 +168,9 @@ impl RevocationList {
         if !signed {
             return Err(RevocationError::Signature);
         }
+        if !algorithms::is_frame(der, list.tbs_cert_list.as_ref(), identifier, &signature.data) {
+            return Err(RevocationError::Malformed);
+        }
         let number = check_extensions(&list, issuer)?;
         // RFC 5280 §5.1.2.4 and §5.1.2.5.
         if !std::iter::once(list.last_update()).chain(list.next_update()).all(is_date) {

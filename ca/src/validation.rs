@@ -148,6 +148,14 @@ pub fn validate_path<'a>(
         Err(PathError::UnknownIssuer) if refused.is_some() => {
             Err(refused.map_or(PathError::UnknownIssuer, PathError::Anchor))
         }
+        // A certificate that cannot be read says more than that nobody issued the one below it.
+        Err(error @ (PathError::UnknownIssuer | PathError::Other(_))) if rules.order == PathOrder::Strict => {
+            let unreadable = intermediates.iter().enumerate().find_map(|(index, der)| {
+                let source = Certificate::parse_under(der, rules.algorithms).err()?;
+                Some(PathError::Profile { position: index + 1, source })
+            });
+            Err(unreadable.unwrap_or(error))
+        }
         Err(error) => Err(error),
     }
 }

@@ -1,0 +1,19 @@
+//! Certificates from outside, in every place of a path. The corpus replays in `ca/tests/hostile_inputs.rs`.
+#![no_main]
+
+use ca::{Usage, verify_path};
+use ledger_classes::time::Time;
+use libfuzzer_sys::fuzz_target;
+
+const ROOT: &[u8] = include_bytes!("../corpus/certificate/root");
+const ISSUING: &[u8] = include_bytes!("../corpus/certificate/issuing");
+const LEAF: &[u8] = include_bytes!("../corpus/certificate/leaf");
+
+fuzz_target!(|octets: &[u8]| {
+    let at = Time::from_millis(1_780_000_000_000);
+    for (path, anchor) in [([octets, ISSUING], ROOT), ([LEAF, octets], ROOT), ([LEAF, ISSUING], octets)] {
+        let _ = verify_path(&path, &[anchor], None, at, Usage::ClientAuth);
+    }
+    let _ = ca::AuthorityScope::of_certificate(octets);
+    let _ = ca::features::of_certificate(octets);
+});

@@ -1,0 +1,13 @@
+//! PEM and keys from outside. The corpus replays in `ca/tests/hostile_inputs.rs`.
+#![no_main]
+
+use ca::{KeyPair, PublicKey};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| {
+    if let Ok(text) = std::str::from_utf8(octets) {
+        let _ = KeyPair::from_pem(text);
+    }
+    let _ = KeyPair::from_pkcs8(octets);
+    let _ = PublicKey::from_spki(octets);
+});
