@@ -292,6 +292,13 @@ fn refusal(error: &PathError, material: &Material, rsa: bool) -> Verdict {
         (U::SelfIssued, counted && self_issued),
         (U::PartialCrl, no_list && material.crls.iter().any(|crl| features::is_partial_crl(crl))),
     ];
+    let oversized = matches!(
+        error,
+        PathError::Anchor(ProfileError::Oversize) | PathError::Profile { source: ProfileError::Oversize, .. }
+    );
+    if oversized {
+        return Verdict::Skipped("a certificate has at most 8 KiB");
+    }
     match rule.into_iter().find(|(_, applies)| *applies) {
         Some((feature, _)) => Verdict::Skipped(feature.rule()),
         None => Verdict::Failure(with_causes(error)),
