@@ -12,6 +12,8 @@ use std::{fs, io, path::Path, sync::Arc};
 
 /// The PEM label of certificates (RFC 7468 §5).
 const CERTIFICATE: &str = "CERTIFICATE";
+/// A new path whose key is not in place yet.
+const NEXT: &str = "cert.pem.next";
 /// The PEM label of CRLs (RFC 7468 §6).
 const CRL: &str = "X509 CRL";
 
@@ -117,6 +119,32 @@ impl Credentials {
         self.trust.save(folder)
     }
 
+    /// Replaces a folder's path, and its key if another is given. The path alone is replaced in one step; of two
+    /// files, the new path lies beside the old one before the key is replaced, for [`Self::complete_replacement`].
+    pub fn replace(folder: &Path, path: &[Vec<u8>], key: Option<&KeyPair>) -> Result<(), CredentialsError> {
+        let Some(key) = key else { return write(&folder.join("cert.pem"), CERTIFICATE, path) };
+        write(&folder.join(NEXT), CERTIFICATE, path)?;
+        key.save(&folder.join("key.pem"))?;
+        Self::complete_replacement(folder)
+    }
+
+    /// Ends a replacement that a crash interrupted: the new path comes into force if the key is its key, and goes if
+    /// not.
+    pub fn complete_replacement(folder: &Path) -> Result<(), CredentialsError> {
+        let next = folder.join(NEXT);
+        if !next.exists() {
+            return Ok(());
+        }
+        let fits = |path: Vec<Vec<u8>>| {
+            let key = KeyPair::load(&folder.join("key.pem")).ok()?;
+            OwnCertificate::new(&path, &key).ok()
+        };
+        let fits = read(&next, CERTIFICATE, true).ok().and_then(fits).is_some();
+        let done = if fits { fs::rename(&next, folder.join("cert.pem")) } else { fs::remove_file(&next) };
+        done.and_then(|()| files::sync_directory(folder))
+            .map_err(|source| CredentialsError::File { path: next.display().to_string(), source })
+    }
+
     /// The path and key for TLS.
     pub fn own_certificate(&self) -> Result<Arc<OwnCertificate>, CredentialsError> {
         OwnCertificate::new(&self.path, &self.key).map_err(|error| CredentialsError::Mismatch(error.to_string()))
@@ -126,6 +154,11 @@ impl Credentials {
 /// Certificates of a PEM file, DER.
 pub fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> {
     read(path, CERTIFICATE, true)
+}
+
+/// Certificates of a PEM text, DER; none if it is not PEM.
+pub fn certificates_of(text: &str) -> Option<Vec<Vec<u8>>> {
+    files::all_pem(text, CERTIFICATE)
 }
 
 /// CRLs of a PEM file, DER.

@@ -5,7 +5,13 @@
 //! process writes at a time (a lock file); readers need no lock, because a last line without its newline is not there
 //! yet. Lines are never changed or removed.
 
-use crate::identifiers::{RevocationReason, Serial};
+use crate::{
+    enrolment::{
+        Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, Terms, TokenId, TokenRecord,
+    },
+    identifiers::{RevocationReason, Serial},
+    keys::PublicKey,
+};
 use ledger_classes::{identity::Identity, time::Time};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -67,6 +73,15 @@ pub enum Event {
         not_before: Time,
         /// Its last second.
         not_after: Time,
+        /// SHA-256 of its SubjectPublicKeyInfo, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// The request that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
+        /// The certificate that it continues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        renews: Option<Serial>,
         /// When.
         at: Time,
     },
@@ -96,6 +111,66 @@ pub enum Event {
         number: u64,
         /// When the next one is due.
         next_update: Time,
+        /// When.
+        at: Time,
+    },
+    /// A certificate is asked for by somebody who possesses the key. A token approves it, and is spent by this line.
+    Requested {
+        /// Which request.
+        request: RequestId,
+        /// For whom.
+        identity: Identity,
+        /// The SubjectPublicKeyInfo, hex.
+        public_key: String,
+        /// Who asks.
+        requester: String,
+        /// The token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<TokenId>,
+        /// When.
+        at: Time,
+    },
+    /// An administrator approves a request.
+    Approved {
+        /// Which.
+        request: RequestId,
+        /// Who.
+        by: String,
+        /// What the certificate is to be issued with.
+        terms: Terms,
+        /// When.
+        at: Time,
+    },
+    /// An administrator rejects a request.
+    Rejected {
+        /// Which.
+        request: RequestId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Time,
+    },
+    /// An enrolment token is given out.
+    TokenAdded {
+        /// Which.
+        token: TokenId,
+        /// SHA-256 of its secret, hex.
+        hash: String,
+        /// For whom it approves one request.
+        identity: Identity,
+        /// What the certificate is issued with.
+        terms: Terms,
+        /// Its last instant.
+        expires: Time,
+        /// When.
+        at: Time,
+    },
+    /// What requests need from now on.
+    PolicySet {
+        /// The policy.
+        policy: EnrolmentPolicy,
         /// When.
         at: Time,
     },
@@ -164,8 +239,19 @@ pub struct CertificateRecord {
     pub not_before: Time,
     /// Its last second.
     pub not_after: Time,
+    /// When its issuance was intended.
+    pub intended: Time,
     /// SHA-256 of it, hex; `None` while it is only intended.
     pub fingerprint: Option<String>,
+    /// SHA-256 of its SubjectPublicKeyInfo, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The request that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// The certificate that it continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<Serial>,
     /// Whether it was revoked.
     pub revoked: Option<Revocation>,
 }
@@ -212,6 +298,10 @@ pub struct Database {
     authorities: BTreeMap<String, AuthorityRecord>,
     certificates: Vec<CertificateRecord>,
     by_serial: HashMap<Serial, usize>,
+    requests: Vec<CertificateRequestRecord>,
+    by_request: HashMap<RequestId, usize>,
+    tokens: BTreeMap<TokenId, TokenRecord>,
+    policy: EnrolmentPolicy,
 }
 
 impl Database {
@@ -244,6 +334,10 @@ impl Database {
             authorities: BTreeMap::new(),
             certificates: Vec::new(),
             by_serial: HashMap::new(),
+            requests: Vec::new(),
+            by_request: HashMap::new(),
+            tokens: BTreeMap::new(),
+            policy: EnrolmentPolicy::default(),
         };
         for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
             let event = serde_json::from_slice(line).map_err(|error| corrupt(index, &error.to_string()))?;
@@ -272,6 +366,26 @@ impl Database {
         self.by_serial.get(serial).and_then(|index| self.certificates.get(*index))
     }
 
+    /// All requests, in the order in which they were filed.
+    pub fn requests(&self) -> &[CertificateRequestRecord] {
+        &self.requests
+    }
+
+    /// One request.
+    pub fn request(&self, id: &RequestId) -> Option<&CertificateRequestRecord> {
+        self.by_request.get(id).and_then(|index| self.requests.get(*index))
+    }
+
+    /// All enrolment tokens, without their secrets.
+    pub const fn tokens(&self) -> &BTreeMap<TokenId, TokenRecord> {
+        &self.tokens
+    }
+
+    /// What requests need.
+    pub const fn policy(&self) -> EnrolmentPolicy {
+        self.policy
+    }
+
     fn apply(&mut self, event: &Event) -> Result<(), &'static str> {
         match event.clone() {
             Event::Created { .. } => return Err("a second beginning"),
@@ -293,7 +407,7 @@ impl Database {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
                 authority.revoked.get_or_insert(Revocation { at, reason });
             }
-            Event::Intended { authority, serial, identity, not_before, not_after, .. } => {
+            Event::Intended { authority, serial, identity, not_before, not_after, key, request, renews, at } => {
                 if !self.authorities.contains_key(&authority) {
                     return Err("an unknown authority");
                 }
@@ -307,11 +421,21 @@ impl Database {
                     identity,
                     not_before,
                     not_after,
+                    intended: at,
                     fingerprint,
+                    key,
+                    request,
+                    renews,
                     revoked,
                 });
             }
-            Event::Issued { serial, fingerprint, .. } => self.leaf(&serial)?.fingerprint = Some(fingerprint),
+            Event::Issued { serial, fingerprint, .. } => {
+                let leaf = self.leaf(&serial)?;
+                leaf.fingerprint = Some(fingerprint);
+                if let Some(request) = leaf.request {
+                    self.requested(&request)?.serial = Some(serial);
+                }
+            }
             Event::Revoked { serial, reason, at } => {
                 self.leaf(&serial)?.revoked.get_or_insert(Revocation { at, reason });
             }
@@ -323,8 +447,47 @@ impl Database {
                 authority.crl_number = number;
                 authority.crl_next_update = Some(next_update);
             }
+            Event::Requested { request, identity, public_key, requester, token, at } => {
+                let spki = hex::decode(public_key).map_err(|_| "a key is not in hex")?;
+                let public_key = PublicKey::from_spki(&spki).map_err(|_| "a key of an unknown form")?;
+                let mut record = CertificateRequestRecord::new(request, identity, public_key, requester, at);
+                if let Some(token) = token {
+                    let known = self.tokens.get_mut(&token).ok_or("an unknown token")?;
+                    if known.spent.replace(request).is_some() {
+                        return Err("a token is spent twice");
+                    }
+                    record.token = Some(token);
+                    record.terms = Some(known.terms.clone());
+                }
+                if self.by_request.insert(request, self.requests.len()).is_some() {
+                    return Err("a request is filed twice");
+                }
+                self.requests.push(record);
+            }
+            Event::Approved { request, by, terms, at } => {
+                let record = self.requested(&request)?;
+                record.terms.get_or_insert(terms);
+                record.approvals.push(Approval { by, at });
+            }
+            Event::Rejected { request, by, reason, at } => {
+                self.requested(&request)?.rejected.get_or_insert(Rejection { by, reason, at });
+            }
+            Event::TokenAdded { token, hash, identity, terms, expires, .. } => {
+                let mut bytes = [0; 32];
+                hex::decode_to_slice(hash, &mut bytes).map_err(|_| "a token's hash is not one")?;
+                let record = TokenRecord { id: token, hash: bytes, identity, terms, expires, spent: None };
+                if self.tokens.insert(token, record).is_some() {
+                    return Err("a token is added twice");
+                }
+            }
+            Event::PolicySet { policy, .. } => self.policy = policy,
         }
         Ok(())
+    }
+
+    fn requested(&mut self, id: &RequestId) -> Result<&mut CertificateRequestRecord, &'static str> {
+        let index = self.by_request.get(id).ok_or("an unknown request")?;
+        self.requests.get_mut(*index).ok_or("an unknown request")
     }
 
     fn leaf(&mut self, serial: &Serial) -> Result<&mut CertificateRecord, &'static str> {
@@ -423,6 +586,9 @@ mod tests {
             identity: Identity::parse("spiffe://c/north/client/a").unwrap(),
             not_before: at(1_000),
             not_after: at(2_000),
+            key: None,
+            request: None,
+            renews: None,
             at: at(1),
         }
     }

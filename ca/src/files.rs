@@ -70,6 +70,7 @@ pub(crate) fn all_pem(text: &str, label: &str) -> Option<Vec<Vec<u8>>> {
     let kind = match label {
         "PRIVATE KEY" => SectionKind::PrivateKey,
         "X509 CRL" => SectionKind::Crl,
+        "CERTIFICATE REQUEST" => SectionKind::Csr,
         _ => SectionKind::Certificate,
     };
     <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes())

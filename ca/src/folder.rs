@@ -18,8 +18,9 @@ use crate::{
         Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates, read_crls,
     },
     database::{AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
+    enrolment::{RequestId, Terms},
     files,
-    identifiers::{AlternativeName, RevocationReason, Serial, sha256},
+    identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
@@ -91,6 +92,21 @@ impl Default for LeafOptions {
     fn default() -> Self {
         Self { algorithm: KeyAlgorithm::default(), alternative_names: Vec::new(), lifetime_ms: LEAF_LIFETIME_MS }
     }
+}
+
+impl LeafOptions {
+    fn terms(&self) -> Terms {
+        Terms { alternative_names: self.alternative_names.clone(), lifetime_ms: self.lifetime_ms }
+    }
+}
+
+/// What a leaf is issued for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Purpose {
+    /// The request that it answers.
+    pub(crate) request: Option<RequestId>,
+    /// The certificate that it continues.
+    pub(crate) renews: Option<Serial>,
 }
 
 /// What to revoke.
@@ -216,10 +232,34 @@ impl CertificateFolder {
         options: &LeafOptions,
         now: Time,
     ) -> Result<Vec<Vec<u8>>, FolderError> {
-        let mut database = LockedDatabase::open(&self.directory)?;
+        let mut database = self.lock()?;
+        let purpose = Purpose::default();
+        self.issue_locked(&mut database, identity, public_key, options.terms(), purpose, now)
+    }
+
+    /// The right to write.
+    pub(crate) fn lock(&self) -> Result<LockedDatabase, FolderError> {
+        Ok(LockedDatabase::open(&self.directory)?)
+    }
+
+    /// The state, without the right to write.
+    pub(crate) fn read(&self) -> Result<Database, FolderError> {
+        Ok(Database::read(&self.directory)?)
+    }
+
+    /// Records the intention, signs, records.
+    pub(crate) fn issue_locked(
+        &self,
+        database: &mut LockedDatabase,
+        identity: &Identity,
+        public_key: &PublicKey,
+        terms: Terms,
+        purpose: Purpose,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, FolderError> {
         let name = identity.organization();
-        let authority = self.authority(&database, name)?;
-        let validity = within(&authority, now, options.lifetime_ms);
+        let authority = self.authority(database, name)?;
+        let validity = within(&authority, now, terms.lifetime_ms);
         let serial = Authority::draw_serial()?;
         database.append(&Event::Intended {
             authority: name.into(),
@@ -227,9 +267,12 @@ impl CertificateFolder {
             identity: identity.clone(),
             not_before: whole_second(validity.not_before),
             not_after: whole_second(validity.not_after),
+            key: Some(KeyId::of_spki(&public_key.spki()).to_string()),
+            request: purpose.request,
+            renews: purpose.renews,
             at: now,
         })?;
-        let alternative_names = &options.alternative_names;
+        let alternative_names = &terms.alternative_names;
         let request = LeafRequest { identity, public_key, alternative_names, validity };
         let leaf = authority.issue_leaf_with_serial(&request, serial.clone())?;
         let file = self.directory.join("issued").join(format!("{serial}.pem"));
@@ -420,7 +463,7 @@ impl CertificateFolder {
         database.authorities().get(name).cloned().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
     }
 
-    fn authority(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
+    pub(crate) fn authority(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
         let unknown = || FolderError::UnknownAuthority(name.into());
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         if record.revoked.is_some() { Err(FolderError::AuthorityRevoked(name.into())) } else { self.load(name) }

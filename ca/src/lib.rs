@@ -1,16 +1,20 @@
 //! The certificate authority of a consortium: issuing, path verification, revocation and the TLS that rests on them.
 //!
 //! Rooms: [`authority`] signs, and nothing else can use a CA key; [`path`] holds the one function that admits a
-//! certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say; [`trust`] joins the two for live connections; [`tls`] hangs
-//! them into rustls; [`database`] and [`folder`] are the administrator's directory on disk.
+//! certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say; [`trust`] joins the
+//! two for live connections; [`tls`] hangs them into rustls; [`request`] reads certificate requests, [`registration`]
+//! queues and decides them, [`renewal`] continues an identity; [`database`] and [`folder`] are the administrator's
+//! directory on disk.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
 pub mod algorithms;
 pub mod authority;
 mod certificate;
+pub mod certs_only;
 pub mod credentials;
 pub mod database;
+pub mod enrolment;
 pub mod features;
 mod files;
 pub mod folder;
@@ -21,6 +25,9 @@ mod names;
 pub mod participant;
 pub mod path;
 pub mod profile;
+pub mod registration;
+pub mod renewal;
+pub mod request;
 pub mod revocation;
 pub mod tls;
 pub mod trust;
@@ -28,11 +35,15 @@ pub mod validation;
 
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
 pub use credentials::Credentials;
+pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Terms};
 pub use folder::CertificateFolder;
 pub use identifiers::{AlternativeName, CertificateId, KeyId, RevocationReason, Serial};
 pub use keys::{KeyAlgorithm, KeyPair, PublicKey};
 pub use participant::verify_participant;
 pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
+pub use registration::{Registration, RegistrationError};
+pub use renewal::{Possession, RenewalError};
+pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};
 pub use trust::TrustStore;

@@ -31,4 +31,41 @@ pub const CRL_LIFETIME_MS: u64 = 30 * DAY_MS;
 /// From the root's CRL to its next update: the root is kept offline and rarely revokes.
 pub const ROOT_CRL_LIFETIME_MS: u64 = 365 * DAY_MS;
 
+/// Bytes of a certificate request, DER. One with a P-256 key and one name has some 250.
+pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes of a certificate request in PEM or base64: those of the largest one, with its lines.
+pub const REQUEST_TEXT_BYTES_MAX: usize = 24 * 1024;
+
+/// Requests that wait for a decision, of a whole folder: strangers may file them, and somebody must look at each.
+pub const REQUESTS_OPEN_MAX: usize = 256;
+
+/// Requests of one caller (an identity, or an address for those who have none yet) that wait for a decision.
+pub const REQUESTS_OPEN_PER_REQUESTER_MAX: usize = 8;
+
+/// From filing a request to its lapse, if nobody decides: a queue must not fill up for ever.
+pub const REQUEST_LIFETIME_MS: u64 = 30 * DAY_MS;
+
+/// Certificates of one identity that are valid at the same time: renewal overlaps, but does not pile up.
+pub const CERTIFICATES_PER_IDENTITY_MAX: usize = 16;
+
+/// How long after its end a certificate may still be renewed by whoever holds its key: a member that was away for a
+/// month need not be enrolled again.
+pub const RENEWAL_GRACE_MS: u64 = 30 * DAY_MS;
+
+/// How far the instant in a signed renewal may be from the CA's clock: a captured one is useless soon.
+pub const RENEWAL_SKEW_MS: u64 = 5 * 60 * 1000;
+
+/// Lifetime of a certificate that is issued for a request, unless the administrator says otherwise.
+pub const ENROLLED_LIFETIME_MS: u64 = 90 * DAY_MS;
+
+/// The longest lifetime that an administrator can give.
+pub const ENROLLED_LIFETIME_MAX_MS: u64 = 3650 * DAY_MS;
+
+/// The longest time for which an enrolment token is good.
+pub const TOKEN_LIFETIME_MAX_MS: u64 = 90 * DAY_MS;
+
+/// Approvals that a policy may ask for.
+pub const APPROVALS_MAX: u32 = 8;
+
 const _: () = assert!(LEAF_LIFETIME_MS < ISSUING_LIFETIME_MS && ISSUING_LIFETIME_MS < ROOT_LIFETIME_MS);

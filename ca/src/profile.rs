@@ -3,11 +3,17 @@
 //!
 //! Signatures and paths are judged in [`crate::path`]; nothing here trusts what it parses.
 
-use crate::{algorithms::PROFILE_ALGORITHMS, certificate::Certificate, identifiers::SerialError, keys::PublicKey};
+use crate::{
+    algorithms::PROFILE_ALGORITHMS,
+    certificate::Certificate,
+    identifiers::{AlternativeName, SerialError},
+    keys::PublicKey,
+};
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role, is_label},
     limits::CERTIFICATE_BYTES_MAX,
 };
+use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 
 /// What a certificate does against its profile.
@@ -180,6 +186,25 @@ impl<'a> Certificate<'a> {
             (Some(_), Some(_)) => return Err(ProfileError::AuthorityOrganization),
         };
         Ok(AuthorityScope { consortium: consortium.to_owned(), organization })
+    }
+
+    /// Host names and addresses, beside the URI.
+    pub(crate) fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
+        let mut names = Vec::new();
+        for name in self.alternative_names()? {
+            let text = match name {
+                GeneralName::URI(_) => continue,
+                GeneralName::DNSName(name) => (*name).to_owned(),
+                GeneralName::IPAddress(octets) => match (<[u8; 4]>::try_from(*octets), <[u8; 16]>::try_from(*octets)) {
+                    (Ok(octets), _) => IpAddr::from(octets).to_string(),
+                    (_, Ok(octets)) => IpAddr::from(octets).to_string(),
+                    _ => return Err(ProfileError::ForeignName),
+                },
+                _ => return Err(ProfileError::ForeignName),
+            };
+            names.push(text.parse().map_err(|_| ProfileError::ForeignName)?);
+        }
+        Ok(names)
     }
 
     fn identity(&self) -> Result<Identity, ProfileError> {

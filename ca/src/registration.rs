@@ -1,0 +1,433 @@
+//! From a request to a certificate: the queue, its approvals, and enrolment tokens.
+//!
+//! A request binds a key whose possession is proven to a wished identity. It becomes a certificate only by the
+//! approvals that the policy asks for, or by a token that an administrator made for this identity. Each step is
+//! recorded before it has an effect; a crash between approval and issuance is healed by the next try.
+//! Whoever calls this decides who may: nothing here knows who an administrator is.
+
+use crate::{
+    database::{CertificateStatus, Database, Event, LockedDatabase},
+    enrolment::{
+        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Terms, TokenRecord,
+    },
+    folder::{CertificateFolder, FolderError, Purpose},
+    identifiers::{KeyId, RevocationReason},
+    keys::{KeyError, PublicKey},
+    limits::{
+        ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX, REQUESTS_OPEN_MAX,
+        REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
+    },
+    request::CertificateRequest,
+};
+use ledger_classes::{
+    identity::{Identity, Role},
+    time::Time,
+};
+use ring::rand::SystemRandom;
+
+/// Characters of a reason or an approver's name.
+const TEXT_CHARS_MAX: usize = 256;
+
+/// Why a request is not filed, decided or granted.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// Nobody said for whom.
+    #[error("the request names no identity")]
+    NoIdentity,
+    /// Two different identities.
+    #[error("the request asks for {asked}, not for {bound}")]
+    OtherIdentity {
+        /// What the request says.
+        asked: Box<Identity>,
+        /// What it may say.
+        bound: Box<Identity>,
+    },
+    /// Nobody here can issue for this identity.
+    #[error("no CA here issues for {0}")]
+    NoAuthority(Box<Identity>),
+    /// The token does not exist, is for another identity, or its secret is wrong.
+    #[error("the enrolment token is not known")]
+    UnknownToken,
+    /// The token has approved its one request.
+    #[error("the enrolment token was used already")]
+    SpentToken,
+    /// The token's time is over.
+    #[error("the enrolment token has expired")]
+    ExpiredToken,
+    /// A certificate with this key was revoked because the key is not secret.
+    #[error("the key is revoked as compromised")]
+    CompromisedKey,
+    /// See [`CERTIFICATES_PER_IDENTITY_MAX`].
+    #[error("{0} has {CERTIFICATES_PER_IDENTITY_MAX} valid certificates")]
+    TooManyCertificates(Box<Identity>),
+    /// See [`REQUESTS_OPEN_MAX`] and [`REQUESTS_OPEN_PER_REQUESTER_MAX`].
+    #[error("{requester} has too many open requests, or the queue is full")]
+    Full {
+        /// Who asks.
+        requester: String,
+    },
+    /// No such request.
+    #[error("there is no request {0}")]
+    Unknown(RequestId),
+    /// The same key and identity were rejected before.
+    #[error("the request was rejected: {0}")]
+    Rejected(String),
+    /// It is too late for this.
+    #[error("the request is {0} already")]
+    Decided(RequestStatus),
+    /// Nobody approves a certificate for themselves.
+    #[error("nobody approves their own certificate")]
+    OwnRequest,
+    /// Approvals are counted by person.
+    #[error("{0} has approved this request already")]
+    ApprovedAlready(String),
+    /// Host names or lifetime differ from those of the first approval.
+    #[error("the request was approved with other host names or another lifetime")]
+    OtherTerms,
+    /// Host names for somebody who is no peer, too many of them, or a lifetime out of range.
+    #[error("host names are for peers, at most {ALTERNATIVE_NAMES_MAX}; a lifetime is 1 second to 10 years")]
+    Terms,
+    /// A policy out of range.
+    #[error("a policy asks for 1 to {APPROVALS_MAX} approvals")]
+    Policy,
+    /// A token's time out of range.
+    #[error("a token is good for at most 90 days")]
+    TokenLifetime,
+    /// Text that is empty, too long or has control characters.
+    #[error("names and reasons have 1 to {TEXT_CHARS_MAX} characters, none of control")]
+    Text,
+    /// The folder.
+    #[error("the certificates folder")]
+    Folder(#[from] FolderError),
+}
+
+impl From<crate::database::DatabaseError> for RegistrationError {
+    fn from(error: crate::database::DatabaseError) -> Self {
+        Self::Folder(error.into())
+    }
+}
+
+/// A request and what has become of it.
+#[derive(Clone, Debug)]
+pub struct Registration {
+    /// The request.
+    pub record: CertificateRequestRecord,
+    /// What has become of it.
+    pub status: RequestStatus,
+    /// Approvals that the policy asks for.
+    pub approvals_needed: u32,
+    /// The certificate path, leaf first, once it is issued.
+    pub path: Option<Vec<Vec<u8>>>,
+}
+
+impl CertificateFolder {
+    /// Files a request, which then waits for approval. The same key for the same identity is the same request: asking
+    /// again says what has become of it. `requester` is who asks: an identity or an address.
+    pub fn file_request(
+        &self,
+        request: &CertificateRequest,
+        identity: Option<&Identity>,
+        requester: &str,
+        now: Time,
+    ) -> Result<Registration, RegistrationError> {
+        let identity = resolve(request, identity)?;
+        let requester = text(requester)?;
+        let mut database = self.lock()?;
+        self.check_authority(&database, identity)?;
+        if let Some(known) = find(&database, identity, request.public_key()) {
+            let (id, policy) = (known.id, database.policy());
+            match (known.status(policy, now), &known.rejected) {
+                (RequestStatus::Rejected, Some(rejected)) => {
+                    return Err(RegistrationError::Rejected(rejected.reason.clone()));
+                }
+                (RequestStatus::Issued, _) if !is_valid(&database, known, now) => {}
+                (RequestStatus::Lapsed, _) => {}
+                _ => return self.complete(&mut database, id, now),
+            }
+        }
+        check_key(&database, request.public_key())?;
+        let policy = database.policy();
+        let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
+        let open: Vec<&CertificateRequestRecord> = database.requests().iter().filter(open).collect();
+        let of_requester = open.iter().filter(|record| record.requester == requester).count();
+        if open.len() >= REQUESTS_OPEN_MAX || of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
+            return Err(RegistrationError::Full { requester });
+        }
+        let id = self.append_request(&mut database, request, identity, requester, None, now)?;
+        self.complete(&mut database, id, now)
+    }
+
+    /// Issues at once to the bearer of a token that was made for this identity. The line that files the request spends
+    /// the token: whatever happens next, it approves no other key.
+    pub fn enrol(
+        &self,
+        request: &CertificateRequest,
+        identity: Option<&Identity>,
+        token: &EnrolmentToken,
+        requester: &str,
+        now: Time,
+    ) -> Result<Registration, RegistrationError> {
+        let requester = text(requester)?;
+        let mut database = self.lock()?;
+        let record = database.tokens().get(&token.id()).filter(|record| token.is_of(record)).cloned();
+        let record = record.ok_or(RegistrationError::UnknownToken)?;
+        if let Some(spent) = record.spent {
+            // The crash came between the two: the same key gets its certificate, nobody else does.
+            let same = database.request(&spent).is_some_and(|known| {
+                known.serial.is_none() && known.rejected.is_none() && known.public_key == *request.public_key()
+            });
+            return if same { self.complete(&mut database, spent, now) } else { Err(RegistrationError::SpentToken) };
+        }
+        if record.expires < now {
+            return Err(RegistrationError::ExpiredToken);
+        }
+        for asked in request.identity().into_iter().chain(identity) {
+            if *asked != record.identity {
+                let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
+                return Err(RegistrationError::OtherIdentity { asked, bound });
+            }
+        }
+        self.check_authority(&database, &record.identity)?;
+        check_key(&database, request.public_key())?;
+        check_count(&database, &record.identity, now)?;
+        let id = self.append_request(&mut database, request, &record.identity, requester, Some(&record), now)?;
+        self.complete(&mut database, id, now)
+    }
+
+    /// All requests, oldest first.
+    pub fn requests(&self, now: Time) -> Result<Vec<Registration>, RegistrationError> {
+        let database = self.read()?;
+        Ok(database.requests().iter().map(|record| registration(&database, record, None, now)).collect())
+    }
+
+    /// One request, with its certificate once there is one.
+    pub fn request(&self, id: &RequestId, now: Time) -> Result<Registration, RegistrationError> {
+        self.registration_of(&self.read()?, id, now)
+    }
+
+    /// An administrator's yes. The first one fixes the terms; later ones say the same, or nothing. With the last one
+    /// that the policy asks for, the certificate is issued.
+    pub fn approve(
+        &self,
+        id: &RequestId,
+        by: &str,
+        terms: Option<&Terms>,
+        now: Time,
+    ) -> Result<Registration, RegistrationError> {
+        let by = text(by)?;
+        let mut database = self.lock()?;
+        let policy = database.policy();
+        let record = database.request(id).cloned().ok_or(RegistrationError::Unknown(*id))?;
+        match record.status(policy, now) {
+            RequestStatus::Requested => {}
+            // Granted before a crash, or by a policy that has been relaxed since.
+            RequestStatus::Approved => return self.complete(&mut database, *id, now),
+            decided => return Err(RegistrationError::Decided(decided)),
+        }
+        if by == record.identity.to_string() {
+            return Err(RegistrationError::OwnRequest);
+        }
+        if record.approvals.iter().any(|approval| approval.by == by) {
+            return Err(RegistrationError::ApprovedAlready(by));
+        }
+        if let (Some(terms), Some(fixed)) = (terms, &record.terms)
+            && terms != fixed
+        {
+            return Err(RegistrationError::OtherTerms);
+        }
+        let terms = record.terms.as_ref().or(terms).cloned().unwrap_or_default();
+        check_terms(&record.identity, &terms)?;
+        check_key(&database, &record.public_key)?;
+        check_count(&database, &record.identity, now)?;
+        self.check_authority(&database, &record.identity)?;
+        database.append(&Event::Approved { request: *id, by, terms, at: now })?;
+        self.complete(&mut database, *id, now)
+    }
+
+    /// An administrator's no, for good.
+    pub fn reject(&self, id: &RequestId, by: &str, reason: &str, now: Time) -> Result<Registration, RegistrationError> {
+        let (by, reason) = (text(by)?, text(reason)?);
+        let mut database = self.lock()?;
+        let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
+        match record.status(database.policy(), now) {
+            RequestStatus::Requested | RequestStatus::Approved => {}
+            decided => return Err(RegistrationError::Decided(decided)),
+        }
+        database.append(&Event::Rejected { request: *id, by, reason, at: now })?;
+        self.registration_of(&database, id, now)
+    }
+
+    /// Makes a token that approves one request for `identity` until `now + lifetime_ms`.
+    pub fn add_token(
+        &self,
+        identity: &Identity,
+        terms: Terms,
+        lifetime_ms: u64,
+        now: Time,
+    ) -> Result<(EnrolmentToken, Time), RegistrationError> {
+        if lifetime_ms > TOKEN_LIFETIME_MAX_MS {
+            return Err(RegistrationError::TokenLifetime);
+        }
+        check_terms(identity, &terms)?;
+        let mut database = self.lock()?;
+        self.check_authority(&database, identity)?;
+        let token = EnrolmentToken::random(&SystemRandom::new()).map_err(|_| no_random())?;
+        let expires = now.plus_millis(lifetime_ms);
+        database.append(&Event::TokenAdded {
+            token: token.id(),
+            hash: hex::encode(token.hash()),
+            identity: identity.clone(),
+            terms,
+            expires,
+            at: now,
+        })?;
+        Ok((token, expires))
+    }
+
+    /// What requests need.
+    pub fn policy(&self) -> Result<EnrolmentPolicy, RegistrationError> {
+        Ok(self.read()?.policy())
+    }
+
+    /// Changes what requests need, the waiting ones included.
+    pub fn set_policy(&self, policy: EnrolmentPolicy, now: Time) -> Result<(), RegistrationError> {
+        if !(1..=APPROVALS_MAX).contains(&policy.approvals) {
+            return Err(RegistrationError::Policy);
+        }
+        Ok(self.lock()?.append(&Event::PolicySet { policy, at: now })?)
+    }
+
+    fn append_request(
+        &self,
+        database: &mut LockedDatabase,
+        request: &CertificateRequest,
+        identity: &Identity,
+        requester: String,
+        token: Option<&TokenRecord>,
+        now: Time,
+    ) -> Result<RequestId, RegistrationError> {
+        let id = RequestId::random(&SystemRandom::new()).map_err(|_| no_random())?;
+        database.append(&Event::Requested {
+            request: id,
+            identity: identity.clone(),
+            public_key: hex::encode(request.public_key().spki()),
+            requester,
+            token: token.map(|token| token.id),
+            at: now,
+        })?;
+        Ok(id)
+    }
+
+    /// Issues if everything that is needed is there.
+    fn complete(
+        &self,
+        database: &mut LockedDatabase,
+        id: RequestId,
+        now: Time,
+    ) -> Result<Registration, RegistrationError> {
+        let record = database.request(&id).cloned().ok_or(RegistrationError::Unknown(id))?;
+        if record.status(database.policy(), now) == RequestStatus::Approved {
+            check_key(database, &record.public_key)?;
+            check_count(database, &record.identity, now)?;
+            let purpose = Purpose { request: Some(id), renews: None };
+            let terms = record.terms.unwrap_or_default();
+            self.issue_locked(database, &record.identity, &record.public_key, terms, purpose, now)?;
+        }
+        self.registration_of(database, &id, now)
+    }
+
+    fn registration_of(
+        &self,
+        database: &Database,
+        id: &RequestId,
+        now: Time,
+    ) -> Result<Registration, RegistrationError> {
+        let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
+        let path = match &record.serial {
+            Some(serial) => Some(self.show(serial)?.1),
+            None => None,
+        };
+        Ok(registration(database, record, path, now))
+    }
+
+    /// Refuses identities for which nobody here can issue.
+    fn check_authority(&self, database: &Database, identity: &Identity) -> Result<(), RegistrationError> {
+        let authority = database.authorities().get(identity.organization());
+        let can_issue = authority.is_some_and(|authority| authority.revoked.is_none());
+        if can_issue && identity.consortium() == database.consortium() {
+            Ok(())
+        } else {
+            Err(RegistrationError::NoAuthority(Box::new(identity.clone())))
+        }
+    }
+}
+
+fn registration(
+    database: &Database,
+    record: &CertificateRequestRecord,
+    path: Option<Vec<Vec<u8>>>,
+    now: Time,
+) -> Registration {
+    let policy = database.policy();
+    let status = record.status(policy, now);
+    Registration { record: record.clone(), status, approvals_needed: policy.approvals, path }
+}
+
+/// The one identity that the request and its sender agree on.
+fn resolve<'a>(
+    request: &'a CertificateRequest,
+    identity: Option<&'a Identity>,
+) -> Result<&'a Identity, RegistrationError> {
+    match (request.identity(), identity) {
+        (Some(asked), Some(bound)) if asked != bound => {
+            Err(RegistrationError::OtherIdentity { asked: Box::new(asked.clone()), bound: Box::new(bound.clone()) })
+        }
+        (asked, bound) => bound.or(asked).ok_or(RegistrationError::NoIdentity),
+    }
+}
+
+/// The newest request of this key for this identity.
+fn find<'a>(database: &'a Database, identity: &Identity, key: &PublicKey) -> Option<&'a CertificateRequestRecord> {
+    database.requests().iter().rfind(|record| record.identity == *identity && record.public_key == *key)
+}
+
+fn is_valid(database: &Database, record: &CertificateRequestRecord, now: Time) -> bool {
+    let certificate = record.serial.as_ref().and_then(|serial| database.certificate(serial));
+    certificate.is_some_and(|certificate| certificate.status(now) == CertificateStatus::Valid)
+}
+
+/// Refuses a key of which it is known that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs).
+pub(crate) fn check_key(database: &Database, key: &PublicKey) -> Result<(), RegistrationError> {
+    let key = KeyId::of_spki(&key.spki()).to_string();
+    let compromised = database.certificates().iter().any(|record| {
+        record.key.as_ref() == Some(&key)
+            && record.revoked.is_some_and(|revocation| revocation.reason == RevocationReason::KeyCompromise)
+    });
+    if compromised { Err(RegistrationError::CompromisedKey) } else { Ok(()) }
+}
+
+/// Refuses more certificates of one identity than anybody needs at a time.
+pub(crate) fn check_count(database: &Database, identity: &Identity, now: Time) -> Result<(), RegistrationError> {
+    let of_identity = database.certificates().iter().filter(|record| record.identity == *identity);
+    let valid = of_identity.filter(|record| record.status(now) == CertificateStatus::Valid).count();
+    if valid < CERTIFICATES_PER_IDENTITY_MAX {
+        Ok(())
+    } else {
+        Err(RegistrationError::TooManyCertificates(Box::new(identity.clone())))
+    }
+}
+
+fn check_terms(identity: &Identity, terms: &Terms) -> Result<(), RegistrationError> {
+    let names = terms.alternative_names.len();
+    let fits = names <= ALTERNATIVE_NAMES_MAX && (names == 0 || identity.role() == Role::Peer);
+    if fits && terms.in_range() { Ok(()) } else { Err(RegistrationError::Terms) }
+}
+
+fn text(text: &str) -> Result<String, RegistrationError> {
+    let fits = (1..=TEXT_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(RegistrationError::Text) }
+}
+
+fn no_random() -> RegistrationError {
+    RegistrationError::Folder(FolderError::Key(KeyError::Random))
+}

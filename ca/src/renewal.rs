@@ -1,0 +1,164 @@
+//! Renewal: another certificate for the same identity, with the same key or a new one.
+//!
+//! Whoever renews holds the key of a certificate that was issued here, is not revoked, and has not been over for longer
+//! than [`RENEWAL_GRACE_MS`]. Identity, host names and lifetime are those of the old certificate, which stays good
+//! until its own end: connections are never without a valid certificate.
+
+use crate::{
+    certificate::Certificate,
+    credentials::{Credentials, CredentialsError},
+    database::CertificateStatus,
+    enrolment::Terms,
+    folder::{CertificateFolder, FolderError, Purpose},
+    identifiers::sha256,
+    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    limits::{ENROLLED_LIFETIME_MAX_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS},
+    profile::ProfileError,
+    registration::{RegistrationError, check_count, check_key},
+    request::CertificateRequest,
+};
+use ledger_classes::{identity::Identity, time::Time};
+use std::path::Path;
+
+/// How the caller has proven to hold the current certificate's key.
+#[derive(Clone, Copy, Debug)]
+pub enum Possession<'a> {
+    /// By the TLS connection over which the request came.
+    Connection,
+    /// By a signature over [`renewal_message`]: for a certificate with which TLS opens no connection any more.
+    Signature {
+        /// The instant that was signed.
+        at: Time,
+        /// The signature.
+        signature: &'a [u8],
+    },
+}
+
+/// Why a certificate is not renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewalError {
+    /// The current certificate breaks its profile.
+    #[error("the current certificate is not acceptable")]
+    Profile(#[from] ProfileError),
+    /// Not one that was issued here.
+    #[error("the current certificate was not issued here")]
+    Foreign,
+    /// Revoked is for ever.
+    #[error("the current certificate is revoked")]
+    Revoked,
+    /// Expired for longer than [`RENEWAL_GRACE_MS`].
+    #[error("the current certificate expired at {0}, too long ago to be renewed: enrol again")]
+    Expired(Time),
+    /// The signature is not the current key's, or its instant is not now.
+    #[error("possession of the current certificate's key is not proven")]
+    Possession,
+    /// The key or the number of certificates.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// A new key.
+    #[error("the new key")]
+    Key(#[from] KeyError),
+    /// The files to be renewed.
+    #[error("the certificate's folder")]
+    Credentials(#[from] CredentialsError),
+}
+
+impl From<FolderError> for RenewalError {
+    fn from(error: FolderError) -> Self {
+        Self::Registration(error.into())
+    }
+}
+
+/// What the current key signs: tag, instant in milliseconds (8 octets, big-endian), request.
+pub fn renewal_message(at: Time, request: &[u8]) -> Vec<u8> {
+    [b"chancery/renew/1\0", &at.millis().to_be_bytes()[..], request].concat()
+}
+
+/// When a certificate should be renewed: after two thirds of its life.
+pub fn due(not_before: Time, not_after: Time) -> Time {
+    let life = not_after.millis().saturating_sub(not_before.millis());
+    Time::from_millis(not_before.millis() + life / 3 * 2)
+}
+
+/// [`due`] of a certificate, DER, expired or not.
+pub fn due_of(certificate: &[u8]) -> Result<Time, ProfileError> {
+    let parsed = Certificate::parse(certificate)?;
+    Ok(due(parsed.not_before(), parsed.not_after()))
+}
+
+impl CertificateFolder {
+    /// Issues a successor to `current` (DER) for the request's key. Returns its path, leaf first.
+    pub fn renew(
+        &self,
+        current: &[u8],
+        request: &CertificateRequest,
+        possession: Possession<'_>,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, RenewalError> {
+        let key = Certificate::parse(current)?.check_leaf()?.public_key;
+        if let Possession::Signature { at, signature } = possession {
+            let fresh = at.millis().abs_diff(now.millis()) <= RENEWAL_SKEW_MS;
+            if !fresh || !key.verifies(&renewal_message(at, request.der()), signature) {
+                return Err(RenewalError::Possession);
+            }
+        }
+        self.succeed(current, request.identity(), request.public_key(), now)
+    }
+
+    /// Renews the certificate in a profile's or peer's folder, whose key is there; with another key if one is given.
+    /// A crash leaves a pair that fits, or one that the next call completes.
+    pub fn renew_credentials(
+        &self,
+        folder: &Path,
+        new_key: Option<KeyAlgorithm>,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, RenewalError> {
+        Credentials::complete_replacement(folder)?;
+        let credentials = Credentials::load(folder)?;
+        credentials.own_certificate()?;
+        let current = credentials.path.first().ok_or(RenewalError::Foreign)?;
+        let key = match new_key {
+            None => credentials.key,
+            Some(algorithm) => KeyPair::generate(algorithm)?,
+        };
+        let path = self.succeed(current, None, key.public(), now)?;
+        Credentials::replace(folder, &path, new_key.is_some().then_some(&key))?;
+        Ok(path)
+    }
+
+    fn succeed(
+        &self,
+        current: &[u8],
+        asked: Option<&Identity>,
+        key: &PublicKey,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, RenewalError> {
+        let parsed = Certificate::parse(current)?;
+        let alternative_names = parsed.server_names()?;
+        let mut database = self.lock()?;
+        // The whole certificate is compared: another CA's may have the same serial.
+        let fingerprint = hex::encode(sha256(current));
+        let record = database.certificate(parsed.serial());
+        let record = record.filter(|record| record.fingerprint.as_ref() == Some(&fingerprint));
+        let record = record.cloned().ok_or(RenewalError::Foreign)?;
+        if record.status(now) == CertificateStatus::Revoked {
+            return Err(RenewalError::Revoked);
+        }
+        if record.not_after.plus_millis(RENEWAL_GRACE_MS) < now {
+            return Err(RenewalError::Expired(record.not_after));
+        }
+        if let Some(asked) = asked
+            && *asked != record.identity
+        {
+            let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
+            return Err(RegistrationError::OtherIdentity { asked, bound }.into());
+        }
+        check_key(&database, key)?;
+        check_count(&database, &record.identity, now)?;
+        let lifetime_ms = record.not_after.millis().saturating_sub(record.intended.millis());
+        let lifetime_ms = lifetime_ms.clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
+        let terms = Terms { alternative_names, lifetime_ms };
+        let purpose = Purpose { request: None, renews: Some(record.serial) };
+        Ok(self.issue_locked(&mut database, &record.identity, key, terms, purpose, now)?)
+    }
+}
