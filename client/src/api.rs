@@ -1,9 +1,13 @@
 //! The JSON and binary forms of the HTTP API, defined once: the server answers with these types, the client reads
 //! them. Amounts and nonces are decimal strings, bytes are lower-case hex, times are RFC 3339.
 
+mod registration;
 mod submission;
 mod views;
 
+pub use registration::{
+    ApprovalBody, CertificateRequestBody, CertificateRequestView, CertificateView, RejectionBody, RenewalBody,
+};
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,
     MEDIA_TYPE_BLOCK, Outcome, SubmissionStatus,

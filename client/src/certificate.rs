@@ -134,14 +134,24 @@ impl Credential {
         Ok(kept)
     }
 
-    /// Signs with the certificate's key; the result has the ledger's 64-byte form for both schemes.
-    pub fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+    /// The DER SubjectPublicKeyInfo of the key.
+    pub(crate) fn public_key_info(&self) -> Option<Vec<u8>> {
+        self.signing.public_key().map(|info| info.to_vec())
+    }
+
+    /// Signs with the certificate's key; the result has the form that certificates and requests have.
+    pub(crate) fn sign_as_certificates_do(&self, message: &[u8]) -> Result<(SignatureScheme, Vec<u8>), SignError> {
         let signer = self
             .signing
             .choose_scheme(&Self::SCHEMES)
             .ok_or_else(|| SignError::Key(rustls::Error::General("no common signature scheme".into())))?;
-        let bytes = signer.sign(message).map_err(SignError::Key)?;
-        let signature = match signer.scheme() {
+        Ok((signer.scheme(), signer.sign(message).map_err(SignError::Key)?))
+    }
+
+    /// Signs with the certificate's key; the result has the ledger's 64-byte form for both schemes.
+    pub fn sign(&self, message: &[u8]) -> Result<Signature, SignError> {
+        let (scheme, bytes) = self.sign_as_certificates_do(message)?;
+        let signature = match scheme {
             SignatureScheme::ED25519 => Signature::new(&bytes),
             _ => Signature::from_ecdsa_der(&bytes),
         };

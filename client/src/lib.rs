@@ -12,6 +12,7 @@ pub mod connection;
 pub mod keys;
 pub mod profile;
 pub mod query;
+pub mod renew;
 pub mod retry;
 pub mod sse;
 pub mod submit;

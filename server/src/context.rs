@@ -31,6 +31,8 @@ pub struct PeerContext {
     pub metrics: Arc<PeerMetrics>,
     /// One permit for each live subscription.
     pub subscriptions: Arc<Semaphore>,
+    /// One permit for each request that works on the certificates folder.
+    pub registrations: Arc<Semaphore>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.

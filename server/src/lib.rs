@@ -2,7 +2,8 @@
 //!
 //! Rooms: [`peer`] is the composition root, the only place that reads the configuration and joins the parts; [`api`]
 //! holds a file for each resource; [`access`] decides what a caller may know of; [`problem`] makes every refusal;
-//! [`trust`] and [`tls`] tie live connections to certificates; [`init`] makes a new peer's directory; [`demo`] shows it
+//! [`trust`] and [`tls`] tie live connections to certificates; [`renewal`] renews the peer's own;
+//! [`init`] makes a new peer's directory; [`demo`] shows it
 //! all at work.
 //! HTTP and JSON exist here and in `client` only.
 
@@ -20,5 +21,6 @@ pub mod logging;
 pub mod metrics;
 pub mod peer;
 pub mod problem;
+pub mod renewal;
 pub mod tls;
 pub mod trust;

@@ -30,6 +30,18 @@ pub const TRUST_POLL: Duration = Duration::from_millis(250);
 /// CAs do not wait for this; it bounds how late an expired CRL is noticed on connections that live. Judging a path
 /// costs some 0.2 ms: a thousand busy connections must not spend a core on it.
 pub const CERTIFICATE_RECHECK_MS: u64 = 60_000;
+/// Bytes of a JSON body about certificates: a request and a certificate in PEM.
+pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Requests that work on the certificates folder at a time: each may wait for its lock and holds a thread.
+pub const REGISTRATIONS_MAX: usize = 16;
+/// Milliseconds until somebody may have decided about a certificate request.
+pub const REGISTRATION_RETRY_MS: u64 = 60_000;
+/// How often the peer looks whether its own certificate should be renewed: one small file is read.
+pub const RENEWAL_LOOK: Duration = Duration::from_secs(5);
+/// How long it waits after a renewal that failed.
+pub const RENEWAL_RETRY: Duration = Duration::from_secs(600);
+/// One day in milliseconds.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long a body may take to arrive: a slow sender must not hold its place for ever.
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Milliseconds until a retry may help where nothing better is known.

@@ -10,8 +10,9 @@ use crate::{
     config::{Config, ConfigError},
     context::PeerContext,
     init::{self, InitError},
-    limits::TRUST_POLL,
+    limits::{REGISTRATIONS_MAX, TRUST_POLL},
     metrics::{self, PeerMetrics},
+    renewal,
     tls::Connection,
     trust::{Trust, TrustError},
 };
@@ -87,6 +88,7 @@ pub struct Peer {
     metrics: Option<ServerHandle>,
     serving: JoinHandle<io::Result<()>>,
     watching: JoinHandle<()>,
+    renewing: JoinHandle<()>,
 }
 
 /// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken;
@@ -128,6 +130,13 @@ impl Peer {
     /// # Errors
     /// See [`PeerError`].
     pub async fn start(dir: &Path, config: Config) -> Result<Self, PeerError> {
+        let (own, authorities) = (dir.join(&config.certificate_dir), dir.join(&config.authority_dir));
+        // Before anything else: with an expired certificate nobody would talk to it.
+        match renewal::renew_if_due(&own, &authorities, clock::now()) {
+            Ok(true) => tracing::info!("the peer's certificate was renewed"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(error = describe(&error), "the peer's certificate is not renewed"),
+        }
         let trust = Arc::new(Trust::open(dir, &config)?);
         let seal_key = Arc::new(init::seal_key(&dir.join(&config.seal_key)).map_err(PeerError::Seal)?);
         let metrics = Arc::new(PeerMetrics::default());
@@ -170,6 +179,7 @@ impl Peer {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
             subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
+            registrations: Arc::new(Semaphore::new(REGISTRATIONS_MAX)),
             draining: draining.subscribe(),
             stand_in,
         });
@@ -199,6 +209,7 @@ impl Peer {
             https,
             metrics,
             serving: actix_rt::spawn(server),
+            renewing: actix_rt::spawn(renewal::keep(Arc::clone(&trust))),
             watching: actix_rt::spawn(watch_trust(trust)),
         })
     }
@@ -228,6 +239,7 @@ impl Peer {
             ended = &mut self.serving => {
                 let ended = ended.map_err(io::Error::other).and_then(|ended| ended);
                 self.watching.abort();
+                self.renewing.abort();
                 self.context.registry.drain().await;
                 return ended.map_err(io_error("the listener"));
             }
@@ -250,6 +262,7 @@ impl Peer {
             metrics.stop(false).await;
         }
         self.watching.abort();
+        self.renewing.abort();
         tracing::info!("the peer has stopped");
     }
 }

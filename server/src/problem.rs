@@ -3,10 +3,12 @@
 //! A problem never says more than its receiver may know: what a caller cannot see is `channel-unknown`, whatever the
 //! reason. Names are append-only and listed in `docs/formats/problems.md`; a test compares the two.
 
+use crate::certificates::describe;
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
 };
+use ca::{RegistrationError, RenewalError, folder::FolderError, keys::KeyError, request::RequestError};
 use channel_actors::SubmitRefusal;
 use client::api::Problem;
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
@@ -48,8 +50,10 @@ kinds! {
     MalformedCursor = "malformed-cursor", 400, "A cursor reads height.index.event, or is a height";
     InvalidParameter = "invalid-parameter", 400, "A parameter is outside its range or unknown";
     CertificateRequired = "certificate-required", 401, "This needs a client certificate";
+    TokenRefused = "token-refused", 401, "The enrolment token is not good for this";
     CertificateRefused = "certificate-refused", 401, "The connection's certificate is revoked or no longer valid";
     Forbidden = "forbidden", 403, "The caller has no right to this";
+    RenewalRefused = "renewal-refused", 403, "The certificate cannot be renewed";
     RouteUnknown = "route-unknown", 404, "There is nothing at this address";
     ChannelUnknown = "channel-unknown", 404, "There is no such channel for this caller";
     TransactionUnknown = "transaction-unknown", 404, "No committed transaction has this id";
@@ -62,14 +66,19 @@ kinds! {
     ParticipantUnknown = "participant-unknown", 404, "No participant has this address";
     ProposalUnknown = "proposal-unknown", 404, "There is no such proposal";
     AuthorityUnknown = "authority-unknown", 404, "No CA of this name has a CRL here";
+    NoAuthority = "no-authority", 404, "This peer issues no such certificates";
+    RequestUnknown = "request-unknown", 404, "There is no such certificate request for this caller";
     MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
+    RequestDecided = "request-decided", 409, "The certificate request is decided, or this caller has approved it";
     Oversize = "oversize", 413, "The request is larger than this peer takes";
     UnsupportedMediaType = "unsupported-media-type", 415, "The body is of another type than this address takes";
     ConfigurationInvalid = "configuration-invalid", 422, "The channel's configuration would be invalid";
+    RequestInvalid = "request-invalid", 422, "The certificate request is not acceptable";
     QueryRefused = "query-refused", 422, "The contract refuses the query";
     Busy = "busy", 429, "The channel takes no more for the moment";
+    RequestsFull = "requests-full", 429, "There is no room for another certificate request";
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
@@ -228,6 +237,60 @@ impl From<SubmitRefusal> for ApiError {
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }
+        }
+    }
+}
+
+impl From<RequestError> for ApiError {
+    fn from(error: RequestError) -> Self {
+        let kind = match error {
+            RequestError::Oversize => Kind::Oversize,
+            RequestError::Malformed => Kind::Malformed,
+            _ => Kind::RequestInvalid,
+        };
+        Self::new(kind, describe(&error))
+    }
+}
+
+impl From<RegistrationError> for ApiError {
+    fn from(error: RegistrationError) -> Self {
+        use RegistrationError as E;
+        let kind = match &error {
+            E::UnknownToken | E::SpentToken | E::ExpiredToken => Kind::TokenRefused,
+            E::Unknown(_) => Kind::RequestUnknown,
+            E::Rejected(_) | E::Decided(_) | E::ApprovedAlready(_) => Kind::RequestDecided,
+            E::OwnRequest => Kind::Forbidden,
+            E::NoAuthority(_) => Kind::NoAuthority,
+            E::Full { .. } | E::TooManyCertificates(_) => {
+                return Self::new(Kind::RequestsFull, error.to_string())
+                    .retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
+            }
+            // The CA's key is kept elsewhere.
+            E::Folder(FolderError::Key(KeyError::File { source, .. }))
+                if source.kind() == std::io::ErrorKind::NotFound =>
+            {
+                return Kind::NoAuthority.into();
+            }
+            E::Folder(FolderError::UnknownAuthority(_) | FolderError::AuthorityRevoked(_)) => Kind::NoAuthority,
+            E::Folder(error) => {
+                tracing::error!(error = describe(error), "the certificates folder");
+                return Kind::Broken.into();
+            }
+            _ => Kind::RequestInvalid,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<RenewalError> for ApiError {
+    fn from(error: RenewalError) -> Self {
+        match error {
+            RenewalError::Registration(error) => error.into(),
+            RenewalError::Credentials(_) | RenewalError::Key(_) => {
+                tracing::error!(error = describe(&error), "renewal");
+                Kind::Broken.into()
+            }
+            error => Self::new(Kind::RenewalRefused, describe(&error)),
         }
     }
 }

@@ -106,6 +106,11 @@ impl Caller {
         self.identity.as_ref()
     }
 
+    /// The certificate that it has shown, DER.
+    pub fn leaf(&self) -> Option<&[u8]> {
+        self.certificate.as_ref().and_then(|certificate| certificate.path.first()).map(Vec::as_slice)
+    }
+
     /// When its certificate expires.
     pub const fn not_after(&self) -> Option<Time> {
         self.not_after

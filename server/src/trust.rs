@@ -93,6 +93,22 @@ impl Trust {
         })
     }
 
+    /// The folder with the peer's own certificate.
+    pub fn certificate_dir(&self) -> &Path {
+        &self.certificate_dir
+    }
+
+    /// The directory that may hold the authorities' folder.
+    pub fn authority_dir(&self) -> &Path {
+        &self.authority_dir
+    }
+
+    /// The authorities' folder, if this machine has it.
+    pub fn folder(&self) -> Result<Option<CertificateFolder>, FolderError> {
+        let there = self.authority_dir.join("ca").join("index.jsonl").exists();
+        there.then(|| CertificateFolder::open(&self.authority_dir)).transpose()
+    }
+
     /// What TLS and path verification use.
     pub const fn store(&self) -> &Arc<TrustStore> {
         &self.store

@@ -2,8 +2,8 @@
 //! have what the other has not.
 
 use super::{
-    accounts, apps, assets, authorities, blocks, channels, contracts, events, logs, openapi, participants, status,
-    transactions,
+    accounts, apps, assets, authorities, blocks, channels, contracts, est, events, logs, openapi, participants,
+    registration, status, transactions,
 };
 use actix_web::web;
 
@@ -195,4 +195,34 @@ routes! {
     Get "/v1/ca/crl/{organization}" "crl", "The CRL of an organization's CA, or of the consortium's `root`",
         needs "nothing", query &[], body &[],
         answers [200 &[("application/pkix-crl", ""), ("application/x-pem-file", "")]], authorities::crl;
+    Get "/v1/ca/requests" "certificateRequests", "Certificate requests for the caller's organization, oldest first",
+        needs "an administrator's certificate",
+        query &[optional("status", "string", "`requested`, `approved`, `rejected`, `issued` or `lapsed`")],
+        body &[], answers [200 &[(JSON, "CertificateRequests")]], registration::list;
+    Post "/v1/ca/requests" "requestCertificate", "Files a certificate request (PKCS#10)",
+        needs "nothing; with an enrolment token the certificate is issued at once",
+        query &[], body &[(JSON, "CertificateRequestBody"), ("application/pkcs10", "")],
+        answers [201 &[(JSON, "CertificateRequest")], 202 &[(JSON, "CertificateRequest")]], registration::file;
+    Get "/v1/ca/requests/{id}" "certificateRequest", "What became of a certificate request",
+        needs "the request's id, which only its sender and administrators know",
+        query &[], body &[], answers [200 &[(JSON, "CertificateRequest")]], registration::show;
+    Post "/v1/ca/requests/{id}/approve" "approveCertificateRequest", "Approves; the last approval issues",
+        needs "an administrator's certificate of the identity's organization",
+        query &[], body &[(JSON, "ApprovalBody")],
+        answers [200 &[(JSON, "CertificateRequest")]], registration::approve;
+    Post "/v1/ca/requests/{id}/reject" "rejectCertificateRequest", "Rejects for good",
+        needs "an administrator's certificate of the identity's organization",
+        query &[], body &[(JSON, "RejectionBody")],
+        answers [200 &[(JSON, "CertificateRequest")]], registration::reject;
+    Post "/v1/ca/renew" "renewCertificate", "Issues a successor of the caller's certificate",
+        needs "the certificate, or its key's signature if it has expired",
+        query &[], body &[(JSON, "RenewalBody")], answers [201 &[(JSON, "IssuedCertificate")]], registration::renew;
+    Get "/.well-known/est/cacerts" "estCaCertificates", "CA certificates (RFC 7030 §4.1)", needs "nothing",
+        query &[], body &[], answers [200 &[("application/pkcs7-mime", "")]], est::certificates;
+    Post "/.well-known/est/simpleenroll" "estEnrol", "Enrols (RFC 7030 §4.2.1)",
+        needs "nothing; with identity and enrolment token as HTTP Basic the certificate is issued at once",
+        query &[], body &[("application/pkcs10", "")],
+        answers [200 &[("application/pkcs7-mime", "")], 202 &[]], est::enrol;
+    Post "/.well-known/est/simplereenroll" "estReenrol", "Renews (RFC 7030 §4.2.2)", needs "the current certificate",
+        query &[], body &[("application/pkcs10", "")], answers [200 &[("application/pkcs7-mime", "")]], est::reenrol;
 }

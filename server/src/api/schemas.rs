@@ -134,6 +134,26 @@ pub(super) fn schemas() -> Value {
             json!({ "organization": text(), "anchor": { "type": "boolean" }, "pem": text() }),
             &["anchor", "pem"],
         )),
+        "CertificateRequestBody": object(
+            json!({ "request": text(), "identity": text(), "token": text() }),
+            &["request"],
+        ),
+        "CertificateRequest": object(
+            json!({
+                "id": text(), "status": { "enum": ["requested", "approved", "rejected", "issued", "lapsed"] },
+                "identity": text(), "key": hash(), "requested": time(), "requester": text(),
+                "approvals": list(text()), "approvals_needed": number(), "reason": text(), "certificate": text(),
+            }),
+            &["id", "status", "identity", "key", "requested", "approvals_needed"],
+        ),
+        "CertificateRequests": list(named("CertificateRequest")),
+        "ApprovalBody": object(json!({ "hosts": list(text()), "days": number() }), &[]),
+        "RejectionBody": object(json!({ "reason": text() }), &["reason"]),
+        "RenewalBody": object(
+            json!({ "request": text(), "certificate": text(), "at": time(), "signature": hex() }),
+            &["request"],
+        ),
+        "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     })
 }
 

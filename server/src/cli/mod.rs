@@ -140,7 +140,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match command {
         Command::Init(command) => command.run(output),
         Command::Serve(command) => command.run(output),
-        Command::Ca(command) => command.run(output),
+        Command::Ca(command) => command.run(&global, output),
         Command::Demo(command) => command.run(output),
         Command::Key(command) => command.run(&global, output),
         Command::Verify(command) => command.run(output),

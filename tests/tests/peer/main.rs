@@ -6,4 +6,5 @@ mod bad_input;
 mod crash;
 mod foreign_clients;
 mod isolation;
+mod registration;
 mod subscriptions;

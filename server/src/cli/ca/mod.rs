@@ -1,12 +1,16 @@
 //! `chancery ca`: the certificate authorities of a peer's directory. Works on files, without a peer; a running peer
 //! watches them and knows of a new CRL within a second.
 
+mod registration;
+mod renew;
+
 use super::failure::Failure;
 use super::output::{Output, pairs, table};
+use super::session::Global;
 pub(super) use crate::certificates::describe as in_full;
 use crate::config::Config;
 use crate::{clock, init};
-use ca::database::CertificateRecord;
+use ca::database::{CertificateRecord, CertificateStatus};
 use ca::folder::{CertificateFolder, Expiring, Expiry, FolderError, LeafOptions, Selection};
 use ca::{AlternativeName, KeyAlgorithm, RevocationReason, Serial};
 use clap::{Args, Subcommand, ValueEnum};
@@ -98,8 +102,21 @@ Example:
         host: Vec<AlternativeName>,
     },
     /// List certificates
-    #[command(after_help = "Example:\n  $ chancery ca list --dir peer-1 --json")]
-    List,
+    #[command(after_help = "\
+Examples:
+  $ chancery ca list --dir peer-1 --json
+  $ chancery ca list --status valid --expires-within 30 --dir peer-1")]
+    List {
+        /// Only certificates of this identity
+        #[arg(long, value_name = "IDENTITY")]
+        identity: Option<Identity>,
+        /// Only certificates of this status
+        #[arg(long, value_enum)]
+        status: Option<Status>,
+        /// Only valid certificates that expire within this many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(0..=36500))]
+        expires_within: Option<u64>,
+    },
     /// Show one certificate and its path
     #[command(after_help = "Example:\n  $ chancery ca show 01a2b3c4d5 --dir peer-1")]
     Show {
@@ -134,6 +151,37 @@ Example:
         #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36500))]
         days: u64,
     },
+    Request(registration::Request),
+    Requests(registration::Requests),
+    Approve(registration::Approve),
+    Reject(registration::Reject),
+    Token(registration::Token),
+    Policy(registration::Policy),
+    Renew(renew::Renew),
+}
+
+/// Statuses of certificates.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    /// Recorded before signing, never confirmed
+    Intended,
+    /// Neither revoked nor expired
+    Valid,
+    /// Its last second has passed
+    Expired,
+    /// Revoked
+    Revoked,
+}
+
+impl From<Status> for CertificateStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Intended => Self::Intended,
+            Status::Valid => Self::Valid,
+            Status::Expired => Self::Expired,
+            Status::Revoked => Self::Revoked,
+        }
+    }
 }
 
 impl From<FolderError> for Failure {
@@ -150,11 +198,13 @@ impl From<init::InitError> for Failure {
 
 impl Ca {
     /// Runs the command.
-    pub(super) fn run(self, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(&self.directory.dir)?;
+    pub(super) fn run(self, global: &Global, output: Output) -> Result<(), Failure> {
+        let dir = self.directory.dir.as_path();
         let now = clock::now();
+        let open = || CertificateFolder::open(dir);
         match self.command {
             Command::Organization { name, own_root, algorithm } => {
+                let folder = open()?;
                 let made = if own_root {
                     folder.add_organization_root(&name, algorithm.into(), now)?
                 } else {
@@ -165,6 +215,7 @@ impl Ca {
                 })
             }
             Command::Issue { organization, role, name, out, at, algorithm, days, host } => {
+                let folder = open()?;
                 let identity = Identity::new(folder.consortium(), &organization, role, &name)
                     .map_err(|error| Failure::usage(error.to_string()))?;
                 let lifetime_ms = days * DAY_MS;
@@ -173,7 +224,7 @@ impl Ca {
                 let at = match at {
                     Some(at) => at,
                     None => {
-                        let config = Config::load(&self.directory.dir);
+                        let config = Config::load(dir);
                         format!("https://{}", config.map_err(|error| Failure::usage(in_full(&error)))?.listen)
                     }
                 };
@@ -184,11 +235,21 @@ impl Ca {
                     format!("{identity}\nserial {}\nprofile {}\n", issued.serial, out.display())
                 })
             }
-            Command::List => {
-                let records = folder.list()?;
+            Command::List { identity, status, expires_within } => {
+                let folder = open()?;
+                let mut records = folder.list()?;
+                records.retain(|record| {
+                    let of = record.status(now);
+                    let ends =
+                        |days| of == CertificateStatus::Valid && record.not_after <= now.plus_millis(days * DAY_MS);
+                    identity.as_ref().is_none_or(|identity| *identity == record.identity)
+                        && status.is_none_or(|status| of == status.into())
+                        && expires_within.is_none_or(ends)
+                });
                 output.show(&records, |records| certificates(records, now))
             }
             Command::Show { serial } => {
+                let folder = open()?;
                 let (record, path) = folder.show(&serial)?;
                 let path: Vec<String> = path.iter().map(hex::encode).collect();
                 output.show(&json!({ "certificate": record, "status": record.status(now), "path": path }), |_| {
@@ -204,6 +265,7 @@ impl Ca {
                 })
             }
             Command::Revoke { which, reason } => {
+                let folder = open()?;
                 let selection = if which.starts_with("spiffe://") {
                     Selection::Identity(which.parse().map_err(|error| Failure::usage(format!("{error}")))?)
                 } else {
@@ -216,6 +278,7 @@ impl Ca {
                 })
             }
             Command::Crl { authority } => {
+                let folder = open()?;
                 let names = match authority {
                     Some(name) => vec![name],
                     None => folder.authorities()?.into_iter().map(|authority| authority.name).collect(),
@@ -226,11 +289,24 @@ impl Ca {
                 output.show(&names, |names| format!("signed the CRL of {}\n", names.join(", ")))
             }
             Command::Forecast { days } => {
+                let folder = open()?;
                 let expiries = folder.forecast(now, days * DAY_MS)?;
                 output.show(&expiries, |expiries| forecast(expiries, days, now))
             }
+            Command::Request(command) => command.run(dir, output),
+            Command::Requests(command) => command.run(dir, output),
+            Command::Approve(command) => command.run(dir, output),
+            Command::Reject(command) => command.run(dir, output),
+            Command::Token(command) => command.run(dir, output),
+            Command::Policy(command) => command.run(dir, output),
+            Command::Renew(command) => command.run(dir, global, output),
         }
     }
+}
+
+/// Certificates in PEM.
+fn certificates_text(path: &[Vec<u8>]) -> String {
+    ca::credentials::certificates_pem(path)
 }
 
 fn certificates(records: &[CertificateRecord], now: Time) -> String {

@@ -1,0 +1,94 @@
+//! Certificates over HTTP: requests, their decisions, renewal.
+
+use ledger_classes::hash::HexBytes;
+use ledger_classes::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Asks for a certificate: `POST /v1/ca/requests`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateRequestBody {
+    /// A PKCS#10 request, PEM.
+    pub request: String,
+    /// For whom, if the request itself does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// An enrolment token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// An administrator's yes: `POST /v1/ca/requests/{id}/approve`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalBody {
+    /// Host names and addresses, for a peer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Days until the certificate expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
+}
+
+/// An administrator's no: `POST /v1/ca/requests/{id}/reject`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectionBody {
+    /// Why.
+    pub reason: String,
+}
+
+/// Asks for a successor: `POST /v1/ca/renew`. Over a connection that shows the current certificate, the request is
+/// enough; without, the current certificate and a signature of its key say who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewalBody {
+    /// A PKCS#10 request under the old or a new key, PEM.
+    pub request: String,
+    /// The current certificate, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The instant that was signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// The current key's signature over ASCII `chancery/renew/1`, 0x00, the instant in milliseconds (8 octets,
+    /// big-endian) and the request's DER: 64 bytes for Ed25519, ASN.1 for P-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<HexBytes>,
+}
+
+/// A certificate that was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// The path, leaf first, PEM.
+    pub certificate: String,
+}
+
+/// A request and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRequestView {
+    /// Which. Whoever knows it may ask.
+    pub id: String,
+    /// `requested`, `approved`, `rejected`, `issued` or `lapsed`.
+    pub status: String,
+    /// For whom.
+    pub identity: String,
+    /// SHA-256 of the key's SubjectPublicKeyInfo, hex.
+    pub key: String,
+    /// When it was filed.
+    pub requested: Time,
+    /// Who filed it; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requester: Option<String>,
+    /// Who said yes; for administrators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<String>,
+    /// How many must.
+    pub approvals_needed: u32,
+    /// Why it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The certificate path, leaf first, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}

@@ -1,0 +1,199 @@
+//! Renewal of a profile's certificate at the peer: the same identity, the same key or a new one.
+//!
+//! A certificate that is still valid authenticates the connection. One that has expired opens none; then its key signs
+//! the renewal itself, which the CA accepts for some time after the end (docs/formats/certificates.md).
+//! What must never happen here: a folder whose key and certificate do not fit for longer than the next call.
+
+use crate::api::{CertificateView, RenewalBody};
+use crate::certificate::{Credential, CredentialError, SignError, certificates, leaf};
+use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
+use crate::profile::Profile;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use ledger_classes::hash::HexBytes;
+use ledger_classes::time::Time;
+use reqwest::Method;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls::SignatureScheme;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A new path whose key is not in place yet.
+const NEXT: &str = "cert.pem.next";
+/// PKCS#8 version 1 around a 32-octet Ed25519 seed (RFC 8410 §7): OpenSSL 3.0 and curl read no version 2.
+const ED25519_PKCS8: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+/// AlgorithmIdentifier of Ed25519 (RFC 8410 §3).
+const ED25519: [u8; 7] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
+/// AlgorithmIdentifier of ECDSA with SHA-256 (RFC 5758 §3.2).
+const ECDSA_SHA256: [u8; 12] = [0x30, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+
+/// Why a certificate was not renewed. The old files are in place unless said otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// There is nothing to renew.
+    #[error("the profile has no certificate")]
+    NoCertificate,
+    /// The current certificate or the new one.
+    #[error("the certificate")]
+    Credential(#[from] CredentialError),
+    /// The key does not sign.
+    #[error("the key")]
+    Sign(#[from] SignError),
+    /// The system's random source failed.
+    #[error("the system's random source failed")]
+    Random,
+    /// No connection can be made of the profile.
+    #[error("the profile")]
+    Open(#[from] OpenError),
+    /// The peer did not renew.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The peer's certificate is not the one that was asked for.
+    #[error("the peer answered with a certificate of another identity or key")]
+    Other,
+    /// A file of the profile.
+    #[error("{}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// When a certificate should be renewed: after two thirds of its life.
+pub fn due(credential: &Credential) -> Result<Time, RenewError> {
+    let der = credential.path().first().ok_or(RenewError::NoCertificate)?;
+    let (_, certificate) =
+        x509_parser::parse_x509_certificate(der).map_err(|_| RenewError::Credential(CredentialError::Malformed(0)))?;
+    let millis = |seconds: i64| u64::try_from(seconds).unwrap_or_default().saturating_mul(1000);
+    let start = millis(certificate.validity().not_before.timestamp());
+    let end = millis(certificate.validity().not_after.timestamp());
+    Ok(Time::from_millis(start + end.saturating_sub(start) / 3 * 2))
+}
+
+/// Renews at the profile's peer, and writes `cert.pem` (and `key.pem`, with a new Ed25519 key).
+pub async fn renew(profile: &Profile, options: Options, new_key: bool) -> Result<Credential, RenewError> {
+    let current = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
+    let current_pem = to_pem("CERTIFICATE", current.path().first().ok_or(RenewError::NoCertificate)?);
+    let key_path = profile.directory.join("key.pem");
+    let key_pem = match new_key {
+        true => new_ed25519()?,
+        false => Zeroizing::new(
+            std::fs::read(&key_path).map_err(|source| RenewError::File { path: key_path.clone(), source })?,
+        ),
+    };
+    // The current certificate stands in until the new one is there: only the key is used.
+    let next = Credential::from_pem(current_pem.as_bytes(), &key_pem)?;
+    let request = signing_request(&next)?;
+    let now = crate::now();
+    let mut body = RenewalBody { request: to_pem("CERTIFICATE REQUEST", &request), ..RenewalBody::default() };
+    let expired = current.leaf().not_after < i64::try_from(now.millis() / 1000).unwrap_or(i64::MAX);
+    let connection = if expired {
+        let message = [b"chancery/renew/1\0", &now.millis().to_be_bytes()[..], &request].concat();
+        body.signature = Some(HexBytes(current.sign_as_certificates_do(&message)?.1));
+        body.certificate = Some(current_pem);
+        body.at = Some(now);
+        Connection::open(&Profile { credential: None, ..profile.clone() }, options)?
+    } else {
+        Connection::open(profile, options)?
+    };
+    let bytes = serde_json::to_vec(&body).map_err(|error| RequestError::Answer(error.to_string()))?;
+    let body = Some((JSON, Bytes::from(bytes)));
+    let url = connection.url(&["ca", "renew"], &[])?;
+    let answer = connection.ask(Ask { method: Method::POST, url, accept: JSON, body, again: false }).await?;
+    let issued: CertificateView = answer.json()?;
+
+    let renewed = Credential::from_pem(issued.certificate.as_bytes(), &key_pem)?;
+    let same = renewed.leaf().identity == current.leaf().identity;
+    if !same || !fits(&certificates(issued.certificate.as_bytes())?[0], &renewed) {
+        return Err(RenewError::Other);
+    }
+    let certificate = profile.directory.join("cert.pem");
+    if new_key {
+        write(&profile.directory.join(NEXT), issued.certificate.as_bytes(), 0o644)?;
+        write(&key_path, &key_pem, 0o600)?;
+        complete(&profile.directory)?;
+    } else {
+        write(&certificate, issued.certificate.as_bytes(), 0o644)?;
+    }
+    Ok(renewed)
+}
+
+/// Ends a change of key that a crash interrupted: the new path comes into force if the key is its key, and goes if
+/// not. Call it before the profile is opened for renewal.
+pub fn complete(directory: &Path) -> Result<(), RenewError> {
+    let next = directory.join(NEXT);
+    let Ok(pem) = std::fs::read(&next) else { return Ok(()) };
+    let file = |source| RenewError::File { path: next.clone(), source };
+    let key = std::fs::read(directory.join("key.pem")).map(Zeroizing::new).map_err(file)?;
+    let fits = Credential::from_pem(&pem, &key).is_ok_and(|credential| fits(&credential.path()[0], &credential));
+    let done = if fits { std::fs::rename(&next, directory.join("cert.pem")) } else { std::fs::remove_file(&next) };
+    done.and_then(|()| std::fs::File::open(directory)?.sync_all()).map_err(file)
+}
+
+/// Whether the key is the certificate's.
+fn fits(der: &[u8], credential: &Credential) -> bool {
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(der) else { return false };
+    leaf(der).is_ok() && credential.public_key_info().is_some_and(|info| info == certificate.public_key().raw)
+}
+
+fn new_ed25519() -> Result<Zeroizing<Vec<u8>>, RenewError> {
+    let mut pkcs8 = Zeroizing::new([ED25519_PKCS8, [0; 16], [0; 16]].concat());
+    SystemRandom::new().fill(&mut pkcs8[16..]).map_err(|_| RenewError::Random)?;
+    Ok(Zeroizing::new(to_pem("PRIVATE KEY", &pkcs8).into_bytes()))
+}
+
+/// The least PKCS#10 request (RFC 2986 §4): a key and its signature. The identity is that of the current certificate,
+/// so the request need not name it.
+fn signing_request(credential: &Credential) -> Result<Vec<u8>, RenewError> {
+    let key = credential.public_key_info().ok_or(CredentialError::KeyKind)?;
+    // Version 0, empty subject, key, no attributes.
+    let info = sequence(&[&[0x02, 0x01, 0x00, 0x30, 0x00], &key[..], &[0xa0, 0x00]].concat());
+    let (scheme, signature) = credential.sign_as_certificates_do(&info)?;
+    let algorithm: &[u8] = if scheme == SignatureScheme::ED25519 { &ED25519 } else { &ECDSA_SHA256 };
+    let bits = [&[0x03, signature.len() as u8 + 1, 0x00], &signature[..]].concat();
+    Ok(sequence(&[&info, algorithm, &bits].concat()))
+}
+
+/// A SEQUENCE of at most 65535 octets.
+fn sequence(content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let head: Vec<u8> = match length {
+        0..128 => vec![0x30, length as u8],
+        128..256 => vec![0x30, 0x81, length as u8],
+        _ => vec![0x30, 0x82, (length >> 8) as u8, length as u8],
+    };
+    [&head, content].concat()
+}
+
+/// RFC 7468 §2.
+fn to_pem(label: &str, der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    let lines: Vec<&str> = (0..body.len()).step_by(64).map(|at| &body[at..body.len().min(at + 64)]).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+/// Replaces a file, whole or not at all.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), RenewError> {
+    let attempt = || -> io::Result<()> {
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(format!(".{}", std::process::id()));
+        let temporary = PathBuf::from(temporary);
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+        #[cfg(not(unix))]
+        let _ = mode;
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |directory| std::fs::File::open(directory)?.sync_all())
+    };
+    attempt().map_err(|source| RenewError::File { path: path.into(), source })
+}

@@ -1,0 +1,164 @@
+//! Enrollment over Secure Transport (RFC 7030): the same registration as [`super::registration`], as device managers
+//! and other people's clients speak it. Certificates travel as PKCS#7 in base64.
+
+use super::{
+    body,
+    registration::{MEDIA_TYPE_REQUEST, requester, succeed, with_folder},
+};
+use crate::{
+    clock,
+    context::PeerContext,
+    limits::REGISTRATION_RETRY_MS,
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web::{Data, Payload},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ca::{CertificateRequest, EnrolmentToken, RegistrationError, certs_only::certs_only};
+use ledger_classes::identity::Identity;
+
+/// RFC 7030 §4.1.3.
+const CERTIFICATES: &str = "application/pkcs7-mime";
+/// RFC 7030 §4.2.3.
+const CERTIFICATE: &str = "application/pkcs7-mime; smime-type=certs-only";
+
+fn pkcs7(media_type: &'static str, certificates: &[Vec<u8>]) -> HttpResponse {
+    let mut text = STANDARD.encode(certs_only(certificates));
+    // RFC 2045 §6.8: lines of at most 76 characters.
+    for at in (1..text.len().div_ceil(76)).rev() {
+        text.insert_str(at * 76, "\r\n");
+    }
+    text.push_str("\r\n");
+    let encoding = ("Content-Transfer-Encoding", "base64");
+    HttpResponse::Ok().content_type(media_type).insert_header(encoding).body(text)
+}
+
+/// All CA certificates that this peer trusts.
+pub(super) async fn certificates(context: Data<PeerContext>) -> Result<HttpResponse, ApiError> {
+    with_folder(&context, |_| Ok(())).await?;
+    let bundle = context.trust.bundle();
+    Ok(pkcs7(CERTIFICATES, &[bundle.anchors.as_slice(), &bundle.issuing].concat()))
+}
+
+/// With a token the certificate, without one a place in the queue.
+pub(super) async fn enrol(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    context.accepting()?;
+    let bearer = match request.headers().get(header::AUTHORIZATION) {
+        None => None,
+        Some(value) => match value.to_str().ok().and_then(basic) {
+            Some(bearer) => Some(bearer),
+            None => return Ok(challenge(&RegistrationError::UnknownToken.into())),
+        },
+    };
+    let asked = read(&request, payload).await?;
+    let by = requester(&caller, &request);
+    let with_token = bearer.is_some();
+    let done = with_folder(&context, move |folder| {
+        let now = clock::now();
+        Ok(match &bearer {
+            Some((identity, token)) => folder.enrol(&asked, Some(identity), token, &by, now)?,
+            None => folder.file_request(&asked, None, &by, now)?,
+        })
+    });
+    let registration = match done.await {
+        Err(refusal) if with_token && refusal.name() == Kind::TokenRefused.name() => return Ok(challenge(&refusal)),
+        done => done?,
+    };
+    match registration.path.as_deref() {
+        // RFC 7030 §4.2.3: only the certificate that was issued.
+        Some([leaf, ..]) => Ok(pkcs7(CERTIFICATE, std::slice::from_ref(leaf))),
+        _ => {
+            let retry = (header::RETRY_AFTER, (REGISTRATION_RETRY_MS / 1000).to_string());
+            Ok(HttpResponse::build(StatusCode::ACCEPTED).insert_header(retry).finish())
+        }
+    }
+}
+
+/// The successor of the connection's certificate (RFC 7030 §4.2.2).
+pub(super) async fn reenrol(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    context.accepting()?;
+    let leaf = caller.leaf().ok_or(Kind::CertificateRequired)?.to_vec();
+    let asked = read(&request, payload).await?;
+    let path = succeed(&context, leaf, asked).await?;
+    Ok(pkcs7(CERTIFICATE, path.get(..1).unwrap_or_default()))
+}
+
+async fn read(request: &HttpRequest, payload: Payload) -> Result<CertificateRequest, ApiError> {
+    if body::media_type(request) != Some(MEDIA_TYPE_REQUEST) {
+        return Err(ApiError::new(Kind::UnsupportedMediaType, format!("{MEDIA_TYPE_REQUEST} is needed")).closing());
+    }
+    let bytes = body::read(request, payload, ca::limits::REQUEST_TEXT_BYTES_MAX).await?;
+    Ok(CertificateRequest::parse(&bytes)?)
+}
+
+/// A refusal that asks for HTTP Basic (RFC 7030 §3.2.3).
+fn challenge(refusal: &ApiError) -> HttpResponse {
+    let mut response = refusal.response();
+    let basic = header::HeaderValue::from_static("Basic realm=\"chancery\", charset=\"UTF-8\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+    response
+}
+
+/// User and password of HTTP Basic (RFC 7617). An identity has a colon and a token none, so the last one divides;
+/// `spiffe://` may be left out for tools that take no colon in a user's name.
+fn basic(value: &str) -> Option<(Identity, EnrolmentToken)> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = zeroize::Zeroizing::new(String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?);
+    let (user, password) = text.rsplit_once(':')?;
+    let user = if user.starts_with("spiffe://") { user.to_owned() } else { format!("spiffe://{user}") };
+    Some((Identity::parse(&user).ok()?, password.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_colon_divides_identity_and_token() {
+        let token = format!("{}.{}", "ab".repeat(8), "cd".repeat(32));
+        for (user, found) in [
+            ("spiffe://c.example/north/client/a", true),
+            ("c.example/north/client/a", true),
+            ("north/client/a", false),
+            ("", false),
+        ] {
+            let value = format!("Basic {}", STANDARD.encode(format!("{user}:{token}")));
+            assert_eq!(basic(&value).is_some(), found, "{user}");
+        }
+        assert!(basic("Bearer x").is_none() && basic("Basic !").is_none() && basic("Basic").is_none());
+    }
+
+    #[test]
+    fn base64_has_lines() {
+        let line = |certificates: &[Vec<u8>]| {
+            let mut text = STANDARD.encode(certs_only(certificates));
+            let plain = text.clone();
+            for at in (1..text.len().div_ceil(76)).rev() {
+                text.insert_str(at * 76, "\r\n");
+            }
+            (plain, text)
+        };
+        for length in [0, 10, 200, 1000] {
+            let (plain, text) = line(&[vec![0x30; length]]);
+            assert!(text.lines().all(|line| (1..=76).contains(&line.len())));
+            assert_eq!(text.replace("\r\n", ""), plain);
+        }
+    }
+}

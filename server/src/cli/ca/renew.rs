@@ -1,0 +1,89 @@
+//! Renewal: of a folder's certificate by the authorities' directory, or of a profile's by its peer.
+
+use super::certificates_text;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, pairs};
+use crate::cli::session::{Global, PeerUrl};
+use crate::clock;
+use ca::{CertificateFolder, KeyAlgorithm};
+use clap::Args;
+use client::connection::Options;
+use client::profile::Profile;
+use client::renew::{RenewError, complete, renew};
+use ledger_classes::time::Time;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+impl From<ca::RenewalError> for Failure {
+    fn from(error: ca::RenewalError) -> Self {
+        Self::refused(super::in_full(&error))
+    }
+}
+
+impl From<RenewError> for Failure {
+    fn from(error: RenewError) -> Self {
+        match error {
+            RenewError::Request(error) => error.into(),
+            RenewError::Open(error) => error.into(),
+            error @ (RenewError::NoCertificate | RenewError::File { .. }) => Self::usage(super::in_full(&error)),
+            error => Self::refused(super::in_full(&error)),
+        }
+    }
+}
+
+/// Renew a certificate: the same identity until a later day
+#[derive(Args, Debug)]
+#[command(after_help = "\
+With FOLDER the authorities in --dir sign, without a peer. Without it the profile's peer is asked.
+The old certificate stays good until it expires; one that expired up to 30 days ago can still be renewed.
+
+Examples:
+  $ chancery ca renew --profile profiles/alice
+  $ chancery ca renew peer-1/peer --dir peer-1")]
+pub(super) struct Renew {
+    /// Folder with cert.pem and key.pem
+    folder: Option<PathBuf>,
+    /// Change the key too, to a new Ed25519 key
+    #[arg(long)]
+    new_key: bool,
+    /// Do nothing before two thirds of the certificate's life have passed; for daily jobs
+    #[arg(long, conflicts_with = "folder")]
+    if_due: bool,
+}
+
+impl Renew {
+    pub(super) fn run(self, dir: &Path, global: &Global, output: Output) -> Result<(), Failure> {
+        let Some(folder) = &self.folder else { return self.online(global, output) };
+        let new_key = self.new_key.then_some(KeyAlgorithm::Ed25519);
+        let path = CertificateFolder::open(dir)?.renew_credentials(folder, new_key, clock::now())?;
+        let file = folder.join("cert.pem");
+        let pem = ca::credentials::certificates_pem(&path);
+        output.show(&json!({ "file": file, "certificate": pem }), |_| certificates_text(&path))
+    }
+
+    fn online(&self, global: &Global, output: Output) -> Result<(), Failure> {
+        let profile = global.profile.as_deref();
+        let profile = profile.ok_or_else(|| Failure::usage("which certificate? Give a folder, or --profile DIR"))?;
+        complete(profile)?;
+        let profile = Profile::open(profile)?;
+        let peer: Option<PeerUrl> = global.peer.clone();
+        let options = Options { peer, timeout: Duration::from_secs(global.timeout), ..Options::default() };
+        if let Some(credential) = profile.credential.as_ref().filter(|_| self.if_due) {
+            let due = client::renew::due(credential)?;
+            if clock::now() < due {
+                return output.show(&json!({ "renewed": false, "due": due }), |_| format!("due on {due}\n"));
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
+        let renewed = runtime.block_on(renew(&profile, options, self.new_key))?;
+        let leaf = renewed.leaf();
+        let not_after = Time::from_millis(u64::try_from(leaf.not_after).unwrap_or_default() * 1000);
+        let (identity, serial) = (leaf.identity.to_string(), hex::encode(&leaf.serial));
+        let made = json!({ "renewed": true, "identity": identity, "serial": serial, "not_after": not_after });
+        output.show(&made, |_| {
+            pairs(&[("identity", identity.clone()), ("serial", serial.clone()), ("not after", not_after.to_string())])
+        })
+    }
+}
