@@ -281,3 +281,17 @@ fn a_request_that_a_crash_left_approved_is_issued_by_the_next_try() {
     assert_eq!(folder.request(&id, NOW).unwrap().status, RequestStatus::Approved);
     assert_eq!(folder.file_request(&wanted, None, "x", NOW).unwrap().status, RequestStatus::Issued);
 }
+
+#[test]
+fn the_corpus_of_requests_is_judged_by_its_names() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/certificate_request");
+    let mut files = 0;
+    for file in std::fs::read_dir(corpus).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let parsed = CertificateRequest::parse(&std::fs::read(file.path()).unwrap());
+        assert_eq!(parsed.is_ok(), name.starts_with("good-"), "{name}: {parsed:?}");
+        files += 1;
+    }
+    assert!(files >= 11, "{files} files");
+}
