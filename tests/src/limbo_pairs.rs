@@ -499,6 +499,22 @@ const ROWS: &[(&str, bool, Change)] = &[
     ("constraints::excluded-other", true, |p| {
         p.issuing.set(id::NAME_CONSTRAINTS, true, constraints(0xa1, &dns("example.net")));
     }),
+    // CVE-2025-61727: a wildcard stands for names that the constraint forbids.
+    ("constraints::excluded-under-a-wildcard", false, |p| {
+        p.issuing.set(id::NAME_CONSTRAINTS, true, constraints(0xa1, &dns("bar.example.com")));
+        p.leaf.set(id::SAN, false, sequence(&[&dns("*.example.com")]));
+        p.peer_name = "bar.example.com";
+    }),
+    ("constraints::excluded-under-a-wildcard-and-another-name-asked-for", false, |p| {
+        p.issuing.set(id::NAME_CONSTRAINTS, true, constraints(0xa1, &dns("bar.example.com")));
+        p.leaf.set(id::SAN, false, sequence(&[&dns("*.example.com")]));
+        p.peer_name = "foo.example.com";
+    }),
+    ("constraints::permitted-under-a-wildcard", false, |p| {
+        p.issuing.set(id::NAME_CONSTRAINTS, true, constraints(0xa0, &dns("foo.example.com")));
+        p.leaf.set(id::SAN, false, sequence(&[&dns("*.example.com")]));
+        p.peer_name = "foo.example.com";
+    }),
     ("constraints::not-critical", false, |p| {
         p.issuing.set(id::NAME_CONSTRAINTS, false, constraints(0xa0, &dns("example.com")));
     }),
