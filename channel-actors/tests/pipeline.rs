@@ -10,13 +10,16 @@ use channel_actors::{
 };
 use ledger_classes::action::{Action, assets, channel, contracts, logs};
 use ledger_classes::amount::Amount;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::config::{
+    Approvals, ChannelConfig, ConfigChange, Engine, Fees, Limits, OrderingPeer, Organization,
+};
 use ledger_classes::execution::assets as queries;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keys::{Address, Signature, SigningKey};
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
+use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, possession_message};
+use ledger_classes::rights::{Grant, Grantee, Right};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction, TransactionError};
 use prometheus_client::registry::Registry;
@@ -306,4 +309,42 @@ async fn a_due_timer_ends_an_auction_without_any_transaction() {
 
 fn serde_json_text(transaction: &Transaction) -> String {
     serde_json::to_string(transaction).expect("serializes")
+}
+
+/// Takes any path for the certificate of one administrator, whose key is test key 1.
+struct Vouching;
+
+impl CertificatePaths for Vouching {
+    fn verify(&self, _: &[&[u8]], _: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+        let identity = Identity::new("test.example", "bank", Role::Admin, "boss").expect("valid");
+        let not_after = time.plus_millis(1_000_000);
+        Ok(CertifiedIdentity { identity, serial: vec![1], not_after, key: key(1).public() })
+    }
+}
+
+/// Once, a peer that a configuration had taken the order from went on sealing blocks that no proof could rest on.
+#[actix::test]
+async fn a_peer_that_no_longer_orders_stops() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let registry = open(directory.path(), Arc::new(Vouching));
+    let grant = Grant { to: Grantee::Organization("bank".into()), rights: [Right::Admin].into_iter().collect() };
+    let channel = registry.create(ChannelConfig { grants: vec![grant], ..config("main") }).await.expect("creates");
+    let id = channel.id().expect("open");
+    let possession = key(1).sign(&possession_message(&id, &address(1)));
+    let admit = channel::Admit { address: address(1), path: vec![HexBytes(vec![1])], possession };
+    let admitted = submit(&channel, vec![signed(id, 1, 1, vec![Action::ParticipantAdmit(admit)])]).await;
+    assert_eq!(code(&admitted[0]), 0, "{admitted:?}");
+
+    let identity = Identity::new("test.example", "bank", Role::Peer, "other").expect("valid");
+    let peers = vec![OrderingPeer { identity, key: key(201).public() }];
+    let propose = channel::Propose { changes: vec![ConfigChange::SetPeers { peers }], reason: "moved".into() };
+    let proposed = submit(&channel, vec![signed(id, 2, 1, vec![Action::ChannelPropose(propose)])]).await;
+    // The block that takes the order away is still this peer's, and committed.
+    assert_eq!(code(&proposed[0]), 0, "{proposed:?}");
+    let mut life = channel.follow_life();
+    let halted = life.wait_for(|state| matches!(state, LifeCycle::Halted { .. })).await.expect("lives").clone();
+    assert!(matches!(halted, LifeCycle::Halted { reason } if reason.contains("no longer")));
+    registry.drain().await;
+    let report = audit(&directory.path().join("main"), &Vouching, |_, _| {}).expect("agrees");
+    assert_eq!(report.height, 2);
 }

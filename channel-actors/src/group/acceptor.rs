@@ -4,11 +4,13 @@ use super::{GroupContext, Guard, collector, publisher, stops};
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::BlockOutcome;
 use crate::limits::MAILBOX;
+use crate::metrics::Stage;
 use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
 use crate::pool::Panicked;
 use crate::production::{self, Execution, ExecutionResult, Persisted, in_full};
 use actix::prelude::*;
+use ledger_classes::config::OrderingPeer;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::transaction::VerifiedTransaction;
 use std::collections::BTreeMap;
@@ -103,7 +105,7 @@ impl AcceptorActor {
                 if let Some(block) = block {
                     self.count(&receipts);
                     // Visible to queries before anybody is told.
-                    context.shared.commit(&block, config);
+                    context.shared.commit(&block, config.clone());
                     context.metrics.height(block.block.header.height);
                     self.publisher.do_send(publisher::Publish(block));
                     self.plan_checkpoint(actor);
@@ -111,6 +113,11 @@ impl AcceptorActor {
                 if let Some(collector) = &self.collector {
                     let outcome = BlockOutcome { receipts, next_timer };
                     collector.do_send(collector::BlockCommitted { outcome, limits });
+                }
+                // A block that this peer sealed from here on would be nobody's: its key is no orderer's any more.
+                let orders = |peer: &OrderingPeer| peer.key.address() == context.proposer;
+                if config.is_some_and(|record| !record.config.peers.iter().any(orders)) {
+                    context.halt("the configuration no longer lets this peer order the channel");
                 }
             }
             AcceptorEffect::Halt(reason) => context.halt(reason),
@@ -165,7 +172,7 @@ impl Handler<ExecutionDone> for AcceptorActor {
     type Result = ();
 
     fn handle(&mut self, ExecutionDone(result, started): ExecutionDone, actor: &mut Self::Context) {
-        self.context.metrics.stage("execute", started.elapsed());
+        self.context.metrics.stage(Stage::Execute, started.elapsed());
         let effects = self.core.executed(flat(result));
         self.perform(effects, actor);
     }
@@ -175,7 +182,7 @@ impl Handler<PersistDone> for AcceptorActor {
     type Result = ();
 
     fn handle(&mut self, PersistDone(result, started): PersistDone, actor: &mut Self::Context) {
-        self.context.metrics.stage("persist", started.elapsed());
+        self.context.metrics.stage(Stage::Persist, started.elapsed());
         let effects = self.core.persisted(flat(result));
         self.perform(effects, actor);
     }

@@ -3,6 +3,7 @@
 use super::{GroupContext, Guard, acceptor, stops};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::limits::{MAILBOX, WAKE_MS_MAX};
+use crate::metrics::Stage;
 use crate::opening::Opened;
 use crate::verifier::Passed;
 use actix::prelude::*;
@@ -122,7 +123,7 @@ impl Handler<BlockCommitted> for CollectorActor {
         }
         let (effects, arrivals) = self.core.committed(outcome, self.context.clock.now());
         for arrived in arrivals {
-            self.context.metrics.stage("end_to_end", arrived.elapsed());
+            self.context.metrics.stage(Stage::EndToEnd, arrived.elapsed());
         }
         self.context.metrics.in_flight(self.context.credits.used().0);
         self.perform(effects, actor);

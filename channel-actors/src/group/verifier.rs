@@ -2,6 +2,7 @@
 
 use super::{GroupContext, Guard, collector, random_seed, stops};
 use crate::limits::MAILBOX;
+use crate::metrics::Stage;
 use crate::pool::Panicked;
 use crate::verifier::{Arrival, Screened, Screening, Shard, ShardEffect};
 use actix::prelude::*;
@@ -79,7 +80,7 @@ impl Handler<ScreeningDone> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, ScreeningDone(result, started): ScreeningDone, actor: &mut Self::Context) {
-        self.context.metrics.stage("verify", started.elapsed());
+        self.context.metrics.stage(Stage::Verify, started.elapsed());
         match result {
             Ok(Ok(Screened { passed, refused })) => {
                 let mut reasons = BTreeMap::<_, u64>::new();

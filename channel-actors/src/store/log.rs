@@ -246,7 +246,7 @@ impl Log {
         if height >= self.size() {
             return Ok(None);
         }
-        self.tables().and_then(answer).map(Some)
+        unpanicked(|| self.tables().and_then(answer).map(Some))
     }
 
     /// Bytes of the block at `height`.
@@ -270,16 +270,18 @@ impl Log {
         if from >= end {
             return Ok(Vec::new());
         }
-        let (tables, mut blocks, mut bytes) = (self.tables()?, Vec::new(), 0);
-        for height in from..end {
-            let block = content(&tables.blocks, "block", height, tables.header(height)?.block)?;
-            bytes += block.len();
-            if bytes > BLOCKS_ANSWER_BYTES_MAX && !blocks.is_empty() {
-                break;
+        unpanicked(|| {
+            let (tables, mut blocks, mut bytes) = (self.tables()?, Vec::new(), 0);
+            for height in from..end {
+                let block = content(&tables.blocks, "block", height, tables.header(height)?.block)?;
+                bytes += block.len();
+                if bytes > BLOCKS_ANSWER_BYTES_MAX && !blocks.is_empty() {
+                    break;
+                }
+                blocks.push(block);
             }
-            blocks.push(block);
-        }
-        Ok(blocks)
+            Ok(blocks)
+        })
     }
 
     /// The tree over all header hashes on disk.
@@ -296,7 +298,7 @@ impl Log {
         if size > self.size() {
             return Err(StoreError::OutsideHistory { size: self.size(), asked: size });
         }
-        self.tables()?.over_nodes(answer)
+        unpanicked(|| self.tables()?.over_nodes(answer))
     }
 
     /// Root of the first `size` header hashes.
@@ -391,4 +393,10 @@ fn check(tables: &Tables) -> Result<CompactRange, StoreError> {
         }
     }
     Ok(history)
+}
+
+/// redb panics on some rotten pages that it reads: an error like any other damage.
+fn unpanicked<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(StoreError::Corrupt("a page of the log does not make sense".into())))
 }

@@ -289,8 +289,9 @@ fn records_are_those_of_the_format_document() {
 
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 3).close().unwrap();
-    let file = |name: &str| redb::Database::open(directory.path().join(name)).unwrap().begin_read().unwrap();
-    let (log, state) = (file("log.redb"), file("state.redb"));
+    let file = |name: &str| redb::Database::open(directory.path().join(name)).unwrap();
+    let databases = (file("log.redb"), file("state.redb"));
+    let (log, state) = (databases.0.begin_read().unwrap(), databases.1.begin_read().unwrap());
     let BlockRecord { block, receipts, header_hash, .. } = record(2);
     let table = log.open_table(BLOCKS).unwrap();
     assert_eq!(table.get(2).unwrap().unwrap().value(), [&[1], &block[..]].concat());
