@@ -9,6 +9,7 @@ use crate::{
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::ALTERNATIVE_NAMES_MAX,
+    ocsp::{self, OcspError},
     path::{PathError, Usage, verify_path},
     profile::{AuthorityScope, ProfileError},
 };
@@ -103,6 +104,9 @@ pub enum AuthorityError {
     /// What was signed does not verify: it is not handed out.
     #[error("the issued certificate does not verify")]
     Issued(#[from] PathError),
+    /// An OCSP answer.
+    #[error("the OCSP answer")]
+    Ocsp(#[from] OcspError),
     /// The encoder refused.
     #[error("the certificate cannot be encoded: {0}")]
     Encoding(#[from] rcgen::Error),
@@ -312,6 +316,24 @@ impl Authority {
             key_identifier_method: KeyIdMethod::PreSpecified(self.subject_key_identifier.clone()),
         };
         Ok(params.signed_by(&self.issuer(&self.key)?)?.der().to_vec())
+    }
+
+    /// An OCSP answer about a certificate of this CA, DER (RFC 6960 §4.2), to be served by anybody until `next_update`.
+    pub fn answer_ocsp(
+        &self,
+        serial: &Serial,
+        status: ocsp::Status,
+        this_update: Time,
+        next_update: Time,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let data = ocsp::response_data(&self.certificate, serial, status, this_update, next_update)?;
+        let algorithm: &[u8] = match self.key.public().algorithm() {
+            // RFC 8410 §3: 1.3.101.112 without parameters.
+            KeyAlgorithm::Ed25519 => &[0x30, 5, 6, 3, 0x2b, 0x65, 0x70],
+            // RFC 5758 §3.2: ecdsa-with-SHA256 without parameters.
+            KeyAlgorithm::P256 => &[0x30, 0x0a, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2],
+        };
+        Ok(ocsp::response(&data, algorithm, &self.key.sign(&data)?))
     }
 
     fn issuer<K: SigningKey>(&self, key: K) -> Result<Issuer<'static, K>, AuthorityError> {

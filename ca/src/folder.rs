@@ -7,6 +7,7 @@
 //! <org>.pem <org>.key    issuing CAs, one for each organization
 //! issued/<serial>.pem    every leaf
 //! crl/<name>.pem         the newest CRL of each CA
+//! ocsp/<serial>.der      the newest OCSP answer about each certificate
 //! ```
 //!
 //! No certificate is signed before its intention is recorded; no revocation is forgotten because the CRL could not be
@@ -25,8 +26,9 @@ use crate::{
     limits::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
     },
+    ocsp,
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::{identity::Identity, limits::OCSP_BYTES_MAX, time::Time};
 use serde::Serialize;
 use std::{
     fs, io,
@@ -281,6 +283,7 @@ impl CertificateFolder {
             _ => vec![leaf.clone()],
         };
         write(&file, &certificates_pem(&path))?;
+        self.write_answer(&authority, &serial, ocsp::Status::Good, now, CRL_LIFETIME_MS)?;
         database.append(&Event::Issued { serial, fingerprint: hex::encode(sha256(&leaf)), at: now })?;
         Ok(path)
     }
@@ -356,6 +359,11 @@ impl CertificateFolder {
         authorities.dedup();
         for name in authorities {
             let authority = self.load(name)?;
+            // Before the CRL: who learns of the revocation from it finds the answer that proves it.
+            for record in selected.iter().filter(|record| record.authority == name) {
+                let revoked = database.certificate(&record.serial).and_then(|record| record.revoked);
+                self.write_answer(&authority, &record.serial, status(revoked), now, CRL_LIFETIME_MS)?;
+            }
             self.write_crl(&mut database, &authority, name, now)?;
         }
         Ok(selected.iter().filter_map(|record| database.certificate(&record.serial).cloned()).collect())
@@ -379,17 +387,51 @@ impl CertificateFolder {
             database.append(&Event::AuthorityRevoked { name: organization.into(), reason, at: now })?;
         }
         let root = self.load(ROOT)?;
+        let revoked = database.authorities().get(organization).and_then(|record| record.revoked);
+        self.write_answer(&root, &record.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
         self.write_crl(&mut database, &root, ROOT, now)
     }
 
-    /// Signs a CA's CRL again under the next number: before it expires, and whenever it is in doubt.
+    /// Signs a CA's CRL again under the next number, and its OCSP answers: before they expire, and whenever they are
+    /// in doubt.
     pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
         let mut database = LockedDatabase::open(&self.directory)?;
         if !database.authorities().contains_key(name) {
             return Err(FolderError::UnknownAuthority(name.into()));
         }
         let authority = self.load(name)?;
-        self.write_crl(&mut database, &authority, name, now)
+        self.write_crl(&mut database, &authority, name, now)?;
+        self.write_answers(&database, &authority, name, now)
+    }
+
+    /// The certificate of a CA, DER.
+    pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
+        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
+        certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
+    }
+
+    /// The newest OCSP answer about a certificate, DER.
+    pub fn ocsp_answer(&self, serial: &Serial) -> Result<Vec<u8>, FolderError> {
+        read_ocsp_answer(&self.directory, serial).ok_or_else(|| FolderError::UnknownCertificate(serial.to_string()))
+    }
+
+    /// The leaves that are revoked and would not have expired yet.
+    pub fn revoked(&self, now: Time) -> Result<Vec<CertificateRecord>, FolderError> {
+        let database = Database::read(&self.directory)?;
+        let alive = |record: &&CertificateRecord| record.revoked.is_some() && record.not_after > now;
+        // A certificate that was only intended was never handed out.
+        let revoked = database.certificates().iter().filter(|record| record.fingerprint.is_some()).filter(alive);
+        Ok(revoked.cloned().collect())
+    }
+
+    /// What proves to others that a leaf is revoked. `None` while its answer is being written.
+    pub fn evidence(&self, record: &CertificateRecord) -> Result<Option<RevocationEvidence>, FolderError> {
+        let Some(answer) = read_ocsp_answer(&self.directory, &record.serial) else { return Ok(None) };
+        let authority = read_certificates(&self.directory.join(format!("{}.pem", record.authority)))?;
+        let verified = authority.first().map(|issuer| ocsp::verify_answer(&answer, issuer, &record.serial));
+        let says_revoked = matches!(verified, Some(Ok(answer)) if answer.status != ocsp::Status::Good);
+        let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
+        Ok(says_revoked.then_some(RevocationEvidence { path, answer }))
     }
 
     /// All CAs and CRLs of the folder: what a peer needs to know.
@@ -476,6 +518,44 @@ impl CertificateFolder {
         Ok(Authority::load(certificate, key)?)
     }
 
+    /// The answers about everything that a CA has issued and that has not expired.
+    fn write_answers(
+        &self,
+        database: &Database,
+        authority: &Authority,
+        name: &str,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        if name == ROOT {
+            for record in database.authorities().values().filter(|record| record.issuer == ROOT && record.name != ROOT)
+            {
+                self.write_answer(authority, &record.serial, status(record.revoked), now, ROOT_CRL_LIFETIME_MS)?;
+            }
+            return Ok(());
+        }
+        let issued = database.certificates().iter().filter(|record| record.authority == name);
+        for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
+            self.write_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
+        }
+        Ok(())
+    }
+
+    fn write_answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(), FolderError> {
+        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
+        let file = ocsp_file(&self.directory, serial);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+        }
+        files::write_public(&file, &answer).map_err(|source| file_error(&file, source))
+    }
+
     fn write_crl(
         &self,
         database: &mut LockedDatabase,
@@ -497,6 +577,30 @@ impl CertificateFolder {
         let crl = authority.issue_crl(&revoked, number, now, next_update)?;
         write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
     }
+}
+
+/// What proves that a leaf is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationEvidence {
+    /// The leaf and the CAs above it.
+    pub path: Vec<Vec<u8>>,
+    /// The OCSP answer, DER.
+    pub answer: Vec<u8>,
+}
+
+/// The OCSP answer about a certificate in a folder `<dir>/ca/`. Reads one file and nothing else, so that it may be
+/// asked for by anybody.
+pub fn read_ocsp_answer(directory: &Path, serial: &Serial) -> Option<Vec<u8>> {
+    fs::read(ocsp_file(directory, serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
+}
+
+fn ocsp_file(directory: &Path, serial: &Serial) -> PathBuf {
+    directory.join("ocsp").join(format!("{serial}.der"))
+}
+
+fn status(revoked: Option<crate::database::Revocation>) -> ocsp::Status {
+    revoked
+        .map_or(ocsp::Status::Good, |revocation| ocsp::Status::Revoked { at: revocation.at, reason: revocation.reason })
 }
 
 fn entry((serial, revocation): (Serial, crate::database::Revocation)) -> RevokedSerial {

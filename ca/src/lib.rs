@@ -1,10 +1,10 @@
 //! The certificate authority of a consortium: issuing, path verification, revocation and the TLS that rests on them.
 //!
 //! Rooms: [`authority`] signs, and nothing else can use a CA key; [`path`] holds the one function that admits a
-//! certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say; [`trust`] joins the
-//! two for live connections; [`tls`] hangs them into rustls; [`request`] reads certificate requests, [`registration`]
-//! queues and decides them, [`renewal`] continues an identity; [`database`] and [`folder`] are the administrator's
-//! directory on disk.
+//! certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs and
+//! checks single answers; [`trust`] joins the two for live connections; [`tls`] hangs them into rustls; [`request`] reads
+//! certificate requests, [`registration`] queues and decides them, [`renewal`] continues an identity; [`database`] and
+//! [`folder`] are the administrator's directory on disk.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
@@ -22,6 +22,7 @@ pub mod identifiers;
 pub mod keys;
 pub mod limits;
 mod names;
+pub mod ocsp;
 pub mod participant;
 pub mod path;
 pub mod profile;
@@ -39,7 +40,7 @@ pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, Request
 pub use folder::CertificateFolder;
 pub use identifiers::{AlternativeName, CertificateId, KeyId, RevocationReason, Serial};
 pub use keys::{KeyAlgorithm, KeyPair, PublicKey};
-pub use participant::verify_participant;
+pub use participant::{RevokedParticipant, verify_participant, verify_revocation};
 pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
 pub use registration::{Registration, RegistrationError};

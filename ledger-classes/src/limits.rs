@@ -36,6 +36,8 @@ pub const IDENTITY_BYTES_MAX: usize = 512;
 pub const CERTIFICATE_BYTES_MAX: usize = 8 * 1024;
 /// Certificates of one path carried by a transaction, leaf and root included.
 pub const CERTIFICATE_PATH_MAX: usize = 5;
+/// Bytes of the OCSP answer that a revocation carries: one of our CAs' has some 500.
+pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 /// Member organizations of a channel.
 pub const ORGANIZATIONS_MAX: usize = 256;
 /// Grants of a channel's configuration.

@@ -1,0 +1,155 @@
+//! OCSP answers as OpenSSL reads them, and as evidence of a revocation.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod consortium;
+
+use ca::{
+    CertificateFolder, KeyAlgorithm, KeyPair, PathError, RevocationReason, Serial,
+    folder::{FolderError, LeafOptions, Selection},
+    ocsp::{OcspError, Status, answers, parse_request, verify_answer},
+    participant::{EvidenceError, verify_revocation},
+};
+use consortium::{CONSORTIUM, identity};
+use ledger_classes::time::Time;
+use std::{fs, path::Path, process::Command, time::SystemTime};
+
+/// OpenSSL compares with its own clock.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    Time::from_millis(u64::try_from(since.as_millis()).unwrap())
+}
+
+fn issue(folder: &CertificateFolder, name: &str) -> (Serial, Vec<Vec<u8>>) {
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let path = folder.issue(&identity(name), key.public(), &LeafOptions::default(), now()).unwrap();
+    (folder.list().unwrap().last().unwrap().serial.clone(), path)
+}
+
+/// What `openssl ocsp` makes of the answer in the folder. The whole chain is given as trusted.
+fn openssl(dir: &Path, organization: &str, serial: &Serial, digest: &str) -> String {
+    let ca = dir.join("ca");
+    let trusted = dir.join("trusted.pem");
+    let pem = |name: &str| fs::read_to_string(ca.join(format!("{name}.pem"))).unwrap();
+    fs::write(&trusted, pem("root") + &pem(organization)).unwrap();
+    let output = Command::new("openssl")
+        .args(["ocsp", "-no_nonce", digest, "-issuer"])
+        .arg(ca.join(format!("{organization}.pem")))
+        .arg("-cert")
+        .arg(ca.join(format!("issued/{serial}.pem")))
+        .arg("-respin")
+        .arg(ca.join(format!("ocsp/{serial}.der")))
+        .arg("-CAfile")
+        .arg(trusted)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn openssl_reads_good_and_revoked_under_both_algorithms_and_hashes() {
+    for (algorithm, own_root) in
+        [(KeyAlgorithm::Ed25519, false), (KeyAlgorithm::P256, false), (KeyAlgorithm::P256, true)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = CertificateFolder::create(dir.path(), CONSORTIUM, algorithm, now()).unwrap();
+        if own_root {
+            folder.add_organization_root("north", algorithm, now()).unwrap();
+        } else {
+            folder.add_organization("north", algorithm, now()).unwrap();
+        }
+        let (alice, _) = issue(&folder, "north/client/alice");
+        let (bob, _) = issue(&folder, "north/client/bob");
+        for digest in ["-sha1", "-sha256"] {
+            let text = openssl(dir.path(), "north", &alice, digest);
+            assert!(text.contains("Response verify OK") && text.contains(": good"), "{algorithm} {digest}: {text}");
+        }
+        folder.revoke(&Selection::Serial(alice.clone()), RevocationReason::KeyCompromise, now()).unwrap();
+        for digest in ["-sha1", "-sha256"] {
+            let text = openssl(dir.path(), "north", &alice, digest);
+            assert!(text.contains("Response verify OK") && text.contains(": revoked"), "{algorithm} {digest}: {text}");
+            assert!(text.contains("Reason: keyCompromise"), "{text}");
+        }
+        // An answer about somebody else is no answer.
+        fs::copy(dir.path().join(format!("ca/ocsp/{bob}.der")), dir.path().join(format!("ca/ocsp/{alice}.der")))
+            .unwrap();
+        let text = openssl(dir.path(), "north", &alice, "-sha256");
+        assert!(!text.contains(": good"), "{text}");
+        // Signing again heals it.
+        folder.reissue_crl("north", now()).unwrap();
+        assert!(openssl(dir.path(), "north", &alice, "-sha256").contains(": revoked"));
+        assert!(openssl(dir.path(), "north", &bob, "-sha256").contains(": good"));
+    }
+}
+
+#[test]
+fn openssl_asks_with_or_without_nonce() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.add_organization("north", KeyAlgorithm::P256, now()).unwrap();
+    folder.add_organization("south", KeyAlgorithm::P256, now()).unwrap();
+    let (alice, _) = issue(&folder, "north/client/alice");
+    let answer = folder.ocsp_answer(&alice).unwrap();
+    for (organization, digest, nonce, ours) in [
+        ("north", "-sha1", "-nonce", true),
+        ("north", "-sha256", "-no_nonce", true),
+        ("north", "-sha512", "-no_nonce", false),
+        ("south", "-sha256", "-no_nonce", false),
+    ] {
+        let request = dir.path().join("request.der");
+        let made = Command::new("openssl")
+            .args(["ocsp", digest, nonce, "-issuer"])
+            .arg(dir.path().join(format!("ca/{organization}.pem")))
+            .arg("-serial")
+            .arg(format!("0x{alice}"))
+            .arg("-reqout")
+            .arg(&request)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let query = parse_request(&fs::read(&request).unwrap()).unwrap();
+        let answered = query.is_some_and(|query| *query.serial() == alice && answers(&answer, &query));
+        assert_eq!(answered, ours, "{organization} {digest} {nonce}");
+    }
+    assert!(matches!(folder.ocsp_answer(&"0102".parse().unwrap()), Err(FolderError::UnknownCertificate(_))));
+}
+
+#[test]
+fn evidence_convinces_only_of_a_revocation_by_the_issuer() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.add_organization_root("south", KeyAlgorithm::P256, now()).unwrap();
+    let trust = folder.trust().unwrap();
+    for organization in ["north", "south"] {
+        let (serial, path) = issue(&folder, &format!("{organization}/client/alice"));
+        let (other, other_path) = issue(&folder, &format!("{organization}/client/bob"));
+        let good = folder.ocsp_answer(&serial).unwrap();
+        assert!(folder.revoked(now()).unwrap().iter().all(|record| record.serial != serial));
+        folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, now()).unwrap();
+        let record = folder.revoked(now()).unwrap().into_iter().find(|record| record.serial == serial).unwrap();
+        let found = folder.evidence(&record).unwrap().unwrap();
+        assert_eq!(found.path, path);
+        // The roots of a channel are the consortium's, or the organization's CA itself.
+        let issuing: Vec<Vec<u8>> = trust.issuing.iter().chain(&trust.anchors).cloned().collect();
+        let judge = |path: &[Vec<u8>], evidence: &[u8], roots: &[Vec<u8>]| {
+            verify_revocation(path, evidence, roots, now()).map(|revoked| revoked.certificate.serial().clone())
+        };
+        for roots in [&trust.anchors, &issuing] {
+            assert_eq!(judge(&path, &found.answer, roots), Ok(serial.clone()), "{organization}");
+            assert_eq!(judge(&path, &good, roots), Err(EvidenceError::Good));
+            // Revoked is for ever: a year later the answer has long expired.
+            let later = now().plus_millis(300 * 86_400_000);
+            assert!(verify_revocation(&path, &found.answer, roots, later).is_ok());
+            assert_eq!(judge(&other_path, &found.answer, roots), Err(OcspError::OtherIssuer.into()));
+            assert_eq!(judge(&path, &[], roots), Err(OcspError::Malformed.into()));
+        }
+        assert_eq!(judge(&path, &found.answer, &[]), Err(PathError::UnknownIssuer.into()));
+        let answer = verify_answer(&folder.ocsp_answer(&other).unwrap(), issuing_of(&issuing, organization), &other);
+        assert_eq!(answer.unwrap().status, Status::Good);
+    }
+}
+
+fn issuing_of<'a>(all: &'a [Vec<u8>], organization: &str) -> &'a [u8] {
+    let wanted = Some(organization.to_owned());
+    all.iter().find(|der| ca::AuthorityScope::of_certificate(der).unwrap().organization == wanted).unwrap()
+}
