@@ -39,6 +39,13 @@ macro_rules! actions {
     };
 }
 
+impl Action {
+    /// Whether anybody may post it, without a participant record: it brings its own authority.
+    pub const fn carries_authority(&self) -> bool {
+        matches!(self, Self::ParticipantAdmit(_) | Self::ParticipantRevokeByEvidence(_))
+    }
+}
+
 const ASSETS: Option<Right> = Some(Right::Write(Class::Assets));
 const CONTRACTS: Option<Right> = Some(Right::Write(Class::Contracts));
 const APPS: Option<Right> = Some(Right::Write(Class::Apps));
@@ -112,4 +119,6 @@ actions! {
     ChannelPropose(channel::Propose) = "channel.propose", ADMIN;
     /// Approves proposed changes.
     ChannelApprove(channel::Approve) = "channel.approve", ADMIN;
+    /// Ends what a certificate admitted, on its CA's word.
+    ParticipantRevokeByEvidence(channel::RevokeByEvidence) = "participant.revoke_by_evidence", None;
 }

@@ -172,14 +172,13 @@ fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> 
 }
 
 /// The sender's rights by its participant record. On an open channel a sender without record has the public's.
-/// A sender without record may still admit itself: `participant.admit` carries its own authority.
+/// A sender without record may still post what carries its own authority: an admission, a revocation by evidence.
 fn sender_rights(
     context: &mut Context<'_>,
     transaction: &VerifiedTransaction,
 ) -> Result<crate::rights::Rights, Refusal> {
     let open = context.config().open_submit;
-    let admits_only =
-        transaction.transaction().actions.iter().all(|action| matches!(action, Action::ParticipantAdmit(_)));
+    let authority_in_itself = transaction.transaction().actions.iter().all(Action::carries_authority);
     let record: Option<Participant> = context.get(&keyspace::participant(&transaction.sender()))?;
     let standing = standing(record.as_ref(), context.time());
     match (&record, standing) {
@@ -187,7 +186,7 @@ fn sender_rights(
             context.set_participant(participant.identity.clone());
             Ok(context.config().rights_of(Some(&participant.identity)))
         }
-        _ if admits_only || open => Ok(context.config().rights_of(None)),
+        _ if authority_in_itself || open => Ok(context.config().rights_of(None)),
         (_, Err(code)) => reject(code, format!("{} may not sign here", transaction.sender())),
         (None, Ok(())) => reject(ResultCode::NotAParticipant, "no record"),
     }
@@ -236,6 +235,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::LogAppend(body) => logs::append(context, body),
         Action::ParticipantAdmit(body) => channel::admit(context, body),
         Action::ParticipantRevoke(body) => channel::revoke(context, body),
+        Action::ParticipantRevokeByEvidence(body) => channel::revoke_by_evidence(context, body),
         Action::ChannelPropose(body) => channel::propose(context, body),
         Action::ChannelApprove(body) => channel::approve(context, body),
     }
@@ -254,7 +254,7 @@ pub fn screen(
     let rights = match standing(record.as_ref(), now) {
         Ok(()) => config.rights_of(record.as_ref().map(|participant| &participant.identity)),
         Err(_) if config.open_submit => config.rights_of(None),
-        Err(_) if actions.iter().all(|action| matches!(action, Action::ParticipantAdmit(_))) => return Ok(()),
+        Err(_) if actions.iter().all(Action::carries_authority) => return Ok(()),
         Err(code) => return reject(code, format!("{} may not sign here", transaction.sender())),
     };
     for action in actions {

@@ -48,11 +48,35 @@ pub struct CertifiedIdentity {
     pub key: PublicKey,
 }
 
+/// A certificate that its own CA says is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// Whose it was.
+    pub identity: Identity,
+    /// Serial number, as in [`CertifiedIdentity`].
+    pub serial: Vec<u8>,
+    /// Why, in RFC 5280's words.
+    pub reason: String,
+}
+
 /// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
 /// be a pure function of its arguments, since every peer and every replay must get the same answer.
 pub trait CertificatePaths: Send + Sync {
     /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
+
+    /// Verifies `path` as [`CertificatePaths::verify`] does, and that `evidence`, an OCSP answer (DER), is its
+    /// issuer's and says that the leaf is revoked. An implementation without CAs accepts none.
+    fn revocation(
+        &self,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<RevokedCertificate, String> {
+        let _ = (path, evidence, roots, time);
+        Err("this build accepts no evidence".into())
+    }
 }
 
 /// No certificate is accepted: for channels and tests without any.

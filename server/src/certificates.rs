@@ -1,10 +1,10 @@
 //! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use ca::verify_participant;
+use ca::{ocsp::Status, verify_participant, verify_revocation};
 use ledger_classes::{
     keys::{PublicKey, Scheme},
-    participant::{CertificatePaths, CertifiedIdentity},
+    participant::{CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
 };
 
@@ -12,9 +12,12 @@ use ledger_classes::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ParticipantPaths;
 
+fn owned(list: &[&[u8]]) -> Vec<Vec<u8>> {
+    list.iter().map(|der| der.to_vec()).collect()
+}
+
 impl CertificatePaths for ParticipantPaths {
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
-        let owned = |list: &[&[u8]]| list.iter().map(|der| der.to_vec()).collect::<Vec<_>>();
         let verified = verify_participant(&owned(path), &owned(roots), time).map_err(|error| describe(&error))?;
         let key = verified.public_key();
         let scheme = Scheme::from_byte(key.algorithm().scheme()).ok_or("a key of an unknown scheme")?;
@@ -23,6 +26,26 @@ impl CertificatePaths for ParticipantPaths {
             serial: verified.serial().as_bytes().to_vec(),
             not_after: verified.not_after(),
             key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
+        })
+    }
+
+    fn revocation(
+        &self,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<RevokedCertificate, String> {
+        let revoked = verify_revocation(&owned(path), evidence, &owned(roots), time);
+        let revoked = revoked.map_err(|error| describe(&error))?;
+        let reason = match revoked.status {
+            Status::Revoked { reason, .. } => reason.to_string(),
+            Status::Good => return Err("the certificate is good".into()),
+        };
+        Ok(RevokedCertificate {
+            identity: revoked.certificate.identity().clone(),
+            serial: revoked.certificate.serial().as_bytes().to_vec(),
+            reason,
         })
     }
 }

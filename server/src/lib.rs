@@ -22,5 +22,6 @@ pub mod metrics;
 pub mod peer;
 pub mod problem;
 pub mod renewal;
+mod revocations;
 pub mod tls;
 pub mod trust;

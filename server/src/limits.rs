@@ -26,6 +26,11 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub const COMMIT_WAIT: Duration = Duration::from_secs(20);
 /// How often the certificates' files are looked at: revoked means out within a second.
 pub const TRUST_POLL: Duration = Duration::from_millis(250);
+/// How often channels that have moved are asked whether they know a revoked certificate as good. A new revocation does
+/// not wait for this: it finds those who were admitted with a certificate that had been revoked before.
+pub const REVOCATION_LOOK: Duration = Duration::from_secs(5);
+/// Revocations posted to one channel at a time; the rest follows once they are committed.
+pub const REVOCATIONS_POSTED_MAX: usize = 256;
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new
 /// CAs do not wait for this; it bounds how late an expired CRL is noticed on connections that live. Judging a path
 /// costs some 0.2 ms: a thousand busy connections must not spend a core on it.

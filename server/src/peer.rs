@@ -12,7 +12,7 @@ use crate::{
     init::{self, InitError},
     limits::{REGISTRATIONS_MAX, TRUST_POLL},
     metrics::{self, PeerMetrics},
-    renewal,
+    renewal, revocations,
     tls::Connection,
     trust::{Trust, TrustError},
 };
@@ -89,6 +89,7 @@ pub struct Peer {
     serving: JoinHandle<io::Result<()>>,
     watching: JoinHandle<()>,
     renewing: JoinHandle<()>,
+    spreading: JoinHandle<()>,
 }
 
 /// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken;
@@ -199,6 +200,7 @@ impl Peer {
             }
         };
         let https = server.handle();
+        let registry_for_revocations = Arc::clone(&context.registry);
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         Ok(Self {
             address,
@@ -210,6 +212,7 @@ impl Peer {
             metrics,
             serving: actix_rt::spawn(server),
             renewing: actix_rt::spawn(renewal::keep(Arc::clone(&trust))),
+            spreading: actix_rt::spawn(revocations::spread(Arc::clone(&trust), registry_for_revocations, seal_key)),
             watching: actix_rt::spawn(watch_trust(trust)),
         })
     }
@@ -240,6 +243,7 @@ impl Peer {
                 let ended = ended.map_err(io::Error::other).and_then(|ended| ended);
                 self.watching.abort();
                 self.renewing.abort();
+                self.spreading.abort();
                 self.context.registry.drain().await;
                 return ended.map_err(io_error("the listener"));
             }
@@ -252,6 +256,8 @@ impl Peer {
     pub async fn stop(self) {
         tracing::info!("the peer drains");
         self.draining.send_replace(true);
+        // Whatever is not committed yet is found again by the next run.
+        self.spreading.abort();
         // Answers what is in flight, and closes idle connections; what is not done in time is cut off.
         if tokio::time::timeout(self.drain_limit, self.https.stop(true)).await.is_err() {
             tracing::warn!("requests were cut off at shutdown");

@@ -7,9 +7,10 @@
 use crate::{certificates::describe, clock, config::Config};
 use arc_swap::ArcSwap;
 use ca::{
-    AuthorityScope, CertificateFolder, Credentials, RevocationPolicy, TrustStore, Usage, VerifiedCertificate,
+    AuthorityScope, CertificateFolder, Credentials, KeyId, RevocationPolicy, TrustStore, Usage, VerifiedCertificate,
     credentials::{CredentialsError, TrustBundle},
-    folder::FolderError,
+    folder::{FolderError, read_ocsp_answer},
+    ocsp,
     path::PathError,
     tls::OwnCertificate,
 };
@@ -206,7 +207,7 @@ impl Trust {
         let mut updates = BTreeMap::new();
         for list in self.store.revocation().current().lists() {
             let mut issuers = bundle.anchors.iter().chain(&bundle.issuing);
-            let issuer = issuers.find(|der| ca::revocation::RevocationList::verify(list.der(), der).is_ok());
+            let issuer = issuers.find(|der| KeyId::of_certificate(der) == Some(list.issuer()));
             let scope = issuer.and_then(|der| AuthorityScope::of_certificate(der).ok());
             let name = scope.and_then(|scope| scope.organization).unwrap_or_else(|| "root".into());
             updates.insert(name, (list.this_update(), list.next_update()));
@@ -214,7 +215,8 @@ impl Trust {
         updates
     }
 
-    /// The CRL in force of an organization's CA, or of the consortium's `root`; DER.
+    /// The CRL in force of an organization's CA, or of the consortium's `root`; DER. It was verified when it was
+    /// installed: to verify a long one for each request would let anybody keep the peer busy.
     pub fn crl(&self, organization: &str) -> Option<Vec<u8>> {
         let bundle = self.bundle.load();
         let current = self.store.revocation().current();
@@ -224,10 +226,34 @@ impl Trust {
             if scope.organization.as_deref() != wanted {
                 return None;
             }
-            let verifies = |list: &[u8]| ca::revocation::RevocationList::verify(list, der).is_ok();
-            current.lists().find(|list| verifies(list.der())).map(|list| list.der().to_vec())
+            current.list(&KeyId::of_certificate(der)?).map(|list| list.der().to_vec())
         })
     }
+
+    /// The answer to an OCSP request, DER: signed beforehand, or an error (RFC 6960 §4.2.1) that says why not.
+    /// Reads one file; whoever asks learns nothing that the CRL does not tell everybody.
+    pub fn ocsp(&self, request: &[u8]) -> OcspReply {
+        match ocsp::parse_request(request) {
+            Err(_) => OcspReply::Error(&ocsp::MALFORMED_REQUEST),
+            Ok(query) => {
+                let folder = self.authority_dir.join("ca");
+                let answer = query.and_then(|query| {
+                    read_ocsp_answer(&folder, query.serial()).filter(|answer| ocsp::answers(answer, &query))
+                });
+                // RFC 5019 §2.2.3: what cannot be answered with what was signed beforehand.
+                answer.map_or(OcspReply::Error(&ocsp::UNAUTHORIZED), OcspReply::Answer)
+            }
+        }
+    }
+}
+
+/// What an OCSP request is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OcspReply {
+    /// Signed by the CA.
+    Answer(Vec<u8>),
+    /// An unsigned refusal.
+    Error(&'static [u8]),
 }
 
 /// Puts every CRL in force that is newer than the one that is.

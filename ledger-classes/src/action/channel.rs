@@ -33,6 +33,16 @@ pub struct Revoke {
     pub reason: String,
 }
 
+/// `participant.revoke_by_evidence`: anybody may post it, since path and answer carry the authority.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeByEvidence {
+    /// DER certificates as in an admission, leaf first, without the root: the leaf is what was revoked.
+    pub path: Vec<HexBytes>,
+    /// DER of an OCSP answer of the leaf's CA that says revoked.
+    pub evidence: HexBytes,
+}
+
 /// `channel.propose`: the proposal's id is the transaction's id. The proposer approves.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

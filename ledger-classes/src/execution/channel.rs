@@ -2,7 +2,7 @@
 //! approvals of a policy.
 
 use super::{ConfigRecord, Context};
-use crate::action::channel::{Admit, Approve, Propose, Revoke};
+use crate::action::channel::{Admit, Approve, Propose, Revoke, RevokeByEvidence};
 use crate::codec::{Decode, Encode};
 use crate::config::ConfigChange;
 use crate::event::Event;
@@ -10,7 +10,7 @@ use crate::hash::{Hash, HexBytes, Tag};
 use crate::identity::{Identity, Role};
 use crate::keys::{self, PublicKey};
 use crate::keyspace;
-use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX};
+use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{KnownCertificate, Participant, possession_message};
 use crate::record::{self, Record};
@@ -39,11 +39,24 @@ pub struct Proposal {
 
 impl Record for Proposal {}
 
-pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
+/// A path that may be verified at all.
+fn path_of(path: &[HexBytes]) -> Result<Vec<&[u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
-    if body.path.is_empty() || body.path.len() > CERTIFICATE_PATH_MAX || body.path.iter().any(oversize) {
+    if path.is_empty() || path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
         return reject(ResultCode::InvalidField, "a path has 1 to 5 certificates of at most 8 KiB");
     }
+    Ok(path.iter().map(|der| der.0.as_slice()).collect())
+}
+
+/// The CA certificates that a member organization is judged by; all of the channel's for `None`.
+fn roots_of<'a>(context: &Context<'a>, organization: Option<&str>) -> Vec<&'a [u8]> {
+    let organizations = context.config().organizations.iter();
+    let wanted = organizations.filter(|member| organization.is_none_or(|name| member.name == name));
+    wanted.flat_map(|member| member.authorities.iter().map(|der| der.0.as_slice())).collect()
+}
+
+pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
+    let path = path_of(&body.path)?;
     // Addresses are public and each belongs to one identity: without its key's consent anybody with a certificate could
     // take a stranger's address for ever, or post an old admission again to undo a renewal. A key of small order would
     // give the consent of nobody.
@@ -54,9 +67,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         Some(Ok(())) => {}
     }
     let config = context.config();
-    let authorities = || config.organizations.iter().flat_map(|organization| &organization.authorities);
-    let roots: Vec<&[u8]> = authorities().map(|der| der.0.as_slice()).collect();
-    let path: Vec<&[u8]> = body.path.iter().map(|der| der.0.as_slice()).collect();
+    let roots = roots_of(context, None);
     let certified = match context.certificates().verify(&path, &roots, context.time()) {
         Ok(certified) => certified,
         Err(why) => return reject(ResultCode::PathRefused, why),
@@ -66,12 +77,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
     }
     // A root of one organization must not vouch for another's identity: verify again with its own roots alone.
-    let own: Vec<&[u8]> = config
-        .organizations
-        .iter()
-        .filter(|organization| organization.name == identity.organization())
-        .flat_map(|organization| organization.authorities.iter().map(|der| der.0.as_slice()))
-        .collect();
+    let own = roots_of(context, Some(identity.organization()));
     if let Err(why) = context.certificates().verify(&path, &own, context.time()) {
         return reject(ResultCode::PathRefused, why);
     }
@@ -123,8 +129,38 @@ pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Ref
     if administrator.organization() != body.identity.organization() {
         return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
     }
-    let text = body.identity.to_string();
-    let certificate_key = keyspace::certificate(&text, &body.serial.0);
+    revoke_certificate(context, &body.identity, &body.serial, &body.reason)
+}
+
+/// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it. A
+/// certificate that the channel does not know yet is recorded too, so that it is not admitted later.
+pub(super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvidence) -> Result<(), Refusal> {
+    let path = path_of(&body.path)?;
+    if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
+    }
+    let config = context.config();
+    let certificates = context.certificates();
+    let time = context.time();
+    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
+    let judge = |roots: &[&[u8]]| certificates.revocation(&path, &body.evidence.0, roots, time).map_err(refused);
+    let identity = judge(&roots_of(context, None))?.identity;
+    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
+        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
+    }
+    // As in an admission: only the organization's own CAs speak of its certificates.
+    let revoked = judge(&roots_of(context, Some(identity.organization())))?;
+    revoke_certificate(context, &revoked.identity, &HexBytes(revoked.serial), &revoked.reason)
+}
+
+fn revoke_certificate(
+    context: &mut Context<'_>,
+    identity: &Identity,
+    serial: &HexBytes,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let text = identity.to_string();
+    let certificate_key = keyspace::certificate(&text, &serial.0);
     let known: Option<KnownCertificate> = context.get(&certificate_key)?;
     if known.as_ref().is_some_and(|known| known.revoked_height.is_some()) {
         return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
@@ -135,7 +171,7 @@ pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Ref
     for (listed, _) in state::scan(context, &prefix, &prefix, ADDRESSES_MAX)? {
         let key = keyspace::key(keyspace::Family::Participant, &[&listed[prefix.len()..]]);
         if let Some(mut participant) = context.get::<Participant>(&key)?
-            && participant.serial == body.serial
+            && participant.serial == *serial
         {
             participant.revoked_height = Some(context.height());
             context.put(key, &participant);
@@ -143,9 +179,9 @@ pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Ref
     }
     let by = context.acting();
     context.emit(Event::ParticipantRevoked {
-        identity: body.identity.clone(),
-        serial: body.serial.clone(),
-        reason: body.reason.clone(),
+        identity: identity.clone(),
+        serial: serial.clone(),
+        reason: reason.to_owned(),
         by,
     })
 }
@@ -230,5 +266,7 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
     }
 }
 
+#[cfg(test)]
+mod revocation_tests;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,18 @@
 //! CA certificates and CRLs, for everybody: they are what others are judged by.
 
+use super::body;
 use super::service::{accepts, json};
-use crate::{context::PeerContext, problem::ApiError, problem::Kind};
+use crate::{
+    context::PeerContext,
+    problem::{ApiError, Kind},
+    trust::OcspReply,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Path},
+    http::header,
+    web::{self, Data, Path, Payload},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{AuthorityScope, credentials::certificates_pem, credentials::crl_pem};
 use serde::Serialize;
 
@@ -15,6 +22,13 @@ const MEDIA_TYPE_PEM_CHAIN: &str = "application/pem-certificate-chain";
 const MEDIA_TYPE_PEM: &str = "application/x-pem-file";
 /// RFC 2585 §4.2.
 const MEDIA_TYPE_CRL: &str = "application/pkix-crl";
+/// RFC 6960 appendix C.
+const MEDIA_TYPE_OCSP_REQUEST: &str = "application/ocsp-request";
+/// RFC 6960 appendix C.
+const MEDIA_TYPE_OCSP_RESPONSE: &str = "application/ocsp-response";
+/// How long a cache may keep an OCSP answer, seconds: a revocation must not stay unseen for longer, although the
+/// signed answer itself holds for weeks.
+const OCSP_CACHE_SECONDS: u32 = 60;
 
 /// A CA certificate.
 #[derive(Serialize)]
@@ -56,4 +70,43 @@ pub(super) async fn crl(
         return Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(crl_pem(&der)));
     }
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_CRL).body(der))
+}
+
+/// OCSP over POST (RFC 6960 appendix A.1).
+pub(super) async fn ocsp(
+    context: Data<PeerContext>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    if body::media_type(&request) != Some(MEDIA_TYPE_OCSP_REQUEST) {
+        let detail = format!("{MEDIA_TYPE_OCSP_REQUEST} is needed");
+        return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
+    }
+    let asked = body::read(&request, payload, ca::ocsp::REQUEST_BYTES_MAX).await?;
+    answer(&context, asked.to_vec(), false).await
+}
+
+/// OCSP over GET (RFC 6960 appendix A.1, RFC 5019 §5): the request in base64, percent-encoded.
+pub(super) async fn ocsp_by_get(context: Data<PeerContext>, path: Path<String>) -> Result<HttpResponse, ApiError> {
+    // What is no base64 is no request either: the protocol has its own answer to that.
+    answer(&context, STANDARD.decode(path.as_bytes()).unwrap_or_default(), true).await
+}
+
+async fn answer(context: &Data<PeerContext>, asked: Vec<u8>, cacheable: bool) -> Result<HttpResponse, ApiError> {
+    let trust = context.trust.clone();
+    let reply = web::block(move || trust.ocsp(&asked)).await;
+    let reply = reply.map_err(|_| super::query::unavailable("the peer is busy"))?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(MEDIA_TYPE_OCSP_RESPONSE);
+    Ok(match reply {
+        OcspReply::Answer(der) => {
+            let control = if cacheable {
+                format!("max-age={OCSP_CACHE_SECONDS}, public, no-transform, must-revalidate")
+            } else {
+                "no-store".into()
+            };
+            response.insert_header((header::CACHE_CONTROL, control)).body(der)
+        }
+        OcspReply::Error(der) => response.insert_header((header::CACHE_CONTROL, "no-store")).body(der),
+    })
 }

@@ -225,4 +225,10 @@ routes! {
         answers [200 &[("application/pkcs7-mime", "")], 202 &[]], est::enrol;
     Post "/.well-known/est/simplereenroll" "estReenrol", "Renews (RFC 7030 §4.2.2)", needs "the current certificate",
         query &[], body &[("application/pkcs10", "")], answers [200 &[("application/pkcs7-mime", "")]], est::reenrol;
+    Post "/v1/ca/ocsp" "ocsp", "Whether a certificate is revoked (RFC 6960); the answer was signed beforehand",
+        needs "nothing", query &[], body &[("application/ocsp-request", "")],
+        answers [200 &[("application/ocsp-response", "")]], authorities::ocsp;
+    Get "/v1/ca/ocsp/{request}" "ocspByGet", "The same; the request is base64, percent-encoded",
+        needs "nothing", query &[], body &[],
+        answers [200 &[("application/ocsp-response", "")]], authorities::ocsp_by_get;
 }

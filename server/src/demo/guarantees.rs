@@ -12,11 +12,11 @@ use client::{
     connection::RequestError,
     query::Range,
     submit::SubmitError,
-    subscribe::{Filter, SubscribeError},
+    subscribe::{Filter, Start, SubscribeError},
 };
 use ledger_classes::{
-    action::{Action, channel::Revoke, logs::Append},
-    hash::{Hash, HexBytes},
+    action::{Action, logs::Append},
+    hash::Hash,
     outcome::ResultCode,
     rights::Class,
     transaction::Envelope,
@@ -175,12 +175,18 @@ pub(super) async fn revocation(world: &mut World) -> Shown {
         return Err(StepError::unexpected("a new request of the revoked", "it is refused", "it is answered"));
     }
 
-    // The ledger too: what was signed with the account's key is refused by execution, whoever delivers it.
+    // The ledger too: the peer brings the CA's answer to every channel that knows the certificate, and what is signed
+    // with the account's key is refused by execution, whoever delivers it.
     let id = world.channel(channel)?;
     let serial = revoked[0]["serial"].as_str().ok_or_else(|| StepError::failed("nothing was revoked"))?;
-    let serial = HexBytes(hex::decode(serial)?);
-    let revoke = Revoke { identity, serial, reason: "key compromised".into() };
-    let receipt = world.person("hank")?.post(id, vec![Action::ParticipantRevoke(revoke)]).await?;
+    let topic = Some("participant.revoked".to_owned());
+    let filter = Filter { start: Start::Height(0), topic, ..Filter::default() };
+    let mut revocations = world.person("bea")?.connection.subscribe(channel, filter);
+    let delivery = tokio::time::timeout(PATIENCE, revocations.next()).await;
+    let delivery = delivery.map_err(|_| StepError::failed("no channel learnt of the revocation"))?;
+    let delivery = delivery.ok_or_else(|| StepError::failed("the subscription ended"))??;
+    let known = serde_json::to_value(&delivery.event.data)?;
+    expect("the serial that the channel knows as revoked", &known["serial"].as_str(), &Some(serial))?;
     let signed = Append { topic: "late".into(), digest: None, body: "signed by a revoked participant".into() };
     let envelope = actor.sign(id, vec![Action::LogAppend(signed)])?;
     let courier = &world.person("bea")?.connection;
@@ -196,7 +202,7 @@ pub(super) async fn revocation(world: &mut World) -> Shown {
             ended.at.saturating_duration_since(began).as_millis(),
             ended.problem
         ),
-        format!("new connections are refused; block {} ends the participant on {channel}", receipt.height),
+        format!("new connections are refused; block {} ends the participant on {channel}", delivery.cursor.height),
     ])
 }
 

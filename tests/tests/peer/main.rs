@@ -7,4 +7,5 @@ mod crash;
 mod foreign_clients;
 mod isolation;
 mod registration;
+mod revocation;
 mod subscriptions;

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::{clock, init};
 use ca::database::{CertificateRecord, CertificateStatus};
 use ca::folder::{CertificateFolder, Expiring, Expiry, FolderError, LeafOptions, Selection};
+use ca::ocsp::{self, verify_answer};
 use ca::{AlternativeName, KeyAlgorithm, RevocationReason, Serial};
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
@@ -125,8 +126,8 @@ Examples:
     },
     /// Revoke certificates and publish the CRL
     #[command(after_help = "\
-Running peers that watch this directory refuse the certificate within a second. Participant records on channels end
-with `chancery participant revoke`.
+Running peers that watch this directory refuse the certificate within a second, and end its participant records on
+every channel that they hold.
 
 Example:
   $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --dir peer-1")]
@@ -138,11 +139,27 @@ Example:
         #[arg(long, default_value = "unspecified")]
         reason: RevocationReason,
     },
-    /// Sign CRLs again under their next numbers
+    /// Sign CRLs again under their next numbers, and the OCSP answers with them
     #[command(after_help = "Example:\n  $ chancery ca crl bank --dir peer-1")]
     Crl {
         /// Authority: an organization, or `root`; all if absent
         authority: Option<String>,
+    },
+    /// Sign the OCSP answers of an authority again, with its CRL; or show the answer about one certificate
+    #[command(after_help = "\
+Answers are signed when a certificate is issued or revoked and with each CRL, and hold as long as that. The peer serves
+them at /v1/ca/ocsp without any key.
+
+Examples:
+  $ chancery ca ocsp bank --dir peer-1
+  $ chancery ca ocsp --serial 01a2b3c4d5 --dir peer-1")]
+    Ocsp {
+        /// Authority: an organization, or `root`; all if absent
+        #[arg(conflicts_with = "serial")]
+        authority: Option<String>,
+        /// Show the newest answer about this certificate instead
+        #[arg(long)]
+        serial: Option<Serial>,
     },
     /// What expires when: certificates, CAs and CRLs
     #[command(after_help = "Example:\n  $ chancery ca forecast --days 30 --dir peer-1")]
@@ -277,7 +294,8 @@ impl Ca {
                     revoked.iter().map(line).collect()
                 })
             }
-            Command::Crl { authority } => {
+            Command::Ocsp { serial: Some(serial), .. } => show_answer(&open()?, &serial, output),
+            Command::Crl { authority } | Command::Ocsp { authority, serial: None } => {
                 let folder = open()?;
                 let names = match authority {
                     Some(name) => vec![name],
@@ -286,7 +304,7 @@ impl Ca {
                 for name in &names {
                     folder.reissue_crl(name, now)?;
                 }
-                output.show(&names, |names| format!("signed the CRL of {}\n", names.join(", ")))
+                output.show(&names, |names| format!("signed the CRL and the OCSP answers of {}\n", names.join(", ")))
             }
             Command::Forecast { days } => {
                 let folder = open()?;
@@ -307,6 +325,38 @@ impl Ca {
 /// Certificates in PEM.
 fn certificates_text(path: &[Vec<u8>]) -> String {
     ca::credentials::certificates_pem(path)
+}
+
+fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {
+    let der = folder.ocsp_answer(serial)?;
+    let (record, _) = folder.show(serial)?;
+    let issuer = folder.authority_certificate(&record.authority)?;
+    let answer = verify_answer(&der, &issuer, serial).map_err(|error| Failure::refused(in_full(&error)))?;
+    let (status, at, reason) = match answer.status {
+        ocsp::Status::Good => ("good", None, None),
+        ocsp::Status::Revoked { at, reason } => ("revoked", Some(at), Some(reason)),
+    };
+    let view = json!({
+        "serial": serial,
+        "identity": record.identity,
+        "status": status,
+        "revoked_at": at,
+        "reason": reason,
+        "this_update": answer.this_update,
+        "next_update": answer.next_update,
+        "der": hex::encode(&der),
+    });
+    output.show(&view, |_| {
+        let next_update = answer.next_update.map_or_else(|| "-".into(), |at| at.to_string());
+        pairs(&[
+            ("identity", record.identity.to_string()),
+            ("serial", serial.to_string()),
+            ("status", status.into()),
+            ("reason", reason.map_or_else(|| "-".into(), |reason| reason.to_string())),
+            ("this update", answer.this_update.to_string()),
+            ("next update", next_update),
+        ])
+    })
 }
 
 fn certificates(records: &[CertificateRecord], now: Time) -> String {

@@ -1,0 +1,265 @@
+//! Promise 5: revoked means out. From `ca revoke` to the refused request, the closed subscription and the participant
+//! record that ends on every channel; and to nobody else.
+
+use crate::harness::{Consortium, Peer, address, run, signed, text};
+use ca::folder::Selection;
+use ca::{CertificateFolder, RevocationReason, Serial};
+use client::connection::Connection;
+use client::profile::Profile;
+use client::submit::Wait;
+use client::subscribe::{Filter, Start, SubscribeError, Subscription};
+use ledger_classes::action::{Action, logs};
+use ledger_classes::hash::Hash;
+use ledger_classes::identity::Identity;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LONG: Duration = Duration::from_secs(30);
+
+fn append(body: &str) -> Action {
+    Action::LogAppend(logs::Append { topic: "tests".into(), digest: None, body: body.into() })
+}
+
+fn identity(name: &str) -> Identity {
+    Identity::parse(&format!("spiffe://test.example/bank/client/{name}")).expect("a valid identity")
+}
+
+/// Revokes in this process: what `chancery ca revoke` does, without the start of a program.
+fn revoke(consortium: &Consortium, name: &str) {
+    let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
+    let selection = Selection::Identity(identity(name));
+    folder.revoke(&selection, RevocationReason::KeyCompromise, client::now()).expect("revokes");
+}
+
+fn create(peer: &Peer, consortium: &Consortium, name: &str) -> Hash {
+    let arguments = ["channel", "create", name, "--org", "bank", "--grant", "bank=read:logs,write:logs"];
+    let made = peer.run(&consortium.admin(), &arguments);
+    made["id"].as_str().expect("an id").parse().expect("hex")
+}
+
+/// Binds the address of key `number` to a profile's certificate; `poster` carries the transaction there.
+async fn admit(poster: &Connection, channel: &str, id: Hash, profile: &Path, number: u8) {
+    let credential = Profile::open(profile).expect("a profile").credential.expect("a certificate");
+    let admission = client::admit::admission(&credential, id, address(number)).expect("signs");
+    commit(poster, channel, id, number, admission).await;
+}
+
+async fn commit(poster: &Connection, channel: &str, id: Hash, number: u8, action: Action) {
+    let outcome = poster.submit(channel, &signed(id, number, vec![action]), Wait::Committed).await.expect("taken");
+    assert_eq!(outcome.receipt.expect("committed").code, 0);
+}
+
+fn from(connection: &Connection, channel: &str, topic: Option<&str>) -> Subscription {
+    let topic = topic.map(str::to_owned);
+    connection.subscribe(channel, Filter { start: Start::Height(0), topic, ..Filter::default() })
+}
+
+async fn next_kind(subscription: &mut Subscription) -> String {
+    let next = tokio::time::timeout(LONG, subscription.next()).await.expect("in time");
+    next.expect("goes on").expect("an event").event.type_text
+}
+
+async fn closed(subscription: &mut Subscription) {
+    match tokio::time::timeout(LONG, subscription.next()).await.expect("ends in time") {
+        Some(Err(SubscribeError::Problem(problem))) => assert_eq!(problem.name(), "certificate-refused", "{problem:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn from_a_revocation_to_a_refusal_a_closed_subscription_and_an_ended_participation() {
+    let consortium = Consortium::new();
+    let ann = consortium.profile("bank", "client", "ann");
+    let peer = consortium.serve();
+    let id = create(&peer, &consortium, "private");
+    let (gone, admin) = (peer.connect(&ann), peer.connect(&consortium.admin()));
+    admit(&gone, "private", id, &ann, 5).await;
+    let mut lost = from(&gone, "private", None);
+    let mut watched = from(&admin, "private", Some("participant.*"));
+    for subscription in [&mut lost, &mut watched] {
+        assert_eq!(next_kind(subscription).await, "chancery.participant.admitted");
+    }
+
+    let started = Instant::now();
+    revoke(&consortium, "ann");
+    let refused = async {
+        while gone.channel("private").await.is_ok() {}
+        started.elapsed()
+    };
+    let ended = async {
+        closed(&mut lost).await;
+        started.elapsed()
+    };
+    let committed = async {
+        assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+        started.elapsed()
+    };
+    let (refused, ended, committed) = tokio::join!(refused, ended, committed);
+    println!("refused after {refused:?}, closed after {ended:?}, committed after {committed:?}");
+    assert!(refused < Duration::from_secs(1), "refused after {refused:?}");
+    assert!(ended < Duration::from_secs(1), "closed after {ended:?}");
+    assert!(committed < Duration::from_secs(2), "committed after {committed:?}");
+
+    // The transaction is refused for its sender's record, whoever brings it.
+    let outcome = admin.submit("private", &signed(id, 5, vec![append("late")]), Wait::Committed).await;
+    let refusal = outcome.expect_err("the participation has ended").to_string();
+    assert!(refusal.contains("may not sign"), "{refusal}");
+
+    // Admitted with the revoked certificate on a channel that did not know it: the next look finds it.
+    let later = create(&peer, &consortium, "later");
+    admit(&admin, "later", later, &ann, 6).await;
+    let mut watched = from(&admin, "later", Some("participant.*"));
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+
+    // A restart posts nothing again.
+    let height = admin.channel("private").await.expect("there").height;
+    peer.drain();
+    let peer = consortium.serve();
+    let admin = peer.connect(&consortium.admin());
+    let mut watched = from(&admin, "private", Some("participant.*"));
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+    let idle = tokio::time::timeout(Duration::from_millis(1500), watched.next()).await;
+    assert!(idle.is_err(), "{idle:?}");
+    assert_eq!(admin.channel("private").await.expect("there").height, height);
+}
+
+/// Ten of a thousand readers are revoked: their ten subscriptions close, each a connection of its own, and the other
+/// 990 see the next event.
+#[tokio::test]
+async fn of_a_thousand_subscriptions_exactly_the_revoked_ones_close() {
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let files: u64 = files.split_whitespace().nth(3).and_then(|soft| soft.parse().ok()).unwrap_or(u64::MAX);
+    assert!(files >= 4096, "{files} open files are too few for a thousand connections: `ulimit -n 4096`");
+
+    let consortium = Consortium::new();
+    let names: Vec<String> = (0..20).map(|number| format!("reader-{number}")).collect();
+    let profiles: Vec<PathBuf> = names.iter().map(|name| consortium.profile("bank", "client", name)).collect();
+    let writer = consortium.profile("bank", "client", "writer");
+    let peer = consortium.serve();
+    let id = create(&peer, &consortium, "busy");
+    let admin = peer.connect(&writer);
+    admit(&admin, "busy", id, &writer, 7).await;
+    commit(&admin, "busy", id, 7, append("first")).await;
+
+    // 99 connections of each of the ten that stay, one of each of the ten that go.
+    let (mut going, mut staying) = (Vec::new(), Vec::new());
+    for (number, profile) in profiles.iter().enumerate() {
+        let connection = peer.connect(profile);
+        for _ in 0..if number < 10 { 1 } else { 99 } {
+            let mut subscription = from(&connection, "busy", Some("tests"));
+            let task = tokio::spawn(async move {
+                assert_eq!(next_kind(&mut subscription).await, "chancery.log.appended");
+                subscription
+            });
+            if number < 10 { &mut going } else { &mut staying }.push(task);
+        }
+    }
+    let mut open = (Vec::new(), Vec::new());
+    for task in going {
+        open.0.push(task.await.expect("subscribed"));
+    }
+    for task in staying {
+        open.1.push(task.await.expect("subscribed"));
+    }
+    assert_eq!((open.0.len(), open.1.len()), (10, 990));
+
+    let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
+    for name in &names[..10] {
+        let selection = Selection::Identity(identity(name));
+        folder.revoke(&selection, RevocationReason::CessationOfOperation, client::now()).expect("revokes");
+    }
+    let revoked = Instant::now();
+    for subscription in &mut open.0 {
+        closed(subscription).await;
+    }
+    let took = revoked.elapsed();
+    println!("the last of ten subscriptions closed {took:?} after the last revocation");
+    assert!(took < Duration::from_secs(1), "closed after {took:?}");
+
+    commit(&admin, "busy", id, 7, append("second")).await;
+    for mut subscription in open.1 {
+        assert_eq!(next_kind(&mut subscription).await, "chancery.log.appended");
+    }
+}
+
+fn tool(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().expect("is installed");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[tokio::test]
+async fn curl_and_openssl_get_ocsp_answers_from_the_peer() {
+    let consortium = Consortium::new();
+    let ann = consortium.profile("bank", "client", "ann");
+    let peer = consortium.serve();
+    let ca = consortium.dir().join("ca");
+    let issuer = ca.join("bank.pem");
+    let chain = consortium.path("chain.pem");
+    let pem = |path: PathBuf| std::fs::read_to_string(path).expect("readable");
+    std::fs::write(&chain, pem(ca.join("root.pem")) + &pem(issuer.clone())).expect("writable");
+    let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
+    let serial = folder.list().expect("readable").last().expect("issued").serial.clone();
+    let (request, answer) = (consortium.path("request.der"), consortium.path("answer.der"));
+    let url = format!("{}/v1/ca/ocsp", peer.url);
+    let trusted = ann.join("ca.pem");
+
+    let ask = |serial: &Serial, by_get: bool| {
+        let serial = format!("0x{serial}");
+        tool("openssl", &["ocsp", "-issuer", text(&issuer), "-serial", &serial, "-reqout", text(&request)]);
+        let mut arguments = vec!["--silent", "--show-error", "--cacert", text(&trusted), "--dump-header", "-"];
+        arguments.extend(["--output", text(&answer)]);
+        let bytes = std::fs::read(&request).expect("made");
+        let encoded: String = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+            .replace('+', "%2B")
+            .replace('/', "%2F")
+            .replace('=', "%3D");
+        let data = format!("@{}", text(&request));
+        let get = format!("{url}/{encoded}");
+        if by_get {
+            arguments.push(&get);
+        } else {
+            arguments.extend(["--header", "Content-Type: application/ocsp-request", "--data-binary", &data, &url]);
+        }
+        let head = tool("curl", &arguments).to_lowercase();
+        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: application/ocsp-response"), "{head}");
+        // Refusals have five octets, and no cache keeps them.
+        let answered = std::fs::read(&answer).expect("there").len() > 5;
+        assert_eq!(head.contains("max-age=60"), by_get && answered, "{head}");
+        tool(
+            "openssl",
+            &[
+                "ocsp",
+                "-no_nonce",
+                "-issuer",
+                text(&issuer),
+                "-serial",
+                &serial,
+                "-respin",
+                text(&answer),
+                "-CAfile",
+                text(&chain),
+            ],
+        )
+    };
+    for by_get in [false, true] {
+        let good = ask(&serial, by_get);
+        assert!(good.contains("Response verify OK") && good.contains(": good"), "{good}");
+        let unknown = ask(&"0102".parse().expect("a serial"), by_get);
+        assert!(unknown.contains("unauthorized"), "{unknown}");
+    }
+    revoke(&consortium, "ann");
+    for by_get in [false, true] {
+        let revoked = ask(&serial, by_get);
+        assert!(revoked.contains("Response verify OK") && revoked.contains(": revoked"), "{revoked}");
+    }
+    let shown = run(&["ca", "--dir", text(&consortium.dir()), "ocsp", "--serial", &serial.to_string()]);
+    assert_eq!((&shown["status"], &shown["reason"]), (&"revoked".into(), &"key-compromise".into()), "{shown}");
+    let signed = run(&["ca", "--dir", text(&consortium.dir()), "ocsp"]);
+    let names: BTreeSet<&str> = signed.as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
+    assert_eq!(names, BTreeSet::from(["bank", "root"]));
+}
