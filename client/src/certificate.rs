@@ -31,6 +31,8 @@ pub struct Leaf {
     pub serial: Vec<u8>,
     /// Last second of its validity, in seconds since the epoch.
     pub not_after: i64,
+    /// Organization in its issuer's name; a CA vouches for its own organization's identities only.
+    pub issuer_organization: Option<String>,
 }
 
 /// Why files are not a usable credential.
@@ -88,7 +90,14 @@ pub fn leaf(der: &[u8]) -> Result<Leaf, CredentialError> {
     let identity = Identity::parse(text).map_err(|error| CredentialError::Identity(error.to_string()))?;
     let raw = certificate.raw_serial();
     let significant = raw.iter().position(|byte| *byte != 0).unwrap_or(raw.len().saturating_sub(1));
-    Ok(Leaf { identity, serial: raw[significant..].to_vec(), not_after: certificate.validity().not_after.timestamp() })
+    let organizations: Vec<&str> =
+        certificate.issuer().iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
+    let issuer_organization = match organizations.as_slice() {
+        [one] => Some((*one).to_owned()),
+        _ => None,
+    };
+    let not_after = certificate.validity().not_after.timestamp();
+    Ok(Leaf { identity, serial: raw[significant..].to_vec(), not_after, issuer_organization })
 }
 
 impl Credential {

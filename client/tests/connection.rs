@@ -14,7 +14,7 @@ use client::subscribe::{Filter, Start, SubscribeError};
 use ledger_classes::action::{Action, logs::Append};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::SigningKey;
-use peer::{Authority, Peer, event, events, outcome, peer, problem, profile};
+use peer::{Authority, Peer, event, events, outcome, peer, peer_as, problem, profile};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -94,6 +94,24 @@ fn a_peer_of_another_authority_is_not_talked_to() {
     let error = run(Connection::open(&profile, options()).unwrap().status()).unwrap_err();
     assert!(matches!(error, RequestError::Unreachable { .. }) && !error.is_unavailable(), "{error}");
     assert!(peer.seen.lock().unwrap().is_empty());
+}
+
+/// Every member's CA leads to the consortium's root, and could sign any name: only a peer's certificate by its own
+/// organization's CA is a peer's.
+#[test]
+fn a_certificate_of_no_peer_is_not_talked_to() {
+    let authority = Authority::new("root");
+    for (identity, talks) in [
+        ("spiffe://harbour/bank/peer/p2", true),
+        ("spiffe://harbour/bank/client/alice", false),
+        ("spiffe://harbour/dealer/peer/p1", false),
+        ("spiffe://haven/bank/peer/p1", false),
+    ] {
+        let peer = peer_as(identity, &authority, |_, _| problem("404 Not Found", "channel-unknown", ""));
+        let error = run(connect(&authority, &peer).channel("main")).unwrap_err();
+        assert_eq!(error.problem().is_some(), talks, "{identity}: {error:?}");
+        assert!(!error.is_unavailable(), "{identity}: {error:?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ impl Authority {
     pub(crate) fn new(name: &str) -> Self {
         let mut params = params(name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, "bank");
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
@@ -62,11 +63,20 @@ type Script = dyn Fn(usize, &Seen) -> String + Send + Sync;
 /// Answers each request with what `script` says of its number; an answer without `Content-Length` ends with the
 /// connection. Only callers with a certificate of `authority` are let in.
 pub(crate) fn peer(authority: &Authority, script: impl Fn(usize, &Seen) -> String + Send + Sync + 'static) -> Peer {
+    peer_as("spiffe://harbour/bank/peer/p1", authority, script)
+}
+
+/// [`peer`] with another identity in its certificate.
+pub(crate) fn peer_as(
+    identity: &str,
+    authority: &Authority,
+    script: impl Fn(usize, &Seen) -> String + Send + Sync + 'static,
+) -> Peer {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.der.clone()).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
-    let uri = SanType::URI("spiffe://harbour/bank/peer/p1".try_into().unwrap());
+    let uri = SanType::URI(identity.try_into().unwrap());
     let (certificate, key) = authority.issue(vec![uri, SanType::IpAddress([127, 0, 0, 1].into())]);
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
