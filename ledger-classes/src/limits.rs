@@ -20,8 +20,6 @@ pub const BLOCK_TRANSACTIONS_MAX: usize = 16_384;
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Timers that run at the start of one block; the rest run in the next.
 pub const BLOCK_TIMERS_MAX: usize = 1_024;
-/// Milliseconds that a block's time may lie behind its predecessor's: never goes back.
-pub const BLOCK_TIME_STEP_BACK_MS_MAX: u64 = 0;
 /// Bytes of a name: channel, organization, asset symbol, contract, app, topic segment.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a human-readable title or display name.
@@ -68,8 +66,9 @@ pub const TIMER_STEP_MS_MIN: u64 = 1_000;
 pub const EVENTS_MAX: usize = 1_024;
 /// Bytes of a receipt's message.
 pub const MESSAGE_BYTES_MAX: usize = 256;
-/// Bytes of a state key.
-pub const STATE_KEY_BYTES_MAX: usize = 256;
+/// Bytes of a state key: the longest are an identity and a serial number. A transaction that would write a longer one
+/// fails.
+pub const STATE_KEY_BYTES_MAX: usize = 640;
 /// Bytes of a state value.
 pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a channel's encoded configuration: with its height it stays within a state value.
@@ -79,6 +78,7 @@ pub const MERKLE_PATH_MAX: usize = 64;
 /// Configuration changes that a proof may walk through.
 pub const TRUST_LINKS_MAX: usize = 4_096;
 
+const _: () = assert!(IDENTITY_BYTES_MAX + 22 <= STATE_KEY_BYTES_MAX);
 const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
 const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);

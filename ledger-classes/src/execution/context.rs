@@ -245,8 +245,12 @@ impl<'a> Context<'a> {
         self.journal.insert(key, None);
     }
 
-    /// Refuses what would be written but could not be read back: the channel would halt at the next read.
+    /// Refuses what would be written but could not be read back: the channel would halt at the next read. Keys have
+    /// their bound too.
     pub(super) fn check_writes(&self) -> Result<(), Refusal> {
+        if let Some(key) = self.journal.keys().find(|key| key.len() > limits::STATE_KEY_BYTES_MAX) {
+            return reject(ResultCode::TooManyEffects, format!("a key of {} bytes", key.len()));
+        }
         let sizes = self.journal.values().flatten().map(|value| value.len());
         match sizes.max() {
             Some(bytes) if bytes > limits::STATE_VALUE_BYTES_MAX => {
@@ -275,5 +279,30 @@ impl ReadView for Context<'_> {
     fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
         let block = crate::state::Overlay::new(self.view, &self.block);
         first_over(&block, &self.journal, from, end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execution::test_support::open_config;
+    use crate::participant::NoCertificates;
+    use crate::state::MemoryState;
+
+    #[test]
+    fn a_key_above_the_limit_is_refused() {
+        let (config, state) = (open_config(), MemoryState::default());
+        let input = BlockInput {
+            channel: Hash::ZERO,
+            height: 1,
+            time: Time::ZERO,
+            certificates: &NoCertificates,
+            transactions: &[],
+        };
+        for (bytes, taken) in [(limits::STATE_KEY_BYTES_MAX, true), (limits::STATE_KEY_BYTES_MAX + 1, false)] {
+            let mut context = Context::new(&state, &input, &config);
+            context.put_value(vec![1; bytes], [1u8].as_slice().into());
+            assert_eq!(context.check_writes().is_ok(), taken, "{bytes}");
+        }
     }
 }
