@@ -12,6 +12,7 @@ use crate::{
     ocsp::{self, OcspError},
     path::{PathError, Usage, verify_path},
     profile::{AuthorityScope, ProfileError},
+    signer::{RcgenKey, Signer},
 };
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role},
@@ -24,6 +25,7 @@ use rcgen::{
 };
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// From when to when a certificate holds. Certificates count whole seconds: fractions are cut.
@@ -112,11 +114,11 @@ pub enum AuthorityError {
     Encoding(#[from] rcgen::Error),
 }
 
-/// A CA: its certificate and its key, which leaves this module only as the PEM that goes to its file.
+/// A CA: its certificate and its key, with which nothing signs but the methods here.
 #[derive(Debug)]
 pub struct Authority {
     certificate: Vec<u8>,
-    key: KeyPair,
+    key: Arc<dyn Signer>,
     scope: AuthorityScope,
     validity: Validity,
     key_id: KeyId,
@@ -125,36 +127,41 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A consortium's root: certifies issuing CAs (path length 1).
-    pub fn new_root(consortium: &str, algorithm: KeyAlgorithm, validity: Validity) -> Result<Self, AuthorityError> {
-        Self::self_signed(AuthorityScope { consortium: consortium.into(), organization: None }, algorithm, validity)
+    /// A consortium's root with a fresh key: certifies issuing CAs (path length 1).
+    pub fn new_root(
+        consortium: &str,
+        key: impl Into<Arc<dyn Signer>>,
+        validity: Validity,
+    ) -> Result<Self, AuthorityError> {
+        Self::self_signed(AuthorityScope { consortium: consortium.into(), organization: None }, key.into(), validity)
     }
 
-    /// An organization's CA that is a root of its own: certifies leaves (path length 0).
+    /// An organization's CA that is a root of its own, with a fresh key: certifies leaves (path length 0).
     pub fn new_organization_root(
         consortium: &str,
         organization: &str,
-        algorithm: KeyAlgorithm,
+        key: impl Into<Arc<dyn Signer>>,
         validity: Validity,
     ) -> Result<Self, AuthorityError> {
         let scope = AuthorityScope { consortium: consortium.into(), organization: Some(organization.into()) };
-        Self::self_signed(scope, algorithm, validity)
+        Self::self_signed(scope, key.into(), validity)
     }
 
-    fn self_signed(scope: AuthorityScope, algorithm: KeyAlgorithm, validity: Validity) -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate(algorithm)?;
-        let certificate = authority_params(&scope, key.public(), validity)?.self_signed(&key)?;
-        Self::load(certificate.der(), key)
+    fn self_signed(scope: AuthorityScope, key: Arc<dyn Signer>, validity: Validity) -> Result<Self, AuthorityError> {
+        let signing = RcgenKey::new(&*key);
+        let params = authority_params(&scope, key.public(), validity)?;
+        let certificate = signing.outcome(params.self_signed(&signing))?;
+        Self::load(certificate.der(), Arc::clone(&key))
     }
 
-    /// A new issuing CA of an organization under this root, with its key.
+    /// A new issuing CA of an organization under this root, with a fresh key.
     pub fn issue_intermediate(
         &self,
         organization: &str,
-        algorithm: KeyAlgorithm,
+        key: impl Into<Arc<dyn Signer>>,
         validity: Validity,
     ) -> Result<Self, AuthorityError> {
-        let key = KeyPair::generate(algorithm)?;
+        let key = key.into();
         Self::load(&self.certify_intermediate(organization, key.public(), validity)?, key)
     }
 
@@ -173,13 +180,15 @@ impl Authority {
         let scope = AuthorityScope { consortium, organization: Some(organization.into()) };
         let mut params = authority_params(&scope, public_key, validity)?;
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(public_key, &self.issuer(&self.key)?)?;
+        let signing = RcgenKey::new(&*self.key);
+        let certificate = signing.outcome(params.signed_by(public_key, &self.issuer(&signing)?))?;
         Certificate::parse(certificate.der())?.check_authority()?;
         Ok(certificate.der().to_vec())
     }
 
     /// A CA from its files. Refuses a key that is not the certificate's.
-    pub fn load(certificate: &[u8], key: KeyPair) -> Result<Self, AuthorityError> {
+    pub fn load(certificate: &[u8], key: impl Into<Arc<dyn Signer>>) -> Result<Self, AuthorityError> {
+        let key = key.into();
         let parsed = Certificate::parse(certificate)?;
         let scope = parsed.check_authority()?;
         if parsed.spki() != key.public().spki() {
@@ -222,11 +231,6 @@ impl Authority {
         &self.serial
     }
 
-    /// The key as the text of its file.
-    pub(crate) fn key_pem(&self) -> zeroize::Zeroizing<String> {
-        self.key.to_pem()
-    }
-
     /// A fresh serial: draw it and record the intention before [`Authority::issue_leaf_with_serial`].
     pub fn draw_serial() -> Result<Serial, AuthorityError> {
         Serial::random(&SystemRandom::new()).map_err(|_| KeyError::Random.into())
@@ -247,7 +251,8 @@ impl Authority {
         if facts.identity != *request.identity || facts.public_key != *request.public_key {
             return Err(ProfileError::Malformed.into());
         }
-        let issued = params.signed_by(request.public_key, &self.issuer(&self.key)?)?;
+        let signing = RcgenKey::new(&*self.key);
+        let issued = signing.outcome(params.signed_by(request.public_key, &self.issuer(&signing)?))?;
         let leaf = issued.der().to_vec();
         let at = request.validity.not_before;
         verify_path(&[&leaf], &[&self.certificate], None, at, Usage::Participant)?;
@@ -315,7 +320,8 @@ impl Authority {
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::PreSpecified(self.subject_key_identifier.clone()),
         };
-        Ok(params.signed_by(&self.issuer(&self.key)?)?.der().to_vec())
+        let signing = RcgenKey::new(&*self.key);
+        Ok(signing.outcome(params.signed_by(&self.issuer(&signing)?))?.der().to_vec())
     }
 
     /// An OCSP answer about a certificate of this CA, DER (RFC 6960 §4.2), to be served by anybody until `next_update`.

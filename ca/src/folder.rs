@@ -22,6 +22,7 @@ use crate::{
     enrolment::{RequestId, Terms},
     files,
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
+    keyring::{Keyring, NewKey},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
@@ -29,7 +30,6 @@ use crate::{
     ocsp,
 };
 use ledger_classes::{identity::Identity, limits::OCSP_BYTES_MAX, time::Time};
-use serde::Serialize;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -120,44 +120,12 @@ pub enum Selection {
     Identity(Identity),
 }
 
-/// Something that ends.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Expiry {
-    /// When.
-    pub at: Time,
-    /// What.
-    #[serde(flatten)]
-    pub what: Expiring,
-}
-
-/// What ends.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Expiring {
-    /// A CA's newest CRL.
-    Crl {
-        /// Whose.
-        authority: String,
-    },
-    /// A CA's certificate.
-    Authority {
-        /// Whose.
-        authority: String,
-    },
-    /// A leaf.
-    Certificate {
-        /// Whose.
-        identity: Identity,
-        /// Which.
-        serial: Serial,
-    },
-}
-
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct CertificateFolder {
     directory: PathBuf,
     consortium: String,
+    keys: Keyring,
 }
 
 impl CertificateFolder {
@@ -168,7 +136,9 @@ impl CertificateFolder {
             return Err(FolderError::Exists(directory.display().to_string()));
         }
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-        let root = Authority::new_root(consortium, algorithm, Validity::starting(start, ROOT_LIFETIME_MS))?;
+        let keys = Keyring;
+        let key = keys.generate(algorithm)?;
+        let root = Authority::new_root(consortium, key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
         let draft = dir.join(format!(".ca.{}.new", std::process::id()));
         if draft.exists() {
             fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
@@ -177,9 +147,9 @@ impl CertificateFolder {
             fs::create_dir_all(&path).map_err(|source| file_error(&path, source))?;
         }
         Database::create(&draft, consortium, now)?;
-        let folder = Self { directory: draft.clone(), consortium: consortium.into() };
+        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys };
         let mut database = LockedDatabase::open(&draft)?;
-        folder.add(&mut database, &root, ROOT, ROOT, now)?;
+        folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
         fs::rename(&draft, &directory).map_err(|source| file_error(&directory, source))?;
         files::sync_directory(dir).map_err(|source| file_error(dir, source))?;
@@ -190,7 +160,7 @@ impl CertificateFolder {
     pub fn open(dir: &Path) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
         let consortium = Database::read(&directory)?.consortium().to_owned();
-        Ok(Self { directory, consortium })
+        Ok(Self { directory, consortium, keys: Keyring })
     }
 
     /// The trust domain.
@@ -208,8 +178,9 @@ impl CertificateFolder {
         let mut database = self.lock_for_new(organization)?;
         let root = self.authority(&database, ROOT)?;
         let validity = within(&root, now, ISSUING_LIFETIME_MS);
-        let authority = root.issue_intermediate(organization, algorithm, validity)?;
-        self.add(&mut database, &authority, organization, ROOT, now)
+        let key = self.keys.generate(algorithm)?;
+        let authority = root.issue_intermediate(organization, key.signer(), validity)?;
+        self.add(&mut database, &authority, &key, organization, ROOT, now)
     }
 
     /// Adds an organization whose CA is a root of its own.
@@ -222,8 +193,9 @@ impl CertificateFolder {
         let mut database = self.lock_for_new(organization)?;
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
-        let authority = Authority::new_organization_root(&self.consortium, organization, algorithm, validity)?;
-        self.add(&mut database, &authority, organization, organization, now)
+        let key = self.keys.generate(algorithm)?;
+        let authority = Authority::new_organization_root(&self.consortium, organization, key.signer(), validity)?;
+        self.add(&mut database, &authority, &key, organization, organization, now)
     }
 
     /// Issues a leaf for a key of which the caller has a proof of possession. Returns its path, leaf first.
@@ -450,26 +422,6 @@ impl CertificateFolder {
         Ok(bundle)
     }
 
-    /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not count.
-    pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
-        let database = Database::read(&self.directory)?;
-        let mut expiries = Vec::new();
-        for record in database.authorities().values().filter(|record| record.revoked.is_none()) {
-            let authority = record.name.clone();
-            expiries.push(Expiry { at: record.not_after, what: Expiring::Authority { authority: authority.clone() } });
-            expiries.extend(record.crl_next_update.map(|at| Expiry { at, what: Expiring::Crl { authority } }));
-        }
-        for record in database.certificates() {
-            if matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Expired) {
-                let (identity, serial) = (record.identity.clone(), record.serial.clone());
-                expiries.push(Expiry { at: record.not_after, what: Expiring::Certificate { identity, serial } });
-            }
-        }
-        expiries.retain(|expiry| expiry.at <= now.plus_millis(within_ms));
-        expiries.sort();
-        Ok(expiries)
-    }
-
     fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
         if organization == ROOT {
             return Err(FolderError::ReservedName);
@@ -486,12 +438,12 @@ impl CertificateFolder {
         &self,
         database: &mut LockedDatabase,
         authority: &Authority,
+        key: &NewKey,
         name: &str,
         issuer: &str,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
-        let key = self.directory.join(format!("{name}.key"));
-        files::write_private(&key, authority.key_pem().as_bytes()).map_err(|source| file_error(&key, source))?;
+        self.keys.keep(&self.directory, name, key)?;
         let certificate = authority.certificate().to_vec();
         write(&self.directory.join(format!("{name}.pem")), &certificates_pem(&[certificate]))?;
         database.append(&Event::AuthorityAdded {
@@ -514,8 +466,7 @@ impl CertificateFolder {
     fn load(&self, name: &str) -> Result<Authority, FolderError> {
         let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
         let certificate = certificates.first().ok_or_else(|| FolderError::UnknownAuthority(name.into()))?;
-        let key = KeyPair::load(&self.directory.join(format!("{name}.key")))?;
-        Ok(Authority::load(certificate, key)?)
+        Ok(Authority::load(certificate, self.keys.open(&self.directory, name)?)?)
     }
 
     /// The answers about everything that a CA has issued and that has not expired.

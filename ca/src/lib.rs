@@ -1,7 +1,7 @@
 //! The certificate authority of a consortium: issuing, path verification, revocation and the TLS that rests on them.
 //!
-//! Rooms: [`authority`] signs, and nothing else can use a CA key; [`path`] holds the one function that admits a
-//! certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs and
+//! Rooms: [`authority`] signs, and nothing else can use a CA key (a [`signer`]); [`path`] holds the one function that
+//! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs and
 //! checks single answers; [`trust`] joins the two for live connections; [`tls`] hangs them into rustls; [`request`] reads
 //! certificate requests, [`registration`] queues and decides them, [`renewal`] continues an identity; [`database`] and
 //! [`folder`] are the administrator's directory on disk.
@@ -18,7 +18,9 @@ pub mod enrolment;
 pub mod features;
 mod files;
 pub mod folder;
+pub mod forecast;
 pub mod identifiers;
+mod keyring;
 pub mod keys;
 pub mod limits;
 mod names;
@@ -30,6 +32,7 @@ pub mod registration;
 pub mod renewal;
 pub mod request;
 pub mod revocation;
+pub mod signer;
 pub mod tls;
 pub mod trust;
 pub mod validation;
@@ -47,4 +50,5 @@ pub use registration::{Registration, RegistrationError};
 pub use renewal::{Possession, RenewalError};
 pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};
+pub use signer::Signer;
 pub use trust::TrustStore;

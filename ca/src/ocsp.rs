@@ -431,7 +431,13 @@ mod tests {
 
     fn authority(algorithm: KeyAlgorithm) -> Authority {
         let validity = Validity::starting(NOW, 1_000_000_000);
-        Authority::new_organization_root("harbour.example", "north", algorithm, validity).unwrap()
+        Authority::new_organization_root(
+            "harbour.example",
+            "north",
+            crate::KeyPair::generate(algorithm).unwrap(),
+            validity,
+        )
+        .unwrap()
     }
 
     #[test]

@@ -7,7 +7,8 @@ use ca::{
     CertificateFolder, Credentials, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, Usage,
     credentials::TrustBundle,
     database::CertificateStatus,
-    folder::{Expiring, FolderError, LeafOptions, Selection},
+    folder::{FolderError, LeafOptions, Selection},
+    forecast::Expiring,
     limits::DAY_MS,
     revocation::RevocationStatusError,
 };

@@ -371,7 +371,7 @@ fn an_organization_never_vouches_for_another() {
         assert!(matches!(root.authority.issue_leaf(&request), Err(AuthorityError::NotIssuing)));
     }
     assert!(matches!(
-        north.authority.issue_intermediate("south", KeyAlgorithm::Ed25519, days(9)),
+        north.authority.issue_intermediate("south", KeyPair::generate(KeyAlgorithm::Ed25519).unwrap(), days(9)),
         Err(AuthorityError::NotRoot)
     ));
 
@@ -464,8 +464,9 @@ fn the_authority_refuses_what_it_must_not_sign() {
     let other = KeyPair::generate(KeyAlgorithm::P256).unwrap();
     assert!(matches!(Authority::load(north.certificate(), other), Err(AuthorityError::KeyMismatch)));
     for name in ["", "Upper", "a/b"] {
-        assert!(Authority::new_root(name, KeyAlgorithm::Ed25519, days(9)).is_err(), "{name}");
-        assert!(root.issue_intermediate(name, KeyAlgorithm::Ed25519, days(9)).is_err(), "{name}");
+        let key = || KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        assert!(Authority::new_root(name, key(), days(9)).is_err(), "{name}");
+        assert!(root.issue_intermediate(name, key(), days(9)).is_err(), "{name}");
     }
 }
 
@@ -490,7 +491,9 @@ fn a_ca_may_have_a_p384_key_and_a_leaf_may_not() {
 #[test]
 fn dates_beyond_2049_are_written_as_generalized_time() {
     let far = Validity::starting(NOW, 40 * 365 * DAY_MS);
-    let ca = Authority::new_organization_root(CONSORTIUM, "north", KeyAlgorithm::Ed25519, far).unwrap();
+    let ca =
+        Authority::new_organization_root(CONSORTIUM, "north", KeyPair::generate(KeyAlgorithm::Ed25519).unwrap(), far)
+            .unwrap();
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let alice = identity("north/client/alice");
     let request = LeafRequest { identity: &alice, public_key: key.public(), alternative_names: &[], validity: far };

@@ -210,7 +210,9 @@ fn a_ca_without_crl_sign_signs_no_list() {
 #[test]
 fn a_trust_store_takes_only_cas_of_its_consortium() {
     let ours = root(KeyAlgorithm::Ed25519);
-    let theirs = ca::Authority::new_root("evil.example", KeyAlgorithm::Ed25519, ours.validity()).unwrap();
+    let theirs =
+        ca::Authority::new_root("evil.example", KeyPair::generate(KeyAlgorithm::Ed25519).unwrap(), ours.validity())
+            .unwrap();
     let other = root(KeyAlgorithm::Ed25519);
     let stranger = Issuing::under(&other, "north", KeyAlgorithm::Ed25519);
     let der = |authority: &ca::Authority| authority.certificate().to_vec();

@@ -22,7 +22,7 @@ pub fn identity(text: &str) -> Identity {
 }
 
 pub fn root(algorithm: KeyAlgorithm) -> Authority {
-    Authority::new_root(CONSORTIUM, algorithm, days(3650)).unwrap()
+    Authority::new_root(CONSORTIUM, KeyPair::generate(algorithm).unwrap(), days(3650)).unwrap()
 }
 
 /// An issuing CA, and a copy of its key for what the authority refuses to sign.
