@@ -5,15 +5,14 @@
 //! process writes at a time (a lock file); readers need no lock, because a last line without its newline is not there
 //! yet. Lines are never changed or removed.
 
+pub use crate::event::Event;
 use crate::{
-    enrolment::{
-        Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, Terms, TokenId, TokenRecord,
-    },
+    enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
     identifiers::{RevocationReason, Serial},
     keys::PublicKey,
 };
 use ledger_classes::{identity::Identity, time::Time};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{File, OpenOptions},
@@ -25,156 +24,6 @@ use std::{
 const FORMAT: u32 = 1;
 const INDEX: &str = "index.jsonl";
 const LOCK: &str = "lock";
-
-/// One line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Event {
-    /// The first line.
-    Created {
-        /// The version of this file's format.
-        format: u32,
-        /// The trust domain.
-        consortium: String,
-        /// When.
-        at: Time,
-    },
-    /// A CA certificate is in its file.
-    AuthorityAdded {
-        /// `root`, or the organization.
-        name: String,
-        /// Who signed it: `root`, or itself.
-        issuer: String,
-        /// Its serial under that issuer.
-        serial: Serial,
-        /// Its last second.
-        not_after: Time,
-        /// When.
-        at: Time,
-    },
-    /// An organization's CA is no longer trusted.
-    AuthorityRevoked {
-        /// The organization.
-        name: String,
-        /// Why.
-        reason: RevocationReason,
-        /// When.
-        at: Time,
-    },
-    /// A leaf is about to be signed.
-    Intended {
-        /// The organization whose CA signs.
-        authority: String,
-        /// Its serial under that CA.
-        serial: Serial,
-        /// Whose it is.
-        identity: Identity,
-        /// Its first second.
-        not_before: Time,
-        /// Its last second.
-        not_after: Time,
-        /// SHA-256 of its SubjectPublicKeyInfo, hex.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key: Option<String>,
-        /// The request that it answers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        request: Option<RequestId>,
-        /// The certificate that it continues.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        renews: Option<Serial>,
-        /// When.
-        at: Time,
-    },
-    /// The leaf was signed and is in `issued/`.
-    Issued {
-        /// Which.
-        serial: Serial,
-        /// SHA-256 of the certificate, hex.
-        fingerprint: String,
-        /// When.
-        at: Time,
-    },
-    /// A leaf is revoked. The next CRL carries it.
-    Revoked {
-        /// Which.
-        serial: Serial,
-        /// Why.
-        reason: RevocationReason,
-        /// When.
-        at: Time,
-    },
-    /// A CRL is about to be signed: its number is spent, whatever happens next.
-    CrlIntended {
-        /// `root`, or the organization.
-        authority: String,
-        /// Its number.
-        number: u64,
-        /// When the next one is due.
-        next_update: Time,
-        /// When.
-        at: Time,
-    },
-    /// A certificate is asked for by somebody who possesses the key. A token approves it, and is spent by this line.
-    Requested {
-        /// Which request.
-        request: RequestId,
-        /// For whom.
-        identity: Identity,
-        /// The SubjectPublicKeyInfo, hex.
-        public_key: String,
-        /// Who asks.
-        requester: String,
-        /// The token.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        token: Option<TokenId>,
-        /// When.
-        at: Time,
-    },
-    /// An administrator approves a request.
-    Approved {
-        /// Which.
-        request: RequestId,
-        /// Who.
-        by: String,
-        /// What the certificate is to be issued with.
-        terms: Terms,
-        /// When.
-        at: Time,
-    },
-    /// An administrator rejects a request.
-    Rejected {
-        /// Which.
-        request: RequestId,
-        /// Who.
-        by: String,
-        /// Why.
-        reason: String,
-        /// When.
-        at: Time,
-    },
-    /// An enrolment token is given out.
-    TokenAdded {
-        /// Which.
-        token: TokenId,
-        /// SHA-256 of its secret, hex.
-        hash: String,
-        /// For whom it approves one request.
-        identity: Identity,
-        /// What the certificate is issued with.
-        terms: Terms,
-        /// Its last instant.
-        expires: Time,
-        /// When.
-        at: Time,
-    },
-    /// What requests need from now on.
-    PolicySet {
-        /// The policy.
-        policy: EnrolmentPolicy,
-        /// When.
-        at: Time,
-    },
-}
 
 /// Why the database cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ pub mod certs_only;
 pub mod credentials;
 pub mod database;
 pub mod enrolment;
+mod event;
 pub mod features;
 mod files;
 pub mod folder;
