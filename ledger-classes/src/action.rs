@@ -42,7 +42,7 @@ macro_rules! actions {
 impl Action {
     /// Whether anybody may post it, without a participant record: it brings its own authority.
     pub const fn carries_authority(&self) -> bool {
-        matches!(self, Self::ParticipantAdmit(_) | Self::ParticipantRevokeByEvidence(_))
+        matches!(self, Self::ParticipantAdmit(_) | Self::ParticipantRevokeByEvidence(_) | Self::LogAudit(_))
     }
 }
 
@@ -121,4 +121,6 @@ actions! {
     ChannelApprove(channel::Approve) = "channel.approve", ADMIN;
     /// Ends what a certificate admitted, on its CA's word.
     ParticipantRevokeByEvidence(channel::RevokeByEvidence) = "participant.revoke_by_evidence", None;
+    /// Appends the next record of a sequence of administrative acts.
+    LogAudit(logs::Audit) = "log.audit", None;
 }

@@ -109,6 +109,15 @@ impl Approvals {
             Self::All => organizations,
         }
     }
+
+    /// The word in JSON.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Majority => "majority",
+            Self::All => "all",
+        }
+    }
 }
 
 /// A channel's configuration at some height.

@@ -6,6 +6,7 @@
 
 pub mod apps;
 pub mod assets;
+pub mod audit;
 pub mod channel;
 mod context;
 pub mod contracts;
@@ -233,6 +234,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::AppUpdateSettings(body) => apps::update_settings(context, body),
         Action::AppRetire(body) => apps::retire(context, body),
         Action::LogAppend(body) => logs::append(context, body),
+        Action::LogAudit(body) => audit::append(context, body),
         Action::ParticipantAdmit(body) => channel::admit(context, body),
         Action::ParticipantRevoke(body) => channel::revoke(context, body),
         Action::ParticipantRevokeByEvidence(body) => channel::revoke_by_evidence(context, body),

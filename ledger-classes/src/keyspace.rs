@@ -53,6 +53,8 @@ pub enum Family {
     AppVersion = 0x31,
     /// Log records: topic, 0, height, index, action (u64, u32, u32, big-endian).
     Log = 0x40,
+    /// Newest records of audit sequences: topic, 0, source.
+    AuditHead = 0x41,
 }
 
 /// A key of `family` made of `parts` one after another.
@@ -167,4 +169,9 @@ pub fn app_version(name: &str, version: &str) -> Vec<u8> {
 pub fn log(topic: &str, height: u64, index: u32, action: u32) -> Vec<u8> {
     let position = [&height.to_be_bytes()[..], &index.to_be_bytes(), &action.to_be_bytes()].concat();
     key(Family::Log, &[topic.as_bytes(), &[0], &position])
+}
+
+/// Key of the newest record of an audit sequence.
+pub fn audit_head(topic: &str, source: &Hash) -> Vec<u8> {
+    key(Family::AuditHead, &[topic.as_bytes(), &[0], &source.0])
 }

@@ -188,6 +188,11 @@ codes! {
     AppIsRetired = 503, "app-retired";
     /// The settings are not a JSON document.
     SettingsInvalid = 504, "settings-invalid";
+
+    /// Only the ledger itself and its ordering peers write under this topic.
+    TopicIsReserved = 600, "topic-reserved";
+    /// Another record than the named one is the last of the sequence.
+    AuditOutOfSequence = 601, "audit-out-of-sequence";
 }
 
 impl ResultCode {

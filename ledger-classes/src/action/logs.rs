@@ -17,3 +17,19 @@ pub struct Append {
     #[serde(default)]
     pub body: String,
 }
+
+/// `log.audit`: the next record of a sequence of administrative acts, posted with the seal key of an ordering peer.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Below `audit.`, but not `audit.channel`, which execution writes.
+    pub topic: String,
+    /// Which sequence of this topic: a digest that only its source begins with.
+    pub source: Hash,
+    /// Digest of the record before; zero for the first. Another one is refused.
+    pub previous: Hash,
+    /// Digest of the source up to and with what this record tells; neither zero nor `previous`.
+    pub digest: Hash,
+    /// Text, at most 16 KiB.
+    pub body: String,
+}

@@ -1,6 +1,7 @@
 //! Actions on the channel itself: admission and revocation of participants, and configuration changes with the
 //! approvals of a policy.
 
+use super::audit::{self, Act, Ballot};
 use super::{ConfigRecord, Context};
 use crate::action::channel::{Admit, Approve, Propose, Revoke, RevokeByEvidence};
 use crate::codec::{Decode, Encode};
@@ -118,7 +119,10 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     context.put(key, &participant);
     context.put(certificate_key, &KnownCertificate { revoked_height: None });
     context.put_value(listed, [1u8].as_slice().into());
-    context.emit(Event::ParticipantAdmitted { address: body.address, identity, serial, not_after: certified.not_after })
+    let (address, not_after) = (body.address, certified.not_after);
+    let why = format!("certificate {}", hex::encode(&serial.0));
+    context.emit(Event::ParticipantAdmitted { address, identity: identity.clone(), serial, not_after })?;
+    audit::record(context, &Act::Admit { who: &identity, why, address, not_after })
 }
 
 pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
@@ -129,7 +133,7 @@ pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Ref
     if administrator.organization() != body.identity.organization() {
         return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
     }
-    revoke_certificate(context, &body.identity, &body.serial, &body.reason)
+    revoke_certificate(context, &body.identity, &body.serial, &body.reason, administrator.to_string())
 }
 
 /// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it. A
@@ -150,7 +154,8 @@ pub(super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvide
     }
     // As in an admission: only the organization's own CAs speak of its certificates.
     let revoked = judge(&roots_of(context, Some(identity.organization())))?;
-    revoke_certificate(context, &revoked.identity, &HexBytes(revoked.serial), &revoked.reason)
+    let who = format!("CA of {}", identity.organization());
+    revoke_certificate(context, &revoked.identity, &HexBytes(revoked.serial), &revoked.reason, who)
 }
 
 fn revoke_certificate(
@@ -158,6 +163,7 @@ fn revoke_certificate(
     identity: &Identity,
     serial: &HexBytes,
     reason: &str,
+    who: String,
 ) -> Result<(), Refusal> {
     let text = identity.to_string();
     let certificate_key = keyspace::certificate(&text, &serial.0);
@@ -183,7 +189,8 @@ fn revoke_certificate(
         serial: serial.clone(),
         reason: reason.to_owned(),
         by,
-    })
+    })?;
+    audit::record(context, &Act::Revoke { who, why: reason, identity, serial })
 }
 
 /// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.
@@ -236,10 +243,11 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
     let needed = config.approvals.needed(config.organizations.len());
     context.emit(Event::ChannelApproved {
         proposal: id,
-        by,
+        by: by.clone(),
         approvals: u32::try_from(approvals).expect("organizations are limited"),
         needed: u32::try_from(needed).expect("organizations are limited"),
     })?;
+    let mut effective = None;
     if approvals >= needed {
         let record = changed(context, &proposal.changes)?;
         let value = record::to_value(&record);
@@ -247,11 +255,14 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         context.put_value(keyspace::config_at(record.height), value.clone());
         proposal.done = true;
         let height = context.height() + 1;
+        effective = Some(height);
         let configuration = Hash::tagged(Tag::Content, &[&value]);
         context.emit(Event::ChannelConfigured { proposal: id, height, configuration })?;
     }
     context.put(keyspace::proposal(&id), &proposal);
-    Ok(())
+    let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.changes));
+    let ballot = Ballot { who: &by, why, proposal: id, changes, approvals, needed, effective };
+    audit::record(context, &if id == context.id() { Act::Propose(ballot) } else { Act::Approve(ballot) })
 }
 
 /// The configuration after `changes`, checked. Starts from what the block has set so far, so that two changes in

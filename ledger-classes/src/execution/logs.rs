@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::Context;
+use super::{Context, audit};
 use crate::action::logs::Append;
 use crate::codec::{Decode, Encode};
 use crate::event::Event;
@@ -48,16 +48,19 @@ pub(super) fn append(context: &mut Context<'_>, body: &Append) -> Result<(), Ref
     if body.body.len() > LOG_BODY_BYTES_MAX {
         return reject(ResultCode::InvalidField, format!("a body has at most {LOG_BODY_BYTES_MAX} bytes"));
     }
+    if body.topic.starts_with(audit::RESERVED) {
+        return reject(ResultCode::TopicIsReserved, "topics below audit. hold administrative acts");
+    }
+    write(context, &body.topic, body.digest, &body.body)
+}
+
+/// Appends the one record of the running action.
+pub(super) fn write(context: &mut Context<'_>, topic: &str, digest: Option<Hash>, body: &str) -> Result<(), Refusal> {
     let author = context.acting();
-    let record = LogRecord {
-        topic: body.topic.clone(),
-        author,
-        time: context.time(),
-        transaction: context.id(),
-        digest: body.digest,
-        body: body.body.clone(),
-    };
-    let key = keyspace::log(&body.topic, context.height(), context.index(), context.action());
+    let (topic, body) = (topic.to_owned(), body.to_owned());
+    let key = keyspace::log(&topic, context.height(), context.index(), context.action());
+    let (time, transaction) = (context.time(), context.id());
+    let record = LogRecord { topic: topic.clone(), author, time, transaction, digest, body: body.clone() };
     context.put(key, &record);
-    context.emit(Event::LogAppended { topic: body.topic.clone(), author, digest: body.digest, body: body.body.clone() })
+    context.emit(Event::LogAppended { topic, author, digest, body })
 }

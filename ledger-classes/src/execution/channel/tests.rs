@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{ChannelConfig, Organization};
+use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::keys::{Address, PublicKey, Signature};
 use crate::participant::{CertificatePaths, CertifiedIdentity};
@@ -77,6 +78,21 @@ fn a_certificate_of_a_key_that_anybody_can_sign_for_admits_nobody() {
     let (code, message) = ledger.one(4, vec![weak]);
     assert_eq!(code, ResultCode::PossessionRefused);
     assert!(message.contains("small order"), "{message}");
+}
+
+#[test]
+fn an_admission_is_told_with_its_certificate() {
+    let mut ledger = ledger(closed());
+    let admit = admission(&ledger, 2, address(2));
+    ledger.done(2, vec![admit]);
+    let record: LogRecord = record::read(&ledger.state, &keyspace::log(audit::CHANNEL, 1, 0, 0))
+        .expect("memory does not fail")
+        .expect("a record");
+    let expected = format!(
+        r#"{{"act":"participant.admit","who":"spiffe://test.example/alpha/client/n2","why":"certificate 02","address":"{}","#,
+        address(2)
+    );
+    assert!(record.body.starts_with(&expected), "{}", record.body);
 }
 
 /// A proposal that was stored but could not be read again halted the channel at the next approval.

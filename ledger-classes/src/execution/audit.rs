@@ -1,0 +1,177 @@
+//! Administrative acts as log records, under topics below `audit.` that `log.append` cannot write.
+//!
+//! `audit.channel` is written by execution itself, with the act that it tells of, on the channel that the act is on:
+//! one record for each action, so that it lies under the same place as the action. The record's transaction is the
+//! digest of what was signed, the whole change included; the body is short and for people and programs to read.
+//!
+//! Every other topic below `audit.` is a sequence of records that an ordering peer posts (`log.audit`) from a source
+//! outside the ledger, such as the certificates folder. Each record names the digest of the one before: whoever posts
+//! twice, late, or from a source that has been changed is refused, so that a sequence has each record once, in order.
+
+use super::Context;
+use super::logs::{self, is_topic};
+use crate::action::logs::Audit;
+use crate::codec::{Decode, Encode};
+use crate::config::ConfigChange;
+use crate::hash::{Hash, HexBytes};
+use crate::identity::{Identity, is_label};
+use crate::keys::Address;
+use crate::keyspace;
+use crate::limits::LOG_BODY_BYTES_MAX;
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record::Record;
+use crate::rights::{Grant, Grantee};
+use crate::time::Time;
+use serde::Serialize;
+
+/// What reserved topics begin with.
+pub const RESERVED: &str = "audit.";
+/// Acts on this channel, written by execution.
+pub const CHANNEL: &str = "audit.channel";
+/// Acts on certificates: the index of an authorities' folder.
+pub const CERTIFICATE: &str = "audit.certificate";
+
+/// Most changes of a proposal that a record tells of; the proposal itself has them all.
+const CHANGES_TOLD_MAX: usize = 16;
+
+/// The newest record of a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct AuditHead {
+    /// Its digest.
+    pub digest: Hash,
+    /// The block that appended it.
+    pub height: u64,
+}
+
+impl Record for AuditHead {}
+
+/// The body of an `audit.channel` record, as JSON with these fields in this order.
+#[derive(Debug, Serialize)]
+#[serde(tag = "act")]
+pub(super) enum Act<'a> {
+    /// An address was bound to an identity.
+    #[serde(rename = "participant.admit")]
+    Admit {
+        /// The identity, whose certificate's key consented.
+        who: &'a Identity,
+        /// By which certificate.
+        why: String,
+        /// The address.
+        address: Address,
+        /// When the certificate expires.
+        not_after: Time,
+    },
+    /// What a certificate admitted ended.
+    #[serde(rename = "participant.revoke")]
+    Revoke {
+        /// The administrator, or the CA whose answer was posted.
+        who: String,
+        /// The reason given.
+        why: &'a str,
+        /// Whose certificate.
+        identity: &'a Identity,
+        /// Which.
+        serial: &'a HexBytes,
+    },
+    /// Configuration changes were proposed, which is their proposer's approval.
+    #[serde(rename = "channel.propose")]
+    Propose(Ballot<'a>),
+    /// Configuration changes were approved.
+    #[serde(rename = "channel.approve")]
+    Approve(Ballot<'a>),
+}
+
+/// An approval, and what became of the proposal with it.
+#[derive(Debug, Serialize)]
+pub(super) struct Ballot<'a> {
+    /// The administrator.
+    pub(super) who: &'a Identity,
+    /// The proposal's reason.
+    pub(super) why: &'a str,
+    /// The proposal: the id of the transaction that proposed.
+    pub(super) proposal: Hash,
+    /// The changes in words, the first [`CHANGES_TOLD_MAX`].
+    pub(super) changes: Vec<String>,
+    /// Organizations that approved so far.
+    pub(super) approvals: usize,
+    /// Organizations needed.
+    pub(super) needed: usize,
+    /// The first height that the changes rule, if this was the last approval needed.
+    pub(super) effective: Option<u64>,
+}
+
+/// Records an act on the channel.
+pub(super) fn record(context: &mut Context<'_>, act: &Act<'_>) -> Result<(), Refusal> {
+    let body = serde_json::to_string(act).expect("texts and numbers serialize");
+    logs::write(context, CHANNEL, None, &body)
+}
+
+/// `log.audit`.
+pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refusal> {
+    if !is_topic(&body.topic) || !body.topic.starts_with(RESERVED) || body.topic == CHANNEL {
+        return reject(ResultCode::InvalidField, "a sequence's topic is below audit. and not audit.channel");
+    }
+    if body.body.len() > LOG_BODY_BYTES_MAX {
+        return reject(ResultCode::InvalidField, format!("a body has at most {LOG_BODY_BYTES_MAX} bytes"));
+    }
+    let author = context.acting();
+    if !context.config().peers.iter().any(|peer| peer.key.address() == author) {
+        return reject(ResultCode::NoRight, "only the seal key of an ordering peer appends to an audit sequence");
+    }
+    let key = keyspace::audit_head(&body.topic, &body.source);
+    let head: Option<AuditHead> = context.get(&key)?;
+    let last = head.map_or(Hash::ZERO, |head| head.digest);
+    if body.previous != last {
+        return reject(ResultCode::AuditOutOfSequence, format!("the last record's digest is {last}"));
+    }
+    if body.digest == Hash::ZERO || body.digest == last {
+        return reject(ResultCode::InvalidField, "a record has a digest of its own");
+    }
+    context.put(key, &AuditHead { digest: body.digest, height: context.height() });
+    logs::write(context, &body.topic, Some(body.digest), &body.body)
+}
+
+/// Changes in words. Long ones and strange names are cut: a record stays within the limit of a body.
+pub(super) fn in_words(changes: &[ConfigChange]) -> Vec<String> {
+    let mut told: Vec<String> = changes.iter().take(CHANGES_TOLD_MAX).map(words).collect();
+    if changes.len() > CHANGES_TOLD_MAX {
+        told.push(format!("and {} more", changes.len() - CHANGES_TOLD_MAX));
+    }
+    told
+}
+
+fn words(change: &ConfigChange) -> String {
+    match change {
+        ConfigChange::Grant(Grant { to, rights }) => format!("grant {} to {}", list(rights.iter()), grantee(to)),
+        ConfigChange::Deny(Grant { to, rights }) => format!("deny {} to {}", list(rights.iter()), grantee(to)),
+        ConfigChange::PutOrganization(member) => {
+            format!("organization {} with {} CA certificates", name(&member.name), member.authorities.len())
+        }
+        ConfigChange::RemoveOrganization { name: organization } => {
+            format!("remove organization {}", name(organization))
+        }
+        ConfigChange::SetLimits(_) => "set limits".into(),
+        ConfigChange::SetFees(_) => "set fees".into(),
+        ConfigChange::SetApprovals { approvals } => format!("approvals: {}", approvals.text()),
+        ConfigChange::SetPeers { peers } => format!("set {} ordering peers", peers.len()),
+    }
+}
+
+fn list(rights: impl Iterator<Item = crate::rights::Right>) -> String {
+    rights.map(|right| right.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn grantee(to: &Grantee) -> String {
+    match to {
+        Grantee::Organization(organization) => name(organization).into(),
+        Grantee::Identity(identity) => identity.to_string(),
+    }
+}
+
+/// What a change takes away need not have a name that could have been given.
+fn name(organization: &str) -> &str {
+    if is_label(organization) { organization } else { "(no organization's name)" }
+}
+
+#[cfg(test)]
+mod tests;
