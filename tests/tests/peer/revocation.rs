@@ -76,7 +76,7 @@ async fn from_a_revocation_to_a_refusal_a_closed_subscription_and_an_ended_parti
     let id = create(&peer, &consortium, "private");
     let (gone, admin) = (peer.connect(&ann), peer.connect(&consortium.admin()));
     admit(&gone, "private", id, &ann, 5).await;
-    let mut lost = from(&gone, "private", None);
+    let mut lost = from(&gone, "private", Some("participant.*"));
     let mut watched = from(&admin, "private", Some("participant.*"));
     for subscription in [&mut lost, &mut watched] {
         assert_eq!(next_kind(subscription).await, "chancery.participant.admitted");
