@@ -284,7 +284,8 @@ async fn withdrawn_rights_end_a_subscription_and_hide_the_channel() {
     let admin = running.admin();
     let id = admin.create_channel(&spec).await.unwrap().id;
     let reader = running.connection(&south);
-    let mut events = reader.subscribe("deals", Filter { start: Start::Height(0), ..Filter::default() });
+    let topic = Some("participant.*".to_owned());
+    let mut events = reader.subscribe("deals", Filter { start: Start::Height(0), topic, ..Filter::default() });
 
     let key = key();
     let profile = Profile::open(&running.dir.join(ADMIN_PROFILE)).unwrap();
