@@ -94,6 +94,9 @@ pub enum AuthorityError {
     /// Ends before it begins, or reaches beyond the CA's own.
     #[error("the validity is empty or reaches beyond the CA's own")]
     Validity,
+    /// The CA's certificate has a name or a key identifier that a new one would not have.
+    #[error("the CA's certificate was not made by this profile: another one would have another name")]
+    OtherName,
     /// The key does not belong to the certificate.
     #[error("the CA's key does not belong to its certificate")]
     KeyMismatch,
@@ -149,7 +152,7 @@ impl Authority {
 
     fn self_signed(scope: AuthorityScope, key: Arc<dyn Signer>, validity: Validity) -> Result<Self, AuthorityError> {
         let signing = RcgenKey::new(&*key);
-        let params = authority_params(&scope, key.public(), validity)?;
+        let params = authority_params(&scope, key.public(), validity, &Self::draw_serial()?)?;
         let certificate = signing.outcome(params.self_signed(&signing))?;
         Self::load(certificate.der(), Arc::clone(&key))
     }
@@ -178,7 +181,42 @@ impl Authority {
         self.check_validity(validity)?;
         let consortium = self.scope.consortium.clone();
         let scope = AuthorityScope { consortium, organization: Some(organization.into()) };
-        let mut params = authority_params(&scope, public_key, validity)?;
+        self.certify(authority_params(&scope, public_key, validity, &Self::draw_serial()?)?, public_key)
+    }
+
+    /// Another certificate for a CA that has one (DER), under a serial that was drawn and recorded before: signed by
+    /// this root, or by the CA itself if it is a root. Name, key and key identifier stay, so that everything that the
+    /// CA has signed holds under both (RFC 5280 §4.2.1.1, §5.1.2.3).
+    pub fn certify_again(
+        &self,
+        current: &[u8],
+        validity: Validity,
+        serial: &Serial,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let current = Certificate::parse(current)?;
+        let scope = current.check_authority()?;
+        let public_key = PublicKey::from_spki(current.spki())?;
+        let params = authority_params(&scope, &public_key, validity, serial)?;
+        let der = if current.spki() == self.key.public().spki() {
+            let signing = RcgenKey::new(&*self.key);
+            signing.outcome(params.self_signed(&signing))?.der().to_vec()
+        } else {
+            if self.scope.organization.is_some() || scope.organization.is_none() {
+                return Err(AuthorityError::NotRoot);
+            }
+            self.check_validity(validity)?;
+            self.certify(params, &public_key)?
+        };
+        let made = Certificate::parse(&der)?;
+        made.check_authority()?;
+        let names = |certificate: &Certificate<'_>| {
+            (certificate.subject().to_vec(), certificate.subject_key_identifier().map(<[u8]>::to_vec))
+        };
+        if names(&made) == names(&current) { Ok(der) } else { Err(AuthorityError::OtherName) }
+    }
+
+    /// Signs the certificate of another CA.
+    fn certify(&self, mut params: CertificateParams, public_key: &PublicKey) -> Result<Vec<u8>, AuthorityError> {
         params.use_authority_key_identifier_extension = true;
         let signing = RcgenKey::new(&*self.key);
         let certificate = signing.outcome(params.signed_by(public_key, &self.issuer(&signing)?))?;
@@ -357,6 +395,7 @@ fn authority_params(
     scope: &AuthorityScope,
     key: &PublicKey,
     validity: Validity,
+    serial: &Serial,
 ) -> Result<CertificateParams, AuthorityError> {
     let organization = scope.organization.as_deref();
     Identity::new(&scope.consortium, organization.unwrap_or("x"), Role::Peer, "x").map_err(AuthorityError::Name)?;
@@ -370,7 +409,7 @@ fn authority_params(
     let kind = if organization.is_some() { "CA" } else { "root CA" };
 
     let mut params = CertificateParams::default();
-    params.serial_number = Some(SerialNumber::from_slice(Authority::draw_serial()?.as_bytes()));
+    params.serial_number = Some(SerialNumber::from_slice(serial.as_bytes()));
     (params.not_before, params.not_after) = dates(validity);
     params.distinguished_name = DistinguishedName::new();
     if let Some(organization) = organization {

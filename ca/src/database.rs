@@ -131,12 +131,37 @@ pub struct AuthorityRecord {
     pub serial: Serial,
     /// Its last second.
     pub not_after: Time,
+    /// Certificates of the same name and key that came before it, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<AuthorityCertificate>,
+    /// Certificates that were recorded before signing and never confirmed: they may exist, nobody was given them.
+    #[serde(skip)]
+    pub intended: Vec<AuthorityCertificate>,
     /// The number of its newest CRL; 0 before the first.
     pub crl_number: u64,
     /// When its next CRL is due.
     pub crl_next_update: Option<Time>,
     /// Whether it was revoked.
     pub revoked: Option<Revocation>,
+}
+
+impl AuthorityRecord {
+    /// Every certificate that was handed out, the newest first.
+    pub fn certificates(&self) -> impl Iterator<Item = AuthorityCertificate> {
+        let (issuer, serial, not_after) = (self.issuer.clone(), self.serial.clone(), self.not_after);
+        std::iter::once(AuthorityCertificate { issuer, serial, not_after }).chain(self.earlier.iter().rev().cloned())
+    }
+}
+
+/// One certificate of a CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthorityCertificate {
+    /// Who signed it.
+    pub issuer: String,
+    /// Its serial under that issuer.
+    pub serial: Serial,
+    /// Its last second.
+    pub not_after: Time,
 }
 
 /// The state after all lines.
@@ -244,6 +269,8 @@ impl Database {
                     issuer,
                     serial,
                     not_after,
+                    earlier: Vec::new(),
+                    intended: Vec::new(),
                     crl_number: 0,
                     crl_next_update: None,
                     revoked: None,
@@ -251,6 +278,21 @@ impl Database {
                 if self.authorities.insert(name, record).is_some() {
                     return Err("an authority is added twice");
                 }
+            }
+            Event::AuthorityIntended { name, issuer, serial, not_after, .. } => {
+                let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
+                authority.intended.push(AuthorityCertificate { issuer, serial, not_after });
+            }
+            Event::AuthorityReissued { name, serial, .. } => {
+                let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
+                let intended = authority.intended.iter().position(|certificate| certificate.serial == serial);
+                let newest = authority.intended.remove(intended.ok_or("a CA's certificate was not intended")?);
+                let AuthorityRecord { issuer, serial, not_after, earlier, .. } = authority;
+                earlier.push(AuthorityCertificate {
+                    issuer: std::mem::replace(issuer, newest.issuer),
+                    serial: std::mem::replace(serial, newest.serial),
+                    not_after: std::mem::replace(not_after, newest.not_after),
+                });
             }
             Event::AuthorityRevoked { name, reason, at } => {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;

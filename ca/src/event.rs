@@ -35,6 +35,28 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// Another certificate for a CA's name and key is about to be signed.
+    AuthorityIntended {
+        /// The organization.
+        name: String,
+        /// Who signs it: a root, or the CA itself.
+        issuer: String,
+        /// Its serial under that issuer.
+        serial: Serial,
+        /// Its last second.
+        not_after: Time,
+        /// When.
+        at: Time,
+    },
+    /// That certificate is in `authorities/`, and is the CA's newest.
+    AuthorityReissued {
+        /// The organization.
+        name: String,
+        /// Which certificate.
+        serial: Serial,
+        /// When.
+        at: Time,
+    },
     /// An organization's CA is no longer trusted.
     AuthorityRevoked {
         /// The organization.

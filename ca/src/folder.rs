@@ -4,7 +4,8 @@
 //! index.jsonl            what was done (database.rs)
 //! lock                   held by the one process that writes
 //! root.pem root.key      the consortium's root; the key may be taken offline
-//! <org>.pem <org>.key    issuing CAs, one for each organization
+//! <org>.pem <org>.key    issuing CAs, one for each organization; the newest certificate
+//! authorities/<serial>.pem  every certificate of a CA that has had several (reissue.rs)
 //! issued/<serial>.pem    every leaf
 //! crl/<name>.pem         the newest CRL of each CA
 //! ocsp/<serial>.der      the newest OCSP answer about each certificate
@@ -18,7 +19,10 @@ use crate::{
     credentials::{
         Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates, read_crls,
     },
-    database::{AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
+    database::{
+        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
+        LockedDatabase, Revocation,
+    },
     enrolment::{RequestId, Terms},
     files,
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
@@ -50,6 +54,9 @@ pub enum FolderError {
     /// `root` names the consortium's root.
     #[error("an organization cannot be called root")]
     ReservedName,
+    /// The consortium's root is not certified again under its key.
+    #[error("the consortium's root is not reissued: it is replaced, with `chancery ca rollover`")]
+    RootReissue,
     /// The CA was revoked.
     #[error("the CA of {0} is revoked")]
     AuthorityRevoked(String),
@@ -123,7 +130,7 @@ pub enum Selection {
 /// The directory.
 #[derive(Clone, Debug)]
 pub struct CertificateFolder {
-    directory: PathBuf,
+    pub(crate) directory: PathBuf,
     consortium: String,
     keys: Keyring,
 }
@@ -251,7 +258,7 @@ impl CertificateFolder {
         let leaf = authority.issue_leaf_with_serial(&request, serial.clone())?;
         let file = self.directory.join("issued").join(format!("{serial}.pem"));
         let path = match database.authorities().get(name) {
-            Some(record) if record.issuer == ROOT => vec![leaf.clone(), authority.certificate().to_vec()],
+            Some(record) if record.issuer != record.name => vec![leaf.clone(), authority.certificate().to_vec()],
             _ => vec![leaf.clone()],
         };
         write(&file, &certificates_pem(&path))?;
@@ -330,7 +337,7 @@ impl CertificateFolder {
         authorities.sort_unstable();
         authorities.dedup();
         for name in authorities {
-            let authority = self.load(name)?;
+            let authority = self.load(&database, name)?;
             // Before the CRL: who learns of the revocation from it finds the answer that proves it.
             for record in selected.iter().filter(|record| record.authority == name) {
                 let revoked = database.certificate(&record.serial).and_then(|record| record.revoked);
@@ -358,9 +365,11 @@ impl CertificateFolder {
         if record.revoked.is_none() {
             database.append(&Event::AuthorityRevoked { name: organization.into(), reason, at: now })?;
         }
-        let root = self.load(ROOT)?;
+        let root = self.load(&database, ROOT)?;
         let revoked = database.authorities().get(organization).and_then(|record| record.revoked);
-        self.write_answer(&root, &record.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
+        for certificate in record.certificates() {
+            self.write_answer(&root, &certificate.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
+        }
         self.write_crl(&mut database, &root, ROOT, now)
     }
 
@@ -371,7 +380,7 @@ impl CertificateFolder {
         if !database.authorities().contains_key(name) {
             return Err(FolderError::UnknownAuthority(name.into()));
         }
-        let authority = self.load(name)?;
+        let authority = self.load(&database, name)?;
         self.write_crl(&mut database, &authority, name, now)?;
         self.write_answers(&database, &authority, name, now)
     }
@@ -399,9 +408,9 @@ impl CertificateFolder {
     /// What proves to others that a leaf is revoked. `None` while its answer is being written.
     pub fn evidence(&self, record: &CertificateRecord) -> Result<Option<RevocationEvidence>, FolderError> {
         let Some(answer) = read_ocsp_answer(&self.directory, &record.serial) else { return Ok(None) };
-        let authority = read_certificates(&self.directory.join(format!("{}.pem", record.authority)))?;
-        let verified = authority.first().map(|issuer| ocsp::verify_answer(&answer, issuer, &record.serial));
-        let says_revoked = matches!(verified, Some(Ok(answer)) if answer.status != ocsp::Status::Good);
+        let issuer = self.authority_certificate(&record.authority)?;
+        let verified = ocsp::verify_answer(&answer, &issuer, &record.serial);
+        let says_revoked = verified.is_ok_and(|answer| answer.status != ocsp::Status::Good);
         let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
         Ok(says_revoked.then_some(RevocationEvidence { path, answer }))
     }
@@ -410,12 +419,10 @@ impl CertificateFolder {
     pub fn trust(&self) -> Result<TrustBundle, FolderError> {
         let mut bundle = TrustBundle::default();
         for (name, record) in Database::read(&self.directory)?.authorities() {
-            let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
-            let anchor = record.issuer == *name;
-            if anchor {
-                bundle.anchors.extend(certificates)
-            } else {
-                bundle.issuing.extend(certificates)
+            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
+                let certificates = read_certificates(&self.authority_file(name, &serial))?;
+                let part = if issuer == *name { &mut bundle.anchors } else { &mut bundle.issuing };
+                part.extend(certificates);
             }
             bundle.crls.extend(read_crls(&self.directory.join("crl").join(format!("{name}.pem")))?);
         }
@@ -460,12 +467,18 @@ impl CertificateFolder {
     pub(crate) fn authority(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
         let unknown = || FolderError::UnknownAuthority(name.into());
         let record = database.authorities().get(name).ok_or_else(unknown)?;
-        if record.revoked.is_some() { Err(FolderError::AuthorityRevoked(name.into())) } else { self.load(name) }
+        if record.revoked.is_some() {
+            Err(FolderError::AuthorityRevoked(name.into()))
+        } else {
+            self.load(database, name)
+        }
     }
 
-    fn load(&self, name: &str) -> Result<Authority, FolderError> {
-        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
-        let certificate = certificates.first().ok_or_else(|| FolderError::UnknownAuthority(name.into()))?;
+    fn load(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
+        let unknown = || FolderError::UnknownAuthority(name.into());
+        let record = database.authorities().get(name).ok_or_else(unknown)?;
+        let certificates = read_certificates(&self.authority_file(name, &record.serial))?;
+        let certificate = certificates.first().ok_or_else(unknown)?;
         Ok(Authority::load(certificate, self.keys.open(&self.directory, name)?)?)
     }
 
@@ -478,9 +491,11 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<(), FolderError> {
         if name == ROOT {
-            for record in database.authorities().values().filter(|record| record.issuer == ROOT && record.name != ROOT)
-            {
-                self.write_answer(authority, &record.serial, status(record.revoked), now, ROOT_CRL_LIFETIME_MS)?;
+            for record in database.authorities().values().filter(|record| record.name != ROOT) {
+                for certificate in record.certificates().filter(|certificate| certificate.issuer == ROOT) {
+                    let status = status(record.revoked);
+                    self.write_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
+                }
             }
             return Ok(());
         }
@@ -491,7 +506,7 @@ impl CertificateFolder {
         Ok(())
     }
 
-    fn write_answer(
+    pub(crate) fn write_answer(
         &self,
         authority: &Authority,
         serial: &Serial,
@@ -515,8 +530,13 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<(), FolderError> {
         let revoked: Vec<RevokedSerial> = if name == ROOT {
-            let below = database.authorities().values().filter(|record| record.issuer == ROOT);
-            below.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
+            let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
+            let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
+                let all = record.certificates().chain(record.intended.clone());
+                let below = all.filter(|certificate| certificate.issuer == ROOT);
+                below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
+            };
+            revoked.flat_map(every).collect()
         } else {
             let issued = database.certificates().iter().filter(|record| record.authority == name);
             issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
@@ -549,30 +569,30 @@ fn ocsp_file(directory: &Path, serial: &Serial) -> PathBuf {
     directory.join("ocsp").join(format!("{serial}.der"))
 }
 
-fn status(revoked: Option<crate::database::Revocation>) -> ocsp::Status {
+fn status(revoked: Option<Revocation>) -> ocsp::Status {
     revoked
         .map_or(ocsp::Status::Good, |revocation| ocsp::Status::Revoked { at: revocation.at, reason: revocation.reason })
 }
 
-fn entry((serial, revocation): (Serial, crate::database::Revocation)) -> RevokedSerial {
+fn entry((serial, revocation): (Serial, Revocation)) -> RevokedSerial {
     RevokedSerial { serial, at: revocation.at, reason: revocation.reason }
 }
 
 /// From a little before now for `lifetime_ms`, within the CA's own validity.
-fn within(authority: &Authority, now: Time, lifetime_ms: u64) -> Validity {
+pub(crate) fn within(authority: &Authority, now: Time, lifetime_ms: u64) -> Validity {
     let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS)).max(authority.validity().not_before);
     Validity { not_before: start, not_after: now.plus_millis(lifetime_ms).min(authority.validity().not_after) }
 }
 
 /// Certificates count whole seconds.
-const fn whole_second(time: Time) -> Time {
+pub(crate) const fn whole_second(time: Time) -> Time {
     Time::from_millis(time.millis() / 1000 * 1000)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), FolderError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), FolderError> {
     files::write_public(path, text.as_bytes()).map_err(|source| file_error(path, source))
 }
 
-fn file_error(path: &Path, source: io::Error) -> FolderError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> FolderError {
     FolderError::File { path: path.display().to_string(), source }
 }

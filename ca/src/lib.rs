@@ -3,7 +3,8 @@
 //! Rooms: [`authority`] signs, and nothing else can use a CA key (a [`signer`]); [`path`] holds the one function that
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs and
 //! checks single answers; [`trust`] joins the two for live connections; [`tls`] hangs them into rustls; [`request`] reads
-//! certificate requests, [`registration`] queues and decides them, [`renewal`] continues an identity; [`database`] and
+//! certificate requests, [`registration`] queues and decides them, [`renewal`] continues an identity,
+//! [`reissue`] a CA; [`database`] and
 //! [`folder`] are the administrator's directory on disk.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
@@ -30,6 +31,7 @@ pub mod participant;
 pub mod path;
 pub mod profile;
 pub mod registration;
+pub mod reissue;
 pub mod renewal;
 pub mod request;
 pub mod revocation;

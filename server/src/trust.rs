@@ -135,15 +135,15 @@ impl Trust {
         self.bundle.load_full()
     }
 
-    /// CA certificates that vouch for an organization: its issuing CAs, or its own roots.
+    /// CA certificates that vouch for an organization: its issuing CAs, or its own roots. Of several certificates of
+    /// one CA the one that ends last.
     pub fn authorities_of(&self, organization: &str) -> Vec<HexBytes> {
         let bundle = self.bundle.load();
         let all = bundle.anchors.iter().chain(&bundle.issuing);
-        all.filter(|der| {
+        let of_it = all.filter(|der| {
             AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
-        })
-        .map(|der| HexBytes(der.clone()))
-        .collect()
+        });
+        ca::reissue::newest(of_it.cloned()).into_iter().map(HexBytes).collect()
     }
 
     /// Counts changes of trust: whoever holds a verified certificate judges it again when this moves.

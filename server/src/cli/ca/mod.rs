@@ -3,6 +3,7 @@
 
 mod registration;
 mod renew;
+mod rollover;
 
 use super::failure::Failure;
 use super::output::{Output, pairs, table};
@@ -176,6 +177,7 @@ Examples:
     Token(registration::Token),
     Policy(registration::Policy),
     Renew(renew::Renew),
+    Reissue(rollover::Reissue),
 }
 
 /// Statuses of certificates.
@@ -319,6 +321,7 @@ impl Ca {
             Command::Token(command) => command.run(dir, output),
             Command::Policy(command) => command.run(dir, output),
             Command::Renew(command) => command.run(dir, global, output),
+            Command::Reissue(command) => command.run(dir, output),
         }
     }
 }
