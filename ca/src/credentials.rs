@@ -176,6 +176,16 @@ pub fn crl_pem(crl: &[u8]) -> String {
     files::to_pem(CRL, crl)
 }
 
+/// Writes the `crl.pem` of a folder, whole or not at all.
+pub fn save_crls(folder: &Path, crls: &[Vec<u8>]) -> Result<(), CredentialsError> {
+    write(&folder.join("crl.pem"), CRL, crls)
+}
+
+/// CRLs of a PEM text, DER; none if it is not PEM.
+pub fn crls_of(text: &str) -> Option<Vec<Vec<u8>>> {
+    files::all_pem(text, CRL)
+}
+
 fn read(path: &Path, label: &'static str, needed: bool) -> Result<Vec<Vec<u8>>, CredentialsError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,

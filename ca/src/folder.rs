@@ -494,16 +494,33 @@ impl CertificateFolder {
             for record in database.authorities().values().filter(|record| record.name != ROOT) {
                 for certificate in record.certificates().filter(|certificate| certificate.issuer == ROOT) {
                     let status = status(record.revoked);
-                    self.write_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
+                    self.renew_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
                 }
             }
             return Ok(());
         }
         let issued = database.certificates().iter().filter(|record| record.authority == name);
         for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
-            self.write_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
+            self.renew_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
         }
         Ok(())
+    }
+
+    /// Signs an answer about a certificate and says where it belongs.
+    fn answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(PathBuf, Vec<u8>), FolderError> {
+        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
+        let file = ocsp_file(&self.directory, serial);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+        }
+        Ok((file, answer))
     }
 
     pub(crate) fn write_answer(
@@ -514,12 +531,21 @@ impl CertificateFolder {
         now: Time,
         lifetime_ms: u64,
     ) -> Result<(), FolderError> {
-        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
-        let file = ocsp_file(&self.directory, serial);
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
-        }
+        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
         files::write_public(&file, &answer).map_err(|source| file_error(&file, source))
+    }
+
+    /// As `write_answer`, one of many: what a power loss damages is signed again with the next CRL.
+    fn renew_answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(), FolderError> {
+        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
+        files::write_replaceable(&file, &answer).map_err(|source| file_error(&file, source))
     }
 
     fn write_crl(

@@ -1,12 +1,15 @@
 //! What of a certificates folder ends, and when: certificates, CAs and CRLs.
 
 use crate::{
-    database::CertificateStatus,
+    certificate::Certificate,
+    database::{CertificateRecord, CertificateStatus},
     folder::{CertificateFolder, FolderError},
     identifiers::Serial,
+    limits::CRL_LIFETIME_MS,
 };
 use ledger_classes::{identity::Identity, time::Time};
 use serde::Serialize;
+use std::{collections::BTreeMap, fmt};
 
 /// Something that ends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -41,8 +44,22 @@ pub enum Expiring {
     },
 }
 
+/// A CRL is due this long before its end: after a third of its life. A peer that was off for ten days, or that could
+/// not sign for twenty, lets no list expire.
+const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
+
 impl CertificateFolder {
-    /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not count.
+    /// The CAs whose CRL should be signed again, by name.
+    pub fn due_crls(&self, now: Time) -> Result<Vec<String>, FolderError> {
+        let due = |at: Option<Time>| at.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS));
+        let mut authorities = self.authorities()?;
+        // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
+        authorities.retain(|record| record.revoked.is_none() && due(record.crl_next_update));
+        Ok(authorities.into_iter().map(|record| record.name).collect())
+    }
+
+    /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not
+    /// count, nor do leaves whose identity has one that lives longer.
     pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
         let database = self.read()?;
         let mut expiries = Vec::new();
@@ -51,14 +68,72 @@ impl CertificateFolder {
             expiries.push(Expiry { at: record.not_after, what: Expiring::Authority { authority: authority.clone() } });
             expiries.extend(record.crl_next_update.map(|at| Expiry { at, what: Expiring::Crl { authority } }));
         }
-        for record in database.certificates() {
-            if matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Expired) {
-                let (identity, serial) = (record.identity.clone(), record.serial.clone());
-                expiries.push(Expiry { at: record.not_after, what: Expiring::Certificate { identity, serial } });
+        let alive = |record: &&CertificateRecord| {
+            matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Expired)
+        };
+        let mut last: BTreeMap<&Identity, &CertificateRecord> = BTreeMap::new();
+        for record in database.certificates().iter().filter(alive) {
+            let newest = last.entry(&record.identity).or_insert(record);
+            if newest.not_after < record.not_after {
+                *newest = record;
             }
+        }
+        for record in last.into_values() {
+            let (identity, serial) = (record.identity.clone(), record.serial.clone());
+            expiries.push(Expiry { at: record.not_after, what: Expiring::Certificate { identity, serial } });
         }
         expiries.retain(|expiry| expiry.at <= now.plus_millis(within_ms));
         expiries.sort();
         Ok(expiries)
+    }
+}
+
+/// When a certificate ends. `None` if it is none.
+pub fn end_of_certificate(der: &[u8]) -> Option<Time> {
+    Certificate::parse(der).ok().map(|certificate| certificate.not_after())
+}
+
+impl fmt::Display for Expiring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crl { authority } => write!(f, "the CRL of {authority}"),
+            Self::Authority { authority } => write!(f, "the CA of {authority}"),
+            Self::Certificate { identity, serial } => write!(f, "the certificate of {identity}, serial {serial}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{KeyAlgorithm, KeyPair, folder::LeafOptions};
+
+    #[test]
+    fn of_an_identity_only_the_certificate_that_lives_longest_counts() {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        let dir = tempfile::tempdir().unwrap();
+        let now = Time::from_millis(1_800_000_000_000);
+        let folder = CertificateFolder::create(dir.path(), "harbour.example", KeyAlgorithm::Ed25519, now).unwrap();
+        folder.add_organization("north", KeyAlgorithm::Ed25519, now).unwrap();
+        let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        let issue = |name: &str, days: u64| {
+            let identity = format!("spiffe://harbour.example/north/client/{name}").parse().unwrap();
+            let options = LeafOptions { lifetime_ms: days * DAY_MS, ..LeafOptions::default() };
+            folder.issue(&identity, key.public(), &options, now).unwrap();
+        };
+        issue("ann", 10);
+        issue("bob", 10);
+        issue("ann", 300);
+        let ends = |days: u64| {
+            let all = folder.forecast(now, days * DAY_MS).unwrap().into_iter();
+            all.filter_map(|expiry| match expiry.what {
+                Expiring::Certificate { identity, .. } => Some(identity.name().to_owned()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(ends(20), ["bob"], "ann has been renewed");
+        assert_eq!(ends(301), ["bob", "ann"]);
     }
 }

@@ -9,6 +9,7 @@ pub mod admit;
 pub mod api;
 pub mod certificate;
 pub mod connection;
+pub mod crl;
 pub mod keys;
 pub mod profile;
 pub mod query;

@@ -4,6 +4,7 @@
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
+use client::profile::{Url, parse_peer};
 use serde::{Deserialize, Serialize};
 use std::{
     net::SocketAddr,
@@ -26,6 +27,8 @@ pub struct Config {
     /// The directory that holds the certificate authorities' folder `ca/`, where this machine has one; it is watched
     /// for CRLs and new organizations.
     pub authority_dir: PathBuf,
+    /// Other peers that CRLs are fetched from and given to: `https://host:port`, separated by commas.
+    pub crl_peers: String,
     /// The key that seals blocks, PEM.
     pub seal_key: PathBuf,
     /// The configuration that the channel `main` is created from, if the peer does not hold it yet.
@@ -102,6 +105,7 @@ impl Default for Config {
             data_dir: "data".into(),
             certificate_dir: "peer".into(),
             authority_dir: ".".into(),
+            crl_peers: String::new(),
             seal_key: "peer/seal.pem".into(),
             genesis: "main.json".into(),
             limits: Limits::default(),
@@ -218,6 +222,7 @@ impl Config {
         range((1..=3_600).contains(&limits.idle_seconds), "limits.idle_seconds", "1 to 3600")?;
         range((1..=3_600).contains(&limits.drain_seconds), "limits.drain_seconds", "1 to 3600")?;
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;
+        self.crl_peers()?;
         self.metrics_listen().map(|_| ())
     }
 
@@ -226,6 +231,13 @@ impl Config {
         let text = self.metrics.listen.as_str();
         let address = (!text.is_empty()).then(|| text.parse()).transpose();
         address.map_err(|_| ConfigError::Range { key: "metrics.listen", what: "an address and port, or empty" })
+    }
+
+    /// The peers that CRLs are exchanged with.
+    pub fn crl_peers(&self) -> Result<Vec<Url>, ConfigError> {
+        let named = self.crl_peers.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let wrong = |_| ConfigError::Range { key: "crl_peers", what: "https://host:port, separated by commas" };
+        named.map(|text| parse_peer(text).map_err(wrong)).collect()
     }
 
     /// The configuration as a file.
@@ -324,6 +336,7 @@ mod tests {
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),
             ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),
+            ("crl_peers = 'http://peer-2:7100'", &[], "crl_peers"),
             ("", &[("CHANCERY_LISTEN", "nowhere")], "CHANCERY_LISTEN"),
             ("", &[("CHANCERY_CHANNELS_SHARDS", "many")], "a whole number"),
             ("", &[("CHANCERY_LOG_FORMAT", "xml")], "CHANCERY_LOG_FORMAT"),

@@ -33,6 +33,8 @@ pub struct PeerContext {
     pub subscriptions: Arc<Semaphore>,
     /// One permit for each request that works on the certificates folder.
     pub registrations: Arc<Semaphore>,
+    /// One permit: CRLs that members offer are verified one at a time.
+    pub crls: Arc<Semaphore>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.

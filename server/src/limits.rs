@@ -37,6 +37,8 @@ pub const REVOCATIONS_POSTED_MAX: usize = 256;
 pub const CERTIFICATE_RECHECK_MS: u64 = 60_000;
 /// Bytes of a JSON body about certificates: a request and a certificate in PEM.
 pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a CRL that is offered: the largest that `ca` takes, in PEM.
+pub const CRL_BODY_BYTES_MAX: usize = ca::limits::CRL_BYTES_MAX / 2 * 3;
 /// Requests that work on the certificates folder at a time: each may wait for its lock and holds a thread.
 pub const REGISTRATIONS_MAX: usize = 16;
 /// Milliseconds until somebody may have decided about a certificate request.
@@ -45,6 +47,12 @@ pub const REGISTRATION_RETRY_MS: u64 = 60_000;
 pub const RENEWAL_LOOK: Duration = Duration::from_secs(5);
 /// How long it waits after a renewal that failed.
 pub const RENEWAL_RETRY: Duration = Duration::from_secs(600);
+/// How often the peer looks what expires, and whether CRLs should be signed again.
+pub const UPKEEP_LOOK: Duration = Duration::from_secs(60);
+/// How long it waits after a CA that could not sign.
+pub const UPKEEP_RETRY: Duration = Duration::from_secs(3_600);
+/// How often CRLs are compared with those of other peers. A change does not wait for this.
+pub const CRL_EXCHANGE: Duration = Duration::from_secs(10);
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long a body may take to arrive: a slow sender must not hold its place for ever.

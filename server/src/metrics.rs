@@ -53,6 +53,11 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WithinLabels {
+    within_days: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AuthorityLabels {
     authority: String,
 }
@@ -80,6 +85,7 @@ pub struct PeerMetrics {
 struct Gauges {
     connections: Gauge,
     certificate_expiry: Gauge<i64, AtomicI64>,
+    expiring: Family<WithinLabels, Gauge>,
     crl_age: Family<AuthorityLabels, Gauge>,
     crl_expiry: Family<AuthorityLabels, Gauge>,
     serving: Family<ChannelLabels, Gauge>,
@@ -107,6 +113,8 @@ impl Default for PeerMetrics {
         registry.register("submitted", "Posted transactions by how they were answered", Family::clone(&outcomes));
         let name = "certificate_expiry_seconds";
         registry.register(name, "Seconds until the peer's certificate expires", gauges.certificate_expiry.clone());
+        let help = "Certificates, CAs and CRLs that end within so many days; 0 have ended";
+        registry.register("expiring", help, gauges.expiring.clone());
         registry.register("crl_age_seconds", "Age of each CA's CRL", gauges.crl_age.clone());
         registry.register("crl_expiry_seconds", "Seconds until each CA's CRL expires", gauges.crl_expiry.clone());
         registry.register("channel_serving", "1 while the channel serves", gauges.serving.clone());
@@ -201,6 +209,14 @@ impl PeerMetrics {
         let subscriber = Subscriber { channel: channel.into(), height: Arc::clone(&height) };
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, subscriber);
         SubscriptionGuard { metrics: Arc::clone(self), number, height }
+    }
+
+    /// How many things end within so many days each.
+    pub fn expiring(&self, counts: impl IntoIterator<Item = (u64, usize)>) {
+        for (within_days, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.gauges.expiring.get_or_create(&WithinLabels { within_days }).set(count);
+        }
     }
 
     /// Everything as text, with gauges read at this moment.

@@ -9,12 +9,14 @@ use crate::{
     clock,
     config::{Config, ConfigError},
     context::PeerContext,
+    crl_exchange,
     init::{self, InitError},
     limits::{REGISTRATIONS_MAX, TRUST_POLL},
     metrics::{self, PeerMetrics},
     renewal, revocations,
     tls::Connection,
     trust::{Trust, TrustError},
+    upkeep,
 };
 use actix_web::{App, HttpServer, dev::Server, dev::ServerHandle, middleware::from_fn, web};
 use ca::tls::server_config;
@@ -89,6 +91,8 @@ pub struct Peer {
     serving: JoinHandle<io::Result<()>>,
     watching: JoinHandle<()>,
     renewing: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
+    exchanging: Option<JoinHandle<()>>,
     spreading: JoinHandle<()>,
 }
 
@@ -181,12 +185,14 @@ impl Peer {
             metrics: Arc::clone(&metrics),
             subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
             registrations: Arc::new(Semaphore::new(REGISTRATIONS_MAX)),
+            crls: Arc::new(Semaphore::new(1)),
             draining: draining.subscribe(),
             stand_in,
         });
         let socket = bind(config.listen)?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let server = https(socket, &context, &config, cores)?;
+        let counters = Arc::clone(&metrics);
         let (metrics, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
             Some(listen) => {
@@ -200,6 +206,9 @@ impl Peer {
             }
         };
         let https = server.handle();
+        let crl_peers = config.crl_peers()?;
+        let exchange = crl_exchange::keep(Arc::clone(&trust), crl_peers.clone());
+        let exchanging = (!crl_peers.is_empty()).then(|| actix_rt::spawn(exchange));
         let registry_for_revocations = Arc::clone(&context.registry);
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         Ok(Self {
@@ -212,6 +221,8 @@ impl Peer {
             metrics,
             serving: actix_rt::spawn(server),
             renewing: actix_rt::spawn(renewal::keep(Arc::clone(&trust))),
+            upkeep: actix_rt::spawn(upkeep::keep(Arc::clone(&trust), counters)),
+            exchanging,
             spreading: actix_rt::spawn(revocations::spread(Arc::clone(&trust), registry_for_revocations, seal_key)),
             watching: actix_rt::spawn(watch_trust(trust)),
         })
@@ -242,7 +253,7 @@ impl Peer {
             ended = &mut self.serving => {
                 let ended = ended.map_err(io::Error::other).and_then(|ended| ended);
                 self.watching.abort();
-                self.renewing.abort();
+                self.abort_upkeep();
                 self.spreading.abort();
                 self.context.registry.drain().await;
                 return ended.map_err(io_error("the listener"));
@@ -253,7 +264,7 @@ impl Peer {
     }
 
     /// Drains: see the head of this file.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         tracing::info!("the peer drains");
         self.draining.send_replace(true);
         // Whatever is not committed yet is found again by the next run.
@@ -264,12 +275,21 @@ impl Peer {
             self.https.stop(false).await;
         }
         self.context.registry.drain().await;
-        if let Some(metrics) = self.metrics {
+        if let Some(metrics) = self.metrics.take() {
             metrics.stop(false).await;
         }
         self.watching.abort();
-        self.renewing.abort();
+        self.abort_upkeep();
         tracing::info!("the peer has stopped");
+    }
+
+    /// Ends what only keeps files fresh: each of its steps is whole by itself.
+    fn abort_upkeep(&self) {
+        self.renewing.abort();
+        self.upkeep.abort();
+        if let Some(exchanging) = &self.exchanging {
+            exchanging.abort();
+        }
     }
 }
 

@@ -72,10 +72,12 @@ kinds! {
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
     RequestDecided = "request-decided", 409, "The certificate request is decided, or this caller has approved it";
+    CrlOlder = "crl-older", 409, "A newer CRL of the same CA is in force";
     Oversize = "oversize", 413, "The request is larger than this peer takes";
     UnsupportedMediaType = "unsupported-media-type", 415, "The body is of another type than this address takes";
     ConfigurationInvalid = "configuration-invalid", 422, "The channel's configuration would be invalid";
     RequestInvalid = "request-invalid", 422, "The certificate request is not acceptable";
+    CrlRefused = "crl-refused", 422, "The CRL is not one of a CA that this peer trusts";
     QueryRefused = "query-refused", 422, "The contract refuses the query";
     Busy = "busy", 429, "The channel takes no more for the moment";
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";

@@ -8,10 +8,11 @@ use crate::{certificates::describe, clock, config::Config};
 use arc_swap::ArcSwap;
 use ca::{
     AuthorityScope, CertificateFolder, Credentials, KeyId, RevocationPolicy, TrustStore, Usage, VerifiedCertificate,
-    credentials::{CredentialsError, TrustBundle},
+    credentials::{CredentialsError, TrustBundle, save_crls},
     folder::{FolderError, read_ocsp_answer},
     ocsp,
     path::PathError,
+    revocation::{RevocationChange, RevocationError},
     tls::OwnCertificate,
 };
 use ledger_classes::{hash::HexBytes, identity::Identity, time::Time};
@@ -39,6 +40,17 @@ pub enum TrustError {
     /// The peer's own certificate.
     #[error("the peer's own certificate")]
     Own(#[from] PathError),
+}
+
+/// Why a CRL is not learned.
+#[derive(Debug, thiserror::Error)]
+pub enum LearnError {
+    /// It is not one of a CA that is trusted here, or older than the one in force.
+    #[error("the CRL is not taken")]
+    Refused(#[from] RevocationError),
+    /// It is in force, but not on disk.
+    #[error("the CRL is in force, but cannot be kept")]
+    Kept(#[from] CredentialsError),
 }
 
 /// A file as far as a change shows: time, length and inode.
@@ -230,6 +242,24 @@ impl Trust {
         })
     }
 
+    /// All CRLs in force, DER.
+    pub fn crls(&self) -> Vec<Vec<u8>> {
+        self.store.revocation().current().lists().map(|list| list.der().to_vec()).collect()
+    }
+
+    /// Puts a CRL in force that somebody brought, and keeps it over a restart. It is verified under the CAs that this
+    /// peer trusts, so it does not matter who brought it. `None` if it is in force already.
+    pub fn learn(&self, crl: &[u8]) -> Result<Option<RevocationChange>, LearnError> {
+        let change = self.store.install_crl(crl)?;
+        if let Some(change) = &change {
+            tracing::info!(revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
+            // In force first: what cannot be written is still obeyed, until a restart fetches it again.
+            self.changes.send_modify(|generation| *generation += 1);
+            save_crls(&self.certificate_dir, &self.crls())?;
+        }
+        Ok(change)
+    }
+
     /// The answer to an OCSP request, DER: signed beforehand, or an error (RFC 6960 §4.2.1) that says why not.
     /// Reads one file; whoever asks learns nothing that the CRL does not tell everybody.
     pub fn ocsp(&self, request: &[u8]) -> OcspReply {
@@ -265,7 +295,7 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
                 tracing::info!(revoked = change.revoked.len(), generation = change.generation, "a CRL is in force");
             }
             // The same CA's CRL may be in two folders, of which one is behind.
-            Err(ca::revocation::RevocationError::Older { .. }) => {}
+            Err(RevocationError::Older { .. }) => {}
             Err(error) => tracing::error!(error = describe(&error), "a CRL is refused"),
         }
     }

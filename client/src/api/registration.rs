@@ -64,6 +64,15 @@ pub struct CertificateView {
     pub certificate: String,
 }
 
+/// What became of a CRL that was offered: `POST /v1/ca/crl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrlTaken {
+    /// Whether it is newer than what the peer had.
+    pub new: bool,
+    /// Certificates that were not revoked before.
+    pub revoked: usize,
+}
+
 /// A request and what has become of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRequestView {

@@ -3,18 +3,27 @@
 use super::body;
 use super::service::{accepts, json};
 use crate::{
+    certificates::describe,
     context::PeerContext,
+    limits::{CRL_BODY_BYTES_MAX, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
-    trust::OcspReply,
+    tls::Caller,
+    trust::{LearnError, OcspReply},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{self, Data, Path, Payload},
+    web::{self, Data, Path, Payload, Query},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::{AuthorityScope, credentials::certificates_pem, credentials::crl_pem};
-use serde::Serialize;
+use ca::{
+    AuthorityScope,
+    credentials::{certificates_pem, crl_pem, crls_of},
+    revocation::RevocationError,
+};
+use client::api::CrlTaken;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// RFC 8555 §9.1.
 const MEDIA_TYPE_PEM_CHAIN: &str = "application/pem-certificate-chain";
@@ -70,6 +79,72 @@ pub(super) async fn crl(
         return Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(crl_pem(&der)));
     }
     Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_CRL).body(der))
+}
+
+/// What is asked of all CRLs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CrlsQuery {
+    /// The set that the caller has.
+    unless: Option<String>,
+}
+
+/// All CRLs in force, PEM; nothing for who has them all.
+pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) -> HttpResponse {
+    let crls = context.trust.crls();
+    if query.unless.as_deref() == Some(client::crl::set_tag(&crls).as_str()) {
+        return HttpResponse::NoContent().finish();
+    }
+    let pem: String = crls.iter().map(|der| crl_pem(der)).collect();
+    HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(pem)
+}
+
+/// Takes a CRL that a member brings. Who it is matters only for the work that a stranger could cause: the signature
+/// over millions of bytes is verified here.
+pub(super) async fn offer(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.identity().ok_or(Kind::CertificateRequired)?;
+    let media = body::media_type(&request).map(str::to_owned);
+    let pem = match media.as_deref() {
+        Some(MEDIA_TYPE_CRL) => false,
+        Some(MEDIA_TYPE_PEM) => true,
+        _ => {
+            let detail = format!("{MEDIA_TYPE_CRL} or {MEDIA_TYPE_PEM} is needed");
+            return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
+        }
+    };
+    // One at a time: see above.
+    let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS).closing();
+    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(busy)?;
+    let body = body::read(&request, payload, CRL_BODY_BYTES_MAX).await?;
+    let trust = Arc::clone(&context.trust);
+    let learned = web::block(move || {
+        let _permit = permit;
+        let der = if pem {
+            let text = std::str::from_utf8(&body).ok().and_then(crls_of);
+            let malformed = || ApiError::new(Kind::Malformed, "one CRL in PEM is needed");
+            match text.as_deref() {
+                Some([crl]) => crl.clone(),
+                _ => return Err(malformed()),
+            }
+        } else {
+            body.to_vec()
+        };
+        trust.learn(&der).map_err(|error| match error {
+            LearnError::Refused(RevocationError::Older { .. }) => ApiError::new(Kind::CrlOlder, describe(&error)),
+            LearnError::Refused(_) => ApiError::new(Kind::CrlRefused, describe(&error)),
+            LearnError::Kept(_) => {
+                tracing::error!(error = describe(&error), "a CRL cannot be kept");
+                Kind::Broken.into()
+            }
+        })
+    });
+    let change = learned.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
+    json(&CrlTaken { new: change.is_some(), revoked: change.map_or(0, |change| change.revoked.len()) })
 }
 
 /// OCSP over POST (RFC 6960 appendix A.1).

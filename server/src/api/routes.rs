@@ -195,6 +195,13 @@ routes! {
     Get "/v1/ca/crl/{organization}" "crl", "The CRL of an organization's CA, or of the consortium's `root`",
         needs "nothing", query &[], body &[],
         answers [200 &[("application/pkix-crl", ""), ("application/x-pem-file", "")]], authorities::crl;
+    Get "/v1/ca/crl" "crls", "The CRLs of all CAs", needs "nothing",
+        query &[optional("unless", "string", "nothing is answered if these are the CRLs that the caller has: hexadecimal \
+            SHA-256 over the sorted SHA-256 of each in DER")],
+        body &[], answers [200 &[("application/x-pem-file", "")], 204 &[]], authorities::crls;
+    Post "/v1/ca/crl" "offerCrl", "Brings a CRL; it is verified, and takes effect if it is newer",
+        needs "a certificate", query &[], body &[("application/pkix-crl", ""), ("application/x-pem-file", "")],
+        answers [200 &[(JSON, "CrlTaken")]], authorities::offer;
     Get "/v1/ca/requests" "certificateRequests", "Certificate requests for the caller's organization, oldest first",
         needs "an administrator's certificate",
         query &[optional("status", "string", "`requested`, `approved`, `rejected`, `issued` or `lapsed`")],

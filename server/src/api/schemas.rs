@@ -153,6 +153,7 @@ pub(super) fn schemas() -> Value {
             json!({ "request": text(), "certificate": text(), "at": time(), "signature": hex() }),
             &["request"],
         ),
+        "CrlTaken": object(json!({ "new": { "type": "boolean" }, "revoked": number() }), &["new", "revoked"]),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     })
 }

@@ -80,26 +80,7 @@ impl Consortium {
 
     /// Starts the peer.
     pub(crate) fn serve(&self) -> Peer {
-        let mut child = chancery()
-            .args(["serve", "--json", "--dir", text(&self.dir())])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let errors = child.stderr.take().expect("piped");
-        let log = std::thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
-        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
-        let mut document = String::new();
-        while serde_json::from_str::<Value>(&document).is_err() {
-            let read = lines.read_line(&mut document).expect("readable");
-            if read == 0 {
-                let _ = child.wait();
-                panic!("the peer did not start: {}", log.join().unwrap_or_default());
-            }
-        }
-        let document: Value = serde_json::from_str(&document).expect("just read");
-        let url = document["api"].as_str().expect("an address").to_owned();
-        Peer { child, url, _lines: lines }
+        Peer::start(&self.dir(), &[])
     }
 }
 
@@ -117,6 +98,31 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// Starts the peer of a directory, with variables over its configuration.
+    pub(crate) fn start(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = chancery()
+            .args(["serve", "--json", "--dir", text(dir)])
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let errors = child.stderr.take().expect("piped");
+        let log = std::thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
+        let mut lines = BufReader::new(child.stdout.take().expect("piped"));
+        let mut document = String::new();
+        while serde_json::from_str::<Value>(&document).is_err() {
+            let read = lines.read_line(&mut document).expect("readable");
+            if read == 0 {
+                let _ = child.wait();
+                panic!("the peer did not start: {}", log.join().unwrap_or_default());
+            }
+        }
+        let document: Value = serde_json::from_str(&document).expect("just read");
+        let url = document["api"].as_str().expect("an address").to_owned();
+        Self { child, url, _lines: lines }
+    }
+
     /// A connection with a profile's certificate.
     pub(crate) fn connect(&self, profile: &Path) -> Connection {
         let mut profile = Profile::open(profile).expect("a profile");

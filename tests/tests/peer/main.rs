@@ -4,6 +4,7 @@ mod harness;
 
 mod bad_input;
 mod crash;
+mod crl_exchange;
 mod foreign_clients;
 mod isolation;
 mod registration;

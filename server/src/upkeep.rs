@@ -1,0 +1,255 @@
+//! What would one day stop a peer if nobody thought of it: CRLs that run out, certificates that end. Where this
+//! machine has the authorities' folder, CRLs and OCSP answers are signed again long before their end; everything that
+//! ends within 30 days is in the log, and in the metrics.
+
+use crate::{
+    certificates::describe,
+    clock,
+    limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY},
+    metrics::PeerMetrics,
+    trust::Trust,
+};
+use ca::{
+    AuthorityScope, CertificateFolder,
+    folder::FolderError,
+    forecast::{Expiring, Expiry},
+    limits::RENEWAL_GRACE_MS,
+};
+use ledger_classes::time::Time;
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+
+/// Within how many days an end is warned of; each line of the log is said once a threshold.
+const WARNED_DAYS: [u64; 3] = [30, 7, 1];
+
+/// Whose CRL was to be signed again, and whether it was.
+type Signed = Vec<(String, Result<(), FolderError>)>;
+
+/// Signs every CRL of the folder that is past a third of its life, with the OCSP answers of the same CA. Returns whose
+/// was signed; a CA that cannot sign, because its key is kept elsewhere, does not keep the others from it.
+pub fn sign_due_crls(authority_dir: &Path, now: Time) -> Result<Signed, FolderError> {
+    if !authority_dir.join("ca").join("index.jsonl").exists() {
+        return Ok(Vec::new());
+    }
+    let folder = CertificateFolder::open(authority_dir)?;
+    let due = folder.due_crls(now)?;
+    Ok(due.into_iter().map(|name| (name.clone(), folder.reissue_crl(&name, now))).collect())
+}
+
+/// What ends within 30 days, or has ended: of the folder, if this machine has it, and of what the peer itself uses.
+pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
+    let within = WARNED_DAYS[0] * DAY_MS;
+    let mut expiries = match trust.folder()? {
+        Some(folder) => folder.forecast(now, within)?,
+        None => Vec::new(),
+    };
+    let own = trust.own_certificate();
+    expiries.push(Expiry {
+        at: own.not_after(),
+        what: Expiring::Certificate { identity: own.identity().clone(), serial: own.id().serial.clone() },
+    });
+    let bundle = trust.bundle();
+    for der in bundle.anchors.iter().chain(&bundle.issuing) {
+        if let (Ok(scope), Some(at)) = (AuthorityScope::of_certificate(der), ca::forecast::end_of_certificate(der)) {
+            let authority = scope.organization.unwrap_or_else(|| ca::folder::ROOT.into());
+            expiries.push(Expiry { at, what: Expiring::Authority { authority } });
+        }
+    }
+    for (authority, (_, at)) in trust.crl_updates() {
+        expiries.push(Expiry { at, what: Expiring::Crl { authority } });
+    }
+    // Who has not come back for a certificate within the time in which it could be renewed has left.
+    let left = |expiry: &Expiry| {
+        matches!(expiry.what, Expiring::Certificate { .. }) && expiry.at.plus_millis(RENEWAL_GRACE_MS) < now
+    };
+    expiries.retain(|expiry| expiry.at <= now.plus_millis(within) && !left(expiry));
+    expiries.sort();
+    expiries.dedup();
+    Ok(expiries)
+}
+
+/// What was said of each end, so that a line comes once a threshold and not once a look.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    said: BTreeMap<Expiry, u64>,
+}
+
+impl Warnings {
+    /// The ends that have come nearer than a threshold for the first time, with that threshold in days; 0 is over.
+    pub fn news(&mut self, expiries: Vec<Expiry>, now: Time) -> Vec<(Expiry, u64)> {
+        let mut said = BTreeMap::new();
+        let mut news = Vec::new();
+        for expiry in expiries {
+            // A CRL lives for 30 days and is always within that.
+            let is_crl = matches!(expiry.what, Expiring::Crl { .. });
+            let told = |days: &&u64| !is_crl || **days < WARNED_DAYS[0];
+            let near = |days: &&u64| told(days) && expiry.at <= now.plus_millis(**days * DAY_MS);
+            let Some(nearest) = WARNED_DAYS.iter().rev().find(near) else { continue };
+            let threshold = if expiry.at < now { 0 } else { *nearest };
+            if self.said.get(&expiry).is_none_or(|before| *before > threshold) {
+                news.push((expiry.clone(), threshold));
+            }
+            said.insert(expiry, threshold);
+        }
+        // What is renewed or gone is forgotten.
+        self.said = said;
+        news
+    }
+}
+
+/// How many ends there are within 0 (over), 1, 7 and 30 days.
+fn counts(expiries: &[Expiry], now: Time) -> impl Iterator<Item = (u64, usize)> {
+    let within = move |days: u64| expiries.iter().filter(|expiry| expiry.at < now.plus_millis(days * DAY_MS)).count();
+    WARNED_DAYS.into_iter().chain([0]).map(move |days| (days, within(days)))
+}
+
+fn warn(expiry: &Expiry, threshold: u64) {
+    let (what, at) = (expiry.what.to_string(), expiry.at);
+    match threshold {
+        0 => tracing::error!(what, %at, "has expired"),
+        1 => tracing::error!(what, %at, "expires within a day"),
+        days => tracing::warn!(what, %at, days, "expires soon"),
+    }
+}
+
+/// Looks now and then until the peer stops.
+pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
+    let mut looks = tokio::time::interval(UPKEEP_LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut warnings = Warnings::default();
+    // A CA that could not sign is asked again later than the others.
+    let mut failed: Option<Instant> = None;
+    loop {
+        looks.tick().await;
+        let signs = failed.is_none_or(|at| at.elapsed() >= UPKEEP_RETRY);
+        let looked = Arc::clone(&trust);
+        let look = tokio::task::spawn_blocking(move || {
+            let now = clock::now();
+            let signed = if signs { sign_due_crls(looked.authority_dir(), now) } else { Ok(Vec::new()) };
+            // A new CRL is in force before anybody is warned of the old one's end.
+            if signed.as_ref().is_ok_and(|signed| !signed.is_empty()) {
+                looked.poll();
+            }
+            (signed, forecast(&looked, now), now)
+        });
+        let Ok((signed, forecast, now)) = look.await else {
+            tracing::error!("looking at what expires panicked");
+            continue;
+        };
+        let mut fails = false;
+        match signed {
+            Ok(signed) => {
+                for (authority, result) in signed {
+                    match result {
+                        Ok(()) => tracing::info!(authority, "a CRL was signed again before its end"),
+                        Err(error) => {
+                            fails = true;
+                            tracing::warn!(authority, error = describe(&error), "the CRL is not signed again here");
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                fails = true;
+                tracing::warn!(error = describe(&error), "the CRLs' dates cannot be read");
+            }
+        }
+        if signs {
+            failed = fails.then(Instant::now);
+        }
+        match forecast {
+            Ok(expiries) => {
+                metrics.expiring(counts(&expiries, now));
+                for (expiry, threshold) in warnings.news(expiries, now) {
+                    warn(&expiry, threshold);
+                }
+            }
+            Err(error) => tracing::warn!(error = describe(&error), "what expires cannot be read"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        config::Config,
+        init::{InitOptions, init},
+    };
+    use ca::{RevocationReason, folder::Selection};
+
+    fn peer() -> (tempfile::TempDir, std::path::PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("peer");
+        init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+        (parent, dir)
+    }
+
+    #[test]
+    fn a_crl_is_signed_again_long_before_its_end_and_carries_what_was_revoked() {
+        let (_parent, dir) = peer();
+        let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+        let start = clock::now();
+        let identity = "spiffe://harbour.example/north/admin/admin".parse().unwrap();
+        let folder = CertificateFolder::open(&dir).unwrap();
+        folder.revoke(&Selection::Identity(identity), RevocationReason::Superseded, start).unwrap();
+        let signed = |days: u64| {
+            let signed = sign_due_crls(&dir, start.plus_millis(days * DAY_MS)).unwrap();
+            signed.into_iter().map(|(name, result)| result.map(|()| name).unwrap()).collect::<Vec<_>>()
+        };
+        assert!(signed(9).is_empty());
+        assert_eq!(signed(11), ["north"]);
+        assert!(signed(11).is_empty(), "the new one is young");
+        assert_eq!(signed(360), ["north", "root"]);
+
+        trust.poll();
+        let current = trust.store().revocation().current();
+        assert_eq!(current.lists().count(), 2);
+        for list in current.lists() {
+            assert!(list.next_update() > start.plus_millis(380 * DAY_MS));
+        }
+        assert_eq!(current.lists().map(|list| list.len()).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn a_key_that_is_elsewhere_keeps_no_other_ca_from_signing() {
+        let (_parent, dir) = peer();
+        std::fs::remove_file(dir.join("ca/north.key")).unwrap();
+        let signed = sign_due_crls(&dir, clock::now().plus_millis(360 * DAY_MS)).unwrap();
+        let [(north, refused), (root, done)] = &signed[..] else { panic!("{signed:?}") };
+        assert_eq!((north.as_str(), root.as_str()), ("north", "root"));
+        assert!(refused.is_err() && done.is_ok());
+        assert!(sign_due_crls(&dir.join("peer"), clock::now()).unwrap().is_empty(), "no folder, nothing to sign");
+    }
+
+    #[test]
+    fn each_end_is_told_once_a_threshold() {
+        let (_parent, dir) = peer();
+        let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+        let start = clock::now();
+        let mut warnings = Warnings::default();
+        let mut news = |days: u64| {
+            let now = start.plus_millis(days * DAY_MS);
+            let news = warnings.news(forecast(&trust, now).unwrap(), now);
+            news.into_iter().map(|(expiry, days)| (expiry.what.to_string(), days)).collect::<Vec<_>>()
+        };
+        let crl = |days| vec![("the CRL of north".to_owned(), days)];
+        let counted = |days: u64| {
+            let now = start.plus_millis(days * DAY_MS);
+            counts(&forecast(&trust, now).unwrap(), now).collect::<Vec<_>>()
+        };
+        assert_eq!(counted(0), [(30, 1), (7, 0), (1, 0), (0, 0)]);
+        assert_eq!(counted(31), [(30, 1), (7, 1), (1, 1), (0, 1)]);
+        assert!(news(0).is_empty(), "a young CRL is always within 30 days of its end");
+        assert_eq!(news(24), crl(7));
+        assert!(news(25).is_empty());
+        assert_eq!(news(29), crl(1));
+        assert_eq!(news(31), crl(0));
+        assert!(news(32).is_empty());
+        let year = news(350);
+        let peer = ("the certificate of spiffe://harbour.example/north/peer/peer-1", 30);
+        assert!(year.iter().any(|(what, days)| what.starts_with(peer.0) && *days == peer.1), "{year:?}");
+        assert!(!year.iter().any(|(what, _)| what == "the CRL of root"), "{year:?}");
+        assert!(news(360).contains(&("the CRL of root".to_owned(), 7)));
+    }
+}
