@@ -7,6 +7,7 @@ use crate::{
     revocation::{RevocationError, RevocationPolicy},
     tls::OwnCertificate,
     trust::{TrustError, TrustStore},
+    trust_files::{TrustFile, TrustPart},
 };
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -65,11 +66,25 @@ pub struct TrustBundle {
 impl TrustBundle {
     /// Reads `ca.pem`, and `issuing.pem` and `crl.pem` if they are there.
     pub fn load(folder: &Path) -> Result<Self, CredentialsError> {
-        Ok(Self {
-            anchors: read(&folder.join("ca.pem"), CERTIFICATE, true)?,
-            issuing: read(&folder.join("issuing.pem"), CERTIFICATE, false)?,
-            crls: read(&folder.join("crl.pem"), CRL, false)?,
-        })
+        let mut bundle = Self::default();
+        for file in TrustFile::of_folder(folder) {
+            bundle.add(file.part, file.read_whole()?);
+        }
+        Ok(bundle)
+    }
+
+    /// Adds what a file holds, without what is there already.
+    pub fn add(&mut self, part: TrustPart, ders: Vec<Vec<u8>>) {
+        let mine = match part {
+            TrustPart::Anchors => &mut self.anchors,
+            TrustPart::Issuing => &mut self.issuing,
+            TrustPart::Crls => &mut self.crls,
+        };
+        for der in ders {
+            if !mine.contains(&der) {
+                mine.push(der);
+            }
+        }
     }
 
     /// Writes the three files, each whole or not at all.
@@ -159,11 +174,6 @@ pub fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> 
 /// Certificates of a PEM text, DER; none if it is not PEM.
 pub fn certificates_of(text: &str) -> Option<Vec<Vec<u8>>> {
     files::all_pem(text, CERTIFICATE)
-}
-
-/// CRLs of a PEM file, DER.
-pub fn read_crls(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> {
-    read(path, CRL, true)
 }
 
 /// Certificates as PEM text.

@@ -85,6 +85,22 @@ pub(crate) fn all_pem(text: &str, label: &str) -> Option<Vec<Vec<u8>>> {
         .collect()
 }
 
+/// Every PEM block of one kind that is whole, and whether anything in the text is not.
+pub(crate) fn whole_pem(text: &str, label: &str) -> (Vec<Vec<u8>>, bool) {
+    let begins: Vec<usize> = text.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
+    let ends = begins.iter().skip(1).copied().chain([text.len()]);
+    // Words before a block are allowed (RFC 7468 §2); words alone are none of our files.
+    let mut damaged = begins.is_empty() && !text.trim().is_empty();
+    let mut whole = Vec::new();
+    for (begin, end) in begins.iter().zip(ends) {
+        match all_pem(&text[*begin..end], label) {
+            Some(block) => whole.extend(block),
+            None => damaged = true,
+        }
+    }
+    (whole, damaged)
+}
+
 /// The first PEM block of one kind.
 pub(crate) fn first_pem(text: &str, label: &str) -> Option<Vec<u8>> {
     all_pem(text, label)?.into_iter().next()

@@ -16,9 +16,7 @@
 
 use crate::{
     authority::{Authority, AuthorityError, LeafRequest, RevokedSerial, Validity},
-    credentials::{
-        Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates, read_crls,
-    },
+    credentials::{Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates},
     database::{
         AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
         LockedDatabase, Revocation,
@@ -32,6 +30,7 @@ use crate::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
     },
     ocsp,
+    trust_files::{TrustFile, TrustPart},
 };
 use ledger_classes::{identity::Identity, limits::OCSP_BYTES_MAX, time::Time};
 use std::{
@@ -418,15 +417,24 @@ impl CertificateFolder {
     /// All CAs and CRLs of the folder: what a peer needs to know.
     pub fn trust(&self) -> Result<TrustBundle, FolderError> {
         let mut bundle = TrustBundle::default();
-        for (name, record) in Database::read(&self.directory)?.authorities() {
-            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
-                let certificates = read_certificates(&self.authority_file(name, &serial))?;
-                let part = if issuer == *name { &mut bundle.anchors } else { &mut bundle.issuing };
-                part.extend(certificates);
-            }
-            bundle.crls.extend(read_crls(&self.directory.join("crl").join(format!("{name}.pem")))?);
+        for file in self.trust_files()? {
+            bundle.add(file.part, file.read_whole()?);
         }
         Ok(bundle)
+    }
+
+    /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
+    pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
+        let mut all = Vec::new();
+        for (name, record) in Database::read(&self.directory)?.authorities() {
+            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
+                let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
+                all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
+            }
+            let crl = self.directory.join("crl").join(format!("{name}.pem"));
+            all.push(TrustFile::needed(TrustPart::Crls, crl));
+        }
+        Ok(all)
     }
 
     fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {

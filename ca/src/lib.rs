@@ -1,11 +1,10 @@
 //! The certificate authority of a consortium: issuing, path verification, revocation and the TLS that rests on them.
 //!
 //! Rooms: [`authority`] signs, and nothing else can use a CA key (a [`signer`]); [`path`] holds the one function that
-//! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs and
-//! checks single answers; [`trust`] joins the two for live connections; [`tls`] hangs them into rustls; [`request`] reads
-//! certificate requests, [`registration`] queues and decides them, [`renewal`] continues an identity,
-//! [`reissue`] a CA; [`database`] and
-//! [`folder`] are the administrator's directory on disk.
+//! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
+//! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
+//! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
+//! identity, [`reissue`] a CA; [`database`] and [`folder`] are the administrator's directory on disk.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
@@ -24,6 +23,7 @@ pub mod forecast;
 pub mod identifiers;
 mod keyring;
 pub mod keys;
+pub mod leaf;
 pub mod limits;
 mod names;
 pub mod ocsp;
@@ -38,6 +38,7 @@ pub mod revocation;
 pub mod signer;
 pub mod tls;
 pub mod trust;
+pub mod trust_files;
 pub mod validation;
 
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
@@ -46,6 +47,7 @@ pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, Request
 pub use folder::CertificateFolder;
 pub use identifiers::{AlternativeName, CertificateId, KeyId, RevocationReason, Serial};
 pub use keys::{KeyAlgorithm, KeyPair, PublicKey};
+pub use leaf::LeafClaims;
 pub use participant::{RevokedParticipant, verify_participant, verify_revocation};
 pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
@@ -55,3 +57,4 @@ pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};
 pub use signer::Signer;
 pub use trust::TrustStore;
+pub use trust_files::{TrustFile, TrustPart};

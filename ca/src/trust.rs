@@ -39,6 +39,18 @@ pub enum TrustError {
     },
 }
 
+impl TrustError {
+    /// The same error about a certificate at another place.
+    fn at(mut self, place: usize) -> Self {
+        match &mut self {
+            Self::Profile { position, .. } | Self::Consortium { position, .. } | Self::UnknownIssuer { position } => {
+                *position = place;
+            }
+        }
+        self
+    }
+}
+
 #[derive(Debug)]
 struct Authorities {
     anchors: Vec<Vec<u8>>,
@@ -115,6 +127,36 @@ impl TrustStore {
         let revocation = self.revocation.current();
         verify_path(path, &self.authorities.load().anchors, Some((&revocation, self.policy)), at, usage)
     }
+}
+
+/// CAs that can be trusted together, and those that cannot, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acceptable {
+    /// Roots.
+    pub anchors: Vec<Vec<u8>>,
+    /// Issuing CAs that one of the roots certified.
+    pub issuing: Vec<Vec<u8>>,
+    /// What [`TrustStore::new`] would refuse, with why; positions count as there.
+    pub refused: Vec<(Vec<u8>, TrustError)>,
+}
+
+/// Takes out what [`TrustStore::new`] would refuse: one member's broken CA must not keep a peer from trusting the
+/// others. Expired CAs stay, since they vouch for nobody: their CRLs still say who is revoked.
+pub fn acceptable(consortium: &str, anchors: &[Vec<u8>], issuing: &[Vec<u8>]) -> Acceptable {
+    let mut all = Acceptable::default();
+    for (position, der) in anchors.iter().enumerate() {
+        match check(consortium, vec![der.clone()], Vec::new()) {
+            Ok(_) => all.anchors.push(der.clone()),
+            Err(error) => all.refused.push((der.clone(), error.at(position))),
+        }
+    }
+    for (index, der) in issuing.iter().enumerate() {
+        match check(consortium, all.anchors.clone(), vec![der.clone()]) {
+            Ok(_) => all.issuing.push(der.clone()),
+            Err(error) => all.refused.push((der.clone(), error.at(anchors.len() + index))),
+        }
+    }
+    all
 }
 
 fn check(consortium: &str, anchors: Vec<Vec<u8>>, issuing: Vec<Vec<u8>>) -> Result<Authorities, TrustError> {

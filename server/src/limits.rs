@@ -26,6 +26,11 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub const COMMIT_WAIT: Duration = Duration::from_secs(20);
 /// How often the certificates' files are looked at: revoked means out within a second.
 pub const TRUST_POLL: Duration = Duration::from_millis(250);
+/// How often the peer judges its own certificate though no file has changed: time alone makes it expire.
+pub const OWN_CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
+/// How far the wall clock may run from the monotonic one between two looks, milliseconds, before it counts as a jump.
+/// Clocks that are disciplined move by far less.
+pub const CLOCK_JUMP_MS: u64 = 60_000;
 /// How often channels that have moved are asked whether they know a revoked certificate as good. A new revocation does
 /// not wait for this: it finds those who were admitted with a certificate that had been revoked before.
 pub const REVOCATION_LOOK: Duration = Duration::from_secs(5);

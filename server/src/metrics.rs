@@ -78,6 +78,7 @@ pub struct PeerMetrics {
     outcomes: Family<OutcomeLabels, Counter>,
     subscriptions: Mutex<BTreeMap<u64, Subscriber>>,
     subscription_number: AtomicU64,
+    clock_jumps: Counter,
     gauges: Gauges,
 }
 
@@ -86,11 +87,13 @@ struct Gauges {
     connections: Gauge,
     certificate_expiry: Gauge<i64, AtomicI64>,
     expiring: Family<WithinLabels, Gauge>,
+    certificate_accepted: Gauge,
     crl_age: Family<AuthorityLabels, Gauge>,
     crl_expiry: Family<AuthorityLabels, Gauge>,
     serving: Family<ChannelLabels, Gauge>,
     queue_bytes: Family<ChannelLabels, Gauge>,
     disk_bytes: Family<ChannelLabels, Gauge>,
+    time_ahead: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
 }
 
@@ -115,12 +118,18 @@ impl Default for PeerMetrics {
         registry.register(name, "Seconds until the peer's certificate expires", gauges.certificate_expiry.clone());
         let help = "Certificates, CAs and CRLs that end within so many days; 0 have ended";
         registry.register("expiring", help, gauges.expiring.clone());
+        let help = "1 while the peer's own certificate is accepted, as far as the peer can tell";
+        registry.register("certificate_accepted", help, gauges.certificate_accepted.clone());
+        let clock_jumps = Counter::default();
+        registry.register("clock_jumps", "Jumps of the wall clock by more than a minute", clock_jumps.clone());
         registry.register("crl_age_seconds", "Age of each CA's CRL", gauges.crl_age.clone());
         registry.register("crl_expiry_seconds", "Seconds until each CA's CRL expires", gauges.crl_expiry.clone());
         registry.register("channel_serving", "1 while the channel serves", gauges.serving.clone());
         let help = "Payload bytes of transactions between door and commit";
         registry.register("channel_queue_bytes", help, gauges.queue_bytes.clone());
         registry.register("channel_disk_bytes", "Bytes of the channel's files", gauges.disk_bytes.clone());
+        let help = "Seconds that the channel's block time is ahead of the peer's clock";
+        registry.register("channel_time_ahead_seconds", help, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
         let channels = channel_actors::metrics::Metrics::new(&mut registry);
@@ -133,6 +142,7 @@ impl Default for PeerMetrics {
             outcomes,
             subscriptions: Mutex::default(),
             subscription_number: AtomicU64::new(0),
+            clock_jumps,
             gauges,
         }
     }
@@ -181,6 +191,11 @@ impl PeerMetrics {
         ConnectionGuard(Arc::clone(&self.connections))
     }
 
+    /// The wall clock jumped.
+    pub fn clock_jumped(&self) {
+        self.clock_jumps.inc();
+    }
+
     /// Open client connections.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
@@ -226,6 +241,7 @@ impl PeerMetrics {
         let until = |at: Time| signed(at.millis_since(now) / 1000) - signed(now.millis_since(at) / 1000);
         self.gauges.connections.set(signed(self.connections()));
         self.gauges.certificate_expiry.set(until(trust.own_certificate().not_after()));
+        self.gauges.certificate_accepted.set(i64::from(trust.standing().is_ok()));
         for (authority, (this_update, next_update)) in trust.crl_updates() {
             let labels = AuthorityLabels { authority };
             self.gauges.crl_age.get_or_create(&labels).set(-until(this_update));
@@ -240,6 +256,7 @@ impl PeerMetrics {
             let labels = ChannelLabels { channel: channel.name().into() };
             let (height, queue) = (channel.tip().height, channel.queue());
             let lag = slowest.get(channel.name()).map_or(0, |least| height.saturating_sub(*least));
+            self.gauges.time_ahead.get_or_create(&labels).set(signed(channel.tip().time.millis_since(now) / 1000));
             let serving = i64::from(channel.state() == LifeCycle::Serving);
             self.gauges.serving.get_or_create(&labels).set(serving);
             self.gauges.disk_bytes.get_or_create(&labels).set(signed(disk_bytes(&data_dir.join(channel.name()))));

@@ -6,7 +6,7 @@
 use crate::{
     api,
     certificates::{ParticipantPaths, describe},
-    clock,
+    clock::{self, ClockWatch},
     config::{Config, ConfigError},
     context::PeerContext,
     crl_exchange,
@@ -30,7 +30,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -209,6 +209,7 @@ impl Peer {
         let crl_peers = config.crl_peers()?;
         let exchange = crl_exchange::keep(Arc::clone(&trust), crl_peers.clone());
         let exchanging = (!crl_peers.is_empty()).then(|| actix_rt::spawn(exchange));
+        let counted = Arc::clone(&context.metrics);
         let registry_for_revocations = Arc::clone(&context.registry);
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         Ok(Self {
@@ -224,7 +225,7 @@ impl Peer {
             upkeep: actix_rt::spawn(upkeep::keep(Arc::clone(&trust), counters)),
             exchanging,
             spreading: actix_rt::spawn(revocations::spread(Arc::clone(&trust), registry_for_revocations, seal_key)),
-            watching: actix_rt::spawn(watch_trust(trust)),
+            watching: actix_rt::spawn(watch_trust(trust, counted)),
         })
     }
 
@@ -359,12 +360,18 @@ fn https(
     Ok(server.listen_rustls_0_23(socket, tls).map_err(io_error("the HTTPS listener"))?.run())
 }
 
-/// Looks at the certificates' files until the peer stops.
-async fn watch_trust(trust: Arc<Trust>) {
+/// Looks at the certificates' files, and at the clock that judges them, until the peer stops.
+async fn watch_trust(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
     let mut ticks = tokio::time::interval(TRUST_POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut watch = ClockWatch::new(clock::now(), Instant::now());
     loop {
         ticks.tick().await;
+        let now = clock::now();
+        if let Some(jump) = watch.look(now, Instant::now()) {
+            metrics.clock_jumped();
+            tracing::warn!(seconds = jump / 1000, %now, "the clock jumped");
+        }
         let looked = Arc::clone(&trust);
         // Files are read and signatures verified: not on the thread that runs the peer's timers.
         if let Err(error) = tokio::task::spawn_blocking(move || looked.poll()).await {

@@ -1,27 +1,37 @@
 //! Whom this peer trusts at this moment, kept up to date from the files: what `chancery ca revoke` writes in another
 //! process takes effect here within a second.
 //!
-//! The anchors are the union of the authorities' folder and of the peer's own certificate directory. A file that cannot
-//! be read or a CRL that does not verify changes nothing: what was in force stays in force.
+//! The anchors are the union of the authorities' folder and of the peer's own certificate directory. Nothing that has
+//! expired and no file that is damaged keeps a peer from starting or serving: an expired CA or CRL concerns its own
+//! organization, the peer's own certificate concerns those who would connect to it, and what cannot be read changes
+//! nothing of what is in force. Each is said in the log, and counted.
 
-use crate::{certificates::describe, clock, config::Config};
+mod files;
+
+use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK};
 use arc_swap::ArcSwap;
 use ca::{
-    AuthorityScope, CertificateFolder, Credentials, KeyId, RevocationPolicy, TrustStore, Usage, VerifiedCertificate,
-    credentials::{CredentialsError, TrustBundle, save_crls},
+    AuthorityScope, CertificateFolder, KeyId, KeyPair, LeafClaims, RevocationPolicy, TrustStore, Usage,
+    credentials::{CredentialsError, TrustBundle, read_certificates, save_crls},
     folder::{FolderError, read_ocsp_answer},
     ocsp,
     path::PathError,
+    profile::ProfileError,
     revocation::{RevocationChange, RevocationError},
     tls::OwnCertificate,
+    trust::acceptable,
 };
-use ledger_classes::{hash::HexBytes, identity::Identity, time::Time};
+use files::{Stamp, TrustFiles};
+use ledger_classes::{
+    hash::{Hash, HexBytes},
+    identity::{Identity, Role},
+    time::Time,
+};
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::Instant,
 };
 use tokio::sync::watch;
 
@@ -37,9 +47,15 @@ pub enum TrustError {
     /// The CAs.
     #[error("the CA certificates")]
     Authorities(#[from] ca::trust::TrustError),
-    /// The peer's own certificate.
+    /// The peer's own certificate is none of our profile.
     #[error("the peer's own certificate")]
-    Own(#[from] PathError),
+    Own(#[from] ProfileError),
+    /// The peer's own certificate is somebody else's.
+    #[error("the certificate is {0}'s, which is no peer")]
+    NotPeer(Identity),
+    /// Nobody would accept the new certificate, while the old one is good.
+    #[error("the new certificate would not be accepted")]
+    NotAccepted(#[source] PathError),
 }
 
 /// Why a CRL is not learned.
@@ -53,16 +69,24 @@ pub enum LearnError {
     Kept(#[from] CredentialsError),
 }
 
-/// A file as far as a change shows: time, length and inode.
-type Stamp = (PathBuf, SystemTime, u64, u64);
-
 /// What was looked at last.
 #[derive(Debug)]
 struct Seen {
+    files: TrustFiles,
     stamps: Vec<Stamp>,
     /// Whether all of it could be read. What could not is read again even if nothing changes: a peer that was out of
     /// file descriptors at the wrong moment must not miss a revocation.
     whole: bool,
+    /// What was said of the peer's own certificate, and when it was judged.
+    standing: Result<(), PathError>,
+    judged: Instant,
+}
+
+/// The peer's own path, leaf first, with what the leaf says.
+#[derive(Debug)]
+struct OwnPath {
+    path: Vec<Vec<u8>>,
+    claims: Arc<LeafClaims>,
 }
 
 /// The trust of a running peer.
@@ -72,38 +96,43 @@ pub struct Trust {
     authority_dir: PathBuf,
     store: Arc<TrustStore>,
     own: Arc<OwnCertificate>,
-    own_certificate: ArcSwap<VerifiedCertificate>,
+    own_path: ArcSwap<OwnPath>,
     bundle: ArcSwap<TrustBundle>,
     seen: Mutex<Seen>,
     changes: watch::Sender<u64>,
 }
 
 impl Trust {
-    /// Reads all files. Fails if the peer's own certificate is not good: nobody would accept it.
+    /// Reads all files. Fails only if the peer has no certificate and key of its own, or those of somebody who is no
+    /// peer: then there is nothing to answer connections with. Whether others accept it now is another question
+    /// ([`Trust::standing`]): a restart must not be refused for what time alone has done.
     pub fn open(dir: &Path, config: &Config) -> Result<Self, TrustError> {
         let certificate_dir = dir.join(&config.certificate_dir);
         let authority_dir = dir.join(&config.authority_dir);
-        let stamps = stamps(&certificate_dir, &authority_dir);
-        let credentials = Credentials::load(&certificate_dir)?;
-        let bundle = bundle(&certificate_dir, &authority_dir)?;
-        let at = clock::now();
-        // The consortium is what the own certificate says once its path has led to one of the anchors.
-        let verified = ca::verify_path(&credentials.path, &bundle.anchors, None, at, Usage::ServerAuth)?;
-        let consortium = verified.identity().consortium().to_owned();
+        let mut files = TrustFiles::new(&certificate_dir, &authority_dir);
+        let stamps = files.stamps();
+        let (own_path, key) = own(&certificate_dir)?;
+        let own = tls(&own_path, &key)?;
+        let reading = files.read();
+        report(&reading.damage);
+        let consortium = own_path.claims.identity().consortium().to_owned();
+        let bundle = usable(&consortium, reading.bundle);
         let policy = RevocationPolicy::default();
         let store = TrustStore::new(&consortium, bundle.anchors.clone(), bundle.issuing.clone(), policy)?;
         install(&store, &bundle);
-        let verified = store.verify(&credentials.path, at, Usage::ServerAuth)?;
-        Ok(Self {
+        let whole = reading.damage.is_empty();
+        let trust = Self {
             certificate_dir,
             authority_dir,
             store: Arc::new(store),
-            own: credentials.own_certificate()?,
-            own_certificate: ArcSwap::from_pointee(verified),
+            own,
+            own_path: ArcSwap::from_pointee(own_path),
             bundle: ArcSwap::from_pointee(bundle),
-            seen: Mutex::new(Seen { stamps, whole: true }),
+            seen: Mutex::new(Seen { files, stamps, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
-        })
+        };
+        trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(trust)
     }
 
     /// The folder with the peer's own certificate.
@@ -132,14 +161,23 @@ impl Trust {
         &self.own
     }
 
-    /// The peer's own certificate as it was verified last.
-    pub fn own_certificate(&self) -> Arc<VerifiedCertificate> {
-        self.own_certificate.load_full()
+    /// What the peer's own certificate says.
+    pub fn own_certificate(&self) -> Arc<LeafClaims> {
+        Arc::clone(&self.own_path.load().claims)
     }
 
     /// Who this peer is.
     pub fn identity(&self) -> Identity {
-        self.own_certificate.load().identity().clone()
+        self.own_path.load().claims.identity().clone()
+    }
+
+    /// Whether those who connect accept the peer's own certificate at this moment, as far as the peer can tell.
+    pub fn standing(&self) -> Result<(), PathError> {
+        self.judge(&self.own_path.load())
+    }
+
+    fn judge(&self, own: &OwnPath) -> Result<(), PathError> {
+        self.store.verify(&own.path, clock::now(), Usage::ServerAuth).map(|_| ())
     }
 
     /// CAs and CRLs as they were read last.
@@ -172,25 +210,41 @@ impl Trust {
     /// new was read.
     pub fn poll(&self) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = stamps(&self.certificate_dir, &self.authority_dir);
+        let stamps = seen.files.stamps();
         let changed = seen.stamps != stamps;
-        if !changed && seen.whole {
+        let read = if changed || !seen.whole {
+            seen.stamps = stamps;
+            self.read(&mut seen, changed)
+        } else {
+            false
+        };
+        let late = seen.judged.elapsed() >= OWN_CERTIFICATE_LOOK;
+        if late && self.standing().is_err() {
+            // A new one that was not acceptable when it came may be by now; why not was said then.
+            self.renew().unwrap_or_default();
+        }
+        if read || late {
+            self.judge_own(&mut seen);
+        }
+        read
+    }
+
+    /// Takes the files into force. `changed` is what their stamps say: without it, what is wrong with them was said
+    /// before, and all is as it was unless something can be read now that could not.
+    fn read(&self, seen: &mut Seen, changed: bool) -> bool {
+        let reading = seen.files.read();
+        seen.whole = reading.damage.is_empty();
+        if changed {
+            report(&reading.damage);
+        } else if !reading.news {
             return false;
         }
-        let read = bundle(&self.certificate_dir, &self.authority_dir);
-        *seen = Seen { stamps, whole: read.is_ok() };
-        match read {
-            Ok(bundle) => {
-                if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
-                    tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
-                }
-                install(&self.store, &bundle);
-                self.bundle.store(Arc::new(bundle));
-            }
-            // Said once.
-            Err(_) if !changed => return false,
-            Err(error) => tracing::error!(error = describe(&error), "trust cannot be read: the old one stays"),
+        let bundle = usable(self.store.consortium(), reading.bundle);
+        if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
+            tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
         }
+        install(&self.store, &bundle);
+        self.bundle.store(Arc::new(bundle));
         if let Err(error) = self.renew() {
             tracing::error!(error = describe(&error), "the peer's certificate is not usable: the old one stays");
         }
@@ -198,18 +252,39 @@ impl Trust {
         true
     }
 
-    /// Takes a renewed certificate of the same identity into use.
+    /// Says in the log when the peer's own certificate stops or begins to be accepted.
+    fn judge_own(&self, seen: &mut Seen) {
+        let standing = self.standing();
+        match &standing {
+            Err(why) if seen.standing.as_ref() != Err(why) => {
+                let error = describe(why);
+                tracing::error!(error, "the peer's own certificate is not accepted: renew it; the peer serves on");
+            }
+            Ok(()) if seen.standing.is_err() => tracing::info!("the peer's own certificate is accepted again"),
+            _ => {}
+        }
+        (seen.standing, seen.judged) = (standing, Instant::now());
+    }
+
+    /// Takes a renewed certificate of the same identity into use. One that is not accepted does not replace one that
+    /// is.
     fn renew(&self) -> Result<(), TrustError> {
-        let credentials = Credentials::load(&self.certificate_dir)?;
-        let verified = self.store.verify(&credentials.path, clock::now(), Usage::ServerAuth)?;
-        let current = self.own_certificate.load();
-        if verified.fingerprint() == current.fingerprint() || verified.identity() != current.identity() {
+        let (next, key) = own(&self.certificate_dir)?;
+        let current = self.own_path.load();
+        if next.claims.fingerprint() == current.claims.fingerprint()
+            || next.claims.identity() != current.claims.identity()
+        {
             return Ok(());
         }
-        let fits = self.own.replace(&credentials.path, &credentials.key);
+        if let Err(why) = self.judge(&next)
+            && self.judge(&current).is_ok()
+        {
+            return Err(TrustError::NotAccepted(why));
+        }
+        let fits = self.own.replace(&next.path, &key);
         fits.map_err(|error| CredentialsError::Mismatch(error.to_string()))?;
-        tracing::info!(not_after = %verified.not_after(), "a renewed certificate is in use");
-        self.own_certificate.store(Arc::new(verified));
+        tracing::info!(not_after = %next.claims.not_after(), "a renewed certificate is in use");
+        self.own_path.store(Arc::new(next));
         Ok(())
     }
 
@@ -301,123 +376,36 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
     }
 }
 
-/// What the two folders hold together. The peer's own folder may lack everything but `ca.pem`.
-fn bundle(certificate_dir: &Path, authority_dir: &Path) -> Result<TrustBundle, TrustError> {
-    let mut all = TrustBundle::load(certificate_dir)?;
-    if authority_dir.join("ca").join("index.jsonl").exists() {
-        let folder = CertificateFolder::open(authority_dir)?.trust()?;
-        for (mine, theirs) in
-            [(&mut all.anchors, folder.anchors), (&mut all.issuing, folder.issuing), (&mut all.crls, folder.crls)]
-        {
-            for der in theirs {
-                if !mine.contains(&der) {
-                    mine.push(der);
-                }
-            }
-        }
+/// The peer's own path and key.
+fn own(certificate_dir: &Path) -> Result<(OwnPath, KeyPair), TrustError> {
+    let path = read_certificates(&certificate_dir.join("cert.pem"))?;
+    let key = KeyPair::load(&certificate_dir.join("key.pem")).map_err(CredentialsError::from)?;
+    let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
+    if claims.identity().role() != Role::Peer {
+        return Err(TrustError::NotPeer(claims.identity().clone()));
     }
-    Ok(all)
+    Ok((OwnPath { path, claims: Arc::new(claims) }, key))
 }
 
-/// Time, length and inode of every file that trust is read from. A file that vanishes is a change too.
-fn stamps(certificate_dir: &Path, authority_dir: &Path) -> Vec<Stamp> {
-    let mut stamps = Vec::new();
-    let folder = authority_dir.join("ca");
-    for dir in [certificate_dir, &folder, &folder.join("crl")] {
-        let Ok(entries) = fs::read_dir(dir) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if !path.extension().is_some_and(|extension| extension == "pem" || extension == "jsonl") {
-                continue;
-            }
-            if let Ok(metadata) = entry.metadata() {
-                stamps.push((
-                    path,
-                    metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-                    metadata.len(),
-                    inode(&metadata),
-                ));
-            }
-        }
+fn tls(own: &OwnPath, key: &KeyPair) -> Result<Arc<OwnCertificate>, CredentialsError> {
+    OwnCertificate::new(&own.path, key).map_err(|error| CredentialsError::Mismatch(error.to_string()))
+}
+
+fn report(damage: &[String]) {
+    for error in damage {
+        tracing::error!(error, "trust cannot be read whole: what this file held before stays");
     }
-    stamps.sort();
-    stamps
 }
 
-#[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> u64 {
-    0
+/// Leaves out CAs that cannot be trusted beside the others.
+fn usable(consortium: &str, bundle: TrustBundle) -> TrustBundle {
+    let cas = acceptable(consortium, &bundle.anchors, &bundle.issuing);
+    for (der, why) in cas.refused {
+        let (certificate, error) = (Hash::plain(&[&der]), describe(&why));
+        tracing::error!(%certificate, error, "a CA certificate is passed over");
+    }
+    TrustBundle { anchors: cas.anchors, issuing: cas.issuing, crls: bundle.crls }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::init::{InitOptions, init};
-    use ca::{RevocationReason, folder::Selection};
-
-    #[test]
-    fn a_revocation_in_the_folder_is_in_force_after_a_poll() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("peer");
-        init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
-        let config = Config::load(&dir).unwrap();
-        let trust = Trust::open(&dir, &config).unwrap();
-        assert_eq!(trust.identity().organization(), "north");
-        assert_eq!(trust.authorities_of("north").len(), 1);
-        assert!(trust.authorities_of("south").is_empty());
-        assert!(trust.crl("north").is_some() && trust.crl("root").is_some() && trust.crl("south").is_none());
-        assert!(!trust.poll(), "nothing has changed");
-
-        let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
-        let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
-        let identity = judge().unwrap().identity().clone();
-        let generation = trust.generation();
-        let folder = CertificateFolder::open(&dir).unwrap();
-        folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
-        assert!(trust.poll());
-        assert_ne!(trust.generation(), generation);
-        assert!(matches!(judge(), Err(PathError::Revocation { .. })));
-        assert!(!trust.poll());
-
-        // A broken file changes nothing of what is in force.
-        fs::write(dir.join("ca/crl/north.pem"), "damaged").unwrap();
-        assert!(trust.poll());
-        assert!(matches!(judge(), Err(PathError::Revocation { .. })));
-    }
-
-    /// A read that failed once, as for want of a file descriptor, left the old CRLs in force until the next change.
-    #[test]
-    fn what_could_not_be_read_is_read_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("peer");
-        init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
-        let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
-        let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
-        let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
-        let identity = judge().unwrap().identity().clone();
-        let folder = CertificateFolder::open(&dir).unwrap();
-        folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
-
-        // The same file to all appearances, once unreadable.
-        let path = dir.join("ca/crl/north.pem");
-        let crl = fs::read(&path).unwrap();
-        let appear = |bytes: &[u8]| {
-            fs::write(&path, bytes).unwrap();
-            fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        };
-        appear(&vec![b'-'; crl.len()]);
-        assert!(trust.poll());
-        assert!(!trust.poll(), "nothing new");
-        assert!(judge().is_ok());
-        appear(&crl);
-        assert!(trust.poll());
-        assert!(matches!(judge(), Err(PathError::Revocation { .. })));
-        assert!(!trust.poll());
-    }
-}
+mod tests;

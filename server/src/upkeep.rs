@@ -45,7 +45,7 @@ pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
     let own = trust.own_certificate();
     expiries.push(Expiry {
         at: own.not_after(),
-        what: Expiring::Certificate { identity: own.identity().clone(), serial: own.id().serial.clone() },
+        what: Expiring::Certificate { identity: own.identity().clone(), serial: own.serial().clone() },
     });
     let bundle = trust.bundle();
     for der in bundle.anchors.iter().chain(&bundle.issuing) {

@@ -1,0 +1,119 @@
+//! The files that trust is read from, one by one: damage in one takes away nothing but what was damaged.
+//! One member's broken list must not stop a peer of all.
+
+use crate::{credentials::CredentialsError, files};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// What a file holds for those who trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrustPart {
+    /// Roots.
+    Anchors,
+    /// Issuing CAs below them.
+    Issuing,
+    /// CRLs.
+    Crls,
+}
+
+impl TrustPart {
+    /// The PEM label (RFC 7468 §5, §6).
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Anchors | Self::Issuing => "CERTIFICATE",
+            Self::Crls => "X509 CRL",
+        }
+    }
+}
+
+/// One file of CAs or CRLs in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFile {
+    /// What it holds.
+    pub part: TrustPart,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is a defect that it is missing or empty.
+    pub needed: bool,
+}
+
+/// What could be read of a file.
+#[derive(Debug)]
+pub struct TrustContent {
+    /// The blocks that are whole, DER.
+    pub whole: Vec<Vec<u8>>,
+    /// What is wrong, if anything.
+    pub damage: Option<CredentialsError>,
+}
+
+impl TrustFile {
+    /// A file that must be there.
+    pub fn needed(part: TrustPart, path: PathBuf) -> Self {
+        Self { part, path, needed: true }
+    }
+
+    /// The three files of a profile's or peer's folder.
+    pub fn of_folder(folder: &Path) -> [Self; 3] {
+        let optional = |part, name| Self { part, path: folder.join(name), needed: false };
+        [
+            Self::needed(TrustPart::Anchors, folder.join("ca.pem")),
+            optional(TrustPart::Issuing, "issuing.pem"),
+            optional(TrustPart::Crls, "crl.pem"),
+        ]
+    }
+
+    /// Reads what is whole.
+    pub fn read(&self) -> TrustContent {
+        let (path, label) = (self.path.display().to_string(), self.part.label());
+        let text = match fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => String::new(),
+            Err(source) => {
+                let damage = Some(CredentialsError::File { path, source });
+                return TrustContent { whole: Vec::new(), damage };
+            }
+        };
+        let (whole, damaged) = files::whole_pem(&text, label);
+        let damaged = damaged || (self.needed && whole.is_empty());
+        TrustContent { whole, damage: damaged.then_some(CredentialsError::Form { path, label }) }
+    }
+
+    /// Reads all of it, or nothing.
+    pub fn read_whole(&self) -> Result<Vec<Vec<u8>>, CredentialsError> {
+        let TrustContent { whole, damage } = self.read();
+        damage.map_or(Ok(whole), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_whole_is_read_beside_what_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TrustFile { part: TrustPart::Crls, path: dir.path().join("crl.pem"), needed: false };
+        let read = |text: &str| {
+            fs::write(&file.path, text).unwrap();
+            let TrustContent { whole, damage } = file.read();
+            assert_eq!(file.read_whole().is_err(), damage.is_some());
+            (whole, damage.is_some())
+        };
+        let (one, two) = (files::to_pem("X509 CRL", &[1]), files::to_pem("X509 CRL", &[2]));
+        assert_eq!(read(&format!("{one}{two}")), (vec![vec![1], vec![2]], false));
+        assert_eq!(read(&format!("a word before\n{one}")), (vec![vec![1]], false));
+        let broken = one.replace("AQ==", "A*==");
+        assert_ne!(broken, one);
+        assert_eq!(read(&format!("{broken}{two}")), (vec![vec![2]], true));
+        assert_eq!(read(&format!("{two}{}", &one[..one.len() - 12])), (vec![vec![2]], true), "torn");
+        assert_eq!(read("damaged"), (vec![], true));
+        assert_eq!(read(""), (vec![], false));
+        assert!(TrustFile { needed: true, ..file.clone() }.read().damage.is_some(), "needed, and empty");
+        fs::remove_file(&file.path).unwrap();
+        assert!(file.read().damage.is_none());
+        assert!(TrustFile { needed: true, ..file }.read().damage.is_some(), "needed, and not there");
+    }
+}

@@ -1,0 +1,125 @@
+//! Trust of a peer whose files change, expire and break.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::init::{InitOptions, init};
+use ca::{
+    Credentials, KeyAlgorithm, RevocationReason,
+    folder::{LeafOptions, Selection},
+};
+use std::{fs, time::SystemTime};
+
+#[test]
+fn a_revocation_in_the_folder_is_in_force_after_a_poll() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let config = Config::load(&dir).unwrap();
+    let trust = Trust::open(&dir, &config).unwrap();
+    assert_eq!(trust.identity().organization(), "north");
+    assert_eq!(trust.authorities_of("north").len(), 1);
+    assert!(trust.authorities_of("south").is_empty());
+    assert!(trust.crl("north").is_some() && trust.crl("root").is_some() && trust.crl("south").is_none());
+    assert!(!trust.poll(), "nothing has changed");
+
+    let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+    let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
+    let identity = judge().unwrap().identity().clone();
+    let generation = trust.generation();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    assert!(trust.poll());
+    assert_ne!(trust.generation(), generation);
+    assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+    assert!(!trust.poll());
+
+    // A broken file changes nothing of what is in force.
+    fs::write(dir.join("ca/crl/north.pem"), "damaged").unwrap();
+    assert!(trust.poll());
+    assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+}
+
+/// A read that failed once, as for want of a file descriptor, left the old CRLs in force until the next change.
+#[test]
+fn what_could_not_be_read_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+    let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+    let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
+    let identity = judge().unwrap().identity().clone();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+
+    // The same file to all appearances, once unreadable.
+    let path = dir.join("ca/crl/north.pem");
+    let crl = fs::read(&path).unwrap();
+    let appear = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    };
+    appear(&vec![b'-'; crl.len()]);
+    assert!(trust.poll());
+    assert!(!trust.poll(), "nothing new");
+    assert!(judge().is_ok());
+    appear(&crl);
+    assert!(trust.poll());
+    assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+    assert!(!trust.poll());
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The peer refused to start with an expired certificate, and one organization's damaged or expired files kept it from
+/// loading those of all.
+#[test]
+fn what_has_expired_or_is_damaged_concerns_its_own_organization_only() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path();
+    let ago = |days: u64| Time::from_millis(clock::now().millis() - days * DAY_MS);
+    let folder = CertificateFolder::create(dir, "harbour.example", KeyAlgorithm::Ed25519, ago(400)).unwrap();
+    folder.add_organization("north", KeyAlgorithm::P256, ago(400)).unwrap();
+    folder.add_organization_root("south", KeyAlgorithm::Ed25519, ago(400)).unwrap();
+    folder.add_organization_root("east", KeyAlgorithm::Ed25519, ago(4000)).unwrap();
+    let peer = Identity::parse("spiffe://harbour.example/north/peer/p1").unwrap();
+    let options = LeafOptions { lifetime_ms: 90 * DAY_MS, ..LeafOptions::default() };
+    let old = folder.issue_profile(&peer, &options, &dir.join("peer"), ago(400)).unwrap();
+    let admin = Identity::parse("spiffe://harbour.example/north/admin/ann").unwrap();
+    folder.issue_profile(&admin, &options, &dir.join("ann"), clock::now()).unwrap();
+    // This peer has no authorities' folder: only what was once given to it, all of it out of date.
+    let alone = Config { authority_dir: "elsewhere".into(), ..Config::default() };
+    let trust = Trust::open(dir, &alone).unwrap();
+    assert_eq!((trust.identity(), trust.standing()), (peer.clone(), Err(PathError::Expired)));
+    assert_eq!(trust.bundle().anchors.len(), 3, "the expired root is only one of them");
+
+    // New certificates and lists come as files, while east's stay out of date and south's are damaged.
+    for name in ["root", "north"] {
+        folder.reissue_crl(name, clock::now()).unwrap();
+    }
+    let path = folder.issue(&peer, old.key.public(), &options, clock::now()).unwrap();
+    folder.trust().unwrap().save(&dir.join("peer")).unwrap();
+    Credentials::replace(&dir.join("peer"), &path, None).unwrap();
+    assert!(trust.poll());
+    assert_eq!(trust.standing(), Ok(()));
+    for file in ["ca/south.pem", "ca/crl/south.pem"] {
+        fs::write(dir.join(file), "damaged").unwrap();
+    }
+    for name in ["ca.pem", "crl.pem"] {
+        let file = dir.join("peer").join(name);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &text[..text.len() - 20]).unwrap();
+        assert!(trust.poll());
+        assert_eq!((trust.standing(), trust.bundle().anchors.len()), (Ok(()), 3), "what was in force stays");
+        let both = Trust::open(dir, &Config::default()).unwrap();
+        assert_eq!((both.standing(), both.bundle().anchors.len()), (Ok(()), 2), "{name}: all but south");
+    }
+
+    // A certificate that nobody would accept does not replace a good one; nor does the peer start as somebody else.
+    Credentials::replace(&dir.join("peer"), &old.path, None).unwrap();
+    assert!(trust.poll());
+    assert_eq!(trust.standing(), Ok(()));
+    let config = Config { certificate_dir: "ann".into(), ..Config::default() };
+    assert!(matches!(Trust::open(dir, &config), Err(TrustError::NotPeer(_))));
+}
