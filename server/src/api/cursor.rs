@@ -6,18 +6,18 @@ use std::{fmt, str::FromStr};
 
 /// The place of an event: block, receipt in the block, event in the receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Cursor {
+pub struct Cursor {
     /// The block.
-    pub(super) height: u64,
+    pub height: u64,
     /// The receipt.
-    pub(super) index: u32,
+    pub index: u32,
     /// The event.
-    pub(super) event: u32,
+    pub event: u32,
 }
 
 /// Not a cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CursorError;
+pub struct CursorError;
 
 impl From<CursorError> for ApiError {
     fn from(_: CursorError) -> Self {
@@ -27,7 +27,7 @@ impl From<CursorError> for ApiError {
 
 impl Cursor {
     /// Behind every event up to and including a block's.
-    pub(super) const fn end_of(height: u64) -> Self {
+    pub const fn end_of(height: u64) -> Self {
         Self { height, index: u32::MAX, event: u32::MAX }
     }
 }
@@ -63,7 +63,7 @@ impl FromStr for Cursor {
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
+pub enum Start {
     /// With what is committed from now on.
     Now,
     /// With a block's first event.
@@ -74,7 +74,7 @@ pub(super) enum Start {
 
 impl Start {
     /// `Last-Event-ID` is where the subscriber is; `from` only where it once began.
-    pub(super) fn parse(from: Option<&str>, last_event_id: Option<&str>) -> Result<Self, CursorError> {
+    pub fn parse(from: Option<&str>, last_event_id: Option<&str>) -> Result<Self, CursorError> {
         match (last_event_id, from) {
             // An empty id is what a browser sends before the first event.
             (Some(id), _) if !id.is_empty() => id.parse().map(Self::After),

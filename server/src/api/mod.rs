@@ -9,7 +9,7 @@ mod blocks;
 mod body;
 mod channels;
 mod contracts;
-mod cursor;
+pub mod cursor;
 mod est;
 mod events;
 mod frames;
