@@ -8,7 +8,7 @@
 use crate::{
     algorithms::Algorithms,
     certificate::Certificate,
-    identifiers::{CertificateId, KeyId},
+    identifiers::{AlternativeName, CertificateId, KeyId},
     path::PathError,
     profile::ProfileError,
     revocation::{RevocationPolicy, RevocationSet},
@@ -18,6 +18,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{cell::RefCell, time::Duration};
 use webpki::{
     EndEntityCert, Error, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
+};
+use x509_parser::{
+    asn1_rs::{Any, FromDer as _, Sequence},
+    extensions::{GeneralName, NameConstraints, ParsedExtension},
 };
 
 /// What a leaf, and every CA of its path that names purposes, must be good for (RFC 5280 §4.2.1.12).
@@ -100,6 +104,18 @@ impl ValidatedPath<'_> {
         })
     }
 
+    /// Whether the leaf has this mail address: the local part octet by octet, the host whatever its letters' case
+    /// (RFC 5280 §7.5). For suites of other profiles: nobody here has one.
+    pub fn has_mailbox(&self, address: &str) -> bool {
+        let Some((local, host)) = address.rsplit_once('@') else { return false };
+        self.certificates.first().into_iter().flat_map(alternative_names).any(|name| match name {
+            GeneralName::RFC822Name(name) => name
+                .rsplit_once('@')
+                .is_some_and(|(local_part, domain)| local_part == local && domain.eq_ignore_ascii_case(host)),
+            _ => false,
+        })
+    }
+
     /// Whether the leaf's key usage, if it has one, has all the bits of `flags` (RFC 5280 §4.2.1.3, bit 0 lowest).
     pub fn allows(&self, flags: u16) -> bool {
         let usage = self.certificates.first().and_then(Certificate::key_usage);
@@ -122,7 +138,7 @@ pub fn validate_path<'a>(
     revocation: Option<(&RevocationSet, RevocationPolicy)>,
 ) -> Result<ValidatedPath<'a>, PathError> {
     let profile = |position| move |source| PathError::Profile { position, source };
-    let end = Certificate::parse_under(leaf, rules.algorithms).map_err(profile(0))?;
+    let end = read(leaf, rules.algorithms).map_err(profile(0))?;
     end.check_end_entity(rules.algorithms).map_err(profile(0))?;
 
     // Anchors that are no CAs vouch for nobody; they must not keep others from being found.
@@ -151,7 +167,7 @@ pub fn validate_path<'a>(
         // A certificate that cannot be read says more than that nobody issued the one below it.
         Err(error @ (PathError::UnknownIssuer | PathError::Other(_))) if rules.order == PathOrder::Strict => {
             let unreadable = intermediates.iter().enumerate().find_map(|(index, der)| {
-                let source = Certificate::parse_under(der, rules.algorithms).err()?;
+                let source = read(der, rules.algorithms).err()?;
                 Some(PathError::Profile { position: index + 1, source })
             });
             Err(unreadable.unwrap_or(error))
@@ -160,8 +176,60 @@ pub fn validate_path<'a>(
     }
 }
 
-fn check_anchor(der: &[u8], algorithms: &Algorithms) -> Result<(), ProfileError> {
+/// A certificate that keeps the rules for a single one, and those on its names that need more than a parser.
+fn read<'a>(der: &'a [u8], algorithms: &Algorithms) -> Result<Certificate<'a>, ProfileError> {
     let certificate = Certificate::parse_under(der, algorithms)?;
+    // RFC 5280 §4.2.1.6: host names have the preferred syntax of RFC 1034 §3.5 and RFC 1123 §2.1, which has no
+    // underscores, no hyphens at the ends of labels and no addresses. rustls-webpki takes all of these.
+    let hosts = alternative_names(&certificate).iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(name.strip_prefix("*.").unwrap_or(name).to_ascii_lowercase()),
+        _ => None,
+    });
+    for host in hosts {
+        if !matches!(host.parse(), Ok(AlternativeName::Dns(_))) {
+            return Err(ProfileError::MalformedName);
+        }
+    }
+    for extension in certificate.x509().extensions() {
+        if let ParsedExtension::NameConstraints(constraints) = extension.parsed_extension() {
+            check_constraints(extension.value, constraints)?;
+        }
+    }
+    Ok(certificate)
+}
+
+/// RFC 5280 §4.2.1.10: no list of subtrees is empty, and the mask of an address is one of RFC 4632 §3.1.
+fn check_constraints(octets: &[u8], constraints: &NameConstraints<'_>) -> Result<(), ProfileError> {
+    // The parser takes a list that it cannot read, an empty one too, for one that is not there; rustls-webpki takes
+    // an empty one for no constraint.
+    let (_, value) = Sequence::from_der(octets).map_err(|_| ProfileError::NameConstraints)?;
+    let (mut rest, mut lists) = (value.content.as_ref(), 0);
+    while !rest.is_empty() {
+        (rest, _) = Any::from_der(rest).map_err(|_| ProfileError::NameConstraints)?;
+        lists += 1;
+    }
+    let read = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    if lists != read.iter().filter(|subtrees| subtrees.is_some()).count() {
+        return Err(ProfileError::NameConstraints);
+    }
+    for subtree in read.into_iter().flatten().flatten() {
+        if let GeneralName::IPAddress(octets) = subtree.base {
+            // rustls-webpki looks at a mask only where it meets an address.
+            let mut mask = [0; 16];
+            for (bits, octet) in mask.iter_mut().zip(octets.iter().skip(octets.len() / 2)) {
+                *bits = *octet;
+            }
+            let mask = u128::from_be_bytes(mask);
+            if mask.leading_ones() != mask.count_ones() {
+                return Err(ProfileError::NameConstraints);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_anchor(der: &[u8], algorithms: &Algorithms) -> Result<(), ProfileError> {
+    let certificate = read(der, algorithms)?;
     certificate.check_ca()?;
     anchor_from_trusted_cert(&CertificateDer::from(der)).map_err(|_| ProfileError::Malformed)?;
     Ok(())
@@ -228,7 +296,7 @@ fn judge_path<'a>(
     let mut certificates = Vec::with_capacity(used.len() + 2);
     for (position, der) in chain.enumerate() {
         let profile = |source| PathError::Profile { position, source };
-        let certificate = Certificate::parse_under(der, rules.algorithms).map_err(profile)?;
+        let certificate = read(der, rules.algorithms).map_err(profile)?;
         if position > 0 {
             certificate.check_ca().map_err(profile)?;
         }
@@ -269,6 +337,12 @@ fn check_links(chain: &[Certificate<'_>], at: Time) -> Result<(), PathError> {
         }
     }
     Ok(())
+}
+
+/// The names of a subjectAltName; none if there is no such extension.
+fn alternative_names<'c, 'a>(certificate: &'c Certificate<'a>) -> &'c [GeneralName<'a>] {
+    let extension = certificate.x509().subject_alternative_name().ok().flatten();
+    extension.map_or(&[], |extension| &extension.value.general_names)
 }
 
 fn translate(error: Error) -> PathError {

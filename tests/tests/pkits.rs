@@ -40,6 +40,11 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["40810", "40811", "40813", "40814"], "RFC 5280 §4.2.1.11: policyConstraints are critical"),
 ];
 
+/// The fixture holds DER in base64; cases hold PEM.
+fn pem(base64: &str) -> String {
+    format!("-----BEGIN DER-----\n{base64}\n-----END DER-----\n")
+}
+
 fn verdict(suite: &Suite, test: &Test) -> Verdict {
     if test.policies {
         return Verdict::Skipped("there are no policies to start from");
@@ -47,13 +52,13 @@ fn verdict(suite: &Suite, test: &Test) -> Verdict {
     if test.id.starts_with("415") {
         return Verdict::Skipped("delta CRLs are refused, and complete ones count");
     }
-    let mut crls: Vec<String> = test.crls.iter().map(|name| suite.crls[name].clone()).collect();
-    crls.push(suite.crls["TrustAnchorRootCRL.crl"].clone());
+    let mut crls: Vec<String> = test.crls.iter().map(|name| pem(&suite.crls[name])).collect();
+    crls.push(pem(&suite.crls["TrustAnchorRootCRL.crl"]));
     let case = Case {
         id: test.id.clone(),
-        trusted_certs: vec![suite.certificates["TrustAnchorRootCertificate.crt"].clone()],
-        untrusted_intermediates: test.intermediates.iter().map(|name| suite.certificates[name].clone()).collect(),
-        peer_certificate: suite.certificates[&test.leaf].clone(),
+        trusted_certs: vec![pem(&suite.certificates["TrustAnchorRootCertificate.crt"])],
+        untrusted_intermediates: test.intermediates.iter().map(|name| pem(&suite.certificates[name])).collect(),
+        peer_certificate: pem(&suite.certificates[&test.leaf]),
         crls,
         validation_time: Some("2020-01-01T00:00:00Z".into()),
         extended_key_usage: vec!["anyExtendedKeyUsage".into()],
@@ -98,9 +103,9 @@ fn no_bad_path_is_admitted_and_good_ones_are_refused_only_by_rule() {
 fn without_rsa_nothing_of_it_is_admitted() {
     let suite: Suite = serde_json::from_str(include_str!("../fixtures/pkits/pkits.json")).unwrap();
     let case = Case {
-        trusted_certs: vec![suite.certificates["TrustAnchorRootCertificate.crt"].clone()],
-        untrusted_intermediates: vec![suite.certificates["GoodCACert.crt"].clone()],
-        peer_certificate: suite.certificates["ValidCertificatePathTest1EE.crt"].clone(),
+        trusted_certs: vec![pem(&suite.certificates["TrustAnchorRootCertificate.crt"])],
+        untrusted_intermediates: vec![pem(&suite.certificates["GoodCACert.crt"])],
+        peer_certificate: pem(&suite.certificates["ValidCertificatePathTest1EE.crt"]),
         validation_time: Some("2020-01-01T00:00:00Z".into()),
         ..Case::default()
     };

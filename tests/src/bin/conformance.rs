@@ -33,6 +33,9 @@ enum Vectors {
         /// Accept RSA signatures with SHA-2 as well, which the ledger does not.
         #[arg(long)]
         rsa: bool,
+        /// Let rustls-webpki judge without our checks, to see what it alone would admit.
+        #[arg(long)]
+        library: bool,
     },
 }
 
@@ -44,7 +47,10 @@ fn run(vectors: &Vectors) -> io::Result<()> {
             sig::run(input, &mut output, batches)?;
         }
         Vectors::Merkle => merkle::run(input, &mut output)?,
-        Vectors::X509 { rsa } => x509::run(input, &mut output, *rsa, SystemTime::now())?,
+        Vectors::X509 { rsa, library } => {
+            let judge = if *library { x509::Judge::Library } else { x509::Judge::Chancery };
+            x509::run(input, &mut output, *rsa, judge, SystemTime::now())?;
+        }
     }
     output.flush()
 }

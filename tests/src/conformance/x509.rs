@@ -5,6 +5,8 @@
 //! A case is skipped only for a rule of our profile (docs/conformance.md), never by its id or by the result that it
 //! expects.
 
+mod library;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::algorithms::{Algorithms, PROFILE_ALGORITHMS, RSA_ALGORITHMS};
 use ca::features::{self, Unsupported};
@@ -13,8 +15,8 @@ use ca::profile::ProfileError;
 use ca::revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore};
 use ca::validation::{PathOrder, PathRules, Purpose, ValidatedPath, validate_path};
 use ledger_classes::time::Time;
-use rustls::pki_types::ServerName;
-use serde::{Deserialize, Serialize};
+use rustls::pki_types::{DnsName, IpAddr, ServerName, SignatureVerificationAlgorithm};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -52,20 +54,25 @@ pub struct PeerName {
     pub value: String,
 }
 
+/// Documents of older revisions of the format have null for a list of nothing.
+fn null_is_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
 /// A case. Members that are left out here (descriptions, importance, private keys) are passed over.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Case {
     /// Its name.
     pub id: String,
     /// Optional functions that it exercises.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub features: Vec<String>,
     /// Which side validates.
     pub validation_kind: ValidationKind,
     /// Anchors, PEM.
     pub trusted_certs: Vec<String>,
     /// A heap of CAs, PEM.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub untrusted_intermediates: Vec<String>,
     /// The leaf, PEM.
     pub peer_certificate: String,
@@ -73,25 +80,25 @@ pub struct Case {
     #[serde(default)]
     pub validation_time: Option<String>,
     /// Algorithms to be held to; all if empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub signature_algorithms: Vec<String>,
     /// Key usages that the leaf must have.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub key_usage: Vec<String>,
     /// Purposes that the leaf must have.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub extended_key_usage: Vec<String>,
     /// The server's name.
     #[serde(default)]
     pub expected_peer_name: Option<PeerName>,
     /// The client's names.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub expected_peer_names: Vec<PeerName>,
     /// Intermediates at most.
     #[serde(default)]
     pub max_chain_depth: Option<usize>,
     /// Revocation lists, PEM.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_none")]
     pub crls: Vec<String>,
 }
 
@@ -120,8 +127,17 @@ struct Outcomes<'a> {
     results: Vec<Outcome<'a>>,
 }
 
+/// Who judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// The ledger's code.
+    Chancery,
+    /// rustls-webpki without it, for comparison.
+    Library,
+}
+
 /// Judges a document; with `rsa` under RSA as well, which is not in our profile.
-pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, now: SystemTime) -> io::Result<()> {
+pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, by: Judge, now: SystemTime) -> io::Result<()> {
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
     let document: Limbo = serde_json::from_slice(&text)?;
@@ -131,14 +147,22 @@ pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, now: System
     let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let now = Time::from_millis(u64::try_from(now).unwrap_or(0));
     let results = document.testcases.iter().map(|case| {
-        let (actual_result, context) = match judge(case, rsa, now) {
+        let verdict = match by {
+            Judge::Chancery => judge(case, rsa, now),
+            Judge::Library => library::judge(case, rsa, now),
+        };
+        let (actual_result, context) = match verdict {
             Verdict::Success => ("SUCCESS", None),
             Verdict::Failure(why) => ("FAILURE", Some(why)),
             Verdict::Skipped(rule) => ("SKIPPED", Some(rule.to_owned())),
         };
         Outcome { id: &case.id, actual_result, context }
     });
-    let outcomes = Outcomes { version: 1, harness: "chancery", results: results.collect() };
+    let harness = match by {
+        Judge::Chancery => "chancery",
+        Judge::Library => "rustls-webpki",
+    };
+    let outcomes = Outcomes { version: 1, harness, results: results.collect() };
     serde_json::to_writer(&mut *output, &outcomes)?;
     output.write_all(b"\n")
 }
@@ -152,6 +176,11 @@ pub fn judge(case: &Case, rsa: bool, now: Time) -> Verdict {
     }
     if has("pedantic-public-suffix-wildcard") {
         return Verdict::Skipped("a consortium has no list of public suffixes");
+    }
+    if !case.key_usage.iter().all(|name| bit(name).is_some())
+        || !case.extended_key_usage.iter().all(|name| purpose(name).is_some())
+    {
+        return Verdict::Skipped("the case wants a usage or purpose that RFC 5280 does not name");
     }
     match try_case(case, rsa, now) {
         Ok(verdict) => verdict,
@@ -167,32 +196,50 @@ struct Material {
     crls: Vec<Vec<u8>>,
 }
 
-fn try_case(case: &Case, rsa: bool, now: Time) -> Result<Verdict, String> {
-    let all = |texts: &[String]| texts.iter().map(|text| decode(text)).collect::<Result<Vec<_>, _>>();
-    let material = Material {
-        leaf: decode(&case.peer_certificate)?,
-        intermediates: all(&case.untrusted_intermediates)?,
-        anchors: all(&case.trusted_certs)?,
-        crls: all(&case.crls)?,
-    };
+impl Material {
+    fn of(case: &Case) -> Result<Self, String> {
+        let all = |texts: &[String]| texts.iter().map(|text| decode(text)).collect::<Result<Vec<_>, _>>();
+        Ok(Self {
+            leaf: decode(&case.peer_certificate)?,
+            intermediates: all(&case.untrusted_intermediates)?,
+            anchors: all(&case.trusted_certs)?,
+            crls: all(&case.crls)?,
+        })
+    }
+}
+
+/// Algorithms that count in a case.
+fn algorithms(case: &Case, rsa: bool) -> Vec<&'static dyn SignatureVerificationAlgorithm> {
     let mut algorithms: Vec<_> = PROFILE_ALGORITHMS.to_vec();
     if rsa {
         algorithms.extend(RSA_ALGORITHMS);
     }
     algorithms.retain(|algorithm| is_wanted(algorithm.signature_alg_id().as_ref(), &case.signature_algorithms));
-    let at = match &case.validation_time {
-        Some(text) => Time::parse(&text.replace("+00:00", "Z")).map_err(|error| error.to_string())?,
-        None => now,
-    };
-    let lists = revocation(&material, &algorithms);
-    let mut purposes: Vec<Purpose> = case.extended_key_usage.iter().filter_map(|name| purpose(name)).collect();
-    if purposes.is_empty() {
-        purposes.push(match case.validation_kind {
-            ValidationKind::Client => Purpose::ClientAuth,
-            ValidationKind::Server => Purpose::ServerAuth,
-        });
+    algorithms
+}
+
+/// The instant of a case.
+fn instant(case: &Case, now: Time) -> Result<Time, String> {
+    case.validation_time.as_deref().map_or(Ok(now), |text| Time::parse(text).map_err(|error| error.to_string()))
+}
+
+/// What the leaf must be good for.
+fn purposes(case: &Case) -> Vec<Purpose> {
+    if !case.extended_key_usage.is_empty() {
+        return case.extended_key_usage.iter().filter_map(|name| purpose(name)).collect();
     }
-    for purpose in purposes {
+    vec![match case.validation_kind {
+        ValidationKind::Client => Purpose::ClientAuth,
+        ValidationKind::Server => Purpose::ServerAuth,
+    }]
+}
+
+fn try_case(case: &Case, rsa: bool, now: Time) -> Result<Verdict, String> {
+    let material = Material::of(case)?;
+    let algorithms = algorithms(case, rsa);
+    let at = instant(case, now)?;
+    let lists = revocation(&material, &algorithms);
+    for purpose in purposes(case) {
         let rules = PathRules {
             algorithms: &algorithms,
             purpose,
@@ -208,7 +255,7 @@ fn try_case(case: &Case, rsa: bool, now: Time) -> Result<Verdict, String> {
                 Verdict::Success => {}
                 other => return Ok(other),
             },
-            Err(error) => return Ok(refusal(&error, &material, rsa)),
+            Err(error) => return Ok(refusal(&error, case, &material, rsa)),
         }
     }
     Ok(Verdict::Success)
@@ -216,35 +263,38 @@ fn try_case(case: &Case, rsa: bool, now: Time) -> Result<Verdict, String> {
 
 /// What the caller wants of the leaf besides a good path.
 fn check_wishes(case: &Case, path: &ValidatedPath<'_>) -> Verdict {
-    const BITS: [&str; 9] = [
-        "digitalSignature",
-        "contentCommitment",
-        "keyEncipherment",
-        "dataEncipherment",
-        "keyAgreement",
-        "keyCertSign",
-        "cRLSign",
-        "encipherOnly",
-        "decipherOnly",
-    ];
-    let wanted = BITS.iter().enumerate().filter(|(_, name)| case.key_usage.iter().any(|usage| usage == *name));
-    if !path.allows(wanted.fold(0, |flags, (bit, _)| flags | 1 << bit)) {
+    let wanted = case.key_usage.iter().filter_map(|name| bit(name));
+    if !path.allows(wanted.fold(0, |flags, bit| flags | 1 << bit)) {
         return Verdict::Failure("the key usage is not what the caller wants".into());
     }
-    let names = match case.validation_kind {
-        ValidationKind::Server => case.expected_peer_name.as_slice(),
-        ValidationKind::Client => case.expected_peer_names.as_slice(),
-    };
-    for name in names {
-        if name.kind == "RFC822" {
-            return Verdict::Skipped("mail addresses are not compared: nobody here has one");
-        }
-        let known = ServerName::try_from(name.value.as_str());
-        if !known.is_ok_and(|known| path.answers_to(&known)) {
-            return Verdict::Failure(format!("the certificate is not for {}", name.value));
-        }
+    match expected(case).iter().find(|name| !answers_to(path, name)) {
+        None => Verdict::Success,
+        Some(name) => Verdict::Failure(format!("the certificate is not for {}", name.value)),
     }
-    Verdict::Success
+}
+
+/// The names that the leaf must have, all of them.
+fn expected(case: &Case) -> &[PeerName] {
+    match case.validation_kind {
+        ValidationKind::Server => case.expected_peer_name.as_slice(),
+        ValidationKind::Client => &case.expected_peer_names,
+    }
+}
+
+fn answers_to(path: &ValidatedPath<'_>, name: &PeerName) -> bool {
+    match name.kind.as_str() {
+        "RFC822" => path.has_mailbox(&name.value),
+        _ => server_name(name).is_some_and(|name| path.answers_to(&name)),
+    }
+}
+
+/// The name of a server, of the kind that is said.
+fn server_name(name: &PeerName) -> Option<ServerName<'_>> {
+    match name.kind.as_str() {
+        "DNS" => DnsName::try_from(name.value.as_str()).ok().map(ServerName::DnsName),
+        "IP" => IpAddr::try_from(name.value.as_str()).ok().map(ServerName::IpAddress),
+        _ => None,
+    }
 }
 
 /// The lists that verify under one of the CAs. A list that does not is no list.
@@ -262,7 +312,7 @@ fn revocation(material: &Material, algorithms: &Algorithms) -> Arc<RevocationSet
 }
 
 /// A refusal: by RFC 5280, or by a rule that our profile adds to it.
-fn refusal(error: &PathError, material: &Material, rsa: bool) -> Verdict {
+fn refusal(error: &PathError, case: &Case, material: &Material, rsa: bool) -> Verdict {
     use Unsupported as U;
     let leaf = features::of_certificate(&material.leaf);
     let cas = material.anchors.iter().chain(&material.intermediates).flat_map(|der| features::of_certificate(der));
@@ -300,7 +350,8 @@ fn refusal(error: &PathError, material: &Material, rsa: bool) -> Verdict {
         error,
         PathError::Anchor(ProfileError::Oversize) | PathError::Profile { source: ProfileError::Oversize, .. }
     );
-    if oversized {
+    // Where the case is about sheer size, a limit is the answer.
+    if oversized && !case.features.iter().any(|feature| feature == "denial-of-service") {
         return Verdict::Skipped("a certificate has at most 8 KiB");
     }
     match rule.into_iter().find(|(_, applies)| *applies) {
@@ -333,6 +384,22 @@ fn is_wanted(identifier: &[u8], wanted: &[String]) -> bool {
     wanted.is_empty() || NAMES.iter().any(|(name, id)| *id == identifier && wanted.iter().any(|w| w == name))
 }
 
+/// The bit of a key usage (RFC 5280 §4.2.1.3) by limbo's word for it; older documents spell the last two otherwise.
+fn bit(name: &str) -> Option<u16> {
+    Some(match name {
+        "digitalSignature" => 0,
+        "contentCommitment" => 1,
+        "keyEncipherment" => 2,
+        "dataEncipherment" => 3,
+        "keyAgreement" => 4,
+        "keyCertSign" => 5,
+        "cRLSign" => 6,
+        "encipherOnly" | "encipher_only" => 7,
+        "decipherOnly" | "decipher_only" => 8,
+        _ => return None,
+    })
+}
+
 /// A purpose by limbo's word for it.
 fn purpose(name: &str) -> Option<Purpose> {
     Some(match name {
@@ -348,8 +415,10 @@ fn purpose(name: &str) -> Option<Purpose> {
     })
 }
 
-/// The one block of a PEM text (RFC 7468).
+/// The first block of a PEM text (RFC 7468), which may have words around it.
 fn decode(pem: &str) -> Result<Vec<u8>, String> {
-    let body: String = pem.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    let mut lines = pem.lines().map(str::trim).skip_while(|line| !line.starts_with("-----BEGIN "));
+    lines.next().ok_or("not PEM: no beginning")?;
+    let body: String = lines.take_while(|line| !line.starts_with("-----END ")).collect();
     STANDARD.decode(body).map_err(|error| format!("not PEM: {error}"))
 }
