@@ -69,6 +69,18 @@ pub(crate) fn verify(
         .any(|algorithm| algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok())
 }
 
+/// Verifies a signature of a key that has one way to sign in `algorithms`.
+pub(crate) fn verify_by(
+    algorithms: &Algorithms,
+    key: &SubjectPublicKeyInfo<'_>,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    let Some(of_key) = content(&key.algorithm) else { return false };
+    let mut fitting = algorithms.iter().filter(|algorithm| algorithm.public_key_alg_id().as_ref() == of_key);
+    fitting.any(|algorithm| algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok())
+}
+
 /// Whether octets are exactly the DER SEQUENCE of what is signed, the identifier and the signature. The parser takes
 /// other forms of the frame (a SEQUENCE that is not marked as constructed), and no signature covers it: without this
 /// one list could be passed round in several forms.

@@ -384,6 +384,11 @@ impl Authority {
         Ok(Issuer::from_ca_cert_der(&CertificateDer::from(self.certificate.as_slice()), key)?)
     }
 
+    /// Signs what one of our own formats asks of a CA's key; never the content of a certificate or list.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+        Ok(self.key.sign(message)?)
+    }
+
     fn check_validity(&self, validity: Validity) -> Result<(), AuthorityError> {
         let within = self.validity.not_before <= validity.not_before && validity.not_after <= self.validity.not_after;
         if within && validity.not_before < validity.not_after { Ok(()) } else { Err(AuthorityError::Validity) }

@@ -4,7 +4,7 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA; [`database`] and [`folder`] are the administrator's directory on disk.
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`database`] and [`folder`] are the administrator's directory on disk.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
@@ -12,6 +12,7 @@ pub mod algorithms;
 pub mod authority;
 mod certificate;
 pub mod certs_only;
+pub mod continuation;
 pub mod credentials;
 pub mod database;
 pub mod enrolment;
@@ -42,6 +43,7 @@ pub mod trust_files;
 pub mod validation;
 
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
+pub use continuation::verify_continuation;
 pub use credentials::Credentials;
 pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Terms};
 pub use folder::CertificateFolder;

@@ -42,7 +42,13 @@ macro_rules! actions {
 impl Action {
     /// Whether anybody may post it, without a participant record: it brings its own authority.
     pub const fn carries_authority(&self) -> bool {
-        matches!(self, Self::ParticipantAdmit(_) | Self::ParticipantRevokeByEvidence(_) | Self::LogAudit(_))
+        matches!(
+            self,
+            Self::ParticipantAdmit(_)
+                | Self::ParticipantRevokeByEvidence(_)
+                | Self::LogAudit(_)
+                | Self::ChannelRenewAuthority(_)
+        )
     }
 }
 
@@ -123,4 +129,6 @@ actions! {
     ParticipantRevokeByEvidence(channel::RevokeByEvidence) = "participant.revoke_by_evidence", None;
     /// Appends the next record of a sequence of administrative acts.
     LogAudit(logs::Audit) = "log.audit", None;
+    /// Lets a member's CA go on under another certificate of its key.
+    ChannelRenewAuthority(channel::RenewAuthority) = "channel.renew_authority", None;
 }

@@ -313,12 +313,22 @@ pub enum Event {
     /// The configuration changed; it rules from the next height on.
     #[serde(rename = "channel.configured")]
     ChannelConfigured {
-        /// The proposal.
+        /// The proposal, or the transaction that renewed a CA.
         proposal: Hash,
         /// The first height that it rules.
         height: u64,
         /// Hash of the configuration record's state value, tag `chancery/content/1`: a light client follows it.
         configuration: Hash,
+    },
+    /// A member's CA goes on under another certificate of its key. `channel.configured` follows.
+    #[serde(rename = "channel.authority_renewed")]
+    AuthorityRenewed {
+        /// The member.
+        organization: String,
+        /// The certificate's serial number, big-endian.
+        serial: HexBytes,
+        /// When it expires.
+        not_after: Time,
     },
 }
 
@@ -373,6 +383,7 @@ kinds! {
     ChannelProposed = "channel.proposed", Logs;
     ChannelApproved = "channel.approved", Logs;
     ChannelConfigured = "channel.configured", Logs;
+    AuthorityRenewed = "channel.authority_renewed", Logs;
 }
 
 impl Event {

@@ -24,6 +24,8 @@ pub enum Tag {
     Witness,
     /// Proof of possession of a certificate's key in `participant.admit`.
     Possession,
+    /// What a CA's key signs to go on under another certificate, in `channel.renew_authority`.
+    Authority,
     /// Outcome of a timer: the id of its receipt.
     Timer,
     /// Content stored beside the ledger.
@@ -42,6 +44,7 @@ impl Tag {
             Self::Seal => "chancery/seal/1",
             Self::Witness => "chancery/witness/1",
             Self::Possession => "chancery/possession/1",
+            Self::Authority => "chancery/authority/1",
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
         }

@@ -75,6 +75,13 @@ pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
 pub const CONFIG_BYTES_MAX: usize = 448 * 1024;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
+/// Bytes of the signature by which a CA's key renews its certificate: ECDSA on P-384 in ASN.1 has at most 104.
+pub const AUTHORITY_PROOF_BYTES_MAX: usize = 160;
+/// How long before its end a listed CA certificate may be renewed, milliseconds, and by how much at least. Nobody
+/// approves a renewal, and each lengthens every later proof: together these leave a dozen a year to each key.
+pub const AUTHORITY_RENEWAL_EARLY_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+/// See [`AUTHORITY_RENEWAL_EARLY_MS`].
+pub const AUTHORITY_RENEWAL_MS_MIN: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Configuration changes that a proof may walk through.
 pub const TRUST_LINKS_MAX: usize = 4_096;
 

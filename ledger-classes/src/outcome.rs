@@ -104,6 +104,8 @@ codes! {
     ParticipantUnknown = 304, "participant-unknown";
     /// Only administrators of that organization may do it.
     OtherOrganization = 305, "other-organization";
+    /// The CA certificate does not continue one that the channel lists.
+    AuthorityRefused = 306, "authority-refused";
     /// No such open proposal.
     ProposalUnknown = 310, "proposal-unknown";
     /// This organization has approved already.

@@ -59,11 +59,40 @@ pub struct RevokedCertificate {
     pub reason: String,
 }
 
+/// A CA certificate that continues one that a channel lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityContinuation {
+    /// Which of those listed: of several with this key the one that ends last.
+    pub replaces: usize,
+    /// When that one expires.
+    pub listed_not_after: Time,
+    /// Serial number of the new one, as in [`CertifiedIdentity`].
+    pub serial: Vec<u8>,
+    /// From when the new one holds.
+    pub not_before: Time,
+    /// When it expires.
+    pub not_after: Time,
+}
+
 /// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
 /// be a pure function of its arguments, since every peer and every replay must get the same answer.
 pub trait CertificatePaths: Send + Sync {
     /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
+
+    /// Verifies that `certificate` (DER, a CA's) says what one of `listed` says but for its dates, serial number and
+    /// issuer, and that the key of both signed `message`. The dates are the caller's to judge. An implementation
+    /// without CAs accepts none.
+    fn continuation(
+        &self,
+        certificate: &[u8],
+        listed: &[&[u8]],
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<AuthorityContinuation, String> {
+        let _ = (certificate, listed, message, proof);
+        Err("this build renews no CA".into())
+    }
 
     /// Verifies `path` as [`CertificatePaths::verify`] does, and that `evidence`, an OCSP answer (DER), is its
     /// issuer's and says that the leaf is revoked. An implementation without CAs accepts none.
@@ -91,4 +120,9 @@ impl CertificatePaths for NoCertificates {
 /// What a certificate's key signs to show that its holder wants `address` bound to it on `channel`.
 pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
     Tag::Possession.message(&[&channel.0, &address.0])
+}
+
+/// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`.
+pub fn authority_message(channel: &Hash, certificate: &[u8]) -> Vec<u8> {
+    Tag::Authority.message(&[&channel.0, certificate])
 }

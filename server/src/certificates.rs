@@ -1,10 +1,10 @@
 //! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use ca::{ocsp::Status, verify_participant, verify_revocation};
+use ca::{ocsp::Status, verify_continuation, verify_participant, verify_revocation};
 use ledger_classes::{
     keys::{PublicKey, Scheme},
-    participant::{CertificatePaths, CertifiedIdentity, RevokedCertificate},
+    participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
 };
 
@@ -27,6 +27,16 @@ impl CertificatePaths for ParticipantPaths {
             not_after: verified.not_after(),
             key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
         })
+    }
+
+    fn continuation(
+        &self,
+        certificate: &[u8],
+        listed: &[&[u8]],
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<AuthorityContinuation, String> {
+        verify_continuation(certificate, listed, message, proof).map_err(|error| describe(&error))
     }
 
     fn revocation(

@@ -43,6 +43,21 @@ pub struct RevokeByEvidence {
     pub evidence: HexBytes,
 }
 
+/// `channel.renew_authority`: anybody may post it, since the CA's key signs. Another certificate of a listed CA takes
+/// the place of the one that comes to its end or has passed it: the same name, key and extensions, valid at block time
+/// and for at least 30 days longer, and no earlier than a year before that end. It takes effect as a change of
+/// configuration does, from the next block on, and needs no approval: the key is the one that the channel lists.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewAuthority {
+    /// The member whose CA it is.
+    pub organization: String,
+    /// The new certificate, DER.
+    pub certificate: HexBytes,
+    /// By the CA's key, over tag `chancery/authority/1`, channel id and certificate; an ECDSA signature in ASN.1.
+    pub proof: HexBytes,
+}
+
 /// `channel.propose`: the proposal's id is the transaction's id. The proposer approves.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

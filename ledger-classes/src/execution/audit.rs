@@ -73,6 +73,18 @@ pub(super) enum Act<'a> {
         /// Which.
         serial: &'a HexBytes,
     },
+    /// A member's CA goes on under another certificate of its key.
+    #[serde(rename = "channel.renew_authority")]
+    RenewAuthority {
+        /// The CA, whose key consented.
+        who: String,
+        /// By which certificate.
+        why: String,
+        /// When that expires.
+        not_after: Time,
+        /// The first height that it is listed for.
+        effective: u64,
+    },
     /// Configuration changes were proposed, which is their proposer's approval.
     #[serde(rename = "channel.propose")]
     Propose(Ballot<'a>),

@@ -1,6 +1,8 @@
 //! Actions on the channel itself: admission and revocation of participants, and configuration changes with the
 //! approvals of a policy.
 
+pub(super) mod authority;
+
 use super::audit::{self, Act, Ballot};
 use super::{ConfigRecord, Context};
 use crate::action::channel::{Admit, Approve, Propose, Revoke, RevokeByEvidence};
@@ -250,19 +252,25 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
     let mut effective = None;
     if approvals >= needed {
         let record = changed(context, &proposal.changes)?;
-        let value = record::to_value(&record);
-        context.put_value(keyspace::config(), value.clone());
-        context.put_value(keyspace::config_at(record.height), value.clone());
         proposal.done = true;
-        let height = context.height() + 1;
-        effective = Some(height);
-        let configuration = Hash::tagged(Tag::Content, &[&value]);
-        context.emit(Event::ChannelConfigured { proposal: id, height, configuration })?;
+        effective = Some(take_effect(context, &record, id)?);
     }
     context.put(keyspace::proposal(&id), &proposal);
     let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.changes));
     let ballot = Ballot { who: &by, why, proposal: id, changes, approvals, needed, effective };
     audit::record(context, &if id == context.id() { Act::Propose(ballot) } else { Act::Approve(ballot) })
+}
+
+/// Sets the configuration for the blocks after this one, and tells light clients. Returns the first height that it
+/// rules.
+fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) -> Result<u64, Refusal> {
+    let value = record::to_value(record);
+    context.put_value(keyspace::config(), value.clone());
+    context.put_value(keyspace::config_at(record.height), value.clone());
+    let height = context.height() + 1;
+    let configuration = Hash::tagged(Tag::Content, &[&value]);
+    context.emit(Event::ChannelConfigured { proposal: cause, height, configuration })?;
+    Ok(height)
 }
 
 /// The configuration after `changes`, checked. Starts from what the block has set so far, so that two changes in
@@ -277,6 +285,8 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
     }
 }
 
+#[cfg(test)]
+mod authority_tests;
 #[cfg(test)]
 mod revocation_tests;
 #[cfg(test)]

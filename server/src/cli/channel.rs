@@ -1,6 +1,8 @@
 //! `chancery channel`: channels and their configuration. A change is a transaction that needs the approvals of the
 //! channel's policy; who proposes approves.
 
+mod authority;
+
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, rights};
 use super::session::{Paging, Session, Signing, read_file, word};
@@ -154,6 +156,7 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
+    RenewAuthority(authority::RenewAuthority),
     /// Show a proposal and who has approved it
     #[command(after_help = "\
 Example:
@@ -267,6 +270,7 @@ impl Command {
                 let approve = Action::ChannelApprove(Approve { proposal });
                 return session.act(&channel, approve, &signing).await;
             }
+            Self::RenewAuthority(command) => return command.run(session).await,
             Self::Grant { channel, grants, proposal } => {
                 (channel, grants.into_iter().map(ConfigChange::Grant).collect(), proposal)
             }

@@ -1,0 +1,149 @@
+//! When a member's CA may go on under another certificate, and what comes of it.
+#![allow(clippy::unwrap_used)]
+
+use crate::action::Action;
+use crate::action::channel::RenewAuthority;
+use crate::action::logs::Append;
+use crate::config::Organization;
+use crate::event::Event;
+use crate::execution::test_support::{Ledger, open_config};
+use crate::execution::{ConfigRecord, config_of};
+use crate::hash::{Hash, HexBytes, Tag};
+use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX};
+use crate::outcome::ResultCode;
+use crate::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, authority_message};
+use crate::record;
+use crate::time::Time;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A certificate reads `key from until`, in days; its proof is key and message.
+struct Readable;
+
+fn read(der: &[u8]) -> (String, Time, Time) {
+    let text = String::from_utf8(der.to_vec()).unwrap();
+    let mut words = text.split(' ');
+    let key = words.next().unwrap().to_owned();
+    let mut day = || Time::from_millis(words.next().unwrap().parse::<u64>().unwrap() * DAY_MS);
+    (key, day(), day())
+}
+
+impl CertificatePaths for Readable {
+    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+        Err("nobody is admitted here".into())
+    }
+
+    fn continuation(
+        &self,
+        certificate: &[u8],
+        listed: &[&[u8]],
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<AuthorityContinuation, String> {
+        let (key, not_before, not_after) = read(certificate);
+        let replaces = listed.iter().position(|der| read(der).0 == key).ok_or("no such key")?;
+        if proof != [key.as_bytes(), &message[message.len() - 4..]].concat() {
+            return Err("no proof".into());
+        }
+        let listed_not_after = read(listed[replaces]).2;
+        Ok(AuthorityContinuation { replaces, listed_not_after, serial: vec![7], not_before, not_after })
+    }
+}
+
+/// Block time is day 20,000. Alpha lists two CAs, beta one that has expired.
+fn ledger() -> Ledger {
+    let organization = |name: &str, listed: &[&str]| Organization {
+        name: name.into(),
+        title: name.into(),
+        authorities: listed.iter().map(|text| HexBytes(text.as_bytes().to_vec())).collect(),
+    };
+    let mut config = open_config();
+    config.open_submit = false;
+    config.created = Time::from_millis(20_000 * DAY_MS);
+    config.organizations =
+        vec![organization("alpha", &["a1 19000 20100", "a2 19000 20900"]), organization("beta", &["b1 19000 19999"])];
+    let mut ledger = Ledger::with_config(config);
+    ledger.certificates = &Readable;
+    ledger
+}
+
+fn renew(ledger: &Ledger, organization: &str, certificate: &str, key: &str) -> Action {
+    let message = authority_message(&ledger.channel, certificate.as_bytes());
+    let proof = [key.as_bytes(), &message[message.len() - 4..]].concat();
+    let certificate = HexBytes(certificate.as_bytes().to_vec());
+    Action::ChannelRenewAuthority(RenewAuthority {
+        organization: organization.into(),
+        certificate,
+        proof: HexBytes(proof),
+    })
+}
+
+fn listed(ledger: &Ledger) -> Vec<String> {
+    let config = config_of(&ledger.state).unwrap().config;
+    let all = config.organizations.into_iter().flat_map(|member| member.authorities);
+    all.map(|der| String::from_utf8(der.0).unwrap()).collect()
+}
+
+/// A consortium whose CA certificates had all expired could admit nobody, and so change nothing, for ever.
+#[test]
+fn a_stranger_may_bring_what_the_cas_key_has_signed() {
+    let mut ledger = ledger();
+    let actions = vec![renew(&ledger, "beta", "b1 19990 23000", "b1"), renew(&ledger, "alpha", "a1 20000 23000", "a1")];
+    let receipt = ledger.run(&[(&[9], actions)]).pop().unwrap();
+    assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.head.message);
+    assert_eq!(listed(&ledger), ["a1 20000 23000", "a2 19000 20900", "b1 19990 23000"], "both count");
+
+    // Light clients follow the last change of the block.
+    let events: Vec<Event> = receipt.decoded_events().unwrap();
+    let renewed = events.iter().filter(|event| matches!(event, Event::AuthorityRenewed { .. })).count();
+    let configured = events.iter().rev().find_map(|event| match event {
+        Event::ChannelConfigured { height, configuration, proposal } => Some((*height, *configuration, *proposal)),
+        _ => None,
+    });
+    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
+    let value = record::to_value(&ConfigRecord { config, height });
+    let expected = (2, Hash::tagged(Tag::Content, &[&value]), receipt.head.id);
+    assert_eq!((renewed, configured, height), (2, Some(expected), 1));
+    let told = events.iter().filter_map(|event| match event {
+        Event::LogAppended { topic, body, .. } if topic == "audit.channel" => Some(body.clone()),
+        _ => None,
+    });
+    let body = "{\"act\":\"channel.renew_authority\",\"who\":\"CA of alpha\",\"why\":\"certificate 07\",\
+                \"not_after\":\"2032-12-21T00:00:00.000Z\",\"effective\":2}";
+    assert_eq!(told.collect::<Vec<_>>().last().map(String::as_str), Some(body));
+}
+
+#[test]
+fn what_does_not_continue_a_listed_certificate_changes_nothing() {
+    use ResultCode::{AuthorityRefused, InvalidField};
+    let long = format!("b1 19990 23000{}", " ".repeat(CERTIFICATE_BYTES_MAX));
+    let proof = "b".repeat(AUTHORITY_PROOF_BYTES_MAX + 1);
+    for (organization, certificate, key, code, why) in [
+        ("beta", "b1 19990 20029", "b1", ResultCode::Done, ""),
+        ("beta", "b1 19990 20028", "b1", AuthorityRefused, "less than 30 days after"),
+        ("beta", "b1 19000 19998", "b1", AuthorityRefused, "not valid at block time"),
+        ("beta", "b1 20001 23000", "b1", AuthorityRefused, "not valid at block time"),
+        ("beta", "b1 19990 23000", "b2", AuthorityRefused, "no proof"),
+        ("beta", "b2 19990 23000", "b2", AuthorityRefused, "no such key"),
+        ("alpha", "b1 19990 23000", "b1", AuthorityRefused, "no such key"),
+        ("gamma", "b1 19990 23000", "b1", AuthorityRefused, "not a member"),
+        ("alpha", "a2 19990 23000", "a2", AuthorityRefused, "more than a year"),
+        ("beta", &long, "b1", InvalidField, "8 KiB"),
+        ("beta", "b1 19990 23000", &proof, InvalidField, "160"),
+    ] {
+        let mut ledger = ledger();
+        let before = listed(&ledger);
+        let action = renew(&ledger, organization, certificate, key);
+        let (is, message) = ledger.one(9, vec![action.clone()]);
+        assert!(is == code && message.contains(why), "{certificate:.40} by {key:.9}: {is:?} {message}");
+        assert_eq!(listed(&ledger) == before, code != ResultCode::Done);
+        if code == ResultCode::Done {
+            let again = ledger.one(9, vec![action]);
+            assert!(again.1.contains("less than 30 days after"), "{again:?}");
+        }
+    }
+    let mut ledger = ledger();
+    let append = Action::LogAppend(Append { topic: "tests".into(), digest: None, body: String::new() });
+    let actions = vec![renew(&ledger, "beta", "b1 19990 23000", "b1"), append];
+    assert_eq!(ledger.one(9, actions).0, ResultCode::NotAParticipant, "it opens the door to nothing else");
+}
