@@ -22,8 +22,11 @@ use std::{
     },
 };
 use x509_parser::{
-    extensions::ParsedExtension, oid_registry::OID_X509_EXT_DELTA_CRL_INDICATOR, prelude::FromDer as _,
-    revocation_list::CertificateRevocationList, x509::ReasonCode,
+    extensions::ParsedExtension,
+    oid_registry::{OID_X509_EXT_DELTA_CRL_INDICATOR, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT},
+    prelude::FromDer as _,
+    revocation_list::CertificateRevocationList,
+    x509::ReasonCode,
 };
 
 /// Why a CRL is not accepted.
@@ -268,8 +271,10 @@ fn check_extensions(list: &CertificateRevocationList<'_>, issuer: &Certificate<'
             }
             _ => {}
         }
-        // No extension that is processed here may be critical (RFC 5280 §5.2.1, §5.2.3).
-        if extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR || extension.critical {
+        // A delta or a part is not taken for the whole, also where it is not marked as critical, against RFC 5280
+        // §5.2.4 and §5.2.5. No extension that is processed here may be critical (§5.2.1, §5.2.3).
+        let partial = [OID_X509_EXT_DELTA_CRL_INDICATOR, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT];
+        if partial.contains(&extension.oid) || extension.critical {
             return Err(RevocationError::Unsupported);
         }
     }

@@ -31,6 +31,7 @@ const BY_RULE: &[(&str, &[&str])] = &[
         &[
             "crl::delta",
             "crl::of-a-distribution-point",
+            "crl::of-a-distribution-point-not-critical",
             "crl::of-a-relative-point",
             "crl::of-leaves-for-a-ca",
             "crl::of-cas",

@@ -105,6 +105,9 @@ pub(super) const ROWS: &[Row] = &[
     // Lists for a part of the certificates are refused by rule (RFC 5280 §5.2.4, §5.2.5).
     ("crl::delta", false, |p| p.with_crls().set(id::DELTA, true, vec![2, 1, 1])),
     ("crl::of-a-distribution-point", false, |p| part(p, &point(b"http://example.com/part.crl"))),
+    ("crl::of-a-distribution-point-not-critical", false, |p| {
+        p.with_crls().set(id::ISSUING_POINT, false, sequence(&[&point(b"http://example.com/part.crl")]));
+    }),
     ("crl::of-a-relative-point", false, |p| part(p, &tlv(0xa0, &tlv(0xa1, &name("part")[2..])))),
     ("crl::of-leaves-for-a-ca", false, |p| {
         p.with_crls();
