@@ -4,7 +4,7 @@
 //! index.jsonl            what was done (database.rs)
 //! lock                   held by the one process that writes
 //! root.pem root.key      the consortium's root; the key may be taken offline
-//! <org>.pem <org>.key    issuing CAs, one for each organization; the newest certificate
+//! <org>.pem <org>.key    issuing CAs, one for each organization; the newest certificate; keys are encrypted
 //! authorities/<serial>.pem  every certificate of a CA that has had several (reissue.rs)
 //! issued/<serial>.pem    every leaf
 //! crl/<name>.pem         the newest CRL of each CA
@@ -16,10 +16,10 @@
 
 use crate::{
     authority::{Authority, AuthorityError, LeafRequest, RevokedSerial, Validity},
-    credentials::{Credentials, CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates},
+    credentials::{Credentials, CredentialsError, certificates_pem, crl_pem, read_certificates},
     database::{
-        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
-        LockedDatabase, Revocation,
+        AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase,
+        Revocation,
     },
     enrolment::{RequestId, Terms},
     files,
@@ -30,7 +30,7 @@ use crate::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
     },
     ocsp,
-    trust_files::{TrustFile, TrustPart},
+    passphrase::PassphraseSource,
 };
 use ledger_classes::{identity::Identity, limits::OCSP_BYTES_MAX, time::Time};
 use std::{
@@ -131,18 +131,31 @@ pub enum Selection {
 pub struct CertificateFolder {
     pub(crate) directory: PathBuf,
     consortium: String,
-    keys: Keyring,
+    pub(crate) keys: Keyring,
 }
 
 impl CertificateFolder {
-    /// Makes `<dir>/ca/` with a new consortium's root and its first CRL. The directory appears whole or not at all.
+    /// Makes `<dir>/ca/` with a new consortium's root and its first CRL, and the passphrase of its keys beside it unless
+    /// that is there.
     pub fn create(dir: &Path, consortium: &str, algorithm: KeyAlgorithm, now: Time) -> Result<Self, FolderError> {
+        let passphrase = PassphraseSource::usual(dir);
+        passphrase.make().map_err(KeyError::from)?;
+        Self::create_with(dir, consortium, algorithm, Keyring::new(passphrase), now)
+    }
+
+    /// Makes `<dir>/ca/` with keys of a keyring. The directory appears whole or not at all.
+    pub fn create_with(
+        dir: &Path,
+        consortium: &str,
+        algorithm: KeyAlgorithm,
+        keys: Keyring,
+        now: Time,
+    ) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
         if directory.exists() {
             return Err(FolderError::Exists(directory.display().to_string()));
         }
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-        let keys = Keyring;
         let key = keys.generate(algorithm)?;
         let root = Authority::new_root(consortium, key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
         let draft = dir.join(format!(".ca.{}.new", std::process::id()));
@@ -162,11 +175,16 @@ impl CertificateFolder {
         Ok(Self { directory, ..folder })
     }
 
-    /// Opens `<dir>/ca/`.
+    /// Opens `<dir>/ca/`. The passphrase of its keys is looked for beside it.
     pub fn open(dir: &Path) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
         let consortium = Database::read(&directory)?.consortium().to_owned();
-        Ok(Self { directory, consortium, keys: Keyring })
+        Ok(Self { directory, consortium, keys: Keyring::new(PassphraseSource::usual(dir)) })
+    }
+
+    /// The same folder with a keyring of the caller's.
+    pub fn with_keys(self, keys: Keyring) -> Self {
+        Self { keys, ..self }
     }
 
     /// The trust domain.
@@ -390,53 +408,6 @@ impl CertificateFolder {
         certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
     }
 
-    /// The newest OCSP answer about a certificate, DER.
-    pub fn ocsp_answer(&self, serial: &Serial) -> Result<Vec<u8>, FolderError> {
-        read_ocsp_answer(&self.directory, serial).ok_or_else(|| FolderError::UnknownCertificate(serial.to_string()))
-    }
-
-    /// The leaves that are revoked and would not have expired yet.
-    pub fn revoked(&self, now: Time) -> Result<Vec<CertificateRecord>, FolderError> {
-        let database = Database::read(&self.directory)?;
-        let alive = |record: &&CertificateRecord| record.revoked.is_some() && record.not_after > now;
-        // A certificate that was only intended was never handed out.
-        let revoked = database.certificates().iter().filter(|record| record.fingerprint.is_some()).filter(alive);
-        Ok(revoked.cloned().collect())
-    }
-
-    /// What proves to others that a leaf is revoked. `None` while its answer is being written.
-    pub fn evidence(&self, record: &CertificateRecord) -> Result<Option<RevocationEvidence>, FolderError> {
-        let Some(answer) = read_ocsp_answer(&self.directory, &record.serial) else { return Ok(None) };
-        let issuer = self.authority_certificate(&record.authority)?;
-        let verified = ocsp::verify_answer(&answer, &issuer, &record.serial);
-        let says_revoked = verified.is_ok_and(|answer| answer.status != ocsp::Status::Good);
-        let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
-        Ok(says_revoked.then_some(RevocationEvidence { path, answer }))
-    }
-
-    /// All CAs and CRLs of the folder: what a peer needs to know.
-    pub fn trust(&self) -> Result<TrustBundle, FolderError> {
-        let mut bundle = TrustBundle::default();
-        for file in self.trust_files()? {
-            bundle.add(file.part, file.read_whole()?);
-        }
-        Ok(bundle)
-    }
-
-    /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
-    pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
-        let mut all = Vec::new();
-        for (name, record) in Database::read(&self.directory)?.authorities() {
-            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
-                let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
-                all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
-            }
-            let crl = self.directory.join("crl").join(format!("{name}.pem"));
-            all.push(TrustFile::needed(TrustPart::Crls, crl));
-        }
-        Ok(all)
-    }
-
     fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
         if organization == ROOT {
             return Err(FolderError::ReservedName);
@@ -487,7 +458,7 @@ impl CertificateFolder {
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         let certificates = read_certificates(&self.authority_file(name, &record.serial))?;
         let certificate = certificates.first().ok_or_else(unknown)?;
-        Ok(Authority::load(certificate, self.keys.open(&self.directory, name)?)?)
+        Ok(Authority::load(certificate, self.keys.open(&self.directory, name, certificate)?)?)
     }
 
     /// The answers about everything that a CA has issued and that has not expired.
@@ -582,15 +553,6 @@ impl CertificateFolder {
         let crl = authority.issue_crl(&revoked, number, now, next_update)?;
         write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
     }
-}
-
-/// What proves that a leaf is revoked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationEvidence {
-    /// The leaf and the CAs above it.
-    pub path: Vec<Vec<u8>>,
-    /// The OCSP answer, DER.
-    pub answer: Vec<u8>,
 }
 
 /// The OCSP answer about a certificate in a folder `<dir>/ca/`. Reads one file and nothing else, so that it may be

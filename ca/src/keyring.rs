@@ -1,46 +1,158 @@
 //! The keys of a folder's CAs: made, kept beside the CA's certificate, opened again.
+//!
+//! To open a key costs some 0.06 s, on purpose. A keyring keeps what it has opened for as long as it lives: a peer that
+//! issues pays once for each CA.
 
 use crate::{
+    certificate::Certificate,
+    encrypted::{self, OpenError, Passphrase, is_encrypted},
     files,
     keys::{KeyAlgorithm, KeyError, KeyPair},
+    limits::KEY_FILE_BYTES_MAX,
+    passphrase::{PassphraseError, PassphraseSource},
     signer::Signer,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use zeroize::Zeroizing;
 
 /// A key that was made and is in no file yet.
-pub(crate) struct NewKey {
-    signer: Arc<dyn Signer>,
-    pem: Zeroizing<String>,
-}
+pub(crate) struct NewKey(Arc<KeyPair>);
 
 impl NewKey {
     /// What signs with it.
     pub(crate) fn signer(&self) -> Arc<dyn Signer> {
-        Arc::clone(&self.signer)
+        Arc::clone(&self.0) as Arc<dyn Signer>
     }
 }
 
-/// The keys of one folder.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Keyring;
+/// The keys of one folder. Clones share what they have opened.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    source: PassphraseSource,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    opened: BTreeMap<String, Arc<dyn Signer>>,
+    /// The passphrase that has opened a key of this folder, or sealed its first. Typed ones are asked for once.
+    proven: Option<(Passphrase, String)>,
+}
 
 impl Keyring {
+    /// Opens keys under the passphrase of `source`, which is asked for when a key is needed and not before.
+    pub fn new(source: PassphraseSource) -> Self {
+        Self { source, state: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes a key.
     pub(crate) fn generate(&self, algorithm: KeyAlgorithm) -> Result<NewKey, KeyError> {
-        let key = KeyPair::generate(algorithm)?;
-        Ok(NewKey { pem: key.to_pem(), signer: key.into() })
+        Ok(NewKey(Arc::new(KeyPair::generate(algorithm)?)))
     }
 
-    /// Writes the file of a key that was made.
+    /// Writes the file of a key that was made. Its passphrase is that of the folder's other keys.
     pub(crate) fn keep(&self, directory: &Path, name: &str, key: &NewKey) -> Result<(), KeyError> {
+        let mut state = self.state();
+        let (passphrase, from) = self.passphrase(&state)?;
+        let proven = state.proven.as_ref().is_some_and(|(proven, _)| *proven == passphrase);
+        if !proven && let Some((path, text)) = any_encrypted(directory)? {
+            let opened = encrypted::open(&text, &passphrase);
+            opened.map_err(|_| PassphraseError::Other { from: from.clone(), key: path })?;
+        }
         let path = directory.join(format!("{name}.key"));
-        files::write_private(&path, key.pem.as_bytes())
-            .map_err(|source| KeyError::File { path: path.display().to_string(), source })
+        let sealed = encrypted::seal(&key.0, &passphrase)?;
+        files::write_private(&path, sealed.as_bytes()).map_err(|source| file_error(&path, source))?;
+        state.proven = Some((passphrase, from));
+        state.opened.insert(name.into(), key.signer());
+        Ok(())
     }
 
-    /// The key of a CA.
-    pub(crate) fn open(&self, directory: &Path, name: &str) -> Result<Arc<dyn Signer>, KeyError> {
-        Ok(KeyPair::load(&directory.join(format!("{name}.key")))?.into())
+    /// The key of a CA's certificate.
+    pub(crate) fn open(&self, directory: &Path, name: &str, certificate: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
+        let path = directory.join(format!("{name}.key"));
+        let spki = Certificate::parse(certificate).map(|parsed| parsed.spki().to_vec());
+        if let Some(opened) = self.state().opened.get(name)
+            // Whoever takes the file away takes the key out of use. A CA that has another key has another certificate.
+            && path.exists()
+            && spki.is_ok_and(|spki| spki == opened.public().spki())
+        {
+            return Ok(Arc::clone(opened));
+        }
+        let text = read_key_file(&path)?;
+        let key = if is_encrypted(&text) { self.unlock(&path, &text)? } else { KeyPair::from_pem(&text)? };
+        let key: Arc<dyn Signer> = Arc::new(key);
+        self.state().opened.insert(name.into(), Arc::clone(&key));
+        Ok(key)
     }
+
+    /// Opens an encrypted key.
+    pub(crate) fn unlock(&self, path: &Path, text: &str) -> Result<KeyPair, KeyError> {
+        let mut state = self.state();
+        let (passphrase, from) = self.passphrase(&state)?;
+        match encrypted::open(text, &passphrase) {
+            Ok(key) => {
+                state.proven = Some((passphrase, from));
+                Ok(key)
+            }
+            Err(source) => {
+                let from = if source == OpenError::Passphrase { from } else { String::new() };
+                Err(KeyError::Locked { path: path.into(), from, source })
+            }
+        }
+    }
+
+    /// A file is read each time, because it may have changed; a person is asked once.
+    fn passphrase(&self, state: &State) -> Result<(Passphrase, String), KeyError> {
+        match &state.proven {
+            Some(proven) if self.source.ask.is_some() && !self.source.file.exists() => Ok(proven.clone()),
+            _ => Ok(self.source.read()?),
+        }
+    }
+}
+
+/// The text of a key's file.
+pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let mut text = Zeroizing::new(String::new());
+    let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map(|_| text).map_err(|source| file_error(path, source))
+}
+
+/// The key files of a folder, by the name of their CA.
+pub(crate) fn key_files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, KeyError> {
+    let read = || -> io::Result<BTreeMap<String, PathBuf>> {
+        let mut files = BTreeMap::new();
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            if let (Some(name), true) = (path.file_stem(), path.extension().is_some_and(|it| it == "key")) {
+                files.insert(name.to_string_lossy().into_owned(), path);
+            }
+        }
+        Ok(files)
+    };
+    read().map_err(|source| file_error(directory, source))
+}
+
+/// One of the encrypted keys of a folder.
+pub(crate) fn any_encrypted(directory: &Path) -> Result<Option<(PathBuf, Zeroizing<String>)>, KeyError> {
+    for path in key_files(directory)?.into_values() {
+        let text = read_key_file(&path)?;
+        if is_encrypted(&text) {
+            return Ok(Some((path, text)));
+        }
+    }
+    Ok(None)
+}
+
+pub(crate) fn file_error(path: &Path, source: io::Error) -> KeyError {
+    KeyError::File { path: path.display().to_string(), source }
 }

@@ -4,14 +4,18 @@
 //! A private key is never logged and never compared; its file has mode 0600. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
-use crate::files;
+use crate::{encrypted::OpenError, files, passphrase::PassphraseError};
 use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 use zeroize::Zeroizing;
 
 /// The algorithms of leaf and CA keys that are made here.
@@ -94,6 +98,20 @@ pub enum KeyError {
     /// The library refused the key or the signature.
     #[error("the private key cannot be used: {0}")]
     Rejected(String),
+    /// An encrypted key of a CA does not open.
+    #[error("key file {}{}", path.display(), if from.is_empty() { String::new() } else { format!(", with {from}") })]
+    Locked {
+        /// Which.
+        path: PathBuf,
+        /// Where the passphrase came from, if it is the passphrase.
+        from: String,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// There is no passphrase for the CAs' keys.
+    #[error("the passphrase of the CAs' keys")]
+    Passphrase(#[from] PassphraseError),
     /// The file cannot be read or written.
     #[error("key file {path}")]
     File {
@@ -103,6 +121,13 @@ pub enum KeyError {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl KeyError {
+    /// Whether the key is there, and an operator can make it usable: by a passphrase.
+    pub const fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Passphrase(_))
+    }
 }
 
 /// A public key as certificates and the ledger carry it.

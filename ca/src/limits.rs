@@ -65,6 +65,26 @@ pub const ENROLLED_LIFETIME_MAX_MS: u64 = 3650 * DAY_MS;
 /// The longest time for which an enrolment token is good.
 pub const TOKEN_LIFETIME_MAX_MS: u64 = 90 * DAY_MS;
 
+/// Bytes of a key file or of a passphrase file: a larger one is refused unread.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+
+/// Octets of a passphrase.
+pub const PASSPHRASE_BYTES_MAX: usize = 1024;
+
+/// scrypt's N as a power of two, r and p (RFC 7914 §2) of keys that are written here: 30 MiB (128·N·r) and some 0.06 s.
+/// OpenSSL 3 opens no key that takes more than 32 MiB, so that r is odd rather than N greater.
+pub const SCRYPT_COST: (u8, u32, u32) = (14, 15, 1);
+
+/// Bytes that opening a key file may take: 128·N·r. A file that asks for more is refused before any work.
+pub const SCRYPT_MEMORY_MAX: u64 = 128 * 1024 * 1024;
+
+/// N·r·p that a key file may ask for: some thirty times what is written here, two seconds.
+pub const SCRYPT_WORK_MAX: u64 = 8 << 20;
+
+/// PBKDF2 rounds that a key file of another program may ask for (RFC 8018 §4.2 names ten million for the most critical
+/// keys): a few seconds.
+pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
+
 /// Approvals that a policy may ask for.
 pub const APPROVALS_MAX: u32 = 8;
 

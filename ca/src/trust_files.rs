@@ -1,7 +1,12 @@
 //! The files that trust is read from, one by one: damage in one takes away nothing but what was damaged.
 //! One member's broken list must not stop a peer of all.
 
-use crate::{credentials::CredentialsError, files};
+use crate::{
+    credentials::{CredentialsError, TrustBundle},
+    database::AuthorityCertificate,
+    files,
+    folder::{CertificateFolder, FolderError},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -84,6 +89,31 @@ impl TrustFile {
     pub fn read_whole(&self) -> Result<Vec<Vec<u8>>, CredentialsError> {
         let TrustContent { whole, damage } = self.read();
         damage.map_or(Ok(whole), Err)
+    }
+}
+
+impl CertificateFolder {
+    /// All CAs and CRLs of the folder: what a peer needs to know.
+    pub fn trust(&self) -> Result<TrustBundle, FolderError> {
+        let mut bundle = TrustBundle::default();
+        for file in self.trust_files()? {
+            bundle.add(file.part, file.read_whole()?);
+        }
+        Ok(bundle)
+    }
+
+    /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
+    pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
+        let mut all = Vec::new();
+        for (name, record) in self.read()?.authorities() {
+            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
+                let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
+                all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
+            }
+            let crl = self.directory.join("crl").join(format!("{name}.pem"));
+            all.push(TrustFile::needed(TrustPart::Crls, crl));
+        }
+        Ok(all)
     }
 }
 

@@ -170,9 +170,13 @@ fn private_keys_are_readable_by_their_owner_only() {
     let folder = folder(dir.path());
     let into = dir.path().join("alice");
     folder.issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &into, NOW).unwrap();
-    for path in ["ca/root.key", "ca/north.key", "ca/south.key", "alice/key.pem"] {
+    for path in ["authority.passphrase", "ca/root.key", "ca/north.key", "ca/south.key", "alice/key.pem"] {
         let mode = std::fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{path}");
     }
-    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "no draft is left");
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        3,
+        "no draft is left beside ca, alice and the passphrase"
+    );
 }

@@ -4,6 +4,7 @@
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
+use ca::{Keyring, PassphraseSource, passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,6 +30,8 @@ pub struct Config {
     pub authority_dir: PathBuf,
     /// Other peers that CRLs are fetched from and given to: `https://host:port`, separated by commas.
     pub crl_peers: String,
+    /// The file with the passphrase of the authorities' keys.
+    pub authority_passphrase_file: PathBuf,
     /// The key that seals blocks, PEM.
     pub seal_key: PathBuf,
     /// The configuration that the channel `main` is created from, if the peer does not hold it yet.
@@ -106,6 +109,7 @@ impl Default for Config {
             certificate_dir: "peer".into(),
             authority_dir: ".".into(),
             crl_peers: String::new(),
+            authority_passphrase_file: PASSPHRASE_FILE.into(),
             seal_key: "peer/seal.pem".into(),
             genesis: "main.json".into(),
             limits: Limits::default(),
@@ -240,6 +244,11 @@ impl Config {
         named.map(|text| parse_peer(text).map_err(wrong)).collect()
     }
 
+    /// The keys of the authorities of the peer in `dir`, none of them opened yet.
+    pub fn keyring(&self, dir: &Path) -> Keyring {
+        Keyring::new(PassphraseSource::file(dir.join(&self.authority_passphrase_file)))
+    }
+
     /// The configuration as a file.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("the configuration holds no map with other keys than text")
@@ -354,7 +363,7 @@ mod tests {
             assert!(row.contains(&format!("`{default}`")), "{key}: the default is {default}");
             assert!(row.contains(&variable_name(&key)), "{key}: the variable is missing");
         }
-        let rows = document.lines().filter(|line| line.contains("`CHANCERY_")).count();
+        let rows = document.lines().filter(|line| line.starts_with("| `") && line.contains("`CHANCERY_")).count();
         assert_eq!(rows, keys().len(), "a documented key does not exist");
     }
 }

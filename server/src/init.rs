@@ -9,6 +9,7 @@ use ca::{
     AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair,
     folder::{FolderError, LeafOptions},
     keys::KeyError,
+    passphrase::PASSPHRASE_FILE,
 };
 use ledger_classes::{
     block,
@@ -51,6 +52,8 @@ pub struct InitOptions {
     pub metrics_listen: String,
     /// Names and addresses under which clients reach it, besides `localhost`, `127.0.0.1` and `::1`.
     pub names: Vec<AlternativeName>,
+    /// The file with the passphrase of the authorities' keys; without it one is made in the directory.
+    pub passphrase_file: Option<PathBuf>,
 }
 
 impl InitOptions {
@@ -66,6 +69,7 @@ impl InitOptions {
             listen: config.listen,
             metrics_listen: config.metrics.listen,
             names: Vec::new(),
+            passphrase_file: None,
         }
     }
 }
@@ -148,11 +152,13 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
         }
     };
     let shown = dir.display();
+    let passphrase_file = options.passphrase_file.clone().unwrap_or_else(|| dir.join(PASSPHRASE_FILE));
     let next_steps = vec![
         format!("chancery serve --dir {shown}"),
         format!("chancery --profile {shown}/{ADMIN_PROFILE} status"),
         format!("chancery --profile {shown}/{ADMIN_PROFILE} key new"),
         format!("keep {shown}/ca/root.key offline once every organization has its CA"),
+        format!("keep {} apart from copies of {shown}/ca: it opens the keys there", passphrase_file.display()),
         format!("back up {shown}/{}: blocks are sealed with it", Config::default().seal_key.display()),
     ];
     Ok(Initialized { dir: dir.clone(), peer, admin, profile: dir.join(ADMIN_PROFILE), main, next_steps })
@@ -161,11 +167,19 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
 fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) -> Result<Hash, InitError> {
     let now = clock::now();
     fs::create_dir_all(draft).map_err(|source| file_error(draft, source))?;
-    let folder = CertificateFolder::create(draft, &options.consortium, KeyAlgorithm::default(), now)?;
-    folder.add_organization(&options.organization, KeyAlgorithm::default(), now)?;
-
     let mut config = Config { listen: options.listen, ..Config::default() };
     config.metrics.listen.clone_from(&options.metrics_listen);
+    let (consortium, algorithm) = (&options.consortium, KeyAlgorithm::default());
+    let folder = match &options.passphrase_file {
+        None => CertificateFolder::create(draft, consortium, algorithm, now)?,
+        Some(file) => {
+            let file = std::path::absolute(file).map_err(|source| file_error(file, source))?;
+            config.authority_passphrase_file = file;
+            CertificateFolder::create_with(draft, consortium, algorithm, config.keyring(draft), now)?
+        }
+    };
+    folder.add_organization(&options.organization, KeyAlgorithm::default(), now)?;
+
     let alternative_names = alternative_names(options);
     let leaf = LeafOptions { alternative_names, ..LeafOptions::default() };
     folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;

@@ -135,9 +135,8 @@ impl Peer {
     /// # Errors
     /// See [`PeerError`].
     pub async fn start(dir: &Path, config: Config) -> Result<Self, PeerError> {
-        let (own, authorities) = (dir.join(&config.certificate_dir), dir.join(&config.authority_dir));
         // Before anything else: with an expired certificate nobody would talk to it.
-        match renewal::renew_if_due(&own, &authorities, clock::now()) {
+        match renewal::renew_at_start(dir, &config) {
             Ok(true) => tracing::info!("the peer's certificate was renewed"),
             Ok(false) => {}
             Err(error) => tracing::warn!(error = describe(&error), "the peer's certificate is not renewed"),

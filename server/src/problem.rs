@@ -8,7 +8,10 @@ use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
 };
-use ca::{RegistrationError, RenewalError, folder::FolderError, keys::KeyError, request::RequestError};
+use ca::{
+    RegistrationError, RenewalError, authority::AuthorityError, folder::FolderError, keys::KeyError,
+    request::RequestError,
+};
 use channel_actors::SubmitRefusal;
 use client::api::Problem;
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
@@ -83,6 +86,7 @@ kinds! {
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
+    AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
     Stopped = "stopped", 503, "The channel has stopped on this peer";
     Draining = "draining", 503, "The peer is shutting down";
@@ -274,6 +278,12 @@ impl From<RegistrationError> for ApiError {
                 return Kind::NoAuthority.into();
             }
             E::Folder(FolderError::UnknownAuthority(_) | FolderError::AuthorityRevoked(_)) => Kind::NoAuthority,
+            E::Folder(error @ (FolderError::Key(key) | FolderError::Authority(AuthorityError::Key(key))))
+                if key.is_locked() =>
+            {
+                tracing::error!(error = describe(error), "a CA's key cannot be used");
+                return Self::from(Kind::AuthorityLocked).retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
+            }
             E::Folder(error) => {
                 tracing::error!(error = describe(error), "the certificates folder");
                 return Kind::Broken.into();

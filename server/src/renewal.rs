@@ -5,25 +5,46 @@
 use crate::{
     certificates::describe,
     clock,
+    config::Config,
     limits::{RENEWAL_LOOK, RENEWAL_RETRY},
-    trust::Trust,
+    trust::{Trust, folder},
 };
 use ca::{CertificateFolder, RenewalError, credentials::read_certificates, renewal::due_of};
 use ledger_classes::time::Time;
 use std::{path::Path, sync::Arc};
 
-/// Renews the certificate in `certificate_dir` if it is time. Returns whether it was.
-pub fn renew_if_due(certificate_dir: &Path, authority_dir: &Path, now: Time) -> Result<bool, RenewalError> {
-    if !authority_dir.join("ca").join("index.jsonl").exists() {
-        return Ok(false);
-    }
+/// Renews the certificate in `certificate_dir`, by the authorities' folder if there is one, when it is time. Returns
+/// whether it was.
+pub fn renew_if_due(
+    certificate_dir: &Path,
+    folder: Option<&CertificateFolder>,
+    now: Time,
+) -> Result<bool, RenewalError> {
+    let Some(folder) = folder else { return Ok(false) };
     let path = read_certificates(&certificate_dir.join("cert.pem"))?;
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
     if now < due_of(leaf)? {
         return Ok(false);
     }
-    CertificateFolder::open(authority_dir)?.renew_credentials(certificate_dir, None, now)?;
+    folder.renew_credentials(certificate_dir, None, now)?;
     Ok(true)
+}
+
+/// Renews the certificate of the peer in `dir` if it is time, before the peer serves; and says what is wrong with the
+/// authorities' keys before somebody needs them.
+pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, RenewalError> {
+    let folder = folder(&dir.join(&config.authority_dir), &config.keyring(dir))?;
+    if let Some(folder) = &folder {
+        match folder.plain_keys() {
+            Ok(plain) if plain.is_empty() => {}
+            Ok(plain) => tracing::warn!(?plain, "keys of CAs lie unencrypted: `chancery ca passphrase` encrypts them"),
+            Err(error) => tracing::warn!(error = describe(&error), "the keys of the CAs cannot be read"),
+        }
+        if let Err(error) = folder.check_passphrase() {
+            tracing::warn!(error = describe(&error), "this peer cannot issue: the keys of its CAs do not open");
+        }
+    }
+    renew_if_due(&dir.join(&config.certificate_dir), folder.as_ref(), clock::now())
 }
 
 /// Looks now and then whether it is time, until the peer stops.
@@ -34,7 +55,7 @@ pub(crate) async fn keep(trust: Arc<Trust>) {
         looks.tick().await;
         let looked = Arc::clone(&trust);
         let done = tokio::task::spawn_blocking(move || {
-            renew_if_due(looked.certificate_dir(), looked.authority_dir(), clock::now())
+            renew_if_due(looked.certificate_dir(), looked.folder()?.as_ref(), clock::now())
         });
         let failed = match done.await {
             Ok(Ok(true)) => {
@@ -77,7 +98,8 @@ mod tests {
         init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
         let own = dir.join("peer");
         let now = clock::now();
-        let renewed = |days: u64| renew_if_due(&own, &dir, now.plus_millis(days * DAY_MS));
+        let folder = CertificateFolder::open(&dir).unwrap();
+        let renewed = |days: u64| renew_if_due(&own, Some(&folder), now.plus_millis(days * DAY_MS));
         assert!(!renewed(0).unwrap() && !renewed(243).unwrap());
         assert!(renewed(244).unwrap(), "two thirds of a year");
         assert!(!renewed(244).unwrap(), "the new one is young");
@@ -88,6 +110,6 @@ mod tests {
     #[test]
     fn a_peer_without_the_folder_renews_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(!renew_if_due(dir.path(), dir.path(), clock::now()).unwrap());
+        assert!(!renew_if_due(dir.path(), None, clock::now()).unwrap());
     }
 }

@@ -11,7 +11,7 @@ mod files;
 use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK};
 use arc_swap::ArcSwap;
 use ca::{
-    AuthorityScope, CertificateFolder, KeyId, KeyPair, LeafClaims, RevocationPolicy, TrustStore, Usage,
+    AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, TrustStore, Usage,
     credentials::{CredentialsError, TrustBundle, read_certificates, save_crls},
     folder::{FolderError, read_ocsp_answer},
     ocsp,
@@ -94,6 +94,7 @@ struct OwnPath {
 pub struct Trust {
     certificate_dir: PathBuf,
     authority_dir: PathBuf,
+    keys: Keyring,
     store: Arc<TrustStore>,
     own: Arc<OwnCertificate>,
     own_path: ArcSwap<OwnPath>,
@@ -124,6 +125,7 @@ impl Trust {
         let trust = Self {
             certificate_dir,
             authority_dir,
+            keys: config.keyring(dir),
             store: Arc::new(store),
             own,
             own_path: ArcSwap::from_pointee(own_path),
@@ -145,10 +147,9 @@ impl Trust {
         &self.authority_dir
     }
 
-    /// The authorities' folder, if this machine has it.
+    /// The authorities' folder, if this machine has it. Its keys stay open from one call to the next.
     pub fn folder(&self) -> Result<Option<CertificateFolder>, FolderError> {
-        let there = self.authority_dir.join("ca").join("index.jsonl").exists();
-        there.then(|| CertificateFolder::open(&self.authority_dir)).transpose()
+        folder(&self.authority_dir, &self.keys)
     }
 
     /// What TLS and path verification use.
@@ -350,6 +351,13 @@ impl Trust {
             }
         }
     }
+}
+
+/// The authorities' folder, if it is there.
+pub fn folder(authority_dir: &Path, keys: &Keyring) -> Result<Option<CertificateFolder>, FolderError> {
+    let there = authority_dir.join("ca").join("index.jsonl").exists();
+    let open = || CertificateFolder::open(authority_dir).map(|folder| folder.with_keys(keys.clone()));
+    there.then(open).transpose()
 }
 
 /// What an OCSP request is answered.

@@ -16,7 +16,7 @@ use ca::{
     limits::RENEWAL_GRACE_MS,
 };
 use ledger_classes::time::Time;
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// Within how many days an end is warned of; each line of the log is said once a threshold.
 const WARNED_DAYS: [u64; 3] = [30, 7, 1];
@@ -24,13 +24,10 @@ const WARNED_DAYS: [u64; 3] = [30, 7, 1];
 /// Whose CRL was to be signed again, and whether it was.
 type Signed = Vec<(String, Result<(), FolderError>)>;
 
-/// Signs every CRL of the folder that is past a third of its life, with the OCSP answers of the same CA. Returns whose
+/// Signs every CRL of the folder, if there is one, that is past a third of its life, with the OCSP answers of the same CA. Returns whose
 /// was signed; a CA that cannot sign, because its key is kept elsewhere, does not keep the others from it.
-pub fn sign_due_crls(authority_dir: &Path, now: Time) -> Result<Signed, FolderError> {
-    if !authority_dir.join("ca").join("index.jsonl").exists() {
-        return Ok(Vec::new());
-    }
-    let folder = CertificateFolder::open(authority_dir)?;
+pub fn sign_due_crls(folder: Option<&CertificateFolder>, now: Time) -> Result<Signed, FolderError> {
+    let Some(folder) = folder else { return Ok(Vec::new()) };
     let due = folder.due_crls(now)?;
     Ok(due.into_iter().map(|name| (name.clone(), folder.reissue_crl(&name, now))).collect())
 }
@@ -124,7 +121,8 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
         let looked = Arc::clone(&trust);
         let look = tokio::task::spawn_blocking(move || {
             let now = clock::now();
-            let signed = if signs { sign_due_crls(looked.authority_dir(), now) } else { Ok(Vec::new()) };
+            let sign = || sign_due_crls(looked.folder()?.as_ref(), now);
+            let signed = if signs { sign() } else { Ok(Vec::new()) };
             // A new CRL is in force before anybody is warned of the old one's end.
             if signed.as_ref().is_ok_and(|signed| !signed.is_empty()) {
                 looked.poll();
@@ -194,7 +192,7 @@ mod tests {
         let folder = CertificateFolder::open(&dir).unwrap();
         folder.revoke(&Selection::Identity(identity), RevocationReason::Superseded, start).unwrap();
         let signed = |days: u64| {
-            let signed = sign_due_crls(&dir, start.plus_millis(days * DAY_MS)).unwrap();
+            let signed = sign_due_crls(Some(&folder), start.plus_millis(days * DAY_MS)).unwrap();
             signed.into_iter().map(|(name, result)| result.map(|()| name).unwrap()).collect::<Vec<_>>()
         };
         assert!(signed(9).is_empty());
@@ -215,11 +213,12 @@ mod tests {
     fn a_key_that_is_elsewhere_keeps_no_other_ca_from_signing() {
         let (_parent, dir) = peer();
         std::fs::remove_file(dir.join("ca/north.key")).unwrap();
-        let signed = sign_due_crls(&dir, clock::now().plus_millis(360 * DAY_MS)).unwrap();
+        let folder = CertificateFolder::open(&dir).unwrap();
+        let signed = sign_due_crls(Some(&folder), clock::now().plus_millis(360 * DAY_MS)).unwrap();
         let [(north, refused), (root, done)] = &signed[..] else { panic!("{signed:?}") };
         assert_eq!((north.as_str(), root.as_str()), ("north", "root"));
         assert!(refused.is_err() && done.is_ok());
-        assert!(sign_due_crls(&dir.join("peer"), clock::now()).unwrap().is_empty(), "no folder, nothing to sign");
+        assert!(sign_due_crls(None, clock::now()).unwrap().is_empty(), "no folder, nothing to sign");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `chancery init`: makes a peer's directory.
 
+use super::ca::PassphraseFile;
 use super::failure::Failure;
 use super::output::Output;
 use crate::init::{InitOptions, init};
@@ -31,6 +32,8 @@ pub(super) struct Init {
     /// Name or address under which clients reach the peer; may be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<AlternativeName>,
+    #[command(flatten)]
+    passphrase: PassphraseFile,
 }
 
 impl Init {
@@ -40,6 +43,7 @@ impl Init {
         options.listen = self.listen;
         options.metrics_listen = self.metrics;
         options.names = self.host;
+        options.passphrase_file = self.passphrase.passphrase_file;
         let made = init(&options)?;
         let document = json!({
             "dir": made.dir, "peer": made.peer, "admin": made.admin, "profile": made.profile, "main": made.main,

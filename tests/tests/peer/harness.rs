@@ -18,7 +18,8 @@ use tempfile::TempDir;
 /// The program.
 pub(crate) fn chancery() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer-under-test"));
-    command.env_remove("CHANCERY_PROFILE").env_remove("CHANCERY_DIR").stdin(Stdio::null());
+    command.env_remove("CHANCERY_PROFILE").env_remove("CHANCERY_DIR");
+    command.env_remove("CHANCERY_AUTHORITY_PASSPHRASE_FILE").stdin(Stdio::null());
     command
 }
 
@@ -43,11 +44,16 @@ pub(crate) struct Consortium {
 impl Consortium {
     /// The organization `bank` owns the peer.
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with more arguments to `init`.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let consortium = Self { home };
         let dir = consortium.dir();
         let common = ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", ""];
-        run(&[&["init", "--dir", text(&dir)], &common[..]].concat());
+        run(&[&["init", "--dir", text(&dir)], &common[..], arguments].concat());
         consortium
     }
 

@@ -7,6 +7,7 @@ mod crash;
 mod crl_exchange;
 mod foreign_clients;
 mod isolation;
+mod keys;
 mod registration;
 mod revocation;
 mod subscriptions;

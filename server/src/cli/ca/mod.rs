@@ -1,12 +1,13 @@
 //! `chancery ca`: the certificate authorities of a peer's directory. Works on files, without a peer; a running peer
 //! watches them and knows of a new CRL within a second.
 
+mod passphrase;
 mod registration;
 mod renew;
 mod rollover;
 
 use super::failure::Failure;
-use super::output::{Output, pairs, table};
+use super::output::{Output, note, pairs, table};
 use super::session::Global;
 pub(super) use crate::certificates::describe as in_full;
 use crate::config::Config;
@@ -15,10 +16,11 @@ use ca::database::{CertificateRecord, CertificateStatus};
 use ca::folder::{CertificateFolder, FolderError, LeafOptions, Selection};
 use ca::forecast::{Expiring, Expiry};
 use ca::ocsp::{self, verify_answer};
-use ca::{AlternativeName, KeyAlgorithm, RevocationReason, Serial};
+use ca::{AlternativeName, KeyAlgorithm, Keyring, RevocationReason, Serial};
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
+pub(super) use passphrase::PassphraseFile;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -30,6 +32,24 @@ pub(super) struct Directory {
     /// Directory that `chancery init` made; it holds `ca/`
     #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".", global = true)]
     dir: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseFile,
+}
+
+impl Directory {
+    /// Opens the authorities' folder. What needs a key asks for the passphrase then.
+    fn open(&self) -> Result<CertificateFolder, Failure> {
+        let folder = self.open_quietly()?;
+        let plain = folder.plain_keys()?;
+        if !plain.is_empty() {
+            note(&format!("keys lie unencrypted ({}): `chancery ca passphrase` encrypts them", plain.join(", ")));
+        }
+        Ok(folder)
+    }
+
+    fn open_quietly(&self) -> Result<CertificateFolder, Failure> {
+        Ok(CertificateFolder::open(&self.dir)?.with_keys(Keyring::new(self.passphrase.source(&self.dir))))
+    }
 }
 
 #[derive(Args, Debug)]
@@ -177,6 +197,7 @@ Examples:
     Token(registration::Token),
     Policy(registration::Policy),
     Renew(renew::Renew),
+    Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
 }
 
@@ -221,7 +242,7 @@ impl Ca {
     pub(super) fn run(self, global: &Global, output: Output) -> Result<(), Failure> {
         let dir = self.directory.dir.as_path();
         let now = clock::now();
-        let open = || CertificateFolder::open(dir);
+        let open = || self.directory.open();
         match self.command {
             Command::Organization { name, own_root, algorithm } => {
                 let folder = open()?;
@@ -314,14 +335,15 @@ impl Ca {
                 let expiries = folder.forecast(now, days * DAY_MS)?;
                 output.show(&expiries, |expiries| forecast(expiries, days, now))
             }
-            Command::Request(command) => command.run(dir, output),
-            Command::Requests(command) => command.run(dir, output),
-            Command::Approve(command) => command.run(dir, output),
-            Command::Reject(command) => command.run(dir, output),
-            Command::Token(command) => command.run(dir, output),
-            Command::Policy(command) => command.run(dir, output),
-            Command::Renew(command) => command.run(dir, global, output),
-            Command::Reissue(command) => command.run(dir, output),
+            Command::Request(command) => command.run(&self.directory, output),
+            Command::Requests(command) => command.run(&self.directory, output),
+            Command::Approve(command) => command.run(&self.directory, output),
+            Command::Reject(command) => command.run(&self.directory, output),
+            Command::Token(command) => command.run(&self.directory, output),
+            Command::Policy(command) => command.run(&self.directory, output),
+            Command::Renew(command) => command.run(&self.directory, global, output),
+            Command::Passphrase(command) => command.run(&self.directory, output),
+            Command::Reissue(command) => command.run(&self.directory, output),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Certificate requests: made, filed, listed, decided; enrolment tokens; the policy. On files, without a peer.
 
-use super::{Algorithm, DAY_MS, certificates_text};
+use super::{Algorithm, DAY_MS, Directory, certificates_text};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean, pairs, table};
 use crate::cli::session::read_file;
@@ -9,8 +9,8 @@ use ca::enrolment::EnrolmentPolicy;
 use ca::limits::REQUEST_TEXT_BYTES_MAX;
 use ca::request::make_request;
 use ca::{
-    AlternativeName, CertificateFolder, CertificateRequest, EnrolmentToken, KeyPair, Registration, RegistrationError,
-    RequestId, RequestStatus, Terms,
+    AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Registration, RegistrationError, RequestId,
+    RequestStatus, Terms,
 };
 use clap::Args;
 use ledger_classes::identity::Identity;
@@ -82,10 +82,10 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         match (&self.file, &self.out, &self.identity) {
             (None, Some(out), Some(identity)) => self.make(out, identity, output),
-            (Some(file), ..) => self.file(file, dir, output),
+            (Some(file), ..) => self.file(file, directory, output),
             _ => Err(Failure::usage("give a request's file, or --out and --identity")),
         }
     }
@@ -112,8 +112,8 @@ impl Request {
         })
     }
 
-    fn file(&self, file: &Path, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    fn file(&self, file: &Path, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         let bytes = read_file(file, REQUEST_TEXT_BYTES_MAX as u64)?;
         let request = CertificateRequest::parse(&bytes).map_err(|error| Failure::refused(super::in_full(&error)))?;
         let (identity, now) = (self.identity.as_ref(), clock::now());
@@ -145,8 +145,8 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         let now = clock::now();
         if let Some(id) = self.id {
             return show(output, &folder.request(&id, now)?);
@@ -212,8 +212,8 @@ pub(super) struct Approve {
 }
 
 impl Approve {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         let terms = self.terms.given();
         show(output, &folder.approve(&self.id, &self.by, terms.as_ref(), clock::now())?)
     }
@@ -236,8 +236,8 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         show(output, &folder.reject(&self.id, &self.by, &self.reason, clock::now())?)
     }
 }
@@ -260,8 +260,8 @@ pub(super) struct Token {
 }
 
 impl Token {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         let terms = self.terms.given().unwrap_or_default();
         let (token, expires) = folder.add_token(&self.identity, terms, self.hours * 3_600_000, clock::now())?;
         let text = token.reveal();
@@ -283,8 +283,8 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let folder = CertificateFolder::open(dir)?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
         if let Some(approvals) = self.approvals {
             folder.set_policy(EnrolmentPolicy { approvals }, clock::now())?;
         }

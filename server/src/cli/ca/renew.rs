@@ -1,18 +1,18 @@
 //! Renewal: of a folder's certificate by the authorities' directory, or of a profile's by its peer.
 
-use super::certificates_text;
+use super::{Directory, certificates_text};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, pairs};
 use crate::cli::session::{Global, PeerUrl};
 use crate::clock;
-use ca::{CertificateFolder, KeyAlgorithm};
+use ca::KeyAlgorithm;
 use clap::Args;
 use client::connection::Options;
 use client::profile::Profile;
 use client::renew::{RenewError, complete, renew};
 use ledger_classes::time::Time;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 impl From<ca::RenewalError> for Failure {
@@ -53,10 +53,10 @@ pub(super) struct Renew {
 }
 
 impl Renew {
-    pub(super) fn run(self, dir: &Path, global: &Global, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let Some(folder) = &self.folder else { return self.online(global, output) };
         let new_key = self.new_key.then_some(KeyAlgorithm::Ed25519);
-        let path = CertificateFolder::open(dir)?.renew_credentials(folder, new_key, clock::now())?;
+        let path = directory.open()?.renew_credentials(folder, new_key, clock::now())?;
         let file = folder.join("cert.pem");
         let pem = ca::credentials::certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| certificates_text(&path))

@@ -1,11 +1,10 @@
 //! The next certificate of a CA.
 
+use super::Directory;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::clock;
-use ca::CertificateFolder;
 use clap::Args;
-use std::path::Path;
 
 /// Certify an organization's CA again, before its certificate expires
 #[derive(Args, Debug)]
@@ -22,8 +21,8 @@ pub(super) struct Reissue {
 }
 
 impl Reissue {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
-        let made = CertificateFolder::open(dir)?.reissue(&self.organization, clock::now())?;
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let made = directory.open()?.reissue(&self.organization, clock::now())?;
         output.show(&made, |made| {
             format!("the CA of {} has serial {} now, valid until {}\n", made.name, made.serial, made.not_after)
         })

@@ -1,0 +1,71 @@
+//! The passphrase of the authorities' keys: where commands find it, and how it is changed.
+
+use super::Directory;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use ca::PassphraseSource;
+use clap::Args;
+use serde_json::json;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Where the passphrase is.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct PassphraseFile {
+    /// File with the passphrase of the authorities' keys [default: authority.passphrase in DIR; or asked for]
+    // Its name is its id among all arguments of a command.
+    #[arg(long, value_name = "FILE", env = "CHANCERY_AUTHORITY_PASSPHRASE_FILE", global = true)]
+    pub(in crate::cli) passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseFile {
+    /// The file that was named; else the usual one, or a person at a terminal.
+    pub(super) fn source(&self, dir: &Path) -> PassphraseSource {
+        match &self.passphrase_file {
+            Some(file) => PassphraseSource::file(file.clone()),
+            None => PassphraseSource {
+                ask: io::stdin().is_terminal().then_some(ask as fn() -> io::Result<Zeroizing<String>>),
+                ..PassphraseSource::usual(dir)
+            },
+        }
+    }
+}
+
+fn ask() -> io::Result<Zeroizing<String>> {
+    rpassword::prompt_password("Passphrase of the authorities' keys: ").map(Zeroizing::new)
+}
+
+/// Encrypt the authorities' keys under another passphrase, or keys of older versions under their first
+#[derive(Args, Debug)]
+#[command(after_help = "\
+A file that is not there is made, with a random passphrase. If the command is interrupted, run it again with the same
+files. Afterwards put the new file where commands and the peer look for the passphrase.
+
+Examples:
+  $ chancery ca passphrase --dir peer-1
+  $ chancery ca passphrase --new-passphrase-file /run/secrets/new --dir peer-1")]
+pub(super) struct ChangePassphrase {
+    /// File with the new passphrase [default: authority.passphrase in DIR]
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+}
+
+impl ChangePassphrase {
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let new = match self.new_passphrase_file {
+            Some(file) => PassphraseSource::file(file),
+            None => PassphraseSource::usual(&directory.dir),
+        };
+        let old = directory.passphrase.source(&directory.dir);
+        let keys = directory.open_quietly()?.change_passphrase(&new)?;
+        let made = json!({ "keys": keys, "passphrase_file": new.file });
+        output.show(&made, |_| {
+            let mut text = format!("encrypted under {}: {}\n", new.file.display(), keys.join(", "));
+            if old.file != new.file {
+                text += &format!("move it to {}, or name it to commands and to the peer\n", old.file.display());
+            }
+            text
+        })
+    }
+}
