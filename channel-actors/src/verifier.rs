@@ -127,6 +127,7 @@ pub(crate) struct Screening {
     pub(crate) key: Arc<SigningKey>,
     pub(crate) limits: Limits,
     pub(crate) store: ChannelStore,
+    /// The earliest time that the block may have.
     pub(crate) now: Time,
     /// Unpredictable to senders.
     pub(crate) seed: [u8; 32],

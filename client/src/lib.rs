@@ -19,6 +19,7 @@ pub mod sse;
 pub mod submit;
 pub mod subscribe;
 pub mod verify;
+pub mod window;
 
 use ledger_classes::time::Time;
 

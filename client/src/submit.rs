@@ -64,7 +64,8 @@ pub enum SubmitError {
     },
 }
 
-/// A transaction of `sender`, the first signer, with a random nonce, that is valid for `validity_ms` from `now`.
+/// A transaction of `sender`, the first signer, with a random nonce, that is valid for `validity_ms` from `now`: see
+/// [`crate::window::valid_from`] for a channel whose block time may be ahead.
 pub fn transaction(
     channel: Hash,
     sender: Address,

@@ -1,6 +1,7 @@
 //! The peer's clock. Connections are judged by it; transactions by block time, never by it.
 
 use crate::limits::CLOCK_JUMP_MS;
+use channel_actors::ChannelHandle;
 use ledger_classes::time::Time;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The earliest time that a channel's next block may have: what the peer posts itself is valid from there, also on a
+/// channel whose block time is ahead.
+pub fn now_on(channel: &ChannelHandle) -> Time {
+    now().max(channel.tip().time)
 }
 
 /// Notices when the wall clock jumps: a machine that woke up, a clock that somebody set. Whatever expires by the wall

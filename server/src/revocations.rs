@@ -25,6 +25,7 @@ use ledger_classes::{
     outcome::ResultCode,
     participant::KnownCertificate,
     record,
+    time::Time,
     transaction::Envelope,
 };
 use std::{
@@ -161,9 +162,9 @@ async fn post(
     id: Hash,
     missing: Vec<CertificateRecord>,
 ) -> (Hash, bool) {
-    let wanted = missing.len();
+    let (wanted, now) = (missing.len(), clock::now_on(&channel));
     let envelopes = tokio::task::spawn_blocking(move || match trust.folder() {
-        Ok(Some(folder)) => missing.iter().filter_map(|record| envelope(&folder, &key, id, record)).collect(),
+        Ok(Some(folder)) => missing.iter().filter_map(|record| envelope(&folder, &key, id, now, record)).collect(),
         _ => Vec::new(),
     });
     let envelopes: Vec<Envelope> = envelopes.await.unwrap_or_default();
@@ -206,6 +207,7 @@ fn envelope(
     folder: &CertificateFolder,
     key: &SigningKey,
     channel: Hash,
+    now: Time,
     record: &CertificateRecord,
 ) -> Option<Envelope> {
     let evidence = match folder.evidence(record) {
@@ -218,7 +220,7 @@ fn envelope(
     let path = evidence.path.into_iter().map(HexBytes).collect();
     let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: HexBytes(evidence.answer) });
     let sender = key.public().address();
-    match transaction(channel, sender, vec![action], clock::now(), VALIDITY_MS) {
+    match transaction(channel, sender, vec![action], now, VALIDITY_MS) {
         Ok(mut transaction) => {
             // Whatever the channel asks: to be rid of a stolen key is worth it.
             transaction.fee_max = Amount::MAX;

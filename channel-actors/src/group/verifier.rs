@@ -53,7 +53,8 @@ impl ShardActor {
             key: self.key.clone(),
             limits: context.shared.config().config.limits,
             store: context.shared.store.clone(),
-            now: context.clock.now(),
+            // What execution will judge by, as far as it is known: block time may be ahead of this clock.
+            now: context.clock.now().max(context.shared.tip().time),
             seed: random_seed(),
         };
         let (address, started) = (actor.address(), Instant::now());

@@ -11,6 +11,7 @@ use client::profile::ProfileError;
 use client::submit::{NonceError, SubmitError};
 use client::subscribe::SubscribeError;
 use client::verify::VerifyError;
+use client::window::AheadError;
 use ledger_classes::hash::Hash;
 use std::error::Error;
 use std::io;
@@ -181,6 +182,13 @@ impl From<WordsError> for Failure {
             WordsError::Randomness => Self::unavailable(error.to_string()),
             error => Self::refused(error.to_string()),
         }
+    }
+}
+
+impl From<AheadError> for Failure {
+    fn from(error: AheadError) -> Self {
+        let what = "Some peer's clock was ahead once, or this clock is behind: compare it with another one. If it is";
+        Self::refused(format!("{error}\n{what} right, --at-channel-time follows the channel."))
     }
 }
 

@@ -8,11 +8,13 @@ use client::connection::{Connection, Options};
 use client::keys::read_account_key;
 use client::profile::{Profile, parse_peer};
 use client::submit::{Wait, sign_json, transaction};
+use client::window::valid_from;
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::AccountAct;
 use ledger_classes::amount::Amount;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::time::Time;
 use ledger_classes::transaction::Envelope;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -93,6 +95,10 @@ pub(super) struct Signing {
     #[arg(long, value_name = "SECONDS", default_value_t = 300,
         value_parser = clap::value_parser!(u64).range(1..=86_400), help_heading = "Transaction")]
     pub valid_for: u64,
+    /// Follow the channel's block time however far it is ahead of this clock; without this by at most an hour. Give it
+    /// when a peer's clock was once ahead, and not when this one is behind: the transaction could be held back until then
+    #[arg(long, env = "CHANCERY_AT_CHANNEL_TIME", help_heading = "Transaction")]
+    pub at_channel_time: bool,
     /// When to answer
     #[arg(long, value_enum, default_value = "committed", help_heading = "Transaction")]
     pub wait: WaitFor,
@@ -132,6 +138,19 @@ impl Session {
         }
     }
 
+    /// The channel's id, and from when a transaction on it is valid. A channel that is named is asked for its id anyway
+    /// and says its block time with it; one that is given by id is asked only if the caller wants that time.
+    async fn valid_from(&self, channel: &str, however_far: bool) -> Result<(Hash, Time), Failure> {
+        let now = client::now();
+        match Hash::parse(channel) {
+            Ok(id) if !however_far => Ok((id, now)),
+            _ => {
+                let view = self.connection.channel(channel).await?;
+                Ok((view.id, valid_from(now, view.time, however_far)?))
+            }
+        }
+    }
+
     /// The given keys, or the profile's.
     pub(super) fn signing_keys(&self, files: &[PathBuf]) -> Result<Vec<SigningKey>, Failure> {
         match files {
@@ -151,12 +170,12 @@ impl Session {
     /// Signs `action` as a transaction of its own, submits it and prints the outcome.
     pub(super) async fn act(&self, channel: &str, action: Action, signing: &Signing) -> Result<(), Failure> {
         let keys = self.signing_keys(&signing.keys)?;
-        let id = self.channel_id(channel).await?;
+        let (id, from) = self.valid_from(channel, signing.at_channel_time).await?;
         let mut actions = Vec::with_capacity(2);
         actions.extend(signing.act_for.map(|account| Action::AccountAct(AccountAct { account })));
         actions.push(action);
         let sender = keys.first().ok_or_else(|| Failure::usage("a key is needed"))?.public().address();
-        let mut transaction = transaction(id, sender, actions, client::now(), signing.valid_for * 1000)?;
+        let mut transaction = transaction(id, sender, actions, from, signing.valid_for * 1000)?;
         transaction.fee_max = signing.fee_max;
         transaction.memo.clone_from(&signing.memo);
         let envelope = sign_json(&transaction, &keys.iter().collect::<Vec<_>>());
