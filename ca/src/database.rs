@@ -7,6 +7,7 @@
 
 pub use crate::event::Event;
 use crate::{
+    acts::{self, Cause, CertificateAct},
     enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
     identifiers::{RevocationReason, Serial},
     keys::PublicKey,
@@ -103,6 +104,8 @@ pub struct CertificateRecord {
     pub renews: Option<Serial>,
     /// Whether it was revoked.
     pub revoked: Option<Revocation>,
+    /// What was done with it, by whom and why.
+    pub acts: Vec<CertificateAct>,
 }
 
 impl CertificateRecord {
@@ -183,14 +186,14 @@ impl Database {
     pub(crate) fn create(directory: &Path, consortium: &str, at: Time) -> Result<(), DatabaseError> {
         let path = directory.join(INDEX);
         let event = Event::Created { format: FORMAT, consortium: consortium.into(), at };
-        let line = line_of(&event).map_err(|source| file_error(&path, source))?;
+        let line = acts::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
         crate::files::write_private(&path, &line).map_err(|source| file_error(&path, source))
     }
 
     /// Reads the database in `directory`.
     pub(crate) fn read(directory: &Path) -> Result<Self, DatabaseError> {
         let path = directory.join(INDEX);
-        let bytes = std::fs::read(&path).map_err(|source| file_error(&path, source))?;
+        let bytes = index_bytes(directory)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
         let mut lines = bytes[..whole].split(|byte| *byte == b'\n').enumerate();
         let corrupt = |line: usize, reason: &str| DatabaseError::Corrupt {
@@ -214,8 +217,11 @@ impl Database {
             policy: EnrolmentPolicy::default(),
         };
         for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            let event = serde_json::from_slice(line).map_err(|error| corrupt(index, &error.to_string()))?;
-            database.apply(&event).map_err(|reason| corrupt(index, reason))?;
+            let (event, cause) = acts::parse_line(line).map_err(|error| corrupt(index, &error.to_string()))?;
+            database
+                .apply(&event)
+                .and_then(|()| database.note(&event, cause))
+                .map_err(|reason| corrupt(index, reason))?;
         }
         Ok(database)
     }
@@ -318,6 +324,7 @@ impl Database {
                     request,
                     renews,
                     revoked,
+                    acts: Vec::new(),
                 });
             }
             Event::Issued { serial, fingerprint, .. } => {
@@ -376,6 +383,14 @@ impl Database {
         Ok(())
     }
 
+    /// Keeps who did it and why, where it is shown.
+    fn note(&mut self, event: &Event, cause: Cause) -> Result<(), &'static str> {
+        if let Some((serial, act)) = acts::of_certificate(event, cause) {
+            self.leaf(serial)?.acts.push(act);
+        }
+        Ok(())
+    }
+
     fn requested(&mut self, id: &RequestId) -> Result<&mut CertificateRequestRecord, &'static str> {
         let index = self.by_request.get(id).ok_or("an unknown request")?;
         self.requests.get_mut(*index).ok_or("an unknown request")
@@ -393,13 +408,15 @@ pub(crate) struct LockedDatabase {
     database: Database,
     index: File,
     broken: bool,
+    /// Who does what is appended, and why.
+    cause: Cause,
     /// Released by the system when it is closed, also by `kill -9`.
     _lock: File,
 }
 
 impl LockedDatabase {
     /// Waits for the lock, reads, and cuts off a line that a crash left without its end.
-    pub(crate) fn open(directory: &Path) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(directory: &Path, cause: Cause) -> Result<Self, DatabaseError> {
         let path = directory.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|source| file_error(&path, source))?;
@@ -415,7 +432,12 @@ impl LockedDatabase {
             Ok(file)
         });
         let index = index.map_err(|source| file_error(&database.path, source))?;
-        Ok(Self { database, index, broken: false, _lock: lock })
+        Ok(Self { database, index, broken: false, cause, _lock: lock })
+    }
+
+    /// Says who acts, and why, unless the caller has said it.
+    pub(crate) fn cause(&mut self, who: &str, why: Option<&str>) {
+        self.cause.fill(who, why);
     }
 
     /// Makes an event durable, then part of the state.
@@ -426,12 +448,14 @@ impl LockedDatabase {
         self.broken = true;
         let path = self.database.path.clone();
         let file = |source| file_error(&path, source);
-        self.database.apply(event).map_err(|reason| DatabaseError::Corrupt {
+        let noted =
+            |database: &mut Database| database.apply(event).and_then(|()| database.note(event, self.cause.clone()));
+        noted(&mut self.database).map_err(|reason| DatabaseError::Corrupt {
             path: path.display().to_string(),
             line: 0,
             reason: reason.into(),
         })?;
-        let line = line_of(event).map_err(file)?;
+        let line = acts::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
         self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
         self.broken = false;
         Ok(())
@@ -446,10 +470,10 @@ impl std::ops::Deref for LockedDatabase {
     }
 }
 
-fn line_of(event: &Event) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    Ok(line)
+/// The whole index in a folder `<dir>/ca/`, perhaps with a line that has no end yet.
+pub(crate) fn index_bytes(directory: &Path) -> Result<Vec<u8>, DatabaseError> {
+    let path = directory.join(INDEX);
+    std::fs::read(&path).map_err(|source| file_error(&path, source))
 }
 
 fn file_error(path: &Path, source: io::Error) -> DatabaseError {
@@ -488,7 +512,7 @@ mod tests {
     fn what_was_appended_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let mut open = LockedDatabase::open(dir.path()).unwrap();
+        let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
         let serial: Serial = "07".parse().unwrap();
         open.append(&added()).unwrap();
         open.append(&intended("07")).unwrap();
@@ -505,12 +529,12 @@ mod tests {
     fn a_line_without_its_end_is_not_there() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        LockedDatabase::open(dir.path()).unwrap().append(&added()).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&added()).unwrap();
         let path = dir.path().join(INDEX);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"event\":\"inten").unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 0);
-        LockedDatabase::open(dir.path()).unwrap().append(&intended("07")).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&intended("07")).unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 1);
     }
 
@@ -528,7 +552,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             Database::create(dir.path(), "c", at(0)).unwrap();
-            let mut open = LockedDatabase::open(dir.path()).unwrap();
+            let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
             open.append(&added()).unwrap();
             let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
             let error = results.last().unwrap().as_ref().unwrap_err();
@@ -543,7 +567,7 @@ mod tests {
     fn a_second_writer_waits() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let held = LockedDatabase::open(dir.path()).unwrap();
+        let held = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
         let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
         assert!(second.try_lock().is_err());
         drop(held);

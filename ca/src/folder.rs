@@ -15,6 +15,7 @@
 //! written: the next CRL carries it.
 
 use crate::{
+    acts::Cause,
     authority::{Authority, AuthorityError, LeafRequest, RevokedSerial, Validity},
     credentials::{Credentials, CredentialsError, certificates_pem, crl_pem, read_certificates},
     database::{
@@ -132,23 +133,37 @@ pub struct CertificateFolder {
     pub(crate) directory: PathBuf,
     consortium: String,
     pub(crate) keys: Keyring,
+    /// Who does what is done from here on, and why.
+    pub(crate) cause: Cause,
 }
 
 impl CertificateFolder {
     /// Makes `<dir>/ca/` with a new consortium's root and its first CRL, and the passphrase of its keys beside it unless
     /// that is there.
     pub fn create(dir: &Path, consortium: &str, algorithm: KeyAlgorithm, now: Time) -> Result<Self, FolderError> {
-        let passphrase = PassphraseSource::usual(dir);
-        passphrase.make().map_err(KeyError::from)?;
-        Self::create_with(dir, consortium, algorithm, Keyring::new(passphrase), now)
+        Self::create_because(dir, consortium, algorithm, Cause::default(), now)
     }
 
-    /// Makes `<dir>/ca/` with keys of a keyring. The directory appears whole or not at all.
+    /// [`CertificateFolder::create`], for a cause.
+    pub fn create_because(
+        dir: &Path,
+        consortium: &str,
+        algorithm: KeyAlgorithm,
+        cause: Cause,
+        now: Time,
+    ) -> Result<Self, FolderError> {
+        let passphrase = PassphraseSource::usual(dir);
+        passphrase.make().map_err(KeyError::from)?;
+        Self::create_with(dir, consortium, algorithm, Keyring::new(passphrase), cause, now)
+    }
+
+    /// Makes `<dir>/ca/` with keys of a keyring, for a cause. The directory appears whole or not at all.
     pub fn create_with(
         dir: &Path,
         consortium: &str,
         algorithm: KeyAlgorithm,
         keys: Keyring,
+        cause: Cause,
         now: Time,
     ) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
@@ -166,8 +181,8 @@ impl CertificateFolder {
             fs::create_dir_all(&path).map_err(|source| file_error(&path, source))?;
         }
         Database::create(&draft, consortium, now)?;
-        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys };
-        let mut database = LockedDatabase::open(&draft)?;
+        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys, cause };
+        let mut database = folder.lock()?;
         folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
         fs::rename(&draft, &directory).map_err(|source| file_error(&directory, source))?;
@@ -179,7 +194,7 @@ impl CertificateFolder {
     pub fn open(dir: &Path) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
         let consortium = Database::read(&directory)?.consortium().to_owned();
-        Ok(Self { directory, consortium, keys: Keyring::new(PassphraseSource::usual(dir)) })
+        Ok(Self { directory, consortium, keys: Keyring::new(PassphraseSource::usual(dir)), cause: Cause::default() })
     }
 
     /// The same folder with a keyring of the caller's.
@@ -237,7 +252,7 @@ impl CertificateFolder {
 
     /// The right to write.
     pub(crate) fn lock(&self) -> Result<LockedDatabase, FolderError> {
-        Ok(LockedDatabase::open(&self.directory)?)
+        Ok(LockedDatabase::open(&self.directory, self.cause.clone())?)
     }
 
     /// The state, without the right to write.
@@ -332,7 +347,7 @@ impl CertificateFolder {
         reason: RevocationReason,
         now: Time,
     ) -> Result<Vec<CertificateRecord>, FolderError> {
-        let mut database = LockedDatabase::open(&self.directory)?;
+        let mut database = self.lock()?;
         let selected: Vec<CertificateRecord> = match selection {
             Selection::Serial(serial) => database.certificate(serial).cloned().into_iter().collect(),
             Selection::Identity(identity) => {
@@ -372,7 +387,7 @@ impl CertificateFolder {
         reason: RevocationReason,
         now: Time,
     ) -> Result<(), FolderError> {
-        let mut database = LockedDatabase::open(&self.directory)?;
+        let mut database = self.lock()?;
         let unknown = || FolderError::UnknownAuthority(organization.into());
         let record = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
         // A root cannot revoke itself: it is removed from the anchors of those who trust it.
@@ -393,7 +408,7 @@ impl CertificateFolder {
     /// Signs a CA's CRL again under the next number, and its OCSP answers: before they expire, and whenever they are
     /// in doubt.
     pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
-        let mut database = LockedDatabase::open(&self.directory)?;
+        let mut database = self.lock()?;
         if !database.authorities().contains_key(name) {
             return Err(FolderError::UnknownAuthority(name.into()));
         }
@@ -412,7 +427,7 @@ impl CertificateFolder {
         if organization == ROOT {
             return Err(FolderError::ReservedName);
         }
-        let database = LockedDatabase::open(&self.directory)?;
+        let database = self.lock()?;
         if database.authorities().contains_key(organization) {
             return Err(FolderError::Exists(format!("the CA of {organization}")));
         }

@@ -4,10 +4,12 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`database`] and [`folder`] are the administrator's directory on disk.
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`database`] and [`folder`]
+//! are the administrator's directory on disk, [`acts`] what was done there, by whom and why.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
+pub mod acts;
 pub mod algorithms;
 pub mod authority;
 mod certificate;
@@ -45,6 +47,7 @@ pub mod trust;
 pub mod trust_files;
 pub mod validation;
 
+pub use acts::Cause;
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
 pub use continuation::verify_continuation;
 pub use credentials::Credentials;

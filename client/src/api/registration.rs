@@ -28,14 +28,20 @@ pub struct ApprovalBody {
     /// Days until the certificate expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u64>,
+    /// Why, for people to read: at most 256 characters, recorded with the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// An administrator's no: `POST /v1/ca/requests/{id}/reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectionBody {
-    /// Why.
+    /// Why; the requester is told.
     pub reason: String,
+    /// Why, as recorded with the act, if that is not the same: at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Asks for a successor: `POST /v1/ca/renew`. Over a connection that shows the current certificate, the request is
