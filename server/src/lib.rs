@@ -9,7 +9,6 @@
 
 pub mod access;
 pub mod api;
-mod audit;
 pub mod certificates;
 pub mod cli;
 pub mod clock;
@@ -21,7 +20,6 @@ pub mod init;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
-pub mod operator;
 pub mod peer;
 pub mod problem;
 pub mod renewal;

@@ -2,7 +2,6 @@
 
 mod harness;
 
-mod audit;
 mod bad_input;
 mod crash;
 mod crl_exchange;
@@ -11,4 +10,5 @@ mod isolation;
 mod keys;
 mod registration;
 mod revocation;
+mod rollover;
 mod subscriptions;
