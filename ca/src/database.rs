@@ -5,18 +5,15 @@
 //! process writes at a time (a lock file); readers need no lock, because a last line without its newline is not there
 //! yet. Lines are never changed or removed.
 
+pub use crate::event::Event;
 use crate::{
+    acts::{self, Cause, CertificateAct},
     enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
-    folder::ROOT,
-    identifiers::{KeyId, Serial},
+    identifiers::{RevocationReason, Serial},
     keys::PublicKey,
-    record::Rollover,
 };
-pub use crate::{
-    event::Event,
-    record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Revocation},
-};
-use ledger_classes::time::Time;
+use ledger_classes::{identity::Identity, time::Time};
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{File, OpenOptions},
@@ -56,17 +53,126 @@ pub enum DatabaseError {
     Broken,
 }
 
+/// When and why something was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Revocation {
+    /// When.
+    pub at: Time,
+    /// Why.
+    pub reason: RevocationReason,
+}
+
+/// What has become of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateStatus {
+    /// Recorded before signing, never confirmed: it may exist, nobody was given it.
+    Intended,
+    /// Issued, not revoked, not expired.
+    Valid,
+    /// Its last second has passed.
+    Expired,
+    /// Revoked, whether or not it has expired since.
+    Revoked,
+}
+
+/// A leaf certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateRecord {
+    /// The organization whose CA signed it.
+    pub authority: String,
+    /// Its serial.
+    pub serial: Serial,
+    /// Whose it is.
+    pub identity: Identity,
+    /// Its first second.
+    pub not_before: Time,
+    /// Its last second.
+    pub not_after: Time,
+    /// When its issuance was intended.
+    pub intended: Time,
+    /// SHA-256 of it, hex; `None` while it is only intended.
+    pub fingerprint: Option<String>,
+    /// SHA-256 of its SubjectPublicKeyInfo, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The request that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// The certificate that it continues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<Serial>,
+    /// Whether it was revoked.
+    pub revoked: Option<Revocation>,
+    /// What was done with it, by whom and why.
+    pub acts: Vec<CertificateAct>,
+}
+
+impl CertificateRecord {
+    /// What has become of it at `now`.
+    pub fn status(&self, now: Time) -> CertificateStatus {
+        if self.revoked.is_some() {
+            CertificateStatus::Revoked
+        } else if self.fingerprint.is_none() {
+            CertificateStatus::Intended
+        } else if self.not_after.plus_millis(999) < now {
+            CertificateStatus::Expired
+        } else {
+            CertificateStatus::Valid
+        }
+    }
+}
+
+/// A CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthorityRecord {
+    /// `root`, or the organization.
+    pub name: String,
+    /// Who signed its certificate.
+    pub issuer: String,
+    /// The serial of its certificate.
+    pub serial: Serial,
+    /// Its last second.
+    pub not_after: Time,
+    /// Certificates of the same name and key that came before it, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<AuthorityCertificate>,
+    /// Certificates that were recorded before signing and never confirmed: they may exist, nobody was given them.
+    #[serde(skip)]
+    pub intended: Vec<AuthorityCertificate>,
+    /// The number of its newest CRL; 0 before the first.
+    pub crl_number: u64,
+    /// When its next CRL is due.
+    pub crl_next_update: Option<Time>,
+    /// Whether it was revoked.
+    pub revoked: Option<Revocation>,
+}
+
+impl AuthorityRecord {
+    /// Every certificate that was handed out, the newest first.
+    pub fn certificates(&self) -> impl Iterator<Item = AuthorityCertificate> {
+        let (issuer, serial, not_after) = (self.issuer.clone(), self.serial.clone(), self.not_after);
+        std::iter::once(AuthorityCertificate { issuer, serial, not_after }).chain(self.earlier.iter().rev().cloned())
+    }
+}
+
+/// One certificate of a CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthorityCertificate {
+    /// Who signed it.
+    pub issuer: String,
+    /// Its serial under that issuer.
+    pub serial: Serial,
+    /// Its last second.
+    pub not_after: Time,
+}
+
 /// The state after all lines.
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
     consortium: String,
     authorities: BTreeMap<String, AuthorityRecord>,
-    /// The consortium's roots, oldest first, the retired ones among them.
-    roots: Vec<String>,
-    rollover: Option<Rollover>,
-    /// Keys of roots that are anchors no more.
-    retired: Vec<KeyId>,
     certificates: Vec<CertificateRecord>,
     by_serial: HashMap<Serial, usize>,
     requests: Vec<CertificateRequestRecord>,
@@ -80,14 +186,14 @@ impl Database {
     pub(crate) fn create(directory: &Path, consortium: &str, at: Time) -> Result<(), DatabaseError> {
         let path = directory.join(INDEX);
         let event = Event::Created { format: FORMAT, consortium: consortium.into(), at };
-        let line = line_of(&event).map_err(|source| file_error(&path, source))?;
+        let line = acts::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
         crate::files::write_private(&path, &line).map_err(|source| file_error(&path, source))
     }
 
     /// Reads the database in `directory`.
     pub(crate) fn read(directory: &Path) -> Result<Self, DatabaseError> {
         let path = directory.join(INDEX);
-        let bytes = std::fs::read(&path).map_err(|source| file_error(&path, source))?;
+        let bytes = index_bytes(directory)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
         let mut lines = bytes[..whole].split(|byte| *byte == b'\n').enumerate();
         let corrupt = |line: usize, reason: &str| DatabaseError::Corrupt {
@@ -103,9 +209,6 @@ impl Database {
             path: path.clone(),
             consortium,
             authorities: BTreeMap::new(),
-            roots: vec![ROOT.into()],
-            rollover: None,
-            retired: Vec::new(),
             certificates: Vec::new(),
             by_serial: HashMap::new(),
             requests: Vec::new(),
@@ -114,8 +217,11 @@ impl Database {
             policy: EnrolmentPolicy::default(),
         };
         for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            let event = serde_json::from_slice(line).map_err(|error| corrupt(index, &error.to_string()))?;
-            database.apply(&event).map_err(|reason| corrupt(index, reason))?;
+            let (event, cause) = acts::parse_line(line).map_err(|error| corrupt(index, &error.to_string()))?;
+            database
+                .apply(&event)
+                .and_then(|()| database.note(&event, cause))
+                .map_err(|reason| corrupt(index, reason))?;
         }
         Ok(database)
     }
@@ -128,34 +234,6 @@ impl Database {
     /// All CAs by name.
     pub const fn authorities(&self) -> &BTreeMap<String, AuthorityRecord> {
         &self.authorities
-    }
-
-    /// Whether it is a root of the consortium.
-    pub(crate) fn is_root(&self, name: &str) -> bool {
-        self.roots.iter().any(|root| root == name)
-    }
-
-    /// The root that certifies.
-    pub(crate) fn root(&self) -> &str {
-        match &self.rollover {
-            Some(Rollover { old, switched: None, .. }) => old,
-            _ => self.roots.last().map_or(ROOT, String::as_str),
-        }
-    }
-
-    /// The replacement of the root that is under way.
-    pub(crate) const fn rollover(&self) -> Option<&Rollover> {
-        self.rollover.as_ref()
-    }
-
-    /// The keys of the roots that are anchors no more.
-    pub(crate) fn retired(&self) -> &[KeyId] {
-        &self.retired
-    }
-
-    /// Whether it is a root that was replaced.
-    pub(crate) fn is_retired(&self, name: &str) -> bool {
-        self.authorities.get(name).is_some_and(|authority| authority.retired.is_some())
     }
 
     /// All leaves, in the order in which they were intended.
@@ -192,7 +270,20 @@ impl Database {
         match event.clone() {
             Event::Created { .. } => return Err("a second beginning"),
             Event::AuthorityAdded { name, issuer, serial, not_after, .. } => {
-                self.add(AuthorityCertificate { issuer, serial, not_after }, name)?;
+                let record = AuthorityRecord {
+                    name: name.clone(),
+                    issuer,
+                    serial,
+                    not_after,
+                    earlier: Vec::new(),
+                    intended: Vec::new(),
+                    crl_number: 0,
+                    crl_next_update: None,
+                    revoked: None,
+                };
+                if self.authorities.insert(name, record).is_some() {
+                    return Err("an authority is added twice");
+                }
             }
             Event::AuthorityIntended { name, issuer, serial, not_after, .. } => {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
@@ -214,7 +305,9 @@ impl Database {
                 authority.revoked.get_or_insert(Revocation { at, reason });
             }
             Event::Intended { authority, serial, identity, not_before, not_after, key, request, renews, at } => {
-                let issuing = self.authorities.get(&authority).ok_or("an unknown authority")?.serial.clone();
+                if !self.authorities.contains_key(&authority) {
+                    return Err("an unknown authority");
+                }
                 if self.by_serial.insert(serial.clone(), self.certificates.len()).is_some() {
                     return Err("a serial is used twice");
                 }
@@ -230,36 +323,9 @@ impl Database {
                     key,
                     request,
                     renews,
-                    issuing,
-                    handed_out: at,
                     revoked,
+                    acts: Vec::new(),
                 });
-            }
-            Event::RolloverStarted { root, serial, not_after, at } => {
-                let (old, issuer) = (self.root().to_owned(), root.clone());
-                if self.rollover.is_some() {
-                    return Err("a second rollover beside the first");
-                }
-                self.add(AuthorityCertificate { issuer, serial, not_after }, root.clone())?;
-                self.roots.push(root.clone());
-                self.rollover = Some(Rollover { old, new: root, started: at, switched: None });
-            }
-            Event::RolloverSwitched { root, at } => {
-                let rollover = self.rollover.as_mut().filter(|rollover| rollover.new == root);
-                rollover.ok_or("a switch to a root that is not the new one")?.switched.get_or_insert(at);
-            }
-            Event::RootRetired { root, key, at } => {
-                let key = key.parse().map_err(|_| "a key's hash is not one")?;
-                let switched = |rollover: &Rollover| rollover.old == root && rollover.switched.is_some();
-                self.rollover.take_if(|rollover| switched(rollover)).ok_or("a root retires that is not replaced")?;
-                self.authorities.get_mut(&root).ok_or("an unknown authority")?.retired = Some(at);
-                self.retired.push(key);
-            }
-            Event::PathHandedOut { serial, at } => {
-                let of = self.leaf(&serial)?.authority.clone();
-                let issuing = self.authorities.get(&of).ok_or("an unknown authority")?.serial.clone();
-                let leaf = self.leaf(&serial)?;
-                (leaf.issuing, leaf.handed_out) = (issuing, at);
             }
             Event::Issued { serial, fingerprint, .. } => {
                 let leaf = self.leaf(&serial)?;
@@ -317,21 +383,12 @@ impl Database {
         Ok(())
     }
 
-    fn add(&mut self, certificate: AuthorityCertificate, name: String) -> Result<(), &'static str> {
-        let AuthorityCertificate { issuer, serial, not_after } = certificate;
-        let record = AuthorityRecord {
-            name: name.clone(),
-            issuer,
-            serial,
-            not_after,
-            earlier: Vec::new(),
-            intended: Vec::new(),
-            crl_number: 0,
-            crl_next_update: None,
-            revoked: None,
-            retired: None,
-        };
-        self.authorities.insert(name, record).map_or(Ok(()), |_| Err("an authority is added twice"))
+    /// Keeps who did it and why, where it is shown.
+    fn note(&mut self, event: &Event, cause: Cause) -> Result<(), &'static str> {
+        if let Some((serial, act)) = acts::of_certificate(event, cause) {
+            self.leaf(serial)?.acts.push(act);
+        }
+        Ok(())
     }
 
     fn requested(&mut self, id: &RequestId) -> Result<&mut CertificateRequestRecord, &'static str> {
@@ -351,13 +408,15 @@ pub(crate) struct LockedDatabase {
     database: Database,
     index: File,
     broken: bool,
+    /// Who does what is appended, and why.
+    cause: Cause,
     /// Released by the system when it is closed, also by `kill -9`.
     _lock: File,
 }
 
 impl LockedDatabase {
     /// Waits for the lock, reads, and cuts off a line that a crash left without its end.
-    pub(crate) fn open(directory: &Path) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(directory: &Path, cause: Cause) -> Result<Self, DatabaseError> {
         let path = directory.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|source| file_error(&path, source))?;
@@ -373,7 +432,12 @@ impl LockedDatabase {
             Ok(file)
         });
         let index = index.map_err(|source| file_error(&database.path, source))?;
-        Ok(Self { database, index, broken: false, _lock: lock })
+        Ok(Self { database, index, broken: false, cause, _lock: lock })
+    }
+
+    /// Says who acts, and why, unless the caller has said it.
+    pub(crate) fn cause(&mut self, who: &str, why: Option<&str>) {
+        self.cause.fill(who, why);
     }
 
     /// Makes an event durable, then part of the state.
@@ -384,12 +448,14 @@ impl LockedDatabase {
         self.broken = true;
         let path = self.database.path.clone();
         let file = |source| file_error(&path, source);
-        self.database.apply(event).map_err(|reason| DatabaseError::Corrupt {
+        let noted =
+            |database: &mut Database| database.apply(event).and_then(|()| database.note(event, self.cause.clone()));
+        noted(&mut self.database).map_err(|reason| DatabaseError::Corrupt {
             path: path.display().to_string(),
             line: 0,
             reason: reason.into(),
         })?;
-        let line = line_of(event).map_err(file)?;
+        let line = acts::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
         self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
         self.broken = false;
         Ok(())
@@ -404,10 +470,10 @@ impl std::ops::Deref for LockedDatabase {
     }
 }
 
-fn line_of(event: &Event) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    Ok(line)
+/// The whole index in a folder `<dir>/ca/`, perhaps with a line that has no end yet.
+pub(crate) fn index_bytes(directory: &Path) -> Result<Vec<u8>, DatabaseError> {
+    let path = directory.join(INDEX);
+    std::fs::read(&path).map_err(|source| file_error(&path, source))
 }
 
 fn file_error(path: &Path, source: io::Error) -> DatabaseError {
@@ -418,8 +484,6 @@ fn file_error(path: &Path, source: io::Error) -> DatabaseError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::identifiers::RevocationReason;
-    use ledger_classes::identity::Identity;
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
@@ -448,7 +512,7 @@ mod tests {
     fn what_was_appended_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let mut open = LockedDatabase::open(dir.path()).unwrap();
+        let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
         let serial: Serial = "07".parse().unwrap();
         open.append(&added()).unwrap();
         open.append(&intended("07")).unwrap();
@@ -465,12 +529,12 @@ mod tests {
     fn a_line_without_its_end_is_not_there() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        LockedDatabase::open(dir.path()).unwrap().append(&added()).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&added()).unwrap();
         let path = dir.path().join(INDEX);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"event\":\"inten").unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 0);
-        LockedDatabase::open(dir.path()).unwrap().append(&intended("07")).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&intended("07")).unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 1);
     }
 
@@ -488,7 +552,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             Database::create(dir.path(), "c", at(0)).unwrap();
-            let mut open = LockedDatabase::open(dir.path()).unwrap();
+            let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
             open.append(&added()).unwrap();
             let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
             let error = results.last().unwrap().as_ref().unwrap_err();
@@ -503,7 +567,7 @@ mod tests {
     fn a_second_writer_waits() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let held = LockedDatabase::open(dir.path()).unwrap();
+        let held = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
         let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
         assert!(second.try_lock().is_err());
         drop(held);

@@ -2,7 +2,7 @@
 
 use crate::{
     certificate::Certificate,
-    database::{AuthorityRecord, CertificateRecord, CertificateStatus},
+    database::{CertificateRecord, CertificateStatus},
     folder::{CertificateFolder, FolderError},
     identifiers::Serial,
     limits::CRL_LIFETIME_MS,
@@ -35,13 +35,6 @@ pub enum Expiring {
         /// Whose.
         authority: String,
     },
-    /// A certificate of a CA that has a newer one: paths that carry it end with it.
-    EarlierAuthority {
-        /// Whose.
-        authority: String,
-        /// Which.
-        serial: Serial,
-    },
     /// A leaf.
     Certificate {
         /// Whose.
@@ -61,8 +54,7 @@ impl CertificateFolder {
         let due = |at: Option<Time>| at.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS));
         let mut authorities = self.authorities()?;
         // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
-        authorities
-            .retain(|record| record.revoked.is_none() && record.retired.is_none() && due(record.crl_next_update));
+        authorities.retain(|record| record.revoked.is_none() && due(record.crl_next_update));
         Ok(authorities.into_iter().map(|record| record.name).collect())
     }
 
@@ -71,13 +63,8 @@ impl CertificateFolder {
     pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
         let database = self.read()?;
         let mut expiries = Vec::new();
-        let in_use = |record: &&AuthorityRecord| record.revoked.is_none() && record.retired.is_none();
-        for record in database.authorities().values().filter(in_use) {
+        for record in database.authorities().values().filter(|record| record.revoked.is_none()) {
             let authority = record.name.clone();
-            for earlier in record.earlier.iter().filter(|earlier| !database.is_retired(&earlier.issuer)) {
-                let (authority, serial) = (authority.clone(), earlier.serial.clone());
-                expiries.push(Expiry { at: earlier.not_after, what: Expiring::EarlierAuthority { authority, serial } });
-            }
             expiries.push(Expiry { at: record.not_after, what: Expiring::Authority { authority: authority.clone() } });
             expiries.extend(record.crl_next_update.map(|at| Expiry { at, what: Expiring::Crl { authority } }));
         }
@@ -111,9 +98,6 @@ impl fmt::Display for Expiring {
         match self {
             Self::Crl { authority } => write!(f, "the CRL of {authority}"),
             Self::Authority { authority } => write!(f, "the CA of {authority}"),
-            Self::EarlierAuthority { authority, serial } => {
-                write!(f, "an earlier certificate of the CA of {authority}, serial {serial}")
-            }
             Self::Certificate { identity, serial } => write!(f, "the certificate of {identity}, serial {serial}"),
         }
     }

@@ -4,11 +4,12 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`rollover`] replaces a root, and
-//! [`root_update`] says who follows; [`database`] and [`folder`] are the administrator's directory on disk.
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`database`] and [`folder`]
+//! are the administrator's directory on disk, [`acts`] what was done there, by whom and why.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
+pub mod acts;
 pub mod algorithms;
 pub mod authority;
 mod certificate;
@@ -24,7 +25,6 @@ pub mod features;
 mod files;
 pub mod folder;
 pub mod forecast;
-pub mod holder;
 pub mod identifiers;
 pub mod keyring;
 pub mod keys;
@@ -36,21 +36,18 @@ pub mod participant;
 pub mod passphrase;
 pub mod path;
 pub mod profile;
-mod publication;
-mod record;
 pub mod registration;
 pub mod reissue;
 pub mod renewal;
 pub mod request;
 pub mod revocation;
-pub mod rollover;
-pub mod root_update;
 pub mod signer;
 pub mod tls;
 pub mod trust;
 pub mod trust_files;
 pub mod validation;
 
+pub use acts::Cause;
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
 pub use continuation::verify_continuation;
 pub use credentials::Credentials;

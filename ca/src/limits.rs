@@ -88,4 +88,10 @@ pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 /// Approvals that a policy may ask for.
 pub const APPROVALS_MAX: u32 = 8;
 
+/// Characters of who did something in the folder: an identity is the longest.
+pub const WHO_CHARS_MAX: usize = 512;
+
+/// Characters of why.
+pub const WHY_CHARS_MAX: usize = 256;
+
 const _: () = assert!(LEAF_LIFETIME_MS < ISSUING_LIFETIME_MS && ISSUING_LIFETIME_MS < ROOT_LIFETIME_MS);

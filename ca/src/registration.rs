@@ -133,6 +133,7 @@ impl CertificateFolder {
         let identity = resolve(request, identity)?;
         let requester = text(requester)?;
         let mut database = self.lock()?;
+        database.cause(&requester, None);
         self.check_authority(&database, identity)?;
         if let Some(known) = find(&database, identity, request.public_key()) {
             let (id, policy) = (known.id, database.policy());
@@ -169,6 +170,7 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let requester = text(requester)?;
         let mut database = self.lock()?;
+        database.cause(&requester, Some(&format!("enrolment token {}", token.id())));
         let record = database.tokens().get(&token.id()).filter(|record| token.is_of(record)).cloned();
         let record = record.ok_or(RegistrationError::UnknownToken)?;
         if let Some(spent) = record.spent {
@@ -216,6 +218,7 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let by = text(by)?;
         let mut database = self.lock()?;
+        database.cause(&by, None);
         let policy = database.policy();
         let record = database.request(id).cloned().ok_or(RegistrationError::Unknown(*id))?;
         match record.status(policy, now) {
@@ -248,6 +251,7 @@ impl CertificateFolder {
     pub fn reject(&self, id: &RequestId, by: &str, reason: &str, now: Time) -> Result<Registration, RegistrationError> {
         let (by, reason) = (text(by)?, text(reason)?);
         let mut database = self.lock()?;
+        database.cause(&by, Some(&reason));
         let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
         match record.status(database.policy(), now) {
             RequestStatus::Requested | RequestStatus::Approved => {}

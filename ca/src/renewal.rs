@@ -141,6 +141,8 @@ impl CertificateFolder {
         let record = database.certificate(parsed.serial());
         let record = record.filter(|record| record.fingerprint.as_ref() == Some(&fingerprint));
         let record = record.cloned().ok_or(RenewalError::Foreign)?;
+        // Whoever renews has the key: to the folder that is the identity itself.
+        database.cause(&record.identity.to_string(), Some("renewal"));
         if record.status(now) == CertificateStatus::Revoked {
             return Err(RenewalError::Revoked);
         }

@@ -6,8 +6,7 @@ mod submission;
 mod views;
 
 pub use registration::{
-    ApprovalBody, AuthorityView, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken,
-    RejectionBody, RenewalBody,
+    ApprovalBody, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken, RejectionBody, RenewalBody,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

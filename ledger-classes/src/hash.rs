@@ -30,6 +30,8 @@ pub enum Tag {
     Timer,
     /// Content stored beside the ledger.
     Content,
+    /// One line of an index of administrative acts after the lines before it.
+    Audit,
 }
 
 impl Tag {
@@ -47,6 +49,7 @@ impl Tag {
             Self::Authority => "chancery/authority/1",
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
+            Self::Audit => "chancery/audit/1",
         }
     }
 

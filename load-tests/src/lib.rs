@@ -3,12 +3,14 @@
 //!
 //! A [`scenario::Scenario`] measures one thing and is one file; [`run`] puts it between two measurements of the
 //! [`yardstick`] and makes a [`report::Report`] of both.
-//! What must never happen here: signing or preparing inside the measured window, a retry that hides a refusal, a
+//! What must never happen here: signing or preparing inside the measured window (`soak` alone signs beside its work, and
+//! says so), a retry that hides a refusal, a latency counted from a late sending where the time was fixed beforehand, a
 //! figure without the commit, the machine and the seed that it belongs to.
 
 pub mod disk;
 pub mod drive;
 pub mod error;
+pub mod figures;
 pub mod latencies;
 pub mod machine;
 pub mod options;
@@ -16,6 +18,7 @@ pub mod peer;
 pub mod process;
 pub mod report;
 pub mod scenario;
+pub mod schedule;
 pub mod stages;
 pub mod workload;
 pub mod yardstick;

@@ -37,6 +37,34 @@ pub struct Options {
     /// Transactions of one request
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub batch: u32,
+    /// Transactions offered a second by the scenarios that send by a timetable: `half` (half of what it measured itself
+    /// if absent), `noisy` (1000 if absent), `soak` (2000 if absent)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rate: Option<u64>,
+    /// Numbers of active channels that `channels` compares, ascending
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 10, 100, 1_000],
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub channels: Vec<u32>,
+    /// Idle channels that `channels` adds
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=16_000))]
+    pub idle_channels: u32,
+    /// Numbers of live subscribers of everything that `fanout` compares
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 100, 1_000, 10_000],
+        value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub subscribers: Vec<u32>,
+    /// Subscribers of a filter that matches little, beside which `fanout` measures the rate of commits
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub filtered: u32,
+    /// Deliveries that each step of `fanout` aims at, over all subscribers
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub deliveries: u64,
+    /// Totals of transactions after which `recovery` restarts the peer, ascending
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [200_000, 500_000, 1_000_000],
+        value_parser = clap::value_parser!(u64).range(1..))]
+    pub transactions: Vec<u64>,
+    /// Minutes of `soak`
+    #[arg(long, value_name = "N", default_value = "10", value_parser = minutes)]
+    pub minutes: Duration,
     /// Another build of this program that measures the fixed limit, such as one for the library's own choice of
     /// curve code; this one if absent
     #[arg(long, value_name = "PATH")]
@@ -51,5 +79,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
     match (0.01..=600.0).contains(&seconds) {
         true => Ok(Duration::from_secs_f64(seconds)),
         false => Err("0.01 to 600 seconds".into()),
+    }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| format!("{text:?} is no number of minutes"))?;
+    match (0.01..=100_000.0).contains(&minutes) {
+        true => Ok(Duration::from_secs_f64(minutes * 60.0)),
+        false => Err("0.01 to 100000 minutes".into()),
     }
 }

@@ -7,7 +7,7 @@ use crate::error::LoadError;
 use crate::options::Options;
 use crate::process::Usage;
 use crate::stages::Stages;
-use client::api::{ChannelSpec, ChannelView, SpecOrganization};
+use client::api::{ChannelSpec, ChannelState, ChannelView, SpecOrganization};
 use client::connection::{Connection, Options as ConnectionOptions};
 use client::profile::{Profile, parse_peer};
 use client::retry::Retry;
@@ -27,12 +27,15 @@ const CONSORTIUM: &str = "load.example";
 const ORGANIZATION: &str = "north";
 /// How long a peer may take to come up, and to drain.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer with a history or with many channels may take to come up again.
+const RESTART_PATIENCE: Duration = Duration::from_secs(600);
 /// How long one request may take: longer than the peer waits for a commit.
 const REQUEST: Duration = Duration::from_secs(60);
 
 /// A running peer.
 pub struct Peer {
     process: Child,
+    variables: Vec<(String, String)>,
     chancery: PathBuf,
     root: PathBuf,
     temporary: Option<TempDir>,
@@ -77,8 +80,8 @@ async fn command(chancery: &Path, arguments: &[&OsStr]) -> Result<(), LoadError>
 }
 
 impl Peer {
-    /// Makes a consortium of one organization and serves it.
-    pub async fn start(options: &Options) -> Result<Self, LoadError> {
+    /// Makes a consortium of one organization and serves it, with variables over the peer's configuration.
+    pub async fn start(options: &Options, variables: &[(&str, String)]) -> Result<Self, LoadError> {
         let chancery = chancery(options)?;
         let parent = match &options.dir {
             Some(dir) => dir.clone(),
@@ -92,13 +95,17 @@ impl Peer {
         let words = ["init", "--consortium", CONSORTIUM, "--org", ORGANIZATION, "--dir"].map(OsStr::new);
         command(&chancery, &[&words[..], &[dir.as_os_str()]].concat()).await?;
         let [address, metrics] = free_addresses()?;
-        let process = Self::serve(&chancery, &root, address, metrics)?;
-        let mut peer = Self { process, chancery, root, temporary, address, metrics };
+        let named = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+        let mut variables: Vec<_> = variables.iter().map(named).collect();
+        variables.push(("CHANCERY_LISTEN".into(), address.to_string()));
+        variables.push(("CHANCERY_METRICS_LISTEN".into(), metrics.to_string()));
+        let process = Self::serve(&chancery, &root, &variables)?;
+        let mut peer = Self { process, variables, chancery, root, temporary, address, metrics };
         peer.wait_until_ready().await?;
         Ok(peer)
     }
 
-    fn serve(chancery: &Path, root: &Path, address: SocketAddr, metrics: SocketAddr) -> Result<Child, LoadError> {
+    fn serve(chancery: &Path, root: &Path, variables: &[(String, String)]) -> Result<Child, LoadError> {
         let log_path = root.join("peer.log");
         let fail = |source| LoadError::file(&log_path, source);
         let log = fs::OpenOptions::new().create(true).append(true).open(&log_path).map_err(fail)?;
@@ -106,8 +113,7 @@ impl Peer {
             .arg("serve")
             .arg("--dir")
             .arg(root.join("peer"))
-            .env("CHANCERY_LISTEN", address.to_string())
-            .env("CHANCERY_METRICS_LISTEN", metrics.to_string())
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(fail)?)
             .stderr(log)
@@ -129,6 +135,11 @@ impl Peer {
     /// The peer's directory.
     pub fn dir(&self) -> PathBuf {
         self.root.join("peer")
+    }
+
+    /// Where the peer keeps its channels.
+    pub fn data(&self) -> PathBuf {
+        self.dir().join("data")
     }
 
     fn log_end(&self) -> String {
@@ -206,16 +217,50 @@ impl Peer {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
+    /// Starts the peer again after [`Peer::drain`] or [`Peer::kill`], and asks for a channel until it answers: the time
+    /// from the start of the process to the first answer.
+    pub async fn restart(&mut self, channel: &str) -> Result<Duration, LoadError> {
+        let start = Instant::now();
+        self.process = Self::serve(&self.chancery, &self.root, &self.variables)?;
+        let connection = self.connect()?;
+        loop {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return Err(self.failed("has ended"));
+            }
+            let answer = connection.channel(channel).await;
+            let unavailable = match answer {
+                Ok(view) if view.state == ChannelState::Serving => return Ok(start.elapsed()),
+                Ok(_) => true,
+                Err(error) if error.is_unavailable() => true,
+                Err(error) => return Err(error.into()),
+            };
+            if unavailable && start.elapsed() > RESTART_PATIENCE {
+                return Err(self.failed("does not come up"));
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Ends the peer without a warning, `kill -9`.
+    pub async fn kill(&mut self) -> Result<(), LoadError> {
+        self.process.kill().await.map_err(|source| LoadError::file(Path::new("the peer's process"), source))
+    }
+
     /// Asks the peer to drain and waits for its end.
-    pub async fn stop(mut self) -> Result<(), LoadError> {
+    pub async fn drain(&mut self) -> Result<(), LoadError> {
         let Some(pid) = self.process.id() else { return Err(self.failed("has ended")) };
         let asked = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
         asked.map_err(|source| LoadError::file(Path::new("kill"), source))?;
         match tokio::time::timeout(PATIENCE, self.process.wait()).await {
-            Ok(Ok(status)) if status.success() => {}
-            Ok(_) => return Err(self.failed("did not drain")),
-            Err(_) => return Err(self.failed("does not end")),
+            Ok(Ok(status)) if status.success() => Ok(()),
+            Ok(_) => Err(self.failed("did not drain")),
+            Err(_) => Err(self.failed("does not end")),
         }
+    }
+
+    /// [`Peer::drain`], after which the directory is removed unless it is to be kept.
+    pub async fn stop(mut self) -> Result<(), LoadError> {
+        self.drain().await?;
         if let Some(temporary) = self.temporary.take() {
             let path = temporary.path().to_owned();
             temporary.close().map_err(|source| LoadError::file(&path, source))?;

@@ -16,6 +16,8 @@ pub struct Usage {
     pub cpu: Duration,
     /// The most resident memory, bytes.
     pub rss_max_bytes: u64,
+    /// Resident memory now, bytes.
+    pub rss_bytes: u64,
     /// Processor time by threads' names, those that differ in a number only together.
     pub threads: BTreeMap<String, Duration>,
 }
@@ -41,14 +43,16 @@ impl Usage {
                 *threads.entry(name).or_default() += cpu;
             }
         }
+        let status = read("status");
         Self {
             cpu: name_and_cpu(&read("stat")).map(|(_, cpu)| cpu).unwrap_or_default(),
-            rss_max_bytes: rss_max(&read("status")),
+            rss_max_bytes: bytes_of(&status, "VmHWM:"),
+            rss_bytes: bytes_of(&status, "VmRSS:"),
             threads,
         }
     }
 
-    /// What was used since `earlier`; the most memory is of the whole life.
+    /// What was used since `earlier`; memory stays as it is: the most of the whole life, and that of now.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let used = |(name, cpu): (&String, &Duration)| {
@@ -58,6 +62,7 @@ impl Usage {
         Self {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             rss_max_bytes: self.rss_max_bytes,
+            rss_bytes: self.rss_bytes,
             threads: self.threads.iter().map(used).collect(),
         }
     }
@@ -83,8 +88,8 @@ fn name_and_cpu(stat: &str) -> Option<(String, Duration)> {
     Some((name.to_owned(), Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)))
 }
 
-fn rss_max(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+fn bytes_of(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib: Option<u64> = line.and_then(|text| text.split_whitespace().next()?.parse().ok());
     kib.unwrap_or_default() * 1024
 }
@@ -98,7 +103,8 @@ mod tests {
         let stat = "77 (a (b) work-12) S 1 1 1 0 -1 0 9 9 9 9 150 25 3 3 20 0 1 0 5 6 7";
         assert_eq!(name_and_cpu(stat), Some(("a (b) work".into(), Duration::from_millis(1750))));
         assert_eq!(name_and_cpu(""), None);
-        assert_eq!(rss_max("VmPeak:\t 9 kB\nVmHWM:\t   12 kB\n"), 12 * 1024);
+        let status = "VmPeak:\t 9 kB\nVmHWM:\t   12 kB\nVmRSS:\t 7 kB\n";
+        assert_eq!(["VmHWM:", "VmRSS:", "VmNone:"].map(|name| bytes_of(status, name)), [12 * 1024, 7 * 1024, 0]);
     }
 
     #[test]

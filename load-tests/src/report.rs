@@ -5,6 +5,7 @@
 
 use crate::disk;
 use crate::drive::Driven;
+use crate::figures::{Part, Target, ms};
 use crate::machine::{self, Machine};
 use crate::options::Options;
 use crate::process::{ThreadUse, Usage};
@@ -37,6 +38,12 @@ pub struct Measured {
     pub blocks: u64,
     /// Stages of the window.
     pub stages: Vec<StageTime>,
+    /// The scenario's own figures.
+    pub parts: Vec<Part>,
+    /// What it must reach.
+    pub targets: Vec<Target>,
+    /// What the committed rate must be of the limit, which the scenario itself does not know.
+    pub ratio_min: Option<f64>,
     /// What the scenario was set to.
     pub settings: Map<String, Value>,
     /// What a reader must know to judge the figures.
@@ -55,9 +62,17 @@ impl Measured {
             data_bytes: 0,
             blocks: 0,
             stages: Vec::new(),
+            parts: Vec::new(),
+            targets: Vec::new(),
+            ratio_min: None,
             settings: Map::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Notes a setting.
+    pub fn set(&mut self, name: &str, value: impl Into<Value>) {
+        self.settings.insert(name.into(), value.into());
     }
 }
 
@@ -98,6 +113,10 @@ pub struct Report {
     pub peer_rss_max_bytes: Option<u64>,
     /// Growth of the peer's data by committed transaction.
     pub bytes_per_transaction: Option<f64>,
+    /// The scenario's own figures.
+    pub parts: Vec<Part>,
+    /// What it must reach, and whether it did.
+    pub targets: Vec<Target>,
     /// The seed.
     pub seed: u64,
     /// What the run was set to.
@@ -143,14 +162,15 @@ fn spread(name: &str, before: f64, after: f64) -> Option<String> {
         .then(|| format!("the {name} differed by {:.0} % before and after: the machine had other work", spread * 100.0))
 }
 
-fn ms(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
+/// A value as people read it.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 impl Report {
     /// Puts a measurement between its limits.
     pub fn new(scenario: &'static str, options: &Options, [before, after]: [Limits; 2], measured: Measured) -> Self {
-        let Measured { machine, driven, peer, mut settings, mut warnings, .. } = measured;
+        let Measured { machine, driven, peer, parts, mut targets, mut settings, mut warnings, .. } = measured;
         let limit = (before.limit_per_s + after.limit_per_s) / 2.0;
         let own_limit = (before.own_limit_per_s + after.own_limit_per_s) / 2.0;
         warnings.extend(spread("limit", before.limit_per_s, after.limit_per_s));
@@ -176,6 +196,9 @@ impl Report {
         let per_s = driven.as_ref().map(Driven::committed_per_s);
         let shares = driven.as_ref().and_then(|driven| driven.latencies.percentiles([50.0, 99.0, 99.9, 100.0]));
         let share = |at: usize| shares.map(|shares| ms(shares[at]));
+        if let Some(least) = measured.ratio_min {
+            targets.insert(0, Target::at_least("ratio to the limit", least, per_s.map(|rate| rate / limit)));
+        }
         let committed = driven.as_ref().map(|driven| driven.committed);
         let each = |total: u64, of: u64| (of > 0).then(|| total as f64 / of as f64);
         Self {
@@ -196,6 +219,8 @@ impl Report {
             peer_cpu_s: peer.as_ref().map(|peer| peer.cpu.as_secs_f64()),
             peer_rss_max_bytes: peer.as_ref().map(|peer| peer.rss_max_bytes),
             bytes_per_transaction: committed.and_then(|committed| each(measured.data_bytes, committed)),
+            parts,
+            targets,
             seed: options.seed,
             settings,
             warnings,
@@ -260,7 +285,12 @@ impl Report {
         for thread in &self.detail.peer_threads {
             line(&format!("peer's thread {}", thread.thread), &format!("{:>9.2} s", thread.cpu_s));
         }
+        for part in &self.parts {
+            let figures = part.figures.iter().map(|(name, value)| format!("{name} {}", plain(value)));
+            line(&part.part, &figures.collect::<Vec<_>>().join("  "));
+        }
         self.warnings.iter().for_each(|warning| line("WARNING", warning));
+        self.targets.iter().for_each(|target| line("TARGET", &target.text()));
         text
     }
 }
@@ -272,6 +302,15 @@ mod tests {
     use clap::Parser as _;
 
     fn report(limits: [f64; 2], driven: Option<Driven>) -> Report {
+        finish(limits, measured(driven))
+    }
+
+    fn finish(limits: [f64; 2], measured: Measured) -> Report {
+        let limits = limits.map(|limit| Limits { limit_per_s: limit, own_limit_per_s: 2.0 * limit, own_cpu_us: 1.0 });
+        Report::new("throughput", &Options::parse_from(["load-tests", "throughput"]), limits, measured)
+    }
+
+    fn measured(driven: Option<Driven>) -> Measured {
         let machine = Machine {
             processor: "one".into(),
             cores: 2,
@@ -281,13 +320,12 @@ mod tests {
             curve_code: "default",
             optimised: true,
         };
-        let limits = limits.map(|limit| Limits { limit_per_s: limit, own_limit_per_s: 2.0 * limit, own_cpu_us: 1.0 });
         let mut measured = Measured::on(machine);
         measured.driven = driven;
         measured.data_bytes = 1000;
         measured.blocks = 2;
         measured.peer = Some(Usage { cpu: Duration::from_millis(2), ..Usage::default() });
-        Report::new("throughput", &Options::parse_from(["load-tests", "throughput"]), limits, measured)
+        measured
     }
 
     #[test]
@@ -300,6 +338,23 @@ mod tests {
         assert_eq!(report.detail.transactions_per_block, Some(5.0));
         assert_eq!(report.detail.peer_cpu_us_per_transaction, Some(200.0));
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    }
+
+    #[test]
+    fn parts_and_targets_are_printed_and_the_ratio_is_held_against_its_own() {
+        let driven = Driven { committed: 10, window: Duration::from_millis(100), ..Driven::default() };
+        let mut measured = measured(Some(driven));
+        measured.ratio_min = Some(0.6);
+        measured.targets.push(Target::at_most("p99, ms", 60.0, 59.0));
+        measured.parts.push(Part::new("ten channels").with("committed_per_s", 7).with("state", "well"));
+        let report = finish([200.0, 200.0], measured);
+        assert_eq!(report.targets.iter().map(|target| target.reached).collect::<Vec<_>>(), [false, true]);
+        let table = report.table();
+        for part in ["TARGET", "ratio to the limit at least 0.6: 0.5, MISSED", "p99, ms at most 60: 59, reached"] {
+            assert!(table.contains(part), "{table} should say {part}");
+        }
+        let line = table.lines().find(|line| line.starts_with("ten channels")).unwrap();
+        assert!(line.ends_with("committed_per_s 7  state well"), "{line}");
     }
 
     #[test]
@@ -338,6 +393,8 @@ mod tests {
             "peer_cpu_s",
             "peer_rss_max_bytes",
             "bytes_per_transaction",
+            "parts",
+            "targets",
             "seed",
             "settings",
         ] {

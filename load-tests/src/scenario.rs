@@ -1,6 +1,8 @@
 //! What can be measured, one file each. A new scenario is a file with a `run` and a line in [`ALL`].
 
 mod bench;
+mod half;
+mod hot;
 mod latency;
 mod limit;
 mod throughput;
@@ -32,6 +34,16 @@ pub const ALL: &[Scenario] = &[
         about: "one client with one transfer in flight: from sending it to its durable commit",
         run: latency::run,
     },
+    Scenario {
+        name: "half",
+        about: "half of the throughput by a timetable: latencies from the times that were fixed beforehand",
+        run: half::run,
+    },
+    Scenario {
+        name: "hot",
+        about: "everybody pays one merchant, then ten accounts pay each other, beside throughput",
+        run: hot::run,
+    },
     Scenario { name: "limit", about: "the limits alone, without a peer", run: limit::run },
 ];
 
@@ -53,10 +65,12 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
+    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, limit";
+
     #[test]
     fn scenarios_are_found_by_their_names() {
         assert!(ALL.iter().all(|scenario| find(scenario.name).is_ok() && help().contains(scenario.about)));
         let error = find("speed").err().map(|error| error.to_string());
-        assert_eq!(error.as_deref(), Some("no scenario \"speed\": there are throughput, latency, limit"));
+        assert_eq!(error.as_deref(), Some(NAMES));
     }
 }

@@ -1,7 +1,7 @@
 //! What is submitted: accounts with a balance, and transfers between them, signed and encoded beforehand.
 //!
 //! Keys, nonces and recipients follow from the seed. Transaction `n` is sent by account `n` modulo their number, so
-//! that a batch of at most that many transactions has distinct senders.
+//! that a batch of at most that many transactions has distinct senders, unless the [`Pattern`] says otherwise.
 
 use crate::error::LoadError;
 use crate::machine;
@@ -28,6 +28,17 @@ const VALIDITY_MS: u64 = 12 * 60 * 60 * 1000;
 /// Encoded envelopes of one request.
 pub type EncodedBatch = Vec<Vec<u8>>;
 
+/// Who pays whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// All to all, each sender once in a round.
+    Spread,
+    /// Everybody else pays the first account.
+    Merchant,
+    /// Between this many of the accounts, at least 2.
+    Few(u64),
+}
+
 /// The accounts under load on one channel.
 pub struct Workload {
     channel: Hash,
@@ -52,13 +63,18 @@ impl Workload {
         Self { channel, seed, valid_until: client::now().plus_millis(VALIDITY_MS), senders, addresses, signed: 0 }
     }
 
-    fn sign_one(&self, sender: &SigningKey, address: Address, nonce: u64, action: Action) -> Envelope {
+    /// Number of senders.
+    pub fn senders(&self) -> usize {
+        self.senders.len()
+    }
+
+    fn sign_one(&self, sender: &SigningKey, address: Address, nonce: u64, actions: Vec<Action>) -> Envelope {
         let transaction = Transaction {
             channel: self.channel,
             nonce,
             valid_until: self.valid_until,
             fee_max: Amount::ZERO,
-            actions: vec![action],
+            actions,
             memo: String::new(),
             sender: Some(address),
         };
@@ -86,7 +102,7 @@ impl Workload {
         }));
         for (nonce, action) in actions.into_iter().enumerate() {
             let what = action.type_text();
-            let envelope = self.sign_one(&issuer, issuer.public().address(), nonce as u64, action);
+            let envelope = self.sign_one(&issuer, issuer.public().address(), nonce as u64, vec![action]);
             match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
                 [BatchResult::Committed { code: 0, .. }] => {}
                 other => return Err(LoadError::Setup(format!("{what}: {other:?}"))),
@@ -95,26 +111,47 @@ impl Workload {
         Ok(())
     }
 
-    fn transfer(&self, number: u64) -> Vec<u8> {
-        let count = self.senders.len() as u64;
-        let sender = usize::try_from(number % count).expect("below the number of senders");
-        // Another stride in each round: the pairs differ, and nobody pays himself.
-        let stride = 1 + (number / count + self.seed) % (count - 1);
-        let to = self.addresses[usize::try_from((number + stride) % count).expect("below the number of senders")];
-        let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to, amount: Amount(1) });
-        codec::encode(&self.sign_one(&self.senders[sender], self.addresses[sender], number, action))
+    /// Positions of payer and payee of transfer `number`.
+    fn parties(&self, pattern: Pattern, number: u64) -> (usize, usize) {
+        let all = self.senders.len() as u64;
+        let count = match pattern {
+            Pattern::Few(count) => count.clamp(2, all),
+            Pattern::Spread | Pattern::Merchant => all,
+        };
+        let (sender, to) = match pattern {
+            Pattern::Merchant => (1 + number % (all - 1), 0),
+            // Another stride in each round: the pairs differ, and nobody pays himself.
+            Pattern::Spread | Pattern::Few(_) => {
+                let stride = 1 + (number / count + self.seed) % (count - 1);
+                (number % count, (number + stride) % count)
+            }
+        };
+        let position = |number| usize::try_from(number).expect("below the number of accounts");
+        (position(sender), position(to))
+    }
+
+    fn transfer(&self, pattern: Pattern, number: u64) -> Envelope {
+        let (sender, to) = self.parties(pattern, number);
+        let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to: self.addresses[to], amount: Amount(1) });
+        self.sign_one(&self.senders[sender], self.addresses[sender], number, vec![action])
     }
 
     /// Signs the next `batches` batches of `size` transfers, on all cores.
-    pub fn sign(&mut self, batches: u64, size: u32) -> Vec<EncodedBatch> {
+    pub fn sign(&mut self, pattern: Pattern, batches: u64, size: u32) -> Vec<EncodedBatch> {
+        self.sign_each(batches, size, |this, number| codec::encode(&this.transfer(pattern, number)))
+    }
+
+    /// The numbers of the next `batches` times `size` transactions, made into something each by `make`, on all cores.
+    fn sign_each<T: Send>(&mut self, batches: u64, size: u32, make: impl Fn(&Self, u64) -> T + Sync) -> Vec<Vec<T>> {
         let (size, first, this) = (u64::from(size), self.signed, &*self);
-        let batch = |number: u64| (0..size).map(|item| this.transfer(first + number * size + item)).collect();
+        let batch = |number: u64| (0..size).map(|item| make(this, first + number * size + item)).collect();
         let parts = machine::cores() as u64;
         let signed = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..parts)
                 .map(|part| {
                     let range = batches * part / parts..batches * (part + 1) / parts;
-                    scope.spawn(move || range.map(batch).collect::<Vec<EncodedBatch>>())
+                    let batch = &batch;
+                    scope.spawn(move || range.map(batch).collect::<Vec<Vec<T>>>())
                 })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("signing does not panic")).collect()
@@ -136,7 +173,8 @@ mod tests {
         let signed = |batch: u32| {
             let mut workload = Workload::new(Hash([1; 32]), 3, 8);
             workload.valid_until = Time::from_millis(1);
-            let batches = [workload.sign(3, batch), workload.sign(1, batch)].concat();
+            let spread = Pattern::Spread;
+            let batches = [workload.sign(spread, 3, batch), workload.sign(spread, 1, batch)].concat();
             batches.concat()
         };
         let all = signed(16);
@@ -153,5 +191,19 @@ mod tests {
         }
         assert_eq!(senders[..8].iter().collect::<BTreeSet<_>>().len(), 8);
         assert_eq!(senders[..8], senders[8..16]);
+    }
+
+    #[test]
+    fn patterns_choose_who_pays_whom() {
+        let workload = Workload::new(Hash([1; 32]), 3, 16);
+        for number in 0..1_000 {
+            let (sender, to) = workload.parties(Pattern::Merchant, number);
+            assert!((1..16).contains(&sender) && to == 0, "{sender} pays {to}");
+            let (sender, to) = workload.parties(Pattern::Few(10), number);
+            assert!(sender < 10 && to < 10 && sender != to, "{sender} pays {to}");
+        }
+        let payers: BTreeSet<_> = (0..15).map(|number| workload.parties(Pattern::Merchant, number).0).collect();
+        assert_eq!(payers.len(), 15, "everybody but the merchant");
+        assert_eq!(workload.parties(Pattern::Few(100), 15).0, 15, "no more than there are");
     }
 }

@@ -4,6 +4,7 @@
 use crate::{
     clock,
     config::{Config, FILE},
+    operator,
 };
 use ca::{
     AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair,
@@ -170,12 +171,13 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     let mut config = Config { listen: options.listen, ..Config::default() };
     config.metrics.listen.clone_from(&options.metrics_listen);
     let (consortium, algorithm) = (&options.consortium, KeyAlgorithm::default());
+    let cause = operator::cause("chancery init");
     let folder = match &options.passphrase_file {
-        None => CertificateFolder::create(draft, consortium, algorithm, now)?,
+        None => CertificateFolder::create_because(draft, consortium, algorithm, cause, now)?,
         Some(file) => {
             let file = std::path::absolute(file).map_err(|source| file_error(file, source))?;
             config.authority_passphrase_file = file;
-            CertificateFolder::create_with(draft, consortium, algorithm, config.keyring(draft), now)?
+            CertificateFolder::create_with(draft, consortium, algorithm, config.keyring(draft), cause, now)?
         }
     };
     folder.add_organization(&options.organization, KeyAlgorithm::default(), now)?;
@@ -230,7 +232,7 @@ pub fn add_organization(
     address: &str,
 ) -> Result<Identity, InitError> {
     let now = clock::now();
-    let folder = CertificateFolder::open(dir)?;
+    let folder = CertificateFolder::open(dir)?.because(operator::cause("a new organization"));
     let identity = Identity::new(folder.consortium(), organization, Role::Admin, admin)?;
     folder.add_organization(organization, KeyAlgorithm::default(), now)?;
     issue_profile(&folder, &identity, into, address, now)?;

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod api;
+mod audit;
 pub mod certificates;
 pub mod cli;
 pub mod clock;
@@ -20,6 +21,7 @@ pub mod init;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod operator;
 pub mod peer;
 pub mod problem;
 pub mod renewal;

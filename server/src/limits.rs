@@ -64,3 +64,9 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
+/// How often the peer looks whether acts were added to the authorities' index: one file's length is asked for.
+pub const AUDIT_LOOK: Duration = Duration::from_secs(1);
+/// How long it waits after acts could not be posted.
+pub const AUDIT_RETRY: Duration = Duration::from_secs(10);
+/// Acts posted in one transaction at most; the rest follows once they are committed.
+pub const AUDIT_POSTED_MAX: usize = 64;

@@ -4,7 +4,7 @@
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
 use crate::{
-    api,
+    api, audit,
     certificates::{ParticipantPaths, describe},
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
@@ -94,6 +94,7 @@ pub struct Peer {
     upkeep: JoinHandle<()>,
     exchanging: Option<JoinHandle<()>>,
     spreading: JoinHandle<()>,
+    recording: JoinHandle<()>,
 }
 
 /// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken;
@@ -223,6 +224,11 @@ impl Peer {
             renewing: actix_rt::spawn(renewal::keep(Arc::clone(&trust))),
             upkeep: actix_rt::spawn(upkeep::keep(Arc::clone(&trust), counters)),
             exchanging,
+            recording: actix_rt::spawn(audit::keep(
+                Arc::clone(&trust),
+                Arc::clone(&registry_for_revocations),
+                Arc::clone(&seal_key),
+            )),
             spreading: actix_rt::spawn(revocations::spread(Arc::clone(&trust), registry_for_revocations, seal_key)),
             watching: actix_rt::spawn(watch_trust(trust, counted)),
         })
@@ -255,6 +261,7 @@ impl Peer {
                 self.watching.abort();
                 self.abort_upkeep();
                 self.spreading.abort();
+                self.recording.abort();
                 self.context.registry.drain().await;
                 return ended.map_err(io_error("the listener"));
             }
@@ -269,6 +276,7 @@ impl Peer {
         self.draining.send_replace(true);
         // Whatever is not committed yet is found again by the next run.
         self.spreading.abort();
+        self.recording.abort();
         // Answers what is in flight, and closes idle connections; what is not done in time is cut off.
         if tokio::time::timeout(self.drain_limit, self.https.stop(true)).await.is_err() {
             tracing::warn!("requests were cut off at shutdown");

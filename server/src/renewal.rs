@@ -1,7 +1,6 @@
 //! The peer renews its own certificate, where it holds the authorities' folder: after two thirds of its life, and at
-//! the start if it has expired meanwhile. When a CA was certified again or a root is replaced, it writes the newest
-//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::trust`] takes these files into
-//! use as it does any change of them, and open connections stay as they are.
+//! the start if it has expired meanwhile. Only `cert.pem` is written; [`crate::trust`] takes it into use as it does
+//! any change of that file, and open connections stay as they are.
 
 use crate::{
     certificates::describe,
@@ -24,12 +23,11 @@ pub fn renew_if_due(
     let Some(folder) = folder else { return Ok(false) };
     let path = read_certificates(&certificate_dir.join("cert.pem"))?;
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
-    let due = now >= due_of(leaf)?;
-    if due {
-        folder.renew_credentials(certificate_dir, None, now)?;
+    if now < due_of(leaf)? {
+        return Ok(false);
     }
-    folder.bring_up_to_date(certificate_dir, now)?;
-    Ok(due)
+    folder.renew_credentials(certificate_dir, None, now)?;
+    Ok(true)
 }
 
 /// Renews the certificate of the peer in `dir` if it is time, before the peer serves; and says what is wrong with the
@@ -51,15 +49,10 @@ pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, Renewa
 
 /// Looks now and then whether it is time, until the peer stops.
 pub(crate) async fn keep(trust: Arc<Trust>) {
-    let mut changes = trust.subscribe();
     let mut looks = tokio::time::interval(RENEWAL_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = looks.tick() => {}
-            // The files may say now that the path is another one. The peer holds the other end for as long as it runs.
-            _ = changes.changed() => {}
-        }
+        looks.tick().await;
         let looked = Arc::clone(&trust);
         let done = tokio::task::spawn_blocking(move || {
             renew_if_due(looked.certificate_dir(), looked.folder()?.as_ref(), clock::now())

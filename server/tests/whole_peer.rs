@@ -133,7 +133,9 @@ async fn a_transaction_is_committed_found_proven_and_delivered_with_evidence() {
     let running = start().await;
     let connection = running.admin();
     let main = connection.channel("main").await.unwrap();
-    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), proof: true, ..Filter::default() });
+    let topic = Some("trace.*".to_owned());
+    let filter = Filter { start: Start::Height(0), topic: topic.clone(), proof: true, ..Filter::default() };
+    let mut events = connection.subscribe("main", filter);
     let key = key();
     let envelope = entry(main.id, "trace.a", "first", &key);
     let outcome = in_time(connection.submit("main", &envelope, Wait::Committed)).await.unwrap();
@@ -164,7 +166,7 @@ async fn a_transaction_is_committed_found_proven_and_delivered_with_evidence() {
         verifier.verify(&delivery).await.unwrap();
     }
     let cursor = events.cursor().unwrap();
-    let mut later = connection.subscribe("main", Filter { start: Start::After(cursor), ..Filter::default() });
+    let mut later = connection.subscribe("main", Filter { start: Start::After(cursor), topic, ..Filter::default() });
     let third = entry(main.id, "trace.c", "third", &key);
     in_time(connection.submit("main", &third, Wait::Committed)).await.unwrap();
     assert_eq!(in_time(later.next()).await.unwrap().unwrap().event.subject, "trace.c");
@@ -252,7 +254,8 @@ async fn a_revoked_certificate_loses_requests_subscriptions_and_connections_with
     let south = running.stranger("south");
     let connection = running.connection(&south);
     let main = connection.channel("main").await.unwrap();
-    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+    let topic = Some("trace".to_owned());
+    let mut events = connection.subscribe("main", Filter { start: Start::Height(0), topic, ..Filter::default() });
     in_time(connection.submit("main", &entry(main.id, "trace", "x", &key()), Wait::Committed)).await.unwrap();
     in_time(events.next()).await.unwrap().unwrap();
 

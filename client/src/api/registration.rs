@@ -28,14 +28,20 @@ pub struct ApprovalBody {
     /// Days until the certificate expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u64>,
+    /// Why, for people to read: at most 256 characters, recorded with the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// An administrator's no: `POST /v1/ca/requests/{id}/reject`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectionBody {
-    /// Why.
+    /// Why; the requester is told.
     pub reason: String,
+    /// Why, as recorded with the act, if that is not the same: at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Asks for a successor: `POST /v1/ca/renew`. Over a connection that shows the current certificate, the request is
@@ -55,21 +61,6 @@ pub struct RenewalBody {
     /// big-endian) and the request's DER: 64 bytes for Ed25519, ASN.1 for P-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<HexBytes>,
-}
-
-/// A CA certificate, as `GET /v1/ca/certificates` lists it in JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthorityView {
-    /// Whose; absent for the consortium's root.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub organization: Option<String>,
-    /// Whether the peer trusts it by itself.
-    pub anchor: bool,
-    /// Whether it is a link: a root that another one certified, for those who trust only the other (RFC 4210 §4.4).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub link: bool,
-    /// The certificate.
-    pub pem: String,
 }
 
 /// A certificate that was issued.

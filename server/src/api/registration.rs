@@ -17,8 +17,8 @@ use actix_web::{
     web::{Data, Path, Payload, Query},
 };
 use ca::{
-    CertificateFolder, CertificateRequest, EnrolmentToken, Possession, Registration, RegistrationError, RequestId,
-    RequestStatus, Terms, credentials::certificates_pem,
+    Cause, CertificateFolder, CertificateRequest, EnrolmentToken, Possession, Registration, RegistrationError,
+    RequestId, RequestStatus, Terms, credentials::certificates_pem,
 };
 use client::api::{
     ApprovalBody, CertificateRequestBody, CertificateRequestView, CertificateView, RejectionBody, RenewalBody,
@@ -191,18 +191,20 @@ async fn decide(
     context: &PeerContext,
     caller: &Caller,
     path: &str,
+    why: Option<&str>,
     decision: impl FnOnce(&CertificateFolder, &RequestId, &str) -> Result<Registration, RegistrationError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
     let admin = administrator(caller)?;
     context.accepting()?;
     let id = parse_id(path)?;
     let by = admin.to_string();
+    let cause = Cause::new(&by, why).map_err(|error| ApiError::new(Kind::RequestInvalid, error.to_string()))?;
     let registration = with_folder(context, move |folder| {
         let known = folder.request(&id, clock::now())?;
         if known.record.identity.organization() != admin.organization() {
             return Err(Kind::RequestUnknown.into());
         }
-        Ok(decision(folder, &id, &admin.to_string())?)
+        Ok(decision(&folder.because(cause), &id, &admin.to_string())?)
     });
     let registration = registration.await?;
     tracing::info!(request = %id, by, status = %registration.status, "certificate request decided");
@@ -226,7 +228,10 @@ pub(super) async fn approve(
         terms.lifetime_ms = days.saturating_mul(DAY_MS);
     }
     let given = (!body.hosts.is_empty() || body.days.is_some()).then_some(terms);
-    decide(&context, &caller, &path, move |folder, id, by| folder.approve(id, by, given.as_ref(), clock::now())).await
+    let approve = move |folder: &CertificateFolder, id: &RequestId, by: &str| {
+        folder.approve(id, by, given.as_ref(), clock::now())
+    };
+    decide(&context, &caller, &path, body.why.as_deref(), approve).await
 }
 
 pub(super) async fn reject(
@@ -237,7 +242,9 @@ pub(super) async fn reject(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let body: RejectionBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
-    decide(&context, &caller, &path, move |folder, id, by| folder.reject(id, by, &body.reason, clock::now())).await
+    let reject =
+        move |folder: &CertificateFolder, id: &RequestId, by: &str| folder.reject(id, by, &body.reason, clock::now());
+    decide(&context, &caller, &path, body.why.as_deref(), reject).await
 }
 
 pub(super) async fn renew(

@@ -131,7 +131,7 @@ pub(super) fn schemas() -> Value {
             &["version", "trust", "evidence"],
         ),
         "Authorities": list(object(
-            json!({ "organization": text(), "anchor": { "type": "boolean" }, "link": { "type": "boolean" }, "pem": text() }),
+            json!({ "organization": text(), "anchor": { "type": "boolean" }, "pem": text() }),
             &["anchor", "pem"],
         )),
         "CertificateRequestBody": object(
@@ -147,8 +147,8 @@ pub(super) fn schemas() -> Value {
             &["id", "status", "identity", "key", "requested", "approvals_needed"],
         ),
         "CertificateRequests": list(named("CertificateRequest")),
-        "ApprovalBody": object(json!({ "hosts": list(text()), "days": number() }), &[]),
-        "RejectionBody": object(json!({ "reason": text() }), &["reason"]),
+        "ApprovalBody": object(json!({ "hosts": list(text()), "days": number(), "why": text() }), &[]),
+        "RejectionBody": object(json!({ "reason": text(), "why": text() }), &["reason"]),
         "RenewalBody": object(
             json!({ "request": text(), "certificate": text(), "at": time(), "signature": hex() }),
             &["request"],

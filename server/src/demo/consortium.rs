@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock,
     init::{self, ADMIN_PROFILE, InitOptions, MAIN},
+    operator,
 };
 use ca::{CertificateFolder, folder::LeafOptions};
 use client::{
@@ -52,7 +53,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     init::init(&options)?;
     drop((listen, metrics));
 
-    let folder = CertificateFolder::open(&world.peer_dir())?;
+    let folder = CertificateFolder::open(&world.peer_dir())?.because(operator::cause("chancery demo"));
     for organization in cast.consortium.organizations.iter().skip(1) {
         let algorithm = organization.algorithm()?;
         match organization.own_root {

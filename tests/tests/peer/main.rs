@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod audit;
 mod bad_input;
 mod crash;
 mod crl_exchange;
@@ -10,5 +11,4 @@ mod isolation;
 mod keys;
 mod registration;
 mod revocation;
-mod rollover;
 mod subscriptions;

@@ -79,7 +79,8 @@ async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
     let peer = consortium.serve();
     let (connection, id) = main_of(&peer, &consortium.admin()).await;
     let slow = peer.connect(&consortium.admin());
-    let mut slow = slow.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+    let topic = Some("bulk".into());
+    let mut slow = slow.subscribe("main", Filter { start: Start::Height(0), topic, ..Filter::default() });
     commit(&connection, "main", id, 1, vec![append("bulk", "first".into())]).await;
     slow.next().await.expect("goes on").expect("an event");
     // More than sockets and the ring of recent blocks hold: 600 blocks of 60 KB. None of it is read meanwhile.

@@ -1,22 +1,24 @@
 //! `chancery ca`: the certificate authorities of a peer's directory. Works on files, without a peer; a running peer
 //! watches them and knows of a new CRL within a second.
 
+mod audit;
 mod passphrase;
 mod registration;
 mod renew;
 mod rollover;
 
 use super::failure::Failure;
-use super::output::{Output, note, pairs, table};
+use super::output::{Output, clean, note, pairs, table};
 use super::session::Global;
 pub(super) use crate::certificates::describe as in_full;
 use crate::config::Config;
-use crate::{clock, init};
+use crate::{clock, init, operator};
+use ca::acts::CertificateAct;
 use ca::database::{CertificateRecord, CertificateStatus};
 use ca::folder::{CertificateFolder, FolderError, LeafOptions, Selection};
 use ca::forecast::{Expiring, Expiry};
 use ca::ocsp::{self, verify_answer};
-use ca::{AlternativeName, KeyAlgorithm, Keyring, RevocationReason, Serial};
+use ca::{AlternativeName, Cause, KeyAlgorithm, Keyring, RevocationReason, Serial};
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
@@ -34,6 +36,25 @@ pub(super) struct Directory {
     dir: PathBuf,
     #[command(flatten)]
     passphrase: PassphraseFile,
+    #[command(flatten)]
+    acting: Acting,
+}
+
+/// Who acts, and why: recorded with every act, and on `main`.
+#[derive(Args, Debug)]
+struct Acting {
+    /// Who does this; the system's user and host if absent
+    #[arg(long, alias = "as", value_name = "NAME", global = true, help_heading = "Recorded with the act")]
+    by: Option<String>,
+    /// Why, for people to read; at most 256 characters
+    #[arg(long, value_name = "TEXT", global = true, help_heading = "Recorded with the act")]
+    why: Option<String>,
+}
+
+impl Acting {
+    fn who(&self) -> String {
+        self.by.clone().unwrap_or_else(operator::name)
+    }
 }
 
 impl Directory {
@@ -48,7 +69,10 @@ impl Directory {
     }
 
     fn open_quietly(&self) -> Result<CertificateFolder, Failure> {
-        Ok(CertificateFolder::open(&self.dir)?.with_keys(Keyring::new(self.passphrase.source(&self.dir))))
+        let cause = Cause::new(&self.acting.who(), self.acting.why.as_deref());
+        let cause = cause.map_err(|error| Failure::usage(error.to_string()))?;
+        let keys = Keyring::new(self.passphrase.source(&self.dir));
+        Ok(CertificateFolder::open(&self.dir)?.with_keys(keys).because(cause))
     }
 }
 
@@ -197,9 +221,9 @@ Examples:
     Token(registration::Token),
     Policy(registration::Policy),
     Renew(renew::Renew),
+    Audit(audit::Audit),
     Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
-    Rollover(rollover::Rollover),
 }
 
 /// Statuses of certificates.
@@ -303,6 +327,7 @@ impl Ca {
                         ("not before", record.not_before.to_string()),
                         ("not after", record.not_after.to_string()),
                         ("sha-256", record.fingerprint.clone().unwrap_or_else(|| "-".into())),
+                        ("acts", record.acts.iter().map(act).collect::<Vec<_>>().join("; ")),
                     ])
                 })
             }
@@ -324,10 +349,7 @@ impl Ca {
                 let folder = open()?;
                 let names = match authority {
                     Some(name) => vec![name],
-                    None => {
-                        let in_use = folder.authorities()?.into_iter().filter(|authority| authority.retired.is_none());
-                        in_use.map(|authority| authority.name).collect()
-                    }
+                    None => folder.authorities()?.into_iter().map(|authority| authority.name).collect(),
                 };
                 for name in &names {
                     folder.reissue_crl(name, now)?;
@@ -345,10 +367,10 @@ impl Ca {
             Command::Reject(command) => command.run(&self.directory, output),
             Command::Token(command) => command.run(&self.directory, output),
             Command::Policy(command) => command.run(&self.directory, output),
+            Command::Audit(command) => command.run(&self.directory, global, output),
             Command::Renew(command) => command.run(&self.directory, global, output),
             Command::Passphrase(command) => command.run(&self.directory, output),
             Command::Reissue(command) => command.run(&self.directory, output),
-            Command::Rollover(command) => command.run(&self.directory, output),
         }
     }
 }
@@ -356,6 +378,13 @@ impl Ca {
 /// Certificates in PEM.
 fn certificates_text(path: &[Vec<u8>]) -> String {
     ca::credentials::certificates_pem(path)
+}
+
+/// An act in one line.
+fn act(act: &CertificateAct) -> String {
+    let by = act.cause.who().map(|who| format!(" by {}", clean(who))).unwrap_or_default();
+    let why = act.cause.why().map(|why| format!(" ({})", clean(why))).unwrap_or_default();
+    format!("{} {}{by}{why}", act.act, act.at)
 }
 
 fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {
@@ -416,7 +445,6 @@ fn forecast(expiries: &[Expiry], days: u64, now: Time) -> String {
             let what = match &expiry.what {
                 Expiring::Crl { authority } => format!("CRL of {authority}"),
                 Expiring::Authority { authority } => format!("CA of {authority}"),
-                Expiring::EarlierAuthority { authority, .. } => format!("CA of {authority}, an earlier certificate"),
                 Expiring::Certificate { identity, .. } => identity.to_string(),
             };
             vec![expiry.at.to_string(), left, what]

@@ -17,7 +17,7 @@ use ledger_classes::identity::Identity;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// Who files and decides at the command line, unless said otherwise: whoever has the folder.
+/// Who files at the command line: whoever has the folder.
 const FOLDER: &str = "folder";
 
 impl From<RegistrationError> for Failure {
@@ -204,9 +204,6 @@ Example:
 pub(super) struct Approve {
     /// Request
     id: RequestId,
-    /// Who approves
-    #[arg(long = "as", value_name = "NAME", default_value = FOLDER)]
-    by: String,
     #[command(flatten)]
     terms: TermsArguments,
 }
@@ -215,7 +212,7 @@ impl Approve {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let folder = directory.open()?;
         let terms = self.terms.given();
-        show(output, &folder.approve(&self.id, &self.by, terms.as_ref(), clock::now())?)
+        show(output, &folder.approve(&self.id, &directory.acting.who(), terms.as_ref(), clock::now())?)
     }
 }
 
@@ -230,15 +227,12 @@ pub(super) struct Reject {
     /// Why; the requester is told
     #[arg(long)]
     reason: String,
-    /// Who rejects
-    #[arg(long = "as", value_name = "NAME", default_value = FOLDER)]
-    by: String,
 }
 
 impl Reject {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let folder = directory.open()?;
-        show(output, &folder.reject(&self.id, &self.by, &self.reason, clock::now())?)
+        show(output, &folder.reject(&self.id, &directory.acting.who(), &self.reason, clock::now())?)
     }
 }
 

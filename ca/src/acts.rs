@@ -1,0 +1,356 @@
+//! Who did what in an authorities' folder, and why: the lines of `index.jsonl` that are administrative acts, in the
+//! form in which they are recorded on a ledger, and the check that both agree.
+//!
+//! The index is a file of this machine and not signed. Each act therefore carries a hash over all lines up to its own:
+//! h(n) = SHA-256 of tag `chancery/audit/1`, 0x00, h(n − 1), line n without its end, and h(0) = 0. Once an act is on
+//! a ledger, no line before it can be changed, removed or added without this showing.
+
+use crate::{
+    database::{Database, DatabaseError, Event},
+    enrolment::RequestId,
+    folder::{CertificateFolder, FolderError},
+    identifiers::{Serial, sha256},
+    limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
+};
+use ledger_classes::{
+    hash::{Hash, Tag},
+    limits::LOG_BODY_BYTES_MAX,
+    time::Time,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// An index begins with its consortium and its root, whose serial no other index has.
+const SOURCE_LINES: usize = 2;
+
+/// By whom something is done in the folder, and why. What is absent is filled in by what is done, if that says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// An identity, or a user of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) who: Option<String>,
+    /// For people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+/// A name or a reason that is too long, or would steer a terminal.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("who has 1 to {WHO_CHARS_MAX} and why at most {WHY_CHARS_MAX} characters, none of control")]
+pub struct CauseError;
+
+impl Cause {
+    /// Somebody, with or without a reason.
+    pub fn new(who: &str, why: Option<&str>) -> Result<Self, CauseError> {
+        let fits = |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
+        if who.is_empty() || !fits(who, WHO_CHARS_MAX) || why.is_some_and(|why| !fits(why, WHY_CHARS_MAX)) {
+            return Err(CauseError);
+        }
+        let why = why.filter(|why| !why.is_empty()).map(str::to_owned);
+        Ok(Self { who: Some(who.to_owned()), why })
+    }
+
+    /// Who, if anybody said.
+    pub fn who(&self) -> Option<&str> {
+        self.who.as_deref()
+    }
+
+    /// Why, if anybody said.
+    pub fn why(&self) -> Option<&str> {
+        self.why.as_deref()
+    }
+
+    /// Fills in what is absent.
+    pub(crate) fn fill(&mut self, who: &str, why: Option<&str>) {
+        self.who.get_or_insert_with(|| who.to_owned());
+        if let (None, Some(why)) = (&self.why, why) {
+            self.why = Some(why.to_owned());
+        }
+    }
+}
+
+/// What was done with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateAct {
+    /// `issued` or `revoked`.
+    pub act: &'static str,
+    /// When.
+    pub at: Time,
+    /// By whom and why, as far as the index says.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// What a line says of a certificate.
+pub(crate) fn of_certificate(event: &Event, cause: Cause) -> Option<(&Serial, CertificateAct)> {
+    match event {
+        Event::Issued { serial, at, .. } => Some((serial, CertificateAct { act: "issued", at: *at, cause })),
+        Event::Revoked { serial, at, .. } => Some((serial, CertificateAct { act: "revoked", at: *at, cause })),
+        _ => None,
+    }
+}
+
+/// A line as it is written: the event, and who caused it.
+pub(crate) fn line_of(event: &Event, cause: &Cause) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        event: &'a Event,
+        #[serde(flatten)]
+        cause: &'a Cause,
+    }
+    let mut line = serde_json::to_vec(&Line { event, cause })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// A line as it was written.
+pub(crate) fn parse_line(line: &[u8]) -> Result<(Event, Cause), serde_json::Error> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(line)?;
+    let mut cause = Map::new();
+    for name in ["who", "why"] {
+        cause.extend(fields.remove_entry(name));
+    }
+    Ok((serde_json::from_value(Value::Object(fields))?, serde_json::from_value(Value::Object(cause))?))
+}
+
+/// An act of the index, as it is recorded on a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Hash over all lines up to this one: see the head of this file.
+    pub digest: Hash,
+    /// What was done, by whom and why: a JSON object with `act`, `who`, `why`, `at`, `line`, `sha256` (of the line),
+    /// `before` (hash over all lines before it), `source` (the index), and what the act is about.
+    pub body: String,
+}
+
+/// The whole lines of an index.
+#[derive(Clone, Debug)]
+pub struct Index {
+    bytes: Vec<u8>,
+}
+
+/// What a record on a ledger says of its line.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RecordedLine {
+    /// Which index: the hash over its first two lines.
+    pub source: Hash,
+    /// Which line, from 1.
+    pub line: usize,
+    /// Hash over all lines before it.
+    pub before: Hash,
+    /// Hash over all lines up to this one: the record's own digest, not part of its body.
+    #[serde(skip)]
+    pub digest: Hash,
+}
+
+/// Where index and ledger part.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Disagreement {
+    /// The ledger has an act that the index has not.
+    #[error("line {line} is on the ledger and missing in the index")]
+    Missing {
+        /// The first one.
+        line: usize,
+    },
+    /// A line was changed, added or removed.
+    #[error("line {line} is not what the ledger recorded")]
+    Line {
+        /// The first one.
+        line: usize,
+    },
+    /// One of several lines was, which are no acts and have no records of their own; or an act was put between them.
+    #[error("one of the lines {first} to {last} is not what the ledger recorded")]
+    Lines {
+        /// The first line that may be it.
+        first: usize,
+        /// The last one.
+        last: usize,
+    },
+    /// No record is of an index that begins as this one.
+    #[error("no records on the ledger are of an index that begins with lines 1 and 2 of this one")]
+    Beginning,
+}
+
+/// How far index and ledger agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    /// Lines of the index.
+    pub lines: usize,
+    /// Records on the ledger.
+    pub records: usize,
+    /// The last line that a record vouches for, with all before it.
+    pub vouched: usize,
+    /// Acts behind it, which are not on the ledger yet.
+    pub waiting: usize,
+}
+
+impl Index {
+    /// Of bytes, up to the end of the last whole line.
+    pub fn new(mut bytes: Vec<u8>) -> Self {
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1));
+        Self { bytes }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let lines = self.bytes.strip_suffix(b"\n").map(|lines| lines.split(|byte| *byte == b'\n'));
+        lines.into_iter().flatten()
+    }
+
+    /// Each line's hash over all lines up to it.
+    fn chain(&self) -> Vec<Hash> {
+        let step = |last: &mut Hash, line| {
+            *last = Hash::tagged(Tag::Audit, &[&last.0, line]);
+            Some(*last)
+        };
+        self.lines().scan(Hash::ZERO, step).collect()
+    }
+
+    /// Which index this is: the hash over its first two lines, once it has them.
+    pub fn source(&self) -> Option<Hash> {
+        self.chain().get(SOURCE_LINES - 1).copied()
+    }
+
+    /// Its acts, in order, with what `database`, which was read after it, says of certificates and requests.
+    pub fn acts(&self, database: &Database) -> Result<Vec<Act>, serde_json::Error> {
+        let chain = self.chain();
+        let Some(source) = chain.get(SOURCE_LINES - 1) else { return Ok(Vec::new()) };
+        let mut acts = Vec::new();
+        for ((number, line), digest) in self.lines().enumerate().zip(&chain) {
+            let fields: Map<String, Value> = serde_json::from_slice(line)?;
+            if is_act(&fields) {
+                let before = number.checked_sub(1).and_then(|before| chain.get(before)).copied().unwrap_or_default();
+                let place = Place { line: number + 1, sha256: sha256(line), before, source: *source };
+                let body = body(fields, &place, database);
+                acts.push(Act { line: number + 1, digest: *digest, body });
+            }
+        }
+        Ok(acts)
+    }
+
+    /// Compares with the records of a ledger, in their order; those of other indexes are passed over.
+    pub fn compare(&self, records: &[RecordedLine]) -> Result<Agreement, Disagreement> {
+        let (lines, chain): (Vec<&[u8]>, Vec<Hash>) = (self.lines().collect(), self.chain());
+        let source = chain.get(SOURCE_LINES - 1);
+        let own = || records.iter().filter(|record| Some(&record.source) == source);
+        if own().next().is_none() && !records.is_empty() {
+            return Err(Disagreement::Beginning);
+        }
+        let mut vouched = 0;
+        for record in own() {
+            let position = record.line.saturating_sub(1);
+            let Some(digest) = chain.get(position) else {
+                return Err(Disagreement::Missing { line: lines.len() + 1 });
+            };
+            if *digest != record.digest {
+                // If all before it is as it was when the act was recorded, it is the act's own line.
+                let before = position.checked_sub(1).and_then(|before| chain.get(before));
+                let (first, same) = (vouched + 1, before == Some(&record.before));
+                let last = if same { record.line } else { record.line.saturating_sub(1) };
+                let one = same || first >= last;
+                return Err(if one { Disagreement::Line { line: last } } else { Disagreement::Lines { first, last } });
+            }
+            vouched = record.line;
+        }
+        let behind = lines.iter().skip(vouched);
+        let waiting = behind.filter(|line| serde_json::from_slice(line).is_ok_and(|fields| is_act(&fields))).count();
+        Ok(Agreement { lines: lines.len(), records: own().count(), vouched, waiting })
+    }
+}
+
+/// Every event is an act but those that announce one, or ask for one.
+fn is_act(fields: &Map<String, Value>) -> bool {
+    let event = fields.get("event").and_then(Value::as_str);
+    event.is_some_and(|event| !event.ends_with("intended") && event != "created" && event != "requested")
+}
+
+/// Where an act is.
+struct Place {
+    line: usize,
+    sha256: [u8; 32],
+    before: Hash,
+    source: Hash,
+}
+
+/// The line's own fields, with what they are about in full. A token's hash is nobody's business.
+fn body(fields: Map<String, Value>, place: &Place, database: &Database) -> String {
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
+    put("act", text("event").unwrap_or_default().into());
+    put("who", text("who").or(text("by")).unwrap_or("unknown").into());
+    put("why", text("why").or(text("reason")).unwrap_or_default().into());
+    put("line", place.line.into());
+    put("sha256", hex::encode(place.sha256).into());
+    put("before", place.before.to_string().into());
+    put("source", place.source.to_string().into());
+    for (name, value) in &fields {
+        if !["event", "who", "why", "by", "hash"].contains(&name.as_str()) {
+            put(name, value.clone());
+        }
+    }
+    let serial: Option<Serial> = text("serial").and_then(|serial| serial.parse().ok());
+    if let Some(record) = serial.and_then(|serial| database.certificate(&serial)) {
+        put("identity", record.identity.to_string().into());
+        put("authority", record.authority.clone().into());
+        put("not_after", record.not_after.to_string().into());
+        if text("event") == Some("issued") {
+            if let Some(renews) = &record.renews {
+                put("act", "renewed".into());
+                put("renews", renews.to_string().into());
+            }
+            if let Some(request) = &record.request {
+                put("request", request.to_string().into());
+            }
+        }
+    }
+    let request: Option<RequestId> = text("request").and_then(|request| request.parse().ok());
+    if let Some(record) = request.and_then(|request| database.request(&request)) {
+        put("identity", record.identity.to_string().into());
+    }
+    let whole = Value::Object(body.clone()).to_string();
+    if whole.len() <= LOG_BODY_BYTES_MAX {
+        return whole;
+    }
+    // Whatever made it long can be read in the index, whose line the digest names.
+    body.retain(|name, _| ["act", "who", "why", "line", "sha256", "before", "source", "at"].contains(&name.as_str()));
+    Value::Object(body).to_string()
+}
+
+impl CertificateFolder {
+    /// The same folder, with what is done from here on done by somebody for a reason.
+    #[must_use]
+    pub fn because(&self, cause: Cause) -> Self {
+        let mut folder = self.clone();
+        folder.cause = cause;
+        folder
+    }
+
+    /// The index as it is on disk. Reads it whole and understands nothing, so that a damaged one can be compared too.
+    pub fn index(&self) -> Result<Index, FolderError> {
+        Ok(read_index(&self.directory)?)
+    }
+
+    /// The acts of the folder, with the index that they are of.
+    pub fn acts(&self) -> Result<(Index, Vec<Act>), FolderError> {
+        // In this order: the database knows everything that the index names.
+        let index = self.index()?;
+        let database = self.read()?;
+        let acts = index.acts(&database).map_err(|error| DatabaseError::Corrupt {
+            path: self.directory.display().to_string(),
+            line: 0,
+            reason: error.to_string(),
+        })?;
+        Ok((index, acts))
+    }
+}
+
+/// The index in a folder `<dir>/ca/`.
+pub fn read_index(directory: &std::path::Path) -> Result<Index, DatabaseError> {
+    crate::database::index_bytes(directory).map(Index::new)
+}
+
+#[cfg(test)]
+mod tests;

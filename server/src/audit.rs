@@ -1,0 +1,247 @@
+//! Acts of the authorities' folder become log records of `main`, in order, each once: `audit.certificate`.
+//!
+//! Nothing is remembered here. The ledger keeps the digest of the last record of this index, and execution takes no
+//! record but the one that names it; so a crash at any instant, an answer that was lost, and another peer that posts
+//! from the same folder neither lose nor double an act. An index in which that digest does not occur has been changed:
+//! nothing more is posted, and the log says so.
+
+use crate::{
+    certificates::describe,
+    clock, init,
+    limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT},
+    trust::Trust,
+};
+use ca::acts::{Act, Index};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait};
+use client::submit::{VALIDITY_MS, transaction};
+use ledger_classes::{
+    action::{Action, logs},
+    amount::Amount,
+    config::Limits,
+    execution::audit::{AuditHead, CERTIFICATE},
+    hash::Hash,
+    keys::SigningKey,
+    keyspace,
+    outcome::ResultCode,
+    record,
+    transaction::Envelope,
+};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+/// Bytes of an action beside its body, and of a transaction beside its actions, rounded up.
+const OVERHEAD_BYTES: usize = 512;
+
+/// Posts acts until the peer stops.
+pub(crate) async fn keep(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) {
+    let mut recorder = Recorder { trust, registry, key, posted: None, obstacle: None };
+    let mut looks = tokio::time::interval(AUDIT_LOOK);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        recorder.look().await;
+    }
+}
+
+/// The index file as far as a change shows.
+type Stamp = (SystemTime, u64);
+
+/// Why acts are not posted.
+#[derive(Debug, thiserror::Error)]
+enum Obstacle {
+    /// For a moment, as at the start: not worth a word.
+    #[error("main does not serve yet")]
+    NotYet,
+    /// The peer has no `main`.
+    #[error("this peer has no channel main")]
+    NoMain,
+    /// Somebody else orders it.
+    #[error("this peer does not order main")]
+    NotOrdering,
+    /// The index.
+    #[error("the index cannot be read: {0}")]
+    Index(String),
+    /// The ledger has a record that this index does not lead to.
+    #[error(
+        "the index is not what main has recorded: somebody changed it, or it is an old copy (`chancery ca audit` names the line)"
+    )]
+    Changed,
+    /// `main`.
+    #[error("main: {0}")]
+    Main(String),
+}
+
+struct Recorder {
+    trust: Arc<Trust>,
+    registry: Arc<ChannelRegistry>,
+    key: Arc<SigningKey>,
+    /// Everything is posted of the index of this stamp.
+    posted: Option<Stamp>,
+    /// What was said last about what is in the way, and when.
+    obstacle: Option<(String, Instant)>,
+}
+
+impl Recorder {
+    async fn look(&mut self) {
+        let Some(stamp) = self.stamp().filter(|stamp| self.posted.as_ref() != Some(stamp)) else { return };
+        if self.obstacle.as_ref().is_some_and(|(_, since)| since.elapsed() < AUDIT_RETRY) {
+            return;
+        }
+        match self.post().await {
+            Ok(records) => {
+                if records > 0 {
+                    tracing::info!(records, "administrative acts are recorded on main");
+                }
+                // What was appended meanwhile has another stamp.
+                self.posted = Some(stamp);
+                self.obstacle = None;
+            }
+            Err(Obstacle::NotYet) => {}
+            Err(obstacle) => {
+                let said = obstacle.to_string();
+                if self.obstacle.as_ref().is_none_or(|(last, _)| *last != said) {
+                    match obstacle {
+                        Obstacle::Changed => tracing::error!("administrative acts are not recorded: {said}"),
+                        _ => tracing::warn!("administrative acts are not recorded: {said}"),
+                    }
+                }
+                self.obstacle = Some((said, Instant::now()));
+            }
+        }
+    }
+
+    /// `None` without the folder.
+    fn stamp(&self) -> Option<Stamp> {
+        let file = std::fs::metadata(self.trust.authority_dir().join("ca").join("index.jsonl")).ok()?;
+        Some((file.modified().ok()?, file.len()))
+    }
+
+    /// Posts what is missing, batch after batch. Returns how many records were posted.
+    async fn post(&self) -> Result<usize, Obstacle> {
+        let main = self.registry.by_name(init::MAIN).ok_or(Obstacle::NoMain)?;
+        let (Some(id), Some(config), LifeCycle::Serving) = (main.id(), main.config(), main.state()) else {
+            return Err(Obstacle::NotYet);
+        };
+        if !config.config.peers.iter().any(|peer| peer.key == self.key.public()) {
+            return Err(Obstacle::NotOrdering);
+        }
+        let (index, acts) = self.read().await?;
+        let Some(source) = index.source() else { return Ok(0) };
+        let (mut records, mut refused_after) = (0, None);
+        loop {
+            let (last, missing) = missing(&main, source, &acts).await?;
+            if refused_after == Some(last) {
+                return Err(Obstacle::Main("the sequence of records does not move".into()));
+            }
+            let batch = batch(missing, &config.config.limits);
+            if batch.is_empty() {
+                return Ok(records);
+            }
+            let envelope = self.envelope(id, source, last, batch)?;
+            // A record that somebody else posted meanwhile is found by the next look at the head.
+            match submit(&main, envelope).await? {
+                true => records += batch.len(),
+                false => refused_after = Some(last),
+            }
+        }
+    }
+
+    async fn read(&self) -> Result<(Index, Vec<Act>), Obstacle> {
+        let trust = Arc::clone(&self.trust);
+        let read = tokio::task::spawn_blocking(move || match trust.folder() {
+            Ok(Some(folder)) => folder.acts().map_err(|error| Obstacle::Index(describe(&error))),
+            Ok(None) => Err(Obstacle::NotYet),
+            Err(error) => Err(Obstacle::Index(describe(&error))),
+        });
+        read.await.map_err(|error| Obstacle::Index(error.to_string()))?
+    }
+
+    fn envelope(&self, channel: Hash, source: Hash, last: Hash, batch: &[Act]) -> Result<Envelope, Obstacle> {
+        let mut previous = last;
+        let mut next = |act: &Act| {
+            let before = std::mem::replace(&mut previous, act.digest);
+            let (topic, body) = (CERTIFICATE.to_owned(), act.body.clone());
+            Action::LogAudit(logs::Audit { topic, source, previous: before, digest: act.digest, body })
+        };
+        let actions = batch.iter().map(&mut next).collect();
+        let sender = self.key.public().address();
+        let transaction = transaction(channel, sender, actions, clock::now(), VALIDITY_MS);
+        let mut transaction = transaction.map_err(|error| Obstacle::Main(describe(&error)))?;
+        // Whatever main asks: what was done must be known.
+        transaction.fee_max = Amount::MAX;
+        Ok(Envelope::sign_binary(&transaction, &[&*self.key]))
+    }
+}
+
+/// The digest of the last record of an index on the ledger, and the acts behind it.
+async fn missing<'a>(main: &ChannelHandle, source: Hash, acts: &'a [Act]) -> Result<(Hash, &'a [Act]), Obstacle> {
+    let key = keyspace::audit_head(CERTIFICATE, &source);
+    let head = main.read(move |reader| record::read::<AuditHead>(reader.view(), &key)).await;
+    match head.map_err(|error| Obstacle::Main(error.to_string()))? {
+        None => Ok((Hash::ZERO, acts)),
+        Some(head) => {
+            let position = acts.iter().position(|act| act.digest == head.digest).ok_or(Obstacle::Changed)?;
+            Ok((head.digest, acts.get(position + 1..).unwrap_or_default()))
+        }
+    }
+}
+
+/// As many acts as one transaction of the channel holds; at least one, if there is one.
+fn batch<'a>(acts: &'a [Act], limits: &Limits) -> &'a [Act] {
+    let most = usize::try_from(limits.actions_max).unwrap_or(usize::MAX).min(AUDIT_POSTED_MAX);
+    let room = usize::try_from(limits.payload_bytes_max).unwrap_or(usize::MAX);
+    let mut bytes = OVERHEAD_BYTES;
+    let fits = |act: &&Act| {
+        bytes += act.body.len() + OVERHEAD_BYTES;
+        bytes <= room
+    };
+    let count = acts.iter().take(most).take_while(fits).count().max(1);
+    acts.get(..count).unwrap_or(acts)
+}
+
+/// Waits for the outcome. Returns whether the records are new; otherwise somebody else was quicker.
+async fn submit(main: &ChannelHandle, envelope: Envelope) -> Result<bool, Obstacle> {
+    let submission = main.submit(vec![envelope], Wait::Committed);
+    let submission = submission.map_err(|refusal| Obstacle::Main(refusal.to_string()))?;
+    let results = tokio::time::timeout(COMMIT_WAIT, submission).await;
+    let results = results.map_err(|_| Obstacle::Main("no answer in time".into()))?;
+    match results.into_iter().next() {
+        Some(SubmitResult::Committed { receipt, .. }) => {
+            let head = &receipt.head;
+            if head.code == ResultCode::AuditOutOfSequence.number() {
+                return Ok(false);
+            }
+            if head.code == ResultCode::Done.number() {
+                return Ok(true);
+            }
+            Err(Obstacle::Main(format!("refused with {}: {}", head.code, head.message)))
+        }
+        Some(SubmitResult::Refused { refusal, .. }) => Err(Obstacle::Main(refusal.to_string())),
+        Some(SubmitResult::Accepted { .. }) | None => Err(Obstacle::Main("no outcome".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_what_a_transaction_holds() {
+        let act = |bytes: usize| Act { line: 1, digest: Hash::ZERO, body: "x".repeat(bytes) };
+        let limits = |actions_max, payload_bytes_max| Limits { actions_max, payload_bytes_max, ..Limits::default() };
+        let many = vec![act(1_000); 200];
+        for (acts, limits, count) in [
+            (&[][..], limits(64, 65_536), 0),
+            (&many[..3], limits(64, 65_536), 3),
+            (&many[..], limits(64, 65_536), 43),
+            (&many[..], limits(8, 65_536), 8),
+            (&many[..], limits(256, 262_144), AUDIT_POSTED_MAX),
+            // Too long for the channel: execution says so, rather than that nothing happens.
+            (&many[..], limits(64, 1), 1),
+        ] {
+            assert_eq!(batch(acts, &limits).len(), count, "{limits:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the authorities' index and the records on a channel agree.
+
+use super::Directory;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, pairs};
+use crate::cli::session::{Global, Session};
+use crate::cli::with_session;
+use ca::acts::{RecordedLine, read_index};
+use ca::database::DatabaseError;
+use clap::Args;
+use client::query::Range;
+use ledger_classes::execution::audit::CERTIFICATE;
+use ledger_classes::hash::Hash;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Records of one page.
+const PAGE: u32 = 200;
+
+/// Compare the authorities' index with what a channel has recorded of it
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Each record vouches for every line of ca/index.jsonl up to its own. The first line that is not what was recorded is
+named, and the exit code is 1. Acts that are not recorded yet are counted; a serving peer posts them within seconds.
+
+Example:
+  $ chancery ca audit --dir peer-1 --profile peer-1/profiles/admin")]
+pub(super) struct Audit {
+    /// Channel, by name or by id
+    #[arg(long, short, default_value = "main")]
+    channel: String,
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::refused(super::in_full(&error))
+    }
+}
+
+impl Audit {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        // The records first: an act that is posted meanwhile is in the index that is read after them.
+        let mut records = Vec::new();
+        with_session(global, async |session| {
+            records = self.records(session).await?;
+            Ok(())
+        })?;
+        let index = read_index(&directory.dir.join("ca"))?;
+        let agreed = index.compare(&records).map_err(|error| Failure::refused(error.to_string()))?;
+        output.show(&agreed, |agreed| {
+            pairs(&[
+                ("lines", agreed.lines.to_string()),
+                ("records", agreed.records.to_string()),
+                ("agree up to line", agreed.vouched.to_string()),
+                ("acts not recorded yet", agreed.waiting.to_string()),
+            ])
+        })
+    }
+
+    async fn records(&self, session: &Session) -> Result<Vec<RecordedLine>, Failure> {
+        let (mut records, mut from) = (Vec::new(), None::<String>);
+        loop {
+            let range = Range { from: from.as_deref(), limit: Some(PAGE) };
+            let page = session.connection.logs(&self.channel, Some(CERTIFICATE), range).await?;
+            for record in page.items {
+                records.push(line(record)?);
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(records),
+            }
+        }
+    }
+}
+
+/// What a record says of its line.
+fn line(record: Value) -> Result<RecordedLine, Failure> {
+    #[derive(Deserialize)]
+    struct Record {
+        digest: Hash,
+        body: String,
+    }
+    let unreadable = |error: serde_json::Error| Failure::refused(format!("a record of the channel: {error}"));
+    let record: Record = serde_json::from_value(record).map_err(unreadable)?;
+    let line: RecordedLine = serde_json::from_str(&record.body).map_err(unreadable)?;
+    Ok(RecordedLine { digest: record.digest, ..line })
+}
