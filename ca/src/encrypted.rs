@@ -72,6 +72,11 @@ impl Passphrase {
         one.then(|| Self(Zeroizing::new(line.to_vec())))
     }
 
+    /// Its octets.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The text of its file.
     pub(crate) fn to_text(&self) -> Zeroizing<Vec<u8>> {
         let mut text = Zeroizing::new(Vec::with_capacity(self.0.len() + 1));

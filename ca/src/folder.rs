@@ -5,6 +5,7 @@
 //! lock                   held by the one process that writes
 //! root.pem root.key      the consortium's root; the key may be taken offline
 //! <org>.pem <org>.key    issuing CAs, one for each organization; the newest certificate; keys are encrypted
+//! <name>.token.toml      instead of a key: where the token is that has it
 //! authorities/<serial>.pem  every certificate of a CA that has had several (reissue.rs)
 //! issued/<serial>.pem    every leaf
 //! crl/<name>.pem         the newest CRL of each CA
@@ -25,7 +26,7 @@ use crate::{
     enrolment::{RequestId, Terms},
     files,
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
-    keyring::{Keyring, NewKey},
+    keyring::{KeyPlace, Keyring, NewKey},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
@@ -33,7 +34,11 @@ use crate::{
     ocsp,
     passphrase::PassphraseSource,
 };
-use ledger_classes::{identity::Identity, limits::OCSP_BYTES_MAX, time::Time};
+use ledger_classes::{
+    identity::{Identity, Role},
+    limits::OCSP_BYTES_MAX,
+    time::Time,
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -140,28 +145,17 @@ pub struct CertificateFolder {
 impl CertificateFolder {
     /// Makes `<dir>/ca/` with a new consortium's root and its first CRL, and the passphrase of its keys beside it unless
     /// that is there.
-    pub fn create(dir: &Path, consortium: &str, algorithm: KeyAlgorithm, now: Time) -> Result<Self, FolderError> {
-        Self::create_because(dir, consortium, algorithm, Cause::default(), now)
-    }
-
-    /// [`CertificateFolder::create`], for a cause.
-    pub fn create_because(
-        dir: &Path,
-        consortium: &str,
-        algorithm: KeyAlgorithm,
-        cause: Cause,
-        now: Time,
-    ) -> Result<Self, FolderError> {
+    pub fn create(dir: &Path, consortium: &str, key: impl Into<KeyPlace>, now: Time) -> Result<Self, FolderError> {
         let passphrase = PassphraseSource::usual(dir);
         passphrase.make().map_err(KeyError::from)?;
-        Self::create_with(dir, consortium, algorithm, Keyring::new(passphrase), cause, now)
+        Self::create_with(dir, consortium, key, Keyring::new(passphrase), Cause::default(), now)
     }
 
     /// Makes `<dir>/ca/` with keys of a keyring, for a cause. The directory appears whole or not at all.
     pub fn create_with(
         dir: &Path,
         consortium: &str,
-        algorithm: KeyAlgorithm,
+        key: impl Into<KeyPlace>,
         keys: Keyring,
         cause: Cause,
         now: Time,
@@ -171,7 +165,7 @@ impl CertificateFolder {
             return Err(FolderError::Exists(directory.display().to_string()));
         }
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
-        let key = keys.generate(algorithm)?;
+        let key = keys.generate(&format!("{consortium} {ROOT}"), &key.into())?;
         let root = Authority::new_root(consortium, key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
         let draft = dir.join(format!(".ca.{}.new", std::process::id()));
         if draft.exists() {
@@ -211,13 +205,13 @@ impl CertificateFolder {
     pub fn add_organization(
         &self,
         organization: &str,
-        algorithm: KeyAlgorithm,
+        key: impl Into<KeyPlace>,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
         let mut database = self.lock_for_new(organization)?;
         let root = self.authority(&database, ROOT)?;
         let validity = within(&root, now, ISSUING_LIFETIME_MS);
-        let key = self.keys.generate(algorithm)?;
+        let key = self.keys.generate(organization, &key.into())?;
         let authority = root.issue_intermediate(organization, key.signer(), validity)?;
         self.add(&mut database, &authority, &key, organization, ROOT, now)
     }
@@ -226,13 +220,13 @@ impl CertificateFolder {
     pub fn add_organization_root(
         &self,
         organization: &str,
-        algorithm: KeyAlgorithm,
+        key: impl Into<KeyPlace>,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
         let mut database = self.lock_for_new(organization)?;
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
-        let key = self.keys.generate(algorithm)?;
+        let key = self.keys.generate(organization, &key.into())?;
         let authority = Authority::new_organization_root(&self.consortium, organization, key.signer(), validity)?;
         self.add(&mut database, &authority, &key, organization, organization, now)
     }
@@ -417,16 +411,12 @@ impl CertificateFolder {
         self.write_answers(&database, &authority, name, now)
     }
 
-    /// The certificate of a CA, DER.
-    pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
-        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
-        certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
-    }
-
     fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
         if organization == ROOT {
             return Err(FolderError::ReservedName);
         }
+        // Before a token makes a key for it.
+        Identity::new(&self.consortium, organization, Role::Peer, "x").map_err(AuthorityError::Name)?;
         let database = self.lock()?;
         if database.authorities().contains_key(organization) {
             return Err(FolderError::Exists(format!("the CA of {organization}")));

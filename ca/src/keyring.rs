@@ -10,6 +10,7 @@ use crate::{
     keys::{KeyAlgorithm, KeyError, KeyPair},
     limits::KEY_FILE_BYTES_MAX,
     passphrase::{PassphraseError, PassphraseSource},
+    pkcs11::{Pkcs11Key, Token, TokenKey},
     signer::Signer,
 };
 use std::{
@@ -21,13 +22,34 @@ use std::{
 };
 use zeroize::Zeroizing;
 
+/// Where a new key is made, and stays.
+#[derive(Clone, Debug)]
+pub enum KeyPlace {
+    /// In this process; then in a file of the folder, encrypted.
+    File(KeyAlgorithm),
+    /// In a token.
+    Token(Token, KeyAlgorithm),
+}
+
+impl From<KeyAlgorithm> for KeyPlace {
+    fn from(algorithm: KeyAlgorithm) -> Self {
+        Self::File(algorithm)
+    }
+}
+
 /// A key that was made and is in no file yet.
-pub(crate) struct NewKey(Arc<KeyPair>);
+pub(crate) enum NewKey {
+    File(Arc<KeyPair>),
+    Token(Arc<Pkcs11Key>),
+}
 
 impl NewKey {
     /// What signs with it.
     pub(crate) fn signer(&self) -> Arc<dyn Signer> {
-        Arc::clone(&self.0) as Arc<dyn Signer>
+        match self {
+            Self::File(key) => Arc::clone(key) as Arc<dyn Signer>,
+            Self::Token(key) => Arc::clone(key) as Arc<dyn Signer>,
+        }
     }
 }
 
@@ -55,13 +77,29 @@ impl Keyring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a key.
-    pub(crate) fn generate(&self, algorithm: KeyAlgorithm) -> Result<NewKey, KeyError> {
-        Ok(NewKey(Arc::new(KeyPair::generate(algorithm)?)))
+    /// Makes a key for the CA of a name.
+    pub(crate) fn generate(&self, name: &str, place: &KeyPlace) -> Result<NewKey, KeyError> {
+        Ok(match place {
+            KeyPlace::File(algorithm) => NewKey::File(Arc::new(KeyPair::generate(*algorithm)?)),
+            KeyPlace::Token(token, algorithm) => {
+                NewKey::Token(Arc::new(token.generate(&format!("chancery {name}"), *algorithm)?))
+            }
+        })
     }
 
-    /// Writes the file of a key that was made. Its passphrase is that of the folder's other keys.
+    /// Writes the file of a key that was made: the key itself, or where its token is. The passphrase is that of the
+    /// folder's other keys.
     pub(crate) fn keep(&self, directory: &Path, name: &str, key: &NewKey) -> Result<(), KeyError> {
+        let key = match key {
+            NewKey::File(key) => key,
+            NewKey::Token(key) => {
+                let path = token_file(directory, name);
+                let text = key.description().to_text()?;
+                files::write_private(&path, text.as_bytes()).map_err(|source| file_error(&path, source))?;
+                self.state().opened.insert(name.into(), Arc::clone(key) as Arc<dyn Signer>);
+                return Ok(());
+            }
+        };
         let mut state = self.state();
         let (passphrase, from) = self.passphrase(&state)?;
         let proven = state.proven.as_ref().is_some_and(|(proven, _)| *proven == passphrase);
@@ -70,27 +108,31 @@ impl Keyring {
             opened.map_err(|_| PassphraseError::Other { from: from.clone(), key: path })?;
         }
         let path = directory.join(format!("{name}.key"));
-        let sealed = encrypted::seal(&key.0, &passphrase)?;
+        let sealed = encrypted::seal(key, &passphrase)?;
         files::write_private(&path, sealed.as_bytes()).map_err(|source| file_error(&path, source))?;
         state.proven = Some((passphrase, from));
-        state.opened.insert(name.into(), key.signer());
+        state.opened.insert(name.into(), Arc::clone(key) as Arc<dyn Signer>);
         Ok(())
     }
 
     /// The key of a CA's certificate.
     pub(crate) fn open(&self, directory: &Path, name: &str, certificate: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
-        let path = directory.join(format!("{name}.key"));
+        let (path, token) = (directory.join(format!("{name}.key")), token_file(directory, name));
+        let in_token = token.exists();
         let spki = Certificate::parse(certificate).map(|parsed| parsed.spki().to_vec());
         if let Some(opened) = self.state().opened.get(name)
             // Whoever takes the file away takes the key out of use. A CA that has another key has another certificate.
-            && path.exists()
+            && (in_token || path.exists())
             && spki.is_ok_and(|spki| spki == opened.public().spki())
         {
             return Ok(Arc::clone(opened));
         }
-        let text = read_key_file(&path)?;
-        let key = if is_encrypted(&text) { self.unlock(&path, &text)? } else { KeyPair::from_pem(&text)? };
-        let key: Arc<dyn Signer> = Arc::new(key);
+        let key: Arc<dyn Signer> = if in_token {
+            Arc::new(Pkcs11Key::open(TokenKey::parse(&read_key_file(&token)?, &token)?)?)
+        } else {
+            let text = read_key_file(&path)?;
+            Arc::new(if is_encrypted(&text) { self.unlock(&path, &text)? } else { KeyPair::from_pem(&text)? })
+        };
         self.state().opened.insert(name.into(), Arc::clone(&key));
         Ok(key)
     }
@@ -118,6 +160,11 @@ impl Keyring {
             _ => Ok(self.source.read()?),
         }
     }
+}
+
+/// What says which key of a token is a CA's.
+fn token_file(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.token.toml"))
 }
 
 /// The text of a key's file.

@@ -4,7 +4,7 @@
 //! A private key is never logged and never compared; its file has mode 0600. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
-use crate::{encrypted::OpenError, files, passphrase::PassphraseError};
+use crate::{encrypted::OpenError, files, passphrase::PassphraseError, pkcs11::TokenError};
 use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
@@ -112,6 +112,9 @@ pub enum KeyError {
     /// There is no passphrase for the CAs' keys.
     #[error("the passphrase of the CAs' keys")]
     Passphrase(#[from] PassphraseError),
+    /// The token.
+    #[error("the key in a token")]
+    Token(#[from] TokenError),
     /// The file cannot be read or written.
     #[error("key file {path}")]
     File {
@@ -124,9 +127,9 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whether the key is there, and an operator can make it usable: by a passphrase.
+    /// Whether the key is there, and an operator can make it usable: by a passphrase, or by what its token lacks.
     pub const fn is_locked(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Passphrase(_))
+        matches!(self, Self::Locked { .. } | Self::Passphrase(_) | Self::Token(_))
     }
 }
 
@@ -142,13 +145,14 @@ impl PublicKey {
     pub fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
         [KeyAlgorithm::Ed25519, KeyAlgorithm::P256]
             .into_iter()
-            .find_map(|algorithm| {
-                let bytes = spki.strip_prefix(algorithm.spki_prefix())?;
-                let point = algorithm == KeyAlgorithm::Ed25519 || bytes.first() == Some(&4);
-                (bytes.len() == algorithm.public_key_bytes() && point)
-                    .then(|| Self { algorithm, bytes: bytes.to_vec() })
-            })
+            .find_map(|algorithm| Self::from_bytes(algorithm, spki.strip_prefix(algorithm.spki_prefix())?))
             .ok_or(KeyError::Algorithm)
+    }
+
+    /// From what [`PublicKey::as_bytes`] returns; `None` if it is of another form.
+    pub(crate) fn from_bytes(algorithm: KeyAlgorithm, bytes: &[u8]) -> Option<Self> {
+        let point = algorithm == KeyAlgorithm::Ed25519 || bytes.first() == Some(&4);
+        (bytes.len() == algorithm.public_key_bytes() && point).then(|| Self { algorithm, bytes: bytes.to_vec() })
     }
 
     /// Ed25519 or P-256.

@@ -2,7 +2,7 @@
 //! One member's broken list must not stop a peer of all.
 
 use crate::{
-    credentials::{CredentialsError, TrustBundle},
+    credentials::{CredentialsError, TrustBundle, read_certificates},
     database::AuthorityCertificate,
     files,
     folder::{CertificateFolder, FolderError},
@@ -93,6 +93,12 @@ impl TrustFile {
 }
 
 impl CertificateFolder {
+    /// The certificate of a CA, DER.
+    pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
+        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
+        certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
+    }
+
     /// All CAs and CRLs of the folder: what a peer needs to know.
     pub fn trust(&self) -> Result<TrustBundle, FolderError> {
         let mut bundle = TrustBundle::default();

@@ -7,7 +7,7 @@ use crate::{
     operator,
 };
 use ca::{
-    AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair,
+    AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair, KeyPlace, Keyring, PassphraseSource,
     folder::{FolderError, LeafOptions},
     keys::KeyError,
     passphrase::PASSPHRASE_FILE,
@@ -55,6 +55,8 @@ pub struct InitOptions {
     pub names: Vec<AlternativeName>,
     /// The file with the passphrase of the authorities' keys; without it one is made in the directory.
     pub passphrase_file: Option<PathBuf>,
+    /// Where the keys of the consortium's root and of the organization's CA are made.
+    pub authority_keys: KeyPlace,
 }
 
 impl InitOptions {
@@ -71,6 +73,7 @@ impl InitOptions {
             metrics_listen: config.metrics.listen,
             names: Vec::new(),
             passphrase_file: None,
+            authority_keys: KeyAlgorithm::default().into(),
         }
     }
 }
@@ -154,14 +157,16 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
     };
     let shown = dir.display();
     let passphrase_file = options.passphrase_file.clone().unwrap_or_else(|| dir.join(PASSPHRASE_FILE));
-    let next_steps = vec![
+    let mut next_steps = vec![
         format!("chancery serve --dir {shown}"),
         format!("chancery --profile {shown}/{ADMIN_PROFILE} status"),
         format!("chancery --profile {shown}/{ADMIN_PROFILE} key new"),
-        format!("keep {shown}/ca/root.key offline once every organization has its CA"),
         format!("keep {} apart from copies of {shown}/ca: it opens the keys there", passphrase_file.display()),
         format!("back up {shown}/{}: blocks are sealed with it", Config::default().seal_key.display()),
     ];
+    if let KeyPlace::File(_) = options.authority_keys {
+        next_steps.push(format!("keep {shown}/ca/root.key offline once every organization has its CA"));
+    }
     Ok(Initialized { dir: dir.clone(), peer, admin, profile: dir.join(ADMIN_PROFILE), main, next_steps })
 }
 
@@ -170,17 +175,22 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     fs::create_dir_all(draft).map_err(|source| file_error(draft, source))?;
     let mut config = Config { listen: options.listen, ..Config::default() };
     config.metrics.listen.clone_from(&options.metrics_listen);
-    let (consortium, algorithm) = (&options.consortium, KeyAlgorithm::default());
-    let cause = operator::cause("chancery init");
-    let folder = match &options.passphrase_file {
-        None => CertificateFolder::create_because(draft, consortium, algorithm, cause, now)?,
+    let passphrase = match &options.passphrase_file {
+        None => {
+            let passphrase = PassphraseSource::usual(draft);
+            passphrase.make().map_err(KeyError::from)?;
+            passphrase
+        }
         Some(file) => {
             let file = std::path::absolute(file).map_err(|source| file_error(file, source))?;
-            config.authority_passphrase_file = file;
-            CertificateFolder::create_with(draft, consortium, algorithm, config.keyring(draft), cause, now)?
+            config.authority_passphrase_file.clone_from(&file);
+            PassphraseSource::file(file)
         }
     };
-    folder.add_organization(&options.organization, KeyAlgorithm::default(), now)?;
+    let (keys, place) = (Keyring::new(passphrase), &options.authority_keys);
+    let cause = operator::cause("chancery init");
+    let folder = CertificateFolder::create_with(draft, &options.consortium, place.clone(), keys, cause, now)?;
+    folder.add_organization(&options.organization, place.clone(), now)?;
 
     let alternative_names = alternative_names(options);
     let leaf = LeafOptions { alternative_names, ..LeafOptions::default() };

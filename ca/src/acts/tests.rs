@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    CertificateRequest, KeyAlgorithm, KeyPair, RevocationReason, Terms,
+    CertificateRequest, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, RevocationReason, Terms,
     enrolment::EnrolmentPolicy,
     folder::{LeafOptions, Selection},
     request::make_request,
@@ -27,8 +27,10 @@ fn request(name: &str) -> CertificateRequest {
 
 /// A folder in which each kind of act was done once.
 fn folder(dir: &std::path::Path) -> CertificateFolder {
-    let folder =
-        CertificateFolder::create_because(dir, "harbour.example", KeyAlgorithm::Ed25519, cause("root@ca", "init"), NOW);
+    let source = PassphraseSource::usual(dir);
+    source.make().unwrap();
+    let (keys, algorithm, by) = (Keyring::new(source), KeyAlgorithm::Ed25519, cause("root@ca", "init"));
+    let folder = CertificateFolder::create_with(dir, "harbour.example", algorithm, keys, by, NOW);
     let folder = folder.unwrap().because(cause("ann", "a new member"));
     folder.add_organization("north", KeyAlgorithm::Ed25519, NOW).unwrap();
     let profile = dir.join("alice");

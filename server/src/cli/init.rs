@@ -1,6 +1,6 @@
 //! `chancery init`: makes a peer's directory.
 
-use super::ca::PassphraseFile;
+use super::ca::{NewKey, PassphraseFile};
 use super::failure::Failure;
 use super::output::Output;
 use crate::init::{InitOptions, init};
@@ -34,6 +34,8 @@ pub(super) struct Init {
     host: Vec<AlternativeName>,
     #[command(flatten)]
     passphrase: PassphraseFile,
+    #[command(flatten)]
+    key: NewKey,
 }
 
 impl Init {
@@ -44,6 +46,7 @@ impl Init {
         options.metrics_listen = self.metrics;
         options.names = self.host;
         options.passphrase_file = self.passphrase.passphrase_file;
+        options.authority_keys = self.key.place()?;
         let made = init(&options)?;
         let document = json!({
             "dir": made.dir, "peer": made.peer, "admin": made.admin, "profile": made.profile, "main": made.main,

@@ -12,3 +12,4 @@ mod keys;
 mod registration;
 mod revocation;
 mod subscriptions;
+mod tokens;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod passphrase;
+mod pkcs11;
 mod registration;
 mod renew;
 mod rollover;
@@ -23,6 +24,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
 pub(super) use passphrase::PassphraseFile;
+pub(super) use pkcs11::NewKey;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -109,17 +111,19 @@ enum Command {
     #[command(after_help = "\
 Channels admit the organization by a configuration change (`chancery channel update`) or when they are created.
 
-Example:
-  $ chancery ca organization dealer --dir peer-1 --algorithm p256")]
+With a token, its CA's key is made there and cannot be taken out; the folder only says where it is.
+
+Examples:
+  $ chancery ca organization dealer --dir peer-1 --algorithm p256
+  $ chancery ca organization broker --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token chancery --pkcs11-pin-file /run/secrets/pin --dir peer-1")]
     Organization {
         /// Name: a-z, 0-9 and hyphen
         name: String,
         /// Make its CA a root of its own instead of placing it under the consortium's root
         #[arg(long)]
         own_root: bool,
-        /// Algorithm of the CA's key
-        #[arg(long, value_enum, default_value = "ed25519")]
-        algorithm: Algorithm,
+        #[command(flatten)]
+        key: NewKey,
     },
     /// Issue a certificate with a new key into a new profile folder
     #[command(after_help = "\
@@ -269,12 +273,12 @@ impl Ca {
         let now = clock::now();
         let open = || self.directory.open();
         match self.command {
-            Command::Organization { name, own_root, algorithm } => {
-                let folder = open()?;
+            Command::Organization { name, own_root, key } => {
+                let (folder, key) = (open()?, key.place()?);
                 let made = if own_root {
-                    folder.add_organization_root(&name, algorithm.into(), now)?
+                    folder.add_organization_root(&name, key, now)?
                 } else {
-                    folder.add_organization(&name, algorithm.into(), now)?
+                    folder.add_organization(&name, key, now)?
                 };
                 output.show(&made, |made| {
                     format!("{} has its CA (serial {}), valid until {}\n", made.name, made.serial, made.not_after)
