@@ -43,7 +43,10 @@ impl Part {
         for (name, time) in ["p50_ms", "p99_ms", "p999_ms", "max_ms"].into_iter().zip(shares.into_iter().flatten()) {
             all = all.with(name, ms(time));
         }
-        all
+        if !driven.reasons.is_empty() {
+            all = all.with("reasons", driven.reasons.join(", "));
+        }
+        if driven.ran_out { all.with("ran_out", true) } else { all }
     }
 
     /// One more figure; a fraction is rounded to three decimals.

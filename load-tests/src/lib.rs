@@ -11,6 +11,7 @@ pub mod disk;
 pub mod drive;
 pub mod error;
 pub mod figures;
+pub mod files;
 pub mod latencies;
 pub mod machine;
 pub mod options;

@@ -4,6 +4,7 @@
 //! unless it is to be kept.
 
 use crate::error::LoadError;
+use crate::files;
 use crate::options::Options;
 use crate::process::Usage;
 use crate::stages::Stages;
@@ -25,8 +26,10 @@ use tokio::process::{Child, Command};
 const CONSORTIUM: &str = "load.example";
 /// The one organization.
 const ORGANIZATION: &str = "north";
-/// How long a peer may take to come up, and to drain.
+/// How long a new peer may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a peer may take to drain, with thousands of channels too.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a peer with a history or with many channels may take to come up again.
 const RESTART_PATIENCE: Duration = Duration::from_secs(600);
 /// How long one request may take: longer than the peer waits for a commit.
@@ -77,6 +80,23 @@ async fn command(chancery: &Path, arguments: &[&OsStr]) -> Result<(), LoadError>
     let said = [output.stderr, output.stdout].concat();
     let output = String::from_utf8_lossy(&said).trim().to_owned();
     Err(LoadError::Command { command: words.join(" "), output })
+}
+
+/// A channel of the one organization on which anybody may submit: the accounts under load need no participant records,
+/// and the transaction's signature is the authentication.
+pub fn open_channel(name: &str) -> ChannelSpec {
+    let organization = SpecOrganization { name: ORGANIZATION.into(), title: None, authorities: Vec::new() };
+    ChannelSpec {
+        name: name.into(),
+        engine: None,
+        organizations: vec![organization],
+        grants: Vec::new(),
+        public_read: false,
+        open_submit: true,
+        limits: None,
+        fees: None,
+        approvals: None,
+    }
 }
 
 impl Peer {
@@ -181,22 +201,14 @@ impl Peer {
         (0..count).map(|_| self.connect()).collect()
     }
 
-    /// Creates a channel of the one organization on which anybody may submit: the accounts under load need no
-    /// participant records, and the transaction's signature is the authentication.
+    /// Creates a channel by [`open_channel`].
     pub async fn create_open_channel(&self, name: &str) -> Result<ChannelView, LoadError> {
-        let organization = SpecOrganization { name: ORGANIZATION.into(), title: None, authorities: Vec::new() };
-        let spec = ChannelSpec {
-            name: name.into(),
-            engine: None,
-            organizations: vec![organization],
-            grants: Vec::new(),
-            public_read: false,
-            open_submit: true,
-            limits: None,
-            fees: None,
-            approvals: None,
-        };
-        Ok(self.connect()?.create_channel(&spec).await?)
+        Ok(self.connect()?.create_channel(&open_channel(name)).await?)
+    }
+
+    /// Files and sockets that the peer has open.
+    pub fn open_files(&self) -> u64 {
+        self.process.id().map_or(0, files::open_files)
     }
 
     /// What the peer has used so far.
@@ -227,14 +239,15 @@ impl Peer {
             if !matches!(self.process.try_wait(), Ok(None)) {
                 return Err(self.failed("has ended"));
             }
-            let answer = connection.channel(channel).await;
-            let unavailable = match answer {
+            match connection.channel(channel).await {
                 Ok(view) if view.state == ChannelState::Serving => return Ok(start.elapsed()),
-                Ok(_) => true,
-                Err(error) if error.is_unavailable() => true,
+                Ok(_) => {}
+                // Not opened yet, or not even registered.
+                Err(error) if error.is_unavailable() => {}
+                Err(error) if error.problem().is_some_and(|problem| problem.status == 404) => {}
                 Err(error) => return Err(error.into()),
-            };
-            if unavailable && start.elapsed() > RESTART_PATIENCE {
+            }
+            if start.elapsed() > RESTART_PATIENCE {
                 return Err(self.failed("does not come up"));
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -251,7 +264,7 @@ impl Peer {
         let Some(pid) = self.process.id() else { return Err(self.failed("has ended")) };
         let asked = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await;
         asked.map_err(|source| LoadError::file(Path::new("kill"), source))?;
-        match tokio::time::timeout(PATIENCE, self.process.wait()).await {
+        match tokio::time::timeout(DRAIN_PATIENCE, self.process.wait()).await {
             Ok(Ok(status)) if status.success() => Ok(()),
             Ok(_) => Err(self.failed("did not drain")),
             Err(_) => Err(self.failed("does not end")),

@@ -1,10 +1,13 @@
 //! What can be measured, one file each. A new scenario is a file with a `run` and a line in [`ALL`].
 
 mod bench;
+mod channels;
 mod half;
 mod hot;
 mod latency;
 mod limit;
+mod noisy;
+mod recovery;
 mod throughput;
 
 use crate::error::LoadError;
@@ -44,6 +47,21 @@ pub const ALL: &[Scenario] = &[
         about: "everybody pays one merchant, then ten accounts pay each other, beside throughput",
         run: hot::run,
     },
+    Scenario {
+        name: "channels",
+        about: "the same load over 1, 10, 100 and 1,000 channels, then what 10,000 idle ones cost",
+        run: channels::run,
+    },
+    Scenario {
+        name: "noisy",
+        about: "a quiet channel's latency while another one is flooded, with good, bad and heavy transactions",
+        run: noisy::run,
+    },
+    Scenario {
+        name: "recovery",
+        about: "from the start of the process to the first answer, after a clean end and a kill, as history grows",
+        run: recovery::run,
+    },
     Scenario { name: "limit", about: "the limits alone, without a peer", run: limit::run },
 ];
 
@@ -65,7 +83,8 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
-    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, limit";
+    const NAMES: &str =
+        "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, recovery, limit";
 
     #[test]
     fn scenarios_are_found_by_their_names() {

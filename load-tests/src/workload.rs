@@ -10,16 +10,20 @@ use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::{Define, Kind, Mint, Transfer, TransferBatch};
+use ledger_classes::action::contracts::{Create, Deploy};
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
+use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::limits::BATCH_TRANSFERS_MAX;
+use ledger_classes::limits::{ACTIONS_MAX, BATCH_TRANSFERS_MAX};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction};
 
 /// The asset that is transferred.
 const ASSET: &str = "coin";
+/// The contract of heavy transactions.
+const LENDING: &str = "lending";
 /// Base units of each account: more than it can ever send.
 const BALANCE: u128 = 1 << 40;
 /// Milliseconds that transactions stay valid: what is signed now may be sent much later in a long run.
@@ -47,6 +51,13 @@ pub struct Workload {
     senders: Vec<SigningKey>,
     addresses: Vec<Address>,
     signed: u64,
+    /// Nonce of the issuer's next transaction.
+    prepared: u64,
+}
+
+/// Limits of a channel that takes the heaviest transactions of the protocol: the usual limits have fewer actions.
+pub fn heavy_limits() -> Limits {
+    Limits { actions_max: u32::try_from(ACTIONS_MAX).expect("256"), ..Limits::default() }
 }
 
 /// The key of one account: also of those that only prepare the others.
@@ -60,7 +71,15 @@ impl Workload {
     pub fn new(channel: Hash, seed: u64, senders: u32) -> Self {
         let senders: Vec<_> = (0..u64::from(senders)).map(|number| key(seed, "sender", number)).collect();
         let addresses = senders.iter().map(|key| key.public().address()).collect();
-        Self { channel, seed, valid_until: client::now().plus_millis(VALIDITY_MS), senders, addresses, signed: 0 }
+        Self {
+            channel,
+            seed,
+            valid_until: client::now().plus_millis(VALIDITY_MS),
+            senders,
+            addresses,
+            signed: 0,
+            prepared: 0,
+        }
     }
 
     /// Number of senders.
@@ -82,7 +101,7 @@ impl Workload {
     }
 
     /// Defines the asset and gives every account its balance; waits for each step.
-    pub async fn fund(&self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
+    pub async fn fund(&mut self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
         let issuer = key(self.seed, "issuer", 0);
         let define = Define {
             asset: ASSET.into(),
@@ -100,13 +119,8 @@ impl Workload {
             let transfer = |to: &Address| Transfer { asset: ASSET.into(), to: *to, amount: Amount(BALANCE) };
             Action::AssetTransferBatch(TransferBatch { transfers: part.iter().map(transfer).collect() })
         }));
-        for (nonce, action) in actions.into_iter().enumerate() {
-            let what = action.type_text();
-            let envelope = self.sign_one(&issuer, issuer.public().address(), nonce as u64, vec![action]);
-            match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
-                [BatchResult::Committed { code: 0, .. }] => {}
-                other => return Err(LoadError::Setup(format!("{what}: {other:?}"))),
-            }
+        for action in actions {
+            self.prepare(connection, channel, action).await?;
         }
         Ok(())
     }
@@ -141,6 +155,51 @@ impl Workload {
         self.sign_each(batches, size, |this, number| codec::encode(&this.transfer(pattern, number)))
     }
 
+    /// The same, each signature with one bit changed: what a peer must refuse after the whole work of verifying it.
+    pub fn sign_badly(&mut self, batches: u64, size: u32) -> Vec<EncodedBatch> {
+        self.sign_each(batches, size, |this, number| {
+            let mut envelope = this.transfer(Pattern::Spread, number);
+            for signed in &mut envelope.signatures {
+                // In the lower half of s: the number stays below the group's order, so that no cheap check refuses it.
+                signed.signature.0[40] ^= 1;
+            }
+            codec::encode(&envelope)
+        })
+    }
+
+    /// Transactions of 256 contract actions: each opens a lending desk, which parses its arguments, writes records and
+    /// tells two events. Needs
+    /// [`Workload::deploy_lending`] and [`heavy_limits`].
+    pub fn sign_heavy(&mut self, batches: u64, size: u32) -> Vec<EncodedBatch> {
+        let arguments = format!(r#"{{"currencies": ["{ASSET}"], "grace_seconds": 60, "registrars": ["north"]}}"#);
+        self.sign_each(batches, size, |this, number| {
+            let desk = |item: usize| {
+                let instance = format!("desk-{number}-{item}");
+                Action::ContractCreate(Create { contract: LENDING.into(), instance, arguments: arguments.clone() })
+            };
+            let actions = (0..ACTIONS_MAX).map(desk).collect();
+            let sender = usize::try_from(number % this.senders.len() as u64).expect("below the number of senders");
+            codec::encode(&this.sign_one(&this.senders[sender], this.addresses[sender], number, actions))
+        })
+    }
+
+    /// Deploys the contract that heavy transactions use.
+    pub async fn deploy_lending(&mut self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
+        let deploy = Deploy { contract: LENDING.into(), engine: "builtin".into(), code: "lending".into() };
+        self.prepare(connection, channel, Action::ContractDeploy(deploy)).await
+    }
+
+    /// Commits one action of the issuer.
+    async fn prepare(&mut self, connection: &Connection, channel: &str, action: Action) -> Result<(), LoadError> {
+        let (issuer, what) = (key(self.seed, "issuer", 0), action.type_text());
+        let envelope = self.sign_one(&issuer, issuer.public().address(), self.prepared, vec![action]);
+        self.prepared += 1;
+        match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
+            [BatchResult::Committed { code: 0, .. }] => Ok(()),
+            other => Err(LoadError::Setup(format!("{what}: {other:?}"))),
+        }
+    }
+
     /// The numbers of the next `batches` times `size` transactions, made into something each by `make`, on all cores.
     fn sign_each<T: Send>(&mut self, batches: u64, size: u32, make: impl Fn(&Self, u64) -> T + Sync) -> Vec<Vec<T>> {
         let (size, first, this) = (u64::from(size), self.signed, &*self);
@@ -165,7 +224,7 @@ impl Workload {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::transaction::ENVELOPE_BYTES_MAX;
+    use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, TransactionError};
     use std::collections::BTreeSet;
 
     #[test]
@@ -205,5 +264,21 @@ mod tests {
         let payers: BTreeSet<_> = (0..15).map(|number| workload.parties(Pattern::Merchant, number).0).collect();
         assert_eq!(payers.len(), 15, "everybody but the merchant");
         assert_eq!(workload.parties(Pattern::Few(100), 15).0, 15, "no more than there are");
+    }
+
+    #[test]
+    fn a_bad_signature_is_refused_and_a_heavy_transaction_is_full() {
+        let mut workload = Workload::new(Hash([1; 32]), 3, 4);
+        let decode = |bytes: &[u8]| -> Envelope { codec::decode(bytes, ENVELOPE_BYTES_MAX).unwrap() };
+        let parse = |envelope| transaction::parse(envelope, Hash([1; 32]), &heavy_limits());
+        let good = decode(&workload.sign(Pattern::Spread, 1, 1)[0][0]);
+        let bad = decode(&workload.sign_badly(1, 1)[0][0]);
+        let parsed = [good, bad].map(|envelope| parse(envelope).unwrap());
+        let verdicts = transaction::verify_all(parsed.into(), [7; 32]);
+        assert!(verdicts[0].is_ok() && matches!(verdicts[1], Err((_, TransactionError::WrongSignature(_)))));
+        let heavy = decode(&workload.sign_heavy(1, 1)[0][0]);
+        let transaction: Transaction = codec::decode(&heavy.payload, ENVELOPE_BYTES_MAX).unwrap();
+        assert_eq!(transaction.actions.len(), ACTIONS_MAX);
+        assert!(parse(heavy).is_ok(), "within the limits of its channel");
     }
 }

@@ -74,3 +74,42 @@ fn hot_stands_beside_throughput() {
         assert_eq!(figure(&report, part, "failed"), 0.0);
     }
 }
+
+#[test]
+fn channels_share_one_load_and_idle_ones_are_weighed() {
+    let report = run(&["channels", "--channels", "1,3", "--idle-channels", "12"]);
+    let targets = [
+        "total over 3 channels to that over 1",
+        "memory of an idle channel, bytes",
+        "processor time of all idle channels, of one core",
+        "restart with idle channels, s",
+    ];
+    has_targets(&report, &targets);
+    assert!(figure(&report, "3 active", "committed") > 0.0);
+    assert_eq!(figure(&report, "creating active channels", "channels"), 2.0);
+    assert_eq!(figure(&report, "restart with idle channels", "channels"), 12.0);
+    assert!(figure(&report, "idle channels", "open_files_each") >= 1.0);
+}
+
+#[test]
+fn noisy_offers_good_bad_and_heavy_transactions() {
+    let report = run(&["noisy", "--rate", "100"]);
+    for noise in ["flooded", "bad signatures", "heavy contracts"] {
+        assert_eq!(figure(&report, &format!("quiet, other {noise}"), "committed"), 100.0);
+        let (count, other) = if noise == "bad signatures" { ("refused", "committed") } else { ("committed", "failed") };
+        let noisy = format!("noisy, {noise}");
+        assert!(figure(&report, &noisy, count) > 0.0 && figure(&report, &noisy, other) == 0.0, "{}", report.table());
+    }
+    assert_eq!(report.targets.len(), 6);
+}
+
+#[test]
+fn recovery_restarts_after_each_step() {
+    let report = run(&["recovery", "--transactions", "64,200"]);
+    let heights: Vec<f64> = ["64 transactions, clean end", "64 transactions, kill -9", "200 transactions, clean end"]
+        .iter()
+        .map(|part| figure(&report, part, "height"))
+        .collect();
+    assert!(heights.is_sorted() && heights[0] < heights[2], "{heights:?}");
+    assert_eq!(report.targets.len(), 4);
+}

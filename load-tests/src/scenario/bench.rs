@@ -11,6 +11,7 @@ use crate::progress;
 use crate::report::Measured;
 use crate::workload::{EncodedBatch, Pattern, Workload};
 use client::connection::Connection;
+use ledger_classes::hash::Hash;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
@@ -60,7 +61,7 @@ impl Bench {
         progress("starting a peer");
         let peer = Peer::start(options, variables).await?;
         let channel = peer.create_open_channel(CHANNEL).await?;
-        let workload = Workload::new(channel.id, options.seed, senders);
+        let mut workload = Workload::new(channel.id, options.seed, senders);
         let connections = peer.connections(connections)?;
         workload.fund(&connections[0], CHANNEL).await?;
         Ok(Self { peer, workload, connections, rate: 0.0 })
@@ -110,7 +111,18 @@ impl Bench {
         Ok(driven)
     }
 
-    async fn height(&self) -> Result<u64, LoadError> {
+    /// The accounts, for a scenario that signs while it is observed. The bench itself signs nothing useful any more.
+    pub(super) fn take_workload(&mut self) -> Workload {
+        std::mem::replace(&mut self.workload, Workload::new(Hash([0; 32]), 0, 2))
+    }
+
+    /// Takes a rate as the estimate for what is signed next.
+    pub(super) fn learn(&mut self, rate: f64) {
+        self.rate = rate;
+    }
+
+    /// Height of the channel under load.
+    pub(super) async fn height(&self) -> Result<u64, LoadError> {
         Ok(self.connections[0].channel(CHANNEL).await?.height)
     }
 
