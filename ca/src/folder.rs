@@ -65,6 +65,9 @@ pub enum FolderError {
     /// The CA was revoked.
     #[error("the CA of {0} is revoked")]
     AuthorityRevoked(String),
+    /// The CA's own certificate has expired: what it would issue would be expired too.
+    #[error("the certificate of the CA of {0} expired at {1}: certify it again (`chancery ca reissue`)")]
+    AuthorityExpired(String, Time),
     /// Nothing issued fits.
     #[error("no certificate {0} was issued here")]
     UnknownCertificate(String),
@@ -266,6 +269,9 @@ impl CertificateFolder {
     ) -> Result<Vec<Vec<u8>>, FolderError> {
         let name = identity.organization();
         let authority = self.authority(database, name)?;
+        if authority.validity().not_after <= now {
+            return Err(FolderError::AuthorityExpired(name.into(), authority.validity().not_after));
+        }
         let validity = within(&authority, now, terms.lifetime_ms);
         let serial = Authority::draw_serial()?;
         database.append(&Event::Intended {

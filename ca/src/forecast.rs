@@ -2,10 +2,10 @@
 
 use crate::{
     certificate::Certificate,
-    database::{CertificateRecord, CertificateStatus},
-    folder::{CertificateFolder, FolderError},
+    database::{AuthorityRecord, CertificateRecord, CertificateStatus},
+    folder::{CertificateFolder, FolderError, ROOT},
     identifiers::Serial,
-    limits::CRL_LIFETIME_MS,
+    limits::{BACKDATE_MS, CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
 };
 use ledger_classes::{identity::Identity, time::Time};
 use serde::Serialize;
@@ -51,10 +51,15 @@ const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
 impl CertificateFolder {
     /// The CAs whose CRL should be signed again, by name.
     pub fn due_crls(&self, now: Time) -> Result<Vec<String>, FolderError> {
-        let due = |at: Option<Time>| at.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS));
+        // One that ends later than a new one would was signed while a clock was ahead, and is not in force yet.
+        let due = |record: &AuthorityRecord| {
+            let lifetime_ms = if record.name == ROOT { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
+            let ahead = |at: Time| at > now.plus_millis(lifetime_ms + BACKDATE_MS);
+            record.crl_next_update.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS) || ahead(at))
+        };
         let mut authorities = self.authorities()?;
         // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
-        authorities.retain(|record| record.revoked.is_none() && due(record.crl_next_update));
+        authorities.retain(|record| record.revoked.is_none() && due(record));
         Ok(authorities.into_iter().map(|record| record.name).collect())
     }
 

@@ -9,6 +9,7 @@ use ledger_classes::{identity::Identity, time::Time};
 pub struct LeafClaims {
     identity: Identity,
     serial: Serial,
+    not_before: Time,
     not_after: Time,
     fingerprint: [u8; 32],
 }
@@ -18,8 +19,9 @@ impl LeafClaims {
     pub fn of_certificate(der: &[u8]) -> Result<Self, ProfileError> {
         let certificate = Certificate::parse(der)?;
         let identity = certificate.check_leaf()?.identity;
-        let (serial, not_after) = (certificate.serial().clone(), certificate.not_after());
-        Ok(Self { identity, serial, not_after, fingerprint: certificate.fingerprint() })
+        let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+        let (serial, fingerprint) = (certificate.serial().clone(), certificate.fingerprint());
+        Ok(Self { identity, serial, not_before, not_after, fingerprint })
     }
 
     /// The identity in its URI.
@@ -30,6 +32,11 @@ impl LeafClaims {
     /// The serial number.
     pub const fn serial(&self) -> &Serial {
         &self.serial
+    }
+
+    /// The first second of its validity.
+    pub const fn not_before(&self) -> Time {
+        self.not_before
     }
 
     /// The last second of its validity.

@@ -1,12 +1,12 @@
 //! Renewal: another certificate for the same identity, with the same key or a new one.
 //!
-//! Whoever renews holds the key of a certificate that was issued here, is not revoked, and has not been over for longer
-//! than [`RENEWAL_GRACE_MS`]. Identity, host names and lifetime are those of the old certificate, which stays good
+//! Whoever renews holds the key of a certificate that was issued here and is not revoked. Over the network it has not
+//! been over for longer than [`RENEWAL_GRACE_MS`]. Identity, host names and lifetime are those of the old certificate, which stays good
 //! until its own end: connections are never without a valid certificate.
 
 use crate::{
     certificate::Certificate,
-    credentials::{Credentials, CredentialsError},
+    credentials::{Credentials, CredentialsError, read_certificates},
     database::CertificateStatus,
     enrolment::Terms,
     folder::{CertificateFolder, FolderError, Purpose},
@@ -16,6 +16,7 @@ use crate::{
     profile::ProfileError,
     registration::{RegistrationError, check_count, check_key},
     request::CertificateRequest,
+    tls::OwnCertificate,
 };
 use ledger_classes::{identity::Identity, time::Time};
 use std::path::Path;
@@ -80,12 +81,6 @@ pub fn due(not_before: Time, not_after: Time) -> Time {
     Time::from_millis(not_before.millis() + life / 3 * 2)
 }
 
-/// [`due`] of a certificate, DER, expired or not.
-pub fn due_of(certificate: &[u8]) -> Result<Time, ProfileError> {
-    let parsed = Certificate::parse(certificate)?;
-    Ok(due(parsed.not_before(), parsed.not_after()))
-}
-
 impl CertificateFolder {
     /// Issues a successor to `current` (DER) for the request's key. Returns its path, leaf first.
     pub fn renew(
@@ -102,7 +97,11 @@ impl CertificateFolder {
                 return Err(RenewalError::Possession);
             }
         }
-        self.succeed(current, request.identity(), request.public_key(), now)
+        let parsed = Certificate::parse(current)?;
+        if parsed.not_after().plus_millis(RENEWAL_GRACE_MS) < now {
+            return Err(RenewalError::Expired(parsed.not_after()));
+        }
+        self.succeed(current, request.identity(), request.public_key(), None, now)
     }
 
     /// Renews the certificate in a profile's or peer's folder, whose key is there; with another key if one is given.
@@ -113,15 +112,28 @@ impl CertificateFolder {
         new_key: Option<KeyAlgorithm>,
         now: Time,
     ) -> Result<Vec<Vec<u8>>, RenewalError> {
+        self.renew_credentials_for(folder, new_key, None, now)
+    }
+
+    /// [`CertificateFolder::renew_credentials`] with another lifetime, in milliseconds, than the old certificate's.
+    /// However long ago that expired: whoever has both folders has the CA's key too, and could issue anything.
+    pub fn renew_credentials_for(
+        &self,
+        folder: &Path,
+        new_key: Option<KeyAlgorithm>,
+        lifetime_ms: Option<u64>,
+        now: Time,
+    ) -> Result<Vec<Vec<u8>>, RenewalError> {
         Credentials::complete_replacement(folder)?;
-        let credentials = Credentials::load(folder)?;
-        credentials.own_certificate()?;
-        let current = credentials.path.first().ok_or(RenewalError::Foreign)?;
+        let path = read_certificates(&folder.join("cert.pem"))?;
+        let old_key = KeyPair::load(&folder.join("key.pem"))?;
+        OwnCertificate::new(&path, &old_key).map_err(|error| CredentialsError::Mismatch(error.to_string()))?;
+        let current = path.first().ok_or(RenewalError::Foreign)?;
         let key = match new_key {
-            None => credentials.key,
+            None => old_key,
             Some(algorithm) => KeyPair::generate(algorithm)?,
         };
-        let path = self.succeed(current, None, key.public(), now)?;
+        let path = self.succeed(current, None, key.public(), lifetime_ms, now)?;
         Credentials::replace(folder, &path, new_key.is_some().then_some(&key))?;
         Ok(path)
     }
@@ -131,6 +143,7 @@ impl CertificateFolder {
         current: &[u8],
         asked: Option<&Identity>,
         key: &PublicKey,
+        lifetime_ms: Option<u64>,
         now: Time,
     ) -> Result<Vec<Vec<u8>>, RenewalError> {
         let parsed = Certificate::parse(current)?;
@@ -146,9 +159,6 @@ impl CertificateFolder {
         if record.status(now) == CertificateStatus::Revoked {
             return Err(RenewalError::Revoked);
         }
-        if record.not_after.plus_millis(RENEWAL_GRACE_MS) < now {
-            return Err(RenewalError::Expired(record.not_after));
-        }
         if let Some(asked) = asked
             && *asked != record.identity
         {
@@ -157,8 +167,8 @@ impl CertificateFolder {
         }
         check_key(&database, key)?;
         check_count(&database, &record.identity, now)?;
-        let lifetime_ms = record.not_after.millis().saturating_sub(record.intended.millis());
-        let lifetime_ms = lifetime_ms.clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
+        let before = record.not_after.millis().saturating_sub(record.intended.millis());
+        let lifetime_ms = lifetime_ms.unwrap_or(before).clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
         let terms = Terms { alternative_names, lifetime_ms };
         let purpose = Purpose { request: None, renews: Some(record.serial) };
         Ok(self.issue_locked(&mut database, &record.identity, key, terms, purpose, now)?)

@@ -9,7 +9,7 @@ use crate::{
     limits::{RENEWAL_LOOK, RENEWAL_RETRY},
     trust::{Trust, folder},
 };
-use ca::{CertificateFolder, RenewalError, credentials::read_certificates, renewal::due_of};
+use ca::{CertificateFolder, LeafClaims, RenewalError, credentials::read_certificates, renewal::due};
 use ledger_classes::time::Time;
 use std::{path::Path, sync::Arc};
 
@@ -23,7 +23,9 @@ pub fn renew_if_due(
     let Some(folder) = folder else { return Ok(false) };
     let path = read_certificates(&certificate_dir.join("cert.pem"))?;
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
-    if now < due_of(leaf)? {
+    let claims = LeafClaims::of_certificate(leaf)?;
+    // One that is not valid yet was made while the clock was ahead: nobody accepts it before it has caught up.
+    if claims.not_before() <= now && now < due(claims.not_before(), claims.not_after()) {
         return Ok(false);
     }
     folder.renew_credentials(certificate_dir, None, now)?;
@@ -92,7 +94,7 @@ mod tests {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
     #[test]
-    fn a_certificate_is_renewed_after_two_thirds_of_its_life_and_for_a_while_after_its_end() {
+    fn a_certificate_is_renewed_after_two_thirds_of_its_life_and_however_long_after_its_end() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("peer");
         init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
@@ -103,8 +105,11 @@ mod tests {
         assert!(!renewed(0).unwrap() && !renewed(243).unwrap());
         assert!(renewed(244).unwrap(), "two thirds of a year");
         assert!(!renewed(244).unwrap(), "the new one is young");
-        assert!(renewed(244 + 365 + 29).unwrap(), "over, within the grace");
-        assert!(matches!(renewed(244 + 365 + 29 + 365 + 31), Err(RenewalError::Expired(_))));
+        assert!(renewed(244 + 365 + 29).unwrap(), "over");
+        assert!(renewed(5 * 365).unwrap(), "over for years: the machine slept");
+        assert!(renewed(0).unwrap(), "made while the clock was ahead");
+        assert!(!renewed(0).unwrap());
+        assert!(matches!(renewed(3651), Err(RenewalError::Registration(_))), "the CA has expired");
     }
 
     #[test]

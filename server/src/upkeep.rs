@@ -199,6 +199,8 @@ mod tests {
         assert_eq!(signed(11), ["north"]);
         assert!(signed(11).is_empty(), "the new one is young");
         assert_eq!(signed(360), ["north", "root"]);
+        assert_eq!(signed(0), ["north", "root"], "those that were signed while the clock was ahead say nothing yet");
+        assert_eq!(signed(360), ["north", "root"]);
 
         trust.poll();
         let current = trust.store().revocation().current();

@@ -36,7 +36,7 @@ impl From<RenewError> for Failure {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 With FOLDER the authorities in --dir sign, without a peer. Without it the profile's peer is asked.
-The old certificate stays good until it expires; one that expired up to 30 days ago can still be renewed.
+The old certificate stays good until it expires; one that has expired can still be renewed, by its peer for 30 days.
 
 Examples:
   $ chancery ca renew --profile profiles/alice
@@ -47,6 +47,9 @@ pub(super) struct Renew {
     /// Change the key too, to a new Ed25519 key
     #[arg(long)]
     new_key: bool,
+    /// Days until it expires, instead of as many as the old one had; at most the CA's own
+    #[arg(long, value_name = "DAYS", requires = "folder", value_parser = clap::value_parser!(u64).range(1..=3650))]
+    days: Option<u64>,
     /// Do nothing before two thirds of the certificate's life have passed; for daily jobs
     #[arg(long, conflicts_with = "folder")]
     if_due: bool,
@@ -56,7 +59,8 @@ impl Renew {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let Some(folder) = &self.folder else { return self.online(global, output) };
         let new_key = self.new_key.then_some(KeyAlgorithm::Ed25519);
-        let path = directory.open()?.renew_credentials(folder, new_key, clock::now())?;
+        let lifetime_ms = self.days.map(|days| days * super::DAY_MS);
+        let path = directory.open()?.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
         let file = folder.join("cert.pem");
         let pem = ca::credentials::certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| certificates_text(&path))
