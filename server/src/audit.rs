@@ -24,6 +24,7 @@ use ledger_classes::{
     keyspace,
     outcome::ResultCode,
     record,
+    time::Time,
     transaction::Envelope,
 };
 use std::{
@@ -139,7 +140,7 @@ impl Recorder {
             if batch.is_empty() {
                 return Ok(records);
             }
-            let envelope = self.envelope(id, source, last, batch)?;
+            let envelope = self.envelope(id, clock::now_on(&main), source, last, batch)?;
             // A record that somebody else posted meanwhile is found by the next look at the head.
             match submit(&main, envelope).await? {
                 true => records += batch.len(),
@@ -158,7 +159,14 @@ impl Recorder {
         read.await.map_err(|error| Obstacle::Index(error.to_string()))?
     }
 
-    fn envelope(&self, channel: Hash, source: Hash, last: Hash, batch: &[Act]) -> Result<Envelope, Obstacle> {
+    fn envelope(
+        &self,
+        channel: Hash,
+        now: Time,
+        source: Hash,
+        last: Hash,
+        batch: &[Act],
+    ) -> Result<Envelope, Obstacle> {
         let mut previous = last;
         let mut next = |act: &Act| {
             let before = std::mem::replace(&mut previous, act.digest);
@@ -167,7 +175,7 @@ impl Recorder {
         };
         let actions = batch.iter().map(&mut next).collect();
         let sender = self.key.public().address();
-        let transaction = transaction(channel, sender, actions, clock::now(), VALIDITY_MS);
+        let transaction = transaction(channel, sender, actions, now, VALIDITY_MS);
         let mut transaction = transaction.map_err(|error| Obstacle::Main(describe(&error)))?;
         // Whatever main asks: what was done must be known.
         transaction.fee_max = Amount::MAX;

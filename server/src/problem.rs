@@ -278,9 +278,7 @@ impl From<RegistrationError> for ApiError {
                 return Kind::NoAuthority.into();
             }
             E::Folder(
-                FolderError::UnknownAuthority(_)
-                | FolderError::AuthorityRevoked(_)
-                | FolderError::AuthorityExpired(..),
+                FolderError::UnknownAuthority(_) | FolderError::AuthorityRevoked(_) | FolderError::AuthorityExpired(..),
             ) => Kind::NoAuthority,
             E::Folder(error @ (FolderError::Key(key) | FolderError::Authority(AuthorityError::Key(key))))
                 if key.is_locked() =>

@@ -1,0 +1,406 @@
+//! Nothing that time does alone locks anybody out: the clock walks past every expiry of a running consortium, leaps
+//! over all of them at once, and goes ahead and back.
+//!
+//! The clock of the program's processes is libfaketime's: nothing of the program knows. The commands are those of
+//! docs/operating.md, "When clocks or certificates went wrong".
+
+use crate::harness::{Peer, chancery, text};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// libfaketime for programs with threads; `.ci/run` installs it.
+fn faketime() -> String {
+    let places = [
+        "/usr/lib/x86_64-linux-gnu/faketime",
+        "/usr/lib/aarch64-linux-gnu/faketime",
+        "/usr/lib/faketime",
+        "/usr/lib64/faketime",
+    ];
+    let files = places.iter().map(|place| format!("{place}/libfaketimeMT.so.1"));
+    let found = files.into_iter().find(|file| Path::new(file).exists());
+    found.expect("libfaketime is installed (apt-get install faketime)")
+}
+
+/// A consortium of three organizations under one clock: `bank` has the peer and an Ed25519 CA, `dealer` a P-256 CA
+/// under the same root, `carrier` a root of its own.
+struct World {
+    home: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl World {
+    /// The CAs begin so many days after the consortium.
+    fn new(dealer: i64, carrier: i64) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let clock = home.path().join("clock");
+        let variables = [
+            ("LD_PRELOAD", faketime()),
+            ("FAKETIME_TIMESTAMP_FILE", text(&clock).to_owned()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            // Durations are real; so are the times of files, by which the peer sees that they have changed.
+            ("DONT_FAKE_MONOTONIC", "1".into()),
+            ("NO_FAKE_STAT", "1".into()),
+        ];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let world = Self { home, variables };
+        world.day(0);
+        let common = ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", ""];
+        world.run(&[&["init", "--dir", text(&world.dir())], &common[..]].concat());
+        world.day(dealer);
+        world.ca(&["organization", "dealer", "--algorithm", "p256"]);
+        world.day(carrier);
+        world.ca(&["organization", "carrier", "--own-root"]);
+        world
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.home.path().join("peer")
+    }
+
+    fn admin(&self) -> PathBuf {
+        self.dir().join("profiles/admin")
+    }
+
+    /// Sets the clock of every process, running ones too: real time and so many days.
+    fn day(&self, day: i64) {
+        let (clock, next) = (self.home.path().join("clock"), self.home.path().join("clock.next"));
+        fs::write(&next, format!("+{}\n", day * DAY)).expect("writes");
+        fs::rename(next, clock).expect("renames");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = chancery();
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.arg("--json").args(arguments).output().expect("the program starts")
+    }
+
+    /// Runs a command that must succeed.
+    fn run(&self, arguments: &[&str]) -> Value {
+        let output = self.command(arguments);
+        let told = || format!("{arguments:?}: {}{}", shown(&output.stdout), shown(&output.stderr));
+        assert!(output.status.success(), "{}", told());
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told()))
+    }
+
+    fn ca(&self, arguments: &[&str]) -> Value {
+        self.run(&[&["ca", "--dir", text(&self.dir())], arguments].concat())
+    }
+
+    /// The certificate of a folder, by whoever has the CAs.
+    fn renew(&self, folder: &Path, more: &[&str]) {
+        self.ca(&[&["renew", text(folder)], more].concat());
+    }
+
+    /// Another certificate for a CA, and its list.
+    fn reissue(&self, organization: &str) {
+        self.ca(&["reissue", organization]);
+        self.ca(&["crl", organization]);
+    }
+
+    fn serve(&self, more: &[(&str, &str)]) -> Running<'_> {
+        let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
+        Running { world: self, peer: Peer::start(&self.dir(), &variables) }
+    }
+
+    /// A profile with an account.
+    fn member(&self, organization: &str, role: &str, name: &str, days: &str, algorithm: &str) -> PathBuf {
+        let out = self.home.path().join(name);
+        let terms = ["--out", text(&out), "--days", days, "--algorithm", algorithm];
+        self.ca(&[&["issue", organization, role, name], &terms[..]].concat());
+        self.run(&["--profile", text(&out), "key", "new"]);
+        out
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The peer, while it runs.
+struct Running<'w> {
+    world: &'w World,
+    peer: Peer,
+}
+
+impl Running<'_> {
+    fn ask(&self, profile: &Path, arguments: &[&str]) -> Output {
+        self.world.command(&[&["--profile", text(profile), "--peer", &self.peer.url], arguments].concat())
+    }
+
+    /// A client's command that must succeed.
+    fn run(&self, profile: &Path, arguments: &[&str]) -> Value {
+        self.world.run(&[&["--profile", text(profile), "--peer", &self.peer.url], arguments].concat())
+    }
+
+    fn admit(&self, profile: &Path) {
+        self.run(profile, &["participant", "admit", "--channel", "trade"]);
+    }
+
+    /// A transaction of the profile's account is in a block, and done.
+    fn commits(&self, profile: &Path) {
+        self.run(profile, &["log", "append", "tests.expiry", "--channel", "trade"]);
+    }
+
+    /// The command is refused, and says why.
+    fn refuses(&self, profile: &Path, arguments: &[&str], why: &str) {
+        let output = self.ask(profile, arguments);
+        let told = format!("{}{}", shown(&output.stdout), shown(&output.stderr));
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.to_lowercase().contains(why), "{arguments:?}: {told}");
+    }
+
+    /// Neither the connection nor, over another's, the account is accepted any more.
+    fn is_over(&self, profile: &Path, other: &Path) {
+        self.refuses(profile, &["status"], "expired");
+        let key = profile.join("account.key");
+        let append = ["log", "append", "tests.expiry", "--channel", "trade", "--key", text(&key)];
+        self.refuses(other, &append, "participant-expired");
+    }
+
+    /// Waits until the peer, whose files have changed, accepts the caller and is accepted by it.
+    fn knows(&self, profile: &Path) {
+        let start = Instant::now();
+        loop {
+            let output = self.ask(profile, &["status"]);
+            if output.status.success() {
+                return;
+            }
+            let told = shown(&output.stderr);
+            assert!(start.elapsed() < Duration::from_secs(30), "{}: {told}", profile.display());
+        }
+    }
+
+    fn again(self) -> Self {
+        let world = self.world;
+        self.peer.drain();
+        world.serve(&[])
+    }
+}
+
+/// A channel of the three organizations: what its members' administrators and clients may, and who must approve.
+fn channel(peer: &Running<'_>, approvals: &str) {
+    let mut create = vec!["channel", "create", "trade", "--approvals", approvals];
+    for organization in ["bank", "dealer", "carrier"] {
+        create.extend(["--org", organization]);
+    }
+    for grant in ["bank=member,admin", "dealer=member,admin", "carrier=member,admin"] {
+        create.extend(["--grant", grant]);
+    }
+    peer.run(&peer.world.admin(), &create);
+}
+
+#[test]
+fn the_clock_walks_past_every_expiry_and_only_its_own_holder_waits() {
+    // The CAs end on days 3650, 3680 and 3710.
+    let world = World::new(30, 60);
+    let ann = world.member("bank", "client", "ann", "3650", "ed25519");
+    let dora = world.member("dealer", "client", "dora", "3650", "p256");
+    let carl = world.member("carrier", "client", "carl", "3650", "p256");
+    let short = world.member("dealer", "client", "short", "10", "ed25519");
+    let deputy = world.member("carrier", "admin", "deputy", "20", "p256");
+    let all = [&ann, &dora, &carl];
+    let mut peer = world.serve(&[]);
+    // The first CRLs have expired meanwhile: the peer signs them as it starts.
+    peer.knows(&world.admin());
+    channel(&peer, "majority");
+    for member in [&ann, &dora, &carl, &short, &deputy] {
+        peer.admit(member);
+        peer.commits(member);
+    }
+
+    // A client's certificate, renewed by its peer: with it no connection can be opened, and none is needed.
+    world.day(60 + 9);
+    peer.commits(&short);
+    world.day(60 + 11);
+    peer.is_over(&short, &dora);
+    all.iter().for_each(|member| peer.commits(member));
+    peer = peer.again();
+    peer.run(&short, &["ca", "renew"]);
+    peer.refuses(&short, &["log", "append", "tests.expiry", "--channel", "trade"], "participant-expired");
+    peer.admit(&short);
+    peer.commits(&short);
+
+    // An administrator's, renewed by whoever has the folder.
+    peer.commits(&deputy);
+    world.day(60 + 20);
+    peer.commits(&carl);
+    world.day(60 + 21);
+    peer.is_over(&deputy, &carl);
+    all.iter().for_each(|member| peer.commits(member));
+    world.renew(&deputy, &[]);
+    peer.knows(&deputy);
+    peer.admit(&deputy);
+    peer.commits(&deputy);
+
+    // Every CRL, while the peer is off: it signs them again when it starts.
+    peer.peer.drain();
+    world.day(60 + 60);
+    peer = world.serve(&[]);
+    all.iter().for_each(|member| peer.knows(member));
+    all.iter().for_each(|member| peer.commits(member));
+
+    // The peer's own certificate and the first administrator's, on a peer that cannot renew itself: it starts and
+    // answers whoever does not ask for its certificate's dates.
+    peer.peer.drain();
+    world.day(60 + 60 + 366);
+    let alone = world.serve(&[("CHANCERY_AUTHORITY_DIR", "elsewhere")]);
+    let status = format!("{}/v1/status", alone.peer.url);
+    let curl = Command::new("curl").args(["--silent", "--show-error", "--insecure", &status]).output();
+    let answer = curl.expect("curl is installed").stdout;
+    let answer: Value = serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}: {}", shown(&answer)));
+    assert_eq!(answer["peer"], "spiffe://test.example/bank/peer/peer-1", "{answer:#}");
+    alone.refuses(&ann, &["status"], "expired");
+    alone.peer.drain();
+    peer = world.serve(&[]);
+    all.iter().for_each(|member| peer.knows(member));
+    all.iter().for_each(|member| peer.commits(member));
+    peer.refuses(&world.admin(), &["status"], "expired");
+    world.renew(&world.admin(), &[]);
+    peer.knows(&world.admin());
+
+    // The CA of the peer's own organization, in time: nobody waits.
+    peer.peer.drain();
+    world.day(3640);
+    world.reissue("bank");
+    peer = world.serve(&[]);
+    all.iter().for_each(|member| peer.knows(member));
+    world.renew(&ann, &[]);
+    peer.run(&ann, &["channel", "renew-authority", "trade", "bank", "--dir", text(&world.dir())]);
+    peer.admit(&ann);
+    world.day(3651);
+    all.iter().for_each(|member| peer.commits(member));
+
+    // An issuing CA, and a root of an organization's own, when it is too late.
+    for (day, organization, member, others) in
+        [(3681, "dealer", &dora, [&ann, &carl]), (3711, "carrier", &carl, [&ann, &dora])]
+    {
+        world.day(day - 2);
+        world.ca(&["crl"]);
+        all.iter().for_each(|member| peer.knows(member));
+        all.iter().for_each(|member| peer.commits(member));
+        world.day(day);
+        peer.is_over(member, others[0]);
+        others.iter().for_each(|other| peer.commits(other));
+        peer = peer.again();
+        others.iter().for_each(|other| peer.commits(other));
+
+        let refused = world.command(&["ca", "--dir", text(&world.dir()), "renew", text(member)]);
+        assert!(!refused.status.success() && shown(&refused.stderr).contains("chancery ca reissue"), "{refused:?}");
+        world.reissue(organization);
+        world.renew(member, &[]);
+        peer.knows(member);
+        peer.refuses(member, &["participant", "admit", "--channel", "trade"], "path-refused");
+        peer.run(member, &["channel", "renew-authority", "trade", organization, "--dir", text(&world.dir())]);
+        peer.admit(member);
+        all.iter().for_each(|member| peer.commits(member));
+    }
+
+    // Who trusts nothing but the channel's id follows all of that.
+    let outcome = peer.run(&dora, &["log", "append", "tests.expiry", "--channel", "trade"]);
+    let proof = peer.run(&dora, &["tx", "proof", outcome["id"].as_str().expect("an id"), "--channel", "trade"]);
+    let file = world.home.path().join("proof.json");
+    fs::write(&file, proof.to_string()).expect("writes");
+    let id = peer.run(&dora, &["channel", "show", "trade"])["id"].as_str().expect("an id").to_owned();
+    world.run(&["verify", "--proof", text(&file), "--channel-id", &id]);
+    peer.peer.drain();
+    world.run(&["verify", "--dir", text(&world.dir())]);
+}
+
+/// A machine that slept for ten years: certificates, CRLs and the CAs of all three organizations are over.
+#[test]
+fn everything_has_expired_at_once_and_everybody_comes_back() {
+    let world = World::new(0, 0);
+    let ann = world.member("bank", "admin", "ann", "90", "ed25519");
+    let dora = world.member("dealer", "admin", "dora", "90", "p256");
+    let carl = world.member("carrier", "admin", "carl", "90", "p256");
+    let members = [("bank", &ann), ("dealer", &dora), ("carrier", &carl)];
+    let peer = world.serve(&[]);
+    channel(&peer, "all");
+    for (_, member) in members {
+        peer.admit(member);
+        peer.commits(member);
+    }
+    world.day(3660);
+    let peer = peer.again();
+    for (_, member) in members {
+        peer.refuses(member, &["status"], "expired");
+    }
+    world.reissue("bank");
+    world.ca(&["crl", "root"]);
+    world.renew(&world.dir().join("peer"), &[]);
+    for (organization, member) in members {
+        if organization != "bank" {
+            world.reissue(organization);
+        }
+        world.renew(member, &[]);
+        peer.knows(member);
+        peer.run(member, &["channel", "renew-authority", "trade", organization, "--dir", text(&world.dir())]);
+        peer.admit(member);
+        peer.commits(member);
+    }
+    // They are in command again.
+    let proposed = peer.run(&ann, &["channel", "update", "trade", "--approvals", "majority"]);
+    let proposal = proposed["id"].as_str().expect("an id");
+    peer.run(&dora, &["channel", "approve", "trade", proposal]);
+    peer.run(&carl, &["channel", "approve", "trade", proposal]);
+    let config = peer.run(&ann, &["channel", "show", "trade"])["config"].clone();
+    assert_eq!(config["approvals"], "majority", "{config:#}");
+}
+
+/// A clock that was a year ahead for an hour: whatever was signed meanwhile is of the future, block time stays there.
+#[test]
+fn a_clock_goes_a_year_ahead_and_back_and_administrators_get_in() {
+    let world = World::new(0, 0);
+    let ann = world.member("bank", "admin", "ann", "90", "ed25519");
+    let carl = world.member("carrier", "client", "carl", "3650", "p256");
+    let peer = world.serve(&[]);
+    channel(&peer, "any");
+    for member in [&ann, &carl] {
+        peer.admit(member);
+        peer.commits(member);
+    }
+    world.day(366);
+    let peer = peer.again();
+    for member in [&carl, &world.admin()] {
+        // The first administrator's certificate has expired; the peer's was renewed as it started.
+        if member == &world.admin() {
+            world.renew(member, &[]);
+        }
+        peer.knows(member);
+    }
+    peer.commits(&carl);
+
+    world.day(0);
+    let append = ["log", "append", "tests.expiry", "--channel", "trade"];
+    // As documented, beginning with what a peer does by itself within a minute: its certificate is not valid yet, nor
+    // are the CRLs in force.
+    world.ca(&["crl"]);
+    world.renew(&world.dir().join("peer"), &[]);
+    peer.knows(&carl);
+    peer.refuses(&carl, &append, "--at-channel-time");
+    let at = |arguments: &[&'static str]| [arguments, &["--at-channel-time"]].concat();
+    peer.run(&carl, &at(&append));
+    peer.refuses(&ann, &at(&append), "participant-expired");
+    world.renew(&ann, &["--days", "800"]);
+    peer.knows(&ann);
+    peer.run(&ann, &at(&["participant", "admit", "--channel", "trade"]));
+    peer.run(&ann, &at(&["channel", "grant", "trade", "carrier=audit"]));
+    let shown = peer.run(&ann, &["channel", "show", "trade"]);
+    assert!(shown["config"]["grants"].to_string().contains("audit"), "{shown:#}");
+
+    // A peer that starts with its clock right again goes on from there.
+    let peer = peer.again();
+    peer.run(&carl, &at(&append));
+    world.day(366);
+    world.ca(&["crl"]);
+    world.renew(&world.dir().join("peer"), &[]);
+    peer.knows(&carl);
+    peer.commits(&carl);
+}
