@@ -13,6 +13,7 @@ use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Limits};
 use ledger_classes::execution::{self, BlockInput, ConfigRecord, Executed};
 use ledger_classes::hash::Hash;
+use ledger_classes::keys::KeyCache;
 use ledger_classes::limits;
 use ledger_classes::merkle;
 use ledger_classes::participant::CertificatePaths;
@@ -174,15 +175,15 @@ pub(crate) fn verified(block: &Block, channel: Hash) -> Result<Vec<VerifiedTrans
         ..Limits::default()
     };
     let mut parsed = Vec::with_capacity(block.transactions.len());
-    for bytes in &block.transactions {
+    for bytes in block.transactions.iter() {
         let envelope: Envelope =
             codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(|error| format!("block {height}: {error}"))?;
         parsed.push(
             transaction::parse(envelope, channel, &widest)
-                .map_err(|error| format!("block {height}: a transaction does not parse: {error}"))?,
+                .map_err(|(id, error)| format!("block {height}: transaction {id} does not parse: {error}"))?,
         );
     }
-    transaction::verify_all(parsed, crate::group::random_seed())
+    transaction::verify_all(parsed, crate::group::random_seed(), &mut KeyCache::default())
         .into_iter()
         .map(|verdict| verdict.map_err(|(id, error)| format!("block {height}: transaction {id}: {error}")))
         .collect()

@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) struct ExecutedBlock {
     pub(crate) header: Header,
     pub(crate) hash: Hash,
-    pub(crate) envelopes: Vec<Vec<u8>>,
+    pub(crate) envelopes: Arc<Vec<Vec<u8>>>,
     pub(crate) receipts: Vec<Arc<Receipt>>,
     pub(crate) writes: Writes,
     /// Ids of its transactions with their receipts' positions.
@@ -99,14 +99,17 @@ impl Execution {
                 transactions: &fresh,
             };
             let executed = execution::execute(view, &input).map_err(read)?;
-            let envelopes: Vec<Vec<u8>> = fresh.iter().map(|transaction| transaction.envelope().to_vec()).collect();
+            let leaves: Vec<Hash> = fresh.iter().map(VerifiedTransaction::leaf).collect();
+            let ids = fresh.iter().enumerate();
+            let ids = ids.map(|(place, transaction)| (transaction.id(), executed.timers + count(place))).collect();
+            let envelopes: Vec<Vec<u8>> = fresh.into_iter().map(VerifiedTransaction::into_envelope).collect();
             let header = Header {
                 version: BLOCK_VERSION,
                 channel: self.channel,
                 height: self.height,
                 previous: self.previous,
                 time: self.time,
-                transaction_root: merkle::root(&block::transaction_leaves(&envelopes)),
+                transaction_root: merkle::root(&leaves),
                 receipt_root: merkle::root(&block::receipt_leaves(&executed.receipts)),
                 writes_root: block::writes_root(&executed.writes),
                 history_root: self.history_root,
@@ -115,8 +118,6 @@ impl Execution {
                 transactions: count(envelopes.len()),
                 receipts: count(executed.receipts.len()),
             };
-            let ids = fresh.iter().enumerate();
-            let ids = ids.map(|(place, transaction)| (transaction.id(), executed.timers + count(place))).collect();
             let next_timer = execution::next_timer(&Overlay::new(view, &executed.writes)).map_err(read)?;
             let config = match executed.writes.get(&keyspace::config()) {
                 Some(Some(value)) => Some(Arc::new(record::from_value(value).map_err(read)?)),
@@ -125,7 +126,7 @@ impl Execution {
             let block = ExecutedBlock {
                 hash: header.hash(),
                 header,
-                envelopes,
+                envelopes: Arc::new(envelopes),
                 receipts: executed.receipts.into_iter().map(Arc::new).collect(),
                 writes: executed.writes,
                 ids,

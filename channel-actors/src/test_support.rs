@@ -11,7 +11,7 @@ use ledger_classes::amount::Amount;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::{Identity, Role};
-use ledger_classes::keys::SigningKey;
+use ledger_classes::keys::{KeyCache, SigningKey};
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
@@ -95,7 +95,7 @@ pub(crate) fn envelope(channel: Hash, nonce: u64, signer: u8) -> Envelope {
 
 pub(crate) fn verified(channel: Hash, envelope: Envelope) -> VerifiedTransaction {
     let parsed = parse(envelope, channel, &Limits::default()).expect("well formed");
-    verify_all(vec![parsed], [1; 32]).pop().expect("one verdict").expect("valid signatures")
+    verify_all(vec![parsed], [1; 32], &mut KeyCache::default()).pop().expect("one verdict").expect("valid signatures")
 }
 
 /// One envelope at the door.

