@@ -222,8 +222,8 @@ impl Index {
             let fields: Map<String, Value> = serde_json::from_slice(line)?;
             if is_act(&fields) {
                 let before = number.checked_sub(1).and_then(|before| chain.get(before)).copied().unwrap_or_default();
-                let place = Place { line: number + 1, sha256: sha256(line), before, source: *source };
-                let body = body(fields, &place, database);
+                let place = Place { line: number + 1, sha256: Hash(sha256(line)), before, source: *source };
+                let body = body(&fields, place, database);
                 acts.push(Act { line: number + 1, digest: *digest, body });
             }
         }
@@ -266,57 +266,66 @@ fn is_act(fields: &Map<String, Value>) -> bool {
     event.is_some_and(|event| !event.ends_with("intended") && event != "created" && event != "requested")
 }
 
+/// A body, with what people look for first.
+#[derive(Serialize)]
+struct Body<'a> {
+    act: &'a str,
+    who: &'a str,
+    why: &'a str,
+    at: &'a str,
+    /// What the act is about.
+    #[serde(flatten)]
+    about: Map<String, Value>,
+    #[serde(flatten)]
+    place: Place,
+}
+
 /// Where an act is.
+#[derive(Serialize)]
 struct Place {
     line: usize,
-    sha256: [u8; 32],
+    sha256: Hash,
     before: Hash,
     source: Hash,
 }
 
 /// The line's own fields, with what they are about in full. A token's hash is nobody's business.
-fn body(fields: Map<String, Value>, place: &Place, database: &Database) -> String {
+fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> String {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let mut body = Map::new();
-    let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
-    put("act", text("event").unwrap_or_default().into());
-    put("who", text("who").or(text("by")).unwrap_or("unknown").into());
-    put("why", text("why").or(text("reason")).unwrap_or_default().into());
-    put("line", place.line.into());
-    put("sha256", hex::encode(place.sha256).into());
-    put("before", place.before.to_string().into());
-    put("source", place.source.to_string().into());
-    for (name, value) in &fields {
-        if !["event", "who", "why", "by", "hash"].contains(&name.as_str()) {
-            put(name, value.clone());
-        }
-    }
+    let mut act = text("event").unwrap_or_default();
+    let mut about: Map<String, Value> = fields.clone();
+    about.retain(|name, _| !["event", "who", "why", "at", "by", "hash"].contains(&name.as_str()));
+    let mut put = |name: &str, value: String| about.insert(name.to_owned(), value.into());
     let serial: Option<Serial> = text("serial").and_then(|serial| serial.parse().ok());
     if let Some(record) = serial.and_then(|serial| database.certificate(&serial)) {
-        put("identity", record.identity.to_string().into());
-        put("authority", record.authority.clone().into());
-        put("not_after", record.not_after.to_string().into());
-        if text("event") == Some("issued") {
+        put("identity", record.identity.to_string());
+        put("authority", record.authority.clone());
+        put("not_after", record.not_after.to_string());
+        if act == "issued" {
             if let Some(renews) = &record.renews {
-                put("act", "renewed".into());
-                put("renews", renews.to_string().into());
+                act = "renewed";
+                put("renews", renews.to_string());
             }
             if let Some(request) = &record.request {
-                put("request", request.to_string().into());
+                put("request", request.to_string());
             }
         }
     }
     let request: Option<RequestId> = text("request").and_then(|request| request.parse().ok());
     if let Some(record) = request.and_then(|request| database.request(&request)) {
-        put("identity", record.identity.to_string().into());
+        put("identity", record.identity.to_string());
     }
-    let whole = Value::Object(body.clone()).to_string();
+    let who = text("who").or(text("by")).unwrap_or("unknown");
+    let why = text("why").or(text("reason")).unwrap_or_default();
+    let mut body = Body { act, who, why, at: text("at").unwrap_or_default(), about, place };
+    let json = |body: &Body<'_>| serde_json::to_string(body).expect("texts and numbers serialize");
+    let whole = json(&body);
     if whole.len() <= LOG_BODY_BYTES_MAX {
         return whole;
     }
-    // Whatever made it long can be read in the index, whose line the digest names.
-    body.retain(|name, _| ["act", "who", "why", "line", "sha256", "before", "source", "at"].contains(&name.as_str()));
-    Value::Object(body).to_string()
+    // What made it long can be read in the index, whose line the digest names.
+    body.about.clear();
+    json(&body)
 }
 
 impl CertificateFolder {

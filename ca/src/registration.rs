@@ -133,7 +133,7 @@ impl CertificateFolder {
         let identity = resolve(request, identity)?;
         let requester = text(requester)?;
         let mut database = self.lock()?;
-        database.cause(&requester, None);
+        database.cause(&identity.to_string(), None);
         self.check_authority(&database, identity)?;
         if let Some(known) = find(&database, identity, request.public_key()) {
             let (id, policy) = (known.id, database.policy());
@@ -170,9 +170,10 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let requester = text(requester)?;
         let mut database = self.lock()?;
-        database.cause(&requester, Some(&format!("enrolment token {}", token.id())));
         let record = database.tokens().get(&token.id()).filter(|record| token.is_of(record)).cloned();
         let record = record.ok_or(RegistrationError::UnknownToken)?;
+        // Not the requester: the act goes onto a ledger, where an address would stay for ever.
+        database.cause(&record.identity.to_string(), Some(&format!("enrolment token {}", record.id)));
         if let Some(spent) = record.spent {
             // The crash came between the two: the same key gets its certificate, nobody else does.
             let same = database.request(&spent).is_some_and(|known| {

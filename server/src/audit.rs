@@ -187,13 +187,15 @@ impl Recorder {
 async fn missing<'a>(main: &ChannelHandle, source: Hash, acts: &'a [Act]) -> Result<(Hash, &'a [Act]), Obstacle> {
     let key = keyspace::audit_head(CERTIFICATE, &source);
     let head = main.read(move |reader| record::read::<AuditHead>(reader.view(), &key)).await;
-    match head.map_err(|error| Obstacle::Main(error.to_string()))? {
-        None => Ok((Hash::ZERO, acts)),
-        Some(head) => {
-            let position = acts.iter().position(|act| act.digest == head.digest).ok_or(Obstacle::Changed)?;
-            Ok((head.digest, acts.get(position + 1..).unwrap_or_default()))
-        }
-    }
+    let last = head.map_err(|error| Obstacle::Main(error.to_string()))?.map(|head| head.digest);
+    Ok((last.unwrap_or(Hash::ZERO), behind(acts, last)?))
+}
+
+/// The acts behind the one that was recorded last.
+fn behind(acts: &[Act], last: Option<Hash>) -> Result<&[Act], Obstacle> {
+    let Some(last) = last else { return Ok(acts) };
+    let position = acts.iter().position(|act| act.digest == last).ok_or(Obstacle::Changed)?;
+    Ok(acts.get(position + 1..).unwrap_or_default())
 }
 
 /// As many acts as one transaction of the channel holds; at least one, if there is one.
@@ -234,6 +236,19 @@ async fn submit(main: &ChannelHandle, envelope: Envelope) -> Result<bool, Obstac
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_follows_the_last_record_is_missing_and_a_strange_record_is_an_obstacle() {
+        let act = |byte| Act { line: 1, digest: Hash([byte; 32]), body: String::new() };
+        let acts = [act(1), act(2), act(3)];
+        for (last, first) in [(None, Some(1)), (Some(1), Some(2)), (Some(2), Some(3)), (Some(3), None)] {
+            let behind = behind(&acts, last.map(|byte| Hash([byte; 32]))).expect("a known record");
+            assert_eq!(behind.first(), first.map(act).as_ref(), "{last:?}");
+        }
+        // Changed, or an old copy: what the ledger has recorded last is not here.
+        assert!(matches!(behind(&acts, Some(Hash([4; 32]))), Err(Obstacle::Changed)));
+        assert!(matches!(behind(&[], Some(Hash([1; 32]))), Err(Obstacle::Changed)));
+    }
 
     #[test]
     fn a_batch_is_what_a_transaction_holds() {

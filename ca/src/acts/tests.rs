@@ -76,7 +76,7 @@ fn each_act_says_who_and_why() {
         ["issued", admin, "", "bob"],
         ["rejected", admin, "not known to us", "carl"],
         ["token-added", "unknown", "", "dora"],
-        ["issued", "192.0.2.8", &token, "dora"],
+        ["issued", "spiffe://harbour.example/north/client/dora", &token, "dora"],
         ["policy-set", "unknown", "", ""],
         ["revoked", "unknown", "key-compromise", "bob"],
         ["authority-revoked", "eve@ca", "the end", "north"],
