@@ -274,7 +274,7 @@ mod tests {
         let good = decode(&workload.sign(Pattern::Spread, 1, 1)[0][0]);
         let bad = decode(&workload.sign_badly(1, 1)[0][0]);
         let parsed = [good, bad].map(|envelope| parse(envelope).unwrap());
-        let verdicts = transaction::verify_all(parsed.into(), [7; 32], &mut KeyCache::default());
+        let verdicts = transaction::verify_all(parsed.into(), [7; 32], &mut ledger_classes::keys::KeyCache::default());
         assert!(verdicts[0].is_ok() && matches!(verdicts[1], Err((_, TransactionError::WrongSignature(_)))));
         let heavy = decode(&workload.sign_heavy(1, 1)[0][0]);
         let transaction: Transaction = codec::decode(&heavy.payload, ENVELOPE_BYTES_MAX).unwrap();
