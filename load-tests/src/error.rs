@@ -66,6 +66,9 @@ pub enum LoadError {
     /// A submission.
     #[error("a submission")]
     Submit(#[from] SubmitError),
+    /// A connection that the generator made by itself.
+    #[error("a connection of the generator")]
+    Wire(#[from] io::Error),
     /// What the accounts under load need was not committed.
     #[error("preparing the accounts: {0}")]
     Setup(String),

@@ -7,6 +7,7 @@
 //! says so), a retry that hides a refusal, a latency counted from a late sending where the time was fixed beforehand, a
 //! figure without the commit, the machine and the seed that it belongs to.
 
+pub mod crowd;
 pub mod disk;
 pub mod drive;
 pub mod error;
@@ -15,12 +16,15 @@ pub mod files;
 pub mod latencies;
 pub mod machine;
 pub mod options;
+pub mod order;
 pub mod peer;
 pub mod process;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
+pub mod slope;
 pub mod stages;
+pub mod wire;
 pub mod workload;
 pub mod yardstick;
 

@@ -8,6 +8,7 @@ use crate::files;
 use crate::options::Options;
 use crate::process::Usage;
 use crate::stages::Stages;
+use crate::wire::Dialer;
 use client::api::{ChannelSpec, ChannelState, ChannelView, SpecOrganization};
 use client::connection::{Connection, Options as ConnectionOptions};
 use client::profile::{Profile, parse_peer};
@@ -194,6 +195,12 @@ impl Peer {
         let profile = Profile::open(&self.dir().join("profiles/admin"))?;
         let peer = parse_peer(&format!("https://{}", self.address)).ok();
         Ok(Connection::open(&profile, ConnectionOptions { peer, timeout: REQUEST, retry: Retry::NEVER })?)
+    }
+
+    /// What makes lean connections with the administrator's certificate.
+    pub fn dialer(&self) -> Result<Dialer, LoadError> {
+        let profile = Profile::open(&self.dir().join("profiles/admin"))?;
+        Ok(Dialer::new(&profile, self.address)?)
     }
 
     /// `count` connections of their own.

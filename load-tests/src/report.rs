@@ -162,8 +162,11 @@ fn spread(name: &str, before: f64, after: f64) -> Option<String> {
         .then(|| format!("the {name} differed by {:.0} % before and after: the machine had other work", spread * 100.0))
 }
 
-/// A value as people read it.
+/// A value as people read it; series are for the JSON report.
 fn plain(value: &Value) -> String {
+    if let Some(series) = value.as_array() {
+        return format!("({} values)", series.len());
+    }
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

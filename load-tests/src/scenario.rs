@@ -2,13 +2,18 @@
 
 mod bench;
 mod channels;
+mod fanout;
 mod half;
 mod hot;
+mod json;
 mod latency;
 mod limit;
 mod noisy;
 mod recovery;
+mod soak;
 mod throughput;
+
+pub(crate) use bench::block_on;
 
 use crate::error::LoadError;
 use crate::options::Options;
@@ -62,6 +67,21 @@ pub const ALL: &[Scenario] = &[
         about: "from the start of the process to the first answer, after a clean end and a kill, as history grows",
         run: recovery::run,
     },
+    Scenario {
+        name: "json",
+        about: "as throughput, with JSON payloads posted one by one over 64 connections",
+        run: json::run,
+    },
+    Scenario {
+        name: "fanout",
+        about: "live subscribers over TLS, a tenth of them slow: order, deliveries a second, the rate of commits beside",
+        run: fanout::run,
+    },
+    Scenario {
+        name: "soak",
+        about: "minutes of mixed work: whether memory stays, whether the disk grows as predicted, whether totals agree",
+        run: soak::run,
+    },
     Scenario { name: "limit", about: "the limits alone, without a peer", run: limit::run },
 ];
 
@@ -83,8 +103,7 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
-    const NAMES: &str =
-        "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, recovery, limit";
+    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, recovery, json, fanout, soak, limit";
 
     #[test]
     fn scenarios_are_found_by_their_names() {

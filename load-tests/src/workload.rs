@@ -5,12 +5,13 @@
 
 use crate::error::LoadError;
 use crate::machine;
-use client::api::BatchResult;
+use client::api::{BatchResult, JsonEnvelope};
 use client::connection::Connection;
-use client::submit::Wait;
+use client::submit::{Wait, sign_json};
 use ledger_classes::action::Action;
-use ledger_classes::action::assets::{Define, Kind, Mint, Transfer, TransferBatch};
-use ledger_classes::action::contracts::{Create, Deploy};
+use ledger_classes::action::assets::{Define, Kind, Mint, MintItem, Transfer, TransferBatch};
+use ledger_classes::action::contracts::{Call, Create, Deploy};
+use ledger_classes::action::logs::Append;
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::config::Limits;
@@ -21,11 +22,17 @@ use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction};
 
 /// The asset that is transferred.
-const ASSET: &str = "coin";
+pub const ASSET: &str = "coin";
+/// The contract, and the instance, of an auction.
+const AUCTION: &str = "auction";
+/// What is sold there.
+const LOT: &str = "lot";
+/// How long the auction takes bids, milliseconds: longer than any run.
+const AUCTION_MS: u64 = 300 * 24 * 60 * 60 * 1000;
 /// The contract of heavy transactions.
 const LENDING: &str = "lending";
 /// Base units of each account: more than it can ever send.
-const BALANCE: u128 = 1 << 40;
+pub const BALANCE: u128 = 1 << 40;
 /// Milliseconds that transactions stay valid: what is signed now may be sent much later in a long run.
 const VALIDITY_MS: u64 = 12 * 60 * 60 * 1000;
 
@@ -53,6 +60,19 @@ pub struct Workload {
     signed: u64,
     /// Nonce of the issuer's next transaction.
     prepared: u64,
+}
+
+/// The definition of the asset.
+fn coin() -> Define {
+    Define {
+        asset: ASSET.into(),
+        title: "Load".into(),
+        kind: Kind::Fungible { decimals: 0, supply_cap: None },
+        mint_authority: None,
+        burn_authority: None,
+        control_authority: None,
+        metadata: None,
+    }
 }
 
 /// Limits of a channel that takes the heaviest transactions of the protocol: the usual limits have fewer actions.
@@ -87,34 +107,33 @@ impl Workload {
         self.senders.len()
     }
 
-    fn sign_one(&self, sender: &SigningKey, address: Address, nonce: u64, actions: Vec<Action>) -> Envelope {
-        let transaction = Transaction {
+    /// What is signed from now on is valid as if this workload had just been made.
+    pub fn renew(&mut self) {
+        self.valid_until = client::now().plus_millis(VALIDITY_MS);
+    }
+
+    fn transaction(&self, sender: Address, nonce: u64, actions: Vec<Action>) -> Transaction {
+        Transaction {
             channel: self.channel,
             nonce,
             valid_until: self.valid_until,
             fee_max: Amount::ZERO,
             actions,
             memo: String::new(),
-            sender: Some(address),
-        };
-        Envelope::sign_binary(&transaction, &[sender])
+            sender: Some(sender),
+        }
+    }
+
+    fn sign_one(&self, sender: &SigningKey, address: Address, nonce: u64, actions: Vec<Action>) -> Envelope {
+        Envelope::sign_binary(&self.transaction(address, nonce, actions), &[sender])
     }
 
     /// Defines the asset and gives every account its balance; waits for each step.
     pub async fn fund(&mut self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
         let issuer = key(self.seed, "issuer", 0);
-        let define = Define {
-            asset: ASSET.into(),
-            title: "Load".into(),
-            kind: Kind::Fungible { decimals: 0, supply_cap: None },
-            mint_authority: None,
-            burn_authority: None,
-            control_authority: None,
-            metadata: None,
-        };
         let all = Amount(BALANCE * self.addresses.len() as u128);
         let mint = Mint { asset: ASSET.into(), to: issuer.public().address(), amount: all };
-        let mut actions = vec![Action::AssetDefine(define), Action::AssetMint(mint)];
+        let mut actions = vec![Action::AssetDefine(coin()), Action::AssetMint(mint)];
         actions.extend(self.addresses.chunks(BATCH_TRANSFERS_MAX).map(|part| {
             let transfer = |to: &Address| Transfer { asset: ASSET.into(), to: *to, amount: Amount(BALANCE) };
             Action::AssetTransferBatch(TransferBatch { transfers: part.iter().map(transfer).collect() })
@@ -146,8 +165,12 @@ impl Workload {
 
     fn transfer(&self, pattern: Pattern, number: u64) -> Envelope {
         let (sender, to) = self.parties(pattern, number);
-        let action = Action::AssetTransfer(Transfer { asset: ASSET.into(), to: self.addresses[to], amount: Amount(1) });
-        self.sign_one(&self.senders[sender], self.addresses[sender], number, vec![action])
+        self.sign_one(&self.senders[sender], self.addresses[sender], number, vec![self.payment(to)])
+    }
+
+    /// One unit for the account at this position.
+    fn payment(&self, to: usize) -> Action {
+        Action::AssetTransfer(Transfer { asset: ASSET.into(), to: self.addresses[to], amount: Amount(1) })
     }
 
     /// Signs the next `batches` batches of `size` transfers, on all cores.
@@ -165,6 +188,67 @@ impl Workload {
             }
             codec::encode(&envelope)
         })
+    }
+
+    /// Transfers with JSON payloads, as bodies to be posted one by one.
+    pub fn sign_json(&mut self, count: u64) -> Vec<Vec<u8>> {
+        let bodies = self.sign_each(count, 1, |this, number| {
+            let (sender, to) = this.parties(Pattern::Spread, number);
+            let action = this.payment(to);
+            let transaction = this.transaction(this.addresses[sender], number, vec![action]);
+            let envelope = sign_json(&transaction, &[&this.senders[sender]]);
+            serde_json::to_vec(&JsonEnvelope::from(&envelope)).expect("an envelope has only JSON's types")
+        });
+        bodies.into_iter().flatten().collect()
+    }
+
+    /// Log records of one topic, each a batch of its own.
+    pub fn sign_logs(&mut self, count: u64, topic: &str) -> Vec<EncodedBatch> {
+        self.sign_each(count, 1, |this, number| {
+            let sender = usize::try_from(number % this.senders.len() as u64).expect("below the number of senders");
+            let action = Action::LogAppend(Append { topic: topic.into(), digest: None, body: format!("log {number}") });
+            codec::encode(&this.sign_one(&this.senders[sender], this.addresses[sender], number, vec![action]))
+        })
+    }
+
+    /// Bids of `from` and up at the auction of [`Workload::open_auction`], by two accounts in turn, each a batch of its
+    /// own: they must be sent in order.
+    pub fn sign_bids(&mut self, count: u64, from: u64) -> Vec<EncodedBatch> {
+        let first = self.signed;
+        self.sign_each(count, 1, |this, number| {
+            let (amount, sender) = (from + number - first, usize::from(number % 2 == 1));
+            let arguments = format!(r#"{{"amount": "{amount}"}}"#);
+            let action = Action::ContractCall(Call { instance: AUCTION.into(), method: "bid".into(), arguments });
+            codec::encode(&this.sign_one(&this.senders[sender], this.addresses[sender], number, vec![action]))
+        })
+    }
+
+    /// Opens an auction that ends long after everything else.
+    pub async fn open_auction(&mut self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
+        let issuer = key(self.seed, "issuer", 0).public().address();
+        let define = Define { asset: LOT.into(), kind: Kind::Unique {}, ..coin() };
+        let mint = MintItem { asset: LOT.into(), item: "one".into(), to: issuer, metadata: Hash([0; 32]) };
+        let deploy = Deploy { contract: AUCTION.into(), engine: "builtin".into(), code: "auction".into() };
+        let ends = client::now().plus_millis(AUCTION_MS);
+        let arguments = format!(
+            r#"{{"item": {{"asset": "{LOT}", "item": "one"}}, "currency": "{ASSET}", "ends": "{ends}",
+                "reserve": "1", "minimum_increment": "1"}}"#
+        );
+        let create = Create { contract: AUCTION.into(), instance: AUCTION.into(), arguments };
+        for action in [
+            Action::AssetDefine(define),
+            Action::AssetMintItem(mint),
+            Action::ContractDeploy(deploy),
+            Action::ContractCreate(create),
+        ] {
+            self.prepare(connection, channel, action).await?;
+        }
+        Ok(())
+    }
+
+    /// The accounts.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// Transactions of 256 contract actions: each opens a lending desk, which parses its arguments, writes records and
@@ -224,6 +308,7 @@ impl Workload {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use ledger_classes::keys::KeyCache;
     use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, TransactionError};
     use std::collections::BTreeSet;
 
@@ -274,7 +359,7 @@ mod tests {
         let good = decode(&workload.sign(Pattern::Spread, 1, 1)[0][0]);
         let bad = decode(&workload.sign_badly(1, 1)[0][0]);
         let parsed = [good, bad].map(|envelope| parse(envelope).unwrap());
-        let verdicts = transaction::verify_all(parsed.into(), [7; 32], &mut ledger_classes::keys::KeyCache::default());
+        let verdicts = transaction::verify_all(parsed.into(), [7; 32], &mut KeyCache::default());
         assert!(verdicts[0].is_ok() && matches!(verdicts[1], Err((_, TransactionError::WrongSignature(_)))));
         let heavy = decode(&workload.sign_heavy(1, 1)[0][0]);
         let transaction: Transaction = codec::decode(&heavy.payload, ENVELOPE_BYTES_MAX).unwrap();

@@ -113,3 +113,34 @@ fn recovery_restarts_after_each_step() {
     assert!(heights.is_sorted() && heights[0] < heights[2], "{heights:?}");
     assert_eq!(report.targets.len(), 4);
 }
+
+#[test]
+fn json_posts_one_by_one() {
+    let report = run(&["json"]);
+    has_targets(&report, &["ratio to the limit"]);
+    assert_eq!(report.refused, Some(0), "{}", report.table());
+}
+
+#[test]
+fn fanout_subscribers_see_every_event_in_order() {
+    let report = run(&["fanout", "--subscribers", "1,10", "--filtered", "10", "--deliveries", "1000"]);
+    for (part, subscribers) in [("10 filtered subscribers", 10.0), ("1 subscribers", 1.0), ("10 subscribers", 10.0)] {
+        assert_eq!(figure(&report, part, "whole"), subscribers, "{}", report.table());
+    }
+    assert_eq!(figure(&report, "10 subscribers", "whole_slow"), 1.0);
+    assert_eq!(figure(&report, "10 filtered subscribers", "deliveries"), 9.0 * 5.0, "five a second, one is slow");
+    assert_eq!(figure(&report, "10 subscribers", "deliveries"), 9.0 * figure(&report, "10 subscribers", "committed"));
+    assert_eq!(report.targets.len(), 4);
+    assert!(report.targets[1..].iter().all(|target| target.reached), "{}", report.table());
+}
+
+#[test]
+fn soak_adds_up_its_balances() {
+    let report = run(&["soak", "--minutes", "0.05", "--rate", "100"]);
+    let reached = |part: &str| {
+        let target = report.targets.iter().find(|target| target.figure.contains(part));
+        target.is_some_and(|target| target.reached)
+    };
+    assert!(reached("all balances") && reached("every event in order") && reached("not taken"), "{}", report.table());
+    assert!(figure(&report, "beside them", "bids") > 0.0 && figure(&report, "log records", "committed") > 0.0);
+}

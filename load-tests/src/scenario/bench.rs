@@ -35,14 +35,14 @@ pub(super) struct Bench {
 }
 
 /// Runs the generator: one thread, so that the other cores are the peer's.
-pub(super) fn block_on<T>(work: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, LoadError>>) -> Result<T, LoadError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|source| LoadError::file(Path::new("the generator's runtime"), source))?.block_on(work)
 }
 
-/// How long warming up takes: not longer than a window.
+/// How long warming up takes: not longer than half a window.
 fn warm_window(options: &Options) -> Duration {
-    WARM_WINDOW.min(Duration::from_secs(options.seconds))
+    WARM_WINDOW.min(Duration::from_secs(options.seconds) / 2)
 }
 
 impl Bench {
@@ -65,6 +65,11 @@ impl Bench {
         let connections = peer.connections(connections)?;
         workload.fund(&connections[0], CHANNEL).await?;
         Ok(Self { peer, workload, connections, rate: 0.0 })
+    }
+
+    /// The rate that [`Bench::batches_for`] goes by.
+    pub(super) fn rate(&self) -> f64 {
+        self.rate
     }
 
     /// Drives `batches` for at most `window`, with nothing measured but what came of it.

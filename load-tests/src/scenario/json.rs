@@ -1,0 +1,152 @@
+//! As `throughput`, for clients without the binary encoding: JSON payloads, each signed and posted by itself, over 64
+//! connections with keep-alive.
+//!
+//! The generator writes prepared bodies to connections of its own (`wire`): the SDK would take more of the two cores than
+//! the peer does.
+
+use super::bench::{Bench, CHANNEL, block_on};
+use crate::drive::Driven;
+use crate::error::LoadError;
+use crate::options::Options;
+use crate::progress;
+use crate::report::Measured;
+use crate::wire::Wire;
+use serde::Deserialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// Connections, one transaction in flight on each.
+const CONNECTIONS: usize = 64;
+/// Transactions signed for warming up.
+const WARM_TRANSACTIONS: u64 = 32_768;
+/// How long warming up may take.
+const WARM_WINDOW: Duration = Duration::from_secs(3);
+/// The least that the rate must be of the limit.
+const RATIO_MIN: f64 = 0.15;
+
+/// What matters of an answer, or of the problem in its place.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    receipt: Option<Receipt>,
+    #[serde(default, rename = "type")]
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    code: u16,
+}
+
+pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
+    block_on(async {
+        let mut bench = Bench::start(options, options.senders, 1).await?;
+        let dialer = bench.peer.dialer()?;
+        let mut wires = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            wires.push(dialer.dial().await?);
+        }
+        progress("warming up");
+        let window = Duration::from_secs(options.seconds);
+        let warm_window = WARM_WINDOW.min(window / 2);
+        let share = warm_window.as_secs_f64() / WARM_WINDOW.as_secs_f64();
+        let signed = bench.workload.sign_json((WARM_TRANSACTIONS as f64 * share) as u64);
+        let (warm, wires) = drive_json(wires, signed, warm_window).await?;
+        bench.learn(warm.committed_per_s());
+        let count = bench.batches_for(window, 1).max(2 * CONNECTIONS as u64);
+        progress(&format!("{:.0}/s before; signing {count}", bench.rate()));
+        let signed = bench.workload.sign_json(count);
+        let mut measured = bench.measured();
+        progress(&format!("measuring for {} s", options.seconds));
+        bench
+            .observe(&mut measured, async { drive_json(wires, signed, window).await.map(|(driven, _)| driven) })
+            .await?;
+        bench.peer.stop().await?;
+        measured.set("connections", CONNECTIONS);
+        measured.set("batch_transactions", 1);
+        measured.set("encoding", "JSON payloads, posted one by one");
+        measured.set("window_seconds", options.seconds);
+        measured.ratio_min = Some(RATIO_MIN);
+        Ok(measured)
+    })
+}
+
+type Queue = Arc<Mutex<std::vec::IntoIter<Vec<u8>>>>;
+
+/// A closed loop over all connections, which are given back.
+async fn drive_json(
+    wires: Vec<Wire>,
+    bodies: Vec<Vec<u8>>,
+    window: Duration,
+) -> Result<(Driven, Vec<Wire>), LoadError> {
+    let (queue, start, mut senders) = (Arc::new(Mutex::new(bodies.into_iter())), Instant::now(), JoinSet::new());
+    for wire in wires {
+        senders.spawn(post(wire, Arc::clone(&queue), start, window));
+    }
+    let (mut driven, mut wires) = (Driven::default(), Vec::new());
+    while let Some(one) = senders.join_next().await {
+        let (one, wire) = one??;
+        driven.merge(one);
+        wires.push(wire);
+    }
+    if !driven.ran_out {
+        driven.window = window;
+    }
+    Ok((driven, wires))
+}
+
+async fn post(mut wire: Wire, queue: Queue, start: Instant, window: Duration) -> Result<(Driven, Wire), LoadError> {
+    let path = format!("/v1/channels/{CHANNEL}/transactions?wait=committed");
+    let mut driven = Driven::default();
+    while start.elapsed() < window {
+        let Some(body) = queue.lock().unwrap_or_else(PoisonError::into_inner).next() else {
+            driven.ran_out = true;
+            break;
+        };
+        let sent = Instant::now();
+        let (status, answer) = wire.post_json(&path, &body).await?;
+        if start.elapsed() > window {
+            break;
+        }
+        judge(&mut driven, status, &answer, sent.elapsed());
+        driven.window = start.elapsed();
+    }
+    Ok((driven, wire))
+}
+
+/// Counts an answer.
+fn judge(driven: &mut Driven, status: u16, answer: &[u8], took: Duration) {
+    match serde_json::from_slice(answer) {
+        Ok(Answer { receipt: Some(Receipt { code }), .. }) if status == 200 => {
+            driven.committed += u64::from(code == 0);
+            driven.failed += u64::from(code != 0);
+            driven.latencies.add(took, 1);
+        }
+        Ok(Answer { problem: Some(problem), .. }) => {
+            driven.refuse(1, problem.rsplit(':').next().unwrap_or_default());
+        }
+        _ => driven.refuse(1, &format!("answered with {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let mut driven = Driven::default();
+        for (status, answer) in [
+            (200, r#"{"id":"00","status":"committed","receipt":{"code":0,"height":1,"events":[{}]}}"#),
+            (200, r#"{"status":"committed","receipt":{"code":210}}"#),
+            (202, r#"{"status":"accepted"}"#),
+            (503, r#"{"type":"urn:chancery:problem:overloaded","title":"Busy","status":503}"#),
+            (502, "<html>"),
+        ] {
+            judge(&mut driven, status, answer.as_bytes(), Duration::from_millis(1));
+        }
+        assert_eq!((driven.committed, driven.failed, driven.refused), (1, 1, 3));
+        assert_eq!(driven.reasons, ["answered with 202", "overloaded", "answered with 502"]);
+    }
+}

@@ -1,0 +1,178 @@
+//! Lean connections: TLS 1.3 with the client's certificate, HTTP/1.1 as far as the generator needs it, prepared bytes in
+//! and answers out. The SDK spends more processor time on a request than the peer does; a generator on the peer's own
+//! cores, which posts one by one or reads for thousands of subscribers, would measure the SDK.
+//!
+//! What must never happen here: a use beside measuring. It checks the peer's certificate against `ca.pem`, and no more.
+
+use client::profile::Profile;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Bytes of an answer's head: a peer's are some 300.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an answer's body.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// Makes connections to one peer.
+#[derive(Clone)]
+pub struct Dialer {
+    connector: TlsConnector,
+    address: SocketAddr,
+}
+
+/// One connection.
+pub struct Wire {
+    stream: TlsStream<TcpStream>,
+    address: SocketAddr,
+    received: Vec<u8>,
+}
+
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    /// Bytes of the body; absent if it comes in chunks.
+    length: Option<usize>,
+    /// Bytes of the head itself.
+    bytes: usize,
+}
+
+/// Reads an answer's head; `None` while it is not whole.
+fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
+    let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+        return if bytes.len() > HEAD_BYTES_MAX { Err(invalid("an answer's head has no end")) } else { Ok(None) };
+    };
+    let text = std::str::from_utf8(&bytes[..end]).map_err(|_| invalid("an answer's head is no text"))?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+    let named = |name: &str, line: &str| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    };
+    let length = text.split("\r\n").find_map(|line| named("content-length", line));
+    let length = length.map(|length| length.parse().map_err(|_| invalid("an answer's length is no number")));
+    Ok(Some(Head {
+        status: status.ok_or_else(|| invalid("no answer of HTTP/1.1"))?,
+        length: length.transpose()?,
+        bytes: end + 4,
+    }))
+}
+
+impl Dialer {
+    /// With the profile's certificate, to `address`.
+    pub fn new(profile: &Profile, address: SocketAddr) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        for authority in &profile.authorities {
+            roots.add(authority.clone()).map_err(io::Error::other)?;
+        }
+        let credential = profile.credential.as_ref().ok_or_else(|| invalid("a profile without a certificate"))?;
+        let path = credential.path_without_root().map_err(io::Error::other)?;
+        let path = path.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(path, credential.key())
+            .map_err(io::Error::other)?;
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), address })
+    }
+
+    /// A new connection.
+    pub async fn dial(&self) -> io::Result<Wire> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        let stream = self.connector.connect(ServerName::from(self.address.ip()), socket).await?;
+        Ok(Wire { stream, address: self.address, received: Vec::new() })
+    }
+}
+
+impl Wire {
+    async fn receive(&mut self) -> io::Result<()> {
+        if self.stream.read_buf(&mut self.received).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(())
+    }
+
+    async fn head(&mut self) -> io::Result<Head> {
+        loop {
+            if let Some(head) = head(&self.received)? {
+                self.received.drain(..head.bytes);
+                return Ok(head);
+            }
+            self.receive().await?;
+        }
+    }
+
+    /// Posts a JSON document and waits for the answer's status and body.
+    pub async fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        self.stream.write_all(&request).await?;
+        self.stream.flush().await?;
+        let Head { status, length, .. } = self.head().await?;
+        let length = length.filter(|length| *length <= BODY_BYTES_MAX);
+        let length = length.ok_or_else(|| invalid("an answer without a length, or too long"))?;
+        while self.received.len() < length {
+            self.receive().await?;
+        }
+        let rest = self.received.split_off(length);
+        Ok((status, std::mem::replace(&mut self.received, rest)))
+    }
+
+    /// Opens a stream of events. What follows is read with [`Wire::chunk`].
+    pub async fn open_stream(&mut self, path: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\naccept: text/event-stream\r\n\r\n", self.address);
+        self.stream.write_all(request.as_bytes()).await?;
+        self.stream.flush().await?;
+        match self.head().await? {
+            Head { status: 200, length: None, .. } => Ok(()),
+            Head { status, .. } => Err(io::Error::other(format!("a subscription was answered with {status}"))),
+        }
+    }
+
+    /// The next bytes of a stream, in chunks of HTTP/1.1; at least one. Dropping the future loses nothing.
+    pub async fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        if self.received.is_empty() {
+            self.receive().await?;
+        }
+        Ok(std::mem::take(&mut self.received))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn heads_are_read_once_they_are_whole() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\ndate: now\r\n\r\nbody";
+        assert_eq!(head(text).unwrap(), Some(Head { status: 200, length: Some(12), bytes: text.len() - 4 }));
+        assert_eq!(head(&text[..40]).unwrap(), None);
+        let chunked = head(b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n").unwrap().unwrap();
+        assert_eq!((chunked.status, chunked.length), (404, None));
+        for wrong in ["SSH-2.0\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
+            assert!(head(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert!(head(&[b'x'; HEAD_BYTES_MAX + 1]).is_err());
+    }
+}
