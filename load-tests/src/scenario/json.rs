@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::options::Options;
 use crate::progress;
 use crate::report::Measured;
-use crate::wire::Wire;
+use crate::wire::{Dialer, Wire};
 use serde::Deserialize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -43,25 +43,21 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
     block_on(async {
         let mut bench = Bench::start(options, options.senders, 1).await?;
         let dialer = bench.peer.dialer()?;
-        let mut wires = Vec::with_capacity(CONNECTIONS);
-        for _ in 0..CONNECTIONS {
-            wires.push(dialer.dial().await?);
-        }
         progress("warming up");
         let window = Duration::from_secs(options.seconds);
         let warm_window = WARM_WINDOW.min(window / 2);
         let share = warm_window.as_secs_f64() / WARM_WINDOW.as_secs_f64();
         let signed = bench.workload.sign_json((WARM_TRANSACTIONS as f64 * share) as u64);
-        let (warm, wires) = drive_json(wires, signed, warm_window).await?;
+        let warm = drive_json(dial(&dialer).await?, signed, warm_window).await?;
         bench.learn(warm.committed_per_s());
         let count = bench.batches_for(window, 1).max(2 * CONNECTIONS as u64);
         progress(&format!("{:.0}/s before; signing {count}", bench.rate()));
         let signed = bench.workload.sign_json(count);
         let mut measured = bench.measured();
+        // New ones: signing may take longer than the peer keeps idle connections.
+        let wires = dial(&dialer).await?;
         progress(&format!("measuring for {} s", options.seconds));
-        bench
-            .observe(&mut measured, async { drive_json(wires, signed, window).await.map(|(driven, _)| driven) })
-            .await?;
+        bench.observe(&mut measured, drive_json(wires, signed, window)).await?;
         bench.peer.stop().await?;
         measured.set("connections", CONNECTIONS);
         measured.set("batch_transactions", 1);
@@ -74,29 +70,32 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
 
 type Queue = Arc<Mutex<std::vec::IntoIter<Vec<u8>>>>;
 
-/// A closed loop over all connections, which are given back.
-async fn drive_json(
-    wires: Vec<Wire>,
-    bodies: Vec<Vec<u8>>,
-    window: Duration,
-) -> Result<(Driven, Vec<Wire>), LoadError> {
+/// All connections.
+async fn dial(dialer: &Dialer) -> Result<Vec<Wire>, LoadError> {
+    let mut wires = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        wires.push(dialer.dial().await?);
+    }
+    Ok(wires)
+}
+
+/// A closed loop over all connections.
+async fn drive_json(wires: Vec<Wire>, bodies: Vec<Vec<u8>>, window: Duration) -> Result<Driven, LoadError> {
     let (queue, start, mut senders) = (Arc::new(Mutex::new(bodies.into_iter())), Instant::now(), JoinSet::new());
     for wire in wires {
         senders.spawn(post(wire, Arc::clone(&queue), start, window));
     }
-    let (mut driven, mut wires) = (Driven::default(), Vec::new());
+    let mut driven = Driven::default();
     while let Some(one) = senders.join_next().await {
-        let (one, wire) = one??;
-        driven.merge(one);
-        wires.push(wire);
+        driven.merge(one??);
     }
     if !driven.ran_out {
         driven.window = window;
     }
-    Ok((driven, wires))
+    Ok(driven)
 }
 
-async fn post(mut wire: Wire, queue: Queue, start: Instant, window: Duration) -> Result<(Driven, Wire), LoadError> {
+async fn post(mut wire: Wire, queue: Queue, start: Instant, window: Duration) -> Result<Driven, LoadError> {
     let path = format!("/v1/channels/{CHANNEL}/transactions?wait=committed");
     let mut driven = Driven::default();
     while start.elapsed() < window {
@@ -112,7 +111,7 @@ async fn post(mut wire: Wire, queue: Queue, start: Instant, window: Duration) ->
         judge(&mut driven, status, &answer, sent.elapsed());
         driven.window = start.elapsed();
     }
-    Ok((driven, wire))
+    Ok(driven)
 }
 
 /// Counts an answer.
