@@ -197,22 +197,30 @@ impl Authority {
         let scope = current.check_authority()?;
         let public_key = PublicKey::from_spki(current.spki())?;
         let params = authority_params(&scope, &public_key, validity, serial)?;
-        let der = if current.spki() == self.key.public().spki() {
+        if current.spki() == self.key.public().spki() {
             let signing = RcgenKey::new(&*self.key);
-            signing.outcome(params.self_signed(&signing))?.der().to_vec()
-        } else {
-            if self.scope.organization.is_some() || scope.organization.is_none() {
-                return Err(AuthorityError::NotRoot);
-            }
-            self.check_validity(validity)?;
-            self.certify(params, &public_key)?
-        };
-        let made = Certificate::parse(&der)?;
-        made.check_authority()?;
-        let names = |certificate: &Certificate<'_>| {
-            (certificate.subject().to_vec(), certificate.subject_key_identifier().map(<[u8]>::to_vec))
-        };
-        if names(&made) == names(&current) { Ok(der) } else { Err(AuthorityError::OtherName) }
+            return same_names(&current, signing.outcome(params.self_signed(&signing))?.der());
+        }
+        if self.scope.organization.is_some() || scope.organization.is_none() {
+            return Err(AuthorityError::NotRoot);
+        }
+        self.check_validity(validity)?;
+        same_names(&current, &self.certify(params, &public_key)?)
+    }
+
+    /// A link certificate (RFC 4210 §4.4): the key and name of another root of this consortium (DER), certified by this
+    /// one, for those who trust only this one. Path length 0: it introduces a root, and no path goes through it.
+    pub fn certify_root(&self, root: &[u8], validity: Validity, serial: &Serial) -> Result<Vec<u8>, AuthorityError> {
+        let root = Certificate::parse(root)?;
+        let scope = root.check_authority()?;
+        if self.scope.organization.is_some() || scope != self.scope {
+            return Err(AuthorityError::NotRoot);
+        }
+        self.check_validity(validity)?;
+        let public_key = PublicKey::from_spki(root.spki())?;
+        let mut params = authority_params(&scope, &public_key, validity, serial)?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        same_names(&root, &self.certify(params, &public_key)?)
     }
 
     /// Signs the certificate of another CA.
@@ -393,6 +401,16 @@ impl Authority {
         let within = self.validity.not_before <= validity.not_before && validity.not_after <= self.validity.not_after;
         if within && validity.not_before < validity.not_after { Ok(()) } else { Err(AuthorityError::Validity) }
     }
+}
+
+/// A certificate that was made for a CA that has one, if its name and key identifier are what they were.
+fn same_names(current: &Certificate<'_>, der: &[u8]) -> Result<Vec<u8>, AuthorityError> {
+    let made = Certificate::parse(der)?;
+    made.check_authority()?;
+    let same = made.subject() == current.subject()
+        && made.spki() == current.spki()
+        && made.subject_key_identifier() == current.subject_key_identifier();
+    if same { Ok(der.to_vec()) } else { Err(AuthorityError::OtherName) }
 }
 
 /// The profile of CA certificates (docs/formats/certificates.md).

@@ -5,15 +5,19 @@
 //! process writes at a time (a lock file); readers need no lock, because a last line without its newline is not there
 //! yet. Lines are never changed or removed.
 
-pub use crate::event::Event;
 use crate::{
-    acts::{self, Cause, CertificateAct},
+    acts::{self, Cause},
     enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
-    identifiers::{RevocationReason, Serial},
+    folder::ROOT,
+    identifiers::{KeyId, Serial},
     keys::PublicKey,
+    record::Rollover,
 };
-use ledger_classes::{identity::Identity, time::Time};
-use serde::Serialize;
+pub use crate::{
+    event::Event,
+    record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Revocation},
+};
+use ledger_classes::time::Time;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::{File, OpenOptions},
@@ -53,126 +57,17 @@ pub enum DatabaseError {
     Broken,
 }
 
-/// When and why something was revoked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Revocation {
-    /// When.
-    pub at: Time,
-    /// Why.
-    pub reason: RevocationReason,
-}
-
-/// What has become of a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificateStatus {
-    /// Recorded before signing, never confirmed: it may exist, nobody was given it.
-    Intended,
-    /// Issued, not revoked, not expired.
-    Valid,
-    /// Its last second has passed.
-    Expired,
-    /// Revoked, whether or not it has expired since.
-    Revoked,
-}
-
-/// A leaf certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CertificateRecord {
-    /// The organization whose CA signed it.
-    pub authority: String,
-    /// Its serial.
-    pub serial: Serial,
-    /// Whose it is.
-    pub identity: Identity,
-    /// Its first second.
-    pub not_before: Time,
-    /// Its last second.
-    pub not_after: Time,
-    /// When its issuance was intended.
-    pub intended: Time,
-    /// SHA-256 of it, hex; `None` while it is only intended.
-    pub fingerprint: Option<String>,
-    /// SHA-256 of its SubjectPublicKeyInfo, hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// The request that it answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<RequestId>,
-    /// The certificate that it continues.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub renews: Option<Serial>,
-    /// Whether it was revoked.
-    pub revoked: Option<Revocation>,
-    /// What was done with it, by whom and why.
-    pub acts: Vec<CertificateAct>,
-}
-
-impl CertificateRecord {
-    /// What has become of it at `now`.
-    pub fn status(&self, now: Time) -> CertificateStatus {
-        if self.revoked.is_some() {
-            CertificateStatus::Revoked
-        } else if self.fingerprint.is_none() {
-            CertificateStatus::Intended
-        } else if self.not_after.plus_millis(999) < now {
-            CertificateStatus::Expired
-        } else {
-            CertificateStatus::Valid
-        }
-    }
-}
-
-/// A CA.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuthorityRecord {
-    /// `root`, or the organization.
-    pub name: String,
-    /// Who signed its certificate.
-    pub issuer: String,
-    /// The serial of its certificate.
-    pub serial: Serial,
-    /// Its last second.
-    pub not_after: Time,
-    /// Certificates of the same name and key that came before it, oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<AuthorityCertificate>,
-    /// Certificates that were recorded before signing and never confirmed: they may exist, nobody was given them.
-    #[serde(skip)]
-    pub intended: Vec<AuthorityCertificate>,
-    /// The number of its newest CRL; 0 before the first.
-    pub crl_number: u64,
-    /// When its next CRL is due.
-    pub crl_next_update: Option<Time>,
-    /// Whether it was revoked.
-    pub revoked: Option<Revocation>,
-}
-
-impl AuthorityRecord {
-    /// Every certificate that was handed out, the newest first.
-    pub fn certificates(&self) -> impl Iterator<Item = AuthorityCertificate> {
-        let (issuer, serial, not_after) = (self.issuer.clone(), self.serial.clone(), self.not_after);
-        std::iter::once(AuthorityCertificate { issuer, serial, not_after }).chain(self.earlier.iter().rev().cloned())
-    }
-}
-
-/// One certificate of a CA.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AuthorityCertificate {
-    /// Who signed it.
-    pub issuer: String,
-    /// Its serial under that issuer.
-    pub serial: Serial,
-    /// Its last second.
-    pub not_after: Time,
-}
-
 /// The state after all lines.
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
     consortium: String,
     authorities: BTreeMap<String, AuthorityRecord>,
+    /// The consortium's roots, oldest first, the retired ones among them.
+    roots: Vec<String>,
+    rollover: Option<Rollover>,
+    /// Keys of roots that are anchors no more.
+    retired: Vec<KeyId>,
     certificates: Vec<CertificateRecord>,
     by_serial: HashMap<Serial, usize>,
     requests: Vec<CertificateRequestRecord>,
@@ -209,6 +104,9 @@ impl Database {
             path: path.clone(),
             consortium,
             authorities: BTreeMap::new(),
+            roots: vec![ROOT.into()],
+            rollover: None,
+            retired: Vec::new(),
             certificates: Vec::new(),
             by_serial: HashMap::new(),
             requests: Vec::new(),
@@ -234,6 +132,34 @@ impl Database {
     /// All CAs by name.
     pub const fn authorities(&self) -> &BTreeMap<String, AuthorityRecord> {
         &self.authorities
+    }
+
+    /// Whether it is a root of the consortium.
+    pub(crate) fn is_root(&self, name: &str) -> bool {
+        self.roots.iter().any(|root| root == name)
+    }
+
+    /// The root that certifies.
+    pub(crate) fn root(&self) -> &str {
+        match &self.rollover {
+            Some(Rollover { old, switched: None, .. }) => old,
+            _ => self.roots.last().map_or(ROOT, String::as_str),
+        }
+    }
+
+    /// The replacement of the root that is under way.
+    pub(crate) const fn rollover(&self) -> Option<&Rollover> {
+        self.rollover.as_ref()
+    }
+
+    /// The keys of the roots that are anchors no more.
+    pub(crate) fn retired(&self) -> &[KeyId] {
+        &self.retired
+    }
+
+    /// Whether it is a root that was replaced.
+    pub(crate) fn is_retired(&self, name: &str) -> bool {
+        self.authorities.get(name).is_some_and(|authority| authority.retired.is_some())
     }
 
     /// All leaves, in the order in which they were intended.
@@ -270,20 +196,7 @@ impl Database {
         match event.clone() {
             Event::Created { .. } => return Err("a second beginning"),
             Event::AuthorityAdded { name, issuer, serial, not_after, .. } => {
-                let record = AuthorityRecord {
-                    name: name.clone(),
-                    issuer,
-                    serial,
-                    not_after,
-                    earlier: Vec::new(),
-                    intended: Vec::new(),
-                    crl_number: 0,
-                    crl_next_update: None,
-                    revoked: None,
-                };
-                if self.authorities.insert(name, record).is_some() {
-                    return Err("an authority is added twice");
-                }
+                self.add(AuthorityCertificate { issuer, serial, not_after }, name)?;
             }
             Event::AuthorityIntended { name, issuer, serial, not_after, .. } => {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
@@ -305,9 +218,7 @@ impl Database {
                 authority.revoked.get_or_insert(Revocation { at, reason });
             }
             Event::Intended { authority, serial, identity, not_before, not_after, key, request, renews, at } => {
-                if !self.authorities.contains_key(&authority) {
-                    return Err("an unknown authority");
-                }
+                let issuing = self.authorities.get(&authority).ok_or("an unknown authority")?.serial.clone();
                 if self.by_serial.insert(serial.clone(), self.certificates.len()).is_some() {
                     return Err("a serial is used twice");
                 }
@@ -323,9 +234,37 @@ impl Database {
                     key,
                     request,
                     renews,
+                    issuing,
+                    handed_out: at,
                     revoked,
                     acts: Vec::new(),
                 });
+            }
+            Event::RolloverStarted { root, serial, not_after, at } => {
+                let (old, issuer) = (self.root().to_owned(), root.clone());
+                if self.rollover.is_some() {
+                    return Err("a second rollover beside the first");
+                }
+                self.add(AuthorityCertificate { issuer, serial, not_after }, root.clone())?;
+                self.roots.push(root.clone());
+                self.rollover = Some(Rollover { old, new: root, started: at, switched: None });
+            }
+            Event::RolloverSwitched { root, at } => {
+                let rollover = self.rollover.as_mut().filter(|rollover| rollover.new == root);
+                rollover.ok_or("a switch to a root that is not the new one")?.switched.get_or_insert(at);
+            }
+            Event::RootRetired { root, key, at } => {
+                let key = key.parse().map_err(|_| "a key's hash is not one")?;
+                let switched = |rollover: &Rollover| rollover.old == root && rollover.switched.is_some();
+                self.rollover.take_if(|rollover| switched(rollover)).ok_or("a root retires that is not replaced")?;
+                self.authorities.get_mut(&root).ok_or("an unknown authority")?.retired = Some(at);
+                self.retired.push(key);
+            }
+            Event::PathHandedOut { serial, at } => {
+                let of = self.leaf(&serial)?.authority.clone();
+                let issuing = self.authorities.get(&of).ok_or("an unknown authority")?.serial.clone();
+                let leaf = self.leaf(&serial)?;
+                (leaf.issuing, leaf.handed_out) = (issuing, at);
             }
             Event::Issued { serial, fingerprint, .. } => {
                 let leaf = self.leaf(&serial)?;
@@ -389,6 +328,23 @@ impl Database {
             self.leaf(serial)?.acts.push(act);
         }
         Ok(())
+    }
+
+    fn add(&mut self, certificate: AuthorityCertificate, name: String) -> Result<(), &'static str> {
+        let AuthorityCertificate { issuer, serial, not_after } = certificate;
+        let record = AuthorityRecord {
+            name: name.clone(),
+            issuer,
+            serial,
+            not_after,
+            earlier: Vec::new(),
+            intended: Vec::new(),
+            crl_number: 0,
+            crl_next_update: None,
+            revoked: None,
+            retired: None,
+        };
+        self.authorities.insert(name, record).map_or(Ok(()), |_| Err("an authority is added twice"))
     }
 
     fn requested(&mut self, id: &RequestId) -> Result<&mut CertificateRequestRecord, &'static str> {
@@ -484,6 +440,8 @@ fn file_error(path: &Path, source: io::Error) -> DatabaseError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::identifiers::RevocationReason;
+    use ledger_classes::identity::Identity;
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)

@@ -66,6 +66,40 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// A new root lies beside the old one: both are anchors from now on.
+    RolloverStarted {
+        /// The new root's name.
+        root: String,
+        /// Its serial.
+        serial: Serial,
+        /// Its last second.
+        not_after: Time,
+        /// When.
+        at: Time,
+    },
+    /// The new root certifies from now on.
+    RolloverSwitched {
+        /// The new root.
+        root: String,
+        /// When.
+        at: Time,
+    },
+    /// The old root is no anchor any more.
+    RootRetired {
+        /// The old root.
+        root: String,
+        /// SHA-256 of its SubjectPublicKeyInfo, hex.
+        key: String,
+        /// When.
+        at: Time,
+    },
+    /// The holder of a leaf was given the newest path and anchors for it, without another leaf.
+    PathHandedOut {
+        /// Which leaf.
+        serial: Serial,
+        /// When.
+        at: Time,
+    },
     /// A leaf is about to be signed.
     Intended {
         /// The organization whose CA signs.

@@ -15,13 +15,14 @@
 //! No certificate is signed before its intention is recorded; no revocation is forgotten because the CRL could not be
 //! written: the next CRL carries it.
 
+pub use crate::publication::read_ocsp_answer;
 use crate::{
     acts::Cause,
-    authority::{Authority, AuthorityError, LeafRequest, RevokedSerial, Validity},
-    credentials::{Credentials, CredentialsError, certificates_pem, crl_pem, read_certificates},
+    authority::{Authority, AuthorityError, LeafRequest, Validity},
+    credentials::{Credentials, CredentialsError, certificates_pem, read_certificates},
     database::{
-        AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase,
-        Revocation,
+        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
+        LockedDatabase,
     },
     enrolment::{RequestId, Terms},
     files,
@@ -33,10 +34,10 @@ use crate::{
     },
     ocsp,
     passphrase::PassphraseSource,
+    publication::status,
 };
 use ledger_classes::{
     identity::{Identity, Role},
-    limits::OCSP_BYTES_MAX,
     time::Time,
 };
 use std::{
@@ -212,11 +213,12 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
         let mut database = self.lock_for_new(organization)?;
-        let root = self.authority(&database, ROOT)?;
+        let issuer = database.root().to_owned();
+        let root = self.authority(&database, &issuer)?;
         let validity = within(&root, now, ISSUING_LIFETIME_MS);
         let key = self.keys.generate(organization, &key.into())?;
         let authority = root.issue_intermediate(organization, key.signer(), validity)?;
-        self.add(&mut database, &authority, &key, organization, ROOT, now)
+        self.add(&mut database, &authority, &key, organization, &issuer, now)
     }
 
     /// Adds an organization whose CA is a root of its own.
@@ -334,8 +336,7 @@ impl CertificateFolder {
         let database = Database::read(&self.directory)?;
         let unknown = || FolderError::UnknownCertificate(serial.to_string());
         let record = database.certificate(serial).cloned().ok_or_else(unknown)?;
-        let file = self.directory.join("issued").join(format!("{serial}.pem"));
-        let path = if record.fingerprint.is_some() { read_certificates(&file)? } else { Vec::new() };
+        let path = if record.fingerprint.is_some() { self.issued_path(&database, &record)? } else { Vec::new() };
         Ok((record, path))
     }
 
@@ -391,30 +392,25 @@ impl CertificateFolder {
         let unknown = || FolderError::UnknownAuthority(organization.into());
         let record = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
         // A root cannot revoke itself: it is removed from the anchors of those who trust it.
-        if record.issuer != ROOT || organization == ROOT {
+        if record.issuer == organization {
             return Err(unknown());
         }
         if record.revoked.is_none() {
             database.append(&Event::AuthorityRevoked { name: organization.into(), reason, at: now })?;
         }
-        let root = self.load(&database, ROOT)?;
         let revoked = database.authorities().get(organization).and_then(|record| record.revoked);
-        for certificate in record.certificates() {
-            self.write_answer(&root, &certificate.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
+        let certificates: Vec<AuthorityCertificate> = record.certificates().chain(record.intended.clone()).collect();
+        let mut roots: Vec<&str> = certificates.iter().map(|certificate| certificate.issuer.as_str()).collect();
+        roots.sort_unstable();
+        roots.dedup();
+        for name in roots.into_iter().filter(|name| !database.is_retired(name)).collect::<Vec<_>>() {
+            let root = self.load(&database, name)?;
+            for certificate in certificates.iter().filter(|certificate| certificate.issuer == name) {
+                self.write_answer(&root, &certificate.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
+            }
+            self.write_crl(&mut database, &root, name, now)?;
         }
-        self.write_crl(&mut database, &root, ROOT, now)
-    }
-
-    /// Signs a CA's CRL again under the next number, and its OCSP answers: before they expire, and whenever they are
-    /// in doubt.
-    pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
-        let mut database = self.lock()?;
-        if !database.authorities().contains_key(name) {
-            return Err(FolderError::UnknownAuthority(name.into()));
-        }
-        let authority = self.load(&database, name)?;
-        self.write_crl(&mut database, &authority, name, now)?;
-        self.write_answers(&database, &authority, name, now)
+        Ok(())
     }
 
     fn lock_for_new(&self, organization: &str) -> Result<LockedDatabase, FolderError> {
@@ -464,125 +460,13 @@ impl CertificateFolder {
         }
     }
 
-    fn load(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
+    pub(crate) fn load(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
         let unknown = || FolderError::UnknownAuthority(name.into());
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         let certificates = read_certificates(&self.authority_file(name, &record.serial))?;
         let certificate = certificates.first().ok_or_else(unknown)?;
         Ok(Authority::load(certificate, self.keys.open(&self.directory, name, certificate)?)?)
     }
-
-    /// The answers about everything that a CA has issued and that has not expired.
-    fn write_answers(
-        &self,
-        database: &Database,
-        authority: &Authority,
-        name: &str,
-        now: Time,
-    ) -> Result<(), FolderError> {
-        if name == ROOT {
-            for record in database.authorities().values().filter(|record| record.name != ROOT) {
-                for certificate in record.certificates().filter(|certificate| certificate.issuer == ROOT) {
-                    let status = status(record.revoked);
-                    self.renew_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
-                }
-            }
-            return Ok(());
-        }
-        let issued = database.certificates().iter().filter(|record| record.authority == name);
-        for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
-            self.renew_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
-        }
-        Ok(())
-    }
-
-    /// Signs an answer about a certificate and says where it belongs.
-    fn answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(PathBuf, Vec<u8>), FolderError> {
-        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
-        let file = ocsp_file(&self.directory, serial);
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
-        }
-        Ok((file, answer))
-    }
-
-    pub(crate) fn write_answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(), FolderError> {
-        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
-        files::write_public(&file, &answer).map_err(|source| file_error(&file, source))
-    }
-
-    /// As `write_answer`, one of many: what a power loss damages is signed again with the next CRL.
-    fn renew_answer(
-        &self,
-        authority: &Authority,
-        serial: &Serial,
-        status: ocsp::Status,
-        now: Time,
-        lifetime_ms: u64,
-    ) -> Result<(), FolderError> {
-        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
-        files::write_replaceable(&file, &answer).map_err(|source| file_error(&file, source))
-    }
-
-    fn write_crl(
-        &self,
-        database: &mut LockedDatabase,
-        authority: &Authority,
-        name: &str,
-        now: Time,
-    ) -> Result<(), FolderError> {
-        let revoked: Vec<RevokedSerial> = if name == ROOT {
-            let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
-            let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
-                let all = record.certificates().chain(record.intended.clone());
-                let below = all.filter(|certificate| certificate.issuer == ROOT);
-                below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
-            };
-            revoked.flat_map(every).collect()
-        } else {
-            let issued = database.certificates().iter().filter(|record| record.authority == name);
-            issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
-        };
-        let number = database.authorities().get(name).map_or(0, |record| record.crl_number) + 1;
-        let lifetime = if name == ROOT { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
-        let next_update = whole_second(now.plus_millis(lifetime));
-        database.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
-        let crl = authority.issue_crl(&revoked, number, now, next_update)?;
-        write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
-    }
-}
-
-/// The OCSP answer about a certificate in a folder `<dir>/ca/`. Reads one file and nothing else, so that it may be
-/// asked for by anybody.
-pub fn read_ocsp_answer(directory: &Path, serial: &Serial) -> Option<Vec<u8>> {
-    fs::read(ocsp_file(directory, serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
-}
-
-fn ocsp_file(directory: &Path, serial: &Serial) -> PathBuf {
-    directory.join("ocsp").join(format!("{serial}.der"))
-}
-
-fn status(revoked: Option<Revocation>) -> ocsp::Status {
-    revoked
-        .map_or(ocsp::Status::Good, |revocation| ocsp::Status::Revoked { at: revocation.at, reason: revocation.reason })
-}
-
-fn entry((serial, revocation): (Serial, Revocation)) -> RevokedSerial {
-    RevokedSerial { serial, at: revocation.at, reason: revocation.reason }
 }
 
 /// From a little before now for `lifetime_ms`, within the CA's own validity.

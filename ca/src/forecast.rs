@@ -3,7 +3,7 @@
 use crate::{
     certificate::Certificate,
     database::{AuthorityRecord, CertificateRecord, CertificateStatus},
-    folder::{CertificateFolder, FolderError, ROOT},
+    folder::{CertificateFolder, FolderError},
     identifiers::Serial,
     limits::{BACKDATE_MS, CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
 };
@@ -35,6 +35,13 @@ pub enum Expiring {
         /// Whose.
         authority: String,
     },
+    /// A certificate of a CA that has a newer one: paths that carry it end with it.
+    EarlierAuthority {
+        /// Whose.
+        authority: String,
+        /// Which.
+        serial: Serial,
+    },
     /// A leaf.
     Certificate {
         /// Whose.
@@ -51,16 +58,17 @@ const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
 impl CertificateFolder {
     /// The CAs whose CRL should be signed again, by name.
     pub fn due_crls(&self, now: Time) -> Result<Vec<String>, FolderError> {
+        let database = self.read()?;
         // One that ends later than a new one would was signed while a clock was ahead, and is not in force yet.
         let due = |record: &AuthorityRecord| {
-            let lifetime_ms = if record.name == ROOT { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
+            let lifetime_ms = if database.is_root(&record.name) { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
             let ahead = |at: Time| at > now.plus_millis(lifetime_ms + BACKDATE_MS);
             record.crl_next_update.is_none_or(|at| at <= now.plus_millis(CRL_DUE_MS) || ahead(at))
         };
-        let mut authorities = self.authorities()?;
+        let mut authorities: Vec<&AuthorityRecord> = database.authorities().values().collect();
         // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
-        authorities.retain(|record| record.revoked.is_none() && due(record));
-        Ok(authorities.into_iter().map(|record| record.name).collect())
+        authorities.retain(|record| record.revoked.is_none() && record.retired.is_none() && due(record));
+        Ok(authorities.into_iter().map(|record| record.name.clone()).collect())
     }
 
     /// What ends within `within_ms` from `now`, or has ended, soonest first. Revoked certificates do not
@@ -68,8 +76,13 @@ impl CertificateFolder {
     pub fn forecast(&self, now: Time, within_ms: u64) -> Result<Vec<Expiry>, FolderError> {
         let database = self.read()?;
         let mut expiries = Vec::new();
-        for record in database.authorities().values().filter(|record| record.revoked.is_none()) {
+        let in_use = |record: &&AuthorityRecord| record.revoked.is_none() && record.retired.is_none();
+        for record in database.authorities().values().filter(in_use) {
             let authority = record.name.clone();
+            for earlier in record.earlier.iter().filter(|earlier| !database.is_retired(&earlier.issuer)) {
+                let (authority, serial) = (authority.clone(), earlier.serial.clone());
+                expiries.push(Expiry { at: earlier.not_after, what: Expiring::EarlierAuthority { authority, serial } });
+            }
             expiries.push(Expiry { at: record.not_after, what: Expiring::Authority { authority: authority.clone() } });
             expiries.extend(record.crl_next_update.map(|at| Expiry { at, what: Expiring::Crl { authority } }));
         }
@@ -103,6 +116,9 @@ impl fmt::Display for Expiring {
         match self {
             Self::Crl { authority } => write!(f, "the CRL of {authority}"),
             Self::Authority { authority } => write!(f, "the CA of {authority}"),
+            Self::EarlierAuthority { authority, serial } => {
+                write!(f, "an earlier certificate of the CA of {authority}, serial {serial}")
+            }
             Self::Certificate { identity, serial } => write!(f, "the certificate of {identity}, serial {serial}"),
         }
     }

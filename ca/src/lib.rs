@@ -4,8 +4,9 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`database`] and [`folder`]
-//! are the administrator's directory on disk, [`acts`] what was done there, by whom and why.
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`rollover`] replaces a root, and
+//! [`root_update`] says who follows; [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what
+//! was done there, by whom and why.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 
@@ -25,6 +26,7 @@ pub mod features;
 mod files;
 pub mod folder;
 pub mod forecast;
+pub mod holder;
 pub mod identifiers;
 pub mod keyring;
 pub mod keys;
@@ -37,11 +39,15 @@ pub mod passphrase;
 pub mod path;
 pub mod pkcs11;
 pub mod profile;
+mod publication;
+mod record;
 pub mod registration;
 pub mod reissue;
 pub mod renewal;
 pub mod request;
 pub mod revocation;
+pub mod rollover;
+pub mod root_update;
 pub mod signer;
 pub mod tls;
 pub mod trust;

@@ -93,6 +93,9 @@ pub enum PathError {
     /// A CA vouches for an identity of another organization, or the consortium's root for a leaf.
     #[error("the identity belongs to another organization than its CA")]
     Organization,
+    /// A consortium's root that another root certified stands in the path (docs/decisions/0009).
+    #[error("a root that another one certified is no part of a path")]
+    Link,
     /// RFC 5280 §4.2.1.12: the extended key usage is not for this.
     #[error("the certificate is not for this use")]
     Usage,
@@ -186,8 +189,12 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
     let facts = leaf.check_leaf().map_err(profile)?;
     check_usage(&facts, usage)?;
 
-    // Anchors that are no CAs of ours vouch for nobody; they must not keep others from being found.
-    let ours = |der: &&[u8]| Certificate::parse(der).is_ok_and(|certificate| certificate.check_authority().is_ok());
+    // Anchors that are no CAs of ours vouch for nobody; they must not keep others from being found. Links are for
+    // those who decide about a new root, and no anchors.
+    let ours = |der: &&[u8]| {
+        let certificate = Certificate::parse(der);
+        certificate.is_ok_and(|certificate| certificate.check_authority().is_ok() && !certificate.is_link())
+    };
     let anchors: Vec<&[u8]> = anchors.iter().map(AsRef::as_ref).filter(ours).collect();
     let rules = PathRules {
         algorithms: PROFILE_ALGORITHMS,
@@ -207,6 +214,9 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
         scopes.push(certificate.check_authority().map_err(|source| PathError::Profile { position, source })?);
     }
     check_binding(&facts.identity, scopes.iter())?;
+    if path.certificates.iter().skip(1).any(Certificate::is_link) {
+        return Err(PathError::Link);
+    }
     Ok(VerifiedCertificate {
         identity: facts.identity,
         id: path.ids().into_iter().next().ok_or(PathError::UnknownIssuer)?,

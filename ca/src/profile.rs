@@ -188,6 +188,12 @@ impl<'a> Certificate<'a> {
         Ok(AuthorityScope { consortium: consortium.to_owned(), organization })
     }
 
+    /// Whether this is a consortium's root that another one certified: it introduces that root to those who trust the
+    /// other (RFC 4210 §4.4), and is neither an anchor nor part of a path.
+    pub(crate) fn is_link(&self) -> bool {
+        !self.is_self_issued() && self.check_authority().is_ok_and(|scope| scope.organization.is_none())
+    }
+
     /// Host names and addresses, beside the URI.
     pub(crate) fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
         let mut names = Vec::new();

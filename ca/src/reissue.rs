@@ -11,8 +11,8 @@ use crate::{
     authority::{Authority, Validity},
     certificate::Certificate,
     credentials::{certificates_pem, read_certificates},
-    database::{AuthorityRecord, Event, LockedDatabase},
-    folder::{CertificateFolder, FolderError, ROOT, file_error, whole_second, within, write},
+    database::{AuthorityRecord, Database, Event, LockedDatabase},
+    folder::{CertificateFolder, FolderError, file_error, whole_second, within, write},
     identifiers::Serial,
     limits::{BACKDATE_MS, ISSUING_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
     ocsp,
@@ -23,10 +23,11 @@ use std::{fs, path::PathBuf};
 impl CertificateFolder {
     /// Certifies an organization's CA again: by the consortium's root, or by itself if it is a root of its own.
     pub fn reissue(&self, organization: &str, now: Time) -> Result<AuthorityRecord, FolderError> {
-        if organization == ROOT {
+        let mut database = self.lock()?;
+        if database.is_root(organization) {
             return Err(FolderError::RootReissue);
         }
-        self.reissue_locked(&mut self.lock()?, organization, ROOT, now)
+        self.reissue_locked(&mut database, organization, now)
     }
 
     /// Records the intention, signs, records; the file that people look at comes last.
@@ -34,7 +35,6 @@ impl CertificateFolder {
         &self,
         database: &mut LockedDatabase,
         name: &str,
-        root: &str,
         now: Time,
     ) -> Result<AuthorityRecord, FolderError> {
         let unknown = || FolderError::UnknownAuthority(name.into());
@@ -43,8 +43,8 @@ impl CertificateFolder {
             return Err(FolderError::AuthorityRevoked(name.into()));
         }
         let is_root = record.issuer == name;
-        let issuer_name = if is_root { name } else { root };
-        let issuer = self.authority(database, issuer_name)?;
+        let issuer_name = if is_root { name } else { database.root() }.to_owned();
+        let issuer = self.authority(database, &issuer_name)?;
         let current = read_certificates(&self.authority_file(name, &record.serial))?;
         let current = current.first().ok_or_else(unknown)?;
         let validity = if is_root {
@@ -56,7 +56,7 @@ impl CertificateFolder {
         let serial = Authority::draw_serial()?;
         database.append(&Event::AuthorityIntended {
             name: name.into(),
-            issuer: issuer_name.into(),
+            issuer: issuer_name,
             serial: serial.clone(),
             not_after: whole_second(validity.not_after),
             at: now,
@@ -68,7 +68,7 @@ impl CertificateFolder {
             self.write_answer(&issuer, &serial, ocsp::Status::Good, now, ROOT_CRL_LIFETIME_MS)?;
         }
         database.append(&Event::AuthorityReissued { name: name.into(), serial, at: now })?;
-        self.show_newest(name, &certificate)?;
+        self.show_newest(database, name)?;
         database.authorities().get(name).cloned().ok_or_else(unknown)
     }
 
@@ -93,8 +93,16 @@ impl CertificateFolder {
         write(&file, &certificates_pem(&[der.to_vec()]))
     }
 
-    fn show_newest(&self, name: &str, der: &[u8]) -> Result<(), FolderError> {
-        write(&self.directory.join(format!("{name}.pem")), &certificates_pem(&[der.to_vec()]))
+    /// Makes `<name>.pem` what the index says, for people and their programs.
+    pub(crate) fn show_newest(&self, database: &Database, name: &str) -> Result<(), FolderError> {
+        let unknown = || FolderError::UnknownAuthority(name.into());
+        let serial = &database.authorities().get(name).ok_or_else(unknown)?.serial;
+        let newest = read_certificates(&self.authority_file(name, serial))?;
+        let file = self.directory.join(format!("{name}.pem"));
+        if read_certificates(&file).is_ok_and(|shown| shown == newest) {
+            return Ok(());
+        }
+        write(&file, &certificates_pem(&newest))
     }
 }
 
@@ -110,4 +118,14 @@ pub fn newest(certificates: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
     };
     let kept = parsed.iter().enumerate().filter(|one| !parsed.iter().enumerate().any(|other| outlives(other, *one)));
     kept.map(|(_, one)| one.x509().as_raw().to_vec()).collect()
+}
+
+/// Whether others list a later certificate for the name and key of this one.
+pub(crate) fn is_superseded(der: &[u8], listed: &[Vec<u8>]) -> bool {
+    let Ok(mine) = Certificate::parse(der) else { return false };
+    let dates = |of: &Certificate<'_>| (of.not_before(), of.not_after());
+    listed.iter().filter_map(|der| Certificate::parse(der).ok()).any(|other| {
+        let same = other.subject() == mine.subject() && other.spki() == mine.spki();
+        same && other.check_authority().is_ok() && dates(&other) > dates(&mine)
+    })
 }

@@ -242,6 +242,11 @@ impl RevocationList {
     }
 }
 
+/// The name of the CA that a CRL says is its own, DER; nothing is verified.
+pub(crate) fn issuer_name(der: &[u8]) -> Option<Vec<u8>> {
+    CertificateRevocationList::from_der(der).ok().map(|(_, list)| list.issuer().as_raw().to_vec())
+}
+
 /// The extensions of a list (RFC 5280 §5.2); returns its number.
 fn check_extensions(list: &CertificateRevocationList<'_>, issuer: &Certificate<'_>) -> Result<u128, RevocationError> {
     let (mut number, mut identified) = (None, false);

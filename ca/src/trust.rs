@@ -129,6 +129,20 @@ impl TrustStore {
     }
 }
 
+impl TrustStore {
+    /// Verifies the path of a connection that it has opened before. Where the path leads to a root that is trusted no
+    /// more, a certificate that the same CA has under another root stands in for the one in the path: the connection
+    /// has shown the leaf's key, the leaf is signed by the same CA, and only a new connection shows another path
+    /// (docs/decisions/0009).
+    pub fn verify_again(&self, path: &[Vec<u8>], at: Time, usage: Usage) -> Result<VerifiedCertificate, PathError> {
+        let verdict = self.verify(path, at, usage);
+        let (Err(PathError::UnknownIssuer), Some(leaf)) = (&verdict, path.first()) else { return verdict };
+        let issuing = self.authorities.load().issuing.clone();
+        let mut others = issuing.iter().filter_map(|issuing| self.verify(&[leaf, issuing], at, usage).ok());
+        others.next().map_or(verdict, Ok)
+    }
+}
+
 /// CAs that can be trusted together, and those that cannot, each with the reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acceptable {

@@ -21,13 +21,15 @@ pub enum TrustPart {
     Issuing,
     /// CRLs.
     Crls,
+    /// Links between roots ([`crate::root_update`]): for others, who ask for them.
+    Links,
 }
 
 impl TrustPart {
     /// The PEM label (RFC 7468 §5, §6).
     const fn label(self) -> &'static str {
         match self {
-            Self::Anchors | Self::Issuing => "CERTIFICATE",
+            Self::Anchors | Self::Issuing | Self::Links => "CERTIFICATE",
             Self::Crls => "X509 CRL",
         }
     }
@@ -59,13 +61,14 @@ impl TrustFile {
         Self { part, path, needed: true }
     }
 
-    /// The three files of a profile's or peer's folder.
-    pub fn of_folder(folder: &Path) -> [Self; 3] {
+    /// The files of a profile's or peer's folder.
+    pub fn of_folder(folder: &Path) -> [Self; 4] {
         let optional = |part, name| Self { part, path: folder.join(name), needed: false };
         [
             Self::needed(TrustPart::Anchors, folder.join("ca.pem")),
             optional(TrustPart::Issuing, "issuing.pem"),
             optional(TrustPart::Crls, "crl.pem"),
+            optional(TrustPart::Links, "links.pem"),
         ]
     }
 
@@ -111,14 +114,20 @@ impl CertificateFolder {
     /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
     pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
         let mut all = Vec::new();
-        for (name, record) in self.read()?.authorities() {
-            for AuthorityCertificate { issuer, serial, .. } in record.certificates() {
+        let database = self.read()?;
+        for (name, record) in database.authorities() {
+            let mut vouching = record.certificates().filter(|of| !database.is_retired(&of.issuer)).peekable();
+            if vouching.peek().is_none() {
+                continue;
+            }
+            for AuthorityCertificate { issuer, serial, .. } in vouching {
                 let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
                 all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
             }
             let crl = self.directory.join("crl").join(format!("{name}.pem"));
             all.push(TrustFile::needed(TrustPart::Crls, crl));
         }
+        all.extend(self.link_files(&database).map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
         Ok(all)
     }
 }

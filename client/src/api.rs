@@ -6,7 +6,8 @@ mod submission;
 mod views;
 
 pub use registration::{
-    ApprovalBody, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken, RejectionBody, RenewalBody,
+    ApprovalBody, AuthorityView, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken,
+    RejectionBody, RenewalBody,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

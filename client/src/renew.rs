@@ -4,7 +4,7 @@
 //! the renewal itself, which the CA accepts for some time after the end (docs/formats/certificates.md).
 //! What must never happen here: a folder whose key and certificate do not fit for longer than the next call.
 
-use crate::api::{CertificateView, RenewalBody};
+use crate::api::{AuthorityView, CertificateView, RenewalBody};
 use crate::certificate::{Credential, CredentialError, SignError, certificates, leaf};
 use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
 use crate::profile::Profile;
@@ -75,6 +75,33 @@ pub fn due(credential: &Credential) -> Result<Time, RenewError> {
     Ok(Time::from_millis(start + end.saturating_sub(start) / 3 * 2))
 }
 
+/// The CA certificates that the profile's peer trusts, DER: roots, issuing CAs, and links from one root to another.
+/// They prove nothing by having come from there: `ca::root_update` in the command line decides which roots are taken.
+pub async fn authorities(profile: &Profile, options: Options) -> Result<Vec<Vec<u8>>, RenewError> {
+    let credential = profile.credential.as_ref().filter(|credential| !is_over(credential));
+    let connection = Connection::open(&Profile { credential: credential.cloned(), ..profile.clone() }, options)?;
+    Ok(connection.authorities().await?)
+}
+
+fn is_over(credential: &Credential) -> bool {
+    credential.leaf().not_after < i64::try_from(crate::now().millis() / 1000).unwrap_or(i64::MAX)
+}
+
+impl Connection {
+    /// The CA certificates that the peer trusts, DER, with links between roots.
+    pub async fn authorities(&self) -> Result<Vec<Vec<u8>>, RequestError> {
+        let url = self.url(&["ca", "certificates"], &[])?;
+        let answer = self.ask(Ask { method: Method::GET, url, accept: JSON, body: None, again: true }).await?;
+        let views: Vec<AuthorityView> = answer.json()?;
+        let mut ders = Vec::new();
+        for view in views {
+            let of = certificates(view.pem.as_bytes()).map_err(|error| RequestError::Answer(error.to_string()))?;
+            ders.extend(of.iter().map(|der| der.to_vec()));
+        }
+        Ok(ders)
+    }
+}
+
 /// Renews at the profile's peer, and writes `cert.pem` (and `key.pem`, with a new Ed25519 key).
 pub async fn renew(profile: &Profile, options: Options, new_key: bool) -> Result<Credential, RenewError> {
     let current = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
@@ -91,7 +118,7 @@ pub async fn renew(profile: &Profile, options: Options, new_key: bool) -> Result
     let request = signing_request(&next)?;
     let now = crate::now();
     let mut body = RenewalBody { request: to_pem("CERTIFICATE REQUEST", &request), ..RenewalBody::default() };
-    let expired = current.leaf().not_after < i64::try_from(now.millis() / 1000).unwrap_or(i64::MAX);
+    let expired = is_over(current);
     let connection = if expired {
         let message = [b"chancery/renew/1\0", &now.millis().to_be_bytes()[..], &request].concat();
         body.signature = Some(HexBytes(current.sign_as_certificates_do(&message)?.1));

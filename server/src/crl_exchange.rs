@@ -1,14 +1,15 @@
 //! CRLs spread between peers. What one peer has learned, from its folder or from another, the peers that its
 //! configuration names are given at once, and every few seconds the sets are compared in both directions. A list is
 //! good by its CA's signature and number alone, so the way that it came does not matter, and lists cannot go in
-//! circles: what is not newer is not taken.
+//! circles: what is not newer is not taken. CA certificates come the same way to peers without the authorities' folder.
 
 use crate::{
     certificates::describe,
+    clock,
     limits::CRL_EXCHANGE,
     trust::{LearnError, Trust},
 };
-use ca::revocation::RevocationError;
+use ca::{holder::take_offered, revocation::RevocationError};
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
@@ -55,6 +56,7 @@ async fn exchange(trust: &Arc<Trust>, peer: &Url) -> Result<(), Box<dyn Error + 
     let opened = (Arc::clone(trust), peer.clone());
     // Files are read each time: the certificate may have been renewed.
     let connection = tokio::task::spawn_blocking(move || open(&opened.0, opened.1)).await??;
+    learn_authorities(trust, connection.authorities().await?).await?;
     let ours = trust.crls();
     let theirs = connection.crls(&set_tag(&ours)).await?;
     if theirs.is_empty() {
@@ -76,6 +78,24 @@ async fn exchange(trust: &Arc<Trust>, peer: &Url) -> Result<(), Box<dyn Error + 
         }
     }
     Ok(())
+}
+
+/// Takes the CAs of another peer, as far as they are proven, where no authorities' folder says who they are: the next
+/// root of the consortium must be trusted here before anybody comes with a path under it.
+async fn learn_authorities(trust: &Arc<Trust>, offered: Vec<Vec<u8>>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let learning = Arc::clone(trust);
+    tokio::task::spawn_blocking(move || {
+        if learning.folder()?.is_some() {
+            return Ok(());
+        }
+        let taken = take_offered(learning.certificate_dir(), &offered, learning.store().consortium(), clock::now())?;
+        if taken.added > 0 || taken.removed > 0 {
+            tracing::info!(added = taken.added, removed = taken.removed, "the consortium's roots have changed");
+            learning.poll();
+        }
+        Ok(())
+    })
+    .await?
 }
 
 /// What is not newer, or not of a CA that is trusted here, changes nothing.

@@ -1,6 +1,7 @@
 //! The peer renews its own certificate, where it holds the authorities' folder: after two thirds of its life, and at
-//! the start if it has expired meanwhile. Only `cert.pem` is written; [`crate::trust`] takes it into use as it does
-//! any change of that file, and open connections stay as they are.
+//! the start if it has expired meanwhile. When a CA was certified again or a root is replaced, it writes the newest
+//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::trust`] takes these files into
+//! use as it does any change of them, and open connections stay as they are.
 
 use crate::{
     certificates::describe,
@@ -25,11 +26,12 @@ pub fn renew_if_due(
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
     let claims = LeafClaims::of_certificate(leaf)?;
     // One that is not valid yet was made while the clock was ahead: nobody accepts it before it has caught up.
-    if claims.not_before() <= now && now < due(claims.not_before(), claims.not_after()) {
-        return Ok(false);
+    let due = now < claims.not_before() || now >= due(claims.not_before(), claims.not_after());
+    if due {
+        folder.renew_credentials(certificate_dir, None, now)?;
     }
-    folder.renew_credentials(certificate_dir, None, now)?;
-    Ok(true)
+    folder.bring_up_to_date(certificate_dir, now)?;
+    Ok(due)
 }
 
 /// Renews the certificate of the peer in `dir` if it is time, before the peer serves; and says what is wrong with the
@@ -51,10 +53,15 @@ pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, Renewa
 
 /// Looks now and then whether it is time, until the peer stops.
 pub(crate) async fn keep(trust: Arc<Trust>) {
+    let mut changes = trust.subscribe();
     let mut looks = tokio::time::interval(RENEWAL_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
+        tokio::select! {
+            _ = looks.tick() => {}
+            // The files may say now that the path is another one. The peer holds the other end for as long as it runs.
+            _ = changes.changed() => {}
+        }
         let looked = Arc::clone(&trust);
         let done = tokio::task::spawn_blocking(move || {
             renew_if_due(looked.certificate_dir(), looked.folder()?.as_ref(), clock::now())

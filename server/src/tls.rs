@@ -53,7 +53,7 @@ impl LiveCertificate {
         // A clock that was set back makes the difference large, not negative.
         let fresh = now.millis().wrapping_sub(judged) < CERTIFICATE_RECHECK_MS;
         if !fresh || generation != self.generation.load(Ordering::Acquire) {
-            trust.store().verify(&self.path, now, Usage::ClientAuth).map_err(|error| refused(&error))?;
+            trust.store().verify_again(&self.path, now, Usage::ClientAuth).map_err(|error| refused(&error))?;
             self.generation.store(generation, Ordering::Release);
             self.judged_ms.store(now.millis(), Ordering::Release);
         }

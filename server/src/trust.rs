@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use ca::{
     AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, TrustStore, Usage,
     credentials::{CredentialsError, TrustBundle, read_certificates, save_crls},
-    folder::{FolderError, read_ocsp_answer},
+    folder::{FolderError, ROOT, read_ocsp_answer},
     ocsp,
     path::PathError,
     profile::ProfileError,
@@ -272,9 +272,8 @@ impl Trust {
     fn renew(&self) -> Result<(), TrustError> {
         let (next, key) = own(&self.certificate_dir)?;
         let current = self.own_path.load();
-        if next.claims.fingerprint() == current.claims.fingerprint()
-            || next.claims.identity() != current.claims.identity()
-        {
+        // The same certificate may come with another path, under a root that replaces the old one.
+        if next.path == current.path || next.claims.identity() != current.claims.identity() {
             return Ok(());
         }
         if let Err(why) = self.judge(&next)
@@ -289,33 +288,42 @@ impl Trust {
         Ok(())
     }
 
-    /// When each CRL in force should have been replaced, by the CA's organization (`root` for a consortium's root).
+    /// When each CRL in force should have been replaced, by the name of its CA ([`Trust::names`]).
     pub fn crl_updates(&self) -> BTreeMap<String, (Time, Time)> {
-        let bundle = self.bundle.load();
-        let mut updates = BTreeMap::new();
-        for list in self.store.revocation().current().lists() {
-            let mut issuers = bundle.anchors.iter().chain(&bundle.issuing);
-            let issuer = issuers.find(|der| KeyId::of_certificate(der) == Some(list.issuer()));
-            let scope = issuer.and_then(|der| AuthorityScope::of_certificate(der).ok());
-            let name = scope.and_then(|scope| scope.organization).unwrap_or_else(|| "root".into());
-            updates.insert(name, (list.this_update(), list.next_update()));
-        }
-        updates
+        let current = self.store.revocation().current();
+        let dates = |key: &KeyId| current.list(key).map(|list| (list.this_update(), list.next_update()));
+        self.names().into_iter().filter_map(|(name, key)| Some((name, dates(&key)?))).collect()
     }
 
-    /// The CRL in force of an organization's CA, or of the consortium's `root`; DER. It was verified when it was
-    /// installed: to verify a long one for each request would let anybody keep the peer busy.
-    pub fn crl(&self, organization: &str) -> Option<Vec<u8>> {
-        let bundle = self.bundle.load();
+    /// The CRL in force of a CA by its name ([`Trust::names`]); DER. It was verified when it was installed: to verify a
+    /// long one for each request would let anybody keep the peer busy.
+    pub fn crl(&self, name: &str) -> Option<Vec<u8>> {
         let current = self.store.revocation().current();
-        let wanted = (organization != "root").then_some(organization);
-        bundle.anchors.iter().chain(&bundle.issuing).find_map(|der| {
-            let scope = AuthorityScope::of_certificate(der).ok()?;
-            if scope.organization.as_deref() != wanted {
-                return None;
+        let (_, key) = self.names().into_iter().find(|(of, key)| of == name && current.list(key).is_some())?;
+        current.list(&key).map(|list| list.der().to_vec())
+    }
+
+    /// The CAs in force and their keys. An organization's is called like it, the consortium's `root`; another root beside
+    /// it `root-` and the first 8 hex digits of its key's SHA-256, as in its subject.
+    fn names(&self) -> Vec<(String, KeyId)> {
+        let bundle = self.bundle.load();
+        let mut names: Vec<(String, KeyId)> = Vec::new();
+        for der in bundle.anchors.iter().chain(&bundle.issuing) {
+            let (Ok(scope), Some(key)) = (AuthorityScope::of_certificate(der), KeyId::of_certificate(der)) else {
+                continue;
+            };
+            if names.iter().any(|(_, known)| *known == key) {
+                continue;
             }
-            current.list(&KeyId::of_certificate(der)?).map(|list| list.der().to_vec())
-        })
+            let beside = names.iter().any(|(name, _)| name == ROOT);
+            let name = match scope.organization {
+                Some(organization) => organization,
+                None if beside => format!("{ROOT}-{}", &key.to_string()[..8]),
+                None => ROOT.into(),
+            };
+            names.push((name, key));
+        }
+        names
     }
 
     /// All CRLs in force, DER.
@@ -379,6 +387,8 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
             }
             // The same CA's CRL may be in two folders, of which one is behind.
             Err(RevocationError::Older { .. }) => {}
+            // As of a root that was replaced: who is certified by nobody here has nobody to revoke.
+            Err(RevocationError::UnknownIssuer) => tracing::debug!("a CRL of a CA that is not trusted is passed over"),
             Err(error) => tracing::error!(error = describe(&error), "a CRL is refused"),
         }
     }
@@ -412,7 +422,7 @@ fn usable(consortium: &str, bundle: TrustBundle) -> TrustBundle {
         let (certificate, error) = (Hash::plain(&[&der]), describe(&why));
         tracing::error!(%certificate, error, "a CA certificate is passed over");
     }
-    TrustBundle { anchors: cas.anchors, issuing: cas.issuing, crls: bundle.crls }
+    TrustBundle { anchors: cas.anchors, issuing: cas.issuing, ..bundle }
 }
 
 #[cfg(test)]

@@ -63,6 +63,21 @@ pub struct RenewalBody {
     pub signature: Option<HexBytes>,
 }
 
+/// A CA certificate, as `GET /v1/ca/certificates` lists it in JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityView {
+    /// Whose; absent for the consortium's root.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// Whether the peer trusts it by itself.
+    pub anchor: bool,
+    /// Whether it is a link: a root that another one certified, for those who trust only the other (RFC 4210 §4.4).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub link: bool,
+    /// The certificate.
+    pub pem: String,
+}
+
 /// A certificate that was issued.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateView {

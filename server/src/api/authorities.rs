@@ -21,8 +21,8 @@ use ca::{
     credentials::{certificates_pem, crl_pem, crls_of},
     revocation::RevocationError,
 };
-use client::api::CrlTaken;
-use serde::{Deserialize, Serialize};
+use client::api::{AuthorityView, CrlTaken};
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// RFC 8555 §9.1.
@@ -39,29 +39,20 @@ const MEDIA_TYPE_OCSP_RESPONSE: &str = "application/ocsp-response";
 /// signed answer itself holds for weeks.
 const OCSP_CACHE_SECONDS: u32 = 60;
 
-/// A CA certificate.
-#[derive(Serialize)]
-struct AuthorityView {
-    /// Whose; absent for the consortium's root.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    organization: Option<String>,
-    /// Whether it is trusted by itself.
-    anchor: bool,
-    /// The certificate.
-    pem: String,
-}
-
-/// PEM, anchors first; as JSON for those who ask for that.
+/// PEM, anchors first; as JSON for those who ask for that. Links are in the JSON form only: PEM becomes somebody's
+/// `ca.pem`, and other people's path builders walk in circles where a root and its link are both anchors.
 pub(super) async fn certificates(context: Data<PeerContext>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let bundle = context.trust.bundle();
     if accepts(&request, "application/json") && !accepts(&request, MEDIA_TYPE_PEM) {
-        let view = |der: &Vec<u8>, anchor| AuthorityView {
+        let view = |der: &Vec<u8>, anchor, link| AuthorityView {
             organization: AuthorityScope::of_certificate(der).ok().and_then(|scope| scope.organization),
             anchor,
+            link,
             pem: certificates_pem(std::slice::from_ref(der)),
         };
-        let anchors = bundle.anchors.iter().map(|der| view(der, true));
-        let all = anchors.chain(bundle.issuing.iter().map(|der| view(der, false)));
+        let anchors = bundle.anchors.iter().map(|der| view(der, true, false));
+        let issuing = bundle.issuing.iter().map(|der| view(der, false, false));
+        let all = anchors.chain(issuing).chain(bundle.links.iter().map(|der| view(der, false, true)));
         return json(&all.collect::<Vec<_>>());
     }
     let pem = certificates_pem(&bundle.anchors) + &certificates_pem(&bundle.issuing);

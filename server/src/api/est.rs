@@ -37,11 +37,11 @@ fn pkcs7(media_type: &'static str, certificates: &[Vec<u8>]) -> HttpResponse {
     HttpResponse::Ok().content_type(media_type).insert_header(encoding).body(text)
 }
 
-/// All CA certificates that this peer trusts.
+/// All CA certificates that this peer trusts, and the links between roots (RFC 7030 §4.1.3).
 pub(super) async fn certificates(context: Data<PeerContext>) -> Result<HttpResponse, ApiError> {
     with_folder(&context, |_| Ok(())).await?;
     let bundle = context.trust.bundle();
-    Ok(pkcs7(CERTIFICATES, &[bundle.anchors.as_slice(), &bundle.issuing].concat()))
+    Ok(pkcs7(CERTIFICATES, &[bundle.anchors.as_slice(), &bundle.issuing, &bundle.links].concat()))
 }
 
 /// With a token the certificate, without one a place in the queue.

@@ -192,7 +192,7 @@ routes! {
     Get "/v1/ca/certificates" "caCertificates", "CA certificates, roots first", needs "nothing",
         query &[], body &[],
         answers [200 &[("application/pem-certificate-chain", ""), (JSON, "Authorities")]], authorities::certificates;
-    Get "/v1/ca/crl/{organization}" "crl", "The CRL of an organization's CA, or of the consortium's `root`",
+    Get "/v1/ca/crl/{organization}" "crl", "The CRL of an organization's CA, or of the consortium's `root`; of another root beside it `root-<key>`",
         needs "nothing", query &[], body &[],
         answers [200 &[("application/pkix-crl", ""), ("application/x-pem-file", "")]], authorities::crl;
     Get "/v1/ca/crl" "crls", "The CRLs of all CAs", needs "nothing",

@@ -131,7 +131,7 @@ pub(super) fn schemas() -> Value {
             &["version", "trust", "evidence"],
         ),
         "Authorities": list(object(
-            json!({ "organization": text(), "anchor": { "type": "boolean" }, "pem": text() }),
+            json!({ "organization": text(), "anchor": { "type": "boolean" }, "link": { "type": "boolean" }, "pem": text() }),
             &["anchor", "pem"],
         )),
         "CertificateRequestBody": object(

@@ -2,7 +2,7 @@
 //! the peer nor takes anybody's certificate away. What is gone from the disk is gone.
 
 use super::describe;
-use ca::{CertificateFolder, TrustFile, credentials::TrustBundle};
+use ca::{CertificateFolder, KeyId, TrustFile, credentials::TrustBundle};
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,6 +20,8 @@ pub(super) struct TrustFiles {
     authority_dir: PathBuf,
     /// The files of the authorities' folder, by its index when it could last be read.
     of_authorities: Vec<TrustFile>,
+    /// Roots that the authorities have retired: no file makes them anchors again.
+    retired: Vec<KeyId>,
     /// What each file held when it was last whole.
     last: BTreeMap<PathBuf, Vec<Vec<u8>>>,
 }
@@ -37,15 +39,16 @@ pub(super) struct Reading {
 impl TrustFiles {
     pub(super) fn new(certificate_dir: &Path, authority_dir: &Path) -> Self {
         let (certificate_dir, authority_dir) = (certificate_dir.into(), authority_dir.into());
-        Self { certificate_dir, authority_dir, of_authorities: Vec::new(), last: BTreeMap::new() }
+        Self { certificate_dir, authority_dir, of_authorities: Vec::new(), retired: Vec::new(), last: BTreeMap::new() }
     }
 
     /// What the two folders hold together. The peer's own may lack everything but `ca.pem`.
     pub(super) fn read(&mut self) -> Reading {
         let mut reading = Reading::default();
         if self.authority_dir.join("ca").join("index.jsonl").exists() {
-            match CertificateFolder::open(&self.authority_dir).and_then(|folder| folder.trust_files()) {
-                Ok(files) => self.of_authorities = files,
+            let read = CertificateFolder::open(&self.authority_dir);
+            match read.and_then(|folder| Ok((folder.trust_files()?, folder.retired_roots()?))) {
+                Ok((files, retired)) => (self.of_authorities, self.retired) = (files, retired),
                 Err(error) => reading.damage.push(describe(&error)),
             }
         } else {
@@ -65,6 +68,7 @@ impl TrustFiles {
             reading.bundle.add(file.part, held.clone());
             last.insert(file.path.clone(), held);
         }
+        reading.bundle.remove_roots(&self.retired);
         reading.news = self.last != last;
         self.last = last;
         reading
@@ -74,7 +78,7 @@ impl TrustFiles {
     pub(super) fn stamps(&self) -> Vec<Stamp> {
         let mut stamps = Vec::new();
         let folder = self.authority_dir.join("ca");
-        for dir in [&self.certificate_dir, &folder, &folder.join("crl")] {
+        for dir in [&self.certificate_dir, &folder, &folder.join("crl"), &folder.join("links")] {
             let Ok(entries) = fs::read_dir(dir) else { continue };
             for entry in entries.flatten() {
                 let path = entry.path();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A second peer of the same organization, which has no authorities' folder.
-fn second_peer(consortium: &Consortium) -> PathBuf {
+pub(crate) fn second_peer(consortium: &Consortium) -> PathBuf {
     let dir = consortium.path("second");
     let own = dir.join("peer");
     fs::create_dir(&dir).expect("a directory");

@@ -12,5 +12,6 @@ mod isolation;
 mod keys;
 mod registration;
 mod revocation;
+mod rollover;
 mod subscriptions;
 mod tokens;

@@ -228,6 +228,7 @@ Examples:
     Audit(audit::Audit),
     Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
+    Rollover(rollover::Rollover),
 }
 
 /// Statuses of certificates.
@@ -353,7 +354,10 @@ impl Ca {
                 let folder = open()?;
                 let names = match authority {
                     Some(name) => vec![name],
-                    None => folder.authorities()?.into_iter().map(|authority| authority.name).collect(),
+                    None => {
+                        let in_use = folder.authorities()?.into_iter().filter(|authority| authority.retired.is_none());
+                        in_use.map(|authority| authority.name).collect()
+                    }
                 };
                 for name in &names {
                     folder.reissue_crl(name, now)?;
@@ -375,6 +379,7 @@ impl Ca {
             Command::Renew(command) => command.run(&self.directory, global, output),
             Command::Passphrase(command) => command.run(&self.directory, output),
             Command::Reissue(command) => command.run(&self.directory, output),
+            Command::Rollover(command) => command.run(&self.directory, output),
         }
     }
 }
@@ -449,6 +454,7 @@ fn forecast(expiries: &[Expiry], days: u64, now: Time) -> String {
             let what = match &expiry.what {
                 Expiring::Crl { authority } => format!("CRL of {authority}"),
                 Expiring::Authority { authority } => format!("CA of {authority}"),
+                Expiring::EarlierAuthority { authority, .. } => format!("CA of {authority}, an earlier certificate"),
                 Expiring::Certificate { identity, .. } => identity.to_string(),
             };
             vec![expiry.at.to_string(), left, what]

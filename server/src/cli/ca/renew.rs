@@ -6,10 +6,11 @@ use crate::cli::output::{Output, pairs};
 use crate::cli::session::{Global, PeerUrl};
 use crate::clock;
 use ca::KeyAlgorithm;
+use ca::holder::{Taken, take_offered};
 use clap::Args;
 use client::connection::Options;
 use client::profile::Profile;
-use client::renew::{RenewError, complete, renew};
+use client::renew::{RenewError, authorities, complete, renew};
 use ledger_classes::time::Time;
 use serde_json::json;
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ impl From<RenewError> for Failure {
 #[command(after_help = "\
 With FOLDER the authorities in --dir sign, without a peer. Without it the profile's peer is asked.
 The old certificate stays good until it expires; one that has expired can still be renewed, by its peer for 30 days.
+With the certificate comes the consortium's new root, while one replaces another: it is taken into ca.pem if a root that
+is trusted already has certified it.
 
 Examples:
   $ chancery ca renew --profile profiles/alice
@@ -50,7 +53,8 @@ pub(super) struct Renew {
     /// Days until it expires, instead of as many as the old one had; at most the CA's own
     #[arg(long, value_name = "DAYS", requires = "folder", value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: Option<u64>,
-    /// Do nothing before two thirds of the certificate's life have passed; for daily jobs
+    /// Do nothing before two thirds of the certificate's life have passed, unless its CA or root was replaced; for
+    /// daily jobs
     #[arg(long, conflicts_with = "folder")]
     if_due: bool,
 }
@@ -60,7 +64,9 @@ impl Renew {
         let Some(folder) = &self.folder else { return self.online(global, output) };
         let new_key = self.new_key.then_some(KeyAlgorithm::Ed25519);
         let lifetime_ms = self.days.map(|days| days * super::DAY_MS);
-        let path = directory.open()?.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
+        let authorities = directory.open()?;
+        let path = authorities.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
+        authorities.bring_up_to_date(folder, clock::now())?;
         let file = folder.join("cert.pem");
         let pem = ca::credentials::certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| certificates_text(&path))
@@ -73,21 +79,33 @@ impl Renew {
         let profile = Profile::open(profile)?;
         let peer: Option<PeerUrl> = global.peer.clone();
         let options = Options { peer, timeout: Duration::from_secs(global.timeout), ..Options::default() };
-        if let Some(credential) = profile.credential.as_ref().filter(|_| self.if_due) {
-            let due = client::renew::due(credential)?;
-            if clock::now() < due {
-                return output.show(&json!({ "renewed": false, "due": due }), |_| format!("due on {due}\n"));
-            }
-        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
+        let credential = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
+        let offered = runtime.block_on(authorities(&profile, options.clone()))?;
+        let taken = take_offered(&profile.directory, &offered, &profile.consortium, clock::now());
+        let Taken { added, removed, outdated } = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
+        let due = client::renew::due(credential)?;
+        // Who renews tells the authorities that he has what they offer: they wait for that.
+        let behind = outdated || added > 0 || removed > 0;
+        if self.if_due && !behind && clock::now() < due {
+            return output.show(&json!({ "renewed": false, "due": due }), |_| format!("due on {due}\n"));
+        }
         let renewed = runtime.block_on(renew(&profile, options, self.new_key))?;
         let leaf = renewed.leaf();
         let not_after = Time::from_millis(u64::try_from(leaf.not_after).unwrap_or_default() * 1000);
         let (identity, serial) = (leaf.identity.to_string(), hex::encode(&leaf.serial));
-        let made = json!({ "renewed": true, "identity": identity, "serial": serial, "not_after": not_after });
+        let made = json!({
+            "renewed": true, "identity": identity, "serial": serial, "not_after": not_after,
+            "roots_added": added, "roots_removed": removed,
+        });
         output.show(&made, |_| {
-            pairs(&[("identity", identity.clone()), ("serial", serial.clone()), ("not after", not_after.to_string())])
+            let mut shown =
+                vec![("identity", identity.clone()), ("serial", serial.clone()), ("not after", not_after.to_string())];
+            if added + removed > 0 {
+                shown.push(("roots", format!("{added} added, {removed} removed")));
+            }
+            pairs(&shown)
         })
     }
 }

@@ -1,0 +1,147 @@
+//! What the holder of a certificate should have beside it: the newest path, the anchors, the CAs and CRLs of the
+//! authorities' folder. Where both are on one machine, files are compared and replaced; there is no new certificate.
+//! Elsewhere a peer offers CA certificates, and what proves itself is taken.
+
+use crate::{
+    certificate::Certificate,
+    credentials::{Credentials, CredentialsError, TrustBundle, read_certificates},
+    database::{CertificateRecord, CertificateStatus, Database, Event},
+    folder::{CertificateFolder, FolderError},
+    identifiers::sha256,
+    reissue::is_superseded,
+    renewal::RenewalError,
+    revocation::issuer_name,
+    root_update::{AnchorUpdate, is_link, update_anchors},
+    trust::acceptable,
+    trust_files::TrustPart,
+};
+use ledger_classes::time::Time;
+use std::path::Path;
+
+impl CertificateFolder {
+    /// Brings a profile's or peer's folder up to date, if its certificate was issued here: the path for its leaf, and
+    /// whom it trusts. Records that this was handed out, once. Returns whether any file was replaced.
+    pub fn bring_up_to_date(&self, folder: &Path, now: Time) -> Result<bool, RenewalError> {
+        let path = read_certificates(&folder.join("cert.pem"))?;
+        let leaf = path.first().ok_or(RenewalError::Foreign)?;
+        let database = self.read()?;
+        let Some(record) = issued(&database, leaf) else { return Ok(false) };
+        let newest = self.newest_path(&database, &record, leaf)?;
+        let mut changed = false;
+        if path != newest {
+            Credentials::replace(folder, &newest, None)?;
+            changed = true;
+        }
+        // What is damaged is left alone: it is reported where it is used.
+        let Ok(held) = TrustBundle::load(folder) else { return Ok(changed) };
+        changed |= self.bring_trust_up_to_date(folder, &held)?;
+        if is_behind(&database, &record) && record.status(now) == CertificateStatus::Valid {
+            let mut database = self.lock()?;
+            database.cause(&record.identity.to_string(), Some("the path or the anchors have changed"));
+            if issued(&database, leaf).is_some_and(|record| is_behind(&database, &record)) {
+                database.append(&Event::PathHandedOut { serial: record.serial, at: now }).map_err(FolderError::from)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The anchors of a folder that are in no way the authorities' stay; retired roots go.
+    fn bring_trust_up_to_date(&self, folder: &Path, held: &TrustBundle) -> Result<bool, RenewalError> {
+        let ours = self.trust()?;
+        let mut next = held.clone();
+        let crls = std::mem::take(&mut next.crls);
+        next.remove_roots(&self.retired_roots()?);
+        next.links.clear();
+        let mut cas = ours.clone();
+        cas.crls.clear();
+        next.extend(cas);
+        // CRLs come on other ways too: they are a reason to write only if there are CAs that nobody had.
+        if (&next.anchors, &next.issuing, &next.links) == (&held.anchors, &held.issuing, &held.links) {
+            return Ok(false);
+        }
+        let replaced: Vec<_> = ours.crls.iter().filter_map(|crl| issuer_name(crl)).collect();
+        let others = crls.into_iter().filter(|crl| issuer_name(crl).is_none_or(|name| !replaced.contains(&name)));
+        next.crls = others.chain(ours.crls).collect();
+        next.save(folder)?;
+        Ok(true)
+    }
+
+    /// The path of a leaf that was issued here, as it is handed out now: with the newest certificate of its CA.
+    pub(crate) fn issued_path(
+        &self,
+        database: &Database,
+        record: &CertificateRecord,
+    ) -> Result<Vec<Vec<u8>>, CredentialsError> {
+        let file = self.directory.join("issued").join(format!("{}.pem", record.serial));
+        let issued = read_certificates(&file)?;
+        self.newest_path(database, record, issued.first().map_or(&[], Vec::as_slice))
+    }
+
+    /// The leaf and the certificate of its CA that is the newest now.
+    fn newest_path(
+        &self,
+        database: &Database,
+        record: &CertificateRecord,
+        leaf: &[u8],
+    ) -> Result<Vec<Vec<u8>>, CredentialsError> {
+        let mut path = vec![leaf.to_vec()];
+        if let Some(authority) = database.authorities().get(&record.authority)
+            && authority.issuer != authority.name
+        {
+            path.extend(read_certificates(&self.authority_file(&authority.name, &authority.serial))?);
+        }
+        Ok(path)
+    }
+}
+
+/// What a folder became when it was offered CA certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Roots that are anchors now.
+    pub added: usize,
+    /// Roots that are anchors no more.
+    pub removed: usize,
+    /// Whether the folder's own path has a newer one: its certificate should be renewed, whatever its age.
+    pub outdated: bool,
+}
+
+/// Takes the CA certificates that a peer offers into the folder of somebody who does not have the authorities', as far
+/// as they are proven ([`update_anchors`]). Issuing CAs and links are written for those who keep them: peers.
+pub fn take_offered(
+    folder: &Path,
+    offered: &[Vec<u8>],
+    consortium: &str,
+    now: Time,
+) -> Result<Taken, CredentialsError> {
+    let path = read_certificates(&folder.join("cert.pem"))?;
+    let held = TrustBundle::load(folder)?;
+    let AnchorUpdate { anchors, added, removed } = update_anchors(&held.anchors, offered, consortium, now);
+    let outdated = path.get(1).is_some_and(|issuing| is_superseded(issuing, offered));
+    let mut next = TrustBundle { anchors, links: Vec::new(), ..held.clone() };
+    if folder.join("issuing.pem").exists() {
+        next.links = offered.iter().filter(|der| is_link(der)).cloned().collect();
+        let below = offered.iter().filter(|der| !is_link(der) && !next.anchors.contains(der)).cloned();
+        let issuing: Vec<Vec<u8>> = held.issuing.iter().cloned().chain(below).collect();
+        next.issuing.clear();
+        next.add(TrustPart::Issuing, acceptable(consortium, &next.anchors, &issuing).issuing);
+    }
+    if next != held {
+        next.save(folder)?;
+    }
+    Ok(Taken { added, removed, outdated })
+}
+
+/// The record of a leaf that was issued here. The whole certificate is compared: another CA's may have the same serial.
+fn issued(database: &Database, leaf: &[u8]) -> Option<CertificateRecord> {
+    let parsed = Certificate::parse(leaf).ok()?;
+    let fingerprint = hex::encode(sha256(leaf));
+    let record = database.certificate(parsed.serial());
+    record.filter(|record| record.fingerprint.as_ref() == Some(&fingerprint)).cloned()
+}
+
+/// Whether the folder has something for the holder that it has not recorded as handed out.
+fn is_behind(database: &Database, record: &CertificateRecord) -> bool {
+    let newest = database.authorities().get(&record.authority).map(|authority| &authority.serial);
+    let started = database.rollover().is_some_and(|rollover| record.handed_out < rollover.started);
+    newest != Some(&record.issuing) || started
+}

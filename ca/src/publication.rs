@@ -1,0 +1,145 @@
+//! What a folder's CAs say of their certificates: CRLs and OCSP answers, signed when something changes and before they
+//! expire.
+
+use crate::{
+    authority::{Authority, RevokedSerial},
+    credentials::crl_pem,
+    database::{AuthorityRecord, Database, Event, LockedDatabase, Revocation},
+    files,
+    folder::{CertificateFolder, FolderError, file_error, whole_second, write},
+    identifiers::Serial,
+    limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
+    ocsp,
+};
+use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+impl CertificateFolder {
+    /// Signs a CA's CRL again under the next number, and its OCSP answers: before they expire, and whenever they are
+    /// in doubt.
+    pub fn reissue_crl(&self, name: &str, now: Time) -> Result<(), FolderError> {
+        let mut database = self.lock()?;
+        if !database.authorities().contains_key(name) {
+            return Err(FolderError::UnknownAuthority(name.into()));
+        }
+        let authority = self.load(&database, name)?;
+        self.write_crl(&mut database, &authority, name, now)?;
+        self.write_answers(&database, &authority, name, now)
+    }
+
+    /// The answers about everything that a CA has issued and that has not expired.
+    fn write_answers(
+        &self,
+        database: &Database,
+        authority: &Authority,
+        name: &str,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        if database.is_root(name) {
+            for record in database.authorities().values().filter(|record| record.name != name) {
+                for certificate in record.certificates().filter(|certificate| certificate.issuer == name) {
+                    let status = status(record.revoked);
+                    self.renew_answer(authority, &certificate.serial, status, now, ROOT_CRL_LIFETIME_MS)?;
+                }
+            }
+            return Ok(());
+        }
+        let issued = database.certificates().iter().filter(|record| record.authority == name);
+        for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
+            self.renew_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
+        }
+        Ok(())
+    }
+
+    /// Signs an answer about a certificate and says where it belongs.
+    fn answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(PathBuf, Vec<u8>), FolderError> {
+        let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
+        let file = ocsp_file(&self.directory, serial);
+        if let Some(directory) = file.parent() {
+            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+        }
+        Ok((file, answer))
+    }
+
+    pub(crate) fn write_answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(), FolderError> {
+        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
+        files::write_public(&file, &answer).map_err(|source| file_error(&file, source))
+    }
+
+    /// As `write_answer`, one of many: what a power loss damages is signed again with the next CRL.
+    fn renew_answer(
+        &self,
+        authority: &Authority,
+        serial: &Serial,
+        status: ocsp::Status,
+        now: Time,
+        lifetime_ms: u64,
+    ) -> Result<(), FolderError> {
+        let (file, answer) = self.answer(authority, serial, status, now, lifetime_ms)?;
+        files::write_replaceable(&file, &answer).map_err(|source| file_error(&file, source))
+    }
+
+    pub(crate) fn write_crl(
+        &self,
+        database: &mut LockedDatabase,
+        authority: &Authority,
+        name: &str,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        let is_root = database.is_root(name);
+        let revoked: Vec<RevokedSerial> = if is_root {
+            let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
+            let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
+                let all = record.certificates().chain(record.intended.clone());
+                let below = all.filter(|certificate| certificate.issuer == name);
+                below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
+            };
+            revoked.flat_map(every).collect()
+        } else {
+            let issued = database.certificates().iter().filter(|record| record.authority == name);
+            issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
+        };
+        let number = database.authorities().get(name).map_or(0, |record| record.crl_number) + 1;
+        let lifetime = if is_root { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
+        let next_update = whole_second(now.plus_millis(lifetime));
+        database.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
+        let crl = authority.issue_crl(&revoked, number, now, next_update)?;
+        write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
+    }
+}
+
+/// The OCSP answer about a certificate in a folder `<dir>/ca/`. Reads one file and nothing else, so that it may be
+/// asked for by anybody.
+pub fn read_ocsp_answer(directory: &Path, serial: &Serial) -> Option<Vec<u8>> {
+    fs::read(ocsp_file(directory, serial)).ok().filter(|answer| answer.len() <= OCSP_BYTES_MAX)
+}
+
+fn ocsp_file(directory: &Path, serial: &Serial) -> PathBuf {
+    directory.join("ocsp").join(format!("{serial}.der"))
+}
+
+pub(crate) fn status(revoked: Option<Revocation>) -> ocsp::Status {
+    revoked
+        .map_or(ocsp::Status::Good, |revocation| ocsp::Status::Revoked { at: revocation.at, reason: revocation.reason })
+}
+
+fn entry((serial, revocation): (Serial, Revocation)) -> RevokedSerial {
+    RevokedSerial { serial, at: revocation.at, reason: revocation.reason }
+}
