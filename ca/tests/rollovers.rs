@@ -9,6 +9,7 @@ use ca::{
     RevocationReason, Usage,
     credentials::{TrustBundle, certificates_pem, read_certificates},
     folder::{LeafOptions, Selection},
+    forecast::Expiring,
     limits::DAY_MS,
     rollover::{RolloverError, RolloverStage, RolloverStatus},
     root_update::{is_link, update_anchors},
@@ -103,6 +104,22 @@ fn nobody_is_refused_on_the_way_and_afterwards_the_old_root_vouches_for_nobody()
         assert_eq!(names(&switched), ["zoe", "ann", "eve"], "paths under the south's own root stay");
         assert!(matches!(folder.start_rollover(algorithm, day(2)), Err(RolloverError::UnderWay)));
         assert_eq!(folder.switch_root(false, day(2)).unwrap(), switched, "once more is the same");
+        let ends = |what: fn(&Expiring) -> Option<String>| {
+            let all = folder.forecast(day(2), 30 * 365 * DAY_MS).unwrap().into_iter();
+            let mut names: Vec<String> = all.filter_map(|expiry| what(&expiry.what)).collect();
+            names.sort_unstable();
+            names
+        };
+        let named = |what: &Expiring| match what {
+            Expiring::Authority { authority } => Some(authority.clone()),
+            _ => None,
+        };
+        let earlier = |what: &Expiring| match what {
+            Expiring::EarlierAuthority { authority, .. } => Some(authority.clone()),
+            _ => None,
+        };
+        assert_eq!(ends(named), ["east", "north", "root", "root-2", "south"]);
+        assert_eq!(ends(earlier), ["east", "north"]);
         let fresh = issue(dir, &folder, "east/client/kim", day(2));
         everybody(&[&second[..], &[zoe, fresh]].concat_owned(), day(2));
 

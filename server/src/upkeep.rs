@@ -45,8 +45,9 @@ pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
         what: Expiring::Certificate { identity: own.identity().clone(), serial: own.serial().clone() },
     });
     let bundle = trust.bundle();
-    for der in bundle.anchors.iter().chain(&bundle.issuing) {
-        if let (Ok(scope), Some(at)) = (AuthorityScope::of_certificate(der), ca::forecast::end_of_certificate(der)) {
+    // A CA ends with its last certificate: that an earlier one ends is no news to those who hold the newest.
+    for der in ca::reissue::newest(bundle.anchors.iter().chain(&bundle.issuing).cloned()) {
+        if let (Ok(scope), Some(at)) = (AuthorityScope::of_certificate(&der), ca::forecast::end_of_certificate(&der)) {
             let authority = scope.organization.unwrap_or_else(|| ca::folder::ROOT.into());
             expiries.push(Expiry { at, what: Expiring::Authority { authority } });
         }

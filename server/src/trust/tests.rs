@@ -123,3 +123,45 @@ fn what_has_expired_or_is_damaged_concerns_its_own_organization_only() {
     let config = Config { certificate_dir: "ann".into(), ..Config::default() };
     assert!(matches!(Trust::open(dir, &config), Err(TrustError::NotPeer(_))));
 }
+
+/// Whatever else lies in the peer's own folder: a root that the authorities have retired is no anchor. Connections that
+/// were opened before go on.
+#[test]
+fn a_retired_root_is_no_anchor_wherever_it_lies() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+    let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+    let (own, now) = (dir.join("peer"), clock::now());
+    let before = TrustBundle::load(&own).unwrap();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    let roots = |trust: &Trust| trust.store().anchors().len();
+    folder.start_rollover(KeyAlgorithm::P256, now).unwrap();
+    assert!(trust.poll());
+    assert_eq!((roots(&trust), trust.bundle().links.len()), (2, 2));
+    let names: Vec<String> = trust.crl_updates().into_keys().collect();
+    assert_eq!(names[..2], ["north", "root"]);
+    assert!(names[2].starts_with("root-") && names.iter().all(|name| trust.crl(name).is_some()));
+
+    folder.switch_root(true, now).unwrap();
+    assert!(folder.bring_up_to_date(&own, now).unwrap() && !folder.bring_up_to_date(&own, now).unwrap());
+    let fingerprint = *trust.own_certificate().fingerprint();
+    assert!(trust.poll());
+    assert_eq!(*trust.own_certificate().fingerprint(), fingerprint, "another path for the same certificate");
+    assert_eq!(trust.own_path.load().path, read_certificates(&own.join("cert.pem")).unwrap());
+    assert_eq!(trust.authorities_of("north").len(), 1, "channels are told of the newest certificate");
+    trust.store().verify(&admin.path, now, Usage::ClientAuth).unwrap();
+
+    folder.retire_root(true, now).unwrap();
+    before.save(&own).unwrap();
+    assert!(trust.poll());
+    assert_eq!((roots(&trust), trust.bundle().links.len()), (1, 0));
+    assert_eq!(trust.store().verify(&admin.path, now, Usage::ClientAuth), Err(PathError::UnknownIssuer));
+    trust.store().verify_again(&admin.path, now, Usage::ClientAuth).unwrap();
+    // Brought up to date, the peer's own folder alone has forgotten the root too.
+    assert!(folder.bring_up_to_date(&own, now).unwrap());
+    let left = TrustBundle::load(&own).unwrap();
+    assert_eq!((left.anchors.len(), left.issuing.len()), (1, 1));
+    assert!(!left.anchors.contains(&before.anchors[0]));
+}
