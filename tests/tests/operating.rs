@@ -1,0 +1,143 @@
+//! `docs/operating.md` was true: its commands run, in order, as a newcomer would type them, in one shell, an empty
+//! directory and a network of their own, so that the addresses of the page are free. What is not for this machine, like
+//! a smart card or another host's name, is in a block without `sh`, and is listed here.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PAGE: &str = include_str!("../../docs/operating.md");
+
+/// Beginnings of blocks that are shown and not run, each with its reason.
+const SHOWN: &[(&str, &str)] = &[
+    ("chancery ca organization broker --pkcs11", "needs a token; tests/tests/peer/tokens.rs runs it with SoftHSM"),
+    (
+        "chancery --profile peer-1/profiles/admin channel renew-authority",
+        "refused until a year before the end; runs later",
+    ),
+];
+
+/// What the page asks of the clock, in a comment: `<!-- clock: 380 days; COMMAND -->`. The command is not on the page.
+const CLOCK: &str = "<!-- clock: ";
+
+/// Waits until the peer serves with a certificate that is good, as people do without noticing: it looks at its files
+/// four times a second.
+const READY: &str = "for TRY in $(seq 50); do\n\
+                     curl --silent --fail --output status --cacert peer-1/peer/ca.pem https://localhost:7100/v1/status \
+                     && break\nsleep 0.1\ndone\n";
+
+/// The page's blocks: the line of each, its language and its text.
+fn blocks() -> Vec<(usize, String, String)> {
+    let (mut blocks, mut open): (Vec<_>, Option<(usize, String, String)>) = (Vec::new(), None);
+    for (number, line) in PAGE.lines().enumerate() {
+        if let Some(clock) = line.strip_prefix(CLOCK) {
+            blocks.push((number + 1, "clock".to_owned(), clock.trim_end_matches(" -->").to_owned()));
+        }
+        match (line.strip_prefix("```"), open.as_mut()) {
+            (Some(language), None) => open = Some((number + 2, language.to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, _, text))) => text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block without end");
+    blocks
+}
+
+/// One script of all blocks. A peer in the background is waited for, as people do; a subscription, which has no end, is
+/// read until its first event.
+fn script() -> String {
+    let mut script =
+        String::from("set -euo pipefail\nexport LC_ALL=C\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
+    for (line, language, text) in blocks() {
+        if language == "clock" {
+            let (days, command) = text.split_once(" days").expect("a number of days");
+            let command = command.strip_prefix("; ").map(|command| format!("{READY}{command}\n")).unwrap_or_default();
+            let seconds = days.parse::<u64>().expect("a number") * 86_400;
+            script.push_str(&format!("echo 'line {line}' >&2\necho +{seconds} > clock.next\nmv clock.next clock\n"));
+            script.push_str(&command);
+            continue;
+        }
+        if language != "sh" {
+            let known = SHOWN.iter().any(|(beginning, _)| text.starts_with(beginning));
+            assert!(known, "line {line}: a block that is neither run nor listed as shown: {text}");
+            continue;
+        }
+        let mut whole = String::new();
+        for (offset, command) in text.lines().enumerate() {
+            if whole.is_empty() {
+                script.push_str(&format!("echo 'line {}' >&2\n", line + offset));
+            }
+            whole.extend([command, "\n"]);
+            if command.ends_with('\\') {
+                continue;
+            }
+            match command {
+                serve if serve.starts_with("chancery serve") => {
+                    script.push_str(&format!("{whole}PEER=$!\n{READY}"));
+                }
+                watch if watch.starts_with("chancery watch") => {
+                    script.push_str(&format!(
+                        "{} > watched 2>&1 &\nuntil [ -s watched ]; do kill -0 $!; done\nkill $!\n",
+                        watch
+                    ));
+                }
+                online if online.starts_with("chancery --profile") => script.push_str(&format!("{READY}{whole}")),
+                _ => script.push_str(&whole),
+            }
+            whole.clear();
+        }
+    }
+    // Everything that the page's user did can be verified afterwards.
+    script + "kill $PEER\nwait $PEER\nchancery verify --dir peer-1\n"
+}
+
+/// libfaketime for programs with threads; `.ci/run` installs it.
+fn faketime() -> String {
+    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64"];
+    let files = places.iter().map(|place| format!("{place}/faketime/libfaketimeMT.so.1"));
+    let found = files.into_iter().find(|file| Path::new(file).exists());
+    found.expect("libfaketime is installed (apt-get install faketime)")
+}
+
+#[test]
+fn the_commands_of_the_page_run_in_their_order() {
+    let home = tempfile::tempdir().expect("a directory");
+    let bin = home.path().join("bin");
+    fs::create_dir(&bin).expect("a directory");
+    symlink(env!("CARGO_BIN_EXE_peer-under-test"), bin.join("chancery")).expect("a link");
+    let work = home.path().join("work");
+    fs::create_dir(&work).expect("a directory");
+    fs::write(work.join("clock"), "+0\n").expect("writes");
+    let output = Command::new("timeout")
+        .args([
+            "90",
+            "unshare",
+            "--user",
+            "--map-root-user",
+            "--net",
+            "bash",
+            "-c",
+            "ip link set lo up && exec bash -s",
+        ])
+        .current_dir(&work)
+        .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default()))
+        .env_remove("CHANCERY_PROFILE")
+        .env("LD_PRELOAD", faketime())
+        .env("FAKETIME_TIMESTAMP_FILE", work.join("clock"))
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1")
+        .stdin(script_file(home.path()))
+        .output()
+        .expect("timeout and unshare run");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+}
+
+fn script_file(home: &Path) -> Stdio {
+    let path = home.join("script");
+    fs::write(&path, script()).expect("writes");
+    fs::File::open(&path).expect("just written").into()
+}
