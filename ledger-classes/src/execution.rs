@@ -244,6 +244,19 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
     }
 }
 
+/// Refuses early what brings an authority that cannot be good: strangers must not fill a channel with failed receipts.
+fn screen_authority(config: &ChannelConfig, sender: crate::keys::Address, action: &Action) -> Result<(), Refusal> {
+    match action {
+        Action::LogAudit(_) if !config.peers.iter().any(|peer| peer.key.address() == sender) => {
+            reject(ResultCode::NoRight, "only the seal key of an ordering peer appends to an audit sequence")
+        }
+        Action::ChannelRenewAuthority(body) if !config.is_member(&body.organization) => {
+            reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses early what execution would refuse for the sender's standing or rights, so that it costs no failed receipt.
 /// `view` may be older than the block in which the transaction would execute: execution decides.
 pub fn screen(
@@ -257,7 +270,9 @@ pub fn screen(
     let rights = match standing(record.as_ref(), now) {
         Ok(()) => config.rights_of(record.as_ref().map(|participant| &participant.identity)),
         Err(_) if config.open_submit => config.rights_of(None),
-        Err(_) if actions.iter().all(Action::carries_authority) => return Ok(()),
+        Err(_) if actions.iter().all(Action::carries_authority) => {
+            return actions.iter().try_for_each(|action| screen_authority(config, transaction.sender(), action));
+        }
         Err(code) => return reject(code, format!("{} may not sign here", transaction.sender())),
     };
     for action in actions {

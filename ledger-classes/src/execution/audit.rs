@@ -41,6 +41,8 @@ pub struct AuditHead {
     pub digest: Hash,
     /// The block that appended it.
     pub height: u64,
+    /// Whose sequence it is: the seal key's address that appended it.
+    pub author: Address,
 }
 
 impl Record for AuditHead {}
@@ -132,6 +134,11 @@ pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refu
     }
     let key = keyspace::audit_head(&body.topic, &body.source);
     let head: Option<AuditHead> = context.get(&key)?;
+    // One faulty peer of several must not write on in another's name. Who has left the order is followed.
+    let orders = |address: Address| context.config().peers.iter().any(|peer| peer.key.address() == address);
+    if head.is_some_and(|head| head.author != author && orders(head.author)) {
+        return reject(ResultCode::NoRight, "the sequence is another ordering peer's");
+    }
     let last = head.map_or(Hash::ZERO, |head| head.digest);
     if body.previous != last {
         return reject(ResultCode::AuditOutOfSequence, format!("the last record's digest is {last}"));
@@ -139,7 +146,7 @@ pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refu
     if body.digest == Hash::ZERO || body.digest == last {
         return reject(ResultCode::InvalidField, "a record has a digest of its own");
     }
-    context.put(key, &AuditHead { digest: body.digest, height: context.height() });
+    context.put(key, &AuditHead { digest: body.digest, height: context.height(), author });
     logs::write(context, &body.topic, Some(body.digest), &body.body)
 }
 

@@ -273,10 +273,20 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
     Ok(height)
 }
 
-/// The configuration after `changes`, checked. Starts from what the block has set so far, so that two changes in
-/// one block both count.
+/// The configuration to change. One change takes effect with a block: light clients are shown one event of a block
+/// (`proof.rs`), and of two they could be shown the one that never ruled.
+fn unchanged(context: &Context<'_>) -> Result<ConfigRecord, Refusal> {
+    let record = super::config_of(context)?;
+    if record.height == context.height() {
+        let what = "another change takes effect with this block: send this one again";
+        return reject(ResultCode::ConfigurationInvalid, what);
+    }
+    Ok(record)
+}
+
+/// The configuration after `changes`, checked.
 fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigRecord, Refusal> {
-    let mut record = super::config_of(context)?;
+    let mut record = unchanged(context)?;
     changes.iter().for_each(|change| change.apply(&mut record.config));
     record.height = context.height();
     match record.config.check() {

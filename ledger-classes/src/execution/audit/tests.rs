@@ -5,10 +5,10 @@ use super::*;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Revoke};
 use crate::action::logs::Append;
-use crate::config::{Approvals, ChannelConfig, Organization};
+use crate::config::{Approvals, ChannelConfig, Engine, OrderingPeer, Organization};
 use crate::event::Event;
 use crate::execution::logs::LogRecord;
-use crate::execution::test_support::{Ledger, address, open_config};
+use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::identity::Role;
 use crate::participant::Participant;
 use crate::record;
@@ -89,10 +89,33 @@ fn a_sequence_has_each_record_once_and_in_order() {
     assert_eq!(digests, [10, 11, 10, 12]);
     let head: AuditHead =
         record::read(&ledger.state, &keyspace::audit_head(CERTIFICATE, &Hash([1; 32]))).unwrap().unwrap();
-    assert_eq!(head, AuditHead { digest: Hash([12; 32]), height: 9 });
+    assert_eq!(head, AuditHead { digest: Hash([12; 32]), height: 9, author: address(ORDERER) });
     // Several at once, as a peer posts them.
     ledger.done(ORDERER, vec![next(CERTIFICATE, 1, 12, 13), next(CERTIFICATE, 1, 13, 14)]);
     assert_eq!(records(&ledger, CERTIFICATE).len(), 6);
+}
+
+/// One faulty peer of several could have put an end to the records of all others.
+#[test]
+fn a_sequence_is_its_authors_while_that_one_orders() {
+    let with = |peers: &[u8]| {
+        let mut config = open_config();
+        let identity = config.peers[0].identity.clone();
+        let peer = |number: &u8| OrderingPeer { identity: identity.clone(), key: signer(*number).public() };
+        config.peers = peers.iter().map(peer).collect();
+        config.engine = Engine::Raft;
+        Ledger::with_config(config)
+    };
+    let mut ledger = with(&[ORDERER, 8]);
+    ledger.done(ORDERER, vec![next(CERTIFICATE, 1, 0, 10)]);
+    let (result, message) = ledger.one(8, vec![next(CERTIFICATE, 1, 10, 11)]);
+    assert_eq!(result, Code::NoRight, "{message}");
+    ledger.done(8, vec![next(CERTIFICATE, 2, 0, 20)]);
+    // Its author has left: the next one goes on.
+    let mut after = with(&[8]);
+    let head = keyspace::audit_head(CERTIFICATE, &Hash([1; 32]));
+    after.put(head.clone(), &record::read::<AuditHead>(&ledger.state, &head).unwrap().unwrap());
+    after.done(8, vec![next(CERTIFICATE, 1, 10, 11)]);
 }
 
 /// A channel of two organizations whose administrators are signers 1 and 2; both must approve.

@@ -6,9 +6,9 @@
 //!
 //! [`CertificatePaths::continuation`]: crate::participant::CertificatePaths::continuation
 
+use super::super::Context;
 use super::super::audit::{self, Act};
-use super::super::{Context, config_of};
-use super::take_effect;
+use super::{take_effect, unchanged};
 use crate::action::channel::RenewAuthority;
 use crate::event::Event;
 use crate::hash::HexBytes;
@@ -23,8 +23,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
     if certificate.len() > CERTIFICATE_BYTES_MAX || proof.is_empty() || proof.len() > AUTHORITY_PROOF_BYTES_MAX {
         return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
     }
-    // What this block has set so far counts, so that two changes in one block both do.
-    let mut record = config_of(context)?;
+    let mut record = unchanged(context)?;
     let member = record.config.organizations.iter_mut().find(|member| member.name == body.organization);
     let Some(member) = member else {
         return reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel");

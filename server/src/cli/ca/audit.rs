@@ -62,9 +62,8 @@ impl Audit {
         loop {
             let range = Range { from: from.as_deref(), limit: Some(PAGE) };
             let page = session.connection.logs(&self.channel, Some(CERTIFICATE), range).await?;
-            for record in page.items {
-                records.push(line(record)?);
-            }
+            // What cannot be read is no peer's of this program: it vouches for nothing and keeps nobody from comparing.
+            records.extend(page.items.into_iter().filter_map(line));
             match page.next {
                 Some(next) => from = Some(next),
                 None => return Ok(records),
@@ -73,15 +72,14 @@ impl Audit {
     }
 }
 
-/// What a record says of its line.
-fn line(record: Value) -> Result<RecordedLine, Failure> {
+/// What a record says of its line; nothing if it is not of this form.
+fn line(record: Value) -> Option<RecordedLine> {
     #[derive(Deserialize)]
     struct Record {
         digest: Hash,
         body: String,
     }
-    let unreadable = |error: serde_json::Error| Failure::refused(format!("a record of the channel: {error}"));
-    let record: Record = serde_json::from_value(record).map_err(unreadable)?;
-    let line: RecordedLine = serde_json::from_str(&record.body).map_err(unreadable)?;
-    Ok(RecordedLine { digest: record.digest, ..line })
+    let record: Record = serde_json::from_value(record).ok()?;
+    let line: RecordedLine = serde_json::from_str(&record.body).ok()?;
+    Some(RecordedLine { digest: record.digest, ..line })
 }
