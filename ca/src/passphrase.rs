@@ -82,14 +82,18 @@ impl PassphraseSource {
         Self::file(dir.join(PASSPHRASE_FILE))
     }
 
-    /// Makes the file, with 256 random bits and for its owner only, unless it is there.
+    /// Makes the file, with 256 random bits and for its owner only, unless it is there. One that somebody else makes
+    /// meanwhile stays: keys may be under it already.
     pub fn make(&self) -> Result<(), PassphraseError> {
         let fail = |source| PassphraseError::File { file: self.file.clone(), source };
         if self.file.try_exists().map_err(fail)? {
             return Ok(());
         }
         let made = Passphrase::generate().map_err(|error| fail(io::Error::other(error)))?;
-        files::write_private(&self.file, &made.to_text()).map_err(fail)
+        match files::create_private(&self.file, &made.to_text()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            done => done.map_err(fail),
+        }
     }
 
     /// The passphrase, and where it comes from in words.

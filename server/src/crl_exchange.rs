@@ -6,7 +6,7 @@
 use crate::{
     certificates::describe,
     clock,
-    limits::CRL_EXCHANGE,
+    limits::{CRL_EXCHANGE, CRL_ROUND},
     trust::{LearnError, Trust},
 };
 use ca::{holder::take_offered, revocation::RevocationError};
@@ -18,77 +18,117 @@ use client::{
     retry::Retry,
 };
 use futures_util::future::join_all;
+use ledger_classes::hash::Hash;
 use std::{collections::HashSet, error::Error, sync::Arc, time::Duration};
 
-/// How long one request may take: a peer that hangs must not keep the others waiting for long.
+/// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Exchanges until the peer stops.
+/// Why a round failed.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Exchanges until the peer stops. The peers do not wait for each other: one that hangs is behind alone.
 pub(crate) async fn keep(trust: Arc<Trust>, peers: Vec<Url>) {
+    join_all(peers.iter().map(|peer| keep_with(&trust, peer))).await;
+}
+
+/// Exchanges with one peer.
+async fn keep_with(trust: &Arc<Trust>, peer: &Url) {
     let mut changes = trust.subscribe();
-    // Which peers did not answer the last time: said once.
-    let mut silent = HashSet::new();
+    // Said once.
+    let mut silent = false;
+    let mut told = None;
     loop {
         // A change that comes while the sets are compared starts another round.
         changes.borrow_and_update();
-        let rounds = peers.iter().map(|peer| exchange(&trust, peer));
-        for (peer, done) in peers.iter().zip(join_all(rounds).await) {
-            match done {
-                Ok(()) => {
-                    if silent.remove(peer) {
-                        tracing::info!(%peer, "CRLs are exchanged again");
-                    }
-                }
-                Err(error) if silent.insert(peer.clone()) => {
-                    tracing::warn!(%peer, error = describe(&*error), "CRLs are not exchanged");
-                }
-                Err(_) => {}
+        let round = tokio::time::timeout(CRL_ROUND, exchange(trust, peer, &mut told)).await;
+        match round.unwrap_or_else(|late| Err(late.into())) {
+            Ok(()) if silent => {
+                silent = false;
+                tracing::info!(%peer, "CRLs are exchanged again");
             }
+            Err(error) if !silent => {
+                silent = true;
+                tracing::warn!(%peer, error = describe(&*error), "CRLs are not exchanged");
+            }
+            _ => {}
         }
+        // After a round that ended too early: what the peer has is not known, and it is told all.
+        told.get_or_insert_default();
         if let Ok(Err(_)) = tokio::time::timeout(CRL_EXCHANGE, changes.changed()).await {
             return;
         }
     }
 }
 
-/// Makes both sets what is newest in either.
-async fn exchange(trust: &Arc<Trust>, peer: &Url) -> Result<(), Box<dyn Error + Send + Sync>> {
+/// Makes both sets what is newest in either. `told` are the lists that the peer is known to have; `None` before the
+/// first round. What was learned since is given first, and no failure to fetch keeps it from being given: a peer whose
+/// set is unusable must hear of revocations all the same.
+async fn exchange(trust: &Arc<Trust>, peer: &Url, told: &mut Option<HashSet<Hash>>) -> Result<(), Failure> {
     let opened = (Arc::clone(trust), peer.clone());
     // Files are read each time: the certificate may have been renewed.
     let connection = tokio::task::spawn_blocking(move || open(&opened.0, opened.1)).await??;
+    let first = match told {
+        Some(told) => give(trust, &connection, told).await,
+        None => Ok(()),
+    };
+    let fetched = fetch(trust, &connection, told).await;
+    let then = give(trust, &connection, told.get_or_insert_default()).await;
+    fetched.and(first).and(then)
+}
+
+/// Takes what the peer has and this one has not, and notes what it has.
+async fn fetch(trust: &Arc<Trust>, connection: &Connection, told: &mut Option<HashSet<Hash>>) -> Result<(), Failure> {
     learn_authorities(trust, connection.authorities().await?).await?;
     let ours = trust.crls();
     let theirs = connection.crls(&set_tag(&ours)).await?;
-    if theirs.is_empty() {
-        return Ok(());
-    }
-    let have: HashSet<Vec<u8>> = theirs.iter().cloned().collect();
+    let known = if theirs.is_empty() { &ours } else { &theirs };
+    *told = Some(known.iter().map(|crl| digest(crl)).collect());
     let learning = Arc::clone(trust);
-    tokio::task::spawn_blocking(move || theirs.iter().try_for_each(|crl| learn(&learning, crl))).await??;
+    // All of them, also after one that could not be kept.
+    let learned = move || theirs.iter().map(|crl| learn(&learning, crl)).fold(Ok(()), Result::and);
+    Ok(tokio::task::spawn_blocking(learned).await??)
+}
+
+/// Offers what the peer is not known to have.
+async fn give(trust: &Trust, connection: &Connection, told: &mut HashSet<Hash>) -> Result<(), Failure> {
     for crl in trust.crls() {
-        if have.contains(&crl) {
+        let digest = digest(&crl);
+        if told.contains(&digest) {
             continue;
         }
         match connection.offer_crl(crl).await {
-            // Theirs is newer, or of a CA that they do not know.
-            Err(RequestError::Problem(problem)) if ["crl-older", "crl-refused"].contains(&problem.name()) => {}
+            Err(RequestError::Problem(problem)) => match problem.status {
+                // Theirs is newer.
+                _ if problem.name() == "crl-older" => {}
+                // Of a CA that they do not know, or there is no room for it: the others may do, and this one in the
+                // next round.
+                409 | 422 | 429 | 503 => continue,
+                _ => return Err(RequestError::Problem(problem).into()),
+            },
             done => {
                 done?;
             }
         }
+        told.insert(digest);
     }
     Ok(())
 }
 
+fn digest(crl: &[u8]) -> Hash {
+    Hash::plain(&[crl])
+}
+
 /// Takes the CAs of another peer, as far as they are proven, where no authorities' folder says who they are: the next
 /// root of the consortium must be trusted here before anybody comes with a path under it.
-async fn learn_authorities(trust: &Arc<Trust>, offered: Vec<Vec<u8>>) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn learn_authorities(trust: &Arc<Trust>, offered: Vec<Vec<u8>>) -> Result<(), Failure> {
     let learning = Arc::clone(trust);
     tokio::task::spawn_blocking(move || {
         if learning.folder()?.is_some() {
             return Ok(());
         }
-        let taken = take_offered(learning.certificate_dir(), &offered, learning.store().consortium(), clock::now())?;
+        let (folder, consortium) = (learning.certificate_dir(), learning.store().consortium());
+        let taken = learning.exclusively(|| take_offered(folder, &offered, consortium, clock::now()))?;
         if taken.added > 0 || taken.removed > 0 {
             tracing::info!(added = taken.added, removed = taken.removed, "the consortium's roots have changed");
             learning.poll();
@@ -111,7 +151,7 @@ fn learn(trust: &Trust, crl: &[u8]) -> Result<(), LearnError> {
 }
 
 /// A connection with the peer's own certificate.
-fn open(trust: &Trust, peer: Url) -> Result<Connection, Box<dyn Error + Send + Sync>> {
+fn open(trust: &Trust, peer: Url) -> Result<Connection, Failure> {
     let directory = trust.certificate_dir();
     let (path, key) = (std::fs::read(directory.join("cert.pem"))?, std::fs::read(directory.join("key.pem"))?);
     let profile = Profile {

@@ -58,6 +58,8 @@ pub const UPKEEP_LOOK: Duration = Duration::from_secs(60);
 pub const UPKEEP_RETRY: Duration = Duration::from_secs(3_600);
 /// How often CRLs are compared with those of other peers. A change does not wait for this.
 pub const CRL_EXCHANGE: Duration = Duration::from_secs(10);
+/// How long one comparison with one peer may take.
+pub const CRL_ROUND: Duration = Duration::from_secs(30);
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long a body may take to arrive: a slow sender must not hold its place for ever.

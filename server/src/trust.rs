@@ -10,9 +10,10 @@ mod files;
 
 use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use ca::{
     AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, TrustStore, Usage,
-    credentials::{CredentialsError, TrustBundle, read_certificates, save_crls},
+    credentials::{CredentialsError, TrustBundle, crl_pem, read_certificates, save_crls},
     folder::{FolderError, ROOT, read_ocsp_answer},
     ocsp,
     path::PathError,
@@ -89,6 +90,23 @@ struct OwnPath {
     claims: Arc<LeafClaims>,
 }
 
+/// All CRLs in force, as they are handed out: made once for each set, whoever asks and how often.
+#[derive(Debug)]
+pub struct CrlSet {
+    generation: u64,
+    /// Names the set ([`client::crl::set_tag`]).
+    pub tag: String,
+    /// All of them, PEM.
+    pub pem: Bytes,
+}
+
+impl CrlSet {
+    fn of(generation: u64, crls: &[Vec<u8>]) -> Self {
+        let pem: String = crls.iter().map(|der| crl_pem(der)).collect();
+        Self { generation, tag: client::crl::set_tag(crls), pem: pem.into() }
+    }
+}
+
 /// The trust of a running peer.
 #[derive(Debug)]
 pub struct Trust {
@@ -99,7 +117,10 @@ pub struct Trust {
     own: Arc<OwnCertificate>,
     own_path: ArcSwap<OwnPath>,
     bundle: ArcSwap<TrustBundle>,
+    crl_set: ArcSwap<CrlSet>,
     seen: Mutex<Seen>,
+    /// Held by who writes the peer's own folder from what is in force or in it: an older set must not replace a newer.
+    saving: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -130,9 +151,12 @@ impl Trust {
             own,
             own_path: ArcSwap::from_pointee(own_path),
             bundle: ArcSwap::from_pointee(bundle),
+            crl_set: ArcSwap::from_pointee(CrlSet::of(0, &[])),
+            saving: Mutex::new(()),
             seen: Mutex::new(Seen { files, stamps, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
         };
+        trust.exclusively(|| trust.publish());
         trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(trust)
     }
@@ -245,6 +269,7 @@ impl Trust {
             tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
         }
         install(&self.store, &bundle);
+        self.exclusively(|| self.publish());
         self.bundle.store(Arc::new(bundle));
         if let Err(error) = self.renew() {
             tracing::error!(error = describe(&error), "the peer's certificate is not usable: the old one stays");
@@ -331,6 +356,27 @@ impl Trust {
         self.store.revocation().current().lists().map(|list| list.der().to_vec()).collect()
     }
 
+    /// All CRLs in force, as they are handed out.
+    pub fn crl_set(&self) -> Arc<CrlSet> {
+        self.crl_set.load_full()
+    }
+
+    /// Makes what is handed out again if another set is in force. Only for who has [`Trust::exclusively`].
+    fn publish(&self) {
+        // Before the set is read: one that is newer than its number is only made again.
+        let generation = self.store.revocation().generation();
+        if self.crl_set.load().generation != generation {
+            self.crl_set.store(Arc::new(CrlSet::of(generation, &self.crls())));
+        }
+    }
+
+    /// Runs what reads and then writes the peer's own folder, one at a time. It must not call [`Trust::poll`] or
+    /// [`Trust::learn`].
+    pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// Puts a CRL in force that somebody brought, and keeps it over a restart. It is verified under the CAs that this
     /// peer trusts, so it does not matter who brought it. `None` if it is in force already.
     pub fn learn(&self, crl: &[u8]) -> Result<Option<RevocationChange>, LearnError> {
@@ -339,7 +385,10 @@ impl Trust {
             tracing::info!(revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
             // In force first: what cannot be written is still obeyed, until a restart fetches it again.
             self.changes.send_modify(|generation| *generation += 1);
-            save_crls(&self.certificate_dir, &self.crls())?;
+            self.exclusively(|| {
+                self.publish();
+                save_crls(&self.certificate_dir, &self.crls())
+            })?;
         }
         Ok(change)
     }

@@ -82,12 +82,11 @@ pub(super) struct CrlsQuery {
 
 /// All CRLs in force, PEM; nothing for who has them all.
 pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) -> HttpResponse {
-    let crls = context.trust.crls();
-    if query.unless.as_deref() == Some(client::crl::set_tag(&crls).as_str()) {
+    let set = context.trust.crl_set();
+    if query.unless.as_ref() == Some(&set.tag) {
         return HttpResponse::NoContent().finish();
     }
-    let pem: String = crls.iter().map(|der| crl_pem(der)).collect();
-    HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(pem)
+    HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(set.pem.clone())
 }
 
 /// Takes a CRL that a member brings. Who it is matters only for the work that a stranger could cause: the signature
@@ -108,10 +107,10 @@ pub(super) async fn offer(
             return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
         }
     };
-    // One at a time: see above.
-    let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS).closing();
-    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(busy)?;
     let body = body::read(&request, payload, CRL_BODY_BYTES_MAX).await?;
+    // One at a time: see above. Not before all of it is here: who sends slowly must not keep the others out.
+    let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
+    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(busy)?;
     let trust = Arc::clone(&context.trust);
     let learned = web::block(move || {
         let _permit = permit;

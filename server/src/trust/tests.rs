@@ -165,3 +165,36 @@ fn a_retired_root_is_no_anchor_wherever_it_lies() {
     assert_eq!((left.anchors.len(), left.issuing.len()), (1, 1));
     assert!(!left.anchors.contains(&before.anchors[0]));
 }
+
+/// Lists that came at the same time were written in any order: an older set could stay on disk, or half of one.
+#[test]
+fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, alone) = (parent.path().join("peer"), Config { authority_dir: "elsewhere".into(), ..Config::default() });
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let trust = Trust::open(&dir, &alone).unwrap();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    let lists: Vec<Vec<u8>> = (0..24)
+        .map(|_| {
+            folder.reissue_crl("north", clock::now()).unwrap();
+            ca::credentials::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0)
+        })
+        .collect();
+    for together in lists.chunks(4) {
+        std::thread::scope(|scope| {
+            for list in together {
+                scope.spawn(|| match trust.learn(list) {
+                    Ok(_) | Err(LearnError::Refused(RevocationError::Older { .. })) => {}
+                    Err(error) => panic!("{error}"),
+                });
+            }
+        });
+        let (kept, ours) = (TrustBundle::load(&dir.join("peer")).unwrap().crls, trust.crls());
+        assert!(ours.contains(together.last().unwrap()));
+        assert_eq!(kept, ours);
+        // What is handed out is the same set.
+        let set = trust.crl_set();
+        assert_eq!(set.tag, client::crl::set_tag(&ours));
+        assert_eq!(ca::credentials::crls_of(std::str::from_utf8(&set.pem).unwrap()).unwrap(), ours);
+    }
+}
