@@ -7,6 +7,7 @@ use crate::{
     identifiers::KeyId,
     keys::{KeyError, KeyPair},
     revocation::{RevocationError, RevocationPolicy},
+    root_update::RootUpdateError,
     tls::OwnCertificate,
     trust::{TrustError, TrustStore},
     trust_files::{TrustFile, TrustPart},
@@ -52,6 +53,9 @@ pub enum CredentialsError {
     /// A CRL.
     #[error("a CRL")]
     Revocation(#[from] RevocationError),
+    /// What a peer offers.
+    #[error("the CA certificates that a peer offers")]
+    Offered(#[from] RootUpdateError),
 }
 
 /// CAs and CRLs, as `ca.pem`, `issuing.pem` and `crl.pem` carry them. DER.

@@ -11,8 +11,7 @@ use crate::{
     reissue::is_superseded,
     renewal::RenewalError,
     revocation::issuer_name,
-    root_update::{AnchorUpdate, is_link, update_anchors},
-    trust::acceptable,
+    root_update::{AnchorUpdate, Held, is_link, update_anchors},
     trust_files::TrustPart,
 };
 use ledger_classes::time::Time;
@@ -115,15 +114,15 @@ pub fn take_offered(
 ) -> Result<Taken, CredentialsError> {
     let path = read_certificates(&folder.join("cert.pem"))?;
     let held = TrustBundle::load(folder)?;
-    let AnchorUpdate { anchors, added, removed } = update_anchors(&held.anchors, offered, consortium, now);
+    let keeps_issuing = folder.join("issuing.pem").exists();
+    let issuing = keeps_issuing.then_some(held.issuing.as_slice());
+    let mine = Held { path: &path, anchors: &held.anchors, issuing };
+    let AnchorUpdate { anchors, issuing, added, removed } = update_anchors(mine, offered, consortium, now)?;
     let outdated = path.get(1).is_some_and(|issuing| is_superseded(issuing, offered));
     let mut next = TrustBundle { anchors, links: Vec::new(), ..held.clone() };
-    if folder.join("issuing.pem").exists() {
-        next.links = offered.iter().filter(|der| is_link(der)).cloned().collect();
-        let below = offered.iter().filter(|der| !is_link(der) && !next.anchors.contains(der)).cloned();
-        let issuing: Vec<Vec<u8>> = held.issuing.iter().cloned().chain(below).collect();
-        next.issuing.clear();
-        next.add(TrustPart::Issuing, acceptable(consortium, &next.anchors, &issuing).issuing);
+    if keeps_issuing {
+        next.issuing = issuing;
+        next.add(TrustPart::Links, offered.iter().filter(|der| is_link(der)).cloned().collect());
     }
     if next != held {
         next.save(folder)?;

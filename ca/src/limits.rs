@@ -88,6 +88,18 @@ pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 /// Approvals that a policy may ask for.
 pub const APPROVALS_MAX: u32 = 8;
 
+/// CA certificates that a peer may offer at once: two for each of a hundred organizations, with roots and links. Each
+/// may cost whoever is offered them some signature checks.
+pub const OFFERED_MAX: usize = 256;
+
+/// Anchors of one holder, with which no more are taken from a peer: a consortium has two roots while one replaces the
+/// other, and few organizations have their own. Each is compared with each path.
+pub const ANCHORS_MAX: usize = 64;
+
+/// Issuing CAs of one organization that are taken from peers: one name and key has two certificates while a root is
+/// replaced, and few have more than one key.
+pub const ISSUING_PER_ORGANIZATION_MAX: usize = 8;
+
 /// Characters of who did something in the folder: an identity is the longest.
 pub const WHO_CHARS_MAX: usize = 512;
 

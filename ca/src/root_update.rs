@@ -7,9 +7,13 @@
 use crate::{
     algorithms::{self, PROFILE_ALGORITHMS},
     certificate::Certificate,
+    limits::{ANCHORS_MAX, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
+    path::{Usage, verify_path},
     profile::ProfileError,
+    trust::{acceptable, is_certified},
 };
 use ledger_classes::time::Time;
+use std::collections::HashSet;
 
 /// Why a root is not trusted on the word of a link.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub enum RootUpdateError {
     /// Root, link or trusted root are of the future.
     #[error("root or link is not valid yet")]
     NotYetValid,
+    /// More than [`OFFERED_MAX`] certificates at once.
+    #[error("more than {OFFERED_MAX} certificates are offered")]
+    Many,
 }
 
 /// Whether a root may be trusted by those who trust `anchors`: because a link that one of these has signed certifies
@@ -94,7 +101,6 @@ pub(crate) fn verify_link<'a, A: AsRef<[u8]>>(
     {
         return Err(RootUpdateError::OtherRoot);
     }
-    check_signature(&root, &root)?;
     check_dates(&root, at)?;
     check_dates(&link, at)?;
     let mut refused = RootUpdateError::UnknownIssuer;
@@ -111,7 +117,9 @@ pub(crate) fn verify_link<'a, A: AsRef<[u8]>>(
         if !is_root || !named {
             continue;
         }
-        match check_signature(&link, &anchor).and_then(|()| check_dates(&anchor, at)) {
+        // Signatures last: they are what costs.
+        let checked = check_dates(&anchor, at).and_then(|()| check_signature(&link, &anchor));
+        match checked.and_then(|()| check_signature(&root, &root)) {
             Ok(()) => return Ok(der.as_ref()),
             Err(error) => refused = error,
         }
@@ -142,67 +150,202 @@ fn check_dates(certificate: &Certificate<'_>, at: Time) -> Result<(), RootUpdate
     }
 }
 
-/// What the anchors of a profile or of a peer without the authorities' folder become.
+/// What somebody without the authorities' folder has. DER.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// The own certificate path, leaf first.
+    pub path: &'a [Vec<u8>],
+    /// Whom it trusts.
+    pub anchors: &'a [Vec<u8>],
+    /// The issuing CAs that it knows. `None` for those who keep none: clients.
+    pub issuing: Option<&'a [Vec<u8>]>,
+}
+
+/// What the CAs of a profile or of a peer without the authorities' folder become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnchorUpdate {
     /// All anchors from now on.
     pub anchors: Vec<Vec<u8>>,
-    /// How many of them are new.
+    /// All issuing CAs from now on, for those who keep them.
+    pub issuing: Vec<Vec<u8>>,
+    /// How many of the anchors are new, those that replace an earlier certificate of theirs among them.
     pub added: usize,
-    /// How many of the old ones are gone.
+    /// How many of the old anchors are gone, with no other certificate in their place.
     pub removed: usize,
 }
 
-/// Compares anchors with the CA certificates that a peer offers, links among them.
+/// Compares what somebody holds with the CA certificates that a peer offers, links among them.
 ///
-/// Added are roots that a link introduces, and certificates that a trusted anchor's own key has made for the same name
-/// (`chancery ca reissue` of an organization's own root). Removed is a consortium's root that the peer does not list
-/// while it lists a later one that is trusted: so much a peer may decide, because what is left was verified, and a peer
-/// that is behind takes nothing away.
-pub fn update_anchors(trusted: &[Vec<u8>], offered: &[Vec<u8>], consortium: &str, at: Time) -> AnchorUpdate {
-    let mut anchors = trusted.to_vec();
-    // A root may lead to the next one: from a root that was two rollovers behind.
-    loop {
-        let known = anchors.len();
-        for root in offered {
-            if !anchors.contains(root)
-                && (is_continued(root, &anchors, at) || is_linked(root, offered, &anchors, consortium, at))
-            {
-                anchors.push(root.clone());
+/// Added are roots that a link introduces. A certificate that a trusted anchor's own key has made for the same name
+/// (`chancery ca reissue` of an organization's own root) replaces the anchor's if it ends later, and so does an issuing
+/// CA's of the same name, key and issuer.
+///
+/// Removed is a consortium's root that the peer does not list while it lists a later one that is trusted: so much a
+/// peer may decide, but not in the call that adds a root, and only if nothing that the holder has needs the old one.
+///
+/// # Errors
+///
+/// [`RootUpdateError::Many`] if more than [`OFFERED_MAX`] certificates are offered.
+pub fn update_anchors(
+    held: Held<'_>,
+    offered: &[Vec<u8>],
+    consortium: &str,
+    at: Time,
+) -> Result<AnchorUpdate, RootUpdateError> {
+    if offered.len() > OFFERED_MAX {
+        return Err(RootUpdateError::Many);
+    }
+    let mut seen = HashSet::new();
+    let offered: Vec<&Vec<u8>> = offered.iter().filter(|der| seen.insert(der.as_slice())).collect();
+    let (mut roots, mut links, mut below) = (Vec::new(), Vec::new(), Vec::new());
+    for der in &offered {
+        let Ok(certificate) = Certificate::parse(der) else { continue };
+        let ours = certificate.check_authority().is_ok_and(|scope| scope.consortium == consortium);
+        if !ours || check_dates(&certificate, at).is_err() {
+            continue;
+        }
+        match () {
+            () if certificate.is_link() => links.push(certificate),
+            () if certificate.is_self_issued() => roots.push(certificate),
+            () => below.push((*der).clone()),
+        }
+    }
+    // Of a name and key the certificate that ends last: a link is then compared with one root.
+    let mut candidates: Vec<Certificate<'_>> = Vec::new();
+    for root in roots.into_iter().filter(|root| check_signature(root, root).is_ok()) {
+        match candidates.iter_mut().find(|other| is_same(other, &root)) {
+            Some(other) if other.not_after() < root.not_after() => *other = root,
+            Some(_) => {}
+            None => candidates.push(root),
+        }
+    }
+    let mut anchors = held.anchors.to_vec();
+    let mut added = 0;
+    for root in &candidates {
+        for anchor in &mut anchors {
+            if Certificate::parse(anchor).is_ok_and(|anchor| is_continued(&anchor, root)) {
+                *anchor = root.x509().as_raw().to_vec();
+                added += 1;
             }
         }
+    }
+    // A root may lead to the next one: from a root that was two rollovers behind.
+    candidates.retain(|root| !anchors.iter().any(|anchor| is_same_as(anchor, root)));
+    loop {
+        let known = anchors.len();
+        candidates.retain(|root| {
+            let der = root.x509().as_raw();
+            let introduced = anchors.len() < ANCHORS_MAX
+                && links
+                    .iter()
+                    .filter(|link| is_same(link, root))
+                    .any(|link| verify_root_update(der, link.x509().as_raw(), &anchors, consortium, at).is_ok());
+            if introduced {
+                anchors.push(der.to_vec());
+            }
+            !introduced
+        });
         if anchors.len() == known {
             break;
         }
+        added += anchors.len() - known;
     }
-    let added = anchors.len() - trusted.len();
+    let mut issuing = Vec::new();
+    if let Some(kept) = held.issuing {
+        issuing = update_issuing(kept, &below, &anchors, consortium);
+    }
     let before = anchors.len();
+    if added == 0 {
+        remove_roots(held.path, &mut anchors, &issuing, &offered, at);
+        issuing = acceptable(consortium, &anchors, &issuing).issuing;
+    }
+    Ok(AnchorUpdate { removed: before - anchors.len(), issuing, added, anchors })
+}
+
+/// The issuing CAs that are kept, and of those that are offered what an anchor certifies.
+fn update_issuing(kept: &[Vec<u8>], offered: &[Vec<u8>], anchors: &[Vec<u8>], consortium: &str) -> Vec<Vec<u8>> {
+    let organization = |der: &[u8]| Certificate::parse(der).ok().and_then(|ca| ca.check_authority().ok()?.organization);
+    let mut all: Vec<Vec<u8>> = acceptable(consortium, anchors, kept).issuing;
+    let new: Vec<Vec<u8>> = offered.iter().filter(|der| !all.contains(der)).cloned().collect();
+    for der in acceptable(consortium, anchors, &new).issuing {
+        let Ok(next) = Certificate::parse(&der) else { continue };
+        let earlier = all.iter_mut().find(|other| {
+            // Under each root that certifies it a CA has a certificate: paths lead through either.
+            Certificate::parse(other).is_ok_and(|other| {
+                let by_same = other.authority_key_identifier() == next.authority_key_identifier();
+                is_same(&other, &next) && other.issuer() == next.issuer() && by_same
+            })
+        });
+        if let Some(earlier) = earlier {
+            if Certificate::parse(earlier).is_ok_and(|earlier| earlier.not_after() < next.not_after()) {
+                *earlier = der;
+            }
+            continue;
+        }
+        let of = organization(&der);
+        if all.iter().filter(|other| organization(other) == of).count() < ISSUING_PER_ORGANIZATION_MAX {
+            all.push(der);
+        }
+    }
+    all
+}
+
+/// Takes out the consortium's roots that a peer lists no more and that nothing needs. What needs a root is the holder's
+/// own path, and each issuing CA that is valid and has no certificate under another anchor.
+fn remove_roots(path: &[Vec<u8>], anchors: &mut Vec<Vec<u8>>, issuing: &[Vec<u8>], offered: &[&Vec<u8>], at: Time) {
     let begins = |der: &Vec<u8>| {
         let root = Certificate::parse(der).ok().filter(Certificate::is_self_issued)?;
         root.check_authority().ok().filter(|scope| scope.organization.is_none()).map(|_| root.not_before())
     };
-    let newest = anchors.iter().filter(|der| offered.contains(der)).filter_map(begins).max();
-    anchors.retain(|der| {
-        offered.contains(der) || begins(der).is_none_or(|begin| newest.is_none_or(|newest| begin >= newest))
-    });
-    AnchorUpdate { removed: before - anchors.len(), added, anchors }
+    let is_listed = |der: &Vec<u8>| {
+        offered.contains(&der)
+            || Certificate::parse(der).is_ok_and(|root| {
+                let others = offered.iter().filter_map(|other| Certificate::parse(other).ok());
+                others.filter(Certificate::is_self_issued).any(|other| is_same(&other, &root))
+            })
+    };
+    let Some(newest) = anchors.iter().filter(|der| is_listed(der)).filter_map(begins).max() else { return };
+    let is_older = |der: &Vec<u8>| begins(der).is_some_and(|begin| begin < newest);
+    let gone: Vec<Vec<u8>> = anchors.iter().filter(|der| is_older(der) && !is_listed(der)).cloned().collect();
+    for root in gone {
+        let rest: Vec<Vec<u8>> = anchors.iter().filter(|der| **der != root).cloned().collect();
+        if verify_path(path, &rest, None, at, Usage::ClientAuth).is_ok() && are_certified(issuing, &rest, at) {
+            *anchors = rest;
+        }
+    }
 }
 
-fn is_linked(root: &[u8], offered: &[Vec<u8>], anchors: &[Vec<u8>], consortium: &str, at: Time) -> bool {
-    offered.iter().any(|link| verify_root_update(root, link, anchors, consortium, at).is_ok())
+/// Whether each issuing CA that is valid has a certificate that one of the anchors vouches for.
+fn are_certified(issuing: &[Vec<u8>], anchors: &[Vec<u8>], at: Time) -> bool {
+    let (issuing, anchors) = (valid(issuing, at), valid(anchors, at));
+    let good: Vec<&Certificate<'_>> =
+        issuing.iter().filter(|ca| anchors.iter().any(|anchor| is_certified(ca, anchor))).collect();
+    issuing.iter().all(|ca| good.iter().any(|other| is_same(ca, other)))
 }
 
-/// Whether it is a trusted anchor's next certificate: the same name and key, signed by that key.
-fn is_continued(der: &[u8], anchors: &[Vec<u8>], at: Time) -> bool {
-    let Ok(next) = Certificate::parse(der) else { return false };
-    let good = next.check_authority().is_ok()
-        && next.is_self_issued()
-        && check_dates(&next, at).is_ok()
-        && check_signature(&next, &next).is_ok();
-    good && anchors
-        .iter()
-        .filter_map(|anchor| Certificate::parse(anchor).ok())
-        .any(|anchor| anchor.is_self_issued() && anchor.subject() == next.subject() && anchor.spki() == next.spki())
+fn valid(ders: &[Vec<u8>], at: Time) -> Vec<Certificate<'_>> {
+    let parsed = ders.iter().filter_map(|der| Certificate::parse(der).ok());
+    parsed.filter(|ca| check_dates(ca, at).is_ok()).collect()
+}
+
+/// Whether two certificates are of one name and key.
+fn is_same(one: &Certificate<'_>, other: &Certificate<'_>) -> bool {
+    one.subject() == other.subject() && one.spki() == other.spki()
+}
+
+fn is_same_as(der: &[u8], other: &Certificate<'_>) -> bool {
+    Certificate::parse(der).is_ok_and(|one| is_same(&one, other))
+}
+
+/// Whether it is a trusted anchor's next certificate: the same name and key, a later end, and no CAs below it that the
+/// anchor did not allow. That its key has signed it and that it is valid was checked before.
+fn is_continued(anchor: &Certificate<'_>, next: &Certificate<'_>) -> bool {
+    let below = |ca: &Certificate<'_>| ca.path_length_max().unwrap_or(u32::MAX);
+    anchor.is_self_issued()
+        && is_same(anchor, next)
+        && anchor.subject_key_identifier() == next.subject_key_identifier()
+        && anchor.not_after() < next.not_after()
+        && below(next) <= below(anchor)
 }
 
 /// Whether a CA certificate introduces one root by another: no anchor and no issuing CA.

@@ -186,16 +186,29 @@ fn check(consortium: &str, anchors: Vec<Vec<u8>>, issuing: Vec<Vec<u8>>) -> Resu
     }
     let (roots, below) = parsed.split_at(anchors.len());
     for (index, (certificate, scope)) in below.iter().enumerate() {
-        // An organization's CA certifies no CA of another organization (docs/decisions/0002).
-        let certified = roots.iter().any(|(root, of_root)| {
-            (of_root.organization.is_none() || of_root.organization == scope.organization)
-                && root.subject() == certificate.issuer()
-                && certificate.x509().verify_signature(Some(root.x509().public_key())).is_ok()
-        });
+        let certified = roots.iter().any(|(root, of_root)| may_certify(of_root, scope) && is_signed(certificate, root));
         if !certified {
             return Err(TrustError::UnknownIssuer { position: anchors.len() + index });
         }
     }
     drop(parsed);
     Ok(Authorities { anchors, issuing })
+}
+
+/// An organization's CA certifies no CA of another organization (docs/decisions/0002).
+fn may_certify(root: &AuthorityScope, below: &AuthorityScope) -> bool {
+    root.organization.is_none() || root.organization == below.organization
+}
+
+/// A root with path length 0 certifies no CA (RFC 5280 §4.2.1.9): an organization's own.
+fn is_signed(certificate: &Certificate<'_>, root: &Certificate<'_>) -> bool {
+    root.subject() == certificate.issuer()
+        && root.path_length_max() != Some(0)
+        && certificate.x509().verify_signature(Some(root.x509().public_key())).is_ok()
+}
+
+/// Whether an anchor vouches for an issuing CA; for neither's dates.
+pub(crate) fn is_certified(certificate: &Certificate<'_>, root: &Certificate<'_>) -> bool {
+    let (Ok(scope), Ok(of_root)) = (certificate.check_authority(), root.check_authority()) else { return false };
+    may_certify(&of_root, &scope) && is_signed(certificate, root)
 }

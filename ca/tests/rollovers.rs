@@ -12,7 +12,7 @@ use ca::{
     forecast::Expiring,
     limits::DAY_MS,
     rollover::{RolloverError, RolloverStage, RolloverStatus},
-    root_update::{is_link, update_anchors},
+    root_update::{Held, is_link, update_anchors},
 };
 use consortium::{CONSORTIUM, NOW, identity};
 use ledger_classes::time::Time;
@@ -56,7 +56,8 @@ fn renew(folder: &CertificateFolder, profile: &Path, now: Time) -> Credentials {
     let held = Credentials::load(profile).unwrap();
     let offered = folder.trust().unwrap();
     let offered: Vec<Vec<u8>> = [offered.anchors, offered.issuing, offered.links].concat();
-    let anchors = update_anchors(&held.trust.anchors, &offered, CONSORTIUM, now).anchors;
+    let mine = Held { path: &held.path, anchors: &held.trust.anchors, issuing: None };
+    let anchors = update_anchors(mine, &offered, CONSORTIUM, now).unwrap().anchors;
     fs::write(profile.join("ca.pem"), certificates_pem(&anchors)).unwrap();
     Credentials::load(profile).unwrap()
 }

@@ -5,8 +5,8 @@ mod consortium;
 
 use ca::{
     Authority, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, TrustStore, Usage, Validity,
-    limits::DAY_MS,
-    root_update::{RootUpdateError, is_link, update_anchors, verify_root_update},
+    limits::{ANCHORS_MAX, DAY_MS, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
+    root_update::{AnchorUpdate, Held, RootUpdateError, is_link, update_anchors, verify_root_update},
     verify_path,
 };
 use consortium::{CONSORTIUM, Issuing, NOW, days, identity, root};
@@ -123,12 +123,117 @@ fn a_root_is_trusted_on_the_word_of_a_trusted_root_only() {
         ];
         for (what, root, link, anchors, at, verdict) in rows {
             assert_eq!(verify_root_update(root, link, anchors, CONSORTIUM, at), verdict, "{what}");
-            let updated = update_anchors(anchors, &[root.to_vec(), link.to_vec()], CONSORTIUM, at);
+            let held = Held { path: &[], anchors, issuing: None };
+            let updated = update_anchors(held, &[root.to_vec(), link.to_vec()], CONSORTIUM, at).unwrap();
             assert_eq!(updated.added, usize::from(verdict.is_ok()), "{what}");
         }
         let other = verify_root_update(&new_der, &good, &trusted, "elsewhere.example", NOW);
         assert_eq!(other, Err(E::Consortium));
     }
+}
+
+fn path_under(root: &Authority) -> Vec<Vec<u8>> {
+    let north = Issuing::under(root, "north", KeyAlgorithm::Ed25519);
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    vec![north.leaf(&identity("north/client/ann"), &key).to_vec(), north.authority.certificate().to_vec()]
+}
+
+fn update(path: &[Vec<u8>], anchors: &[Vec<u8>], issuing: &[Vec<u8>], offered: &[Vec<u8>]) -> AnchorUpdate {
+    update_anchors(Held { path, anchors, issuing: Some(issuing) }, offered, CONSORTIUM, NOW).unwrap()
+}
+
+#[test]
+fn a_root_that_somebody_needs_is_not_taken_away_by_a_peer_that_does_not_list_it() {
+    let (old, new) = (begun(1, KeyAlgorithm::Ed25519), begun(5, KeyAlgorithm::P256));
+    let (a, b, ab) = (old.certificate().to_vec(), new.certificate().to_vec(), link(&old, &new, days(300)));
+    let (by_old, by_new) = (path_under(&old), path_under(&new));
+    let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+    let east = |root: &Authority, days| root.certify_intermediate("east", key.public(), days).unwrap();
+    let (east_old, east_new) = (east(&old, days(900)), east(&new, days(1000)));
+    let ended = Validity { not_before: days(1).not_before, not_after: Time::from_millis(NOW.millis() - 1000) };
+    let east_ended = east(&old, ended);
+    let (both, one) = (vec![a.clone(), b.clone()], vec![b.clone()]);
+
+    // The attack: the new root and its link, without the root that everybody still uses.
+    let first = update(&by_old, std::slice::from_ref(&a), std::slice::from_ref(&east_old), &[b.clone(), ab.clone()]);
+    assert_eq!(
+        (first.anchors, first.issuing, first.added, first.removed),
+        (both.clone(), vec![east_old.clone()], 1, 0)
+    );
+    for (what, path, issuing, offered, anchors, left) in [
+        ("the own path", &by_old, vec![], vec![&b], &both, vec![]),
+        ("no path", &vec![], vec![], vec![&b], &both, vec![]),
+        ("a CA", &by_new, vec![&east_old], vec![&b], &both, vec![&east_old]),
+        ("none", &by_new, vec![&east_new], vec![&b], &one, vec![&east_new]),
+        ("the CA has another", &by_new, vec![&east_old, &east_new], vec![&b], &one, vec![&east_new]),
+        ("it is offered", &by_new, vec![&east_old], vec![&b, &east_new], &one, vec![&east_new]),
+        ("it has ended", &by_new, vec![&east_ended], vec![&b], &one, vec![]),
+        ("it is listed", &by_new, vec![&east_new], vec![&a, &b], &both, vec![&east_new]),
+    ] {
+        let owned = |ders: Vec<&Vec<u8>>| ders.into_iter().cloned().collect::<Vec<_>>();
+        let updated = update(path, &both, &owned(issuing), &owned(offered));
+        assert_eq!((&updated.anchors, updated.issuing), (anchors, owned(left)), "{what}");
+        assert_eq!(updated.removed, 2 - anchors.len(), "{what}");
+    }
+}
+
+#[test]
+fn what_a_peer_offers_cannot_grow_without_end() {
+    let old = begun(1, KeyAlgorithm::Ed25519);
+    let a = old.certificate().to_vec();
+    let trusted = vec![a.clone()];
+    let held = Held { path: &[], anchors: &trusted, issuing: None };
+    assert_eq!(update_anchors(held, &vec![a.clone(); OFFERED_MAX + 1], CONSORTIUM, NOW), Err(RootUpdateError::Many));
+    assert!(update_anchors(held, &vec![a.clone(); OFFERED_MAX], CONSORTIUM, NOW).is_ok());
+
+    // Roots.
+    let next: Vec<Authority> = (0..ANCHORS_MAX + 4).map(|_| begun(5, KeyAlgorithm::Ed25519)).collect();
+    let offered =
+        next.iter().flat_map(|root| [root.certificate().to_vec(), link(&old, root, days(9))]).collect::<Vec<_>>();
+    let updated = update(&[], &trusted, &[], &offered);
+    assert_eq!((updated.anchors.len(), updated.added), (ANCHORS_MAX, ANCHORS_MAX - 1));
+
+    // Certificates of one anchor: the last one that ends later, and none that allows more than it did.
+    let key = KeyPair::generate(KeyAlgorithm::P256).unwrap();
+    let mut own = params("south CA", CONSORTIUM, Some("south"));
+    own.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let ends = |params: &CertificateParams, day: i64| {
+        let mut params = params.clone();
+        params.not_after = time::OffsetDateTime::from_unix_timestamp((NOW.millis() / 1000).cast_signed()).unwrap()
+            + time::Duration::days(day);
+        self_signed(&params, &key)
+    };
+    let south = vec![ends(&own, 100)];
+    let offered: Vec<Vec<u8>> = (50..200).map(|day| ends(&own, day)).collect();
+    let updated = update(&[], &south, &[], &offered);
+    assert_eq!((updated.anchors, updated.added, updated.removed), (vec![offered[149].clone()], 1, 0));
+    let mut wide = own.clone();
+    wide.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    let mut foreign = own.clone();
+    foreign.subject_alt_names = vec![SanType::URI("spiffe://elsewhere.example".try_into().unwrap())];
+    for other in [&wide, &foreign] {
+        assert_eq!(update(&[], &south, &[], &[ends(other, 300)]).anchors, south);
+    }
+
+    // Issuing CAs: of one organization, and certificates of one of them.
+    let north = |key: &KeyPair, validity| old.certify_intermediate("north", key.public(), validity).unwrap();
+    let keys: Vec<KeyPair> = (0..20).map(|_| KeyPair::generate(KeyAlgorithm::Ed25519).unwrap()).collect();
+    let offered: Vec<Vec<u8>> = keys.iter().map(|key| north(key, days(100))).collect();
+    let updated = update(&[], &trusted, &[], &offered);
+    assert_eq!(updated.issuing, offered[..ISSUING_PER_ORGANIZATION_MAX]);
+    let again: Vec<Vec<u8>> = [99, 103, 102].map(|day| north(&keys[0], days(day))).to_vec();
+    let updated = update(&[], &trusted, &updated.issuing, &again);
+    let mut then = offered[..ISSUING_PER_ORGANIZATION_MAX].to_vec();
+    then[0].clone_from(&again[1]);
+    assert_eq!(updated.issuing, then);
+
+    // An organization's own root has no CAs below it.
+    let below = params("south CA below", CONSORTIUM, Some("south"));
+    let below = below.signed_by(&keys[0], &Issuer::from_params(&own, &key)).unwrap().der().to_vec();
+    assert!(update(&[], &south, &[], std::slice::from_ref(&below)).issuing.is_empty());
+    let store = |anchor| TrustStore::new(CONSORTIUM, vec![anchor], vec![below.clone()], RevocationPolicy::default());
+    assert!(matches!(store(south[0].clone()), Err(ca::trust::TrustError::UnknownIssuer { position: 1 })));
+    assert!(store(ends(&wide, 100)).is_ok(), "by another than its path length nothing is wrong with it");
 }
 
 #[test]
@@ -140,9 +245,11 @@ fn anchors_follow_what_a_peer_offers_only_as_far_as_it_is_proven() {
         Authority::new_organization_root(CONSORTIUM, "south", KeyPair::generate(KeyAlgorithm::P256).unwrap(), days(9));
     let own = own.unwrap();
     let again = own.certify_again(own.certificate(), days(99), &Authority::draw_serial().unwrap()).unwrap();
+    let path = path_under(&roots[1]);
     let update = |trusted: &[&Vec<u8>], offered: &[&Vec<u8>]| {
         let owned = |ders: &[&Vec<u8>]| ders.iter().map(|der| (*der).clone()).collect::<Vec<_>>();
-        let updated = update_anchors(&owned(trusted), &owned(offered), CONSORTIUM, NOW);
+        let held = Held { path: &path, anchors: &owned(trusted), issuing: None };
+        let updated = update_anchors(held, &owned(offered), CONSORTIUM, NOW).unwrap();
         (updated.anchors, updated.added, updated.removed)
     };
     let south = own.certificate().to_vec();
@@ -151,9 +258,10 @@ fn anchors_follow_what_a_peer_offers_only_as_far_as_it_is_proven() {
     for (trusted, offered, then, added, removed) in [
         (vec![a], vec![a, b, ab], vec![a, b], 1, 0),
         (vec![a], vec![a, b], vec![a], 0, 0),
-        (vec![a], vec![b, ab], vec![b], 1, 1),
+        // Never less and more at once.
+        (vec![a], vec![b, ab], vec![a, b], 1, 0),
         (vec![a], vec![a, b, c, bc, ab], vec![a, b, c], 2, 0),
-        (vec![a, &south], vec![c, b, ab, bc], vec![&south, b, c], 2, 1),
+        (vec![a, &south], vec![c, b, ab, bc], vec![a, &south, b, c], 2, 0),
         (vec![a, b, &south], vec![b], vec![b, &south], 0, 1),
         // A peer that has not heard of the new root takes it from nobody.
         (vec![a, b], vec![a], vec![a, b], 0, 0),
@@ -161,8 +269,11 @@ fn anchors_follow_what_a_peer_offers_only_as_far_as_it_is_proven() {
         (vec![a, &south], vec![d], vec![a, &south], 0, 0),
         (vec![a, b], vec![], vec![a, b], 0, 0),
         // A certificate that a trusted key has made of itself, and one of a stranger's.
-        (vec![a, &south], vec![a, &south, &again], vec![a, &south, &again], 1, 0),
+        (vec![a, &south], vec![a, &south, &again], vec![a, &again], 1, 0),
+        (vec![a, &again], vec![a, &south], vec![a, &again], 0, 0),
         (vec![a], vec![a, &south, &again], vec![a], 0, 0),
+        // The holder's path is under the second root: a peer that lists the third only takes away the first.
+        (vec![a, b, c], vec![c], vec![b, c], 0, 1),
     ] {
         let then: Vec<Vec<u8>> = then.into_iter().cloned().collect();
         assert_eq!(update(&trusted, &offered), (then, added, removed));
