@@ -313,14 +313,14 @@ impl Trust {
         Ok(())
     }
 
-    /// When each CRL in force should have been replaced, by the name of its CA ([`Trust::names`]).
+    /// When each CRL in force should have been replaced, by the name of its CA (`names`).
     pub fn crl_updates(&self) -> BTreeMap<String, (Time, Time)> {
         let current = self.store.revocation().current();
         let dates = |key: &KeyId| current.list(key).map(|list| (list.this_update(), list.next_update()));
         self.names().into_iter().filter_map(|(name, key)| Some((name, dates(&key)?))).collect()
     }
 
-    /// The CRL in force of a CA by its name ([`Trust::names`]); DER. It was verified when it was installed: to verify a
+    /// The CRL in force of a CA by its name (`names`); DER. It was verified when it was installed: to verify a
     /// long one for each request would let anybody keep the peer busy.
     pub fn crl(&self, name: &str) -> Option<Vec<u8>> {
         let current = self.store.revocation().current();
