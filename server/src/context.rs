@@ -10,7 +10,10 @@ use crate::{
 };
 use channel_actors::ChannelRegistry;
 use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
 use tokio::sync::{Semaphore, watch};
 
 /// The peer as its handlers see it.
@@ -35,6 +38,9 @@ pub struct PeerContext {
     pub registrations: Arc<Semaphore>,
     /// One permit: CRLs that members offer are verified one at a time.
     pub crls: Arc<Semaphore>,
+    /// Organizations of which a member is sending a CRL. Each may send one at a time: so many bytes are held at most,
+    /// and who sends slowly keeps out nobody but the own organization.
+    pub crl_senders: Arc<Mutex<HashSet<String>>>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.

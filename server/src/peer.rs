@@ -186,6 +186,7 @@ impl Peer {
             subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
             registrations: Arc::new(Semaphore::new(REGISTRATIONS_MAX)),
             crls: Arc::new(Semaphore::new(1)),
+            crl_senders: Arc::default(),
             draining: draining.subscribe(),
             stand_in,
         });

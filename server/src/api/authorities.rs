@@ -23,7 +23,10 @@ use ca::{
 };
 use client::api::{AuthorityView, CrlTaken};
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// RFC 8555 §9.1.
 const MEDIA_TYPE_PEM_CHAIN: &str = "application/pem-certificate-chain";
@@ -89,6 +92,27 @@ pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) ->
     HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(set.pem.clone())
 }
 
+/// A member of an organization sends a CRL; ends when it is dropped, also with a request that is given up.
+#[derive(Debug)]
+struct Sending {
+    senders: Arc<Mutex<HashSet<String>>>,
+    organization: String,
+}
+
+impl Sending {
+    /// `None` while another member of the organization sends one.
+    fn begin(senders: &Arc<Mutex<HashSet<String>>>, organization: String) -> Option<Self> {
+        let new = senders.lock().unwrap_or_else(PoisonError::into_inner).insert(organization.clone());
+        new.then(|| Self { senders: Arc::clone(senders), organization })
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.organization);
+    }
+}
+
 /// Takes a CRL that a member brings. Who it is matters only for the work that a stranger could cause: the signature
 /// over millions of bytes is verified here.
 pub(super) async fn offer(
@@ -97,7 +121,7 @@ pub(super) async fn offer(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.identity().ok_or(Kind::CertificateRequired)?;
+    let organization = caller.identity().ok_or(Kind::CertificateRequired)?.organization().to_owned();
     let media = body::media_type(&request).map(str::to_owned);
     let pem = match media.as_deref() {
         Some(MEDIA_TYPE_CRL) => false,
@@ -107,13 +131,14 @@ pub(super) async fn offer(
             return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
         }
     };
+    let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
+    let sending = Sending::begin(&context.crl_senders, organization).ok_or_else(|| busy().closing())?;
     let body = body::read(&request, payload, CRL_BODY_BYTES_MAX).await?;
     // One at a time: see above. Not before all of it is here: who sends slowly must not keep the others out.
-    let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
-    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(busy)?;
+    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(|_| busy())?;
     let trust = Arc::clone(&context.trust);
     let learned = web::block(move || {
-        let _permit = permit;
+        let _until_done = (permit, sending);
         let der = if pem {
             let text = std::str::from_utf8(&body).ok().and_then(crls_of);
             let malformed = || ApiError::new(Kind::Malformed, "one CRL in PEM is needed");
@@ -174,4 +199,23 @@ async fn answer(context: &Data<PeerContext>, asked: Vec<u8>, cacheable: bool) ->
         }
         OcspReply::Error(der) => response.insert_header((header::CACHE_CONTROL, "no-store")).body(der),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Every connection of every member could have held a whole list in memory at once.
+    #[test]
+    fn an_organization_sends_one_crl_at_a_time_and_keeps_out_no_other() {
+        let senders = Arc::default();
+        let first = Sending::begin(&senders, "bank".into()).unwrap();
+        assert!(Sending::begin(&senders, "bank".into()).is_none());
+        let other = Sending::begin(&senders, "dealer".into()).unwrap();
+        drop(first);
+        let again = Sending::begin(&senders, "bank".into()).unwrap();
+        drop((again, other));
+        assert!(senders.lock().unwrap().is_empty());
+    }
 }
