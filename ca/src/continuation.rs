@@ -10,7 +10,7 @@ use crate::{
     profile::ProfileError,
 };
 use ledger_classes::{
-    hash::Hash,
+    hash::{Hash, HexBytes},
     participant::{AuthorityContinuation, authority_message},
 };
 use x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER;
@@ -74,17 +74,23 @@ fn extensions<'a>(certificate: &'a Certificate<'_>) -> Vec<(Vec<u8>, bool, &'a [
 }
 
 impl Authority {
-    /// The signature by which this CA goes on under its certificate on a channel that lists an older one.
-    pub fn consent(&self, channel: &Hash) -> Result<Vec<u8>, AuthorityError> {
-        self.sign(&authority_message(channel, self.certificate()))
+    /// The signature by which this CA goes on under its certificate on a channel that lists `listed` for it.
+    pub fn consent(&self, channel: &Hash, listed: &[HexBytes]) -> Result<Vec<u8>, AuthorityError> {
+        self.sign(&authority_message(channel, listed, self.certificate()))
     }
 }
 
 impl CertificateFolder {
-    /// The newest certificate of an organization's CA, DER, with the CA's consent to go on under it on a channel.
-    pub fn consent(&self, organization: &str, channel: &Hash) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
+    /// The newest certificate of an organization's CA, DER, with the CA's consent to go on under it on a channel
+    /// that lists `listed` for the organization.
+    pub fn consent(
+        &self,
+        organization: &str,
+        channel: &Hash,
+        listed: &[HexBytes],
+    ) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
         let authority = self.authority(&self.read()?, organization)?;
-        let proof = authority.consent(channel)?;
+        let proof = authority.consent(channel, listed)?;
         Ok((authority.certificate().to_vec(), proof))
     }
 }

@@ -11,7 +11,10 @@ use ca::{
     verify_participant,
 };
 use consortium::{CONSORTIUM, NOW, identity};
-use ledger_classes::{hash::Hash, participant::authority_message};
+use ledger_classes::{
+    hash::{Hash, HexBytes},
+    participant::authority_message,
+};
 use std::sync::Arc;
 
 const CHANNEL: Hash = Hash([7; 32]);
@@ -29,8 +32,9 @@ fn a_reissued_ca_goes_on_and_its_new_leaves_are_admitted() {
         let old = folder.authority_certificate("north").unwrap();
         let late = made.not_after.plus_millis(DAY_MS);
         let renewed = folder.reissue("north", late).unwrap();
-        let (new, proof) = folder.consent("north", &CHANNEL).unwrap();
-        let message = authority_message(&CHANNEL, &new);
+        let listed = [HexBytes(old.clone())];
+        let (new, proof) = folder.consent("north", &CHANNEL, &listed).unwrap();
+        let message = authority_message(&CHANNEL, &listed, &new);
         let next = verify_continuation(&new, &[b"damaged", &old], &message, &proof).unwrap();
         assert_eq!((next.replaces, next.listed_not_after), (1, made.not_after));
         assert_eq!((next.serial.as_slice(), next.not_after), (renewed.serial.as_bytes(), renewed.not_after));
@@ -57,7 +61,7 @@ fn another_key_another_name_or_another_channel_is_no_continuation() {
         verify_continuation(next.certificate(), &[listed.certificate()], message, proof).map(|next| next.replaces)
     };
     let judge = |next: &Authority| {
-        verify(next, &authority_message(&CHANNEL, next.certificate()), &next.consent(&CHANNEL).unwrap())
+        verify(next, &authority_message(&CHANNEL, &[], next.certificate()), &next.consent(&CHANNEL, &[]).unwrap())
     };
     assert_eq!(judge(&make("north", &key)), Ok(0));
     assert_eq!(judge(&make("north", &other)), Err(ContinuationError::Unknown));
@@ -66,12 +70,20 @@ fn another_key_another_name_or_another_channel_is_no_continuation() {
     assert_eq!(judge(&root), Err(ContinuationError::Different));
 
     let next = make("north", &key);
-    let message = authority_message(&CHANNEL, next.certificate());
-    for proof in [next.consent(&Hash([8; 32])).unwrap(), listed.consent(&CHANNEL).unwrap(), vec![0; 70], Vec::new()] {
+    let message = authority_message(&CHANNEL, &[], next.certificate());
+    // Given for another list: it may not be brought again once members have decided otherwise.
+    let another_list = next.consent(&CHANNEL, &[HexBytes(listed.certificate().to_vec())]).unwrap();
+    for proof in [
+        next.consent(&Hash([8; 32]), &[]).unwrap(),
+        another_list,
+        listed.consent(&CHANNEL, &[]).unwrap(),
+        vec![0; 70],
+        Vec::new(),
+    ] {
         assert_eq!(verify(&next, &message, &proof), Err(ContinuationError::Proof));
     }
     // The key that signs is the CA's, and no other that it certifies or that resembles it.
-    let forged = make("north", &other).consent(&CHANNEL).unwrap();
+    let forged = make("north", &other).consent(&CHANNEL, &[]).unwrap();
     assert_eq!(verify(&next, &message, &forged), Err(ContinuationError::Proof));
     let leaf = verify_continuation(b"no certificate", &[listed.certificate()], &message, &forged);
     assert!(matches!(leaf, Err(ContinuationError::Profile(_))));

@@ -1,7 +1,7 @@
 //! Participant records: who may sign on a channel. Execution decides by these alone, never by a connection, a
 //! local CRL or a clock, so every peer and every replay decides the same.
 
-use crate::codec::{Decode, Encode};
+use crate::codec::{self, Decode, Encode};
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::identity::Identity;
 use crate::keys::{Address, PublicKey};
@@ -122,7 +122,10 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
     Tag::Possession.message(&[&channel.0, &address.0])
 }
 
-/// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`.
-pub fn authority_message(channel: &Hash, certificate: &[u8]) -> Vec<u8> {
-    Tag::Authority.message(&[&channel.0, certificate])
+/// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`, where its organization's CAs are
+/// those `listed`: a consent is spent with the list that it was given for, so that nobody can bring it again when the
+/// members have decided otherwise.
+pub fn authority_message(channel: &Hash, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
+    let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
+    Tag::Authority.message(&[&channel.0, &listed.0, certificate])
 }

@@ -29,7 +29,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
         return reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel");
     };
     let listed: Vec<&[u8]> = member.authorities.iter().map(|der| der.0.as_slice()).collect();
-    let message = authority_message(&context.channel(), certificate);
+    let message = authority_message(&context.channel(), &member.authorities, certificate);
     let next = match context.certificates().continuation(certificate, &listed, &message, proof) {
         Ok(next) => next,
         Err(why) => return reject(ResultCode::AuthorityRefused, why),

@@ -42,7 +42,7 @@ impl CertificatePaths for Readable {
     ) -> Result<AuthorityContinuation, String> {
         let (key, not_before, not_after) = read(certificate);
         let replaces = listed.iter().position(|der| read(der).0 == key).ok_or("no such key")?;
-        if proof != [key.as_bytes(), &message[message.len() - 4..]].concat() {
+        if proof != [key.as_bytes(), &message].concat() {
             return Err("no proof".into());
         }
         let listed_not_after = read(listed[replaces]).2;
@@ -68,8 +68,11 @@ fn ledger() -> Ledger {
 }
 
 fn renew(ledger: &Ledger, organization: &str, certificate: &str, key: &str) -> Action {
-    let message = authority_message(&ledger.channel, certificate.as_bytes());
-    let proof = [key.as_bytes(), &message[message.len() - 4..]].concat();
+    let config = config_of(&ledger.state).unwrap().config;
+    let member = config.organizations.iter().find(|member| member.name == organization);
+    let listed = member.map(|member| member.authorities.clone()).unwrap_or_default();
+    let message = authority_message(&ledger.channel, &listed, certificate.as_bytes());
+    let proof = [key.as_bytes(), &message].concat();
     let certificate = HexBytes(certificate.as_bytes().to_vec());
     Action::ChannelRenewAuthority(RenewAuthority {
         organization: organization.into(),
@@ -143,7 +146,11 @@ fn what_does_not_continue_a_listed_certificate_changes_nothing() {
         assert!(is == code && message.contains(why), "{certificate:.40} by {key:.9}: {is:?} {message}");
         assert_eq!(listed(&ledger) == before, code != ResultCode::Done);
         if code == ResultCode::Done {
+            // The consent is spent; the same certificate with a new one is no later than what is listed.
             let again = ledger.one(9, vec![action]);
+            assert!(again.1.contains("no proof"), "{again:?}");
+            let again = renew(&ledger, organization, certificate, key);
+            let again = ledger.one(9, vec![again]);
             assert!(again.1.contains("less than 30 days after"), "{again:?}");
         }
     }

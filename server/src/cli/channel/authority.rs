@@ -32,7 +32,12 @@ pub(in crate::cli) struct RenewAuthority {
 impl RenewAuthority {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<(), Failure> {
         let channel = session.channel_id(&self.channel).await?;
-        let (certificate, proof) = CertificateFolder::open(&self.dir)?.consent(&self.organization, &channel)?;
+        let config = session.connection.channel(&self.channel).await?.config;
+        let mut members = config.into_iter().flat_map(|config| config.organizations);
+        let member = members.find(|member| member.name == self.organization);
+        let listed = member.map(|member| member.authorities).unwrap_or_default();
+        let folder = CertificateFolder::open(&self.dir)?;
+        let (certificate, proof) = folder.consent(&self.organization, &channel, &listed)?;
         let (certificate, proof) = (HexBytes(certificate), HexBytes(proof));
         let renewal = Renewal { organization: self.organization, certificate, proof };
         session.act(&self.channel, Action::ChannelRenewAuthority(renewal), &self.signing).await
