@@ -2,7 +2,7 @@
 
 use super::{
     consortium::{ALL_OF_AUCTION, AUDITOR},
-    guarantees::{received_all, tips},
+    guarantees::{received_all, recorded, tips},
     process::Watcher,
     steps::{Shown, StepError, expect},
     world::{PATIENCE, World, short},
@@ -19,6 +19,7 @@ pub(super) async fn killed(world: &mut World) -> Shown {
     std::fs::write(&signed, &printed.stdout)?;
     let file = signed.to_string_lossy().into_owned();
     let first = world.run("bea", &["tx", "submit", &file]).await?.receipt(0)?;
+    recorded(world).await?;
     let before = tips(world).await?;
     let peer = world.peer.take().ok_or_else(|| StepError::failed("no peer runs"))?;
     peer.kill().await?;
@@ -43,6 +44,7 @@ pub(super) async fn killed(world: &mut World) -> Shown {
 /// Step 14: SIGTERM, the whole ledger verified offline, and everything back.
 pub(super) async fn verified(world: &mut World) -> Shown {
     let channel = world.cast.auction.channel.clone();
+    let acts = recorded(world).await?;
     let before = tips(world).await?;
     let last = world.watcher(ALL_OF_AUCTION)?.events().last().map(|event| event.id.clone());
     let last = last.ok_or_else(|| StepError::failed("no event was seen"))?;
@@ -54,7 +56,7 @@ pub(super) async fn verified(world: &mut World) -> Shown {
     let report: Value = world.program.run(None, &["verify", "--dir", &directory]).await?.ended(0)?.json()?;
     let empty = Vec::new();
     let channels = report["channels"].as_array().unwrap_or(&empty);
-    let mut facts = Vec::new();
+    let mut facts = vec![format!("{acts} acts of the authorities are on main, as their index has them")];
     for (name, id, height, tip) in &before {
         let found = channels.iter().find(|channel| channel["name"] == *name);
         let found = found.ok_or_else(|| StepError::unexpected("verified channels", name, report.to_string()))?;

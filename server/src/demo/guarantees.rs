@@ -287,6 +287,27 @@ fn alter(document: &mut Value, pointer: &str, place: Place) {
 /// The channel's id and a height, to compare before and after.
 pub(super) type Tip = (String, Hash, u64, Hash);
 
+/// Waits until every act of the authorities is recorded: from then on nothing is posted to `main` by itself. Gives the
+/// number of acts.
+pub(super) async fn recorded(world: &World) -> Result<u64, StepError> {
+    let directory = world.peer_dir().to_string_lossy().into_owned();
+    let founder = world.cast.founder()?.name.clone();
+    let began = Instant::now();
+    // The peer looks at the index every second; nothing tells from outside when it has.
+    let mut asks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        asks.tick().await;
+        let words = ["ca", "--dir", &directory, "audit"];
+        let agreed: Value = world.run(&founder, &words).await?.ended(0)?.json()?;
+        if agreed["waiting"] == 0 {
+            return Ok(agreed["records"].as_u64().unwrap_or_default());
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(StepError::unexpected("acts not recorded yet", "none", agreed.to_string()));
+        }
+    }
+}
+
 /// Where every channel stands, as the auditor sees it.
 pub(super) async fn tips(world: &World) -> Result<Vec<Tip>, StepError> {
     let status = world.person(AUDITOR)?.connection.status().await?;

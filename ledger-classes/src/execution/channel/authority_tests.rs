@@ -42,7 +42,7 @@ impl CertificatePaths for Readable {
     ) -> Result<AuthorityContinuation, String> {
         let (key, not_before, not_after) = read(certificate);
         let replaces = listed.iter().position(|der| read(der).0 == key).ok_or("no such key")?;
-        if proof != [key.as_bytes(), &message].concat() {
+        if proof != [key.as_bytes(), message].concat() {
             return Err("no proof".into());
         }
         let listed_not_after = read(listed[replaces]).2;
