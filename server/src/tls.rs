@@ -2,6 +2,7 @@
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
 use crate::{
+    certificates::describe,
     clock,
     limits::CERTIFICATE_RECHECK_MS,
     metrics::ConnectionGuard,
@@ -42,7 +43,7 @@ impl LiveCertificate {
     /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
     /// last time, and now and then, which is how an expired CRL is noticed.
     pub fn check(&self, trust: &Trust) -> Result<&VerifiedCertificate, ApiError> {
-        let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, why.to_string()).closing();
+        let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, describe(why)).closing();
         let verified = self.verified.as_ref().map_err(refused)?;
         let now = clock::now();
         if now > verified.not_after() {

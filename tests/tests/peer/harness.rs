@@ -114,14 +114,16 @@ impl Peer {
             .spawn()
             .expect("the program starts");
         let errors = child.stderr.take().expect("piped");
-        let log = std::thread::spawn(move || std::io::read_to_string(errors).unwrap_or_default());
+        // What the peer says is the test's output: shown if the test fails.
+        std::thread::spawn(move || {
+            BufReader::new(errors).lines().map_while(Result::ok).for_each(|line| println!("{line}"))
+        });
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut document = String::new();
         while serde_json::from_str::<Value>(&document).is_err() {
             let read = lines.read_line(&mut document).expect("readable");
             if read == 0 {
-                let _ = child.wait();
-                panic!("the peer did not start: {}", log.join().unwrap_or_default());
+                panic!("the peer did not start: {}", child.wait().expect("it ends"));
             }
         }
         let document: Value = serde_json::from_str(&document).expect("just read");
