@@ -6,7 +6,7 @@
 use crate::halt::{Life, LifeCycle};
 use crate::production::{encode_receipts, in_full};
 use crate::shared::Tip;
-use crate::store::{BlockRecord, ChannelStore, Pressure, StoreOptions};
+use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
 use crate::verifier::decode_receipts;
 use ledger_classes::block::{self, Block, Header};
 use ledger_classes::codec;
@@ -20,7 +20,6 @@ use ledger_classes::participant::CertificatePaths;
 use ledger_classes::state::ReadView;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, Envelope, VerifiedTransaction};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,10 +33,10 @@ pub(crate) struct Opened {
 }
 
 /// Makes the store of a new channel and puts its genesis block in. Returns the channel's id.
-pub(crate) fn create(directory: &Path, options: StoreOptions, config: &ChannelConfig) -> Result<Hash, String> {
+pub(crate) fn create(files: &dyn StoreFiles, options: StoreOptions, config: &ChannelConfig) -> Result<Hash, String> {
     let (block, writes) = block::genesis(config).map_err(in_full)?;
     let hash = block.header.hash();
-    let store = ChannelStore::create(directory, options).map_err(in_full)?;
+    let store = ChannelStore::create_on(files, options).map_err(in_full)?;
     let record = BlockRecord {
         height: 0,
         header_hash: hash,
@@ -73,7 +72,7 @@ pub(crate) enum Step {
 
 /// Opens a channel's store, then replays for up to `slice`.
 pub(crate) fn begin(
-    directory: &Path,
+    files: &dyn StoreFiles,
     options: StoreOptions,
     certificates: &dyn CertificatePaths,
     life: &Life,
@@ -82,7 +81,7 @@ pub(crate) fn begin(
     if !life.set(LifeCycle::Opening) {
         return Ok(Step::Abandoned);
     }
-    let store = ChannelStore::open(directory, options).map_err(in_full)?;
+    let store = ChannelStore::open_on(files, options).map_err(in_full)?;
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
     let block = stored_block(&store, 0)?;
     let genesis = block.genesis_config().map_err(in_full)?;

@@ -64,7 +64,7 @@ fn with_view<T>(
     above: &[Arc<ExecutedBlock>],
     work: impl FnOnce(&dyn ReadView) -> Result<T, String>,
 ) -> Result<T, String> {
-    let view = store.view().map_err(|error| error.to_string())?;
+    let view = store.view().map_err(in_full)?;
     let applied = view.height();
     let above: Vec<_> =
         above.iter().filter(|block| applied.is_none_or(|height| block.header.height > height)).collect();
@@ -144,7 +144,7 @@ impl Execution {
         transactions: Vec<VerifiedTransaction>,
     ) -> Result<(Vec<VerifiedTransaction>, Vec<(Hash, Arc<Receipt>)>), String> {
         let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
-        let committed = self.store.transactions(&ids).map_err(|error| error.to_string())?;
+        let committed = self.store.transactions(&ids).map_err(in_full)?;
         let mut fresh = Vec::with_capacity(transactions.len());
         let mut known = Vec::new();
         for (transaction, committed) in transactions.into_iter().zip(committed) {

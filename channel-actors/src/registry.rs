@@ -12,7 +12,7 @@ use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Panicked, WorkPool};
 use crate::production::in_full;
 use crate::shared::Shared;
-use crate::store::StoreOptions;
+use crate::store::{Directory, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
 use ledger_classes::config::{ChannelConfig, Engine};
 use ledger_classes::hash::Hash;
@@ -63,9 +63,13 @@ pub enum CreateError {
     Broken(String),
 }
 
+/// Gives the files of the store in a folder.
+type FilesIn = Arc<dyn Fn(PathBuf) -> Box<dyn StoreFiles> + Send + Sync>;
+
 /// The channels of a peer.
 pub struct ChannelRegistry {
     options: RegistryOptions,
+    files: FilesIn,
     verification: WorkPool,
     storage: WorkPool,
     reading: WorkPool,
@@ -109,6 +113,11 @@ impl ChannelRegistry {
     /// # Errors
     /// The directory cannot be read, or the system has no more threads.
     pub fn open(options: RegistryOptions) -> std::io::Result<Arc<Self>> {
+        Self::open_on(options, Arc::new(|folder| Box::new(Directory(folder))))
+    }
+
+    /// [`Self::open`] with stores on files of any kind.
+    fn open_on(options: RegistryOptions, files: FilesIn) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(&options.directory)?;
         let registry = Arc::new(Self {
             verification: WorkPool::new("verify", options.verification_threads)?,
@@ -119,6 +128,7 @@ impl ChannelRegistry {
             next_arbiter: AtomicUsize::new(0),
             channels: Mutex::default(),
             options,
+            files,
         });
         for entry in std::fs::read_dir(&registry.options.directory)? {
             let entry = entry?;
@@ -151,8 +161,8 @@ impl ChannelRegistry {
     /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
-        let life = handle.0.life.clone();
-        let begin = move || opening::begin(&directory, options, &*certificates, &life, REPLAY_SLICE);
+        let (life, files) = (handle.0.life.clone(), (self.files)(directory));
+        let begin = move || opening::begin(&*files, options, &*certificates, &life, REPLAY_SLICE);
         self.opening_step(handle, told, Box::new(begin));
     }
 
@@ -298,7 +308,7 @@ impl ChannelRegistry {
         }
         let (told, tells) = oneshot::channel();
         let (parent, options) = (self.options.directory.clone(), self.options.store);
-        let registry = self.clone();
+        let (registry, files) = (self.clone(), self.files.clone());
         let started = handle.clone();
         let done = move |made: Result<Result<PathBuf, String>, _>| {
             let failed = match made {
@@ -313,7 +323,7 @@ impl ChannelRegistry {
             registry.made(&started, told);
             started.0.settled.send_replace(true);
         };
-        self.opening.run(Hash::plain(&[b"making"]), move || make(&parent, options, &config), done);
+        self.opening.run(Hash::plain(&[b"making"]), move || make(&parent, &files, options, &config), done);
         let _ = tells.await;
         match handle.state() {
             LifeCycle::Serving => Ok(handle),
@@ -379,7 +389,7 @@ fn halt(handle: &ChannelHandle, reason: &str) {
 }
 
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.
-fn make(parent: &Path, options: StoreOptions, config: &ChannelConfig) -> Result<PathBuf, String> {
+fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelConfig) -> Result<PathBuf, String> {
     let directory = parent.join(&config.name);
     let unfinished = parent.join(format!("{}{UNFINISHED}", config.name));
     let io = |error: std::io::Error| format!("{}: {error}", directory.display());
@@ -389,8 +399,11 @@ fn make(parent: &Path, options: StoreOptions, config: &ChannelConfig) -> Result<
     if unfinished.exists() {
         std::fs::remove_dir_all(&unfinished).map_err(io)?;
     }
-    opening::create(&unfinished, options, config)?;
+    opening::create(&*files(unfinished.clone()), options, config)?;
     std::fs::rename(&unfinished, &directory).map_err(io)?;
     std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
     Ok(directory)
 }
+
+#[cfg(test)]
+mod tests;

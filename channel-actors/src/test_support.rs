@@ -3,7 +3,7 @@
 
 use crate::halt::{Life, LifeCycle};
 use crate::opening::{self, Opened, Step};
-use crate::store::StoreOptions;
+use crate::store::{Directory, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::{Arrival, Flight};
 use ledger_classes::action::{Action, logs};
@@ -16,7 +16,6 @@ use ledger_classes::participant::NoCertificates;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -58,21 +57,21 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new(config: &ChannelConfig) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("main");
-        opening::create(&path, StoreOptions::default(), config).expect("creates");
+        let files = Directory(directory.path().join("main"));
+        opening::create(&files, StoreOptions::default(), config).expect("creates");
         let life = Life::new(LifeCycle::Opening);
-        match opening::begin(&path, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens") {
+        match opening::begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens") {
             Step::Done(opened) => Self { opened: *opened, directory },
             _ => panic!("there is time"),
         }
     }
 
     /// Closes the store and forgets the state, so that everything is to be replayed.
-    pub(crate) fn forget_state(&self) -> PathBuf {
+    pub(crate) fn forget_state(&self) -> Directory {
         self.opened.store.close().expect("closes");
         let path = self.directory.path().join("main");
         std::fs::remove_file(path.join("state.redb")).expect("removes");
-        path
+        Directory(path)
     }
 }
 
@@ -123,19 +122,24 @@ pub(crate) fn answer(submission: &mut Submission) -> Option<SubmitResult> {
     }
 }
 
+/// Seeds of a randomised test: `CHANCERY_RUNS` of them, `few` without it, from `CHANCERY_SEED` on, from the clock without
+/// it. Each is printed as it begins, so that a failure can be repeated.
+pub(crate) fn seeds(few: u64) -> impl Iterator<Item = u64> {
+    let given = |name: &str| -> Option<u64> {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    };
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let first = given("CHANCERY_SEED").unwrap_or(u64::try_from(since.as_nanos() & 0xffff_ffff).expect("32 bits"));
+    let runs = given("CHANCERY_RUNS").unwrap_or(few);
+    (first..first + runs).inspect(|seed| println!("CHANCERY_SEED={seed}"))
+}
+
 /// SplitMix64: the same numbers for the same seed, for ever.
+#[derive(Clone)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    /// Seeded from `CHANCERY_TEST_SEED`, else from the clock; says which.
-    pub(crate) fn seeded() -> Self {
-        let given = std::env::var("CHANCERY_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        let seed = given.unwrap_or_else(|| u64::try_from(since.as_nanos() & 0xffff_ffff).expect("32 bits"));
-        println!("CHANCERY_TEST_SEED={seed}");
-        Self(seed)
-    }
-
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut number = self.0;

@@ -5,12 +5,12 @@
 //! channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](super::Pressure))
 //! and frozen.
 
-use super::FORMAT;
 use super::error::StoreError;
 use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
-use super::state::{META, STATE, State, TRANSACTIONS, encode_location, encode_reflects};
+use super::record::{encode_location, encode_reflects, encode_value};
+use super::state::{META, STATE, State, TRANSACTIONS};
 use ledger_classes::hash::Hash;
 use redb::Database;
 use std::sync::Arc;
@@ -62,9 +62,7 @@ fn write_layer(database: &Database, layer: &Layer, height: u64, header_hash: Has
     layer.for_each(|key, value| {
         match value {
             Some(value) => {
-                record.clear();
-                record.push(FORMAT);
-                record.extend_from_slice(value);
+                encode_value(key, value, &mut record);
                 table.insert(key, record.as_slice())?;
             }
             None => drop(table.remove(key)?),
@@ -74,7 +72,7 @@ fn write_layer(database: &Database, layer: &Layer, height: u64, header_hash: Has
     drop(table);
     let mut index = transaction.open_table(TRANSACTIONS)?;
     for (id, location) in layer.transactions_in_order() {
-        index.insert(id.0, encode_location(location))?;
+        index.insert(id.0, encode_location(&id, location))?;
     }
     drop(index);
     transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;

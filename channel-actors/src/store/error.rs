@@ -55,6 +55,9 @@ pub enum StoreError {
     /// The log does not agree with itself.
     #[error("the log is corrupt: {0}")]
     Corrupt(String),
+    /// The state file is rotten where it was read. It is rebuilt from the log once it is gone.
+    #[error("the state is corrupt: {0}")]
+    StateCorrupt(String),
     /// The state reflects a block that the log does not hold: acknowledged blocks are lost.
     #[error("the state reflects height {state} but the log ends at {}", tip(.log))]
     StateAhead {

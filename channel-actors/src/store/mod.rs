@@ -16,9 +16,10 @@ mod files;
 mod layer;
 mod lock;
 mod log;
+mod record;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::StoreError;
 pub use files::{Backend, Directory, StoreFiles};
@@ -34,7 +35,7 @@ use state::State;
 use std::path::Path;
 use std::sync::Arc;
 
-/// First byte of every record.
+/// First byte of every record of the log.
 const FORMAT: u8 = 1;
 
 /// Bytes of a digest that end a small record: they find bits that rot, not forgers, whom header hashes stop.

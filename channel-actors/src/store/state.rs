@@ -21,16 +21,18 @@ use super::error::{Latch, StoreError};
 use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
-use super::{FORMAT, Pressure, StoreOptions, check_of};
+use super::record::{LOCATION_BYTES, STATE_FORMAT, decode_location, decode_reflects, decode_value};
+use super::{Pressure, StoreOptions};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
-pub(super) const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 13]> = TableDefinition::new("transactions");
+pub(super) const TRANSACTIONS: TableDefinition<[u8; 32], [u8; LOCATION_BYTES]> = TableDefinition::new("transactions");
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// What the layers are at one moment.
@@ -181,7 +183,7 @@ impl State {
     pub(super) fn view(&self) -> Result<StateView, StoreError> {
         let inner = read(&self.inner);
         let transaction = self.begin_read()?;
-        let table = transaction.open_table(STATE).map_err(StoreError::disk("reading the state"))?;
+        let table = unpanicked(|| transaction.open_table(STATE).map_err(StoreError::disk("reading the state")))?;
         *lock(&self.live).entry(inner.applied).or_default() += 1;
         let pin = Pin { count: inner.applied, live: self.live.clone() };
         Ok(StateView { active: inner.active.clone(), frozen: inner.frozen.clone(), table, pin })
@@ -195,16 +197,16 @@ impl State {
         };
         // Begun after the layers were taken: what has left them since is in the file.
         let transaction = self.begin_read()?;
-        let table = transaction.open_table(TRANSACTIONS).map_err(StoreError::disk("reading the index"))?;
+        let table = unpanicked(|| transaction.open_table(TRANSACTIONS).map_err(StoreError::disk("reading the index")))?;
         let find = |id: &Hash| -> Result<Option<Location>, StoreError> {
             let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
             if let Some(location) = known {
                 return Ok(Some(location).filter(|(height, _)| *height < applied));
             }
             let record = table.get(id.0).map_err(StoreError::disk("reading the index"))?;
-            record.map(|record| decode_location(&record.value())).transpose()
+            record.map(|record| decode_location(id, &record.value())).transpose()
         };
-        ids.iter().map(find).collect()
+        unpanicked(|| ids.iter().map(find).collect())
     }
 
     /// Refuses when the store was closed.
@@ -225,41 +227,6 @@ impl Drop for State {
         let database = self.database.get_mut().unwrap_or_else(PoisonError::into_inner);
         release("state.redb", database.take());
     }
-}
-
-/// Version, height, index.
-pub(super) fn encode_location((height, index): Location) -> [u8; 13] {
-    let mut bytes = [FORMAT; 13];
-    bytes[1..9].copy_from_slice(&height.to_le_bytes());
-    bytes[9..].copy_from_slice(&index.to_le_bytes());
-    bytes
-}
-
-fn decode_location(bytes: &[u8; 13]) -> Result<Location, StoreError> {
-    let [version, a, b, c, d, e, f, g, h, index @ ..] = *bytes;
-    match version {
-        FORMAT => Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(index))),
-        other => Err(StoreError::Corrupt(format!("an index record has format {other}"))),
-    }
-}
-
-/// Version, height, header hash, and a check, so that rot in it is not taken for a log that lost blocks.
-pub(super) fn encode_reflects(height: u64, header_hash: Hash) -> [u8; 49] {
-    let mut bytes = [FORMAT; 49];
-    bytes[1..9].copy_from_slice(&height.to_le_bytes());
-    bytes[9..41].copy_from_slice(&header_hash.0);
-    let check = check_of(&bytes[..41]);
-    bytes[41..].copy_from_slice(&check);
-    bytes
-}
-
-fn decode_reflects(bytes: &[u8]) -> Option<(u64, Hash)> {
-    let (content, check) = bytes.split_last_chunk()?;
-    let (&version, rest) = content.split_first()?;
-    let (height, rest) = rest.split_first_chunk()?;
-    let hash = rest.try_into().ok()?;
-    let sound = version == FORMAT && check_of(content) == *check;
-    sound.then_some((u64::from_le_bytes(*height), Hash(hash)))
 }
 
 enum Opened {
@@ -288,17 +255,17 @@ fn initialise(database: &Database) -> Result<Result<Option<(u64, Hash)>, String>
     let format = redb::ReadableTable::get(&meta, "format")?.map(|record| record.value().to_vec());
     let reflects = redb::ReadableTable::get(&meta, "reflects")?.map(|record| record.value().to_vec());
     match (format.as_deref(), reflects) {
-        (Some([FORMAT]), None) => Ok(Ok(None)),
-        (Some([FORMAT]), Some(record)) => {
+        (Some([STATE_FORMAT]), None) => Ok(Ok(None)),
+        (Some([STATE_FORMAT]), Some(record)) => {
             Ok(decode_reflects(&record).map(Some).ok_or_else(|| "the height record is malformed".to_owned()))
         }
         (None, None) => {
-            meta.insert("format", [FORMAT].as_slice())?;
+            meta.insert("format", [STATE_FORMAT].as_slice())?;
             drop(meta);
             transaction.commit()?;
             Ok(Ok(None))
         }
-        (format, _) => Ok(Err(format!("format {format:?} is not known, {FORMAT} is"))),
+        (format, _) => Ok(Err(format!("format {format:?} is not known, {STATE_FORMAT} is"))),
     }
 }
 
@@ -341,13 +308,21 @@ impl StateView {
 
     /// First entry of the file in `from..end`.
     fn first_on_disk(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
-        match self.table.range(from..end).map_err(read_error)?.next() {
+        unpanicked(|| match self.table.range(from..end).map_err(read_error)?.next() {
             None => Ok(None),
             Some(entry) => {
                 let (key, value) = entry.map_err(read_error)?;
-                Ok(Some((key.value().to_vec(), decode_value(value.value())?)))
+                Ok(Some((key.value().to_vec(), decode_value(key.value(), value.value())?)))
             }
-        }
+        })
+    }
+
+    /// The value of a key in the file.
+    fn on_disk(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        unpanicked(|| {
+            let record = self.table.get(key).map_err(read_error)?;
+            record.map(|record| decode_value(key, record.value())).transpose()
+        })
     }
 }
 
@@ -355,10 +330,27 @@ fn read_error(error: redb::StorageError) -> ReadError {
     ReadError(error.to_string())
 }
 
-fn decode_value(bytes: &[u8]) -> Result<Value, ReadError> {
-    match bytes {
-        [FORMAT, value @ ..] => Ok(value.into()),
-        _ => Err(ReadError(format!("a state record has format {:?}", bytes.first()))),
+/// redb panics on some rotten pages that it reads: an error like any other damage.
+fn unpanicked<T, E: From<Rotten>>(read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(Rotten.into()))
+}
+
+/// A page that redb could not read as one.
+struct Rotten;
+
+impl Rotten {
+    const TEXT: &str = "a page of the state does not make sense";
+}
+
+impl From<Rotten> for ReadError {
+    fn from(_: Rotten) -> Self {
+        Self(Rotten::TEXT.into())
+    }
+}
+
+impl From<Rotten> for StoreError {
+    fn from(_: Rotten) -> Self {
+        Self::StateCorrupt(Rotten::TEXT.into())
     }
 }
 
@@ -369,8 +361,7 @@ impl ReadView for StateView {
                 return Ok(value);
             }
         }
-        let record = self.table.get(key).map_err(read_error)?;
-        record.map(|record| decode_value(record.value())).transpose()
+        self.on_disk(key)
     }
 
     fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {

@@ -1,102 +1,159 @@
-//! Power loss and failing disks.
+//! Power loss at any moment, whatever of the unsynced writes it takes, on both files; and a machine that lives
+//! through many of them. Faults of the disk are in `faults`.
+//!
+//! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (the clock's without it).
 
-use super::disk::{Image, Machine};
+use super::disk::{Fault, Image, Loss, Machine};
 use super::*;
+use crate::test_support::{Random, seeds};
 
-fn options() -> StoreOptions {
-    const KIB: usize = 1024;
-    StoreOptions { log_cache_bytes: 256 * KIB, state_cache_bytes: 256 * KIB, ..StoreOptions::default() }
+/// Bounds so small that redb writes and reads pages in the middle of a transaction, or so large that it never does.
+pub(super) fn options(random: &mut Random) -> StoreOptions {
+    let mut bytes = || [0, 16 << 10, 256 << 10][random.below(3)];
+    let (log_cache_bytes, state_cache_bytes) = (bytes(), bytes());
+    StoreOptions { log_cache_bytes, state_cache_bytes, checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
 }
 
-/// Opens what the image left and checks promise 1 on it; the state after replay must be that of an unbroken run.
-fn check(image: &Image, seed: u64) {
-    let store = ChannelStore::open_on(&Machine::after(image), options())
-        .unwrap_or_else(|error| panic!("seed {seed}, {} acknowledged: {}", image.acknowledged, error.chain()));
+/// A block of many pages now and then.
+pub(super) fn block(height: u64) -> BlockRecord {
+    let times = if height % 5 == 3 { 900 } else { 1 };
+    let record = record(height);
+    BlockRecord { block: record.block.repeat(times).into(), ..record }
+}
+
+/// What it writes: many keys now and then.
+pub(super) fn block_writes(height: u64) -> Writes {
+    let mut writes = standard_writes(height);
+    let many = if height % 4 == 2 { 60 } else { 0 };
+    for number in 0..many {
+        let key = id(height / 2 * 100 + number).0.to_vec();
+        writes.insert(key, (number % 7 != 3).then(|| Value::from(format!("{height} {number} ").repeat(15).as_bytes())));
+    }
+    writes
+}
+
+pub(super) fn state_after(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut state = ledger_classes::state::MemoryState::default();
+    (0..count).for_each(|height| state.apply(&block_writes(height)));
+    state.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+pub(super) fn apply(store: &ChannelStore, height: u64) -> Result<(), StoreError> {
+    store.apply(height, &block_writes(height), &[(id(height), 0)]).map(|_| ())
+}
+
+pub(super) fn append(machine: &Machine, store: &ChannelStore, height: u64) -> Result<(), StoreError> {
+    store.append(&block(height))?;
+    machine.acknowledge();
+    Ok(())
+}
+
+/// A channel at work from where it is, up to a height: appends, applies, checkpoints.
+pub(super) fn work(machine: &Machine, store: &ChannelStore, until: u64, random: &mut Random) -> Result<(), StoreError> {
+    for height in store.log_tip().map_or(0, |tip| tip + 1)..until {
+        append(machine, store, height)?;
+        apply(store, height)?;
+        if random.below(4) == 0 {
+            store.checkpoint()?;
+        }
+    }
+    Ok(())
+}
+
+/// Opens what the image left and checks promise 1 on it: every acknowledged block is there, at most the one that was
+/// under way is more, each as it was appended, the state whole, and equal to that of an unbroken run after replay.
+pub(super) fn recover(image: &Image, options: StoreOptions, what: &str) -> (Machine, ChannelStore) {
+    let machine = Machine::after(image);
+    let store = ChannelStore::open_on(&machine, options)
+        .unwrap_or_else(|error| panic!("{what}, {} acknowledged: {}", image.acknowledged, error.chain()));
+    assert_eq!(machine.set_aside(), 0, "{what}: no power loss and no failing disk breaks the state file");
     let size = store.log_tip().map_or(0, |tip| tip + 1);
-    assert!(size >= image.acknowledged, "seed {seed}: {} acknowledged, {size} found", image.acknowledged);
-    assert!(size <= image.acknowledged + 1, "seed {seed}: at most the block that was under way is more");
+    assert!(size >= image.acknowledged, "{what}: {} acknowledged, {size} found", image.acknowledged);
+    assert!(size <= image.acknowledged + 1, "{what}: at most the block that was under way is more");
     for height in 0..size {
-        assert_eq!(store.block(height).unwrap(), Some(record(height).block), "seed {seed}");
-        assert_eq!(store.receipts(height).unwrap(), Some(record(height).receipts), "seed {seed}");
+        assert_eq!(store.block(height).unwrap(), Some(block(height).block), "{what}");
+        assert_eq!(store.receipts(height).unwrap(), Some(block(height).receipts), "{what}");
+        assert_eq!(store.header_hash(height).unwrap(), Some(block(height).header_hash), "{what}");
     }
+    let leaves: Vec<Hash> = (0..size).map(|height| merkle::leaf_hash(&block(height).header_hash.0)).collect();
+    assert_eq!(store.history_root(size).unwrap(), merkle::root(&leaves), "{what}");
     let applied = store.state_height().map_or(0, |height| height + 1);
-    assert!(applied <= size);
-    assert_eq!(entries(&store.view().unwrap()), standard_state(applied), "seed {seed}: a checkpoint is whole");
-    (applied..size).for_each(|height| apply_standard(&store, height));
-    assert_eq!(entries(&store.view().unwrap()), standard_state(size), "seed {seed}");
+    assert!(applied <= size, "{what}");
+    assert_eq!(entries(&store.view().unwrap()), state_after(applied), "{what}: a checkpoint is whole");
+    (applied..size).for_each(|height| apply(&store, height).unwrap());
+    assert_eq!(entries(&store.view().unwrap()), state_after(size), "{what}");
     for height in 0..size {
-        assert_eq!(store.transaction(&id(height)).unwrap(), Some((height, 0)), "seed {seed}");
+        assert_eq!(store.transaction(&id(height)).unwrap(), Some((height, 0)), "{what}");
     }
-    store.append(&record(size)).unwrap();
-}
-
-#[test]
-fn whatever_was_acknowledged_is_there_after_a_power_loss_at_any_sync() {
-    let seed = std::env::var("CHANCERY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    let machine = Machine::default();
-    let store = ChannelStore::create_on(&machine, options()).unwrap();
-    machine.record(seed);
-    for height in 0..24 {
-        store.append(&record(height)).unwrap();
+    if size > image.acknowledged {
         machine.acknowledge();
-        apply_standard(&store, height);
-        if height % 6 == 4 {
-            store.checkpoint().unwrap();
-        }
     }
-    drop(store);
-    let images = machine.images();
-    assert!(images.len() > 2 * (2 * 24 + 2 * 4), "two syncs for each block and checkpoint: {}", images.len());
-    images.iter().for_each(|image| check(image, seed));
+    (machine, store)
 }
 
 #[test]
-fn a_failed_sync_fails_the_append_and_every_write_after_it() {
-    for syncs in 0..2 {
-        let machine = Machine::default();
-        let store = ChannelStore::create_on(&machine, options()).unwrap();
-        for height in 0..3 {
-            store.append(&record(height)).unwrap();
-            machine.acknowledge();
-        }
-        apply_standard(&store, 0);
-        machine.fail_after(syncs);
-        assert!(matches!(store.append(&record(3)), Err(StoreError::Disk { .. })), "after {syncs} syncs");
-        assert_eq!(store.log_tip(), Some(2), "what failed is not there");
-        assert_eq!(store.block(3).unwrap(), None);
-        machine.mend();
-        for refused in [
-            store.append(&record(3)),
-            store.append(&record(3)),
-            store.apply(1, &standard_writes(1), &[]).map(|_| ()),
-            store.checkpoint().map(|_| ()),
-            store.close(),
-        ] {
-            let Err(StoreError::Failed { reason }) = refused else { panic!("after {syncs} syncs: {refused:?}") };
-            assert!(reason.contains("appending a block failed: ") && reason.contains("does not answer"), "{reason}");
-        }
-        drop(store);
-        // A new start finds every acknowledged block; the one that failed may be there or not.
-        machine.images().iter().for_each(|image| check(image, 0));
+fn whatever_was_acknowledged_is_there_after_a_power_loss_at_any_moment() {
+    for seed in seeds(1) {
+        let mut random = Random(seed);
+        let (machine, options) = (Machine::default(), options(&mut random));
+        let store = ChannelStore::create_on(&machine, options).unwrap();
+        machine.begin();
+        work(&machine, &store, 10, &mut random).unwrap();
+        store.close().unwrap();
+        let (mut at_syncs, mut images, moments) = (0, 0, machine.moments_count());
+        machine.moments(&mut random, |moment, random| {
+            let losses: &[Loss] = match moment.before_sync {
+                true => &Loss::ALL,
+                // Between syncs some moments, and one loss each: those at the next sync hold all of them.
+                false if random.below(moments) < 24 => &[Loss::ALL[random.below(Loss::ALL.len())]],
+                false => &[],
+            };
+            at_syncs += usize::from(moment.before_sync);
+            images += losses.len();
+            for loss in losses {
+                let what = format!("seed {seed}, {loss:?}");
+                let (machine, store) = recover(&moment.image(*loss, random), options, &what);
+                let next = store.log_tip().map_or(0, |tip| tip + 1);
+                append(&machine, &store, next).unwrap();
+            }
+            Some(())
+        });
+        println!("seed {seed}: {moments} moments, {at_syncs} before a sync, {images} disks");
+        assert!(at_syncs > 2 * 10, "two syncs for each block: {at_syncs}");
     }
 }
 
 #[test]
-fn a_failed_checkpoint_stops_the_store_and_loses_nothing() {
-    for syncs in 0..2 {
-        let machine = Machine::default();
-        let store = ChannelStore::create_on(&machine, options()).unwrap();
-        for height in 0..5 {
-            store.append(&record(height)).unwrap();
-            machine.acknowledge();
-            apply_standard(&store, height);
+fn a_machine_that_loses_power_again_and_again_loses_nothing_else() {
+    for seed in seeds(4) {
+        let mut random = Random(seed);
+        let options = options(&mut random);
+        let mut machine = Machine::default();
+        let mut store = ChannelStore::create_on(&machine, options).unwrap();
+        machine.begin();
+        for round in 0..6 {
+            let fault = Fault::ALL[random.below(5)];
+            assert_ne!(fault, Fault::Flip);
+            let left = random.below(40) as u64;
+            machine.arm(random.below(2), fault, left, random.below(5000));
+            let until = store.log_tip().map_or(0, |tip| tip + 1) + 1 + random.below(4) as u64;
+            let worked = work(&machine, &store, until, &mut random);
+            assert!(machine.fired() || worked.is_ok(), "seed {seed}, round {round}: {worked:?}");
+            if random.below(3) == 0 {
+                // The fault may meet the last checkpoint too.
+                let _ = store.close();
+            }
+            drop(store);
+            let (chosen, mut number) = (random.below(machine.moments_count()), 0);
+            let mut image = machine.live();
+            if random.below(4) != 0 {
+                machine.moments(&mut random, |moment, random| {
+                    number += 1;
+                    image = moment.image(Loss::ALL[random.below(Loss::ALL.len())], random);
+                    (number <= chosen).then_some(())
+                });
+            }
+            (machine, store) = recover(&image, options, &format!("seed {seed}, round {round}, {fault:?}"));
         }
-        machine.fail_after(syncs);
-        assert!(matches!(store.checkpoint(), Err(StoreError::Disk { .. })));
-        machine.mend();
-        assert!(matches!(store.append(&record(5)), Err(StoreError::Failed { .. })));
-        assert!(store.failure().is_some_and(|reason| reason.starts_with("writing a checkpoint failed")));
-        drop(store);
-        machine.images().iter().for_each(|image| check(image, 0));
     }
 }

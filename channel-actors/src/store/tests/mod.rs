@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
-mod disk;
+pub(crate) mod disk;
+mod faults;
+mod flips;
 mod model;
 mod rot;
 mod rules;
 
 use super::*;
+use ledger_classes::merkle;
 use ledger_classes::state::{ReadView, Value};
 use std::collections::BTreeMap;
 

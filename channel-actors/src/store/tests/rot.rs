@@ -61,7 +61,7 @@ fn is_corrupt<T>(answer: Result<T, StoreError>) -> bool {
 
 #[test]
 fn a_rotten_state_opens_or_is_rebuilt() {
-    with_each_flip("state.redb", 400, |opened, at| {
+    with_each_flip("state.redb", 150, |opened, at| {
         let store = opened.unwrap_or_else(|error| panic!("byte {at}: {}", error.chain()));
         assert!(store.state_height().is_none_or(|height| height == BLOCKS - 1), "byte {at}");
         // A rotten page may come to light only now: then the store says so and stops.

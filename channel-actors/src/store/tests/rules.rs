@@ -1,7 +1,6 @@
 //! What the calls of a store promise, one sentence a test.
 
 use super::*;
-use ledger_classes::merkle;
 use std::fs;
 
 fn options() -> StoreOptions {
@@ -283,7 +282,7 @@ fn records_are_those_of_the_format_document() {
     const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
     const HISTORY: TableDefinition<(u8, u64), &[u8]> = TableDefinition::new("history");
     const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
-    const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 13]> = TableDefinition::new("transactions");
+    const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 21]> = TableDefinition::new("transactions");
     const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
     let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
 
@@ -304,14 +303,20 @@ fn records_are_those_of_the_format_document() {
     let table = log.open_table(HISTORY).unwrap();
     assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), [&[1], &node.0[..]].concat());
     assert_eq!(table.len().unwrap(), 1);
-    for file in [&log, &state] {
-        assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [1]);
+    for (file, format) in [(&log, 1), (&state, 2)] {
+        assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
     }
+    // Length of the key, key, record.
+    let check = |key: &[u8], content: &[u8]| {
+        let digest = digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat());
+        [content, &digest[..8]].concat()
+    };
     let table = state.open_table(STATE).unwrap();
-    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), [1, b'2']);
+    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[2, b'2']));
     let table = state.open_table(TRANSACTIONS).unwrap();
-    assert_eq!(table.get(id(2).0).unwrap().unwrap().value(), [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let reflects = [&[1, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
+    let place = check(&id(2).0, &[2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(table.get(id(2).0).unwrap().unwrap().value(), place.as_slice());
+    let reflects = [&[2, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
     let table = state.open_table(META).unwrap();
     assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &digest(&reflects)[..8]].concat());
     assert_eq!(state.open_table(STATE).unwrap().iter().unwrap().count(), 4);

@@ -1,0 +1,155 @@
+//! A whole channel on a disk that fails: it halts and says why, whoever waits is answered, the others go on, and what
+//! was answered as committed is there when the peer comes up again.
+
+use super::*;
+use crate::clock::Clock;
+use crate::store::tests::disk::{Fault, Loss, Machine};
+use crate::test_support::{self, NOW, Random, envelope, key, seeds};
+use crate::{SubmitRefusal, SubmitResult, Wait};
+use ledger_classes::participant::NoCertificates;
+use ledger_classes::receipt::Receipt;
+use ledger_classes::time::Time;
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Time {
+        NOW
+    }
+}
+
+/// A peer whose channels' files are on machines of their own, by name.
+struct Peer {
+    folders: tempfile::TempDir,
+    machines: Arc<Mutex<HashMap<String, Machine>>>,
+    store: StoreOptions,
+}
+
+impl Peer {
+    fn new(random: &mut Random) -> Self {
+        let mut cache = || [0, 256 << 10][random.below(2)];
+        let (log_cache_bytes, state_cache_bytes) = (cache(), cache());
+        // A checkpoint is due after each block.
+        let store = StoreOptions { log_cache_bytes, state_cache_bytes, dirty_bytes_max: 1, ..StoreOptions::default() };
+        Self { folders: tempfile::tempdir().expect("a directory"), machines: Arc::default(), store }
+    }
+
+    fn machine(&self, name: &str) -> Machine {
+        self.machines.lock().expect("not poisoned").get(name).expect("made").clone()
+    }
+
+    /// Starts the channels that there are.
+    async fn start(&self) -> Arc<ChannelRegistry> {
+        let machines = self.machines.clone();
+        let files = move |folder: PathBuf| -> Box<dyn StoreFiles> {
+            std::fs::create_dir_all(&folder).expect("makes");
+            let name = folder.file_name().expect("a name").to_string_lossy().replace(UNFINISHED, "");
+            Box::new(machines.lock().expect("not poisoned").entry(name).or_default().clone())
+        };
+        let options = RegistryOptions {
+            directory: self.folders.path().to_owned(),
+            seal_key: Arc::new(key(200)),
+            certificates: Arc::new(NoCertificates),
+            clock: Arc::new(Still),
+            shards: 1,
+            verification_threads: 1,
+            store: self.store,
+            metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
+        };
+        let registry = ChannelRegistry::open_on(options, Arc::new(files)).expect("opens");
+        registry.opened().await;
+        registry
+    }
+}
+
+fn config(name: &str) -> ChannelConfig {
+    ChannelConfig { name: name.into(), ..test_support::config() }
+}
+
+async fn post(channel: &ChannelHandle, nonce: u64) -> Result<Receipt, String> {
+    let id = channel.id().expect("open");
+    let submission = match channel.submit(vec![envelope(id, nonce, 1)], Wait::Committed) {
+        Ok(submission) => submission,
+        Err(SubmitRefusal::Stopped { reason }) => return Err(reason),
+        Err(other) => panic!("{other:?}"),
+    };
+    match submission.await.as_slice() {
+        [SubmitResult::Committed { receipt, .. }] => Ok((**receipt).clone()),
+        [SubmitResult::Refused { refusal: SubmitRefusal::Stopped { reason }, .. }] => Err(reason.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix::test]
+async fn a_disk_that_fails_halts_its_channel_alone_and_loses_nothing_committed() {
+    for seed in seeds(1) {
+        let mut random = Random(seed);
+        for fault in Fault::ALL.into_iter().filter(|fault| *fault != Fault::Flip) {
+            for file in [0, 1] {
+                on_a_failing_disk(fault, file, &mut random, &format!("seed {seed}, {fault:?} on file {file}")).await;
+            }
+        }
+    }
+}
+
+async fn on_a_failing_disk(fault: Fault, file: usize, random: &mut Random, what: &str) {
+    let peer = Peer::new(random);
+    let registry = peer.start().await;
+    let broken = registry.create(config("broken")).await.expect(what);
+    let sound = registry.create(config("sound")).await.expect(what);
+    let machine = peer.machine("broken");
+    machine.begin();
+    machine.arm(file, fault, random.below(6) as u64, random.below(5000));
+    let mut committed = Vec::new();
+    let answer = loop {
+        match post(&broken, committed.len() as u64).await {
+            Ok(receipt) => committed.push(receipt),
+            Err(answer) => break Some(answer),
+        }
+        post(&sound, committed.len() as u64).await.expect(what);
+        // Files grow by leaps, and with a cache for all pages nothing is read again.
+        if committed.len() == 40 {
+            break None;
+        }
+    };
+    match &answer {
+        Some(answer) => {
+            // A failed checkpoint halts the channel a moment after the last answer.
+            let mut life = broken.follow_life();
+            let halted = life.wait_for(|state| matches!(state, LifeCycle::Halted { .. })).await.expect(what).clone();
+            let LifeCycle::Halted { reason } = halted else { panic!("{what}: {halted:?}") };
+            assert!(*answer == reason || answer.contains("before the outcome was known"), "{what}: {answer}");
+            let says = ["does not answer", "space", "Previous I/O"].iter().any(|why| reason.contains(why));
+            assert!(says, "{what}: {reason}");
+            assert!(machine.fired(), "{what}: {reason}");
+            machine.mend();
+            assert_eq!(post(&broken, 1000).await, Err(reason), "{what}: for good");
+        }
+        None => {
+            assert!(!machine.fired() || matches!(fault, Fault::Write | Fault::ShortWrite), "{what}: went unnoticed")
+        }
+    }
+    post(&sound, 1000).await.expect(what);
+    registry.drain().await;
+    assert_eq!(sound.state(), LifeCycle::Closed, "{what}");
+
+    // The power goes, too.
+    let mut image = machine.live();
+    machine.moments(random, |moment, random| {
+        image = moment.image(Loss::ALL[random.below(Loss::ALL.len())], random);
+        Some(())
+    });
+    peer.machines.lock().expect("not poisoned").insert("broken".into(), Machine::after(&image));
+    let registry = peer.start().await;
+    let mended = registry.by_name("broken").expect(what);
+    assert_eq!(mended.state(), LifeCycle::Serving, "{what}");
+    let height = mended.tip().height;
+    let under_way = u64::from(answer.is_some());
+    assert!((committed.len() as u64..=committed.len() as u64 + under_way).contains(&height), "{what}: {height}");
+    for (nonce, receipt) in (0..).zip(committed) {
+        assert_eq!(post(&mended, nonce).await, Ok(receipt), "{what}: the outcome it had");
+    }
+    assert_eq!(mended.tip().height, height, "{what}");
+    post(&mended, 2000).await.expect(what);
+    registry.drain().await;
+}

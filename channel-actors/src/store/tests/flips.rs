@@ -1,0 +1,77 @@
+//! Disks that return wrong bits: every answer is right or an error, whether the bit was wrong while the store opened,
+//! worked or answered, and whatever of it was written back.
+
+use super::crash::{block, options, state_after, work};
+use super::disk::{Fault, Machine};
+use super::*;
+use crate::test_support::{Random, seeds};
+use ledger_classes::state::ReadError;
+
+const BLOCKS: u64 = 9;
+
+/// Checks every answer of the log and the state. `Err` holds the first error that it gave.
+fn answers(store: &ChannelStore, what: &str) -> Result<(), String> {
+    let said = |error: StoreError| error.chain();
+    let size = store.log_tip().map_or(0, |tip| tip + 1);
+    for height in 0..size {
+        let expected = block(height);
+        let found = (store.block(height), store.receipts(height), store.header_hash(height));
+        found.0.map(|found| assert_eq!(found, Some(expected.block), "{what}: block {height}")).map_err(said)?;
+        found.1.map(|found| assert_eq!(found, Some(expected.receipts), "{what}: receipts {height}")).map_err(said)?;
+        found.2.map(|found| assert_eq!(found, Some(expected.header_hash), "{what}: hash {height}")).map_err(said)?;
+    }
+    let leaves: Vec<Hash> = (0..size).map(|height| merkle::leaf_hash(&block(height).header_hash.0)).collect();
+    let root = store.history_root(size).map_err(said)?;
+    assert_eq!(root, merkle::root(&leaves), "{what}");
+    let view = store.view().map_err(said)?;
+    let count = view.height().map_or(0, |height| height + 1);
+    let state = state_after(count);
+    let read = |error: ReadError| error.to_string();
+    // A key that is wrong itself is not found. Only `chancery verify` sees that something is missing.
+    for (key, value) in &state {
+        let found = view.get(key).map_err(read)?;
+        assert!(found.is_none_or(|found| *found == **value), "{what}: value");
+    }
+    let mut from = Vec::new();
+    while let Some((key, value)) = view.first_in(&from, &[0xff; 33]).map_err(read)? {
+        assert_eq!(Some(&*value), state.get(&key).map(Vec::as_slice), "{what}: entry");
+        from = [key.as_slice(), &[0]].concat();
+    }
+    for height in 0..count {
+        let found = store.transaction(&id(height)).map_err(said)?;
+        assert!(found.is_none_or(|found| found == (height, 0)), "{what}: transaction");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
+    for seed in seeds(1) {
+        let mut random = Random(seed);
+        let options = options(&mut random);
+        let machine = Machine::default();
+        let store = ChannelStore::create_on(&machine, options).unwrap();
+        work(&machine, &store, BLOCKS, &mut random).unwrap();
+        store.close().unwrap();
+        let sound = machine.live();
+        for trial in 0..120 {
+            let what = format!("seed {seed}, trial {trial}");
+            let machine = Machine::after(&sound);
+            let (file, left) = (random.below(2), random.below(30) as u64);
+            machine.arm(file, Fault::Flip, left, random.below(1 << 20));
+            let Ok(store) = ChannelStore::open_on(&machine, options) else { continue };
+            if answers(&store, &what).is_ok() {
+                let _ = work(&machine, &store, BLOCKS + 3, &mut random);
+                let _ = answers(&store, &what);
+            }
+            let _ = store.close();
+            drop(store);
+            machine.mend();
+            if let Ok(store) = ChannelStore::open_on(&machine, options) {
+                let size = store.log_tip().map_or(0, |tip| tip + 1);
+                assert!(size >= machine.live().acknowledged, "{what}: acknowledged blocks are gone");
+                let _ = answers(&store, &what);
+            }
+        }
+    }
+}
