@@ -11,6 +11,7 @@ use ledger_classes::execution;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange};
 use ledger_classes::participant::CertificatePaths;
+use ledger_classes::receipt::Receipt;
 use ledger_classes::state::{MemoryState, ReadView};
 use std::path::Path;
 
@@ -49,11 +50,28 @@ pub fn audit(
     certificates: &dyn CertificatePaths,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<AuditReport, AuditError> {
-    let store = ChannelStore::open(directory, StoreOptions::default()).map_err(|error| AuditError(in_full(error)))?;
-    let result = walk(&store, certificates, &mut progress).map_err(AuditError);
+    let opened = ChannelStore::inspect(directory, StoreOptions::default());
+    let (store, broken) = opened.map_err(|error| AuditError(in_full(error)))?;
+    let report = walk(&store, certificates, &mut progress).map_err(AuditError)?;
     // Nothing was written, so closing has nothing to do but release the files.
     drop(store);
-    result
+    match broken {
+        None => Ok(report),
+        Some(why) => Err(AuditError(format!(
+            "the log is sound up to height {}, but the state is not: {why}; it is rebuilt when the peer starts",
+            report.height
+        ))),
+    }
+}
+
+/// What has been verified so far.
+struct Walk<'a> {
+    store: &'a ChannelStore,
+    certificates: &'a dyn CertificatePaths,
+    state: MemoryState,
+    history: CompactRange,
+    previous: Option<block::Header>,
+    report: AuditReport,
 }
 
 fn walk(
@@ -62,91 +80,111 @@ fn walk(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<AuditReport, String> {
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
-    let mut state = MemoryState::default();
-    let mut history = CompactRange::new();
-    let mut report: Option<AuditReport> = None;
-    let mut previous: Option<block::Header> = None;
+    let report = AuditReport {
+        name: String::new(),
+        channel: Hash::ZERO,
+        height: 0,
+        tip: Hash::ZERO,
+        transactions: 0,
+        receipts: 0,
+        entries: 0,
+        state_height: store.state_height(),
+    };
+    let (state, history) = (MemoryState::default(), CompactRange::new());
+    let mut walk = Walk { store, certificates, state, history, previous: None, report };
     for height in 0..=tip {
         progress(height, tip);
-        let bytes = store.block(height).map_err(in_full)?.ok_or_else(|| format!("block {height} is missing"))?;
-        let block = Block::decode(&bytes).map_err(|error| format!("block {height}: {error}"))?;
+        walk.block(height).map_err(|error| {
+            // Some of them name it already.
+            let named = format!("block {height}: ");
+            if error.starts_with(&named) { error } else { named + &error }
+        })?;
+        if store.state_height() == Some(height) {
+            compare(store, &walk.state, height)?;
+        }
+    }
+    walk.report.entries = walk.state.entries().count() as u64;
+    Ok(walk.report)
+}
+
+impl Walk<'_> {
+    fn block(&mut self, height: u64) -> Result<(), String> {
+        let bytes = self.store.block(height).map_err(in_full)?.ok_or("it is missing")?;
+        let block = Block::decode(&bytes).map_err(|error| error.to_string())?;
         let header = &block.header;
         let hash = header.hash();
-        let fail = |what: &str| Err(format!("block {height}: {what}"));
+        let stored = self.store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
+        let stored = decode_receipts(&stored)?;
         if header.height != height {
-            return fail("it says another height");
+            return Err("it says another height".into());
         }
-        if store.header_hash(height).map_err(in_full)? != Some(hash) {
-            return fail("the index of header hashes has another hash");
+        if self.store.header_hash(height).map_err(in_full)? != Some(hash) {
+            return Err("the index of header hashes has another hash".into());
         }
-        if header.history_root != history.root() {
-            return fail("the history root is not that of the headers before");
+        if header.history_root != self.history.root() {
+            return Err("the history root is not that of the headers before".into());
         }
-        match &previous {
+        match &self.previous {
             None => {
                 let config = block.genesis_config().map_err(in_full)?;
                 block.check_body().map_err(in_full)?;
                 let (again, writes) = block::genesis(&config).map_err(in_full)?;
-                if again != block {
-                    return fail("it is not the genesis block of the configuration that it holds");
+                if again != block || !stored.is_empty() {
+                    return Err("it is not the genesis block of the configuration that it holds".into());
                 }
-                state.apply(&writes);
-                report = Some(AuditReport {
-                    name: config.name,
-                    channel: hash,
-                    height: 0,
-                    tip: hash,
-                    transactions: 0,
-                    receipts: 0,
-                    entries: 0,
-                    state_height: store.state_height(),
-                });
+                self.state.apply(&writes);
+                self.report.name = config.name;
+                self.report.channel = hash;
             }
             Some(before) => {
-                let Some(report) = &mut report else { return fail("there is no genesis block") };
-                if header.previous != before.hash() || header.channel != report.channel {
-                    return fail("it does not follow the block before");
+                if header.previous != before.hash() || header.channel != self.report.channel {
+                    return Err("it does not follow the block before".into());
                 }
                 if header.time < before.time {
-                    return fail("its time goes back");
+                    return Err("its time goes back".into());
                 }
-                let config = execution::config_of(&state).map_err(in_full)?;
-                block.seal.check(header, &config.config).map_err(|error| format!("block {height}: {error}"))?;
-                let transactions = verified(&block, report.channel)?;
-                let executed = execute_again(&state, header, report.channel, certificates, &transactions)?;
-                let stored = store.receipts(height).map_err(in_full)?;
-                let stored = stored.ok_or_else(|| format!("block {height}: its receipts are missing"))?;
-                if decode_receipts(&stored)? != executed.receipts {
-                    return fail("the stored receipts differ from those of executing it again");
-                }
-                for (transaction, index) in transactions.iter().zip(executed.timers..) {
-                    let place = store.transaction(&transaction.id()).map_err(in_full)?;
-                    let applied = store.state_height().is_some_and(|applied| applied >= height);
-                    if applied && place != Some((height, index)) {
-                        return fail("the index does not find one of its transactions there");
-                    }
-                }
-                report.transactions += transactions.len() as u64;
-                report.receipts += executed.receipts.len() as u64;
-                report.height = height;
-                report.tip = hash;
-                state.apply(&executed.writes);
+                self.execute(&block, &stored)?;
             }
         }
-        let _ = history.append(merkle::leaf_hash(&hash.0));
-        previous = Some(block.header);
-        if store.state_height() == Some(height) {
-            compare(store, &state, height)?;
+        self.report.height = height;
+        self.report.tip = hash;
+        // Proofs are made of the stored nodes.
+        for node in self.history.append(merkle::leaf_hash(&hash.0)) {
+            if self.store.history_node(node.level, node.index).map_err(in_full)? != node.hash {
+                return Err(format!("history node {}/{} does not follow from the headers", node.level, node.index));
+            }
         }
+        self.previous = Some(block.header);
+        Ok(())
     }
-    let mut report = report.ok_or("the log holds no genesis block")?;
-    report.entries = state.entries().count() as u64;
-    Ok(report)
+
+    fn execute(&mut self, block: &Block, stored: &[Receipt]) -> Result<(), String> {
+        let (header, channel) = (&block.header, self.report.channel);
+        let config = execution::config_of(&self.state).map_err(in_full)?;
+        block.seal.check(header, &config.config).map_err(|error| error.to_string())?;
+        let transactions = verified(block, channel)?;
+        let executed = execute_again(&self.state, header, channel, self.certificates, &transactions)?;
+        if stored != executed.receipts {
+            return Err("the stored receipts differ from those of executing it again".into());
+        }
+        let applied = self.store.state_height().is_some_and(|applied| applied >= header.height);
+        for (transaction, index) in transactions.iter().zip(executed.timers..).filter(|_| applied) {
+            let place = self.store.transaction(&transaction.id()).map_err(in_full)?;
+            if place != Some((header.height, index)) {
+                return Err("the index does not find one of its transactions there".into());
+            }
+        }
+        self.report.transactions += transactions.len() as u64;
+        self.report.receipts += executed.receipts.len() as u64;
+        self.state.apply(&executed.writes);
+        Ok(())
+    }
 }
 
 /// The stored state must be equal to the one of executing every block.
 fn compare(store: &ChannelStore, state: &MemoryState, height: u64) -> Result<(), String> {
-    let view = store.view().map_err(in_full)?;
+    let broken = |error: String| format!("the state at height {height}: {error}");
+    let view = store.view().map_err(|error| broken(in_full(error)))?;
     let differs = |key: &[u8]| {
         let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
         Err(format!("the state at height {height} differs from that of executing every block, at key {digits}"))
@@ -155,7 +193,7 @@ fn compare(store: &ChannelStore, state: &MemoryState, height: u64) -> Result<(),
     let mut from = Vec::new();
     let mut entries = state.entries();
     loop {
-        let stored = view.first_in(&from, &end).map_err(in_full)?;
+        let stored = view.first_in(&from, &end).map_err(|error| broken(in_full(error)))?;
         match (entries.next(), stored) {
             (None, None) => return Ok(()),
             (Some((key, value)), Some((stored_key, stored_value))) => {
@@ -170,3 +208,6 @@ fn compare(store: &ChannelStore, state: &MemoryState, height: u64) -> Result<(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,14 @@
 //! `log.redb.new`, which the next `create` replaces.
 
 use super::error::StoreError;
-use redb::backends::FileBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A storage backend of any kind.
 pub type Backend = Box<dyn StorageBackend>;
@@ -26,9 +27,9 @@ pub trait StoreFiles: Send + Sync {
     fn open_log(&self) -> Result<Backend, StoreError>;
     /// The state; empty when there is none.
     fn open_state(&self) -> Result<Backend, StoreError>;
-    /// Puts a broken state where a person can look at it, so that `open_state` gives an empty one.
+    /// Puts a state that is broken, and why, where a person can look at it, so that `open_state` gives an empty one.
     /// Returns the name it has now.
-    fn set_state_aside(&self) -> Result<String, StoreError>;
+    fn set_state_aside(&self, why: &str) -> Result<String, StoreError>;
 }
 
 /// `log.redb` and `state.redb` in a directory of their own.
@@ -86,7 +87,7 @@ impl StoreFiles for Directory {
         self.open("state.redb", OpenOptions::new().read(true).write(true).create(true).truncate(false))
     }
 
-    fn set_state_aside(&self) -> Result<String, StoreError> {
+    fn set_state_aside(&self, _: &str) -> Result<String, StoreError> {
         let (path, mut number) = (self.path("state.redb"), 1);
         let aside = loop {
             let name = format!("state.redb.broken-{number}");
@@ -98,6 +99,52 @@ impl StoreFiles for Directory {
         fs::rename(&path, self.path(&aside)).map_err(failed("setting the broken state aside", &path))?;
         self.sync()?;
         Ok(aside)
+    }
+}
+
+/// The same for whoever only looks: no file is made or renamed. Where there is no sound state, an empty one in memory
+/// takes its place.
+#[derive(Debug)]
+pub(super) struct Inspected {
+    directory: Directory,
+    /// Why the state is broken, if it is.
+    broken: OnceLock<String>,
+}
+
+impl Inspected {
+    pub(super) fn new(directory: &Path) -> Self {
+        Self { directory: Directory(directory.to_owned()), broken: OnceLock::new() }
+    }
+
+    /// Why the state is broken, if it is.
+    pub(super) fn broken(self) -> Option<String> {
+        self.broken.into_inner()
+    }
+}
+
+impl StoreFiles for Inspected {
+    fn create_log(&self) -> Result<Backend, StoreError> {
+        Err(StoreError::Exists(self.directory.0.clone()))
+    }
+
+    fn publish_log(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn open_log(&self) -> Result<Backend, StoreError> {
+        self.directory.open_log()
+    }
+
+    fn open_state(&self) -> Result<Backend, StoreError> {
+        match self.broken.get().is_none() && self.directory.path("state.redb").exists() {
+            true => self.directory.open_state(),
+            false => Ok(Box::new(InMemoryBackend::new())),
+        }
+    }
+
+    fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
+        self.broken.get_or_init(|| why.to_owned());
+        Ok("state.redb".into())
     }
 }
 

@@ -306,6 +306,11 @@ impl Log {
         self.in_tree(size, |node| merkle::root_from_nodes(size, node))
     }
 
+    /// A stored node.
+    pub(super) fn history_node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
+        unpanicked(|| self.tables()?.node(level, index))
+    }
+
     /// Inclusion path of header hash `index` among the first `size`.
     pub(super) fn history_path(&self, size: u64, index: u64) -> Result<Vec<Hash>, StoreError> {
         self.in_tree(size, |node| merkle::inclusion_path_from_nodes(size, index, node))

@@ -27,6 +27,7 @@ pub use state::StateView;
 
 use bytes::Bytes;
 use error::Latch;
+use files::Inspected;
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::state::Writes;
@@ -124,6 +125,14 @@ impl ChannelStore {
         Self::open_on(&Directory(directory.as_ref().to_owned()), options)
     }
 
+    /// Opens a store only to look at it: a state that is missing or broken stays as it is, and is empty here. The
+    /// second value is why it is broken, if it is.
+    pub fn inspect(directory: impl AsRef<Path>, options: StoreOptions) -> Result<(Self, Option<String>), StoreError> {
+        let files = Inspected::new(directory.as_ref());
+        let store = Self::open_on(&files, options)?;
+        Ok((store, files.broken()))
+    }
+
     /// [`Self::create`] on files of any kind.
     pub fn create_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
         let latch = Arc::new(Latch::default());
@@ -206,6 +215,11 @@ impl ChannelStore {
     /// Root of the first `size` header hashes: the history root in the header at height `size`.
     pub fn history_root(&self, size: u64) -> Result<Hash, StoreError> {
         self.0.log.history_root(size)
+    }
+
+    /// A stored node of the history tree, above its leaves: the complete subtree `index` of its level.
+    pub fn history_node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
+        self.0.log.history_node(level, index)
     }
 
     /// RFC 9162 §2.1.3: path of the header hash at `index` in the tree of the first `size`.

@@ -25,7 +25,7 @@ use super::record::{LOCATION_BYTES, STATE_FORMAT, decode_location, decode_reflec
 use super::{Pressure, StoreOptions};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
-use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -72,8 +72,8 @@ impl State {
         let (database, reflects) = match open_file(files, options.state_cache_bytes)? {
             Opened::Sound(database, reflects) => (database, reflects),
             Opened::Broken(why) => {
-                let aside = files.set_state_aside()?;
-                tracing::warn!(why, aside, "the state file is broken: it was set aside and will be rebuilt");
+                let aside = files.set_state_aside(&why)?;
+                tracing::warn!(why, aside, "the state file is broken: it will be rebuilt");
                 match open_file(files, options.state_cache_bytes)? {
                     Opened::Sound(database, reflects) => (database, reflects),
                     Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
@@ -249,17 +249,21 @@ fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, Store
 fn initialise(database: &Database) -> Result<Result<Option<(u64, Hash)>, String>, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
-    transaction.open_table(STATE)?;
-    transaction.open_table(TRANSACTIONS)?;
+    let found = transaction.list_tables()?.count();
+    let entries = transaction.open_table(STATE)?.len()?;
+    let transactions = transaction.open_table(TRANSACTIONS)?.len()?;
     let mut meta = transaction.open_table(META)?;
     let format = redb::ReadableTable::get(&meta, "format")?.map(|record| record.value().to_vec());
     let reflects = redb::ReadableTable::get(&meta, "reflects")?.map(|record| record.value().to_vec());
     match (format.as_deref(), reflects) {
+        // Opening a table makes one that is missing.
+        (Some(_), _) if found != 3 => Ok(Err(format!("it holds {found} tables"))),
+        (Some([STATE_FORMAT]), None) if entries + transactions > 0 => Ok(Err("it does not say its height".to_owned())),
         (Some([STATE_FORMAT]), None) => Ok(Ok(None)),
         (Some([STATE_FORMAT]), Some(record)) => {
             Ok(decode_reflects(&record).map(Some).ok_or_else(|| "the height record is malformed".to_owned()))
         }
-        (None, None) => {
+        (None, None) if found == 0 => {
             meta.insert("format", [STATE_FORMAT].as_slice())?;
             drop(meta);
             transaction.commit()?;

@@ -408,7 +408,7 @@ impl StoreFiles for Machine {
         Ok(self.backend(1))
     }
 
-    fn set_state_aside(&self) -> Result<String, StoreError> {
+    fn set_state_aside(&self, _: &str) -> Result<String, StoreError> {
         let mut world = self.0.lock().unwrap();
         world.set_aside += 1;
         world.change(1, Change::Length(0));
