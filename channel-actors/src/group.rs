@@ -22,6 +22,7 @@ use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
 use crate::pool::WorkPool;
 use crate::shared::Shared;
+use crate::store::Disk;
 use crate::ticket::Credits;
 use actix::prelude::*;
 use ledger_classes::hash::Hash;
@@ -43,6 +44,7 @@ pub(crate) struct GroupContext {
     pub(crate) metrics: ChannelMetrics,
     pub(crate) proposer: Address,
     pub(crate) credits: Arc<Credits>,
+    pub(crate) disk: Disk,
     pub(crate) checkpoint_interval_ms: u64,
 }
 

@@ -8,6 +8,7 @@ use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::reader::{Reader, load};
 use crate::shared::{Shared, Tip};
+use crate::store::{Disk, DiskTrouble};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
 use crate::verifier::Arrival;
 use actix::Addr;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) reading: WorkPool,
     pub(crate) storage: WorkPool,
+    pub(crate) disk: Disk,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) subscriptions: AtomicU64,
     pub(crate) open: OnceLock<Open>,
@@ -84,7 +86,7 @@ fn size(envelope: &Envelope) -> u32 {
 pub struct ChannelHandle(pub(crate) Arc<Inner>);
 
 impl ChannelHandle {
-    pub(crate) fn new(name: String, reading: WorkPool, storage: WorkPool, metrics: ChannelMetrics) -> Self {
+    pub(crate) fn new(name: String, reading: WorkPool, storage: WorkPool, disk: Disk, metrics: ChannelMetrics) -> Self {
         Self(Arc::new(Inner {
             name,
             life: Life::new(LifeCycle::Opening),
@@ -92,6 +94,7 @@ impl ChannelHandle {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             reading,
             storage,
+            disk,
             metrics,
             subscriptions: AtomicU64::new(0),
             open: OnceLock::new(),
@@ -156,6 +159,10 @@ impl ChannelHandle {
         if self.state() != LifeCycle::Serving {
             return Err(stopped());
         }
+        if let Some(trouble) = self.0.disk.trouble() {
+            self.0.metrics.refused("disk", envelopes.len() as u64);
+            return Err(SubmitRefusal::Disk(trouble));
+        }
         let sizes = envelopes.iter().map(size);
         let refused = || {
             self.0.metrics.refused("busy", envelopes.len() as u64);
@@ -177,6 +184,16 @@ impl ChannelHandle {
                 Err(SubmitRefusal::BUSY)
             }
             Err(SendError::Closed(_)) => Err(stopped()),
+        }
+    }
+
+    /// Resolves when the disk takes no writes: what was posted waits until it does.
+    pub async fn disk_trouble(&self) -> DiskTrouble {
+        let mut follow = self.0.disk.follow();
+        match follow.wait_for(Option::is_some).await.ok().and_then(|trouble| *trouble) {
+            Some(trouble) => trouble,
+            // The sender lives in the handle.
+            None => std::future::pending().await,
         }
     }
 

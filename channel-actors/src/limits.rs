@@ -1,6 +1,8 @@
 //! Every bound of a channel's pipeline on this peer, with its unit and its reason. Protocol limits, on which peers
 //! must agree, are in [`ledger_classes::limits`].
 
+use std::time::Duration;
+
 /// Transactions that one channel holds between the door and its commit. At the limit a submission is refused with
 /// a hint when to retry; nothing queues behind it.
 pub const TRANSACTIONS_IN_FLIGHT_MAX: u32 = 65_536;
@@ -37,3 +39,6 @@ pub const CHANNELS_MAX: usize = 16_384;
 pub const DRAIN_SECONDS_MAX: u64 = 30;
 /// Verifier shards of one channel, at most.
 pub const SHARDS_MAX: usize = 64;
+/// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
+/// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
+pub const DISK_LOOK: Duration = Duration::from_millis(150);

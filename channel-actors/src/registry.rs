@@ -12,7 +12,7 @@ use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Panicked, WorkPool};
 use crate::production::in_full;
 use crate::shared::Shared;
-use crate::store::{Directory, StoreFiles, StoreOptions};
+use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
 use ledger_classes::config::{ChannelConfig, Engine};
 use ledger_classes::hash::Hash;
@@ -40,6 +40,8 @@ pub struct RegistryOptions {
     pub shards: usize,
     /// Threads that verify; about one a core.
     pub verification_threads: usize,
+    /// Bytes of the directory's file system that are kept free, at most a sixteenth of it.
+    pub disk_reserve_bytes: u64,
     /// Bounds of each store.
     pub store: StoreOptions,
     /// Where to measure.
@@ -58,18 +60,22 @@ pub enum CreateError {
     /// The peer has as many channels as it may.
     #[error("a peer has at most {CHANNELS_MAX} channels")]
     TooMany,
+    /// The disk takes no writes now.
+    #[error("{0}")]
+    Disk(DiskTrouble),
     /// The disk failed, or the peer is closing.
     #[error("{0}")]
     Broken(String),
 }
 
-/// Gives the files of the store in a folder.
-type FilesIn = Arc<dyn Fn(PathBuf) -> Box<dyn StoreFiles> + Send + Sync>;
+/// Gives the files of the store in a folder. With a disk, their writes wait until it has room.
+type FilesIn = Arc<dyn Fn(PathBuf, Option<&Disk>) -> Box<dyn StoreFiles> + Send + Sync>;
 
 /// The channels of a peer.
 pub struct ChannelRegistry {
     options: RegistryOptions,
     files: FilesIn,
+    disk: Disk,
     verification: WorkPool,
     storage: WorkPool,
     reading: WorkPool,
@@ -113,13 +119,20 @@ impl ChannelRegistry {
     /// # Errors
     /// The directory cannot be read, or the system has no more threads.
     pub fn open(options: RegistryOptions) -> std::io::Result<Arc<Self>> {
-        Self::open_on(options, Arc::new(|folder| Box::new(Directory(folder))))
+        let files = |folder, disk: Option<&Disk>| -> Box<dyn StoreFiles> {
+            match disk {
+                Some(disk) => Box::new(disk.files(Directory(folder))),
+                None => Box::new(Directory(folder)),
+            }
+        };
+        Self::open_on(options, Arc::new(files))
     }
 
     /// [`Self::open`] with stores on files of any kind.
     fn open_on(options: RegistryOptions, files: FilesIn) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(&options.directory)?;
         let registry = Arc::new(Self {
+            disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
             verification: WorkPool::new("verify", options.verification_threads)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
             reading: WorkPool::new("read", READING_THREADS)?,
@@ -155,13 +168,13 @@ impl ChannelRegistry {
 
     fn handle(&self, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
-        ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), metrics)
+        ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), self.disk.clone(), metrics)
     }
 
     /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
-        let (life, files) = (handle.0.life.clone(), (self.files)(directory));
+        let (life, files) = (handle.0.life.clone(), (self.files)(directory, Some(&self.disk)));
         let begin = move || opening::begin(&*files, options, &*certificates, &life, REPLAY_SLICE);
         self.opening_step(handle, told, Box::new(begin));
     }
@@ -242,6 +255,7 @@ impl ChannelRegistry {
             metrics: handle.0.metrics.clone(),
             proposer: self.options.seal_key.public().address(),
             credits: handle.0.credits.clone(),
+            disk: self.disk.clone(),
             checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
         });
         let intake = group::start(context, opened, engine, self.options.shards, &self.arbiter());
@@ -269,6 +283,11 @@ impl ChannelRegistry {
         }
     }
 
+    /// The file system that holds the channels.
+    pub const fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// A channel by name.
     pub fn by_name(&self, name: &str) -> Option<ChannelHandle> {
         self.lock().by_name.get(name).cloned()
@@ -290,6 +309,9 @@ impl ChannelRegistry {
     /// See [`CreateError`].
     pub async fn create(self: &Arc<Self>, config: ChannelConfig) -> Result<ChannelHandle, CreateError> {
         config.check().map_err(|error| CreateError::Invalid(error.to_string()))?;
+        if let Some(trouble) = self.disk.trouble() {
+            return Err(CreateError::Disk(trouble));
+        }
         self.engine(&config).map_err(CreateError::Invalid)?;
         let name = config.name.clone();
         let handle = self.handle(&name);
@@ -338,6 +360,7 @@ impl ChannelRegistry {
         let channels: Vec<ChannelHandle> = {
             let mut channels = self.lock();
             channels.closing = true;
+            self.disk.close();
             channels.by_name.values().cloned().collect()
         };
         for handle in &channels {
@@ -399,7 +422,7 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
     if unfinished.exists() {
         std::fs::remove_dir_all(&unfinished).map_err(io)?;
     }
-    opening::create(&*files(unfinished.clone()), options, config)?;
+    opening::create(&*files(unfinished.clone(), None), options, config)?;
     std::fs::rename(&unfinished, &directory).map_err(io)?;
     std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
     Ok(directory)

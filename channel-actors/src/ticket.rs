@@ -2,6 +2,7 @@
 //! promise to answer it. A promise that is dropped anywhere answers by itself, so that no caller waits for ever.
 
 use crate::limits::{BYTES_IN_FLIGHT_MAX, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
+use crate::store::DiskTrouble;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::Receipt;
@@ -42,6 +43,9 @@ pub enum SubmitRefusal {
         /// When to retry.
         retry_after_ms: u64,
     },
+    /// The disk takes no writes now.
+    #[error("{0}")]
+    Disk(DiskTrouble),
     /// The channel stopped before the outcome was known: ask for the id later.
     #[error("the channel does not serve: {reason}")]
     Stopped {

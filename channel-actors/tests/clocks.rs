@@ -80,6 +80,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         clock: clock.clone(),
         shards: 1,
         verification_threads: 1,
+        disk_reserve_bytes: 0,
         store: StoreOptions::default(),
         metrics: Metrics::new(&mut Registry::default()),
     });

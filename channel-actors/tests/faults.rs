@@ -54,6 +54,7 @@ fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn Cert
         clock,
         shards: 2,
         verification_threads: 2,
+        disk_reserve_bytes: 0,
         store: StoreOptions::default(),
         metrics: Metrics::new(&mut Registry::default()),
     };

@@ -72,6 +72,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         clock: Arc::new(SystemClock),
         shards: 2,
         verification_threads: 2,
+        disk_reserve_bytes: 0,
         store: StoreOptions::default(),
         metrics: Metrics::new(&mut Registry::default()),
     };

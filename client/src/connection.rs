@@ -135,7 +135,7 @@ impl RequestError {
             // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
             Self::Unreachable { source, .. } => !is_tls(source),
             Self::Late { .. } => true,
-            Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504),
+            Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504 | 507),
             Self::Answer(_) | Self::Name(_) => false,
         }
     }
@@ -303,7 +303,7 @@ impl Connection {
                 // A refused connection reached nobody; what else failed underway may have been done.
                 RequestError::Unreachable { source, .. } if is_tls(source) => false,
                 RequestError::Unreachable { source, .. } => source.is_connect() || (ask.again && !source.is_timeout()),
-                RequestError::Problem(problem) => matches!(problem.status, 429 | 503),
+                RequestError::Problem(problem) => matches!(problem.status, 429 | 503 | 507),
                 RequestError::Late { .. } | RequestError::Answer(_) | RequestError::Name(_) => false,
             };
             let wait = self.options.retry.wait(attempts, error.retry_after(), jitter()).filter(|_| worthwhile);

@@ -154,7 +154,7 @@ pub struct Subscription {
 
 /// Whether a subscription that ends with this problem can be opened again in a while.
 fn is_temporary(problem: &Problem) -> bool {
-    matches!(problem.status, 429 | 502 | 503 | 504)
+    matches!(problem.status, 429 | 502 | 503 | 504 | 507)
 }
 
 /// What the frames so far have led to.

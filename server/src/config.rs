@@ -52,6 +52,8 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of a request's body; larger ones are refused unread.
     pub body_bytes_max: usize,
+    /// Bytes of the file system with the channels that are kept free, at most a sixteenth of it.
+    pub disk_reserve_bytes: u64,
     /// Open client connections.
     pub connections_max: usize,
     /// Milliseconds for a request's head.
@@ -124,6 +126,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 8 * 1024 * 1024,
+            disk_reserve_bytes: 64 * 1024 * 1024,
             connections_max: 4_096,
             header_timeout_ms: 5_000,
             idle_seconds: 30,

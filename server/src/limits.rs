@@ -66,6 +66,9 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
+/// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients
+/// wait by themselves.
+pub const DISK_RETRY_MS: u64 = 5_000;
 /// How often the peer looks whether acts were added to the authorities' index: one file's length is asked for.
 pub const AUDIT_LOOK: Duration = Duration::from_secs(1);
 /// How long it waits after acts could not be posted.

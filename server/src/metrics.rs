@@ -95,6 +95,8 @@ struct Gauges {
     disk_bytes: Family<ChannelLabels, Gauge>,
     time_ahead: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
+    disk_writable: Gauge,
+    disk_free_bytes: Gauge,
 }
 
 #[derive(Debug)]
@@ -132,6 +134,10 @@ impl Default for PeerMetrics {
         registry.register("channel_time_ahead_seconds", help, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
+        let help = "1 while the disk with the channels takes writes";
+        registry.register("disk_writable", help, gauges.disk_writable.clone());
+        let help = "Bytes that are free on the disk with the channels";
+        registry.register("disk_free_bytes", help, gauges.disk_free_bytes.clone());
         let channels = channel_actors::metrics::Metrics::new(&mut registry);
         Self {
             registry: Mutex::new(registry),
@@ -247,6 +253,8 @@ impl PeerMetrics {
             self.gauges.crl_age.get_or_create(&labels).set(-until(this_update));
             self.gauges.crl_expiry.get_or_create(&labels).set(until(next_update));
         }
+        self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
+        self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
         let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
         for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
             let height = subscriber.height.load(Ordering::Relaxed);

@@ -154,6 +154,7 @@ impl Peer {
             clock: Arc::new(SystemClock),
             shards,
             verification_threads: cores,
+            disk_reserve_bytes: config.limits.disk_reserve_bytes,
             store: StoreOptions::default(),
             metrics: metrics.channels(),
         });

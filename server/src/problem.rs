@@ -12,7 +12,7 @@ use ca::{
     RegistrationError, RenewalError, authority::AuthorityError, folder::FolderError, keys::KeyError,
     request::RequestError,
 };
-use channel_actors::SubmitRefusal;
+use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::Problem;
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
 use std::fmt;
@@ -86,6 +86,8 @@ kinds! {
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
+    StorageReadOnly = "storage-read-only", 503, "The peer's disk is read-only";
+    StorageFull = "storage-full", 507, "The peer's disk has no room";
     AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
     Stopped = "stopped", 503, "The channel has stopped on this peer";
@@ -109,6 +111,15 @@ impl ApiError {
     /// A refusal with what happened this time.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..Self::from(kind) }
+    }
+
+    /// The disk takes no writes now.
+    pub fn disk(trouble: DiskTrouble) -> Self {
+        let kind = match trouble {
+            DiskTrouble::ReadOnly => Kind::StorageReadOnly,
+            DiskTrouble::Full { .. } | DiskTrouble::Exhausted => Kind::StorageFull,
+        };
+        Self::new(kind, trouble.to_string()).retry_after_ms(crate::limits::DISK_RETRY_MS)
     }
 
     /// The same refusal, with a hint when to try again.
@@ -240,6 +251,7 @@ impl From<SubmitRefusal> for ApiError {
                 ..Self::from(Kind::Malformed)
             },
             SubmitRefusal::Busy { retry_after_ms } => Self::from(Kind::Busy).retry_after_ms(retry_after_ms),
+            SubmitRefusal::Disk(trouble) => Self::disk(trouble),
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }

@@ -89,11 +89,21 @@ impl AcceptorActor {
             }
             AcceptorEffect::Persist { block, seal } => {
                 let done = move |result| address.do_send(PersistDone(result, started));
-                context.storage.run(channel, move || production::persist(&store, &block, seal), done);
+                let disk = context.disk.clone();
+                let persist = move || {
+                    disk.room();
+                    production::persist(&store, &block, seal)
+                };
+                context.storage.run(channel, persist, done);
             }
             AcceptorEffect::Checkpoint => {
                 let done = move |result| address.do_send(CheckpointDone(result));
-                context.storage.run(channel, move || store.checkpoint().map(|_| ()).map_err(in_full), done);
+                let disk = context.disk.clone();
+                let checkpoint = move || {
+                    disk.room();
+                    store.checkpoint().map(|_| ()).map_err(in_full)
+                };
+                context.storage.run(channel, checkpoint, done);
             }
             AcceptorEffect::Executed => {
                 if let Some(collector) = &self.collector {

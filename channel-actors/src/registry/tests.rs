@@ -41,7 +41,7 @@ impl Peer {
     /// Starts the channels that there are.
     async fn start(&self) -> Arc<ChannelRegistry> {
         let machines = self.machines.clone();
-        let files = move |folder: PathBuf| -> Box<dyn StoreFiles> {
+        let files = move |folder: PathBuf, _: Option<&Disk>| -> Box<dyn StoreFiles> {
             std::fs::create_dir_all(&folder).expect("makes");
             let name = folder.file_name().expect("a name").to_string_lossy().replace(UNFINISHED, "");
             Box::new(machines.lock().expect("not poisoned").entry(name).or_default().clone())
@@ -53,6 +53,7 @@ impl Peer {
             clock: Arc::new(Still),
             shards: 1,
             verification_threads: 1,
+            disk_reserve_bytes: 0,
             store: self.store,
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         };

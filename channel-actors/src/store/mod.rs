@@ -11,6 +11,7 @@
 //! Never here: actors, HTTP, decoding of blocks, a read transaction that outlives a request.
 
 mod checkpoint;
+mod disk;
 mod error;
 mod files;
 mod layer;
@@ -21,6 +22,7 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use disk::{Disk, DiskTrouble};
 pub use error::StoreError;
 pub use files::{Backend, Directory, StoreFiles};
 pub use state::StateView;

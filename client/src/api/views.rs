@@ -256,6 +256,9 @@ pub struct PeerStatus {
     pub connections: u64,
     /// Expiry of the peer's own certificate.
     pub certificate_not_after: Time,
+    /// Why the peer's disk takes no transactions now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_trouble: Option<String>,
     /// Channels that the caller may see.
     pub channels: Vec<ChannelView>,
 }

@@ -103,6 +103,7 @@ pub(super) async fn create(
         Err(error @ CreateError::Exists(_)) => return Err(ApiError::new(Kind::ChannelExists, error.to_string())),
         Err(CreateError::Invalid(what)) => return Err(ApiError::new(Kind::ConfigurationInvalid, what)),
         Err(error @ CreateError::TooMany) => return Err(ApiError::new(Kind::Busy, error.to_string())),
+        Err(CreateError::Disk(trouble)) => return Err(ApiError::disk(trouble)),
         Err(error @ CreateError::Broken(_)) => {
             tracing::error!(channel = name, %error, "not created");
             return Err(Kind::Broken.into());

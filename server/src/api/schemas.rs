@@ -90,7 +90,7 @@ pub(super) fn schemas() -> Value {
         "PeerStatus": object(
             json!({
                 "version": text(), "peer": text(), "consortium": text(), "started": time(), "time": time(),
-                "caller": text(), "connections": number(), "certificate_not_after": time(),
+                "caller": text(), "connections": number(), "certificate_not_after": time(), "disk_trouble": text(),
                 "channels": list(named("Channel")),
             }),
             &["version", "peer", "consortium", "started", "time", "connections", "certificate_not_after", "channels"],

@@ -15,6 +15,7 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         caller: caller.identity().map(ToString::to_string),
         connections: context.metrics.connections(),
         certificate_not_after: context.trust.own_certificate().not_after(),
+        disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
         channels: access::list(&context.registry, &caller).iter().map(|visible| view(visible, false)).collect(),
     })
 }

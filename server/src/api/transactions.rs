@@ -162,8 +162,18 @@ async fn batch(
             let refusal = ApiError::from(refusal.clone());
             context.metrics.submitted(channel.name(), refusal.name(), 1);
         });
-        match tokio::time::timeout(COMMIT_WAIT, submitted?).await {
-            Ok(results) => results,
+        let mut submitted = submitted?;
+        let answered = async {
+            tokio::select! {
+                biased;
+                results = &mut submitted => Ok(results),
+                trouble = channel.disk_trouble() => Err(trouble),
+            }
+        };
+        match tokio::time::timeout(COMMIT_WAIT, answered).await {
+            Ok(Ok(results)) => results,
+            // They are in the pipeline and are committed once there is room: whoever sends them again finds them.
+            Ok(Err(trouble)) => return Err(ApiError::disk(trouble)),
             Err(_) => return Err(ApiError::from(Kind::CommitPending).retry_after_ms(RETRY_AFTER_MS)),
         }
     };

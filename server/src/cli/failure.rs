@@ -235,6 +235,7 @@ mod tests {
             (Failure::from(problem(429)), 3),
             (Failure::from(problem(500)), 1),
             (Failure::from(problem(503)), 3),
+            (Failure::from(problem(507)), 3),
             (Failure::from(RequestError::Name("..".into())), 2),
             (Failure::from(RequestError::Answer("odd".into())), 1),
             (Failure::from(SubmitError::from(problem(503))), 3),

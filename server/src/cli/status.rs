@@ -28,6 +28,7 @@ fn text(status: &PeerStatus) -> String {
         ("its clock", status.time.to_string()),
         ("certificate until", status.certificate_not_after.to_string()),
         ("connections", status.connections.to_string()),
+        ("disk", status.disk_trouble.as_deref().map_or_else(|| "takes writes".into(), clean)),
     ]);
     format!("{lines}\n{}", channels(&status.channels))
 }

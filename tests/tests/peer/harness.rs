@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 /// The program.
@@ -100,13 +101,21 @@ pub(crate) struct Peer {
     child: Child,
     /// `https://127.0.0.1:<port>`.
     pub(crate) url: String,
+    /// Where metrics are answered, if anywhere.
+    pub(crate) metrics: Option<String>,
+    said: Arc<Mutex<Vec<String>>>,
     _lines: BufReader<ChildStdout>,
 }
 
 impl Peer {
     /// Starts the peer of a directory, with variables over its configuration.
     pub(crate) fn start(dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = chancery()
+        Self::start_by(chancery(), dir, variables)
+    }
+
+    /// The same by a command that ends in becoming the program.
+    pub(crate) fn start_by(mut command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["serve", "--json", "--dir", text(dir)])
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
@@ -115,8 +124,13 @@ impl Peer {
             .expect("the program starts");
         let errors = child.stderr.take().expect("piped");
         // What the peer says is the test's output: shown if the test fails.
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
         std::thread::spawn(move || {
-            BufReader::new(errors).lines().map_while(Result::ok).for_each(|line| println!("{line}"))
+            BufReader::new(errors).lines().map_while(Result::ok).for_each(|line| {
+                println!("{line}");
+                heard.lock().expect("not poisoned").push(line);
+            })
         });
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut document = String::new();
@@ -128,7 +142,8 @@ impl Peer {
         }
         let document: Value = serde_json::from_str(&document).expect("just read");
         let url = document["api"].as_str().expect("an address").to_owned();
-        Self { child, url, _lines: lines }
+        let metrics = document["metrics"].as_str().map(str::to_owned);
+        Self { child, url, metrics, said, _lines: lines }
     }
 
     /// A connection with a profile's certificate.
@@ -136,6 +151,23 @@ impl Peer {
         let mut profile = Profile::open(profile).expect("a profile");
         profile.peer = self.url.parse().expect("a URL");
         Connection::open(&profile, Options::default()).expect("usable")
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lines of its log with a text.
+    pub(crate) fn said(&self, text: &str) -> usize {
+        self.said.lock().expect("not poisoned").iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// MiB of memory that it holds.
+    pub(crate) fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
     }
 
     /// Runs a command against this peer with a profile; it must succeed.

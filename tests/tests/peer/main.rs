@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod crash;
 mod crl_exchange;
+mod disk;
 mod expiry;
 mod foreign_clients;
 mod isolation;

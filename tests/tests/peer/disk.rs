@@ -1,0 +1,512 @@
+//! Disks that are full, read-only or slow while the peer runs: writes are refused by name, reads go on, and all is well
+//! afterwards without a restart.
+//!
+//! Needs root, for a mount namespace with a small file system of the test's own, and `cc` for a shim below the peer.
+
+use crate::harness::{Consortium, Peer, address, chancery, define, mint, signed, text, transfer};
+use client::api::{BatchResult, Outcome, SubmissionStatus};
+use client::connection::{Connection, Options};
+use client::profile::Profile;
+use client::retry::Retry;
+use client::submit::{SubmitError, Wait};
+use client::subscribe::{Filter, Start, Subscription};
+use ledger_classes::hash::Hash;
+use ledger_classes::transaction::Envelope;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SUPPLY: u128 = 1_000_000;
+const CLIENTS: u8 = 3;
+/// Of the peer, in MiB; a fresh one holds some 40.
+const RESIDENT_MIB_MAX: u64 = 400;
+
+/// A small file system over a directory, in a mount namespace that ends with this.
+struct SmallDisk {
+    holder: Child,
+    mount: PathBuf,
+}
+
+impl SmallDisk {
+    fn new(mount: &Path, mib: u32) -> Self {
+        fs::create_dir_all(mount).expect("a directory");
+        let script = r#"mount -t tmpfs -o "size=$2m" chancery "$1" && echo mounted && exec cat"#;
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script, "sh", text(mount), &mib.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unshare runs");
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+        assert_eq!(line, "mounted\n", "a mount namespace needs root");
+        Self { holder, mount: mount.to_owned() }
+    }
+
+    /// The program, where the file system is.
+    fn chancery(&self) -> Command {
+        let outside = chancery();
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.holder.id().to_string(), "--mount", "--"]).arg(outside.get_program());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Something in it, as those outside reach it.
+    fn path(&self, name: &str) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
+        root.join(self.mount.strip_prefix("/").expect("an absolute path")).join(name)
+    }
+
+    /// Uses up all room.
+    fn fill(&self) {
+        let mut file = File::create(self.path("filler")).expect("a file");
+        let mut piece = vec![1; 1 << 20];
+        while !piece.is_empty() {
+            if file.write_all(&piece).is_err() {
+                piece.truncate(piece.len() / 2);
+            }
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.path("filler")).expect("removes");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// A connection that asks once: every refusal is seen.
+fn impatient(peer: &Peer, profile: &Path) -> Connection {
+    let mut profile = Profile::open(profile).expect("a profile");
+    profile.peer = peer.url.parse().expect("a URL");
+    Connection::open(&profile, Options { retry: Retry::NEVER, ..Options::default() }).expect("usable")
+}
+
+/// Clients that post transfers to one channel for as long as they live.
+struct Load {
+    connection: Connection,
+    channel: &'static str,
+    id: Hash,
+    stop: Arc<AtomicBool>,
+    /// Everything that was sent, refused or not.
+    sent: Arc<Mutex<BTreeMap<Hash, Envelope>>>,
+    acknowledged: Arc<Mutex<BTreeMap<Hash, Outcome>>>,
+    refused: Arc<Mutex<BTreeMap<String, String>>>,
+    refusals: Arc<AtomicUsize>,
+    changed: Arc<Notify>,
+    clients: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    async fn begin(connection: &Connection, channel: &'static str, id: Hash) -> Self {
+        let supply = (0..CLIENTS).map(|client| mint("usd", client + 1, SUPPLY));
+        let setup = signed(id, 200, [define("usd")].into_iter().chain(supply).collect());
+        let outcome = connection.submit(channel, &setup, Wait::Committed).await.expect("taken");
+        assert_eq!(outcome.receipt.map(|receipt| receipt.code), Some(0));
+        let mut load = Self {
+            connection: connection.clone(),
+            channel,
+            id,
+            stop: Arc::default(),
+            sent: Arc::default(),
+            acknowledged: Arc::default(),
+            refused: Arc::default(),
+            refusals: Arc::default(),
+            changed: Arc::default(),
+            clients: Vec::new(),
+        };
+        load.clients = (1..=CLIENTS).map(|client| load.client(client)).collect();
+        load
+    }
+
+    fn client(&self, number: u8) -> tokio::task::JoinHandle<()> {
+        let (connection, channel, id) = (self.connection.clone(), self.channel, self.id);
+        let (stop, sent, acknowledged) = (self.stop.clone(), self.sent.clone(), self.acknowledged.clone());
+        let (refused, refusals) = (self.refused.clone(), self.refusals.clone());
+        let changed = self.changed.clone();
+        tokio::spawn(async move {
+            let mut pace = tokio::time::interval(Duration::from_millis(5));
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let fresh = || signed(id, number, vec![transfer("usd", number % CLIENTS + 1, 1)]);
+            let mut next = None;
+            while !stop.load(Ordering::Relaxed) {
+                pace.tick().await;
+                // What was refused is sent again.
+                let envelope = next.take().unwrap_or_else(fresh);
+                sent.lock().expect("not poisoned").insert(envelope.id(), envelope.clone());
+                match connection.submit(channel, &envelope, Wait::Committed).await {
+                    Ok(outcome) => {
+                        assert_eq!(outcome.status, SubmissionStatus::Committed);
+                        acknowledged.lock().expect("not poisoned").insert(outcome.id.expect("an id"), outcome);
+                    }
+                    Err(SubmitError::Request(error)) => {
+                        let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
+                        let hint = problem.retry_after_ms.map(Duration::from_millis);
+                        assert!(hint.is_some(), "{problem:?} does not say when to come back");
+                        let name = format!("{} {}", problem.status, problem.name());
+                        refused.lock().expect("not poisoned").insert(name, problem.detail.clone().unwrap_or_default());
+                        refusals.fetch_add(1, Ordering::Relaxed);
+                        next = Some(envelope);
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+                changed.notify_waiters();
+            }
+        })
+    }
+
+    fn commits(&self) -> usize {
+        self.acknowledged.lock().expect("not poisoned").len()
+    }
+
+    /// Waits until so many more are committed.
+    async fn goes_on(&self, more: usize) {
+        let enough = self.commits() + more;
+        eventually("transactions go on", &self.changed, || self.commits() >= enough).await;
+    }
+
+    /// Waits for refusals after this moment.
+    async fn is_refused(&self) {
+        let enough = self.refusals.load(Ordering::Relaxed) + usize::from(CLIENTS);
+        eventually("transactions are refused", &self.changed, || self.refusals.load(Ordering::Relaxed) >= enough).await;
+    }
+
+    /// What reads answer, at any time: acknowledged transactions, balances, blocks, the status.
+    async fn can_be_read(&self) {
+        let some: Vec<Outcome> = self.acknowledged.lock().expect("not poisoned").values().take(20).cloned().collect();
+        let started = Instant::now();
+        for outcome in &some {
+            let found = self.connection.transaction(self.channel, outcome.id.expect("an id")).await.expect("readable");
+            assert_eq!(found.receipt, outcome.receipt);
+        }
+        self.connection.account(self.channel, address(1)).await.expect("readable");
+        self.connection.status().await.expect("answers");
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(3), "{} reads took {took:?}", some.len() + 2);
+    }
+
+    /// Ends the clients. Then everything that was ever sent has one outcome, which is the acknowledged one, and no
+    /// money was made or lost.
+    async fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.await.expect("clients end");
+        }
+        let acknowledged = self.acknowledged.lock().expect("not poisoned").clone();
+        let sent = self.sent.lock().expect("not poisoned").clone();
+        for envelope in sent.values() {
+            let outcome = self.connection.submit(self.channel, envelope, Wait::Committed).await.expect("taken");
+            let receipt = outcome.receipt.expect("committed");
+            assert_eq!(receipt.code, 0, "{receipt:?}");
+            if let Some(before) = acknowledged.get(&envelope.id()) {
+                assert_eq!(before.receipt.as_ref(), Some(&receipt));
+            }
+        }
+        let mut total = 0;
+        for client in 1..=CLIENTS {
+            let account = self.connection.account(self.channel, address(client)).await.expect("readable");
+            total += account.balances.iter().map(|balance| balance.owned.0).sum::<u128>();
+        }
+        assert_eq!(total, SUPPLY * u128::from(CLIENTS), "money was made or lost");
+        sent.len()
+    }
+}
+
+/// Waits until something holds that `changed` tells of.
+async fn eventually(what: &str, changed: &Notify, holds: impl Fn() -> bool) {
+    let held = async {
+        loop {
+            let change = changed.notified();
+            if holds() {
+                return;
+            }
+            change.await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, held).await;
+    assert!(in_time.is_ok(), "{what}: not within {PATIENCE:?}");
+}
+
+/// Everything that a subscription delivers from its start to the given number of transfers.
+async fn follow(subscription: &mut Subscription, transfers: usize) {
+    let mut seen = BTreeSet::new();
+    while seen.len() < transfers {
+        let next = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("in time");
+        let delivery = next.expect("goes on").expect("an event");
+        assert!(seen.insert(delivery.cursor), "{} came twice", delivery.cursor);
+    }
+}
+
+/// Two channels under load while something happens to the disk; then all is as if nothing had.
+struct Trial {
+    consortium: Consortium,
+    disk: SmallDisk,
+    peer: Peer,
+    loads: Vec<Load>,
+    subscription: Subscription,
+}
+
+impl Trial {
+    async fn new(variables: &[(&str, &str)]) -> Self {
+        let consortium = Consortium::new();
+        let disk = SmallDisk::new(&consortium.dir().join("data"), 64);
+        let metrics = [("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")];
+        let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[&metrics, variables].concat());
+        let made = peer.run(&consortium.admin(), &["channel", "create", "open", "--org", "bank", "--open-submit"]);
+        let connection = impatient(&peer, &consortium.admin());
+        let main = connection.channel("main").await.expect("public").id;
+        let open = made["id"].as_str().expect("an id").parse().expect("hex");
+        let subscription = connection.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
+        let loads = vec![Load::begin(&connection, "main", main).await, Load::begin(&connection, "open", open).await];
+        for load in &loads {
+            load.goes_on(20).await;
+        }
+        Self { consortium, disk, peer, loads, subscription }
+    }
+
+    fn metric(&self, name: &str) -> String {
+        let url = self.peer.metrics.as_deref().expect("asked for");
+        let output = Command::new("curl").args(["--silent", url]).output().expect("curl is installed");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
+    }
+
+    /// Both channels refuse with this problem, and read as ever.
+    async fn refuses(&self, name: &str, detail: &str) {
+        for load in &self.loads {
+            load.is_refused().await;
+            load.can_be_read().await;
+            let refused = load.refused.lock().expect("not poisoned").clone();
+            let told = refused.get(name).unwrap_or_else(|| panic!("{name} is not in {refused:?}"));
+            assert!(told.contains(detail), "{refused:?}");
+        }
+        assert_eq!(self.metric("chancery_disk_writable"), "0");
+        let profile = self.consortium.admin();
+        let status = self.peer.run(&profile, &["status"]);
+        assert!(status["disk_trouble"].as_str().is_some_and(|told| told.contains(detail)), "{status}");
+        assert!(status["channels"].as_array().expect("a list").iter().all(|channel| channel["state"] == "serving"));
+        let spec = serde_json::json!({ "name": "late", "organizations": [{ "name": "bank" }] });
+        let spec = serde_json::from_value(spec).expect("a specification");
+        let refused = self.loads[0].connection.create_channel(&spec).await.expect_err("there is no room");
+        assert!(refused.is_unavailable() && refused.to_string().contains(detail), "{refused}");
+    }
+
+    /// Both channels go on by themselves, once each is logged, and everything that was ever sent is there once.
+    async fn goes_on(mut self) -> usize {
+        for load in &self.loads {
+            load.goes_on(20).await;
+        }
+        assert_eq!(self.metric("chancery_disk_writable"), "1");
+        let mut sent = Vec::new();
+        for load in std::mem::take(&mut self.loads) {
+            sent.push(load.end().await);
+        }
+        // Setup made an event of a definition and of each of the mints.
+        follow(&mut self.subscription, sent[0] + 1 + usize::from(CLIENTS)).await;
+        drop(self.subscription);
+        assert_eq!(self.peer.said("halted"), 0);
+        let resident = self.peer.resident_mib();
+        assert!(resident < RESIDENT_MIB_MAX, "the peer holds {resident} MiB");
+        println!("{} transactions, the peer holds {resident} MiB", sent.iter().sum::<usize>());
+        self.peer.drain();
+        verify(&self.consortium, &self.disk, 2);
+        sent.iter().sum()
+    }
+}
+
+fn verify(consortium: &Consortium, disk: &SmallDisk, channels: usize) {
+    let verified = disk.chancery().args(["--json", "verify", "--dir", text(&consortium.dir())]).output().expect("runs");
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+    let report: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+    assert_eq!(report["channels"].as_array().map(Vec::len), Some(channels), "{report}");
+}
+
+#[tokio::test]
+async fn below_its_reserve_a_disk_takes_no_transactions_until_there_is_room_again() {
+    let trial = Trial::new(&[]).await;
+    trial.disk.fill();
+    trial.refuses("507 storage-full", "no space left").await;
+    trial.disk.free();
+    for load in &trial.loads {
+        load.goes_on(5).await;
+    }
+    let changes = (trial.peer.said("the disk takes no writes"), trial.peer.said("the disk takes writes again"));
+    assert_eq!(changes, (1, 1), "each change is logged once");
+    trial.goes_on().await;
+}
+
+/// Without a reserve every write goes to the disk, and some find no room in the middle of a block.
+#[tokio::test]
+async fn a_write_that_finds_no_room_at_all_waits_for_it() {
+    let trial = Trial::new(&[("CHANCERY_LIMITS_DISK_RESERVE_BYTES", "0")]).await;
+    trial.disk.fill();
+    trial.refuses("507 storage-full", "no space left").await;
+    trial.disk.free();
+    trial.goes_on().await;
+}
+
+#[tokio::test]
+async fn a_peer_with_a_full_disk_stops_when_told_and_has_lost_nothing() {
+    let mut trial = Trial::new(&[("CHANCERY_LIMITS_DISK_RESERVE_BYTES", "0")]).await;
+    trial.disk.fill();
+    trial.refuses("507 storage-full", "no space left").await;
+    let mut acknowledged = Vec::new();
+    for load in std::mem::take(&mut trial.loads) {
+        load.stop.store(true, Ordering::Relaxed);
+        for client in load.clients {
+            client.await.expect("clients end");
+        }
+        let known = load.acknowledged.lock().expect("not poisoned").clone();
+        acknowledged.extend(known.into_values().map(|outcome| (load.channel, outcome)));
+    }
+    drop(trial.subscription);
+    let started = Instant::now();
+    trial.peer.drain();
+    assert!(started.elapsed() < Duration::from_secs(15), "draining took {:?}", started.elapsed());
+    trial.disk.free();
+    verify(&trial.consortium, &trial.disk, 2);
+    let peer = Peer::start_by(trial.disk.chancery(), &trial.consortium.dir(), &[]);
+    let connection = peer.connect(&trial.consortium.admin());
+    for (channel, outcome) in acknowledged {
+        let found = connection.transaction(channel, outcome.id.expect("an id")).await.expect("there");
+        assert_eq!(found.receipt, outcome.receipt);
+    }
+}
+
+/// One transaction, more often than a channel takes transactions. Each waits for the one commit.
+struct Flood {
+    refused: Arc<AtomicUsize>,
+    changed: Arc<Notify>,
+    committed: Vec<tokio::task::JoinHandle<BTreeSet<u64>>>,
+}
+
+impl Flood {
+    fn begin(load: &Load) -> Self {
+        let envelope = signed(load.id, 201, vec![define("flood")]);
+        let refused = Arc::new(AtomicUsize::new(0));
+        let changed = Arc::new(Notify::new());
+        let batch = |_| {
+            let (connection, channel) = (load.connection.clone(), load.channel);
+            let (refused, changed) = (refused.clone(), changed.clone());
+            let envelopes = vec![envelope.clone(); BATCH];
+            tokio::spawn(async move {
+                match connection.submit_batch(channel, &envelopes, Wait::Committed).await {
+                    Ok(results) => results.iter().map(height).collect(),
+                    Err(SubmitError::Request(error)) => {
+                        let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
+                        assert_eq!(problem.name(), "busy", "{problem:?}");
+                        assert!(problem.retry_after_ms.is_some(), "{problem:?}");
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        changed.notify_waiters();
+                        BTreeSet::new()
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            })
+        };
+        let committed =
+            (0..channel_actors::limits::TRANSACTIONS_IN_FLIGHT_MAX as usize / BATCH + 1).map(batch).collect();
+        Self { refused, changed, committed }
+    }
+
+    /// All that were taken were committed, in one block.
+    async fn end(self) {
+        let mut heights = BTreeSet::new();
+        for batch in self.committed {
+            heights.extend(batch.await.expect("ends"));
+        }
+        assert_eq!(heights.len(), 1, "one transaction was committed at {heights:?}");
+    }
+}
+
+/// Envelopes of a batch of the flood: two megabytes.
+const BATCH: usize = 8_192;
+
+fn height(result: &BatchResult) -> u64 {
+    match result {
+        BatchResult::Committed { height, .. } => *height,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The shim of `disk/shim.c`, and the files that command it.
+struct Shim {
+    library: String,
+    stall: PathBuf,
+    read_only: PathBuf,
+    _home: tempfile::TempDir,
+}
+
+impl Shim {
+    fn new() -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        let (source, library) = (home.path().join("shim.c"), home.path().join("shim.so"));
+        fs::write(&source, include_str!("disk/shim.c")).expect("writes");
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o", text(&library), text(&source)]).status();
+        assert!(made.expect("cc is installed").success());
+        let file = |name: &str| home.path().join(name);
+        Self { library: text(&library).into(), stall: file("stall"), read_only: file("read-only"), _home: home }
+    }
+
+    fn variables(&self) -> [(&str, &str); 3] {
+        [
+            ("LD_PRELOAD", &self.library),
+            ("CHANCERY_TEST_STALL", text(&self.stall)),
+            ("CHANCERY_TEST_READ_ONLY", text(&self.read_only)),
+        ]
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_becomes_read_only_is_named_and_one_that_comes_back_is_used() {
+    let shim = Shim::new();
+    let trial = Trial::new(&shim.variables()).await;
+    File::create(&shim.read_only).expect("a file");
+    trial.refuses("503 storage-read-only", "read-only file system").await;
+    fs::remove_file(&shim.read_only).expect("removes");
+    trial.goes_on().await;
+}
+
+/// A sync that takes five seconds, while one transaction is sent more often than a channel holds transactions.
+#[tokio::test]
+async fn while_the_disk_stalls_reads_are_answered_and_nothing_is_lost_or_doubled() {
+    let shim = Shim::new();
+    let trial = Trial::new(&shim.variables()).await;
+    File::create(&shim.stall).expect("a file");
+    let flood = Flood::begin(&trial.loads[0]);
+    // Each client waits for the commit of its own.
+    let (stalled, commits) = (Instant::now(), trial.loads.iter().map(Load::commits).sum::<usize>());
+    while stalled.elapsed() < Duration::from_secs(5) {
+        for load in &trial.loads {
+            load.can_be_read().await;
+        }
+    }
+    let meanwhile = trial.loads.iter().map(Load::commits).sum::<usize>() - commits;
+    assert!(meanwhile <= 4 * usize::from(CLIENTS), "{meanwhile} were acknowledged though no sync returned");
+    // Those that have no credits are answered at once, the others wait.
+    eventually("the flood is refused", &flood.changed, || flood.refused.load(Ordering::Relaxed) > 0).await;
+    fs::remove_file(&shim.stall).expect("removes");
+    flood.end().await;
+    for load in &trial.loads {
+        let refused = load.refused.lock().expect("not poisoned").clone();
+        assert!(refused.keys().all(|name| name == "429 busy"), "{refused:?}");
+    }
+    trial.goes_on().await;
+}

@@ -1,0 +1,48 @@
+/* A disk that misbehaves on demand, for programs that it is preloaded to: while the file that CHANCERY_TEST_STALL names
+ * is there, a sync waits; while that of CHANCERY_TEST_READ_ONLY is there, the file system is read-only, which a real one
+ * becomes by itself after an error (nobody can remount one on which files are open for writing). */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+static int there(const char *variable) {
+    const char *file = getenv(variable);
+    return file != NULL && access(file, F_OK) == 0;
+}
+
+static int refused(void) {
+    if (!there("CHANCERY_TEST_READ_ONLY")) return 0;
+    errno = EROFS;
+    return 1;
+}
+
+static void stall(void) {
+    while (there("CHANCERY_TEST_STALL")) usleep(20 * 1000);
+}
+
+#define NEXT(name) __typeof__(&name) next = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+int fdatasync(int file) {
+    NEXT(fdatasync);
+    stall();
+    return next(file);
+}
+
+int fsync(int file) {
+    NEXT(fsync);
+    stall();
+    return next(file);
+}
+
+ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
+    NEXT(pwrite64);
+    return refused() ? -1 : next(file, bytes, count, offset);
+}
+
+int ftruncate64(int file, off64_t length) {
+    NEXT(ftruncate64);
+    return refused() ? -1 : next(file, length);
+}
