@@ -38,6 +38,7 @@ async fn open(directory: &Path) -> Arc<ChannelRegistry> {
         clock: Arc::new(Still),
         shards: 1,
         verification_threads: 1,
+        disk_reserve_bytes: 0,
         store: StoreOptions::default(),
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
     });

@@ -254,8 +254,8 @@ impl StoreFiles for Waiting {
         self.files.open_state().map(|backend| self.waiting(backend))
     }
 
-    fn set_state_aside(&self) -> Result<String, StoreError> {
-        self.files.set_state_aside()
+    fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
+        self.files.set_state_aside(why)
     }
 }
 
