@@ -64,6 +64,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>) -> Arc<ChannelRegis
         verification_threads: 1,
         store: StoreOptions::default(),
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
+        disk_reserve_bytes: 0,
     });
     let registry = registry.expect("opens");
     registry.opened().await;
