@@ -96,11 +96,13 @@ pub enum LogFormat {
 }
 
 /// What all channels of the peer share.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Channels {
     /// Verifier shards; 0 for one a processor core.
     pub shards: usize,
+    /// Milliseconds between two checkpoints of a channel that moves: what a crash leaves to replay.
+    pub checkpoint_interval_ms: u64,
 }
 
 impl Default for Config {
@@ -139,6 +141,12 @@ impl Default for Limits {
 impl Default for Metrics {
     fn default() -> Self {
         Self { listen: "127.0.0.1:7101".into() }
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self { shards: 0, checkpoint_interval_ms: 10_000 }
     }
 }
 
@@ -229,6 +237,8 @@ impl Config {
         range((1..=3_600).contains(&limits.idle_seconds), "limits.idle_seconds", "1 to 3600")?;
         range((1..=3_600).contains(&limits.drain_seconds), "limits.drain_seconds", "1 to 3600")?;
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;
+        let interval = (10..=600_000).contains(&self.channels.checkpoint_interval_ms);
+        range(interval, "channels.checkpoint_interval_ms", "10 to 600000")?;
         self.crl_peers()?;
         self.metrics_listen().map(|_| ())
     }
@@ -347,6 +357,7 @@ mod tests {
             ("listen = ", &[], "not usable"),
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),
+            ("[channels]\ncheckpoint_interval_ms = 1", &[], "10 to 600000"),
             ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),
             ("crl_peers = 'http://peer-2:7100'", &[], "crl_peers"),
             ("", &[("CHANCERY_LISTEN", "nowhere")], "CHANCERY_LISTEN"),

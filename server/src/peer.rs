@@ -155,7 +155,10 @@ impl Peer {
             shards,
             verification_threads: cores,
             disk_reserve_bytes: config.limits.disk_reserve_bytes,
-            store: StoreOptions::default(),
+            store: StoreOptions {
+                checkpoint_interval_ms: config.channels.checkpoint_interval_ms,
+                ..StoreOptions::default()
+            },
             metrics: metrics.channels(),
         });
         let registry = registry.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
