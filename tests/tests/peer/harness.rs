@@ -3,13 +3,15 @@
 
 use client::connection::{Connection, Options};
 use client::profile::Profile;
-use ledger_classes::action::{Action, assets};
+use client::retry::Retry;
+use ledger_classes::action::{Action, assets, logs};
 use ledger_classes::amount::Amount;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::transaction::{Envelope, Transaction};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,6 +60,13 @@ impl Consortium {
         consortium
     }
 
+    /// The same again, in a directory of its own: making keys takes longer than most tests.
+    pub(crate) fn copy(&self) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        copy_folder(self.home.path(), home.path());
+        Self { home }
+    }
+
     /// The peer's directory.
     pub(crate) fn dir(&self) -> PathBuf {
         self.home.path().join("peer")
@@ -91,6 +100,20 @@ impl Consortium {
     }
 }
 
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("writable");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to);
+        } else {
+            std::fs::copy(from, to).expect("copied");
+        }
+    }
+}
+
 /// A path as an argument.
 pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("test paths are UTF-8")
@@ -107,6 +130,12 @@ pub(crate) struct Peer {
     _lines: BufReader<ChildStdout>,
 }
 
+/// Starts the program, or a command that ends in becoming it, and does not wait until it serves.
+pub(crate) fn serving(mut command: Command, dir: &Path, variables: &[(&str, &str)]) -> Child {
+    command.args(["serve", "--json", "--dir", text(dir)]).envs(variables.iter().copied());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts")
+}
+
 impl Peer {
     /// Starts the peer of a directory, with variables over its configuration.
     pub(crate) fn start(dir: &Path, variables: &[(&str, &str)]) -> Self {
@@ -114,14 +143,8 @@ impl Peer {
     }
 
     /// The same by a command that ends in becoming the program.
-    pub(crate) fn start_by(mut command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = command
-            .args(["serve", "--json", "--dir", text(dir)])
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+    pub(crate) fn start_by(command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut child = serving(command, dir, variables);
         let errors = child.stderr.take().expect("piped");
         // What the peer says is the test's output: shown if the test fails.
         let said = Arc::new(Mutex::new(Vec::new()));
@@ -148,9 +171,18 @@ impl Peer {
 
     /// A connection with a profile's certificate.
     pub(crate) fn connect(&self, profile: &Path) -> Connection {
+        self.connect_with(profile, Options::default())
+    }
+
+    /// A connection that asks once: what it is not told, it does not know.
+    pub(crate) fn connect_once(&self, profile: &Path) -> Connection {
+        self.connect_with(profile, Options { retry: Retry::NEVER, ..Options::default() })
+    }
+
+    fn connect_with(&self, profile: &Path, options: Options) -> Connection {
         let mut profile = Profile::open(profile).expect("a profile");
         profile.peer = self.url.parse().expect("a URL");
-        Connection::open(&profile, Options::default()).expect("usable")
+        Connection::open(&profile, options).expect("usable")
     }
 
     /// Its process.
@@ -175,17 +207,23 @@ impl Peer {
         run(&[&["--profile", text(profile), "--peer", &self.url], arguments].concat())
     }
 
-    /// Ends the peer at once, as a power cut would.
+    /// Ends the peer at once, with `kill -9`. One that has ended before has done so for a good reason.
     pub(crate) fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("it was not waited for");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.signal() == Some(9) || status.success(), "it had ended with {status}");
+    }
+
+    /// Asks the peer to drain.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(asked.success());
     }
 
     /// Asks the peer to drain and waits for its end.
     pub(crate) fn drain(mut self) {
-        let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(asked.success());
+        self.terminate();
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "draining ended with {status}");
     }
@@ -243,4 +281,9 @@ pub(crate) fn mint(asset: &str, to: u8, amount: u128) -> Action {
 /// Transfers units.
 pub(crate) fn transfer(asset: &str, to: u8, amount: u128) -> Action {
     Action::AssetTransfer(assets::Transfer { asset: asset.into(), to: address(to), amount: Amount(amount) })
+}
+
+/// Appends a log record.
+pub(crate) fn append(topic: &str, body: impl Into<String>) -> Action {
+    Action::LogAppend(logs::Append { topic: topic.into(), digest: None, body: body.into() })
 }

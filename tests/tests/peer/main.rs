@@ -1,16 +1,18 @@
 //! A whole peer, as a process of its own, over TLS: what its users are promised. One file a promise.
 
 mod harness;
+mod seeds;
 
 mod audit;
 mod bad_input;
-mod crash;
+mod bank;
 mod crl_exchange;
 mod disk;
 mod expiry;
 mod foreign_clients;
 mod isolation;
 mod keys;
+mod kills;
 mod registration;
 mod revocation;
 mod rollover;

@@ -1,19 +1,15 @@
 //! Promises 5 and 6: no lost events, no leaks between classes, slow readers slow nobody, revoked means out.
 
-use crate::harness::{Consortium, Peer, define, mint, run, signed, text, transfer};
+use crate::harness::{Consortium, Peer, append, define, mint, run, signed, text, transfer};
 use client::connection::Connection;
 use client::submit::Wait;
 use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError};
 use client::verify::EventVerifier;
-use ledger_classes::action::{Action, logs};
+use ledger_classes::action::Action;
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-fn append(topic: &str, body: String) -> Action {
-    Action::LogAppend(logs::Append { topic: topic.into(), digest: None, body })
-}
 
 async fn commit(connection: &Connection, channel: &str, id: Hash, signer: u8, actions: Vec<Action>) {
     let outcome = connection.submit(channel, &signed(id, signer, actions), Wait::Committed).await.expect("taken");
@@ -81,7 +77,7 @@ async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
     let slow = peer.connect(&consortium.admin());
     let topic = Some("bulk".into());
     let mut slow = slow.subscribe("main", Filter { start: Start::Height(0), topic, ..Filter::default() });
-    commit(&connection, "main", id, 1, vec![append("bulk", "first".into())]).await;
+    commit(&connection, "main", id, 1, vec![append("bulk", "first")]).await;
     slow.next().await.expect("goes on").expect("an event");
     // More than sockets and the ring of recent blocks hold: 600 blocks of 60 KB. None of it is read meanwhile.
     let started = Instant::now();
