@@ -23,15 +23,17 @@ struct Peer {
     folders: tempfile::TempDir,
     machines: Arc<Mutex<HashMap<String, Machine>>>,
     store: StoreOptions,
+    /// Whether writes wait for room, as those of a real peer do.
+    waits: bool,
 }
 
 impl Peer {
-    fn new(random: &mut Random) -> Self {
+    fn new(waits: bool, random: &mut Random) -> Self {
         let mut cache = || [0, 256 << 10][random.below(2)];
         let (log_cache_bytes, state_cache_bytes) = (cache(), cache());
         // A checkpoint is due after each block.
         let store = StoreOptions { log_cache_bytes, state_cache_bytes, dirty_bytes_max: 1, ..StoreOptions::default() };
-        Self { folders: tempfile::tempdir().expect("a directory"), machines: Arc::default(), store }
+        Self { folders: tempfile::tempdir().expect("a directory"), machines: Arc::default(), store, waits }
     }
 
     fn machine(&self, name: &str) -> Machine {
@@ -40,11 +42,15 @@ impl Peer {
 
     /// Starts the channels that there are.
     async fn start(&self) -> Arc<ChannelRegistry> {
-        let machines = self.machines.clone();
-        let files = move |folder: PathBuf, _: Option<&Disk>| -> Box<dyn StoreFiles> {
+        let (machines, waits) = (self.machines.clone(), self.waits);
+        let files = move |folder: PathBuf, disk: Option<&Disk>| -> Box<dyn StoreFiles> {
             std::fs::create_dir_all(&folder).expect("makes");
             let name = folder.file_name().expect("a name").to_string_lossy().replace(UNFINISHED, "");
-            Box::new(machines.lock().expect("not poisoned").entry(name).or_default().clone())
+            let machine = machines.lock().expect("not poisoned").entry(name).or_default().clone();
+            match disk.filter(|_| waits) {
+                Some(disk) => Box::new(disk.files(machine)),
+                None => Box::new(machine),
+            }
         };
         let options = RegistryOptions {
             directory: self.folders.path().to_owned(),
@@ -94,7 +100,7 @@ async fn a_disk_that_fails_halts_its_channel_alone_and_loses_nothing_committed()
 }
 
 async fn on_a_failing_disk(fault: Fault, file: usize, random: &mut Random, what: &str) {
-    let peer = Peer::new(random);
+    let peer = Peer::new(false, random);
     let registry = peer.start().await;
     let broken = registry.create(config("broken")).await.expect(what);
     let sound = registry.create(config("sound")).await.expect(what);
@@ -134,13 +140,7 @@ async fn on_a_failing_disk(fault: Fault, file: usize, random: &mut Random, what:
     registry.drain().await;
     assert_eq!(sound.state(), LifeCycle::Closed, "{what}");
 
-    // The power goes, too.
-    let mut image = machine.live();
-    machine.moments(random, |moment, random| {
-        image = moment.image(Loss::ALL[random.below(Loss::ALL.len())], random);
-        Some(())
-    });
-    peer.machines.lock().expect("not poisoned").insert("broken".into(), Machine::after(&image));
+    power_loss(&peer, random);
     let registry = peer.start().await;
     let mended = registry.by_name("broken").expect(what);
     assert_eq!(mended.state(), LifeCycle::Serving, "{what}");
@@ -152,5 +152,73 @@ async fn on_a_failing_disk(fault: Fault, file: usize, random: &mut Random, what:
     }
     assert_eq!(mended.tip().height, height, "{what}");
     post(&mended, 2000).await.expect(what);
+    registry.drain().await;
+}
+
+/// The power of the broken channel's machine goes.
+fn power_loss(peer: &Peer, random: &mut Random) {
+    let machine = peer.machine("broken");
+    let mut image = machine.live();
+    machine.moments(random, |moment, random| {
+        image = moment.image(Loss::ALL[random.below(Loss::ALL.len())], random);
+        Some(())
+    });
+    peer.machines.lock().expect("not poisoned").insert("broken".into(), Machine::after(&image));
+}
+
+/// A real peer waits for room in the middle of a block or a checkpoint, even with half a page written.
+#[actix::test]
+async fn a_disk_that_is_full_in_the_middle_of_a_write_is_waited_out_and_loses_nothing() {
+    for seed in seeds(1) {
+        let mut random = Random(seed);
+        for (fault, file) in
+            [Fault::Write, Fault::ShortWrite, Fault::SetLength].into_iter().flat_map(|fault| [(fault, 0), (fault, 1)])
+        {
+            on_a_full_disk(fault, file, &mut random, &format!("seed {seed}, {fault:?} on file {file}")).await;
+        }
+    }
+}
+
+async fn on_a_full_disk(fault: Fault, file: usize, random: &mut Random, what: &str) {
+    let peer = Peer::new(true, random);
+    let registry = peer.start().await;
+    let broken = registry.create(config("broken")).await.expect(what);
+    let machine = peer.machine("broken");
+    machine.begin();
+    machine.arm(file, fault, random.below(40) as u64, random.below(5000));
+    let (disk, room) = (registry.disk().clone(), machine.clone());
+    let mender = actix::spawn(async move {
+        if disk.follow().wait_for(Option::is_some).await.is_ok() {
+            room.mend();
+        }
+    });
+    let mut committed = Vec::new();
+    while committed.len() < 25 {
+        let id = broken.id().expect("open");
+        let submission = match broken.submit(vec![envelope(id, committed.len() as u64, 1)], Wait::Committed) {
+            Ok(submission) => submission,
+            Err(SubmitRefusal::Disk(_)) => {
+                let _ = registry.disk().follow().wait_for(Option::is_none).await;
+                continue;
+            }
+            Err(other) => panic!("{what}: {other:?}"),
+        };
+        match submission.await.as_slice() {
+            [SubmitResult::Committed { receipt, .. }] => committed.push((**receipt).clone()),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    assert_eq!(broken.state(), LifeCycle::Serving, "{what}");
+    assert!(machine.fired() || fault == Fault::SetLength, "{what}: went unnoticed");
+    mender.abort();
+    machine.mend();
+    registry.drain().await;
+    power_loss(&peer, random);
+    let registry = peer.start().await;
+    let again = registry.by_name("broken").expect(what);
+    assert_eq!(again.tip().height, 25, "{what}");
+    for (nonce, receipt) in (0..).zip(committed) {
+        assert_eq!(post(&again, nonce).await, Ok(receipt), "{what}: the outcome it had");
+    }
     registry.drain().await;
 }
