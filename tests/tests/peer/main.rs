@@ -16,5 +16,6 @@ mod kills;
 mod registration;
 mod revocation;
 mod rollover;
+mod rot;
 mod subscriptions;
 mod tokens;

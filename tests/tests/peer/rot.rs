@@ -1,0 +1,59 @@
+//! Promise 8 for a disk that rots: the channel it hits is named, with height and what disagrees; the others serve.
+
+use crate::harness::{Consortium, run, signed, text, try_run};
+use client::submit::Wait;
+use ledger_classes::action::{Action, logs};
+use serde_json::Value;
+use std::fs;
+
+fn append(body: &str) -> Action {
+    Action::LogAppend(logs::Append { topic: "test".into(), digest: None, body: body.into() })
+}
+
+#[tokio::test]
+async fn rot_in_one_channel_is_named_and_the_others_serve() {
+    const WORDS: &[u8] = b"these words will rot";
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let create = ["channel", "create", "trade", "--org", "bank", "--open-submit"];
+    peer.run(&consortium.admin(), &create);
+    let connection = peer.connect(&consortium.admin());
+    let channel = connection.channel("trade").await.expect("made").id;
+    let mut posted = Vec::new();
+    for body in ["before", "these words will rot", "after"] {
+        let envelope = signed(channel, 1, vec![append(body)]);
+        let outcome = connection.submit("trade", &envelope, Wait::Committed).await.expect("taken");
+        posted.push(outcome.receipt.expect("committed"));
+    }
+    peer.drain();
+    let dir = consortium.dir();
+    assert_eq!(run(&["verify", "--dir", text(&dir)])["broken"], Value::Array(vec![]));
+
+    let log = dir.join("data/trade/log.redb");
+    let mut bytes = fs::read(&log).expect("readable");
+    let places: Vec<usize> = (0..bytes.len() - WORDS.len()).filter(|at| bytes[*at..].starts_with(WORDS)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| bytes[at] ^= 1);
+    fs::write(&log, bytes).expect("writable");
+
+    let output = try_run(&["verify", "--dir", text(&dir)]);
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["channels"][0]["name"], "main", "{report}");
+    assert_eq!(report["broken"][0]["name"], "trade", "{report}");
+    let height = posted[1].height;
+    let error =
+        format!("block {height}: the log is corrupt: the block record of height {height} does not match its digest");
+    assert_eq!(report["broken"][0]["error"], error, "{report}");
+
+    let peer = consortium.serve();
+    let connection = peer.connect(&consortium.admin());
+    let whole = connection.transaction("trade", posted[0].id).await.expect("it is whole");
+    assert_eq!(whole.receipt.as_ref(), Some(&posted[0]));
+    connection.transaction("trade", posted[1].id).await.expect_err("it is not");
+    let main = connection.channel("main").await.expect("public").id;
+    let outcome =
+        connection.submit("main", &signed(main, 1, vec![append("on")]), Wait::Committed).await.expect("taken");
+    assert!(outcome.receipt.is_some_and(|receipt| receipt.code == 0));
+    assert_eq!(peer.said("channel halted"), 1);
+}
