@@ -9,8 +9,9 @@ use ledger_classes::state::ReadError;
 
 const BLOCKS: u64 = 9;
 
-/// Checks every answer of the log and the state. `Err` holds the first error that it gave.
-fn answers(store: &ChannelStore, what: &str) -> Result<(), String> {
+/// Checks every answer of the log and the state. `Err` holds the first error that it gave. Once blocks were `written`
+/// over wrong bits, a state may hold what a key had before: a key that was not found was not replaced either.
+fn answers(store: &ChannelStore, written: bool, what: &str) -> Result<(), String> {
     let said = |error: StoreError| error.chain();
     let size = store.log_tip().map_or(0, |tip| tip + 1);
     for height in 0..size {
@@ -27,14 +28,18 @@ fn answers(store: &ChannelStore, what: &str) -> Result<(), String> {
     let count = view.height().map_or(0, |height| height + 1);
     let state = state_after(count);
     let read = |error: ReadError| error.to_string();
+    let right = |key: &[u8], value: &[u8]| {
+        let before = || written && (0..count).any(|count| state_after(count).get(key).is_some_and(|old| old == value));
+        state.get(key).is_some_and(|now| now == value) || before()
+    };
     // A key that is wrong itself is not found. Only `chancery verify` sees that something is missing.
-    for (key, value) in &state {
+    for key in state.keys() {
         let found = view.get(key).map_err(read)?;
-        assert!(found.is_none_or(|found| *found == **value), "{what}: value");
+        assert!(found.is_none_or(|found| right(key, &found)), "{what}: value");
     }
     let mut from = Vec::new();
     while let Some((key, value)) = view.first_in(&from, &[0xff; 33]).map_err(read)? {
-        assert_eq!(Some(&*value), state.get(&key).map(Vec::as_slice), "{what}: entry");
+        assert!(right(&key, &value), "{what}: entry");
         from = [key.as_slice(), &[0]].concat();
     }
     for height in 0..count {
@@ -60,9 +65,9 @@ fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
             let (file, left) = (random.below(2), random.below(30) as u64);
             machine.arm(file, Fault::Flip, left, random.below(1 << 20));
             let Ok(store) = ChannelStore::open_on(&machine, options) else { continue };
-            if answers(&store, &what).is_ok() {
+            if answers(&store, false, &what).is_ok() {
                 let _ = work(&machine, &store, BLOCKS + 3, &mut random);
-                let _ = answers(&store, &what);
+                let _ = answers(&store, true, &what);
             }
             let _ = store.close();
             drop(store);
@@ -70,7 +75,7 @@ fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
             if let Ok(store) = ChannelStore::open_on(&machine, options) {
                 let size = store.log_tip().map_or(0, |tip| tip + 1);
                 assert!(size >= machine.live().acknowledged, "{what}: acknowledged blocks are gone");
-                let _ = answers(&store, &what);
+                let _ = answers(&store, true, &what);
             }
         }
     }
