@@ -29,8 +29,9 @@ pub(crate) fn chancery() -> Command {
 /// Runs a command that must succeed, and reads its JSON document.
 pub(crate) fn run(arguments: &[&str]) -> Value {
     let output = try_run(arguments);
-    let shown = || String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "chancery {arguments:?}: {}", shown());
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (document, said) = (shown(&output.stdout), shown(&output.stderr));
+    assert!(output.status.success(), "chancery {arguments:?}: {document}{said}");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
 }
 

@@ -27,6 +27,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Runs if nothing else is said: one begins with each moment.
 const RUNS: u64 = 6;
@@ -87,6 +88,8 @@ struct Run {
     peer: Option<Peer>,
     /// How long the last start took.
     start: Duration,
+    /// How long the creation of a channel took.
+    creation: Duration,
 }
 
 /// What `chancery verify` says of each channel: height and tip.
@@ -95,7 +98,8 @@ type Verified = BTreeMap<String, (u64, Hash, u64)>;
 impl Run {
     async fn begin(random: Random, consortium: Consortium, admins: [PathBuf; 2], first: Moment) -> Self {
         let start = Duration::from_millis(200);
-        let mut run = Self { random, consortium, admins, ledgers: Vec::new(), peer: None, start };
+        let creation = Duration::ZERO;
+        let mut run = Self { random, consortium, admins, ledgers: Vec::new(), peer: None, start, creation };
         if matches!(first, Moment::Start) {
             // `main` is made in the first start.
             run.start_in_vain().await;
@@ -103,7 +107,9 @@ impl Run {
         run.start(first).await;
         let connection = run.connection();
         for name in ["left", "right"] {
+            let began = Instant::now();
             connection.create_channel(&spec(name)).await.expect("made");
+            run.creation = began.elapsed();
         }
         for name in ["main", "left", "right"] {
             run.add(name).await;
@@ -196,8 +202,18 @@ impl Run {
                 crowd.answered(answers / 4).await;
                 let name = format!("new-{round}");
                 let (connection, spec) = (peer.connect_once(&admin), spec(&name));
-                creation = Some((name, tokio::spawn(async move { connection.create_channel(&spec).await })));
-                Duration::from_millis(60)
+                let (tells, told) = oneshot::channel();
+                let creating = tokio::spawn(async move {
+                    let made = connection.create_channel(&spec).await;
+                    // Nobody may wait for it.
+                    let _ = tells.send(());
+                    made
+                });
+                creation = Some((name, creating));
+                if self.random.below(3) == 0 {
+                    told.await.expect("it ends");
+                }
+                self.creation * 2
             }
             Moment::Configuration => {
                 let place = usize::try_from(1 + self.random.below(self.ledgers.len() as u64 - 1)).expect("small");
@@ -258,7 +274,9 @@ impl Run {
     /// A channel that was being created is there or it is not; then it can be.
     async fn check_creation(&mut self, name: &str, told: Result<ChannelView, RequestError>) {
         let connection = self.connection();
-        match (connection.channel(name).await, told) {
+        let there = connection.channel(name).await;
+        println!("{name}: there: {}, acknowledged: {}", there.is_ok(), told.is_ok());
+        match (there, told) {
             (Ok(view), told) => {
                 assert_eq!((view.state, view.height), (ChannelState::Serving, 0), "{name}");
                 assert!(told.is_err() || told.is_ok_and(|told| (told.id, told.config) == (view.id, view.config)));

@@ -39,11 +39,11 @@ impl Random {
         items[usize::try_from(self.below(items.len() as u64)).expect("small")]
     }
 
-    /// Lets up to so much time pass, short whiles as often as long ones. It is the draw itself that is wanted, when
+    /// Lets up to so much time pass, in every other case rather a short while. It is the draw itself that is wanted, when
     /// something is cut off: nobody waits here for anything to have happened.
     #[expect(clippy::disallowed_methods, reason = "no condition is waited for")]
     pub(crate) async fn pause(&mut self, at_most: Duration) {
-        let micros = u64::try_from(at_most.as_micros()).expect("small") >> self.below(6);
+        let micros = u64::try_from(at_most.as_micros()).expect("small") >> (self.below(2) * self.below(6));
         tokio::time::sleep(Duration::from_micros(self.below(micros + 1))).await;
     }
 }
