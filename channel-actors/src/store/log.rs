@@ -184,16 +184,23 @@ impl Log {
             true => StoreError::Corrupt(error.to_string()),
             false => open_error("log.redb", error),
         })?;
-        let transaction = database.begin_read().map_err(StoreError::disk("reading the log"))?;
-        let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
-        let format = meta.get("format").map_err(reading("reading the format"))?;
-        match format.as_ref().map(|record| record.value()) {
-            Some([FORMAT]) => {}
-            Some(other) => return corrupt(format!("format {other:?} is not known, {FORMAT} is")),
-            None => return corrupt("no format is named"),
-        }
-        let history = check(&Tables::open(&transaction)?)?;
-        drop((format, meta, transaction));
+        let history = unpanicked(|| {
+            let transaction = database.begin_read().map_err(StoreError::disk("reading the log"))?;
+            let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
+            let format = meta.get("format").map_err(reading("reading the format"))?;
+            match format.as_ref().map(|record| record.value()) {
+                Some([FORMAT]) => check(&Tables::open(&transaction)?),
+                Some(other) => corrupt(format!("format {other:?} is not known, {FORMAT} is")),
+                None => corrupt("no format is named"),
+            }
+        });
+        let history = match history {
+            Ok(history) => history,
+            Err(error) => {
+                release("log.redb", Some(database));
+                return Err(error);
+            }
+        };
         Ok(Self::new(database, history, latch))
     }
 

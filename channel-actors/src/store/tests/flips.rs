@@ -51,7 +51,8 @@ fn answers(store: &ChannelStore, written: bool, what: &str) -> Result<(), String
 
 #[test]
 fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
-    for seed in seeds(1) {
+    // With 2011 redb panicked in a check of opening, and took whoever verified with it.
+    for seed in seeds(1).chain([2011]) {
         let mut random = Random(seed);
         let options = options(&mut random);
         let machine = Machine::default();
