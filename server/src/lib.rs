@@ -17,6 +17,7 @@ pub mod config;
 pub mod context;
 mod crl_exchange;
 pub mod demo;
+mod descriptors;
 pub mod init;
 pub mod limits;
 pub mod logging;

@@ -62,8 +62,8 @@ pub const CRL_EXCHANGE: Duration = Duration::from_secs(10);
 pub const CRL_ROUND: Duration = Duration::from_secs(30);
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// How long a body may take to arrive: a slow sender must not hold its place for ever.
-pub const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Connections that wait for the peer to take them; the system may allow fewer (`net.core.somaxconn`).
+pub const LISTEN_QUEUE: i32 = 4_096;
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients

@@ -9,9 +9,9 @@ use crate::{
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
     context::PeerContext,
-    crl_exchange,
+    crl_exchange, descriptors,
     init::{self, InitError},
-    limits::{REGISTRATIONS_MAX, TRUST_POLL},
+    limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
     metrics::{self, PeerMetrics},
     renewal, revocations,
     tls::Connection,
@@ -340,7 +340,12 @@ fn stand_in(trust: &Trust, key: &ledger_classes::keys::PublicKey) -> ChannelConf
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, PeerError> {
-    let bound = TcpListener::bind(address).and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        // The standard library asks for a queue of 128.
+        rustix::net::listen(&socket, LISTEN_QUEUE)?;
+        Ok(socket)
+    });
     bound.map_err(io_error(format!("listening on {address}")))
 }
 
@@ -352,14 +357,19 @@ fn https(
 ) -> Result<Server, PeerError> {
     let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
     let for_connections = context.clone();
+    let connections = descriptors::connections(config.limits.connections_max, context.registry.list().len());
+    let head = Duration::from_millis(config.limits.header_timeout_ms);
     let context = context.clone();
     let server = HttpServer::new(move || {
         App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure)
     });
     let server = server
         .workers(cores)
-        .max_connections(config.limits.connections_max.div_ceil(cores))
-        .client_request_timeout(Duration::from_millis(config.limits.header_timeout_ms))
+        .max_connections(connections.div_ceil(cores))
+        // Handshakes at a time: those that do not go on must not keep others from theirs.
+        .max_connection_rate(connections.div_ceil(cores))
+        .tls_handshake_timeout(head)
+        .client_request_timeout(head)
         .client_disconnect_timeout(Duration::from_secs(1))
         .keep_alive(Duration::from_secs(config.limits.idle_seconds))
         .tcp_nodelay(true)

@@ -1,7 +1,7 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
 use crate::{
-    limits::BODY_WAIT,
+    context::PeerContext,
     problem::{ApiError, Kind},
 };
 use actix_web::{
@@ -10,6 +10,7 @@ use actix_web::{
     web::{self, Bytes, BytesMut},
 };
 use futures_util::StreamExt as _;
+use std::time::Duration;
 
 /// Bytes that a sender makes us reserve before they are there.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
@@ -48,7 +49,9 @@ pub(super) async fn read(
         Ok(body.freeze())
     };
     let late = |_| ApiError::from(Kind::RequestTimeout).closing();
-    tokio::time::timeout(BODY_WAIT, arrives).await.map_err(late)?
+    let context = request.app_data::<web::Data<PeerContext>>().ok_or(Kind::Broken)?;
+    let limit = Duration::from_millis(context.limits.body_timeout_ms);
+    tokio::time::timeout(limit, arrives).await.map_err(late)?
 }
 
 /// A JSON body.

@@ -69,8 +69,13 @@ impl World {
 
     /// Sets the clock of every process, running ones too: real time and so many days.
     fn day(&self, day: i64) {
+        self.ahead(day * DAY);
+    }
+
+    /// The same by seconds.
+    fn ahead(&self, seconds: i64) {
         let (clock, next) = (self.home.path().join("clock"), self.home.path().join("clock.next"));
-        fs::write(&next, format!("+{}\n", day * DAY)).expect("writes");
+        fs::write(&next, format!("+{seconds}\n")).expect("writes");
         fs::rename(next, clock).expect("renames");
     }
 
@@ -406,4 +411,56 @@ fn a_clock_goes_a_year_ahead_and_back_and_administrators_get_in() {
     world.renew(&world.dir().join("peer"), &[]);
     peer.knows(&carl);
     peer.commits(&carl);
+}
+
+/// Transactions are posted all along; a refusal says that they have expired, or how to go on.
+#[test]
+fn an_hour_either_way_stops_nobody_and_block_time_never_goes_back() {
+    const HOUR: i64 = 60 * 60;
+    let world = World::new(0, 0);
+    let ann = world.member("bank", "client", "ann", "3650", "ed25519");
+    let bob = world.member("bank", "client", "bob", "3650", "ed25519");
+    world.ahead(2 * HOUR);
+    let peer = world.serve(&[]);
+    peer.knows(&world.admin());
+    channel(&peer, "majority");
+    [&ann, &bob].iter().for_each(|member| peer.admit(member));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut committed = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let posted = peer.ask(&bob, &["log", "append", "tests.load", "--channel", "trade"]);
+                let told = format!("{}{}", shown(&posted.stdout), shown(&posted.stderr));
+                let behind = told.contains("--at-channel-time");
+                assert!(posted.status.success() || behind || told.contains("expired"), "{told}");
+                committed += usize::from(posted.status.success());
+            }
+            committed
+        });
+        let (mut newest, mut newest_hours) = (String::new(), 0);
+        let append = ["log", "append", "tests.expiry", "--channel", "trade"];
+        for hours in [2, 1, 2, 3, 2, 1, 2] {
+            world.ahead(hours * HOUR);
+            // An hour before block time is followed without a word, more only when asked for.
+            if hours < newest_hours - 1 {
+                peer.refuses(&ann, &append, "--at-channel-time");
+                peer.run(&ann, &[&append[..], &["--at-channel-time"]].concat());
+            } else {
+                peer.commits(&ann);
+            }
+            newest_hours = newest_hours.max(hours);
+            let shown = peer.run(&ann, &["channel", "show", "trade"]);
+            let time = shown["time"].as_str().expect("a time").to_owned();
+            // RFC 3339 in UTC sorts as text.
+            assert!(time >= newest, "block time went from {newest} back to {time}");
+            newest = time;
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        let committed = load.join().expect("ends");
+        assert!(committed > 8, "{committed} were committed beside the leaps");
+    });
+    peer.peer.drain();
+    let verified = world.run(&["verify", "--dir", text(&world.dir())]);
+    assert_eq!(verified["channels"].as_array().map(Vec::len), Some(2), "{verified}");
 }

@@ -7,6 +7,7 @@ mod audit;
 mod bad_input;
 mod bank;
 mod crl_exchange;
+mod crowd;
 mod disk;
 mod expiry;
 mod foreign_clients;
