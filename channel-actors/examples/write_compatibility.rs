@@ -1,7 +1,7 @@
 //! Writes the files that `tests/compatibility` keeps: once for a format, before it is first released, never again.
 //!
 //! ```sh
-//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/2
+//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/3
 //! ```
 //!
 //! The folder's name is the format of `state.redb`. `main` holds every kind of action that needs no CA, and was closed

@@ -9,10 +9,10 @@ use super::error::StoreError;
 use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
-use super::record::{encode_location, encode_reflects, encode_value};
-use super::state::{META, STATE, State, TRANSACTIONS};
+use super::record::{encode_reflects, encode_value};
+use super::state::{META, STATE, State};
 use ledger_classes::hash::Hash;
-use redb::Database;
+use redb::{Database, ReadableDatabase as _};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,7 +34,8 @@ impl State {
         let result = header_hash(height).and_then(|hash| {
             let database = read(&self.database);
             let database = database.as_ref().ok_or(StoreError::Closed)?;
-            catching(|| write_layer(database, &layer, height, hash)).map_err(StoreError::disk("writing a checkpoint"))
+            catching(|| self.write_layer(database, &layer, height, hash))
+                .map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
         let mut inner = write(&self.inner);
@@ -52,29 +53,37 @@ impl State {
         inner.frozen = Some(layer.clone());
         (layer, inner.applied)
     }
-}
 
-fn write_layer(database: &Database, layer: &Layer, height: u64, header_hash: Hash) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    let mut table = transaction.open_table(STATE)?;
-    let mut record = Vec::new();
-    layer.for_each(|key, value| {
-        match value {
-            Some(value) => {
-                encode_value(key, value, &mut record);
-                table.insert(key, record.as_slice())?;
+    fn write_layer(
+        &self,
+        database: &Database,
+        layer: &Layer,
+        height: u64,
+        header_hash: Hash,
+    ) -> Result<(), redb::Error> {
+        let before = database.begin_read()?;
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        let mut table = transaction.open_table(STATE)?;
+        let mut record = Vec::new();
+        layer.for_each(|key, value| {
+            match value {
+                Some(value) => {
+                    encode_value(key, value, &mut record);
+                    table.insert(key, record.as_slice())?;
+                }
+                None => drop(table.remove(key)?),
             }
-            None => drop(table.remove(key)?),
-        }
-        Ok::<_, redb::Error>(())
-    })?;
-    drop(table);
-    let mut index = transaction.open_table(TRANSACTIONS)?;
-    for (id, location) in layer.transactions_in_order() {
-        index.insert(id.0, encode_location(&id, location))?;
+            Ok::<_, redb::Error>(())
+        })?;
+        drop(table);
+        let runs = read(&self.runs).last().cloned().unwrap_or_default();
+        let runs = runs.write(&before, &transaction, &layer.transactions_in_order(), height + 1)?;
+        transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
+        // Whoever reads the file from here on finds the runs of what it sees, before the commit and after it.
+        write(&self.runs).push(runs.clone());
+        transaction.commit()?;
+        *write(&self.runs) = vec![runs];
+        Ok(())
     }
-    drop(index);
-    transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
-    Ok(transaction.commit()?)
 }

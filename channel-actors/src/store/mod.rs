@@ -14,6 +14,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod index;
 mod layer;
 mod lock;
 mod log;

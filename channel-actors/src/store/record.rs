@@ -1,21 +1,17 @@
 //! Records of `state.redb`. Each ends with a check over its key and itself: a bit that rots makes an error, not a wrong
 //! balance that the next block would be built on.
 
-use super::error::StoreError;
-use super::layer::Location;
 use super::{CHECK_BYTES, digest};
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::state::{ReadError, Value};
 
 /// First byte of every record of this file.
-pub(super) const STATE_FORMAT: u8 = 2;
-/// Version, height, index, check.
-pub(super) const LOCATION_BYTES: usize = 1 + 8 + 4 + CHECK_BYTES;
+pub(super) const STATE_FORMAT: u8 = 3;
 /// Version, height, header hash, check.
 const REFLECTS_BYTES: usize = 1 + 8 + 32 + CHECK_BYTES;
 
 /// The check of a record under a key. A key and a record that share bytes in another way have another check.
-fn check(key: &[u8], record: &[u8]) -> [u8; CHECK_BYTES] {
+pub(super) fn check(key: &[u8], record: &[u8]) -> [u8; CHECK_BYTES] {
     let length = (key.len() as u64).to_le_bytes();
     *Hash::tagged(Tag::Content, &[&length, key, record]).0.first_chunk().expect("a digest is longer than a check")
 }
@@ -36,25 +32,6 @@ pub(super) fn decode_value(key: &[u8], record: &[u8]) -> Result<Value, ReadError
         _ => {
             let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             Err(ReadError(format!("the state record of key {digits} does not match its check")))
-        }
-    }
-}
-
-pub(super) fn encode_location(id: &Hash, (height, index): Location) -> [u8; LOCATION_BYTES] {
-    let mut bytes = [STATE_FORMAT; LOCATION_BYTES];
-    bytes[1..9].copy_from_slice(&height.to_le_bytes());
-    bytes[9..13].copy_from_slice(&index.to_le_bytes());
-    let check = check(&id.0, &bytes[..13]);
-    bytes[13..].copy_from_slice(&check);
-    bytes
-}
-
-pub(super) fn decode_location(id: &Hash, bytes: &[u8; LOCATION_BYTES]) -> Result<Location, StoreError> {
-    let [version, a, b, c, d, e, f, g, h, i, j, k, l, found @ ..] = *bytes;
-    match version == STATE_FORMAT && check(&id.0, &bytes[..13]) == found {
-        true => Ok((u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes([i, j, k, l]))),
-        false => {
-            Err(StoreError::StateCorrupt(format!("the index record of transaction {id} does not match its check")))
         }
     }
 }

@@ -19,9 +19,10 @@
 
 use super::error::{Latch, StoreError};
 use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
+use super::index::{RUNS, Runs, TRANSACTIONS};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
-use super::record::{LOCATION_BYTES, STATE_FORMAT, decode_location, decode_reflects, decode_value};
+use super::record::{STATE_FORMAT, decode_reflects, decode_value};
 use super::{Pressure, StoreOptions};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
@@ -32,7 +33,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
-pub(super) const TRANSACTIONS: TableDefinition<[u8; 32], [u8; LOCATION_BYTES]> = TableDefinition::new("transactions");
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// What the layers are at one moment.
@@ -51,6 +51,9 @@ pub(super) struct Inner {
 pub(super) struct State {
     pub(super) database: RwLock<Option<Database>>,
     pub(super) inner: RwLock<Inner>,
+    /// The index of the file; while a checkpoint is being committed, also that of the file as it will be. Read-locked
+    /// while a read transaction begins, so that its index is among them.
+    pub(super) runs: RwLock<Vec<Runs>>,
     /// Held while a block is applied and while layers are exchanged.
     pub(super) applying: Mutex<()>,
     /// Held for a whole checkpoint.
@@ -69,13 +72,13 @@ impl State {
         options: StoreOptions,
         latch: Arc<Latch>,
     ) -> Result<(Self, Option<Hash>), StoreError> {
-        let (database, reflects) = match open_file(files, options.state_cache_bytes)? {
-            Opened::Sound(database, reflects) => (database, reflects),
+        let (database, (reflects, runs)) = match open_file(files, options.state_cache_bytes)? {
+            Opened::Sound(database, found) => (database, found),
             Opened::Broken(why) => {
                 let aside = files.set_state_aside(&why)?;
                 tracing::warn!(why, aside, "the state file is broken: it will be rebuilt");
                 match open_file(files, options.state_cache_bytes)? {
-                    Opened::Sound(database, reflects) => (database, reflects),
+                    Opened::Sound(database, found) => (database, found),
                     Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
                 }
             }
@@ -91,6 +94,7 @@ impl State {
         let state = Self {
             database: RwLock::new(Some(database)),
             inner: RwLock::new(inner),
+            runs: RwLock::new(vec![runs]),
             applying: Mutex::new(()),
             checkpointing: Mutex::new(()),
             live: Arc::default(),
@@ -196,15 +200,20 @@ impl State {
             (inner.active.clone(), inner.frozen.clone(), inner.applied)
         };
         // Begun after the layers were taken: what has left them since is in the file.
-        let transaction = self.begin_read()?;
+        let (transaction, runs) = {
+            let runs = read(&self.runs);
+            let transaction = self.begin_read()?;
+            let reflects = unpanicked(|| reflected(&transaction))?;
+            let found = runs.iter().find(|runs| runs.reflects == reflects).cloned();
+            (transaction, found.ok_or_else(|| StoreError::StateCorrupt("its height is not its index's".into()))?)
+        };
         let table = unpanicked(|| transaction.open_table(TRANSACTIONS).map_err(StoreError::disk("reading the index")))?;
         let find = |id: &Hash| -> Result<Option<Location>, StoreError> {
             let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
             if let Some(location) = known {
                 return Ok(Some(location).filter(|(height, _)| *height < applied));
             }
-            let record = table.get(id.0).map_err(StoreError::disk("reading the index"))?;
-            record.map(|record| decode_location(id, &record.value())).transpose()
+            runs.find(&table, id)
         };
         unpanicked(|| ids.iter().map(find).collect())
     }
@@ -229,48 +238,69 @@ impl Drop for State {
     }
 }
 
+/// Blocks that a file reflects.
+fn reflected(transaction: &ReadTransaction) -> Result<u64, StoreError> {
+    let meta = transaction.open_table(META).map_err(StoreError::disk("reading the height"))?;
+    let Some(record) = meta.get("reflects").map_err(StoreError::disk("reading the height"))? else { return Ok(0) };
+    let reflects = decode_reflects(record.value());
+    reflects
+        .map(|(height, _)| height + 1)
+        .ok_or_else(|| StoreError::StateCorrupt("the height record is malformed".into()))
+}
+
+/// What a file says it reflects, and its index.
+type Found = (Option<(u64, Hash)>, Runs);
+
 enum Opened {
-    Sound(Database, Option<(u64, Hash)>),
+    Sound(Database, Found),
     Broken(String),
 }
 
 fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, StoreError> {
     let opened = open_database(files.open_state()?, cache_bytes)
-        .and_then(|database| catching(|| initialise(&database)).map(|reflects| (database, reflects)));
+        .and_then(|database| catching(|| initialise(&database)).map(|found| (database, found)));
     match opened {
-        Ok((database, Ok(reflects))) => Ok(Opened::Sound(database, reflects)),
+        Ok((database, Ok(found))) => Ok(Opened::Sound(database, found)),
         Ok((_, Err(why))) => Ok(Opened::Broken(why)),
         Err(error) if says_corrupt(&error) => Ok(Opened::Broken(error.to_string())),
         Err(error) => Err(open_error("state.redb", error)),
     }
 }
 
-/// Makes the tables where there are none; returns what the file reflects, or why it cannot be used.
-fn initialise(database: &Database) -> Result<Result<Option<(u64, Hash)>, String>, redb::Error> {
+/// Makes the tables of an empty file; returns what a file holds, or why it cannot be used.
+fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     let found = transaction.list_tables()?.count();
-    let entries = transaction.open_table(STATE)?.len()?;
-    let transactions = transaction.open_table(TRANSACTIONS)?.len()?;
     let mut meta = transaction.open_table(META)?;
+    if found == 0 {
+        meta.insert("format", [STATE_FORMAT].as_slice())?;
+        drop(meta);
+        transaction.open_table(STATE)?;
+        transaction.open_table(TRANSACTIONS)?;
+        transaction.open_table(RUNS)?;
+        transaction.commit()?;
+        return Ok(Ok((None, Runs::default())));
+    }
     let format = redb::ReadableTable::get(&meta, "format")?.map(|record| record.value().to_vec());
     let reflects = redb::ReadableTable::get(&meta, "reflects")?.map(|record| record.value().to_vec());
-    match (format.as_deref(), reflects) {
-        // Opening a table makes one that is missing.
-        (Some(_), _) if found != 3 => Ok(Err(format!("it holds {found} tables"))),
-        (Some([STATE_FORMAT]), None) if entries + transactions > 0 => Ok(Err("it does not say its height".to_owned())),
-        (Some([STATE_FORMAT]), None) => Ok(Ok(None)),
-        (Some([STATE_FORMAT]), Some(record)) => {
-            Ok(decode_reflects(&record).map(Some).ok_or_else(|| "the height record is malformed".to_owned()))
-        }
-        (None, None) if found == 0 => {
-            meta.insert("format", [STATE_FORMAT].as_slice())?;
-            drop(meta);
-            transaction.commit()?;
-            Ok(Ok(None))
-        }
-        (format, _) => Ok(Err(format!("format {format:?} is not known, {STATE_FORMAT} is"))),
+    if format.as_deref() != Some(&[STATE_FORMAT]) {
+        return Ok(Err(format!("format {format:?} is not known, {STATE_FORMAT} is")));
     }
+    // Opening a table makes one that is missing.
+    if found != 4 {
+        return Ok(Err(format!("it holds {found} tables")));
+    }
+    let reflects = match reflects.as_deref().map(decode_reflects) {
+        Some(None) => return Ok(Err("the height record is malformed".to_owned())),
+        other => other.flatten(),
+    };
+    let entries = transaction.open_table(STATE)?.len()? + transaction.open_table(TRANSACTIONS)?.len()?;
+    if reflects.is_none() && entries > 0 {
+        return Ok(Err("it does not say its height".to_owned()));
+    }
+    let runs = Runs::load(&transaction.open_table(RUNS)?, reflects.map_or(0, |(height, _)| height + 1))?;
+    Ok(runs.map(|runs| (reflects, runs)))
 }
 
 /// Keeps the values that a view can see from being dropped.

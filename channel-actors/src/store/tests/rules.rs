@@ -282,7 +282,8 @@ fn records_are_those_of_the_format_document() {
     const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
     const HISTORY: TableDefinition<(u8, u64), &[u8]> = TableDefinition::new("history");
     const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
-    const TRANSACTIONS: TableDefinition<[u8; 32], [u8; 21]> = TableDefinition::new("transactions");
+    const TRANSACTIONS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("transactions");
+    const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
     const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
     let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
 
@@ -303,7 +304,7 @@ fn records_are_those_of_the_format_document() {
     let table = log.open_table(HISTORY).unwrap();
     assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), [&[1], &node.0[..]].concat());
     assert_eq!(table.len().unwrap(), 1);
-    for (file, format) in [(&log, 1), (&state, 2)] {
+    for (file, format) in [(&log, 1), (&state, 3)] {
         assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
     }
     // Length of the key, key, record.
@@ -312,11 +313,26 @@ fn records_are_those_of_the_format_document() {
         [content, &digest[..8]].concat()
     };
     let table = state.open_table(STATE).unwrap();
-    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[2, b'2']));
+    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[3, b'2']));
     let table = state.open_table(TRANSACTIONS).unwrap();
-    let place = check(&id(2).0, &[2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(table.get(id(2).0).unwrap().unwrap().value(), place.as_slice());
-    let reflects = [&[2, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
+    let mut entries: Vec<Vec<u8>> = (0..3u8)
+        .map(|height| [&id(u64::from(height)).0[..], &[height, 0, 0, 0, 0, 0, 0, 0], &[0; 4]].concat())
+        .collect();
+    entries.sort();
+    let bucket = check(&[0; 12], &[&[3], &entries.concat()[..]].concat());
+    assert_eq!(table.get((0, 0)).unwrap().unwrap().value(), bucket);
+    let run = state.open_table(RUNS).unwrap().get(0).unwrap().unwrap().value().to_vec();
+    assert_eq!(run[..13], [3, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    let mut filter = [0; 64];
+    for id in entries.iter().map(|entry| &entry[..32]) {
+        let word = |place: usize| u64::from(u32::from_be_bytes(id[4 * place..4 * place + 4].try_into().unwrap()));
+        for probe in 0..7 {
+            let bit = ((word(2) + (word(3) | 1) * probe) >> 3) as usize % 512;
+            filter[bit / 8] |= 1 << (bit % 8);
+        }
+    }
+    assert_eq!(run, check(&[0; 8], &[&run[..13], &filter].concat()));
+    let reflects = [&[3, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
     let table = state.open_table(META).unwrap();
     assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &digest(&reflects)[..8]].concat());
     assert_eq!(state.open_table(STATE).unwrap().iter().unwrap().count(), 4);
