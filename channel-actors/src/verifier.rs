@@ -6,6 +6,7 @@
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
 use crate::limits::{VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX};
+use crate::production::in_full;
 use crate::store::ChannelStore;
 use crate::ticket::{Credit, SubmitRefusal, SubmitResult, Waiter};
 use ledger_classes::codec;
@@ -174,7 +175,7 @@ impl Screening {
                 Err((id, error)) => refuse(waiter, id, error, &mut refused),
             }
         }
-        let view = self.store.view().map_err(|error| error.to_string())?;
+        let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let mut flights = Vec::with_capacity(parsed.len());
         let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
@@ -217,8 +218,8 @@ fn refuse(waiter: Waiter, id: Hash, error: TransactionError, refused: &mut Vec<&
 
 /// The receipt of a committed transaction.
 pub(crate) fn receipt_of(store: &ChannelStore, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
-    let Some((height, index)) = store.transaction(id).map_err(|error| error.to_string())? else { return Ok(None) };
-    let bytes = store.receipts(height).map_err(|error| error.to_string())?;
+    let Some((height, index)) = store.transaction(id).map_err(in_full)? else { return Ok(None) };
+    let bytes = store.receipts(height).map_err(in_full)?;
     let receipts: Vec<Receipt> = decode_receipts(&bytes.ok_or("a block's receipts are missing")?)?;
     let receipt = receipts.into_iter().nth(index as usize).ok_or("a receipt is missing")?;
     Ok(Some(Arc::new(receipt)))
