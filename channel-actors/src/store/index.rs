@@ -228,12 +228,7 @@ impl Runs {
         let buckets = u32::try_from(ids.div_ceil(BUCKET_IDS)).unwrap_or(u32::MAX).max(1);
         let mut filter = Filter::new(ids);
         let mut sources = vec![Source::New(new.iter())];
-        sources.extend(merged.iter().map(|run| Source::Old {
-            run,
-            table: &old,
-            bucket: 0,
-            entries: Vec::new().into_iter(),
-        }));
+        sources.extend(merged.iter().map(|run| Source::Old { run, table: &old, bucket: 0, entries: Vec::new() }));
         let (mut bucket, mut record) = (0, vec![STATE_FORMAT]);
         let mut put = |bucket: u32, record: &mut Vec<u8>| -> Result<(), redb::Error> {
             let check = check(&key_of(number, bucket), record);
@@ -298,7 +293,8 @@ enum Source<'a> {
         run: &'a Run,
         table: &'a ReadOnlyTable<(u64, u32), &'static [u8]>,
         bucket: u32,
-        entries: std::vec::IntoIter<Entry>,
+        /// Of the bucket before, last first.
+        entries: Vec<Entry>,
     },
 }
 
@@ -307,7 +303,7 @@ impl Source<'_> {
         match self {
             Self::New(new) => Ok(new.next().map(entry)),
             Self::Old { run, table, bucket, entries } => loop {
-                if let Some(entry) = entries.next() {
+                if let Some(entry) = entries.pop() {
                     return Ok(Some(entry));
                 }
                 if *bucket == run.buckets {
@@ -318,7 +314,7 @@ impl Source<'_> {
                 let Some(found) = record.and_then(|record| entries_of(run.number, *bucket, record)) else {
                     return Err(redb::Error::Corrupted(rotten(run.number, *bucket)));
                 };
-                *entries = found.to_vec().into_iter();
+                *entries = found.iter().rev().copied().collect();
                 *bucket += 1;
             },
         }
