@@ -102,6 +102,14 @@ macro_rules! routes {
 }
 
 routes! {
+    Post "/v1/channels/{channel}/transactions" "submit", "Posts one transaction, or a batch",
+        needs "write on a class, or admin",
+        query &[optional("wait", "string", "`committed` (the default) or `accepted`")],
+        body &[(JSON, "Envelope"), ("application/vnd.chancery.batch", "")],
+        answers [
+            200 &[(JSON, "Outcomes"), ("application/vnd.chancery.batch", "")],
+            202 &[(JSON, "Outcome")]
+        ], transactions::submit;
     Get "/v1/openapi.json" "openapi", "This document", needs "nothing",
         query &[], body &[], answers [200 &[(JSON, "Record")]], openapi::show;
     Get "/v1/status" "status", "The peer, and the channels that the caller may see", needs "nothing",
@@ -115,14 +123,6 @@ routes! {
         query &[], body &[], answers [200 &[(JSON, "Channel")]], channels::show;
     Get "/v1/channels/{channel}/trust" "trust", "The way from genesis to the configuration in force",
         needs "any right", query &[], body &[], answers [200 &[(JSON, "Trust")]], channels::trust;
-    Post "/v1/channels/{channel}/transactions" "submit", "Posts one transaction, or a batch",
-        needs "write on a class, or admin",
-        query &[optional("wait", "string", "`committed` (the default) or `accepted`")],
-        body &[(JSON, "Envelope"), ("application/vnd.chancery.batch", "")],
-        answers [
-            200 &[(JSON, "Outcomes"), ("application/vnd.chancery.batch", "")],
-            202 &[(JSON, "Outcome")]
-        ], transactions::submit;
     Get "/v1/channels/{channel}/transactions/{id}" "transaction", "What became of a transaction",
         needs "any right; events of readable classes are shown",
         query &[], body &[], answers [200 &[(JSON, "Outcome")]], transactions::show;

@@ -19,10 +19,12 @@ use actix_web::{
     web,
 };
 use std::{
-    collections::BTreeMap,
     future::{Ready, ready},
     time::Instant,
 };
+
+/// The path of the route that a request has reached: to ask the library for it is to search all routes again.
+struct Matched(&'static str);
 
 /// Registers every route of the table.
 pub fn configure(services: &mut web::ServiceConfig) {
@@ -33,18 +35,21 @@ pub fn configure(services: &mut web::ServiceConfig) {
         .app_data(web::QueryConfig::default().error_handler(query))
         .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::from(Kind::RouteUnknown).into()))
         .default_service(web::to(|| async { ApiError::from(Kind::RouteUnknown).response() }));
-    let mut resources: BTreeMap<&str, (Resource, Vec<&str>)> = BTreeMap::new();
+    // A request is held against one path after the other: what is asked most comes first in the table.
+    let mut resources: Vec<(&str, Resource, Vec<&str>)> = Vec::new();
     for route in ROUTES {
-        let new = || (web::resource(route.path), Vec::new());
-        let (resource, mut methods) = resources.remove(route.path).unwrap_or_else(new);
         let handler = (route.handler)().method(match route.method {
             Method::Get => actix_web::http::Method::GET,
             Method::Post => actix_web::http::Method::POST,
         });
+        let known = resources.iter().position(|(path, ..)| *path == route.path);
+        let new = || (route.path, web::resource(route.path).app_data(Matched(route.path)), Vec::new());
+        let (path, resource, mut methods) = known.map_or_else(new, |known| resources.remove(known));
         methods.push(route.method.text());
-        resources.insert(route.path, (resource.route(handler), methods));
+        let place = known.unwrap_or(resources.len());
+        resources.insert(place, (path, resource.route(handler), methods));
     }
-    for (resource, methods) in resources.into_values() {
+    for (_, resource, methods) in resources {
         let allowed = methods.join(", ");
         let refuse = move || {
             let refusal = ApiError::from(Kind::MethodNotAllowed).allowing(allowed.clone());
@@ -61,7 +66,7 @@ pub async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static, BoxBody>>, Error> {
     let began = Instant::now();
-    let method = request.method().as_str().to_owned();
+    let method = request.method().clone();
     let context = request.app_data::<web::Data<PeerContext>>().cloned();
     let judged = match &context {
         Some(context) => caller_of(request.request(), context),
@@ -80,14 +85,14 @@ pub async fn observe(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     if let Some(context) = context {
-        let route = response.request().match_pattern().unwrap_or_else(|| "unknown".into());
+        let route = response.request().app_data::<Matched>().map_or("unknown", |matched| matched.0);
         let status = response.status().as_u16();
-        context.metrics.answered(&method, &route, status, began.elapsed());
+        context.metrics.answered(method.as_str(), route, status, began.elapsed());
         if *context.draining.borrow() {
             // No further request on this connection: the client finds another peer.
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
-        tracing::debug!(method, route, status, micros = began.elapsed().as_micros(), "answered");
+        tracing::debug!(%method, route, status, micros = began.elapsed().as_micros(), "answered");
     }
     Ok(response)
 }
