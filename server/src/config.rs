@@ -60,6 +60,8 @@ pub struct Limits {
     pub header_timeout_ms: u64,
     /// Milliseconds for a request's body: a slow sender must not hold its place for ever.
     pub body_timeout_ms: u64,
+    /// Milliseconds that a client may take nothing of what is sent to it.
+    pub write_timeout_ms: u64,
     /// Seconds that an idle connection stays open.
     pub idle_seconds: u64,
     /// Live subscriptions of all channels.
@@ -134,6 +136,7 @@ impl Default for Limits {
             connections_max: 4_096,
             header_timeout_ms: 5_000,
             body_timeout_ms: 30_000,
+            write_timeout_ms: 60_000,
             idle_seconds: 30,
             subscriptions_max: 10_000,
             drain_seconds: 10,
@@ -238,6 +241,7 @@ impl Config {
         range(limits.connections_max > 0, "limits.connections_max", "at least 1")?;
         range((100..=600_000).contains(&limits.header_timeout_ms), "limits.header_timeout_ms", "100 to 600000")?;
         range((100..=600_000).contains(&limits.body_timeout_ms), "limits.body_timeout_ms", "100 to 600000")?;
+        range((100..=600_000).contains(&limits.write_timeout_ms), "limits.write_timeout_ms", "100 to 600000")?;
         range((1..=3_600).contains(&limits.idle_seconds), "limits.idle_seconds", "1 to 3600")?;
         range((1..=3_600).contains(&limits.drain_seconds), "limits.drain_seconds", "1 to 3600")?;
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;

@@ -2,9 +2,8 @@
 //!
 //! Rooms: [`peer`] is the composition root, the only place that reads the configuration and joins the parts; [`api`]
 //! holds a file for each resource; [`access`] decides what a caller may know of; [`problem`] makes every refusal;
-//! [`trust`] and [`tls`] tie live connections to certificates; [`renewal`] renews the peer's own;
-//! [`init`] makes a new peer's directory; [`demo`] shows it
-//! all at work.
+//! [`trust`] and [`tls`] tie live connections to certificates; [`pace`] limits their time; [`renewal`] renews the
+//! peer's own; [`init`] makes a new peer's directory; [`demo`] shows it all at work.
 //! HTTP and JSON exist here and in `client` only.
 
 pub mod access;
@@ -14,6 +13,7 @@ pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod context;
 mod crl_exchange;
 pub mod demo;
@@ -23,6 +23,7 @@ pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod operator;
+pub mod pace;
 pub mod peer;
 pub mod problem;
 pub mod renewal;

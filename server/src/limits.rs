@@ -64,6 +64,11 @@ pub const CRL_ROUND: Duration = Duration::from_secs(30);
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Connections that wait for the peer to take them; the system may allow fewer (`net.core.somaxconn`).
 pub const LISTEN_QUEUE: i32 = 4_096;
+/// How often the peer looks whether connections are free again once all were taken.
+pub const CONNECTIONS_LOOK: Duration = Duration::from_secs(5);
+/// How often the dispatcher of a connection may be polled without reading from it or writing to it: it is stuck, and
+/// would use up a thread. One that is not stuck reads each time.
+pub const POLLS_WITHOUT_READING_MAX: u32 = 1_000;
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients

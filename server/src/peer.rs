@@ -4,21 +4,21 @@
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
 use crate::{
-    api, audit,
+    audit,
     certificates::{ParticipantPaths, describe},
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
+    connections,
     context::PeerContext,
-    crl_exchange, descriptors,
+    crl_exchange,
     init::{self, InitError},
     limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
     metrics::{self, PeerMetrics},
     renewal, revocations,
-    tls::Connection,
     trust::{Trust, TrustError},
     upkeep,
 };
-use actix_web::{App, HttpServer, dev::Server, dev::ServerHandle, middleware::from_fn, web};
+use actix_web::{dev::ServerHandle, web};
 use ca::tls::server_config;
 use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions, clock::SystemClock, store::StoreOptions,
@@ -196,7 +196,8 @@ impl Peer {
         });
         let socket = bind(config.listen)?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-        let server = https(socket, &context, &config, cores)?;
+        let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
+        let server = connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
         let counters = Arc::clone(&metrics);
         let (metrics, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
@@ -347,39 +348,6 @@ fn bind(address: SocketAddr) -> Result<TcpListener, PeerError> {
         Ok(socket)
     });
     bound.map_err(io_error(format!("listening on {address}")))
-}
-
-fn https(
-    socket: TcpListener,
-    context: &web::Data<PeerContext>,
-    config: &Config,
-    cores: usize,
-) -> Result<Server, PeerError> {
-    let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
-    let for_connections = context.clone();
-    let connections = descriptors::connections(config.limits.connections_max, context.registry.list().len());
-    let head = Duration::from_millis(config.limits.header_timeout_ms);
-    let context = context.clone();
-    let server = HttpServer::new(move || {
-        App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure)
-    });
-    let server = server
-        .workers(cores)
-        .max_connections(connections.div_ceil(cores))
-        // Handshakes at a time: those that do not go on must not keep others from theirs.
-        .max_connection_rate(connections.div_ceil(cores))
-        .tls_handshake_timeout(head)
-        .client_request_timeout(head)
-        .client_disconnect_timeout(Duration::from_secs(1))
-        .keep_alive(Duration::from_secs(config.limits.idle_seconds))
-        .tcp_nodelay(true)
-        .shutdown_timeout(config.limits.drain_seconds)
-        .disable_signals()
-        .on_connect(move |io, extensions| {
-            let guard = for_connections.metrics.connected();
-            Connection::attach(io, &for_connections.trust, guard, extensions);
-        });
-    Ok(server.listen_rustls_0_23(socket, tls).map_err(io_error("the HTTPS listener"))?.run())
 }
 
 /// Looks at the certificates' files, and at the clock that judges them, until the peer stops.

@@ -6,15 +6,16 @@ use crate::{
     clock,
     limits::CERTIFICATE_RECHECK_MS,
     metrics::ConnectionGuard,
+    pace::{Answering, Pace, Paced},
     problem::{ApiError, Kind},
     trust::Trust,
 };
 use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::{dev::Extensions, rt::net::TcpStream};
+use actix_web::rt::net::TcpStream;
 use ca::{Usage, VerifiedCertificate, path::PathError};
 use ledger_classes::{identity::Identity, time::Time};
 use std::{
-    any::Any,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -62,21 +63,29 @@ impl LiveCertificate {
     }
 }
 
+/// A connection's bytes: TLS below, HTTP above, time limits between them.
+pub type Stream = Paced<TlsStream<TcpStream>>;
+
 /// What is known of a connection.
 #[derive(Debug)]
 pub struct Connection {
     certificate: Option<Arc<LiveCertificate>>,
+    pace: Rc<Pace>,
     _guard: ConnectionGuard,
 }
 
 impl Connection {
-    /// Reads a TLS connection's state when it is opened. Connections of any other kind stay without data.
-    pub fn attach(io: &dyn Any, trust: &Trust, guard: ConnectionGuard, extensions: &mut Extensions) {
-        let Some(stream) = io.downcast_ref::<TlsStream<TcpStream>>() else { return };
-        let (_, session) = stream.get_ref();
+    /// Reads a connection's state when its handshake is done.
+    pub fn new(stream: &Stream, trust: &Trust, guard: ConnectionGuard) -> Self {
+        let (_, session) = stream.get_ref().get_ref();
         let path = session.peer_certificates().map(|path| path.iter().map(|der| der.to_vec()).collect());
         let certificate = path.map(|path| Arc::new(LiveCertificate::new(trust, path)));
-        extensions.insert(Self { certificate, _guard: guard });
+        Self { certificate, pace: stream.pace(), _guard: guard }
+    }
+
+    /// A request's head has come: it is being answered until what is returned is dropped.
+    pub fn answer(&self) -> Answering {
+        self.pace.answer()
     }
 
     /// The certificate that the other end showed.

@@ -4,12 +4,13 @@
 use super::routes::{Method, ROUTES};
 use crate::{
     context::PeerContext,
+    pace::AnswerBody,
     problem::{ApiError, Kind},
     tls::{Caller, Connection},
 };
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, Resource,
-    body::{BoxBody, EitherBody, MessageBody},
+    body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::{
         ConnectionType, StatusCode,
@@ -64,8 +65,9 @@ pub fn configure(services: &mut web::ServiceConfig) {
 pub async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody + 'static, BoxBody>>, Error> {
+) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
+    let answering = request.request().conn_data::<Connection>().map(Connection::answer);
     let method = request.method().clone();
     let context = request.app_data::<web::Data<PeerContext>>().cloned();
     let judged = match &context {
@@ -75,9 +77,9 @@ pub async fn observe(
     let mut response = match judged {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.call(request).await?.map_into_left_body()
+            next.call(request).await?.map_into_boxed_body()
         }
-        Err(refusal) => request.into_response(refusal.response()).map_into_right_body(),
+        Err(refusal) => request.into_response(refusal.response()),
     };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -94,7 +96,7 @@ pub async fn observe(
         }
         tracing::debug!(%method, route, status, micros = began.elapsed().as_micros(), "answered");
     }
-    Ok(response)
+    Ok(response.map_body(|_, body| AnswerBody::new(body, answering)))
 }
 
 fn caller_of(request: &HttpRequest, context: &PeerContext) -> Result<Caller, ApiError> {

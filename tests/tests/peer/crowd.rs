@@ -1,9 +1,11 @@
 //! More connections than a peer can hold, and connections that are slower than anybody needs to be: who behaves is
 //! served beside them or right after, memory and the log stay small, and all is well when they are gone.
 
-use crate::harness::{Consortium, Peer, chancery, define, signed};
+use crate::harness::{Consortium, Peer, append, chancery, define, signed};
 use client::connection::Connection;
 use client::submit::Wait;
+use client::subscribe::{Filter, Start};
+use ledger_classes::hash::Hash;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -149,22 +151,28 @@ fn tls(peer: &Peer) -> Child {
         .expect("openssl is installed")
 }
 
-/// Sends what goes out at once, then `slow` a byte a second for ever; returns what was answered until the peer closed,
-/// and when it did.
-fn drip(mut tls: Child, at_once: &str, slow: char) -> (String, Duration) {
+/// Sends what goes out at once, then `slow` once a second for ever; returns what was answered until the peer closed, and
+/// when it did.
+fn drip(mut tls: Child, at_once: &str, slow: &'static str) -> (String, Duration) {
     let (mut into, mut out) = (tls.stdin.take().expect("piped"), tls.stdout.take().expect("piped"));
     into.write_all(at_once.as_bytes()).expect("takes it");
     let began = Instant::now();
     let (ended, ends) = std::sync::mpsc::channel::<()>();
     let dripping = std::thread::spawn(move || {
         while ends.recv_timeout(Duration::from_secs(1)).is_err() {
-            if write!(into, "{slow}").and_then(|()| into.flush()).is_err() {
+            if into.write_all(slow.as_bytes()).and_then(|()| into.flush()).is_err() {
                 return;
             }
         }
     });
-    let mut answer = String::new();
-    let _ = out.read_to_string(&mut answer);
+    // One that is kept open for ever must not keep the test open, too.
+    let (told, answers) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let _ = out.read_to_string(&mut answer);
+        let _ = told.send(answer);
+    });
+    let answer = answers.recv_timeout(Duration::from_secs(30)).unwrap_or_default();
     let took = began.elapsed();
     let _ = ended.send(());
     dripping.join().expect("ends");
@@ -174,30 +182,193 @@ fn drip(mut tls: Child, at_once: &str, slow: char) -> (String, Duration) {
 }
 
 #[test]
-fn a_first_request_that_comes_a_byte_a_second_is_closed_in_time() {
+fn a_request_that_comes_a_byte_a_second_is_closed_in_time() {
     let consortium = Consortium::new();
     let variables = [HEAD[0], ("CHANCERY_LIMITS_BODY_TIMEOUT_MS", "3000"), ("CHANCERY_LIMITS_IDLE_SECONDS", "2")];
     let peer = Peer::start(&consortium.dir(), &variables);
     let post = "POST /v1/channels/main/transactions HTTP/1.1\r\nHost: peer\r\nContent-Type: application/json\r\n";
     let body = format!("{post}Content-Length: 1000\r\n\r\n{{");
-    let unread = "POST /v1/nowhere HTTP/1.1\r\nHost: peer\r\nContent-Length: 100000\r\n\r\n";
+    let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n3e8\r\n{{");
+    let unread = "POST /v1/nowhere HTTP/1.1\r\nHost: peer\r\n";
+    let first = "GET /v1/status HTTP/1.1\r\nHost: peer\r\n\r\n";
     let rows = [
-        ("nothing after the handshake", String::new(), '\n', ""),
-        ("a head", "GET /v1/status HTTP/1.1\r\nX: ".into(), 'x', "408"),
-        ("a body", body, ' ', "request-timeout"),
-        ("a body that nobody reads", unread.into(), ' ', "404"),
+        ("nothing after the handshake", String::new(), "", ""),
+        ("empty lines", String::new(), "\n", ""),
+        ("a head", "GET /v1/status HTTP/1.1\r\nX: ".into(), "x", "408"),
+        ("a body", body, " ", "request-timeout"),
+        ("a body that nobody reads", format!("{unread}Content-Length: 100000\r\n\r\n"), " ", "404"),
+        ("nothing after an answer", first.into(), "", "200"),
+        ("a second head", format!("{first}GET /v1/status HTTP/1.1\r\nX: "), "x", "200"),
+        ("a second request line", first.into(), "G", "200"),
+        ("a chunked body", chunked.clone(), " ", "request-timeout"),
+        ("a chunked body that ends in the middle", chunked, "", "request-timeout"),
+        ("chunks that nobody reads", format!("{unread}Transfer-Encoding: chunked\r\n\r\n"), "1\r\n \r\n", "404"),
     ];
     std::thread::scope(|scope| {
         for (what, at_once, slow, says) in &rows {
             let peer = &peer;
             scope.spawn(move || {
-                let (answer, took) = drip(tls(peer), at_once, *slow);
+                let (answer, took) = drip(tls(peer), at_once, slow);
                 println!("{what}: closed after {took:?}");
-                assert!(answer.contains(says), "{what}: {answer}");
                 assert!(took < Duration::from_secs(10), "{what}: closed after {took:?}");
+                assert!(answer.contains(says), "{what}: {answer}");
             });
         }
     });
     assert_eq!(peer.said("ERROR"), 0);
+    peer.drain();
+}
+
+#[tokio::test]
+async fn a_peer_without_a_free_connection_says_so_once_and_once_more_when_it_has_some() {
+    let consortium = Consortium::new();
+    let variables = [HEAD[0], ("CHANCERY_LIMITS_CONNECTIONS_MAX", "8")];
+    let peer = Peer::start(&consortium.dir(), &variables);
+    let mut crowd = Crowd::begin(&peer, 60);
+    while crowd.all.join_next().await.is_some() {}
+    is_served(&peer.connect(&consortium.admin()), 1).await;
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    while peer.said("connections are free again") == 0 && Instant::now() < until {
+        looks.tick().await;
+    }
+    assert_eq!(peer.said("all connections are taken"), 1);
+    assert_eq!(peer.said("connections are free again"), 1);
+    peer.drain();
+}
+
+/// A subscription of all that `main` has under a topic, which everybody may read. What nobody takes from the output of
+/// `openssl` it does not read.
+fn subscriber(peer: &Peer) -> Child {
+    let mut child = tls(peer);
+    let request = "GET /v1/channels/main/events?from=0&topic=bulk HTTP/1.1\r\nHost: peer\r\n\r\n";
+    child.stdin.as_mut().expect("piped").write_all(request.as_bytes()).expect("takes it");
+    child
+}
+
+/// Commits 16 events of 4 KB in a block of their own.
+async fn bulk(connection: &Connection, id: Hash, number: usize) {
+    let parts = (0..16).map(|part| append("bulk", format!("{number}.{part}.{}", "x".repeat(4_000))));
+    let outcome = connection.submit("main", &signed(id, 1, parts.collect()), Wait::Committed).await.expect("taken");
+    assert_eq!(outcome.receipt.map(|receipt| receipt.code), Some(0));
+}
+
+/// Ends the subscriptions.
+fn end(subscribers: Vec<Child>) {
+    for mut subscriber in subscribers {
+        let _ = subscriber.kill();
+        subscriber.wait().expect("ends");
+    }
+}
+
+#[tokio::test]
+async fn subscribers_that_never_read_cost_no_memory() {
+    const BLOCKS: usize = 250;
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let connection = peer.connect(&consortium.admin());
+    let id = connection.channel("main").await.expect("public").id;
+    bulk(&connection, id, 0).await;
+    let subscribers: Vec<Child> = (0..20).map(|_| subscriber(&peer)).collect();
+    let filter = Filter { start: Start::Height(0), topic: Some("bulk".into()), ..Filter::default() };
+    let reader = peer.connect(&consortium.admin());
+    let mut reader = reader.subscribe("main", filter);
+    let (before, mut most) = (peer.resident_mib(), 0);
+    for number in 0..BLOCKS {
+        if number > 0 {
+            bulk(&connection, id, number).await;
+        }
+        for part in 0..16 {
+            let delivery = reader.next().await.expect("goes on").expect("an event");
+            let data = serde_json::to_value(&delivery.event.data).expect("serializes");
+            let body = data["body"].as_str().expect("a body");
+            assert!(body.starts_with(&format!("{number}.{part}.")), "{number}.{part}: {}", &body[..20]);
+        }
+        most = most.max(peer.resident_mib());
+    }
+    let connections = connection.status().await.expect("answers").connections;
+    println!("{before} MiB before, {most} MiB at most, {connections} connections");
+    assert!(connections >= 20, "{connections} connections: who does not read is still there");
+    // Each of them is behind by 16 MB or more.
+    assert!(most < before + 150, "{before} MiB before, {most} MiB beside subscribers that do not read");
+    end(subscribers);
+    peer.drain();
+}
+
+/// The slow one takes so little that blocks wait for it all the time.
+#[tokio::test]
+async fn a_subscriber_that_takes_nothing_is_closed_and_one_that_takes_little_is_not() {
+    const BLOCKS: usize = 100;
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_LIMITS_WRITE_TIMEOUT_MS", "3000")]);
+    let connection = peer.connect(&consortium.admin());
+    let id = connection.channel("main").await.expect("public").id;
+    let (never, mut slow) = (subscriber(&peer), subscriber(&peer));
+    let mut out = slow.stdout.take().expect("piped");
+    let reading = std::thread::spawn(move || {
+        let (began, mut seen, mut piece) = (Instant::now(), Vec::new(), vec![0; 8 * 1024]);
+        let (last, mut pace) = (format!("{}.15.x", BLOCKS - 1), Duration::from_millis(50));
+        loop {
+            match out.read(&mut piece).expect("reads") {
+                0 => return (seen, began.elapsed(), false),
+                bytes => seen.extend_from_slice(&piece[..bytes]),
+            }
+            let tail = &seen[seen.len().saturating_sub(piece.len() + last.len())..];
+            if tail.windows(last.len()).any(|window| window == last.as_bytes()) {
+                return (seen, began.elapsed(), true);
+            }
+            if began.elapsed() > Duration::from_secs(15) {
+                pace = Duration::ZERO;
+            }
+            std::thread::park_timeout(pace);
+        }
+    });
+    for number in 0..BLOCKS {
+        bulk(&connection, id, number).await;
+    }
+    let began = Instant::now();
+    let connections = async || connection.status().await.expect("answers").connections;
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    while connections().await > 2 {
+        assert!(began.elapsed() < Duration::from_secs(30), "who takes nothing is not closed");
+        looks.tick().await;
+    }
+    println!("who takes nothing was closed {:?} after the last commit", began.elapsed());
+    assert!(!reading.is_finished(), "the slow one still reads");
+    let (seen, took, whole) = reading.join().expect("reads");
+    println!("the slow one took {} bytes in {took:?}", seen.len());
+    assert!(whole, "the slow one was closed after {took:?} and {} bytes", seen.len());
+    end(vec![never, slow]);
+    peer.drain();
+}
+
+/// actix-http keeps 128 KiB of what comes beside an answer, and then its task woke itself without end: one connection
+/// took a whole thread, and those that shared it were not answered any more.
+#[tokio::test]
+async fn requests_beside_a_subscription_do_not_take_a_thread() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let known = peer.connect(&consortium.admin());
+    known.status().await.expect("answers");
+    let mut greedy = [tls(&peer), tls(&peer)];
+    let sending = greedy.each_mut().map(|greedy| {
+        let mut into = greedy.stdin.take().expect("piped");
+        std::thread::spawn(move || {
+            let subscribe = "GET /v1/channels/main/events HTTP/1.1\r\nHost: peer\r\n\r\n";
+            let more = "GET /v1/status HTTP/1.1\r\nHost: peer\r\n\r\n".repeat(50_000);
+            into.write_all(format!("{subscribe}{more}").as_bytes()).is_ok()
+        })
+    });
+    let served = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        while !sending.iter().all(|sending| sending.is_finished())
+            || known.status().await.expect("answers").connections > 1
+        {
+            looks.tick().await;
+        }
+    };
+    let served = tokio::time::timeout(Duration::from_secs(15), served).await;
+    end(greedy.into());
+    served.expect("those who send more and more are closed, and others answered");
     peer.drain();
 }

@@ -1,0 +1,181 @@
+//! The listener: TCP, TLS, time limits, HTTP. Joined here from actix-web's own parts, because its ready-made listener
+//! lets nothing between TLS and HTTP, and has no limit for what [`crate::pace`] limits.
+
+use crate::{
+    api,
+    config::Limits,
+    context::PeerContext,
+    descriptors,
+    limits::CONNECTIONS_LOOK,
+    pace::Paced,
+    tls::{Connection, Stream},
+};
+use actix_http::{HttpService, Protocol};
+use actix_server::{Server, ServerBuilder};
+use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, map_config};
+use actix_tls::accept::{
+    max_concurrent_tls_connect,
+    rustls_0_23::{Acceptor, AcceptorService},
+};
+use actix_web::{App, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use rustls::ServerConfig;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// Serves HTTPS on a bound socket with so many threads.
+pub(crate) fn serve(
+    socket: TcpListener,
+    tls: ServerConfig,
+    context: &web::Data<PeerContext>,
+    threads: usize,
+) -> io::Result<Server> {
+    let limits = context.limits.clone();
+    let each = descriptors::connections(limits.connections_max, context.registry.list().len()).div_ceil(threads);
+    // Handshakes at a time: those that do not go on must not keep others from theirs.
+    max_concurrent_tls_connect(each);
+    let builder = ServerBuilder::new()
+        .workers(threads)
+        .max_concurrent_connections(each)
+        .shutdown_timeout(limits.drain_seconds)
+        .disable_signals();
+    let drains = builder.graceful_shutdown_signal();
+    let places = Places::new(each * threads);
+    let context = context.clone();
+    let factory = move || {
+        let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
+        let head = Duration::from_millis(context.limits.header_timeout_ms);
+        let for_connections = context.clone();
+        let app = App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure);
+        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let drains = drains.clone();
+                async move { drains.notified().await }
+            })
+            .keep_alive(Duration::from_secs(context.limits.idle_seconds))
+            .client_request_timeout(head)
+            .client_disconnect_timeout(Duration::from_secs(1))
+            .on_connect_ext(move |stream: &Stream, extensions| {
+                let guard = for_connections.metrics.connected();
+                extensions.insert(Connection::new(stream, &for_connections.trust, guard));
+            })
+            .finish(map_config(app, |()| AppConfig::default()));
+        let mut acceptor = Acceptor::new(tls.clone());
+        acceptor.set_handshake_timeout(head);
+        fn_factory(move || {
+            let (http, acceptor) = (http.new_service(()), ServiceFactory::<TcpStream>::new_service(&acceptor, ()));
+            let (context, places) = (context.clone(), Arc::clone(&places));
+            async move {
+                let (acceptor, http) = (acceptor.await?, Rc::new(http.await?));
+                Ok::<_, ()>(Listening { acceptor, http, limits: context.limits.clone(), places })
+            }
+        })
+    };
+    Ok(builder.listen("https", socket, factory)?.run())
+}
+
+/// What becomes of a TCP connection.
+struct Listening<H> {
+    acceptor: AcceptorService,
+    http: Rc<H>,
+    limits: Limits,
+    places: Arc<Places>,
+}
+
+impl<H> Service<TcpStream> for Listening<H>
+where
+    H: Service<(Stream, Protocol, Option<SocketAddr>), Response = ()> + 'static,
+{
+    type Response = ();
+    type Error = ();
+    type Future = LocalBoxFuture<'static, Result<(), ()>>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+        ready!(Service::<TcpStream>::poll_ready(&self.acceptor, cx)).map_err(drop)?;
+        self.http.poll_ready(cx).map_err(drop)
+    }
+
+    fn call(&self, tcp: TcpStream) -> Self::Future {
+        let place = self.places.take();
+        prepare(&tcp, &self.limits);
+        let address = tcp.peer_addr().ok();
+        let handshake = self.acceptor.call(tcp);
+        let (http, limits) = (Rc::clone(&self.http), self.limits.clone());
+        async move {
+            let _place = place;
+            // Whoever fails here learns it from TLS.
+            let stream = Paced::new(handshake.await.map_err(drop)?, &limits);
+            http.call((stream, Protocol::Http1, address)).await.map_err(drop)
+        }
+        .boxed_local()
+    }
+}
+
+/// A connection that is gone already cannot be set up, and needs not be.
+fn prepare(tcp: &TcpStream, limits: &Limits) {
+    let _ = tcp.set_nodelay(true);
+    // Who takes nothing of what is sent, or is not there any more: only the system knows how much was taken.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(tcp, u32::try_from(limits.write_timeout_ms).unwrap_or(u32::MAX));
+}
+
+/// How many connections there are, handshakes with them, and how many there may be. Says once that all are taken, and
+/// once that they are free again: those who wait are not seen, and with each that goes another one comes.
+struct Places {
+    most: usize,
+    taken: AtomicUsize,
+    /// The highest number since the last look.
+    peak: AtomicUsize,
+    full: AtomicBool,
+}
+
+impl Places {
+    fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, taken: AtomicUsize::new(0), peak: AtomicUsize::new(0), full: AtomicBool::new(false) })
+    }
+
+    fn take(self: &Arc<Self>) -> Place {
+        let taken = self.taken.fetch_add(1, Ordering::AcqRel) + 1;
+        self.peak.fetch_max(taken, Ordering::AcqRel);
+        if taken >= self.most && !self.full.swap(true, Ordering::AcqRel) {
+            tracing::warn!(connections = self.most, "all connections are taken; others wait");
+            actix_rt::spawn(Arc::clone(self).until_free());
+        }
+        Place(Arc::clone(self))
+    }
+
+    /// Ends when for a while not all connections were taken.
+    async fn until_free(self: Arc<Self>) {
+        let mut looks = tokio::time::interval(CONNECTIONS_LOOK);
+        // The first one is now.
+        looks.tick().await;
+        loop {
+            looks.tick().await;
+            let peak = self.peak.swap(self.taken.load(Ordering::Acquire), Ordering::AcqRel);
+            if peak < self.most {
+                self.full.store(false, Ordering::Release);
+                tracing::info!(connections = self.most, "connections are free again");
+                return;
+            }
+        }
+    }
+}
+
+/// One of the connections that there may be.
+struct Place(Arc<Places>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
