@@ -1,20 +1,20 @@
-//! Committed blocks as readers and subscribers share them, with the frames that subscribers are sent: encoded once a
-//! block, whoever asks first.
+//! Committed blocks as readers and subscribers share them, with the frames that subscribers are sent: encoded once,
+//! whoever asks first, and only for receipts that somebody is sent something of.
 
 use crate::verifier::decode_receipts;
 use bytes::Bytes;
 use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;
+use ledger_classes::merkle::Levels;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::rights::Class;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// One delivered event, encoded.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// The receipt's position in the block.
-    pub index: u32,
     /// The event's position in the receipt.
     pub event: u32,
     /// Whose readers may have it.
@@ -25,6 +25,59 @@ pub struct Frame {
     pub bytes: Bytes,
 }
 
+/// What the events of a block are about: a subscription passes over what it does not want without a look at each.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Each class with each topic in it, once.
+    kinds: Vec<(Class, String)>,
+    /// Receipts, ascending, with the kinds of their events, each once a receipt.
+    receipts: Vec<(u32, u32)>,
+}
+
+impl Contents {
+    fn of(receipts: &[Arc<Receipt>]) -> Self {
+        let mut contents = Self::default();
+        let mut known = HashMap::<(Class, String), u32>::new();
+        for (index, receipt) in (0u32..).zip(receipts) {
+            // They were executed here, or are of a log whose digests fit: they decode.
+            let Ok(events) = receipt.decoded_events() else { continue };
+            let first = contents.receipts.len();
+            for event in &events {
+                let kind = (event.class(), event.topic().to_owned());
+                let next = u32::try_from(known.len()).expect("a block's events are limited");
+                let number = *known.entry(kind.clone()).or_insert(next);
+                if number == next {
+                    contents.kinds.push(kind);
+                }
+                if !contents.receipts[first..].contains(&(index, number)) {
+                    contents.receipts.push((index, number));
+                }
+            }
+        }
+        contents
+    }
+
+    /// Positions of the receipts with an event of a class and topic that is wanted, ascending.
+    pub fn receipts(&self, wanted: impl Fn(Class, &str) -> bool) -> Vec<u32> {
+        let wanted: Vec<bool> = self.kinds.iter().map(|(class, topic)| wanted(*class, topic)).collect();
+        if !wanted.contains(&true) {
+            return Vec::new();
+        }
+        let mut receipts: Vec<u32> =
+            self.receipts.iter().filter(|(_, kind)| wanted[*kind as usize]).map(|(index, _)| *index).collect();
+        receipts.dedup();
+        receipts
+    }
+
+    fn bytes(&self) -> usize {
+        let kinds: usize = self.kinds.iter().map(|(_, topic)| topic.len() + size_of::<(Class, String)>()).sum();
+        kinds + self.receipts.len() * size_of::<(u32, u32)>()
+    }
+}
+
+/// The frames of each receipt.
+type Frames = OnceLock<Vec<OnceLock<Arc<[Frame]>>>>;
+
 /// A block that is final and on disk.
 #[derive(Debug)]
 pub struct CommittedBlock {
@@ -34,11 +87,13 @@ pub struct CommittedBlock {
     pub header_hash: Hash,
     /// Receipts: those of timers, then one for each transaction in order.
     pub receipts: Vec<Arc<Receipt>>,
-    /// Bytes in memory, about, without frames.
+    /// Bytes in memory, about, without what is made on demand.
     pub bytes: usize,
-    frame_bytes: AtomicUsize,
-    plain: OnceLock<Arc<Vec<Frame>>>,
-    proven: OnceLock<Arc<Vec<Frame>>>,
+    made_bytes: AtomicUsize,
+    contents: OnceLock<Contents>,
+    receipt_tree: OnceLock<Levels>,
+    plain: Frames,
+    proven: Frames,
 }
 
 impl CommittedBlock {
@@ -46,8 +101,17 @@ impl CommittedBlock {
         let envelopes: usize = block.transactions.iter().map(Vec::len).sum();
         let events: usize = receipts.iter().flat_map(|receipt| &receipt.events).map(Vec::len).sum();
         let bytes = envelopes + events + 256 * receipts.len() + 1024;
-        let frame_bytes = AtomicUsize::new(0);
-        Self { block, header_hash, receipts, bytes, frame_bytes, plain: OnceLock::new(), proven: OnceLock::new() }
+        Self {
+            block,
+            header_hash,
+            receipts,
+            bytes,
+            made_bytes: AtomicUsize::new(0),
+            contents: OnceLock::new(),
+            receipt_tree: OnceLock::new(),
+            plain: OnceLock::new(),
+            proven: OnceLock::new(),
+        }
     }
 
     /// Decodes a block of the log. The log's bytes were checked against their digest by the store.
@@ -63,20 +127,81 @@ impl CommittedBlock {
         if self.block.header.height == 0 { 0 } else { self.receipts.len() - self.block.transactions.len() }
     }
 
-    /// Bytes in memory, about, with the frames that were asked for so far.
+    /// Bytes in memory, about, with what was asked for so far.
     pub(crate) fn held(&self) -> usize {
-        self.bytes + self.frame_bytes.load(Ordering::Relaxed)
+        self.bytes + self.made_bytes.load(Ordering::Relaxed)
     }
 
-    /// The block's frames, with or without evidence; `encode` makes them the first time.
-    pub fn frames(&self, proven: bool, encode: impl FnOnce(&Self) -> Vec<Frame>) -> Arc<Vec<Frame>> {
+    fn made(&self, bytes: usize) {
+        self.made_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What its events are about; made the first time, which takes some milliseconds of a large block.
+    pub fn contents(&self) -> &Contents {
+        self.contents.get_or_init(|| {
+            let contents = Contents::of(&self.receipts);
+            self.made(contents.bytes());
+            contents
+        })
+    }
+
+    /// The tree over its receipts.
+    pub fn receipt_tree(&self) -> &Levels {
+        self.receipt_tree.get_or_init(|| {
+            self.made(2 * size_of::<Hash>() * self.receipts.len());
+            Levels::new(self.receipts.iter().map(|receipt| receipt.leaf()).collect())
+        })
+    }
+
+    /// The frames of a receipt, with or without evidence; `encode` makes them the first time. None of a receipt that is
+    /// not there.
+    pub fn frames(&self, proven: bool, receipt: u32, encode: impl FnOnce(&Self) -> Vec<Frame>) -> Arc<[Frame]> {
         let frames = if proven { &self.proven } else { &self.plain };
+        let frames = frames.get_or_init(|| self.receipts.iter().map(|_| OnceLock::new()).collect());
+        let Some(frames) = frames.get(receipt as usize) else { return Arc::default() };
         let encode = || {
-            let frames = encode(self);
-            let bytes = frames.iter().map(|frame| frame.bytes.len() + frame.topic.len() + size_of::<Frame>()).sum();
-            self.frame_bytes.fetch_add(bytes, Ordering::Relaxed);
-            Arc::new(frames)
+            let frames: Arc<[Frame]> = encode(self).into();
+            self.made(frames.iter().map(|frame| frame.bytes.len() + frame.topic.len() + size_of::<Frame>()).sum());
+            frames
         };
         frames.get_or_init(encode).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_classes::amount::Amount;
+    use ledger_classes::event::Event;
+    use ledger_classes::outcome::ResultCode;
+
+    #[test]
+    fn contents_name_the_receipts_of_what_is_wanted() {
+        let paused = |asset: &str| Event::AssetPaused { asset: asset.into() };
+        let logged = |topic: &str| Event::LogAppended {
+            topic: topic.into(),
+            author: Default::default(),
+            digest: None,
+            body: String::new(),
+        };
+        let receipt = |events: &[Event]| {
+            Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, events))
+        };
+        let contents = Contents::of(&[
+            receipt(&[paused("a"), paused("b"), paused("a")]),
+            receipt(&[]),
+            receipt(&[logged("a"), paused("a")]),
+            receipt(&[logged("x")]),
+        ]);
+        let of = |class: Option<Class>, topic: &str| {
+            contents
+                .receipts(|its, named| class.is_none_or(|class| class == its) && (topic.is_empty() || topic == named))
+        };
+        assert_eq!(of(None, ""), [0, 2, 3]);
+        assert_eq!(of(None, "a"), [0, 2]);
+        assert_eq!(of(Some(Class::Logs), ""), [2, 3]);
+        assert_eq!(of(Some(Class::Assets), "b"), [0]);
+        assert_eq!(of(Some(Class::Apps), ""), [] as [u32; 0]);
+        assert_eq!((contents.kinds.len(), contents.receipts.len()), (4, 5));
     }
 }

@@ -255,7 +255,8 @@ impl ChannelHandle {
         if let Some(block) = open.shared.ring.block(height) {
             return Ok(Some(block));
         }
-        self.on_store(move |store| load(store, height)).await.map(|block| block.map(Arc::new))
+        let shared = open.shared.clone();
+        self.on_store(move |store| shared.ring.older(height, || load(store, height))).await
     }
 
     /// Begins a subscription: follows the newest height until it is dropped.

@@ -29,7 +29,7 @@ mod test_support;
 mod ticket;
 mod verifier;
 
-pub use committed::{CommittedBlock, Frame};
+pub use committed::{CommittedBlock, Contents, Frame};
 pub use halt::LifeCycle;
 pub use handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};
 pub use reader::{Committed, Reader, event_evidence, evidence};

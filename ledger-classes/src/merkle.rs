@@ -128,3 +128,36 @@ pub fn verify_consistency(size1: u64, size2: u64, root1: &Hash, root2: &Hash, pa
     }
     last == 0 && first == *root1 && second == *root2
 }
+
+/// All levels of an RFC 9162 tree: one path for each of its leaves costs a logarithm instead of the whole tree.
+#[derive(Clone, Debug)]
+pub struct Levels(Vec<Vec<Hash>>);
+
+impl Levels {
+    /// Hashes all levels. `leaves` are leaf hashes.
+    pub fn new(leaves: Vec<Hash>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            let pair = |pair: &[Hash]| match pair {
+                [left, right] => node_hash(left, right),
+                // The last of an odd number rises unchanged (RFC 9162 §2.1.1: the left subtree is the largest
+                // complete one, so only the right edge is ever short).
+                rest => rest.first().copied().unwrap_or_default(),
+            };
+            let above = below.chunks(2).map(pair).collect();
+            levels.push(above);
+        }
+        Self(levels)
+    }
+
+    /// RFC 9162 §2.1.3: the path of a leaf; meaningless for one that is not there.
+    pub fn path(&self, index: u32) -> Vec<Hash> {
+        let mut index = index as usize;
+        let mut path = Vec::new();
+        for level in &self.0 {
+            path.extend(level.get(index ^ 1).filter(|_| level.len() > 1));
+            index /= 2;
+        }
+        path
+    }
+}

@@ -307,3 +307,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn paths_of_levels_are_inclusion_paths() {
+    for size in 1..40u8 {
+        let leaves: Vec<Hash> = (0..size).map(|leaf| leaf_hash(&[leaf])).collect();
+        let levels = Levels::new(leaves.clone());
+        for index in 0..size {
+            let path = inclusion_path(&leaves, u64::from(index)).unwrap();
+            assert_eq!(levels.path(u32::from(index)), path, "{index} of {size}");
+        }
+    }
+}

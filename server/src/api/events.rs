@@ -152,13 +152,22 @@ struct Feed {
     told: u64,
     /// When something was last sent.
     spoken: Instant,
-    block: Option<(Arc<Vec<Frame>>, usize)>,
+    block: Option<Reading>,
     drained: watch::Receiver<bool>,
     trust_changes: watch::Receiver<u64>,
     begun: bool,
     ended: bool,
     guard: SubscriptionGuard,
     _permit: OwnedSemaphorePermit,
+}
+
+/// A block that is being delivered.
+struct Reading {
+    block: Arc<CommittedBlock>,
+    /// Receipts that hold something for this reader, last first.
+    receipts: Vec<u32>,
+    /// The next frame of the first of them.
+    frame: usize,
 }
 
 impl Feed {
@@ -194,6 +203,13 @@ impl Feed {
             let rights = visible_rights(&config.config, self.caller.identity());
             self.readable = readable(rights, self.classes.as_ref())?;
             self.config = config;
+            if let Some(reading) = self.block.take() {
+                let at = reading.receipts.last().copied();
+                let mut receipts = self.receipts(&reading.block);
+                receipts.retain(|receipt| at.is_some_and(|at| *receipt >= at));
+                let frame = if receipts.last() == at.as_ref() { reading.frame } else { 0 };
+                self.block = Some(Reading { receipts, frame, ..reading });
+            }
         }
         match self.channel.state() {
             LifeCycle::Halted { reason } => Err(super::query::unavailable(&reason)),
@@ -222,42 +238,61 @@ impl Feed {
 
     /// Frames of the loaded block that pass the filters, up to a chunk. `None`: the block is delivered.
     fn deliver(&mut self) -> Option<Bytes> {
-        let (frames, mut next) = self.block.take()?;
+        let Reading { block, mut receipts, frame: mut next } = self.block.take()?;
         let mut first: Option<Bytes> = None;
         let mut chunk = BytesMut::new();
-        while let Some(frame) = frames.get(next) {
-            let full = chunk.len() + first.as_ref().map_or(0, Bytes::len) + frame.bytes.len() > CHUNK_BYTES_MAX;
-            if full && (first.is_some() || !chunk.is_empty()) {
-                break;
-            }
-            next += 1;
-            if !self.passes(frame) {
-                continue;
-            }
-            self.told = self.height;
-            match first.take() {
-                // A single frame goes out as it is, shared; only several are copied together.
-                None if chunk.is_empty() => first = Some(frame.bytes.clone()),
-                earlier => {
-                    chunk.extend_from_slice(earlier.as_deref().unwrap_or_default());
-                    chunk.extend_from_slice(&frame.bytes);
+        'receipts: while let Some(index) = receipts.last().copied() {
+            let frames = self.frames(&block, index);
+            while let Some(frame) = frames.get(next) {
+                let full = chunk.len() + first.as_ref().map_or(0, Bytes::len) + frame.bytes.len() > CHUNK_BYTES_MAX;
+                if full && (first.is_some() || !chunk.is_empty()) {
+                    break 'receipts;
+                }
+                next += 1;
+                if !self.passes(index, frame) {
+                    continue;
+                }
+                self.told = self.height;
+                match first.take() {
+                    // A single frame goes out as it is, shared; only several are copied together.
+                    None if chunk.is_empty() => first = Some(frame.bytes.clone()),
+                    earlier => {
+                        chunk.extend_from_slice(earlier.as_deref().unwrap_or_default());
+                        chunk.extend_from_slice(&frame.bytes);
+                    }
                 }
             }
+            receipts.pop();
+            next = 0;
         }
-        if next < frames.len() {
-            self.block = Some((frames, next));
-        } else {
+        if receipts.is_empty() {
             self.guard.delivered(self.height);
             self.height += 1;
+        } else {
+            self.block = Some(Reading { block, receipts, frame: next });
         }
         first.or_else(|| (!chunk.is_empty()).then(|| chunk.freeze()))
     }
 
-    fn passes(&self, frame: &Frame) -> bool {
-        let cursor = Cursor { height: self.height, index: frame.index, event: frame.event };
-        self.after.is_none_or(|after| cursor > after)
-            && self.readable.contains(&frame.class)
-            && self.topic.as_deref().is_none_or(|topic| frames::topic_matches(topic, &frame.topic))
+    fn frames(&self, block: &CommittedBlock, receipt: u32) -> Arc<[Frame]> {
+        block.frames(self.proven, receipt, |block| frames::encode(self.channel.name(), block, receipt, self.proven))
+    }
+
+    fn wants(&self, class: Class, topic: &str) -> bool {
+        self.readable.contains(&class)
+            && self.topic.as_deref().is_none_or(|filter| frames::topic_matches(filter, topic))
+    }
+
+    fn passes(&self, index: u32, frame: &Frame) -> bool {
+        let cursor = Cursor { height: self.height, index, event: frame.event };
+        self.after.is_none_or(|after| cursor > after) && self.wants(frame.class, &frame.topic)
+    }
+
+    /// Receipts of a block that hold something for this reader, last first.
+    fn receipts(&self, block: &CommittedBlock) -> Vec<u32> {
+        let mut receipts = block.contents().receipts(|class, topic| self.wants(class, topic));
+        receipts.reverse();
+        receipts
     }
 
     async fn load(&mut self) -> Result<(), ApiError> {
@@ -271,15 +306,15 @@ impl Feed {
             }
             Err(error) => return Err(super::query::not_readable(error)),
         };
-        let (name, proven) = (self.channel.name().to_owned(), self.proven);
-        let encode = move |block: &CommittedBlock| frames::encode(&name, block, proven);
-        let frames = if frames::is_large(&block) {
-            let encoded = web::block(move || block.frames(proven, encode)).await;
-            encoded.map_err(|_| super::query::unavailable("the peer is busy"))?
-        } else {
-            block.frames(proven, encode)
-        };
-        self.block = Some((frames, 0));
+        if frames::is_large(&block) {
+            let looked = Arc::clone(&block);
+            let looked = web::block(move || {
+                looked.contents();
+            })
+            .await;
+            looked.map_err(|_| super::query::unavailable("the peer is busy"))?;
+        }
+        self.block = Some(Reading { receipts: self.receipts(&block), frame: 0, block });
         Ok(())
     }
 

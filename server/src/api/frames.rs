@@ -7,63 +7,57 @@ use channel_actors::{CommittedBlock, Frame};
 use client::api::{CloudEvent, Problem};
 use ledger_classes::{
     codec,
-    hash::{Hash, HexBytes},
-    merkle,
+    hash::HexBytes,
+    merkle::{self, Levels},
     proof::{EventProof, Evidence, ReceiptProof, part},
     receipt::Receipt,
 };
 
-/// Encodes every event of a block, in order.
-pub(super) fn encode(channel: &str, block: &CommittedBlock, proven: bool) -> Vec<Frame> {
+/// Encodes every event of a receipt, in order. Evidence is made only for what is delivered: of a whole block with many
+/// events it would be hundreds of megabytes.
+pub(super) fn encode(channel: &str, block: &CommittedBlock, index: u32, proven: bool) -> Vec<Frame> {
     let header = &block.block.header;
-    let source = format!("/v1/channels/{channel}");
-    let tree = proven.then(|| Tree::new(block.receipts.iter().map(|receipt| receipt.leaf()).collect()));
-    let sealed = proven.then(|| (part(header), part(&block.block.seal)));
-    let mut frames = Vec::new();
-    for (index, receipt) in (0u32..).zip(&block.receipts) {
-        // The store has checked these bytes against their digest: they decode, or the channel has halted.
-        let Ok(events) = receipt.decoded_events() else { continue };
-        let events_tree = proven.then(|| event_tree(receipt));
-        for (number, event) in (0u32..).zip(events) {
-            let cursor = Cursor { height: header.height, index, event: number };
-            let evidence = match (&tree, &sealed, &events_tree) {
-                (Some(tree), Some((header, seal)), Some(events_tree)) => {
-                    let proof = ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path: tree.path(index) };
-                    let event = event_proof(receipt, events_tree, number);
-                    let (header, seal) = (header.clone(), seal.clone());
-                    let evidence = Evidence { header, seal, receipt: proof, transaction: None, event };
-                    serde_json::to_string(&evidence).ok()
-                }
-                _ => None,
-            };
-            let (class, topic) = (event.class(), event.topic().to_owned());
-            let cloud = CloudEvent {
-                specversion: "1.0".into(),
-                id: cursor.to_string(),
-                source: source.clone(),
-                type_text: format!("chancery.{}", event.kind()),
-                subject: topic.clone(),
-                time: header.time,
-                datacontenttype: "application/json".into(),
-                class,
-                transaction: receipt.head.id,
-                data: event,
-                evidence,
-            };
-            if let Some(bytes) = frame(&cursor, &cloud) {
-                frames.push(Frame { index, event: number, class, topic, bytes });
-            }
+    let Some(receipt) = block.receipts.get(index as usize) else { return Vec::new() };
+    // The store has checked these bytes against their digest: they decode, or the channel has halted.
+    let Ok(events) = receipt.decoded_events() else { return Vec::new() };
+    let events_tree = proven.then(|| event_tree(receipt));
+    let mut frames = Vec::with_capacity(events.len());
+    for (number, event) in (0u32..).zip(events) {
+        let cursor = Cursor { height: header.height, index, event: number };
+        let evidence = events_tree.as_ref().and_then(|events_tree| {
+            let path = block.receipt_tree().path(index);
+            let receipt_proof = ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path };
+            let event = event_proof(receipt, events_tree, number);
+            let (header, seal) = (part(header), part(&block.block.seal));
+            serde_json::to_string(&Evidence { header, seal, receipt: receipt_proof, transaction: None, event }).ok()
+        });
+        let (class, topic) = (event.class(), event.topic().to_owned());
+        let cloud = CloudEvent {
+            specversion: "1.0".into(),
+            id: cursor.to_string(),
+            source: format!("/v1/channels/{channel}"),
+            type_text: format!("chancery.{}", event.kind()),
+            subject: topic.clone(),
+            time: header.time,
+            datacontenttype: "application/json".into(),
+            class,
+            transaction: receipt.head.id,
+            data: event,
+            evidence,
+        };
+        if let Some(bytes) = frame(&cursor, &cloud) {
+            frames.push(Frame { event: number, class, topic, bytes });
         }
     }
     frames
 }
 
 /// The tree over a receipt's events, made once: each event's path alone would hash all the others again.
-fn event_tree(receipt: &Receipt) -> Tree {
-    Tree::new(receipt.events.iter().map(|event| merkle::leaf_hash(event)).collect())
+fn event_tree(receipt: &Receipt) -> Levels {
+    Levels::new(receipt.events.iter().map(|event| merkle::leaf_hash(event)).collect())
 }
 
-fn event_proof(receipt: &Receipt, tree: &Tree, number: u32) -> Option<EventProof> {
+fn event_proof(receipt: &Receipt, tree: &Levels, number: u32) -> Option<EventProof> {
     let event = receipt.events.get(number as usize)?;
     Some(EventProof { event: HexBytes(event.clone()), index: number, path: tree.path(number) })
 }
@@ -90,36 +84,6 @@ pub(super) fn alive(cursor: Option<Cursor>) -> Bytes {
     }
 }
 
-/// All levels of an RFC 9162 tree: one path for each of its leaves costs a logarithm instead of the whole tree.
-struct Tree(Vec<Vec<Hash>>);
-
-impl Tree {
-    fn new(leaves: Vec<Hash>) -> Self {
-        let mut levels = vec![leaves];
-        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
-            let pair = |pair: &[Hash]| match pair {
-                [left, right] => merkle::node_hash(left, right),
-                // The last of an odd number rises unchanged (RFC 9162 §2.1.1: the left subtree is the largest
-                // complete one, so only the right edge is ever short).
-                rest => rest.first().copied().unwrap_or_default(),
-            };
-            let above = below.chunks(2).map(pair).collect();
-            levels.push(above);
-        }
-        Self(levels)
-    }
-
-    fn path(&self, index: u32) -> Vec<Hash> {
-        let mut index = index as usize;
-        let mut path = Vec::new();
-        for level in &self.0 {
-            path.extend(level.get(index ^ 1).filter(|_| level.len() > 1));
-            index /= 2;
-        }
-        path
-    }
-}
-
 /// Whether an event passes a subscription's topic filter: equal, or with a trailing `*`, beginning alike.
 pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
     match filter.strip_suffix('*') {
@@ -128,28 +92,16 @@ pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// Whether a block of this size is worth encoding on a thread of its own.
+/// Whether a block of this size is worth looking through on a thread of its own.
 pub(super) fn is_large(block: &CommittedBlock) -> bool {
-    block.receipts.len() > 64
+    block.receipts.len() > 2_048
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::event::Event;
-
-    #[test]
-    fn paths_are_those_of_rfc_9162() {
-        for size in 1..40u8 {
-            let leaves: Vec<Hash> = (0..size).map(|leaf| merkle::leaf_hash(&[leaf])).collect();
-            let tree = Tree::new(leaves.clone());
-            for index in 0..size {
-                let path = merkle::inclusion_path(&leaves, u64::from(index)).unwrap();
-                assert_eq!(tree.path(u32::from(index)), path, "{index} of {size}");
-            }
-        }
-    }
+    use ledger_classes::{event::Event, hash::Hash};
 
     /// Paths of a receipt's events were once made one by one, each over all of the events: a full batch transfer cost a
     /// million hashes before a subscriber saw its first event.
