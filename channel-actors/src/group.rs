@@ -40,6 +40,7 @@ pub(crate) struct GroupContext {
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) verification: WorkPool,
     pub(crate) storage: WorkPool,
+    pub(crate) checkpoints: WorkPool,
     pub(crate) shared: Arc<Shared>,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) proposer: Address,

@@ -78,6 +78,7 @@ pub struct ChannelRegistry {
     disk: Disk,
     verification: WorkPool,
     storage: WorkPool,
+    checkpoints: WorkPool,
     reading: WorkPool,
     opening: WorkPool,
     arbiters: Vec<Arbiter>,
@@ -96,6 +97,9 @@ struct Channels {
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
+/// Threads that write checkpoints. They give way to others: a checkpoint takes a tenth of a second and more of a
+/// processor that transactions wait for, and nobody waits for it.
+const CHECKPOINT_THREADS: usize = 2;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
@@ -135,6 +139,7 @@ impl ChannelRegistry {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
             verification: WorkPool::new("verify", options.verification_threads)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
+            checkpoints: WorkPool::in_background("checkpoint", CHECKPOINT_THREADS)?,
             reading: WorkPool::new("read", READING_THREADS)?,
             opening: WorkPool::new("open", OPENING_THREADS)?,
             arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
@@ -251,6 +256,7 @@ impl ChannelRegistry {
             certificates: self.options.certificates.clone(),
             verification: self.verification.clone(),
             storage: self.storage.clone(),
+            checkpoints: self.checkpoints.clone(),
             shared: shared.clone(),
             metrics: handle.0.metrics.clone(),
             proposer: self.options.seal_key.public().address(),

@@ -103,7 +103,7 @@ impl AcceptorActor {
                     disk.room();
                     store.checkpoint().map(|_| ()).map_err(in_full)
                 };
-                context.storage.run(channel, checkpoint, done);
+                context.checkpoints.run(channel, checkpoint, done);
             }
             AcceptorEffect::Executed => {
                 if let Some(collector) = &self.collector {
