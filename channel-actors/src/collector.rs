@@ -58,6 +58,8 @@ pub(crate) struct Collector {
     /// Whether the newest of them is still executing.
     executing: bool,
     next_timer: Option<Time>,
+    /// Nothing more is begun: the channel goes to rest.
+    retired: bool,
 }
 
 impl Collector {
@@ -72,6 +74,7 @@ impl Collector {
             depth: 0,
             executing: false,
             next_timer,
+            retired: false,
         }
     }
 
@@ -127,13 +130,21 @@ impl Collector {
         self.cut(now)
     }
 
+    /// The channel would rest. True if nothing is here or under way and no timer is due before `soon`: then no block is
+    /// cut any more.
+    pub(crate) fn retire(&mut self, soon: Time) -> bool {
+        let due = self.next_timer.is_some_and(|due| due <= soon);
+        self.retired = !due && self.depth == 0 && self.pool.is_empty() && self.under_way.is_empty();
+        self.retired
+    }
+
     /// The configuration changed.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     fn cut(&mut self, now: Time) -> Vec<CollectorEffect> {
-        if self.executing || self.depth >= PIPELINE_DEPTH {
+        if self.retired || self.executing || self.depth >= PIPELINE_DEPTH {
             return Vec::new();
         }
         let timer_due = self.next_timer.is_some_and(|due| due <= now);

@@ -75,6 +75,12 @@ impl Ring {
         Ok(Some(block))
     }
 
+    /// Forgets the blocks, as the channel rests: who wants one gets it from the store.
+    pub(crate) fn forget(&self) {
+        self.lock().recent = VecDeque::new();
+        *self.older.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
+    }
+
     /// Follows the newest height. Ends when the channel closes.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.height.subscribe()

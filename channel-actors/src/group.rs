@@ -3,7 +3,7 @@
 //!
 //! An actor never blocks; work goes to a pool and its result comes back as a message. `do_send` ignores a mailbox's
 //! bound, so it is used only where something else bounds the sender: credits for transactions, one job at a time for
-//! results. Supervision: an actor that stops for any reason but the channel's end (actix does not restart one that
+//! results. Supervision: an actor that stops for any reason but the group's end (actix does not restart one that
 //! panicked) trips the channel's halt; a panic on a pool is reported and does the same.
 
 mod acceptor;
@@ -22,14 +22,17 @@ use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
 use crate::pool::WorkPool;
 use crate::shared::Shared;
-use crate::store::Disk;
+use crate::store::{ChannelStore, Disk};
 use crate::ticket::Credits;
 use actix::prelude::*;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::participant::CertificatePaths;
+use ledger_classes::time::Time;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
 
 /// What every actor of a group knows.
 pub(crate) struct GroupContext {
@@ -42,11 +45,14 @@ pub(crate) struct GroupContext {
     pub(crate) storage: WorkPool,
     pub(crate) checkpoints: WorkPool,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) store: ChannelStore,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) proposer: Address,
     pub(crate) credits: Arc<Credits>,
     pub(crate) disk: Disk,
     pub(crate) checkpoint_interval_ms: u64,
+    /// The group ends while the channel lives on: it goes to rest.
+    pub(crate) ends: AtomicBool,
 }
 
 impl GroupContext {
@@ -62,7 +68,7 @@ impl GroupContext {
     }
 }
 
-/// Trips the halt when its actor is gone before the channel is.
+/// Trips the halt when its actor is gone before the channel is, or its group.
 struct Guard {
     context: Arc<GroupContext>,
     actor: &'static str,
@@ -70,7 +76,9 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.context.halt(format!("the {} stopped unexpectedly", self.actor));
+        if !self.context.ends.load(Ordering::Acquire) {
+            self.context.halt(format!("the {} stopped unexpectedly", self.actor));
+        }
     }
 }
 
@@ -99,14 +107,34 @@ pub(crate) fn random_seed() -> [u8; 32] {
     seed
 }
 
-/// Starts the group of an opened channel in `arbiter` and returns its door.
+/// A running group. It ends when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Group {
+    /// Its door.
+    pub(crate) intake: Addr<Intake>,
+    collector: Addr<collector::CollectorActor>,
+    publisher: Addr<publisher::Publisher>,
+    _runs: Arc<watch::Sender<()>>,
+}
+
+impl Group {
+    /// Asks to end the group. True if nothing is under way and no timer is due before `soon`: then nothing more is begun.
+    pub(crate) async fn retire(&self, soon: Time) -> bool {
+        // One of them that is gone has halted the channel, which needs no rest. The publisher comes last: what the
+        // collector knows of was handed to it before.
+        let retired = self.collector.send(collector::Retire { soon }).await.unwrap_or(false);
+        retired && self.publisher.send(publisher::Published).await.is_ok()
+    }
+}
+
+/// Starts the group of an opened channel in `arbiter`.
 pub(crate) fn start(
     context: Arc<GroupContext>,
     opened: &Opened,
     engine: Box<dyn OrderingEngine>,
     shards: usize,
     arbiter: &ArbiterHandle,
-) -> Addr<Intake> {
+) -> Group {
     let publisher = publisher::Publisher::start(context.clone(), arbiter);
     let acceptor = acceptor::AcceptorActor::start(context.clone(), opened, engine, publisher.clone(), arbiter);
     let keys: Vec<Arc<SigningKey>> =
@@ -119,17 +147,27 @@ pub(crate) fn start(
         .map(|(number, key)| verifier::ShardActor::start(context.clone(), number, key, collector.clone(), arbiter))
         .collect();
     let intake = Intake::start(context.clone(), shards.clone(), arbiter);
-    let door = intake.clone();
+    let (runs, mut ends) = watch::channel(());
+    let group = Group {
+        intake: intake.clone(),
+        collector: collector.clone(),
+        publisher: publisher.clone(),
+        _runs: Arc::new(runs),
+    };
     let mut life = context.life.follow();
     arbiter.spawn(async move {
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
         // The sender lives in `context`, which the actors hold: an error means that they are gone already.
-        let _ = life.wait_for(over).await;
-        door.do_send(Stop);
+        tokio::select! {
+            _ = life.wait_for(over) => {}
+            _ = ends.changed() => {}
+        }
+        context.ends.store(true, Ordering::Release);
+        intake.do_send(Stop);
         shards.iter().for_each(|shard| shard.do_send(Stop));
         collector.do_send(Stop);
         acceptor.do_send(Stop);
         publisher.do_send(Stop);
     });
-    intake
+    group
 }

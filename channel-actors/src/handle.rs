@@ -1,24 +1,26 @@
 //! A channel as the API sees it: submit, read, follow. Cheap to clone; everything behind it is bounded.
 
 use crate::committed::CommittedBlock;
-use crate::group::{Intake, Submit};
+use crate::gate::{Entry, Gate};
+use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
 use crate::limits::{READS_MAX, RETRY_AFTER_MS};
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::reader::{Reader, load};
+use crate::registry::ChannelRegistry;
+use crate::rest::Stage;
 use crate::shared::{Shared, Tip};
-use crate::store::{Disk, DiskTrouble};
+use crate::store::{ChannelStore, Disk, DiskTrouble};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
 use crate::verifier::Arrival;
-use actix::Addr;
 use actix::dev::SendError;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::state::ReadError;
 use ledger_classes::transaction::{Envelope, SignedBy};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -53,11 +55,10 @@ pub struct QueueDepth {
     pub subscriptions: u64,
 }
 
-/// What an open channel has beside its name.
-pub(crate) struct Open {
+/// What is known of a channel that was opened once, or whose summary was read: also while it rests.
+pub(crate) struct Known {
     pub(crate) id: Hash,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) intake: Addr<Intake>,
 }
 
 pub(crate) struct Inner {
@@ -66,11 +67,12 @@ pub(crate) struct Inner {
     pub(crate) credits: Arc<Credits>,
     pub(crate) reads: Arc<Semaphore>,
     pub(crate) reading: WorkPool,
-    pub(crate) storage: WorkPool,
     pub(crate) disk: Disk,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) subscriptions: AtomicU64,
-    pub(crate) open: OnceLock<Open>,
+    pub(crate) known: OnceLock<Known>,
+    pub(crate) gate: Gate,
+    pub(crate) registry: Weak<ChannelRegistry>,
     /// True when its opening has come to an end, good or bad.
     pub(crate) settled: watch::Sender<bool>,
 }
@@ -86,18 +88,25 @@ fn size(envelope: &Envelope) -> u32 {
 pub struct ChannelHandle(pub(crate) Arc<Inner>);
 
 impl ChannelHandle {
-    pub(crate) fn new(name: String, reading: WorkPool, storage: WorkPool, disk: Disk, metrics: ChannelMetrics) -> Self {
+    pub(crate) fn new(
+        name: String,
+        reading: WorkPool,
+        disk: Disk,
+        metrics: ChannelMetrics,
+        registry: Weak<ChannelRegistry>,
+    ) -> Self {
         Self(Arc::new(Inner {
             name,
             life: Life::new(LifeCycle::Opening),
             credits: Arc::new(Credits::default()),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             reading,
-            storage,
             disk,
             metrics,
             subscriptions: AtomicU64::new(0),
-            open: OnceLock::new(),
+            known: OnceLock::new(),
+            gate: Gate::new(),
+            registry,
             settled: watch::Sender::new(false),
         }))
     }
@@ -107,9 +116,9 @@ impl ChannelHandle {
         &self.0.name
     }
 
-    /// The channel's id, once its store is open.
+    /// The channel's id, once its store was open.
     pub fn id(&self) -> Option<Hash> {
-        self.0.open.get().map(|open| open.id)
+        self.0.known.get().map(|known| known.id)
     }
 
     /// Where the channel is in its life.
@@ -122,14 +131,14 @@ impl ChannelHandle {
         self.0.life.follow()
     }
 
-    /// The last committed block; genesis-like zeros until the store is open.
+    /// The last committed block; genesis-like zeros until the store was open.
     pub fn tip(&self) -> Tip {
-        self.0.open.get().map(|open| open.shared.tip()).unwrap_or_default()
+        self.0.known.get().map(|known| known.shared.tip()).unwrap_or_default()
     }
 
-    /// The configuration that rules the next block, once the store is open.
+    /// The configuration that rules the next block, once the store was open.
     pub fn config(&self) -> Option<Arc<ConfigRecord>> {
-        self.0.open.get().map(|open| open.shared.config())
+        self.0.known.get().map(|known| known.shared.config())
     }
 
     /// How full the pipeline is.
@@ -155,8 +164,7 @@ impl ChannelHandle {
     /// The channel takes nothing now: it is full, or not serving. Nothing was taken then.
     pub fn submit(&self, envelopes: Vec<Envelope>, wait: Wait) -> Result<Submission, SubmitRefusal> {
         let stopped = || SubmitRefusal::Stopped { reason: self.stopped() };
-        let open = self.0.open.get().ok_or_else(stopped)?;
-        if self.state() != LifeCycle::Serving {
+        if self.0.known.get().is_none() || self.state() != LifeCycle::Serving {
             return Err(stopped());
         }
         if let Some(trouble) = self.0.disk.trouble() {
@@ -177,8 +185,13 @@ impl ChannelHandle {
             .zip(credits)
             .map(|((envelope, waiter), credit)| Arrival { envelope, waiter, credit, arrived })
             .collect();
-        match open.intake.try_send(Submit(arrivals)) {
-            Ok(()) => Ok(submission),
+        match self.0.gate.submit(Submit(arrivals)) {
+            Ok(wake) => {
+                if wake {
+                    self.wake();
+                }
+                Ok(submission)
+            }
             Err(SendError::Full(Submit(arrivals))) => {
                 self.0.metrics.refused("busy", arrivals.len() as u64);
                 Err(SubmitRefusal::BUSY)
@@ -206,26 +219,77 @@ impl ChannelHandle {
         R: Send + 'static,
         W: FnOnce(&Reader<'_>) -> Result<R, ReadError> + Send + 'static,
     {
-        self.on_store(|store| work(&Reader::new(store)?)).await
+        self.on_store(false, |store| work(&Reader::new(store)?)).await
     }
 
-    async fn on_store<R, W>(&self, work: W) -> Result<R, Unavailable>
+    /// [`Self::read`] of somebody who looks at many channels, one after the other: one that rests goes back to rest.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`].
+    pub async fn glance<R, W>(&self, work: W) -> Result<R, Unavailable>
     where
         R: Send + 'static,
-        W: FnOnce(&crate::store::ChannelStore) -> Result<R, ReadError> + Send + 'static,
+        W: FnOnce(&Reader<'_>) -> Result<R, ReadError> + Send + 'static,
     {
-        let Some(open) = self.0.open.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
+        self.on_store(true, |store| work(&Reader::new(store)?)).await
+    }
+
+    /// Whether its files are closed until somebody needs them.
+    pub fn rests(&self) -> bool {
+        self.0.gate.stage() == Stage::Resting
+    }
+
+    /// Has the files opened: whoever is told to by the gate.
+    fn wake(&self) {
+        match self.0.registry.upgrade() {
+            Some(registry) => registry.wake(self),
+            None => self.0.gate.give_up(),
+        }
+    }
+
+    /// The store, as soon as it is open. The caller holds a permit, so that it stays open.
+    async fn store(&self, brief: bool) -> Result<ChannelStore, Unavailable> {
+        loop {
+            let over = matches!(self.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
+            if over && self.0.gate.stage() != Stage::Working {
+                return Err(Unavailable::Stopped { reason: self.stopped() });
+            }
+            // redb opens no file of a file system that is read-only.
+            let trouble = self.0.disk.trouble().filter(|trouble| *trouble == DiskTrouble::ReadOnly);
+            if let Some(trouble) = trouble.filter(|_| self.0.gate.stage() == Stage::Resting) {
+                return Err(Unavailable::Stopped { reason: trouble.to_string() });
+            }
+            match self.0.gate.enter(brief) {
+                Entry::Open(store) => return Ok(store),
+                Entry::Gone => return Err(Unavailable::Stopped { reason: self.stopped() }),
+                Entry::Later { told, wake } => {
+                    if wake {
+                        self.wake();
+                    }
+                    // The sender lives in the gate until something changes.
+                    let _ = told.await;
+                }
+            }
+        }
+    }
+
+    async fn on_store<R, W>(&self, brief: bool, work: W) -> Result<R, Unavailable>
+    where
+        R: Send + 'static,
+        W: FnOnce(&ChannelStore) -> Result<R, ReadError> + Send + 'static,
+    {
+        let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
         let Ok(permit) = self.0.reads.clone().try_acquire_owned() else {
             return Err(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS });
         };
         let (sender, receiver) = oneshot::channel();
-        let store = open.shared.store.clone();
+        let store = self.store(brief).await?;
         let done = move |result| {
             drop(permit);
             // The caller may have gone.
             let _ = sender.send(result);
         };
-        self.0.reading.run(open.id, move || work(&store), done);
+        self.0.reading.run(known.id, move || work(&store), done);
         let why = match receiver.await {
             Ok(Ok(Ok(answer))) => return Ok(answer),
             Ok(Ok(Err(error))) => error.to_string(),
@@ -248,15 +312,15 @@ impl ChannelHandle {
     /// # Errors
     /// The channel is not open, too busy, or broken.
     pub async fn block(&self, height: u64) -> Result<Option<Arc<CommittedBlock>>, Unavailable> {
-        let Some(open) = self.0.open.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
-        if height > open.shared.tip().height {
+        let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
+        if height > known.shared.tip().height {
             return Ok(None);
         }
-        if let Some(block) = open.shared.ring.block(height) {
+        if let Some(block) = known.shared.ring.block(height) {
             return Ok(Some(block));
         }
-        let shared = open.shared.clone();
-        self.on_store(move |store| shared.ring.older(height, || load(store, height))).await
+        let shared = known.shared.clone();
+        self.on_store(false, move |store| shared.ring.older(height, || load(store, height))).await
     }
 
     /// Begins a subscription: follows the newest height until it is dropped.
@@ -264,10 +328,10 @@ impl ChannelHandle {
     /// # Errors
     /// The channel is not open.
     pub fn subscribe(&self) -> Result<Subscription, Unavailable> {
-        let Some(open) = self.0.open.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
+        let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
         self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.0.metrics.subscribers(1);
-        Ok(Subscription { heights: open.shared.ring.follow(), channel: self.clone() })
+        Ok(Subscription { heights: known.shared.ring.follow(), channel: self.clone() })
     }
 }
 

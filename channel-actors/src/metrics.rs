@@ -43,6 +43,7 @@ pub struct Metrics {
     in_flight: Family<ChannelLabel, Gauge>,
     subscribers: Family<ChannelLabel, Gauge>,
     halted: Family<ChannelLabel, Gauge>,
+    resting: Gauge,
     transactions: Family<OutcomeLabel, Counter>,
     refusals: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
@@ -56,6 +57,7 @@ impl Metrics {
             in_flight: Family::default(),
             subscribers: Family::default(),
             halted: Family::default(),
+            resting: Gauge::default(),
             transactions: Family::default(),
             refusals: Family::default(),
             stages: Family::new_with_constructor(Seconds),
@@ -65,6 +67,7 @@ impl Metrics {
         r.register("channel_in_flight", "Transactions between door and commit", metrics.in_flight.clone());
         r.register("channel_subscribers", "Live subscriptions", metrics.subscribers.clone());
         r.register("channel_halted", "1 if the channel has halted", metrics.halted.clone());
+        r.register("channels_resting", "Channels whose files are closed until they are used", metrics.resting.clone());
         r.register("channel_transactions", "Committed transactions by result", metrics.transactions.clone());
         r.register("channel_refusals", "Transactions refused before a block, by reason", metrics.refusals.clone());
         r.register("channel_stage_seconds", "Time spent in a stage", metrics.stages.clone());
@@ -135,6 +138,11 @@ impl ChannelMetrics {
 
     pub(crate) fn halted(&self) {
         self.metrics.halted.get_or_create(&self.label()).set(1);
+    }
+
+    /// A channel goes to rest (1) or wakes (-1).
+    pub(crate) fn rests(&self, change: i64) {
+        self.metrics.resting.inc_by(change);
     }
 
     pub(crate) fn committed(&self, result: &str, count: u64) {

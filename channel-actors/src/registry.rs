@@ -2,15 +2,16 @@
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
 use crate::clock::Clock;
+use crate::gate::Work;
 use crate::group::{self, GroupContext};
-use crate::halt::LifeCycle;
-use crate::handle::{ChannelHandle, Open};
+use crate::halt::{Life, LifeCycle};
+use crate::handle::{ChannelHandle, Known};
+use crate::hold::hold;
 use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
 use crate::opening::{self, Step};
 use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Panicked, WorkPool};
-use crate::production::in_full;
 use crate::shared::Shared;
 use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
 use actix::{Arbiter, ArbiterHandle};
@@ -20,8 +21,9 @@ use ledger_classes::identity::is_label;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::participant::CertificatePaths;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -44,6 +46,9 @@ pub struct RegistryOptions {
     pub disk_reserve_bytes: u64,
     /// Bounds of each store.
     pub store: StoreOptions,
+    /// How long a channel is not used until it rests: its files are closed and its actors end until it is used again. Also
+    /// whether channels rest from their start on. `None`: they never rest.
+    pub rest_after: Option<Duration>,
     /// Where to measure.
     pub metrics: Metrics,
 }
@@ -81,15 +86,19 @@ pub struct ChannelRegistry {
     checkpoints: WorkPool,
     reading: WorkPool,
     opening: WorkPool,
+    waking: WorkPool,
+    keeper: Keeper,
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
     channels: Mutex<Channels>,
+    /// The directory is this registry's, until it is drained.
+    held: Mutex<Option<File>>,
 }
 
 #[derive(Default)]
 struct Channels {
     by_name: BTreeMap<String, ChannelHandle>,
-    /// Those whose store is open.
+    /// Those whose store was open, or whose summary was read.
     by_id: HashMap<Hash, ChannelHandle>,
     /// The peer is closing: no channel is made any more.
     closing: bool,
@@ -103,12 +112,21 @@ const CHECKPOINT_THREADS: usize = 2;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
+/// Threads that open stores of channels that rested. Apart from the others: somebody waits for each.
+const WAKING_THREADS: usize = 2;
 /// How long a replay goes on before another channel that opens has its turn.
 const REPLAY_SLICE: Duration = Duration::from_millis(100);
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
 const ARBITERS: usize = 2;
+/// Why a store is opened.
+enum Why {
+    /// The channel starts; whoever made it is told.
+    Start(Option<oneshot::Sender<()>>),
+    /// It rested, and somebody needs it.
+    Wake,
+}
 /// A part of an opening.
 type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
 /// Why no channel is made any more.
@@ -135,6 +153,7 @@ impl ChannelRegistry {
     /// [`Self::open`] with stores on files of any kind.
     fn open_on(options: RegistryOptions, files: FilesIn) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(&options.directory)?;
+        let held = hold(&options.directory)?;
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
             verification: WorkPool::new("verify", options.verification_threads)?,
@@ -142,9 +161,12 @@ impl ChannelRegistry {
             checkpoints: WorkPool::in_background("checkpoint", CHECKPOINT_THREADS)?,
             reading: WorkPool::new("read", READING_THREADS)?,
             opening: WorkPool::new("open", OPENING_THREADS)?,
+            waking: WorkPool::new("wake", WAKING_THREADS)?,
+            keeper: Keeper::default(),
             arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
             next_arbiter: AtomicUsize::new(0),
             channels: Mutex::default(),
+            held: Mutex::new(Some(held)),
             options,
             files,
         });
@@ -161,9 +183,12 @@ impl ChannelRegistry {
         }
         // In the order of names, the same at each start.
         for handle in registry.list() {
-            let directory = registry.options.directory.join(handle.name());
-            registry.clone().start(handle, directory, None);
+            if !registry.rests_already(&handle) {
+                let directory = registry.options.directory.join(handle.name());
+                registry.clone().start(handle, directory, None);
+            }
         }
+        registry.keep();
         Ok(registry)
     }
 
@@ -171,35 +196,47 @@ impl ChannelRegistry {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn handle(&self, name: &str) -> ChannelHandle {
+    fn handle(self: &Arc<Self>, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
-        ChannelHandle::new(name.into(), self.reading.clone(), self.storage.clone(), self.disk.clone(), metrics)
+        ChannelHandle::new(name.into(), self.reading.clone(), self.disk.clone(), metrics, Arc::downgrade(self))
     }
 
     /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
     fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
         let (life, files) = (handle.0.life.clone(), (self.files)(directory, Some(&self.disk)));
-        let begin = move || opening::begin(&*files, options, &*certificates, &life, REPLAY_SLICE);
-        self.opening_step(handle, told, Box::new(begin));
+        let of_step = life.clone();
+        let begin = move || opening::begin(&*files, options, &*certificates, &of_step, REPLAY_SLICE);
+        self.opening_step(handle, life, Why::Start(told), Box::new(begin));
     }
 
     /// Does a part of an opening in the channel's turn: one with a long log delays the others by a slice.
-    fn opening_step(self: Arc<Self>, handle: ChannelHandle, told: Option<oneshot::Sender<()>>, work: OpeningWork) {
-        let pool = self.opening.clone();
+    fn opening_step(self: Arc<Self>, handle: ChannelHandle, life: Life, why: Why, work: OpeningWork) {
+        let pool = match why {
+            Why::Start(_) => self.opening.clone(),
+            Why::Wake => self.waking.clone(),
+        };
         // Ids are not known before; names are.
         let turn = Hash::plain(&[handle.name().as_bytes()]);
         let done = move |result: Result<Result<Step, String>, Panicked>| {
-            match result {
+            let opened = match result {
                 Ok(Ok(Step::More(opening))) => {
-                    let (certificates, life) = (self.options.certificates.clone(), handle.0.life.clone());
-                    let more = move || opening.go_on(&*certificates, &life, REPLAY_SLICE);
-                    return self.opening_step(handle, told, Box::new(more));
+                    let (certificates, of_step) = (self.options.certificates.clone(), life.clone());
+                    let more = move || opening.go_on(&*certificates, &of_step, REPLAY_SLICE);
+                    return self.opening_step(handle, life, why, Box::new(more));
                 }
-                Ok(Ok(Step::Done(opened))) => self.serve(&handle, &opened),
-                Ok(Ok(Step::Abandoned)) => {}
-                Ok(Err(reason)) => halt(&handle, &format!("opening failed: {reason}")),
-                Err(panicked) => halt(&handle, &format!("opening {panicked}")),
+                Ok(Ok(Step::Done(opened))) => Ok(Some(opened)),
+                Ok(Ok(Step::Abandoned)) => Ok(None),
+                Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
+                Err(panicked) => Err(format!("opening {panicked}")),
+            };
+            let told = match why {
+                Why::Wake => return self.woken(&handle, opened),
+                Why::Start(told) => told,
+            };
+            match opened.and_then(|opened| opened.map_or(Ok(()), |opened| self.serve(&handle, &opened))) {
+                Ok(()) => {}
+                Err(reason) => halt(&handle, &reason),
             }
             if let Some(told) = told {
                 self.made(&handle, told);
@@ -234,20 +271,44 @@ impl ChannelRegistry {
         }
     }
 
-    fn serve(&self, handle: &ChannelHandle, opened: &opening::Opened) {
-        let engine = match self.engine(&opened.config.config) {
-            Ok(engine) => engine,
-            Err(reason) => return halt(handle, &reason),
-        };
+    /// Makes known what was opened for the first time, and goes on with it: at work, or at once at rest.
+    fn serve(&self, handle: &ChannelHandle, opened: &opening::Opened) -> Result<(), String> {
+        // Asked before anything is promised.
+        self.engine(&opened.config.config)?;
         let named = &opened.config.config.name;
         if named != handle.name() {
-            return halt(handle, &format!("its folder holds the channel {named}"));
+            return Err(format!("its folder holds the channel {named}"));
         }
         if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
-            return;
+            return Ok(());
         }
-        let shared = Arc::new(Shared::new(opened.store.clone(), opened.tip, opened.config.clone()));
-        handle.0.metrics.height(opened.tip.height);
+        let shared = Arc::new(Shared::new(opened.tip, opened.config.clone()));
+        if self.may_rest(opened.next_timer) {
+            let next_timer = self.put_away(handle, &opened.store, opened.channel, &shared)?;
+            self.rest_from_start(handle, opened.channel, next_timer);
+        } else {
+            self.work(handle, opened.channel, self.work_of(handle, opened, &shared)?);
+        }
+        self.known(handle, opened.channel, shared)
+    }
+
+    /// From now on the channel is found and serves.
+    fn known(&self, handle: &ChannelHandle, id: Hash, shared: Arc<Shared>) -> Result<(), String> {
+        let height = shared.tip().height;
+        handle.0.metrics.height(height);
+        if handle.0.known.set(Known { id, shared }).is_err() {
+            return Err("it was opened twice".into());
+        }
+        self.lock().by_id.insert(id, handle.clone());
+        if handle.0.life.set(LifeCycle::Serving) {
+            tracing::info!(channel = handle.name(), height, "channel serves");
+        }
+        Ok(())
+    }
+
+    /// Starts the actors of an opened channel.
+    fn work_of(&self, handle: &ChannelHandle, opened: &opening::Opened, shared: &Arc<Shared>) -> Result<Work, String> {
+        let engine = self.engine(&opened.config.config)?;
         let context = Arc::new(GroupContext {
             name: handle.name().to_owned(),
             channel: opened.channel,
@@ -258,20 +319,16 @@ impl ChannelRegistry {
             storage: self.storage.clone(),
             checkpoints: self.checkpoints.clone(),
             shared: shared.clone(),
+            store: opened.store.clone(),
             metrics: handle.0.metrics.clone(),
             proposer: self.options.seal_key.public().address(),
             credits: handle.0.credits.clone(),
             disk: self.disk.clone(),
             checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
+            ends: AtomicBool::new(false),
         });
-        let intake = group::start(context, opened, engine, self.options.shards, &self.arbiter());
-        if handle.0.open.set(Open { id: opened.channel, shared, intake }).is_err() {
-            return halt(handle, "it was opened twice");
-        }
-        self.lock().by_id.insert(opened.channel, handle.clone());
-        if handle.0.life.set(LifeCycle::Serving) {
-            tracing::info!(channel = handle.name(), height = opened.tip.height, "channel serves");
-        }
+        let group = group::start(context, opened, engine, self.options.shards, &self.arbiter());
+        Ok(Work { store: opened.store.clone(), group })
     }
 
     fn arbiter(&self) -> ArbiterHandle {
@@ -362,7 +419,7 @@ impl ChannelRegistry {
 
     /// Finishes what was accepted, takes nothing new, and closes every store. Logs what could not finish in time,
     /// which is one limit for all channels together.
-    pub async fn drain(&self) {
+    pub async fn drain(self: &Arc<Self>) {
         let channels: Vec<ChannelHandle> = {
             let mut channels = self.lock();
             channels.closing = true;
@@ -388,23 +445,14 @@ impl ChannelRegistry {
         let mut closing = Vec::with_capacity(channels.len());
         for handle in channels {
             handle.0.life.set(LifeCycle::Closed);
-            let Some(open) = handle.0.open.get() else { continue };
-            let (told, tells) = oneshot::channel();
-            let store = open.shared.store.clone();
-            handle.0.storage.run(
-                open.id,
-                move || store.close().map_err(in_full),
-                move |result| {
-                    let _ = told.send(result);
-                },
-            );
-            closing.push((handle, tells));
+            closing.extend(self.close(&handle).await.map(|tells| (handle, tells)));
         }
         for (handle, tells) in closing {
-            if let Ok(Ok(Err(reason))) = tells.await {
+            if let Ok(Err(reason)) = tells.await {
                 tracing::warn!(channel = handle.name(), reason, "closing the store failed; replay will make up for it");
             }
         }
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.arbiters.iter().for_each(|arbiter| {
             arbiter.stop();
         });
@@ -430,9 +478,12 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
     }
     opening::create(&*files(unfinished.clone(), None), options, config)?;
     std::fs::rename(&unfinished, &directory).map_err(io)?;
-    std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
     Ok(directory)
 }
+
+mod resting;
+use resting::Keeper;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,8 @@
-//! What a channel's actors and its readers share: the store, the ring, and the newest committed facts. Written by the
-//! acceptor's actor alone.
+//! What a channel's actors and its readers share beside the store, and what stays of a channel that rests: the ring, and
+//! the newest committed facts. Written by the acceptor's actor alone.
 
 use crate::committed::CommittedBlock;
 use crate::feed::Ring;
-use crate::store::ChannelStore;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
@@ -20,16 +19,15 @@ pub struct Tip {
     pub time: Time,
 }
 
-/// Facts of an open channel.
+/// Facts of a channel that was opened once.
 pub(crate) struct Shared {
-    pub(crate) store: ChannelStore,
     pub(crate) ring: Ring,
     newest: RwLock<(Tip, Arc<ConfigRecord>)>,
 }
 
 impl Shared {
-    pub(crate) fn new(store: ChannelStore, tip: Tip, config: Arc<ConfigRecord>) -> Self {
-        Self { store, ring: Ring::new(tip.height), newest: RwLock::new((tip, config)) }
+    pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>) -> Self {
+        Self { ring: Ring::new(tip.height), newest: RwLock::new((tip, config)) }
     }
 
     /// The last committed block.

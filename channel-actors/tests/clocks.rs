@@ -82,6 +82,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         verification_threads: 1,
         disk_reserve_bytes: 0,
         store: StoreOptions::default(),
+        rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
     });
     let registry = registry.expect("opens");

@@ -74,6 +74,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         verification_threads: 2,
         disk_reserve_bytes: 0,
         store: StoreOptions::default(),
+        rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
     };
     ChannelRegistry::open(options).expect("opens")

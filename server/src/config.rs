@@ -107,6 +107,8 @@ pub struct Channels {
     pub shards: usize,
     /// Milliseconds between two checkpoints of a channel that moves: what a crash leaves to replay.
     pub checkpoint_interval_ms: u64,
+    /// Milliseconds without use after which a channel rests: its files are closed until it is used; 0 for never.
+    pub rest_after_ms: u64,
 }
 
 impl Default for Config {
@@ -152,7 +154,7 @@ impl Default for Metrics {
 
 impl Default for Channels {
     fn default() -> Self {
-        Self { shards: 0, checkpoint_interval_ms: 10_000 }
+        Self { shards: 0, checkpoint_interval_ms: 10_000, rest_after_ms: 60_000 }
     }
 }
 
@@ -247,6 +249,7 @@ impl Config {
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;
         let interval = (10..=600_000).contains(&self.channels.checkpoint_interval_ms);
         range(interval, "channels.checkpoint_interval_ms", "10 to 600000")?;
+        range(self.channels.rest_after_ms <= 86_400_000, "channels.rest_after_ms", "0 to 86400000")?;
         self.crl_peers()?;
         self.metrics_listen().map(|_| ())
     }
@@ -366,6 +369,7 @@ mod tests {
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),
             ("[channels]\ncheckpoint_interval_ms = 1", &[], "10 to 600000"),
+            ("[channels]\nrest_after_ms = 86400001", &[], "0 to 86400000"),
             ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),
             ("crl_peers = 'http://peer-2:7100'", &[], "crl_peers"),
             ("", &[("CHANCERY_LISTEN", "nowhere")], "CHANCERY_LISTEN"),

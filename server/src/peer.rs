@@ -159,6 +159,8 @@ impl Peer {
                 checkpoint_interval_ms: config.channels.checkpoint_interval_ms,
                 ..StoreOptions::default()
             },
+            rest_after: (config.channels.rest_after_ms > 0)
+                .then(|| Duration::from_millis(config.channels.rest_after_ms)),
             metrics: metrics.channels(),
         });
         let registry = registry.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;

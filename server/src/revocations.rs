@@ -136,8 +136,9 @@ async fn missing(
 ) -> Result<(Vec<CertificateRecord>, Vec<Vec<u8>>), channel_actors::Unavailable> {
     let open = revoked.iter().filter(|record| !done.contains(record.serial.as_bytes()));
     let open: Vec<CertificateRecord> = open.cloned().collect();
+    // Of a peer with many channels most rest, and go on resting.
     channel
-        .read(move |reader| {
+        .glance(move |reader| {
             let (mut missing, mut done) = (Vec::new(), Vec::new());
             for certificate in open {
                 let serial = certificate.serial.as_bytes();

@@ -415,7 +415,10 @@ async fn a_drain_ends_subscriptions_and_the_next_run_goes_on_at_the_same_block()
 
     let again = Running { peer: Peer::start(&dir, config()).await.unwrap(), dir, _parent };
     let after = again.admin().channel("main").await.unwrap();
-    assert_eq!((after.id, after.height, after.tip), (before.id, before.height, before.tip));
+    assert_eq!(after.id, before.id);
+    // The peer records its administrative acts on `main` by itself, which may take until now.
+    let block = again.admin().block_view("main", before.height).await.unwrap();
+    assert_eq!((after.height >= before.height, block.hash), (true, before.tip));
     in_time(again.peer.stop()).await;
 }
 

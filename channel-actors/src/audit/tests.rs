@@ -40,6 +40,7 @@ async fn open(directory: &Path) -> Arc<ChannelRegistry> {
         verification_threads: 1,
         disk_reserve_bytes: 0,
         store: StoreOptions::default(),
+        rest_after: None,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
     });
     let registry = registry.expect("opens");

@@ -77,7 +77,7 @@ impl AcceptorActor {
     fn perform_one(&mut self, effect: AcceptorEffect, actor: &mut Context<Self>) {
         let context = self.context.clone();
         let (address, started) = (actor.address(), Instant::now());
-        let (channel, store) = (context.channel, context.shared.store.clone());
+        let (channel, store) = (context.channel, context.store.clone());
         match effect {
             AcceptorEffect::Execute { height, previous, time, history_root, above, transactions } => {
                 let certificates = context.certificates.clone();

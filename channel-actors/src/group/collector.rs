@@ -30,6 +30,13 @@ pub(super) struct BlockCommitted {
     pub(super) limits: Option<Limits>,
 }
 
+/// The channel would rest. True if nothing is under way, nor a timer due before `soon`; then nothing more is begun.
+#[derive(Message)]
+#[rtype(result = "bool")]
+pub(super) struct Retire {
+    pub(super) soon: Time,
+}
+
 pub(super) struct CollectorActor {
     context: Arc<GroupContext>,
     core: Collector,
@@ -127,6 +134,14 @@ impl Handler<BlockCommitted> for CollectorActor {
         }
         self.context.metrics.in_flight(self.context.credits.used().0);
         self.perform(effects, actor);
+    }
+}
+
+impl Handler<Retire> for CollectorActor {
+    type Result = bool;
+
+    fn handle(&mut self, Retire { soon }: Retire, _: &mut Self::Context) -> bool {
+        self.core.retire(soon)
     }
 }
 

@@ -11,6 +11,11 @@ use std::sync::Arc;
 #[rtype(result = "()")]
 pub(super) struct Publish(pub(super) Arc<CommittedBlock>);
 
+/// Answered when everything before it is published.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Published;
+
 pub(super) struct Publisher {
     context: Arc<GroupContext>,
     _guard: Guard,
@@ -36,6 +41,12 @@ impl Handler<Publish> for Publisher {
     fn handle(&mut self, Publish(block): Publish, _: &mut Self::Context) {
         self.context.shared.ring.publish(block);
     }
+}
+
+impl Handler<Published> for Publisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Published, _: &mut Self::Context) {}
 }
 
 stops!(Publisher);

@@ -52,7 +52,7 @@ impl ShardActor {
             sequence,
             key: self.key.clone(),
             limits: context.shared.config().config.limits,
-            store: context.shared.store.clone(),
+            store: context.store.clone(),
             // What execution will judge by, as far as it is known: block time may be ahead of this clock.
             now: context.clock.now().max(context.shared.tip().time),
             seed: random_seed(),

@@ -25,6 +25,7 @@ struct Peer {
     store: StoreOptions,
     /// Whether writes wait for room, as those of a real peer do.
     waits: bool,
+    rest_after: Option<Duration>,
 }
 
 impl Peer {
@@ -33,7 +34,13 @@ impl Peer {
         let (log_cache_bytes, state_cache_bytes) = (cache(), cache());
         // A checkpoint is due after each block.
         let store = StoreOptions { log_cache_bytes, state_cache_bytes, dirty_bytes_max: 1, ..StoreOptions::default() };
-        Self { folders: tempfile::tempdir().expect("a directory"), machines: Arc::default(), store, waits }
+        Self {
+            folders: tempfile::tempdir().expect("a directory"),
+            machines: Arc::default(),
+            store,
+            waits,
+            rest_after: None,
+        }
     }
 
     fn machine(&self, name: &str) -> Machine {
@@ -61,6 +68,7 @@ impl Peer {
             verification_threads: 1,
             disk_reserve_bytes: 0,
             store: self.store,
+            rest_after: self.rest_after,
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         };
         let registry = ChannelRegistry::open_on(options, Arc::new(files)).expect("opens");

@@ -146,7 +146,7 @@ impl Disk {
     }
 
     /// Looks at the file system.
-    fn look(&self) -> Option<DiskTrouble> {
+    pub(crate) fn look(&self) -> Option<DiskTrouble> {
         let inner = self.lock();
         let found = match statvfs(&self.0.directory) {
             Ok(status) if status.f_flag.contains(StatVfsMountFlags::RDONLY) => Some(DiskTrouble::ReadOnly),
@@ -256,6 +256,18 @@ impl StoreFiles for Waiting {
 
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
         self.files.set_state_aside(why)
+    }
+
+    fn keep_summary(&self, content: &[u8]) -> Result<(), StoreError> {
+        self.files.keep_summary(content)
+    }
+
+    fn summary(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.files.summary()
+    }
+
+    fn forget_summary(&self) -> Result<(), StoreError> {
+        self.files.forget_summary()
     }
 }
 

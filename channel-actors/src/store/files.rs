@@ -5,19 +5,25 @@
 //! `log.redb.new`, which the next `create` replaces.
 
 use super::error::StoreError;
+use super::summary;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{BackendError, Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+/// The summary of a store that is closed.
+const SUMMARY: &str = "summary";
+/// One that is being written.
+const SUMMARY_NEW: &str = "summary.new";
+
 /// A storage backend of any kind.
 pub type Backend = Box<dyn StorageBackend>;
 
-/// The two files of a channel.
+/// The files of a channel: log, state, and the summary of a store that is closed.
 pub trait StoreFiles: Send + Sync {
     /// An empty log. [`StoreError::Exists`] when there is one.
     fn create_log(&self) -> Result<Backend, StoreError>;
@@ -30,6 +36,18 @@ pub trait StoreFiles: Send + Sync {
     /// Puts a state that is broken, and why, where a person can look at it, so that `open_state` gives an empty one.
     /// Returns the name it has now.
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError>;
+    /// Keeps a summary of a store that is closed, durably. Files that keep none do nothing.
+    fn keep_summary(&self, _content: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// The summary, if there is one that is whole and the log is still the one that it was kept beside.
+    fn summary(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+    /// Removes the summary, durably: the store is about to be written.
+    fn forget_summary(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// `log.redb` and `state.redb` in a directory of their own.
@@ -99,6 +117,35 @@ impl StoreFiles for Directory {
         fs::rename(&path, self.path(&aside)).map_err(failed("setting the broken state aside", &path))?;
         self.sync()?;
         Ok(aside)
+    }
+
+    fn keep_summary(&self, content: &[u8]) -> Result<(), StoreError> {
+        let (path, new) = (self.path(SUMMARY), self.path(SUMMARY_NEW));
+        let bytes = summary::frame(&self.path("log.redb"), content).map_err(failed("looking at the log", &self.0))?;
+        let written = File::create(&new).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&new, &path)).map_err(failed("writing the summary", &path))?;
+        self.sync()
+    }
+
+    fn summary(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.path(SUMMARY);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(summary::content(&self.path("log.redb"), &bytes).map(<[u8]>::to_vec)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("reading the summary", &path)(error)),
+        }
+    }
+
+    fn forget_summary(&self) -> Result<(), StoreError> {
+        let path = self.path(SUMMARY);
+        match fs::remove_file(&path) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("removing the summary", &path)(error)),
+        }
     }
 }
 

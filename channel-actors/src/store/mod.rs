@@ -1,4 +1,5 @@
-//! The store of one channel: `log.redb`, the truth, and `state.redb`, which can be rebuilt from it.
+//! The store of one channel: `log.redb`, the truth, and `state.redb`, which can be rebuilt from it. Beside a store that
+//! is closed there may be a summary, with which nobody needs to open it to know of it.
 //!
 //! It deals in bytes and knows nothing of the structure of blocks. All calls block; threads are the caller's.
 //! These hold:
@@ -20,6 +21,7 @@ mod lock;
 mod log;
 mod record;
 mod state;
+mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -146,6 +148,8 @@ impl ChannelStore {
 
     /// [`Self::open`] on files of any kind.
     pub fn open_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
+        // Before anything is written: a summary is never older than the log.
+        files.forget_summary()?;
         let latch = Arc::new(Latch::default());
         let log = Log::open(files.open_log()?, options.log_cache_bytes, latch.clone())?;
         Self::join(log, files, options, latch)

@@ -63,6 +63,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>) -> Arc<ChannelRegis
         shards: 1,
         verification_threads: 1,
         store: StoreOptions::default(),
+        rest_after: Some(std::time::Duration::from_millis(1)),
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         disk_reserve_bytes: 0,
     });

@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::output::{Output, clean, pairs};
 use crate::certificates::ParticipantPaths;
 use crate::config::Config;
-use channel_actors::audit::audit;
+use channel_actors::{audit::audit, hold};
 use clap::Args;
 use client::verify::{Proven, read_proof, verify_proof};
 use ledger_classes::hash::Hash;
@@ -60,6 +60,11 @@ impl Verify {
 fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure> {
     let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
     let data = dir.join(&config.data_dir);
+    // While channels rest their files are not locked, and what a peer opens must not be opened here.
+    let _held = hold(&data).map_err(|error| match error.kind() {
+        std::io::ErrorKind::ResourceBusy => Failure::unavailable(error.to_string()),
+        _ => Failure::file(&data, &error),
+    })?;
     let entries = std::fs::read_dir(&data).map_err(|error| Failure::file(&data, &error))?;
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| is_label(name) && only.is_none_or(|only| only == name)).collect();

@@ -141,7 +141,11 @@ impl Run {
         };
         let began = Instant::now();
         let interval = interval.to_string();
-        let peer = Peer::start(&self.consortium.dir(), &[("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &interval)]);
+        // With a millisecond channels rest between two transactions, and a kill comes while files open and close.
+        let rest_after = self.random.of(&["1", "10", "60000"]);
+        let variables =
+            [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &*interval), ("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
+        let peer = Peer::start(&self.consortium.dir(), &variables);
         let connection = peer.connect(&self.admins[0]);
         loop {
             let channels = connection.status().await.expect("readable").channels;
