@@ -9,6 +9,7 @@
 use super::error::{Latch, StoreError};
 use super::files::{Backend, catching, open_database, open_error, release, says_corrupt};
 use super::lock::{lock, read, write};
+use super::record::check as keyed_check;
 use super::{BlockRecord, CHECK_BYTES, FORMAT, check_of, digest};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
@@ -25,6 +26,9 @@ const RECEIPTS: TableDefinition<u64, &[u8]> = TableDefinition::new("receipts");
 const HEADERS: TableDefinition<u64, &[u8]> = TableDefinition::new("headers");
 const HISTORY: TableDefinition<(u8, u64), &[u8]> = TableDefinition::new("history");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+
+/// Version, hash, check.
+const NODE_BYTES: usize = 1 + 32 + CHECK_BYTES;
 
 /// Bytes that one answer of [`Log::blocks`] gathers at most, its first block aside.
 const BLOCKS_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -64,6 +68,33 @@ impl Header {
         let sound = version == FORMAT && check_of(content) == *check;
         sound.then_some(Self { hash: Hash(*hash), block: Hash(*block), receipts: Hash(receipts) })
     }
+}
+
+/// Version, hash, and a check that is over the node's place too: proofs are made of these, and nothing else is held
+/// against them when they are read.
+fn encode_node(node: &Node) -> [u8; NODE_BYTES] {
+    let mut bytes = [FORMAT; NODE_BYTES];
+    bytes[1..33].copy_from_slice(&node.hash.0);
+    let check = keyed_check(&place_of(node.level, node.index), &bytes[..33]);
+    bytes[33..].copy_from_slice(&check);
+    bytes
+}
+
+fn decode_node(level: u8, index: u64, record: &[u8]) -> Option<Hash> {
+    let (content, found) = record.split_last_chunk()?;
+    match content {
+        [FORMAT, hash @ ..] if keyed_check(&place_of(level, index), content) == *found => {
+            Some(Hash(hash.try_into().ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Level, index.
+fn place_of(level: u8, index: u64) -> [u8; 9] {
+    let mut place = [level; 9];
+    place[1..].copy_from_slice(&index.to_be_bytes());
+    place
 }
 
 fn corrupt<T>(what: impl Into<String>) -> Result<T, StoreError> {
@@ -116,8 +147,10 @@ impl Tables {
         }
         let record = self.history.get((level, index)).map_err(reading("reading the history"))?;
         match record.as_ref().map(|record| record.value()) {
-            Some([FORMAT, hash @ ..]) if hash.len() == 32 => Ok(Hash(hash.try_into().expect("32 bytes"))),
-            Some(_) => corrupt(format!("history node {level}/{index} is malformed")),
+            Some(record) => match decode_node(level, index, record) {
+                Some(hash) => Ok(hash),
+                None => corrupt(format!("history node {level}/{index} does not match its check")),
+            },
             None => corrupt(format!("history node {level}/{index} is missing")),
         }
     }
@@ -366,8 +399,7 @@ fn write_block(database: &Database, record: &BlockRecord, header: &Header, nodes
     transaction.open_table(HEADERS)?.insert(record.height, header.encode().as_slice())?;
     let mut table = transaction.open_table(HISTORY)?;
     for node in nodes.iter().filter(|node| node.level > 0) {
-        let mut bytes = [FORMAT; 33];
-        bytes[1..].copy_from_slice(&node.hash.0);
+        let bytes = encode_node(node);
         table.insert((node.level, node.index), bytes.as_slice())?;
     }
     drop(table);

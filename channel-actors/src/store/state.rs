@@ -346,6 +346,10 @@ impl StateView {
             None => Ok(None),
             Some(entry) => {
                 let (key, value) = entry.map_err(read_error)?;
+                // A rotten page leads anywhere: who goes on behind such a key would never come to an end.
+                if key.value() < from || key.value() >= end {
+                    return Err(Rotten.into());
+                }
                 Ok(Some((key.value().to_vec(), decode_value(key.value(), value.value())?)))
             }
         })

@@ -302,16 +302,17 @@ fn records_are_those_of_the_format_document() {
     assert_eq!(table.get(2).unwrap().unwrap().value(), [&header[..], &digest(&header)[..8]].concat());
     let node = merkle::root(&[0, 1].map(|height| merkle::leaf_hash(&record(height).header_hash.0)));
     let table = log.open_table(HISTORY).unwrap();
-    assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), [&[1], &node.0[..]].concat());
-    assert_eq!(table.len().unwrap(), 1);
-    for (file, format) in [(&log, 1), (&state, 3)] {
-        assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
-    }
     // Length of the key, key, record.
     let check = |key: &[u8], content: &[u8]| {
         let digest = digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat());
         [content, &digest[..8]].concat()
     };
+    let place = [1, 0, 0, 0, 0, 0, 0, 0, 0];
+    assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), check(&place, &[&[1], &node.0[..]].concat()));
+    assert_eq!(table.len().unwrap(), 1);
+    for (file, format) in [(&log, 1), (&state, 3)] {
+        assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
+    }
     let table = state.open_table(STATE).unwrap();
     assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[3, b'2']));
     let table = state.open_table(TRANSACTIONS).unwrap();
