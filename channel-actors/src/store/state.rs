@@ -267,39 +267,51 @@ fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, Store
     }
 }
 
-/// Makes the tables of an empty file; returns what a file holds, or why it cannot be used.
+/// A table that is there; none if it is missing or another one. A disk that fails says nothing about the file.
+fn found_table<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::Storage(error)) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Makes the tables of an empty file; returns what a file holds, or why it cannot be used. What is there is only read:
+/// redb ends the process when a writing transaction panics over a rotten page and its tables panic again as they close.
 fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    let found = transaction.list_tables()?.count();
-    let mut meta = transaction.open_table(META)?;
+    let before = database.begin_read()?;
+    let found = before.list_tables()?.count();
     if found == 0 {
-        meta.insert("format", [STATE_FORMAT].as_slice())?;
-        drop(meta);
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(true);
+        transaction.open_table(META)?.insert("format", [STATE_FORMAT].as_slice())?;
         transaction.open_table(STATE)?;
         transaction.open_table(TRANSACTIONS)?;
         transaction.open_table(RUNS)?;
         transaction.commit()?;
         return Ok(Ok((None, Runs::default())));
     }
-    let format = redb::ReadableTable::get(&meta, "format")?.map(|record| record.value().to_vec());
-    let reflects = redb::ReadableTable::get(&meta, "reflects")?.map(|record| record.value().to_vec());
+    let Some(meta) = found_table(before.open_table(META))? else {
+        return Ok(Err("it has no table of meta data".to_owned()));
+    };
+    let format = meta.get("format")?.map(|record| record.value().to_vec());
     if format.as_deref() != Some(&[STATE_FORMAT]) {
         return Ok(Err(format!("format {format:?} is not known, {STATE_FORMAT} is")));
     }
-    // Opening a table makes one that is missing.
-    if found != 4 {
+    let state = found_table(before.open_table(STATE))?;
+    let transactions = found_table(before.open_table(TRANSACTIONS))?;
+    let (Some(state), Some(transactions), Some(runs)) = (state, transactions, found_table(before.open_table(RUNS))?)
+    else {
         return Ok(Err(format!("it holds {found} tables")));
-    }
-    let reflects = match reflects.as_deref().map(decode_reflects) {
+    };
+    let reflects = match meta.get("reflects")?.map(|record| decode_reflects(record.value())) {
         Some(None) => return Ok(Err("the height record is malformed".to_owned())),
         other => other.flatten(),
     };
-    let entries = transaction.open_table(STATE)?.len()? + transaction.open_table(TRANSACTIONS)?.len()?;
-    if reflects.is_none() && entries > 0 {
+    if reflects.is_none() && state.len()? + transactions.len()? > 0 {
         return Ok(Err("it does not say its height".to_owned()));
     }
-    let runs = Runs::load(&transaction.open_table(RUNS)?, reflects.map_or(0, |(height, _)| height + 1))?;
+    let runs = Runs::load(&runs, reflects.map_or(0, |(height, _)| height + 1))?;
     Ok(runs.map(|runs| (reflects, runs)))
 }
 
