@@ -41,18 +41,19 @@ impl Contents {
         for (index, receipt) in (0u32..).zip(receipts) {
             // They were executed here, or are of a log whose digests fit: they decode.
             let Ok(events) = receipt.decoded_events() else { continue };
-            let first = contents.receipts.len();
-            for event in &events {
-                let kind = (event.class(), event.topic().to_owned());
-                let next = u32::try_from(known.len()).expect("a block's events are limited");
-                let number = *known.entry(kind.clone()).or_insert(next);
-                if number == next {
-                    contents.kinds.push(kind);
-                }
-                if !contents.receipts[first..].contains(&(index, number)) {
-                    contents.receipts.push((index, number));
-                }
-            }
+            let mut numbers: Vec<u32> = events
+                .iter()
+                .map(|event| {
+                    let next = u32::try_from(known.len()).expect("a block's events are limited");
+                    *known.entry((event.class(), event.topic().to_owned())).or_insert_with_key(|kind| {
+                        contents.kinds.push(kind.clone());
+                        next
+                    })
+                })
+                .collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            contents.receipts.extend(numbers.into_iter().map(|number| (index, number)));
         }
         contents
     }

@@ -22,8 +22,8 @@ pub(crate) enum Entry {
     Open(ChannelStore),
     /// It was closed for good.
     Gone,
-    /// Ask again when this resolves; `wake`: the caller is to wake the channel.
-    Later { told: oneshot::Receiver<()>, wake: bool },
+    /// Ask again if this resolves to true, else it was given up; `wake`: the caller is to wake the channel.
+    Later { told: oneshot::Receiver<bool>, wake: bool },
 }
 
 /// The way to a channel's files and actors.
@@ -35,17 +35,17 @@ struct Inner {
     work: Option<Work>,
     /// Submissions that wait for the actors.
     queue: Vec<Submit>,
-    /// Told at each change of stage.
-    waiting: Vec<oneshot::Sender<()>>,
+    /// Told at each change of stage: false when the files cannot be opened, or were closed for good.
+    waiting: Vec<oneshot::Sender<bool>>,
     /// When the next timer is due, of a channel that rests.
     next_timer: Option<Time>,
 }
 
 impl Inner {
-    fn tell(&mut self) {
+    fn tell(&mut self, ask_again: bool) {
         for waiting in self.waiting.drain(..) {
             // Who asked may have gone.
-            let _ = waiting.send(());
+            let _ = waiting.send(ask_again);
         }
     }
 
@@ -101,7 +101,7 @@ impl Gate {
     }
 
     /// Resolves at the next change of stage; `None` if the stage is one that lasts.
-    pub(crate) fn change(&self) -> Option<oneshot::Receiver<()>> {
+    pub(crate) fn change(&self) -> Option<oneshot::Receiver<bool>> {
         let mut inner = self.lock();
         if matches!(inner.rest.stage(), Stage::Working | Stage::Resting) {
             return None;
@@ -113,7 +113,7 @@ impl Gate {
 
     /// The next change of stage, whatever it is now.
     #[cfg(test)]
-    pub(crate) fn next_change(&self) -> (Stage, oneshot::Receiver<()>) {
+    pub(crate) fn next_change(&self) -> (Stage, oneshot::Receiver<bool>) {
         let mut inner = self.lock();
         let (tells, told) = oneshot::channel();
         inner.waiting.push(tells);
@@ -140,7 +140,7 @@ impl Gate {
         let mut inner = self.lock();
         inner.rest.kept_up();
         inner.flush();
-        inner.tell();
+        inner.tell(true);
     }
 
     /// Takes what it works with: it is closed now, by the caller alone.
@@ -159,7 +159,7 @@ impl Gate {
         inner.next_timer = next_timer;
         let again = inner.rest.closed();
         if !again {
-            inner.tell();
+            inner.tell(true);
         }
         again
     }
@@ -175,7 +175,7 @@ impl Gate {
         inner.work = Some(work);
         inner.rest.awake();
         inner.flush();
-        inner.tell();
+        inner.tell(true);
         inner.next_timer.take()
     }
 
@@ -185,7 +185,7 @@ impl Gate {
         if inner.rest.stage() != Stage::Resting && inner.rest.closed() {
             inner.rest.closed();
         }
-        inner.tell();
+        inner.tell(false);
         let queue = std::mem::take(&mut inner.queue);
         drop(inner);
         // Credits come back here, and waiters answer.

@@ -267,7 +267,13 @@ impl ChannelHandle {
                         self.wake();
                     }
                     // The sender lives in the gate until something changes.
-                    let _ = told.await;
+                    if !told.await.unwrap_or(false) {
+                        let reason = match self.state() {
+                            LifeCycle::Serving => "its files cannot be opened now".into(),
+                            _ => self.stopped(),
+                        };
+                        return Err(Unavailable::Stopped { reason });
+                    }
                 }
             }
         }

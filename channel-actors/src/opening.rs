@@ -68,6 +68,8 @@ pub(crate) enum Step {
     Done(Box<Opened>),
     /// The channel was told to drain: its files are free again.
     Abandoned,
+    /// The peer has no file descriptors left: nothing is wrong with the channel.
+    NotNow(String),
 }
 
 /// Opens a channel's store, then replays for up to `slice`.
@@ -81,7 +83,11 @@ pub(crate) fn begin(
     if !life.set(LifeCycle::Opening) {
         return Ok(Step::Abandoned);
     }
-    let store = ChannelStore::open_on(files, options).map_err(in_full)?;
+    let store = match ChannelStore::open_on(files, options) {
+        Ok(store) => store,
+        Err(error) if error.out_of_files() => return Ok(Step::NotNow(in_full(error))),
+        Err(error) => return Err(in_full(error)),
+    };
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
     let block = stored_block(&store, 0)?;
     let genesis = block.genesis_config().map_err(in_full)?;

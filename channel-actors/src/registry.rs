@@ -227,6 +227,10 @@ impl ChannelRegistry {
                 }
                 Ok(Ok(Step::Done(opened))) => Ok(Some(opened)),
                 Ok(Ok(Step::Abandoned)) => Ok(None),
+                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Wake) => {
+                    return self.not_woken(&handle, &reason);
+                }
+                Ok(Ok(Step::NotNow(reason))) => Err(format!("opening failed: {reason}")),
                 Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
                 Err(panicked) => Err(format!("opening {panicked}")),
             };

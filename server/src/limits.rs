@@ -19,6 +19,11 @@ pub const BATCH_ENVELOPES_MAX: usize = 8_192;
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one chunk of a subscription: what is copied at most before the socket asks for more.
 pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
+/// Events that a subscription looks through before others of its thread have their turn, but for the rest of a receipt,
+/// which holds a thousand at most.
+pub const EVENTS_AT_ONCE: usize = 1_024;
+/// Bytes of a block that is looked through on a thread of its own: less takes about a millisecond.
+pub const LOOK_BYTES_MAX: usize = 1024 * 1024;
 /// How often a quiet subscription says that it is alive, so that a dropped reader is noticed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a request waits for a commit before it answers that it does not know. Below the time limits that clients

@@ -16,7 +16,7 @@ use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -30,7 +30,12 @@ struct Kept {
     awake: BTreeMap<String, ChannelHandle>,
     /// The next timers of those that rest.
     timers: BTreeMap<(Time, Hash), ChannelHandle>,
+    /// When it was last said that a channel cannot be woken.
+    warned: Option<Instant>,
 }
+
+/// Between two lines of the log that say so.
+const WARN_PAUSE: Duration = Duration::from_secs(10);
 
 impl Keeper {
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -182,12 +187,14 @@ impl ChannelRegistry {
         if self.disk.trouble().is_some() {
             return;
         }
-        let now = self.options.clock.now();
-        loop {
+        let past = self.options.clock.now().plus_millis(1);
+        // All at once: one that cannot be woken comes back into the list, for the next look.
+        let due = {
             let mut kept = self.keeper.lock();
-            let Some(first) = kept.timers.first_entry().filter(|first| first.key().0 <= now) else { return };
-            let ((due, _), handle) = first.remove_entry();
-            drop(kept);
+            let later = kept.timers.split_off(&(past, Hash::ZERO));
+            std::mem::replace(&mut kept.timers, later)
+        };
+        for ((due, _), handle) in due {
             if handle.0.gate.timer(due) {
                 self.wake(&handle);
             }
@@ -222,19 +229,38 @@ impl ChannelRegistry {
         });
         match work {
             Ok(work) => self.work(handle, known.id, work),
-            Err(reason) if self.disk.look() == Some(DiskTrouble::ReadOnly) => {
-                tracing::warn!(channel = handle.name(), reason, "a channel is not woken while its disk is read-only");
-                handle.0.metrics.rests(1);
-                if let Some(due) = handle.0.gate.next_timer() {
-                    self.keeper.lock().timers.insert((due, known.id), handle.clone());
-                }
-                handle.0.gate.give_up();
-            }
+            Err(reason) if self.disk.look() == Some(DiskTrouble::ReadOnly) => self.sleep_on(handle, known.id, &reason),
             Err(reason) => {
                 halt(handle, &reason);
                 handle.0.gate.give_up();
             }
         }
+    }
+
+    /// Its files cannot be opened now, and nothing is wrong with it.
+    pub(super) fn not_woken(&self, handle: &ChannelHandle, reason: &str) {
+        handle.0.metrics.rests(-1);
+        let over = matches!(handle.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
+        match handle.0.known.get().filter(|_| !over) {
+            Some(known) => self.sleep_on(handle, known.id, reason),
+            None => handle.0.gate.give_up(),
+        }
+    }
+
+    /// It rests as before; whoever waits is told so, and its timer is tried again.
+    fn sleep_on(&self, handle: &ChannelHandle, id: Hash, reason: &str) {
+        handle.0.metrics.rests(1);
+        let mut kept = self.keeper.lock();
+        // It may be so for thousands, and for each again with every timer that is tried.
+        if kept.warned.is_none_or(|warned| warned.elapsed() >= WARN_PAUSE) {
+            kept.warned = Some(Instant::now());
+            tracing::warn!(channel = handle.name(), reason, "a channel cannot be woken now, nor perhaps others");
+        }
+        if let Some(due) = handle.0.gate.next_timer() {
+            kept.timers.insert((due, id), handle.clone());
+        }
+        drop(kept);
+        handle.0.gate.give_up();
     }
 
     /// Begins to close the store of a channel whose life is over.

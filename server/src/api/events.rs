@@ -11,7 +11,7 @@ use crate::{
     access::{forbidden, visible_rights},
     clock,
     context::{PeerContext, draining},
-    limits::{CHUNK_BYTES_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
+    limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, KEEP_ALIVE, RETRY_AFTER_MS},
     metrics::SubscriptionGuard,
     problem::{ApiError, Kind},
     tls::Caller,
@@ -228,6 +228,11 @@ impl Feed {
             if self.spoken.elapsed() >= KEEP_ALIVE {
                 return Ok(self.alive());
             }
+            if self.block.is_some() {
+                // Others of this thread have their turn.
+                tokio::task::yield_now().await;
+                continue;
+            }
             if self.height <= self.channel.tip().height {
                 self.load().await?;
             } else if !self.wait().await? {
@@ -236,11 +241,13 @@ impl Feed {
         }
     }
 
-    /// Frames of the loaded block that pass the filters, up to a chunk. `None`: the block is delivered.
+    /// Frames of the loaded block that pass the filters, up to a chunk. `None`: nothing of what was looked at passes, or
+    /// the block is delivered.
     fn deliver(&mut self) -> Option<Bytes> {
         let Reading { block, mut receipts, frame: mut next } = self.block.take()?;
         let mut first: Option<Bytes> = None;
         let mut chunk = BytesMut::new();
+        let mut looked = 0;
         'receipts: while let Some(index) = receipts.last().copied() {
             let frames = self.frames(&block, index);
             while let Some(frame) = frames.get(next) {
@@ -264,6 +271,11 @@ impl Feed {
             }
             receipts.pop();
             next = 0;
+            // Of a receipt with a thousand events this reader may want one; all of them may have been encoded for it.
+            looked += frames.len();
+            if looked >= EVENTS_AT_ONCE {
+                break;
+            }
         }
         if receipts.is_empty() {
             self.guard.delivered(self.height);
@@ -291,6 +303,9 @@ impl Feed {
     /// Receipts of a block that hold something for this reader, last first.
     fn receipts(&self, block: &CommittedBlock) -> Vec<u32> {
         let mut receipts = block.contents().receipts(|class, topic| self.wants(class, topic));
+        // What was delivered before is not encoded again.
+        let first = self.after.filter(|after| after.height == self.height).map_or(0, |after| after.index);
+        receipts.retain(|receipt| *receipt >= first);
         receipts.reverse();
         receipts
     }

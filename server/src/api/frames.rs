@@ -2,6 +2,7 @@
 //! block and shared by all who read it; evidence shows an event and its way to the sealed header, never another event.
 
 use super::cursor::Cursor;
+use crate::limits::LOOK_BYTES_MAX;
 use bytes::Bytes;
 use channel_actors::{CommittedBlock, Frame};
 use client::api::{CloudEvent, Problem};
@@ -92,9 +93,9 @@ pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// Whether a block of this size is worth looking through on a thread of its own.
+/// Whether a block of this size is worth looking through on a thread of its own: a receipt may hold a thousand events.
 pub(super) fn is_large(block: &CommittedBlock) -> bool {
-    block.receipts.len() > 2_048
+    block.bytes > LOOK_BYTES_MAX
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -425,25 +427,32 @@ fn an_hour_either_way_stops_nobody_and_block_time_never_goes_back() {
     peer.knows(&world.admin());
     channel(&peer, "majority");
     [&ann, &bob].iter().for_each(|member| peer.admit(member));
-    let over = std::sync::atomic::AtomicBool::new(false);
+    let leaps = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut committed = 0;
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+        // Each answer with the leap that came last before its question; the load ends with its reader.
+        let (answers, answered) = mpsc::channel();
+        scope.spawn(|| {
+            let answers = answers;
+            loop {
+                let leap = leaps.load(Ordering::SeqCst);
                 let posted = peer.ask(&bob, &["log", "append", "tests.load", "--channel", "trade"]);
                 let told = format!("{}{}", shown(&posted.stdout), shown(&posted.stderr));
                 let behind = told.contains("--at-channel-time");
                 assert!(posted.status.success() || behind || told.contains("expired"), "{told}");
-                committed += usize::from(posted.status.success());
+                if answers.send((leap, posted.status.success())).is_err() {
+                    break;
+                }
             }
-            committed
         });
+        let answered = answered;
         let (mut newest, mut newest_hours) = (String::new(), 0);
         let append = ["log", "append", "tests.expiry", "--channel", "trade"];
         for hours in [2, 1, 2, 3, 2, 1, 2] {
             world.ahead(hours * HOUR);
+            let leap = leaps.fetch_add(1, Ordering::SeqCst) + 1;
             // An hour before block time is followed without a word, more only when asked for.
-            if hours < newest_hours - 1 {
+            let behind = hours < newest_hours - 1;
+            if behind {
                 peer.refuses(&ann, &append, "--at-channel-time");
                 peer.run(&ann, &[&append[..], &["--at-channel-time"]].concat());
             } else {
@@ -455,10 +464,9 @@ fn an_hour_either_way_stops_nobody_and_block_time_never_goes_back() {
             // RFC 3339 in UTC sorts as text.
             assert!(time >= newest, "block time went from {newest} back to {time}");
             newest = time;
+            let (_, committed) = answered.iter().find(|(after, _)| *after == leap).expect("the load goes on");
+            assert_eq!(committed, !behind, "{hours} hours ahead, {newest_hours} at most");
         }
-        over.store(true, std::sync::atomic::Ordering::Relaxed);
-        let committed = load.join().expect("ends");
-        assert!(committed > 8, "{committed} were committed beside the leaps");
     });
     peer.peer.drain();
     let verified = world.run(&["verify", "--dir", text(&world.dir())]);

@@ -7,7 +7,7 @@ use crate::hold;
 use crate::metrics::Metrics;
 use crate::registry::RegistryOptions;
 use crate::rest::Stage;
-use crate::store::{Directory, StoreFiles, StoreOptions};
+use crate::store::{Backend, Directory, Disk, StoreError, StoreFiles, StoreOptions};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds, transaction};
 use crate::{SubmitRefusal, SubmitResult, Unavailable, Wait};
 use ledger_classes::action::Action;
@@ -18,7 +18,7 @@ use ledger_classes::transaction::Envelope;
 use prometheus_client::registry::Registry;
 use serde_json::json;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A clock that is set by hand.
 struct Hand(AtomicU64);
@@ -48,7 +48,11 @@ impl Peer {
 
     /// Opens the channels that there are; they rest after so long.
     fn open(&self, rest_after: Duration) -> Arc<ChannelRegistry> {
-        let options = RegistryOptions {
+        ChannelRegistry::open(self.options(rest_after)).expect("opens")
+    }
+
+    fn options(&self, rest_after: Duration) -> RegistryOptions {
+        RegistryOptions {
             directory: self.folder.path().to_owned(),
             seal_key: Arc::new(key(200)),
             certificates: Arc::new(NoCertificates),
@@ -59,8 +63,7 @@ impl Peer {
             store: StoreOptions { checkpoint_interval_ms: 10, ..StoreOptions::default() },
             rest_after: Some(rest_after),
             metrics: Metrics::new(&mut Registry::default()),
-        };
-        ChannelRegistry::open(options).expect("opens")
+        }
     }
 }
 
@@ -327,6 +330,79 @@ async fn one_that_cannot_be_opened_halts_and_answers_all_who_wait() {
     done(&sound, envelope(sound.id().expect("known"), 1, 1)).await;
     registry.drain().await;
     assert_eq!(sound.state(), LifeCycle::Closed);
+}
+
+/// Files of a process that has no descriptors left for a log while `none_left`.
+struct Scarce {
+    files: Directory,
+    none_left: Arc<AtomicBool>,
+}
+
+impl StoreFiles for Scarce {
+    fn create_log(&self) -> Result<Backend, StoreError> {
+        self.files.create_log()
+    }
+
+    fn publish_log(&self) -> Result<(), StoreError> {
+        self.files.publish_log()
+    }
+
+    fn open_log(&self) -> Result<Backend, StoreError> {
+        if self.none_left.load(Ordering::SeqCst) {
+            let source = rustix::io::Errno::MFILE.into();
+            return Err(StoreError::File { operation: "opening", path: self.files.0.clone(), source });
+        }
+        self.files.open_log()
+    }
+
+    fn open_state(&self) -> Result<Backend, StoreError> {
+        self.files.open_state()
+    }
+
+    fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
+        self.files.set_state_aside(why)
+    }
+
+    fn keep_summary(&self, content: &[u8]) -> Result<(), StoreError> {
+        self.files.keep_summary(content)
+    }
+
+    fn summary(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.files.summary()
+    }
+
+    fn forget_summary(&self) -> Result<(), StoreError> {
+        self.files.forget_summary()
+    }
+}
+
+/// Whoever takes the peer's last descriptors must not end the channels that rest.
+#[actix::test]
+async fn one_that_finds_no_descriptors_is_stopped_for_the_moment_and_wakes_when_there_are_some() {
+    let peer = Peer::new();
+    let none_left = Arc::new(AtomicBool::new(false));
+    let scarce = none_left.clone();
+    let files = move |folder: std::path::PathBuf, _: Option<&Disk>| -> Box<dyn StoreFiles> {
+        Box::new(Scarce { files: Directory(folder), none_left: scarce.clone() })
+    };
+    let registry = ChannelRegistry::open_on(peer.options(LONG), Arc::new(files)).expect("opens");
+    let channel = registry.create(config("main")).await.expect("made");
+    assert!(channel.rests());
+    let id = channel.id().expect("known");
+    none_left.store(true, Ordering::SeqCst);
+    for nonce in 1..4 {
+        let posted = channel.submit(vec![envelope(id, nonce, 1)], Wait::Committed).expect("taken").await;
+        let refused = |answer: &SubmitResult| {
+            matches!(answer, SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. })
+        };
+        assert!(posted.iter().all(refused), "{posted:?}");
+        assert!(matches!(channel.read(|reader| Ok(reader.height())).await, Err(Unavailable::Stopped { .. })));
+        assert_eq!((channel.state(), channel.rests()), (LifeCycle::Serving, true));
+    }
+    none_left.store(false, Ordering::SeqCst);
+    done(&channel, envelope(id, 1, 1)).await;
+    registry.drain().await;
+    assert_eq!(channel.state(), LifeCycle::Closed);
 }
 
 #[actix::test]
