@@ -1,6 +1,7 @@
 //! Promises 5 and 6: no lost events, no leaks between classes, slow readers slow nobody, revoked means out.
 
 use crate::harness::{Consortium, Peer, append, define, mint, run, signed, text, transfer};
+use client::api::BatchResult;
 use client::connection::Connection;
 use client::submit::Wait;
 use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError};
@@ -94,6 +95,38 @@ async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
             let body = data["body"].as_str().expect("a body");
             assert!(body.starts_with(&format!("{number}.{part}.")), "{number}.{part}: {}", &body[..20]);
         }
+    }
+}
+
+/// Many more events than a subscription looks at before it lets others go on.
+#[tokio::test]
+async fn a_reader_of_few_events_in_large_receipts_misses_none() {
+    const RECEIPTS: usize = 80;
+    const EVENTS: usize = 64;
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = main_of(&peer, &consortium.admin()).await;
+    let actions = |number: usize| {
+        let common = (1..EVENTS).map(|_| append("common", "c"));
+        let mut actions: Vec<Action> = common.collect();
+        actions.insert(number * 11 % EVENTS, append("rare", number.to_string()));
+        actions
+    };
+    let envelopes: Vec<_> = (0..RECEIPTS).map(|number| signed(id, 1, actions(number))).collect();
+    let results = connection.submit_batch("main", &envelopes, Wait::Committed).await.expect("taken");
+    let done = |result: &BatchResult| matches!(result, BatchResult::Committed { code: 0, .. });
+    assert!(results.iter().all(done), "{results:?}");
+    let all = Filter { start: Start::Height(0), class: Some(Class::Logs), ..Filter::default() };
+    let all = read(&connection, "main", all, RECEIPTS * EVENTS).await;
+    let rare: Vec<Cursor> = all.iter().filter(|seen| seen.event.subject == "rare").map(|seen| seen.cursor).collect();
+    assert_eq!(rare.len(), RECEIPTS);
+    let of = |start| Filter { start, topic: Some("rare".into()), ..Filter::default() };
+    assert_eq!(cursors(&read(&connection, "main", of(Start::Height(0)), RECEIPTS).await), rare);
+    // From any event, whether or not it is one that the reader wants.
+    for seen in all.iter().step_by(997).chain(all.iter().filter(|seen| seen.event.subject == "rare").step_by(5)) {
+        let later: Vec<Cursor> = rare.iter().copied().filter(|cursor| *cursor > seen.cursor).collect();
+        let rest = read(&connection, "main", of(Start::After(seen.cursor)), later.len()).await;
+        assert_eq!(cursors(&rest), later, "after {}", seen.cursor);
     }
 }
 
