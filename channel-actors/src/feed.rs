@@ -1,17 +1,17 @@
-//! What subscribers read: a notification that says only "height h is there", and a ring of recent blocks. A
-//! subscription is a cursor of its reader's; nothing is kept here for it, so a slow one slows nobody.
+//! What subscribers read: a notification that says only "height h is there", a ring of recent blocks, and older ones that
+//! were read lately. A subscription is a cursor of its reader's; nothing is kept here for it, so a slow one slows nobody,
+//! and holds no block either.
 
 use crate::committed::CommittedBlock;
 use crate::limits::{RING_BLOCKS_MAX, RING_BYTES_MAX};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Recent blocks, and the height of the newest.
 pub(crate) struct Ring {
     blocks: Mutex<Blocks>,
-    /// Older blocks that somebody reads now: those who are at the same one share it with its frames.
-    older: Mutex<HashMap<u64, Weak<CommittedBlock>>>,
+    older: Mutex<Older>,
     height: watch::Sender<u64>,
 }
 
@@ -19,6 +19,41 @@ pub(crate) struct Ring {
 struct Blocks {
     /// Consecutive heights, ascending.
     recent: VecDeque<Arc<CommittedBlock>>,
+    /// Reads since it was last looked how much they hold.
+    reads: usize,
+}
+
+/// Older blocks that were read lately: those who are at the same one share it with its frames.
+#[derive(Default)]
+struct Older {
+    blocks: HashMap<u64, Arc<CommittedBlock>>,
+    /// Their heights in the order of coming.
+    order: VecDeque<u64>,
+}
+
+/// Blocks that are looked through for one read, on average.
+const LOOKED_THROUGH: usize = 64;
+
+impl Blocks {
+    /// Frames are made when somebody asks, so what a block holds is counted anew.
+    fn trim(&mut self) {
+        self.reads = 0;
+        let mut bytes: usize = self.recent.iter().map(|block| block.held()).sum();
+        while self.recent.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && self.recent.len() > 1) {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            bytes = bytes.saturating_sub(oldest.held());
+        }
+    }
+}
+
+impl Older {
+    fn trim(&mut self) {
+        let mut bytes: usize = self.blocks.values().map(|block| block.held()).sum();
+        while self.order.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && self.order.len() > 1) {
+            let Some(oldest) = self.order.pop_front().and_then(|height| self.blocks.remove(&height)) else { break };
+            bytes = bytes.saturating_sub(oldest.held());
+        }
+    }
 }
 
 impl Ring {
@@ -35,50 +70,52 @@ impl Ring {
         let height = block.block.header.height;
         let mut blocks = self.lock();
         blocks.recent.push_back(block);
-        // Frames are made when somebody asks, so what a block holds is counted anew.
-        let mut bytes: usize = blocks.recent.iter().map(|block| block.held()).sum();
-        while blocks.recent.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && blocks.recent.len() > 1) {
-            let Some(oldest) = blocks.recent.pop_front() else { break };
-            bytes = bytes.saturating_sub(oldest.held());
-        }
+        blocks.trim();
         drop(blocks);
         self.height.send_replace(height);
     }
 
     /// A block, if it is recent.
     pub(crate) fn block(&self, height: u64) -> Option<Arc<CommittedBlock>> {
-        let blocks = self.lock();
+        let mut blocks = self.lock();
+        blocks.reads += 1;
+        if blocks.reads * LOOKED_THROUGH >= blocks.recent.len() {
+            blocks.trim();
+        }
         let first = blocks.recent.front()?.block.header.height;
         blocks.recent.get(usize::try_from(height.checked_sub(first)?).ok()?).cloned()
     }
 
-    /// A block that has left the ring, if somebody reads it now; else what `load` finds.
+    /// A block that has left the ring, if it was read lately; else what `load` finds.
     pub(crate) fn older<E>(
         &self,
         height: u64,
         load: impl FnOnce() -> Result<Option<CommittedBlock>, E>,
     ) -> Result<Option<Arc<CommittedBlock>>, E> {
         let lock = || self.older.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(block) = lock().get(&height).and_then(Weak::upgrade) {
+        let found = |older: &mut Older| {
+            older.trim();
+            older.blocks.get(&height).cloned()
+        };
+        if let Some(block) = found(&mut lock()) {
             return Ok(Some(block));
         }
         let Some(block) = load()?.map(Arc::new) else { return Ok(None) };
         let mut older = lock();
-        if older.len() >= RING_BLOCKS_MAX {
-            older.retain(|_, block| block.strong_count() > 0);
-        }
         // Whoever was quicker has its block shared.
-        if let Some(block) = older.get(&height).and_then(Weak::upgrade) {
+        if let Some(block) = found(&mut older) {
             return Ok(Some(block));
         }
-        older.insert(height, Arc::downgrade(&block));
+        older.blocks.insert(height, block.clone());
+        older.order.push_back(height);
+        older.trim();
         Ok(Some(block))
     }
 
     /// Forgets the blocks, as the channel rests: who wants one gets it from the store.
     pub(crate) fn forget(&self) {
         self.lock().recent = VecDeque::new();
-        *self.older.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
+        *self.older.lock().unwrap_or_else(PoisonError::into_inner) = Older::default();
     }
 
     /// Follows the newest height. Ends when the channel closes.
@@ -110,15 +147,11 @@ mod tests {
     #[test]
     fn frames_count_against_the_rings_bytes() {
         let ring = Ring::new(0);
+        let bytes = vec![0; RING_BYTES_MAX * 2 / 3];
+        let frame = || Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.clone().into() };
         for height in 1..=3 {
             let block = block(height);
             ring.publish(block.clone());
-            let frame = || Frame {
-                event: 0,
-                class: Class::Logs,
-                topic: String::new(),
-                bytes: vec![0; RING_BYTES_MAX * 2 / 3].into(),
-            };
             assert_eq!(block.frames(true, 0, |_| vec![frame()]).len(), 1);
             assert_eq!(block.frames(true, 0, |_| vec![]).len(), 1, "made once");
             assert_eq!(block.frames(true, 1, |_| vec![frame()]).len(), 0, "no such receipt");
@@ -126,21 +159,35 @@ mod tests {
         ring.publish(block(4));
         assert_eq!([1, 2, 3, 4].map(|height| ring.block(height).is_some()), [false, false, true, true]);
         assert_eq!(*ring.follow().borrow(), 4);
+        // Nobody commits any more, and a reader takes what is left with evidence.
+        assert_eq!(ring.block(4).expect("recent").frames(true, 0, |_| vec![frame()]).len(), 1);
+        assert_eq!([3, 4].map(|height| ring.block(height).is_some()), [false, true]);
     }
 
     #[test]
-    fn readers_of_the_past_share_a_block_as_long_as_one_of_them_has_it() {
+    fn readers_of_the_past_share_blocks_within_bounds() {
         let ring = Ring::new(0);
         let load = |height: u64| Ok::<_, ()>(Arc::into_inner(block(height)));
         let first = ring.older(1, || load(1)).expect("loads").expect("there");
         let second = ring.older(1, || Err(())).expect("not loaded again").expect("there");
         assert!(Arc::ptr_eq(&first, &second));
-        drop((first, second));
-        assert_eq!(ring.older(1, || Err(())).map(|_| ()), Err(()));
         for height in 2..1_000 {
             assert!(ring.older(height, || load(height)).expect("loads").is_some());
         }
-        assert!(ring.older.lock().expect("whole").len() <= RING_BLOCKS_MAX);
+        let kept = || {
+            let older = ring.older.lock().expect("whole");
+            assert_eq!(older.blocks.len(), older.order.len());
+            older.order.len()
+        };
+        assert_eq!(kept(), RING_BLOCKS_MAX);
+        assert_eq!(ring.older(1, || Err(())).map(|_| ()), Err(()), "it was let go");
         assert_eq!(ring.older(5_000, || Ok::<_, ()>(None)).map(|block| block.is_none()), Ok(true));
+        // What was made of a block counts.
+        let newest = ring.older(999, || Err(())).expect("kept").expect("there");
+        let bytes = vec![0; RING_BYTES_MAX];
+        let frame = Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.into() };
+        assert_eq!(newest.frames(true, 0, |_| vec![frame]).len(), 1);
+        assert!(ring.older(999, || Err(())).is_ok());
+        assert_eq!(kept(), 1);
     }
 }

@@ -71,7 +71,8 @@ impl ChannelRegistry {
     async fn settle_quiet(self: &Arc<Self>, after: Duration, slots: &Arc<Semaphore>) {
         let awake: Vec<ChannelHandle> = {
             let mut kept = self.keeper.lock();
-            kept.awake.retain(|_, handle| matches!(handle.state(), LifeCycle::Serving));
+            let over = |state| matches!(state, LifeCycle::Draining | LifeCycle::Halted { .. } | LifeCycle::Closed);
+            kept.awake.retain(|_, handle| !over(handle.state()));
             kept.awake.values().cloned().collect()
         };
         let after = patience(after, awake.len());

@@ -29,7 +29,7 @@ use ledger_classes::{
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -94,6 +94,7 @@ pub(super) async fn subscribe(
         told: height.saturating_sub(1),
         spoken: Instant::now(),
         block: None,
+        changed: false,
         begun: false,
         ended: false,
         _permit: permit,
@@ -153,6 +154,8 @@ struct Feed {
     /// When something was last sent.
     spoken: Instant,
     block: Option<Reading>,
+    /// What it may read has changed since the block's receipts were chosen.
+    changed: bool,
     drained: watch::Receiver<bool>,
     trust_changes: watch::Receiver<u64>,
     begun: bool,
@@ -161,9 +164,9 @@ struct Feed {
     _permit: OwnedSemaphorePermit,
 }
 
-/// A block that is being delivered.
+/// A block that is being delivered. A reader may take minutes for it: it is not kept for one alone.
 struct Reading {
-    block: Arc<CommittedBlock>,
+    block: Weak<CommittedBlock>,
     /// Receipts that hold something for this reader, last first.
     receipts: Vec<u32>,
     /// The next frame of the first of them.
@@ -203,13 +206,7 @@ impl Feed {
             let rights = visible_rights(&config.config, self.caller.identity());
             self.readable = readable(rights, self.classes.as_ref())?;
             self.config = config;
-            if let Some(reading) = self.block.take() {
-                let at = reading.receipts.last().copied();
-                let mut receipts = self.receipts(&reading.block);
-                receipts.retain(|receipt| at.is_some_and(|at| *receipt >= at));
-                let frame = if receipts.last() == at.as_ref() { reading.frame } else { 0 };
-                self.block = Some(Reading { receipts, frame, ..reading });
-            }
+            self.changed = true;
         }
         match self.channel.state() {
             LifeCycle::Halted { reason } => Err(super::query::unavailable(&reason)),
@@ -221,8 +218,19 @@ impl Feed {
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
         loop {
             self.judge()?;
-            if let Some(chunk) = self.deliver() {
-                return Ok(chunk);
+            if let Some(reading) = self.block.take() {
+                let block = match reading.block.upgrade() {
+                    Some(block) => Some(block),
+                    None => self.load().await?,
+                };
+                match block {
+                    Some(block) => {
+                        if let Some(chunk) = self.deliver(&block, reading) {
+                            return Ok(chunk);
+                        }
+                    }
+                    None => self.block = Some(reading),
+                }
             }
             // Passing over many blocks that hold nothing for this reader takes long: it is told that it goes on.
             if self.spoken.elapsed() >= KEEP_ALIVE {
@@ -234,7 +242,7 @@ impl Feed {
                 continue;
             }
             if self.height <= self.channel.tip().height {
-                self.load().await?;
+                self.begin().await?;
             } else if !self.wait().await? {
                 return Ok(self.alive());
             }
@@ -243,13 +251,21 @@ impl Feed {
 
     /// Frames of the loaded block that pass the filters, up to a chunk. `None`: nothing of what was looked at passes, or
     /// the block is delivered.
-    fn deliver(&mut self) -> Option<Bytes> {
-        let Reading { block, mut receipts, frame: mut next } = self.block.take()?;
+    fn deliver(&mut self, block: &Arc<CommittedBlock>, reading: Reading) -> Option<Bytes> {
+        let Reading { mut receipts, frame: mut next, .. } = reading;
+        if std::mem::take(&mut self.changed) {
+            let at = receipts.last().copied();
+            receipts = self.receipts(block);
+            receipts.retain(|receipt| at.is_some_and(|at| *receipt >= at));
+            if receipts.last().copied() != at {
+                next = 0;
+            }
+        }
         let mut first: Option<Bytes> = None;
         let mut chunk = BytesMut::new();
         let mut looked = 0;
         'receipts: while let Some(index) = receipts.last().copied() {
-            let frames = self.frames(&block, index);
+            let frames = self.frames(block, index);
             while let Some(frame) = frames.get(next) {
                 let full = chunk.len() + first.as_ref().map_or(0, Bytes::len) + frame.bytes.len() > CHUNK_BYTES_MAX;
                 if full && (first.is_some() || !chunk.is_empty()) {
@@ -281,7 +297,7 @@ impl Feed {
             self.guard.delivered(self.height);
             self.height += 1;
         } else {
-            self.block = Some(Reading { block, receipts, frame: next });
+            self.block = Some(Reading { block: Arc::downgrade(block), receipts, frame: next });
         }
         first.or_else(|| (!chunk.is_empty()).then(|| chunk.freeze()))
     }
@@ -310,14 +326,23 @@ impl Feed {
         receipts
     }
 
-    async fn load(&mut self) -> Result<(), ApiError> {
+    async fn begin(&mut self) -> Result<(), ApiError> {
+        if let Some(block) = self.load().await? {
+            self.changed = false;
+            self.block = Some(Reading { receipts: self.receipts(&block), frame: 0, block: Arc::downgrade(&block) });
+        }
+        Ok(())
+    }
+
+    /// The block that comes next; `None` if it is to be asked for again.
+    async fn load(&mut self) -> Result<Option<Arc<CommittedBlock>>, ApiError> {
         let block = match self.channel.block(self.height).await {
             Ok(Some(block)) => block,
             // The tip moved before the ring did: it is there in a moment.
-            Ok(None) => return self.wait().await.map(|_| ()),
+            Ok(None) => return self.wait().await.map(|_| None),
             // Readers of the past wait for each other; nobody is dropped for it.
             Err(Unavailable::Busy { retry_after_ms }) => {
-                return self.changed(u64::MAX, Duration::from_millis(retry_after_ms)).await.map(|_| ());
+                return self.changed(u64::MAX, Duration::from_millis(retry_after_ms)).await.map(|_| None);
             }
             Err(error) => return Err(super::query::not_readable(error)),
         };
@@ -329,8 +354,7 @@ impl Feed {
             .await;
             looked.map_err(|_| super::query::unavailable("the peer is busy"))?;
         }
-        self.block = Some(Reading { receipts: self.receipts(&block), frame: 0, block });
-        Ok(())
+        Ok(Some(block))
     }
 
     /// Waits for a block or for anything that could end the subscription. False if it is time for a sign of life.
