@@ -156,15 +156,24 @@ impl Runs {
         table: &impl ReadableTable<u64, &'static [u8]>,
         reflects: u64,
     ) -> Result<Result<Self, String>, redb::Error> {
-        let mut runs = Vec::new();
-        for record in table.iter()? {
+        let (mut runs, mut bytes) = (Vec::new(), 0);
+        // Newest first: of those whose filters do not fit, not even one is held at a time.
+        for record in table.iter()?.rev() {
             let (number, record) = record?;
-            let Some(run) = Run::decode(number.value(), record.value()) else {
+            let Some(mut run) = Run::decode(number.value(), record.value()) else {
                 return Ok(Err(format!("the record of run {} does not match its check", number.value())));
             };
+            bytes += run.filter.as_ref().map_or(0, |filter| filter.0.len());
+            run.filter = run.filter.filter(|_| bytes <= FILTERS_BYTES_MAX);
             runs.push(run);
         }
-        Ok(Ok(Self { reflects, runs }.within_memory()))
+        runs.reverse();
+        Ok(Ok(Self { reflects, runs }))
+    }
+
+    /// Records of the table of buckets. A run that a rotten page hides is noticed by them.
+    pub(super) fn buckets(&self) -> u64 {
+        self.runs.iter().map(|run| u64::from(run.buckets)).sum()
     }
 
     fn within_memory(mut self) -> Self {
@@ -224,7 +233,6 @@ impl Runs {
         }
         let old = before.open_table(TRANSACTIONS)?;
         let mut table = transaction.open_table(TRANSACTIONS)?;
-        let mut index = transaction.open_table(RUNS)?;
         let buckets = u32::try_from(ids.div_ceil(BUCKET_IDS)).unwrap_or(u32::MAX).max(1);
         let mut filter = Filter::new(ids);
         let mut sources = vec![Source::New(new.iter())];
@@ -256,10 +264,15 @@ impl Runs {
         if written != ids {
             return Err(redb::Error::Corrupted(format!("the index has {written} of {ids} transactions")));
         }
-        for run in merged {
+        for run in &merged {
             for bucket in 0..run.buckets {
                 table.remove((run.number, bucket))?;
             }
+        }
+        // redb ends the process when opening a table panics over a rotten page beside one that is open.
+        drop(table);
+        let mut index = transaction.open_table(RUNS)?;
+        for run in &merged {
             index.remove(run.number)?;
         }
         let mut run = Run { number, ids, buckets, filter: None };

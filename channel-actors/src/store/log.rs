@@ -140,10 +140,24 @@ impl Tables {
         }
     }
 
+    /// A header record that is held against the history, if its pair is complete. Its own check says nothing of its
+    /// height.
+    fn held_header(&self, height: u64) -> Result<Header, StoreError> {
+        let header = self.header(height)?;
+        let record = self.history.get((1, height / 2)).map_err(reading("reading the history"))?;
+        let Some(record) = record else { return Ok(header) };
+        let leaf = |height| self.header(height).map(|header| merkle::leaf_hash(&header.hash.0));
+        let pair = merkle::node_hash(&leaf(height & !1)?, &leaf(height | 1)?);
+        match decode_node(1, height / 2, record.value()) == Some(pair) {
+            true => Ok(header),
+            false => corrupt(format!("the header record of height {height} does not agree with the history")),
+        }
+    }
+
     /// A complete subtree of the history; leaves are computed from the header hashes.
     fn node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
         if level == 0 {
-            return Ok(merkle::leaf_hash(&self.header(index)?.hash.0));
+            return Ok(merkle::leaf_hash(&self.held_header(index)?.hash.0));
         }
         let record = self.history.get((level, index)).map_err(reading("reading the history"))?;
         match record.as_ref().map(|record| record.value()) {
@@ -301,7 +315,7 @@ impl Log {
 
     /// Header hash at `height`.
     pub(super) fn header_hash(&self, height: u64) -> Result<Option<Hash>, StoreError> {
-        self.below_tip(height, |tables| tables.header(height).map(|header| header.hash))
+        self.below_tip(height, |tables| tables.held_header(height).map(|header| header.hash))
     }
 
     /// Blocks from `from` on, in order.

@@ -257,13 +257,19 @@ enum Opened {
 }
 
 fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, StoreError> {
-    let opened = open_database(files.open_state()?, cache_bytes)
-        .and_then(|database| catching(|| initialise(&database)).map(|found| (database, found)));
+    let opened = open_database(files.open_state()?, cache_bytes).and_then(|database| {
+        match catching(|| initialise(&database)) {
+            Ok(Ok(found)) => Ok(Opened::Sound(database, found)),
+            broken => {
+                // Closing writes, and redb may panic once more.
+                release("state.redb", Some(database));
+                broken.map(|found| Opened::Broken(found.err().unwrap_or_default()))
+            }
+        }
+    });
     match opened {
-        Ok((database, Ok(found))) => Ok(Opened::Sound(database, found)),
-        Ok((_, Err(why))) => Ok(Opened::Broken(why)),
         Err(error) if says_corrupt(&error) => Ok(Opened::Broken(error.to_string())),
-        Err(error) => Err(open_error("state.redb", error)),
+        opened => opened.map_err(|error| open_error("state.redb", error)),
     }
 }
 
@@ -312,7 +318,11 @@ fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error>
         return Ok(Err("it does not say its height".to_owned()));
     }
     let runs = Runs::load(&runs, reflects.map_or(0, |(height, _)| height + 1))?;
-    Ok(runs.map(|runs| (reflects, runs)))
+    let buckets = transactions.len()?;
+    Ok(runs.and_then(|runs| match runs.buckets() == buckets {
+        true => Ok((reflects, runs)),
+        false => Err(format!("its index has {buckets} buckets, its runs say {}", runs.buckets())),
+    }))
 }
 
 /// Keeps the values that a view can see from being dropped.
