@@ -34,6 +34,8 @@ pub(crate) enum AcceptorEffect {
     },
     /// Tell the collector that the next block may be cut.
     Executed,
+    /// Tell the collector which transactions were committed before.
+    Known(Vec<Hash>),
     /// Persist on a store thread.
     Persist { block: Arc<ExecutedBlock>, seal: Seal },
     /// Write a checkpoint on a store thread.
@@ -117,12 +119,15 @@ impl Acceptor {
 
     /// An execution is done.
     pub(crate) fn executed(&mut self, result: Result<ExecutionResult, String>) -> Vec<AcceptorEffect> {
-        let ExecutionResult { block, known } = match result {
+        let ExecutionResult { block, known, committed } = match result {
             Ok(_) if self.failed => return Vec::new(),
             Ok(result) => result,
             Err(reason) => return self.fail(format!("execution failed: {reason}")),
         };
         let mut effects = vec![AcceptorEffect::Executed];
+        if !committed.is_empty() {
+            effects.push(AcceptorEffect::Known(committed));
+        }
         let Some(block) = block else {
             if self.under_way.is_empty() {
                 effects.push(self.empty(known));

@@ -3,9 +3,9 @@
 //! peer has written, its checkpoint included.
 
 use crate::opening::{execute_again, verified};
+use crate::production::decode_receipts;
 use crate::production::in_full;
 use crate::store::{ChannelStore, StoreOptions};
-use crate::verifier::decode_receipts;
 use ledger_classes::block::{self, Block};
 use ledger_classes::execution;
 use ledger_classes::hash::Hash;

@@ -7,6 +7,7 @@
 //! it waits, so that one id sent for ever fills no memory.
 
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS, PIPELINE_DEPTH};
+use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
 use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
@@ -26,6 +27,8 @@ pub(crate) enum CollectorEffect {
     Propose(Vec<VerifiedTransaction>),
     /// Look again at this time.
     WakeAt(Time),
+    /// Look for the outcomes of these in the index.
+    Recall(Vec<Recall>),
     /// A witness did not verify: a bug or an intruder in the process. The channel halts.
     Halt(String),
 }
@@ -104,6 +107,35 @@ impl Collector {
         self.cut(now)
     }
 
+    /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
+    pub(crate) fn doubted(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
+        let mut others = Vec::new();
+        for mut recall in doubted {
+            match self.under_way.get_mut(&recall.id) {
+                Some(under_way) => {
+                    recall.waiter.accept(recall.id);
+                    if recall.waiter.waits() {
+                        under_way.waiters.push(recall.waiter);
+                        under_way.credits.push(recall.credit);
+                    }
+                }
+                None => others.push(recall),
+            }
+        }
+        recalled(others)
+    }
+
+    /// Execution found these in the index.
+    pub(crate) fn known(&mut self, ids: Vec<Hash>) -> Vec<CollectorEffect> {
+        let mut recalls = Vec::new();
+        for id in ids {
+            let Some(UnderWay { waiters, credits, .. }) = self.under_way.remove(&id) else { continue };
+            let those = waiters.into_iter().zip(credits);
+            recalls.extend(those.map(|(waiter, credit)| Recall { id, waiter, credit, refusal: None }));
+        }
+        recalled(recalls)
+    }
+
     /// The newest block has executed; it is being ordered and persisted.
     pub(crate) fn executed(&mut self, now: Time) -> Vec<CollectorEffect> {
         self.executing = false;
@@ -175,6 +207,10 @@ impl Collector {
         self.executing = true;
         vec![CollectorEffect::Propose(block)]
     }
+}
+
+fn recalled(recalls: Vec<Recall>) -> Vec<CollectorEffect> {
+    if recalls.is_empty() { Vec::new() } else { vec![CollectorEffect::Recall(recalls)] }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Committed blocks as readers and subscribers share them, with the frames that subscribers are sent: encoded once,
 //! whoever asks first, and only for receipts that somebody is sent something of.
 
-use crate::verifier::decode_receipts;
+use crate::production::decode_receipts;
 use bytes::Bytes;
 use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;

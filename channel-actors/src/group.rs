@@ -20,7 +20,7 @@ use crate::limits::SHARDS_MAX;
 use crate::metrics::ChannelMetrics;
 use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
-use crate::pool::WorkPool;
+use crate::pool::{Panicked, WorkPool};
 use crate::shared::Shared;
 use crate::store::{ChannelStore, Disk};
 use crate::ticket::Credits;
@@ -44,6 +44,7 @@ pub(crate) struct GroupContext {
     pub(crate) verification: WorkPool,
     pub(crate) storage: WorkPool,
     pub(crate) checkpoints: WorkPool,
+    pub(crate) reading: WorkPool,
     pub(crate) shared: Arc<Shared>,
     pub(crate) store: ChannelStore,
     pub(crate) metrics: ChannelMetrics,
@@ -99,6 +100,11 @@ macro_rules! stops {
     };
 }
 use stops;
+
+/// A panic on a pool is a reason like any other.
+fn flat<T>(result: Result<Result<T, String>, Panicked>) -> Result<T, String> {
+    result.unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
 
 /// 32 bytes that nobody can predict.
 pub(crate) fn random_seed() -> [u8; 32] {

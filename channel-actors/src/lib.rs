@@ -23,6 +23,7 @@ pub mod ordering;
 mod pool;
 mod production;
 mod reader;
+mod recall;
 mod registry;
 mod rest;
 mod shared;

@@ -4,10 +4,10 @@
 //! channel at the block where the difference begins (Promise 3).
 
 use crate::halt::{Life, LifeCycle};
+use crate::production::decode_receipts;
 use crate::production::{encode_receipts, in_full};
 use crate::shared::Tip;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
-use crate::verifier::decode_receipts;
 use ledger_classes::block::{self, Block, Header};
 use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Limits};

@@ -3,7 +3,6 @@
 
 use crate::committed::CommittedBlock;
 use crate::store::{BlockRecord, ChannelStore, Pressure};
-use crate::verifier::receipt_of;
 use ledger_classes::block::{self, BLOCK_VERSION, Block, Header, Seal};
 use ledger_classes::codec;
 use ledger_classes::execution::{self, BlockInput, ConfigRecord};
@@ -49,12 +48,22 @@ pub(crate) struct Execution {
     pub(crate) above: Vec<Arc<ExecutedBlock>>,
 }
 
+/// Transactions of a block to be, parted.
+#[derive(Default)]
+struct Sorted {
+    fresh: Vec<VerifiedTransaction>,
+    known: Vec<(Hash, Arc<Receipt>)>,
+    committed: Vec<Hash>,
+}
+
 /// What came of executing.
 pub(crate) struct ExecutionResult {
     /// The block; `None` if nothing was left to do.
     pub(crate) block: Option<Arc<ExecutedBlock>>,
-    /// Transactions that were committed before, with their receipts.
+    /// Transactions in blocks that were not on disk yet, with their receipts.
     pub(crate) known: Vec<(Hash, Arc<Receipt>)>,
+    /// Transactions that were committed before.
+    pub(crate) committed: Vec<Hash>,
 }
 
 /// A view above blocks that are not applied yet. Blocks that were applied since are skipped; those that are kept
@@ -84,12 +93,12 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let (fresh, known) = self.sort_out(transactions)?;
+        let Sorted { fresh, known, committed } = self.sort_out(transactions)?;
         let read = |error: ReadError| error.to_string();
         with_view(&self.store, &self.above, |view| {
             let due = execution::next_timer(view).map_err(read)?;
             if fresh.is_empty() && due.is_none_or(|due| due > self.time) {
-                return Ok(ExecutionResult { block: None, known });
+                return Ok(ExecutionResult { block: None, known, committed });
             }
             let input = BlockInput {
                 channel: self.channel,
@@ -133,33 +142,27 @@ impl Execution {
                 next_timer,
                 config,
             };
-            Ok(ExecutionResult { block: Some(Arc::new(block)), known })
+            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed })
         })
     }
 
     /// Parts transactions that were committed before, or are in a block under way, from the others.
-    #[expect(clippy::type_complexity, reason = "two lists, used once")]
-    fn sort_out(
-        &self,
-        transactions: Vec<VerifiedTransaction>,
-    ) -> Result<(Vec<VerifiedTransaction>, Vec<(Hash, Arc<Receipt>)>), String> {
+    fn sort_out(&self, transactions: Vec<VerifiedTransaction>) -> Result<Sorted, String> {
         let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
         let committed = self.store.transactions(&ids).map_err(in_full)?;
-        let mut fresh = Vec::with_capacity(transactions.len());
-        let mut known = Vec::new();
+        let mut sorted = Sorted { fresh: Vec::with_capacity(transactions.len()), ..Sorted::default() };
         for (transaction, committed) in transactions.into_iter().zip(committed) {
             let id = transaction.id();
             let above = self.above.iter().find_map(|block| block.receipts.get(*block.ids.get(&id)? as usize));
             if let Some(receipt) = above {
-                known.push((id, receipt.clone()));
+                sorted.known.push((id, receipt.clone()));
             } else if committed.is_some() {
-                let receipt = receipt_of(&self.store, &id)?.ok_or("the index forgot a transaction")?;
-                known.push((id, receipt));
+                sorted.committed.push(id);
             } else {
-                fresh.push(transaction);
+                sorted.fresh.push(transaction);
             }
         }
-        Ok((fresh, known))
+        Ok(sorted)
     }
 }
 
@@ -174,6 +177,11 @@ pub(crate) fn encode_receipts(receipts: &[Arc<Receipt>]) -> Vec<u8> {
     codec::encode_into(&(receipts.len() as u64), &mut bytes);
     receipts.iter().for_each(|receipt| codec::encode_into(&**receipt, &mut bytes));
     bytes
+}
+
+/// Decodes the receipts of a block as the log holds them.
+pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
+    codec::decode(bytes, 1 << 30).map_err(|error| format!("stored receipts: {error}"))
 }
 
 /// What was persisted.

@@ -154,6 +154,8 @@ impl ChannelRegistry {
     fn open_on(options: RegistryOptions, files: FilesIn) -> std::io::Result<Arc<Self>> {
         std::fs::create_dir_all(&options.directory)?;
         let held = hold(&options.directory)?;
+        // The name of a channel whose making a crash interrupted may not be on disk yet.
+        held.sync_all()?;
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
             verification: WorkPool::new("verify", options.verification_threads)?,
@@ -322,6 +324,7 @@ impl ChannelRegistry {
             verification: self.verification.clone(),
             storage: self.storage.clone(),
             checkpoints: self.checkpoints.clone(),
+            reading: self.reading.clone(),
             shared: shared.clone(),
             store: opened.store.clone(),
             metrics: handle.0.metrics.clone(),

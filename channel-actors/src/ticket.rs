@@ -57,6 +57,15 @@ pub enum SubmitRefusal {
 impl SubmitRefusal {
     /// The refusal at a full pipeline.
     pub const BUSY: Self = Self::Busy { retry_after_ms: RETRY_AFTER_MS };
+
+    /// The stable name of what is wrong with the transaction, if something is.
+    pub(crate) const fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Transaction(error) => Some(error.name()),
+            Self::Rejected { code, .. } => Some(code.name()),
+            Self::Busy { .. } | Self::Disk(_) | Self::Stopped { .. } => None,
+        }
+    }
 }
 
 /// What became of one submitted transaction.

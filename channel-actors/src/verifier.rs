@@ -7,15 +7,14 @@
 
 use crate::limits::{VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX};
 use crate::production::in_full;
+use crate::recall::Recall;
 use crate::store::ChannelStore;
-use crate::ticket::{Credit, SubmitRefusal, SubmitResult, Waiter};
-use ledger_classes::codec;
+use crate::ticket::{Credit, SubmitRefusal, Waiter};
 use ledger_classes::config::Limits;
 use ledger_classes::execution;
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::keys::{self, KeyCache, PublicKey, Signature, SigningKey};
 use ledger_classes::outcome::Refusal;
-use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
 use std::cell::RefCell;
@@ -144,12 +143,14 @@ pub(crate) struct Screening {
 pub(crate) struct Screened {
     pub(crate) passed: Passed,
     pub(crate) refused: Vec<&'static str>,
+    /// What would be refused today, and may have been taken before.
+    pub(crate) doubted: Vec<Recall>,
 }
 
 impl Screening {
     /// Does the work. An error is a store that cannot be read: the channel halts.
     pub(crate) fn screen(self, batch: Vec<Arrival>) -> Result<Screened, String> {
-        let mut refused = Vec::new();
+        let (mut refused, mut doubted) = (Vec::new(), Vec::new());
         let mut parsed = Vec::with_capacity(batch.len());
         let mut company = Vec::with_capacity(batch.len());
         for Arrival { envelope, waiter, credit, arrived } in batch {
@@ -162,16 +163,14 @@ impl Screening {
                     parsed.push(transaction);
                     company.push((waiter, credit, arrived));
                 }
-                // Exactly once: however late it comes again, also under narrower limits, a known id gets its receipt.
+                // Exactly once: however late it comes again, also under narrower limits, an id that was taken keeps its
+                // outcome.
                 Err((
                     id,
                     error @ (TransactionError::Expired(_)
                     | TransactionError::TooFarAhead(_)
                     | TransactionError::Oversize(_)),
-                )) => match self.known(&id)? {
-                    Some(receipt) => waiter.resolve(SubmitResult::Committed { id, receipt }),
-                    None => refuse(waiter, id, error, &mut refused),
-                },
+                )) => doubted.push(Recall { id, waiter, credit, refusal: Some(error.into()) }),
                 Err((id, error)) => refuse(waiter, id, error, &mut refused),
             }
         }
@@ -193,41 +192,20 @@ impl Screening {
                     flights.push(Flight { transaction, waiter, credit, arrived });
                 }
                 Err(Refusal::Broken(error)) => return Err(error.to_string()),
-                Err(Refusal::Rejected { code, message }) => match self.known(&transaction.id())? {
-                    Some(receipt) => waiter.resolve(SubmitResult::Committed { id: transaction.id(), receipt }),
-                    None => {
-                        refused.push(code.name());
-                        waiter.refuse(Some(transaction.id()), SubmitRefusal::Rejected { code, message });
-                    }
-                },
+                Err(Refusal::Rejected { code, message }) => {
+                    let refusal = Some(SubmitRefusal::Rejected { code, message });
+                    doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                }
             }
         }
         let passed = Passed::sign(&self.channel, self.shard, self.sequence, &self.key, flights);
-        Ok(Screened { passed, refused })
-    }
-
-    fn known(&self, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
-        receipt_of(&self.store, id)
+        Ok(Screened { passed, refused, doubted })
     }
 }
 
 fn refuse(waiter: Waiter, id: Hash, error: TransactionError, refused: &mut Vec<&'static str>) {
     refused.push(error.name());
     waiter.refuse(Some(id), error);
-}
-
-/// The receipt of a committed transaction.
-pub(crate) fn receipt_of(store: &ChannelStore, id: &Hash) -> Result<Option<Arc<Receipt>>, String> {
-    let Some((height, index)) = store.transaction(id).map_err(in_full)? else { return Ok(None) };
-    let bytes = store.receipts(height).map_err(in_full)?;
-    let receipts: Vec<Receipt> = decode_receipts(&bytes.ok_or("a block's receipts are missing")?)?;
-    let receipt = receipts.into_iter().nth(index as usize).ok_or("a receipt is missing")?;
-    Ok(Some(Arc::new(receipt)))
-}
-
-/// Decodes the receipts of a block as the log holds them.
-pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
-    codec::decode(bytes, 1 << 30).map_err(|error| format!("stored receipts: {error}"))
 }
 
 #[cfg(test)]

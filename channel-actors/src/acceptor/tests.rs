@@ -82,11 +82,12 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
 }
 
 fn executed(height: u64) -> Result<ExecutionResult, String> {
-    Ok(ExecutionResult { block: Some(block(height)), known: Vec::new() })
+    Ok(ExecutionResult { block: Some(block(height)), known: Vec::new(), committed: Vec::new() })
 }
 
 fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
-    Ok(ExecutionResult { block: None, known: known.iter().map(|height| (id(*height), receipt(*height))).collect() })
+    let known = known.iter().map(|height| (id(*height), receipt(*height))).collect();
+    Ok(ExecutionResult { block: None, known, committed: Vec::new() })
 }
 
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
@@ -104,6 +105,7 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
             format!("execute {height} at {} above {above:?}", time.millis_since(NOW))
         }
         AcceptorEffect::Executed => "executed".into(),
+        AcceptorEffect::Known(ids) => format!("known {}", ids.len()),
         AcceptorEffect::Persist { block, .. } => format!("persist {}", block.header.height),
         AcceptorEffect::Checkpoint => "checkpoint".into(),
         AcceptorEffect::Commit { block, receipts, .. } => {

@@ -1,8 +1,9 @@
 //! The collector's rules, one sentence each.
 
 use super::*;
-use crate::test_support::{NOW, answer, envelope, flight, key, transaction};
-use crate::ticket::{Credits, Submission, Wait};
+use crate::test_support::{NOW, answer, arrival, envelope, flight, key, transaction};
+use crate::ticket::{Credits, Submission, SubmitRefusal, Wait};
+use crate::verifier::Arrival;
 use ledger_classes::amount::Amount;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::transaction::Envelope;
@@ -21,6 +22,7 @@ enum Seen {
     /// The proposed transactions' nonces.
     Propose(Vec<u64>),
     Wake(u64),
+    Recall(Vec<Hash>),
     Halt,
 }
 
@@ -29,6 +31,7 @@ fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
     let one = |effect| match effect {
         CollectorEffect::Propose(block) => Seen::Propose(block.iter().map(|one| one.transaction().nonce).collect()),
         CollectorEffect::WakeAt(time) => Seen::Wake(time.millis_since(NOW)),
+        CollectorEffect::Recall(recalls) => Seen::Recall(recalls.iter().map(|recall| recall.id).collect()),
         CollectorEffect::Halt(_) => Seen::Halt,
     };
     effects.into_iter().map(one).collect()
@@ -82,6 +85,28 @@ fn limits(transactions: u32, age: u32) -> Limits {
 fn an_idle_collector_cuts_at_once() {
     let mut bench = Bench::new(Limits::default(), None);
     assert_eq!(bench.arrives(1, Wait::Committed, 0).1, [Seen::Propose(vec![1])]);
+}
+
+#[test]
+fn what_is_under_way_keeps_its_outcome_and_the_rest_goes_to_the_index() {
+    let mut bench = Bench::new(Limits::default(), None);
+    let (mut first, _) = bench.arrives(1, Wait::Committed, 0);
+    let mut doubted = |nonce: u64, wait: Wait| {
+        let (submission, Arrival { waiter, credit, .. }) = arrival(envelope(CHANNEL, nonce, 1), wait, &bench.credits);
+        let recall = Recall { id: id(nonce), waiter, credit, refusal: Some(SubmitRefusal::BUSY) };
+        (submission, seen(bench.core.doubted(vec![recall])))
+    };
+    let (mut again, effects) = doubted(1, Wait::Committed);
+    assert_eq!(effects, []);
+    let (mut hurried, effects) = doubted(1, Wait::Accepted);
+    assert_eq!(effects, []);
+    assert_eq!(answer(&mut hurried), Some(SubmitResult::Accepted { id: id(1) }));
+    assert_eq!(doubted(2, Wait::Committed).1, [Seen::Recall(vec![id(2)])]);
+    assert_eq!((answer(&mut first), answer(&mut again)), (None, None));
+    assert_eq!(bench.credits.used().0, 2);
+    // Execution finds it in the index: both are told from there.
+    assert_eq!(seen(bench.core.known(vec![id(1), id(3)])), [Seen::Recall(vec![id(1), id(1)])]);
+    assert!(bench.core.under_way.is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The acceptor's actor.
 
-use super::{GroupContext, Guard, collector, publisher, stops};
+use super::{GroupContext, Guard, collector, flat, publisher, stops};
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::BlockOutcome;
 use crate::limits::MAILBOX;
@@ -45,11 +45,6 @@ pub(super) struct AcceptorActor {
     publisher: Addr<publisher::Publisher>,
     checkpoint_planned: bool,
     _guard: Guard,
-}
-
-/// A panic on a pool is a reason like any other.
-fn flat<T>(result: Result<Result<T, String>, Panicked>) -> Result<T, String> {
-    result.unwrap_or_else(|panicked| Err(panicked.to_string()))
 }
 
 impl AcceptorActor {
@@ -108,6 +103,11 @@ impl AcceptorActor {
             AcceptorEffect::Executed => {
                 if let Some(collector) = &self.collector {
                     collector.do_send(collector::BlockExecuted);
+                }
+            }
+            AcceptorEffect::Known(ids) => {
+                if let Some(collector) = &self.collector {
+                    collector.do_send(collector::Known(ids));
                 }
             }
             AcceptorEffect::Commit { block, receipts, next_timer, config } => {

@@ -1,21 +1,34 @@
 //! The collector's actor.
 
-use super::{GroupContext, Guard, acceptor, stops};
+use super::{GroupContext, Guard, acceptor, flat, stops};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::limits::{MAILBOX, WAKE_MS_MAX};
 use crate::metrics::Stage;
 use crate::opening::Opened;
+use crate::recall::{self, Recall};
 use crate::verifier::Passed;
 use actix::prelude::*;
 use ledger_classes::config::Limits;
+use ledger_classes::hash::Hash;
 use ledger_classes::keys::PublicKey;
 use ledger_classes::time::Time;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Verified(pub(super) Passed);
+
+/// What would be refused today.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Doubted(pub(super) Vec<Recall>);
+
+/// What execution found in the index.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Known(pub(super) Vec<Hash>);
 
 /// The newest block has executed.
 #[derive(Message)]
@@ -66,6 +79,7 @@ impl CollectorActor {
             match effect {
                 // One proposal executes at a time.
                 CollectorEffect::Propose(transactions) => self.acceptor.do_send(acceptor::Propose(transactions)),
+                CollectorEffect::Recall(recalls) => answer(self.context.clone(), recalls),
                 CollectorEffect::WakeAt(time) => self.wake_at(time, actor),
                 CollectorEffect::Halt(reason) => self.context.halt(reason),
             }
@@ -93,6 +107,33 @@ impl CollectorActor {
     }
 }
 
+/// Has those who wait told on reading threads.
+fn answer(context: Arc<GroupContext>, recalls: Vec<Recall>) {
+    let (channel, store) = (context.channel, context.store.clone());
+    let reading = context.reading.clone();
+    context.reading.clone().run(
+        channel,
+        move || recall::sort(&store, recalls),
+        move |result| match flat(result) {
+            Ok((refused, found)) => {
+                let mut reasons = BTreeMap::<_, u64>::new();
+                refused.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
+                reasons.into_iter().for_each(|(reason, count)| context.metrics.refused(reason, count));
+                for found in found {
+                    let (store, context) = (context.store.clone(), context.clone());
+                    let done = move |result| {
+                        if let Err(reason) = flat(result) {
+                            context.halt(format!("reading receipts failed: {reason}"));
+                        }
+                    };
+                    reading.run(channel, move || recall::tell(&store, found), done);
+                }
+            }
+            Err(reason) => context.halt(format!("looking for transactions failed: {reason}")),
+        },
+    );
+}
+
 impl Actor for CollectorActor {
     type Context = Context<Self>;
 
@@ -108,6 +149,24 @@ impl Handler<Verified> for CollectorActor {
 
     fn handle(&mut self, Verified(passed): Verified, actor: &mut Self::Context) {
         let effects = self.core.verified(passed, self.context.clock.now());
+        self.perform(effects, actor);
+    }
+}
+
+impl Handler<Doubted> for CollectorActor {
+    type Result = ();
+
+    fn handle(&mut self, Doubted(doubted): Doubted, actor: &mut Self::Context) {
+        let effects = self.core.doubted(doubted);
+        self.perform(effects, actor);
+    }
+}
+
+impl Handler<Known> for CollectorActor {
+    type Result = ();
+
+    fn handle(&mut self, Known(ids): Known, actor: &mut Self::Context) {
+        let effects = self.core.known(ids);
         self.perform(effects, actor);
     }
 }

@@ -83,12 +83,16 @@ impl Handler<ScreeningDone> for ShardActor {
     fn handle(&mut self, ScreeningDone(result, started): ScreeningDone, actor: &mut Self::Context) {
         self.context.metrics.stage(Stage::Verify, started.elapsed());
         match result {
-            Ok(Ok(Screened { passed, refused })) => {
+            Ok(Ok(Screened { passed, refused, doubted })) => {
                 let mut reasons = BTreeMap::<_, u64>::new();
                 refused.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
                 reasons.into_iter().for_each(|(reason, count)| self.context.metrics.refused(reason, count));
                 if !passed.flights.is_empty() {
                     self.collector.do_send(collector::Verified(passed));
+                }
+                // After what was passed before: a copy of it finds it under way.
+                if !doubted.is_empty() {
+                    self.collector.do_send(collector::Doubted(doubted));
                 }
                 let effect = self.core.screened();
                 self.perform(effect, actor);

@@ -2,17 +2,20 @@
 
 use super::*;
 use crate::production::encode_receipts;
+use crate::recall;
 use crate::store::BlockRecord;
 use crate::test_support::{Bench, NOW, answer, arrival, config, envelope, key, transaction};
-use crate::ticket::{Credits, Submission, Wait};
+use crate::ticket::{Credits, Submission, SubmitResult, Wait};
 use ledger_classes::action::{Action, assets};
 use ledger_classes::amount::Amount;
+use ledger_classes::codec;
 use ledger_classes::config::ChannelConfig;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keyspace;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::participant::Participant;
+use ledger_classes::receipt::Receipt;
 use ledger_classes::record;
 use ledger_classes::rights::{Class, Grant, Grantee, Right};
 use ledger_classes::state::Writes;
@@ -133,7 +136,12 @@ fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Cred
         now: NOW,
         seed: [9; 32],
     };
-    let screened = screening.screen(batch).expect("readable");
+    let mut screened = screening.screen(batch).expect("readable");
+    // Nothing is under way here: what is doubted goes on to the index.
+    let store = &bench.opened.store;
+    let (refused, found) = recall::sort(store, std::mem::take(&mut screened.doubted)).expect("readable");
+    screened.refused.extend(refused);
+    found.into_iter().for_each(|found| recall::tell(store, found).expect("readable"));
     (waiting, credits, screened)
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Needs root, for a mount namespace with a small file system of the test's own, and `cc` for a shim below the peer.
 
-use crate::harness::{Consortium, Peer, address, chancery, define, mint, signed, text, transfer};
+use crate::harness::{
+    Consortium, Peer, address, append, chancery, define, key, mint, signed, text, transaction, transfer,
+};
 use client::api::{BatchResult, Outcome, SubmissionStatus};
 use client::connection::{Connection, Options};
 use client::profile::Profile;
@@ -11,7 +13,7 @@ use client::retry::Retry;
 use client::submit::{SubmitError, Wait};
 use client::subscribe::{Filter, Start, Subscription};
 use ledger_classes::hash::Hash;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::transaction::{Envelope, Transaction};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -509,4 +511,42 @@ async fn while_the_disk_stalls_reads_are_answered_and_nothing_is_lost_or_doubled
         assert!(refused.keys().all(|name| name == "429 busy"), "{refused:?}");
     }
     trial.goes_on().await;
+}
+
+/// Once, whoever sent a transaction again after its end was told that it had expired, while its block waited for the disk.
+#[tokio::test]
+async fn what_expires_while_its_block_waits_for_the_disk_is_committed() {
+    let shim = Shim::new();
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &shim.variables());
+    let connection = peer.connect(&consortium.admin());
+    let id = connection.channel("main").await.expect("public").id;
+    let valid_until = client::now().plus_millis(3_000);
+    let soon = Transaction { valid_until, ..transaction(id, vec![append("tests.late", "soon over")]) };
+    let envelope = Envelope::sign_binary(&soon, &[&key(1)]);
+    // A channel that rests would open its files on a disk that stalls.
+    let first = signed(id, 1, vec![append("tests.late", "first")]);
+    connection.submit("main", &first, Wait::Committed).await.expect("in time");
+    File::create(&shim.stall).expect("a file");
+    connection.submit("main", &envelope, Wait::Accepted).await.expect("in time");
+    while client::now() <= valid_until {
+        connection.channel("main").await.expect("reads go on");
+    }
+    let again = connection.submit("main", &envelope, Wait::Committed);
+    tokio::pin!(again);
+    // The wrong answer came at once.
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut again).await;
+    assert!(early.is_err(), "{early:?} while the disk stalls");
+    fs::remove_file(&shim.stall).expect("removes");
+    let outcome = again.await.expect("an outcome");
+    assert_eq!(outcome.receipt.expect("committed").code, 0);
+    // What was never taken is refused.
+    let never = Transaction { valid_until, ..transaction(id, vec![append("tests.late", "never")]) };
+    let never = Envelope::sign_binary(&never, &[&key(1)]);
+    match connection.submit("main", &never, Wait::Committed).await {
+        Err(SubmitError::Request(error)) => {
+            assert!(error.problem().is_some_and(|problem| problem.type_uri.ends_with(":expired")), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -4,17 +4,18 @@
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::ordering::Solo;
-use crate::production::{self, Execution, ExecutionResult, Persisted};
-use crate::test_support::{Bench, NOW, Random, answer, config, envelope, flight, key, seeds};
-use crate::ticket::{Credits, Submission, SubmitResult, Wait};
-use crate::verifier::Passed;
+use crate::production::{self, Execution, ExecutionResult, Persisted, decode_receipts};
+use crate::recall::{self, Found, Recall};
+use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
+use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
+use crate::verifier::{Arrival, Passed};
 use ledger_classes::config::{ChannelConfig, Limits};
 use ledger_classes::hash::Hash;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Work that is done when the generator says so: on real pools anything may end before anything.
@@ -23,12 +24,15 @@ enum Work {
     Execute(Result<ExecutionResult, String>),
     Persist(Arc<production::ExecutedBlock>, ledger_classes::block::Seal),
     Checkpoint,
+    Recall(Vec<Recall>),
+    Tell(Found),
 }
 
 /// A message between the two actors: in order, at any time.
 enum Message {
     Propose(Vec<VerifiedTransaction>),
     Executed,
+    Known(Vec<Hash>),
     Committed(BlockOutcome),
 }
 
@@ -50,6 +54,7 @@ impl World {
         for effect in effects {
             match effect {
                 CollectorEffect::Propose(block) => self.to_acceptor.push_back(Message::Propose(block)),
+                CollectorEffect::Recall(recalls) => self.work.push(Work::Recall(recalls)),
                 CollectorEffect::WakeAt(_) => self.wake = true,
                 CollectorEffect::Halt(reason) => panic!("halted: {reason}"),
             }
@@ -74,6 +79,7 @@ impl World {
                     self.work.push(Work::Run(execution, transactions));
                 }
                 AcceptorEffect::Executed => self.to_collector.push_back(Message::Executed),
+                AcceptorEffect::Known(ids) => self.to_collector.push_back(Message::Known(ids)),
                 AcceptorEffect::Persist { block, seal } => self.work.push(Work::Persist(block, seal)),
                 AcceptorEffect::Checkpoint => self.work.push(Work::Checkpoint),
                 AcceptorEffect::Commit { block, receipts, next_timer, .. } => {
@@ -118,6 +124,11 @@ impl World {
                     let effects = self.acceptor.persisted(result);
                     self.acceptor_did(effects);
                 }
+                Work::Recall(recalls) => {
+                    let (_, found) = recall::sort(&self.bench.opened.store, recalls).expect("readable");
+                    self.work.extend(found.into_iter().map(Work::Tell));
+                }
+                Work::Tell(found) => recall::tell(&self.bench.opened.store, found).expect("readable"),
                 Work::Checkpoint => {
                     let result = self.bench.opened.store.checkpoint();
                     let effects = self.acceptor.checkpointed(result.map(|_| ()).map_err(|error| error.to_string()));
@@ -136,6 +147,7 @@ impl World {
         }
         let effects = match self.to_collector.pop_front() {
             Some(Message::Executed) => self.collector.executed(self.now),
+            Some(Message::Known(ids)) => self.collector.known(ids),
             Some(Message::Committed(outcome)) => self.collector.committed(outcome, self.now).0,
             _ => {
                 self.wake = false;
@@ -178,6 +190,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         let channel = world.bench.opened.channel;
         let credits = Arc::new(Credits::default());
         let mut waiting: Vec<(Hash, Submission)> = Vec::new();
+        let (mut doubting, mut taken) = (Vec::new(), BTreeSet::new());
         let mut sequence = 0;
         for _ in 0..60 {
             sequence += 1;
@@ -187,6 +200,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let id = envelope.id();
                 let (submission, flight) = flight(channel, envelope, Wait::Committed, &credits);
                 waiting.push((id, submission));
+                taken.insert(id);
                 flight
             });
             let flights = flights.collect();
@@ -196,6 +210,15 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             let now = world.now.millis() + random.below(40) as u64 - random.below(20) as u64;
             world.now = Time::from_millis(now);
             let effects = world.collector.verified(passed, world.now);
+            world.collector_did(effects);
+            let doubted = (0..random.below(3)).map(|_| {
+                let (submission, Arrival { envelope, waiter, credit, .. }) =
+                    arrival(envelope(channel, random.below(40) as u64, 1), Wait::Committed, &credits);
+                let id = envelope.id();
+                doubting.push((id, taken.contains(&id), submission));
+                Recall { id, waiter, credit, refusal: Some(SubmitRefusal::BUSY) }
+            });
+            let effects = world.collector.doubted(doubted.collect());
             world.collector_did(effects);
             for _ in 0..random.below(6) {
                 world.step(&mut random);
@@ -214,11 +237,20 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             assert_eq!(receipt.head.id, id);
             assert_eq!(**outcomes.entry(id).or_insert_with(|| receipt.clone()), *receipt, "one outcome for ever");
         }
+        for (id, taken, mut submission) in doubting {
+            match answer(&mut submission) {
+                Some(SubmitResult::Committed { receipt, .. }) => assert_eq!(*outcomes[&id], *receipt),
+                Some(SubmitResult::Refused { refusal: SubmitRefusal::Busy { .. }, .. }) => {
+                    assert!(!taken, "{id} was taken before, and is refused");
+                }
+                other => panic!("{id}: {other:?}"),
+            }
+        }
         assert_eq!(credits.used(), (0, 0), "every credit came back");
         let mut included = BTreeMap::<Hash, u32>::new();
         for height in 1..=world.tip.0 {
             let bytes = world.bench.opened.store.receipts(height).expect("readable").expect("there");
-            let receipts = crate::verifier::decode_receipts(&bytes).expect("decodes");
+            let receipts = decode_receipts(&bytes).expect("decodes");
             assert!(!receipts.is_empty() && receipts.len() <= 4, "no empty block, none too large");
             receipts.iter().for_each(|receipt| *included.entry(receipt.head.id).or_default() += 1);
         }
