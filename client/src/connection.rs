@@ -262,7 +262,8 @@ impl Connection {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .tcp_nodelay(true)
-            .pool_idle_timeout(Duration::from_secs(60))
+            // Before a peer closes them, by default after 30 seconds.
+            .pool_idle_timeout(Duration::from_secs(20))
             .connect_timeout(options.timeout.min(Duration::from_secs(10)))
             .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
             .build()

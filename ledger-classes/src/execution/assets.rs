@@ -21,7 +21,7 @@ pub use queries::{
 };
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
 
-pub(super) use accounts::{act, create_account};
+pub(super) use accounts::{act, create_account, screen_act};
 pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
     approve, burn, free_balance, mint, move_units, pay_fee, transfer, transfer_batch, transfer_from,

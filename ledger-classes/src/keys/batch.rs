@@ -110,6 +110,12 @@ pub fn verify_batch(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyC
         verdict: BatchVerdict { valid: vec![false; items.len()], ..BatchVerdict::default() },
         keys,
     };
+    if let [item] = items {
+        // Alone there is nothing to combine it with.
+        work.verdict.checks = 1;
+        work.verdict.valid[0] = verify(item.key, item.message, item.signature);
+        return work.verdict;
+    }
     let mut prepared = Vec::with_capacity(items.len().min(BATCH_ITEMS_MAX));
     for (place, item) in items.iter().enumerate() {
         match &item.key.0 {

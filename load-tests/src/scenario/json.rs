@@ -23,8 +23,6 @@ const CONNECTIONS: usize = 64;
 const WARM_TRANSACTIONS: u64 = 32_768;
 /// How long warming up may take.
 const WARM_WINDOW: Duration = Duration::from_secs(3);
-/// A channel that does not exist: what it is posted costs TLS and HTTP at both ends, and no more.
-const NO_CHANNEL: &str = "nowhere";
 /// The least that the rate must be of the limit.
 const RATIO_MIN: f64 = 0.15;
 
@@ -51,20 +49,21 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let warm_window = WARM_WINDOW.min(window / 2);
         let share = warm_window.as_secs_f64() / WARM_WINDOW.as_secs_f64();
         let signed = bench.workload.sign_json((WARM_TRANSACTIONS as f64 * share) as u64);
-        let warm = drive_json(dial(&dialer).await?, CHANNEL, signed.clone(), warm_window).await?;
+        let warm = drive_json(dial(&dialer).await?, signed.clone(), warm_window).await?;
         bench.learn(warm.committed_per_s());
-        progress("the same requests to no channel");
-        let alone = drive_json(dial(&dialer).await?, NO_CHANNEL, signed, warm_window).await?;
+        progress("as many bytes that are no JSON");
+        let no_json = signed.into_iter().map(|body| vec![b'x'; body.len()]).collect();
+        let alone = drive_json(dial(&dialer).await?, no_json, warm_window).await?;
         let count = bench.batches_for(window, 1).max(2 * CONNECTIONS as u64);
         progress(&format!("{:.0}/s before; signing {count}", bench.rate()));
         let signed = bench.workload.sign_json(count);
         let mut measured = bench.measured();
         let alone = alone.refused as f64 / alone.window.as_secs_f64().max(f64::EPSILON);
-        measured.parts.push(Part::new("requests that reach no channel").with("requests_per_s", alone));
+        measured.parts.push(Part::new("requests that are no JSON").with("requests_per_s", alone));
         // New ones: signing may take longer than the peer keeps idle connections.
         let wires = dial(&dialer).await?;
         progress(&format!("measuring for {} s", options.seconds));
-        bench.observe(&mut measured, drive_json(wires, CHANNEL, signed, window)).await?;
+        bench.observe(&mut measured, drive_json(wires, signed, window)).await?;
         bench.peer.stop().await?;
         measured.set("connections", CONNECTIONS);
         measured.set("batch_transactions", 1);
@@ -77,8 +76,8 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
 
 type Queue = Arc<Mutex<std::vec::IntoIter<Vec<u8>>>>;
 
-fn path(channel: &str) -> String {
-    format!("/v1/channels/{channel}/transactions?wait=committed")
+fn path() -> String {
+    format!("/v1/channels/{CHANNEL}/transactions?wait=committed")
 }
 
 /// All connections. Each has had an answer: a peer closes those that bring no request soon.
@@ -86,20 +85,15 @@ async fn dial(dialer: &Dialer) -> Result<Vec<Wire>, LoadError> {
     let mut wires = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         let mut wire = dialer.dial().await?;
-        wire.post_json(&path(NO_CHANNEL), b"{}").await?;
+        wire.post_json(&path(), b"{}").await?;
         wires.push(wire);
     }
     Ok(wires)
 }
 
 /// A closed loop over all connections.
-async fn drive_json(
-    wires: Vec<Wire>,
-    channel: &str,
-    bodies: Vec<Vec<u8>>,
-    window: Duration,
-) -> Result<Driven, LoadError> {
-    let path: Arc<str> = path(channel).into();
+async fn drive_json(wires: Vec<Wire>, bodies: Vec<Vec<u8>>, window: Duration) -> Result<Driven, LoadError> {
+    let path: Arc<str> = path().into();
     let (queue, start, mut senders) = (Arc::new(Mutex::new(bodies.into_iter())), Instant::now(), JoinSet::new());
     for wire in wires {
         senders.spawn(post(wire, Arc::clone(&path), Arc::clone(&queue), start, window));

@@ -24,7 +24,8 @@ Example:
     Submit {
         /// JSON file
         file: PathBuf,
-        /// Account key file for an unsigned transaction; the profile's if absent. Repeat for several
+        /// Account key file that signs, also beside signatures that are there; an unsigned transaction is signed with
+        /// the profile's if absent. Repeat for several
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<PathBuf>,
         /// When to answer
@@ -70,7 +71,14 @@ impl Command {
             Self::Submit { file, keys, wait, print } => {
                 let bytes = read_file(&file, 2 * PAYLOAD_BYTES_MAX as u64)?;
                 let envelope = match read_transaction(bytes)? {
-                    Read::Signed(envelope) => envelope,
+                    Read::Signed(envelope) if keys.is_empty() => envelope,
+                    Read::Signed(mut envelope) => {
+                        let keys = session.signing_keys(&keys)?;
+                        let keys: Vec<_> = keys.iter().collect();
+                        let more = Envelope::sign(envelope.encoding, envelope.payload.clone(), &keys);
+                        envelope.signatures.extend(more.signatures);
+                        envelope
+                    }
                     Read::Unsigned(payload) => {
                         let keys = session.signing_keys(&keys)?;
                         Envelope::sign(Encoding::Json, payload, &keys.iter().collect::<Vec<_>>())

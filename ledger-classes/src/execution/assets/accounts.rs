@@ -11,6 +11,8 @@ use crate::keyspace;
 use crate::limits::JOINT_KEYS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
+use crate::record;
+use crate::state::ReadView;
 
 /// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.
 /// The order of `keys` does not matter.
@@ -69,6 +71,24 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
         return reject(ResultCode::ThresholdNotMet, message);
     }
     context.set_acting(body.account);
+    Ok(())
+}
+
+/// Refuses early what too few keys of a known joint account have signed. Whoever holds the payload could send it with a
+/// part of its signatures; a failed receipt would be its outcome for ever. An account's keys never change.
+pub(in crate::execution) fn screen_act(
+    view: &dyn ReadView,
+    signers: &[PublicKey],
+    body: &AccountAct,
+) -> Result<(), Refusal> {
+    let Some(joint) = record::read::<JointAccount>(view, &keyspace::joint_account(&body.account))? else {
+        return Ok(());
+    };
+    let signed = signers.iter().filter(|signer| joint.keys.contains(signer)).count();
+    if signed < usize::from(joint.threshold) {
+        let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
+        return reject(ResultCode::ThresholdNotMet, message);
+    }
     Ok(())
 }
 

@@ -97,6 +97,19 @@ fn every_rule_of_acting_has_its_code() {
 }
 
 #[test]
+fn too_few_signatures_are_refused_before_they_become_an_outcome() {
+    let (ledger, account) = joint();
+    let screened = |account, signers: &[u8]| screen_act(&ledger.state, &keys(signers), &AccountAct { account });
+    for signers in [&[5][..], &[5, 4], &[4, 1]] {
+        let refused = screened(account, signers);
+        let few = matches!(refused, Err(Refusal::Rejected { code: Code::ThresholdNotMet, .. }));
+        assert!(few, "{signers:?}: {refused:?}");
+    }
+    assert!(screened(account, &[4, 5, 6]).is_ok());
+    assert!(screened(address(5), &[4]).is_ok(), "an account that is not known yet: execution decides");
+}
+
+#[test]
 fn a_transaction_does_not_act_for_the_account_of_the_one_before() {
     let (mut ledger, account) = joint();
     let pay = || transfer("gold", address(4), 1);
