@@ -146,6 +146,11 @@ impl CommittedBlock {
         })
     }
 
+    /// Whether somebody has asked for [`Self::contents`].
+    pub fn looked_through(&self) -> bool {
+        self.contents.get().is_some()
+    }
+
     /// The tree over its receipts.
     pub fn receipt_tree(&self) -> &Levels {
         self.receipt_tree.get_or_init(|| {

@@ -15,12 +15,35 @@ pub(crate) struct Ring {
     height: watch::Sender<u64>,
 }
 
+/// Consecutive heights, ascending.
 #[derive(Default)]
 struct Blocks {
-    /// Consecutive heights, ascending.
-    recent: VecDeque<Arc<CommittedBlock>>,
-    /// Reads since it was last looked how much they hold.
-    reads: usize,
+    /// With the bytes that each held when it was last looked at: frames are made when somebody asks.
+    recent: VecDeque<(Arc<CommittedBlock>, usize)>,
+    /// The sum of these.
+    bytes: usize,
+    /// Who is looked at next.
+    next: usize,
+}
+
+/// Blocks that are looked at for each read and each commit.
+const LOOKED_AT: usize = 8;
+
+impl Blocks {
+    fn trim(&mut self) {
+        for _ in 0..LOOKED_AT.min(self.recent.len()) {
+            self.next = (self.next + 1) % self.recent.len();
+            if let Some((block, counted)) = self.recent.get_mut(self.next) {
+                let before = std::mem::replace(counted, block.held());
+                self.bytes = self.bytes - before + *counted;
+            }
+        }
+        while self.recent.len() > RING_BLOCKS_MAX || (self.bytes > RING_BYTES_MAX && self.recent.len() > 1) {
+            let Some((_, counted)) = self.recent.pop_front() else { break };
+            self.bytes -= counted;
+            self.next = self.next.saturating_sub(1);
+        }
+    }
 }
 
 /// Older blocks that were read lately: those who are at the same one share it with its frames.
@@ -29,25 +52,30 @@ struct Older {
     blocks: HashMap<u64, Arc<CommittedBlock>>,
     /// Their heights in the order of coming.
     order: VecDeque<u64>,
+    /// Reads since it was last looked how much they hold.
+    reads: usize,
 }
 
-/// Blocks that are looked through for one read, on average.
-const LOOKED_THROUGH: usize = 64;
-
-impl Blocks {
-    /// Frames are made when somebody asks, so what a block holds is counted anew.
-    fn trim(&mut self) {
-        self.reads = 0;
-        let mut bytes: usize = self.recent.iter().map(|block| block.held()).sum();
-        while self.recent.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && self.recent.len() > 1) {
-            let Some(oldest) = self.recent.pop_front() else { break };
-            bytes = bytes.saturating_sub(oldest.held());
-        }
-    }
-}
+/// Reads of older blocks between two looks at all of them.
+const OLDER_READS: usize = 16;
 
 impl Older {
+    fn find(&mut self, height: u64) -> Option<Arc<CommittedBlock>> {
+        self.reads += 1;
+        if self.reads >= OLDER_READS {
+            self.trim();
+        }
+        self.blocks.get(&height).cloned()
+    }
+
+    fn insert(&mut self, height: u64, block: Arc<CommittedBlock>) {
+        self.blocks.insert(height, block);
+        self.order.push_back(height);
+        self.trim();
+    }
+
     fn trim(&mut self) {
+        self.reads = 0;
         let mut bytes: usize = self.blocks.values().map(|block| block.held()).sum();
         while self.order.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && self.order.len() > 1) {
             let Some(oldest) = self.order.pop_front().and_then(|height| self.blocks.remove(&height)) else { break };
@@ -69,7 +97,9 @@ impl Ring {
     pub(crate) fn publish(&self, block: Arc<CommittedBlock>) {
         let height = block.block.header.height;
         let mut blocks = self.lock();
-        blocks.recent.push_back(block);
+        let held = block.held();
+        blocks.bytes += held;
+        blocks.recent.push_back((block, held));
         blocks.trim();
         drop(blocks);
         self.height.send_replace(height);
@@ -78,12 +108,9 @@ impl Ring {
     /// A block, if it is recent.
     pub(crate) fn block(&self, height: u64) -> Option<Arc<CommittedBlock>> {
         let mut blocks = self.lock();
-        blocks.reads += 1;
-        if blocks.reads * LOOKED_THROUGH >= blocks.recent.len() {
-            blocks.trim();
-        }
-        let first = blocks.recent.front()?.block.header.height;
-        blocks.recent.get(usize::try_from(height.checked_sub(first)?).ok()?).cloned()
+        blocks.trim();
+        let first = blocks.recent.front()?.0.block.header.height;
+        blocks.recent.get(usize::try_from(height.checked_sub(first)?).ok()?).map(|(block, _)| block.clone())
     }
 
     /// A block that has left the ring, if it was read lately; else what `load` finds.
@@ -93,28 +120,22 @@ impl Ring {
         load: impl FnOnce() -> Result<Option<CommittedBlock>, E>,
     ) -> Result<Option<Arc<CommittedBlock>>, E> {
         let lock = || self.older.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = |older: &mut Older| {
-            older.trim();
-            older.blocks.get(&height).cloned()
-        };
-        if let Some(block) = found(&mut lock()) {
+        if let Some(block) = lock().find(height) {
             return Ok(Some(block));
         }
         let Some(block) = load()?.map(Arc::new) else { return Ok(None) };
         let mut older = lock();
         // Whoever was quicker has its block shared.
-        if let Some(block) = found(&mut older) {
+        if let Some(block) = older.find(height) {
             return Ok(Some(block));
         }
-        older.blocks.insert(height, block.clone());
-        older.order.push_back(height);
-        older.trim();
+        older.insert(height, block.clone());
         Ok(Some(block))
     }
 
     /// Forgets the blocks, as the channel rests: who wants one gets it from the store.
     pub(crate) fn forget(&self) {
-        self.lock().recent = VecDeque::new();
+        *self.lock() = Blocks::default();
         *self.older.lock().unwrap_or_else(PoisonError::into_inner) = Older::default();
     }
 
@@ -187,7 +208,9 @@ mod tests {
         let bytes = vec![0; RING_BYTES_MAX];
         let frame = Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.into() };
         assert_eq!(newest.frames(true, 0, |_| vec![frame]).len(), 1);
-        assert!(ring.older(999, || Err(())).is_ok());
+        for _ in 0..OLDER_READS {
+            assert!(ring.older(999, || Err(())).is_ok());
+        }
         assert_eq!(kept(), 1);
     }
 }

@@ -17,6 +17,8 @@ pub const MAILBOX: usize = 4_096;
 pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
 /// Signatures in one such job: a transaction may carry 32, and 2,048 of the slowest kind take some 110 ms of a core.
 pub const VERIFY_JOB_SIGNATURES_MAX: usize = 2_048;
+/// Signatures in a job after one that held bad ones: those are found one by one, which takes ten times as long.
+pub const VERIFY_JOB_SUSPECT_SIGNATURES_MAX: usize = 128;
 /// Bytes of payloads in one such job, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.

@@ -12,10 +12,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A third of the share of a processor that others have who want it too.
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICE: i32 = 5;
-
 /// The work panicked: what it said.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("panicked: {0}")]
@@ -46,31 +42,27 @@ impl WorkPool {
     /// # Errors
     /// The system has no more threads.
     pub(crate) fn new(name: &str, threads: usize) -> std::io::Result<Self> {
-        Self::start(name, threads, || ())
+        Self::giving_way(name, threads, 0)
     }
 
-    /// Starts threads that give way to all others of the peer, for what nobody waits for: where the system knows that
-    /// of threads, elsewhere they are like others.
+    /// Starts threads that give way to others of the peer who want a processor too: each 5 of `nice` leave them a third
+    /// of the share. Where the system does not know that of threads, they are like others.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn in_background(name: &str, threads: usize) -> std::io::Result<Self> {
-        Self::start(name, threads, || {
-            // On Linux a thread's own matter. Without the right to it the work is only less polite.
-            #[cfg(target_os = "linux")]
-            if let Err(error) = rustix::process::nice(BACKGROUND_NICE) {
-                tracing::debug!(%error, "a background thread keeps its priority");
-            }
-        })
-    }
-
-    fn start(name: &str, threads: usize, begin: fn()) -> std::io::Result<Self> {
+    pub(crate) fn giving_way(name: &str, threads: usize, nice: i32) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { queues: Mutex::default(), ready: Condvar::new() });
         let owner = Owner(shared.clone());
         for _ in 0..threads.max(1) {
             let shared = shared.clone();
             std::thread::Builder::new().name(name.into()).spawn(move || {
-                begin();
+                // On Linux a thread's own matter. Without the right to it the work is only less polite.
+                #[cfg(target_os = "linux")]
+                if let Err(error) = rustix::process::nice(nice) {
+                    tracing::debug!(%error, "a thread keeps its priority");
+                }
+                #[cfg(not(target_os = "linux"))]
+                let _ = nice;
                 shared.work();
             })?;
         }

@@ -109,6 +109,10 @@ const STORAGE_THREADS: usize = 4;
 /// Threads that write checkpoints. They give way to others: a checkpoint takes a tenth of a second and more of a
 /// processor that transactions wait for, and nobody waits for it.
 const CHECKPOINT_THREADS: usize = 2;
+const CHECKPOINT_NICE: i32 = 10;
+/// Verification is most of a flood's work, and each step after it is short: who floods a channel shall not delay those
+/// steps of the others, nor requests that only read.
+const VERIFY_NICE: i32 = 5;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
@@ -158,9 +162,9 @@ impl ChannelRegistry {
         held.sync_all()?;
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
-            verification: WorkPool::new("verify", options.verification_threads)?,
+            verification: WorkPool::giving_way("verify", options.verification_threads, VERIFY_NICE)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
-            checkpoints: WorkPool::in_background("checkpoint", CHECKPOINT_THREADS)?,
+            checkpoints: WorkPool::giving_way("checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
             reading: WorkPool::new("read", READING_THREADS)?,
             opening: WorkPool::new("open", OPENING_THREADS)?,
             waking: WorkPool::new("wake", WAKING_THREADS)?,

@@ -5,7 +5,9 @@
 //! One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
-use crate::limits::{VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX};
+use crate::limits::{
+    VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX,
+};
 use crate::production::in_full;
 use crate::recall::Recall;
 use crate::store::ChannelStore;
@@ -86,6 +88,8 @@ pub(crate) struct Shard {
     queue: VecDeque<Arrival>,
     sequence: u64,
     busy: bool,
+    /// The job before held bad signatures: the next is short, so that another channel has its turn soon.
+    suspect: bool,
 }
 
 impl Shard {
@@ -96,8 +100,8 @@ impl Shard {
     }
 
     /// The job is done.
-    pub(crate) fn screened(&mut self) -> Option<ShardEffect> {
-        self.busy = false;
+    pub(crate) fn screened(&mut self, bad_signatures: bool) -> Option<ShardEffect> {
+        (self.busy, self.suspect) = (false, bad_signatures);
         self.next()
     }
 
@@ -107,11 +111,12 @@ impl Shard {
         }
         self.busy = true;
         self.sequence += 1;
+        let signatures_max = if self.suspect { VERIFY_JOB_SUSPECT_SIGNATURES_MAX } else { VERIFY_JOB_SIGNATURES_MAX };
         let (mut size, mut signatures, mut bytes) = (0, 0, 0);
         for Arrival { envelope, .. } in self.queue.iter().take(VERIFY_JOB_TRANSACTIONS_MAX) {
             signatures += envelope.signatures.len();
             bytes += envelope.payload.len();
-            if size > 0 && (signatures > VERIFY_JOB_SIGNATURES_MAX || bytes > VERIFY_JOB_BYTES_MAX) {
+            if size > 0 && (signatures > signatures_max || bytes > VERIFY_JOB_BYTES_MAX) {
                 break;
             }
             size += 1;
@@ -143,6 +148,8 @@ pub(crate) struct Screening {
 pub(crate) struct Screened {
     pub(crate) passed: Passed,
     pub(crate) refused: Vec<&'static str>,
+    /// Whether some signatures were bad.
+    pub(crate) bad_signatures: bool,
     /// What would be refused today, and may have been taken before.
     pub(crate) doubted: Vec<Recall>,
 }
@@ -177,11 +184,13 @@ impl Screening {
         let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let mut flights = Vec::with_capacity(parsed.len());
+        let mut bad_signatures = false;
         let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
         for (verdict, (mut waiter, credit, arrived)) in verdicts.into_iter().zip(company) {
             let transaction = match verdict {
                 Ok(transaction) => transaction,
                 Err((id, error)) => {
+                    bad_signatures = true;
                     refuse(waiter, id, error, &mut refused);
                     continue;
                 }
@@ -199,7 +208,7 @@ impl Screening {
             }
         }
         let passed = Passed::sign(&self.channel, self.shard, self.sequence, &self.key, flights);
-        Ok(Screened { passed, refused, doubted })
+        Ok(Screened { passed, refused, bad_signatures, doubted })
     }
 }
 

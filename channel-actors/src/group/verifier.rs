@@ -83,7 +83,7 @@ impl Handler<ScreeningDone> for ShardActor {
     fn handle(&mut self, ScreeningDone(result, started): ScreeningDone, actor: &mut Self::Context) {
         self.context.metrics.stage(Stage::Verify, started.elapsed());
         match result {
-            Ok(Ok(Screened { passed, refused, doubted })) => {
+            Ok(Ok(Screened { passed, refused, bad_signatures, doubted })) => {
                 let mut reasons = BTreeMap::<_, u64>::new();
                 refused.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
                 reasons.into_iter().for_each(|(reason, count)| self.context.metrics.refused(reason, count));
@@ -94,7 +94,7 @@ impl Handler<ScreeningDone> for ShardActor {
                 if !doubted.is_empty() {
                     self.collector.do_send(collector::Doubted(doubted));
                 }
-                let effect = self.core.screened();
+                let effect = self.core.screened(bad_signatures);
                 self.perform(effect, actor);
             }
             Ok(Err(reason)) => self.context.halt(format!("verification failed: {reason}")),

@@ -40,13 +40,13 @@ fn empty(payload: usize, signatures: usize) -> Envelope {
 #[test]
 fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
     let mut shard = Shard::default();
-    assert_eq!(batch_of(shard.screened()), None, "nothing to do");
+    assert_eq!(batch_of(shard.screened(false)), None, "nothing to do");
     assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((1, 1)));
     for _ in 0..3 {
         assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1), empty(1, 1)]))), None);
     }
-    assert_eq!(batch_of(shard.screened()), Some((2, 6)));
-    assert_eq!(batch_of(shard.screened()), None);
+    assert_eq!(batch_of(shard.screened(false)), Some((2, 6)));
+    assert_eq!(batch_of(shard.screened(false)), None);
     assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((3, 1)), "idle again");
 }
 
@@ -62,8 +62,19 @@ fn a_job_is_bounded_by_transactions_signatures_and_bytes() {
     ] {
         let mut shard = Shard::default();
         assert_eq!(batch_of(shard.arrive(arrivals(vec![one; many]))), Some((1, first)), "{what}");
-        assert_eq!(batch_of(shard.screened()), Some((2, many - first)), "{what}: the rest");
+        assert_eq!(batch_of(shard.screened(false)), Some((2, many - first)), "{what}: the rest");
     }
+}
+
+/// Once, a flood of bad signatures made jobs of 1,024 that took 50 ms each, and other channels waited for them.
+#[test]
+fn jobs_are_short_as_long_as_they_hold_bad_signatures() {
+    let mut shard = Shard::default();
+    let short = VERIFY_JOB_SUSPECT_SIGNATURES_MAX;
+    assert_eq!(batch_of(shard.arrive(arrivals(vec![empty(1, 1); 3_000]))), Some((1, 1_024)));
+    assert_eq!(batch_of(shard.screened(true)), Some((2, short)));
+    assert_eq!(batch_of(shard.screened(true)), Some((3, short)));
+    assert_eq!(batch_of(shard.screened(false)), Some((4, 1_024)));
 }
 
 fn member(number: u8) -> Identity {
@@ -211,6 +222,7 @@ fn only_the_bad_are_refused_each_by_its_name() {
 
     let passed: Vec<Hash> = screened.passed.flights.iter().map(|flight| flight.transaction.id()).collect();
     assert_eq!(passed, passing, "every good one, in order");
+    assert!(screened.bad_signatures);
     assert!(screened.passed.check(&channel, &key(50).public()), "the witness is over exactly these");
     assert_eq!(credits.used().0 as usize, passing.len(), "the refused gave their credits back");
     let name = |result: SubmitResult| match result {
@@ -238,6 +250,7 @@ fn a_committed_id_gets_its_receipt_when_it_would_be_refused_today() {
     let ids: Vec<Hash> = envelopes.iter().map(Envelope::id).collect();
     let (mut waiting, _, screened) = screen(&bench, envelopes);
     assert_eq!((screened.passed.flights.len(), screened.refused.len()), (0, 0));
+    assert!(!screened.bad_signatures);
     for (one, id) in waiting.iter_mut().zip(ids) {
         let Some(SubmitResult::Committed { receipt, .. }) = answer(one) else { panic!("no receipt for {id}") };
         assert_eq!((receipt.head.id, receipt.head.height), (id, 1));

@@ -346,7 +346,7 @@ impl Feed {
             }
             Err(error) => return Err(super::query::not_readable(error)),
         };
-        if frames::is_large(&block) {
+        if frames::takes_long(&block) {
             let looked = Arc::clone(&block);
             let looked = web::block(move || {
                 looked.contents();

@@ -93,9 +93,10 @@ pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
     }
 }
 
-/// Whether a block of this size is worth looking through on a thread of its own: a receipt may hold a thousand events.
-pub(super) fn is_large(block: &CommittedBlock) -> bool {
-    block.bytes > LOOK_BYTES_MAX
+/// Whether a block is to be looked through on a thread of its own: a receipt may hold a thousand events. The first
+/// reader does it for all.
+pub(super) fn takes_long(block: &CommittedBlock) -> bool {
+    block.bytes > LOOK_BYTES_MAX && !block.looked_through()
 }
 
 #[cfg(test)]
