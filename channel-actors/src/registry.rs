@@ -109,10 +109,7 @@ const STORAGE_THREADS: usize = 4;
 /// Threads that write checkpoints. They give way to others: a checkpoint takes a tenth of a second and more of a
 /// processor that transactions wait for, and nobody waits for it.
 const CHECKPOINT_THREADS: usize = 2;
-const CHECKPOINT_NICE: i32 = 10;
-/// Verification is most of a flood's work, and each step after it is short: who floods a channel shall not delay those
-/// steps of the others, nor requests that only read.
-const VERIFY_NICE: i32 = 5;
+const CHECKPOINT_NICE: i32 = 5;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the
 /// channels that serve already must not wait.
 const OPENING_THREADS: usize = 2;
@@ -162,7 +159,7 @@ impl ChannelRegistry {
         held.sync_all()?;
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
-            verification: WorkPool::giving_way("verify", options.verification_threads, VERIFY_NICE)?,
+            verification: WorkPool::new("verify", options.verification_threads)?,
             storage: WorkPool::new("store", STORAGE_THREADS)?,
             checkpoints: WorkPool::giving_way("checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
             reading: WorkPool::new("read", READING_THREADS)?,
