@@ -3,8 +3,7 @@
 //! peer has written, its checkpoint included.
 
 use crate::opening::{execute_again, verified};
-use crate::production::decode_receipts;
-use crate::production::in_full;
+use crate::production::{decode_receipts, in_full};
 use crate::store::{ChannelStore, StoreOptions};
 use ledger_classes::block::{self, Block};
 use ledger_classes::execution;

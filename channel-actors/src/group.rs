@@ -30,6 +30,7 @@ use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -61,6 +62,13 @@ impl GroupContext {
         if self.life.halt(&self.name, reason) {
             self.metrics.halted();
         }
+    }
+
+    /// Counts transactions that were refused, by stable name.
+    fn refused(&self, names: Vec<&'static str>) {
+        let mut reasons = BTreeMap::<_, u64>::new();
+        names.into_iter().for_each(|name| *reasons.entry(name).or_default() += 1);
+        reasons.into_iter().for_each(|(name, count)| self.metrics.refused(name, count));
     }
 
     /// A guard for one actor.

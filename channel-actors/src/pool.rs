@@ -3,7 +3,8 @@
 //!
 //! A pool is shared by all channels and gives each its turn: a channel with a thousand jobs waits behind none of its
 //! own, and delays another by one job at most. A job that panics is reported to its channel and harms no thread.
-//! The number of jobs a channel can have here is bounded by its actors (each waits for its own) and its read permits.
+//! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
+//! permits and its credits.
 
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};

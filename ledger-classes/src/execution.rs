@@ -257,7 +257,8 @@ fn screen_authority(config: &ChannelConfig, sender: crate::keys::Address, action
     }
 }
 
-/// Refuses early what execution would refuse for the sender's standing or rights, or for missing signatures, so that it costs no failed receipt.
+/// Refuses early what execution would refuse for the sender's standing or rights, or for missing signatures, so that it
+/// costs no failed receipt.
 /// `view` may be older than the block in which the transaction would execute: execution decides.
 pub fn screen(
     view: &dyn ReadView,

@@ -146,6 +146,26 @@ fn a_printed_transaction_can_be_submitted_later() {
 }
 
 #[test]
+fn a_key_adds_its_signature_to_a_printed_transaction() {
+    let authority = Authority::new("root");
+    let peer = peer(&authority, |_, _| committed(0, "done", ""));
+    let folder = folder(&authority, &peer);
+    let output = run(folder.path(), &["log", "append", "tests", "--body", "é", "--channel", CHANNEL, "--print"]);
+    let (file, key) = (folder.path().join("signed.json"), folder.path().join("second.key"));
+    std::fs::write(&file, &output.stdout).unwrap();
+    write_account_key(&key, &SigningKey::from_seed([2; 32])).unwrap();
+    let submit = ["tx", "submit", file.to_str().unwrap(), "--key", key.to_str().unwrap(), "--print"];
+    let (code, both) = run_json(folder.path(), &submit);
+    assert_eq!(code, 0, "{both}");
+    let both = Envelope::try_from(serde_json::from_value::<JsonEnvelope>(both).unwrap()).unwrap();
+    let keys: Vec<_> = both.signatures.iter().map(|signed| signed.key).collect();
+    assert_eq!(keys, [1, 2].map(|seed| SigningKey::from_seed([seed; 32]).public()));
+    for signed in &both.signatures {
+        assert!(ledger_classes::keys::verify(&signed.key, &both.message(), &signed.signature));
+    }
+}
+
+#[test]
 fn watch_prints_one_event_a_line_and_ends_when_the_peer_says_so() {
     let authority = Authority::new("root");
     let peer = peer(&authority, |_, _| {

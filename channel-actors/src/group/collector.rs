@@ -12,7 +12,6 @@ use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::PublicKey;
 use ledger_classes::time::Time;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,9 +115,7 @@ fn answer(context: Arc<GroupContext>, recalls: Vec<Recall>) {
         move || recall::sort(&store, recalls),
         move |result| match flat(result) {
             Ok((refused, found)) => {
-                let mut reasons = BTreeMap::<_, u64>::new();
-                refused.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
-                reasons.into_iter().for_each(|(reason, count)| context.metrics.refused(reason, count));
+                context.refused(refused);
                 for found in found {
                     let (store, context) = (context.store.clone(), context.clone());
                     let done = move |result| {

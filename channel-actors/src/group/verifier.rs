@@ -7,7 +7,6 @@ use crate::pool::Panicked;
 use crate::verifier::{Arrival, Screened, Screening, Shard, ShardEffect};
 use actix::prelude::*;
 use ledger_classes::keys::SigningKey;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -84,9 +83,7 @@ impl Handler<ScreeningDone> for ShardActor {
         self.context.metrics.stage(Stage::Verify, started.elapsed());
         match result {
             Ok(Ok(Screened { passed, refused, bad_signatures, doubted })) => {
-                let mut reasons = BTreeMap::<_, u64>::new();
-                refused.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
-                reasons.into_iter().for_each(|(reason, count)| self.context.metrics.refused(reason, count));
+                self.context.refused(refused);
                 if !passed.flights.is_empty() {
                     self.collector.do_send(collector::Verified(passed));
                 }

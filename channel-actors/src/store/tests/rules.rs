@@ -1,6 +1,7 @@
 //! What the calls of a store promise, one sentence a test.
 
 use super::*;
+use redb::ReadableTable;
 use std::fs;
 
 fn options() -> StoreOptions {
@@ -220,6 +221,44 @@ fn a_broken_state_file_is_set_aside_and_begun_afresh() {
         (0..5).for_each(|height| apply_standard(&store, height));
         store.close().unwrap();
     }
+}
+
+/// One bit of a page can hide a table's records from whoever goes through them: what was committed would be taken again.
+#[test]
+fn an_index_whose_runs_are_hidden_is_rebuilt() {
+    const RUNS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("runs");
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 5).close().unwrap();
+    let database = redb::Database::open(directory.path().join("state.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.open_table(RUNS).unwrap().remove(0).unwrap().is_some());
+    transaction.commit().unwrap();
+    drop(database);
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), store.state_height()), (Some(4), None), "it is begun afresh");
+    (0..5).for_each(|height| apply_standard(&store, height));
+    assert!(store.transaction(&id(2)).unwrap().is_some());
+}
+
+/// A header record's check is not over its height, so its own bytes do not tell that it is another's.
+#[test]
+fn a_header_under_another_height_is_an_error() {
+    const HEADERS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("headers");
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 5).close().unwrap();
+    let database = redb::Database::open(directory.path().join("log.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(HEADERS).unwrap();
+    let other = table.get(1).unwrap().unwrap().value().to_vec();
+    table.insert(2, other.as_slice()).unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    for height in [2, 3] {
+        assert!(matches!(store.header_hash(height), Err(StoreError::Corrupt(_))), "{height}");
+    }
+    assert_eq!(store.header_hash(1).unwrap(), Some(record(1).header_hash));
 }
 
 #[test]
