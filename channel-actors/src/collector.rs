@@ -1,4 +1,4 @@
-//! The collector: checks witnesses, keeps arrival order, remembers which ids are under way, and cuts blocks.
+//! The collector: checks witnesses, restores the order of arrival, remembers which ids are under way, and cuts blocks.
 //!
 //! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
 //! persisted the next is cut early only if the pool fills a block or somebody has waited for `block_age_ms_max`;
@@ -9,14 +9,14 @@
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS, PIPELINE_DEPTH};
 use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
-use crate::verifier::{Flight, Passed};
+use crate::verifier::{Flight, Passed, Witness};
 use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::PublicKey;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ pub(crate) enum CollectorEffect {
     WakeAt(Time),
     /// Look for the outcomes of these in the index.
     Recall(Vec<Recall>),
-    /// A witness did not verify: a bug or an intruder in the process. The channel halts.
+    /// A witness did not verify or came twice: a bug or an intruder in the process. The channel halts.
     Halt(String),
 }
 
@@ -52,6 +52,10 @@ pub(crate) struct Collector {
     channel: Hash,
     shard_keys: Vec<PublicKey>,
     limits: Limits,
+    /// The job whose turn it is.
+    turn: u64,
+    /// Later jobs that were done before.
+    early: BTreeMap<u64, Passed>,
     pool: VecDeque<(VerifiedTransaction, Time)>,
     /// Bytes of the pool's envelopes.
     pool_bytes: usize,
@@ -71,6 +75,8 @@ impl Collector {
             channel,
             shard_keys,
             limits,
+            turn: 1,
+            early: BTreeMap::new(),
             pool: VecDeque::new(),
             pool_bytes: 0,
             under_way: HashMap::new(),
@@ -81,13 +87,25 @@ impl Collector {
         }
     }
 
-    /// A shard passed these.
+    /// A shard passed these. They wait for jobs before theirs.
     pub(crate) fn verified(&mut self, passed: Passed, now: Time) -> Vec<CollectorEffect> {
-        let known = self.shard_keys.get(passed.witness.shard);
-        if !known.is_some_and(|key| passed.check(&self.channel, key)) {
+        let Witness { shard, sequence, .. } = passed.witness;
+        let sound = self.shard_keys.get(shard).is_some_and(|key| passed.check(&self.channel, key));
+        if !sound || sequence < self.turn || self.early.insert(sequence, passed).is_some() {
             return vec![CollectorEffect::Halt("a witness does not verify".into())];
         }
-        for Flight { transaction, waiter, credit, arrived } in passed.flights {
+        let mut effects = Vec::new();
+        while let Some(Passed { flights, doubted, .. }) = self.early.remove(&self.turn) {
+            self.turn += 1;
+            self.take(flights, now);
+            effects.extend(self.doubt(doubted));
+        }
+        effects.extend(self.cut(now));
+        effects
+    }
+
+    fn take(&mut self, flights: Vec<Flight>, now: Time) {
+        for Flight { transaction, waiter, credit, arrived } in flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
                 Some(under_way) if waiter.waits() => {
@@ -104,11 +122,10 @@ impl Collector {
                 }
             }
         }
-        self.cut(now)
     }
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
-    pub(crate) fn doubted(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
+    fn doubt(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
         let mut others = Vec::new();
         for mut recall in doubted {
             match self.under_way.get_mut(&recall.id) {

@@ -70,6 +70,16 @@ impl Contents {
         receipts
     }
 
+    /// How many classes with topics there are.
+    pub(crate) fn kinds(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether any is wanted.
+    pub(crate) fn any(&self, wants: impl Fn(Class, &str) -> bool) -> bool {
+        self.kinds.iter().any(|(class, topic)| wants(*class, topic))
+    }
+
     fn bytes(&self) -> usize {
         let kinds: usize = self.kinds.iter().map(|(_, topic)| topic.len() + size_of::<(Class, String)>()).sum();
         kinds + self.receipts.len() * size_of::<(u32, u32)>()

@@ -1,18 +1,51 @@
-//! What subscribers read: a notification that says only "height h is there", a ring of recent blocks, and older ones that
-//! were read lately. A subscription is a cursor of its reader's; nothing is kept here for it, so a slow one slows nobody,
-//! and holds no block either.
+//! What subscribers read: a notification that says only "look at what is there", a ring of recent blocks, and older ones
+//! that were read lately. A subscription is a cursor of its reader's; nothing is kept here for it but its filter while it
+//! waits, so a slow one slows nobody, and holds no block either.
 
 use crate::committed::CommittedBlock;
-use crate::limits::{RING_BLOCKS_MAX, RING_BYTES_MAX};
+use crate::limits::{LOOKS_MAX, RING_BLOCKS_MAX, RING_BYTES_MAX};
+use ledger_classes::rights::Class;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 /// Recent blocks, and the height of the newest.
 pub(crate) struct Ring {
     blocks: Mutex<Blocks>,
     older: Mutex<Older>,
-    height: watch::Sender<u64>,
+    readers: Mutex<Readers>,
+}
+
+/// A reader's filter: events of this class and topic.
+pub(crate) type Wants = Box<dyn Fn(Class, &str) -> bool + Send>;
+
+/// Who waits for blocks.
+struct Readers {
+    /// The newest height that was told.
+    newest: u64,
+    waiting: HashMap<u64, Waiting>,
+    number: u64,
+}
+
+struct Waiting {
+    /// Every block up to this height is behind it.
+    place: Arc<AtomicU64>,
+    /// `None`: any block.
+    wants: Option<Wants>,
+    wake: oneshot::Sender<()>,
+}
+
+/// A place in [`Readers`].
+struct Registered<'r> {
+    ring: &'r Ring,
+    number: u64,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.ring.readers().waiting.remove(&self.number);
+    }
 }
 
 /// Consecutive heights, ascending.
@@ -86,23 +119,81 @@ impl Older {
 
 impl Ring {
     pub(crate) fn new(height: u64) -> Self {
-        Self { blocks: Mutex::default(), older: Mutex::default(), height: watch::Sender::new(height) }
+        let readers = Readers { newest: height, waiting: HashMap::new(), number: 0 };
+        Self { blocks: Mutex::default(), older: Mutex::default(), readers: Mutex::new(readers) }
+    }
+
+    fn readers(&self) -> MutexGuard<'_, Readers> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Blocks> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds the next block and tells subscribers.
-    pub(crate) fn publish(&self, block: Arc<CommittedBlock>) {
+    /// Adds the next block and tells those who wait for something in it. `all` if it is everybody's matter, such as a
+    /// change of rights. Others are moved past it.
+    pub(crate) fn publish(&self, block: Arc<CommittedBlock>, all: bool) {
         let height = block.block.header.height;
         let mut blocks = self.lock();
         let held = block.held();
         blocks.bytes += held;
-        blocks.recent.push_back((block, held));
+        blocks.recent.push_back((block.clone(), held));
         blocks.trim();
         drop(blocks);
-        self.height.send_replace(height);
+        let mut readers = self.readers();
+        readers.newest = height;
+        let contents = block.looked_through().then(|| block.contents());
+        // They look for themselves if nobody has yet, or if telling them apart would hold up the channel.
+        let contents = contents.filter(|contents| !all && contents.kinds() * readers.waiting.len() <= LOOKS_MAX);
+        let told: Vec<Waiting> = readers
+            .waiting
+            .extract_if(|_, waiting| {
+                if height <= waiting.place.load(Ordering::Relaxed) {
+                    return false;
+                }
+                let nothing = contents.zip(waiting.wants.as_ref()).is_some_and(|(all, wants)| !all.any(wants));
+                if nothing {
+                    waiting.place.store(height, Ordering::Relaxed);
+                }
+                !nothing
+            })
+            .map(|(_, waiting)| waiting)
+            .collect();
+        drop(readers);
+        for Waiting { wake, .. } in told {
+            // Who is gone needs no waking.
+            let _ = wake.send(());
+        }
+    }
+
+    /// Whether somebody waits, so that it pays to look through the next block before it is published.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        !self.readers().waiting.is_empty()
+    }
+
+    /// The newest height that was told.
+    pub(crate) fn newest(&self) -> u64 {
+        self.readers().newest
+    }
+
+    /// Waits until a block above `place` has to be looked at: one with something that is wanted, or any if `wants` is
+    /// `None`. `place` is moved over blocks without, also if the waiting is given up.
+    pub(crate) async fn wait(&self, place: &Arc<AtomicU64>, wants: Option<Wants>) {
+        let (wake, woken) = oneshot::channel();
+        let registered = {
+            let mut readers = self.readers();
+            if readers.newest > place.load(Ordering::Relaxed) {
+                return;
+            }
+            readers.number += 1;
+            let number = readers.number;
+            readers.waiting.insert(number, Waiting { place: place.clone(), wants, wake });
+            Registered { ring: self, number }
+        };
+        // It is dropped unsent by nobody but `registered`.
+        let _ = woken.await;
+        drop(registered);
     }
 
     /// A block, if it is recent.
@@ -138,11 +229,6 @@ impl Ring {
         *self.lock() = Blocks::default();
         *self.older.lock().unwrap_or_else(PoisonError::into_inner) = Older::default();
     }
-
-    /// Follows the newest height. Ends when the channel closes.
-    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
-        self.height.subscribe()
-    }
 }
 
 #[cfg(test)]
@@ -152,15 +238,22 @@ mod tests {
     use crate::test_support::config;
     use ledger_classes::amount::Amount;
     use ledger_classes::block;
+    use ledger_classes::event::Event;
     use ledger_classes::hash::Hash;
     use ledger_classes::outcome::ResultCode;
     use ledger_classes::receipt::Receipt;
     use ledger_classes::rights::Class;
 
     fn block(height: u64) -> Arc<CommittedBlock> {
+        about(height, &[])
+    }
+
+    /// A block with these assets' events.
+    fn about(height: u64, assets: &[&str]) -> Arc<CommittedBlock> {
         let (mut block, _) = block::genesis(&config()).expect("valid");
         block.header.height = height;
-        let receipt = Receipt::new(Hash::ZERO, height, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]);
+        let events: Vec<_> = assets.iter().map(|asset| Event::AssetPaused { asset: (*asset).into() }).collect();
+        let receipt = Receipt::new(Hash::ZERO, height, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);
         Arc::new(CommittedBlock::new(block, Hash::ZERO, vec![Arc::new(receipt)]))
     }
 
@@ -172,17 +265,97 @@ mod tests {
         let frame = || Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.clone().into() };
         for height in 1..=3 {
             let block = block(height);
-            ring.publish(block.clone());
+            ring.publish(block.clone(), false);
             assert_eq!(block.frames(true, 0, |_| vec![frame()]).len(), 1);
             assert_eq!(block.frames(true, 0, |_| vec![]).len(), 1, "made once");
             assert_eq!(block.frames(true, 1, |_| vec![frame()]).len(), 0, "no such receipt");
         }
-        ring.publish(block(4));
+        ring.publish(block(4), false);
         assert_eq!([1, 2, 3, 4].map(|height| ring.block(height).is_some()), [false, false, true, true]);
-        assert_eq!(*ring.follow().borrow(), 4);
+        assert_eq!(ring.newest(), 4);
         // Nobody commits any more, and a reader takes what is left with evidence.
         assert_eq!(ring.block(4).expect("recent").frames(true, 0, |_| vec![frame()]).len(), 1);
         assert_eq!([3, 4].map(|height| ring.block(height).is_some()), [false, true]);
+    }
+
+    /// A reader of one asset, polled by hand.
+    struct Reader<'r> {
+        place: Arc<AtomicU64>,
+        waits: std::pin::Pin<Box<dyn Future<Output = ()> + 'r>>,
+    }
+
+    fn reader<'r>(ring: &'r Ring, place: u64, asset: Option<&'static str>) -> Reader<'r> {
+        let place = Arc::new(AtomicU64::new(place));
+        let wants =
+            asset.map(|asset| Box::new(move |class, topic: &str| class == Class::Assets && topic == asset) as Wants);
+        let mine = place.clone();
+        Reader { place, waits: Box::pin(async move { ring.wait(&mine, wants).await }) }
+    }
+
+    impl Reader<'_> {
+        /// Whether it was told to look, and where it is.
+        fn look(&mut self) -> (bool, u64) {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let told = self.waits.as_mut().poll(&mut context).is_ready();
+            (told, self.place.load(Ordering::Relaxed))
+        }
+    }
+
+    fn publish(ring: &Ring, height: u64, assets: &[&str], all: bool) {
+        let block = about(height, assets);
+        block.contents();
+        ring.publish(block, all);
+    }
+
+    #[test]
+    fn who_waits_is_told_of_what_it_wants_and_moved_past_the_rest() {
+        let ring = Ring::new(5);
+        let mut behind = reader(&ring, 4, Some("gold"));
+        assert_eq!(behind.look(), (true, 4), "block 5 is there already");
+        let [mut gold, mut any, mut later] =
+            [(5, Some("gold")), (5, None), (7, Some("gold"))].map(|(place, asset)| reader(&ring, place, asset));
+        assert!([&mut gold, &mut any, &mut later].iter_mut().all(|reader| !reader.look().0));
+        publish(&ring, 6, &["tin"], false);
+        assert_eq!([gold.look(), any.look(), later.look()], [(false, 6), (true, 5), (false, 7)]);
+        publish(&ring, 7, &["tin", "gold"], false);
+        assert_eq!([gold.look(), later.look()], [(true, 6), (false, 7)], "whoever begins later is not told");
+        publish(&ring, 8, &[], false);
+        assert_eq!(later.look(), (false, 8));
+        publish(&ring, 9, &[], true);
+        assert_eq!(later.look(), (true, 8), "everybody's matter");
+        assert!(!ring.is_waited_for());
+    }
+
+    #[test]
+    fn who_gives_up_waiting_keeps_its_place_and_leaves_nothing() {
+        let ring = Ring::new(1);
+        let mut gold = reader(&ring, 1, Some("gold"));
+        assert_eq!(gold.look(), (false, 1));
+        publish(&ring, 2, &["tin"], false);
+        assert!(ring.is_waited_for());
+        let Reader { place, waits } = gold;
+        drop(waits);
+        assert_eq!(place.load(Ordering::Relaxed), 2);
+        assert!(!ring.is_waited_for());
+    }
+
+    #[test]
+    fn readers_look_for_themselves_where_telling_them_apart_takes_long() {
+        let ring = Ring::new(1);
+        let mut gold = reader(&ring, 1, Some("gold"));
+        assert_eq!(gold.look(), (false, 1));
+        ring.publish(about(2, &["tin"]), false);
+        assert_eq!(gold.look(), (true, 1), "nobody had looked through it");
+
+        let ring = Ring::new(1);
+        let names: Vec<String> = (0..=LOOKS_MAX / 2).map(|name| name.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut readers = [1, 1].map(|place| reader(&ring, place, Some("gold")));
+        assert!(readers.iter_mut().all(|reader| !reader.look().0));
+        publish(&ring, 2, &names[1..], false);
+        assert!(readers.iter_mut().all(|reader| reader.look() == (false, 2)));
+        publish(&ring, 3, &names, false);
+        assert!(readers.iter_mut().all(|reader| reader.look() == (true, 2)));
     }
 
     #[test]

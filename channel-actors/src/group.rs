@@ -10,7 +10,6 @@ mod acceptor;
 mod collector;
 mod intake;
 mod publisher;
-mod verifier;
 
 pub(crate) use intake::{Intake, Submit};
 
@@ -155,12 +154,7 @@ pub(crate) fn start(
         (0..shards.clamp(1, SHARDS_MAX)).map(|_| Arc::new(SigningKey::from_seed(random_seed()))).collect();
     let publics = keys.iter().map(|key| key.public()).collect();
     let collector = collector::CollectorActor::start(context.clone(), opened, publics, acceptor.clone(), arbiter);
-    let shards: Vec<_> = keys
-        .into_iter()
-        .enumerate()
-        .map(|(number, key)| verifier::ShardActor::start(context.clone(), number, key, collector.clone(), arbiter))
-        .collect();
-    let intake = Intake::start(context.clone(), shards.clone(), arbiter);
+    let intake = Intake::start(context.clone(), keys, collector.clone(), arbiter);
     let (runs, mut ends) = watch::channel(());
     let group = Group {
         intake: intake.clone(),
@@ -178,7 +172,6 @@ pub(crate) fn start(
         }
         context.ends.store(true, Ordering::Release);
         intake.do_send(Stop);
-        shards.iter().for_each(|shard| shard.do_send(Stop));
         collector.do_send(Stop);
         acceptor.do_send(Stop);
         publisher.do_send(Stop);

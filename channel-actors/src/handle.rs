@@ -1,6 +1,7 @@
 //! A channel as the API sees it: submit, read, follow. Cheap to clone; everything behind it is bounded.
 
 use crate::committed::CommittedBlock;
+use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
@@ -17,6 +18,7 @@ use crate::verifier::Arrival;
 use actix::dev::SendError;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
+use ledger_classes::rights::Class;
 use ledger_classes::state::ReadError;
 use ledger_classes::transaction::{Envelope, SignedBy};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -329,7 +331,7 @@ impl ChannelHandle {
         self.on_store(false, move |store| shared.ring.older(height, || load(store, height))).await
     }
 
-    /// Begins a subscription: follows the newest height until it is dropped.
+    /// Begins a subscription behind the newest block.
     ///
     /// # Errors
     /// The channel is not open.
@@ -337,30 +339,60 @@ impl ChannelHandle {
         let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
         self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.0.metrics.subscribers(1);
-        Ok(Subscription { heights: known.shared.ring.follow(), channel: self.clone() })
+        let shared = known.shared.clone();
+        let place = Arc::new(AtomicU64::new(shared.ring.newest()));
+        Ok(Subscription { shared, place, channel: self.clone() })
     }
 }
 
-/// A standing request. It holds a position's notification and nothing else: the cursor is its owner's.
+/// A standing request. It holds a place and nothing else: the cursor is its owner's.
 pub struct Subscription {
-    heights: watch::Receiver<u64>,
+    shared: Arc<Shared>,
+    place: Arc<AtomicU64>,
     channel: ChannelHandle,
 }
 
 impl Subscription {
-    /// Waits until a block at `height` or above is there. Returns at once if it is.
+    /// Every block up to this height was delivered or holds nothing that is wanted.
+    pub fn place(&self) -> Arc<AtomicU64> {
+        self.place.clone()
+    }
+
+    /// Moves the place.
+    pub fn delivered(&mut self, height: u64) {
+        self.place.store(height, Ordering::Relaxed);
+    }
+
+    /// Waits until a block at `height` or above is there, and returns the newest height. Returns at once if it is.
     ///
     /// # Errors
     /// The channel no longer serves.
     pub async fn reached(&mut self, height: u64) -> Result<u64, Unavailable> {
+        let before = Arc::new(AtomicU64::new(height.saturating_sub(1)));
+        if height > 0 {
+            self.waited(&before, None).await?;
+        }
+        Ok(self.shared.ring.newest())
+    }
+
+    /// Waits until a block above the place has to be looked at: it holds an event of a class and topic that `wants`, or
+    /// changed rights, or nobody has told yet what it holds. The place is moved over blocks that hold nothing, also if
+    /// this is dropped before it is done.
+    ///
+    /// # Errors
+    /// The channel no longer serves.
+    pub async fn wanted(&mut self, wants: impl Fn(Class, &str) -> bool + Send + 'static) -> Result<(), Unavailable> {
+        self.waited(&self.place, Some(Box::new(wants))).await
+    }
+
+    async fn waited(&self, place: &Arc<AtomicU64>, wants: Option<Wants>) -> Result<(), Unavailable> {
         let mut life = self.channel.follow_life();
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
-        let stopped = || Unavailable::Stopped { reason: self.channel.stopped() };
         tokio::select! {
             // What is there is given, also above a channel that has stopped.
             biased;
-            newest = self.heights.wait_for(|newest| *newest >= height) => newest.map(|newest| *newest).map_err(|_| stopped()),
-            _ = life.wait_for(over) => Err(stopped()),
+            () = self.shared.ring.wait(place, wants) => Ok(()),
+            _ = life.wait_for(over) => Err(Unavailable::Stopped { reason: self.channel.stopped() }),
         }
     }
 }

@@ -19,6 +19,13 @@ pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
 pub const VERIFY_JOB_SIGNATURES_MAX: usize = 2_048;
 /// Signatures in a job after one that held bad ones: those are found one by one, which takes ten times as long.
 pub const VERIFY_JOB_SUSPECT_SIGNATURES_MAX: usize = 128;
+/// Signatures in a job while other channels verify, too: some 3 ms of a core, after which they have their turn.
+pub const VERIFY_JOB_CROWDED_SIGNATURES_MAX: usize = 256;
+/// Transactions that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
+/// than waiting for that one.
+pub const VERIFY_JOB_WORTH: usize = 128;
+/// How long another channel counts as one that verifies, too, after its last job came.
+pub const CROWD: Duration = Duration::from_millis(100);
 /// Bytes of payloads in one such job, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.
@@ -33,6 +40,9 @@ pub const RETRY_AFTER_MS: u64 = 250;
 pub const RING_BLOCKS_MAX: usize = 256;
 /// Bytes of the blocks in the ring.
 pub const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Looks at a kind of event for a reader, by which a block's publisher tells apart whom to wake: about a millisecond.
+/// Beyond, everybody is woken.
+pub const LOOKS_MAX: usize = 65_536;
 /// Reads that one channel holds at once, running or waiting; at the limit a query is refused with a hint.
 pub const READS_MAX: usize = 1_024;
 /// Channels of one peer.

@@ -6,10 +6,12 @@
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
 //! permits and its credits.
 
+use crate::limits::CROWD;
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -34,6 +36,8 @@ struct Queues {
     /// Channels with jobs, each once, in the order of their turns.
     turns: VecDeque<Hash>,
     jobs: HashMap<Hash, VecDeque<Job>>,
+    /// Whose job came last, and which other channel's before.
+    latest: [Option<(Hash, Instant)>; 2],
     closed: bool,
 }
 
@@ -80,6 +84,8 @@ impl WorkPool {
         let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(work)).map_err(message)));
         let shared = &self.0.0;
         let mut queues = shared.lock();
+        let before = queues.latest[0].filter(|(latest, _)| *latest != channel).or(queues.latest[1]);
+        queues.latest = [Some((channel, Instant::now())), before];
         let jobs = queues.jobs.entry(channel).or_default();
         jobs.push_back(job);
         if jobs.len() == 1 {
@@ -87,6 +93,12 @@ impl WorkPool {
         }
         drop(queues);
         shared.ready.notify_one();
+    }
+
+    /// Whether others than `channel` have had work here of late, so that its jobs should be short.
+    pub(crate) fn crowded(&self, channel: Hash) -> bool {
+        let of_others = |(other, came): &(Hash, Instant)| *other != channel && came.elapsed() < CROWD;
+        self.0.0.lock().latest.iter().flatten().any(of_others)
     }
 }
 
@@ -160,6 +172,22 @@ mod tests {
         let order: Vec<_> = order.iter().collect();
         assert_eq!(order.len(), 11);
         assert!(order.iter().position(|job| job.0 == "quiet").is_some_and(|place| place <= 1), "{order:?}");
+    }
+
+    #[test]
+    fn a_channel_is_in_a_crowd_while_another_one_has_work() {
+        let pool = WorkPool::new("test", 1).expect("threads");
+        let [one, other] = [Hash([1; 32]), Hash([2; 32])];
+        assert!(!pool.crowded(one));
+        (0..2).for_each(|_| pool.run(one, || (), |_| {}));
+        assert!(!pool.crowded(one));
+        pool.run(other, || (), |_| {});
+        (0..2).for_each(|_| pool.run(one, || (), |_| {}));
+        assert!(pool.crowded(one) && pool.crowded(other), "whoever came last");
+        for (_, came) in pool.0.0.lock().latest.iter_mut().flatten() {
+            *came = came.checked_sub(CROWD).expect("the machine runs longer");
+        }
+        assert!(!pool.crowded(one) && !pool.crowded(other), "that was long ago");
     }
 
     #[test]

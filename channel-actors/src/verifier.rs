@@ -1,12 +1,14 @@
 //! Verifier shards: decode strictly, check time, signatures in batches, and the sender's standing. A shard signs the
 //! digest of what it passed, the witness, which the collector checks.
 //!
-//! The shard itself only queues and deals out jobs ([`Shard`]); the work ([`screen`]) runs on the verification pool.
-//! One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
+//! What arrives is queued and dealt out in jobs ([`Dealer`]); the work ([`Screening::screen`]) runs on the verification
+//! pool. One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
+//! Jobs are numbered in the order of arrival, and the collector takes them in that order, whichever shard is done first.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
 use crate::limits::{
-    VERIFY_JOB_BYTES_MAX, VERIFY_JOB_SIGNATURES_MAX, VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX,
+    VERIFY_JOB_BYTES_MAX, VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SIGNATURES_MAX,
+    VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX, VERIFY_JOB_WORTH,
 };
 use crate::production::in_full;
 use crate::recall::Recall;
@@ -51,6 +53,8 @@ pub(crate) struct Witness {
 /// Verified transactions with their witness.
 pub(crate) struct Passed {
     pub(crate) flights: Vec<Flight>,
+    /// What would be refused today, and may have been taken before.
+    pub(crate) doubted: Vec<Recall>,
     pub(crate) witness: Witness,
 }
 
@@ -65,7 +69,7 @@ impl Passed {
     /// Signs for `flights`.
     pub(crate) fn sign(channel: &Hash, shard: usize, sequence: u64, key: &SigningKey, flights: Vec<Flight>) -> Self {
         let signature = key.sign(&witness_message(channel, shard, sequence, &flights));
-        Self { flights, witness: Witness { shard, sequence, signature } }
+        Self { flights, doubted: Vec::new(), witness: Witness { shard, sequence, signature } }
     }
 
     /// Whether the witness is `key`'s over exactly these transactions.
@@ -75,45 +79,69 @@ impl Passed {
     }
 }
 
-/// What a shard wants done.
+/// Work for a shard.
 #[must_use]
-pub(crate) enum ShardEffect {
-    /// Screen these on the pool.
-    Screen { sequence: u64, batch: Vec<Arrival> },
+pub(crate) struct Job {
+    pub(crate) shard: usize,
+    /// Jobs of a channel are numbered from 1 in the order of arrival.
+    pub(crate) sequence: u64,
+    pub(crate) batch: Vec<Arrival>,
 }
 
-/// The queue of a shard.
-#[derive(Default)]
-pub(crate) struct Shard {
+/// What waits for a shard, and which shards wait.
+pub(crate) struct Dealer {
     queue: VecDeque<Arrival>,
     sequence: u64,
-    busy: bool,
-    /// The job before held bad signatures: the next is short, so that another channel has its turn soon.
+    idle: Vec<usize>,
+    shards: usize,
+    /// The job before held bad signatures: the next are short, so that another channel has its turn soon.
     suspect: bool,
 }
 
-impl Shard {
-    /// Transactions arrive.
-    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>) -> Option<ShardEffect> {
+impl Dealer {
+    /// Deals to `shards` shards, at least 1.
+    pub(crate) fn new(shards: usize) -> Self {
+        Self { queue: VecDeque::new(), sequence: 0, idle: (0..shards).rev().collect(), shards, suspect: false }
+    }
+
+    /// Transactions arrive. `crowded` if other channels verify, too.
+    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>, crowded: bool) -> Vec<Job> {
         self.queue.extend(arrivals);
-        self.next()
+        self.deal(crowded)
     }
 
-    /// The job is done.
-    pub(crate) fn screened(&mut self, bad_signatures: bool) -> Option<ShardEffect> {
-        (self.busy, self.suspect) = (false, bad_signatures);
-        self.next()
+    /// A shard's job is done.
+    pub(crate) fn screened(&mut self, shard: usize, bad_signatures: bool, crowded: bool) -> Vec<Job> {
+        self.idle.push(shard);
+        self.suspect = bad_signatures;
+        self.deal(crowded)
     }
 
-    fn next(&mut self) -> Option<ShardEffect> {
-        if self.busy || self.queue.is_empty() {
-            return None;
+    fn deal(&mut self, crowded: bool) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        loop {
+            // Small jobs beside each other cost more than one after the other, in which more have gathered.
+            let worth = if self.idle.len() == self.shards { 1 } else { VERIFY_JOB_WORTH };
+            if self.queue.len() < worth {
+                return jobs;
+            }
+            let share = self.queue.len().div_ceil(self.idle.len().max(1)).max(VERIFY_JOB_WORTH);
+            let Some(shard) = self.idle.pop() else { return jobs };
+            let size = self.size(share.min(VERIFY_JOB_TRANSACTIONS_MAX), crowded);
+            self.sequence += 1;
+            jobs.push(Job { shard, sequence: self.sequence, batch: self.queue.drain(..size).collect() });
         }
-        self.busy = true;
-        self.sequence += 1;
-        let signatures_max = if self.suspect { VERIFY_JOB_SUSPECT_SIGNATURES_MAX } else { VERIFY_JOB_SIGNATURES_MAX };
+    }
+
+    /// How many of the queue make a job of at most `transactions`.
+    fn size(&self, transactions: usize, crowded: bool) -> usize {
+        let signatures_max = match (self.suspect, crowded) {
+            (true, _) => VERIFY_JOB_SUSPECT_SIGNATURES_MAX,
+            (false, true) => VERIFY_JOB_CROWDED_SIGNATURES_MAX,
+            (false, false) => VERIFY_JOB_SIGNATURES_MAX,
+        };
         let (mut size, mut signatures, mut bytes) = (0, 0, 0);
-        for Arrival { envelope, .. } in self.queue.iter().take(VERIFY_JOB_TRANSACTIONS_MAX) {
+        for Arrival { envelope, .. } in self.queue.iter().take(transactions) {
             signatures += envelope.signatures.len();
             bytes += envelope.payload.len();
             if size > 0 && (signatures > signatures_max || bytes > VERIFY_JOB_BYTES_MAX) {
@@ -121,7 +149,7 @@ impl Shard {
             }
             size += 1;
         }
-        Some(ShardEffect::Screen { sequence: self.sequence, batch: self.queue.drain(..size).collect() })
+        size
     }
 }
 
@@ -144,14 +172,13 @@ pub(crate) struct Screening {
     pub(crate) seed: [u8; 32],
 }
 
-/// How many transactions a screening refused, by stable name, and what it passed.
+/// What came of a screening.
 pub(crate) struct Screened {
     pub(crate) passed: Passed,
+    /// What was refused, by stable name.
     pub(crate) refused: Vec<&'static str>,
     /// Whether some signatures were bad.
     pub(crate) bad_signatures: bool,
-    /// What would be refused today, and may have been taken before.
-    pub(crate) doubted: Vec<Recall>,
 }
 
 impl Screening {
@@ -208,7 +235,7 @@ impl Screening {
             }
         }
         let passed = Passed::sign(&self.channel, self.shard, self.sequence, &self.key, flights);
-        Ok(Screened { passed, refused, bad_signatures, doubted })
+        Ok(Screened { passed: Passed { doubted, ..passed }, refused, bad_signatures })
     }
 }
 

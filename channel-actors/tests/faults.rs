@@ -120,7 +120,7 @@ impl Clock for PoisonedClock {
 /// halts and names it, whoever waits is answered, other channels go on, and what came on disk has its outcome.
 #[actix::test]
 async fn an_actor_that_panics_halts_its_channel_and_every_waiter_is_answered() {
-    for (reading, actor) in [(1, "verifier"), (2, "collector"), (3, "acceptor"), (4, "collector"), (5, "collector")] {
+    for (reading, actor) in [(1, "intake"), (2, "collector"), (3, "acceptor"), (4, "collector"), (5, "collector")] {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(PoisonedClock::default());
         let registry = open_with(directory.path(), clock.clone(), Arc::new(NoCertificates));

@@ -282,7 +282,9 @@ impl Report {
         };
         rows.iter().for_each(|(name, value)| line(name, value.as_deref().unwrap_or("-")));
         for stage in &self.detail.peer_stages {
-            let value = format!("{:>9.3} ms x {:>7} = {:>8.2} s", stage.mean_ms, stage.jobs, stage.total_s);
+            let p99 = stage.p99_at_most_ms.map_or("more".to_owned(), |p99| format!("{p99:.1} ms"));
+            let times = format!("{:>9.3} ms x {:>7} = {:>8.2} s", stage.mean_ms, stage.jobs, stage.total_s);
+            let value = format!("{times}, p99 at most {p99}");
             line(&format!("stage {}", stage.stage), &value);
         }
         for thread in &self.detail.peer_threads {

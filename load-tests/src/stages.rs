@@ -3,9 +3,17 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Sum and count of each stage's histogram, of one channel.
+/// Each stage's histogram, of one channel.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stages(BTreeMap<String, (f64, f64)>);
+pub struct Stages(BTreeMap<String, Histogram>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Histogram {
+    sum: f64,
+    count: f64,
+    /// Upper bounds in seconds, ascending, with how many jobs were at most as long.
+    buckets: Vec<(f64, f64)>,
+}
 
 /// One stage in a window.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,6 +24,9 @@ pub struct StageTime {
     pub jobs: f64,
     /// Mean milliseconds of a job, waiting included.
     pub mean_ms: f64,
+    /// 99 of 100 jobs took at most so many milliseconds: a bound of the histogram, each twice the one before. `None` if
+    /// that is beyond all of them.
+    pub p99_at_most_ms: Option<f64>,
     /// Seconds of all jobs; they overlap.
     pub total_s: f64,
 }
@@ -23,16 +34,19 @@ pub struct StageTime {
 impl Stages {
     /// From the OpenMetrics text.
     pub fn parse(text: &str, channel: &str) -> Self {
-        let mut stages = BTreeMap::<String, (f64, f64)>::new();
+        let mut stages = BTreeMap::<String, Histogram>::new();
         let channel = format!("channel=\"{channel}\"");
         for line in text.lines().filter(|line| line.contains("channel_stage_seconds_") && line.contains(&channel)) {
-            let parts = line.split_once("stage=\"").and_then(|(_, rest)| rest.split_once('"'));
+            let label = |name| line.split_once(name).and_then(|(_, rest)| rest.split_once('"')).map(|(value, _)| value);
             let value = line.split_whitespace().last().and_then(|value| value.parse::<f64>().ok());
-            let (Some((stage, _)), Some(value)) = (parts, value) else { continue };
+            let (Some(stage), Some(value)) = (label("stage=\""), value) else { continue };
+            let histogram = stages.entry(stage.to_owned()).or_default();
             if line.contains("_seconds_sum{") {
-                stages.entry(stage.to_owned()).or_default().0 = value;
+                histogram.sum = value;
             } else if line.contains("_seconds_count{") {
-                stages.entry(stage.to_owned()).or_default().1 = value;
+                histogram.count = value;
+            } else if let Some(bound) = label("le=\"").and_then(|bound| bound.parse().ok()) {
+                histogram.buckets.push((bound, value));
             }
         }
         Self(stages)
@@ -40,13 +54,23 @@ impl Stages {
 
     /// What was added since `earlier`, the longest first.
     pub fn since(&self, earlier: &Self) -> Vec<StageTime> {
+        let none = Histogram::default();
         let mut times: Vec<StageTime> = self
             .0
             .iter()
-            .map(|(stage, (sum, count))| {
-                let before = earlier.0.get(stage).copied().unwrap_or_default();
-                let (total_s, jobs) = (sum - before.0, count - before.1);
-                StageTime { stage: stage.clone(), jobs, mean_ms: total_s * 1000.0 / jobs.max(1.0), total_s }
+            .map(|(stage, now)| {
+                let before = earlier.0.get(stage).unwrap_or(&none);
+                let (total_s, jobs) = (now.sum - before.sum, now.count - before.count);
+                let earlier = before.buckets.iter().map(|(_, count)| count).chain(std::iter::repeat(&0.0));
+                let mut bounds = now.buckets.iter().zip(earlier);
+                let p99 = bounds.find(|((_, count), earlier)| count - *earlier >= jobs * 0.99);
+                StageTime {
+                    stage: stage.clone(),
+                    jobs,
+                    mean_ms: total_s * 1000.0 / jobs.max(1.0),
+                    p99_at_most_ms: p99.map(|((bound, _), _)| bound * 1000.0).filter(|bound| bound.is_finite()),
+                    total_s,
+                }
             })
             .collect();
         times.sort_by(|one, other| other.total_s.total_cmp(&one.total_s));
@@ -60,17 +84,26 @@ mod tests {
 
     #[test]
     fn stages_of_one_channel_are_told_apart() {
-        let text = |sum, count| {
+        let text = |sum, count, short| {
             format!(
                 "# TYPE chancery_channel_stage_seconds histogram\n\
                  chancery_channel_stage_seconds_sum{{channel=\"load\",stage=\"verify\"}} {sum}\n\
                  chancery_channel_stage_seconds_count{{channel=\"load\",stage=\"verify\"}} {count}\n\
-                 chancery_channel_stage_seconds_bucket{{le=\"1\",channel=\"load\",stage=\"verify\"}} 77\n\
+                 chancery_channel_stage_seconds_bucket{{le=\"0.25\",channel=\"load\",stage=\"verify\"}} {short}\n\
+                 chancery_channel_stage_seconds_bucket{{le=\"0.5\",channel=\"load\",stage=\"verify\"}} {count}\n\
+                 chancery_channel_stage_seconds_bucket{{le=\"+Inf\",channel=\"load\",stage=\"verify\"}} {count}\n\
                  chancery_channel_stage_seconds_sum{{channel=\"main\",stage=\"verify\"}} 99\n"
             )
         };
-        let (earlier, later) = (Stages::parse(&text(1.0, 10), "load"), Stages::parse(&text(3.0, 20), "load"));
-        let times = later.since(&earlier);
-        assert_eq!(times, [StageTime { stage: "verify".into(), jobs: 10.0, mean_ms: 200.0, total_s: 2.0 }]);
+        let earlier = Stages::parse(&text(1.0, 10, 10), "load");
+        for (short, bound) in [(108, 500.0), (109, 250.0)] {
+            let times = Stages::parse(&text(21.0, 110, short), "load").since(&earlier);
+            let p99_at_most_ms = Some(bound);
+            let verify =
+                StageTime { stage: "verify".into(), jobs: 100.0, mean_ms: 200.0, p99_at_most_ms, total_s: 20.0 };
+            assert_eq!(times, [verify]);
+        }
+        let fresh = Stages::parse(&text(1.0, 10, 10), "load").since(&Stages::default());
+        assert_eq!(fresh[0].p99_at_most_ms, Some(250.0));
     }
 }

@@ -168,14 +168,6 @@ impl Drop for ConnectionGuard {
 pub struct SubscriptionGuard {
     metrics: Arc<PeerMetrics>,
     number: u64,
-    height: Arc<AtomicU64>,
-}
-
-impl SubscriptionGuard {
-    /// Every event up to this height was delivered.
-    pub fn delivered(&self, height: u64) {
-        self.height.store(height, Ordering::Relaxed);
-    }
 }
 
 impl Drop for SubscriptionGuard {
@@ -223,13 +215,12 @@ impl PeerMetrics {
         self.outcomes.get_or_create(&labels).inc_by(count);
     }
 
-    /// A subscription begins, everything up to `height` behind it.
-    pub fn subscribed(self: &Arc<Self>, channel: &str, height: u64) -> SubscriptionGuard {
+    /// A subscription begins, everything up to `height` behind it, whatever that will be.
+    pub fn subscribed(self: &Arc<Self>, channel: &str, height: Arc<AtomicU64>) -> SubscriptionGuard {
         let number = self.subscription_number.fetch_add(1, Ordering::Relaxed);
-        let height = Arc::new(AtomicU64::new(height));
-        let subscriber = Subscriber { channel: channel.into(), height: Arc::clone(&height) };
+        let subscriber = Subscriber { channel: channel.into(), height };
         self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, subscriber);
-        SubscriptionGuard { metrics: Arc::clone(self), number, height }
+        SubscriptionGuard { metrics: Arc::clone(self), number }
     }
 
     /// How many things end within so many days each.
@@ -323,8 +314,7 @@ mod tests {
         drop(one);
         assert_eq!(metrics.connections(), 1);
         drop(two);
-        let subscription = metrics.subscribed("main", 5);
-        subscription.delivered(6);
+        let subscription = metrics.subscribed("main", Arc::default());
         let live = || metrics.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).len();
         assert_eq!((metrics.connections(), live()), (0, 1));
         drop(subscription);

@@ -87,6 +87,38 @@ fn an_idle_collector_cuts_at_once() {
     assert_eq!(bench.arrives(1, Wait::Committed, 0).1, [Seen::Propose(vec![1])]);
 }
 
+/// Whichever shard is done first: what was sent first is in the block first.
+#[test]
+fn jobs_are_taken_in_the_order_of_arrival() {
+    let mut bench = Bench::new(limits(100, 60_000), None);
+    let _first = bench.arrives(1, Wait::Committed, 0);
+    let mut job = |nonce: u64| {
+        let (submission, flight) = flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &bench.credits);
+        (submission, bench.passed(vec![flight]))
+    };
+    let [(_two, two), (_three, three), (_four, four)] = [2, 3, 4].map(&mut job);
+    assert_eq!(seen(bench.core.verified(four, at(0))), []);
+    assert_eq!(seen(bench.core.verified(three, at(0))), []);
+    assert_eq!(bench.executed(0), [], "they are not there yet");
+    assert_eq!(bench.committed(&[1], None, 0), []);
+    assert_eq!(seen(bench.core.verified(two, at(0))), [Seen::Propose(vec![2, 3, 4])]);
+    assert!(bench.core.early.is_empty());
+}
+
+#[test]
+fn a_job_is_taken_once() {
+    for ahead in [0, 1] {
+        let mut bench = Bench::new(Limits::default(), None);
+        bench.sequence = ahead;
+        let [one, again] = [1, 2].map(|nonce| {
+            let (_, flight) = flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Accepted, &bench.credits);
+            Passed::sign(&CHANNEL, 0, ahead + 1, &key(1), vec![flight])
+        });
+        assert!(!seen(bench.core.verified(one, NOW)).contains(&Seen::Halt));
+        assert_eq!(seen(bench.core.verified(again, NOW)), [Seen::Halt], "{ahead} ahead of its turn");
+    }
+}
+
 #[test]
 fn what_is_under_way_keeps_its_outcome_and_the_rest_goes_to_the_index() {
     let mut bench = Bench::new(Limits::default(), None);
@@ -94,7 +126,8 @@ fn what_is_under_way_keeps_its_outcome_and_the_rest_goes_to_the_index() {
     let mut doubted = |nonce: u64, wait: Wait| {
         let (submission, Arrival { waiter, credit, .. }) = arrival(envelope(CHANNEL, nonce, 1), wait, &bench.credits);
         let recall = Recall { id: id(nonce), waiter, credit, refusal: Some(SubmitRefusal::BUSY) };
-        (submission, seen(bench.core.doubted(vec![recall])))
+        let passed = Passed { doubted: vec![recall], ..bench.passed(Vec::new()) };
+        (submission, seen(bench.core.verified(passed, at(0))))
     };
     let (mut again, effects) = doubted(1, Wait::Committed);
     assert_eq!(effects, []);

@@ -84,10 +84,14 @@ impl AcceptorActor {
             }
             AcceptorEffect::Persist { block, seal } => {
                 let done = move |result| address.do_send(PersistDone(result, started));
-                let disk = context.disk.clone();
+                let (disk, shared) = (context.disk.clone(), context.shared.clone());
                 let persist = move || {
                     disk.room();
-                    production::persist(&store, &block, seal)
+                    let persisted = production::persist(&store, &block, seal)?;
+                    if shared.ring.is_waited_for() {
+                        persisted.block.contents();
+                    }
+                    Ok(persisted)
                 };
                 context.storage.run(channel, persist, done);
             }
@@ -117,7 +121,8 @@ impl AcceptorActor {
                     // Visible to queries before anybody is told.
                     context.shared.commit(&block, config.clone());
                     context.metrics.height(block.block.header.height);
-                    self.publisher.do_send(publisher::Publish(block));
+                    // Rights may have changed.
+                    self.publisher.do_send(publisher::Publish { block, all: config.is_some() });
                     self.plan_checkpoint(actor);
                 }
                 if let Some(collector) = &self.collector {

@@ -19,11 +19,6 @@ use std::time::Duration;
 #[rtype(result = "()")]
 pub(super) struct Verified(pub(super) Passed);
 
-/// What would be refused today.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Doubted(pub(super) Vec<Recall>);
-
 /// What execution found in the index.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -146,15 +141,6 @@ impl Handler<Verified> for CollectorActor {
 
     fn handle(&mut self, Verified(passed): Verified, actor: &mut Self::Context) {
         let effects = self.core.verified(passed, self.context.clock.now());
-        self.perform(effects, actor);
-    }
-}
-
-impl Handler<Doubted> for CollectorActor {
-    type Result = ();
-
-    fn handle(&mut self, Doubted(doubted): Doubted, actor: &mut Self::Context) {
-        let effects = self.core.doubted(doubted);
         self.perform(effects, actor);
     }
 }

@@ -1,5 +1,5 @@
-//! The publisher's actor: puts committed blocks in the ring, which wakes subscribers. It does nothing for any single
-//! subscriber, so none can delay it.
+//! The publisher's actor: puts committed blocks in the ring, which wakes subscribers. What it does for all of them
+//! together is bounded (`LOOKS_MAX`), so none can delay it.
 
 use super::{GroupContext, Guard, stops};
 use crate::committed::CommittedBlock;
@@ -9,7 +9,11 @@ use std::sync::Arc;
 
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Publish(pub(super) Arc<CommittedBlock>);
+pub(super) struct Publish {
+    pub(super) block: Arc<CommittedBlock>,
+    /// It is every subscriber's matter.
+    pub(super) all: bool,
+}
 
 /// Answered when everything before it is published.
 #[derive(Message)]
@@ -38,8 +42,8 @@ impl Actor for Publisher {
 impl Handler<Publish> for Publisher {
     type Result = ();
 
-    fn handle(&mut self, Publish(block): Publish, _: &mut Self::Context) {
-        self.context.shared.ring.publish(block);
+    fn handle(&mut self, Publish { block, all }: Publish, _: &mut Self::Context) {
+        self.context.shared.ring.publish(block, all);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The queue of a shard, and what a screening refuses, by name, among good neighbours.
+//! How jobs are dealt to shards, and what a screening refuses, by name, among good neighbours.
 
 use super::*;
 use crate::production::encode_receipts;
@@ -21,8 +21,14 @@ use ledger_classes::rights::{Class, Grant, Grantee, Right};
 use ledger_classes::state::Writes;
 use ledger_classes::transaction::{Encoding, Transaction};
 
-fn batch_of(effect: Option<ShardEffect>) -> Option<(u64, usize)> {
-    effect.map(|ShardEffect::Screen { sequence, batch }| (sequence, batch.len()))
+/// Shard, number and size of each job.
+fn seen(jobs: Vec<Job>) -> Vec<(usize, u64, usize)> {
+    jobs.into_iter().map(|Job { shard, sequence, batch }| (shard, sequence, batch.len())).collect()
+}
+
+/// Of one shard that nobody disturbs: number and size of its next job.
+fn only(jobs: Vec<Job>) -> Option<(u64, usize)> {
+    seen(jobs).first().map(|(_, sequence, size)| (*sequence, *size))
 }
 
 fn arrivals(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<Arrival> {
@@ -39,15 +45,36 @@ fn empty(payload: usize, signatures: usize) -> Envelope {
 
 #[test]
 fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
-    let mut shard = Shard::default();
-    assert_eq!(batch_of(shard.screened(false)), None, "nothing to do");
-    assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((1, 1)));
-    for _ in 0..3 {
-        assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1), empty(1, 1)]))), None);
+    let mut dealer = Dealer::new(1);
+    assert_eq!(only(dealer.arrive(Vec::new(), false)), None, "nothing to do");
+    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), false)), Some((1, 1)));
+    for _ in 0..300 {
+        assert_eq!(only(dealer.arrive(arrivals([empty(1, 1), empty(1, 1)]), false)), None);
     }
-    assert_eq!(batch_of(shard.screened(false)), Some((2, 6)));
-    assert_eq!(batch_of(shard.screened(false)), None);
-    assert_eq!(batch_of(shard.arrive(arrivals([empty(1, 1)]))), Some((3, 1)), "idle again");
+    assert_eq!(only(dealer.screened(0, false, false)), Some((2, 600)));
+    assert_eq!(only(dealer.screened(0, false, false)), None);
+    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), false)), Some((3, 1)), "idle again");
+}
+
+/// Single requests once made jobs of four on each shard, of which half the cost was the witness.
+#[test]
+fn little_is_gathered_for_one_shard_and_much_is_spread_over_all() {
+    let many = |count| arrivals(vec![empty(1, 1); count]);
+    let mut dealer = Dealer::new(3);
+    assert_eq!(seen(dealer.arrive(many(5), false)), [(0, 1, 5)]);
+    assert_eq!(seen(dealer.arrive(many(VERIFY_JOB_WORTH - 1), false)), [], "not worth a second job");
+    assert_eq!(seen(dealer.arrive(many(1), false)), [(1, 2, VERIFY_JOB_WORTH)]);
+    assert_eq!(seen(dealer.arrive(many(7), false)), []);
+    assert_eq!(seen(dealer.screened(0, false, false)), [], "one still runs");
+    assert_eq!(seen(dealer.screened(1, false, false)), [(1, 3, 7)]);
+    assert_eq!(seen(dealer.screened(1, false, false)), []);
+    let shares = seen(dealer.arrive(many(601), false));
+    assert_eq!(
+        shares.iter().map(|(_, sequence, size)| (*sequence, *size)).collect::<Vec<_>>(),
+        [(4, 201), (5, 200), (6, 200)]
+    );
+    assert_eq!(seen(dealer.arrive(many(5_000), false)), [], "every shard has its job");
+    assert_eq!(seen(dealer.screened(2, false, false)), [(2, 7, VERIFY_JOB_TRANSACTIONS_MAX)]);
 }
 
 /// A job of 1,024 transactions of 32 signatures each held the verification threads for seconds, during which no
@@ -60,21 +87,23 @@ fn a_job_is_bounded_by_transactions_signatures_and_bytes() {
         ("bytes", empty(1024 * 1024, 1), 12, VERIFY_JOB_BYTES_MAX / (1024 * 1024)),
         ("one beyond every bound goes alone", empty(1, VERIFY_JOB_SIGNATURES_MAX + 1), 2, 1),
     ] {
-        let mut shard = Shard::default();
-        assert_eq!(batch_of(shard.arrive(arrivals(vec![one; many]))), Some((1, first)), "{what}");
-        assert_eq!(batch_of(shard.screened(false)), Some((2, many - first)), "{what}: the rest");
+        let mut dealer = Dealer::new(1);
+        assert_eq!(only(dealer.arrive(arrivals(vec![one; many]), false)), Some((1, first)), "{what}");
+        assert_eq!(only(dealer.screened(0, false, false)), Some((2, many - first)), "{what}: the rest");
     }
 }
 
 /// Once, a flood of bad signatures made jobs of 1,024 that took 50 ms each, and other channels waited for them.
 #[test]
-fn jobs_are_short_as_long_as_they_hold_bad_signatures() {
-    let mut shard = Shard::default();
-    let short = VERIFY_JOB_SUSPECT_SIGNATURES_MAX;
-    assert_eq!(batch_of(shard.arrive(arrivals(vec![empty(1, 1); 3_000]))), Some((1, 1_024)));
-    assert_eq!(batch_of(shard.screened(true)), Some((2, short)));
-    assert_eq!(batch_of(shard.screened(true)), Some((3, short)));
-    assert_eq!(batch_of(shard.screened(false)), Some((4, 1_024)));
+fn jobs_are_short_in_a_crowd_and_shorter_as_long_as_they_hold_bad_signatures() {
+    let mut dealer = Dealer::new(1);
+    let (crowded, suspect) = (VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SUSPECT_SIGNATURES_MAX);
+    assert_eq!(only(dealer.arrive(arrivals(vec![empty(1, 1); 5_000]), false)), Some((1, 1_024)));
+    assert_eq!(only(dealer.screened(0, true, false)), Some((2, suspect)));
+    assert_eq!(only(dealer.screened(0, true, true)), Some((3, suspect)));
+    assert_eq!(only(dealer.screened(0, false, false)), Some((4, 1_024)));
+    assert_eq!(only(dealer.screened(0, false, true)), Some((5, crowded)));
+    assert_eq!(only(dealer.screened(0, false, false)), Some((6, 1_024)));
 }
 
 fn member(number: u8) -> Identity {
@@ -150,7 +179,7 @@ fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Cred
     let mut screened = screening.screen(batch).expect("readable");
     // Nothing is under way here: what is doubted goes on to the index.
     let store = &bench.opened.store;
-    let (refused, found) = recall::sort(store, std::mem::take(&mut screened.doubted)).expect("readable");
+    let (refused, found) = recall::sort(store, std::mem::take(&mut screened.passed.doubted)).expect("readable");
     screened.refused.extend(refused);
     found.into_iter().for_each(|found| recall::tell(store, found).expect("readable"));
     (waiting, credits, screened)

@@ -29,7 +29,7 @@ use ledger_classes::{
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -69,15 +69,16 @@ pub(super) async fn subscribe(
     let permit = permit.map_err(|_| ApiError::from(Kind::TooManySubscriptions).retry_after_ms(RETRY_AFTER_MS))?;
 
     let channel = visible.channel;
-    let heights = channel.subscribe().map_err(super::query::not_readable)?;
+    let mut heights = channel.subscribe().map_err(super::query::not_readable)?;
     let (height, after) = match start {
         Start::Now => (channel.tip().height + 1, None),
         Start::Height(height) => (height, None),
         Start::After(cursor) => (cursor.height, Some(cursor)),
     };
+    heights.delivered(height.saturating_sub(1));
     let config = channel.config().ok_or(Kind::ChannelUnknown)?;
     let feed = Feed {
-        guard: context.metrics.subscribed(channel.name(), height.saturating_sub(1)),
+        _guard: context.metrics.subscribed(channel.name(), heights.place()),
         drained: context.draining.clone(),
         trust_changes: context.trust.subscribe(),
         context: context.into_inner(),
@@ -134,6 +135,11 @@ fn readable(rights: Rights, classes: Option<&BTreeSet<Class>>) -> Result<BTreeSe
     }
 }
 
+/// Whether events of a class and topic are for a reader.
+fn wants(readable: &BTreeSet<Class>, filter: Option<&str>, class: Class, topic: &str) -> bool {
+    readable.contains(&class) && filter.is_none_or(|filter| frames::topic_matches(filter, topic))
+}
+
 /// A live subscription.
 struct Feed {
     context: Arc<PeerContext>,
@@ -160,7 +166,7 @@ struct Feed {
     trust_changes: watch::Receiver<u64>,
     begun: bool,
     ended: bool,
-    guard: SubscriptionGuard,
+    _guard: SubscriptionGuard,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -294,7 +300,7 @@ impl Feed {
             }
         }
         if receipts.is_empty() {
-            self.guard.delivered(self.height);
+            self.heights.delivered(self.height);
             self.height += 1;
         } else {
             self.block = Some(Reading { block: Arc::downgrade(block), receipts, frame: next });
@@ -307,8 +313,7 @@ impl Feed {
     }
 
     fn wants(&self, class: Class, topic: &str) -> bool {
-        self.readable.contains(&class)
-            && self.topic.as_deref().is_none_or(|filter| frames::topic_matches(filter, topic))
+        wants(&self.readable, self.topic.as_deref(), class, topic)
     }
 
     fn passes(&self, index: u32, frame: &Frame) -> bool {
@@ -342,7 +347,7 @@ impl Feed {
             Ok(None) => return self.wait().await.map(|_| None),
             // Readers of the past wait for each other; nobody is dropped for it.
             Err(Unavailable::Busy { retry_after_ms }) => {
-                return self.changed(u64::MAX, Duration::from_millis(retry_after_ms)).await.map(|_| None);
+                return self.changed(false, Duration::from_millis(retry_after_ms)).await.map(|_| None);
             }
             Err(error) => return Err(super::query::not_readable(error)),
         };
@@ -357,20 +362,31 @@ impl Feed {
         Ok(Some(block))
     }
 
-    /// Waits for a block or for anything that could end the subscription. False if it is time for a sign of life.
+    /// Waits for a block with something for this reader or for anything that could end the subscription. False if it is
+    /// time for a sign of life.
     async fn wait(&mut self) -> Result<bool, ApiError> {
         let expiry = self.caller.not_after().map(|at| at.millis_since(clock::now()).saturating_add(1));
         let expiry = Duration::from_millis(expiry.unwrap_or(u64::MAX));
-        let changed = self.changed(self.height, expiry.min(KEEP_ALIVE)).await?;
+        let changed = self.changed(true, expiry.min(KEEP_ALIVE)).await?;
+        // Blocks that hold nothing for this reader were passed over.
+        self.height = self.heights.place().load(Ordering::Relaxed) + 1;
         Ok(changed || expiry < KEEP_ALIVE)
     }
 
-    /// Waits for a block at `height` or for anything that could end the subscription. False if nothing of it happens
-    /// within `limit`.
-    async fn changed(&mut self, height: u64, limit: Duration) -> Result<bool, ApiError> {
+    /// Waits for anything that could end the subscription, and for `blocks`. False if nothing of it happens within
+    /// `limit`.
+    async fn changed(&mut self, blocks: bool, limit: Duration) -> Result<bool, ApiError> {
+        let (readable, topic) = (self.readable.clone(), self.topic.clone());
+        let filter = move |class, text: &str| wants(&readable, topic.as_deref(), class, text);
+        let block = async {
+            match blocks {
+                true => self.heights.wanted(filter).await,
+                false => self.heights.reached(u64::MAX).await.map(|_| ()),
+            }
+        };
         let happened = async {
             tokio::select! {
-                reached = self.heights.reached(height) => reached.map(|_| ()).map_err(super::query::not_readable),
+                block = block => block.map_err(super::query::not_readable),
                 _ = self.drained.changed() => Ok(()),
                 _ = self.trust_changes.changed() => Ok(()),
             }
