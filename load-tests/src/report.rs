@@ -282,9 +282,10 @@ impl Report {
         };
         rows.iter().for_each(|(name, value)| line(name, value.as_deref().unwrap_or("-")));
         for stage in &self.detail.peer_stages {
-            let p99 = stage.p99_at_most_ms.map_or("more".to_owned(), |p99| format!("{p99:.1} ms"));
+            let bound = |bound: Option<f64>| bound.map_or("more".to_owned(), |bound| format!("{bound:.1} ms"));
+            let (p99, longest) = (bound(stage.p99_at_most_ms), bound(stage.longest_at_most_ms));
             let times = format!("{:>9.3} ms x {:>7} = {:>8.2} s", stage.mean_ms, stage.jobs, stage.total_s);
-            let value = format!("{times}, p99 at most {p99}");
+            let value = format!("{times}, p99 at most {p99}, longest {longest}");
             line(&format!("stage {}", stage.stage), &value);
         }
         for thread in &self.detail.peer_threads {

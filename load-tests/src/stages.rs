@@ -27,6 +27,8 @@ pub struct StageTime {
     /// 99 of 100 jobs took at most so many milliseconds: a bound of the histogram, each twice the one before. `None` if
     /// that is beyond all of them.
     pub p99_at_most_ms: Option<f64>,
+    /// The same of all jobs.
+    pub longest_at_most_ms: Option<f64>,
     /// Seconds of all jobs; they overlap.
     pub total_s: f64,
 }
@@ -61,14 +63,18 @@ impl Stages {
             .map(|(stage, now)| {
                 let before = earlier.0.get(stage).unwrap_or(&none);
                 let (total_s, jobs) = (now.sum - before.sum, now.count - before.count);
-                let earlier = before.buckets.iter().map(|(_, count)| count).chain(std::iter::repeat(&0.0));
-                let mut bounds = now.buckets.iter().zip(earlier);
-                let p99 = bounds.find(|((_, count), earlier)| count - *earlier >= jobs * 0.99);
+                let bound = |share: f64| {
+                    let earlier = before.buckets.iter().map(|(_, count)| count).chain(std::iter::repeat(&0.0));
+                    let mut bounds = now.buckets.iter().zip(earlier);
+                    let found = bounds.find(|((_, count), earlier)| count - *earlier >= jobs * share);
+                    found.map(|((bound, _), _)| bound * 1000.0).filter(|bound| bound.is_finite())
+                };
                 StageTime {
                     stage: stage.clone(),
                     jobs,
                     mean_ms: total_s * 1000.0 / jobs.max(1.0),
-                    p99_at_most_ms: p99.map(|((bound, _), _)| bound * 1000.0).filter(|bound| bound.is_finite()),
+                    p99_at_most_ms: bound(0.99),
+                    longest_at_most_ms: bound(1.0),
                     total_s,
                 }
             })

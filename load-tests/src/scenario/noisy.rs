@@ -19,6 +19,7 @@ use crate::workload::{EncodedBatch, Pattern, Workload, heavy_limits};
 use client::api::ChannelSpec;
 use client::connection::Connection;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// The noisy channel.
 const NOISY: &str = "noisy";
@@ -58,10 +59,25 @@ impl Pair {
         Ok(tokio::task::spawn_blocking(move || block_on(drive(&connections, batches, window))))
     }
 
+    /// Opens the quiet channel's connections, which its timetable would open one by one in its first stall: what is
+    /// measured is its transactions, not handshakes.
+    async fn open(&self) -> Result<(), LoadError> {
+        let mut asking = JoinSet::new();
+        for connection in &self.quiet {
+            let connection = connection.clone();
+            asking.spawn(async move { connection.status().await.map(|_| ()) });
+        }
+        while let Some(asked) = asking.join_next().await {
+            asked??;
+        }
+        Ok(())
+    }
+
     /// The quiet channel's timetable.
     async fn keep_time(&mut self) -> Result<Driven, LoadError> {
         let Schedule { requests: count, batch, .. } = self.schedule;
         let signed = requests(CHANNEL, self.bench.workload.sign(Pattern::Spread, count, batch));
+        self.open().await?;
         drive_by(self.schedule, &self.quiet, signed).await
     }
 }
@@ -108,6 +124,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
             for stage in pair.bench.peer.stages(CHANNEL).await.since(&earlier) {
                 part = part.with(&format!("{}_mean_ms", stage.stage), stage.mean_ms);
                 part = part.with(&format!("{}_p99_at_most_ms", stage.stage), stage.p99_at_most_ms);
+                part = part.with(&format!("{}_longest_at_most_ms", stage.stage), stage.longest_at_most_ms);
             }
             measured.parts.push(part);
             measured.parts.push(Part::of(format!("noisy, {noise}"), &loud));
@@ -129,6 +146,7 @@ async fn beside(
 ) -> Result<(Driven, Driven), LoadError> {
     let Schedule { requests: count, batch, .. } = pair.schedule;
     let own = requests(CHANNEL, pair.bench.workload.sign(Pattern::Spread, count, batch));
+    pair.open().await?;
     let flood = pair.flood(signed, pair.window)?;
     let quiet = match measured {
         None => drive_by(pair.schedule, &pair.quiet, own).await?,
