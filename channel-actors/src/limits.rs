@@ -24,8 +24,13 @@ pub const VERIFY_JOB_CROWDED_SIGNATURES_MAX: usize = 256;
 /// Transactions that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
 /// than waiting for that one.
 pub const VERIFY_JOB_WORTH: usize = 128;
-/// How long another channel counts as one that verifies, too, after its last job came.
-pub const CROWD: Duration = Duration::from_millis(100);
+/// What threads know of the past: what each channel's jobs took in the last one to two of these.
+pub const SPAN: Duration = Duration::from_millis(100);
+/// A channel's part of the threads' time from which on it gives way to others that have work. Channels with about as
+/// much work as each other must not come near it by chance: who gives way falls behind, and then wants more.
+pub const LOUD_SHARE: f64 = 2.0 / 3.0;
+/// How far it gives way, as in `nice`: others who want a processor have ten times as much of it.
+pub const LOUD_NICE: i32 = 10;
 /// Bytes of payloads in one such job, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.

@@ -2,16 +2,18 @@
 //! get a message back.
 //!
 //! A pool is shared by all channels and gives each its turn: a channel with a thousand jobs waits behind none of its
-//! own, and delays another by one job at most. A job that panics is reported to its channel and harms no thread.
+//! own, and delays another by one job at most. A fair pool has a second set of threads, which give way to all others of
+//! the peer: a channel that has had most of the time of late runs on those, as long as others have work, too.
+//! A job that panics is reported to its channel and harms no thread.
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
 //! permits and its credits.
 
-use crate::limits::CROWD;
+use crate::limits::{LOUD_NICE, LOUD_SHARE, SPAN};
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -28,17 +30,65 @@ struct Owner(Arc<Shared>);
 
 struct Shared {
     queues: Mutex<Queues>,
-    ready: Condvar,
+    ready: [Condvar; 2],
+    fair: bool,
+}
+
+/// A set of threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lane {
+    Ordinary,
+    /// For a channel that has had most of the time.
+    Loud,
 }
 
 #[derive(Default)]
 struct Queues {
-    /// Channels with jobs, each once, in the order of their turns.
-    turns: VecDeque<Hash>,
+    /// Channels with jobs, each once, in the order of their turns in each lane.
+    turns: [VecDeque<Hash>; 2],
     jobs: HashMap<Hash, VecDeque<Job>>,
-    /// Whose job came last, and which other channel's before.
-    latest: [Option<(Hash, Instant)>; 2],
+    recent: Recent,
     closed: bool,
+}
+
+/// How long the jobs of each channel ran in this span and in the one before.
+#[derive(Default)]
+struct Recent {
+    began: Option<Instant>,
+    spans: [HashMap<Hash, Duration>; 2],
+}
+
+impl Recent {
+    fn add(&mut self, channel: Hash, ran: Duration, now: Instant) {
+        self.turn(now);
+        *self.spans[0].entry(channel).or_default() += ran;
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let over =
+            self.began.map_or(u32::MAX, |began| (now.duration_since(began).as_micros() / SPAN.as_micros()) as u32);
+        if over == 0 {
+            return;
+        }
+        self.began = Some(now);
+        let last = std::mem::take(&mut self.spans[0]);
+        self.spans[1] = if over == 1 { last } else { HashMap::new() };
+    }
+
+    fn of(&self, channel: &Hash) -> Duration {
+        self.spans.iter().filter_map(|span| span.get(channel)).sum()
+    }
+
+    /// Whether others than `channel` have had work.
+    fn crowded(&self, channel: &Hash) -> bool {
+        self.spans.iter().flat_map(HashMap::keys).any(|other| other != channel)
+    }
+
+    /// Whether `channel` has had most of it, beside others.
+    fn loud(&self, channel: &Hash) -> bool {
+        let all: Duration = self.spans.iter().flat_map(HashMap::values).sum();
+        self.crowded(channel) && self.of(channel).as_secs_f64() > all.as_secs_f64() * LOUD_SHARE
+    }
 }
 
 impl WorkPool {
@@ -50,15 +100,27 @@ impl WorkPool {
         Self::giving_way(name, threads, 0)
     }
 
+    /// Starts as many threads for a channel that has had most of the time, too.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn fair(name: &str, threads: usize) -> std::io::Result<Self> {
+        Self::start(name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
+    }
+
     /// Starts threads that give way to others of the peer who want a processor too: each 5 of `nice` leave them a third
     /// of the share. Where the system does not know that of threads, they are like others.
     ///
     /// # Errors
     /// The system has no more threads.
     pub(crate) fn giving_way(name: &str, threads: usize, nice: i32) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { queues: Mutex::default(), ready: Condvar::new() });
+        Self::start(name, threads, &[(Lane::Ordinary, nice)])
+    }
+
+    fn start(name: &str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { queues: Mutex::default(), ready: Default::default(), fair: lanes.len() > 1 });
         let owner = Owner(shared.clone());
-        for _ in 0..threads.max(1) {
+        for &(lane, nice) in lanes.iter().cycle().take(lanes.len() * threads.max(1)) {
             let shared = shared.clone();
             std::thread::Builder::new().name(name.into()).spawn(move || {
                 // On Linux a thread's own matter. Without the right to it the work is only less polite.
@@ -68,7 +130,7 @@ impl WorkPool {
                 }
                 #[cfg(not(target_os = "linux"))]
                 let _ = nice;
-                shared.work();
+                shared.work(lane);
             })?;
         }
         Ok(Self(Arc::new(owner)))
@@ -84,21 +146,19 @@ impl WorkPool {
         let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(work)).map_err(message)));
         let shared = &self.0.0;
         let mut queues = shared.lock();
-        let before = queues.latest[0].filter(|(latest, _)| *latest != channel).or(queues.latest[1]);
-        queues.latest = [Some((channel, Instant::now())), before];
+        queues.recent.add(channel, Duration::ZERO, Instant::now());
         let jobs = queues.jobs.entry(channel).or_default();
         jobs.push_back(job);
         if jobs.len() == 1 {
-            queues.turns.push_back(channel);
+            shared.give_turn(&mut queues, channel);
         }
-        drop(queues);
-        shared.ready.notify_one();
     }
 
     /// Whether others than `channel` have had work here of late, so that its jobs should be short.
     pub(crate) fn crowded(&self, channel: Hash) -> bool {
-        let of_others = |(other, came): &(Hash, Instant)| *other != channel && came.elapsed() < CROWD;
-        self.0.0.lock().latest.iter().flatten().any(of_others)
+        let mut queues = self.0.0.lock();
+        queues.recent.turn(Instant::now());
+        queues.recent.crowded(&channel)
     }
 }
 
@@ -113,33 +173,43 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        while let Some(job) = self.next() {
+    /// A channel has its turn at the end of its lane, and a thread of that looks.
+    fn give_turn(&self, queues: &mut Queues, channel: Hash) {
+        let lane = if self.fair && queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary };
+        queues.turns[lane as usize].push_back(channel);
+        self.ready[lane as usize].notify_one();
+    }
+
+    fn work(&self, lane: Lane) {
+        while let Some((channel, job)) = self.next(lane) {
+            let started = Instant::now();
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!("reporting the end of a job panicked");
             }
+            let now = Instant::now();
+            self.lock().recent.add(channel, now.duration_since(started), now);
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self, lane: Lane) -> Option<(Hash, Job)> {
         let mut queues = self.lock();
         loop {
-            if let Some(channel) = queues.turns.pop_front() {
+            if let Some(channel) = queues.turns[lane as usize].pop_front() {
                 let jobs = queues.jobs.get_mut(&channel);
                 let job = jobs.and_then(VecDeque::pop_front);
                 match queues.jobs.get(&channel) {
-                    Some(rest) if !rest.is_empty() => queues.turns.push_back(channel),
+                    Some(rest) if !rest.is_empty() => self.give_turn(&mut queues, channel),
                     _ => drop(queues.jobs.remove(&channel)),
                 }
-                if job.is_some() {
-                    return job;
+                if let Some(job) = job {
+                    return Some((channel, job));
                 }
                 continue;
             }
             if queues.closed {
                 return None;
             }
-            queues = self.ready.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -147,7 +217,7 @@ impl Shared {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.0.lock().closed = true;
-        self.0.ready.notify_all();
+        self.0.ready.iter().for_each(Condvar::notify_all);
     }
 }
 
@@ -184,10 +254,55 @@ mod tests {
         pool.run(other, || (), |_| {});
         (0..2).for_each(|_| pool.run(one, || (), |_| {}));
         assert!(pool.crowded(one) && pool.crowded(other), "whoever came last");
-        for (_, came) in pool.0.0.lock().latest.iter_mut().flatten() {
-            *came = came.checked_sub(CROWD).expect("the machine runs longer");
-        }
+        let long_ago = Instant::now().checked_sub(SPAN * 2).expect("the machine runs longer");
+        pool.0.0.lock().recent.began = Some(long_ago);
         assert!(!pool.crowded(one) && !pool.crowded(other), "that was long ago");
+    }
+
+    #[test]
+    fn who_has_had_most_is_loud_for_two_spans() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let [loud, other, third] = [1, 2, 3].map(|number| Hash([number; 32]));
+        let mut recent = Recent::default();
+        recent.add(loud, Duration::from_millis(50), at(0));
+        assert!(!recent.loud(&loud), "alone");
+        recent.add(other, Duration::from_millis(24), at(1));
+        recent.add(third, Duration::ZERO, at(1));
+        assert!(recent.loud(&loud) && !recent.loud(&other) && !recent.loud(&third));
+        recent.add(third, Duration::from_millis(2), at(1));
+        assert!(!recent.loud(&loud), "50 of 76");
+        recent.add(loud, Duration::from_millis(10), at(2));
+        recent.turn(start + SPAN);
+        assert!(recent.loud(&loud));
+        recent.turn(start + SPAN * 2);
+        assert!(!recent.loud(&loud) && !recent.crowded(&loud));
+        recent.add(loud, Duration::from_millis(50), start + SPAN * 2);
+        recent.add(other, Duration::ZERO, start + SPAN * 2);
+        assert!(recent.loud(&loud));
+        recent.turn(start + SPAN * 9);
+        assert!(!recent.loud(&loud) && !recent.crowded(&loud));
+    }
+
+    /// Its own threads give way to all others; on the ordinary ones nobody waits behind it.
+    #[test]
+    fn a_loud_channel_has_threads_of_its_own_in_a_crowd() {
+        let pool = WorkPool::fair("test", 1).expect("threads");
+        let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
+        let (hold, held) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
+        pool.run(quiet, || (), |_| {});
+        pool.0.0.lock().recent.add(loud, Duration::from_secs(1), Instant::now());
+        pool.run(loud, move || held.recv(), |_| {});
+        for channel in [quiet, quiet] {
+            let told = told.clone();
+            pool.run(channel, || (), move |_| told.send(channel).expect("the test waits"));
+            assert_eq!(tell.recv(), Ok(channel), "while the loud one's job runs");
+        }
+        let after = told.clone();
+        pool.run(loud, || (), move |_| after.send(loud).expect("the test waits"));
+        hold.send(()).expect("its job waits");
+        assert_eq!(tell.recv(), Ok(loud));
     }
 
     #[test]

@@ -159,8 +159,8 @@ impl ChannelRegistry {
         held.sync_all()?;
         let registry = Arc::new(Self {
             disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
-            verification: WorkPool::new("verify", options.verification_threads)?,
-            storage: WorkPool::new("store", STORAGE_THREADS)?,
+            verification: WorkPool::fair("verify", options.verification_threads)?,
+            storage: WorkPool::fair("store", STORAGE_THREADS)?,
             checkpoints: WorkPool::giving_way("checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
             reading: WorkPool::new("read", READING_THREADS)?,
             opening: WorkPool::new("open", OPENING_THREADS)?,
