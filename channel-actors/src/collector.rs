@@ -1,12 +1,12 @@
 //! The collector: checks witnesses, restores the order of arrival, remembers which ids are under way, and cuts blocks.
 //!
 //! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
-//! persisted the next is cut early only if the pool fills a block or somebody has waited for `block_age_ms_max`;
-//! otherwise it grows until the disk is done. A due timer alone is reason enough.
+//! persisted the next is cut, so that it executes meanwhile, when it has become as large as that, or somebody has waited
+//! for `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
 
-use crate::limits::{EAGER_BLOCK_TRANSACTIONS, PIPELINE_DEPTH};
+use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, PIPELINE_DEPTH};
 use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
 use crate::verifier::{Flight, Passed, Witness};
@@ -62,6 +62,8 @@ pub(crate) struct Collector {
     under_way: HashMap<Hash, UnderWay>,
     /// Blocks proposed and not yet committed.
     depth: usize,
+    /// Transactions of the newest of them, or of the last one.
+    newest: usize,
     /// Whether the newest of them is still executing.
     executing: bool,
     next_timer: Option<Time>,
@@ -81,6 +83,7 @@ impl Collector {
             pool_bytes: 0,
             under_way: HashMap::new(),
             depth: 0,
+            newest: 0,
             executing: false,
             next_timer,
             retired: false,
@@ -198,9 +201,10 @@ impl Collector {
         }
         let timer_due = self.next_timer.is_some_and(|due| due <= now);
         let age = u64::from(self.limits.block_age_ms_max);
+        let enough = self.newest.clamp(EAGER_BLOCK_TRANSACTIONS_MIN, EAGER_BLOCK_TRANSACTIONS_MAX);
         let eager = self.depth == 0
             || self.pool_bytes >= self.limits.block_bytes_max as usize
-            || self.pool.len() >= EAGER_BLOCK_TRANSACTIONS.min(self.limits.block_transactions_max as usize)
+            || self.pool.len() >= enough.min(self.limits.block_transactions_max as usize)
             || self.pool.front().is_some_and(|(_, since)| now.millis_since(*since) >= age);
         if (self.pool.is_empty() && !(timer_due && self.depth == 0)) || !eager {
             // A block under way comes back here by itself; only time that passes alone needs a call.
@@ -221,6 +225,7 @@ impl Collector {
         }
         self.pool_bytes -= block.iter().map(|transaction| transaction.envelope().len()).sum::<usize>();
         self.depth += 1;
+        self.newest = block.len();
         self.executing = true;
         vec![CollectorEffect::Propose(block)]
     }

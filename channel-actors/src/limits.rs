@@ -38,7 +38,9 @@ pub const WAKE_MS_MAX: u64 = 60_000;
 /// Blocks between execution and commit: one persists while the next executes.
 pub const PIPELINE_DEPTH: usize = 2;
 /// A pool this full is worth a block of its own while the one before is still being persisted.
-pub const EAGER_BLOCK_TRANSACTIONS: usize = 2_048;
+pub const EAGER_BLOCK_TRANSACTIONS_MAX: usize = 2_048;
+/// A pool less full never is: executing it later, with more, costs less.
+pub const EAGER_BLOCK_TRANSACTIONS_MIN: usize = 16;
 /// Milliseconds that a refused caller is asked to wait: about the time in which a full pipeline moves on.
 pub const RETRY_AFTER_MS: u64 = 250;
 /// Recent blocks that subscribers share in memory; older ones come from the store.

@@ -164,6 +164,35 @@ fn while_a_block_persists_the_next_grows_until_it_is_old() {
     assert_eq!(seen(bench.core.tick(at(60))), [Seen::Propose(vec![2, 3])]);
 }
 
+/// It executes meanwhile. Otherwise processors idle while the disk works.
+#[test]
+fn while_a_block_persists_the_next_is_cut_when_it_is_as_large() {
+    let mut bench = Bench::new(limits(100, 60_000), None);
+    let mut waiting = vec![bench.arrives(1, Wait::Committed, 0).0];
+    let mut nonce = 1;
+    let mut fill = |bench: &mut Bench, count: usize| {
+        let mut cut = Vec::new();
+        for _ in 0..count {
+            nonce += 1;
+            let (submission, effects) = bench.arrives(nonce, Wait::Committed, 0);
+            waiting.push(submission);
+            cut.extend(effects.into_iter().filter(|effect| matches!(effect, Seen::Propose(_))));
+        }
+        cut
+    };
+    assert_eq!(bench.executed(0), []);
+    assert_eq!(fill(&mut bench, EAGER_BLOCK_TRANSACTIONS_MIN - 1), [], "a block of one is no measure");
+    assert_eq!(fill(&mut bench, 1), [Seen::Propose((2..18).collect())]);
+    assert_eq!(fill(&mut bench, 40), [], "it executes");
+    assert_eq!(bench.executed(0), [], "two are under way");
+    assert_eq!(bench.committed(&[1], None, 0), [Seen::Propose((18..58).collect())], "more than enough");
+    assert_eq!(bench.executed(0), []);
+    let second: Vec<u64> = (2..18).collect();
+    assert_eq!(bench.committed(&second, None, 0), []);
+    assert_eq!(fill(&mut bench, 39), []);
+    assert_eq!(fill(&mut bench, 1), [Seen::Propose((58..98).collect())], "as large as the one before");
+}
+
 #[test]
 fn a_commit_frees_the_next_block_whatever_its_age() {
     let mut bench = Bench::new(limits(100, 50), None);
