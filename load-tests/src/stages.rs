@@ -104,9 +104,14 @@ mod tests {
         let earlier = Stages::parse(&text(1.0, 10, 10), "load");
         for (short, bound) in [(108, 500.0), (109, 250.0)] {
             let times = Stages::parse(&text(21.0, 110, short), "load").since(&earlier);
-            let p99_at_most_ms = Some(bound);
-            let verify =
-                StageTime { stage: "verify".into(), jobs: 100.0, mean_ms: 200.0, p99_at_most_ms, total_s: 20.0 };
+            let verify = StageTime {
+                stage: "verify".into(),
+                jobs: 100.0,
+                mean_ms: 200.0,
+                p99_at_most_ms: Some(bound),
+                longest_at_most_ms: Some(500.0),
+                total_s: 20.0,
+            };
             assert_eq!(times, [verify]);
         }
         let fresh = Stages::parse(&text(1.0, 10, 10), "load").since(&Stages::default());
