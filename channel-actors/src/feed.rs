@@ -149,7 +149,7 @@ impl Ring {
         let told: Vec<Waiting> = readers
             .waiting
             .extract_if(|_, waiting| {
-                if height <= waiting.place.load(Ordering::Relaxed) {
+                if !all && height <= waiting.place.load(Ordering::Relaxed) {
                     return false;
                 }
                 let nothing = contents.zip(waiting.wants.as_ref()).is_some_and(|(all, wants)| !all.any(wants));
@@ -321,8 +321,10 @@ mod tests {
         assert_eq!([gold.look(), later.look()], [(true, 6), (false, 7)], "whoever begins later is not told");
         publish(&ring, 8, &[], false);
         assert_eq!(later.look(), (false, 8));
+        let mut much_later = reader(&ring, 100, Some("gold"));
+        assert_eq!(much_later.look(), (false, 100));
         publish(&ring, 9, &[], true);
-        assert_eq!(later.look(), (true, 8), "everybody's matter");
+        assert_eq!([later.look(), much_later.look()], [(true, 8), (true, 100)], "everybody's matter");
         assert!(!ring.is_waited_for());
     }
 

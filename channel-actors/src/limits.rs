@@ -21,11 +21,13 @@ pub const VERIFY_JOB_SIGNATURES_MAX: usize = 2_048;
 pub const VERIFY_JOB_SUSPECT_SIGNATURES_MAX: usize = 128;
 /// Signatures in a job while other channels verify, too: some 3 ms of a core, after which they have their turn.
 pub const VERIFY_JOB_CROWDED_SIGNATURES_MAX: usize = 256;
-/// Transactions that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
+/// Signatures that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
 /// than waiting for that one.
 pub const VERIFY_JOB_WORTH: usize = 128;
-/// What threads know of the past: what each channel's jobs took in the last one to two of these.
+/// What threads know of the past: what processor time each channel's jobs took in the last one to two of these.
 pub const SPAN: Duration = Duration::from_millis(100);
+/// The part that all others must have had before a channel takes them into account.
+pub const CROWD_SHARE: f64 = 0.005;
 /// A channel's part of the threads' time from which on it gives way to others that have work. Channels with about as
 /// much work as each other must not come near it by chance: who gives way falls behind, and then wants more.
 pub const LOUD_SHARE: f64 = 2.0 / 3.0;

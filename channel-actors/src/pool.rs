@@ -8,7 +8,7 @@
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
 //! permits and its credits.
 
-use crate::limits::{LOUD_NICE, LOUD_SHARE, SPAN};
+use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -51,44 +51,66 @@ struct Queues {
     closed: bool,
 }
 
-/// How long the jobs of each channel ran in this span and in the one before.
+/// Processor time of jobs in this span and in the one before.
 #[derive(Default)]
 struct Recent {
     began: Option<Instant>,
-    spans: [HashMap<Hash, Duration>; 2],
+    spans: [Span; 2],
+}
+
+#[derive(Default)]
+struct Span {
+    all: Duration,
+    of: HashMap<Hash, Duration>,
 }
 
 impl Recent {
-    fn add(&mut self, channel: Hash, ran: Duration, now: Instant) {
+    fn add(&mut self, channel: Hash, took: Duration, now: Instant) {
         self.turn(now);
-        *self.spans[0].entry(channel).or_default() += ran;
+        let span = &mut self.spans[0];
+        span.all += took;
+        *span.of.entry(channel).or_default() += took;
     }
 
     fn turn(&mut self, now: Instant) {
-        let over =
-            self.began.map_or(u32::MAX, |began| (now.duration_since(began).as_micros() / SPAN.as_micros()) as u32);
-        if over == 0 {
+        let spans = self.began.map_or(u128::MAX, |began| now.duration_since(began).as_nanos() / SPAN.as_nanos());
+        if spans == 0 {
             return;
         }
         self.began = Some(now);
         let last = std::mem::take(&mut self.spans[0]);
-        self.spans[1] = if over == 1 { last } else { HashMap::new() };
+        self.spans[1] = if spans == 1 { last } else { Span::default() };
     }
 
-    fn of(&self, channel: &Hash) -> Duration {
-        self.spans.iter().filter_map(|span| span.get(channel)).sum()
+    /// The part of a channel, and that of all others.
+    fn parts(&self, channel: &Hash) -> (f64, f64) {
+        let all: Duration = self.spans.iter().map(|span| span.all).sum();
+        let own: Duration = self.spans.iter().filter_map(|span| span.of.get(channel)).sum();
+        let all_s = all.as_secs_f64().max(f64::MIN_POSITIVE);
+        (own.as_secs_f64() / all_s, all.saturating_sub(own).as_secs_f64() / all_s)
     }
 
-    /// Whether others than `channel` have had work.
+    /// Whether others than `channel` have had work worth mentioning.
     fn crowded(&self, channel: &Hash) -> bool {
-        self.spans.iter().flat_map(HashMap::keys).any(|other| other != channel)
+        self.parts(channel).1 > CROWD_SHARE
     }
 
-    /// Whether `channel` has had most of it, beside others.
+    /// Whether `channel` has had most of the time, beside others.
     fn loud(&self, channel: &Hash) -> bool {
-        let all: Duration = self.spans.iter().flat_map(HashMap::values).sum();
-        self.crowded(channel) && self.of(channel).as_secs_f64() > all.as_secs_f64() * LOUD_SHARE
+        let (own, others) = self.parts(channel);
+        others > CROWD_SHARE && own > LOUD_SHARE
     }
+}
+
+/// Processor time of this thread: waiting for a disk or for a processor is no use of one.
+fn used() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
 }
 
 impl WorkPool {
@@ -146,11 +168,15 @@ impl WorkPool {
         let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(work)).map_err(message)));
         let shared = &self.0.0;
         let mut queues = shared.lock();
-        queues.recent.add(channel, Duration::ZERO, Instant::now());
         let jobs = queues.jobs.entry(channel).or_default();
         jobs.push_back(job);
-        if jobs.len() == 1 {
-            shared.give_turn(&mut queues, channel);
+        let lane = if jobs.len() == 1 { Some(shared.lane_of(&mut queues, channel)) } else { None };
+        if let Some(lane) = lane {
+            queues.turns[lane as usize].push_back(channel);
+        }
+        drop(queues);
+        if let Some(lane) = lane {
+            shared.ready[lane as usize].notify_one();
         }
     }
 
@@ -173,43 +199,55 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A channel has its turn at the end of its lane, and a thread of that looks.
-    fn give_turn(&self, queues: &mut Queues, channel: Hash) {
-        let lane = if self.fair && queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary };
-        queues.turns[lane as usize].push_back(channel);
-        self.ready[lane as usize].notify_one();
+    /// Whose threads run the channel's next job.
+    fn lane_of(&self, queues: &mut Queues, channel: Hash) -> Lane {
+        if !self.fair {
+            return Lane::Ordinary;
+        }
+        queues.recent.turn(Instant::now());
+        if queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
     }
 
     fn work(&self, lane: Lane) {
         while let Some((channel, job)) = self.next(lane) {
-            let started = Instant::now();
+            let before = used();
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!("reporting the end of a job panicked");
             }
-            let now = Instant::now();
-            self.lock().recent.add(channel, now.duration_since(started), now);
+            let took = used().saturating_sub(before);
+            if self.fair {
+                self.lock().recent.add(channel, took, Instant::now());
+            }
         }
     }
 
     fn next(&self, lane: Lane) -> Option<(Hash, Job)> {
         let mut queues = self.lock();
         loop {
-            if let Some(channel) = queues.turns[lane as usize].pop_front() {
-                let jobs = queues.jobs.get_mut(&channel);
-                let job = jobs.and_then(VecDeque::pop_front);
-                match queues.jobs.get(&channel) {
-                    Some(rest) if !rest.is_empty() => self.give_turn(&mut queues, channel),
-                    _ => drop(queues.jobs.remove(&channel)),
+            let Some(channel) = queues.turns[lane as usize].pop_front() else {
+                if queues.closed {
+                    return None;
                 }
-                if let Some(job) = job {
-                    return Some((channel, job));
-                }
+                queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
                 continue;
+            };
+            let Some(jobs) = queues.jobs.get_mut(&channel) else { continue };
+            let job = jobs.pop_front();
+            let mut ready = None;
+            if jobs.is_empty() {
+                queues.jobs.remove(&channel);
+            } else {
+                // At the end nobody may be left in the other lane.
+                let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel) };
+                queues.turns[to as usize].push_back(channel);
+                ready = Some(to);
             }
-            if queues.closed {
-                return None;
+            let Some(job) = job else { continue };
+            drop(queues);
+            if let Some(lane) = ready {
+                self.ready[lane as usize].notify_one();
             }
-            queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
+            return Some((channel, job));
         }
     }
 }
@@ -244,44 +282,59 @@ mod tests {
         assert!(order.iter().position(|job| job.0 == "quiet").is_some_and(|place| place <= 1), "{order:?}");
     }
 
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
     #[test]
-    fn a_channel_is_in_a_crowd_while_another_one_has_work() {
-        let pool = WorkPool::new("test", 1).expect("threads");
+    fn a_channel_is_in_a_crowd_for_two_spans_after_others_had_work() {
+        let start = Instant::now();
         let [one, other] = [Hash([1; 32]), Hash([2; 32])];
-        assert!(!pool.crowded(one));
-        (0..2).for_each(|_| pool.run(one, || (), |_| {}));
-        assert!(!pool.crowded(one));
-        pool.run(other, || (), |_| {});
-        (0..2).for_each(|_| pool.run(one, || (), |_| {}));
-        assert!(pool.crowded(one) && pool.crowded(other), "whoever came last");
-        let long_ago = Instant::now().checked_sub(SPAN * 2).expect("the machine runs longer");
-        pool.0.0.lock().recent.began = Some(long_ago);
-        assert!(!pool.crowded(one) && !pool.crowded(other), "that was long ago");
+        let mut recent = Recent::default();
+        assert!(!recent.crowded(&one));
+        recent.add(one, ms(1_000), start);
+        assert!(!recent.crowded(&one) && recent.crowded(&other));
+        recent.add(other, ms(4), start);
+        assert!(!recent.crowded(&one), "next to nothing");
+        recent.add(other, ms(4), start);
+        assert!(recent.crowded(&one));
+        recent.turn(start + SPAN);
+        assert!(recent.crowded(&one) && recent.crowded(&other));
+        recent.turn(start + SPAN * 2);
+        assert!(!recent.crowded(&one) && !recent.crowded(&other), "that was long ago");
     }
 
     #[test]
     fn who_has_had_most_is_loud_for_two_spans() {
         let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
         let [loud, other, third] = [1, 2, 3].map(|number| Hash([number; 32]));
         let mut recent = Recent::default();
-        recent.add(loud, Duration::from_millis(50), at(0));
+        recent.add(loud, ms(50), start);
         assert!(!recent.loud(&loud), "alone");
-        recent.add(other, Duration::from_millis(24), at(1));
-        recent.add(third, Duration::ZERO, at(1));
+        recent.add(other, ms(24), start);
         assert!(recent.loud(&loud) && !recent.loud(&other) && !recent.loud(&third));
-        recent.add(third, Duration::from_millis(2), at(1));
+        recent.add(third, ms(2), start);
         assert!(!recent.loud(&loud), "50 of 76");
-        recent.add(loud, Duration::from_millis(10), at(2));
+        recent.add(loud, ms(10), start);
         recent.turn(start + SPAN);
         assert!(recent.loud(&loud));
         recent.turn(start + SPAN * 2);
-        assert!(!recent.loud(&loud) && !recent.crowded(&loud));
-        recent.add(loud, Duration::from_millis(50), start + SPAN * 2);
-        recent.add(other, Duration::ZERO, start + SPAN * 2);
+        assert!(!recent.loud(&loud));
+        recent.add(loud, ms(50), start + SPAN * 2);
+        recent.add(other, ms(10), start + SPAN * 2);
         assert!(recent.loud(&loud));
         recent.turn(start + SPAN * 9);
-        assert!(!recent.loud(&loud) && !recent.crowded(&loud));
+        assert!(!recent.loud(&loud));
+    }
+
+    /// Makes `loud` loud beside `other` for good: the span begins in the future.
+    fn make_loud(pool: &WorkPool, loud: Hash, other: Hash) {
+        let recent = &mut pool.0.0.lock().recent;
+        recent.began = Some(Instant::now() + ms(3_600_000));
+        for (channel, took) in [(loud, ms(1_000_000)), (other, ms(100_000))] {
+            recent.spans[0].all += took;
+            recent.spans[0].of.insert(channel, took);
+        }
     }
 
     /// Its own threads give way to all others; on the ordinary ones nobody waits behind it.
@@ -291,18 +344,35 @@ mod tests {
         let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
         let (hold, held) = mpsc::channel::<()>();
         let (told, tell) = mpsc::channel();
-        pool.run(quiet, || (), |_| {});
-        pool.0.0.lock().recent.add(loud, Duration::from_secs(1), Instant::now());
+        make_loud(&pool, loud, quiet);
         pool.run(loud, move || held.recv(), |_| {});
         for channel in [quiet, quiet] {
             let told = told.clone();
             pool.run(channel, || (), move |_| told.send(channel).expect("the test waits"));
-            assert_eq!(tell.recv(), Ok(channel), "while the loud one's job runs");
+            assert_eq!(tell.recv_timeout(ms(60_000)), Ok(channel), "while the loud one's job runs");
         }
         let after = told.clone();
         pool.run(loud, || (), move |_| after.send(loud).expect("the test waits"));
         hold.send(()).expect("its job waits");
-        assert_eq!(tell.recv(), Ok(loud));
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok(loud));
+    }
+
+    #[test]
+    fn a_pool_that_ends_finishes_what_was_queued() {
+        let pool = WorkPool::fair("test", 1).expect("threads");
+        let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
+        let (hold, held) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
+        pool.run(loud, move || held.recv(), |_| {});
+        for _ in 0..5 {
+            let told = told.clone();
+            pool.run(loud, || (), move |_| told.send(()).expect("the test waits"));
+        }
+        // Its turn was given in the ordinary lane, and would now be in the other.
+        make_loud(&pool, loud, quiet);
+        drop(pool);
+        hold.send(()).expect("its job waits");
+        assert!((0..5).all(|_| tell.recv_timeout(ms(60_000)).is_ok()));
     }
 
     #[test]

@@ -47,7 +47,8 @@ pub(crate) struct Flight {
 pub(crate) struct Witness {
     pub(crate) shard: usize,
     pub(crate) sequence: u64,
-    pub(crate) signature: Signature,
+    /// None over nothing: such a job only has its turn.
+    pub(crate) signature: Option<Signature>,
 }
 
 /// Verified transactions with their witness.
@@ -68,14 +69,20 @@ fn witness_message(channel: &Hash, shard: usize, sequence: u64, flights: &[Fligh
 impl Passed {
     /// Signs for `flights`.
     pub(crate) fn sign(channel: &Hash, shard: usize, sequence: u64, key: &SigningKey, flights: Vec<Flight>) -> Self {
-        let signature = key.sign(&witness_message(channel, shard, sequence, &flights));
+        let sign = || key.sign(&witness_message(channel, shard, sequence, &flights));
+        let signature = (!flights.is_empty()).then(sign);
         Self { flights, doubted: Vec::new(), witness: Witness { shard, sequence, signature } }
     }
 
     /// Whether the witness is `key`'s over exactly these transactions.
     pub(crate) fn check(&self, channel: &Hash, key: &PublicKey) -> bool {
         let Witness { shard, sequence, signature } = &self.witness;
-        keys::verify(key, &witness_message(channel, *shard, *sequence, &self.flights), signature)
+        match signature {
+            Some(signature) => {
+                keys::verify(key, &witness_message(channel, *shard, *sequence, &self.flights), signature)
+            }
+            None => self.flights.is_empty(),
+        }
     }
 }
 
@@ -91,6 +98,8 @@ pub(crate) struct Job {
 /// What waits for a shard, and which shards wait.
 pub(crate) struct Dealer {
     queue: VecDeque<Arrival>,
+    /// Those of the queue.
+    signatures: usize,
     sequence: u64,
     idle: Vec<usize>,
     shards: usize,
@@ -101,56 +110,64 @@ pub(crate) struct Dealer {
 impl Dealer {
     /// Deals to `shards` shards, at least 1.
     pub(crate) fn new(shards: usize) -> Self {
-        Self { queue: VecDeque::new(), sequence: 0, idle: (0..shards).rev().collect(), shards, suspect: false }
+        let idle = (0..shards).rev().collect();
+        Self { queue: VecDeque::new(), signatures: 0, sequence: 0, idle, shards, suspect: false }
     }
 
-    /// Transactions arrive. `crowded` if other channels verify, too.
-    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>, crowded: bool) -> Vec<Job> {
+    /// Transactions arrive. `crowded` tells whether other channels verify, too.
+    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>, crowded: impl Fn() -> bool) -> Vec<Job> {
+        self.signatures += arrivals.iter().map(weight).sum::<usize>();
         self.queue.extend(arrivals);
         self.deal(crowded)
     }
 
     /// A shard's job is done.
-    pub(crate) fn screened(&mut self, shard: usize, bad_signatures: bool, crowded: bool) -> Vec<Job> {
+    pub(crate) fn screened(&mut self, shard: usize, bad_signatures: bool, crowded: impl Fn() -> bool) -> Vec<Job> {
         self.idle.push(shard);
         self.suspect = bad_signatures;
         self.deal(crowded)
     }
 
-    fn deal(&mut self, crowded: bool) -> Vec<Job> {
+    fn deal(&mut self, crowded: impl Fn() -> bool) -> Vec<Job> {
         let mut jobs = Vec::new();
         loop {
             // Small jobs beside each other cost more than one after the other, in which more have gathered.
             let worth = if self.idle.len() == self.shards { 1 } else { VERIFY_JOB_WORTH };
-            if self.queue.len() < worth {
+            if self.signatures < worth || self.idle.is_empty() {
                 return jobs;
             }
-            let share = self.queue.len().div_ceil(self.idle.len().max(1)).max(VERIFY_JOB_WORTH);
+            let max = match () {
+                () if self.suspect => VERIFY_JOB_SUSPECT_SIGNATURES_MAX,
+                () if crowded() => VERIFY_JOB_CROWDED_SIGNATURES_MAX,
+                () => VERIFY_JOB_SIGNATURES_MAX,
+            };
+            let share = self.signatures.div_ceil(self.idle.len()).max(VERIFY_JOB_WORTH);
+            let (size, signatures) = self.size(share.min(max));
             let Some(shard) = self.idle.pop() else { return jobs };
-            let size = self.size(share.min(VERIFY_JOB_TRANSACTIONS_MAX), crowded);
             self.sequence += 1;
+            self.signatures -= signatures;
             jobs.push(Job { shard, sequence: self.sequence, batch: self.queue.drain(..size).collect() });
         }
     }
 
-    /// How many of the queue make a job of at most `transactions`.
-    fn size(&self, transactions: usize, crowded: bool) -> usize {
-        let signatures_max = match (self.suspect, crowded) {
-            (true, _) => VERIFY_JOB_SUSPECT_SIGNATURES_MAX,
-            (false, true) => VERIFY_JOB_CROWDED_SIGNATURES_MAX,
-            (false, false) => VERIFY_JOB_SIGNATURES_MAX,
-        };
+    /// How many of the queue make a job of at most so many signatures, and how many those have.
+    fn size(&self, signatures_max: usize) -> (usize, usize) {
         let (mut size, mut signatures, mut bytes) = (0, 0, 0);
-        for Arrival { envelope, .. } in self.queue.iter().take(transactions) {
-            signatures += envelope.signatures.len();
-            bytes += envelope.payload.len();
-            if size > 0 && (signatures > signatures_max || bytes > VERIFY_JOB_BYTES_MAX) {
+        for arrival in self.queue.iter().take(VERIFY_JOB_TRANSACTIONS_MAX) {
+            bytes += arrival.envelope.payload.len();
+            if size > 0 && (signatures + weight(arrival) > signatures_max || bytes > VERIFY_JOB_BYTES_MAX) {
                 break;
             }
+            signatures += weight(arrival);
             size += 1;
         }
-        size
+        (size, signatures)
     }
+}
+
+/// The signatures of a transaction; one without is work, too.
+fn weight(arrival: &Arrival) -> usize {
+    arrival.envelope.signatures.len().max(1)
 }
 
 thread_local! {

@@ -47,10 +47,6 @@ impl Intake {
         })
     }
 
-    fn crowded(&self) -> bool {
-        self.context.verification.crowded(self.context.channel)
-    }
-
     fn perform(&mut self, jobs: Vec<Job>, actor: &mut Context<Self>) {
         let context = &self.context;
         for Job { shard, sequence, batch } in jobs {
@@ -81,7 +77,8 @@ impl Handler<Submit> for Intake {
     type Result = ();
 
     fn handle(&mut self, Submit(arrivals): Submit, actor: &mut Self::Context) {
-        let jobs = self.dealer.arrive(arrivals, self.crowded());
+        let context = &self.context;
+        let jobs = self.dealer.arrive(arrivals, || context.verification.crowded(context.channel));
         self.perform(jobs, actor);
     }
 }
@@ -95,7 +92,9 @@ impl Handler<ScreeningDone> for Intake {
             Ok(Ok(Screened { passed, refused, bad_signatures })) => {
                 self.context.refused(refused);
                 self.collector.do_send(collector::Verified(passed));
-                let jobs = self.dealer.screened(shard, bad_signatures, self.crowded());
+                let context = &self.context;
+                let crowded = || context.verification.crowded(context.channel);
+                let jobs = self.dealer.screened(shard, bad_signatures, crowded);
                 self.perform(jobs, actor);
             }
             Ok(Err(reason)) => self.context.halt(format!("verification failed: {reason}")),

@@ -46,14 +46,14 @@ fn empty(payload: usize, signatures: usize) -> Envelope {
 #[test]
 fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
     let mut dealer = Dealer::new(1);
-    assert_eq!(only(dealer.arrive(Vec::new(), false)), None, "nothing to do");
-    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), false)), Some((1, 1)));
+    assert_eq!(only(dealer.arrive(Vec::new(), || false)), None, "nothing to do");
+    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), || false)), Some((1, 1)));
     for _ in 0..300 {
-        assert_eq!(only(dealer.arrive(arrivals([empty(1, 1), empty(1, 1)]), false)), None);
+        assert_eq!(only(dealer.arrive(arrivals([empty(1, 1), empty(1, 1)]), || false)), None);
     }
-    assert_eq!(only(dealer.screened(0, false, false)), Some((2, 600)));
-    assert_eq!(only(dealer.screened(0, false, false)), None);
-    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), false)), Some((3, 1)), "idle again");
+    assert_eq!(only(dealer.screened(0, false, || false)), Some((2, 600)));
+    assert_eq!(only(dealer.screened(0, false, || false)), None);
+    assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), || false)), Some((3, 1)), "idle again");
 }
 
 /// Single requests once made jobs of four on each shard, of which half the cost was the witness.
@@ -61,20 +61,31 @@ fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
 fn little_is_gathered_for_one_shard_and_much_is_spread_over_all() {
     let many = |count| arrivals(vec![empty(1, 1); count]);
     let mut dealer = Dealer::new(3);
-    assert_eq!(seen(dealer.arrive(many(5), false)), [(0, 1, 5)]);
-    assert_eq!(seen(dealer.arrive(many(VERIFY_JOB_WORTH - 1), false)), [], "not worth a second job");
-    assert_eq!(seen(dealer.arrive(many(1), false)), [(1, 2, VERIFY_JOB_WORTH)]);
-    assert_eq!(seen(dealer.arrive(many(7), false)), []);
-    assert_eq!(seen(dealer.screened(0, false, false)), [], "one still runs");
-    assert_eq!(seen(dealer.screened(1, false, false)), [(1, 3, 7)]);
-    assert_eq!(seen(dealer.screened(1, false, false)), []);
-    let shares = seen(dealer.arrive(many(601), false));
+    assert_eq!(seen(dealer.arrive(many(5), || false)), [(0, 1, 5)]);
+    assert_eq!(seen(dealer.arrive(many(VERIFY_JOB_WORTH - 1), || false)), [], "not worth a second job");
+    assert_eq!(seen(dealer.arrive(many(1), || false)), [(1, 2, VERIFY_JOB_WORTH)]);
+    assert_eq!(seen(dealer.arrive(many(7), || false)), []);
+    assert_eq!(seen(dealer.screened(0, false, || false)), [], "one still runs");
+    assert_eq!(seen(dealer.screened(1, false, || false)), [(1, 3, 7)]);
+    assert_eq!(seen(dealer.screened(1, false, || false)), []);
+    let shares = seen(dealer.arrive(many(601), || false));
     assert_eq!(
         shares.iter().map(|(_, sequence, size)| (*sequence, *size)).collect::<Vec<_>>(),
         [(4, 201), (5, 200), (6, 200)]
     );
-    assert_eq!(seen(dealer.arrive(many(5_000), false)), [], "every shard has its job");
-    assert_eq!(seen(dealer.screened(2, false, false)), [(2, 7, VERIFY_JOB_TRANSACTIONS_MAX)]);
+    assert_eq!(seen(dealer.arrive(many(5_000), || false)), [], "every shard has its job");
+    assert_eq!(seen(dealer.screened(2, false, || false)), [(2, 7, VERIFY_JOB_TRANSACTIONS_MAX)]);
+}
+
+/// Few transactions may have many signatures.
+#[test]
+fn shards_share_signatures() {
+    let many = arrivals(vec![empty(1, 32); 127]);
+    let mut dealer = Dealer::new(4);
+    assert_eq!(seen(dealer.arrive(many, || false)), [(0, 1, 31), (1, 2, 32), (2, 3, 32), (3, 4, 32)]);
+    let unsigned = arrivals(vec![empty(1, 0); 2]);
+    let mut dealer = Dealer::new(1);
+    assert_eq!(only(dealer.arrive(unsigned, || false)), Some((1, 2)));
 }
 
 /// A job of 1,024 transactions of 32 signatures each held the verification threads for seconds, during which no
@@ -88,8 +99,8 @@ fn a_job_is_bounded_by_transactions_signatures_and_bytes() {
         ("one beyond every bound goes alone", empty(1, VERIFY_JOB_SIGNATURES_MAX + 1), 2, 1),
     ] {
         let mut dealer = Dealer::new(1);
-        assert_eq!(only(dealer.arrive(arrivals(vec![one; many]), false)), Some((1, first)), "{what}");
-        assert_eq!(only(dealer.screened(0, false, false)), Some((2, many - first)), "{what}: the rest");
+        assert_eq!(only(dealer.arrive(arrivals(vec![one; many]), || false)), Some((1, first)), "{what}");
+        assert_eq!(only(dealer.screened(0, false, || false)), Some((2, many - first)), "{what}: the rest");
     }
 }
 
@@ -98,12 +109,12 @@ fn a_job_is_bounded_by_transactions_signatures_and_bytes() {
 fn jobs_are_short_in_a_crowd_and_shorter_as_long_as_they_hold_bad_signatures() {
     let mut dealer = Dealer::new(1);
     let (crowded, suspect) = (VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SUSPECT_SIGNATURES_MAX);
-    assert_eq!(only(dealer.arrive(arrivals(vec![empty(1, 1); 5_000]), false)), Some((1, 1_024)));
-    assert_eq!(only(dealer.screened(0, true, false)), Some((2, suspect)));
-    assert_eq!(only(dealer.screened(0, true, true)), Some((3, suspect)));
-    assert_eq!(only(dealer.screened(0, false, false)), Some((4, 1_024)));
-    assert_eq!(only(dealer.screened(0, false, true)), Some((5, crowded)));
-    assert_eq!(only(dealer.screened(0, false, false)), Some((6, 1_024)));
+    assert_eq!(only(dealer.arrive(arrivals(vec![empty(1, 1); 5_000]), || false)), Some((1, 1_024)));
+    assert_eq!(only(dealer.screened(0, true, || false)), Some((2, suspect)));
+    assert_eq!(only(dealer.screened(0, true, || true)), Some((3, suspect)));
+    assert_eq!(only(dealer.screened(0, false, || false)), Some((4, 1_024)));
+    assert_eq!(only(dealer.screened(0, false, || true)), Some((5, crowded)));
+    assert_eq!(only(dealer.screened(0, false, || false)), Some((6, 1_024)));
 }
 
 fn member(number: u8) -> Identity {

@@ -343,8 +343,8 @@ impl Feed {
     async fn load(&mut self) -> Result<Option<Arc<CommittedBlock>>, ApiError> {
         let block = match self.channel.block(self.height).await {
             Ok(Some(block)) => block,
-            // The tip moved before the ring did: it is there in a moment.
-            Ok(None) => return self.wait().await.map(|_| None),
+            // The tip moved before it could be read: it is there in a moment.
+            Ok(None) => return self.changed(false, Duration::from_millis(RETRY_AFTER_MS)).await.map(|_| None),
             // Readers of the past wait for each other; nobody is dropped for it.
             Err(Unavailable::Busy { retry_after_ms }) => {
                 return self.changed(false, Duration::from_millis(retry_after_ms)).await.map(|_| None);
