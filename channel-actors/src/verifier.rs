@@ -54,7 +54,7 @@ pub(crate) struct Witness {
 /// Verified transactions with their witness.
 pub(crate) struct Passed {
     pub(crate) flights: Vec<Flight>,
-    /// What would be refused today, and may have been taken before.
+    /// What would be refused today, and may have been taken before. It is in no block, and the witness is not over it.
     pub(crate) doubted: Vec<Recall>,
     pub(crate) witness: Witness,
 }

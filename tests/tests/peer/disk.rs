@@ -282,14 +282,6 @@ impl Trial {
         Self { consortium, disk, peer, loads, subscription }
     }
 
-    fn metric(&self, name: &str) -> String {
-        let url = self.peer.metrics.as_deref().expect("asked for");
-        let output = Command::new("curl").args(["--silent", url]).output().expect("curl is installed");
-        let text = String::from_utf8(output.stdout).expect("text");
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
-    }
-
     /// Both channels refuse with this problem, and read as ever.
     async fn refuses(&self, name: &str, detail: &str) {
         for load in &self.loads {
@@ -299,7 +291,7 @@ impl Trial {
             let told = refused.get(name).unwrap_or_else(|| panic!("{name} is not in {refused:?}"));
             assert!(told.contains(detail), "{refused:?}");
         }
-        assert_eq!(self.metric("chancery_disk_writable"), "0");
+        assert_eq!(self.peer.metric("chancery_disk_writable"), "0");
         let profile = self.consortium.admin();
         let status = self.peer.run(&profile, &["status"]);
         assert!(status["disk_trouble"].as_str().is_some_and(|told| told.contains(detail)), "{status}");
@@ -315,7 +307,7 @@ impl Trial {
         for load in &self.loads {
             load.goes_on(20).await;
         }
-        assert_eq!(self.metric("chancery_disk_writable"), "1");
+        assert_eq!(self.peer.metric("chancery_disk_writable"), "1");
         let mut sent = Vec::new();
         for load in std::mem::take(&mut self.loads) {
             sent.push(load.end().await);

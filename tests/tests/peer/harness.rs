@@ -143,6 +143,15 @@ impl Peer {
         Self::start_by(chancery(), dir, variables)
     }
 
+    /// The value of a metric, named with its labels. The peer must have been asked to answer metrics.
+    pub(crate) fn metric(&self, name: &str) -> String {
+        let url = self.metrics.as_deref().expect("asked for");
+        let output = Command::new("curl").args(["--silent", url]).output().expect("curl is installed");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{name} is not in {text}")).to_owned()
+    }
+
     /// The same by a command that ends in becoming the program.
     pub(crate) fn start_by(command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = serving(command, dir, variables);

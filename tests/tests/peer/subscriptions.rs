@@ -70,6 +70,43 @@ async fn a_subscriber_that_comes_back_at_any_event_sees_each_once_in_order() {
     assert_eq!(cursors(&after), rest);
 }
 
+/// Who waits is told of blocks that hold something for it alone, and is not behind for the others.
+#[tokio::test]
+async fn subscribers_with_filters_see_exactly_what_they_want_and_are_not_behind() {
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")]);
+    let (connection, id) = main_of(&peer, &consortium.admin()).await;
+    let filter = |topic: &str| Filter { start: Start::Height(0), topic: Some(topic.into()), ..Filter::default() };
+    let mut rare = connection.subscribe("main", filter("rare"));
+    commit(&connection, "main", id, 1, vec![append("rare", "1")]).await;
+    assert_eq!(rare.next().await.expect("goes on").expect("an event").event.subject, "rare");
+    let rare = tokio::spawn(async move { rare.next().await });
+    let wanted = [("steps.0", 10), ("steps.1", 10), ("steps.*", 40)];
+    let live = wanted.map(|(topic, count)| {
+        let (connection, filter) = (connection.clone(), filter(topic));
+        tokio::spawn(async move { read(&connection, "main", filter, count).await })
+    });
+    for number in 0..40 {
+        let step = append(&format!("steps.{}", number % 4), number.to_string());
+        commit(&connection, "main", id, 1, vec![step]).await;
+    }
+    for ((topic, count), seen) in wanted.into_iter().zip(live) {
+        let seen = seen.await.expect("whole");
+        assert!(cursors(&seen).is_sorted_by(|one, next| one < next), "{topic}");
+        let prefix = topic.trim_end_matches('*');
+        assert_eq!((seen.len(), seen.iter().all(|delivery| delivery.event.subject.starts_with(prefix))), (count, true));
+    }
+    // Sooner than by a sign of life, which the peer gives after ten seconds.
+    let (begun, lag) = (Instant::now(), "chancery_channel_subscriber_lag{channel=\"main\"}");
+    while peer.metric(lag) != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{} behind", peer.metric(lag));
+    }
+    assert!(!rare.is_finished());
+    commit(&connection, "main", id, 1, vec![append("rare", "2")]).await;
+    let next = tokio::time::timeout(Duration::from_secs(5), rare).await.expect("in time").expect("whole");
+    assert_eq!(next.expect("goes on").expect("an event").event.subject, "rare");
+}
+
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
     let consortium = Consortium::new();
