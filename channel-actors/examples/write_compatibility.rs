@@ -160,7 +160,11 @@ async fn main() {
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("makes");
-    for name in ["log.redb", "state.redb"] {
-        std::fs::copy(from.join(name), to.join(name)).expect("copies");
+    // A store that is open has its newest blocks in a journal, if it has one.
+    for name in ["log.redb", "state.redb", "journal"] {
+        match std::fs::copy(from.join(name), to.join(name)) {
+            Err(error) if name == "journal" && error.kind() == std::io::ErrorKind::NotFound => {}
+            copied => drop(copied.expect("copies")),
+        }
     }
 }

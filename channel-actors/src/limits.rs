@@ -60,7 +60,8 @@ pub const CHANNELS_MAX: usize = 16_384;
 pub const DRAIN_SECONDS_MAX: u64 = 30;
 /// Verifier shards of one channel, at most.
 pub const SHARDS_MAX: usize = 64;
-/// Channels awake at once from which on they rest after a sixteenth of the usual time: each holds two open files.
+/// Channels awake at once from which on they rest after a sixteenth of the usual time: each holds three open
+/// files, and a quarter of a MiB of blocks that are in its journal.
 pub const AWAKE_MAX: usize = 2_048;
 /// Channels that go to rest at a time: each takes a store thread for some milliseconds.
 pub const SETTLING_MAX: usize = 2;
@@ -69,6 +70,8 @@ pub const SETTLING_MAX: usize = 2;
 pub const REST_LOOK_MAX: Duration = Duration::from_secs(1);
 /// The same at least: with a rest time of milliseconds, looking must not take a core.
 pub const REST_LOOK_MIN: Duration = Duration::from_millis(5);
+/// The longest pause of a checkpoint between two pieces that it writes; usually as long as the disk took for one.
+pub const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
 /// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
 pub const DISK_LOOK: Duration = Duration::from_millis(150);

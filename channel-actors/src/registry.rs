@@ -107,7 +107,8 @@ struct Channels {
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
 /// Threads that write checkpoints. They give way to others: a checkpoint takes a tenth of a second and more of a
-/// processor that transactions wait for, and nobody waits for it.
+/// processor and a disk that transactions wait for, and nobody waits for it, unless its channel has twice as much to
+/// write as it may.
 const CHECKPOINT_THREADS: usize = 2;
 const CHECKPOINT_NICE: i32 = 5;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the

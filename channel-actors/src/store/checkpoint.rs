@@ -1,6 +1,6 @@
 //! Checkpoints: the layer of memory written to `state.redb` in key order, together with the height it reflects.
 //!
-//! Blocks are applied meanwhile, into a fresh layer: only the exchange of the layers waits for a block that is
+//! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the exchange of the layers waits for a block that is
 //! being applied, and the other way round. The written layer stays as a cache until the next one is frozen, so a
 //! channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](super::Pressure))
 //! and frozen.
@@ -9,6 +9,7 @@ use super::error::StoreError;
 use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
+use super::pace::Paced;
 use super::record::{encode_reflects, encode_value};
 use super::state::{META, STATE, State};
 use ledger_classes::hash::Hash;
@@ -33,8 +34,8 @@ impl State {
         let height = applied - 1;
         let result = header_hash(height).and_then(|hash| {
             let database = read(&self.database);
-            let database = database.as_ref().ok_or(StoreError::Closed)?;
-            catching(|| self.write_layer(database, &layer, height, hash))
+            let (database, paced) = database.as_ref().zip(self.paced.upgrade()).ok_or(StoreError::Closed)?;
+            catching(|| self.write_layer(database, &paced, &layer, height, hash))
                 .map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
@@ -57,6 +58,7 @@ impl State {
     fn write_layer(
         &self,
         database: &Database,
+        paced: &Paced,
         layer: &Layer,
         height: u64,
         header_hash: Hash,
@@ -74,15 +76,15 @@ impl State {
                 }
                 None => drop(table.remove(key)?),
             }
-            Ok::<_, redb::Error>(())
+            Ok::<_, redb::Error>(paced.rest()?)
         })?;
         drop(table);
         let runs = read(&self.runs).last().cloned().unwrap_or_default();
-        let runs = runs.write(&before, &transaction, &layer.transactions_in_order(), height + 1)?;
+        let runs = runs.write(&before, &transaction, paced, &layer.transactions_in_order(), height + 1)?;
         transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
         // Whoever reads the file from here on finds the runs of what it sees, before the commit and after it.
         write(&self.runs).push(runs.clone());
-        transaction.commit()?;
+        paced.committing(|| transaction.commit())?;
         *write(&self.runs) = vec![runs];
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! Never here: a second try of a sync. One that failed may have dropped pages; its channel halts.
 
 use super::error::StoreError;
-use super::files::{Backend, StoreFiles};
+use super::files::{Backend, JournalFile, StoreFiles};
 use crate::limits::DISK_LOOK;
 use redb::{BackendError, StorageBackend};
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -181,6 +181,10 @@ impl Disk {
         }
     }
 
+    fn waiting(&self, backend: Backend) -> Backend {
+        Box::new(WaitingBackend { backend, disk: self.clone() })
+    }
+
     /// Writes, and tries again until it is done or the peer closes.
     fn write(&self, write: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut stuck = None;
@@ -231,15 +235,29 @@ pub(crate) struct Waiting {
     disk: Disk,
 }
 
-impl Waiting {
-    fn waiting(&self, backend: Backend) -> Backend {
-        Box::new(WaitingBackend { backend, disk: self.disk.clone() })
+/// A journal whose writes wait for room.
+struct WaitingJournal {
+    file: Box<dyn JournalFile>,
+    disk: Disk,
+}
+
+impl JournalFile for WaitingJournal {
+    fn open(&self) -> Result<Option<Backend>, StoreError> {
+        self.file.open().map(|backend| backend.map(|backend| self.disk.waiting(backend)))
+    }
+
+    fn create(&self) -> Result<Backend, StoreError> {
+        self.file.create().map(|backend| self.disk.waiting(backend))
+    }
+
+    fn remove(&self) -> Result<(), StoreError> {
+        self.file.remove()
     }
 }
 
 impl StoreFiles for Waiting {
     fn create_log(&self) -> Result<Backend, StoreError> {
-        self.files.create_log().map(|backend| self.waiting(backend))
+        self.files.create_log().map(|backend| self.disk.waiting(backend))
     }
 
     fn publish_log(&self) -> Result<(), StoreError> {
@@ -247,11 +265,15 @@ impl StoreFiles for Waiting {
     }
 
     fn open_log(&self) -> Result<Backend, StoreError> {
-        self.files.open_log().map(|backend| self.waiting(backend))
+        self.files.open_log().map(|backend| self.disk.waiting(backend))
+    }
+
+    fn journal(&self) -> Box<dyn JournalFile> {
+        Box::new(WaitingJournal { file: self.files.journal(), disk: self.disk.clone() })
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {
-        self.files.open_state().map(|backend| self.waiting(backend))
+        self.files.open_state().map(|backend| self.disk.waiting(backend))
     }
 
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {

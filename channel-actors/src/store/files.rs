@@ -17,13 +17,25 @@ use std::sync::OnceLock;
 
 /// The summary of a store that is closed.
 const SUMMARY: &str = "summary";
+/// The newest blocks of a log that is open.
+const JOURNAL: &str = "journal";
 /// One that is being written.
 const SUMMARY_NEW: &str = "summary.new";
 
 /// A storage backend of any kind.
 pub type Backend = Box<dyn StorageBackend>;
 
-/// The files of a channel: log, state, and the summary of a store that is closed.
+/// Where a log that is open keeps blocks that are on disk and not in it yet.
+pub trait JournalFile: Send + Sync {
+    /// The journal, if there is one.
+    fn open(&self) -> Result<Option<Backend>, StoreError>;
+    /// An empty journal where there was none. It is found by [`Self::open`] from now on, whatever happens.
+    fn create(&self) -> Result<Backend, StoreError>;
+    /// Removes the journal, if there is one. It may be back after a power loss.
+    fn remove(&self) -> Result<(), StoreError>;
+}
+
+/// The files of a channel: log with journal, state, and the summary of a store that is closed.
 pub trait StoreFiles: Send + Sync {
     /// An empty log. [`StoreError::Exists`] when there is one.
     fn create_log(&self) -> Result<Backend, StoreError>;
@@ -31,6 +43,8 @@ pub trait StoreFiles: Send + Sync {
     fn publish_log(&self) -> Result<(), StoreError>;
     /// The log. [`StoreError::Missing`] when there is none.
     fn open_log(&self) -> Result<Backend, StoreError>;
+    /// The log's journal.
+    fn journal(&self) -> Box<dyn JournalFile>;
     /// The state; empty when there is none.
     fn open_state(&self) -> Result<Backend, StoreError>;
     /// Puts a state that is broken, and why, where a person can look at it, so that `open_state` gives an empty one.
@@ -50,7 +64,7 @@ pub trait StoreFiles: Send + Sync {
     }
 }
 
-/// `log.redb` and `state.redb` in a directory of their own.
+/// `log.redb`, `journal` and `state.redb` in a directory of their own.
 #[derive(Clone, Debug)]
 pub struct Directory(pub PathBuf);
 
@@ -101,6 +115,10 @@ impl StoreFiles for Directory {
         self.open("log.redb", OpenOptions::new().read(true).write(true))
     }
 
+    fn journal(&self) -> Box<dyn JournalFile> {
+        Box::new(self.clone())
+    }
+
     fn open_state(&self) -> Result<Backend, StoreError> {
         self.open("state.redb", OpenOptions::new().read(true).write(true).create(true).truncate(false))
     }
@@ -149,7 +167,32 @@ impl StoreFiles for Directory {
     }
 }
 
-/// The same for whoever only looks: no file is made or renamed. Where there is no sound state, an empty one in memory
+impl JournalFile for Directory {
+    fn open(&self) -> Result<Option<Backend>, StoreError> {
+        match Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true)) {
+            Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn create(&self) -> Result<Backend, StoreError> {
+        let backend = Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true).create_new(true))?;
+        match self.sync() {
+            Ok(()) => Ok(backend),
+            Err(error) => self.remove().and(Err(error)),
+        }
+    }
+
+    fn remove(&self) -> Result<(), StoreError> {
+        let path = self.path(JOURNAL);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing the journal", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The same for whoever only looks: no file is made, renamed or removed. Where there is no sound state, an empty one in memory
 /// takes its place.
 #[derive(Debug)]
 pub(super) struct Inspected {
@@ -182,6 +225,10 @@ impl StoreFiles for Inspected {
         self.directory.open_log()
     }
 
+    fn journal(&self) -> Box<dyn JournalFile> {
+        Box::new(LookedAt(self.directory.clone()))
+    }
+
     fn open_state(&self) -> Result<Backend, StoreError> {
         match self.broken.get().is_none() && self.directory.path("state.redb").exists() {
             true => self.directory.open_state(),
@@ -192,6 +239,23 @@ impl StoreFiles for Inspected {
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
         self.broken.get_or_init(|| why.to_owned());
         Ok("state.redb".into())
+    }
+}
+
+/// A journal that stays as it is: what it holds beyond the log is in the log from then on, and so is left over.
+struct LookedAt(Directory);
+
+impl JournalFile for LookedAt {
+    fn open(&self) -> Result<Option<Backend>, StoreError> {
+        JournalFile::open(&self.0)
+    }
+
+    fn create(&self) -> Result<Backend, StoreError> {
+        Err(StoreError::Exists(self.0.0.clone()))
+    }
+
+    fn remove(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

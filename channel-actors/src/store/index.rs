@@ -11,6 +11,7 @@
 use super::CHECK_BYTES;
 use super::error::StoreError;
 use super::layer::Location;
+use super::pace::Paced;
 use super::record::{STATE_FORMAT, check};
 use ledger_classes::hash::Hash;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
@@ -217,6 +218,7 @@ impl Runs {
         &self,
         before: &ReadTransaction,
         transaction: &WriteTransaction,
+        paced: &Paced,
         new: &[(Hash, Location)],
         reflects: u64,
     ) -> Result<Self, redb::Error> {
@@ -243,7 +245,7 @@ impl Runs {
             record.extend_from_slice(&check);
             table.insert((number, bucket), record.as_slice())?;
             record.truncate(1);
-            Ok(())
+            Ok(paced.rest()?)
         };
         let mut written = 0;
         for entry in Merge::new(sources)? {
@@ -392,7 +394,7 @@ mod tests {
         new.sort_unstable_by_key(|(id, _)| *id);
         let before = database.begin_read().expect("readable");
         let transaction = database.begin_write().expect("writable");
-        let runs = runs.write(&before, &transaction, &new, runs.reflects + 1).expect("written");
+        let runs = runs.write(&before, &transaction, &unhurried(), &new, runs.reflects + 1).expect("written");
         transaction.commit().expect("committed");
         runs
     }
@@ -405,6 +407,11 @@ mod tests {
     fn found(database: &Database, runs: &Runs, number: u64) -> Result<Option<Location>, StoreError> {
         let transaction = database.begin_read().expect("readable");
         runs.find(&transaction.open_table(TRANSACTIONS).expect("a table"), &id(number))
+    }
+
+    /// A pace for a file that is none.
+    fn unhurried() -> Arc<Paced> {
+        Paced::new(Box::new(InMemoryBackend::new()), usize::MAX)
     }
 
     #[test]
@@ -489,7 +496,10 @@ mod tests {
             let transaction = database.begin_write().expect("writable");
             let new: Vec<_> = vec![(id(900), place(900)); 1];
             let many: Vec<_> = (0..200).map(|_| new[0]).collect();
-            assert!(matches!(runs.write(&before, &transaction, &many, 2), Err(redb::Error::Corrupted(_))));
+            assert!(matches!(
+                runs.write(&before, &transaction, &unhurried(), &many, 2),
+                Err(redb::Error::Corrupted(_))
+            ));
             transaction.abort().expect("aborted");
             // Whole again.
             let transaction = database.begin_write().expect("writable");

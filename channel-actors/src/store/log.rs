@@ -1,21 +1,25 @@
-//! `log.redb`: blocks, receipts, header hashes and the nodes of the history tree. The truth of a channel.
+//! `log.redb`: blocks, receipts, header hashes and the nodes of the history tree. The truth of a channel, with the
+//! journal, which holds its newest small blocks.
 //!
-//! Always: heights are `0..size` without gap in every table; a height is readable only after the transaction that
-//! brought it is on disk (two fsyncs: quick-repair commits are two-phase, so that reopening after a crash does not
-//! walk the file); after the first failed write nothing is written again.
+//! Always: heights are `0..size` without gap, in every table up to some height and in the journal and in memory from
+//! there on; a height is readable only after it is on disk, by a sync of the journal or by a transaction (two fsyncs:
+//! quick-repair commits are two-phase, so that reopening after a crash does not walk the file); after the first failed
+//! write nothing is written again.
 //! Each record carries SHA-256 digests of its bytes, checked on every read: rot is found where it is, not where
 //! it leads.
 
 use super::error::{Latch, StoreError};
-use super::files::{Backend, catching, open_database, open_error, release, says_corrupt};
+use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
+use super::journal::{Digested, Journal};
 use super::lock::{lock, read, write};
 use super::record::check as keyed_check;
-use super::{BlockRecord, CHECK_BYTES, FORMAT, check_of, digest};
+use super::{BlockRecord, CHECK_BYTES, FORMAT, StoreOptions, check_of, digest};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, Node, PathError};
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
 };
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -45,8 +49,8 @@ impl Header {
     /// Version, three hashes, check.
     const BYTES: usize = 1 + 3 * 32 + CHECK_BYTES;
 
-    fn of(record: &BlockRecord) -> Self {
-        Self { hash: record.header_hash, block: digest(&record.block), receipts: digest(&record.receipts) }
+    fn of(block: &Digested) -> Self {
+        Self { hash: block.record.header_hash, block: block.block, receipts: block.receipts }
     }
 
     fn encode(&self) -> [u8; Self::BYTES] {
@@ -112,8 +116,24 @@ fn reading<E: Into<redb::Error>>(operation: &'static str) -> impl FnOnce(E) -> S
     }
 }
 
-/// The tables at one moment.
+/// A block that is on disk, in the journal, and not in the tables yet.
+struct Newest {
+    block: Digested,
+    /// The history's nodes that it completes.
+    nodes: Vec<Node>,
+}
+
+/// The newest blocks, ascending without gap up to the tip. Cheap to clone.
+type Tail = Arc<Vec<Arc<Newest>>>;
+
+fn in_tail(tail: &Tail, height: u64) -> Option<&Newest> {
+    let first = tail.first()?.block.record.height;
+    tail.get(usize::try_from(height.checked_sub(first)?).ok()?).map(|newest| &**newest)
+}
+
+/// The tables at one moment, and what is newer.
 struct Tables {
+    tail: Tail,
     blocks: ReadOnlyTable<u64, &'static [u8]>,
     receipts: ReadOnlyTable<u64, &'static [u8]>,
     headers: ReadOnlyTable<u64, &'static [u8]>,
@@ -121,8 +141,9 @@ struct Tables {
 }
 
 impl Tables {
-    fn open(transaction: &ReadTransaction) -> Result<Self, StoreError> {
+    fn open(transaction: &ReadTransaction, tail: Tail) -> Result<Self, StoreError> {
         Ok(Self {
+            tail,
             blocks: transaction.open_table(BLOCKS).map_err(reading("opening the table of blocks"))?,
             receipts: transaction.open_table(RECEIPTS).map_err(reading("opening the table of receipts"))?,
             headers: transaction.open_table(HEADERS).map_err(reading("opening the table of headers"))?,
@@ -131,6 +152,9 @@ impl Tables {
     }
 
     fn header(&self, height: u64) -> Result<Header, StoreError> {
+        if let Some(newest) = in_tail(&self.tail, height) {
+            return Ok(Header::of(&newest.block));
+        }
         let Some(record) = self.headers.get(height).map_err(reading("reading a header"))? else {
             return corrupt(format!("height {height} has no header record"));
         };
@@ -144,11 +168,17 @@ impl Tables {
     /// height.
     fn held_header(&self, height: u64) -> Result<Header, StoreError> {
         let header = self.header(height)?;
-        let record = self.history.get((1, height / 2)).map_err(reading("reading the history"))?;
-        let Some(record) = record else { return Ok(header) };
+        let stored = match self.newest_node(1, height / 2) {
+            Some(hash) => Some(hash),
+            None => {
+                let record = self.history.get((1, height / 2)).map_err(reading("reading the history"))?;
+                let Some(record) = record else { return Ok(header) };
+                decode_node(1, height / 2, record.value())
+            }
+        };
         let leaf = |height| self.header(height).map(|header| merkle::leaf_hash(&header.hash.0));
         let pair = merkle::node_hash(&leaf(height & !1)?, &leaf(height | 1)?);
-        match decode_node(1, height / 2, record.value()) == Some(pair) {
+        match stored == Some(pair) {
             true => Ok(header),
             false => corrupt(format!("the header record of height {height} does not agree with the history")),
         }
@@ -159,6 +189,9 @@ impl Tables {
         if level == 0 {
             return Ok(merkle::leaf_hash(&self.held_header(index)?.hash.0));
         }
+        if let Some(hash) = self.newest_node(level, index) {
+            return Ok(hash);
+        }
         let record = self.history.get((level, index)).map_err(reading("reading the history"))?;
         match record.as_ref().map(|record| record.value()) {
             Some(record) => match decode_node(level, index, record) {
@@ -166,6 +199,27 @@ impl Tables {
                 None => corrupt(format!("history node {level}/{index} does not match its check")),
             },
             None => corrupt(format!("history node {level}/{index} is missing")),
+        }
+    }
+
+    /// A complete subtree whose last leaf is among the newest blocks.
+    fn newest_node(&self, level: u8, index: u64) -> Option<Hash> {
+        let last_leaf = (index.checked_add(1)?.checked_mul(1_u64.checked_shl(level.into())?)?).checked_sub(1)?;
+        let nodes = &in_tail(&self.tail, last_leaf)?.nodes;
+        nodes.iter().find(|node| (node.level, node.index) == (level, index)).map(|node| node.hash)
+    }
+
+    fn block(&self, height: u64) -> Result<Bytes, StoreError> {
+        match in_tail(&self.tail, height) {
+            Some(newest) => Ok(newest.block.record.block.clone()),
+            None => content(&self.blocks, "block", height, self.header(height)?.block),
+        }
+    }
+
+    fn receipts(&self, height: u64) -> Result<Bytes, StoreError> {
+        match in_tail(&self.tail, height) {
+            Some(newest) => Ok(newest.block.record.receipts.clone()),
+            None => content(&self.receipts, "receipts", height, self.header(height)?.receipts),
         }
     }
 
@@ -207,53 +261,72 @@ fn content(
 /// The open log of a channel.
 pub(super) struct Log {
     database: RwLock<Option<Database>>,
-    /// The tree over the header hashes on disk. Its lock makes the one writer.
-    history: Mutex<CompactRange>,
+    /// Its lock makes the one writer.
+    writer: Mutex<Writer>,
+    /// What the tables do not hold yet.
+    tail: RwLock<Tail>,
     /// Blocks on disk: the next height.
     size: AtomicU64,
     latch: Arc<Latch>,
 }
 
+struct Writer {
+    /// The tree over the header hashes on disk.
+    history: CompactRange,
+    journal: Journal,
+}
+
 impl Log {
     /// Initialises an empty log.
-    pub(super) fn create(backend: Backend, cache_bytes: usize, latch: Arc<Latch>) -> Result<Self, StoreError> {
-        let database = open_database(backend, cache_bytes).map_err(|error| open_error("log.redb", error))?;
+    pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
+        let backend = files.create_log()?;
+        let journal = Journal::create(files.journal(), options.journal_bytes_max)?;
+        let database =
+            open_database(backend, options.log_cache_bytes).map_err(|error| open_error("log.redb", error))?;
         initialise(&database).map_err(StoreError::disk("initialising the log"))?;
-        Ok(Self::new(database, CompactRange::new(), latch))
+        Ok(Self::new(database, CompactRange::new(), journal, latch))
     }
 
-    /// Opens a log and checks that its tables agree and that its last record is whole.
-    pub(super) fn open(backend: Backend, cache_bytes: usize, latch: Arc<Latch>) -> Result<Self, StoreError> {
+    /// Opens a log and checks that its tables agree and that its last record is whole. What its journal holds is in the
+    /// tables then.
+    pub(super) fn open(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
+        let backend = files.open_log()?;
         if backend.len().is_ok_and(|bytes| bytes == 0) {
             return corrupt("the file is empty");
         }
-        let database = open_database(backend, cache_bytes).map_err(|error| match says_corrupt(&error) {
+        let database = open_database(backend, options.log_cache_bytes).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),
             false => open_error("log.redb", error),
         })?;
-        let history = unpanicked(|| {
-            let transaction = database.begin_read().map_err(StoreError::disk("reading the log"))?;
-            let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
-            let format = meta.get("format").map_err(reading("reading the format"))?;
-            match format.as_ref().map(|record| record.value()) {
-                Some([FORMAT]) => check(&Tables::open(&transaction)?),
-                Some(other) => corrupt(format!("format {other:?} is not known, {FORMAT} is")),
-                None => corrupt("no format is named"),
-            }
+        let opened = unpanicked(|| {
+            let history = {
+                let transaction = database.begin_read().map_err(StoreError::disk("reading the log"))?;
+                let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
+                let format = meta.get("format").map_err(reading("reading the format"))?;
+                match format.as_ref().map(|record| record.value()) {
+                    Some([FORMAT]) => check(&Tables::open(&transaction, Tail::default())?),
+                    Some(other) => corrupt(format!("format {other:?} is not known, {FORMAT} is")),
+                    None => corrupt("no format is named"),
+                }?
+            };
+            let (mut journal, blocks) = Journal::open(files.journal(), options.journal_bytes_max, history.size())?;
+            let history = take_over(&database, history, blocks)?;
+            journal.remove();
+            Ok((history, journal))
         });
-        let history = match history {
-            Ok(history) => history,
+        match opened {
+            Ok((history, journal)) => Ok(Self::new(database, history, journal, latch)),
             Err(error) => {
                 release("log.redb", Some(database));
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Self::new(database, history, latch))
+        }
     }
 
-    fn new(database: Database, history: CompactRange, latch: Arc<Latch>) -> Self {
+    fn new(database: Database, history: CompactRange, journal: Journal, latch: Arc<Latch>) -> Self {
         let size = AtomicU64::new(history.size());
-        Self { database: RwLock::new(Some(database)), history: Mutex::new(history), size, latch }
+        let writer = Mutex::new(Writer { history, journal });
+        Self { database: RwLock::new(Some(database)), writer, tail: RwLock::default(), size, latch }
     }
 
     /// Blocks on disk.
@@ -268,28 +341,65 @@ impl Log {
 
     /// Puts a block on disk; durable when it returns.
     pub(super) fn append(&self, record: &BlockRecord) -> Result<(), StoreError> {
-        let header = Header::of(record);
-        let mut history = lock(&self.history);
+        let mut writer = lock(&self.writer);
         self.latch.check()?;
-        if record.height != history.size() {
-            return Err(StoreError::AppendOutOfOrder { expected: history.size(), given: record.height });
+        if record.height != writer.history.size() {
+            return Err(StoreError::AppendOutOfOrder { expected: writer.history.size(), given: record.height });
         }
-        let mut next = history.clone();
+        let mut next = writer.history.clone();
+        let block = Digested::of(record.clone(), next.root());
         let nodes = next.append(merkle::leaf_hash(&record.header_hash.0));
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
-        catching(|| write_block(database, record, &header, &nodes))
-            .map_err(|error| self.latch.hold(StoreError::disk("appending a block")(error)))?;
-        *history = next;
-        self.size.store(history.size(), Ordering::Release);
+        let journalled = writer.journal.put(&block).map_err(|error| self.latch.hold(error))?;
+        let newest = Arc::new(Newest { block, nodes });
+        if journalled {
+            Arc::make_mut(&mut write(&self.tail)).push(newest);
+        } else {
+            self.write_through(database, &mut writer, Some(newest))?;
+        }
+        writer.history = next;
+        self.size.store(writer.history.size(), Ordering::Release);
         assert_eq!(self.size(), record.height + 1, "the log ends with the block just appended");
         Ok(())
     }
 
+    /// Puts the newest blocks, and one more, into the tables. The journal begins anew.
+    fn write_through(
+        &self,
+        database: &Database,
+        writer: &mut Writer,
+        more: Option<Arc<Newest>>,
+    ) -> Result<(), StoreError> {
+        let mut blocks = self.tail().to_vec();
+        blocks.extend(more);
+        catching(|| write_blocks(database, &blocks))
+            .map_err(|error| self.latch.hold(StoreError::disk("appending a block")(error)))?;
+        // Whoever finds a height here no longer begins to read after it is in the tables.
+        *write(&self.tail) = Tail::default();
+        writer.journal.restart();
+        Ok(())
+    }
+
+    fn tail(&self) -> Tail {
+        read(&self.tail).clone()
+    }
+
     fn tables(&self) -> Result<Tables, StoreError> {
+        // The tail first: what has left it by then is in the tables.
+        let tail = self.tail();
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
-        Tables::open(&database.begin_read().map_err(reading("reading the log"))?)
+        Tables::open(&database.begin_read().map_err(reading("reading the log"))?, tail)
+    }
+
+    /// An answer from the tables. After a read that the disk did not answer, redb writes nothing more: nor does the
+    /// journal.
+    fn answer<T>(&self, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        unpanicked(read).map_err(|error| match error {
+            StoreError::Disk { .. } => self.latch.hold(error),
+            error => error,
+        })
     }
 
     fn below_tip<T>(
@@ -300,17 +410,17 @@ impl Log {
         if height >= self.size() {
             return Ok(None);
         }
-        unpanicked(|| self.tables().and_then(answer).map(Some))
+        self.answer(|| self.tables().and_then(answer).map(Some))
     }
 
     /// Bytes of the block at `height`.
     pub(super) fn block(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
-        self.below_tip(height, |tables| content(&tables.blocks, "block", height, tables.header(height)?.block))
+        self.below_tip(height, |tables| tables.block(height))
     }
 
     /// Bytes of the receipts at `height`.
     pub(super) fn receipts(&self, height: u64) -> Result<Option<Bytes>, StoreError> {
-        self.below_tip(height, |tables| content(&tables.receipts, "receipts", height, tables.header(height)?.receipts))
+        self.below_tip(height, |tables| tables.receipts(height))
     }
 
     /// Header hash at `height`.
@@ -324,10 +434,10 @@ impl Log {
         if from >= end {
             return Ok(Vec::new());
         }
-        unpanicked(|| {
+        self.answer(|| {
             let (tables, mut blocks, mut bytes) = (self.tables()?, Vec::new(), 0);
             for height in from..end {
-                let block = content(&tables.blocks, "block", height, tables.header(height)?.block)?;
+                let block = tables.block(height)?;
                 bytes += block.len();
                 if bytes > BLOCKS_ANSWER_BYTES_MAX && !blocks.is_empty() {
                     break;
@@ -340,7 +450,7 @@ impl Log {
 
     /// The tree over all header hashes on disk.
     pub(super) fn history(&self) -> CompactRange {
-        lock(&self.history).clone()
+        lock(&self.writer).history.clone()
     }
 
     /// Answers from the tree of the first `size` header hashes.
@@ -352,7 +462,7 @@ impl Log {
         if size > self.size() {
             return Err(StoreError::OutsideHistory { size: self.size(), asked: size });
         }
-        unpanicked(|| self.tables()?.over_nodes(answer))
+        self.answer(|| self.tables()?.over_nodes(answer))
     }
 
     /// Root of the first `size` header hashes.
@@ -362,7 +472,7 @@ impl Log {
 
     /// A stored node.
     pub(super) fn history_node(&self, level: u8, index: u64) -> Result<Hash, StoreError> {
-        unpanicked(|| self.tables()?.node(level, index))
+        self.answer(|| self.tables()?.node(level, index))
     }
 
     /// Inclusion path of header hash `index` among the first `size`.
@@ -375,9 +485,24 @@ impl Log {
         self.in_tree(second, |node| merkle::consistency_path_from_nodes(first, second, node))
     }
 
-    /// Releases the file.
-    pub(super) fn close(&self) {
+    /// Puts the newest blocks into the tables and releases the files. The journal stays if that fails.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let mut writer = lock(&self.writer);
+        let settled = match &*read(&self.database) {
+            Some(database) if self.latch.check().is_ok() => self.settle(database, &mut writer),
+            _ => Ok(()),
+        };
+        writer.journal.release();
         release("log.redb", write(&self.database).take());
+        settled
+    }
+
+    fn settle(&self, database: &Database, writer: &mut Writer) -> Result<(), StoreError> {
+        if !self.tail().is_empty() {
+            self.write_through(database, writer, None)?;
+        }
+        writer.journal.remove();
+        Ok(())
     }
 }
 
@@ -400,24 +525,59 @@ fn initialise(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-fn write_block(database: &Database, record: &BlockRecord, header: &Header, nodes: &[Node]) -> Result<(), redb::Error> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    for (table, bytes) in [(BLOCKS, &record.block), (RECEIPTS, &record.receipts)] {
-        let mut table = transaction.open_table(table)?;
-        let mut place = table.insert_reserve(record.height, bytes.len() + 1)?;
+fn put_contents(
+    transaction: &WriteTransaction,
+    table: TableDefinition<u64, &[u8]>,
+    blocks: &[Arc<Newest>],
+    bytes_of: fn(&BlockRecord) -> &Bytes,
+) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(table)?;
+    for newest in blocks {
+        let bytes = bytes_of(&newest.block.record);
+        let mut place = table.insert_reserve(newest.block.record.height, bytes.len() + 1)?;
         let (version, rest) = place.as_mut().split_at_mut(1);
         version[0] = FORMAT;
         rest.copy_from_slice(bytes);
     }
-    transaction.open_table(HEADERS)?.insert(record.height, header.encode().as_slice())?;
+    Ok(())
+}
+
+fn write_blocks(database: &Database, blocks: &[Arc<Newest>]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    put_contents(&transaction, BLOCKS, blocks, |record| &record.block)?;
+    put_contents(&transaction, RECEIPTS, blocks, |record| &record.receipts)?;
+    let mut table = transaction.open_table(HEADERS)?;
+    for newest in blocks {
+        table.insert(newest.block.record.height, Header::of(&newest.block).encode().as_slice())?;
+    }
+    drop(table);
     let mut table = transaction.open_table(HISTORY)?;
-    for node in nodes.iter().filter(|node| node.level > 0) {
-        let bytes = encode_node(node);
-        table.insert((node.level, node.index), bytes.as_slice())?;
+    for node in blocks.iter().flat_map(|newest| &newest.nodes).filter(|node| node.level > 0) {
+        table.insert((node.level, node.index), encode_node(node).as_slice())?;
     }
     drop(table);
     Ok(transaction.commit()?)
+}
+
+/// Puts what a journal held into the tables. Returns the history with it.
+fn take_over(
+    database: &Database,
+    mut history: CompactRange,
+    blocks: Vec<Digested>,
+) -> Result<CompactRange, StoreError> {
+    let of = |block: Digested| {
+        if block.history != history.root() {
+            return corrupt(format!("block {} of the journal follows another log", block.record.height));
+        }
+        let nodes = history.append(merkle::leaf_hash(&block.record.header_hash.0));
+        Ok(Arc::new(Newest { block, nodes }))
+    };
+    let blocks = blocks.into_iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    if !blocks.is_empty() {
+        catching(|| write_blocks(database, &blocks)).map_err(StoreError::disk("taking over the journal"))?;
+    }
+    Ok(history)
 }
 
 /// Checks what opening can check in O(log n): the tables hold the same heights, the last record is whole, and the

@@ -1,4 +1,5 @@
-//! The store of one channel: `log.redb`, the truth, and `state.redb`, which can be rebuilt from it. Beside a store that
+//! The store of one channel: `log.redb`, the truth, with its `journal` while it is open, and `state.redb`, which can be
+//! rebuilt from it. Beside a store that
 //! is closed there may be a summary, with which nobody needs to open it to know of it.
 //!
 //! It deals in bytes and knows nothing of the structure of blocks. All calls block; threads are the caller's.
@@ -16,9 +17,11 @@ mod disk;
 mod error;
 mod files;
 mod index;
+mod journal;
 mod layer;
 mod lock;
 mod log;
+mod pace;
 mod record;
 mod state;
 mod summary;
@@ -27,7 +30,7 @@ pub(crate) mod tests;
 
 pub use disk::{Disk, DiskTrouble};
 pub use error::StoreError;
-pub use files::{Backend, Directory, StoreFiles};
+pub use files::{Backend, Directory, JournalFile, StoreFiles};
 pub use state::StateView;
 
 use bytes::Bytes;
@@ -64,9 +67,15 @@ pub struct StoreOptions {
     pub log_cache_bytes: usize,
     /// Bytes of redb's page cache for the state.
     pub state_cache_bytes: usize,
+    /// Bytes of the journal, which holds small blocks until there are enough of them for the log: as much memory, too,
+    /// and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into the log, at 0.
+    pub journal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
     /// are told to wait for it ([`Pressure::Wait`]).
     pub dirty_bytes_max: usize,
+    /// Bytes that a checkpoint writes before it waits until they are on the disk, and then for as long again: so many
+    /// may be before another channel's block in the disk's queue, some milliseconds' worth.
+    pub checkpoint_piece_bytes: usize,
     /// Milliseconds after the last checkpoint at which one is due, if anything was applied. Bounds replay.
     pub checkpoint_interval_ms: u64,
 }
@@ -77,7 +86,9 @@ impl Default for StoreOptions {
         Self {
             log_cache_bytes: 8 * MIB,
             state_cache_bytes: 64 * MIB,
+            journal_bytes_max: MIB / 4,
             dirty_bytes_max: 64 * MIB,
+            checkpoint_piece_bytes: MIB,
             checkpoint_interval_ms: 10_000,
         }
     }
@@ -141,7 +152,7 @@ impl ChannelStore {
     /// [`Self::create`] on files of any kind.
     pub fn create_on(files: &dyn StoreFiles, options: StoreOptions) -> Result<Self, StoreError> {
         let latch = Arc::new(Latch::default());
-        let log = Log::create(files.create_log()?, options.log_cache_bytes, latch.clone())?;
+        let log = Log::create(files, options, latch.clone())?;
         files.publish_log()?;
         Self::join(log, files, options, latch)
     }
@@ -151,7 +162,7 @@ impl ChannelStore {
         // Before anything is written: a summary is never older than the log.
         files.forget_summary()?;
         let latch = Arc::new(Latch::default());
-        let log = Log::open(files.open_log()?, options.log_cache_bytes, latch.clone())?;
+        let log = Log::open(files, options, latch.clone())?;
         Self::join(log, files, options, latch)
     }
 
@@ -188,7 +199,7 @@ impl ChannelStore {
         self.0.latch.reason()
     }
 
-    /// Puts a block on disk in one transaction; durable when this returns. The height must be the next one.
+    /// Puts a block on disk; durable when this returns. The height must be the next one.
     /// Not applied yet: [`Self::apply`] makes its writes visible.
     pub fn append(&self, record: &BlockRecord) -> Result<(), StoreError> {
         self.0.log.append(record)
@@ -286,7 +297,7 @@ impl ChannelStore {
     pub fn close(&self) -> Result<(), StoreError> {
         let checkpoint = self.checkpoint();
         self.0.state.close();
-        self.0.log.close();
-        checkpoint.map(|_| ())
+        let log = self.0.log.close();
+        checkpoint.and(log)
     }
 }

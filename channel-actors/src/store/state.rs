@@ -22,6 +22,7 @@ use super::files::{StoreFiles, catching, open_database, open_error, release, say
 use super::index::{RUNS, Runs, TRANSACTIONS};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
+use super::pace::{Paced, PacedBackend};
 use super::record::{STATE_FORMAT, decode_reflects, decode_value};
 use super::{Pressure, StoreOptions};
 use ledger_classes::hash::Hash;
@@ -29,7 +30,7 @@ use ledger_classes::state::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
@@ -50,6 +51,8 @@ pub(super) struct Inner {
 /// The state of a channel.
 pub(super) struct State {
     pub(super) database: RwLock<Option<Database>>,
+    /// The file below the database, which owns it.
+    pub(super) paced: Weak<Paced>,
     pub(super) inner: RwLock<Inner>,
     /// The index of the file; while a checkpoint is being committed, also that of the file as it will be. Read-locked
     /// while a read transaction begins, so that its index is among them.
@@ -72,13 +75,13 @@ impl State {
         options: StoreOptions,
         latch: Arc<Latch>,
     ) -> Result<(Self, Option<Hash>), StoreError> {
-        let (database, (reflects, runs)) = match open_file(files, options.state_cache_bytes)? {
-            Opened::Sound(database, found) => (database, found),
+        let (database, paced, (reflects, runs)) = match open_file(files, options)? {
+            Opened::Sound(database, paced, found) => (database, paced, found),
             Opened::Broken(why) => {
                 let aside = files.set_state_aside(&why)?;
                 tracing::warn!(why, aside, "the state file is broken: it will be rebuilt");
-                match open_file(files, options.state_cache_bytes)? {
-                    Opened::Sound(database, found) => (database, found),
+                match open_file(files, options)? {
+                    Opened::Sound(database, paced, found) => (database, paced, found),
                     Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
                 }
             }
@@ -93,6 +96,7 @@ impl State {
         };
         let state = Self {
             database: RwLock::new(Some(database)),
+            paced,
             inner: RwLock::new(inner),
             runs: RwLock::new(vec![runs]),
             applying: Mutex::new(()),
@@ -252,14 +256,16 @@ fn reflected(transaction: &ReadTransaction) -> Result<u64, StoreError> {
 type Found = (Option<(u64, Hash)>, Runs);
 
 enum Opened {
-    Sound(Database, Found),
+    Sound(Database, Weak<Paced>, Found),
     Broken(String),
 }
 
-fn open_file(files: &dyn StoreFiles, cache_bytes: usize) -> Result<Opened, StoreError> {
-    let opened = open_database(files.open_state()?, cache_bytes).and_then(|database| {
+fn open_file(files: &dyn StoreFiles, options: StoreOptions) -> Result<Opened, StoreError> {
+    let paced = Paced::new(files.open_state()?, options.checkpoint_piece_bytes);
+    let file = Arc::downgrade(&paced);
+    let opened = open_database(Box::new(PacedBackend(paced)), options.state_cache_bytes).and_then(|database| {
         match catching(|| initialise(&database)) {
-            Ok(Ok(found)) => Ok(Opened::Sound(database, found)),
+            Ok(Ok(found)) => Ok(Opened::Sound(database, file, found)),
             broken => {
                 // Closing writes, and redb may panic once more.
                 release("state.redb", Some(database));

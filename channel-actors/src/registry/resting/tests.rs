@@ -7,7 +7,7 @@ use crate::hold;
 use crate::metrics::Metrics;
 use crate::registry::RegistryOptions;
 use crate::rest::Stage;
-use crate::store::{Backend, Directory, Disk, StoreError, StoreFiles, StoreOptions};
+use crate::store::{Backend, Directory, Disk, JournalFile, StoreError, StoreFiles, StoreOptions};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds, transaction};
 use crate::{SubmitRefusal, SubmitResult, Unavailable, Wait};
 use ledger_classes::action::Action;
@@ -353,6 +353,10 @@ impl StoreFiles for Scarce {
             return Err(StoreError::File { operation: "opening", path: self.files.0.clone(), source });
         }
         self.files.open_log()
+    }
+
+    fn journal(&self) -> Box<dyn JournalFile> {
+        self.files.journal()
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {

@@ -1,17 +1,24 @@
-//! Power loss at any moment, whatever of the unsynced writes it takes, on both files; and a machine that lives
+//! Power loss at any moment, whatever of the unsynced writes it takes, on all files; and a machine that lives
 //! through many of them. Faults of the disk are in `faults`.
 //!
 //! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (the clock's without it).
 
-use super::disk::{Fault, Image, Loss, Machine};
+use super::disk::{FILES, Fault, Image, Loss, Machine};
 use super::*;
 use crate::test_support::{Random, seeds};
 
 /// Bounds so small that redb writes and reads pages in the middle of a transaction, or so large that it never does.
 pub(super) fn options(random: &mut Random) -> StoreOptions {
     let mut bytes = || [0, 16 << 10, 256 << 10][random.below(3)];
-    let (log_cache_bytes, state_cache_bytes) = (bytes(), bytes());
-    StoreOptions { log_cache_bytes, state_cache_bytes, checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
+    let (log_cache_bytes, state_cache_bytes, journal_bytes_max) = (bytes(), bytes(), bytes());
+    StoreOptions {
+        log_cache_bytes,
+        state_cache_bytes,
+        journal_bytes_max,
+        checkpoint_piece_bytes: [1 << 12, 1 << 16, 1 << 20][random.below(3)],
+        checkpoint_interval_ms: u64::MAX,
+        ..StoreOptions::default()
+    }
 }
 
 /// A block of many pages now and then.
@@ -119,7 +126,7 @@ fn whatever_was_acknowledged_is_there_after_a_power_loss_at_any_moment() {
             Some(())
         });
         println!("seed {seed}: {moments} moments, {at_syncs} before a sync, {images} disks");
-        assert!(at_syncs > 2 * 10, "two syncs for each block: {at_syncs}");
+        assert!(at_syncs > 10, "a sync for each block at least: {at_syncs}");
     }
 }
 
@@ -135,7 +142,7 @@ fn a_machine_that_loses_power_again_and_again_loses_nothing_else() {
             let fault = Fault::ALL[random.below(5)];
             assert_ne!(fault, Fault::Flip);
             let left = random.below(40) as u64;
-            machine.arm(random.below(2), fault, left, random.below(5000));
+            machine.arm(random.below(FILES), fault, left, random.below(5000));
             let until = store.log_tip().map_or(0, |tip| tip + 1) + 1 + random.below(4) as u64;
             let worked = work(&machine, &store, until, &mut random);
             assert!(machine.fired() || worked.is_ok(), "seed {seed}, round {round}: {worked:?}");

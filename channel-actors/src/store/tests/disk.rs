@@ -1,13 +1,16 @@
-//! A simulated machine: two files in memory, and all that was ever done to them. From that come the disks that a
+//! A simulated machine: three files in memory, and all that was ever done to them. From that come the disks that a
 //! power loss at any moment may leave; and any operation can be made to fail, or a read to be wrong.
 
-use crate::store::{Backend, StoreError, StoreFiles};
+use crate::store::{Backend, JournalFile, StoreError, StoreFiles};
 use crate::test_support::Random;
 use redb::StorageBackend;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+/// Log, state, journal.
+pub(crate) const FILES: usize = 3;
+const JOURNAL: usize = 2;
 /// What a disk writes whole, if anything.
 const SECTOR: usize = 512;
 
@@ -121,14 +124,14 @@ impl Loss {
 pub(crate) struct Image {
     /// Blocks whose append had returned.
     pub(crate) acknowledged: u64,
-    files: [Vec<u8>; 2],
+    files: [Vec<u8>; FILES],
 }
 
 /// A moment in what was done to a machine.
 pub(crate) struct Moment {
     acknowledged: u64,
-    synced: [Vec<u8>; 2],
-    unsynced: [Vec<Change>; 2],
+    synced: [Vec<u8>; FILES],
+    unsynced: [Vec<Change>; FILES],
     /// Whether a sync comes next, or the end.
     pub(crate) before_sync: bool,
 }
@@ -182,12 +185,12 @@ struct Armed {
 
 #[derive(Debug, Default)]
 struct World {
-    base: [Vec<u8>; 2],
-    live: [Vec<u8>; 2],
+    base: [Vec<u8>; FILES],
+    live: [Vec<u8>; FILES],
     events: Vec<Event>,
     acknowledged: u64,
     /// Operations of each kind on each file since the last arming.
-    operations: [[u64; 6]; 2],
+    operations: [[u64; 6]; FILES],
     armed: Option<Armed>,
     fired: bool,
     set_aside: u64,
@@ -404,6 +407,10 @@ impl StoreFiles for Machine {
         }
     }
 
+    fn journal(&self) -> Box<dyn JournalFile> {
+        Box::new(self.clone())
+    }
+
     fn open_state(&self) -> Result<Backend, StoreError> {
         Ok(self.backend(1))
     }
@@ -414,5 +421,26 @@ impl StoreFiles for Machine {
         world.change(1, Change::Length(0));
         world.events.push(Event::Sync(1));
         Ok("aside".into())
+    }
+}
+
+impl JournalFile for Machine {
+    fn open(&self) -> Result<Option<Backend>, StoreError> {
+        let there = !self.0.lock().unwrap().live[JOURNAL].is_empty();
+        Ok(there.then(|| self.backend(JOURNAL)))
+    }
+
+    fn create(&self) -> Result<Backend, StoreError> {
+        // The name is synced, and with it the end of the one before.
+        let mut world = self.0.lock().unwrap();
+        assert!(world.live[JOURNAL].is_empty(), "made where there is one");
+        world.events.push(Event::Sync(JOURNAL));
+        drop(world);
+        Ok(self.backend(JOURNAL))
+    }
+
+    fn remove(&self) -> Result<(), StoreError> {
+        self.0.lock().unwrap().change(JOURNAL, Change::Length(0));
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! worked or answered, and whatever of it was written back.
 
 use super::crash::{block, options, state_after, work};
-use super::disk::{Fault, Machine};
+use super::disk::{FILES, Fault, Machine};
 use super::*;
 use crate::test_support::{Random, seeds};
 use ledger_classes::state::ReadError;
@@ -65,7 +65,7 @@ fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
         for trial in 0..120 {
             let what = format!("seed {seed}, trial {trial}");
             let machine = Machine::after(&sound);
-            let (file, left) = (random.below(2), random.below(30) as u64);
+            let (file, left) = (random.below(FILES), random.below(30) as u64);
             machine.arm(file, Fault::Flip, left, random.below(1 << 20));
             let Ok(store) = ChannelStore::open_on(&machine, options) else { continue };
             if answers(&store, false, &what).is_ok() {

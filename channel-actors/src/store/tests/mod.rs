@@ -5,6 +5,7 @@ mod crash;
 pub(crate) mod disk;
 mod faults;
 mod flips;
+mod journal;
 mod model;
 mod rot;
 mod rules;

@@ -1,0 +1,283 @@
+//! The journal: what it spares the log, what it must not lose, and what is not taken for a part of it.
+
+use super::disk::{Fault, Machine};
+use super::*;
+use std::fs;
+
+/// Blocks that go into the log before a journal is made.
+const DIRECT: u64 = 4;
+const SECTOR: usize = 512;
+
+fn options() -> StoreOptions {
+    StoreOptions { checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
+}
+
+/// A store that was not closed, and the blocks that its journal holds.
+fn left_open(blocks: u64) -> (tempfile::TempDir, Vec<u8>) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    (0..blocks).for_each(|height| store.append(&record(height)).unwrap());
+    drop(store);
+    let journal = fs::read(directory.path().join("journal")).unwrap();
+    (directory, journal)
+}
+
+fn syncs(machine: &Machine) -> [u64; 2] {
+    [0, 2].map(|file| machine.operations(file, Fault::Sync))
+}
+
+#[test]
+fn a_small_block_is_one_sync_and_many_of_them_are_one_transaction() {
+    let machine = Machine::default();
+    let store = ChannelStore::create_on(&machine, options()).unwrap();
+    let append = |range: std::ops::Range<u64>| {
+        machine.arm(0, Fault::Sync, u64::MAX, 0);
+        range.for_each(|height| store.append(&record(height)).unwrap());
+        syncs(&machine)
+    };
+    assert_eq!(append(0..DIRECT), [2 * DIRECT, 0]);
+    assert_eq!(append(DIRECT..DIRECT + 1), [0, 2], "one for the journal, one for the block");
+    // 64 KiB, less its head, are 127 sectors; then it doubles twice.
+    let room = 512 - 1;
+    assert_eq!(append(DIRECT + 1..DIRECT + room), [0, room - 1]);
+    assert_eq!(append(DIRECT + room..DIRECT + room + 1), [2, 0], "full: all of it goes into the log");
+    assert_eq!(append(DIRECT + room + 1..DIRECT + 2 * room), [0, room - 1]);
+    // One that is large takes with it what there is.
+    let next = DIRECT + 2 * room;
+    machine.arm(0, Fault::Sync, u64::MAX, 0);
+    store.append(&BlockRecord { block: vec![1; 70_000].into(), ..record(next) }).unwrap();
+    let [log, journal] = syncs(&machine);
+    assert!(log >= 2 && journal == 0, "{log} {journal}: a third sync is redb's when the file grows");
+    store.append(&record(next + 1)).unwrap();
+    assert_eq!(syncs(&machine), [log, 1]);
+    store.close().unwrap();
+    assert_eq!(syncs(&machine)[1], 1, "nothing is written to a journal that goes");
+    let store = ChannelStore::open_on(&machine, options()).unwrap();
+    assert_eq!(store.log_tip(), Some(next + 1));
+    (0..next).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
+}
+
+#[test]
+fn answers_are_the_same_wherever_the_blocks_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    let leaf = |height| merkle::leaf_hash(&record(height).header_hash.0);
+    for size in 1..=40u64 {
+        if size == 25 {
+            store.append(&BlockRecord { block: vec![1; 70_000].into(), ..record(24) }).unwrap();
+        } else {
+            store.append(&record(size - 1)).unwrap();
+        }
+        let leaves: Vec<Hash> = (0..size).map(leaf).collect();
+        assert_eq!(store.history_root(size).unwrap(), merkle::root(&leaves), "{size}");
+        for height in 0..size {
+            assert_eq!(store.header_hash(height).unwrap(), Some(record(height).header_hash));
+            assert_eq!(store.receipts(height).unwrap(), Some(record(height).receipts));
+            let path = merkle::inclusion_path(&leaves, height).unwrap();
+            assert_eq!(store.history_path(size, height).unwrap(), path, "{height} in {size}");
+            let path = merkle::consistency_path(&leaves, height + 1).unwrap();
+            assert_eq!(store.history_consistency(height + 1, size).unwrap(), path, "{height} in {size}");
+        }
+        let blocks = store.blocks(size.saturating_sub(3), 9).unwrap();
+        assert_eq!(blocks.len() as u64, size.min(3));
+        assert_eq!(Some(&blocks[blocks.len() - 1]), store.block(size - 1).unwrap().as_ref());
+        assert!(matches!(store.history_node(1, size / 2), Err(StoreError::Corrupt(_))), "{size}: not complete yet");
+        assert!(matches!(store.history_node(200, u64::MAX), Err(StoreError::Corrupt(_))));
+    }
+}
+
+#[test]
+fn readers_see_each_block_while_blocks_move_from_the_journal_to_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let often = StoreOptions { journal_bytes_max: 16 * 1024, ..options() };
+    let store = ChannelStore::create(directory.path(), often).unwrap();
+    store.append(&record(0)).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut reads = 0u64;
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        let tip = store.log_tip().unwrap();
+                        for height in [tip, tip.saturating_sub(reads % 40)] {
+                            assert_eq!(store.block(height).unwrap(), Some(record(height).block));
+                            assert_eq!(store.header_hash(height).unwrap(), Some(record(height).header_hash));
+                        }
+                        let (size, first) = (tip + 1, tip / 2);
+                        let (path, root) =
+                            (store.history_path(size, first).unwrap(), store.history_root(size).unwrap());
+                        let leaf = merkle::leaf_hash(&record(first).header_hash.0);
+                        assert!(merkle::verify_inclusion(&root, size, first, &leaf, &path));
+                        reads += 1;
+                    }
+                    reads
+                })
+            })
+            .collect();
+        (1..600).for_each(|height| store.append(&record(height)).unwrap());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        readers.into_iter().for_each(|reader| assert!(reader.join().unwrap() > 0));
+    });
+}
+
+#[test]
+fn a_store_that_was_closed_has_no_journal_and_one_that_was_not_is_whole() {
+    let (directory, journal) = left_open(20);
+    assert_eq!(journal.len(), 64 * 1024);
+    for _ in 0..2 {
+        // Each takes the journal over, and there is none until there are some more blocks.
+        let store = ChannelStore::open(directory.path(), options()).unwrap();
+        let next = store.log_tip().unwrap() + 1;
+        (0..next).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
+        store.append(&record(next)).unwrap();
+    }
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!(store.log_tip(), Some(21));
+    store.close().unwrap();
+    assert!(!directory.path().join("journal").exists());
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), store.block(21).unwrap()), (Some(21), Some(record(21).block)));
+}
+
+#[test]
+fn who_only_looks_sees_what_the_journal_holds() {
+    let (directory, _) = left_open(20);
+    let (store, broken) = ChannelStore::inspect(directory.path(), options()).unwrap();
+    assert_eq!((store.log_tip(), broken), (Some(19), None));
+    assert_eq!(store.block(19).unwrap(), Some(record(19).block));
+}
+
+/// A record that is not whole is one that was never finished, so the last may be missing; no other, and none is wrong.
+#[test]
+fn a_rotten_journal_is_an_error_or_lacks_its_last_block() {
+    const BLOCKS: u64 = 12;
+    let (directory, journal) = left_open(BLOCKS);
+    let log = fs::read(directory.path().join("log.redb")).unwrap();
+    let used = (0..journal.len()).filter(|at| journal[*at] != 0);
+    let last = SECTOR * (BLOCKS - DIRECT) as usize..SECTOR * (1 + BLOCKS - DIRECT) as usize;
+    let (mut errors, mut shorter) = (0, 0);
+    for at in used.step_by(3) {
+        let mut rotten = journal.clone();
+        rotten[at] ^= 1 << (at % 8);
+        fs::write(directory.path().join("log.redb"), &log).unwrap();
+        fs::write(directory.path().join("journal"), &rotten).unwrap();
+        match ChannelStore::open(directory.path(), options()) {
+            Ok(store) => {
+                assert!(last.contains(&at), "byte {at}");
+                shorter += 1;
+                assert_eq!(store.log_tip(), Some(BLOCKS - 2), "byte {at}");
+                (0..BLOCKS - 1).for_each(|height| assert_eq!(store.block(height).unwrap(), Some(record(height).block)));
+            }
+            Err(StoreError::Corrupt(why)) => {
+                assert!(!last.contains(&at) && why.contains("journal"), "byte {at}: {why}");
+                errors += 1;
+            }
+            Err(error) => panic!("byte {at}: {}", error.chain()),
+        }
+    }
+    assert!(errors > 100 && shorter > 10, "{errors} {shorter}");
+}
+
+#[test]
+fn a_journal_that_is_cut_off_or_of_another_log_is_no_wrong_answer() {
+    let (directory, journal) = left_open(12);
+    let log = fs::read(directory.path().join("log.redb")).unwrap();
+    let opened = |journal: &[u8]| {
+        fs::write(directory.path().join("log.redb"), &log).unwrap();
+        fs::write(directory.path().join("journal"), journal).unwrap();
+        ChannelStore::open(directory.path(), options())
+    };
+    for sectors in 0..=12 {
+        let store = opened(&journal[..sectors * SECTOR]).unwrap();
+        let whole = (sectors as u64).saturating_sub(1).min(8);
+        assert_eq!(store.log_tip(), Some(DIRECT - 1 + whole), "{sectors} sectors");
+        store.append(&record(DIRECT + whole)).unwrap();
+    }
+    let (later, _) = left_open(600);
+    let later = fs::read(later.path().join("journal")).unwrap();
+    let Err(StoreError::Corrupt(why)) = opened(&later) else { panic!("opened beside another's journal") };
+    assert!(why.contains("holds block 88, but neither it nor the log 4"), "{why}");
+    // The same heights over other blocks.
+    let other = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(other.path(), options()).unwrap();
+    store.append(&BlockRecord { header_hash: Hash([9; 32]), ..record(0) }).unwrap();
+    (1..12).for_each(|height| store.append(&record(height)).unwrap());
+    let Err(StoreError::Corrupt(why)) = opened(&fs::read(other.path().join("journal")).unwrap()) else {
+        panic!("taken from another log")
+    };
+    assert!(why.contains("block 4 of the journal follows another log"), "{why}");
+    let Err(StoreError::Corrupt(why)) = opened(&vec![1; 64 * 1024 * 1024 + 1]) else { panic!("endless") };
+    assert!(why.contains("too long"), "{why}");
+}
+
+/// Whoever chooses what is in a block can write the bytes of a record, but not its check.
+#[test]
+fn bytes_of_a_block_are_never_taken_for_a_record() {
+    let (forger, forged) = left_open(6);
+    drop(forger);
+    let directory = tempfile::tempdir().unwrap();
+    let store = ChannelStore::create(directory.path(), options()).unwrap();
+    (0..5).for_each(|height| store.append(&record(height)).unwrap());
+    // The record of height 5 of another journal, at each of many borders; then what is around it is overwritten.
+    let hostile = forged[2 * SECTOR..3 * SECTOR].repeat(20);
+    for shift in 0..4 {
+        let block = [vec![7; SECTOR - 153 + shift], hostile.clone()].concat();
+        store.append(&BlockRecord { block: block.into(), ..record(5 + shift as u64) }).unwrap();
+    }
+    drop(store);
+    let path = directory.path().join("journal");
+    let mut journal = fs::read(&path).unwrap();
+    journal[2 * SECTOR..][..SECTOR].fill(0);
+    assert!(journal.windows(40).any(|bytes| *bytes == hostile[..40]));
+    fs::write(&path, &journal).unwrap();
+    // The block that was hurt is missing, and nothing stands in for it.
+    let Err(StoreError::Corrupt(why)) = ChannelStore::open(directory.path(), options()) else { panic!("taken") };
+    assert!(why.contains("holds block 6, but neither it nor the log 5"), "{why}");
+}
+
+#[test]
+fn without_a_journal_blocks_go_into_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let none = StoreOptions { journal_bytes_max: 0, ..options() };
+    let store = ChannelStore::create(directory.path(), none).unwrap();
+    (0..9).for_each(|height| store.append(&record(height)).unwrap());
+    assert!(!directory.path().join("journal").exists());
+    drop(store);
+    // Something is in the way of the name: the log does without.
+    let store = ChannelStore::open(directory.path(), options()).unwrap();
+    fs::create_dir(directory.path().join("journal")).unwrap();
+    (9..20).for_each(|height| store.append(&record(height)).unwrap());
+    drop(store);
+    fs::remove_dir(directory.path().join("journal")).unwrap();
+    assert_eq!(ChannelStore::open(directory.path(), options()).unwrap().log_tip(), Some(19));
+}
+
+#[test]
+fn journal_records_are_those_of_the_format_document() {
+    let (_directory, journal) = left_open(6);
+    let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
+    let check =
+        |key: &[u8], content: &[u8]| digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat())[..8].to_vec();
+    let key = &journal[1..33];
+    assert_eq!((journal[0], &journal[33..41]), (1, &check(b"journal", &journal[..33])[..]));
+    assert!(journal[41..SECTOR].iter().all(|byte| *byte == 0));
+    let leaves: Vec<Hash> = (0..6).map(|height| merkle::leaf_hash(&record(height).header_hash.0)).collect();
+    for height in [4u64, 5] {
+        let BlockRecord { header_hash, block, receipts, .. } = record(height);
+        let length = |bytes: &Bytes| (bytes.len() as u32).to_le_bytes();
+        let head = [
+            &[1][..],
+            &height.to_le_bytes(),
+            &merkle::root(&leaves[..height as usize]).0,
+            &header_hash.0,
+            &length(&block),
+            &digest(&block),
+            &length(&receipts),
+            &digest(&receipts),
+        ]
+        .concat();
+        let expected = [&head[..], &check(key, &head), &block, &receipts].concat();
+        assert_eq!(journal[(height as usize - 3) * SECTOR..][..expected.len()], expected);
+    }
+}
