@@ -7,13 +7,12 @@
 //! Never here: a second try of a sync. One that failed may have dropped pages; its channel halts.
 
 use super::error::StoreError;
-use super::files::{Backend, JournalFile, StoreFiles};
+use super::files::{Backend, JournalFile, StoreFiles, locks_of};
 use crate::limits::DISK_LOOK;
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::fmt;
 use std::io;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
@@ -299,8 +298,6 @@ struct WaitingBackend {
     disk: Disk,
 }
 
-type Range = Bound<u64>;
-
 impl StorageBackend for WaitingBackend {
     fn len(&self) -> io::Result<u64> {
         self.backend.len()
@@ -326,29 +323,7 @@ impl StorageBackend for WaitingBackend {
         self.backend.close()
     }
 
-    fn try_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.backend.query_lock_range(start, end)
-    }
+    locks_of!(self, self.backend);
 }
 
 #[cfg(test)]

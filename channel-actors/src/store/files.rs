@@ -7,10 +7,9 @@
 use super::error::StoreError;
 use super::summary;
 use redb::backends::{FileBackend, InMemoryBackend};
-use redb::{BackendError, Builder, Database, StorageBackend};
+use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::ops::Bound;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -309,11 +308,27 @@ pub(super) fn says_corrupt(error: &redb::Error) -> bool {
     }
 }
 
+/// The locks of a backend that is around another one: they are that one's.
+macro_rules! locks_of {
+    ($this:ident, $inner:expr) => {
+        locks_of!($this, $inner, try_lock_range: bool, try_lock_shared_range: bool, lock_range: (),
+            lock_shared_range: (), unlock_range: (), query_lock_range: bool);
+    };
+    ($this:ident, $inner:expr, $($name:ident: $answer:ty),*) => {
+        $(fn $name(
+            &$this,
+            start: std::ops::Bound<u64>,
+            end: std::ops::Bound<u64>,
+        ) -> Result<$answer, redb::BackendError> {
+            $inner.$name(start, end)
+        })*
+    };
+}
+pub(super) use locks_of;
+
 /// redb takes backends by value only.
 #[derive(Debug)]
 struct Boxed(Backend);
-
-type Range = Bound<u64>;
 
 impl StorageBackend for Boxed {
     fn len(&self) -> io::Result<u64> {
@@ -340,27 +355,5 @@ impl StorageBackend for Boxed {
         self.0.close()
     }
 
-    fn try_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.query_lock_range(start, end)
-    }
+    locks_of!(self, self.0);
 }

@@ -2,8 +2,10 @@
 //! transaction of redb go into the log together. A log that was closed has none.
 //!
 //! Always: a record is on disk when [`Journal::put`] returns; no record is overwritten before the log holds its block.
-//! Records begin at sectors and are found wherever they are, by a check under a key that no one outside knows: bytes
-//! of a block, which others choose, are never taken for a record. Those of heights that the log holds are left-overs.
+//! A record is written twice, side by side: rot in one copy loses nothing, and torn writes leave either a whole one or a
+//! block that was never acknowledged. Records begin at sectors and are found wherever they are, by a check under a key
+//! that no one outside knows: bytes of a block, which others choose, are never taken for a record. Those of heights that
+//! the log holds are left-overs.
 //! Never here: what the log does with the blocks.
 
 use super::error::StoreError;
@@ -23,7 +25,7 @@ const BYTES_MIN: usize = 64 * 1024;
 /// Bytes of a file that is taken for a journal at all, and so of a journal.
 const BYTES_READ_MAX: usize = 64 * 1024 * 1024;
 /// A block larger than this part of the bound goes into the log at once: the copy would cost more than it saves.
-const LARGE_PART: usize = 4;
+const LARGE_PART: usize = 8;
 /// Blocks since opening that go into the log at once: a channel that wakes for a few needs no journal.
 const DIRECT_BLOCKS: u64 = 4;
 /// The same after no journal could be made.
@@ -54,6 +56,7 @@ impl Digested {
         Self { record, history, block, receipts }
     }
 }
+
 /// The journal of a log.
 pub(super) struct Journal {
     file: Box<dyn JournalFile>,
@@ -112,7 +115,8 @@ impl Journal {
         if bytes > self.bytes_max / LARGE_PART {
             return Ok(false);
         }
-        let bytes = bytes.next_multiple_of(SECTOR);
+        let copy = bytes.next_multiple_of(SECTOR);
+        let bytes = 2 * copy;
         let open = match &mut self.open {
             Some(open) => open,
             None if self.direct > 0 => {
@@ -136,7 +140,8 @@ impl Journal {
         }
         let mut record = Vec::with_capacity(bytes);
         encode(block, &open.key, &mut record);
-        record.resize(bytes, 0);
+        record.resize(copy, 0);
+        record.extend_from_within(..);
         open.backend.write(open.end as u64, &record).map_err(failed("writing the journal"))?;
         open.backend.sync_data().map_err(failed("syncing the journal"))?;
         open.end += bytes;
@@ -261,7 +266,7 @@ fn decode(bytes: &[u8], key: &Key) -> Option<Digested> {
     ((found.block, found.receipts) == (Hash(*block), receipts)).then_some(found)
 }
 
-/// The records of heights from `size` on, in order. A record that is not whole was never finished, and then there is
+/// The blocks of heights from `size` on, in order. One of which no copy is whole was never finished, and then there is
 /// none after it.
 fn find(bytes: &[u8], key: &Key, size: u64) -> Result<Vec<Digested>, StoreError> {
     let (mut found, mut at) = (BTreeMap::new(), SECTOR);
@@ -272,9 +277,8 @@ fn find(bytes: &[u8], key: &Key, size: u64) -> Result<Vec<Digested>, StoreError>
         };
         let length = RECORD_HEAD_BYTES + block.record.block.len() + block.record.receipts.len();
         at += length.next_multiple_of(SECTOR);
-        let height = block.record.height;
-        if height >= size && found.insert(height, block).is_some() {
-            return Err(StoreError::Corrupt(format!("the journal holds two blocks of height {height}")));
+        if block.record.height >= size {
+            found.insert(block.record.height, block);
         }
     }
     match found.keys().zip(size..).find(|(height, expected)| *height != expected) {

@@ -25,6 +25,7 @@ mod pace;
 mod record;
 mod state;
 mod summary;
+mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -67,8 +68,8 @@ pub struct StoreOptions {
     pub log_cache_bytes: usize,
     /// Bytes of redb's page cache for the state.
     pub state_cache_bytes: usize,
-    /// Bytes of the journal, which holds small blocks until there are enough of them for the log: as much memory, too,
-    /// and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into the log, at 0.
+    /// Bytes of the journal, which holds small blocks, each twice, until there are enough of them for the log: half as
+    /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into the log, at 0.
     pub journal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
     /// are told to wait for it ([`Pressure::Wait`]).
@@ -86,7 +87,7 @@ impl Default for StoreOptions {
         Self {
             log_cache_bytes: 8 * MIB,
             state_cache_bytes: 64 * MIB,
-            journal_bytes_max: MIB / 4,
+            journal_bytes_max: MIB / 2,
             dirty_bytes_max: 64 * MIB,
             checkpoint_piece_bytes: MIB,
             checkpoint_interval_ms: 10_000,

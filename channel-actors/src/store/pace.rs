@@ -5,11 +5,10 @@
 //! Never here: a pause while redb holds a lock that readers want. It writes in the middle of its work, too, which is
 //! only counted; the pauses are between insertions ([`Paced::rest`]) and within the commit, which holds none.
 
-use super::files::Backend;
+use super::files::{Backend, locks_of};
 use crate::limits::CHECKPOINT_PAUSE_MAX;
-use redb::{BackendError, StorageBackend};
+use redb::StorageBackend;
 use std::io;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -70,8 +69,6 @@ impl Paced {
 #[derive(Debug)]
 pub(super) struct PacedBackend(pub(super) Arc<Paced>);
 
-type Range = Bound<u64>;
-
 impl StorageBackend for PacedBackend {
     fn len(&self) -> io::Result<u64> {
         self.0.backend.len()
@@ -104,29 +101,7 @@ impl StorageBackend for PacedBackend {
         self.0.backend.close()
     }
 
-    fn try_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.backend.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.backend.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.backend.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.backend.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Range, end: Range) -> Result<(), BackendError> {
-        self.0.backend.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Range, end: Range) -> Result<bool, BackendError> {
-        self.0.backend.query_lock_range(start, end)
-    }
+    locks_of!(self, self.0.backend);
 }
 
 #[cfg(test)]
