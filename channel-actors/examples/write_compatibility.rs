@@ -1,10 +1,10 @@
 //! Writes the files that `tests/compatibility` keeps: once for a format, before it is first released, never again.
 //!
 //! ```sh
-//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/3
+//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/4
 //! ```
 //!
-//! The folder's name is the format of `state.redb`. `main` holds every kind of action that needs no CA, and was closed
+//! Folders are numbered: 3 has records of the state in its format 3, 4 has pages with sums and a journal, too. `main` holds every kind of action that needs no CA, and was closed
 //! in order; `notes` holds log records; `behind` was copied while it ran, as a crash leaves it.
 
 #[path = "../tests/compatibility/peer.rs"]
@@ -116,7 +116,7 @@ async fn main() {
     let target = PathBuf::from(std::env::args_os().nth(1).expect("where to write"));
     let channels = target.join("channels");
     let clock = Arc::new(Hand(START.millis().into()));
-    let registry = open(&channels, clock.clone()).await;
+    let registry = open(&channels, clock.clone(), None).await;
     let main = registry.create(config("main")).await.expect("creates");
     for (number, (signers, actions)) in (0..).zip(steps(main.id().expect("open"))) {
         let now = START.plus_millis(1000 * number);
@@ -135,13 +135,14 @@ async fn main() {
     notes(&small, now, 20).await;
     // Last, so that it is copied long before its first checkpoint.
     let behind = registry.create(config("behind")).await.expect("creates");
-    notes(&behind, now, 6).await;
+    notes(&behind, now, 12).await;
     let mut expected = Vec::new();
     for channel in [&behind, &main, &small] {
         expected.push(answers(channel, channel.tip().height).await);
     }
     let crashed = target.join("crashed");
     copy(&channels.join("behind"), &crashed);
+    assert!(crashed.join("journal").exists(), "its newest blocks are there");
     registry.drain().await;
     std::fs::remove_dir_all(channels.join("behind")).expect("removes");
     std::fs::rename(&crashed, channels.join("behind")).expect("renames");

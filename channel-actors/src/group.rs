@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 /// What every actor of a group knows.
 pub(crate) struct GroupContext {
@@ -150,8 +151,9 @@ pub(crate) fn start(
 ) -> Group {
     let publisher = publisher::Publisher::start(context.clone(), arbiter);
     let acceptor = acceptor::AcceptorActor::start(context.clone(), opened, engine, publisher.clone(), arbiter);
-    let keys: Vec<Arc<SigningKey>> =
-        (0..shards.clamp(1, SHARDS_MAX)).map(|_| Arc::new(SigningKey::from_seed(random_seed()))).collect();
+    let keys: Vec<Arc<SigningKey>> = (0..shards.clamp(1, SHARDS_MAX))
+        .map(|_| Arc::new(SigningKey::from_seed(&Zeroizing::new(random_seed()))))
+        .collect();
     let publics = keys.iter().map(|key| key.public()).collect();
     let collector = collector::CollectorActor::start(context.clone(), opened, publics, acceptor.clone(), arbiter);
     let intake = Intake::start(context.clone(), keys, collector.clone(), arbiter);

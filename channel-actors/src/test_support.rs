@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub(crate) const NOW: Time = Time::from_millis(1_795_000_000_000);
 
 pub(crate) fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 /// An open channel, ordered by key 200.

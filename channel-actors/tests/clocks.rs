@@ -30,7 +30,7 @@ impl Clock for SetClock {
 }
 
 fn key() -> SigningKey {
-    SigningKey::from_seed([1; 32])
+    SigningKey::from_seed(&[1; 32])
 }
 
 fn config() -> ChannelConfig {
@@ -41,7 +41,7 @@ fn config() -> ChannelConfig {
         created: SystemClock.now(),
         salt: HexBytes(vec![7; 16]),
         engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity, key: SigningKey::from_seed([200; 32]).public() }],
+        peers: vec![OrderingPeer { identity, key: SigningKey::from_seed(&[200; 32]).public() }],
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,
@@ -75,7 +75,7 @@ async fn block_time_decides_which_transactions_are_timely() {
     let clock = Arc::new(SetClock::default());
     let registry = ChannelRegistry::open(RegistryOptions {
         directory: directory.path().to_owned(),
-        seal_key: Arc::new(SigningKey::from_seed([200; 32])),
+        seal_key: Arc::new(SigningKey::from_seed(&[200; 32])),
         certificates: Arc::new(NoCertificates),
         clock: clock.clone(),
         shards: 1,

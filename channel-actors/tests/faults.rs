@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex, PoisonError};
 
 fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 fn config(name: &str) -> ChannelConfig {

@@ -27,7 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 fn address(number: u8) -> Address {

@@ -28,7 +28,7 @@ fn config(name: String) -> ChannelConfig {
         created: Time::from_millis(1_795_000_000_000),
         salt: HexBytes(vec![7; 16]),
         engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity, key: SigningKey::from_seed([200; 32]).public() }],
+        peers: vec![OrderingPeer { identity, key: SigningKey::from_seed(&[200; 32]).public() }],
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,
@@ -42,7 +42,7 @@ fn config(name: String) -> ChannelConfig {
 fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
     let options = RegistryOptions {
         directory: directory.to_owned(),
-        seal_key: Arc::new(SigningKey::from_seed([200; 32])),
+        seal_key: Arc::new(SigningKey::from_seed(&[200; 32])),
         certificates: Arc::new(NoCertificates),
         clock: Arc::new(SystemClock),
         shards: 2,

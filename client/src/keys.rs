@@ -90,8 +90,9 @@ impl Words {
         }
         let seed = Zeroizing::new(self.0.to_seed(passphrase));
         let [purpose, coin] = DERIVATION_PATH;
-        let key = slip10_ed25519::derive_ed25519_private_key(seed.as_slice(), &[purpose, coin, account]);
-        Ok(SigningKey::from_seed(key))
+        let path = [purpose, coin, account];
+        let key = Zeroizing::new(slip10_ed25519::derive_ed25519_private_key(seed.as_slice(), &path));
+        Ok(SigningKey::from_seed(&key))
     }
 }
 
@@ -173,9 +174,10 @@ pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
     let PrivateKeyDer::Pkcs8(mut der) = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| form())? else {
         return Err(form());
     };
-    let seed = der.secret_pkcs8_der().strip_prefix(&PKCS8_PREFIX).and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+    let seed = der.secret_pkcs8_der().strip_prefix(&PKCS8_PREFIX).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
+    let key = seed.map(SigningKey::from_seed).ok_or_else(form);
     zeroize::Zeroize::zeroize(&mut der);
-    seed.map(SigningKey::from_seed).ok_or_else(form)
+    key
 }
 
 #[cfg(test)]
@@ -260,7 +262,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("account.key");
-        let key = SigningKey::from_seed([7; 32]);
+        let key = SigningKey::from_seed(&[7; 32]);
         write_account_key(&path, &key).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read_account_key(&path).unwrap().public(), key.public());

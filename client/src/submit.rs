@@ -165,11 +165,11 @@ mod tests {
     fn envelope(sign: impl Fn(&Transaction, &[&SigningKey]) -> Envelope) -> Envelope {
         let append = Append { topic: "tests.client".into(), digest: None, body: "é\n\"".into() };
         let now = Time::from_millis(1_795_255_554_123);
-        let sender = SigningKey::from_seed([1; 32]).public().address();
+        let sender = SigningKey::from_seed(&[1; 32]).public().address();
         let actions = vec![Action::LogAppend(append)];
         let transaction = transaction(Hash([7; 32]), sender, actions, now, VALIDITY_MS).unwrap();
         assert_eq!(transaction.valid_until.millis_since(now), VALIDITY_MS);
-        sign(&transaction, &[&SigningKey::from_seed([1; 32]), &SigningKey::from_seed([2; 32])])
+        sign(&transaction, &[&SigningKey::from_seed(&[1; 32]), &SigningKey::from_seed(&[2; 32])])
     }
 
     #[test]

@@ -248,7 +248,7 @@ mod tests {
 
     /// A proof of a transaction that paused `coin` at height 1 of a channel that one peer orders, and the event.
     fn proof() -> (Proof, CloudEvent) {
-        let peer = SigningKey::from_seed([1; 32]);
+        let peer = SigningKey::from_seed(&[1; 32]);
         let config = ChannelConfig {
             name: "main".into(),
             consortium: "harbour".into(),
@@ -271,9 +271,9 @@ mod tests {
         let channel = genesis.header.hash();
 
         let pause = Action::AssetPause(AssetName { asset: "coin".into() });
-        let (sender, now) = (SigningKey::from_seed([2; 32]).public().address(), Time::from_millis(2_000));
+        let (sender, now) = (SigningKey::from_seed(&[2; 32]).public().address(), Time::from_millis(2_000));
         let transaction = crate::submit::transaction(channel, sender, vec![pause], now, 1_000).unwrap();
-        let envelope = sign_json(&transaction, &[&SigningKey::from_seed([2; 32])]);
+        let envelope = sign_json(&transaction, &[&SigningKey::from_seed(&[2; 32])]);
         let event = Event::AssetPaused { asset: "coin".into() };
         let receipt =
             Receipt::new(envelope.id(), 1, 0, ResultCode::Done, String::new(), Amount(3), std::slice::from_ref(&event));
@@ -326,7 +326,7 @@ mod tests {
         let proven = verify_proof(&read, None).unwrap();
         assert_eq!((proven.channel_name.as_str(), proven.height, proven.code), ("main", 1, 0));
         assert_eq!((proven.id, proven.fee), (event.transaction, Amount(3)));
-        assert_eq!(proven.signers, [SigningKey::from_seed([2; 32]).public().address()]);
+        assert_eq!(proven.signers, [SigningKey::from_seed(&[2; 32]).public().address()]);
         assert_eq!(proven.transaction.as_ref().unwrap().actions.len(), 1);
         assert!(verify_proof(&read, Some(proven.channel)).is_ok());
         let error = verify_proof(&read, Some(Hash([9; 32]))).unwrap_err();

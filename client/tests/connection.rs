@@ -34,7 +34,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 
 fn envelope() -> ledger_classes::transaction::Envelope {
     let append = Append { topic: "tests".into(), digest: None, body: String::new() };
-    let key = SigningKey::from_seed([1; 32]);
+    let key = SigningKey::from_seed(&[1; 32]);
     let (sender, actions) = (key.public().address(), vec![Action::LogAppend(append)]);
     let transaction = transaction(Hash([7; 32]), sender, actions, client::now(), VALIDITY_MS).unwrap();
     sign_json(&transaction, &[&key])

@@ -14,7 +14,7 @@ fn cases(count: usize, keys: usize) -> Vec<Case> {
         .map(|number| {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&number.to_le_bytes());
-            SigningKey::from_seed(seed)
+            SigningKey::from_seed(&seed)
         })
         .collect();
     (0..count)

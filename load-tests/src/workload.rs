@@ -83,7 +83,7 @@ pub fn heavy_limits() -> Limits {
 /// The key of one account: also of those that only prepare the others.
 fn key(seed: u64, role: &str, number: u64) -> SigningKey {
     let secret = Hash::plain(&[b"load-tests", &seed.to_le_bytes(), role.as_bytes(), &number.to_le_bytes()]);
-    SigningKey::from_seed(secret.0)
+    SigningKey::from_seed(&secret.0)
 }
 
 impl Workload {

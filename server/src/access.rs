@@ -138,7 +138,7 @@ mod tests {
             engine: Engine::Solo,
             peers: vec![OrderingPeer {
                 identity: identity("north/peer/p"),
-                key: SigningKey::from_seed([1; 32]).public(),
+                key: SigningKey::from_seed(&[1; 32]).public(),
             }],
             organizations: vec![organization("north"), organization("south"), organization("watch")],
             grants: vec![

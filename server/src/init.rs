@@ -321,7 +321,7 @@ fn random_seed() -> Result<Zeroizing<[u8; 32]>, InitError> {
 pub fn seal_key(path: &Path) -> Result<SigningKey, InitError> {
     let key = KeyPair::load(path)?;
     // PKCS#8 version 1 of an Ed25519 key: 16 octets of header, then the seed (RFC 8410 §7).
-    let seed = key.pkcs8().get(16..48).and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+    let seed = key.pkcs8().get(16..48).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
     match seed {
         Some(seed) if key.public().algorithm() == KeyAlgorithm::Ed25519 => {
             let key = SigningKey::from_seed(seed);

@@ -41,7 +41,7 @@ fn run_json(profile: &Path, words: &[&str]) -> (i32, Value) {
 
 fn folder(authority: &Authority, peer: &Peer) -> tempfile::TempDir {
     let (folder, _) = profile(authority, authority, &peer.url);
-    write_account_key(&folder.path().join("account.key"), &SigningKey::from_seed([1; 32])).unwrap();
+    write_account_key(&folder.path().join("account.key"), &SigningKey::from_seed(&[1; 32])).unwrap();
     folder
 }
 
@@ -127,7 +127,7 @@ fn a_transaction_file_is_signed_as_it_is() {
     let envelope = Envelope::try_from(json).unwrap();
     let signed = &envelope.signatures[0];
     assert!(ledger_classes::keys::verify(&signed.key, &envelope.message(), &signed.signature));
-    assert_eq!(signed.key, SigningKey::from_seed([1; 32]).public());
+    assert_eq!(signed.key, SigningKey::from_seed(&[1; 32]).public());
 }
 
 #[test]
@@ -153,13 +153,13 @@ fn a_key_adds_its_signature_to_a_printed_transaction() {
     let output = run(folder.path(), &["log", "append", "tests", "--body", "é", "--channel", CHANNEL, "--print"]);
     let (file, key) = (folder.path().join("signed.json"), folder.path().join("second.key"));
     std::fs::write(&file, &output.stdout).unwrap();
-    write_account_key(&key, &SigningKey::from_seed([2; 32])).unwrap();
+    write_account_key(&key, &SigningKey::from_seed(&[2; 32])).unwrap();
     let submit = ["tx", "submit", file.to_str().unwrap(), "--key", key.to_str().unwrap(), "--print"];
     let (code, both) = run_json(folder.path(), &submit);
     assert_eq!(code, 0, "{both}");
     let both = Envelope::try_from(serde_json::from_value::<JsonEnvelope>(both).unwrap()).unwrap();
     let keys: Vec<_> = both.signatures.iter().map(|signed| signed.key).collect();
-    assert_eq!(keys, [1, 2].map(|seed| SigningKey::from_seed([seed; 32]).public()));
+    assert_eq!(keys, [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]).public()));
     for signed in &both.signatures {
         assert!(ledger_classes::keys::verify(&signed.key, &both.message(), &signed.signature));
     }

@@ -49,7 +49,7 @@ fn one_form<T: Encode + Decode<()>>(bytes: &[u8]) -> Option<T> {
 
 /// A payload under one signature that nobody made: everything but the signature is judged.
 fn payload(encoding: Encoding, bytes: &[u8], channel: Hash) -> Option<Envelope> {
-    let key = ledger_classes::keys::SigningKey::from_seed([7; 32]);
+    let key = ledger_classes::keys::SigningKey::from_seed(&[7; 32]);
     let signature = key.sign(b"something else");
     let signatures = vec![SignedBy { key: key.public(), signature }];
     let envelope = Envelope { encoding, payload: bytes.to_vec(), signatures };

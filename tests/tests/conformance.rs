@@ -33,7 +33,7 @@ fn lines(vectors: &[Value]) -> Vec<u8> {
 
 #[test]
 fn answers_come_in_order_and_echo_the_id() {
-    let key = SigningKey::from_seed([1; 32]);
+    let key = SigningKey::from_seed(&[1; 32]);
     let vector = |id: Value, scheme: &str, message: &str, signature: &str| {
         let public = hex::encode(key.public().bytes());
         json!({"id": id, "scheme": scheme, "key": public, "message": message, "signature": signature, "comment": 1})

@@ -15,6 +15,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("makes");
@@ -50,7 +51,8 @@ async fn files_of_earlier_builds_are_read_as_they_were_written() {
             assert_eq!(report.state_height, state, "{name}: what was checkpointed is read, not rebuilt");
         }
         let later = START.plus_millis(10_000_000);
-        let registry = open(directory.path(), Arc::new(Hand(later.millis().into()))).await;
+        let registry =
+            open(directory.path(), Arc::new(Hand(later.millis().into())), Some(Duration::from_millis(1))).await;
         for channel in &expected {
             let name = channel["name"].as_str().expect("text");
             let height = channel["height"].as_u64().expect("a number");

@@ -17,13 +17,14 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Block time of the first blocks.
 pub(crate) const START: Time = Time::from_millis(1_795_000_000_000);
 
 /// A key from a small number; 200 is the peer's.
 pub(crate) fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 /// The address of [`key`].
@@ -53,8 +54,8 @@ impl CertificatePaths for Vouching {
     }
 }
 
-/// Opens every channel in a directory.
-pub(crate) async fn open(directory: &Path, clock: Arc<Hand>) -> Arc<ChannelRegistry> {
+/// Opens every channel in a directory; they rest after this time without work, if ever.
+pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<Duration>) -> Arc<ChannelRegistry> {
     let registry = ChannelRegistry::open(RegistryOptions {
         directory: directory.to_owned(),
         seal_key: Arc::new(key(200)),
@@ -63,7 +64,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>) -> Arc<ChannelRegis
         shards: 1,
         verification_threads: 1,
         store: StoreOptions::default(),
-        rest_after: Some(std::time::Duration::from_millis(1)),
+        rest_after,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         disk_reserve_bytes: 0,
     });

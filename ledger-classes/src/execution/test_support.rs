@@ -19,7 +19,7 @@ use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, p
 
 /// The key of test signer `number`.
 pub(crate) fn signer(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 /// The address of test signer `number`.

@@ -10,10 +10,9 @@ use zeroize::Zeroizing;
 pub struct SigningKey(Box<Zeroizing<ed25519_zebra::SigningKey>>);
 
 impl SigningKey {
-    /// The key of a 32-byte seed (RFC 8032 §5.1.5). The caller wipes its own copy of the seed.
-    pub fn from_seed(seed: [u8; 32]) -> Self {
-        let seed = Zeroizing::new(seed);
-        Self(Box::new(Zeroizing::new(ed25519_zebra::SigningKey::from_bytes(&seed))))
+    /// The key of a 32-byte seed (RFC 8032 §5.1.5). The caller wipes the seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(Box::new(Zeroizing::new(ed25519_zebra::SigningKey::from_bytes(seed))))
     }
 
     /// The seed, for writing the key to its file.

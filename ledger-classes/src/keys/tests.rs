@@ -73,7 +73,7 @@ fn sign_with_torsion(
 
 #[test]
 fn a_key_has_one_binary_form_and_one_text() {
-    let ed25519 = SigningKey::from_seed([7; 32]).public();
+    let ed25519 = SigningKey::from_seed(&[7; 32]).public();
     let (p256, ..) = p256();
     for (key, scheme_byte) in [(ed25519, 1), (p256, 2)] {
         let bytes = encode(&key);
@@ -90,7 +90,7 @@ fn a_key_has_one_binary_form_and_one_text() {
 #[test]
 fn an_address_is_twenty_bytes_of_the_tagged_hash_of_scheme_and_key() {
     use sha2::{Digest as _, Sha256};
-    let key = SigningKey::from_seed([7; 32]).public();
+    let key = SigningKey::from_seed(&[7; 32]).public();
     let hash = Sha256::new().chain_update(b"chancery/address/1\0\x01").chain_update(key.bytes()).finalize();
     let text = format!("0x{}", hex::encode(&hash[..20]));
     assert_eq!(key.address().to_string(), text);
@@ -168,13 +168,13 @@ fn weak_keys_are_not_registered() {
 
 #[test]
 fn signatures_verify_and_no_other_does() {
-    let ours = SigningKey::from_seed([1; 32]);
+    let ours = SigningKey::from_seed(&[1; 32]);
     let (p256_key, pair, random) = p256();
     let p256_signature = Signature::new(pair.sign(&random, b"message").unwrap().as_ref()).unwrap();
     for (key, signature) in [(ours.public(), ours.sign(b"message")), (p256_key, p256_signature)] {
         assert!(verify(&key, b"message", &signature));
         assert!(!verify(&key, b"massage", &signature));
-        assert!(!verify(&SigningKey::from_seed([2; 32]).public(), b"message", &signature));
+        assert!(!verify(&SigningKey::from_seed(&[2; 32]).public(), b"message", &signature));
         for bit in 0..512 {
             let mut other = signature;
             other.0[bit / 8] ^= 1 << (bit % 8);
@@ -188,7 +188,7 @@ fn signatures_verify_and_no_other_does() {
 
 #[test]
 fn a_secret_key_is_not_printed() {
-    let key = SigningKey::from_seed([0xab; 32]);
+    let key = SigningKey::from_seed(&[0xab; 32]);
     assert_eq!(*key.seed(), [0xab; 32]);
     assert!(!format!("{key:?}").contains("abab") && !format!("{key:?}").contains("171"));
 }
@@ -215,7 +215,7 @@ fn zip_215_accepts_small_order_and_non_canonical_points_but_no_large_s() {
 /// s and s + order are the same scalar: accepting both would make Ed25519 malleable (RFC 8032 §5.1.7).
 #[test]
 fn s_beyond_the_order_is_refused() {
-    let key = SigningKey::from_seed([3; 32]);
+    let key = SigningKey::from_seed(&[3; 32]);
     let mut signature = key.sign(b"m");
     let mut carry = 0;
     for (byte, order) in signature.0[32..].iter_mut().zip(ORDER) {
@@ -233,7 +233,7 @@ fn one_bad_signature_rejects_itself_only_and_its_cost_is_told() {
         .map(|number| {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&number.to_le_bytes());
-            let key = SigningKey::from_seed(seed);
+            let key = SigningKey::from_seed(&seed);
             (key.public(), number.to_le_bytes(), key.sign(&number.to_le_bytes()))
         })
         .collect();
@@ -262,14 +262,14 @@ fn edge_case(kind: u8, number: u64) -> (PublicKey, Vec<u8>, Signature) {
     let message = number.to_le_bytes().to_vec();
     let mut seed = [kind; 32];
     seed[..8].copy_from_slice(&(number % 5).to_le_bytes());
-    let signer = SigningKey::from_seed(seed);
+    let signer = SigningKey::from_seed(&seed);
     let (mut key, mut signature) = (signer.public(), signer.sign(&message));
     let encodings = small_order_encodings();
     let pick = |shift: u64| encodings[((number >> shift) % 14) as usize];
     match kind % 12 {
         0 | 1 => {}
         2 => signature.0[(number % 64) as usize] ^= 1 << (number % 8),
-        3 => key = SigningKey::from_seed([0xfe; 32]).public(),
+        3 => key = SigningKey::from_seed(&[0xfe; 32]).public(),
         4 => signature.0[32..].copy_from_slice(&ORDER),
         5 => signature.0[63] |= 0xe0,
         6 => signature.0[..32].copy_from_slice(&pick(3)),

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_signed_transaction_is_taken_as_it_is() {
-        let envelope = Envelope::sign(Encoding::Json, UNSIGNED.into(), &[&SigningKey::from_seed([1; 32])]);
+        let envelope = Envelope::sign(Encoding::Json, UNSIGNED.into(), &[&SigningKey::from_seed(&[1; 32])]);
         let text = serde_json::to_vec(&JsonEnvelope::from(&envelope)).unwrap();
         assert_eq!(read_transaction(text).unwrap(), Read::Signed(envelope));
     }

@@ -51,7 +51,7 @@ pub(super) fn name(common: &str) -> Vec<u8> {
 }
 
 fn public(seed: u8) -> Vec<u8> {
-    SigningKey::from_seed([seed; 32]).public().bytes().to_vec()
+    SigningKey::from_seed(&[seed; 32]).public().bytes().to_vec()
 }
 
 pub(super) fn key_identifier(seed: u8) -> Vec<u8> {
@@ -232,7 +232,7 @@ impl Draft {
     }
 
     fn sign(&self, body: &[u8]) -> Vec<u8> {
-        let mut signature = SigningKey::from_seed([self.signer; 32]).sign(body).0.to_vec();
+        let mut signature = SigningKey::from_seed(&[self.signer; 32]).sign(body).0.to_vec();
         if self.spoil {
             signature[40] ^= 1;
         }

@@ -31,7 +31,7 @@ async fn a_transfer_signed_in_python_is_accepted_and_proven() {
 
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/transfer.py");
     let seed = "09".repeat(32);
-    assert_eq!(SigningKey::from_seed([9; 32]).seed().as_slice(), [9; 32]);
+    assert_eq!(SigningKey::from_seed(&[9; 32]).seed().as_slice(), [9; 32]);
     let to = "0x".to_owned() + &"ab".repeat(20);
     let signed = python().args([script, &id.to_string(), &seed, "usd", &to, "250"]).output().expect("runs");
     assert!(signed.status.success(), "{}", String::from_utf8_lossy(&signed.stderr));

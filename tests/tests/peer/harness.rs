@@ -249,7 +249,7 @@ impl Drop for Peer {
 
 /// A key from a small number.
 pub(crate) fn key(number: u8) -> SigningKey {
-    SigningKey::from_seed([number; 32])
+    SigningKey::from_seed(&[number; 32])
 }
 
 /// The address of [`key`].
