@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::store::tests::disk::{Fault, Loss, Machine};
+use crate::store::tests::disk::{FILES, Fault, Loss, Machine};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds};
 use crate::{SubmitRefusal, SubmitResult, Wait};
 use ledger_classes::participant::NoCertificates;
@@ -100,7 +100,7 @@ async fn a_disk_that_fails_halts_its_channel_alone_and_loses_nothing_committed()
     for seed in seeds(1) {
         let mut random = Random(seed);
         for fault in Fault::ALL.into_iter().filter(|fault| *fault != Fault::Flip) {
-            for file in [0, 1] {
+            for file in 0..FILES {
                 on_a_failing_disk(fault, file, &mut random, &format!("seed {seed}, {fault:?} on file {file}")).await;
             }
         }
@@ -179,8 +179,9 @@ fn power_loss(peer: &Peer, random: &mut Random) {
 async fn a_disk_that_is_full_in_the_middle_of_a_write_is_waited_out_and_loses_nothing() {
     for seed in seeds(1) {
         let mut random = Random(seed);
-        for (fault, file) in
-            [Fault::Write, Fault::ShortWrite, Fault::SetLength].into_iter().flat_map(|fault| [(fault, 0), (fault, 1)])
+        for (fault, file) in [Fault::Write, Fault::ShortWrite, Fault::SetLength]
+            .into_iter()
+            .flat_map(|fault| (0..FILES).map(move |file| (fault, file)))
         {
             on_a_full_disk(fault, file, &mut random, &format!("seed {seed}, {fault:?} on file {file}")).await;
         }

@@ -32,8 +32,8 @@ const DIRECT_BLOCKS: u64 = 4;
 const DIRECT_BLOCKS_WITHOUT: u64 = 1_000;
 
 const KEY_BYTES: usize = 32;
-/// Version, key, check.
-const HEAD_BYTES: usize = 1 + KEY_BYTES + CHECK_BYTES;
+/// Version, key, length of the file, check.
+const HEAD_BYTES: usize = 1 + KEY_BYTES + 4 + CHECK_BYTES;
 /// Version, height, history root before it, header hash, lengths and digests of block and receipts, check.
 const RECORD_HEAD_BYTES: usize = 1 + 8 + 2 * 32 + 2 * (4 + 32) + CHECK_BYTES;
 
@@ -101,7 +101,10 @@ impl Journal {
         let mut bytes = vec![0; length];
         backend.read(0, &mut bytes).map_err(failed("reading the journal"))?;
         match decode_head(&bytes) {
-            Some(key) => Ok((journal, find(&bytes, &key, size)?)),
+            Some((_, length)) if length > bytes.len() => {
+                Err(StoreError::Corrupt(format!("the journal is cut off: {} of {length} bytes", bytes.len())))
+            }
+            Some((key, _)) => Ok((journal, find(&bytes, &key, size)?)),
             // A crash while it was made: no record is written before its head is on disk.
             None if bytes.iter().skip(SECTOR).all(|byte| *byte == 0) => Ok((journal, Vec::new())),
             None => Err(StoreError::Corrupt("the head of the journal does not match its check".into())),
@@ -143,7 +146,7 @@ impl Journal {
         record.resize(copy, 0);
         record.extend_from_within(..);
         open.backend.write(open.end as u64, &record).map_err(failed("writing the journal"))?;
-        open.backend.sync_data().map_err(failed("syncing the journal"))?;
+        open.sync()?;
         open.end += bytes;
         Ok(true)
     }
@@ -185,20 +188,24 @@ impl Open {
         };
         let mut open = Self { backend, key, length: 0, end: SECTOR };
         open.lengthen(length)?;
-        open.backend.sync_data().map_err(failed("syncing the journal"))?;
+        open.sync()?;
         Ok(Some(open))
     }
 
-    /// Writes all of what is new, so that later syncs need not tell the file system of it. The next sync is for this, too.
+    /// Writes all of what is new, so that later syncs need not tell the file system of it. The head tells of it once it is
+    /// on disk; the next sync is for the head, too.
     fn lengthen(&mut self, length: usize) -> Result<(), StoreError> {
-        let mut bytes = vec![0; length - self.length];
-        if self.length == 0 {
-            encode_head(&self.key, &mut bytes);
-        }
-        self.backend.set_len(length as u64).map_err(failed("lengthening the journal"))?;
-        self.backend.write(self.length as u64, &bytes).map_err(failed("lengthening the journal"))?;
+        let lengthening = || failed("lengthening the journal");
+        self.backend.set_len(length as u64).map_err(lengthening())?;
+        self.backend.write(self.length as u64, &vec![0; length - self.length]).map_err(lengthening())?;
+        self.sync()?;
+        self.backend.write(0, &encode_head(&self.key, length)).map_err(lengthening())?;
         self.length = length;
         Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.backend.sync_data().map_err(failed("syncing the journal"))
     }
 }
 
@@ -206,17 +213,22 @@ fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     StoreError::disk(operation)
 }
 
-fn encode_head(key: &Key, bytes: &mut [u8]) {
-    bytes[0] = FORMAT;
-    bytes[1..=KEY_BYTES].copy_from_slice(key);
-    let sum = check(b"journal", &bytes[..=KEY_BYTES]);
-    bytes[1 + KEY_BYTES..HEAD_BYTES].copy_from_slice(&sum);
+fn encode_head(key: &Key, length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).expect("a journal is bounded").to_le_bytes();
+    let mut bytes = [&[FORMAT][..], key, &length].concat();
+    let sum = check(b"journal", &bytes);
+    bytes.extend_from_slice(&sum);
+    bytes
 }
 
-fn decode_head(bytes: &[u8]) -> Option<Key> {
+/// The key, and the bytes that the file had at least.
+fn decode_head(bytes: &[u8]) -> Option<(Key, usize)> {
     let (content, sum) = bytes.get(..HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
-    match content {
-        [FORMAT, key @ ..] if check(b"journal", content) == *sum => key.try_into().ok(),
+    let (versioned, length) = content.split_last_chunk()?;
+    match versioned {
+        [FORMAT, key @ ..] if check(b"journal", content) == *sum => {
+            Some((key.try_into().ok()?, usize::try_from(u32::from_le_bytes(*length)).ok()?))
+        }
         _ => None,
     }
 }

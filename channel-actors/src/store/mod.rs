@@ -25,6 +25,7 @@ mod pace;
 mod record;
 mod state;
 mod summary;
+mod sums;
 mod tables;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -24,7 +24,7 @@ use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
 use super::pace::{Paced, PacedBackend};
 use super::record::{STATE_FORMAT, decode_reflects, decode_value};
-use super::{Pressure, StoreOptions};
+use super::{Pressure, StoreOptions, sums};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -263,7 +263,9 @@ enum Opened {
 fn open_file(files: &dyn StoreFiles, options: StoreOptions) -> Result<Opened, StoreError> {
     let paced = Paced::new(files.open_state()?, options.checkpoint_piece_bytes);
     let file = Arc::downgrade(&paced);
-    let opened = open_database(Box::new(PacedBackend(paced)), options.state_cache_bytes).and_then(|database| {
+    let pages = sums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
+    let opened = pages.and_then(|pages| open_database(pages, options.state_cache_bytes));
+    let opened = opened.and_then(|database| {
         match catching(|| initialise(&database)) {
             Ok(Ok(found)) => Ok(Opened::Sound(database, file, found)),
             broken => {

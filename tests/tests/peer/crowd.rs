@@ -102,11 +102,14 @@ async fn a_crowd_that_never_finishes_its_handshakes_keeps_nobody_out_for_long() 
     let stand = crowd.open.load(Ordering::Relaxed);
     while crowd.all.join_next().await.is_some() {}
     let (gone, closed) = (began.elapsed(), crowd.closed.load(Ordering::Relaxed));
+    let opened = crowd.open.load(Ordering::Relaxed);
     let after = is_served(&peer.connect(&consortium.admin()), 41).await;
     println!(
         "{size} connections, {stand} stood when a new one had its answer in {new:?}; one that stood had to wait \
          {slowest:?} at most; {closed} were closed within {gone:?}; afterwards {after:?}; {before} MiB, then {held} MiB"
     );
+    assert!(size >= 1_000, "a crowd needs a hard limit of open files (`ulimit -Hn`) of more than 2,000");
+    assert!(opened > size * 9 / 10 && closed == opened, "{opened} of {size} came, {closed} were closed");
     assert!(slowest < Duration::from_secs(3), "a connection that stood waited {slowest:?}");
     assert!(new < Duration::from_secs(15), "a new connection waited {new:?}");
     assert!(after < Duration::from_secs(2), "afterwards a new connection waited {after:?}");

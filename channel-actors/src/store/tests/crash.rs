@@ -3,7 +3,7 @@
 //!
 //! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (the clock's without it).
 
-use super::disk::{FILES, Fault, Image, Loss, Machine};
+use super::disk::{FILES, Fault, Image, JOURNAL, Loss, Machine};
 use super::*;
 use crate::test_support::{Random, seeds};
 
@@ -141,10 +141,16 @@ fn a_machine_that_loses_power_again_and_again_loses_nothing_else() {
         for round in 0..6 {
             let fault = Fault::ALL[random.below(5)];
             assert_ne!(fault, Fault::Flip);
-            let left = random.below(40) as u64;
+            // The first life is long enough for a journal.
+            let (left, more) = match round {
+                0 => (u64::MAX, 12),
+                _ => (random.below(80) as u64, 1 + random.below(12) as u64),
+            };
             machine.arm(random.below(FILES), fault, left, random.below(5000));
-            let until = store.log_tip().map_or(0, |tip| tip + 1) + 1 + random.below(4) as u64;
+            let until = store.log_tip().map_or(0, |tip| tip + 1) + more;
             let worked = work(&machine, &store, until, &mut random);
+            let journalled = machine.operations(JOURNAL, Fault::Sync) > 0;
+            assert!(round > 0 || journalled == (options.journal_bytes_max > 0), "seed {seed}: {journalled}");
             assert!(machine.fired() || worked.is_ok(), "seed {seed}, round {round}: {worked:?}");
             if random.below(3) == 0 {
                 // The fault may meet the last checkpoint too.

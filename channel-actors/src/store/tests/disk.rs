@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 /// Log, state, journal.
 pub(crate) const FILES: usize = 3;
-const JOURNAL: usize = 2;
+pub(crate) const JOURNAL: usize = 2;
 /// What a disk writes whole, if anything.
 const SECTOR: usize = 512;
 

@@ -36,10 +36,10 @@ fn a_small_block_is_one_sync_and_many_of_them_are_one_transaction() {
         syncs(&machine)
     };
     assert_eq!(append(0..DIRECT), [2 * DIRECT, 0]);
-    assert_eq!(append(DIRECT..DIRECT + 1), [0, 2], "one for the journal, one for the block");
+    assert_eq!(append(DIRECT..DIRECT + 1), [0, 3], "two for the journal, one for the block");
     // 64 KiB, doubled three times, less a sector for the head; a block is two.
     let room = (1024 - 1) / 2;
-    assert_eq!(append(DIRECT + 1..DIRECT + room), [0, room - 1]);
+    assert_eq!(append(DIRECT + 1..DIRECT + room), [0, room - 1 + 3]);
     assert_eq!(append(DIRECT + room..DIRECT + room + 1), [2, 0], "full: all of it goes into the log");
     assert_eq!(append(DIRECT + room + 1..DIRECT + 2 * room), [0, room - 1]);
     // One that is large takes with it what there is.
@@ -185,14 +185,18 @@ fn a_journal_that_is_cut_off_or_of_another_log_is_no_wrong_answer() {
         fs::write(directory.path().join("journal"), journal).unwrap();
         ChannelStore::open(directory.path(), options())
     };
-    for sectors in 0..=20 {
-        let store = opened(&journal[..sectors * SECTOR]).unwrap();
-        // The first copy of the k-th begins at sector 2k + 1.
-        let whole = (sectors as u64 / 2).min(8);
-        assert_eq!(store.log_tip(), Some(DIRECT - 1 + whole), "{sectors} sectors");
-        store.append(&record(DIRECT + whole)).unwrap();
+    for sectors in (1..=20).chain([64, journal.len() / SECTOR - 1]) {
+        let Err(StoreError::Corrupt(why)) = opened(&journal[..sectors * SECTOR]) else { panic!("{sectors} sectors") };
+        assert!(why.contains("of 65536 bytes"), "{why}");
     }
-    let (later, _) = left_open(600);
+    // One whose head is not on disk yet holds nothing.
+    for bytes in [0, SECTOR, journal.len()] {
+        let store = opened(&vec![0; bytes]).unwrap();
+        assert_eq!(store.log_tip(), Some(DIRECT - 1));
+        store.append(&record(DIRECT)).unwrap();
+    }
+    let (later, grown) = left_open(600);
+    assert_eq!(grown.len(), 512 * 1024);
     let later = fs::read(later.path().join("journal")).unwrap();
     let Err(StoreError::Corrupt(why)) = opened(&later) else { panic!("opened beside another's journal") };
     assert!(why.contains("holds block 88, but neither it nor the log 4"), "{why}");
@@ -262,8 +266,9 @@ fn journal_records_are_those_of_the_format_document() {
     let check =
         |key: &[u8], content: &[u8]| digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat())[..8].to_vec();
     let key = &journal[1..33];
-    assert_eq!((journal[0], &journal[33..41]), (1, &check(b"journal", &journal[..33])[..]));
-    assert!(journal[41..SECTOR].iter().all(|byte| *byte == 0));
+    assert_eq!((journal[0], &journal[33..37]), (1, &(journal.len() as u32).to_le_bytes()[..]));
+    assert_eq!(journal[37..45], check(b"journal", &journal[..37])[..]);
+    assert!(journal[45..SECTOR].iter().all(|byte| *byte == 0));
     let leaves: Vec<Hash> = (0..6).map(|height| merkle::leaf_hash(&record(height).header_hash.0)).collect();
     for height in [4u64, 5] {
         let BlockRecord { header_hash, block, receipts, .. } = record(height);

@@ -52,6 +52,13 @@ pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
     let _ = store.apply(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
 }
 
+/// The database of a state that is closed.
+pub(crate) fn state_database(directory: &Path) -> redb::Database {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(directory.join("state.redb")).unwrap();
+    let file = redb::backends::FileBackend::new(file).unwrap();
+    files::open_database(sums::open(Box::new(file)).unwrap(), 1 << 20).unwrap()
+}
+
 /// All entries of a view.
 pub(crate) fn entries(view: &dyn ReadView) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let (mut from, mut entries) = (Vec::new(), BTreeMap::new());

@@ -64,6 +64,12 @@ fn a_rotten_state_opens_or_is_rebuilt() {
     with_each_flip("state.redb", 150, |opened, at| {
         let store = opened.unwrap_or_else(|error| panic!("byte {at}: {}", error.chain()));
         assert!(store.state_height().is_none_or(|height| height == BLOCKS - 1), "byte {at}");
+        let view = store.view().unwrap();
+        for (key, value) in &standard_state(view.height().map_or(0, |height| height + 1)) {
+            let found = view.get(key);
+            assert!(found.is_err() || found.is_ok_and(|found| found.as_deref() == Some(value)), "byte {at}");
+        }
+        drop(view);
         // A rotten page may come to light only now: then the store says so and stops.
         store.append(&record(BLOCKS)).unwrap();
         (store.state_height().map_or(0, |height| height + 1)..=BLOCKS)

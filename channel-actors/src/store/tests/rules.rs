@@ -204,9 +204,9 @@ fn checkpoint_and_reopen_equals_replay() {
 fn a_broken_state_file_is_set_aside_and_begun_afresh() {
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage); 3] = [
-        ("no redb file", |bytes| bytes.iter_mut().take(64).for_each(|byte| *byte = 0xaa)),
+        ("no file of pages", |bytes| bytes.iter_mut().take(4_096).for_each(|byte| *byte = 0xaa)),
         ("half a file", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("a few bytes", |bytes| bytes.truncate(10)),
+        ("a few bytes", |bytes| bytes.truncate(5_000)),
     ];
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 5).close().unwrap();
@@ -229,7 +229,7 @@ fn an_index_whose_runs_are_hidden_is_rebuilt() {
     const RUNS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("runs");
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 5).close().unwrap();
-    let database = redb::Database::open(directory.path().join("state.redb")).unwrap();
+    let database = state_database(directory.path());
     let transaction = database.begin_write().unwrap();
     assert!(transaction.open_table(RUNS).unwrap().remove(0).unwrap().is_some());
     transaction.commit().unwrap();
@@ -272,7 +272,7 @@ fn a_broken_log_is_an_error_that_says_so() {
         places.into_iter().for_each(|at| bytes[at] ^= 1);
     };
     let damages: [(&str, Damage); 4] = [
-        ("no redb file", |bytes| bytes.iter_mut().take(64).for_each(|byte| *byte = 0xaa)),
+        ("no file of pages", |bytes| bytes.iter_mut().take(4_096).for_each(|byte| *byte = 0xaa)),
         ("half a file", |bytes| bytes.truncate(bytes.len() / 2)),
         ("an empty file", |bytes| bytes.clear()),
         ("a bit of the last block", rot),
@@ -328,8 +328,8 @@ fn records_are_those_of_the_format_document() {
 
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 3).close().unwrap();
-    let file = |name: &str| redb::Database::open(directory.path().join(name)).unwrap();
-    let databases = (file("log.redb"), file("state.redb"));
+    let log = redb::Database::open(directory.path().join("log.redb")).unwrap();
+    let databases = (log, state_database(directory.path()));
     let (log, state) = (databases.0.begin_read().unwrap(), databases.1.begin_read().unwrap());
     let BlockRecord { block, receipts, header_hash, .. } = record(2);
     let table = log.open_table(BLOCKS).unwrap();

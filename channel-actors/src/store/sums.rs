@@ -1,0 +1,542 @@
+//! A file of pages that knows what it wrote: each page has a sum, and one that is read wrong is an error, never an
+//! answer. redb keeps checksums of its own, but looks at them only after a crash: a key that rots, or a page above it,
+//! would be a balance that is missing, and the next block would be built on that.
+//!
+//! Always: a page's sum is on disk with the page when a sync returns. redb never overwrites a page that the last commit
+//! holds, but for the first one, its header; so after a crash every page that is read has the sum it was written with.
+//! The header is held against its sum when the file was closed, and against redb's own checksums when it was not.
+//! Once a page was found wrong, the file says so when it is opened again.
+//! Never here: what is in the pages.
+
+use super::CHECK_BYTES;
+use super::files::{Backend, locks_of};
+use super::record::check;
+use redb::StorageBackend;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes of a page, of redb's and of the file's.
+const PAGE: usize = 4096;
+const PAGE_BYTES: u64 = PAGE as u64;
+/// Pages whose sums are on one page before them.
+const GROUP: u64 = (PAGE / CHECK_BYTES) as u64;
+/// The head is there twice: a write that is torn leaves one of them.
+const HEAD_COPIES: [usize; 2] = [0, 512];
+const MAGIC: [u8; 16] = *b"chancery/pages/1";
+/// How a file of redb without sums begins.
+const REDB_MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
+/// Magic, mark, what it is about, check.
+const HEAD_BYTES: usize = MAGIC.len() + 1 + 8 + CHECK_BYTES;
+
+type Sum = [u8; CHECK_BYTES];
+/// Of a page that has none.
+const NO_SUM: Sum = [0; CHECK_BYTES];
+
+/// What the head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// Being written, or the power went.
+    Open,
+    /// Closed, with the sum of the first page.
+    Closed(Sum),
+    /// This page was read and did not match its sum.
+    Wrong(u64),
+}
+
+impl Mark {
+    /// Both copies.
+    fn encode(self) -> Vec<u8> {
+        let (mark, about) = match self {
+            Self::Open => (0, [0; 8]),
+            Self::Closed(sum) => (1, sum),
+            Self::Wrong(page) => (2, page.to_le_bytes()),
+        };
+        let mut copy = [&MAGIC[..], &[mark], &about].concat();
+        let sum = check(b"head", &copy);
+        copy.extend_from_slice(&sum);
+        let mut bytes = vec![0; HEAD_COPIES[1] + HEAD_BYTES];
+        HEAD_COPIES.iter().for_each(|at| bytes[*at..at + HEAD_BYTES].copy_from_slice(&copy));
+        bytes
+    }
+
+    fn decode(head: &[u8]) -> Option<Self> {
+        HEAD_COPIES.iter().find_map(|at| {
+            let (content, sum) = head.get(*at..at + HEAD_BYTES)?.split_last_chunk::<CHECK_BYTES>()?;
+            let (&mark, about) = content.strip_prefix(&MAGIC)?.split_first()?;
+            let about = about.try_into().ok()?;
+            match mark {
+                _ if check(b"head", content) != *sum => None,
+                0 => Some(Self::Open),
+                1 => Some(Self::Closed(about)),
+                2 => Some(Self::Wrong(u64::from_le_bytes(about))),
+                _ => None,
+            }
+        })
+    }
+}
+
+/// The sum of a page in its place.
+fn sum_of(page: u64, bytes: &[u8]) -> Sum {
+    match check(&page.to_le_bytes(), bytes) {
+        NO_SUM => [1; CHECK_BYTES],
+        sum => sum,
+    }
+}
+
+fn wrong(page: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("page {page} of the file does not match its sum"))
+}
+
+/// Where the page of sums of a group is.
+const fn place_of_sums(group: u64) -> u64 {
+    (1 + group * (GROUP + 1)) * PAGE_BYTES
+}
+
+/// Where a byte of a page is.
+const fn place(offset: u64) -> u64 {
+    let group = offset / (GROUP * PAGE_BYTES);
+    place_of_sums(group) + PAGE_BYTES + offset % (GROUP * PAGE_BYTES)
+}
+
+/// Bytes of the file for so many bytes of pages.
+const fn bytes_of_file(length: u64) -> u64 {
+    match length {
+        0 => PAGE_BYTES,
+        length => place(length - 1) + 1,
+    }
+}
+
+/// Bytes of pages in so many bytes of the file.
+const fn bytes_of_pages(length: u64) -> u64 {
+    let groups = length.saturating_sub(PAGE_BYTES);
+    let rest = (groups % ((GROUP + 1) * PAGE_BYTES)).saturating_sub(PAGE_BYTES);
+    groups / ((GROUP + 1) * PAGE_BYTES) * GROUP * PAGE_BYTES + rest
+}
+
+/// A backend whose pages have sums.
+#[derive(Debug)]
+struct Summed {
+    backend: Backend,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mark: Mark,
+    /// The first page, as it was written last.
+    first: Vec<u8>,
+    /// Pages of sums, by group, that are not in the file yet.
+    fresh: BTreeMap<u64, Arc<Vec<u8>>>,
+    /// Changes so far, and how many of them were synced.
+    changes: u64,
+    synced: u64,
+}
+
+/// The pages of a file, which may be empty. One of an earlier build has no sums, and stays so.
+/// [`io::ErrorKind::InvalidData`] if it is another file, if a page was found wrong, or if its first page is.
+pub(super) fn open(backend: Backend) -> io::Result<Backend> {
+    let length = backend.len()?;
+    let mut head = vec![0; PAGE];
+    if length >= PAGE_BYTES {
+        backend.read(0, &mut head)?;
+    }
+    if head.starts_with(REDB_MAGIC) {
+        return Ok(backend);
+    }
+    let mut first = vec![0; PAGE];
+    if bytes_of_pages(length) >= PAGE_BYTES {
+        backend.read(place(0), &mut first)?;
+    }
+    let mark = match Mark::decode(&head) {
+        Some(Mark::Wrong(page)) => return Err(wrong(page)),
+        Some(Mark::Closed(sum)) if sum != sum_of(0, &first) => return Err(wrong(0)),
+        Some(mark) => mark,
+        // Nothing else is written before the head is on disk.
+        None if length <= PAGE_BYTES => {
+            backend.set_len(PAGE_BYTES)?;
+            backend.write(0, &Mark::Open.encode())?;
+            backend.sync_data()?;
+            Mark::Open
+        }
+        None => return Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no pages with sums")),
+    };
+    let inner = Inner { mark, first, fresh: BTreeMap::new(), changes: 0, synced: 0 };
+    Ok(Box::new(Summed { backend, inner: Mutex::new(inner) }))
+}
+
+impl Summed {
+    /// Not held while the disk works, but for reading sums. Nothing is left half done where it could panic.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is about to be written is no longer what was closed: that is on disk first.
+    fn begin_change(&self) -> io::Result<()> {
+        let mut inner = self.lock();
+        inner.changes += 1;
+        if matches!(inner.mark, Mark::Closed(_)) {
+            self.backend.write(0, &Mark::Open.encode())?;
+            self.backend.sync_data()?;
+            inner.mark = Mark::Open;
+        }
+        Ok(())
+    }
+
+    /// The page of sums of a group as it is in the file: zeros where there is none yet.
+    fn stored_sums(&self, group: u64) -> io::Result<Arc<Vec<u8>>> {
+        let mut sums = vec![0; PAGE];
+        if self.backend.len()? >= place_of_sums(group) + PAGE_BYTES {
+            self.backend.read(place_of_sums(group), &mut sums)?;
+        }
+        Ok(Arc::new(sums))
+    }
+
+    /// Holds pages of one group, the first of them `page`, against their sums.
+    fn hold(&self, page: u64, bytes: &[u8]) -> io::Result<()> {
+        let (group, slot) = (page / GROUP, slot_of(page));
+        let mut sums = vec![0; bytes.len() / PAGE * CHECK_BYTES];
+        let end = slot + sums.len();
+        let fresh = self.lock().fresh.get(&group).cloned();
+        match fresh {
+            Some(fresh) => sums.copy_from_slice(&fresh[slot..end]),
+            None => self.backend.read(place_of_sums(group) + slot as u64, &mut sums)?,
+        }
+        for ((page, bytes), sum) in (page..).zip(bytes.chunks_exact(PAGE)).zip(sums.chunks_exact(CHECK_BYTES)) {
+            if *sum != NO_SUM && *sum != sum_of(page, bytes) {
+                return Err(self.found_wrong(page));
+            }
+        }
+        Ok(())
+    }
+
+    fn found_wrong(&self, page: u64) -> io::Error {
+        let mut inner = self.lock();
+        if !matches!(inner.mark, Mark::Wrong(_)) {
+            inner.mark = Mark::Wrong(page);
+            // If that fails, the next one who reads the page finds it.
+            let _ = self.backend.write(0, &inner.mark.encode());
+        }
+        wrong(page)
+    }
+}
+
+/// Where in its group's page the sum of a page is.
+const fn slot_of(page: u64) -> usize {
+    (page % GROUP) as usize * CHECK_BYTES
+}
+
+/// The parts of a range of bytes that are in one group each: where each begins, and its bytes.
+fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, Range<usize>)> {
+    let mut from = 0_usize;
+    std::iter::from_fn(move || {
+        let at = offset + from as u64;
+        let left = GROUP * PAGE_BYTES - at % (GROUP * PAGE_BYTES);
+        let part = from..length.min(from.saturating_add(left as usize));
+        from = part.end;
+        (!part.is_empty()).then_some((at, part))
+    })
+}
+
+/// The whole pages, but for the first of all, among bytes that begin at `offset`: the first of them, and their bytes.
+fn whole(offset: u64, length: usize) -> (u64, Range<usize>) {
+    let page = offset.div_ceil(PAGE_BYTES).max(1);
+    let begin = ((page * PAGE_BYTES - offset) as usize).min(length);
+    (page, begin..begin + (length - begin) / PAGE * PAGE)
+}
+
+impl StorageBackend for Summed {
+    fn len(&self) -> io::Result<u64> {
+        self.backend.len().map(bytes_of_pages)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        for (at, part) in parts(offset, out.len()) {
+            let out = &mut out[part];
+            self.backend.read(place(at), out)?;
+            let (page, pages) = whole(at, out.len());
+            if !pages.is_empty() {
+                self.hold(page, &out[pages])?;
+            }
+        }
+        // What the disk says of the first page now is held against nothing.
+        let first = PAGE_BYTES.saturating_sub(offset).min(out.len() as u64) as usize;
+        if first > 0 {
+            out[..first].copy_from_slice(&self.lock().first[offset as usize..][..first]);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.begin_change()?;
+        let length = bytes_of_file(length);
+        self.lock().fresh.retain(|group, _| place_of_sums(*group) < length);
+        self.backend.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let (fresh, changes) = {
+            let inner = self.lock();
+            (inner.fresh.clone(), inner.changes)
+        };
+        for (group, sums) in &fresh {
+            self.backend.write(place_of_sums(*group), sums)?;
+        }
+        self.backend.sync_data()?;
+        let mut inner = self.lock();
+        inner.fresh.retain(|group, sums| !fresh.get(group).is_some_and(|synced| Arc::ptr_eq(synced, sums)));
+        inner.synced = changes;
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.begin_change()?;
+        for (at, part) in parts(offset, data.len()) {
+            let data = &data[part];
+            self.backend.write(place(at), data)?;
+            let (page, pages) = whole(at, data.len());
+            let sums: Vec<Sum> =
+                (page..).zip(data[pages].chunks_exact(PAGE)).map(|(page, bytes)| sum_of(page, bytes)).collect();
+            let group = at / PAGE_BYTES / GROUP;
+            let mut inner = self.lock();
+            let stored = match inner.fresh.entry(group) {
+                Entry::Occupied(fresh) => fresh.into_mut(),
+                Entry::Vacant(none) => none.insert(self.stored_sums(group)?),
+            };
+            let stored = Arc::make_mut(stored);
+            // A page that is written in parts has none.
+            for touched in at / PAGE_BYTES..(at + data.len() as u64).div_ceil(PAGE_BYTES) {
+                let sum = touched.checked_sub(page).and_then(|number| sums.get(number as usize)).unwrap_or(&NO_SUM);
+                stored[slot_of(touched)..][..CHECK_BYTES].copy_from_slice(sum);
+            }
+            if let Some(first) = inner.first.get_mut(at as usize..) {
+                let length = first.len().min(data.len());
+                first[..length].copy_from_slice(&data[..length]);
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        let inner = self.lock();
+        if inner.synced == inner.changes && inner.mark == Mark::Open {
+            // Lost with the power, it leaves a file that was not closed.
+            let _ = self.backend.write(0, &Mark::Closed(sum_of(0, &inner.first)).encode());
+        }
+        self.backend.close()
+    }
+
+    locks_of!(self, self.backend);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::StoreFiles as _;
+    use crate::store::tests::disk::{Fault, Machine};
+    use crate::test_support::{Random, seeds};
+
+    fn opened(machine: &Machine) -> Backend {
+        open(machine.open_state().unwrap()).unwrap()
+    }
+
+    /// Bytes that tell a page and when it was written.
+    fn page(number: u64, time: u64) -> Vec<u8> {
+        (0..PAGE as u64).map(|at| (number * 7 + time * 13 + at / 9) as u8 | 1).collect()
+    }
+
+    fn bytes_of(machine: &Machine) -> Vec<u8> {
+        let file = machine.open_state().unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn every_page_has_a_place_of_its_own() {
+        for pages in (0..3).chain(510..516).chain(1022..1028).chain([1_000_000]) {
+            assert_eq!(bytes_of_pages(bytes_of_file(pages * PAGE_BYTES)), pages * PAGE_BYTES, "{pages}");
+        }
+        let places: Vec<u64> = [0, 1, 511, 512, 1023, 1024].map(|page| place(page * PAGE_BYTES) / PAGE_BYTES).into();
+        assert_eq!(places, [2, 3, 513, 515, 1026, 1028]);
+        assert_eq!([0, 1, 2].map(|group| place_of_sums(group) / PAGE_BYTES), [1, 514, 1027]);
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written() {
+        for seed in seeds(3) {
+            let mut random = Random(seed);
+            let machine = Machine::default();
+            let mut file = opened(&machine);
+            let mut model: Vec<u8> = Vec::new();
+            for time in 0..400 {
+                match random.below(8) {
+                    0 => {
+                        let length = random.below(1_100) * PAGE;
+                        // A page is read only after it was written: what was cut off is not asked for again.
+                        model.resize(length.max(model.len()), 0);
+                        file.set_len(model.len() as u64).unwrap();
+                    }
+                    1 => file.sync_data().unwrap(),
+                    2 => {
+                        file.sync_data().unwrap();
+                        file.close().unwrap();
+                        file = opened(&machine);
+                    }
+                    3 | 4 if !model.is_empty() => {
+                        let first = random.below(model.len() / PAGE) * PAGE;
+                        let length = (random.below(600) * PAGE).min(model.len() - first);
+                        let mut found = vec![0; length];
+                        file.read(first as u64, &mut found).unwrap();
+                        assert_eq!(found, model[first..first + length], "seed {seed}, {time}");
+                    }
+                    5 if !model.is_empty() => {
+                        let from = random.below(model.len());
+                        let length = random.below(5_000).min(model.len() - from);
+                        let data = vec![time as u8; length];
+                        file.write(from as u64, &data).unwrap();
+                        model[from..from + length].copy_from_slice(&data);
+                    }
+                    _ if !model.is_empty() => {
+                        let first = random.below(model.len() / PAGE);
+                        let end = (first + 1 + random.below(4)).min(model.len() / PAGE);
+                        let data: Vec<u8> = (first..end).flat_map(|number| page(number as u64, time)).collect();
+                        file.write((first * PAGE) as u64, &data).unwrap();
+                        model[first * PAGE..end * PAGE].copy_from_slice(&data);
+                    }
+                    _ => {}
+                }
+                assert_eq!(file.len().unwrap(), model.len() as u64);
+            }
+        }
+    }
+
+    /// A file of some pages that was closed.
+    fn closed(pages: u64) -> Machine {
+        let machine = Machine::default();
+        let file = opened(&machine);
+        file.set_len(pages * PAGE_BYTES).unwrap();
+        (0..pages).for_each(|number| file.write(number * PAGE_BYTES, &page(number, 1)).unwrap());
+        file.sync_data().unwrap();
+        file.close().unwrap();
+        machine
+    }
+
+    #[test]
+    fn a_wrong_bit_is_an_error_and_stays_known() {
+        const PAGES: u64 = 5;
+        let sound = bytes_of(&closed(PAGES));
+        let (mut at_opening, mut at_reading, mut right) = (0, 0, 0);
+        for at in (0..sound.len()).filter(|at| sound[*at] != 0).step_by(11) {
+            let machine = closed(PAGES);
+            let raw = machine.open_state().unwrap();
+            raw.write(at as u64, &[sound[at] ^ 1 << (at % 8)]).unwrap();
+            let Ok(file) = open(machine.open_state().unwrap()) else {
+                at_opening += 1;
+                assert!((2 * PAGE..3 * PAGE).contains(&at), "byte {at}: the first page");
+                continue;
+            };
+            let (mut bytes, mut wrong) = (vec![0; PAGE], None);
+            for number in 0..PAGES {
+                match file.read(number * PAGE_BYTES, &mut bytes) {
+                    Ok(()) => assert_eq!(bytes, page(number, 1), "byte {at}"),
+                    Err(error) => wrong = Some((number, error)),
+                }
+            }
+            file.close().unwrap();
+            match wrong {
+                None => right += 1,
+                Some((number, error)) => {
+                    at_reading += 1;
+                    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+                    let again = open(machine.open_state().unwrap()).map(drop).unwrap_err();
+                    assert_eq!(again.to_string(), error.to_string());
+                    assert!(error.to_string().contains(&format!("page {number} ")), "{error}");
+                }
+            }
+        }
+        // One of two heads.
+        assert!(
+            at_opening > 300 && at_reading > 1_000 && (1..10).contains(&right),
+            "{at_opening} {at_reading} {right}"
+        );
+    }
+
+    #[test]
+    fn a_page_in_the_place_of_another_is_wrong() {
+        let machine = closed(5);
+        let raw = machine.open_state().unwrap();
+        raw.write(place(3 * PAGE_BYTES), &page(4, 1)).unwrap();
+        let file = opened(&machine);
+        assert!(file.read(4 * PAGE_BYTES, &mut [0; PAGE]).is_ok());
+        assert!(file.read(3 * PAGE_BYTES, &mut [0; PAGE]).is_err());
+    }
+
+    #[test]
+    fn the_header_is_read_once() {
+        let machine = closed(2);
+        let file = opened(&machine);
+        machine.arm(1, Fault::Flip, 0, 5);
+        let mut header = [0; 320];
+        file.read(0, &mut header).unwrap();
+        assert!(machine.fired());
+        assert_eq!(header, page(0, 1)[..320]);
+    }
+
+    #[test]
+    fn sums_reach_the_disk_with_a_sync_and_not_before() {
+        let machine = closed(3);
+        let file = opened(&machine);
+        machine.arm(1, Fault::Read, u64::MAX, 0);
+        let count = |fault| machine.operations(1, fault);
+        file.write(PAGE_BYTES, &page(1, 2)).unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (2, 1), "that it is open, and the page");
+        file.write(2 * PAGE_BYTES, &page(2, 2)).unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (3, 1));
+        let mut bytes = [0; PAGE];
+        file.read(PAGE_BYTES, &mut bytes).unwrap();
+        assert_eq!(bytes[..], page(1, 2));
+        file.sync_data().unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 2), "both sums are on one page");
+        file.sync_data().unwrap();
+        assert_eq!((count(Fault::Write), count(Fault::Sync)), (4, 3));
+        // Not synced, and so not closed: its header is held against nothing.
+        file.write(0, &page(0, 3)).unwrap();
+        file.close().unwrap();
+        let raw = machine.open_state().unwrap();
+        raw.write(place(0), &page(0, 4)).unwrap();
+        assert!(open(raw).is_ok());
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_format_document() {
+        let bytes = bytes_of(&closed(2));
+        assert_eq!(bytes.len(), 4 * PAGE);
+        let check = |key: &[u8], content: &[u8]| {
+            let length = (key.len() as u64).to_le_bytes();
+            crate::store::digest(&[&length, key, content].concat()).0[..8].to_vec()
+        };
+        let head = [&b"chancery/pages/1\x01"[..], &check(&[0; 8], &page(0, 1))].concat();
+        let head = [&head[..], &check(b"head", &head)].concat();
+        for copy in [0, 512] {
+            assert_eq!(bytes[copy..copy + 33], head[..]);
+        }
+        assert_eq!(bytes[PAGE..PAGE + 8], [0; 8], "the first page has none here");
+        assert_eq!(bytes[PAGE + 8..PAGE + 16], check(&[1, 0, 0, 0, 0, 0, 0, 0], &page(1, 1))[..]);
+        assert_eq!(bytes[2 * PAGE..], [page(0, 1), page(1, 1)].concat());
+    }
+
+    #[test]
+    fn a_file_without_sums_is_read_as_it_is_and_another_is_refused() {
+        let machine = Machine::default();
+        let raw = || machine.open_state().unwrap();
+        raw().write(0, &[REDB_MAGIC, &[9; 9_000]].concat()).unwrap();
+        let file = open(raw()).unwrap();
+        assert_eq!(file.len().unwrap(), 9_009);
+        raw().write(0, b"another").unwrap();
+        assert_eq!(open(raw()).map(drop).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+}
