@@ -194,7 +194,8 @@ async fn on_a_full_disk(fault: Fault, file: usize, random: &mut Random, what: &s
     let broken = registry.create(config("broken")).await.expect(what);
     let machine = peer.machine("broken");
     machine.begin();
-    machine.arm(file, fault, random.below(40) as u64, random.below(5000));
+    // A journal is written to some twenty times.
+    machine.arm(file, fault, random.below(20) as u64, random.below(5000));
     let (disk, room) = (registry.disk().clone(), machine.clone());
     let mender = actix::spawn(async move {
         if disk.follow().wait_for(Option::is_some).await.is_ok() {

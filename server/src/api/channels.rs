@@ -13,7 +13,7 @@ use crate::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Data, Path, Payload},
+    web::{self, Data, Path, Payload},
 };
 use channel_actors::{CreateError, LifeCycle};
 use client::api::{ChannelSpec, ChannelState, ChannelView, Page, QueueView};
@@ -23,6 +23,7 @@ use ledger_classes::{
     rights::{Right, Rights},
     state::ReadError,
 };
+use std::sync::Arc;
 
 /// A channel as somebody with these rights sees it.
 pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
@@ -96,6 +97,9 @@ pub(super) async fn create(
     let admin = administrator(&context, &caller)?;
     context.accepting()?;
     let spec: ChannelSpec = body::read_json(&request, payload, JSON_BODY_BYTES_MAX).await?;
+    // A CA that lies in the folder, but was not looked at yet.
+    let trust = Arc::clone(&context.trust);
+    web::block(move || trust.poll()).await.map_err(|_| Kind::Unavailable)?;
     let config = configuration(&context, admin, spec)?;
     let name = config.name.clone();
     let channel = match context.registry.create(config).await {

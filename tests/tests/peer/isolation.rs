@@ -86,3 +86,16 @@ fn a_hidden_channel_answers_as_one_that_does_not_exist() {
     let seen = ask(&peer, Some(&admin), &ca, "GET", "/v1/channels/secret", None);
     assert!(seen.starts_with("HTTP/1.1 200"), "{seen}");
 }
+
+/// The peer looks at the folder of certificates when it is asked, and not only now and then.
+#[test]
+fn an_organization_can_be_a_member_as_soon_as_its_ca_is_there() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    for organization in ["carrier", "dealer", "insurer"] {
+        consortium.organization(organization);
+        let channel = ["channel", "create", organization, "--org", "bank", "--org", organization];
+        peer.run(&consortium.admin(), &channel);
+    }
+    peer.drain();
+}
