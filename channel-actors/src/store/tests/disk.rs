@@ -38,6 +38,7 @@ impl Change {
     fn cut(&self, at: impl FnOnce(usize) -> usize) -> Option<Self> {
         match self {
             Self::Length(_) => None,
+            Self::Write(_, data) if data.is_empty() => None,
             Self::Write(offset, data) => Some(Self::Write(*offset, data[..at(data.len())].to_vec())),
         }
     }
