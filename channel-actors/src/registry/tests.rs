@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::store::tests::disk::{FILES, Fault, Loss, Machine};
+use crate::store::tests::disk::{FILES, Fault, JOURNAL, Loss, Machine};
 use crate::test_support::{self, NOW, Random, envelope, key, seeds};
 use crate::{SubmitRefusal, SubmitResult, Wait};
 use ledger_classes::participant::NoCertificates;
@@ -195,7 +195,8 @@ async fn on_a_full_disk(fault: Fault, file: usize, random: &mut Random, what: &s
     let machine = peer.machine("broken");
     machine.begin();
     // A journal is written to some twenty times.
-    machine.arm(file, fault, random.below(20) as u64, random.below(5000));
+    let left = random.below(if file == JOURNAL { 20 } else { 40 }) as u64;
+    machine.arm(file, fault, left, random.below(5000));
     let (disk, room) = (registry.disk().clone(), machine.clone());
     let mender = actix::spawn(async move {
         if disk.follow().wait_for(Option::is_some).await.is_ok() {

@@ -1,12 +1,12 @@
 //! Checkpoints: the layer of memory written to `state.redb` in key order, together with the height it reflects.
 //!
-//! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the exchange of the layers waits for a block that is
-//! being applied, and the other way round. The written layer stays as a cache until the next one is frozen, so a
-//! channel holds at most three times its dirty bound: active (up to twice, see [`Pressure`](super::Pressure))
-//! and frozen.
+//! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the
+//! exchange of the layers waits for a block that is being applied, and the other way round. The written layer stays as
+//! a cache until the next one is frozen, so a channel holds at most three times its dirty bound: active (up to twice,
+//! see [`Pressure`](super::Pressure)) and frozen.
 
 use super::error::StoreError;
-use super::files::{LostInPanic, catching};
+use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
 use super::pace::Paced;
@@ -64,9 +64,9 @@ impl State {
         header_hash: Hash,
     ) -> Result<(), redb::Error> {
         let before = database.begin_read()?;
-        let mut transaction = LostInPanic::new(database.begin_write()?);
+        let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
-        let mut table = LostInPanic::new(transaction.open_table(STATE)?);
+        let mut table = transaction.open_table(STATE)?;
         let mut record = Vec::new();
         layer.for_each(|key, value| {
             match value {
@@ -84,7 +84,7 @@ impl State {
         transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
         // Whoever reads the file from here on finds the runs of what it sees, before the commit and after it.
         write(&self.runs).push(runs.clone());
-        paced.committing(|| transaction.take().commit())?;
+        paced.committing(|| transaction.commit())?;
         *write(&self.runs) = vec![runs];
         Ok(())
     }

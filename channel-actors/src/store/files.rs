@@ -10,7 +10,6 @@ use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::ops::{Deref, DerefMut};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -273,45 +272,6 @@ pub(super) fn catching<T>(call: impl FnOnce() -> Result<T, redb::Error>) -> Resu
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("of unknown cause");
         Err(redb::Error::Corrupted(format!("redb panicked: {text}")))
     })
-}
-
-/// A table or a writing transaction of redb. While a panic unwinds it is lost, and whatever keeps its database open with
-/// it: its end could panic once more over the page that began it, and that ends the process.
-pub(super) struct LostInPanic<T>(Option<T>);
-
-impl<T> LostInPanic<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self(Some(value))
-    }
-
-    /// Out of its care.
-    pub(super) fn take(mut self) -> T {
-        self.0.take().expect(THERE)
-    }
-}
-
-const THERE: &str = "there until it is taken, which ends this";
-
-impl<T> Deref for LostInPanic<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.0.as_ref().expect(THERE)
-    }
-}
-
-impl<T> DerefMut for LostInPanic<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect(THERE)
-    }
-}
-
-impl<T> Drop for LostInPanic<T> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::mem::forget(self.0.take());
-        }
-    }
 }
 
 /// Closes a database. Nothing is lost if that fails: what was committed is on disk.

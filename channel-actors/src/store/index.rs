@@ -10,7 +10,6 @@
 
 use super::CHECK_BYTES;
 use super::error::StoreError;
-use super::files::LostInPanic;
 use super::layer::Location;
 use super::pace::Paced;
 use super::record::{STATE_FORMAT, check};
@@ -235,7 +234,7 @@ impl Runs {
             merged.push(run);
         }
         let old = before.open_table(TRANSACTIONS)?;
-        let mut table = LostInPanic::new(transaction.open_table(TRANSACTIONS)?);
+        let mut table = transaction.open_table(TRANSACTIONS)?;
         let buckets = u32::try_from(ids.div_ceil(BUCKET_IDS)).unwrap_or(u32::MAX).max(1);
         let mut filter = Filter::new(ids);
         let mut sources = vec![Source::New(new.iter())];
@@ -272,8 +271,9 @@ impl Runs {
                 table.remove((run.number, bucket))?;
             }
         }
+        // redb ends the process when opening a table panics over a rotten page beside one that is open.
         drop(table);
-        let mut index = LostInPanic::new(transaction.open_table(RUNS)?);
+        let mut index = transaction.open_table(RUNS)?;
         for run in &merged {
             index.remove(run.number)?;
         }

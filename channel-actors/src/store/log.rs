@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Bytes that one answer of [`Log::blocks`] gathers at most, its first block aside.
 const BLOCKS_ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// The open log of a channel.
 pub(super) struct Log {
     database: RwLock<Option<Database>>,
@@ -268,6 +269,7 @@ impl Drop for Log {
         release("log.redb", database.take());
     }
 }
+
 /// Puts what a journal held into the tables. Returns the history with it.
 fn take_over(
     database: &Database,
@@ -287,6 +289,7 @@ fn take_over(
     }
     Ok(history)
 }
+
 /// redb panics on some rotten pages that it reads: an error like any other damage.
 fn unpanicked<T>(read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(read))

@@ -1,6 +1,6 @@
 //! The store of one channel: `log.redb`, the truth, with its `journal` while it is open, and `state.redb`, which can be
-//! rebuilt from it. Beside a store that
-//! is closed there may be a summary, with which nobody needs to open it to know of it.
+//! rebuilt from it. Beside a store that is closed there may be a summary, with which nobody needs to open it to know of
+//! it.
 //!
 //! It deals in bytes and knows nothing of the structure of blocks. All calls block; threads are the caller's.
 //! These hold:
@@ -70,7 +70,8 @@ pub struct StoreOptions {
     /// Bytes of redb's page cache for the state.
     pub state_cache_bytes: usize,
     /// Bytes of the journal, which holds small blocks, each twice, until there are enough of them for the log: half as
-    /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into the log, at 0.
+    /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into
+    /// the log, at 0.
     pub journal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
     /// are told to wait for it ([`Pressure::Wait`]).

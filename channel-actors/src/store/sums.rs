@@ -168,7 +168,8 @@ pub(super) fn open(backend: Backend) -> io::Result<Backend> {
 }
 
 impl Summed {
-    /// Not held while the disk works, but for reading sums. Nothing is left half done where it could panic.
+    /// Not held while the disk works, but for reading sums and for what is said in the head. Nothing is left half done
+    /// where it could panic.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -536,7 +537,10 @@ mod tests {
         raw().write(0, &[REDB_MAGIC, &[9; 9_000]].concat()).unwrap();
         let file = open(raw()).unwrap();
         assert_eq!(file.len().unwrap(), 9_009);
-        raw().write(0, b"another").unwrap();
+        raw().set_len(10).unwrap();
+        assert_eq!(open(raw()).unwrap().len().unwrap(), 0, "nothing can have been in so few bytes");
+        raw().set_len(9_000).unwrap();
+        raw().write(0, &[7; PAGE]).unwrap();
         assert_eq!(open(raw()).map(drop).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

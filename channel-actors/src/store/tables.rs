@@ -5,7 +5,7 @@
 //! Never here: locks, and the order in which blocks become readable (`log.rs`).
 
 use super::error::StoreError;
-use super::files::{LostInPanic, says_corrupt};
+use super::files::says_corrupt;
 use super::journal::Digested;
 use super::record::check as keyed_check;
 use super::{BlockRecord, CHECK_BYTES, FORMAT, check_of, digest};
@@ -270,7 +270,7 @@ fn put_contents(
     blocks: &[Arc<Newest>],
     bytes_of: fn(&BlockRecord) -> &Bytes,
 ) -> Result<(), redb::Error> {
-    let mut table = LostInPanic::new(transaction.open_table(table)?);
+    let mut table = transaction.open_table(table)?;
     for newest in blocks {
         let bytes = bytes_of(&newest.block.record);
         let mut place = table.insert_reserve(newest.block.record.height, bytes.len() + 1)?;
@@ -282,21 +282,21 @@ fn put_contents(
 }
 
 pub(super) fn write_blocks(database: &Database, blocks: &[Arc<Newest>]) -> Result<(), redb::Error> {
-    let mut transaction = LostInPanic::new(database.begin_write()?);
+    let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     put_contents(&transaction, BLOCKS, blocks, |record| &record.block)?;
     put_contents(&transaction, RECEIPTS, blocks, |record| &record.receipts)?;
-    let mut table = LostInPanic::new(transaction.open_table(HEADERS)?);
+    let mut table = transaction.open_table(HEADERS)?;
     for newest in blocks {
         table.insert(newest.block.record.height, Header::of(&newest.block).encode().as_slice())?;
     }
     drop(table);
-    let mut table = LostInPanic::new(transaction.open_table(HISTORY)?);
+    let mut table = transaction.open_table(HISTORY)?;
     for node in blocks.iter().flat_map(|newest| &newest.nodes).filter(|node| node.level > 0) {
         table.insert((node.level, node.index), encode_node(node).as_slice())?;
     }
     drop(table);
-    Ok(transaction.take().commit()?)
+    Ok(transaction.commit()?)
 }
 
 /// The history of a log that agrees with itself.
