@@ -52,7 +52,6 @@ pub fn audit(
     let opened = ChannelStore::inspect(directory, StoreOptions::default());
     let (store, broken) = opened.map_err(|error| AuditError(in_full(error)))?;
     let report = walk(&store, certificates, &mut progress).map_err(AuditError)?;
-    // Nothing but what a journal held was written, so closing has nothing to do but release the files.
     drop(store);
     match broken {
         None => Ok(report),

@@ -22,7 +22,7 @@ use ledger_classes::rights::Class;
 use ledger_classes::state::ReadError;
 use ledger_classes::transaction::{Envelope, SignedBy};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -74,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) subscriptions: AtomicU64,
     pub(crate) known: OnceLock<Known>,
     pub(crate) gate: Gate,
+    /// Read-locked by who looks at files that rest.
+    looking: RwLock<()>,
     pub(crate) registry: Weak<ChannelRegistry>,
     /// True when its opening has come to an end, good or bad.
     pub(crate) settled: watch::Sender<bool>,
@@ -108,6 +110,7 @@ impl ChannelHandle {
             subscriptions: AtomicU64::new(0),
             known: OnceLock::new(),
             gate: Gate::new(),
+            looking: RwLock::default(),
             registry,
             settled: watch::Sender::new(false),
         }))
@@ -249,17 +252,35 @@ impl ChannelHandle {
         }
     }
 
+    /// Whether its files can be read and not opened: it rests on a disk that is read-only.
+    fn only_read(&self) -> bool {
+        let read_only = self.0.disk.trouble() == Some(DiskTrouble::ReadOnly);
+        read_only && self.state() == LifeCycle::Serving && self.0.gate.stage() == Stage::Resting
+    }
+
+    /// Looks at files that rest, and leaves them as they are. Whoever opens them waits for that. Blocking.
+    fn look<R>(&self, work: impl FnOnce(&ChannelStore) -> Result<R, ReadError>) -> Result<R, Unavailable> {
+        let stopped = |reason: String| Unavailable::Stopped { reason };
+        let _looking = self.0.looking.read().unwrap_or_else(PoisonError::into_inner);
+        if self.0.gate.stage() != Stage::Resting {
+            return Err(stopped("it is about to be opened".into()));
+        }
+        let registry = self.0.registry.upgrade().ok_or_else(|| stopped(self.stopped()))?;
+        let store = registry.look(self.name()).map_err(stopped)?;
+        work(&store).map_err(|error| stopped(error.to_string()))
+    }
+
+    /// Returns once nobody looks at its files. The gate keeps others from beginning to. Blocking.
+    pub(crate) fn looked(&self) {
+        drop(self.0.looking.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// The store, as soon as it is open. The caller holds a permit, so that it stays open.
     async fn store(&self, brief: bool) -> Result<ChannelStore, Unavailable> {
         loop {
             let over = matches!(self.state(), LifeCycle::Halted { .. } | LifeCycle::Closed);
             if over && self.0.gate.stage() != Stage::Working {
                 return Err(Unavailable::Stopped { reason: self.stopped() });
-            }
-            // redb opens no file of a file system that is read-only.
-            let trouble = self.0.disk.trouble().filter(|trouble| *trouble == DiskTrouble::ReadOnly);
-            if let Some(trouble) = trouble.filter(|_| self.0.gate.stage() == Stage::Resting) {
-                return Err(Unavailable::Stopped { reason: trouble.to_string() });
             }
             match self.0.gate.enter(brief) {
                 Entry::Open(store) => return Ok(store),
@@ -291,16 +312,29 @@ impl ChannelHandle {
             return Err(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS });
         };
         let (sender, receiver) = oneshot::channel();
-        let store = self.store(brief).await?;
+        let store = match self.only_read() {
+            true => None,
+            false => match self.store(brief).await {
+                // The disk may have told only now.
+                Err(_) if self.only_read() => None,
+                store => Some(store?),
+            },
+        };
+        let handle = self.clone();
+        let read = move || match store {
+            Some(store) => Ok(work(&store)),
+            None => handle.look(work).map(Ok),
+        };
         let done = move |result| {
             drop(permit);
             // The caller may have gone.
             let _ = sender.send(result);
         };
-        self.0.reading.run(known.id, move || work(&store), done);
+        self.0.reading.run(known.id, read, done);
         let why = match receiver.await {
-            Ok(Ok(Ok(answer))) => return Ok(answer),
-            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Ok(Ok(Ok(answer)))) => return Ok(answer),
+            Ok(Ok(Err(unavailable))) => return Err(unavailable),
+            Ok(Ok(Ok(Err(error)))) => error.to_string(),
             Ok(Err(panicked)) => panicked.to_string(),
             Err(_) => "the reading threads are gone".into(),
         };

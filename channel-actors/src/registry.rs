@@ -179,7 +179,11 @@ impl ChannelRegistry {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(UNFINISHED) {
                 // Its making was interrupted; nobody was told that it exists.
-                std::fs::remove_dir_all(entry.path())?;
+                match std::fs::remove_dir_all(entry.path()) {
+                    // It is no channel's name.
+                    Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {}
+                    removed => removed?,
+                }
             } else if is_label(&name) && entry.file_type()?.is_dir() {
                 let handle = registry.handle(&name);
                 registry.lock().by_name.insert(name, handle);

@@ -150,6 +150,20 @@ async fn send(connection: Connection, queue: Queue, start: Instant, window: Dura
     Ok(driven)
 }
 
+/// Opens the connections of a timetable, which would open them one by one in its first stall: what is measured is
+/// transactions, not handshakes.
+pub async fn open(connections: &[Connection]) -> Result<(), LoadError> {
+    let mut asking = JoinSet::new();
+    for connection in connections {
+        let connection = connection.clone();
+        asking.spawn(async move { connection.status().await.map(|_| ()) });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked??;
+    }
+    Ok(())
+}
+
 /// Sends `requests` by `schedule`, each on the first of `connections` that is free. A request that finds none free is
 /// late, and its lateness is in its latency. All answers count; the window ends with the last of them.
 pub async fn drive_by(

@@ -1,6 +1,8 @@
 //! Every decoder of bytes from outside, with what must hold for any bytes whatever: nothing panics, and what is
 //! accepted has one form. The fuzz targets and the tests that replay their corpora both run these functions.
 
+mod journal;
+
 use ca::ocsp;
 use client::api::{Batch, BatchAnswer, Outcome};
 use client::sse;
@@ -31,11 +33,14 @@ pub const DECODERS: &[Decoder] = &[
     ("channel_config", channel_config),
     ("cursor", cursor),
     ("identity", identity),
+    ("journal", journal),
     ("ocsp", ocsp_messages),
     ("proof", proof),
     ("record", record),
     ("server_sent_events", server_sent_events),
 ];
+
+pub use journal::journal;
 
 /// Bytes of any input that is decoded as a whole here.
 const BYTES_MAX: usize = 1 << 20;

@@ -166,7 +166,13 @@ async fn rot_in_a_closed_channel_is_found_and_harms_no_other() {
             write();
             let verified = audit(&folder, &NoCertificates, |_, _| {});
             assert_eq!(std::fs::read_dir(&folder).expect("lists").count(), 2, "{what}: verification moves nothing");
-            write();
+            for (number, name) in names.iter().enumerate() {
+                let mut bytes = files[number].clone();
+                if number == file {
+                    damage(&mut bytes);
+                }
+                assert!(std::fs::read(folder.join(name)).expect("readable") == bytes, "{what}: nor does it write");
+            }
             let registry = open(directory.path()).await;
             let sound = registry.by_name("sound").expect("there");
             assert_eq!((sound.state(), sound.tip().height), (LifeCycle::Serving, BLOCKS), "{what}");

@@ -208,10 +208,23 @@ impl ChannelRegistry {
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
         // It serves all the while: how far its opening is is nobody's matter.
         let life = Life::new(LifeCycle::Opening);
-        let of_step = life.clone();
-        let begin: OpeningWork =
-            Box::new(move || opening::begin(&*files, options, &*certificates, &of_step, REPLAY_SLICE));
+        let (of_step, looked_at) = (life.clone(), handle.clone());
+        let begin: OpeningWork = Box::new(move || {
+            looked_at.looked();
+            opening::begin(&*files, options, &*certificates, &of_step, REPLAY_SLICE)
+        });
         self.clone().opening_step(handle.clone(), life, Why::Wake, begin);
+    }
+
+    /// The store of a channel that rests on a disk that is read-only, to look at. Blocking.
+    pub(crate) fn look(&self, name: &str) -> Result<ChannelStore, String> {
+        let inspected = ChannelStore::inspect(self.options.directory.join(name), self.options.store);
+        let (store, broken) = inspected.map_err(in_full)?;
+        match broken {
+            None if store.state_height() == store.log_tip() => Ok(store),
+            None => Err("its state is behind its log, and the disk is read-only".into()),
+            Some(why) => Err(format!("its state is broken ({why}), and the disk is read-only")),
+        }
     }
 
     /// Its files are open, or cannot be.

@@ -5,6 +5,7 @@
 //! `log.redb.new`, which the next `create` replaces.
 
 use super::error::StoreError;
+use super::read_only::ReadOnly;
 use super::summary;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
@@ -79,9 +80,23 @@ impl Directory {
         Ok(Box::new(backend))
     }
 
+    /// A file that is there, if it is.
+    fn open_read_only(&self, name: &str) -> Result<Option<Backend>, StoreError> {
+        let opened = if_there(self.open(name, OpenOptions::new().read(true)))?;
+        Ok(opened.map(|file| -> Backend { Box::new(ReadOnly::new(file)) }))
+    }
+
     /// Makes names in the directory as durable as what they point to.
     fn sync(&self) -> Result<(), StoreError> {
         File::open(&self.0).and_then(|directory| directory.sync_all()).map_err(failed("syncing the directory", &self.0))
+    }
+}
+
+/// A file, if it is there.
+fn if_there(opened: Result<Backend, StoreError>) -> Result<Option<Backend>, StoreError> {
+    match opened {
+        Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
     }
 }
 
@@ -159,19 +174,16 @@ impl StoreFiles for Directory {
     fn forget_summary(&self) -> Result<(), StoreError> {
         let path = self.path(SUMMARY);
         match fs::remove_file(&path) {
-            Ok(()) => self.sync(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("removing the summary", &path)(error)),
+            // Also where there is none: who removed it may not have come so far.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removing the summary", &path)(error)),
+            _ => self.sync(),
         }
     }
 }
 
 impl JournalFile for Directory {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
-        match Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true)) {
-            Err(StoreError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => opened.map(Some),
-        }
+        if_there(Directory::open(self, JOURNAL, OpenOptions::new().read(true).write(true)))
     }
 
     fn create(&self) -> Result<Backend, StoreError> {
@@ -191,8 +203,8 @@ impl JournalFile for Directory {
     }
 }
 
-/// The same for whoever only looks: no file is made, renamed or removed. Where there is no sound state, an empty one in memory
-/// takes its place.
+/// The same for whoever only looks: no file is made, renamed, removed or written. Where there is no sound state, an empty
+/// one in memory takes its place.
 #[derive(Debug)]
 pub(super) struct Inspected {
     directory: Directory,
@@ -221,7 +233,7 @@ impl StoreFiles for Inspected {
     }
 
     fn open_log(&self) -> Result<Backend, StoreError> {
-        self.directory.open_log()
+        self.directory.open_read_only("log.redb")?.ok_or_else(|| StoreError::Missing(self.directory.0.clone()))
     }
 
     fn journal(&self) -> Box<dyn JournalFile> {
@@ -229,10 +241,11 @@ impl StoreFiles for Inspected {
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {
-        match self.broken.get().is_none() && self.directory.path("state.redb").exists() {
-            true => self.directory.open_state(),
-            false => Ok(Box::new(InMemoryBackend::new())),
-        }
+        let found = match self.broken.get() {
+            None => self.directory.open_read_only("state.redb")?,
+            Some(_) => None,
+        };
+        Ok(found.unwrap_or_else(|| Box::new(InMemoryBackend::new())))
     }
 
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
@@ -241,12 +254,12 @@ impl StoreFiles for Inspected {
     }
 }
 
-/// A journal that stays as it is: what it holds beyond the log is in the log from then on, and so is left over.
+/// A journal that stays as it is.
 struct LookedAt(Directory);
 
 impl JournalFile for LookedAt {
     fn open(&self) -> Result<Option<Backend>, StoreError> {
-        JournalFile::open(&self.0)
+        self.0.open_read_only(JOURNAL)
     }
 
     fn create(&self) -> Result<Backend, StoreError> {
@@ -263,8 +276,8 @@ pub(super) fn open_database(backend: Backend, cache_bytes: usize) -> Result<Data
     catching(|| Ok(Builder::new().set_cache_size(cache_bytes).create_with_backend(Boxed(backend))?))
 }
 
-/// redb 4.4 panics on some rotten pages, its allocator's above all (2 of 300 flipped bits), on opening, writing or
-/// closing. That is corruption: it must neither take the caller's thread down nor keep a state from being rebuilt.
+/// redb panics on some rotten pages, on opening, writing or closing. That is corruption: it must neither take the
+/// caller's thread down nor keep a state from being rebuilt.
 pub(super) fn catching<T>(call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     // What `call` borrows is dropped, or latched as failed, when it panics.
     std::panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
@@ -276,10 +289,7 @@ pub(super) fn catching<T>(call: impl FnOnce() -> Result<T, redb::Error>) -> Resu
 
 /// Closes a database. Nothing is lost if that fails: what was committed is on disk.
 pub(super) fn release(file: &'static str, database: Option<Database>) {
-    let closed = catching(|| {
-        drop(database);
-        Ok(())
-    });
+    let closed = catching(|| Ok(database.map_or(Ok(()), Database::close)?));
     if let Err(error) = closed {
         tracing::warn!(file, %error, "closing a database failed");
     }

@@ -22,6 +22,7 @@ mod layer;
 mod lock;
 mod log;
 mod pace;
+mod read_only;
 mod record;
 mod state;
 mod summary;
@@ -144,8 +145,9 @@ impl ChannelStore {
         Self::open_on(&Directory(directory.as_ref().to_owned()), options)
     }
 
-    /// Opens a store only to look at it: a state that is missing or broken stays as it is, and is empty here. The
-    /// second value is why it is broken, if it is.
+    /// Opens a store only to look at it, wherever it can be read: no file changes, and what is written stays in memory.
+    /// A state that is missing or broken is empty here. The second value is why it is broken, if it is. Nobody may have
+    /// the store open: nothing keeps them from each other.
     pub fn inspect(directory: impl AsRef<Path>, options: StoreOptions) -> Result<(Self, Option<String>), StoreError> {
         let files = Inspected::new(directory.as_ref());
         let store = Self::open_on(&files, options)?;

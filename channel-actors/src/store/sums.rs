@@ -5,7 +5,7 @@
 //! Always: a page's sum is on disk with the page when a sync returns. redb never overwrites a page that the last commit
 //! holds, but for the first one, its header; so after a crash every page that is read has the sum it was written with.
 //! The header is held against its sum when the file was closed, and against redb's own checksums when it was not.
-//! Once a page was found wrong, the file says so when it is opened again.
+//! Once a page was found wrong, the file says so when it is opened again after it was closed.
 //! Never here: what is in the pages.
 
 use super::CHECK_BYTES;
@@ -168,7 +168,7 @@ pub(super) fn open(backend: Backend) -> io::Result<Backend> {
 }
 
 impl Summed {
-    /// Not held while the disk works, but for reading sums and for what is said in the head. Nothing is left half done
+    /// Not held while the disk works, but for reading sums, at the first change and at the end. Nothing is left half done
     /// where it could panic.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,12 +213,11 @@ impl Summed {
         Ok(())
     }
 
+    /// The first one is told to who opens the file next.
     fn found_wrong(&self, page: u64) -> io::Error {
         let mut inner = self.lock();
         if !matches!(inner.mark, Mark::Wrong(_)) {
             inner.mark = Mark::Wrong(page);
-            // If that fails, the next one who reads the page finds it.
-            let _ = self.backend.write(0, &inner.mark.encode());
         }
         wrong(page)
     }
@@ -322,9 +321,13 @@ impl StorageBackend for Summed {
 
     fn close(&self) -> io::Result<()> {
         let inner = self.lock();
-        if inner.synced == inner.changes && inner.mark == Mark::Open {
-            // Lost with the power, it leaves a file that was not closed.
-            let _ = self.backend.write(0, &Mark::Closed(sum_of(0, &inner.first)).encode());
+        let mark = match inner.mark {
+            Mark::Open if inner.synced == inner.changes => Mark::Closed(sum_of(0, &inner.first)),
+            mark => mark,
+        };
+        if mark != Mark::Open {
+            // Lost, it leaves a file that was not closed.
+            let _ = self.backend.write(0, &mark.encode());
         }
         self.backend.close()
     }

@@ -4,7 +4,7 @@
 //! The rate is half of what a closed loop of the same process commits just before, unless `--rate` names one.
 
 use super::bench::{Bench, CHANNEL, block_on};
-use crate::drive::{drive_by, requests};
+use crate::drive::{drive_by, open, requests};
 use crate::error::LoadError;
 use crate::figures::{Part, Target, ms};
 use crate::options::Options;
@@ -38,6 +38,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let signed = requests(CHANNEL, bench.workload.sign(Pattern::Spread, schedule.requests, schedule.batch));
         let one = [bench.peer.connect()?];
         let connections: Vec<_> = one.iter().cycle().take(IN_FLIGHT_MAX).cloned().collect();
+        open(&connections).await?;
         bench.observe(&mut measured, drive_by(schedule, &connections, signed)).await?;
         bench.peer.stop().await?;
         measured.set("rate_per_s", rate);

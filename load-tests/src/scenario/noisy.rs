@@ -7,7 +7,7 @@
 //! The report's own keys are the quiet channel's while the other is flooded.
 
 use super::bench::{Bench, CHANNEL, block_on};
-use crate::drive::{Driven, drive, drive_by, requests};
+use crate::drive::{Driven, drive, drive_by, open, requests};
 use crate::error::LoadError;
 use crate::figures::{Part, Target, ms};
 use crate::options::Options;
@@ -19,7 +19,6 @@ use crate::workload::{EncodedBatch, Pattern, Workload, heavy_limits};
 use client::api::ChannelSpec;
 use client::connection::Connection;
 use std::time::Duration;
-use tokio::task::JoinSet;
 
 /// The noisy channel.
 const NOISY: &str = "noisy";
@@ -59,25 +58,11 @@ impl Pair {
         Ok(tokio::task::spawn_blocking(move || block_on(drive(&connections, batches, window))))
     }
 
-    /// Opens the quiet channel's connections, which its timetable would open one by one in its first stall: what is
-    /// measured is its transactions, not handshakes.
-    async fn open(&self) -> Result<(), LoadError> {
-        let mut asking = JoinSet::new();
-        for connection in &self.quiet {
-            let connection = connection.clone();
-            asking.spawn(async move { connection.status().await.map(|_| ()) });
-        }
-        while let Some(asked) = asking.join_next().await {
-            asked??;
-        }
-        Ok(())
-    }
-
     /// The quiet channel's timetable.
     async fn keep_time(&mut self) -> Result<Driven, LoadError> {
         let Schedule { requests: count, batch, .. } = self.schedule;
         let signed = requests(CHANNEL, self.bench.workload.sign(Pattern::Spread, count, batch));
-        self.open().await?;
+        open(&self.quiet).await?;
         drive_by(self.schedule, &self.quiet, signed).await
     }
 }
@@ -146,7 +131,7 @@ async fn beside(
 ) -> Result<(Driven, Driven), LoadError> {
     let Schedule { requests: count, batch, .. } = pair.schedule;
     let own = requests(CHANNEL, pair.bench.workload.sign(Pattern::Spread, count, batch));
-    pair.open().await?;
+    open(&pair.quiet).await?;
     let flood = pair.flood(signed, pair.window)?;
     let quiet = match measured {
         None => drive_by(pair.schedule, &pair.quiet, own).await?,

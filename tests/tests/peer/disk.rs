@@ -84,6 +84,24 @@ impl SmallDisk {
     fn free(&self) {
         fs::remove_file(self.path("filler")).expect("removes");
     }
+
+    /// Makes it read-only, as soon as no file is open for writing, or lets it be written again.
+    async fn remount(&self, mode: &str) {
+        let option = format!("remount,{mode}");
+        let mount = ["--mount", "--", "mount", "-o", &option, text(&self.mount)];
+        let mut tries = tokio::time::interval(Duration::from_millis(50));
+        let remounted = async {
+            loop {
+                tries.tick().await;
+                let mut command = Command::new("nsenter");
+                command.args(["--target", &self.holder.id().to_string()]).args(mount).stderr(Stdio::null());
+                if command.status().expect("nsenter runs").success() {
+                    return;
+                }
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, remounted).await.is_ok(), "files stay open for writing");
+    }
 }
 
 impl Drop for SmallDisk {
@@ -445,6 +463,7 @@ struct Shim {
     library: String,
     stall: PathBuf,
     read_only: PathBuf,
+    sync: PathBuf,
     _home: tempfile::TempDir,
 }
 
@@ -456,14 +475,24 @@ impl Shim {
         let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o", text(&library), text(&source)]).status();
         assert!(made.expect("cc is installed").success());
         let file = |name: &str| home.path().join(name);
-        Self { library: text(&library).into(), stall: file("stall"), read_only: file("read-only"), _home: home }
+        let (stall, read_only, sync) = (file("stall"), file("read-only"), file("sync"));
+        Self { library: text(&library).into(), stall, read_only, sync, _home: home }
     }
 
-    fn variables(&self) -> [(&str, &str); 3] {
+    /// One sync from now on fails.
+    fn fail_a_sync(&self, errno: i32) {
+        // Found whole, or not at all.
+        let new = self.sync.with_extension("new");
+        fs::write(&new, errno.to_string()).expect("writes");
+        fs::rename(new, &self.sync).expect("renames");
+    }
+
+    fn variables(&self) -> [(&str, &str); 4] {
         [
             ("LD_PRELOAD", &self.library),
             ("CHANCERY_TEST_STALL", text(&self.stall)),
             ("CHANCERY_TEST_READ_ONLY", text(&self.read_only)),
+            ("CHANCERY_TEST_SYNC", text(&self.sync)),
         ]
     }
 }
@@ -476,6 +505,137 @@ async fn a_disk_that_becomes_read_only_is_named_and_one_that_comes_back_is_used(
     trial.refuses("503 storage-read-only", "read-only file system").await;
     fs::remove_file(&shim.read_only).expect("removes");
     trial.goes_on().await;
+}
+
+/// A channel's records, all of which are read now, and none can be added to.
+async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome]) {
+    let connection = impatient(peer, &consortium.admin());
+    for outcome in written {
+        let found = connection.transaction("main", outcome.id.expect("an id")).await.expect("readable");
+        assert_eq!(found.receipt, outcome.receipt);
+    }
+    let id = connection.channel("main").await.expect("public").id;
+    let envelope = signed(id, 1, vec![append("tests.disk", "refused")]);
+    match connection.submit("main", &envelope, Wait::Committed).await {
+        Err(SubmitError::Request(error)) => {
+            let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
+            assert_eq!((problem.status, problem.name()), (503, "storage-read-only"), "{problem:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(peer.said("halted"), 0);
+}
+
+/// A file system that is really read-only, which it cannot be made while a file is open for writing.
+#[tokio::test]
+async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_verified() {
+    let consortium = Consortium::new();
+    let disk = SmallDisk::new(&consortium.dir().join("data"), 64);
+    let resting = [("CHANCERY_CHANNELS_REST_AFTER_MS", "100")];
+    let mut written = Vec::new();
+    let mut write = async |peer: &Peer, times: usize| {
+        // Refused until the peer has seen that it can write; this connection asks again.
+        let connection = peer.connect(&consortium.admin());
+        let id = connection.channel("main").await.expect("public").id;
+        for _ in 0..times {
+            let envelope = signed(id, 1, vec![append("tests.disk", "written")]);
+            written.push(connection.submit("main", &envelope, Wait::Committed).await.expect("taken"));
+        }
+        written.clone()
+    };
+    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
+    let so_far = write(&peer, 10).await;
+    disk.remount("ro").await;
+    only_read(&peer, &consortium, &so_far).await;
+    disk.remount("rw").await;
+    let so_far = write(&peer, 10).await;
+    disk.remount("ro").await;
+    only_read(&peer, &consortium, &so_far).await;
+    // It ends there, and begins there again.
+    peer.drain();
+    verify(&consortium, &disk, 1);
+    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
+    only_read(&peer, &consortium, &so_far).await;
+    disk.remount("rw").await;
+    write(&peer, 1).await;
+    peer.drain();
+    // One that a crash left, with its journal.
+    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[("CHANCERY_CHANNELS_REST_AFTER_MS", "0")]);
+    write(&peer, 10).await;
+    peer.kill();
+    assert!(disk.path("main/journal").exists());
+    disk.remount("ro").await;
+    verify(&consortium, &disk, 1);
+    disk.remount("rw").await;
+    let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
+    let so_far = write(&peer, 1).await;
+    disk.remount("ro").await;
+    only_read(&peer, &consortium, &so_far).await;
+}
+
+/// Of a sync that failed nobody knows what it did: it is not tried again, whatever the error. Its channel ends there.
+#[tokio::test]
+async fn a_sync_that_fails_halts_its_channel_and_no_other_and_loses_nothing() {
+    let shim = Shim::new();
+    let consortium = Consortium::new();
+    let create = ["channel", "create", "open", "--org", "bank", "--open-submit"];
+    // Nothing else is synced than what is posted.
+    let calm = [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", "600000"), ("CHANCERY_CHANNELS_REST_AFTER_MS", "0")];
+    let variables = [&calm[..], &shim.variables()].concat();
+    let (mut acknowledged, mut unknown) = (Vec::new(), Vec::new());
+    // What a disk says that fails, one that became read-only, and one without room: EIO, EROFS, ENOSPC.
+    for (round, (errno, told)) in [(5, "os error 5"), (30, "os error 30"), (28, "os error 28")].into_iter().enumerate()
+    {
+        let peer = Peer::start(&consortium.dir(), &variables);
+        if round == 0 {
+            peer.run(&consortium.admin(), &create);
+        }
+        let connection = impatient(&peer, &consortium.admin());
+        let main = connection.channel("main").await.expect("public").id;
+        let open = connection.channel("open").await.expect("public").id;
+        let post = |channel: &'static str, id: Hash| {
+            let envelope = signed(id, 1, vec![append("tests.sync", format!("{errno}"))]);
+            let connection = connection.clone();
+            async move { (envelope.clone(), connection.submit(channel, &envelope, Wait::Committed).await) }
+        };
+        // The first blocks go into the log, the next into its journal.
+        for number in 0..if round == 1 { 2 } else { 10 } {
+            for (channel, id) in [("main", main), ("open", open)] {
+                let (_, outcome) = post(channel, id).await;
+                acknowledged.push((channel, outcome.unwrap_or_else(|error| panic!("{number}: {error}"))));
+            }
+        }
+        shim.fail_a_sync(errno);
+        let (envelope, refused) = post("main", main).await;
+        let Err(SubmitError::Request(refused)) = refused else { panic!("{refused:?}") };
+        assert!(refused.is_unavailable(), "{refused}");
+        assert!(!shim.sync.exists(), "it was this one");
+        unknown.push(envelope);
+        let (_, outcome) = post("open", open).await;
+        acknowledged.push(("open", outcome.expect("the other channel goes on")));
+        let (_, again) = post("main", main).await;
+        assert!(again.is_err(), "{again:?} after a sync that failed");
+        let status = peer.run(&consortium.admin(), &["status"]);
+        let states = status["channels"].as_array().expect("a list").iter();
+        let states: BTreeMap<&str, &Value> = states.map(|one| (one["name"].as_str().expect("text"), one)).collect();
+        assert_eq!((&states["main"]["state"], &states["open"]["state"]), (&"halted".into(), &"serving".into()));
+        assert!(states["main"]["reason"].as_str().is_some_and(|reason| reason.contains(told)), "{status}");
+        assert_eq!(peer.said("channel halted"), 1);
+        peer.drain();
+    }
+    let peer = consortium.serve();
+    let connection = peer.connect(&consortium.admin());
+    for (channel, outcome) in &acknowledged {
+        let found = connection.transaction(channel, outcome.id.expect("an id")).await.expect("there");
+        assert_eq!(found.receipt, outcome.receipt);
+    }
+    for envelope in &unknown {
+        let outcome = connection.submit("main", envelope, Wait::Committed).await.expect("taken, or there already");
+        assert_eq!(outcome.receipt.expect("committed").code, 0);
+    }
+    peer.drain();
+    let report = crate::harness::run(&["verify", "--dir", text(&consortium.dir())]);
+    assert_eq!(report["broken"], Value::Array(vec![]), "{report}");
 }
 
 /// A sync that takes five seconds, while one transaction is sent more often than a channel holds transactions.

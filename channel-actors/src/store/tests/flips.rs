@@ -60,8 +60,7 @@ fn answers(store: &ChannelStore, what: &str) -> Result<(), String> {
 fn a_bit_that_is_read_wrong_gives_right_answers_or_errors() {
     // With 2011 redb panicked in a check of opening, and took whoever verified with it; with 209 a scan ran in a circle;
     // with 3016128223 a proof was made of a wrong node.
-    // Others only when they are asked for: redb ends the process when it panics twice over what it was to write.
-    for seed in seeds(0).chain([2011, 209, 3016128223]) {
+    for seed in seeds(1).chain([2011, 209, 3016128223]) {
         let mut random = Random(seed);
         let options = options(&mut random);
         let machine = Machine::default();

@@ -143,9 +143,13 @@ fn a_store_that_was_closed_has_no_journal_and_one_that_was_not_is_whole() {
 #[test]
 fn who_only_looks_sees_what_the_journal_holds() {
     let (directory, _) = left_open(20);
+    let files = || ["log.redb", "state.redb", "journal"].map(|name| fs::read(directory.path().join(name)).unwrap());
+    let before = files();
     let (store, broken) = ChannelStore::inspect(directory.path(), options()).unwrap();
     assert_eq!((store.log_tip(), broken), (Some(19), None));
     assert_eq!(store.block(19).unwrap(), Some(record(19).block));
+    drop(store);
+    assert!(files() == before, "looking changes nothing");
 }
 
 /// Nothing that was acknowledged goes missing, in the last record as little as in any other.

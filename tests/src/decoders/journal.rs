@@ -1,0 +1,144 @@
+//! A journal beside the log of a channel (docs/formats/store.md). Its checks are made right first, as only who has its
+//! key could: without that hardly any bytes would come far.
+
+use bytes::Bytes;
+use channel_actors::store::{BlockRecord, ChannelStore, StoreError, StoreOptions};
+use ledger_classes::hash::{Hash, Tag};
+use ledger_classes::merkle::{CompactRange, leaf_hash};
+use std::sync::{Mutex, PoisonError};
+use tempfile::TempDir;
+
+const SECTOR: usize = 512;
+/// Version, key, length, check.
+const HEAD: usize = 1 + 32 + 4 + 8;
+/// Version, height, two hashes, two lengths with digests, check.
+const RECORD: usize = 1 + 8 + 2 * 32 + 2 * (4 + 32) + 8;
+/// Blocks of the log beside it.
+const BLOCKS: u64 = 3;
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Hash::tagged(Tag::Content, &[bytes]).0
+}
+
+fn check(key: &[u8], bytes: &[u8]) -> [u8; 8] {
+    let length = (key.len() as u64).to_le_bytes();
+    let digest = digest(&[&length, key, bytes].concat());
+    *digest.first_chunk().expect("32 bytes")
+}
+
+fn number(bytes: &[u8]) -> usize {
+    u32::from_le_bytes(bytes.try_into().expect("four bytes")) as usize
+}
+
+fn block(height: u64) -> BlockRecord {
+    let text = |what: &str| Bytes::from(format!("{what} {height}"));
+    BlockRecord {
+        height,
+        header_hash: Hash::plain(&[&height.to_le_bytes()]),
+        block: text("block"),
+        receipts: text("receipts"),
+    }
+}
+
+/// Makes the checks of the head and of what begins as a record does right, and the place of one whose height is the next.
+fn made_right(bytes: &mut [u8]) {
+    let Some(head) = bytes.get_mut(..HEAD) else { return };
+    let (content, sum) = head.split_at_mut(HEAD - 8);
+    sum.copy_from_slice(&check(b"journal", content));
+    let key = content[1..33].to_vec();
+    let mut history = CompactRange::new();
+    (0..BLOCKS).for_each(|height| drop(history.append(leaf_hash(&block(height).header_hash.0))));
+    let mut at = SECTOR;
+    while let Some((head, rest)) = bytes.get_mut(at..).and_then(|bytes| bytes.split_at_mut_checked(RECORD)) {
+        at += SECTOR;
+        if head[0] != 1 {
+            continue;
+        }
+        let (block, receipts) = (number(&head[73..77]), number(&head[109..113]));
+        let Some(contents) = block.checked_add(receipts).and_then(|both| rest.get(..both)) else { continue };
+        head[77..109].copy_from_slice(&digest(&contents[..block]));
+        head[113..145].copy_from_slice(&digest(&contents[block..]));
+        if head[1..9] == history.size().to_le_bytes() {
+            head[9..41].copy_from_slice(&history.root().0);
+            history.append(leaf_hash(head[41..73].try_into().expect("32 bytes")));
+        }
+        let (content, sum) = head.split_at_mut(RECORD - 8);
+        sum.copy_from_slice(&check(&key, content));
+    }
+}
+
+fn beside() -> TempDir {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = ChannelStore::create(home.path(), StoreOptions::default()).expect("creates");
+    (0..BLOCKS).for_each(|height| store.append(&block(height)).expect("appends"));
+    store.close().expect("closes");
+    home
+}
+
+/// A store with this journal is opened, or it says what is wrong with it; and then all of it can be read.
+///
+/// # Panics
+/// If that does not hold.
+pub fn journal(bytes: &[u8]) {
+    let mut bytes = bytes.to_vec();
+    let _ = opened(&bytes);
+    made_right(&mut bytes);
+    let _ = opened(&bytes);
+}
+
+/// The height of the last block; what the store says otherwise.
+fn opened(bytes: &[u8]) -> Result<u64, String> {
+    static HOME: Mutex<Option<TempDir>> = Mutex::new(None);
+    let mut home = HOME.lock().unwrap_or_else(PoisonError::into_inner);
+    let home = home.get_or_insert_with(beside).path();
+    std::fs::write(home.join("journal"), bytes).expect("writes");
+    // Which changes no file.
+    let (store, broken) = match ChannelStore::inspect(home, StoreOptions::default()) {
+        Ok(opened) => opened,
+        // A panic would be called a page that does not make sense.
+        Err(StoreError::Corrupt(why)) if why.contains("journal") => return Err(why),
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(broken, None);
+    let tip = store.log_tip().expect("there are blocks");
+    assert!(tip + 1 >= BLOCKS);
+    for height in 0..=tip {
+        let found = store.block(height).expect("readable").expect("there");
+        let receipts = store.receipts(height).expect("readable").expect("there");
+        let hash = store.header_hash(height).expect("readable").expect("there");
+        if height < BLOCKS {
+            assert_eq!(BlockRecord { height, header_hash: hash, block: found, receipts }, block(height));
+        }
+    }
+    store.history_root(tip + 1).expect("readable");
+    Ok(tip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// What is made right is what the store takes for right.
+    #[test]
+    fn the_corpus_says_by_its_names_what_is_found() {
+        for (name, expected) in [
+            ("empty", Ok(2)),
+            ("only-head", Ok(2)),
+            ("left-over", Ok(3)),
+            ("large-block", Ok(3)),
+            ("three-blocks", Ok(5)),
+            ("cut-off", Err("cut off")),
+            ("gap", Err("neither it nor the log 4")),
+        ] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/journal").join(name);
+            let mut bytes = std::fs::read(path).expect("readable");
+            made_right(&mut bytes);
+            match (opened(&bytes), expected) {
+                (found, Ok(tip)) => assert_eq!(found, Ok(tip), "{name}"),
+                (Err(why), Err(part)) => assert!(why.contains(part), "{name}: {why}"),
+                (Ok(tip), Err(_)) => panic!("{name}: {tip}"),
+            }
+        }
+    }
+}
