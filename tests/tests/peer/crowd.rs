@@ -345,6 +345,42 @@ async fn a_subscriber_that_takes_nothing_is_closed_and_one_that_takes_little_is_
     peer.drain();
 }
 
+/// Each asks for 16 MB and more, and takes none of it.
+#[tokio::test]
+async fn who_asks_on_and_takes_no_answer_is_closed_and_costs_no_memory() {
+    const ASKING: usize = 20;
+    const BLOCK: &str = "GET /v1/channels/main/blocks/1 HTTP/1.1\r\nHost: peer\r\n\r\n";
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_LIMITS_WRITE_TIMEOUT_MS", "5000")]);
+    let connection = peer.connect(&consortium.admin());
+    let id = connection.channel("main").await.expect("public").id;
+    bulk(&connection, id, 0).await;
+    let before = peer.resident_mib();
+    let asking: Vec<Child> = (0..ASKING)
+        .map(|_| {
+            let mut child = tls(&peer);
+            let ask = BLOCK.repeat(250);
+            child.stdin.as_mut().expect("piped").write_all(ask.as_bytes()).expect("takes it");
+            child
+        })
+        .collect();
+    let (mut connected, mut most, began) = (0, 0, Instant::now());
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        let connections = connection.status().await.expect("others are answered").connections;
+        (connected, most) = (connections.max(connected), peer.resident_mib().max(most));
+        if connected > ASKING as u64 && connections == 1 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{connections} connections are left");
+        looks.tick().await;
+    }
+    println!("{before} MiB before, {most} MiB at most; closed after {:?}", began.elapsed());
+    assert!(most < before + 100, "{before} MiB before, {most} MiB beside those who take no answer");
+    end(asking);
+    peer.drain();
+}
+
 /// actix-http keeps 128 KiB of what comes beside an answer, and then its task woke itself without end: one connection
 /// took a whole thread, and those that shared it were not answered any more.
 #[tokio::test]

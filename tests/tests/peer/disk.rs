@@ -651,6 +651,8 @@ async fn while_the_disk_stalls_reads_are_answered_and_nothing_is_lost_or_doubled
         for load in &trial.loads {
             load.can_be_read().await;
         }
+        let resident = trial.peer.resident_mib();
+        assert!(resident < RESIDENT_MIB_MAX, "the peer holds {resident} MiB while the disk stalls");
     }
     let meanwhile = trial.loads.iter().map(Load::commits).sum::<usize>() - commits;
     assert!(meanwhile <= 4 * usize::from(CLIENTS), "{meanwhile} were acknowledged though no sync returned");
