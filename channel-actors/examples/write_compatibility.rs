@@ -1,7 +1,7 @@
 //! Writes the files that `tests/compatibility` keeps: once for a format, before it is first released, never again.
 //!
 //! ```sh
-//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/4
+//! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/5
 //! ```
 //!
 //! Folders are numbered: 3 has records of the state in its format 3, 4 has pages with sums and a journal, too. `main` holds every kind of action that needs no CA, and was closed

@@ -6,7 +6,7 @@
 use super::audit;
 use crate::metrics::Metrics;
 use crate::store::StoreOptions;
-use crate::store::tests::state_database;
+use crate::store::tests::database;
 use crate::test_support::{self, Random, key, seeds};
 use crate::{ChannelHandle, ChannelRegistry, LifeCycle, RegistryOptions, SubmitResult, Wait};
 use ledger_classes::action::{Action, assets};
@@ -137,8 +137,9 @@ async fn rot_in_a_closed_channel_is_found_and_harms_no_other() {
     let folder = directory.path().join("rotten");
     let names = ["log.redb", "state.redb"];
     // Or most bits would rot in pages that no longer mean anything.
-    while redb::Database::open(folder.join("log.redb")).expect("opens").compact().expect("compacts") {}
-    while state_database(&folder).compact().expect("compacts") {}
+    for name in names {
+        while database(&folder, name).compact().expect("compacts") {}
+    }
     let files = names.map(|name| std::fs::read(folder.join(name)).expect("readable"));
     let report = audit(&folder, &NoCertificates, |_, _| {}).expect("sound");
     assert_eq!((report.height, report.state_height), (BLOCKS, Some(BLOCKS)));

@@ -12,7 +12,7 @@ use super::files::{StoreFiles, catching, open_database, open_error, release, say
 use super::journal::{Digested, Journal};
 use super::lock::{lock, read, write};
 use super::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
-use super::{BlockRecord, StoreOptions};
+use super::{BlockRecord, StoreOptions, sums};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, PathError};
@@ -44,10 +44,9 @@ struct Writer {
 impl Log {
     /// Initialises an empty log.
     pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
-        let backend = files.create_log()?;
+        let pages = sums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
         let journal = Journal::create(files.journal(), options.journal_bytes_max)?;
-        let database =
-            open_database(backend, options.log_cache_bytes).map_err(|error| open_error("log.redb", error))?;
+        let database = open_database(pages, options.log_cache_bytes).map_err(|error| open_error("log.redb", error))?;
         initialise(&database).map_err(StoreError::disk("initialising the log"))?;
         Ok(Self::new(database, CompactRange::new(), journal, latch))
     }
@@ -56,10 +55,11 @@ impl Log {
     /// tables then.
     pub(super) fn open(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
         let backend = files.open_log()?;
-        if backend.len().is_ok_and(|bytes| bytes == 0) {
-            return corrupt("the file is empty");
+        if backend.len().is_ok_and(|bytes| bytes <= sums::PAGE_BYTES) {
+            return corrupt("the file holds nothing");
         }
-        let database = open_database(backend, options.log_cache_bytes).map_err(|error| match says_corrupt(&error) {
+        let pages = sums::open_anyway(backend).map_err(reading("opening the log"))?;
+        let database = open_database(pages, options.log_cache_bytes).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),
             false => open_error("log.redb", error),
         })?;

@@ -1,6 +1,7 @@
 //! A file of pages that knows what it wrote: each page has a sum, and one that is read wrong is an error, never an
 //! answer. redb keeps checksums of its own, but looks at them only after a crash: a key that rots, or a page above it,
-//! would be a balance that is missing, and the next block would be built on that.
+//! would be a balance that is missing, and the next block would be built on that. And it panics over pages that make no
+//! sense, which in the middle of its own writing can end the process.
 //!
 //! Always: a page's sum is on disk with the page when a sync returns. redb never overwrites a page that the last commit
 //! holds, but for the first one, its header; so after a crash every page that is read has the sum it was written with.
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a page, of redb's and of the file's.
 const PAGE: usize = 4096;
-const PAGE_BYTES: u64 = PAGE as u64;
+pub(super) const PAGE_BYTES: u64 = PAGE as u64;
 /// Pages whose sums are on one page before them.
 const GROUP: u64 = (PAGE / CHECK_BYTES) as u64;
 /// The head is there twice: a write that is torn leaves one of them.
@@ -135,9 +136,19 @@ struct Inner {
     synced: u64,
 }
 
-/// The pages of a file, which may be empty. One of an earlier build has no sums, and stays so.
-/// [`io::ErrorKind::InvalidData`] if it is another file, if a page was found wrong, or if its first page is.
+/// The pages of a file that can be made anew. [`io::ErrorKind::InvalidData`] if a page was found wrong, or if its first
+/// page is, and as of [`open_anyway`].
 pub(super) fn open(backend: Backend) -> io::Result<Backend> {
+    open_with(backend, true)
+}
+
+/// The pages of a file, which may be empty. One of an earlier build has no sums, and stays so.
+/// [`io::ErrorKind::InvalidData`] if it is another file.
+pub(super) fn open_anyway(backend: Backend) -> io::Result<Backend> {
+    open_with(backend, false)
+}
+
+fn open_with(backend: Backend, all_right: bool) -> io::Result<Backend> {
     let length = backend.len()?;
     let mut head = vec![0; PAGE];
     if length >= PAGE_BYTES {
@@ -151,8 +162,8 @@ pub(super) fn open(backend: Backend) -> io::Result<Backend> {
         backend.read(place(0), &mut first)?;
     }
     let mark = match Mark::decode(&head) {
-        Some(Mark::Wrong(page)) => return Err(wrong(page)),
-        Some(Mark::Closed(sum)) if sum != sum_of(0, &first) => return Err(wrong(0)),
+        Some(Mark::Wrong(page)) if all_right => return Err(wrong(page)),
+        Some(Mark::Closed(sum)) if all_right && sum != sum_of(0, &first) => return Err(wrong(0)),
         Some(mark) => mark,
         // Nothing else is written before the head is on disk.
         None if length <= PAGE_BYTES => {

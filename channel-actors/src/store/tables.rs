@@ -107,6 +107,14 @@ pub(super) fn reading<E: Into<redb::Error>>(operation: &'static str) -> impl FnO
     }
 }
 
+/// The same, of what is at a height.
+fn reading_at<E: Into<redb::Error>>(operation: &'static str, height: u64) -> impl FnOnce(E) -> StoreError {
+    move |error| match reading(operation)(error) {
+        StoreError::Corrupt(why) => StoreError::Corrupt(format!("height {height}: {why}")),
+        error => error,
+    }
+}
+
 /// A block that is on disk, in the journal, and not in the tables yet.
 pub(super) struct Newest {
     pub(super) block: Digested,
@@ -146,7 +154,7 @@ impl Tables {
         if let Some(newest) = in_tail(&self.tail, height) {
             return Ok(Header::of(&newest.block));
         }
-        let Some(record) = self.headers.get(height).map_err(reading("reading a header"))? else {
+        let Some(record) = self.headers.get(height).map_err(reading_at("reading a header", height))? else {
             return corrupt(format!("height {height} has no header record"));
         };
         match Header::decode(record.value()) {
@@ -245,7 +253,7 @@ fn content(
     height: u64,
     expected: Hash,
 ) -> Result<Bytes, StoreError> {
-    let record = table.get(height).map_err(reading("reading a record"))?;
+    let record = table.get(height).map_err(reading_at("reading a record", height))?;
     match record.as_ref().map(|record| record.value()) {
         Some([FORMAT, bytes @ ..]) if digest(bytes) == expected => Ok(Bytes::copy_from_slice(bytes)),
         Some(_) => corrupt(format!("the {what} record of height {height} does not match its digest")),
@@ -301,7 +309,7 @@ pub(super) fn write_blocks(database: &Database, blocks: &[Arc<Newest>]) -> Resul
 
 /// The history of a log that agrees with itself.
 pub(super) fn history_of(database: &Database) -> Result<CompactRange, StoreError> {
-    let transaction = database.begin_read().map_err(StoreError::disk("reading the log"))?;
+    let transaction = database.begin_read().map_err(reading("reading the log"))?;
     let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
     let format = meta.get("format").map_err(reading("reading the format"))?;
     match format.as_ref().map(|record| record.value()) {

@@ -52,9 +52,9 @@ pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
     let _ = store.apply(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
 }
 
-/// The database of a state that is closed.
-pub(crate) fn state_database(directory: &Path) -> redb::Database {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(directory.join("state.redb")).unwrap();
+/// The database in a file of a store that is closed.
+pub(crate) fn database(directory: &Path, name: &str) -> redb::Database {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(directory.join(name)).unwrap();
     let file = redb::backends::FileBackend::new(file).unwrap();
     files::open_database(sums::open(Box::new(file)).unwrap(), 1 << 20).unwrap()
 }

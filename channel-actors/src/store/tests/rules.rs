@@ -229,7 +229,7 @@ fn an_index_whose_runs_are_hidden_is_rebuilt() {
     const RUNS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("runs");
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 5).close().unwrap();
-    let database = state_database(directory.path());
+    let database = database(directory.path(), "state.redb");
     let transaction = database.begin_write().unwrap();
     assert!(transaction.open_table(RUNS).unwrap().remove(0).unwrap().is_some());
     transaction.commit().unwrap();
@@ -246,7 +246,7 @@ fn a_header_under_another_height_is_an_error() {
     const HEADERS: redb::TableDefinition<u64, &[u8]> = redb::TableDefinition::new("headers");
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 5).close().unwrap();
-    let database = redb::Database::open(directory.path().join("log.redb")).unwrap();
+    let database = database(directory.path(), "log.redb");
     let transaction = database.begin_write().unwrap();
     let mut table = transaction.open_table(HEADERS).unwrap();
     let other = table.get(1).unwrap().unwrap().value().to_vec();
@@ -271,10 +271,12 @@ fn a_broken_log_is_an_error_that_says_so() {
         assert!(!places.is_empty(), "the block is in the file");
         places.into_iter().for_each(|at| bytes[at] ^= 1);
     };
-    let damages: [(&str, Damage); 4] = [
+    let damages: [(&str, Damage); 6] = [
         ("no file of pages", |bytes| bytes.iter_mut().take(4_096).for_each(|byte| *byte = 0xaa)),
         ("half a file", |bytes| bytes.truncate(bytes.len() / 2)),
         ("an empty file", |bytes| bytes.clear()),
+        ("some bytes", |bytes| bytes.truncate(100)),
+        ("one page", |bytes| bytes.truncate(4_096)),
         ("a bit of the last block", rot),
     ];
     let directory = tempfile::tempdir().unwrap();
@@ -287,6 +289,9 @@ fn a_broken_log_is_an_error_that_says_so() {
         fs::write(&path, &bytes).unwrap();
         let error = ChannelStore::open(directory.path(), options()).err().expect(damage);
         assert!(matches!(error, StoreError::Corrupt(_)), "{damage}: {}", error.chain());
+        if bytes.len() <= 4_096 {
+            assert!(fs::read(&path).unwrap() == bytes, "{damage}: nothing is begun in it");
+        }
     }
     fs::write(&path, &sound).unwrap();
     ChannelStore::open(directory.path(), options()).unwrap();
@@ -328,8 +333,8 @@ fn records_are_those_of_the_format_document() {
 
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 3).close().unwrap();
-    let log = redb::Database::open(directory.path().join("log.redb")).unwrap();
-    let databases = (log, state_database(directory.path()));
+    let log = database(directory.path(), "log.redb");
+    let databases = (log, database(directory.path(), "state.redb"));
     let (log, state) = (databases.0.begin_read().unwrap(), databases.1.begin_read().unwrap());
     let BlockRecord { block, receipts, header_hash, .. } = record(2);
     let table = log.open_table(BLOCKS).unwrap();
