@@ -322,8 +322,8 @@ impl ChannelHandle {
         };
         let handle = self.clone();
         let read = move || match store {
-            Some(store) => Ok(work(&store)),
-            None => handle.look(work).map(Ok),
+            Some(store) => work(&store).map_err(|error| Unavailable::Broken(error.to_string())),
+            None => handle.look(work),
         };
         let done = move |result| {
             drop(permit);
@@ -332,9 +332,9 @@ impl ChannelHandle {
         };
         self.0.reading.run(known.id, read, done);
         let why = match receiver.await {
-            Ok(Ok(Ok(Ok(answer)))) => return Ok(answer),
+            Ok(Ok(Ok(answer))) => return Ok(answer),
+            Ok(Ok(Err(Unavailable::Broken(why)))) => why,
             Ok(Ok(Err(unavailable))) => return Err(unavailable),
-            Ok(Ok(Ok(Err(error)))) => error.to_string(),
             Ok(Err(panicked)) => panicked.to_string(),
             Err(_) => "the reading threads are gone".into(),
         };

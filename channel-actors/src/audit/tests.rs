@@ -152,27 +152,23 @@ async fn rot_in_a_closed_channel_is_found_and_harms_no_other() {
             let used: Vec<usize> = (0..files[file].len()).filter(|at| files[file][*at] != 0).collect();
             let (at, bit) = (used[random.below(used.len())], 1 << random.below(8));
             let what = format!("seed {seed}, byte {at} ^ {bit} of {}", names[file]);
-            let damage = |bytes: &mut Vec<u8>| bytes[at] ^= bit;
-            let write = || {
-                std::fs::remove_dir_all(&folder).expect("removes");
-                std::fs::create_dir(&folder).expect("makes");
-                for number in [0, 1] {
-                    let mut bytes = files[number].clone();
-                    if number == file {
-                        damage(&mut bytes);
-                    }
-                    std::fs::write(folder.join(names[number]), bytes).expect("writes");
+            let content = |number: usize| {
+                let mut bytes = files[number].clone();
+                if number == file {
+                    bytes[at] ^= bit;
                 }
+                bytes
             };
-            write();
+            std::fs::remove_dir_all(&folder).expect("removes");
+            std::fs::create_dir(&folder).expect("makes");
+            for (number, name) in names.iter().enumerate() {
+                std::fs::write(folder.join(name), content(number)).expect("writes");
+            }
             let verified = audit(&folder, &NoCertificates, |_, _| {});
             assert_eq!(std::fs::read_dir(&folder).expect("lists").count(), 2, "{what}: verification moves nothing");
             for (number, name) in names.iter().enumerate() {
-                let mut bytes = files[number].clone();
-                if number == file {
-                    damage(&mut bytes);
-                }
-                assert!(std::fs::read(folder.join(name)).expect("readable") == bytes, "{what}: nor does it write");
+                let bytes = std::fs::read(folder.join(name)).expect("readable");
+                assert!(bytes == content(number), "{what}: nor does it write");
             }
             let registry = open(directory.path()).await;
             let sound = registry.by_name("sound").expect("there");

@@ -136,19 +136,20 @@ struct Inner {
     synced: u64,
 }
 
-/// The pages of a file that can be made anew. [`io::ErrorKind::InvalidData`] if a page was found wrong, or if its first
-/// page is, and as of [`open_anyway`].
+/// The pages of a file that can be made anew. As [`open_anyway`], and [`io::ErrorKind::InvalidData`] if a page was found
+/// wrong.
 pub(super) fn open(backend: Backend) -> io::Result<Backend> {
-    open_with(backend, true)
+    open_with(backend, Err)
 }
 
 /// The pages of a file, which may be empty. One of an earlier build has no sums, and stays so.
-/// [`io::ErrorKind::InvalidData`] if it is another file.
+/// [`io::ErrorKind::InvalidData`] if it is another file, or if it was closed and its first page is wrong: that page says
+/// what the last commit was.
 pub(super) fn open_anyway(backend: Backend) -> io::Result<Backend> {
-    open_with(backend, false)
+    open_with(backend, |_| Ok(Mark::Open))
 }
 
-fn open_with(backend: Backend, all_right: bool) -> io::Result<Backend> {
+fn open_with(backend: Backend, found_wrong: fn(io::Error) -> io::Result<Mark>) -> io::Result<Backend> {
     let length = backend.len()?;
     let mut head = vec![0; PAGE];
     if length >= PAGE_BYTES {
@@ -162,8 +163,8 @@ fn open_with(backend: Backend, all_right: bool) -> io::Result<Backend> {
         backend.read(place(0), &mut first)?;
     }
     let mark = match Mark::decode(&head) {
-        Some(Mark::Wrong(page)) if all_right => return Err(wrong(page)),
-        Some(Mark::Closed(sum)) if all_right && sum != sum_of(0, &first) => return Err(wrong(0)),
+        Some(Mark::Wrong(page)) => found_wrong(wrong(page))?,
+        Some(Mark::Closed(sum)) if sum != sum_of(0, &first) => return Err(wrong(0)),
         Some(mark) => mark,
         // Nothing else is written before the head is on disk.
         None if length <= PAGE_BYTES => {

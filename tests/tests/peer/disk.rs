@@ -3,265 +3,29 @@
 //!
 //! Needs root, for a mount namespace with a small file system of the test's own, and `cc` for a shim below the peer.
 
-use crate::harness::{
-    Consortium, Peer, address, append, chancery, define, key, mint, signed, text, transaction, transfer,
-};
-use client::api::{BatchResult, Outcome, SubmissionStatus};
-use client::connection::{Connection, Options};
-use client::profile::Profile;
-use client::retry::Retry;
+mod load;
+mod shim;
+mod small_disk;
+
+use crate::harness::{Consortium, Peer, append, key, run, signed, text, transaction};
+use client::api::Outcome;
 use client::submit::{SubmitError, Wait};
 use client::subscribe::{Filter, Start, Subscription};
 use ledger_classes::hash::Hash;
 use ledger_classes::transaction::{Envelope, Transaction};
+use load::{CLIENTS, Flood, Load, eventually};
 use serde_json::Value;
+use shim::Shim;
+use small_disk::SmallDisk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
 
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-const SUPPLY: u128 = 1_000_000;
-const CLIENTS: u8 = 3;
 /// Of the peer, in MiB; a fresh one holds some 40.
 const RESIDENT_MIB_MAX: u64 = 400;
-
-/// A small file system over a directory, in a mount namespace that ends with this.
-struct SmallDisk {
-    holder: Child,
-    mount: PathBuf,
-}
-
-impl SmallDisk {
-    fn new(mount: &Path, mib: u32) -> Self {
-        fs::create_dir_all(mount).expect("a directory");
-        let script = r#"mount -t tmpfs -o "size=$2m" chancery "$1" && echo mounted && exec cat"#;
-        let mut holder = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script, "sh", text(mount), &mib.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unshare runs");
-        let mut line = String::new();
-        BufReader::new(holder.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
-        assert_eq!(line, "mounted\n", "a mount namespace needs root");
-        Self { holder, mount: mount.to_owned() }
-    }
-
-    /// The program, where the file system is.
-    fn chancery(&self) -> Command {
-        let outside = chancery();
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.holder.id().to_string(), "--mount", "--"]).arg(outside.get_program());
-        command.stdin(Stdio::null());
-        command
-    }
-
-    /// Something in it, as those outside reach it.
-    fn path(&self, name: &str) -> PathBuf {
-        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
-        root.join(self.mount.strip_prefix("/").expect("an absolute path")).join(name)
-    }
-
-    /// Uses up all room.
-    fn fill(&self) {
-        let mut file = File::create(self.path("filler")).expect("a file");
-        let mut piece = vec![1; 1 << 20];
-        while !piece.is_empty() {
-            if file.write_all(&piece).is_err() {
-                piece.truncate(piece.len() / 2);
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.path("filler")).expect("removes");
-    }
-
-    /// Makes it read-only, as soon as no file is open for writing, or lets it be written again.
-    async fn remount(&self, mode: &str) {
-        let option = format!("remount,{mode}");
-        let mount = ["--mount", "--", "mount", "-o", &option, text(&self.mount)];
-        let mut tries = tokio::time::interval(Duration::from_millis(50));
-        let remounted = async {
-            loop {
-                tries.tick().await;
-                let mut command = Command::new("nsenter");
-                command.args(["--target", &self.holder.id().to_string()]).args(mount).stderr(Stdio::null());
-                if command.status().expect("nsenter runs").success() {
-                    return;
-                }
-            }
-        };
-        assert!(tokio::time::timeout(PATIENCE, remounted).await.is_ok(), "files stay open for writing");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
-}
-
-/// A connection that asks once: every refusal is seen.
-fn impatient(peer: &Peer, profile: &Path) -> Connection {
-    let mut profile = Profile::open(profile).expect("a profile");
-    profile.peer = peer.url.parse().expect("a URL");
-    Connection::open(&profile, Options { retry: Retry::NEVER, ..Options::default() }).expect("usable")
-}
-
-/// Clients that post transfers to one channel for as long as they live.
-struct Load {
-    connection: Connection,
-    channel: &'static str,
-    id: Hash,
-    stop: Arc<AtomicBool>,
-    /// Everything that was sent, refused or not.
-    sent: Arc<Mutex<BTreeMap<Hash, Envelope>>>,
-    acknowledged: Arc<Mutex<BTreeMap<Hash, Outcome>>>,
-    refused: Arc<Mutex<BTreeMap<String, String>>>,
-    refusals: Arc<AtomicUsize>,
-    changed: Arc<Notify>,
-    clients: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Load {
-    async fn begin(connection: &Connection, channel: &'static str, id: Hash) -> Self {
-        let supply = (0..CLIENTS).map(|client| mint("usd", client + 1, SUPPLY));
-        let setup = signed(id, 200, [define("usd")].into_iter().chain(supply).collect());
-        let outcome = connection.submit(channel, &setup, Wait::Committed).await.expect("taken");
-        assert_eq!(outcome.receipt.map(|receipt| receipt.code), Some(0));
-        let mut load = Self {
-            connection: connection.clone(),
-            channel,
-            id,
-            stop: Arc::default(),
-            sent: Arc::default(),
-            acknowledged: Arc::default(),
-            refused: Arc::default(),
-            refusals: Arc::default(),
-            changed: Arc::default(),
-            clients: Vec::new(),
-        };
-        load.clients = (1..=CLIENTS).map(|client| load.client(client)).collect();
-        load
-    }
-
-    fn client(&self, number: u8) -> tokio::task::JoinHandle<()> {
-        let (connection, channel, id) = (self.connection.clone(), self.channel, self.id);
-        let (stop, sent, acknowledged) = (self.stop.clone(), self.sent.clone(), self.acknowledged.clone());
-        let (refused, refusals) = (self.refused.clone(), self.refusals.clone());
-        let changed = self.changed.clone();
-        tokio::spawn(async move {
-            let mut pace = tokio::time::interval(Duration::from_millis(5));
-            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let fresh = || signed(id, number, vec![transfer("usd", number % CLIENTS + 1, 1)]);
-            let mut next = None;
-            while !stop.load(Ordering::Relaxed) {
-                pace.tick().await;
-                // What was refused is sent again.
-                let envelope = next.take().unwrap_or_else(fresh);
-                sent.lock().expect("not poisoned").insert(envelope.id(), envelope.clone());
-                match connection.submit(channel, &envelope, Wait::Committed).await {
-                    Ok(outcome) => {
-                        assert_eq!(outcome.status, SubmissionStatus::Committed);
-                        acknowledged.lock().expect("not poisoned").insert(outcome.id.expect("an id"), outcome);
-                    }
-                    Err(SubmitError::Request(error)) => {
-                        let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
-                        let hint = problem.retry_after_ms.map(Duration::from_millis);
-                        assert!(hint.is_some(), "{problem:?} does not say when to come back");
-                        let name = format!("{} {}", problem.status, problem.name());
-                        refused.lock().expect("not poisoned").insert(name, problem.detail.clone().unwrap_or_default());
-                        refusals.fetch_add(1, Ordering::Relaxed);
-                        next = Some(envelope);
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-                changed.notify_waiters();
-            }
-        })
-    }
-
-    fn commits(&self) -> usize {
-        self.acknowledged.lock().expect("not poisoned").len()
-    }
-
-    /// Waits until so many more are committed.
-    async fn goes_on(&self, more: usize) {
-        let enough = self.commits() + more;
-        eventually("transactions go on", &self.changed, || self.commits() >= enough).await;
-    }
-
-    /// Waits for refusals after this moment.
-    async fn is_refused(&self) {
-        let enough = self.refusals.load(Ordering::Relaxed) + usize::from(CLIENTS);
-        eventually("transactions are refused", &self.changed, || self.refusals.load(Ordering::Relaxed) >= enough).await;
-    }
-
-    /// What reads answer, at any time: acknowledged transactions, balances, blocks, the status.
-    async fn can_be_read(&self) {
-        let some: Vec<Outcome> = self.acknowledged.lock().expect("not poisoned").values().take(20).cloned().collect();
-        let started = Instant::now();
-        for outcome in &some {
-            let found = self.connection.transaction(self.channel, outcome.id.expect("an id")).await.expect("readable");
-            assert_eq!(found.receipt, outcome.receipt);
-        }
-        self.connection.account(self.channel, address(1)).await.expect("readable");
-        self.connection.status().await.expect("answers");
-        let took = started.elapsed();
-        assert!(took < Duration::from_secs(3), "{} reads took {took:?}", some.len() + 2);
-    }
-
-    /// Ends the clients. Then everything that was ever sent has one outcome, which is the acknowledged one, and no
-    /// money was made or lost.
-    async fn end(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            client.await.expect("clients end");
-        }
-        let acknowledged = self.acknowledged.lock().expect("not poisoned").clone();
-        let sent = self.sent.lock().expect("not poisoned").clone();
-        for envelope in sent.values() {
-            let outcome = self.connection.submit(self.channel, envelope, Wait::Committed).await.expect("taken");
-            let receipt = outcome.receipt.expect("committed");
-            assert_eq!(receipt.code, 0, "{receipt:?}");
-            if let Some(before) = acknowledged.get(&envelope.id()) {
-                assert_eq!(before.receipt.as_ref(), Some(&receipt));
-            }
-        }
-        let mut total = 0;
-        for client in 1..=CLIENTS {
-            let account = self.connection.account(self.channel, address(client)).await.expect("readable");
-            total += account.balances.iter().map(|balance| balance.owned.0).sum::<u128>();
-        }
-        assert_eq!(total, SUPPLY * u128::from(CLIENTS), "money was made or lost");
-        sent.len()
-    }
-}
-
-/// Waits until something holds that `changed` tells of.
-async fn eventually(what: &str, changed: &Notify, holds: impl Fn() -> bool) {
-    let held = async {
-        loop {
-            let change = changed.notified();
-            if holds() {
-                return;
-            }
-            change.await;
-        }
-    };
-    let in_time = tokio::time::timeout(PATIENCE, held).await;
-    assert!(in_time.is_ok(), "{what}: not within {PATIENCE:?}");
-}
 
 /// Everything that a subscription delivers from its start to the given number of transfers.
 async fn follow(subscription: &mut Subscription, transfers: usize) {
@@ -289,7 +53,7 @@ impl Trial {
         let metrics = [("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")];
         let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[&metrics, variables].concat());
         let made = peer.run(&consortium.admin(), &["channel", "create", "open", "--org", "bank", "--open-submit"]);
-        let connection = impatient(&peer, &consortium.admin());
+        let connection = peer.connect_once(&consortium.admin());
         let main = connection.channel("main").await.expect("public").id;
         let open = made["id"].as_str().expect("an id").parse().expect("hex");
         let subscription = connection.subscribe("main", Filter { start: Start::Height(0), ..Filter::default() });
@@ -402,101 +166,6 @@ async fn a_peer_with_a_full_disk_stops_when_told_and_has_lost_nothing() {
     }
 }
 
-/// One transaction, more often than a channel takes transactions. Each waits for the one commit.
-struct Flood {
-    refused: Arc<AtomicUsize>,
-    changed: Arc<Notify>,
-    committed: Vec<tokio::task::JoinHandle<BTreeSet<u64>>>,
-}
-
-impl Flood {
-    fn begin(load: &Load) -> Self {
-        let envelope = signed(load.id, 201, vec![define("flood")]);
-        let refused = Arc::new(AtomicUsize::new(0));
-        let changed = Arc::new(Notify::new());
-        let batch = |_| {
-            let (connection, channel) = (load.connection.clone(), load.channel);
-            let (refused, changed) = (refused.clone(), changed.clone());
-            let envelopes = vec![envelope.clone(); BATCH];
-            tokio::spawn(async move {
-                match connection.submit_batch(channel, &envelopes, Wait::Committed).await {
-                    Ok(results) => results.iter().map(height).collect(),
-                    Err(SubmitError::Request(error)) => {
-                        let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
-                        assert_eq!(problem.name(), "busy", "{problem:?}");
-                        assert!(problem.retry_after_ms.is_some(), "{problem:?}");
-                        refused.fetch_add(1, Ordering::Relaxed);
-                        changed.notify_waiters();
-                        BTreeSet::new()
-                    }
-                    Err(error) => panic!("{error}"),
-                }
-            })
-        };
-        let committed =
-            (0..channel_actors::limits::TRANSACTIONS_IN_FLIGHT_MAX as usize / BATCH + 1).map(batch).collect();
-        Self { refused, changed, committed }
-    }
-
-    /// All that were taken were committed, in one block.
-    async fn end(self) {
-        let mut heights = BTreeSet::new();
-        for batch in self.committed {
-            heights.extend(batch.await.expect("ends"));
-        }
-        assert_eq!(heights.len(), 1, "one transaction was committed at {heights:?}");
-    }
-}
-
-/// Envelopes of a batch of the flood: two megabytes.
-const BATCH: usize = 8_192;
-
-fn height(result: &BatchResult) -> u64 {
-    match result {
-        BatchResult::Committed { height, .. } => *height,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// The shim of `disk/shim.c`, and the files that command it.
-struct Shim {
-    library: String,
-    stall: PathBuf,
-    read_only: PathBuf,
-    sync: PathBuf,
-    _home: tempfile::TempDir,
-}
-
-impl Shim {
-    fn new() -> Self {
-        let home = tempfile::tempdir().expect("a directory");
-        let (source, library) = (home.path().join("shim.c"), home.path().join("shim.so"));
-        fs::write(&source, include_str!("disk/shim.c")).expect("writes");
-        let made = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o", text(&library), text(&source)]).status();
-        assert!(made.expect("cc is installed").success());
-        let file = |name: &str| home.path().join(name);
-        let (stall, read_only, sync) = (file("stall"), file("read-only"), file("sync"));
-        Self { library: text(&library).into(), stall, read_only, sync, _home: home }
-    }
-
-    /// One sync from now on fails.
-    fn fail_a_sync(&self, errno: i32) {
-        // Found whole, or not at all.
-        let new = self.sync.with_extension("new");
-        fs::write(&new, errno.to_string()).expect("writes");
-        fs::rename(new, &self.sync).expect("renames");
-    }
-
-    fn variables(&self) -> [(&str, &str); 4] {
-        [
-            ("LD_PRELOAD", &self.library),
-            ("CHANCERY_TEST_STALL", text(&self.stall)),
-            ("CHANCERY_TEST_READ_ONLY", text(&self.read_only)),
-            ("CHANCERY_TEST_SYNC", text(&self.sync)),
-        ]
-    }
-}
-
 #[tokio::test]
 async fn a_disk_that_becomes_read_only_is_named_and_one_that_comes_back_is_used() {
     let shim = Shim::new();
@@ -509,7 +178,7 @@ async fn a_disk_that_becomes_read_only_is_named_and_one_that_comes_back_is_used(
 
 /// A channel's records, all of which are read now, and none can be added to.
 async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome]) {
-    let connection = impatient(peer, &consortium.admin());
+    let connection = peer.connect_once(&consortium.admin());
     for outcome in written {
         let found = connection.transaction("main", outcome.id.expect("an id")).await.expect("readable");
         assert_eq!(found.receipt, outcome.receipt);
@@ -590,7 +259,7 @@ async fn a_sync_that_fails_halts_its_channel_and_no_other_and_loses_nothing() {
         if round == 0 {
             peer.run(&consortium.admin(), &create);
         }
-        let connection = impatient(&peer, &consortium.admin());
+        let connection = peer.connect_once(&consortium.admin());
         let main = connection.channel("main").await.expect("public").id;
         let open = connection.channel("open").await.expect("public").id;
         let post = |channel: &'static str, id: Hash| {
@@ -634,7 +303,7 @@ async fn a_sync_that_fails_halts_its_channel_and_no_other_and_loses_nothing() {
         assert_eq!(outcome.receipt.expect("committed").code, 0);
     }
     peer.drain();
-    let report = crate::harness::run(&["verify", "--dir", text(&consortium.dir())]);
+    let report = run(&["verify", "--dir", text(&consortium.dir())]);
     assert_eq!(report["broken"], Value::Array(vec![]), "{report}");
 }
 
