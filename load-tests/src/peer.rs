@@ -113,7 +113,7 @@ impl Peer {
         let (root, temporary) =
             if options.keep { (temporary.keep(), None) } else { (temporary.path().to_owned(), Some(temporary)) };
         let dir = root.join("peer");
-        let words = ["init", "--consortium", CONSORTIUM, "--org", ORGANIZATION, "--dir"].map(OsStr::new);
+        let words = ["init", "--consortium", CONSORTIUM, "--org", ORGANIZATION, "--public", "--dir"].map(OsStr::new);
         command(&chancery, &[&words[..], &[dir.as_os_str()]].concat()).await?;
         let [address, metrics] = free_addresses()?;
         let named = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());

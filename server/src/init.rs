@@ -57,6 +57,8 @@ pub struct InitOptions {
     pub passphrase_file: Option<PathBuf>,
     /// Where the keys of the consortium's root and of the organization's CA are made.
     pub authority_keys: KeyPlace,
+    /// Whether anybody may read `main` and post to it, without a certificate.
+    pub public: bool,
 }
 
 impl InitOptions {
@@ -74,6 +76,7 @@ impl InitOptions {
             names: Vec::new(),
             passphrase_file: None,
             authority_keys: KeyAlgorithm::default().into(),
+            public: false,
         }
     }
 }

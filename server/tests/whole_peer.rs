@@ -56,7 +56,7 @@ fn config() -> Config {
 async fn start() -> Running {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("north");
-    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    init(&InitOptions { public: true, ..InitOptions::new(&dir, "harbour.example", "north") }).unwrap();
     let peer = Peer::start(&dir, config()).await.unwrap();
     Running { peer, dir, _parent: parent }
 }

@@ -32,6 +32,9 @@ pub(super) struct Init {
     /// Name or address under which clients reach the peer; may be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<AlternativeName>,
+    /// Let anybody read the channel main and post to it, without a certificate
+    #[arg(long)]
+    public: bool,
     #[command(flatten)]
     passphrase: PassphraseFile,
     #[command(flatten)]
@@ -45,6 +48,7 @@ impl Init {
         options.listen = self.listen;
         options.metrics_listen = self.metrics;
         options.names = self.host;
+        options.public = self.public;
         options.passphrase_file = self.passphrase.passphrase_file;
         options.authority_keys = self.key.place()?;
         let made = init(&options)?;

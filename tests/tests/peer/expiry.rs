@@ -52,7 +52,8 @@ impl World {
         let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let world = Self { home, variables };
         world.day(0);
-        let common = ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", ""];
+        let common =
+            ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", "", "--public"];
         world.run(&[&["init", "--dir", text(&world.dir())], &common[..]].concat());
         world.day(dealer);
         world.ca(&["organization", "dealer", "--algorithm", "p256"]);

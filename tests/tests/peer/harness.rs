@@ -46,13 +46,18 @@ pub(crate) struct Consortium {
 }
 
 impl Consortium {
-    /// The organization `bank` owns the peer.
+    /// The organization `bank` owns the peer. Anybody reads and writes `main`, so that most tests need no participants.
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
     /// The same with more arguments to `init`.
     pub(crate) fn with(arguments: &[&str]) -> Self {
+        Self::closed(&[&["--public"], arguments].concat())
+    }
+
+    /// The same with `main` as `init` makes it: for members only.
+    pub(crate) fn closed(arguments: &[&str]) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let consortium = Self { home };
         let dir = consortium.dir();
