@@ -93,7 +93,7 @@ fn script() -> String {
     script + "kill $PEER\nwait $PEER\nchancery verify --dir peer-1\n"
 }
 
-/// libfaketime for programs with threads; `.ci/run` installs it.
+/// libfaketime for programs with threads; `tests/run` installs it.
 fn faketime() -> String {
     let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib", "/usr/lib64"];
     let files = places.iter().map(|place| format!("{place}/faketime/libfaketimeMT.so.1"));

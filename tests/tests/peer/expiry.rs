@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// libfaketime for programs with threads; `.ci/run` installs it.
+/// libfaketime for programs with threads; `tests/run` installs it.
 fn faketime() -> String {
     let places = [
         "/usr/lib/x86_64-linux-gnu/faketime",
