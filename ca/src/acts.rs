@@ -106,12 +106,15 @@ pub(crate) fn line_of(event: &Event, cause: &Cause) -> Result<Vec<u8>, serde_jso
 
 /// A line as it was written.
 pub(crate) fn parse_line(line: &[u8]) -> Result<(Event, Cause), serde_json::Error> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(line)?;
+    let mut fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
     let mut cause = Map::new();
     for name in ["who", "why"] {
         cause.extend(fields.remove_entry(name));
     }
-    Ok((serde_json::from_value(Value::Object(fields))?, serde_json::from_value(Value::Object(cause))?))
+    Ok((
+        ledger_classes::json::from_value(Value::Object(fields))?,
+        ledger_classes::json::from_value(Value::Object(cause))?,
+    ))
 }
 
 /// An act of the index, as it is recorded on a ledger.
@@ -219,7 +222,7 @@ impl Index {
         let Some(source) = chain.get(SOURCE_LINES - 1) else { return Ok(Vec::new()) };
         let mut acts = Vec::new();
         for ((number, line), digest) in self.lines().enumerate().zip(&chain) {
-            let fields: Map<String, Value> = serde_json::from_slice(line)?;
+            let fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
             if is_act(&fields) {
                 let before = number.checked_sub(1).and_then(|before| chain.get(before)).copied().unwrap_or_default();
                 let place = Place { line: number + 1, sha256: Hash(sha256(line)), before, source: *source };
@@ -255,7 +258,8 @@ impl Index {
             vouched = record.line;
         }
         let behind = lines.iter().skip(vouched);
-        let waiting = behind.filter(|line| serde_json::from_slice(line).is_ok_and(|fields| is_act(&fields))).count();
+        let waiting =
+            behind.filter(|line| ledger_classes::json::from_slice(line).is_ok_and(|fields| is_act(&fields))).count();
         Ok(Agreement { lines: lines.len(), records: own().count(), vouched, waiting })
     }
 }

@@ -96,7 +96,7 @@ impl Database {
             line: line + 1,
             reason: reason.into(),
         };
-        let first = lines.next().map(|(_, line)| serde_json::from_slice(line));
+        let first = lines.next().map(|(_, line)| ledger_classes::json::from_slice(line));
         let Some(Ok(Event::Created { format: FORMAT, consortium, .. })) = first else {
             return Err(corrupt(0, "not a certificate database of this version"));
         };

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Event {
     /// The first line.
     Created {
@@ -214,3 +214,5 @@ pub enum Event {
         at: Time,
     },
 }
+
+ledger_classes::tagged!(Event, "event");

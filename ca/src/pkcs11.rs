@@ -24,6 +24,7 @@ use cryptoki::{
     slot::Slot,
     types::AuthPin,
 };
+use ledger_classes::json::Strict;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -151,7 +152,8 @@ impl TokenKey {
     /// Reads a key's file.
     pub(crate) fn parse(text: &str, file: &Path) -> Result<Self, TokenError> {
         let fail = |what: String| TokenError::Description { file: file.into(), what };
-        let key: Self = toml::from_str(text).map_err(|error| fail(error.to_string()))?;
+        let key = toml::Deserializer::parse(text).and_then(|key| Self::deserialize(Strict(key)));
+        let key = key.map_err(|error| fail(error.to_string()))?;
         if key.id.is_empty() || hex::decode(&key.id).is_err() {
             return Err(fail("id is hexadecimal".into()));
         }

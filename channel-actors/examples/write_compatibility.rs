@@ -107,7 +107,10 @@ async fn notes(channel: &ChannelHandle, now: ledger_classes::time::Time, count: 
     for nonce in 0..count {
         let body = "x".repeat(nonce as usize * 40);
         let append = json!([{"type": "log.append", "topic": "notes", "body": body}]);
-        assert_eq!(post(channel, now, nonce, &[5], serde_json::from_value(append).expect("actions")).await, 0);
+        assert_eq!(
+            post(channel, now, nonce, &[5], ledger_classes::json::from_value(append).expect("actions")).await,
+            0
+        );
     }
 }
 
@@ -122,7 +125,8 @@ async fn main() {
         let now = START.plus_millis(1000 * number);
         clock.0.store(now.millis(), Ordering::SeqCst);
         let text = actions.to_string();
-        let actions: Vec<Action> = serde_json::from_value(actions).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let actions: Vec<Action> =
+            ledger_classes::json::from_value(actions).unwrap_or_else(|error| panic!("{error}: {text}"));
         let code = post(&main, now, number, &signers, actions).await;
         // The tenth has not the money.
         assert_eq!(code == 0, number != 9, "{code}: {text}");

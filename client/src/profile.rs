@@ -12,6 +12,7 @@
 
 use crate::certificate::{Credential, CredentialError, certificates};
 use crate::keys::{AccountKeyError, read_account_key};
+use ledger_classes::json::Strict;
 use ledger_classes::keys::SigningKey;
 pub use reqwest::Url;
 use rustls::pki_types::CertificateDer;
@@ -144,8 +145,9 @@ impl Profile {
         let settings = |why: String| ProfileError::Settings { path: path.clone(), why };
         let bytes = read(&path)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| settings("not UTF-8".into()))?;
+        let parsed = toml::Deserializer::parse(text).and_then(|settings| Settings::deserialize(Strict(settings)));
         let Settings { peer, consortium, account_key } =
-            toml::from_str(text).map_err(|error| settings(error.to_string().trim_end().to_owned()))?;
+            parsed.map_err(|error| settings(error.to_string().trim_end().to_owned()))?;
         let peer = parse_peer(&peer).map_err(settings)?;
 
         let ca = directory.join("ca.pem");

@@ -176,7 +176,7 @@ mod tests {
     fn the_json_form_keeps_payload_and_signatures_to_the_byte() {
         for envelope in [envelope(sign_json), envelope(Envelope::sign_binary)] {
             let text = serde_json::to_string(&JsonEnvelope::from(&envelope)).unwrap();
-            let json: JsonEnvelope = serde_json::from_str(&text).unwrap();
+            let json: JsonEnvelope = ledger_classes::json::from_str(&text).unwrap();
             assert_eq!(json.payload.is_some(), envelope.encoding == Encoding::Json);
             let again = Envelope::try_from(json).unwrap();
             assert_eq!(again, envelope);
@@ -203,7 +203,8 @@ mod tests {
         for (change, part) in changes {
             let mut json = good.clone();
             change(&mut json);
-            let error = Envelope::try_from(serde_json::from_value::<JsonEnvelope>(json).unwrap()).unwrap_err();
+            let error =
+                Envelope::try_from(ledger_classes::json::from_value::<JsonEnvelope>(json).unwrap()).unwrap_err();
             assert!(error.to_string().contains(part), "{error} should say {part}");
         }
     }

@@ -175,10 +175,10 @@ impl Position {
             return Ok(None);
         };
         if frame.event.as_deref() == Some("problem") {
-            let problem = serde_json::from_str(&data).map_err(|error| unreadable(&error))?;
+            let problem = ledger_classes::json::from_str(&data).map_err(|error| unreadable(&error))?;
             return Err(SubscribeError::Problem(Box::new(problem)));
         }
-        let event: CloudEvent = serde_json::from_str(&data).map_err(|error| unreadable(&error))?;
+        let event: CloudEvent = ledger_classes::json::from_str(&data).map_err(|error| unreadable(&error))?;
         let cursor: Cursor = event.id.parse().map_err(|error| unreadable(&error))?;
         if frame.id.is_some_and(|id| id != event.id) {
             return Err(unreadable(&"the frame's id is not the event's"));

@@ -110,7 +110,7 @@ pub fn read_proof(path: &Path) -> Result<Proof, VerifyError> {
     let fail = |source| VerifyError::Read { path: path.into(), source };
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(fail)?.take(PROOF_BYTES_MAX).read_to_end(&mut bytes).map_err(fail)?;
-    serde_json::from_slice(&bytes).map_err(VerifyError::Form)
+    ledger_classes::json::from_slice(&bytes).map_err(VerifyError::Form)
 }
 
 /// Checks a proof. `channel` is the id that the verifier knows.
@@ -161,14 +161,14 @@ pub fn decode_payload(envelope: &Envelope) -> Option<Transaction> {
     match envelope.encoding {
         Encoding::Genesis => None,
         Encoding::Binary => codec::decode(&envelope.payload, PAYLOAD_BYTES_MAX).ok(),
-        Encoding::Json => serde_json::from_slice(&envelope.payload).ok(),
+        Encoding::Json => ledger_classes::json::from_slice(&envelope.payload).ok(),
     }
 }
 
 /// Checks that an event's evidence holds and is about this event.
 pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), VerifyError> {
     let text = event.evidence.as_deref().ok_or(VerifyError::Absent)?;
-    let evidence: Evidence = serde_json::from_str(text).map_err(VerifyError::Form)?;
+    let evidence: Evidence = ledger_classes::json::from_str(text).map_err(VerifyError::Form)?;
     let checked = trust.verify(&evidence)?;
     let place = evidence.event.as_ref().map(|proof| Cursor {
         height: checked.header.height,
@@ -224,7 +224,7 @@ impl EventVerifier {
     /// [`verify_event`]'s to refuse.
     fn reaches(&self, event: &CloudEvent) -> bool {
         let header = || {
-            let evidence: Evidence = serde_json::from_str(event.evidence.as_deref()?).ok()?;
+            let evidence: Evidence = ledger_classes::json::from_str(event.evidence.as_deref()?).ok()?;
             codec::decode::<Header>(&evidence.header.0, 4096).ok()
         };
         header().is_none_or(|header| self.trust.configuration(&header).is_some())

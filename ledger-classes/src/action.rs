@@ -17,10 +17,12 @@ macro_rules! actions {
     ($( $(#[$doc:meta])* $variant:ident($body:ty) = $text:literal, $right:expr; )*) => {
         /// One step of a transaction.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-        #[serde(tag = "type")]
+        #[serde(remote = "Self")]
         pub enum Action {
             $( $(#[$doc])* #[serde(rename = $text)] $variant($body), )*
         }
+
+        $crate::tagged!(Action, "type");
 
         impl Action {
             /// Every `type`, in the order of the binary encoding.

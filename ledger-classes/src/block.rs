@@ -62,7 +62,7 @@ impl Header {
 
 /// What makes a block final.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(tag = "engine", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Seal {
     /// The genesis block needs none: its hash is the channel's id.
     Genesis {},
@@ -83,6 +83,8 @@ pub enum Seal {
         signature: Signature,
     },
 }
+
+crate::tagged!(Seal, "engine");
 
 /// Why a seal does not make a header final.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

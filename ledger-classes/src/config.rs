@@ -251,7 +251,7 @@ impl ChannelConfig {
 
 /// One change of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(remote = "Self", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ConfigChange {
     /// Adds rights.
     Grant(Grant),
@@ -279,6 +279,8 @@ pub enum ConfigChange {
         peers: Vec<OrderingPeer>,
     },
 }
+
+crate::tagged!(ConfigChange, "change");
 
 impl ConfigChange {
     /// Applies this change; the caller checks the result.

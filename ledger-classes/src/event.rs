@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// One thing that a transaction or a timer did.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(tag = "kind", deny_unknown_fields)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub enum Event {
     /// An asset was defined.
     #[serde(rename = "asset.defined")]
@@ -331,6 +331,8 @@ pub enum Event {
         not_after: Time,
     },
 }
+
+crate::tagged!(Event, "kind");
 
 macro_rules! kinds {
     ($( $variant:ident = $text:literal, $class:ident; )*) => {

@@ -13,6 +13,7 @@ pub mod event;
 pub mod execution;
 pub mod hash;
 pub mod identity;
+pub mod json;
 pub mod keys;
 pub mod keyspace;
 pub mod limits;

@@ -237,7 +237,7 @@ fn decode_payload(envelope: &Envelope) -> Result<Transaction, TransactionError> 
             DecodeError::Oversize { .. } => TransactionError::Oversize(error.to_string()),
             error => TransactionError::Malformed(error.to_string()),
         }),
-        Encoding::Json => serde_json::from_slice(&envelope.payload).map_err(|error| {
+        Encoding::Json => crate::json::from_slice(&envelope.payload).map_err(|error| {
             unknown_action(&envelope.payload).unwrap_or_else(|| TransactionError::Malformed(error.to_string()))
         }),
     }
@@ -254,7 +254,7 @@ fn unknown_action(payload: &[u8]) -> Option<TransactionError> {
         #[serde(rename = "type")]
         type_text: String,
     }
-    let probe: Probe = serde_json::from_slice(payload).ok()?;
+    let probe: Probe = crate::json::from_slice(payload).ok()?;
     let unknown = probe.actions.into_iter().find(|action| !Action::TYPES.contains(&action.type_text.as_str()))?;
     Some(TransactionError::UnknownAction(unknown.type_text.chars().take(64).collect()))
 }

@@ -106,7 +106,8 @@ pub fn measure_by(program: &Path, options: &Options) -> Result<f64, LoadError> {
         .output()
         .map_err(|source| LoadError::file(program, source))?;
     let text = std::fs::read_to_string(report.path()).map_err(|source| LoadError::file(report.path(), source))?;
-    let limit = serde_json::from_str::<Value>(&text).ok().and_then(|report| report.get("limit_per_s")?.as_f64());
+    let limit =
+        ledger_classes::json::from_str::<Value>(&text).ok().and_then(|report| report.get("limit_per_s")?.as_f64());
     limit.filter(|_| output.status.success()).ok_or_else(|| LoadError::Yardstick {
         program: program.into(),
         output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),

@@ -6,7 +6,8 @@
 
 use ca::{Keyring, PassphraseSource, passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
-use serde::{Deserialize, Serialize};
+use ledger_classes::json::Strict;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -213,7 +214,8 @@ impl Config {
 
     /// A configuration from a file's text and a function that knows the environment.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut table: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Form(error.to_string()))?;
+        let form = |error: toml::de::Error| ConfigError::Form(error.to_string());
+        let mut table: toml::Table = read(toml::Deserializer::parse(text).map_err(form)?).map_err(form)?;
         for (key, default) in keys() {
             let name = variable_name(&key);
             let Some(value) = variable(&name) else { continue };
@@ -224,13 +226,13 @@ impl Config {
             };
             set(&mut table, &key, typed);
             // Each variable by itself, so that the error names it.
-            if let Err(error) = toml::Value::Table(table.clone()).try_into::<Self>()
-                && toml::from_str::<Self>(text).is_ok()
+            if let Err(error) = read::<Self, _>(table.clone())
+                && toml::Deserializer::parse(text).and_then(read::<Self, _>).is_ok()
             {
                 return Err(ConfigError::Variable { name, value, what: error.to_string() });
             }
         }
-        let config: Self = table.try_into().map_err(|error: toml::de::Error| ConfigError::Form(error.to_string()))?;
+        let config: Self = read(table).map_err(form)?;
         config.check()?;
         Ok(config)
     }
@@ -294,6 +296,10 @@ pub fn keys() -> Vec<(String, toml::Value)> {
         leaves("", &table, &mut keys);
     }
     keys
+}
+
+fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(text: D) -> Result<T, D::Error> {
+    T::deserialize(Strict(text))
 }
 
 /// The environment variable that overrides a key.

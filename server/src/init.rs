@@ -378,7 +378,8 @@ mod tests {
         let made = init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
         assert_eq!(made.peer.to_string(), "spiffe://harbour.example/north/peer/peer-1");
         assert_eq!(Config::load(&dir).unwrap(), Config::default());
-        let genesis: ChannelConfig = serde_json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
+        let genesis: ChannelConfig =
+            ledger_classes::json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
         let (first, _) = block::genesis(&genesis).unwrap();
         assert_eq!(first.header.hash(), made.main);
         assert!(genesis.public_read && genesis.open_submit);

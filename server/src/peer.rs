@@ -317,7 +317,7 @@ fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
         Err(source) => return Err(io_error(path.display().to_string())(source)),
     };
     let fail = |what: String| PeerError::Genesis { path: path.into(), what };
-    let config: ChannelConfig = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    let config: ChannelConfig = ledger_classes::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
     config.check().map_err(|error| fail(error.to_string()))?;
     Ok(Some(config))
 }

@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(response.headers().get("retry-after").unwrap(), "2");
         assert_eq!(response.headers().get("content-type").unwrap(), MEDIA_TYPE);
         let body = to_bytes(response.into_body()).await.unwrap();
-        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        let problem: Problem = ledger_classes::json::from_slice(&body).unwrap();
         assert_eq!((problem.name(), problem.status, problem.retry_after_ms), ("busy", 429, Some(1_200)));
         let response = ApiError::from(Kind::MethodNotAllowed).allowing("GET".into()).response();
         assert_eq!(response.headers().get("allow").unwrap(), "GET");

@@ -44,8 +44,10 @@ pub fn parse_line<V: DeserializeOwned>(line: &str) -> Line<V> {
     if !line.trim_start().starts_with('{') {
         return Line { id: None, vector: Err("the line is not a JSON object".into()) };
     }
-    match serde_json::from_str::<Identified>(line) {
-        Ok(Identified { id }) => Line { id, vector: serde_json::from_str(line).map_err(|error| error.to_string()) },
+    match ledger_classes::json::from_str::<Identified>(line) {
+        Ok(Identified { id }) => {
+            Line { id, vector: ledger_classes::json::from_str(line).map_err(|error| error.to_string()) }
+        }
         Err(error) => Line { id: None, vector: Err(error.to_string()) },
     }
 }

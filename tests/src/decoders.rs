@@ -73,7 +73,7 @@ pub fn transaction_binary(bytes: &[u8]) {
         let transaction = named.expect("it was parsed");
         // The same transaction in JSON is the same transaction.
         let json = serde_json::to_vec(&transaction).expect("what decodes has a JSON form");
-        let again: Transaction = serde_json::from_slice(&json).expect("our own JSON");
+        let again: Transaction = ledger_classes::json::from_slice(&json).expect("our own JSON");
         assert_eq!(again, transaction);
     }
     one_form::<Envelope>(bytes);
@@ -81,7 +81,7 @@ pub fn transaction_binary(bytes: &[u8]) {
 
 /// A transaction in JSON.
 pub fn transaction_json(bytes: &[u8]) {
-    let named: Option<Transaction> = serde_json::from_slice(bytes).ok();
+    let named: Option<Transaction> = ledger_classes::json::from_slice(bytes).ok();
     let channel = named.as_ref().map_or(Hash([0; 32]), |transaction| transaction.channel);
     payload(Encoding::Json, bytes, channel);
     if let Some(transaction) = named {
@@ -98,7 +98,7 @@ pub fn batch(bytes: &[u8]) {
         }
     }
     one_form::<BatchAnswer>(bytes);
-    let _ = serde_json::from_slice::<Outcome>(bytes);
+    let _ = ledger_classes::json::from_slice::<Outcome>(bytes);
 }
 
 /// A block, its header and seal.
@@ -115,7 +115,7 @@ pub fn block(bytes: &[u8]) {
 
 /// A channel's configuration in both encodings.
 pub fn channel_config(bytes: &[u8]) {
-    let json = serde_json::from_slice::<ChannelConfig>(bytes).ok();
+    let json = ledger_classes::json::from_slice::<ChannelConfig>(bytes).ok();
     for config in json.into_iter().chain(one_form::<ChannelConfig>(bytes)) {
         let _ = config.check();
         let _ = config.rights_of(None);
@@ -159,10 +159,10 @@ pub fn ocsp_messages(bytes: &[u8]) {
 
 /// A proof of inclusion, and the way to a configuration.
 pub fn proof(bytes: &[u8]) {
-    if let Ok(proof) = serde_json::from_slice::<Proof>(bytes) {
+    if let Ok(proof) = ledger_classes::json::from_slice::<Proof>(bytes) {
         let _ = proof.verify(None);
     }
-    if let Ok(trust) = serde_json::from_slice::<Trust>(bytes) {
+    if let Ok(trust) = ledger_classes::json::from_slice::<Trust>(bytes) {
         let _ = trust.verify(None);
     }
 }

@@ -71,7 +71,7 @@ fn lines_that_are_no_vectors_are_answered_with_an_error() {
     let input = b"\n[1]\nnull\n{\"id\":1\n\xff\xfe\n{\"id\":7}\n{\"id\":8,\"scheme\":\"rsa\",\"key\":\"\",\"message\":\"\",\"signature\":\"\"}";
     for arguments in [&["sig"][..], &["sig", "--batch", "2"], &["merkle"]] {
         let answers: Vec<Value> =
-            conformance(arguments, input).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            conformance(arguments, input).iter().map(|line| ledger_classes::json::from_str(line).unwrap()).collect();
         let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
         assert_eq!(ids, [json!(null), json!(null), json!(null), json!(null), json!(null), json!(7), json!(8)]);
         assert!(answers.iter().all(|answer| answer["ok"] == json!(false) && answer["error"].is_string()));

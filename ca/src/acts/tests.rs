@@ -56,7 +56,7 @@ fn each_act_says_who_and_why() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let (index, acts) = folder.acts().unwrap();
-    let bodies: Vec<Value> = acts.iter().map(|act| serde_json::from_str(&act.body).unwrap()).collect();
+    let bodies: Vec<Value> = acts.iter().map(|act| ledger_classes::json::from_str(&act.body).unwrap()).collect();
     let told = |body: &Value| {
         let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let about = field("identity").rsplit('/').next().unwrap_or_default().to_owned();
@@ -97,7 +97,7 @@ fn each_act_says_who_and_why() {
 
 /// What a ledger would have of an index.
 fn recorded(folder: &CertificateFolder) -> Vec<RecordedLine> {
-    let of = |act: &Act| RecordedLine { digest: act.digest, ..serde_json::from_str(&act.body).unwrap() };
+    let of = |act: &Act| RecordedLine { digest: act.digest, ..ledger_classes::json::from_str(&act.body).unwrap() };
     folder.acts().unwrap().1.iter().map(of).collect()
 }
 
@@ -163,7 +163,7 @@ fn old_lines_stay_readable() {
     let path = dir.path().join("ca/index.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let strip = |line: &str| {
-        let mut fields: Map<String, Value> = serde_json::from_str(line).unwrap();
+        let mut fields: Map<String, Value> = ledger_classes::json::from_str(line).unwrap();
         fields.retain(|name, _| !["who", "why"].contains(&name.as_str()));
         Value::Object(fields).to_string() + "\n"
     };

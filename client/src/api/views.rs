@@ -176,7 +176,7 @@ pub struct ChannelSpec {
 
 /// Where a channel is in its life on a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "lowercase")]
+#[serde(remote = "Self", rename_all = "lowercase")]
 pub enum ChannelState {
     /// Its files are being opened.
     Opening,
@@ -199,6 +199,8 @@ pub enum ChannelState {
         reason: String,
     },
 }
+
+ledger_classes::tagged!(ChannelState, "state");
 
 /// How full a channel's pipeline is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -360,6 +362,6 @@ mod tests {
             Event::LogAppended { topic: "tests".into(), author: Address::ZERO, digest: None, body: "text".into() };
         let view = EventView::from(event);
         let text = serde_json::to_string(&view).unwrap();
-        assert_eq!(serde_json::from_str::<EventView>(&text).unwrap(), view, "{text}");
+        assert_eq!(ledger_classes::json::from_str::<EventView>(&text).unwrap(), view, "{text}");
     }
 }

@@ -89,7 +89,7 @@ fn check_settings(settings: &str) -> Result<(), Refusal> {
     if settings.len() > APP_SETTINGS_BYTES_MAX {
         return reject(ResultCode::SettingsInvalid, format!("settings have at most {APP_SETTINGS_BYTES_MAX} bytes"));
     }
-    match serde_json::from_str::<serde::de::IgnoredAny>(settings) {
+    match crate::json::from_str::<serde::de::IgnoredAny>(settings) {
         Ok(_) => Ok(()),
         // Only the position: the library's words may change with its version, and receipts are hashed.
         Err(error) => {

@@ -107,6 +107,6 @@ fn transaction(envelope: &Envelope) -> Option<Transaction> {
     match envelope.encoding {
         Encoding::Genesis => None,
         Encoding::Binary => codec::decode(&envelope.payload, limits::PAYLOAD_BYTES_MAX).ok(),
-        Encoding::Json => serde_json::from_slice(&envelope.payload).ok(),
+        Encoding::Json => ledger_classes::json::from_slice(&envelope.payload).ok(),
     }
 }

@@ -64,5 +64,5 @@ pub(super) async fn read_json<T: serde::de::DeserializeOwned>(
         return Err(ApiError::new(Kind::UnsupportedMediaType, "application/json is needed").closing());
     }
     let body = read(request, payload, bytes_max).await?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
+    ledger_classes::json::from_slice(&body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
 }

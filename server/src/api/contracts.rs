@@ -117,7 +117,7 @@ pub(super) async fn query(
             }
         };
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.
-        let result = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+        let result = ledger_classes::json::from_str(&text).unwrap_or(serde_json::Value::String(text));
         Ok(at(reader.height(), &AnswerView { instance, method, result })?)
     });
     json(&answer.await?)

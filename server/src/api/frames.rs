@@ -164,6 +164,6 @@ mod tests {
         assert_eq!((lines.len(), lines[0], lines[2], lines[3]), (4, "id: 3.0.1", "", ""));
         let data = lines[1].strip_prefix("data: ").unwrap();
         assert!(!data.contains('\r'));
-        assert_eq!(serde_json::from_str::<CloudEvent>(data).unwrap(), cloud);
+        assert_eq!(ledger_classes::json::from_str::<CloudEvent>(data).unwrap(), cloud);
     }
 }

@@ -197,7 +197,7 @@ fn authorities(path: &Path) -> Result<Vec<HexBytes>, Failure> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    serde_json::from_slice(&read_file(path, 1 << 20)?)
+    ledger_classes::json::from_slice(&read_file(path, 1 << 20)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 

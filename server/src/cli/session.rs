@@ -271,7 +271,7 @@ pub(super) fn document(text: &str) -> Result<String, Failure> {
         Some(path) => String::from_utf8(read_file(Path::new(path), 1 << 20)?)
             .map_err(|_| Failure::usage(format!("{path} is not UTF-8")))?,
     };
-    match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
+    match ledger_classes::json::from_str::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Failure::usage(format!("not a JSON document: {error}"))),
     }
@@ -279,5 +279,5 @@ pub(super) fn document(text: &str) -> Result<String, Failure> {
 
 /// Parses a word of the JSON API, such as `majority`.
 pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+    ledger_classes::json::from_value(text.into()).map_err(|error| error.to_string())
 }

@@ -126,13 +126,13 @@ enum Read {
 
 fn read_transaction(bytes: Vec<u8>) -> Result<Read, Failure> {
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| Failure::usage(format!("not JSON: {error}")))?;
+        ledger_classes::json::from_slice(&bytes).map_err(|error| Failure::usage(format!("not JSON: {error}")))?;
     if value.get("signatures").is_some() {
-        let json: JsonEnvelope = serde_json::from_slice(&bytes)
+        let json: JsonEnvelope = ledger_classes::json::from_slice(&bytes)
             .map_err(|error| Failure::usage(format!("not a signed transaction: {error}")))?;
         return Envelope::try_from(json).map(Read::Signed).map_err(|error| Failure::usage(error.to_string()));
     }
-    match serde_json::from_slice::<Transaction>(&bytes) {
+    match ledger_classes::json::from_slice::<Transaction>(&bytes) {
         Ok(_) => Ok(Read::Unsigned(bytes)),
         Err(error) => Err(Failure::usage(format!("not a transaction: {error}"))),
     }

@@ -5,9 +5,10 @@ use super::steps::StepError;
 use ca::KeyAlgorithm;
 use ledger_classes::{
     identity::{Identity, Role},
+    json::Strict,
     rights::{Right, Rights},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 
 /// The fungible asset of both private channels, with two decimals.
@@ -153,6 +154,10 @@ pub(super) struct Evidence {
     pub(super) body: String,
 }
 
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, toml::de::Error> {
+    T::deserialize(Strict(toml::Deserializer::parse(text)?))
+}
+
 impl Cast {
     /// Reads the data files.
     pub(super) fn read() -> Result<Self, StepError> {
@@ -161,12 +166,12 @@ impl Cast {
         struct Cars {
             cars: Vec<Car>,
         }
-        let cars: Cars = toml::from_str(include_str!("../../demo-data/cars.toml"))?;
+        let cars: Cars = read(include_str!("../../demo-data/cars.toml"))?;
         Ok(Self {
-            consortium: toml::from_str(include_str!("../../demo-data/consortium.toml"))?,
+            consortium: read(include_str!("../../demo-data/consortium.toml"))?,
             cars: cars.cars,
-            loan: toml::from_str(include_str!("../../demo-data/loan.toml"))?,
-            auction: toml::from_str(include_str!("../../demo-data/auction.toml"))?,
+            loan: read(include_str!("../../demo-data/loan.toml"))?,
+            auction: read(include_str!("../../demo-data/auction.toml"))?,
         })
     }
 

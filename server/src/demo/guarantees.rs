@@ -228,7 +228,7 @@ pub(super) async fn proof(world: &mut World) -> Shown {
     expect("the transaction that is proven", &proven["id"].as_str(), &Some(transaction.as_str()))?;
     expect("its height", &proven["height"].as_u64(), &Some(receipt.height))?;
 
-    let mut altered: Value = serde_json::from_str(&std::fs::read_to_string(&good)?)?;
+    let mut altered: Value = ledger_classes::json::from_str(&std::fs::read_to_string(&good)?)?;
     let mut leaves = Vec::new();
     hex_leaves(&altered, String::new(), &mut leaves);
     let places = [Place::First, Place::Middle, Place::Last];

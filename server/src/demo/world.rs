@@ -245,7 +245,7 @@ fn serves(status: &PeerStatus, name: &str) -> bool {
 pub(super) fn emitted(event: &CloudEvent, of: &str, called: &str) -> Option<Value> {
     match &event.data {
         Event::ContractEmitted { instance, name, data } if instance == of && name == called => {
-            serde_json::from_str(data).ok()
+            ledger_classes::json::from_str(data).ok()
         }
         _ => None,
     }

@@ -140,7 +140,7 @@ pub enum Judge {
 pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, by: Judge, now: SystemTime) -> io::Result<()> {
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
-    let document: Limbo = serde_json::from_slice(&text)?;
+    let document: Limbo = ledger_classes::json::from_slice(&text)?;
     if document.version != 1 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "only version 1 of the format is known"));
     }

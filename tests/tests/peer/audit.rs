@@ -30,7 +30,7 @@ fn recorded(consortium: &Consortium, peer: &Peer) -> Vec<Value> {
     let started = Instant::now();
     loop {
         let output = audit(consortium, peer);
-        let agreed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let agreed: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
         assert!(output.status.success(), "{agreed}");
         if agreed["waiting"] == 0 {
             let bodies = records(peer, &consortium.admin(), "main", "audit.certificate");
@@ -45,7 +45,10 @@ fn records(peer: &Peer, profile: &Path, channel: &str, topic: &str) -> Vec<Value
     let arguments = ["log", "list", "--topic", topic, "--limit", "1000", "--channel", channel];
     let page = peer.run(profile, &arguments);
     let items = page["items"].as_array().expect("items");
-    items.iter().map(|item| serde_json::from_str(item["body"].as_str().expect("text")).expect("JSON")).collect()
+    items
+        .iter()
+        .map(|item| ledger_classes::json::from_str(item["body"].as_str().expect("text")).expect("JSON"))
+        .collect()
 }
 
 /// Act, who, why and the name of whom it is about.
@@ -64,7 +67,7 @@ fn post(consortium: &Consortium, peer: &Peer, path: &str, body: &Value) -> Value
         .args(["--data", &body.to_string(), &format!("{}{path}", peer.url)])
         .output()
         .expect("curl is installed");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    ledger_classes::json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn a_changed_index_is_found() {
     ] {
         std::fs::write(&path, tampered).expect("writable");
         let output = audit(&consortium, &peer);
-        let failure: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let failure: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.status.code(), Some(1), "{failure}");
         assert!(failure["error"]["message"].as_str().unwrap_or_default().contains(&said), "{said}: {failure}");
     }

@@ -48,7 +48,7 @@ async fn a_transfer_signed_in_python_is_accepted_and_proven() {
         .expect("curl is installed");
     let answer = String::from_utf8_lossy(&posted.stdout).into_owned();
     assert!(posted.status.success(), "{answer} {}", String::from_utf8_lossy(&posted.stderr));
-    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let answer: Value = ledger_classes::json::from_str(&answer).expect("JSON");
     assert_eq!((&answer["status"], &answer["receipt"]["code"]), (&"committed".into(), &0.into()), "{answer}");
     let account = connection.account("trade", to.parse().expect("an address")).await.expect("readable");
     assert_eq!(account.balances[0].owned.0, 250);

@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &[&str]) -> Value {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (document, said) = (shown(&output.stdout), shown(&output.stderr));
     assert!(output.status.success(), "chancery {arguments:?}: {document}{said}");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
+    ledger_classes::json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
 }
 
 /// Runs a command with `--json`.
@@ -172,13 +172,13 @@ impl Peer {
         });
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut document = String::new();
-        while serde_json::from_str::<Value>(&document).is_err() {
+        while ledger_classes::json::from_str::<Value>(&document).is_err() {
             let read = lines.read_line(&mut document).expect("readable");
             if read == 0 {
                 panic!("the peer did not start: {}", child.wait().expect("it ends"));
             }
         }
-        let document: Value = serde_json::from_str(&document).expect("just read");
+        let document: Value = ledger_classes::json::from_str(&document).expect("just read");
         let url = document["api"].as_str().expect("an address").to_owned();
         let metrics = document["metrics"].as_str().map(str::to_owned);
         Self { child, url, metrics, said, _lines: lines }

@@ -205,7 +205,7 @@ async fn auction(channel: &ChannelHandle) -> Time {
     let lot = json!({"item": {"asset": "cars", "item": "beetle"}, "currency": "usd", "ends": ends, "reserve": "1",
         "minimum_increment": "1"});
     let me = key(1).public().address();
-    let actions: Vec<Action> = serde_json::from_value(json!([
+    let actions: Vec<Action> = ledger_classes::json::from_value(json!([
         {"type": "asset.define", "asset": "usd", "title": "Money", "kind": {"fungible": {"decimals": 2, "supply_cap": null}}},
         {"type": "asset.define", "asset": "cars", "title": "Cars", "kind": {"unique": {}}},
         {"type": "asset.mint_item", "asset": "cars", "item": "beetle", "to": me, "metadata": Hash([3; 32])},

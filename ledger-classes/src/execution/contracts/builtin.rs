@@ -109,7 +109,7 @@ struct Nothing {}
 /// Parses arguments strictly. The message tells what is expected, in our words: the JSON library's would make
 /// receipts depend on its release.
 fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
-    serde_json::from_str(arguments).or_else(|_| invalid(format!("expected {expected}")))
+    crate::json::from_str(arguments).or_else(|_| invalid(format!("expected {expected}")))
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
@@ -158,4 +158,25 @@ impl Serialize for Fields<'_> {
 fn emit(call: &mut Call<'_, '_>, name: &str, fields: &[(&str, Field)]) -> Result<(), Refusal> {
     let data = answer(&Fields(fields))?;
     call.emit(name, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What every argument is read by.
+    #[test]
+    fn arguments_are_objects_at_every_depth() {
+        let read = |text: &str| parse::<(lending::Collateral, Parties)>(text, "a form").is_ok();
+        let collateral = r#"{"units":{"asset":"eur","amount":"5"}}"#;
+        let parties = r#"{"organizations":["north"]}"#;
+        assert!(read(&format!("[{collateral},{parties}]")));
+        assert!(read(&format!(r#"[{collateral},"any"]"#)));
+        assert!(!read(&format!(r#"[{{"units":["eur","5"]}},{parties}]"#)));
+        assert!(!read(&format!(r#"[{collateral},{{"any":null}}]"#)));
+        assert!(parse::<Nothing>("{}", "{}").is_ok());
+        for other in ["[]", "null", r#"{"more":1}"#] {
+            assert!(parse::<Nothing>(other, "{}").is_err(), "{other}");
+        }
+    }
 }

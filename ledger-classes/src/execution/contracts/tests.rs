@@ -127,7 +127,7 @@ pub(super) fn account(ledger: &Ledger, instance: &str) -> Address {
 }
 
 pub(super) fn ask(ledger: &Ledger, instance: &str, method: &str, arguments: &str) -> serde_json::Value {
-    serde_json::from_str(&super::query(&ledger.state, instance, method, arguments).unwrap()).unwrap()
+    crate::json::from_str(&super::query(&ledger.state, instance, method, arguments).unwrap()).unwrap()
 }
 
 pub(super) fn events(receipt: &Receipt) -> Vec<Event> {

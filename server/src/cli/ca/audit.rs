@@ -79,7 +79,7 @@ fn line(record: Value) -> Option<RecordedLine> {
         digest: Hash,
         body: String,
     }
-    let record: Record = serde_json::from_value(record).ok()?;
-    let line: RecordedLine = serde_json::from_str(&record.body).ok()?;
+    let record: Record = ledger_classes::json::from_value(record).ok()?;
+    let line: RecordedLine = ledger_classes::json::from_str(&record.body).ok()?;
     Some(RecordedLine { digest: record.digest, ..line })
 }

@@ -83,7 +83,7 @@ impl Reader {
                 let Some(id) = frame.id else { continue };
                 let cursor: Cursor = id.parse().expect("a cursor");
                 if let Some(data) = frame.data {
-                    self.take(cursor, serde_json::from_str(&data).expect("a CloudEvent"));
+                    self.take(cursor, ledger_classes::json::from_str(&data).expect("a CloudEvent"));
                 }
                 self.position = self.position.max(Some(cursor));
             }
