@@ -31,6 +31,15 @@ pub enum KeyPlace {
     Token(Token, KeyAlgorithm),
 }
 
+impl KeyPlace {
+    /// The algorithm of the key.
+    pub const fn algorithm(&self) -> KeyAlgorithm {
+        match self {
+            Self::File(algorithm) | Self::Token(_, algorithm) => *algorithm,
+        }
+    }
+}
+
 impl From<KeyAlgorithm> for KeyPlace {
     fn from(algorithm: KeyAlgorithm) -> Self {
         Self::File(algorithm)

@@ -22,10 +22,10 @@ use zeroize::Zeroizing;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyAlgorithm {
-    /// Ed25519 (RFC 8410).
-    #[default]
+    /// Ed25519 (RFC 8410): no browser takes a certificate with it.
     Ed25519,
-    /// ECDSA on P-256 with SHA-256, for enterprise and hardware keys.
+    /// ECDSA on P-256 with SHA-256, which every TLS client and every token takes.
+    #[default]
     P256,
 }
 

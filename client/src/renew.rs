@@ -11,9 +11,11 @@ use crate::profile::Profile;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use ledger_classes::hash::HexBytes;
+use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
 use reqwest::Method;
 use ring::rand::{SecureRandom as _, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -102,14 +104,14 @@ impl Connection {
     }
 }
 
-/// Renews at the profile's peer, and writes `cert.pem` (and `key.pem`, with a new Ed25519 key).
-pub async fn renew(profile: &Profile, options: Options, new_key: bool) -> Result<Credential, RenewError> {
+/// Renews at the profile's peer, and writes `cert.pem`; also `key.pem`, with a new key, if one of a scheme is asked for.
+pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>) -> Result<Credential, RenewError> {
     let current = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
     let current_pem = to_pem("CERTIFICATE", current.path().first().ok_or(RenewError::NoCertificate)?);
     let key_path = profile.directory.join("key.pem");
     let key_pem = match new_key {
-        true => new_ed25519()?,
-        false => Zeroizing::new(
+        Some(scheme) => make_key(scheme)?,
+        None => Zeroizing::new(
             std::fs::read(&key_path).map_err(|source| RenewError::File { path: key_path.clone(), source })?,
         ),
     };
@@ -140,7 +142,7 @@ pub async fn renew(profile: &Profile, options: Options, new_key: bool) -> Result
         return Err(RenewError::Other);
     }
     let certificate = profile.directory.join("cert.pem");
-    if new_key {
+    if new_key.is_some() {
         write(&profile.directory.join(NEXT), issued.certificate.as_bytes(), 0o644)?;
         write(&key_path, &key_pem, 0o600)?;
         complete(&profile.directory)?;
@@ -168,9 +170,19 @@ fn fits(der: &[u8], credential: &Credential) -> bool {
     leaf(der).is_ok() && credential.public_key_info().is_some_and(|info| info == certificate.public_key().raw)
 }
 
-fn new_ed25519() -> Result<Zeroizing<Vec<u8>>, RenewError> {
-    let mut pkcs8 = Zeroizing::new([ED25519_PKCS8, [0; 16], [0; 16]].concat());
-    SystemRandom::new().fill(&mut pkcs8[16..]).map_err(|_| RenewError::Random)?;
+fn make_key(scheme: Scheme) -> Result<Zeroizing<Vec<u8>>, RenewError> {
+    let random = SystemRandom::new();
+    let pkcs8 = match scheme {
+        Scheme::Ed25519 => {
+            let mut pkcs8 = Zeroizing::new([ED25519_PKCS8, [0; 16], [0; 16]].concat());
+            random.fill(&mut pkcs8[16..]).map_err(|_| RenewError::Random)?;
+            pkcs8
+        }
+        Scheme::EcdsaP256 => {
+            let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random);
+            Zeroizing::new(made.map_err(|_| RenewError::Random)?.as_ref().to_vec())
+        }
+    };
     Ok(Zeroizing::new(to_pem("PRIVATE KEY", &pkcs8).into_bytes()))
 }
 

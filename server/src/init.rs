@@ -55,7 +55,8 @@ pub struct InitOptions {
     pub names: Vec<AlternativeName>,
     /// The file with the passphrase of the authorities' keys; without it one is made in the directory.
     pub passphrase_file: Option<PathBuf>,
-    /// Where the keys of the consortium's root and of the organization's CA are made.
+    /// Where the keys of the consortium's root and of the organization's CA are made; the peer's and the administrator's
+    /// have their algorithm.
     pub authority_keys: KeyPlace,
     /// Whether anybody may read `main` and post to it, without a certificate.
     pub public: bool,
@@ -196,14 +197,17 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     folder.add_organization(&options.organization, place.clone(), now)?;
 
     let alternative_names = alternative_names(options);
-    let leaf = LeafOptions { alternative_names, ..LeafOptions::default() };
+    let algorithm = place.algorithm();
+    let leaf = LeafOptions { alternative_names, algorithm, ..LeafOptions::default() };
     folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
     let seal = KeyPair::from_ed25519_seed(&*random_seed()?)?;
     seal.save(&draft.join(&config.seal_key))?;
     let seal = seal_key(&draft.join(&config.seal_key))?;
 
     let address = profile_address(options);
-    issue_profile(&folder, admin, &draft.join(ADMIN_PROFILE), &address, now)?;
+    let leaf = LeafOptions { algorithm, ..LeafOptions::default() };
+    folder.issue_profile(admin, &leaf, &draft.join(ADMIN_PROFILE), now)?;
+    write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium())?;
 
     let genesis = main_config(&folder, peer, admin, &seal, now)?;
     let (first, _) = block::genesis(&genesis)?;

@@ -89,10 +89,10 @@ pub(super) struct Ca {
 /// Key algorithms.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(super) enum Algorithm {
-    /// Ed25519
-    #[default]
+    /// Ed25519: browsers refuse such certificates
     Ed25519,
-    /// ECDSA on P-256: for hardware keys
+    /// ECDSA on P-256
+    #[default]
     P256,
 }
 
@@ -114,7 +114,7 @@ Channels admit the organization by a configuration change (`chancery channel upd
 With a token, its CA's key is made there and cannot be taken out; the folder only says where it is.
 
 Examples:
-  $ chancery ca organization dealer --dir peer-1 --algorithm p256
+  $ chancery ca organization dealer --dir peer-1
   $ chancery ca organization broker --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token chancery --pkcs11-pin-file /run/secrets/pin --dir peer-1")]
     Organization {
         /// Name: a-z, 0-9 and hyphen
@@ -143,7 +143,7 @@ Example:
         #[arg(long, value_name = "URL")]
         at: Option<String>,
         /// Algorithm of the new key
-        #[arg(long, value_enum, default_value = "ed25519")]
+        #[arg(long, value_enum, default_value_t)]
         algorithm: Algorithm,
         /// Days until it expires; at most the CA's own
         #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]

@@ -2,16 +2,16 @@
 
 use super::Algorithm;
 use crate::cli::failure::Failure;
-use ca::{KeyAlgorithm, KeyPlace, pkcs11::Token};
+use ca::{KeyPlace, pkcs11::Token};
 use clap::Args;
 use std::path::PathBuf;
 
 /// The key of a new CA.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct NewKey {
-    /// Algorithm of the CA's key [default: ed25519; in a token p256]
-    #[arg(long, value_enum)]
-    algorithm: Option<Algorithm>,
+    /// Algorithm of the new keys
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: Algorithm,
     /// Make the key in a token, by this PKCS#11 module
     #[arg(long, value_name = "LIBRARY", requires_all = ["pkcs11_token", "pkcs11_pin_file"])]
     pkcs11_module: Option<PathBuf>,
@@ -33,9 +33,9 @@ impl NewKey {
                 let bare = module.components().count() == 1;
                 let module = if bare { module } else { absolute(module)? };
                 let token = Token { module, label, pin_file: absolute(pin_file)? };
-                Ok(KeyPlace::Token(token, self.algorithm.map_or(KeyAlgorithm::P256, Into::into)))
+                Ok(KeyPlace::Token(token, self.algorithm.into()))
             }
-            _ => Ok(KeyPlace::File(self.algorithm.map_or(KeyAlgorithm::Ed25519, Into::into))),
+            _ => Ok(KeyPlace::File(self.algorithm.into())),
         }
     }
 }

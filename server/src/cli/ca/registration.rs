@@ -77,7 +77,7 @@ pub(super) struct Request {
     #[arg(long, value_name = "FILE", conflicts_with = "out")]
     token_file: Option<PathBuf>,
     /// Algorithm of a new key
-    #[arg(long, value_enum, default_value = "ed25519")]
+    #[arg(long, value_enum, default_value_t)]
     algorithm: Algorithm,
 }
 

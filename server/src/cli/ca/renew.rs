@@ -1,6 +1,6 @@
 //! Renewal: of a folder's certificate by the authorities' directory, or of a profile's by its peer.
 
-use super::{Directory, certificates_text};
+use super::{Algorithm, Directory, certificates_text};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, pairs};
 use crate::cli::session::{Global, PeerUrl};
@@ -11,6 +11,7 @@ use clap::Args;
 use client::connection::Options;
 use client::profile::Profile;
 use client::renew::{RenewError, authorities, complete, renew};
+use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
 use serde_json::json;
 use std::path::PathBuf;
@@ -47,9 +48,12 @@ Examples:
 pub(super) struct Renew {
     /// Folder with cert.pem and key.pem
     folder: Option<PathBuf>,
-    /// Change the key too, to a new Ed25519 key
+    /// Change the key too
     #[arg(long)]
     new_key: bool,
+    /// Algorithm of the new key
+    #[arg(long, value_enum, default_value_t, requires = "new_key")]
+    algorithm: Algorithm,
     /// Days until it expires, instead of as many as the old one had; at most the CA's own
     #[arg(long, value_name = "DAYS", requires = "folder", value_parser = clap::value_parser!(u64).range(1..=3650))]
     days: Option<u64>,
@@ -62,7 +66,7 @@ pub(super) struct Renew {
 impl Renew {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let Some(folder) = &self.folder else { return self.online(global, output) };
-        let new_key = self.new_key.then_some(KeyAlgorithm::Ed25519);
+        let new_key = self.new_key.then(|| KeyAlgorithm::from(self.algorithm));
         let lifetime_ms = self.days.map(|days| days * super::DAY_MS);
         let authorities = directory.open()?;
         let path = authorities.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
@@ -91,7 +95,11 @@ impl Renew {
         if self.if_due && !behind && clock::now() < due {
             return output.show(&json!({ "renewed": false, "due": due }), |_| format!("due on {due}\n"));
         }
-        let renewed = runtime.block_on(renew(&profile, options, self.new_key))?;
+        let new_key = self.new_key.then_some(match self.algorithm {
+            Algorithm::Ed25519 => Scheme::Ed25519,
+            Algorithm::P256 => Scheme::EcdsaP256,
+        });
+        let renewed = runtime.block_on(renew(&profile, options, new_key))?;
         let leaf = renewed.leaf();
         let not_after = Time::from_millis(u64::try_from(leaf.not_after).unwrap_or_default() * 1000);
         let (identity, serial) = (leaf.identity.to_string(), hex::encode(&leaf.serial));

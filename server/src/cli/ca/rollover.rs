@@ -48,7 +48,7 @@ pub(super) struct Rollover {
 #[derive(Debug, Subcommand)]
 enum Step {
     /// Make a new root beside the old one: both are trusted, the old one certifies
-    #[command(after_help = "Example:\n  $ chancery ca rollover start --algorithm p256 --dir peer-1")]
+    #[command(after_help = "Example:\n  $ chancery ca rollover start --dir peer-1")]
     Start {
         #[command(flatten)]
         key: NewKey,
