@@ -4,7 +4,7 @@
 //! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/5
 //! ```
 //!
-//! Folders are numbered: 3 has records of the state in its format 3, 4 has pages with sums and a journal, too. `main` holds every kind of action that needs no CA, and was closed
+//! Folders are numbered. `main` holds every kind of action that needs no CA, and was closed
 //! in order; `notes` holds log records; `behind` was copied while it ran, as a crash leaves it.
 
 #[path = "../tests/compatibility/peer.rs"]

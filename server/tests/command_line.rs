@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const CHANNEL: &str = "0707070707070707070707070707070707070707070707070707070707070707";
-const ADDRESS: &str = "0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51";
+const ADDRESS: &str = "0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51";
 
 fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
@@ -64,7 +64,7 @@ fn committed(code: u16, result: &str, message: &str) -> String {
 #[test]
 fn each_end_has_its_exit_code_and_one_document() {
     let authority = Authority::new("root");
-    let transfer = ["asset", "transfer", "coin", ADDRESS, "250", "--channel", CHANNEL];
+    let transfer = ["asset", "transfer", "coin", ADDRESS, "250", "--channel", CHANNEL, "--base-units", "--new"];
     let rows: [(&str, String, i32, &str, &str); 5] = [
         ("done", committed(0, "done", ""), 0, "/status", "committed"),
         ("failed", committed(203, "insufficient-balance", "too little"), 1, "/receipt/message", "too little"),
@@ -212,5 +212,5 @@ fn words_from_standard_input_recover_their_account() {
     assert_eq!((exit, file.exists()), (1, false), "a wrong checksum");
     let (exit, shown) = recover("legal winner thank year wave sausage worth useful legal winner thank yellow\n");
     assert_eq!(exit, 0, "{shown}");
-    assert_eq!(shown["address"], "0x72836b689b8cb351e8b1e0875ab2bfd82ec85d54", "as python and openssl compute it");
+    assert_eq!(shown["address"], "0x72836B689b8CB351e8b1e0875Ab2bFd82EC85D54", "as python and openssl compute it");
 }

@@ -282,6 +282,8 @@ pub struct Page<T> {
 pub struct BalanceView {
     /// The asset.
     pub asset: String,
+    /// Digits after the point when amounts of it are shown to people; all amounts here are base units.
+    pub decimals: u8,
     /// All base units owned.
     pub owned: Amount,
     /// Those that can be moved now.

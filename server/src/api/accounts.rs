@@ -10,8 +10,15 @@ use actix_web::{
 };
 use client::api::{AccountView, BalanceView, ItemView};
 use ledger_classes::{
-    amount::Amount, execution::assets, keys::Address, keyspace, participant::Participant, record, rights::Class,
-    state::ReadError,
+    action::assets::Kind,
+    amount::Amount,
+    execution::assets,
+    keys::Address,
+    keyspace,
+    participant::Participant,
+    record,
+    rights::Class,
+    state::{ReadError, ReadView},
 };
 use serde::Serialize;
 
@@ -28,25 +35,37 @@ pub(super) async fn show(
     let time = visible.channel.tip().time;
     let answer = read(&visible.channel, move |reader| {
         let view = reader.view();
-        let balances = assets::holdings(view, &account, ACCOUNT_LIST_MAX)?.into_iter().map(|holding| BalanceView {
-            asset: holding.asset,
-            owned: holding.balance.owned,
-            free: holding.balance.free(time),
-            frozen: holding.balance.frozen,
-            locked: holding.balance.locked(time),
+        let holdings = assets::holdings(view, &account, ACCOUNT_LIST_MAX)?.into_iter();
+        let balances = holdings.map(|holding| -> Result<_, ReadError> {
+            Ok(BalanceView {
+                decimals: decimals(view, &holding.asset)?,
+                asset: holding.asset,
+                owned: holding.balance.owned,
+                free: holding.balance.free(time),
+                frozen: holding.balance.frozen,
+                locked: holding.balance.locked(time),
+            })
         });
         let items = assets::items_of(view, &account, None, ACCOUNT_LIST_MAX)?;
         let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
         Ok(AccountView {
             height: reader.height(),
             address: account,
-            balances: balances.collect(),
+            balances: balances.collect::<Result<_, _>>()?,
             items: items.into_iter().map(|owned| ItemView { asset: owned.asset, item: owned.item }).collect(),
             participant: participant.map(value).transpose()?,
             joint: assets::joint_account(view, &account)?.map(value).transpose()?,
         })
     });
     json(&answer.await?)
+}
+
+/// Digits after the point of an asset's amounts; an asset of items, or none, has no amounts.
+fn decimals(view: &dyn ReadView, asset: &str) -> Result<u8, ReadError> {
+    Ok(match assets::asset(view, asset)?.map(|record| record.kind) {
+        Some(Kind::Fungible { decimals, .. }) => decimals,
+        Some(Kind::Unique {}) | None => 0,
+    })
 }
 
 fn value<T: Serialize>(record: T) -> Result<serde_json::Value, ReadError> {
@@ -59,6 +78,7 @@ struct AllowanceView {
     owner: Address,
     spender: Address,
     asset: String,
+    decimals: u8,
     amount: Amount,
 }
 
@@ -73,7 +93,8 @@ pub(super) async fn allowance(
     let (owner, spender) = (address(&owner)?, address(&spender)?);
     let answer = read(&visible.channel, move |reader| {
         let amount = assets::allowance(reader.view(), &owner, &spender, &asset)?;
-        Ok(at(reader.height(), &AllowanceView { owner, spender, asset, amount })?)
+        let decimals = decimals(reader.view(), &asset)?;
+        Ok(at(reader.height(), &AllowanceView { owner, spender, asset, decimals, amount })?)
     });
     json(&answer.await?)
 }

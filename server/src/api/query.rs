@@ -10,7 +10,7 @@ use channel_actors::{ChannelHandle, Reader, Unavailable};
 use client::api::Page;
 use ledger_classes::{
     hash::Hash,
-    keys::Address,
+    keys::{Address, ParseAddressError},
     state::{ReadError, ReadView},
 };
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,8 @@ pub(super) fn unavailable(why: &str) -> ApiError {
 
 /// An address in a path.
 pub(super) fn address(text: &str) -> Result<Address, ApiError> {
-    text.parse().map_err(|_| ApiError::new(Kind::InvalidParameter, "an address reads 0x and 40 lower-case hex digits"))
+    let fail = |error: ParseAddressError| ApiError::new(Kind::InvalidParameter, error.to_string());
+    text.parse().map_err(fail)
 }
 
 /// A hash in a path.

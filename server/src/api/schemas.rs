@@ -114,9 +114,10 @@ pub(super) fn schemas() -> Value {
                 "height": number(), "address": text(),
                 "balances": list(object(
                     json!({
-                        "asset": text(), "owned": amount(), "free": amount(), "frozen": amount(), "locked": amount(),
+                        "asset": text(), "decimals": number(), "owned": amount(), "free": amount(), "frozen": amount(),
+                        "locked": amount(),
                     }),
-                    &["asset", "owned", "free", "frozen", "locked"],
+                    &["asset", "decimals", "owned", "free", "frozen", "locked"],
                 )),
                 "items": list(object(json!({ "asset": text(), "item": text() }), &["asset", "item"])),
                 "participant": any(), "joint": any(),

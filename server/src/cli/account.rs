@@ -1,5 +1,6 @@
 //! `chancery account`: what accounts own, and joint accounts.
 
+use super::amounts::put_point;
 use super::failure::Failure;
 use super::output::{pairs, record, table};
 use super::session::{OnChannel, Session, Signing};
@@ -40,7 +41,7 @@ Example:
     /// Show how much somebody may move of what an account owns
     #[command(after_help = "\
 Example:
-  $ chancery account allowance coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+  $ chancery account allowance coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51")]
     Allowance {
         /// The asset
         asset: String,
@@ -67,7 +68,11 @@ impl Command {
             }
             Self::Allowance { asset, spender, owner, on } => {
                 let owner = session.address_or_own(owner)?;
-                let allowance = session.connection.allowance(&on.channel, owner, spender, &asset).await?;
+                let mut allowance = session.connection.allowance(&on.channel, owner, spender, &asset).await?;
+                if !session.output.json {
+                    let decimals = allowance["decimals"].as_u64().and_then(|decimals| decimals.try_into().ok());
+                    put_point(&mut allowance, "amount", decimals.unwrap_or(0));
+                }
                 session.output.record(&allowance)
             }
         }
@@ -88,7 +93,7 @@ pub(super) fn text(account: &AccountView) -> String {
             .iter()
             .map(|balance| {
                 let amounts = [balance.owned, balance.free, balance.frozen, balance.locked];
-                let amounts = amounts.iter().map(ToString::to_string);
+                let amounts = amounts.into_iter().map(|amount| amount.to_decimal(balance.decimals));
                 std::iter::once(super::output::clean(&balance.asset)).chain(amounts).collect()
             })
             .collect();

@@ -1,11 +1,13 @@
-//! `chancery asset`: everything that can be done with fungible and unique assets. Amounts are base units.
+//! `chancery asset`: everything that can be done with fungible and unique assets. Amounts have the point that the
+//! asset's decimals put into them (see `amounts`).
 
 use super::account;
+use super::amounts::{base_units, decimals_of, put_point};
 use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing};
 use clap::{Args, Subcommand};
 use ledger_classes::action::{Action, assets};
-use ledger_classes::amount::Amount;
+use ledger_classes::amount::Decimal;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
 use ledger_classes::time::Time;
@@ -27,8 +29,8 @@ pub(super) struct Part {
     asset: String,
     /// Whose balance
     account: Address,
-    /// Base units
-    amount: Amount,
+    /// How much, such as 2.50
+    amount: Decimal,
     #[command(flatten)]
     act: Act,
 }
@@ -60,8 +62,8 @@ pub(super) struct Give {
     asset: String,
     /// Who receives
     to: Address,
-    /// Base units
-    amount: Amount,
+    /// How much, such as 2.50
+    amount: Decimal,
     #[command(flatten)]
     act: Act,
 }
@@ -80,9 +82,9 @@ pub(super) struct Define {
     /// Digits after the point when shown
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=38))]
     decimals: u8,
-    /// Most base units that may ever exist at once
+    /// Most that may ever exist at once
     #[arg(long, value_name = "AMOUNT")]
-    supply_cap: Option<Amount>,
+    supply_cap: Option<Decimal>,
     /// Who may mint; the acting account if absent
     #[arg(long, value_name = "ADDRESS")]
     mint_authority: Option<Address>,
@@ -104,63 +106,63 @@ pub(super) enum Command {
     /// Define an asset
     #[command(after_help = "\
 Example:
-  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --supply-cap 100000000
+  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --supply-cap 1000000.00
   $ chancery asset define deed --unique --channel trade")]
     Define(Box<Define>),
     /// Create units; for the mint authority
     #[command(after_help = "\
 Example:
-  $ chancery asset mint coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100000")]
+  $ chancery asset mint coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000.00")]
     Mint(Give),
     /// Destroy own units
     #[command(after_help = "\
 Example:
-  $ chancery asset burn coin 500")]
+  $ chancery asset burn coin 5.50")]
     Burn {
         /// The asset
         asset: String,
-        /// Base units
-        amount: Amount,
+        /// How much, such as 2.50
+        amount: Decimal,
         #[command(flatten)]
         act: Act,
     },
     /// Move units to another account
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 250 --memo 'invoice 12'")]
+  $ chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --memo 'invoice 12'")]
     Transfer(Give),
     /// Move units to several accounts, all or nothing
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer-batch coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51=250 \
-0x1111111111111111111111111111111111111111=40")]
+  $ chancery asset transfer-batch coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51=2.50 \
+0x1111111111111111111111111111111111111111=0.40")]
     TransferBatch {
         /// The asset
         asset: String,
-        /// Who receives how many base units
+        /// Who receives how much
         #[arg(value_name = "ADDRESS=AMOUNT", required = true, value_parser = share)]
-        shares: Vec<(Address, Amount)>,
+        shares: Vec<(Address, Decimal)>,
         #[command(flatten)]
         act: Act,
     },
     /// Let another account move own units, up to an amount; 0 ends it
     #[command(after_help = "\
 Example:
-  $ chancery asset approve coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 1000")]
+  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000")]
     Approve {
         /// The asset
         asset: String,
         /// Who may move
         spender: Address,
-        /// Base units
-        amount: Amount,
+        /// How much, such as 2.50
+        amount: Decimal,
         #[command(flatten)]
         act: Act,
     },
     /// Move units of an account that approved it
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer-from coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 \
+  $ chancery asset transfer-from coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 \
 0x1111111111111111111111111111111111111111 40")]
     TransferFrom {
         /// The asset
@@ -169,20 +171,20 @@ Example:
         from: Address,
         /// Who receives
         to: Address,
-        /// Base units
-        amount: Amount,
+        /// How much, such as 2.50
+        amount: Decimal,
         #[command(flatten)]
         act: Act,
     },
     /// Freeze part of a balance; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset freeze coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100")]
+  $ chancery asset freeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100")]
     Freeze(Part),
     /// Free part of what is frozen; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset unfreeze coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 100")]
+  $ chancery asset unfreeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100")]
     Unfreeze(Part),
     /// Lock part of the own balance until a time
     #[command(after_help = "\
@@ -191,8 +193,8 @@ Example:
     Lock {
         /// The asset
         asset: String,
-        /// Base units
-        amount: Amount,
+        /// How much, such as 2.50
+        amount: Decimal,
         /// RFC 3339 time
         #[arg(long, value_parser = Time::parse)]
         until: Time,
@@ -212,7 +214,7 @@ Example:
     /// Create an item of a unique asset; for the mint authority
     #[command(after_help = "\
 Example:
-  $ chancery asset mint-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 --metadata-of lot-7.pdf")]
+  $ chancery asset mint-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 --metadata-of lot-7.pdf")]
     MintItem {
         /// The unique asset
         asset: String,
@@ -237,7 +239,7 @@ Example:
     /// Move an item to another account
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+  $ chancery asset transfer-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51")]
     TransferItem {
         /// The unique asset
         asset: String,
@@ -251,7 +253,7 @@ Example:
     /// Let another account move one item; without SPENDER, end it
     #[command(after_help = "\
 Example:
-  $ chancery asset approve-item deed lot-7 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51")]
+  $ chancery asset approve-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51")]
     ApproveItem {
         /// The unique asset
         asset: String,
@@ -311,10 +313,19 @@ Example:
     },
 }
 
-fn share(text: &str) -> Result<(Address, Amount), String> {
+/// An asset's record for people: supply and cap with their point.
+fn with_points(record: &mut Value) {
+    let decimals = decimals_of(record);
+    put_point(record, "supply", decimals);
+    if let Some(kind) = record.get_mut("kind").and_then(|kind| kind.get_mut("fungible")) {
+        put_point(kind, "supply_cap", decimals);
+    }
+}
+
+fn share(text: &str) -> Result<(Address, Decimal), String> {
     let (address, amount) = text.split_once('=').ok_or("a share reads ADDRESS=AMOUNT")?;
     let address = address.parse().map_err(|error: ledger_classes::keys::ParseAddressError| error.to_string())?;
-    let amount = amount.parse().map_err(|error: ledger_classes::amount::ParseAmountError| error.to_string())?;
+    let amount = amount.parse().map_err(|error: ledger_classes::amount::ParseDecimalError| error.to_string())?;
     Ok((address, amount))
 }
 
@@ -332,54 +343,104 @@ impl Command {
             }
             Self::List { paging, on } => {
                 let path = ["channels", &on.channel, "assets"];
-                let page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                let mut page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                if !session.output.json {
+                    page.items.iter_mut().for_each(with_points);
+                }
                 return session.output.page(&page, &["asset", "title", "kind", "supply", "mint_authority"]);
             }
             Self::Show { asset, item, on } => {
                 let mut path = vec!["channels", &on.channel, "assets", &asset];
                 path.extend(item.iter().flat_map(|item| ["items", item]));
-                return session.output.record(&session.connection.get::<Value>(&path, &[]).await?);
+                let mut record = session.connection.get::<Value>(&path, &[]).await?;
+                if !session.output.json {
+                    with_points(&mut record);
+                }
+                return session.output.record(&record);
             }
-            act => act.action()?,
+            act => {
+                let decimals = match act.paid_in() {
+                    Some((asset, Act { on, signing })) if !signing.base_units => {
+                        session.decimals(&on.channel, asset).await?
+                    }
+                    _ => 0,
+                };
+                act.action(decimals)?
+            }
         };
         session.act(&on.channel, action, &signing).await
     }
 
-    /// The action of a command that changes something.
-    fn action(self) -> Result<(Action, Act), Failure> {
+    /// The asset that the command's amounts are of; none for a command without amounts, or whose asset is yet to be.
+    const fn paid_in(&self) -> Option<(&String, &Act)> {
+        match self {
+            Self::Mint(Give { asset, act, .. })
+            | Self::Transfer(Give { asset, act, .. })
+            | Self::Freeze(Part { asset, act, .. })
+            | Self::Unfreeze(Part { asset, act, .. })
+            | Self::Burn { asset, act, .. }
+            | Self::TransferBatch { asset, act, .. }
+            | Self::Approve { asset, act, .. }
+            | Self::TransferFrom { asset, act, .. }
+            | Self::Lock { asset, act, .. } => Some((asset, act)),
+            _ => None,
+        }
+    }
+
+    /// The action of a command that changes something; `decimals` are those of its amounts.
+    fn action(self, decimals: u8) -> Result<(Action, Act), Failure> {
+        let units = |asset: &str, amount: Decimal| base_units(asset, amount, decimals);
         Ok(match self {
             Self::Define(define) => {
                 let Define { asset, title, unique, decimals, supply_cap, .. } = *define;
                 let Define { mint_authority, burn_authority, control_authority, metadata, act, .. } = *define;
+                let own = if act.signing.base_units { 0 } else { decimals };
+                let supply_cap = supply_cap.map(|cap| base_units(&asset, cap, own)).transpose()?;
                 let kind =
                     if unique { assets::Kind::Unique {} } else { assets::Kind::Fungible { decimals, supply_cap } };
                 let body =
                     assets::Define { asset, title, kind, mint_authority, burn_authority, control_authority, metadata };
                 (Action::AssetDefine(body), act)
             }
-            Self::Mint(Give { asset, to, amount, act }) => (Action::AssetMint(assets::Mint { asset, to, amount }), act),
-            Self::Burn { asset, amount, act } => (Action::AssetBurn(assets::Burn { asset, amount }), act),
+            Self::Mint(Give { asset, to, amount, act }) => {
+                let amount = units(&asset, amount)?;
+                (Action::AssetMint(assets::Mint { asset, to, amount }), act)
+            }
+            Self::Burn { asset, amount, act } => {
+                let amount = units(&asset, amount)?;
+                (Action::AssetBurn(assets::Burn { asset, amount }), act)
+            }
             Self::Transfer(Give { asset, to, amount, act }) => {
+                let amount = units(&asset, amount)?;
                 (Action::AssetTransfer(assets::Transfer { asset, to, amount }), act)
             }
             Self::TransferBatch { asset, shares, act } => {
-                let transfer = |(to, amount)| assets::Transfer { asset: asset.clone(), to, amount };
-                let transfers = shares.into_iter().map(transfer).collect();
+                let transfer = |(to, amount)| -> Result<_, Failure> {
+                    Ok(assets::Transfer { asset: asset.clone(), to, amount: units(&asset, amount)? })
+                };
+                let transfers = shares.into_iter().map(transfer).collect::<Result<_, _>>()?;
                 (Action::AssetTransferBatch(assets::TransferBatch { transfers }), act)
             }
             Self::Approve { asset, spender, amount, act } => {
+                let amount = units(&asset, amount)?;
                 (Action::AssetApprove(assets::Approve { asset, spender, amount }), act)
             }
             Self::TransferFrom { asset, from, to, amount, act } => {
+                let amount = units(&asset, amount)?;
                 (Action::AssetTransferFrom(assets::TransferFrom { asset, from, to, amount }), act)
             }
             Self::Freeze(Part { asset, account, amount, act }) => {
+                let amount = units(&asset, amount)?;
                 (Action::AssetFreeze(assets::Freeze { asset, account, amount }), act)
             }
             Self::Unfreeze(Part { asset, account, amount, act }) => {
+                let amount = units(&asset, amount)?;
                 (Action::AssetUnfreeze(assets::Freeze { asset, account, amount }), act)
             }
-            Self::Lock { asset, amount, until, act } => (Action::AssetLock(assets::Lock { asset, amount, until }), act),
+            Self::Lock { asset, amount, until, act } => {
+                let amount = units(&asset, amount)?;
+                (Action::AssetLock(assets::Lock { asset, amount, until }), act)
+            }
             Self::Pause(Whole { asset, act }) => (Action::AssetPause(assets::AssetName { asset }), act),
             Self::Resume(Whole { asset, act }) => (Action::AssetResume(assets::AssetName { asset }), act),
             Self::MintItem { asset, item, to, metadata, metadata_of, act } => {

@@ -48,6 +48,8 @@ Example:
     },
     /// Make an instance of a contract
     #[command(after_help = "\
+An amount may be written with its asset, such as \"2.50 coin\"; one without is base units.
+
 Example:
   $ chancery contract create art-auction lot-7 @lot-7.json --channel trade")]
     Create {
@@ -65,8 +67,10 @@ Example:
     },
     /// Call an instance
     #[command(after_help = "\
+An amount may be written with its asset, as in the example; one without is base units.
+
 Example:
-  $ chancery contract call lot-7 bid '{\"amount\": \"250\"}' --channel trade")]
+  $ chancery contract call lot-7 bid '{\"amount\": \"2.50 coin\"}' --channel trade")]
     Call {
         /// The instance
         instance: String,
@@ -127,6 +131,12 @@ Example:
     },
 }
 
+/// The arguments that somebody gave, with amounts in base units.
+async fn given(session: &Session, on: &OnChannel, signing: &Signing, text: &str) -> Result<String, Failure> {
+    let document = document(text)?;
+    if signing.base_units { Ok(document) } else { session.arguments(&on.channel, document).await }
+}
+
 impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
@@ -142,15 +152,17 @@ impl Command {
                 session.act(&on.channel, Action::ContractRetire(contracts::Retire { contract }), &signing).await
             }
             Self::Create { contract, instance, arguments, on, signing } => {
-                let create = contracts::Create { contract, instance, arguments: document(&arguments)? };
+                let arguments = given(session, &on, &signing, &arguments).await?;
+                let create = contracts::Create { contract, instance, arguments };
                 session.act(&on.channel, Action::ContractCreate(create), &signing).await
             }
             Self::Call { instance, method, arguments, on, signing } => {
-                let call = contracts::Call { instance, method, arguments: document(&arguments)? };
+                let arguments = given(session, &on, &signing, &arguments).await?;
+                let call = contracts::Call { instance, method, arguments };
                 session.act(&on.channel, Action::ContractCall(call), &signing).await
             }
             Self::Query { instance, method, arguments, on } => {
-                let arguments = document(&arguments)?;
+                let arguments = session.arguments(&on.channel, document(&arguments)?).await?;
                 let answer = session.connection.instance_query(&on.channel, &instance, &method, &arguments).await?;
                 session.output.record(&answer)
             }

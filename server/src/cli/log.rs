@@ -32,7 +32,7 @@ Example:
         #[command(flatten)]
         on: OnChannel,
         #[command(flatten)]
-        signing: Signing,
+        signing: Box<Signing>,
     },
     /// List records, oldest first
     #[command(after_help = "\

@@ -5,6 +5,7 @@
 //! a peer) are plain functions of their arguments and the [`Output`].
 
 mod account;
+mod amounts;
 mod app;
 mod asset;
 mod ca;
@@ -17,6 +18,7 @@ mod key;
 mod log;
 mod output;
 mod participant;
+mod payees;
 mod serve;
 mod session;
 mod status;
@@ -42,7 +44,7 @@ Exit codes: 0 done, 1 refused with a reason, 2 usage, 3 unavailable.
 Example:
   export CHANCERY_PROFILE=~/chancery/alice
   chancery status
-  chancery asset transfer coin 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 250 --channel trade")]
+  chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --channel trade")]
 pub struct Cli {
     #[command(flatten)]
     global: Global,

@@ -1,5 +1,6 @@
 //! What client commands share: the opened profile, the connection, and the way from actions to an outcome.
 
+use super::amounts::Units;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, table};
 use clap::{Args, ValueEnum};
@@ -11,7 +12,7 @@ use client::submit::{Wait, sign_json, transaction};
 use client::window::valid_from;
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::AccountAct;
-use ledger_classes::amount::Amount;
+use ledger_classes::amount::{Amount, Decimal};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::time::Time;
@@ -85,9 +86,15 @@ pub(super) struct Signing {
     /// Act for this joint account
     #[arg(long, value_name = "ADDRESS", help_heading = "Transaction")]
     pub act_for: Option<Address>,
-    /// The most to pay, in base units of the fee asset
+    /// The most to pay, in the channel's fee asset, such as 0.50
     #[arg(long, value_name = "AMOUNT", default_value = "0", help_heading = "Transaction")]
-    pub fee_max: Amount,
+    pub fee_max: Decimal,
+    /// Amounts are whole base units, as in the API, instead of numbers with a point
+    #[arg(long, help_heading = "Transaction")]
+    pub base_units: bool,
+    /// Whom this pays may be new to the channel; without this the command asks, or refuses where nobody can be asked
+    #[arg(long, help_heading = "Transaction")]
+    pub new: bool,
     /// Text for people, at most 256 bytes
     #[arg(long, default_value = "", help_heading = "Transaction")]
     pub memo: String,
@@ -174,9 +181,13 @@ impl Session {
         let mut actions = Vec::with_capacity(2);
         actions.extend(signing.act_for.map(|account| Action::AccountAct(AccountAct { account })));
         actions.push(action);
-        let sender = keys.first().ok_or_else(|| Failure::usage("a key is needed"))?.public().address();
+        let own: Vec<Address> = keys.iter().map(|key| key.public().address()).chain(signing.act_for).collect();
+        if !signing.new && !signing.print {
+            self.check_payees(channel, &actions, &own).await?;
+        }
+        let sender = *own.first().ok_or_else(|| Failure::usage("a key is needed"))?;
         let mut transaction = transaction(id, sender, actions, from, signing.valid_for * 1000)?;
-        transaction.fee_max = signing.fee_max;
+        transaction.fee_max = self.fee_max(channel, signing.fee_max, signing.base_units).await?;
         transaction.memo.clone_from(&signing.memo);
         let envelope = sign_json(&transaction, &keys.iter().collect::<Vec<_>>());
         self.send(channel, &envelope, signing.wait, signing.print).await
@@ -199,7 +210,7 @@ impl Session {
         };
         let outcome = self.connection.submit(channel, envelope, wait).await;
         let outcome = outcome.map_err(|error| Failure::from(error).after_sending(envelope.id(), channel))?;
-        self.output.show(&outcome, outcome_text)?;
+        self.show_outcome(channel, &outcome).await?;
         match outcome.receipt {
             Some(receipt) if receipt.code != 0 => Err(Failure::Reported),
             _ => Ok(()),
@@ -207,8 +218,16 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Prints what became of a transaction.
+    pub(super) async fn show_outcome(&self, channel: &str, outcome: &Outcome) -> Result<(), Failure> {
+        let units = if self.output.json { Units::default() } else { self.units(channel, outcome).await };
+        self.output.show(outcome, |outcome| outcome_text(outcome, &units))
+    }
+}
+
 /// An outcome in words.
-pub(super) fn outcome_text(outcome: &Outcome) -> String {
+fn outcome_text(outcome: &Outcome, units: &Units) -> String {
     let id = outcome.id.map_or_else(|| "-".into(), |id| id.to_string());
     let Some(receipt) = &outcome.receipt else {
         let status = match outcome.status {
@@ -224,7 +243,7 @@ pub(super) fn outcome_text(outcome: &Outcome) -> String {
         (code, "") => format!("failed: {} ({code})", clean(&receipt.result)),
         (code, message) => format!("failed: {} ({code}): {}", clean(&receipt.result), clean(message)),
     };
-    let fee = receipt.fee.to_string();
+    let fee = clean(&units.fee(receipt.fee));
     let mut text = pairs(&[("id", &id), ("block", &place), ("result", &result), ("fee", &fee)]);
     if !receipt.events.is_empty() {
         let rows: Vec<Vec<String>> = receipt
@@ -232,6 +251,10 @@ pub(super) fn outcome_text(outcome: &Outcome) -> String {
             .iter()
             .map(|view| {
                 let mut data = serde_json::to_value(&view.event).unwrap_or_default();
+                let amount = data["amount"].as_str().and_then(|amount| amount.parse::<Amount>().ok());
+                if let (Some(asset), Some(amount)) = (data["asset"].as_str(), amount) {
+                    data["amount"] = units.show(asset, amount).into();
+                }
                 let kind = data.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
                 let fields = data.as_object().into_iter().flatten();
                 let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", plain(value))).collect();

@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::output::Output;
-use super::session::{OnChannel, Session, WaitFor, outcome_text, read_file};
+use super::session::{OnChannel, Session, WaitFor, read_file};
 use clap::Subcommand;
 use client::api::JsonEnvelope;
 use client::verify::decode_payload;
@@ -17,7 +17,7 @@ pub(super) enum Command {
     #[command(after_help = "\
 FILE is JSON: either a signed transaction {\"payload\": …, \"signatures\": […]}, or a transaction {\"channel\": …,
 \"nonce\": …, \"valid_until\": …, \"actions\": […]}, whose bytes are signed exactly as they are in the file. The
-transaction names its channel. Submitting again is safe: a transaction has one outcome for ever.
+transaction names its channel; its amounts are base units. Submitting again is safe: a transaction has one outcome for ever.
 
 Example:
   $ chancery tx submit transfer.json --wait accepted")]
@@ -34,6 +34,9 @@ Example:
         /// Print the signed transaction instead of submitting it
         #[arg(long)]
         print: bool,
+        /// Whom this pays may be new to the channel; without this the command asks, or refuses where nobody can be asked
+        #[arg(long)]
+        new: bool,
     },
     /// Show what became of a transaction
     #[command(after_help = "\
@@ -68,7 +71,7 @@ Example:
 impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
-            Self::Submit { file, keys, wait, print } => {
+            Self::Submit { file, keys, wait, print, new } => {
                 let bytes = read_file(&file, 2 * PAYLOAD_BYTES_MAX as u64)?;
                 let envelope = match read_transaction(bytes)? {
                     Read::Signed(envelope) if keys.is_empty() => envelope,
@@ -86,11 +89,16 @@ impl Command {
                 };
                 let transaction =
                     decode_payload(&envelope).ok_or_else(|| Failure::usage("the payload is not a transaction"))?;
-                session.send(&transaction.channel.to_string(), &envelope, wait, print).await
+                let channel = transaction.channel.to_string();
+                if !new && !print {
+                    let signers: Vec<_> = envelope.signatures.iter().map(|signed| signed.key.address()).collect();
+                    session.check_payees(&channel, &transaction.actions, &signers).await?;
+                }
+                session.send(&channel, &envelope, wait, print).await
             }
             Self::Status { id, on } => {
                 let outcome = session.connection.transaction(&on.channel, id).await?;
-                session.output.show(&outcome, outcome_text)
+                session.show_outcome(&on.channel, &outcome).await
             }
             Self::Proof { id, on, later, out } => {
                 let proof = session.connection.proof(&on.channel, id, later).await?;

@@ -14,6 +14,7 @@ mod foreign_clients;
 mod isolation;
 mod keys;
 mod kills;
+mod payments;
 mod registration;
 mod revocation;
 mod rollover;

@@ -9,6 +9,7 @@ use super::Call;
 use super::engine::{ContractEngine, InstanceView};
 use crate::codec::{Decode, Encode};
 use crate::identity::{Identity, is_label};
+use crate::keys::{Address, ParseAddressError};
 use crate::limits::ORGANIZATIONS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::state::ReadView;
@@ -109,7 +110,16 @@ struct Nothing {}
 /// Parses arguments strictly. The message tells what is expected, in our words: the JSON library's would make
 /// receipts depend on its release.
 fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
-    crate::json::from_str(arguments).or_else(|_| invalid(format!("expected {expected}")))
+    crate::json::from_str(arguments).or_else(|_| match mistyped_address(arguments) {
+        Some(text) => invalid(format!("{text}: {}", ParseAddressError::Checksum)),
+        None => invalid(format!("expected {expected}")),
+    })
+}
+
+/// An address in a document whose checksum is wrong: whoever mistyped it is told so, and not what form all has.
+fn mistyped_address(arguments: &str) -> Option<&str> {
+    let texts = arguments.split('"').skip(1).step_by(2);
+    texts.into_iter().find(|text| text.parse::<Address>() == Err(ParseAddressError::Checksum))
 }
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {

@@ -1,0 +1,294 @@
+//! Money moves to whom it was meant, in the amount that was meant: checksums in addresses, addresses that a channel has
+//! never seen, and the decimals of assets, by commands as people type them.
+//!
+//! Before, an address had no checksum and nothing asked about strangers: one typing error moved five coins to nobody.
+
+use crate::harness::{Consortium, Peer, address, chancery, define, mint, signed, text, transaction, transfer};
+use client::api::JsonEnvelope;
+use client::connection::{Connection, RequestError};
+use client::submit::{SubmitError, Wait};
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::Address;
+use ledger_classes::transaction::{Encoding, Envelope};
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+/// A peer with the channel `trade`, whose administrator has an account key.
+struct World {
+    admin: PathBuf,
+    own: String,
+    peer: Peer,
+    connection: Connection,
+    id: Hash,
+    _consortium: Consortium,
+}
+
+impl World {
+    fn new() -> Self {
+        let consortium = Consortium::new();
+        let peer = consortium.serve();
+        let admin = consortium.admin();
+        let made = peer.run(&admin, &["channel", "create", "trade", "--org", "bank", "--open-submit"]);
+        let id = made["id"].as_str().expect("an id").parse().expect("hex");
+        let own = peer.run(&admin, &["key", "new"])["address"].as_str().expect("an address").to_owned();
+        let connection = peer.connect(&admin);
+        Self { admin, own, peer, connection, id, _consortium: consortium }
+    }
+
+    /// Runs a command on `trade` as people do, without `--json` and without a terminal.
+    fn type_in(&self, words: &[&str]) -> Output {
+        let mut command = chancery();
+        command.args(["--profile", text(&self.admin), "--peer", &self.peer.url]).args(words);
+        command.args(["--channel", "trade"]).output().expect("runs")
+    }
+
+    /// What a command prints, which must succeed.
+    fn printed(&self, words: &[&str]) -> String {
+        let output = self.type_in(words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// The code and the reason of a command that must not succeed.
+    fn refused(&self, words: &[&str]) -> (i32, String) {
+        let output = self.type_in(words);
+        assert!(!output.status.success(), "{words:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        (output.status.code().expect("a code"), said)
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        self.peer.run(&self.admin, &[words, &["--channel", "trade"]].concat())
+    }
+}
+
+/// The line of a table that begins with a word, as words.
+fn line<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
+    line.unwrap_or_else(|| panic!("no {first} in {table}")).split_whitespace().collect()
+}
+
+#[test]
+fn every_command_reads_and_shows_amounts_with_the_decimals_of_their_asset() {
+    let world = World::new();
+    let own = world.own.as_str();
+    let (two, one) = (address(2).to_string(), address(1).to_string());
+    world.printed(&["asset", "define", "coin", "--decimals", "2", "--supply-cap", "5000.00"]);
+    world.printed(&["asset", "define", "share", "--decimals", "0"]);
+    let minted = world.printed(&["asset", "mint", "coin", own, "2000"]);
+    assert!(minted.contains("amount=2000.00"), "{minted}");
+    world.printed(&["asset", "mint", "share", own, "7"]);
+    let sent = world.printed(&["asset", "transfer", "coin", &two, "0.17", "--new"]);
+    assert!(sent.contains("amount=0.17"), "{sent}");
+
+    let shown = world.printed(&["account", "show"]);
+    assert_eq!(line(&shown, "coin"), ["coin", "1999.83", "1999.83", "0.00", "0.00"]);
+    assert_eq!(line(&shown, "share"), ["share", "7", "7", "0", "0"]);
+    assert_eq!(line(&world.printed(&["asset", "balance", &two]), "coin")[1], "0.17");
+    let balances = world.json(&["account", "show"])["balances"].clone();
+    assert_eq!((&balances[0]["owned"], &balances[0]["decimals"]), (&"199983".into(), &2.into()), "{balances}");
+
+    let listed = world.printed(&["asset", "list"]);
+    assert!(listed.contains("2000.00") && line(&listed, "share").contains(&"7"), "{listed}");
+    let record = world.printed(&["asset", "show", "coin"]);
+    assert!(record.contains("5000.00") && record.contains("2000.00"), "{record}");
+    let record = world.json(&["asset", "show", "coin"]);
+    assert_eq!((&record["supply"], &record["kind"]["fungible"]["supply_cap"]), (&"200000".into(), &"500000".into()));
+
+    world.printed(&["asset", "approve", "coin", &two, "12.5"]);
+    assert!(world.printed(&["account", "allowance", "coin", &two]).contains("12.50"));
+    assert_eq!(world.json(&["account", "allowance", "coin", &two])["amount"], "1250");
+    world.printed(&["asset", "freeze", "coin", own, "1.01"]);
+    world.printed(&["asset", "unfreeze", "coin", own, "0.01"]);
+    world.printed(&["asset", "lock", "coin", "2.5", "--until", "2090-01-01T00:00:00Z"]);
+    world.printed(&["asset", "burn", "coin", "0.83"]);
+    world.printed(&["asset", "transfer-batch", "coin", &format!("{two}=1.50"), &format!("{one}=7.50"), "--new"]);
+    let shown = world.printed(&["account", "show"]);
+    assert_eq!(line(&shown, "coin"), ["coin", "1990.00", "1986.50", "1.00", "2.50"]);
+    // Base units, where somebody wants them.
+    world.printed(&["asset", "transfer", "coin", &two, "3", "--base-units"]);
+    assert_eq!(line(&world.printed(&["asset", "balance", &two]), "coin")[1], "1.70");
+
+    for (words, reason) in [
+        (&["asset", "transfer", "coin", two.as_str(), "1.505"][..], "3 digits after the point, and the asset has 2"),
+        (&["asset", "burn", "share", "0.5"], "1 digits after the point, and the asset has 0"),
+        (&["asset", "burn", "coin", "1,50"], "no separators of thousands"),
+        (&["asset", "burn", "coin", "3402823669209384634633746074317682115"], "more than 2^128 - 1"),
+        (&["asset", "burn", "coin", "1.5", "--base-units"], "1 digits after the point, and the asset has 0"),
+        (&["asset", "burn", "coin", "1", "--fee-max", "0.5"], "the channel has no fees"),
+    ] {
+        let (code, said) = world.refused(words);
+        assert_eq!(code, 2, "{words:?}: {said}");
+        assert!(said.contains(reason), "{words:?} should say {reason}: {said}");
+    }
+    let (code, said) = world.refused(&["asset", "burn", "nothing", "1"]);
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn a_contract_is_told_an_amount_with_its_asset_and_fees_have_their_point() {
+    let world = World::new();
+    let own = world.own.as_str();
+    world.printed(&["asset", "define", "coin", "--decimals", "2"]);
+    world.printed(&["asset", "mint", "coin", own, "100"]);
+    world.printed(&["asset", "define", "art", "--unique"]);
+    let digest = "ab".repeat(32);
+    world.printed(&["asset", "mint-item", "art", "mona", own, "--metadata", &digest]);
+    world.printed(&["contract", "deploy", "art-auction", "auction"]);
+    let ends = client::now().plus_millis(600_000);
+    let arguments = format!(
+        r#"{{"item": {{"asset": "art", "item": "mona"}}, "currency": "coin", "ends": "{ends}", "reserve": "5.00 coin",
+            "minimum_increment": "25", "starting_price": "1.5 coin"}}"#
+    );
+    world.printed(&["contract", "create", "art-auction", "lot-7", &arguments]);
+    let state = world.json(&["contract", "query", "lot-7", "state"]).to_string();
+    for expected in [r#""reserve":"500""#, r#""minimum_increment":"25""#, r#""starting_price":"150""#] {
+        assert!(state.contains(expected), "{expected} in {state}");
+    }
+    let (code, said) = world.refused(&["contract", "call", "lot-7", "bid", r#"{"amount": "2.505 coin"}"#]);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("3 digits after the point"), "{said}");
+
+    let file = world.admin.join("fees.json");
+    let fees = r#"[{"change": "set_fees", "asset": "coin", "base": "3", "per_byte": "0", "collector": null}]"#;
+    std::fs::write(&file, fees).expect("writable");
+    world.printed(&["participant", "admit"]);
+    let update = [text(&world.admin), &world.peer.url, text(&file)];
+    let [profile, url, file] = update;
+    let output = chancery()
+        .args(["--profile", profile, "--peer", url, "channel", "update", "trade", "--changes", file])
+        .output()
+        .expect("runs");
+    assert!(output.status.success(), "{output:?}");
+    let paid = world.printed(&["asset", "burn", "coin", "1", "--fee-max", "0.05"]);
+    assert_eq!(line(&paid, "fee"), ["fee", "0.03", "coin"]);
+    let (code, said) = world.refused(&["asset", "burn", "coin", "1", "--fee-max", "0.02"]);
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn nobody_is_paid_whom_the_channel_has_never_seen_unless_somebody_says_so() {
+    let world = World::new();
+    let own = world.own.as_str();
+    let stranger = address(77).to_string();
+    // The own account owns nothing yet, but its key signs.
+    world.printed(&["asset", "define", "coin", "--decimals", "2"]);
+    world.printed(&["asset", "mint", "coin", own, "100"]);
+    world.printed(&["asset", "define", "deed", "--unique"]);
+    let height = || world.peer.run(&world.admin, &["channel", "show", "trade"])["height"].clone();
+    let before = height();
+    let digest = "ab".repeat(32);
+    let share = format!("{stranger}=1");
+    for words in [
+        &["asset", "mint", "coin", stranger.as_str(), "1"][..],
+        &["asset", "transfer", "coin", &stranger, "1"],
+        &["asset", "transfer-batch", "coin", &share],
+        &["asset", "transfer-from", "coin", own, &stranger, "1"],
+        &["asset", "mint-item", "deed", "lot", &stranger, "--metadata", &digest],
+        &["asset", "transfer-item", "deed", "lot", &stranger],
+        &["asset", "define", "gold", "--mint-authority", &stranger],
+    ] {
+        let (code, said) = world.refused(words);
+        assert_eq!(code, 2, "{words:?}: {said}");
+        assert!(said.contains("never seen") && said.contains("--new") && said.contains(&stranger), "{words:?}: {said}");
+    }
+    let unsigned = serde_json::to_string(&transaction(world.id, vec![transfer("coin", 77, 1)])).expect("serializes");
+    let file = world.admin.join("transfer.json");
+    std::fs::write(&file, unsigned).expect("writable");
+    let submit = ["--profile", text(&world.admin), "--peer", &world.peer.url, "tx", "submit", text(&file)];
+    let output = chancery().args(submit).output().expect("runs");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(height(), before, "nothing was sent");
+
+    // A person at a terminal is asked. `script` is one.
+    let pay = ["asset", "transfer", "coin", &stranger, "1", "--channel", "trade"];
+    let at_terminal = |answer: &str| {
+        let words = [&["--profile", text(&world.admin), "--peer", &world.peer.url][..], &pay].concat().join(" ");
+        let program = chancery().get_program().to_str().expect("UTF-8").to_owned();
+        let mut script = std::process::Command::new("script")
+            .args(["--quiet", "--return", "--command", &format!("{program} {words}"), "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("script (util-linux) is installed");
+        script.stdin.take().expect("piped").write_all(answer.as_bytes()).expect("reads");
+        let output = script.wait_with_output().expect("ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = at_terminal("n\n");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("Is it right? [y/N]") && said.contains("nothing was sent"), "{said}");
+    assert_eq!(height(), before, "nothing was sent");
+    let (code, said) = at_terminal("y\n");
+    assert_eq!(code, Some(0), "{said}");
+    // Now it owns something, and is no stranger any more.
+    world.printed(&["asset", "transfer", "coin", &stranger, "1"]);
+    assert_eq!(line(&world.printed(&["asset", "balance", &stranger]), "coin")[1], "2.00");
+}
+
+#[tokio::test]
+async fn a_mistyped_address_is_refused_wherever_it_is_written() {
+    let world = World::new();
+    let right = address(5).to_string();
+    let lower = right.to_lowercase();
+    assert_ne!(right, lower, "the address has letters");
+    let place = right.rfind(|letter: char| letter.is_ascii_alphabetic() && letter != 'x').expect("a letter");
+    let mut wrong = right.clone();
+    let flipped = (right.as_bytes()[place] ^ 0x20) as char;
+    wrong.replace_range(place..=place, &flipped.to_string());
+
+    let connection = &world.connection;
+    let setup = signed(world.id, 9, vec![define("usd"), mint("usd", 9, 1000)]);
+    connection.submit("trade", &setup, Wait::Committed).await.expect("taken");
+    let post = async |to: &str| {
+        let payload = serde_json::to_string(&transaction(world.id, vec![transfer("usd", 5, 10)])).expect("serializes");
+        assert!(payload.contains(&right), "addresses are shown with their checksum: {payload}");
+        let payload = payload.replace(&right, to).into_bytes();
+        let envelope = Envelope::sign(Encoding::Json, payload, &[&crate::harness::key(9)]);
+        connection.submit_json("trade", &JsonEnvelope::from(&envelope), Wait::Committed).await
+    };
+    for taken in [&right, &lower] {
+        let outcome = post(taken).await.expect("taken");
+        assert_eq!(outcome.receipt.map(|receipt| receipt.code), Some(0), "{taken}");
+    }
+    for text in [&wrong, &format!("0x{}", right[2..].to_uppercase())] {
+        let Err(SubmitError::Request(RequestError::Problem(problem))) = post(text).await else {
+            panic!("taken: {text}")
+        };
+        assert_eq!(problem.type_uri.rsplit(':').next(), Some("malformed"), "{problem:?}");
+        assert!(problem.detail.as_deref().is_some_and(|detail| detail.contains("checksum (EIP-55)")), "{problem:?}");
+    }
+
+    // Paths: of accounts, allowances, participants.
+    for path in [
+        &["accounts", wrong.as_str()][..],
+        &["accounts", &right, "allowances", &wrong, "usd"],
+        &["participants", &wrong],
+    ] {
+        let asked = connection.get::<Value>(&[&["channels", "trade"], path].concat(), &[]).await;
+        let Err(RequestError::Problem(problem)) = asked else { panic!("{path:?}") };
+        assert_eq!((problem.status, problem.type_uri.rsplit(':').next()), (400, Some("invalid-parameter")));
+        assert!(problem.detail.as_deref().is_some_and(|detail| detail.contains("checksum")), "{problem:?}");
+    }
+    let same = connection.account("trade", lower.parse::<Address>().expect("lower case")).await.expect("readable");
+    assert_eq!(serde_json::to_value(&same).expect("serializes")["address"], right.as_str());
+
+    // Commands, and what contracts are told.
+    for words in [&["asset", "transfer", "usd", wrong.as_str(), "1"][..], &["account", "show", &wrong]] {
+        let (code, said) = world.refused(words);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains("mistyped"), "{said}");
+    }
+    world.printed(&["contract", "deploy", "desk", "lending"]);
+    world.printed(&["asset", "define", "eur"]);
+    let create = r#"{"currencies": ["eur"], "grace_seconds": 10, "registrars": ["bank"]}"#;
+    world.printed(&["contract", "create", "desk", "desk-1", create]);
+    world.printed(&["participant", "admit"]);
+    let register = |borrower: &str| format!(r#"{{"borrower": "{borrower}"}}"#);
+    let (code, said) = world.refused(&["contract", "call", "desk-1", "register_borrower", &register(&wrong)]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("arguments-invalid") && said.contains("checksum"), "{said}");
+    world.printed(&["contract", "call", "desk-1", "register_borrower", &register(&right)]);
+}
