@@ -179,6 +179,13 @@ impl Gate {
         inner.next_timer.take()
     }
 
+    /// Whoever opened or closed the files is gone, if anybody did.
+    pub(crate) fn abandon(&self) {
+        if matches!(self.stage(), Stage::Waking | Stage::Settling) {
+            self.give_up();
+        }
+    }
+
     /// The files cannot be opened, or were closed for good: those who wait are told, what waits is answered as stopped.
     pub(crate) fn give_up(&self) {
         let mut inner = self.lock();

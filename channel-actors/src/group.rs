@@ -22,6 +22,7 @@ use crate::ordering::OrderingEngine;
 use crate::pool::{Panicked, WorkPool};
 use crate::shared::Shared;
 use crate::store::{ChannelStore, Disk};
+use crate::tasks::Tasks;
 use crate::ticket::Credits;
 use actix::prelude::*;
 use ledger_classes::hash::Hash;
@@ -165,7 +166,8 @@ pub(crate) fn start(
         _runs: Arc::new(runs),
     };
     let mut life = context.life.follow();
-    arbiter.spawn(async move {
+    let of_group = context.clone();
+    let ending = async move {
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
         // The sender lives in `context`, which the actors hold: an error means that they are gone already.
         tokio::select! {
@@ -177,6 +179,7 @@ pub(crate) fn start(
         collector.do_send(Stop);
         acceptor.do_send(Stop);
         publisher.do_send(Stop);
-    });
+    };
+    Tasks::job(arbiter, move || ending, move |reason| of_group.halt(format!("ending its actors panicked: {reason}")));
     group
 }

@@ -29,6 +29,7 @@ mod rest;
 mod shared;
 pub mod store;
 mod summary;
+pub mod tasks;
 #[cfg(test)]
 mod test_support;
 mod ticket;

@@ -75,3 +75,12 @@ pub const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
 /// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
 pub const DISK_LOOK: Duration = Duration::from_millis(150);
+/// The pause before a background task that panicked begins anew; four times as long after each further panic. Revoked
+/// means out within a second, also when the task that watches has just panicked.
+pub const TASK_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest such pause.
+pub const TASK_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// How often in a row a background task may panic and begin anew; the next time ends the peer.
+pub const TASK_RESTARTS_MAX: u32 = 5;
+/// A task that ran for so long before it panicked has not panicked in a row.
+pub const TASK_PROVEN: Duration = Duration::from_secs(600);

@@ -4,18 +4,23 @@
 //! A pool is shared by all channels and gives each its turn: a channel with a thousand jobs waits behind none of its
 //! own, and delays another by one job at most. A fair pool has a second set of threads, which give way to all others of
 //! the peer: a channel that has had most of the time of late runs on those, as long as others have work, too.
-//! A job that panics is reported to its channel and harms no thread.
+//! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
+//! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
 //! permits and its credits.
 
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
+use crate::tasks::{Tasks, words};
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// Told of the channel whose job's end could not be taken up, and what the panic said.
+pub(crate) type Broken = Arc<dyn Fn(Hash, String) + Send + Sync>;
 
 /// The work panicked: what it said.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -32,6 +37,8 @@ struct Shared {
     queues: Mutex<Queues>,
     ready: [Condvar; 2],
     fair: bool,
+    tasks: Tasks,
+    broken: OnceLock<Broken>,
 }
 
 /// A set of threads.
@@ -118,16 +125,16 @@ impl WorkPool {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn new(name: &str, threads: usize) -> std::io::Result<Self> {
-        Self::giving_way(name, threads, 0)
+    pub(crate) fn new(tasks: &Tasks, name: &'static str, threads: usize) -> std::io::Result<Self> {
+        Self::giving_way(tasks, name, threads, 0)
     }
 
     /// Starts as many threads for a channel that has had most of the time, too.
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn fair(name: &str, threads: usize) -> std::io::Result<Self> {
-        Self::start(name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
+    pub(crate) fn fair(tasks: &Tasks, name: &'static str, threads: usize) -> std::io::Result<Self> {
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
     }
 
     /// Starts threads that give way to others of the peer who want a processor too: each 5 of `nice` leave them a third
@@ -135,27 +142,41 @@ impl WorkPool {
     ///
     /// # Errors
     /// The system has no more threads.
-    pub(crate) fn giving_way(name: &str, threads: usize, nice: i32) -> std::io::Result<Self> {
-        Self::start(name, threads, &[(Lane::Ordinary, nice)])
+    pub(crate) fn giving_way(tasks: &Tasks, name: &'static str, threads: usize, nice: i32) -> std::io::Result<Self> {
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, nice)])
     }
 
-    fn start(name: &str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { queues: Mutex::default(), ready: Default::default(), fair: lanes.len() > 1 });
+    fn start(tasks: &Tasks, name: &'static str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queues: Mutex::default(),
+            ready: Default::default(),
+            fair: lanes.len() > 1,
+            tasks: tasks.clone(),
+            broken: OnceLock::new(),
+        });
         let owner = Owner(shared.clone());
         for &(lane, nice) in lanes.iter().cycle().take(lanes.len() * threads.max(1)) {
             let shared = shared.clone();
-            std::thread::Builder::new().name(name.into()).spawn(move || {
+            // Once: each call adds to the last.
+            let mut nice = Some(nice);
+            tasks.thread(name, move || {
                 // On Linux a thread's own matter. Without the right to it the work is only less polite.
                 #[cfg(target_os = "linux")]
-                if let Err(error) = rustix::process::nice(nice) {
+                if let Some(Err(error)) = nice.take().map(rustix::process::nice) {
                     tracing::debug!(%error, "a thread keeps its priority");
                 }
                 #[cfg(not(target_os = "linux"))]
-                let _ = nice;
+                let _ = nice.take();
                 shared.work(lane);
             })?;
         }
         Ok(Self(Arc::new(owner)))
+    }
+
+    /// Whom to tell, at most once. Nobody: then a channel whose job's end is lost is the end of the peer.
+    pub(crate) fn on_broken(&self, broken: Broken) {
+        // Who was told first stays.
+        let _ = self.0.0.broken.set(broken);
     }
 
     /// Runs `work` on a thread of the pool in `channel`'s turn, then `done` with its result on the same thread.
@@ -189,8 +210,7 @@ impl WorkPool {
 }
 
 fn message(panic: Box<dyn std::any::Any + Send>) -> Panicked {
-    let text = panic.downcast_ref::<String>().cloned();
-    Panicked(text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+    Panicked(words(&*panic))
 }
 
 impl Shared {
@@ -211,8 +231,12 @@ impl Shared {
     fn work(&self, lane: Lane) {
         while let Some((channel, job)) = self.next(lane) {
             let before = used();
-            if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                tracing::error!("reporting the end of a job panicked");
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+                let reason = format!("the end of its work could not be taken up: {}", message(panic));
+                match self.broken.get() {
+                    Some(broken) => broken(channel, reason),
+                    None => self.tasks.fail(format!("channel {channel}: {reason}")),
+                }
             }
             let took = used().saturating_sub(before);
             if self.fair {
@@ -266,7 +290,7 @@ mod tests {
 
     #[test]
     fn channels_take_turns() {
-        let pool = WorkPool::new("test", 1).expect("threads");
+        let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");
         let (hold, held) = mpsc::channel::<()>();
         let (seen, order) = mpsc::channel();
         let [busy, quiet] = [Hash([1; 32]), Hash([2; 32])];
@@ -340,7 +364,7 @@ mod tests {
     /// Its own threads give way to all others; on the ordinary ones nobody waits behind it.
     #[test]
     fn a_loud_channel_has_threads_of_its_own_in_a_crowd() {
-        let pool = WorkPool::fair("test", 1).expect("threads");
+        let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
         let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
         let (hold, held) = mpsc::channel::<()>();
         let (told, tell) = mpsc::channel();
@@ -359,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_pool_that_ends_finishes_what_was_queued() {
-        let pool = WorkPool::fair("test", 1).expect("threads");
+        let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
         let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
         let (hold, held) = mpsc::channel::<()>();
         let (told, tell) = mpsc::channel();
@@ -377,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_reported_and_the_thread_lives() {
-        let pool = WorkPool::new("test", 1).expect("threads");
+        let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");
         let (send, receive) = mpsc::channel();
         for say in [Some("broken contract"), None] {
             let send = send.clone();
@@ -391,5 +415,21 @@ mod tests {
         }
         assert_eq!(receive.recv(), Ok(Err(Panicked("broken contract".into()))));
         assert_eq!(receive.recv(), Ok(Ok(7)));
+    }
+
+    /// Nobody knew: the channel's next block was waited for, for ever.
+    #[test]
+    fn a_job_whose_end_cannot_be_taken_up_is_told_of_and_the_thread_lives() {
+        let (tasks, [one, other]) = (Tasks::default(), [Hash([1; 32]), Hash([2; 32])]);
+        let pool = WorkPool::new(&tasks, "test", 1).expect("threads");
+        let (send, receive) = mpsc::channel();
+        pool.on_broken(Arc::new(move |channel, reason| send.send((channel, reason)).expect("the test waits")));
+        pool.run(one, || (), |_| panic!("a bug"));
+        let reason = "the end of its work could not be taken up: panicked: a bug".to_owned();
+        assert_eq!(receive.recv_timeout(ms(60_000)), Ok((one, reason)));
+        let (told, tell) = mpsc::channel();
+        pool.run(other, || (), move |_| told.send(()).expect("the test waits"));
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok(()));
+        assert_eq!(tasks.list()[0].restarts, 0);
     }
 }

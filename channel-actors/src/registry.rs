@@ -11,9 +11,10 @@ use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
 use crate::opening::{self, Step};
 use crate::ordering::{OrderingEngine, Solo};
-use crate::pool::{Panicked, WorkPool};
+use crate::pool::{Broken, Panicked, WorkPool};
 use crate::shared::Shared;
 use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
+use crate::tasks::Tasks;
 use actix::{Arbiter, ArbiterHandle};
 use ledger_classes::config::{ChannelConfig, Engine};
 use ledger_classes::hash::Hash;
@@ -51,6 +52,8 @@ pub struct RegistryOptions {
     pub rest_after: Option<Duration>,
     /// Where to measure.
     pub metrics: Metrics,
+    /// What its background work is a part of.
+    pub tasks: Tasks,
 }
 
 /// Why a channel was not made.
@@ -159,21 +162,22 @@ impl ChannelRegistry {
         // The name of a channel whose making a crash interrupted may not be on disk yet.
         held.sync_all()?;
         let registry = Arc::new(Self {
-            disk: Disk::watch(&options.directory, options.disk_reserve_bytes)?,
-            verification: WorkPool::fair("verify", options.verification_threads)?,
-            storage: WorkPool::fair("store", STORAGE_THREADS)?,
-            checkpoints: WorkPool::giving_way("checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
-            reading: WorkPool::new("read", READING_THREADS)?,
-            opening: WorkPool::new("open", OPENING_THREADS)?,
-            waking: WorkPool::new("wake", WAKING_THREADS)?,
+            disk: Disk::watch(&options.directory, options.disk_reserve_bytes, &options.tasks)?,
+            verification: WorkPool::fair(&options.tasks, "verify", options.verification_threads)?,
+            storage: WorkPool::fair(&options.tasks, "store", STORAGE_THREADS)?,
+            checkpoints: WorkPool::giving_way(&options.tasks, "checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
+            reading: WorkPool::new(&options.tasks, "read", READING_THREADS)?,
+            opening: WorkPool::new(&options.tasks, "open", OPENING_THREADS)?,
+            waking: WorkPool::new(&options.tasks, "wake", WAKING_THREADS)?,
             keeper: Keeper::default(),
-            arbiters: (0..ARBITERS).map(|_| Arbiter::new()).collect(),
+            arbiters: arbiters(),
             next_arbiter: AtomicUsize::new(0),
             channels: Mutex::default(),
             held: Mutex::new(Some(held)),
             options,
             files,
         });
+        registry.hear_of_broken_jobs();
         for entry in std::fs::read_dir(&registry.options.directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -200,6 +204,33 @@ impl ChannelRegistry {
         Ok(registry)
     }
 
+    /// A channel whose job's end was lost is stuck, so it halts; if it is none that is known, so may the whole peer be.
+    fn hear_of_broken_jobs(self: &Arc<Self>) {
+        let (registry, tasks) = (Arc::downgrade(self), self.options.tasks.clone());
+        let broken: Broken = Arc::new(move |turn, reason| {
+            let Some(registry) = registry.upgrade() else { return };
+            let known = registry.by_id(&turn);
+            // Before its id is known its turn is its name's.
+            let named = || registry.list().into_iter().find(|handle| turn == Self::turn(handle.name()));
+            match known.or_else(named) {
+                Some(handle) => {
+                    halt(&handle, &reason);
+                    handle.0.settled.send_replace(true);
+                    handle.0.gate.abandon();
+                }
+                None => tasks.fail(reason),
+            }
+        });
+        for pool in [&self.verification, &self.storage, &self.checkpoints, &self.reading, &self.opening, &self.waking] {
+            pool.on_broken(broken.clone());
+        }
+    }
+
+    /// Whose turn it is while a channel is opened: ids are not known before; names are.
+    fn turn(name: &str) -> Hash {
+        Hash::plain(&[name.as_bytes()])
+    }
+
     fn lock(&self) -> MutexGuard<'_, Channels> {
         self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -224,8 +255,7 @@ impl ChannelRegistry {
             Why::Start(_) => self.opening.clone(),
             Why::Wake => self.waking.clone(),
         };
-        // Ids are not known before; names are.
-        let turn = Hash::plain(&[handle.name().as_bytes()]);
+        let turn = Self::turn(handle.name());
         let done = move |result: Result<Result<Step, String>, Panicked>| {
             let opened = match result {
                 Ok(Ok(Step::More(opening))) => {
@@ -470,6 +500,11 @@ impl ChannelRegistry {
             arbiter.stop();
         });
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the threads of all actors start here")]
+fn arbiters() -> Vec<Arbiter> {
+    (0..ARBITERS).map(|_| Arbiter::new()).collect()
 }
 
 fn halt(handle: &ChannelHandle, reason: &str) {

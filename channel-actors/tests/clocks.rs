@@ -84,6 +84,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
+        tasks: channel_actors::tasks::Tasks::default(),
     });
     let registry = registry.expect("opens");
     let channel = registry.create(config()).await.expect("creates");

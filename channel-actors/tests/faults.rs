@@ -58,6 +58,7 @@ fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn Cert
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
+        tasks: channel_actors::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

@@ -76,6 +76,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
+        tasks: channel_actors::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

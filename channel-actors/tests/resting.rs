@@ -51,6 +51,7 @@ fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
         store: StoreOptions::default(),
         rest_after: Some(rest_after),
         metrics: Metrics::new(&mut Registry::default()),
+        tasks: channel_actors::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

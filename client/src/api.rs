@@ -15,5 +15,5 @@ pub use submission::{
 };
 pub use views::{
     AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView, Page,
-    PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TransactionView,
+    PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TaskView, TransactionView,
 };

@@ -12,7 +12,7 @@ use crate::{
     trust::Trust,
 };
 use ca::acts::{Act, Index};
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
     action::{Action, logs},
@@ -28,6 +28,7 @@ use ledger_classes::{
     transaction::Envelope,
 };
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Instant, SystemTime},
 };
@@ -36,7 +37,7 @@ use std::{
 const OVERHEAD_BYTES: usize = 512;
 
 /// Posts acts until the peer stops.
-pub(crate) async fn keep(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) {
+pub(crate) async fn keep(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) -> Infallible {
     let mut recorder = Recorder { trust, registry, key, posted: None, obstacle: None };
     let mut looks = tokio::time::interval(AUDIT_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -151,12 +152,12 @@ impl Recorder {
 
     async fn read(&self) -> Result<(Index, Vec<Act>), Obstacle> {
         let trust = Arc::clone(&self.trust);
-        let read = tokio::task::spawn_blocking(move || match trust.folder() {
+        let read = blocking(move || match trust.folder() {
             Ok(Some(folder)) => folder.acts().map_err(|error| Obstacle::Index(describe(&error))),
             Ok(None) => Err(Obstacle::NotYet),
             Err(error) => Err(Obstacle::Index(describe(&error))),
         });
-        read.await.map_err(|error| Obstacle::Index(error.to_string()))?
+        read.await
     }
 
     fn envelope(

@@ -21,6 +21,7 @@ use actix_web::{App, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, we
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rustls::ServerConfig;
 use std::{
+    convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -32,13 +33,13 @@ use std::{
     time::Duration,
 };
 
-/// Serves HTTPS on a bound socket with so many threads.
+/// Serves HTTPS on a bound socket with so many threads. [`Places::keep`] is to run beside it.
 pub(crate) fn serve(
     socket: TcpListener,
     tls: ServerConfig,
     context: &web::Data<PeerContext>,
     threads: usize,
-) -> io::Result<Server> {
+) -> io::Result<(Server, Arc<Places>)> {
     let limits = context.limits.clone();
     let each = descriptors::connections(limits.connections_max, context.registry.list().len()).div_ceil(threads);
     // Handshakes at a time: those that do not go on must not keep others from theirs.
@@ -50,7 +51,7 @@ pub(crate) fn serve(
         .disable_signals();
     let drains = builder.graceful_shutdown_signal();
     let places = Places::new(each * threads);
-    let context = context.clone();
+    let (context, kept) = (context.clone(), Arc::clone(&places));
     let factory = move || {
         let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
         let head = Duration::from_millis(context.limits.header_timeout_ms);
@@ -81,7 +82,7 @@ pub(crate) fn serve(
             }
         })
     };
-    Ok(builder.listen("https", socket, factory)?.run())
+    Ok((builder.listen("https", socket, factory)?.run(), kept))
 }
 
 /// What becomes of a TCP connection.
@@ -131,7 +132,7 @@ fn prepare(tcp: &TcpStream, limits: &Limits) {
 
 /// How many connections there are, handshakes with them, and how many there may be. Says once that all are taken, and
 /// once that they are free again: those who wait are not seen, and with each that goes another one comes.
-struct Places {
+pub(crate) struct Places {
     most: usize,
     taken: AtomicUsize,
     /// The highest number since the last look.
@@ -149,23 +150,18 @@ impl Places {
         self.peak.fetch_max(taken, Ordering::AcqRel);
         if taken >= self.most && !self.full.swap(true, Ordering::AcqRel) {
             tracing::warn!(connections = self.most, "all connections are taken; others wait");
-            actix_rt::spawn(Arc::clone(self).until_free());
         }
         Place(Arc::clone(self))
     }
 
-    /// Ends when for a while not all connections were taken.
-    async fn until_free(self: Arc<Self>) {
+    /// Looks whether after a time in which all were taken they were not for a while.
+    pub(crate) async fn keep(self: Arc<Self>) -> Infallible {
         let mut looks = tokio::time::interval(CONNECTIONS_LOOK);
-        // The first one is now.
-        looks.tick().await;
         loop {
             looks.tick().await;
             let peak = self.peak.swap(self.taken.load(Ordering::Acquire), Ordering::AcqRel);
-            if peak < self.most {
-                self.full.store(false, Ordering::Release);
+            if peak < self.most && self.full.swap(false, Ordering::AcqRel) {
                 tracing::info!(connections = self.most, "connections are free again");
-                return;
             }
         }
     }

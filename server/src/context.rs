@@ -3,12 +3,13 @@
 use crate::{
     access::{self, Visible},
     config::Limits,
+    log_lines::LogLines,
     metrics::PeerMetrics,
     problem::{ApiError, Kind},
     tls::Caller,
     trust::Trust,
 };
-use channel_actors::ChannelRegistry;
+use channel_actors::{ChannelRegistry, tasks::Tasks};
 use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
 use std::{
     collections::HashSet,
@@ -45,6 +46,10 @@ pub struct PeerContext {
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.
     pub stand_in: ChannelConfig,
+    /// What goes on in the background.
+    pub tasks: Tasks,
+    /// Where the log goes, if that is counted.
+    pub log_lines: Option<LogLines>,
 }
 
 impl PeerContext {

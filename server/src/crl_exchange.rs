@@ -10,6 +10,7 @@ use crate::{
     trust::{LearnError, Trust},
 };
 use ca::{holder::take_offered, revocation::RevocationError};
+use channel_actors::tasks::blocking;
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
@@ -19,7 +20,7 @@ use client::{
 };
 use futures_util::future::join_all;
 use ledger_classes::hash::Hash;
-use std::{collections::HashSet, error::Error, sync::Arc, time::Duration};
+use std::{collections::HashSet, convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,12 +29,13 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// Exchanges until the peer stops. The peers do not wait for each other: one that hangs is behind alone.
-pub(crate) async fn keep(trust: Arc<Trust>, peers: Vec<Url>) {
+pub(crate) async fn keep(trust: Arc<Trust>, peers: Vec<Url>) -> Infallible {
     join_all(peers.iter().map(|peer| keep_with(&trust, peer))).await;
+    std::future::pending().await
 }
 
 /// Exchanges with one peer.
-async fn keep_with(trust: &Arc<Trust>, peer: &Url) {
+async fn keep_with(trust: &Arc<Trust>, peer: &Url) -> Infallible {
     let mut changes = trust.subscribe();
     // Said once.
     let mut silent = false;
@@ -55,9 +57,8 @@ async fn keep_with(trust: &Arc<Trust>, peer: &Url) {
         }
         // After a round that ended too early: what the peer has is not known, and it is told all.
         told.get_or_insert_default();
-        if let Ok(Err(_)) = tokio::time::timeout(CRL_EXCHANGE, changes.changed()).await {
-            return;
-        }
+        // The sender lives in the trust.
+        let _ = tokio::time::timeout(CRL_EXCHANGE, changes.changed()).await;
     }
 }
 
@@ -67,7 +68,7 @@ async fn keep_with(trust: &Arc<Trust>, peer: &Url) {
 async fn exchange(trust: &Arc<Trust>, peer: &Url, told: &mut Option<HashSet<Hash>>) -> Result<(), Failure> {
     let opened = (Arc::clone(trust), peer.clone());
     // Files are read each time: the certificate may have been renewed.
-    let connection = tokio::task::spawn_blocking(move || open(&opened.0, opened.1)).await??;
+    let connection = blocking(move || open(&opened.0, opened.1)).await?;
     let first = match told {
         Some(told) => give(trust, &connection, told).await,
         None => Ok(()),
@@ -87,7 +88,7 @@ async fn fetch(trust: &Arc<Trust>, connection: &Connection, told: &mut Option<Ha
     let learning = Arc::clone(trust);
     // All of them, also after one that could not be kept.
     let learned = move || theirs.iter().map(|crl| learn(&learning, crl)).fold(Ok(()), Result::and);
-    Ok(tokio::task::spawn_blocking(learned).await??)
+    Ok(blocking(learned).await?)
 }
 
 /// Offers what the peer is not known to have.
@@ -123,7 +124,7 @@ fn digest(crl: &[u8]) -> Hash {
 /// root of the consortium must be trusted here before anybody comes with a path under it.
 async fn learn_authorities(trust: &Arc<Trust>, offered: Vec<Vec<u8>>) -> Result<(), Failure> {
     let learning = Arc::clone(trust);
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         if learning.folder()?.is_some() {
             return Ok(());
         }
@@ -135,7 +136,7 @@ async fn learn_authorities(trust: &Arc<Trust>, offered: Vec<Vec<u8>>) -> Result<
         }
         Ok(())
     })
-    .await?
+    .await
 }
 
 /// What is not newer, or not of a CA that is trusted here, changes nothing.

@@ -85,3 +85,7 @@ pub const AUDIT_LOOK: Duration = Duration::from_secs(1);
 pub const AUDIT_RETRY: Duration = Duration::from_secs(10);
 /// Acts posted in one transaction at most; the rest follows once they are committed.
 pub const AUDIT_POSTED_MAX: usize = 64;
+/// Bytes of log lines that wait for whoever reads standard error; more are lost, and counted.
+pub const LOG_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a process that ends waits for its last words to be read.
+pub const LOG_FLUSH: Duration = Duration::from_secs(1);

@@ -1,9 +1,7 @@
-//! What a peer counts, and the listener that tells it to Prometheus. Plain HTTP on an address of its own: it must not
-//! be reachable for those whom the API keeps apart, since channel names are labels here.
+//! What a peer counts. [`crate::monitor`] tells it to Prometheus.
 
-use crate::{clock, trust::Trust};
-use actix_web::{App, HttpResponse, HttpServer, dev::Server, web};
-use channel_actors::{ChannelRegistry, LifeCycle};
+use crate::{clock, context::PeerContext, log_lines::LogLines};
+use channel_actors::LifeCycle;
 use ledger_classes::time::Time;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -17,17 +15,13 @@ use prometheus_client::{
 };
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
-
-/// The content type of the exposition (OpenMetrics 1.0).
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
@@ -62,6 +56,11 @@ struct AuthorityLabels {
     authority: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TaskLabels {
+    task: String,
+}
+
 type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
@@ -79,6 +78,8 @@ pub struct PeerMetrics {
     subscriptions: Mutex<BTreeMap<u64, Subscriber>>,
     subscription_number: AtomicU64,
     clock_jumps: Counter,
+    task_restarts: Family<TaskLabels, Counter>,
+    log_lines_lost: Counter,
     gauges: Gauges,
 }
 
@@ -97,6 +98,7 @@ struct Gauges {
     subscriber_lag: Family<ChannelLabels, Gauge>,
     disk_writable: Gauge,
     disk_free_bytes: Gauge,
+    task_running: Family<TaskLabels, Gauge>,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,13 @@ impl Default for PeerMetrics {
         registry.register("disk_writable", help, gauges.disk_writable.clone());
         let help = "Bytes that are free on the disk with the channels";
         registry.register("disk_free_bytes", help, gauges.disk_free_bytes.clone());
+        registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
+        let task_restarts = Family::default();
+        let help = "Background tasks that panicked and began anew";
+        registry.register("task_restarts", help, Family::clone(&task_restarts));
+        let log_lines_lost = Counter::default();
+        let help = "Lines of the log that nobody took in time, or that could not be written";
+        registry.register("log_lines_lost", help, log_lines_lost.clone());
         let channels = channel_actors::metrics::Metrics::new(&mut registry);
         Self {
             registry: Mutex::new(registry),
@@ -149,6 +158,8 @@ impl Default for PeerMetrics {
             subscriptions: Mutex::default(),
             subscription_number: AtomicU64::new(0),
             clock_jumps,
+            task_restarts,
+            log_lines_lost,
             gauges,
         }
     }
@@ -232,7 +243,8 @@ impl PeerMetrics {
     }
 
     /// Everything as text, with gauges read at this moment.
-    pub fn expose(&self, registry: &ChannelRegistry, trust: &Trust, data_dir: &Path) -> String {
+    pub fn expose(&self, context: &PeerContext, data_dir: &Path) -> String {
+        let PeerContext { registry, trust, .. } = context;
         let now = clock::now();
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let until = |at: Time| signed(at.millis_since(now) / 1000) - signed(now.millis_since(at) / 1000);
@@ -246,6 +258,13 @@ impl PeerMetrics {
         }
         self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
         self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
+        for task in context.tasks.list() {
+            let labels = TaskLabels { task: task.name.into() };
+            self.gauges.task_running.get_or_create(&labels).set(i64::from(task.running));
+            self.task_restarts.get_or_create(&labels).inner().store(task.restarts, Ordering::Relaxed);
+        }
+        let lost = context.log_lines.as_ref().map_or(0, LogLines::lost);
+        self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
         let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
         for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
             let height = subscriber.height.load(Ordering::Relaxed);
@@ -273,33 +292,6 @@ impl PeerMetrics {
 fn disk_bytes(directory: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
     entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
-}
-
-/// What the metrics listener needs.
-struct Exposition {
-    data_dir: PathBuf,
-    metrics: Arc<PeerMetrics>,
-    registry: Arc<ChannelRegistry>,
-    trust: Arc<Trust>,
-}
-
-/// Starts the metrics listener on a bound socket.
-pub fn serve(
-    socket: TcpListener,
-    metrics: Arc<PeerMetrics>,
-    registry: Arc<ChannelRegistry>,
-    trust: Arc<Trust>,
-    data_dir: PathBuf,
-) -> std::io::Result<Server> {
-    let exposition = web::Data::new(Exposition { data_dir, metrics, registry, trust });
-    let server =
-        HttpServer::new(move || App::new().app_data(exposition.clone()).route("/metrics", web::get().to(expose)));
-    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
-}
-
-async fn expose(exposition: web::Data<Exposition>) -> HttpResponse {
-    let text = exposition.metrics.expose(&exposition.registry, &exposition.trust, &exposition.data_dir);
-    HttpResponse::Ok().content_type(MEDIA_TYPE).body(text)
 }
 
 #[cfg(test)]

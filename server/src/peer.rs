@@ -13,7 +13,9 @@ use crate::{
     crl_exchange,
     init::{self, InitError},
     limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
-    metrics::{self, PeerMetrics},
+    log_lines::LogLines,
+    metrics::PeerMetrics,
+    monitor::Monitor,
     renewal, revocations,
     trust::{Trust, TrustError},
     upkeep,
@@ -21,10 +23,14 @@ use crate::{
 use actix_web::{dev::ServerHandle, web};
 use ca::tls::server_config;
 use channel_actors::{
-    ChannelRegistry, CreateError, LifeCycle, RegistryOptions, clock::SystemClock, store::StoreOptions,
+    ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
+    clock::SystemClock,
+    store::StoreOptions,
+    tasks::{Task, Tasks, blocking},
 };
-use ledger_classes::config::ChannelConfig;
+use ledger_classes::{config::ChannelConfig, keys::SigningKey};
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     net::{SocketAddr, TcpListener},
@@ -32,10 +38,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::JoinHandle,
-};
+use tokio::sync::{Semaphore, watch};
 
 /// Why a peer does not run.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,9 @@ pub enum PeerError {
     /// TLS.
     #[error("TLS")]
     Tls(#[from] rustls::Error),
+    /// What goes on in the background, and cannot be mended.
+    #[error("{0}; the peer has drained")]
+    Task(String),
     /// A listener, a directory, a thread.
     #[error("{what}")]
     Io {
@@ -79,6 +85,15 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> PeerError {
     move |source| PeerError::Io { what, source }
 }
 
+/// What a peer has from its process.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// What goes on in the background.
+    pub tasks: Tasks,
+    /// Where its log goes, if that is counted.
+    pub log_lines: Option<LogLines>,
+}
+
 /// A peer that serves. Dropping it stops nothing: [`Peer::stop`] drains.
 pub struct Peer {
     address: SocketAddr,
@@ -87,34 +102,44 @@ pub struct Peer {
     draining: watch::Sender<bool>,
     drain_limit: Duration,
     https: ServerHandle,
-    metrics: Option<ServerHandle>,
-    serving: JoinHandle<io::Result<()>>,
-    watching: JoinHandle<()>,
-    renewing: JoinHandle<()>,
-    upkeep: JoinHandle<()>,
-    exchanging: Option<JoinHandle<()>>,
-    spreading: JoinHandle<()>,
-    recording: JoinHandle<()>,
+    monitor: Option<Monitor>,
+    /// What posts to channels: ended before they drain.
+    posting: Vec<Task>,
+    /// What keeps files fresh, and connections judged: ended at last. Each of its steps is whole by itself.
+    keeping: Vec<Task>,
 }
 
-/// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken;
-/// if it fails the peer drains at once. Must be called where an actix system runs.
+/// Runs the peer in a directory until SIGTERM or SIGINT, then drains. `announce` is told once connections are taken.
+/// Must be called where an actix system runs.
 ///
 /// # Errors
-/// The peer could not start, or its listener failed.
+/// The peer could not start, or could not go on.
 pub async fn serve(
     dir: &Path,
     config: Config,
-    announce: impl FnOnce(&Peer) -> Result<(), ()>,
+    process: Process,
+    announce: impl FnOnce(&Peer),
 ) -> Result<(), PeerError> {
     let stop = terminated().map_err(io_error("signals"))?;
-    let peer = Peer::start(dir, config).await?;
-    match announce(&peer) {
-        Ok(()) => peer.run(stop).await,
-        Err(()) => {
-            peer.stop().await;
-            Ok(())
-        }
+    let peer = Peer::start_in(dir, config, process).await?;
+    announce(&peer);
+    peer.run(stop).await
+}
+
+/// What the background tasks work with.
+#[derive(Clone)]
+struct Parts {
+    trust: Arc<Trust>,
+    metrics: Arc<PeerMetrics>,
+    registry: Arc<ChannelRegistry>,
+    seal_key: Arc<SigningKey>,
+}
+
+impl Parts {
+    /// What begins a task, and begins it anew.
+    fn again<F>(&self, task: impl Fn(Self) -> F + 'static) -> impl FnMut() -> F + 'static {
+        let parts = self.clone();
+        move || task(parts.clone())
     }
 }
 
@@ -131,11 +156,20 @@ fn terminated() -> io::Result<impl Future<Output = ()>> {
 }
 
 impl Peer {
-    /// Starts everything. Returns once connections are taken; channels with much to replay may still be opening.
+    /// Starts everything, as a part of a process that has other things to do.
     ///
     /// # Errors
     /// See [`PeerError`].
     pub async fn start(dir: &Path, config: Config) -> Result<Self, PeerError> {
+        Self::start_in(dir, config, Process::default()).await
+    }
+
+    /// Starts everything. Returns once connections are taken; channels with much to replay may still be opening.
+    ///
+    /// # Errors
+    /// See [`PeerError`].
+    pub async fn start_in(dir: &Path, config: Config, process: Process) -> Result<Self, PeerError> {
+        let Process { tasks, log_lines } = process;
         // Before anything else: with an expired certificate nobody would talk to it.
         match renewal::renew_at_start(dir, &config) {
             Ok(true) => tracing::info!("the peer's certificate was renewed"),
@@ -162,6 +196,7 @@ impl Peer {
             rest_after: (config.channels.rest_after_ms > 0)
                 .then(|| Duration::from_millis(config.channels.rest_after_ms)),
             metrics: metrics.channels(),
+            tasks: tasks.clone(),
         });
         let registry = registry.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
         let genesis = genesis(&dir.join(&config.genesis))?;
@@ -195,31 +230,41 @@ impl Peer {
             crl_senders: Arc::default(),
             draining: draining.subscribe(),
             stand_in,
+            tasks: tasks.clone(),
+            log_lines,
         });
         let socket = bind(config.listen)?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
-        let server = connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
-        let counters = Arc::clone(&metrics);
-        let (metrics, metrics_address) = match config.metrics_listen()? {
+        let (server, places) =
+            connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
+        let https = server.handle();
+        let (monitor, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
             Some(listen) => {
                 let socket = bind(listen)?;
                 let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-                let server = metrics::serve(socket, metrics, registry, Arc::clone(&trust), dir.join(&config.data_dir));
-                let server = server.map_err(io_error("the metrics listener"))?;
-                let handle = server.handle();
-                actix_rt::spawn(server);
-                (Some(handle), Some(address))
+                (Some(Monitor::start(socket, &context, dir.join(&config.data_dir))), Some(address))
             }
         };
-        let https = server.handle();
         let crl_peers = config.crl_peers()?;
-        let exchange = crl_exchange::keep(Arc::clone(&trust), crl_peers.clone());
-        let exchanging = (!crl_peers.is_empty()).then(|| actix_rt::spawn(exchange));
-        let counted = Arc::clone(&context.metrics);
-        let registry_for_revocations = Arc::clone(&context.registry);
         tracing::info!(peer = %context.identity, %address, "the peer serves");
+        tasks.start_once("https", server);
+        let parts = Parts { trust, metrics, registry, seal_key };
+        let mut keeping = vec![
+            tasks.start("trust", parts.again(|parts| watch_trust(parts.trust, parts.metrics))),
+            tasks.start("renewal", parts.again(|parts| renewal::keep(parts.trust))),
+            tasks.start("upkeep", parts.again(|parts| upkeep::keep(parts.trust, parts.metrics))),
+            tasks.start("connections", move || Arc::clone(&places).keep()),
+        ];
+        if !crl_peers.is_empty() {
+            let exchange = move |parts: Parts| crl_exchange::keep(parts.trust, crl_peers.clone());
+            keeping.push(tasks.start("crl-exchange", parts.again(exchange)));
+        }
+        let posting = vec![
+            tasks.start("audit", parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key))),
+            tasks.start("revocations", parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key))),
+        ];
         Ok(Self {
             address,
             metrics_address,
@@ -227,18 +272,9 @@ impl Peer {
             draining,
             drain_limit: Duration::from_secs(config.limits.drain_seconds),
             https,
-            metrics,
-            serving: actix_rt::spawn(server),
-            renewing: actix_rt::spawn(renewal::keep(Arc::clone(&trust))),
-            upkeep: actix_rt::spawn(upkeep::keep(Arc::clone(&trust), counters)),
-            exchanging,
-            recording: actix_rt::spawn(audit::keep(
-                Arc::clone(&trust),
-                Arc::clone(&registry_for_revocations),
-                Arc::clone(&seal_key),
-            )),
-            spreading: actix_rt::spawn(revocations::spread(Arc::clone(&trust), registry_for_revocations, seal_key)),
-            watching: actix_rt::spawn(watch_trust(trust, counted)),
+            monitor,
+            posting,
+            keeping,
         })
     }
 
@@ -257,55 +293,38 @@ impl Peer {
         &self.context
     }
 
-    /// Serves until `stop` resolves, then drains.
+    /// Serves until `stop` resolves, or something in the background cannot go on; then drains.
     ///
     /// # Errors
-    /// The listener failed.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), PeerError> {
-        tokio::select! {
-            () = stop => {}
-            ended = &mut self.serving => {
-                let ended = ended.map_err(io::Error::other).and_then(|ended| ended);
-                self.watching.abort();
-                self.abort_upkeep();
-                self.spreading.abort();
-                self.recording.abort();
-                self.context.registry.drain().await;
-                return ended.map_err(io_error("the listener"));
-            }
-        }
+    /// Something could not go on.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PeerError> {
+        let tasks = self.context.tasks.clone();
+        let failed = tokio::select! {
+            () = stop => None,
+            reason = tasks.failed() => Some(reason),
+        };
         self.stop().await;
-        Ok(())
+        failed.map_or(Ok(()), |reason| Err(PeerError::Task(reason)))
     }
 
     /// Drains: see the head of this file.
     pub async fn stop(mut self) {
         tracing::info!("the peer drains");
+        self.context.tasks.close();
         self.draining.send_replace(true);
         // Whatever is not committed yet is found again by the next run.
-        self.spreading.abort();
-        self.recording.abort();
+        self.posting.iter().for_each(Task::end);
         // Answers what is in flight, and closes idle connections; what is not done in time is cut off.
         if tokio::time::timeout(self.drain_limit, self.https.stop(true)).await.is_err() {
             tracing::warn!("requests were cut off at shutdown");
             self.https.stop(false).await;
         }
         self.context.registry.drain().await;
-        if let Some(metrics) = self.metrics.take() {
-            metrics.stop(false).await;
+        if let Some(monitor) = self.monitor.take() {
+            monitor.stop().await;
         }
-        self.watching.abort();
-        self.abort_upkeep();
+        self.keeping.iter().for_each(Task::end);
         tracing::info!("the peer has stopped");
-    }
-
-    /// Ends what only keeps files fresh: each of its steps is whole by itself.
-    fn abort_upkeep(&self) {
-        self.renewing.abort();
-        self.upkeep.abort();
-        if let Some(exchanging) = &self.exchanging {
-            exchanging.abort();
-        }
     }
 }
 
@@ -353,7 +372,7 @@ fn bind(address: SocketAddr) -> Result<TcpListener, PeerError> {
 }
 
 /// Looks at the certificates' files, and at the clock that judges them, until the peer stops.
-async fn watch_trust(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
+async fn watch_trust(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infallible {
     let mut ticks = tokio::time::interval(TRUST_POLL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut watch = ClockWatch::new(clock::now(), Instant::now());
@@ -366,8 +385,6 @@ async fn watch_trust(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
         }
         let looked = Arc::clone(&trust);
         // Files are read and signatures verified: not on the thread that runs the peer's timers.
-        if let Err(error) = tokio::task::spawn_blocking(move || looked.poll()).await {
-            tracing::error!(error = describe(&error), "looking at the certificates' files failed");
-        }
+        blocking(move || looked.poll()).await;
     }
 }

@@ -11,8 +11,9 @@ use crate::{
     trust::{Trust, folder},
 };
 use ca::{CertificateFolder, LeafClaims, RenewalError, credentials::read_certificates, renewal::due};
+use channel_actors::tasks::blocking;
 use ledger_classes::time::Time;
-use std::{path::Path, sync::Arc};
+use std::{convert::Infallible, path::Path, sync::Arc};
 
 /// Renews the certificate in `certificate_dir`, by the authorities' folder if there is one, when it is time. Returns
 /// whether it was.
@@ -52,7 +53,7 @@ pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, Renewa
 }
 
 /// Looks now and then whether it is time, until the peer stops.
-pub(crate) async fn keep(trust: Arc<Trust>) {
+pub(crate) async fn keep(trust: Arc<Trust>) -> Infallible {
     let mut changes = trust.subscribe();
     let mut looks = tokio::time::interval(RENEWAL_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -63,26 +64,20 @@ pub(crate) async fn keep(trust: Arc<Trust>) {
             _ = changes.changed() => {}
         }
         let looked = Arc::clone(&trust);
-        let done = tokio::task::spawn_blocking(move || {
-            renew_if_due(looked.certificate_dir(), looked.folder()?.as_ref(), clock::now())
-        });
+        let done = blocking(move || renew_if_due(looked.certificate_dir(), looked.folder()?.as_ref(), clock::now()));
         let failed = match done.await {
-            Ok(Ok(true)) => {
+            Ok(true) => {
                 tracing::info!("the peer's certificate was renewed");
                 false
             }
-            Ok(Ok(false)) => false,
+            Ok(false) => false,
             // Its certificate may be another CA's: then somebody else renews it.
-            Ok(Err(error @ RenewalError::Foreign)) => {
+            Err(error @ RenewalError::Foreign) => {
                 tracing::debug!(error = describe(&error), "the peer's certificate is not renewed here");
                 true
             }
-            Ok(Err(error)) => {
-                tracing::warn!(error = describe(&error), "the peer's certificate is not renewed");
-                true
-            }
             Err(error) => {
-                tracing::error!(%error, "renewing the peer's certificate panicked");
+                tracing::warn!(error = describe(&error), "the peer's certificate is not renewed");
                 true
             }
         };

@@ -13,7 +13,7 @@ use crate::{
     trust::Trust,
 };
 use ca::{CertificateFolder, database::CertificateRecord};
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use futures_util::future::join_all;
 use ledger_classes::{
@@ -30,11 +30,12 @@ use ledger_classes::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     sync::Arc,
 };
 
 /// Posts revocations until the peer stops.
-pub(crate) async fn spread(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) {
+pub(crate) async fn spread(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) -> Infallible {
     let mut changes = trust.subscribe();
     let mut spreader = Spreader { trust, registry, key, revoked: Arc::default(), seen: HashMap::new() };
     let mut changed = true;
@@ -43,11 +44,8 @@ pub(crate) async fn spread(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, ke
             spreader.read().await;
         }
         spreader.look().await;
-        changed = match tokio::time::timeout(REVOCATION_LOOK, changes.changed()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(_)) => return,
-            Err(_) => false,
-        };
+        // The sender lives in the trust.
+        changed = tokio::time::timeout(REVOCATION_LOOK, changes.changed()).await.is_ok();
     }
 }
 
@@ -72,19 +70,18 @@ impl Spreader {
     /// Reads what is revoked in the authorities' folder.
     async fn read(&mut self) {
         let trust = Arc::clone(&self.trust);
-        let read = tokio::task::spawn_blocking(move || match trust.folder() {
+        let read = blocking(move || match trust.folder() {
             Ok(None) => Ok(Vec::new()),
             Ok(Some(folder)) => folder.revoked(clock::now()),
             Err(error) => Err(error),
         });
         match read.await {
-            Ok(Ok(revoked)) => {
+            Ok(revoked) => {
                 if revoked.len() != self.revoked.len() {
                     self.seen.values_mut().for_each(|seen| seen.height = None);
                 }
                 self.revoked = Arc::new(revoked);
             }
-            Ok(Err(error)) => tracing::error!(error = describe(&error), "revocations cannot be read"),
             Err(error) => tracing::error!(error = describe(&error), "revocations cannot be read"),
         }
     }
@@ -164,11 +161,11 @@ async fn post(
     missing: Vec<CertificateRecord>,
 ) -> (Hash, bool) {
     let (wanted, now) = (missing.len(), clock::now_on(&channel));
-    let envelopes = tokio::task::spawn_blocking(move || match trust.folder() {
+    let envelopes = blocking(move || match trust.folder() {
         Ok(Some(folder)) => missing.iter().filter_map(|record| envelope(&folder, &key, id, now, record)).collect(),
         _ => Vec::new(),
     });
-    let envelopes: Vec<Envelope> = envelopes.await.unwrap_or_default();
+    let envelopes: Vec<Envelope> = envelopes.await;
     let sent = envelopes.len();
     let submission = match channel.submit(envelopes, Wait::Committed) {
         Ok(submission) => submission,

@@ -15,8 +15,9 @@ use ca::{
     forecast::{Expiring, Expiry},
     limits::RENEWAL_GRACE_MS,
 };
+use channel_actors::tasks::blocking;
 use ledger_classes::time::Time;
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
 
 /// Within how many days an end is warned of; each line of the log is said once a threshold.
 const WARNED_DAYS: [u64; 3] = [30, 7, 1];
@@ -110,7 +111,7 @@ fn warn(expiry: &Expiry, threshold: u64) {
 }
 
 /// Looks now and then until the peer stops.
-pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
+pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infallible {
     let mut looks = tokio::time::interval(UPKEEP_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut warnings = Warnings::default();
@@ -120,7 +121,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
         looks.tick().await;
         let signs = failed.is_none_or(|at| at.elapsed() >= UPKEEP_RETRY);
         let looked = Arc::clone(&trust);
-        let look = tokio::task::spawn_blocking(move || {
+        let look = blocking(move || {
             let now = clock::now();
             let sign = || sign_due_crls(looked.folder()?.as_ref(), now);
             let signed = if signs { sign() } else { Ok(Vec::new()) };
@@ -130,10 +131,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) {
             }
             (signed, forecast(&looked, now), now)
         });
-        let Ok((signed, forecast, now)) = look.await else {
-            tracing::error!("looking at what expires panicked");
-            continue;
-        };
+        let (signed, forecast, now) = look.await;
         let mut fails = false;
         match signed {
             Ok(signed) => {

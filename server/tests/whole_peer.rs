@@ -1,5 +1,6 @@
 //! A peer as its callers see it: over TLS, through the SDK where it has a word for it, raw where it has none.
 
+#![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
 #![allow(clippy::unwrap_used)]
 
 use ca::{CertificateFolder, Credentials, RevocationPolicy, RevocationReason, folder::Selection, tls::ExpectedServer};

@@ -43,6 +43,7 @@ async fn open(directory: &Path) -> Arc<ChannelRegistry> {
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
+        tasks: crate::tasks::Tasks::default(),
     });
     let registry = registry.expect("opens");
     registry.opened().await;

@@ -12,6 +12,7 @@ use crate::production::in_full;
 use crate::shared::Shared;
 use crate::store::{ChannelStore, DiskTrouble};
 use crate::summary::{Summary, put_away};
+use crate::tasks::Tasks;
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
 use std::collections::BTreeMap;
@@ -49,20 +50,26 @@ impl ChannelRegistry {
         let Some(after) = self.options.rest_after else { return };
         let pause = (after / 4).clamp(REST_LOOK_MIN, REST_LOOK_MAX);
         let (for_rest, for_timers) = (Arc::downgrade(self), Arc::downgrade(self));
-        self.arbiter().spawn(async move {
-            let (slots, mut looks) = (Arc::new(Semaphore::new(SETTLING_MAX)), looks(pause));
-            loop {
-                looks.tick().await;
-                let Some(registry) = for_rest.upgrade() else { return };
-                registry.settle_quiet(after, &slots).await;
+        self.options.tasks.start_in(&self.arbiter(), "rest", move || {
+            let registry = for_rest.clone();
+            async move {
+                let (slots, mut looks) = (Arc::new(Semaphore::new(SETTLING_MAX)), looks(pause));
+                loop {
+                    looks.tick().await;
+                    let Some(registry) = registry.upgrade() else { return };
+                    registry.settle_quiet(after, &slots).await;
+                }
             }
         });
-        self.arbiter().spawn(async move {
-            let mut looks = looks(pause);
-            loop {
-                looks.tick().await;
-                let Some(registry) = for_timers.upgrade() else { return };
-                registry.wake_due();
+        self.options.tasks.start_in(&self.arbiter(), "timers", move || {
+            let registry = for_timers.clone();
+            async move {
+                let mut looks = looks(pause);
+                loop {
+                    looks.tick().await;
+                    let Some(registry) = registry.upgrade() else { return };
+                    registry.wake_due();
+                }
             }
         });
     }
@@ -86,7 +93,12 @@ impl ChannelRegistry {
             let busy = || inner.credits.used().0 > 0 || inner.reads.available_permits() < READS_MAX;
             if let Some(group) = inner.gate.settle(busy, after) {
                 let soon = self.options.clock.now().plus_millis(millis(after));
-                actix::spawn(self.clone().settle(handle, group, soon, slot));
+                let (registry, stuck) = (self.clone(), handle.clone());
+                let broken = move |reason: String| {
+                    halt(&stuck, &format!("putting it to rest panicked: {reason}"));
+                    stuck.0.gate.abandon();
+                };
+                Tasks::job(&self.arbiter(), move || registry.settle(handle, group, soon, slot), broken);
             }
         }
     }

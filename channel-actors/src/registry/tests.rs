@@ -1,6 +1,8 @@
 //! A whole channel on a disk that fails: it halts and says why, whoever waits is answered, the others go on, and what
 //! was answered as committed is there when the peer comes up again.
 
+#![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
+
 use super::*;
 use crate::clock::Clock;
 use crate::store::tests::disk::{FILES, Fault, JOURNAL, Loss, Machine};
@@ -70,6 +72,7 @@ impl Peer {
             store: self.store,
             rest_after: self.rest_after,
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
+            tasks: Tasks::default(),
         };
         let registry = ChannelRegistry::open_on(options, Arc::new(files)).expect("opens");
         registry.opened().await;

@@ -9,6 +9,7 @@
 use super::error::StoreError;
 use super::files::{Backend, JournalFile, StoreFiles, locks_of};
 use crate::limits::DISK_LOOK;
+use crate::tasks::Tasks;
 use redb::StorageBackend;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::fmt;
@@ -88,7 +89,7 @@ struct Inner {
 impl Disk {
     /// The file system of a directory; `reserve_max` bytes of it are kept free, at most a sixteenth of it. A thread
     /// looks at it as long as this lives.
-    pub fn watch(directory: &Path, reserve_max: u64) -> io::Result<Self> {
+    pub fn watch(directory: &Path, reserve_max: u64, tasks: &Tasks) -> io::Result<Self> {
         let disk = Self(Arc::new(Shared {
             directory: directory.to_owned(),
             reserve_max,
@@ -98,7 +99,7 @@ impl Disk {
         }));
         disk.look();
         let watched = Arc::downgrade(&disk.0);
-        std::thread::Builder::new().name("disk".into()).spawn(move || look_on(&watched))?;
+        tasks.thread("disk", move || look_on(&watched))?;
         Ok(disk)
     }
 
@@ -334,7 +335,7 @@ mod tests {
 
     fn disk() -> (tempfile::TempDir, Disk) {
         let home = tempfile::tempdir().unwrap();
-        let disk = Disk::watch(home.path(), 0).unwrap();
+        let disk = Disk::watch(home.path(), 0, &Tasks::default()).unwrap();
         (home, disk)
     }
 

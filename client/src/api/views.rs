@@ -261,8 +261,25 @@ pub struct PeerStatus {
     /// Why the peer's disk takes no transactions now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_trouble: Option<String>,
+    /// What the peer does beside answering requests.
+    #[serde(default)]
+    pub tasks: Vec<TaskView>,
+    /// Lines of the peer's log that nobody took in time, or that could not be written.
+    #[serde(default)]
+    pub log_lines_lost: u64,
     /// Channels that the caller may see.
     pub channels: Vec<ChannelView>,
+}
+
+/// A background task of a peer, or threads that share one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskView {
+    /// What it is called.
+    pub name: String,
+    /// How many of it run; 0 is a defect.
+    pub running: u32,
+    /// How often it panicked and began anew.
+    pub restarts: u64,
 }
 
 /// A list with the height that it reflects; `next` continues it, as `from`.

@@ -1,5 +1,6 @@
 //! A peer for tests: it speaks real TLS, lets in whom its authority vouches for, and answers what a test tells it to.
 
+#![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
 #![allow(clippy::unwrap_used, dead_code, reason = "each test program uses its part")]
 
 use client::api::{Outcome, SubmissionStatus};

@@ -14,7 +14,7 @@ use crate::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
-    web::{Data, Path, Payload, Query},
+    web::{Data, Path, Payload, Query, block},
 };
 use ca::{
     Cause, CertificateFolder, CertificateRequest, EnrolmentToken, Possession, Registration, RegistrationError,
@@ -47,7 +47,7 @@ pub(super) async fn with_folder<R: Send + 'static>(
     let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
     let permit = Arc::clone(&context.registrations).try_acquire_owned().map_err(busy)?;
     let trust = Arc::clone(&context.trust);
-    let done = tokio::task::spawn_blocking(move || {
+    let done = block(move || {
         let _permit = permit;
         let folder = trust.folder().map_err(RegistrationError::Folder)?;
         work(&folder.ok_or(Kind::NoAuthority)?)

@@ -91,9 +91,14 @@ pub(super) fn schemas() -> Value {
             json!({
                 "version": text(), "peer": text(), "consortium": text(), "started": time(), "time": time(),
                 "caller": text(), "connections": number(), "certificate_not_after": time(), "disk_trouble": text(),
-                "channels": list(named("Channel")),
+                "tasks": list(object(
+                    json!({ "name": text(), "running": number(), "restarts": number() }),
+                    &["name", "running", "restarts"],
+                )),
+                "log_lines_lost": number(), "channels": list(named("Channel")),
             }),
-            &["version", "peer", "consortium", "started", "time", "connections", "certificate_not_after", "channels"],
+            &["version", "peer", "consortium", "started", "time", "connections", "certificate_not_after", "tasks",
+                "log_lines_lost", "channels"],
         ),
         "Block": object(
             json!({

@@ -1,9 +1,10 @@
 //! `GET /v1/status`: the peer, and the channels that the caller may see.
 
 use super::{channels::view, service::json};
-use crate::{access, clock, context::PeerContext, problem::ApiError, tls::Caller};
+use crate::{access, clock, context::PeerContext, log_lines::LogLines, problem::ApiError, tls::Caller};
 use actix_web::{HttpResponse, web::Data};
-use client::api::PeerStatus;
+use channel_actors::tasks::TaskState;
+use client::api::{PeerStatus, TaskView};
 
 pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
     json(&PeerStatus {
@@ -16,6 +17,12 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         connections: context.metrics.connections(),
         certificate_not_after: context.trust.own_certificate().not_after(),
         disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
+        tasks: context.tasks.list().into_iter().map(task).collect(),
+        log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
         channels: access::list(&context.registry, &caller).iter().map(|visible| view(visible, false)).collect(),
     })
+}
+
+fn task(state: TaskState) -> TaskView {
+    TaskView { name: state.name.into(), running: state.running, restarts: state.restarts }
 }

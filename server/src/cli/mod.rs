@@ -109,12 +109,18 @@ pub fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
-    let json = cli.global.json;
+    let (json, serves) = (cli.global.json, matches!(cli.command, Command::Serve(_)));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            report(&failure, json);
-            ExitCode::from(failure.exit_code())
+            let code = ExitCode::from(failure.exit_code());
+            if serves {
+                // Whoever reads its log may be what it ends for.
+                output::promptly(move || report(&failure, json));
+            } else {
+                report(&failure, json);
+            }
+            code
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Texts come from peers and from whoever wrote to a ledger: control characters never reach a terminal as they are.
 
 use super::failure::Failure;
+use crate::limits::LOG_FLUSH;
 use ledger_classes::rights::{Class, Right, Rights};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,6 +20,16 @@ pub struct Output {
 fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+/// Does what writes to standard output or standard error, and waits a second for it at most: a peer neither waits for
+/// ever for whoever should read it, nor ends for it. `None`: it is not done.
+pub(super) fn promptly<T: Send + 'static>(write: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, tells) = std::sync::mpsc::channel();
+    #[expect(clippy::disallowed_methods, reason = "one write, which nobody waits for once it is late")]
+    let started = std::thread::Builder::new().name("say".into()).spawn(move || told.send(write()));
+    started.ok()?;
+    tells.recv_timeout(LOG_FLUSH).ok()
 }
 
 /// Says something beside the result, on standard error.

@@ -2,8 +2,12 @@
 
 use super::ca::in_full;
 use super::failure::Failure;
-use super::output::Output;
-use crate::{logging, peer};
+use super::output::{Output, promptly};
+use crate::{
+    logging,
+    peer::{self, Process},
+};
+use channel_actors::tasks::Tasks;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -25,14 +29,24 @@ impl Serve {
     /// Runs the command.
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let config = crate::config::Config::load(&self.dir).map_err(|error| Failure::usage(in_full(&error)))?;
-        logging::start(&config.log).map_err(|error| Failure::usage(in_full(&error)))?;
+        let tasks = Tasks::default();
+        let logs = logging::start(&config.log, &tasks).map_err(|error| Failure::usage(in_full(&error)))?;
         let announce = |peer: &peer::Peer| {
             let (api, metrics) = (format!("https://{}", peer.address()), peer.metrics_address());
             let document = json!({ "api": api, "metrics": metrics.map(|address| format!("http://{address}/metrics")) });
-            output.show(&document, |_| format!("serving {api}\n")).map_err(|_| ())
+            // The log has the address, too: a peer serves, whether or not anybody reads its standard output.
+            match promptly(move || output.show(&document, |_| format!("serving {api}\n"))) {
+                Some(Ok(())) => {}
+                Some(Err(failure)) => {
+                    let error = failure.message().unwrap_or_default();
+                    tracing::warn!(error, "the address cannot be written to standard output");
+                }
+                None => tracing::warn!("nobody reads the address on standard output"),
+            }
         };
+        let process = Process { tasks, log_lines: Some(logs.lines().clone()) };
         let system = actix_rt::System::new();
-        let served = system.block_on(peer::serve(&self.dir, config, announce));
+        let served = system.block_on(peer::serve(&self.dir, config, process, announce));
         served.map_err(|error| Failure::unavailable(in_full(&error)))
     }
 }

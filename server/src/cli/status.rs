@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{clean, pairs, rights, table};
 use super::session::Session;
 use clap::Args;
-use client::api::{ChannelState, ChannelView, PeerStatus};
+use client::api::{ChannelState, ChannelView, PeerStatus, TaskView};
 
 /// Show the peer, its channels, heights and queues
 #[derive(Args, Debug)]
@@ -29,8 +29,21 @@ fn text(status: &PeerStatus) -> String {
         ("certificate until", status.certificate_not_after.to_string()),
         ("connections", status.connections.to_string()),
         ("disk", status.disk_trouble.as_deref().map_or_else(|| "takes writes".into(), clean)),
+        ("background tasks", tasks(&status.tasks)),
+        ("lost log lines", status.log_lines_lost.to_string()),
     ]);
     format!("{lines}\n{}", channels(&status.channels))
+}
+
+/// Those that are not as they should be, by name.
+fn tasks(tasks: &[TaskView]) -> String {
+    let word = |task: &TaskView| match (task.running, task.restarts) {
+        (0, _) => Some(format!("{} has ended", clean(&task.name))),
+        (_, 0) => None,
+        (_, times) => Some(format!("{} panicked and began anew, {times} times", clean(&task.name))),
+    };
+    let words: Vec<String> = tasks.iter().filter_map(word).collect();
+    if words.is_empty() { "all run".into() } else { words.join("; ") }
 }
 
 /// Channels as a table.

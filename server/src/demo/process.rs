@@ -147,6 +147,7 @@ impl Watcher {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| StepError::failed("a subscriber has no output"))?;
         let (sender, seen) = watch::channel(Seen::default());
+        #[expect(clippy::disallowed_methods, reason = "its end, whatever it is, closes what is seen")]
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {

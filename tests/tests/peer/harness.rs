@@ -13,9 +13,10 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 /// The program.
@@ -133,6 +134,7 @@ pub(crate) struct Peer {
     /// Where metrics are answered, if anywhere.
     pub(crate) metrics: Option<String>,
     said: Arc<Mutex<Vec<String>>>,
+    listening: Option<JoinHandle<()>>,
     _lines: BufReader<ChildStdout>,
 }
 
@@ -161,15 +163,20 @@ impl Peer {
     pub(crate) fn start_by(command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
         let mut child = serving(command, dir, variables);
         let errors = child.stderr.take().expect("piped");
+        let mut peer = Self::started(child);
         // What the peer says is the test's output: shown if the test fails.
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
+        let heard = Arc::clone(&peer.said);
+        peer.listening = Some(std::thread::spawn(move || {
             BufReader::new(errors).lines().map_while(Result::ok).for_each(|line| {
                 println!("{line}");
                 heard.lock().expect("not poisoned").push(line);
             })
-        });
+        }));
+        peer
+    }
+
+    /// A peer whose standard error goes elsewhere.
+    pub(crate) fn started(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut document = String::new();
         while ledger_classes::json::from_str::<Value>(&document).is_err() {
@@ -181,7 +188,8 @@ impl Peer {
         let document: Value = ledger_classes::json::from_str(&document).expect("just read");
         let url = document["api"].as_str().expect("an address").to_owned();
         let metrics = document["metrics"].as_str().map(str::to_owned);
-        Self { child, url, metrics, said, _lines: lines }
+        let said = Arc::default();
+        Self { child, url, metrics, said, listening: None, _lines: lines }
     }
 
     /// A connection with a profile's certificate.
@@ -239,8 +247,17 @@ impl Peer {
     /// Asks the peer to drain and waits for its end.
     pub(crate) fn drain(mut self) {
         self.terminate();
-        let status = self.child.wait().expect("it ends");
+        let status = self.ended();
         assert!(status.success(), "draining ended with {status}");
+    }
+
+    /// Waits for the peer's end, and for all that it has said.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let status = self.child.wait().expect("it ends");
+        if let Some(listening) = self.listening.take() {
+            listening.join().expect("it does not panic");
+        }
+        status
     }
 }
 

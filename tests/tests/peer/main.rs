@@ -19,5 +19,6 @@ mod registration;
 mod revocation;
 mod rollover;
 mod rot;
+mod silence;
 mod subscriptions;
 mod tokens;

@@ -1,6 +1,8 @@
 //! Channels that rest and wake under whatever is asked of them at that moment: nothing is refused, lost or done twice;
 //! what is known of one that rests survives a restart, and nothing false is believed.
 
+#![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
+
 use super::*;
 use crate::clock::Clock;
 use crate::hold;
@@ -63,6 +65,7 @@ impl Peer {
             store: StoreOptions { checkpoint_interval_ms: 10, ..StoreOptions::default() },
             rest_after: Some(rest_after),
             metrics: Metrics::new(&mut Registry::default()),
+            tasks: Tasks::default(),
         }
     }
 }
