@@ -69,9 +69,16 @@ pub struct Keyring {
     state: Arc<Mutex<State>>,
 }
 
+/// A key that is open, and what its file said of its token, if it is in one.
+#[derive(Clone, Debug)]
+struct Opened {
+    key: Arc<dyn Signer>,
+    token: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    opened: BTreeMap<String, Arc<dyn Signer>>,
+    opened: BTreeMap<String, Opened>,
     /// The passphrase that has opened a key of this folder, or sealed its first. Typed ones are asked for once.
     proven: Option<(Passphrase, String)>,
 }
@@ -105,7 +112,8 @@ impl Keyring {
                 let path = token_file(directory, name);
                 let text = key.description().to_text()?;
                 files::write_private(&path, text.as_bytes()).map_err(|source| file_error(&path, source))?;
-                self.state().opened.insert(name.into(), Arc::clone(key) as Arc<dyn Signer>);
+                let opened = Opened { key: Arc::clone(key) as Arc<dyn Signer>, token: Some(text) };
+                self.state().opened.insert(name.into(), opened);
                 return Ok(());
             }
         };
@@ -120,29 +128,32 @@ impl Keyring {
         let sealed = encrypted::seal(key, &passphrase)?;
         files::write_private(&path, sealed.as_bytes()).map_err(|source| file_error(&path, source))?;
         state.proven = Some((passphrase, from));
-        state.opened.insert(name.into(), Arc::clone(key) as Arc<dyn Signer>);
+        state.opened.insert(name.into(), Opened { key: Arc::clone(key) as Arc<dyn Signer>, token: None });
         Ok(())
     }
 
     /// The key of a CA's certificate.
     pub(crate) fn open(&self, directory: &Path, name: &str, certificate: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
         let (path, token) = (directory.join(format!("{name}.key")), token_file(directory, name));
-        let in_token = token.exists();
+        // Whoever edits it says that the token is to be found elsewhere.
+        let in_token = token.exists().then(|| read_key_file(&token)).transpose()?.map(|text| text.to_string());
         let spki = Certificate::parse(certificate).map(|parsed| parsed.spki().to_vec());
         if let Some(opened) = self.state().opened.get(name)
+            && opened.token == in_token
             // Whoever takes the file away takes the key out of use. A CA that has another key has another certificate.
-            && (in_token || path.exists())
-            && spki.is_ok_and(|spki| spki == opened.public().spki())
+            && (in_token.is_some() || path.exists())
+            && spki.is_ok_and(|spki| spki == opened.key.public().spki())
         {
-            return Ok(Arc::clone(opened));
+            return Ok(Arc::clone(&opened.key));
         }
-        let key: Arc<dyn Signer> = if in_token {
-            Arc::new(Pkcs11Key::open(TokenKey::parse(&read_key_file(&token)?, &token)?)?)
+        let key: Arc<dyn Signer> = if let Some(text) = &in_token {
+            Arc::new(Pkcs11Key::open(TokenKey::parse(text, &token)?)?)
         } else {
             let text = read_key_file(&path)?;
             Arc::new(if is_encrypted(&text) { self.unlock(&path, &text)? } else { KeyPair::from_pem(&text)? })
         };
-        self.state().opened.insert(name.into(), Arc::clone(&key));
+        let opened = Opened { key: Arc::clone(&key), token: in_token };
+        self.state().opened.insert(name.into(), opened);
         Ok(key)
     }
 

@@ -9,6 +9,7 @@ use crate::{
     certificates::describe,
     clock, init,
     limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT},
+    stamp::Stamp,
     trust::Trust,
 };
 use ca::acts::{Act, Index};
@@ -27,11 +28,7 @@ use ledger_classes::{
     time::Time,
     transaction::Envelope,
 };
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{convert::Infallible, sync::Arc, time::Instant};
 
 /// Bytes of an action beside its body, and of a transaction beside its actions, rounded up.
 const OVERHEAD_BYTES: usize = 512;
@@ -46,9 +43,6 @@ pub(crate) async fn keep(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key:
         recorder.look().await;
     }
 }
-
-/// The index file as far as a change shows.
-type Stamp = (SystemTime, u64);
 
 /// Why acts are not posted.
 #[derive(Debug, thiserror::Error)]
@@ -116,8 +110,7 @@ impl Recorder {
 
     /// `None` without the folder.
     fn stamp(&self) -> Option<Stamp> {
-        let file = std::fs::metadata(self.trust.authority_dir().join("ca").join("index.jsonl")).ok()?;
-        Some((file.modified().ok()?, file.len()))
+        Stamp::of(&self.trust.authority_dir().join("ca").join("index.jsonl")).ok()
     }
 
     /// Posts what is missing, batch after batch. Returns how many records were posted.

@@ -30,6 +30,7 @@ pub mod peer;
 pub mod problem;
 pub mod renewal;
 mod revocations;
+mod stamp;
 pub mod tls;
 pub mod trust;
 pub mod upkeep;

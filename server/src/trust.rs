@@ -8,7 +8,7 @@
 
 mod files;
 
-use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK};
+use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK, stamp::Stamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
@@ -22,7 +22,7 @@ use ca::{
     tls::OwnCertificate,
     trust::acceptable,
 };
-use files::{Stamp, TrustFiles};
+use files::TrustFiles;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::{Identity, Role},
@@ -32,7 +32,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 use tokio::sync::watch;
 
@@ -74,7 +74,9 @@ pub enum LearnError {
 #[derive(Debug)]
 struct Seen {
     files: TrustFiles,
-    stamps: Vec<Stamp>,
+    stamps: Vec<(PathBuf, Stamp)>,
+    /// Whether a file could have changed after it was read without another stamp.
+    fresh: bool,
     /// Whether all of it could be read. What could not is read again even if nothing changes: a peer that was out of
     /// file descriptors at the wrong moment must not miss a revocation.
     whole: bool,
@@ -133,6 +135,7 @@ impl Trust {
         let authority_dir = dir.join(&config.authority_dir);
         let mut files = TrustFiles::new(&certificate_dir, &authority_dir);
         let stamps = files.stamps();
+        let fresh = fresh(&stamps);
         let (own_path, key) = own(&certificate_dir)?;
         let own = tls(&own_path, &key)?;
         let reading = files.read();
@@ -153,7 +156,7 @@ impl Trust {
             bundle: ArcSwap::from_pointee(bundle),
             crl_set: ArcSwap::from_pointee(CrlSet::of(0, &[])),
             saving: Mutex::new(()),
-            seen: Mutex::new(Seen { files, stamps, whole, standing: Ok(()), judged: Instant::now() }),
+            seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
         };
         trust.exclusively(|| trust.publish());
@@ -237,8 +240,8 @@ impl Trust {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = seen.files.stamps();
         let changed = seen.stamps != stamps;
-        let read = if changed || !seen.whole {
-            seen.stamps = stamps;
+        let read = if changed || seen.fresh || !seen.whole {
+            (seen.fresh, seen.stamps) = (fresh(&stamps), stamps);
             self.read(&mut seen, changed)
         } else {
             false
@@ -408,6 +411,11 @@ impl Trust {
             }
         }
     }
+}
+
+fn fresh(stamps: &[(PathBuf, Stamp)]) -> bool {
+    let now = SystemTime::now();
+    stamps.iter().any(|(_, stamp)| stamp.is_fresh(now))
 }
 
 /// The authorities' folder, if it is there.

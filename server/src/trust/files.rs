@@ -2,16 +2,13 @@
 //! the peer nor takes anybody's certificate away. What is gone from the disk is gone.
 
 use super::describe;
+use crate::stamp::Stamp;
 use ca::{CertificateFolder, KeyId, TrustFile, credentials::TrustBundle};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
-
-/// A file as far as a change shows: time, length and inode.
-pub(super) type Stamp = (PathBuf, SystemTime, u64, u64);
 
 /// Reads the peer's own folder and the authorities', again and again.
 #[derive(Debug)]
@@ -74,8 +71,9 @@ impl TrustFiles {
         reading
     }
 
-    /// Time, length and inode of every file that trust is read from. A file that vanishes is a change too.
-    pub(super) fn stamps(&self) -> Vec<Stamp> {
+    /// Stamps of every file that trust is read from, through whatever links: a mount may swap the folder that they lead
+    /// through. A file that vanishes is a change too.
+    pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
         let mut stamps = Vec::new();
         let folder = self.authority_dir.join("ca");
         for dir in [&self.certificate_dir, &folder, &folder.join("crl"), &folder.join("links")] {
@@ -85,9 +83,8 @@ impl TrustFiles {
                 if !path.extension().is_some_and(|extension| extension == "pem" || extension == "jsonl") {
                     continue;
                 }
-                if let Ok(metadata) = entry.metadata() {
-                    let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                    stamps.push((path, modified, metadata.len(), inode(&metadata)));
+                if let Ok(stamp) = Stamp::of(&path) {
+                    stamps.push((path, stamp));
                 }
             }
         }
@@ -96,12 +93,111 @@ impl TrustFiles {
     }
 }
 
-#[cfg(unix)]
-fn inode(metadata: &fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::symlink;
 
-#[cfg(not(unix))]
-fn inode(_: &fs::Metadata) -> u64 {
-    0
+    /// How a file gets another content.
+    type Way = fn(&Path, &str);
+
+    fn in_place(file: &Path, content: &str) {
+        fs::write(file, content).unwrap();
+    }
+
+    fn renamed(file: &Path, content: &str) {
+        let new = file.with_extension("new");
+        fs::write(&new, content).unwrap();
+        fs::rename(&new, file).unwrap();
+    }
+
+    /// The file is a link, which is replaced.
+    fn relinked(file: &Path, content: &str) {
+        let store = file.with_extension("store");
+        fs::create_dir_all(&store).unwrap();
+        let (target, new) = (store.join(content), file.with_extension("new"));
+        fs::write(&target, content).unwrap();
+        symlink(&target, &new).unwrap();
+        fs::rename(&new, file).unwrap();
+    }
+
+    /// The file is a link into a folder that is one, too, and is replaced: a mounted secret of Kubernetes.
+    fn swapped(file: &Path, content: &str) {
+        let (parent, name) = (file.parent().unwrap(), file.file_name().unwrap());
+        let next = parent.join(format!("..{content}"));
+        fs::create_dir_all(&next).unwrap();
+        fs::write(next.join(name), content).unwrap();
+        let (data, new) = (parent.join("..data"), parent.join("..data_new"));
+        symlink(&next, &new).unwrap();
+        fs::rename(&new, &data).unwrap();
+        if !file.is_symlink() {
+            let _ = fs::remove_file(file);
+            symlink(Path::new("..data").join(name), file).unwrap();
+        }
+    }
+
+    /// What the link leads to is written anew.
+    fn behind_links(file: &Path, content: &str) {
+        let (target, between) = (file.with_extension("target"), file.with_extension("between"));
+        fs::write(&target, content).unwrap();
+        if !file.is_symlink() {
+            symlink(&target, &between).unwrap();
+            let _ = fs::remove_file(file);
+            symlink(&between, file).unwrap();
+        }
+    }
+
+    /// The folder of the file is a link, which is replaced.
+    fn folder_swapped(file: &Path, content: &str) {
+        let (parent, name) = (file.parent().unwrap(), file.file_name().unwrap());
+        let next = parent.with_extension(content);
+        fs::create_dir_all(&next).unwrap();
+        fs::write(next.join(name), content).unwrap();
+        let new = parent.with_extension("new");
+        symlink(&next, &new).unwrap();
+        if parent.is_dir() && !parent.is_symlink() {
+            fs::remove_dir_all(parent).unwrap();
+        }
+        fs::rename(&new, parent).unwrap();
+    }
+
+    /// A CRL that was mounted as a link and swapped was never noticed: a revoked client stayed in.
+    #[test]
+    fn every_file_is_watched_in_whatever_way_it_changes() {
+        let ways: [(&str, Way); 6] = [
+            ("in place", in_place),
+            ("by rename", renamed),
+            ("by relinking", relinked),
+            ("by a swapped directory", swapped),
+            ("behind two links", behind_links),
+            ("by a swapped folder of its own", folder_swapped),
+        ];
+        let files = [
+            "own/cert.pem",
+            "own/key.pem",
+            "own/ca.pem",
+            "own/issuing.pem",
+            "own/crl.pem",
+            "own/links.pem",
+            "authorities/ca/index.jsonl",
+            "authorities/ca/north.pem",
+            "authorities/ca/crl/north.pem",
+            "authorities/ca/links/root.pem",
+        ];
+        for (how, change) in ways {
+            for file in files {
+                let home = tempfile::tempdir().unwrap();
+                let watched = TrustFiles::new(&home.path().join("own"), &home.path().join("authorities"));
+                let path = home.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                change(&path, "one");
+                let before = watched.stamps();
+                assert_eq!(before.len(), 1, "{file} {how}");
+                change(&path, "another");
+                assert_eq!(fs::read_to_string(&path).unwrap(), "another", "{file} {how}");
+                assert_ne!(watched.stamps(), before, "{file} {how}");
+            }
+        }
+    }
 }

@@ -40,6 +40,50 @@ fn a_revocation_in_the_folder_is_in_force_after_a_poll() {
     assert!(matches!(judge(), Err(PathError::Revocation { .. })));
 }
 
+/// As `crl.pem -> ..data/crl.pem` of a mounted secret, of which `..data` is swapped.
+#[test]
+fn a_revocation_that_comes_by_a_swapped_directory_is_in_force_after_a_poll() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    let (own, config) = (dir.join("peer"), Config::load(&dir).unwrap());
+    let config = Config { authority_dir: parent.path().join("none"), ..config };
+    let mount = |version: &str| {
+        let next = own.join(version);
+        fs::create_dir(&next).unwrap();
+        let crl = |name: &str| fs::read_to_string(dir.join(format!("ca/crl/{name}.pem"))).unwrap();
+        fs::write(next.join("crl.pem"), crl("root") + &crl("north")).unwrap();
+        std::os::unix::fs::symlink(version, own.join("..new")).unwrap();
+        fs::rename(own.join("..new"), own.join("..data")).unwrap();
+    };
+    mount("..1");
+    fs::remove_file(own.join("crl.pem")).unwrap();
+    std::os::unix::fs::symlink("..data/crl.pem", own.join("crl.pem")).unwrap();
+    let trust = Trust::open(&dir, &config).unwrap();
+    let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+    let judge = || trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
+    let identity = judge().unwrap().identity().clone();
+    folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+    trust.poll();
+    assert!(judge().is_ok(), "it is not mounted yet");
+    mount("..2");
+    assert!(trust.poll());
+    assert!(matches!(judge(), Err(PathError::Revocation { .. })));
+}
+
+/// Of two changes within a step of the file system's clock the second left no trace.
+#[test]
+fn a_file_that_changed_a_moment_ago_is_read_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("crl.pem");
+    fs::write(&path, "one").unwrap();
+    let stamp = Stamp::of(&path).unwrap();
+    let now = SystemTime::now();
+    assert!(stamp.is_fresh(now) && !stamp.is_fresh(now + std::time::Duration::from_secs(2)));
+    assert!(fresh(&[(path, stamp)]));
+}
+
 /// A read that failed once, as for want of a file descriptor, left the old CRLs in force until the next change.
 #[test]
 fn what_could_not_be_read_is_read_again() {
