@@ -14,6 +14,6 @@ pub use submission::{
     MEDIA_TYPE_BLOCK, Outcome, SubmissionStatus,
 };
 pub use views::{
-    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView, Page,
-    PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TaskView, TransactionView,
+    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView,
+    ObstacleView, Page, PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TaskView, TransactionView,
 };

@@ -7,8 +7,10 @@
 
 use crate::{
     certificates::describe,
-    clock, init,
-    limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT},
+    clock,
+    duties::{Duties, Duty, Pause},
+    init,
+    limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT, DUTY_RETRY_MAX},
     stamp::Stamp,
     trust::Trust,
 };
@@ -34,8 +36,14 @@ use std::{convert::Infallible, sync::Arc, time::Instant};
 const OVERHEAD_BYTES: usize = 512;
 
 /// Posts acts until the peer stops.
-pub(crate) async fn keep(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) -> Infallible {
-    let mut recorder = Recorder { trust, registry, key, posted: None, obstacle: None };
+pub(crate) async fn keep(
+    trust: Arc<Trust>,
+    registry: Arc<ChannelRegistry>,
+    key: Arc<SigningKey>,
+    duties: Arc<Duties>,
+) -> Infallible {
+    let pause = Pause::new(AUDIT_RETRY, DUTY_RETRY_MAX);
+    let mut recorder = Recorder { trust, registry, key, duties, posted: None, refused: None, pause };
     let mut looks = tokio::time::interval(AUDIT_LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -64,9 +72,12 @@ enum Obstacle {
         "the index is not what main has recorded: somebody changed it, or it is an old copy (`chancery ca audit` names the line)"
     )]
     Changed,
-    /// `main`.
+    /// `main`, for now.
     #[error("main: {0}")]
     Main(String),
+    /// The rules of `main`, in a block: the same again would be one more block.
+    #[error("main refuses them: {0}")]
+    Refused(String),
 }
 
 struct Recorder {
@@ -75,14 +86,19 @@ struct Recorder {
     key: Arc<SigningKey>,
     /// Everything is posted of the index of this stamp.
     posted: Option<Stamp>,
-    /// What was said last about what is in the way, and when.
-    obstacle: Option<(String, Instant)>,
+    duties: Arc<Duties>,
+    /// `main` has refused them under the configuration of this block.
+    refused: Option<u64>,
+    /// They could not be posted.
+    pause: Pause,
 }
 
 impl Recorder {
     async fn look(&mut self) {
         let Some(stamp) = self.stamp().filter(|stamp| self.posted.as_ref() != Some(stamp)) else { return };
-        if self.obstacle.as_ref().is_some_and(|(_, since)| since.elapsed() < AUDIT_RETRY) {
+        let config = || self.registry.by_name(init::MAIN)?.config().map(|record| record.height);
+        let refused = self.refused.is_some() && self.refused == config();
+        if refused || !self.pause.is_over(Instant::now()) {
             return;
         }
         match self.post().await {
@@ -92,18 +108,25 @@ impl Recorder {
                 }
                 // What was appended meanwhile has another stamp.
                 self.posted = Some(stamp);
-                self.obstacle = None;
+                self.refused = None;
+                self.pause.end();
+                self.duties.done(init::MAIN, Duty::Audit, "");
             }
             Err(Obstacle::NotYet) => {}
             Err(obstacle) => {
                 let said = obstacle.to_string();
-                if self.obstacle.as_ref().is_none_or(|(last, _)| *last != said) {
+                self.pause.lengthen(Instant::now());
+                if matches!(obstacle, Obstacle::Refused(_)) {
+                    self.refused = config();
+                }
+                if self.duties.hinder(init::MAIN, Duty::Audit, "", &said) {
                     match obstacle {
-                        Obstacle::Changed => tracing::error!("administrative acts are not recorded: {said}"),
+                        Obstacle::Changed | Obstacle::Refused(_) => {
+                            tracing::error!("administrative acts are not recorded: {said}");
+                        }
                         _ => tracing::warn!("administrative acts are not recorded: {said}"),
                     }
                 }
-                self.obstacle = Some((said, Instant::now()));
             }
         }
     }
@@ -220,7 +243,8 @@ async fn submit(main: &ChannelHandle, envelope: Envelope) -> Result<bool, Obstac
             if head.code == ResultCode::Done.number() {
                 return Ok(true);
             }
-            Err(Obstacle::Main(format!("refused with {}: {}", head.code, head.message)))
+            let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
+            Err(Obstacle::Refused(format!("{} {name}: {}", head.code, head.message)))
         }
         Some(SubmitResult::Refused { refusal, .. }) => Err(Obstacle::Main(refusal.to_string())),
         Some(SubmitResult::Accepted { .. }) | None => Err(Obstacle::Main("no outcome".into())),

@@ -3,6 +3,7 @@
 use crate::{
     access::{self, Visible},
     config::Limits,
+    duties::Duties,
     log_lines::LogLines,
     metrics::PeerMetrics,
     problem::{ApiError, Kind},
@@ -46,6 +47,8 @@ pub struct PeerContext {
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.
     pub stand_in: ChannelConfig,
+    /// What stands in the way of what it owes its channels.
+    pub duties: Arc<Duties>,
     /// What goes on in the background.
     pub tasks: Tasks,
     /// Where the log goes, if that is counted.

@@ -18,6 +18,7 @@ pub mod context;
 mod crl_exchange;
 pub mod demo;
 mod descriptors;
+pub mod duties;
 pub mod init;
 pub mod limits;
 pub mod log_lines;

@@ -39,6 +39,8 @@ pub const CLOCK_JUMP_MS: u64 = 60_000;
 /// How often channels that have moved are asked whether they know a revoked certificate as good. A new revocation does
 /// not wait for this: it finds those who were admitted with a certificate that had been revoked before.
 pub const REVOCATION_LOOK: Duration = Duration::from_secs(5);
+/// How long it waits after a channel took no revocation; twice as long after each further failure.
+pub const REVOCATION_RETRY: Duration = Duration::from_secs(5);
 /// Revocations posted to one channel at a time; the rest follows once they are committed.
 pub const REVOCATIONS_POSTED_MAX: usize = 256;
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new
@@ -81,8 +83,12 @@ pub const RETRY_AFTER_MS: u64 = 1_000;
 pub const DISK_RETRY_MS: u64 = 5_000;
 /// How often the peer looks whether acts were added to the authorities' index: one file's length is asked for.
 pub const AUDIT_LOOK: Duration = Duration::from_secs(1);
-/// How long it waits after acts could not be posted.
+/// How long it waits after acts could not be posted; twice as long after each further failure.
 pub const AUDIT_RETRY: Duration = Duration::from_secs(10);
+/// How long it waits at most before it tries again what can succeed on a channel: then whoever mended it waits as long.
+pub const DUTY_RETRY_MAX: Duration = Duration::from_secs(300);
+/// Obstacles to the peer's duties in one status: more of them say no more, and metrics count all.
+pub const OBSTACLES_SHOWN_MAX: usize = 100;
 /// Acts posted in one transaction at most; the rest follows once they are committed.
 pub const AUDIT_POSTED_MAX: usize = 64;
 /// Bytes of log lines that wait for whoever reads standard error; more are lost, and counted.

@@ -1,6 +1,6 @@
 //! What a peer counts. [`crate::monitor`] tells it to Prometheus.
 
-use crate::{clock, context::PeerContext, log_lines::LogLines};
+use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines};
 use channel_actors::LifeCycle;
 use ledger_classes::time::Time;
 use prometheus_client::{
@@ -57,6 +57,12 @@ struct AuthorityLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DutyLabels {
+    channel: String,
+    duty: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TaskLabels {
     task: String,
 }
@@ -99,6 +105,7 @@ struct Gauges {
     disk_writable: Gauge,
     disk_free_bytes: Gauge,
     task_running: Family<TaskLabels, Gauge>,
+    obstacles: Family<DutyLabels, Gauge>,
 }
 
 #[derive(Debug)]
@@ -140,6 +147,8 @@ impl Default for PeerMetrics {
         registry.register("disk_writable", help, gauges.disk_writable.clone());
         let help = "Bytes that are free on the disk with the channels";
         registry.register("disk_free_bytes", help, gauges.disk_free_bytes.clone());
+        let help = "Revocations and acts that a channel does not take";
+        registry.register("channel_obstacles", help, gauges.obstacles.clone());
         registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
         let task_restarts = Family::default();
         let help = "Background tasks that panicked and began anew";
@@ -277,6 +286,11 @@ impl PeerMetrics {
             self.gauges.time_ahead.get_or_create(&labels).set(signed(channel.tip().time.millis_since(now) / 1000));
             let serving = i64::from(channel.state() == LifeCycle::Serving);
             self.gauges.serving.get_or_create(&labels).set(serving);
+            for duty in Duty::ALL {
+                let of_duty = DutyLabels { channel: channel.name().into(), duty: duty.word() };
+                let count = context.duties.count(channel.name(), duty);
+                self.gauges.obstacles.get_or_create(&of_duty).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
             self.gauges.disk_bytes.get_or_create(&labels).set(signed(disk_bytes(&data_dir.join(channel.name()))));
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
             self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));

@@ -11,6 +11,7 @@ use crate::{
     connections,
     context::PeerContext,
     crl_exchange,
+    duties::Duties,
     init::{self, InitError},
     limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
     log_lines::LogLines,
@@ -133,6 +134,7 @@ struct Parts {
     metrics: Arc<PeerMetrics>,
     registry: Arc<ChannelRegistry>,
     seal_key: Arc<SigningKey>,
+    duties: Arc<Duties>,
 }
 
 impl Parts {
@@ -215,7 +217,7 @@ impl Peer {
             let _ = life.wait_for(settled).await;
         }
 
-        let draining = watch::Sender::new(false);
+        let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
             seal_key: seal_key.public(),
@@ -230,6 +232,7 @@ impl Peer {
             crl_senders: Arc::default(),
             draining: draining.subscribe(),
             stand_in,
+            duties: Arc::clone(&duties),
             tasks: tasks.clone(),
             log_lines,
         });
@@ -250,7 +253,7 @@ impl Peer {
         let crl_peers = config.crl_peers()?;
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         tasks.start_once("https", server);
-        let parts = Parts { trust, metrics, registry, seal_key };
+        let parts = Parts { trust, metrics, registry, seal_key, duties };
         let mut keeping = vec![
             tasks.start("trust", parts.again(|parts| watch_trust(parts.trust, parts.metrics))),
             tasks.start("renewal", parts.again(|parts| renewal::keep(parts.trust))),
@@ -262,8 +265,14 @@ impl Peer {
             keeping.push(tasks.start("crl-exchange", parts.again(exchange)));
         }
         let posting = vec![
-            tasks.start("audit", parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key))),
-            tasks.start("revocations", parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key))),
+            tasks.start(
+                "audit",
+                parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key, parts.duties)),
+            ),
+            tasks.start(
+                "revocations",
+                parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key, it.duties)),
+            ),
         ];
         Ok(Self {
             address,

@@ -5,25 +5,31 @@
 //! peer that posts the same, and an answer that was lost on the way do no harm. Nothing is posted where the
 //! certificate is not known, so that a channel learns nothing of strangers; who is admitted with a revoked
 //! certificate later is found by the next look.
+//! Nor is anything posted that the channel's rules refuse: the evidence is judged here first as execution would, and
+//! what execution refused all the same is final until the channel has another configuration. Both are told of
+//! ([`crate::duties`]).
 
 use crate::{
-    certificates::describe,
+    certificates::{ParticipantPaths, describe},
     clock,
-    limits::{COMMIT_WAIT, REVOCATION_LOOK, REVOCATIONS_POSTED_MAX},
+    duties::{Duties, Duty, Pause},
+    limits::{COMMIT_WAIT, DUTY_RETRY_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATIONS_POSTED_MAX},
     trust::Trust,
 };
-use ca::{CertificateFolder, database::CertificateRecord};
+use ca::{CertificateFolder, database::CertificateRecord, evidence::RevocationEvidence};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use futures_util::future::join_all;
 use ledger_classes::{
     action::{Action, channel::RevokeByEvidence},
     amount::Amount,
+    config::ChannelConfig,
+    execution::ConfigRecord,
     hash::{Hash, HexBytes},
     keys::SigningKey,
     keyspace,
     outcome::ResultCode,
-    participant::KnownCertificate,
+    participant::{CertificatePaths as _, KnownCertificate},
     record,
     time::Time,
     transaction::Envelope,
@@ -31,13 +37,20 @@ use ledger_classes::{
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,
+    iter::repeat_with,
     sync::Arc,
+    time::Instant,
 };
 
 /// Posts revocations until the peer stops.
-pub(crate) async fn spread(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, key: Arc<SigningKey>) -> Infallible {
+pub(crate) async fn spread(
+    trust: Arc<Trust>,
+    registry: Arc<ChannelRegistry>,
+    key: Arc<SigningKey>,
+    duties: Arc<Duties>,
+) -> Infallible {
     let mut changes = trust.subscribe();
-    let mut spreader = Spreader { trust, registry, key, revoked: Arc::default(), seen: HashMap::new() };
+    let mut spreader = Spreader { trust, registry, key, duties, revoked: Arc::default(), seen: HashMap::new() };
     let mut changed = true;
     loop {
         if changed {
@@ -50,18 +63,55 @@ pub(crate) async fn spread(trust: Arc<Trust>, registry: Arc<ChannelRegistry>, ke
 }
 
 /// What was seen of a channel.
-#[derive(Default)]
 struct Seen {
     /// Nothing is to be done up to here.
     height: Option<u64>,
     /// Revoked there, by serial: never asked for again.
     done: HashSet<Vec<u8>>,
+    /// Refused there, by serial.
+    refused: HashMap<Vec<u8>, Refused>,
+    /// It took nothing.
+    pause: Pause,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        let pause = Pause::new(REVOCATION_RETRY, DUTY_RETRY_MAX);
+        Self { height: None, done: HashSet::new(), refused: HashMap::new(), pause }
+    }
+}
+
+/// A revocation that a channel does not take.
+struct Refused {
+    /// Under the configuration of this block.
+    config: u64,
+    /// When to judge it again, if nothing was posted; never if the ledger said no.
+    again: Option<Pause>,
+}
+
+impl Refused {
+    fn stands(&self, config: u64, now: Instant) -> bool {
+        self.config == config && self.again.as_ref().is_none_or(|pause| !pause.is_over(now))
+    }
+}
+
+/// What became of a revocation.
+enum Outcome {
+    /// The channel knows.
+    Done,
+    /// No, before anything was posted.
+    Judged(String),
+    /// No, in a block.
+    Refused(String),
+    /// Not now.
+    Waits(String),
 }
 
 struct Spreader {
     trust: Arc<Trust>,
     registry: Arc<ChannelRegistry>,
     key: Arc<SigningKey>,
+    duties: Arc<Duties>,
     revoked: Arc<Vec<CertificateRecord>>,
     seen: HashMap<Hash, Seen>,
 }
@@ -77,8 +127,11 @@ impl Spreader {
         });
         match read.await {
             Ok(revoked) => {
-                if revoked.len() != self.revoked.len() {
-                    self.seen.values_mut().for_each(|seen| seen.height = None);
+                if *self.revoked != revoked {
+                    self.seen.values_mut().for_each(|seen| {
+                        seen.height = None;
+                        seen.pause.end();
+                    });
                 }
                 self.revoked = Arc::new(revoked);
             }
@@ -94,45 +147,147 @@ impl Spreader {
         let channels = self.registry.list();
         let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
         self.seen.retain(|id, _| ids.contains(id));
-        let mut posts = Vec::new();
+        let (mut posts, now) = (Vec::new(), Instant::now());
         for channel in channels {
-            let Some(id) = channel.id().filter(|_| channel.state() == LifeCycle::Serving) else { continue };
+            let serving = channel.state() == LifeCycle::Serving;
+            let (Some(id), Some(config), true) = (channel.id(), channel.config(), serving) else { continue };
             let seen = self.seen.entry(id).or_default();
             let height = channel.tip().height;
-            if seen.height == Some(height) {
+            if seen.height == Some(height) || !seen.pause.is_over(now) {
                 continue;
             }
-            match missing(&channel, &self.revoked, &seen.done).await {
+            seen.refused.retain(|_, refused| refused.config == config.height);
+            let is_open = |record: &&CertificateRecord| {
+                let serial = record.serial.as_bytes();
+                let stands = seen.refused.get(serial).is_some_and(|refused| refused.stands(config.height, now));
+                !stands && !seen.done.contains(serial)
+            };
+            let open: Vec<CertificateRecord> = self.revoked.iter().filter(is_open).cloned().collect();
+            match missing(&channel, open).await {
                 Ok((missing, done)) => {
-                    seen.done.extend(done);
-                    // What is posted moves the height, so that this channel is looked at again.
-                    seen.height = Some(height);
-                    if missing.len() == REVOCATIONS_POSTED_MAX {
-                        seen.height = None;
+                    for record in done {
+                        self.duties.done(channel.name(), Duty::Revocation, &subject(&record));
+                        seen.done.insert(record.serial.as_bytes().to_vec());
                     }
+                    // What is posted moves the height, so that this channel is looked at again.
+                    let waits = seen.refused.values().any(|refused| refused.again.is_some());
+                    seen.height = (missing.len() < REVOCATIONS_POSTED_MAX && !waits).then_some(height);
                     if !missing.is_empty() {
-                        posts.push(post(Arc::clone(&self.trust), Arc::clone(&self.key), channel, id, missing));
+                        posts.push(self.post(channel, id, config, missing));
                     }
                 }
-                Err(error) => tracing::warn!(channel = channel.name(), %error, "revocations wait"),
+                Err(error) => {
+                    seen.pause.lengthen(now);
+                    tracing::warn!(channel = channel.name(), %error, "revocations wait");
+                }
             }
         }
-        for (id, complete) in join_all(posts).await {
-            if let (false, Some(seen)) = (complete, self.seen.get_mut(&id)) {
-                seen.height = None;
+        for (channel, id, config, outcomes) in join_all(posts).await {
+            self.take_up(channel.name(), id, config, outcomes);
+        }
+    }
+
+    /// Notes what became of what was posted.
+    fn take_up(&mut self, channel: &str, id: Hash, config: u64, outcomes: Vec<(CertificateRecord, Outcome)>) {
+        let (seen, now) = (self.seen.entry(id).or_default(), Instant::now());
+        let mut waits = false;
+        for (record, outcome) in outcomes {
+            let (serial, subject) = (record.serial.as_bytes().to_vec(), subject(&record));
+            let hindered = |reason: &str| self.duties.hinder(channel, Duty::Revocation, &subject, reason);
+            match outcome {
+                Outcome::Done => {
+                    self.duties.done(channel, Duty::Revocation, &subject);
+                    seen.refused.remove(&serial);
+                }
+                Outcome::Judged(reason) => {
+                    if hindered(&reason) {
+                        tracing::error!(channel, certificate = subject, reason, "a revocation is not for the channel");
+                    }
+                    let before = seen.refused.remove(&serial).and_then(|refused| refused.again);
+                    let mut again = before.unwrap_or(Pause::new(REVOCATION_RETRY, DUTY_RETRY_MAX));
+                    again.lengthen(now);
+                    seen.refused.insert(serial, Refused { config, again: Some(again) });
+                    seen.height = None;
+                }
+                Outcome::Refused(reason) => {
+                    hindered(&reason);
+                    tracing::error!(
+                        channel,
+                        certificate = subject,
+                        reason,
+                        "the channel refuses a revocation, for good"
+                    );
+                    seen.refused.insert(serial, Refused { config, again: None });
+                }
+                Outcome::Waits(reason) => {
+                    waits = true;
+                    if hindered(&reason) {
+                        tracing::warn!(channel, certificate = subject, reason, "a revocation waits");
+                    }
+                }
             }
+        }
+        if waits {
+            seen.height = None;
+            seen.pause.lengthen(now);
+        } else {
+            seen.pause.end();
+        }
+    }
+
+    /// Posts revocations to a channel and waits for their blocks.
+    fn post(
+        &self,
+        channel: ChannelHandle,
+        id: Hash,
+        config: Arc<ConfigRecord>,
+        missing: Vec<CertificateRecord>,
+    ) -> impl Future<Output = (ChannelHandle, Hash, u64, Vec<(CertificateRecord, Outcome)>)> + use<> {
+        let (trust, key, now) = (Arc::clone(&self.trust), Arc::clone(&self.key), clock::now_on(&channel));
+        let height = config.height;
+        async move {
+            let prepared = blocking(move || {
+                let folder = trust.folder();
+                let prepare = |record: CertificateRecord| {
+                    let prepared = match &folder {
+                        Ok(Some(folder)) => envelope(folder, &key, id, &config.config, now, &record),
+                        Ok(None) => Err(Outcome::Waits("the authorities' folder is gone".into())),
+                        Err(error) => Err(Outcome::Waits(describe(error))),
+                    };
+                    (record, prepared)
+                };
+                missing.into_iter().map(prepare).collect::<Vec<_>>()
+            });
+            let (mut outcomes, mut posted, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
+            for (record, prepared) in prepared.await {
+                match prepared {
+                    Ok(envelope) => {
+                        posted.push(record);
+                        envelopes.push(envelope);
+                    }
+                    Err(outcome) => outcomes.push((record, outcome)),
+                }
+            }
+            if !envelopes.is_empty() {
+                let results = submit(&channel, envelopes).await;
+                let results = results.into_iter().chain(repeat_with(|| Outcome::Waits("no outcome in time".into())));
+                outcomes.extend(posted.into_iter().zip(results));
+            }
+            (channel, id, height, outcomes)
         }
     }
 }
 
-/// Which certificates a channel knows as good although they are revoked, and the serials that are done there.
+/// How a certificate is named to people.
+fn subject(record: &CertificateRecord) -> String {
+    format!("{} {}", record.identity, record.serial)
+}
+
+/// Which of these certificates a channel knows as good although they are revoked, and those that are done there.
 async fn missing(
     channel: &ChannelHandle,
-    revoked: &Arc<Vec<CertificateRecord>>,
-    done: &HashSet<Vec<u8>>,
-) -> Result<(Vec<CertificateRecord>, Vec<Vec<u8>>), channel_actors::Unavailable> {
-    let open = revoked.iter().filter(|record| !done.contains(record.serial.as_bytes()));
-    let open: Vec<CertificateRecord> = open.cloned().collect();
+    open: Vec<CertificateRecord>,
+) -> Result<(Vec<CertificateRecord>, Vec<CertificateRecord>), channel_actors::Unavailable> {
     // Of a peer with many channels most rest, and go on resting.
     channel
         .glance(move |reader| {
@@ -142,7 +297,7 @@ async fn missing(
                 let key = keyspace::certificate(&certificate.identity.to_string(), serial);
                 match record::read::<KnownCertificate>(reader.view(), &key)? {
                     None => {}
-                    Some(known) if known.revoked_height.is_some() => done.push(serial.to_vec()),
+                    Some(known) if known.revoked_height.is_some() => done.push(certificate),
                     Some(_) if missing.len() < REVOCATIONS_POSTED_MAX => missing.push(certificate),
                     Some(_) => {}
                 }
@@ -152,81 +307,69 @@ async fn missing(
         .await
 }
 
-/// Posts revocations to a channel and waits for their blocks. Returns whether everything became of it that could.
-async fn post(
-    trust: Arc<Trust>,
-    key: Arc<SigningKey>,
-    channel: ChannelHandle,
-    id: Hash,
-    missing: Vec<CertificateRecord>,
-) -> (Hash, bool) {
-    let (wanted, now) = (missing.len(), clock::now_on(&channel));
-    let envelopes = blocking(move || match trust.folder() {
-        Ok(Some(folder)) => missing.iter().filter_map(|record| envelope(&folder, &key, id, now, record)).collect(),
-        _ => Vec::new(),
-    });
-    let envelopes: Vec<Envelope> = envelopes.await;
+/// What became of each; fewer than were sent if their blocks did not come in time.
+async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcome> {
     let sent = envelopes.len();
     let submission = match channel.submit(envelopes, Wait::Committed) {
         Ok(submission) => submission,
-        Err(error) => {
-            tracing::warn!(channel = channel.name(), %error, "revocations wait");
-            return (id, false);
-        }
+        Err(error) => return repeat_with(|| Outcome::Waits(error.to_string())).take(sent).collect(),
     };
-    let Ok(results) = tokio::time::timeout(COMMIT_WAIT, submission).await else { return (id, false) };
-    let mut complete = sent == wanted;
-    for result in results {
-        match result {
-            SubmitResult::Committed { receipt, .. } if receipt.head.code == ResultCode::Done.number() => {
+    let results = tokio::time::timeout(COMMIT_WAIT, submission).await.unwrap_or_default();
+    let outcome = |result| match result {
+        SubmitResult::Committed { receipt, .. } => {
+            let head = &receipt.head;
+            let done = [ResultCode::Done, ResultCode::CertificateIsRevoked];
+            if done.iter().any(|code| code.number() == head.code) {
                 tracing::info!(channel = channel.name(), "a participation ended on its CA's word");
-            }
-            // Somebody else was quicker.
-            SubmitResult::Committed { receipt, .. }
-                if receipt.head.code == ResultCode::CertificateIsRevoked.number() => {}
-            SubmitResult::Committed { receipt, .. } => {
-                // A CA that the channel does not accept, a fee that this peer cannot pay: trying at once again would
-                // only fill blocks. The next block that somebody else makes is reason enough to look again.
-                let (code, message) = (receipt.head.code, receipt.head.message.as_str());
-                tracing::error!(channel = channel.name(), code, message, "the channel refuses a revocation");
-            }
-            SubmitResult::Accepted { .. } => complete = false,
-            SubmitResult::Refused { refusal, .. } => {
-                complete = false;
-                tracing::warn!(channel = channel.name(), error = %refusal, "a revocation waits");
+                Outcome::Done
+            } else {
+                let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
+                Outcome::Refused(format!("{} {name}: {}", head.code, head.message))
             }
         }
-    }
-    (id, complete)
+        SubmitResult::Accepted { .. } => Outcome::Waits("its block is under way".into()),
+        SubmitResult::Refused { refusal, .. } => Outcome::Waits(refusal.to_string()),
+    };
+    results.into_iter().map(outcome).collect()
 }
 
-/// The transaction that revokes one certificate; `None` while its evidence is being written.
+/// The transaction that revokes one certificate, if the channel's rules take it.
 fn envelope(
     folder: &CertificateFolder,
     key: &SigningKey,
     channel: Hash,
+    config: &ChannelConfig,
     now: Time,
     record: &CertificateRecord,
-) -> Option<Envelope> {
+) -> Result<Envelope, Outcome> {
     let evidence = match folder.evidence(record) {
-        Ok(evidence) => evidence?,
-        Err(error) => {
-            tracing::error!(serial = %record.serial, error = describe(&error), "there is no evidence");
-            return None;
-        }
+        Ok(Some(evidence)) => evidence,
+        Ok(None) => return Err(Outcome::Waits("its evidence is being written".into())),
+        Err(error) => return Err(Outcome::Waits(format!("there is no evidence: {}", describe(&error)))),
     };
+    judge(config, &evidence, now).map_err(Outcome::Judged)?;
     let path = evidence.path.into_iter().map(HexBytes).collect();
     let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: HexBytes(evidence.answer) });
     let sender = key.public().address();
-    match transaction(channel, sender, vec![action], now, VALIDITY_MS) {
-        Ok(mut transaction) => {
-            // Whatever the channel asks: to be rid of a stolen key is worth it.
-            transaction.fee_max = Amount::MAX;
-            Some(Envelope::sign_binary(&transaction, &[key]))
-        }
-        Err(error) => {
-            tracing::error!(%error, "a revocation cannot be signed");
-            None
-        }
+    let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
+    let mut transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
+    // Whatever the channel asks: to be rid of a stolen key is worth it.
+    transaction.fee_max = Amount::MAX;
+    Ok(Envelope::sign_binary(&transaction, &[key]))
+}
+
+/// Judges evidence as execution would: by the CAs that the channel lists, and by those of the organization alone.
+fn judge(config: &ChannelConfig, evidence: &RevocationEvidence, now: Time) -> Result<(), String> {
+    let path: Vec<&[u8]> = evidence.path.iter().map(Vec::as_slice).collect();
+    let by_roots_of = |organization: Option<&str>| {
+        let members = config.organizations.iter();
+        let members = members.filter(|member| organization.is_none_or(|name| member.name == name));
+        let roots: Vec<&[u8]> = members.flat_map(|member| member.authorities.iter().map(|der| &*der.0)).collect();
+        ParticipantPaths.revocation(&path, &evidence.answer, &roots, now)
+    };
+    let identity = by_roots_of(None)?.identity;
+    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
+        return Err("the organization is not a member of this channel".into());
     }
+    by_roots_of(Some(identity.organization())).map(|_| ())
 }

@@ -261,6 +261,9 @@ pub struct PeerStatus {
     /// Why the peer's disk takes no transactions now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_trouble: Option<String>,
+    /// What stands in the way of what the peer owes channels that the caller administers or audits.
+    #[serde(default)]
+    pub obstacles: Vec<ObstacleView>,
     /// What the peer does beside answering requests.
     #[serde(default)]
     pub tasks: Vec<TaskView>,
@@ -269,6 +272,20 @@ pub struct PeerStatus {
     pub log_lines_lost: u64,
     /// Channels that the caller may see.
     pub channels: Vec<ChannelView>,
+}
+
+/// What stands in the way of a duty of a peer on a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObstacleView {
+    /// The channel.
+    pub channel: String,
+    /// What the peer owes it: `revocation` or `audit`.
+    pub duty: String,
+    /// Whom or what it is about: a certificate.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// Why it is not done.
+    pub reason: String,
 }
 
 /// A background task of a peer, or threads that share one.

@@ -91,6 +91,10 @@ pub(super) fn schemas() -> Value {
             json!({
                 "version": text(), "peer": text(), "consortium": text(), "started": time(), "time": time(),
                 "caller": text(), "connections": number(), "certificate_not_after": time(), "disk_trouble": text(),
+                "obstacles": list(object(
+                    json!({ "channel": text(), "duty": text(), "subject": text(), "reason": text() }),
+                    &["channel", "duty", "reason"],
+                )),
                 "tasks": list(object(
                     json!({ "name": text(), "running": number(), "restarts": number() }),
                     &["name", "running", "restarts"],

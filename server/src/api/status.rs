@@ -1,12 +1,28 @@
 //! `GET /v1/status`: the peer, and the channels that the caller may see.
 
 use super::{channels::view, service::json};
-use crate::{access, clock, context::PeerContext, log_lines::LogLines, problem::ApiError, tls::Caller};
+use crate::{
+    access::{self, Visible},
+    clock,
+    context::PeerContext,
+    duties::Obstacle,
+    log_lines::LogLines,
+    problem::ApiError,
+    tls::Caller,
+};
 use actix_web::{HttpResponse, web::Data};
 use channel_actors::tasks::TaskState;
-use client::api::{PeerStatus, TaskView};
+use client::api::{ObstacleView, PeerStatus, TaskView};
+use ledger_classes::rights::Right;
+use std::collections::BTreeSet;
 
 pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    let visible = access::list(&context.registry, &caller);
+    let answers_for = |visible: &&Visible| {
+        let rights = visible.rights;
+        rights.allows(Right::Admin) || rights.allows(Right::Audit)
+    };
+    let asked: BTreeSet<&str> = visible.iter().filter(answers_for).map(|visible| visible.channel.name()).collect();
     json(&PeerStatus {
         version: env!("CARGO_PKG_VERSION").into(),
         peer: context.identity.to_string(),
@@ -17,12 +33,17 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         connections: context.metrics.connections(),
         certificate_not_after: context.trust.own_certificate().not_after(),
         disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
+        obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),
         log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
-        channels: access::list(&context.registry, &caller).iter().map(|visible| view(visible, false)).collect(),
+        channels: visible.iter().map(|visible| view(visible, false)).collect(),
     })
 }
 
 fn task(state: TaskState) -> TaskView {
     TaskView { name: state.name.into(), running: state.running, restarts: state.restarts }
+}
+
+fn obstacle(Obstacle { channel, duty, subject, reason }: Obstacle) -> ObstacleView {
+    ObstacleView { channel, duty: duty.word().into(), subject, reason }
 }

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{clean, pairs, rights, table};
 use super::session::Session;
 use clap::Args;
-use client::api::{ChannelState, ChannelView, PeerStatus, TaskView};
+use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, TaskView};
 
 /// Show the peer, its channels, heights and queues
 #[derive(Args, Debug)]
@@ -32,7 +32,17 @@ fn text(status: &PeerStatus) -> String {
         ("background tasks", tasks(&status.tasks)),
         ("lost log lines", status.log_lines_lost.to_string()),
     ]);
-    format!("{lines}\n{}", channels(&status.channels))
+    format!("{lines}\n{}{}", channels(&status.channels), obstacles(&status.obstacles))
+}
+
+/// What stands in the way of the peer's duties, a line each.
+fn obstacles(obstacles: &[ObstacleView]) -> String {
+    let line = |it: &ObstacleView| {
+        let subject = if it.subject.is_empty() { String::new() } else { format!(" of {}", clean(&it.subject)) };
+        format!("{}: {}{subject} is not done: {}\n", clean(&it.channel), clean(&it.duty), clean(&it.reason))
+    };
+    let lines: String = obstacles.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// Those that are not as they should be, by name.

@@ -272,3 +272,54 @@ async fn curl_and_openssl_get_ocsp_answers_from_the_peer() {
     let names: BTreeSet<&str> = signed.as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
     assert_eq!(names, BTreeSet::from(["bank", "root"]));
 }
+
+/// It was posted again every five seconds, for ever: nine blocks in 40 seconds without any traffic.
+#[tokio::test]
+async fn a_revocation_that_a_channel_does_not_take_makes_no_blocks_and_is_told_of() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let (dora, ann) = (consortium.profile("dealer", "client", "dora"), consortium.profile("bank", "client", "ann"));
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")]);
+    let profile = consortium.admin();
+    let create = ["channel", "create", "trade", "--org", "bank", "--org", "dealer", "--grant", "bank=member"];
+    let grants = ["--grant", "dealer=member", "--approvals", "any"];
+    let made = peer.run(&profile, &[&create[..], &grants[..]].concat());
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let admin = peer.connect(&profile);
+    admit(&admin, "trade", id, &dora, 5).await;
+    admit(&admin, "trade", id, &ann, 6).await;
+    peer.run(&profile, &["key", "new"]);
+    peer.run(&profile, &["participant", "admit", "--channel", "trade"]);
+    peer.run(&profile, &["channel", "update", "trade", "--remove-org", "dealer"]);
+    let height = admin.channel("trade").await.expect("there").height;
+
+    // Dealer has left: its CA's word is nothing here any more.
+    let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
+    let dealer = Identity::parse("spiffe://test.example/dealer/client/dora").expect("a valid identity");
+    folder.revoke(&Selection::Identity(dealer), RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    let started = Instant::now();
+    let told = loop {
+        let status = admin.status().await.expect("answers");
+        if let Some(obstacle) = status.obstacles.first() {
+            break obstacle.clone();
+        }
+        assert!(started.elapsed() < LONG, "nothing is told");
+    };
+    assert_eq!((told.channel.as_str(), told.duty.as_str()), ("trade", "revocation"));
+    assert!(told.subject.starts_with("spiffe://test.example/dealer/client/dora "), "{told:?}");
+    let counted = "chancery_channel_obstacles{channel=\"trade\",duty=\"revocation\"}";
+    assert_eq!(peer.metric(counted), "1");
+
+    // What can be revoked still is: the channel was looked at again, and that was the only block.
+    let mut watched = from(&admin, "trade", Some("participant.revoked"));
+    revoke(&consortium, "ann");
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+    let status = admin.status().await.expect("answers");
+    let trade = status.channels.iter().find(|channel| channel.name == "trade").expect("visible");
+    assert_eq!((trade.height, status.obstacles.len()), (height + 1, 1));
+    assert_eq!(peer.said("a revocation is not for the channel"), 1);
+    assert_eq!(peer.said("the channel refuses a revocation"), 0, "nothing was posted");
+    // Whoever does not answer for the channel is told nothing.
+    let client = peer.connect(&consortium.profile("bank", "client", "ben"));
+    assert!(client.status().await.expect("answers").obstacles.is_empty());
+}
