@@ -133,4 +133,6 @@ actions! {
     LogAudit(logs::Audit) = "log.audit", None;
     /// Lets a member's CA go on under another certificate of its key.
     ChannelRenewAuthority(channel::RenewAuthority) = "channel.renew_authority", None;
+    /// Agrees that a successor shall have what a revoked participant owns.
+    AccountRecover(assets::Recover) = "account.recover", ADMIN;
 }

@@ -330,6 +330,40 @@ pub enum Event {
         /// When it expires.
         not_after: Time,
     },
+    /// A block came later than it was due: the channel did not serve, and every open deadline is that much later.
+    #[serde(rename = "channel.outage")]
+    ChannelOutage {
+        /// When a block was due.
+        since: Time,
+        /// The time of the late block.
+        until: Time,
+        /// Milliseconds by which deadlines are later, with a minute to come back.
+        lost_ms: u64,
+    },
+    /// An organization agreed that a successor shall have what a revoked participant owns.
+    #[serde(rename = "account.recovery_approved")]
+    AccountRecoveryApproved {
+        /// The revoked participant.
+        from: Address,
+        /// The successor.
+        to: Address,
+        /// Who.
+        by: Identity,
+        /// Why.
+        reason: String,
+        /// Organizations that approved so far.
+        approvals: u32,
+        /// Organizations needed.
+        needed: u32,
+    },
+    /// A successor has what a revoked participant owned. The movements follow.
+    #[serde(rename = "account.recovered")]
+    AccountRecovered {
+        /// The revoked participant.
+        from: Address,
+        /// The successor.
+        to: Address,
+    },
 }
 
 crate::tagged!(Event, "kind");
@@ -386,6 +420,9 @@ kinds! {
     ChannelApproved = "channel.approved", Logs;
     ChannelConfigured = "channel.configured", Logs;
     AuthorityRenewed = "channel.authority_renewed", Logs;
+    ChannelOutage = "channel.outage", Contracts;
+    AccountRecoveryApproved = "account.recovery_approved", Logs;
+    AccountRecovered = "account.recovered", Logs;
 }
 
 impl Event {

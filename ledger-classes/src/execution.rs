@@ -11,6 +11,7 @@ pub mod channel;
 mod context;
 pub mod contracts;
 pub mod logs;
+pub mod service;
 #[cfg(test)]
 pub(crate) mod test_support;
 
@@ -47,7 +48,7 @@ pub struct BlockInput<'a> {
 /// What a block did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Executed {
-    /// Receipts: those of timers, then one for each transaction in order.
+    /// Receipts: that of a mark or an outage, those of timers, then one for each transaction in order.
     pub receipts: Vec<Receipt>,
     /// How many of the receipts are timers'.
     pub timers: u32,
@@ -80,9 +81,10 @@ pub fn config_of(view: &dyn ReadView) -> Result<ConfigRecord, ReadError> {
     record::read(view, &keyspace::config())?.ok_or_else(|| ReadError("the channel has no configuration".into()))
 }
 
-/// When the next timer is due, if any.
+/// When the next block is due by time alone, if one is: for a timer, or as a mark while a timer is set.
 pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
-    contracts::timers::next_due(view)
+    let (timer, mark) = (contracts::timers::next_due(view)?, service::next_mark(view)?);
+    Ok(timer.into_iter().chain(mark).min())
 }
 
 /// Executes a block above `view`. An error means that the store failed and nothing is known.
@@ -90,12 +92,14 @@ pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, 
     let ConfigRecord { config, height: config_height } = config_of(view)?;
     let mut context = Context::new(view, input, &config);
     let mut receipts = Vec::with_capacity(input.transactions.len());
+    service::begin_block(&mut context, &mut receipts)?;
     run_timers(&mut context, &mut receipts)?;
     let timers = u32::try_from(receipts.len()).expect("timers are limited");
     for transaction in input.transactions {
         let index = u32::try_from(receipts.len()).expect("transactions are limited");
         receipts.push(run_transaction(&mut context, index, transaction)?);
     }
+    service::end_block(&mut context)?;
     Ok(Executed { receipts, timers, writes: context.into_writes(), config_height })
 }
 
@@ -225,6 +229,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::AssetUnfreezeItem(body) => assets::unfreeze_item(context, body),
         Action::AccountCreate(body) => assets::create_account(context, body),
         Action::AccountAct(body) => assets::act(context, body),
+        Action::AccountRecover(body) => assets::recover(context, body),
         Action::ContractDeploy(body) => contracts::deploy(context, body),
         Action::ContractUpgrade(body) => contracts::upgrade(context, body),
         Action::ContractRetire(body) => contracts::retire(context, body),

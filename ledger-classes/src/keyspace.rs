@@ -35,6 +35,10 @@ pub enum Family {
     OwnedItem = 0x14,
     /// Joint accounts: address.
     JointAccount = 0x15,
+    /// Approvals of recoveries: from, to.
+    Recovery = 0x16,
+    /// Who has what a revoked participant owned: address.
+    Successor = 0x17,
     /// Contracts: name.
     Contract = 0x20,
     /// Contract versions: name, 0, version (u32, big-endian).
@@ -47,6 +51,10 @@ pub enum Family {
     Timer = 0x24,
     /// When an instance's timer is due: instance, 0, timer.
     TimerTime = 0x25,
+    /// When the channel served: one key.
+    ServiceClock = 0x26,
+    /// How long something could not move: asset, 0, kind (0 the asset, 1 an item, 2 an account), item or address.
+    Stop = 0x27,
     /// Applications: name.
     App = 0x30,
     /// Application versions: name, 0, version.
@@ -125,6 +133,16 @@ pub fn joint_account(account: &Address) -> Vec<u8> {
     key(Family::JointAccount, &[&account.0])
 }
 
+/// Key of the approvals of a recovery.
+pub fn recovery(from: &Address, to: &Address) -> Vec<u8> {
+    key(Family::Recovery, &[&from.0, &to.0])
+}
+
+/// Key of a revoked participant's successor.
+pub fn successor(address: &Address) -> Vec<u8> {
+    key(Family::Successor, &[&address.0])
+}
+
 /// Key of a contract.
 pub fn contract(name: &str) -> Vec<u8> {
     key(Family::Contract, &[name.as_bytes()])
@@ -153,6 +171,16 @@ pub fn timer(due: Time, instance: &str, timer: &str) -> Vec<u8> {
 /// Key of an instance's timer.
 pub fn timer_time(instance: &str, timer: &str) -> Vec<u8> {
     key(Family::TimerTime, &[instance.as_bytes(), &[0], timer.as_bytes()])
+}
+
+/// Key of the record of the time in which the channel served.
+pub fn service_clock() -> Vec<u8> {
+    key(Family::ServiceClock, &[])
+}
+
+/// Key of how long something could not move.
+pub fn stop(asset: &str, kind: u8, which: &[u8]) -> Vec<u8> {
+    key(Family::Stop, &[asset.as_bytes(), &[0, kind], which])
 }
 
 /// Key of an application.

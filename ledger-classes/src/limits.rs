@@ -44,6 +44,12 @@ pub const GRANTS_MAX: usize = 1_024;
 pub const JOINT_KEYS_MAX: usize = 16;
 /// Live locks on one balance.
 pub const LOCKS_MAX: usize = 32;
+/// Movements of one `account.recover`; posted again it goes on.
+pub const RECOVERY_MOVES_MAX: usize = 256;
+/// Balances, and items, of a revoked account that one `account.recover` looks at: with an asset named, of that asset.
+pub const RECOVERY_LOOKS_MAX: usize = 2_048;
+/// Successors one after another that are followed.
+pub const SUCCESSORS_MAX: usize = 64;
 /// Transfers of one batch transfer.
 pub const BATCH_TRANSFERS_MAX: usize = 256;
 /// Decimals of a fungible asset.
@@ -62,6 +68,17 @@ pub const CALL_DATA_BYTES_MAX: usize = 64 * 1024;
 pub const CALL_KEY_BYTES_MAX: usize = 160;
 /// Milliseconds between a timer and the next one that it may set: no instance keeps a channel busy by itself.
 pub const TIMER_STEP_MS_MIN: u64 = 1_000;
+/// Milliseconds after a block by which the next one is made while a timer is set: a mark at least each minute.
+pub const MARK_MS: u64 = 50_000;
+/// Milliseconds by which a block may be later than due without proving an outage: a slow disk, a channel that wakes.
+pub const LATE_MS: u64 = 3_000;
+/// Milliseconds that deadlines give beyond an outage or a stop, to come back: longer than the time before a late mark
+/// in which the channel may have served or not.
+pub const RETURN_MS: u64 = 60_000;
+/// Milliseconds by which pauses and freezes move one deadline at most: 30 days. Then its contract ends without them.
+pub const STOPS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Milliseconds between two looks at a deadline while something is stopped, at most.
+pub const STOP_LOOK_MS_MAX: u64 = 60 * 60 * 1_000;
 /// Events of one receipt.
 pub const EVENTS_MAX: usize = 1_024;
 /// Bytes of a receipt's message.
@@ -91,5 +108,6 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
 const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
 const _: () = assert!(CALL_KEY_BYTES_MAX + NAME_BYTES_MAX + 2 <= STATE_KEY_BYTES_MAX);
+const _: () = assert!(MARK_MS + LATE_MS < 60_000 && MARK_MS <= RETURN_MS);
 const _: () = assert!(CALL_DATA_BYTES_MAX < STATE_VALUE_BYTES_MAX);
 const _: () = assert!(CONFIG_BYTES_MAX + 64 <= STATE_VALUE_BYTES_MAX);

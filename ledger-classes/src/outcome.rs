@@ -106,6 +106,8 @@ codes! {
     OtherOrganization = 305, "other-organization";
     /// The CA certificate does not continue one that the channel lists.
     AuthorityRefused = 306, "authority-refused";
+    /// There is nothing to recover, or nobody to recover it for.
+    RecoveryRefused = 307, "recovery-refused";
     /// No such open proposal.
     ProposalUnknown = 310, "proposal-unknown";
     /// This organization has approved already.
@@ -135,6 +137,10 @@ codes! {
     CallerRefused = 409, "caller-refused";
     /// The instance is not in a state that allows this.
     WrongPhase = 410, "wrong-phase";
+    /// An organization that is named is not a member of the channel.
+    OrganizationUnknown = 411, "organization-unknown";
+    /// The instance owes the account nothing of this.
+    NothingOwed = 412, "nothing-owed";
 
     /// The auction has ended.
     BidTooLate = 420, "bid-too-late";
@@ -150,6 +156,10 @@ codes! {
     NoBuyNow = 425, "no-buy-now";
     /// The auction cannot be cancelled once there is a bid.
     AuctionHasBids = 426, "auction-has-bids";
+    /// Who shares an account with the seller cannot bid.
+    BidByCoOwner = 427, "bid-by-co-owner";
+    /// The auction takes no bid of the seller's organization.
+    BidBySellersOrganization = 428, "bid-by-sellers-organization";
 
     /// The borrower has no credit record.
     NoCreditRecord = 450, "no-credit-record";
@@ -179,6 +189,14 @@ codes! {
     LoanExists = 462, "loan-exists";
     /// The borrower has a credit record already.
     CreditRecordExists = 463, "credit-record-exists";
+    /// This identity has quoted already, from another account.
+    QuoteBySameIdentity = 464, "quote-by-same-identity";
+    /// It is too late to withdraw a quote: others could not answer any more.
+    QuoteIsBinding = 465, "quote-is-binding";
+    /// A registrar opens no credit record for its own organization.
+    OwnOrganization = 466, "own-organization";
+    /// Who shares an account with the borrower cannot lend to it.
+    QuoteByCoOwner = 467, "quote-by-co-owner";
 
     /// No such application.
     AppUnknown = 500, "app-unknown";

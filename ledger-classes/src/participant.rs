@@ -22,6 +22,8 @@ pub struct Participant {
     pub admitted_height: u64,
     /// Height of the revocation.
     pub revoked_height: Option<u64>,
+    /// Height of the last revocation before this admission, if there was one: what was offered before it stays void.
+    pub revoked_before: Option<u64>,
 }
 
 impl Record for Participant {}

@@ -50,6 +50,11 @@ impl Time {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
+    /// This instant less `millis`, held at the epoch.
+    pub const fn minus_millis(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// Milliseconds from `earlier` to this instant; 0 if it is not earlier.
     pub const fn millis_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)

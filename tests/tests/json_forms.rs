@@ -139,6 +139,7 @@ fn actions() -> Value {
             json!({ "topic": "audit.x", "source": h('1'), "previous": h('0'), "digest": h('2'), "body": "b" }),
         ),
         ("channel.renew_authority", json!({ "organization": "north", "certificate": "aa", "proof": "bb" })),
+        ("account.recover", json!({ "from": address(), "to": address(), "reason": "left", "asset": "eur" })),
     ];
     let typed = bodies.into_iter().map(|(action, mut body)| {
         body["type"] = action.into();

@@ -133,6 +133,7 @@ fn closed_channel() -> Bench {
             not_after: if number == 4 { Time::from_millis(NOW.millis() - 1) } else { NOW.plus_millis(1_000_000) },
             admitted_height: 1,
             revoked_height: (number == 3).then_some(1),
+            revoked_before: None,
         };
         (keyspace::participant(&key(number).public().address()), Some(record::to_value(&record)))
     };

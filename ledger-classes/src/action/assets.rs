@@ -212,3 +212,20 @@ pub struct AccountAct {
     /// A joint account.
     pub account: Address,
 }
+
+/// `account.recover`: agrees that `to` shall have what the revoked participant `from` owns and is owed. Each of as many
+/// organizations as the channel's policy asks for posts it once; after that any administrator, for what could not
+/// move then.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recover {
+    /// A revoked participant.
+    pub from: Address,
+    /// A participant of the same organization, in good standing.
+    pub to: Address,
+    /// Why, for people to read.
+    pub reason: String,
+    /// Moves this asset only; all of them if absent.
+    #[serde(default)]
+    pub asset: Option<String>,
+}

@@ -104,7 +104,7 @@ fn require_own(context: &Context<'_>, record: Option<AppRecord>, app: &str) -> R
     let Some(record) = record else {
         return reject(ResultCode::AppUnknown, format!("no application {app:?}"));
     };
-    if record.owner != context.acting() {
+    if super::assets::heir(context, &record.owner)? != context.acting() {
         return reject(ResultCode::NotTheAppOwner, format!("{app} is owned by {}", record.owner));
     }
     if record.retired_height.is_some() {

@@ -10,6 +10,7 @@ mod definition;
 mod fungible;
 mod queries;
 mod records;
+mod recovery;
 mod restraint;
 #[cfg(test)]
 mod tests;
@@ -20,15 +21,18 @@ pub use queries::{
     Holding, NamedAsset, OwnedItem, allowance, asset, assets, balance_of, holdings, item, items_of, joint_account,
 };
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
+pub use recovery::{Recovery, Successor};
 
-pub(super) use accounts::{act, create_account, screen_act};
+pub(super) use accounts::{act, controllers, create_account, screen_act};
 pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
     approve, burn, free_balance, mint, move_units, pay_fee, transfer, transfer_batch, transfer_from,
 };
+pub(super) use recovery::{heir, recover, require_not_recovered};
 pub(super) use restraint::{freeze, lock, unfreeze};
 pub(super) use unique::{
-    approve_item, burn_item, freeze_item, item_owner, mint_item, move_item, transfer_item, unfreeze_item,
+    approve_item, burn_item, freeze_item, item_owner, mint_item, move_item, require_movable, transfer_item,
+    unfreeze_item,
 };
 
 use crate::amount::Amount;

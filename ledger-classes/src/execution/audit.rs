@@ -87,6 +87,24 @@ pub(super) enum Act<'a> {
         /// The first height that it is listed for.
         effective: u64,
     },
+    /// An organization agreed that a successor shall have what a revoked participant owns.
+    #[serde(rename = "account.recover")]
+    Recover {
+        /// The administrator.
+        who: &'a Identity,
+        /// The reason given.
+        why: &'a str,
+        /// The revoked participant.
+        from: Address,
+        /// The successor.
+        to: Address,
+        /// Organizations that approved so far.
+        approvals: usize,
+        /// Organizations needed.
+        needed: usize,
+        /// Whether this was the last approval needed.
+        effective: bool,
+    },
     /// Configuration changes were proposed, which is their proposer's approval.
     #[serde(rename = "channel.propose")]
     Propose(Ballot<'a>),

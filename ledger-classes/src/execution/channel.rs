@@ -98,11 +98,11 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         return reject(ResultCode::CertificateIsRevoked, "this certificate was revoked on this channel");
     }
     let key = keyspace::participant(&body.address);
-    if let Some(record) = context.get::<Participant>(&key)?
-        && record.identity != identity
-    {
+    let before: Option<Participant> = context.get(&key)?;
+    if before.as_ref().is_some_and(|record| record.identity != identity) {
         return reject(ResultCode::AddressIsTaken, format!("{} belongs to another identity", body.address));
     }
+    super::assets::require_not_recovered(context, &body.address)?;
     let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[text.as_bytes(), &[0]]);
     let listed = keyspace::identity_address(&text, &body.address);
     if context.get_value(&listed)?.is_none()
@@ -117,6 +117,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         not_after: certified.not_after,
         admitted_height: context.height(),
         revoked_height: None,
+        revoked_before: before.and_then(|record| record.revoked_height.or(record.revoked_before)),
     };
     context.put(key, &participant);
     context.put(certificate_key, &KnownCertificate { revoked_height: None });
@@ -196,7 +197,7 @@ fn revoke_certificate(
 }
 
 /// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.
-fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> {
+pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> {
     match context.participant() {
         Some(identity) if identity.role() == Role::Admin => Ok(identity.clone()),
         _ => reject(ResultCode::NoRight, "only an admitted administrator may do this"),

@@ -8,7 +8,9 @@ pub mod builtin;
 mod call;
 #[cfg(test)]
 mod conservation;
+pub mod deadlines;
 pub mod engine;
+pub mod escrow;
 #[cfg(test)]
 mod tests;
 pub mod timers;
@@ -228,7 +230,7 @@ fn list<R: Record>(view: &dyn ReadView, family: Family, from: &str, limit: usize
 /// The contract `name`, if the acting account owns it.
 fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
     let contract = contract(context, name)?;
-    if contract.owner != context.acting() {
+    if super::assets::heir(context, &contract.owner)? != context.acting() {
         return reject(ResultCode::NotTheContractOwner, format!("{name} is owned by {}", contract.owner));
     }
     Ok(contract)

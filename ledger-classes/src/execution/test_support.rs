@@ -1,13 +1,15 @@
 //! A ledger in memory for tests of execution: an open channel without certificates, keys from small numbers, one
 //! call a block. Transactions take the real way, through signing, parsing and verification.
 
-use super::{BlockInput, Executed, execute, genesis_writes};
+use super::service::ServiceClock;
+use super::{BlockInput, Executed, execute, genesis_writes, next_timer};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keys::{Address, KeyCache, SigningKey};
+use crate::keyspace;
 use crate::limits;
 use crate::outcome::ResultCode;
 use crate::participant::{CertificatePaths, NoCertificates};
@@ -62,9 +64,37 @@ impl Ledger {
         Self { state, channel: Hash([7; 32]), height: 0, time, certificates: &NoCertificates, nonce: 0 }
     }
 
-    /// Lets `millis` of block time pass before the next block.
+    /// Lets `millis` of block time pass before the next block, in which the channel serves: as if it had made its marks
+    /// all along.
     pub(crate) fn advance(&mut self, millis: u64) {
+        self.advance_to(self.time.plus_millis(millis));
+    }
+
+    /// [`Ledger::advance`] to a time.
+    pub(crate) fn advance_to(&mut self, time: Time) {
+        self.time = time;
+        let key = keyspace::service_clock();
+        let clock: Option<ServiceClock> = record::read(&self.state, &key).expect("memory does not fail");
+        if let Some(clock) = clock.filter(|clock| clock.last.is_some()) {
+            self.put(key, &ServiceClock { last: Some(time), ..clock });
+        }
+    }
+
+    /// Lets `millis` of block time pass before the next block, in which the channel does not serve.
+    pub(crate) fn outage(&mut self, millis: u64) {
         self.time = self.time.plus_millis(millis);
+    }
+
+    /// Runs the blocks that the channel's own timers make in the next `millis`: their receipts.
+    pub(crate) fn serve(&mut self, millis: u64) -> Vec<Receipt> {
+        let until = self.time.plus_millis(millis);
+        let mut receipts = Vec::new();
+        while let Some(due) = next_timer(&self.state).expect("memory does not fail").filter(|due| *due <= until) {
+            self.time = self.time.max(due);
+            receipts.extend(self.run(&[]));
+        }
+        self.time = self.time.max(until);
+        receipts
     }
 
     /// Writes a record past all rules, such as a participant's.

@@ -38,6 +38,28 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
+    /// Agree that a successor shall have what a revoked participant owns and is owed; as many organizations'
+    /// administrators as a change of the configuration needs, and again for what could not move then
+    #[command(after_help = "\
+Example:
+  $ chancery account recover 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 0x0f1e2d3c4b5a69788796a5b4c3d2e1f001234567 \
+--reason 'key lost' --channel trade")]
+    Recover {
+        /// The revoked participant
+        from: Address,
+        /// Who shall have it: a participant of the same organization
+        to: Address,
+        /// Why, on the record
+        #[arg(long)]
+        reason: String,
+        /// Move this asset only
+        #[arg(long)]
+        asset: Option<String>,
+        #[command(flatten)]
+        on: OnChannel,
+        #[command(flatten)]
+        signing: Signing,
+    },
     /// Show how much somebody may move of what an account owns
     #[command(after_help = "\
 Example:
@@ -65,6 +87,10 @@ impl Command {
             Self::Create { members, threshold, on, signing } => {
                 let create = Action::AccountCreate(assets::AccountCreate { keys: members, threshold });
                 session.act(&on.channel, create, &signing).await
+            }
+            Self::Recover { from, to, reason, asset, on, signing } => {
+                let recover = assets::Recover { from, to, reason, asset };
+                session.act(&on.channel, Action::AccountRecover(recover), &signing).await
             }
             Self::Allowance { asset, spender, owner, on } => {
                 let owner = session.address_or_own(owner)?;

@@ -2,6 +2,7 @@
 //! another's, and units can be sent to it before it is registered.
 
 use super::records::JointAccount;
+use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
 use crate::event::Event;
 use crate::execution::{Context, standing};
@@ -12,7 +13,8 @@ use crate::limits::JOINT_KEYS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record;
-use crate::state::ReadView;
+use crate::state::{ReadError, ReadView};
+use std::collections::BTreeSet;
 
 /// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.
 /// The order of `keys` does not matter.
@@ -62,9 +64,10 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
         return reject(ResultCode::AccountUnknown, format!("no joint account {}", body.account));
     };
     // Signers are distinct keys (`transaction::parse`), so each counts once.
+    let controllers = joint_controllers(context, &joint)?;
     let mut signed = 0;
-    for signer in context.signers().iter().filter(|signer| joint.keys.contains(signer)) {
-        signed += usize::from(may_sign(context, &signer.address())?);
+    for signer in context.signers().iter().map(PublicKey::address).filter(|signer| controllers.contains(signer)) {
+        signed += usize::from(may_sign(context, &signer)?);
     }
     if signed < usize::from(joint.threshold) {
         let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
@@ -84,12 +87,30 @@ pub(in crate::execution) fn screen_act(
     let Some(joint) = record::read::<JointAccount>(view, &keyspace::joint_account(&body.account))? else {
         return Ok(());
     };
-    let signed = signers.iter().filter(|signer| joint.keys.contains(signer)).count();
+    let controllers = joint_controllers(view, &joint)?;
+    let signed = signers.iter().filter(|signer| controllers.contains(&signer.address())).count();
     if signed < usize::from(joint.threshold) {
         let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
         return reject(ResultCode::ThresholdNotMet, message);
     }
     Ok(())
+}
+
+/// The addresses whose signatures count for a joint account: its keys', or their successors'. Two keys of one successor
+/// count once.
+fn joint_controllers(view: &dyn ReadView, joint: &JointAccount) -> Result<BTreeSet<Address>, ReadError> {
+    joint.keys.iter().map(|key| heir(view, &key.address())).collect()
+}
+
+/// The addresses that control `account`: its owner's, or those of a joint account.
+pub(in crate::execution) fn controllers(
+    view: &dyn ReadView,
+    account: &Address,
+) -> Result<(usize, BTreeSet<Address>), ReadError> {
+    match record::read::<JointAccount>(view, &keyspace::joint_account(account))? {
+        Some(joint) => Ok((usize::from(joint.threshold), joint_controllers(view, &joint)?)),
+        None => Ok((1, BTreeSet::from([*account]))),
+    }
 }
 
 /// Whether a co-signer counts: as for a sender, a revoked or expired participant does not, and somebody without a

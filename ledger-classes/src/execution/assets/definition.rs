@@ -1,10 +1,12 @@
 //! Definition of assets, pause and resume, and the checks that every other action begins with.
 
 use super::records::AssetRecord;
+use super::recovery::heir;
 use crate::action::assets::{AssetName, Define, Kind};
 use crate::amount::Amount;
 use crate::event::Event;
 use crate::execution::Context;
+use crate::execution::service::{self, Stopped};
 use crate::identity::is_label;
 use crate::keys::Address;
 use crate::keyspace;
@@ -44,7 +46,7 @@ pub(super) fn require_moving(record: &AssetRecord, name: &str) -> Result<(), Ref
 
 /// Refuses everybody but `authority`; `what` completes "only … may".
 pub(super) fn require_authority(context: &Context<'_>, authority: &Address, what: &str) -> Result<(), Refusal> {
-    if context.acting() == *authority {
+    if context.acting() == heir(context, authority)? {
         Ok(())
     } else {
         reject(ResultCode::NotTheAuthority, format!("only {authority} may {what}"))
@@ -111,5 +113,5 @@ fn set_paused(context: &mut Context<'_>, name: &str, paused: bool) -> Result<(),
     require_authority(context, &record.control_authority, &format!("pause and resume {name}"))?;
     record.paused = paused;
     context.put(keyspace::asset(name), &record);
-    Ok(())
+    service::set_stopped(context, Stopped::Asset(name), paused)
 }

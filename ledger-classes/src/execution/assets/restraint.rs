@@ -9,6 +9,7 @@ use crate::action::assets::{Freeze, Lock};
 use crate::amount::Amount;
 use crate::event::Event;
 use crate::execution::Context;
+use crate::execution::service::{self, Stopped};
 use crate::limits::LOCKS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 
@@ -28,6 +29,7 @@ pub(in crate::execution) fn freeze(context: &mut Context<'_>, body: &Freeze) -> 
     // Cannot overflow: the sum is at most what is owned.
     balance.frozen = Amount(balance.frozen.0.saturating_add(amount.0));
     store(context, asset, account, balance);
+    service::set_stopped(context, Stopped::Account { asset, account }, true)?;
     context.emit(Event::AssetFrozen { asset: asset.clone(), account: *account, amount: *amount })
 }
 
@@ -42,6 +44,7 @@ pub(in crate::execution) fn unfreeze(context: &mut Context<'_>, body: &Freeze) -
     };
     balance.frozen = left;
     store(context, asset, account, balance);
+    service::set_stopped(context, Stopped::Account { asset, account }, !left.is_zero())?;
     context.emit(Event::AssetUnfrozen { asset: asset.clone(), account: *account, amount: *amount })
 }
 

@@ -8,6 +8,7 @@ use crate::action::assets::{ApproveItem, ItemName, MintItem, TransferItem};
 use crate::amount::Amount;
 use crate::event::Event;
 use crate::execution::Context;
+use crate::execution::service::{self, Stopped};
 use crate::identity::is_label;
 use crate::keys::Address;
 use crate::keyspace;
@@ -78,6 +79,13 @@ pub(in crate::execution) fn move_item(
     context.put(keyspace::item(asset, item), &record);
     relist(context, asset, item, Some(from), Some(to));
     context.emit(Event::ItemTransferred { asset: asset.into(), item: item.into(), from: *from, to: *to })
+}
+
+/// Refuses if `item` cannot move now.
+pub(in crate::execution) fn require_movable(context: &Context<'_>, asset: &str, item: &str) -> Result<(), Refusal> {
+    let definition = require_unique(context, asset)?;
+    require_moving(&definition, asset)?;
+    require_thawed(&require_item(context, asset, item)?, asset, item)
 }
 
 pub(in crate::execution) fn mint_item(context: &mut Context<'_>, body: &MintItem) -> Result<(), Refusal> {
@@ -159,6 +167,7 @@ pub(in crate::execution) fn freeze_item(context: &mut Context<'_>, body: &ItemNa
     require_thawed(&record, &body.asset, &body.item)?;
     record.frozen = true;
     context.put(keyspace::item(&body.asset, &body.item), &record);
+    service::set_stopped(context, Stopped::Item(body), true)?;
     context.emit(Event::ItemFrozen { asset: body.asset.clone(), item: body.item.clone() })
 }
 
@@ -169,6 +178,7 @@ pub(in crate::execution) fn unfreeze_item(context: &mut Context<'_>, body: &Item
     }
     record.frozen = false;
     context.put(keyspace::item(&body.asset, &body.item), &record);
+    service::set_stopped(context, Stopped::Item(body), false)?;
     context.emit(Event::ItemUnfrozen { asset: body.asset.clone(), item: body.item.clone() })
 }
 

@@ -69,6 +69,7 @@ fn ledger(open_submit: bool) -> Ledger {
             not_after: Time::from_millis(1_900_000_000_000),
             admitted_height: 0,
             revoked_height: None,
+            revoked_before: None,
         };
         ledger.put(keyspace::participant(&address(number)), &participant);
         let text = identity(name).to_string();

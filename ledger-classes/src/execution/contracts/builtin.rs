@@ -4,13 +4,13 @@
 
 pub mod auction;
 pub mod lending;
+mod parties;
 
-use super::Call;
+pub use parties::Parties;
+
 use super::engine::{ContractEngine, InstanceView};
-use crate::codec::{Decode, Encode};
-use crate::identity::{Identity, is_label};
+use super::{Call, escrow};
 use crate::keys::{Address, ParseAddressError};
-use crate::limits::ORGANIZATIONS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::state::ReadView;
 use serde::de::DeserializeOwned;
@@ -47,7 +47,11 @@ impl ContractEngine for Library {
     }
 
     fn call(&self, code: &str, call: &mut Call<'_, '_>, method: &str, arguments: &str) -> Result<(), Refusal> {
-        contract(code)?.call(call, method, arguments)
+        let contract = contract(code)?;
+        match method {
+            "claim" => escrow::claim(call, arguments),
+            _ => contract.call(call, method, arguments),
+        }
     }
 
     fn timer(&self, code: &str, call: &mut Call<'_, '_>, timer: &str) -> Result<(), Refusal> {
@@ -62,44 +66,12 @@ impl ContractEngine for Library {
         method: &str,
         arguments: &str,
     ) -> Result<String, Refusal> {
-        contract(code)?.query(&InstanceView::new(view, instance), method, arguments)
-    }
-}
-
-/// Who may take part, by the organization in the participant record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Parties {
-    /// Whoever may call contracts on this channel.
-    #[default]
-    Any,
-    /// Participants of these organizations.
-    Organizations(Vec<String>),
-}
-
-impl Parties {
-    fn check(&self) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Organizations(names) => organizations(names),
+        let (contract, view) = (contract(code)?, InstanceView::new(view, instance));
+        match method {
+            "owed" => escrow::query(&view, arguments),
+            _ => contract.query(&view, method, arguments),
         }
     }
-
-    fn admit(&self, identity: Option<&Identity>) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Organizations(names) => belongs(names, identity),
-        }
-    }
-}
-
-/// Whether `names` is a usable list of organizations.
-fn organizations(names: &[String]) -> bool {
-    (1..=ORGANIZATIONS_MAX).contains(&names.len()) && names.iter().all(|name| is_label(name))
-}
-
-fn belongs(names: &[String], identity: Option<&Identity>) -> bool {
-    identity.is_some_and(|identity| names.iter().any(|name| name == identity.organization()))
 }
 
 /// Arguments of a method that takes none: `{}`.
@@ -109,7 +81,7 @@ struct Nothing {}
 
 /// Parses arguments strictly. The message tells what is expected, in our words: the JSON library's would make
 /// receipts depend on its release.
-fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
     crate::json::from_str(arguments).or_else(|_| match mistyped_address(arguments) {
         Some(text) => invalid(format!("{text}: {}", ParseAddressError::Checksum)),
         None => invalid(format!("expected {expected}")),
@@ -122,7 +94,7 @@ fn mistyped_address(arguments: &str) -> Option<&str> {
     texts.into_iter().find(|text| text.parse::<Address>() == Err(ParseAddressError::Checksum))
 }
 
-fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
+pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     reject(ResultCode::ArgumentsInvalid, message)
 }
 
@@ -131,21 +103,21 @@ fn no_method<T>(contract: &str) -> Result<T, Refusal> {
 }
 
 /// An answer to a query.
-fn answer<T: Serialize>(value: &T) -> Result<String, Refusal> {
+pub(super) fn answer<T: Serialize>(value: &T) -> Result<String, Refusal> {
     Ok(serde_json::to_string(value).expect("our records have text keys and no failing serializer"))
 }
 
 /// A field of an event.
-enum Field {
+pub(super) enum Field {
     Text(String),
     Number(u64),
 }
 
-fn text(value: impl Display) -> Field {
+pub(super) fn text(value: impl Display) -> Field {
     Field::Text(value.to_string())
 }
 
-fn number(value: impl Into<u64>) -> Field {
+pub(super) fn number(value: impl Into<u64>) -> Field {
     Field::Number(value.into())
 }
 
@@ -165,7 +137,7 @@ impl Serialize for Fields<'_> {
     }
 }
 
-fn emit(call: &mut Call<'_, '_>, name: &str, fields: &[(&str, Field)]) -> Result<(), Refusal> {
+pub(super) fn emit(call: &mut Call<'_, '_>, name: &str, fields: &[(&str, Field)]) -> Result<(), Refusal> {
     let data = answer(&Fields(fields))?;
     call.emit(name, data)
 }
@@ -177,7 +149,7 @@ mod tests {
     /// What every argument is read by.
     #[test]
     fn arguments_are_objects_at_every_depth() {
-        let read = |text: &str| parse::<(lending::Collateral, Parties)>(text, "a form").is_ok();
+        let read = |text: &str| parse::<(escrow::Valuable, Parties)>(text, "a form").is_ok();
         let collateral = r#"{"units":{"asset":"eur","amount":"5"}}"#;
         let parties = r#"{"organizations":["north"]}"#;
         assert!(read(&format!("[{collateral},{parties}]")));

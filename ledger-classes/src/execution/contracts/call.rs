@@ -6,7 +6,9 @@
 
 use super::{InstanceRecord, timers};
 use crate::amount::Amount;
+use crate::config::ChannelConfig;
 use crate::event::Event;
+use crate::execution::assets::AssetRecord;
 use crate::execution::{Context, assets};
 use crate::identity::Identity;
 use crate::keys::Address;
@@ -14,7 +16,7 @@ use crate::keyspace;
 use crate::limits::{CALL_DATA_BYTES_MAX, CALL_EFFECTS_MAX, CALL_KEY_BYTES_MAX, NAME_BYTES_MAX, TIMER_STEP_MS_MIN};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::{self, Record};
-use crate::state::Value;
+use crate::state::{ReadView, Value};
 use crate::time::Time;
 
 /// Longest name of a timer: a loan's name with a word before it.
@@ -117,6 +119,61 @@ impl<'c, 'a> Call<'c, 'a> {
     pub fn pay_item(&mut self, asset: &str, item: &str, to: Address) -> Result<(), Refusal> {
         self.count()?;
         assets::move_item(self.context, asset, item, &self.instance.account, &to)
+    }
+
+    /// What the instance's account can pay of a fungible asset now: nothing while the asset is paused.
+    pub fn payable(&self, asset: &str) -> Result<Amount, Refusal> {
+        match self.asset(asset)? {
+            record if record.paused => Ok(Amount::ZERO),
+            _ => self.free_balance(asset, &self.instance.account),
+        }
+    }
+
+    /// The definition of an asset.
+    pub fn asset(&self, asset: &str) -> Result<AssetRecord, Refusal> {
+        match assets::asset(self.context, asset)? {
+            Some(record) => Ok(record),
+            None => reject(ResultCode::AssetUnknown, format!("no asset {asset:?}")),
+        }
+    }
+
+    /// Refuses if an item cannot move now, because its asset is paused or it is frozen.
+    pub fn require_movable(&self, asset: &str, item: &str) -> Result<(), Refusal> {
+        assets::require_movable(self.context, asset, item)
+    }
+
+    /// Whether an item can move now.
+    pub fn is_movable(&self, asset: &str, item: &str) -> Result<bool, Refusal> {
+        match self.require_movable(asset, item) {
+            Ok(()) => Ok(true),
+            Err(Refusal::Rejected { .. }) => Ok(false),
+            Err(broken) => Err(broken),
+        }
+    }
+
+    /// Who has what is `account`'s: its successor if it was recovered, else itself.
+    pub fn heir(&self, account: &Address) -> Result<Address, Refusal> {
+        Ok(assets::heir(self.context, account)?)
+    }
+
+    /// Whether the caller is `account`, or has what was `account`'s.
+    pub fn is_from(&self, account: &Address) -> Result<bool, Refusal> {
+        Ok(self.caller == Some(self.heir(account)?))
+    }
+
+    /// Everything that is written so far.
+    pub fn view(&self) -> &dyn ReadView {
+        self.context
+    }
+
+    /// The channel's configuration.
+    pub const fn config(&self) -> &ChannelConfig {
+        self.context.config()
+    }
+
+    /// Whether a timer runs.
+    pub const fn is_timer(&self) -> bool {
+        self.caller.is_none()
     }
 
     /// What `account` can spend of a fungible asset now.

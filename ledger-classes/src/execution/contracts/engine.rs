@@ -56,6 +56,11 @@ impl<'a> InstanceView<'a> {
         Self { view, instance }
     }
 
+    /// The whole state.
+    pub const fn state(&self) -> &'a dyn ReadView {
+        self.view
+    }
+
     /// Reads a record.
     pub fn read<R: Record>(&self, own: &[u8]) -> Result<Option<R>, ReadError> {
         record::read(self.view, &keyspace::instance_state(self.instance, own))

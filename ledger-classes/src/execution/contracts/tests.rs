@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::action::Action;
-use crate::action::assets::{AssetName, Define, ItemName, Kind, Mint, MintItem, Transfer};
+use crate::action::assets::{
+    AccountAct, AccountCreate, AssetName, Define, Freeze, ItemName, Kind, Mint, MintItem, Transfer,
+};
 use crate::action::contracts::{Call, Create, Deploy, Retire};
 use crate::amount::Amount;
 use crate::codec;
+use crate::config::Organization;
 use crate::event::Event;
 use crate::execution::assets;
 use crate::execution::test_support::{Ledger, address};
@@ -103,15 +106,61 @@ pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
         not_after: Time::from_millis(u64::MAX),
         admitted_height: 1,
         revoked_height: None,
+        revoked_before: None,
     };
     ledger.put(keyspace::participant(&address(number)), &participant);
     let peer_rights = crate::rights::Grant {
         to: crate::rights::Grantee::Organization(organization.into()),
         rights: ["write:assets", "write:contracts"].iter().map(|right| right.parse().unwrap()).collect(),
     };
+    join(ledger, organization);
     let mut record = super::super::config_of(&ledger.state).unwrap();
     crate::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
     ledger.put(keyspace::config(), &record);
+}
+
+/// Makes `organization` a member of the channel.
+pub(super) fn join(ledger: &mut Ledger, organization: &str) {
+    let member = Organization { name: organization.into(), title: String::new(), authorities: Vec::new() };
+    let mut record = super::super::config_of(&ledger.state).unwrap();
+    crate::config::ConfigChange::PutOrganization(member).apply(&mut record.config);
+    ledger.put(keyspace::config(), &record);
+}
+
+/// Revokes participant `number` in the last block.
+pub(super) fn revoke(ledger: &mut Ledger, number: u8) {
+    let key = keyspace::participant(&address(number));
+    let mut participant: Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    participant.revoked_height = Some(ledger.height);
+    ledger.put(key, &participant);
+}
+
+/// Freezes units of `of`.
+pub(super) fn freeze(asset: &str, of: Address, amount: u128) -> Action {
+    Action::AssetFreeze(Freeze { asset: asset.into(), account: of, amount: Amount(amount) })
+}
+
+/// Frees them.
+pub(super) fn unfreeze(asset: &str, of: Address, amount: u128) -> Action {
+    Action::AssetUnfreeze(Freeze { asset: asset.into(), account: of, amount: Amount(amount) })
+}
+
+/// Claims what an instance owes to `of`.
+pub(super) fn claim(instance: &str, of: Address, asset: &str, item: Option<&str>) -> Action {
+    let item = item.map(|item| format!(r#","item":"{item}""#)).unwrap_or_default();
+    call(instance, "claim", &format!(r#"{{"account":"{of}","asset":"{asset}"{item}}}"#))
+}
+
+/// A joint account of `members`, one of whom is enough.
+pub(super) fn joint(ledger: &mut Ledger, members: &[u8]) -> Address {
+    let keys: Vec<_> = members.iter().map(|number| crate::execution::test_support::signer(*number).public()).collect();
+    let account = assets::joint_address(1, &keys);
+    ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold: 1 })]);
+    account
+}
+
+pub(super) fn act(account: Address) -> Action {
+    Action::AccountAct(AccountAct { account })
 }
 
 pub(super) fn units(ledger: &Ledger, asset: &str, of: Address) -> u128 {
@@ -220,17 +269,20 @@ fn contracts_are_registered_once_and_changed_by_their_owner() {
 #[test]
 fn a_timer_that_fails_tells_it_changes_nothing_and_is_not_tried_again() {
     let mut ledger = ledger();
-    ledger.done(ISSUER, vec![mint_item("art", "mona", 2)]);
-    let arguments = auction_arguments(&ledger, "mona", "");
-    ledger.done(2, vec![create("auction", "a1", &arguments)]);
-    ledger.done(ISSUER, vec![freeze_item("art", "mona")]);
-    ledger.advance(10_000);
+    admit(&mut ledger, 2, "alpha");
+    let desk = r#"{"currencies":["eur"],"grace_seconds":1,"registrars":["alpha"]}"#;
+    ledger.done(2, vec![create("lending", "desk", desk)]);
+    // No contract of ours sets such a timer.
+    let (due, instance, timer) = (ledger.time, "desk".to_owned(), "none".to_owned());
+    let record = super::timers::Timer { due, instance, timer };
+    ledger.put(keyspace::timer(due, "desk", "none"), &record);
+    ledger.put(keyspace::timer_time("desk", "none"), &record);
     let before = ledger.state.clone();
     let receipts = ledger.run(&[]);
-    assert_eq!(codes(&receipts), [ResultCode::ItemIsFrozen]);
+    assert_eq!(codes(&receipts), [ResultCode::LoanUnknown]);
     let told = events(&receipts[0]);
     assert!(
-        matches!(&told[..], [Event::ContractTimerFailed { instance, timer, code: 213, .. }] if instance == "a1" && timer == "end"),
+        matches!(&told[..], [Event::ContractTimerFailed { instance, timer, code: 461, .. }] if instance == "desk" && timer == "none"),
         "{told:?}"
     );
     let changed: Vec<u8> = before
@@ -292,6 +344,7 @@ fn the_documents_examples_work() {
     let [auction, desk, request] = examples[..] else { panic!("{} examples", examples.len()) };
     let mut ledger = ledger();
     admit(&mut ledger, 2, "credit-office");
+    ["north-bank", "south-bank", "gallery"].iter().for_each(|name| join(&mut ledger, name));
     ledger.done(ISSUER, vec![mint_item("art", "mona", 3), mint_item("deed", "house-7", 3)]);
     let register = format!(r#"{{"borrower":"{}"}}"#, address(3));
     let rows = vec![

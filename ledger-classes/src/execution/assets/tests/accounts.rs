@@ -128,6 +128,7 @@ fn a_revoked_co_signer_does_not_count() {
         not_after: ledger.time.plus_millis(1_000_000),
         admitted_height: 1,
         revoked_height: None,
+        revoked_before: None,
     };
     let pay = || vec![act(account), transfer("gold", address(4), 1)];
     ledger.put(keyspace::participant(&address(5)), &record);

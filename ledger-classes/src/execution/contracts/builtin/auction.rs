@@ -1,17 +1,21 @@
 //! The auction: a seller puts in a unique item, bidders escrow what they bid, the highest bid wins at a time or
 //! at the buy-now price. Methods and codes: `docs/contracts.md`.
 //!
-//! Relations that always hold while an auction is open: its account holds the item, and of the currency exactly the
-//! highest bid; the highest bid is below the buy-now price. After its end its account holds nothing.
-//! Settlement moves item and money in one step or not at all; if it cannot (a paused asset, a frozen item), the
-//! auction stays as it is and `settle` does it later.
+//! Relations that always hold: while an auction is open its account holds the item, and of the currency exactly the
+//! highest bid and what is owed; the highest bid is below the buy-now price. After its end its account holds what is
+//! owed, and nothing else. An auction ends within [`AUCTION_MS_MAX`], the stops that its deadline bears, and outages:
+//! sold, item and price in one step, or with everything given back.
 
+use super::parties::{is_void, related};
 use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
-use crate::action::assets::ItemName;
+use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
 use crate::execution::contracts::Call;
+use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::engine::InstanceView;
+use crate::execution::contracts::escrow;
+use crate::execution::service::Stopped;
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -28,6 +32,10 @@ const BID: &[u8] = b"bid/";
 const TIMER: &str = "end";
 /// Bids in one answer.
 const BIDS_LISTED_MAX: u32 = 100;
+/// Longest time for bids: 366 days.
+const AUCTION_MS_MAX: u64 = 366 * 86_400 * 1_000;
+/// Highest price that an auction may ask for, and highest increment: two of them fit an amount.
+const PRICE_MAX: Amount = Amount(u128::MAX / 2);
 
 /// What becomes of an auction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -52,6 +60,8 @@ pub struct Bid {
     pub amount: Amount,
     /// Block time.
     pub time: Time,
+    /// Height of its block: a later revocation of the bidder makes it void.
+    pub height: u64,
 }
 
 impl Record for Bid {}
@@ -67,8 +77,10 @@ pub struct Auction {
     pub item: ItemName,
     /// The fungible asset bid in.
     pub currency: String,
-    /// Block time from which no bid is taken.
+    /// Block time from which no bid is taken, as agreed; `served` tells how much later it is.
     pub ends: Time,
+    /// Outages and stops since it was opened.
+    pub served: Served,
     /// The least that the seller sells for.
     pub reserve: Amount,
     /// The least first bid.
@@ -79,6 +91,8 @@ pub struct Auction {
     pub buy_now: Option<Amount>,
     /// Who may bid.
     pub bidders: Parties,
+    /// Whether the seller's organization may not bid.
+    pub exclude_sellers_organization: bool,
     /// What became of it.
     pub phase: Phase,
     /// The highest bid, in escrow while the auction is open; afterwards the price paid, if it was sold.
@@ -103,9 +117,11 @@ struct CreateArguments {
     buy_now: Option<Amount>,
     #[serde(default)]
     bidders: Parties,
+    #[serde(default)]
+    exclude_sellers_organization: bool,
 }
 
-const CREATE_FORM: &str = r#"{"item": {"asset", "item"}, "currency", "ends": time, "reserve", "minimum_increment", "starting_price"?, "buy_now"?, "bidders"?: "any" or {"organizations": [...]}}, amounts as strings"#;
+const CREATE_FORM: &str = r#"{"item": {"asset", "item"}, "currency", "ends": time, "reserve", "minimum_increment", "starting_price"?, "buy_now"?, "bidders"?: "any" or {"organizations": [...]}, "exclude_sellers_organization"?: true}, amounts as strings"#;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +142,8 @@ struct StateAnswer {
     auction: Auction,
     /// The least that a bid must be now, while one is possible.
     least_bid: Option<Amount>,
+    /// Whether the highest bid is void, since its bidder was revoked: the next step that anybody takes returns it.
+    highest_is_void: bool,
     /// The last bids, oldest first.
     last_bids: Vec<Bid>,
 }
@@ -135,10 +153,19 @@ pub(super) struct AuctionContract;
 
 impl Contract for AuctionContract {
     fn create(&self, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal> {
-        let CreateArguments { item, currency, ends, reserve, minimum_increment, starting_price, buy_now, bidders } =
-            parse(arguments, CREATE_FORM)?;
-        if ends <= call.time() {
-            return invalid("an auction ends after it begins");
+        let CreateArguments {
+            item,
+            currency,
+            ends,
+            reserve,
+            minimum_increment,
+            starting_price,
+            buy_now,
+            bidders,
+            exclude_sellers_organization,
+        } = parse(arguments, CREATE_FORM)?;
+        if ends <= call.time() || ends.millis_since(call.time()) > AUCTION_MS_MAX {
+            return invalid("an auction ends after it begins, at most 366 days later");
         }
         if minimum_increment.is_zero() {
             return invalid("the minimum increment is at least 1");
@@ -146,24 +173,27 @@ impl Contract for AuctionContract {
         if buy_now.is_some_and(|price| price.is_zero() || price < reserve || price < starting_price) {
             return invalid("the buy-now price is not zero and not below the reserve or the starting price");
         }
-        if !bidders.check() {
-            return invalid("bidders are \"any\" or 1 to 256 organizations");
+        bidders.check(call, "bidders")?;
+        if exclude_sellers_organization && call.identity().is_none() {
+            return invalid("the seller has no organization to exclude");
         }
-        // Fails here, and not at the first bid, if there is no such fungible asset.
-        call.free_balance(&currency, &call.caller())?;
+        check_prices(call, &currency, [reserve, starting_price, minimum_increment, buy_now.unwrap_or_default()])?;
         call.pull_item(&item.asset, &item.item)?;
         call.set_timer(TIMER, ends)?;
+        let served = Served::begin(call, &concerned(&currency, &item))?;
         let auction = Auction {
             seller: call.caller(),
             seller_identity: call.identity().cloned(),
             item,
             currency,
             ends,
+            served,
             reserve,
             starting_price,
             minimum_increment,
             buy_now,
             bidders,
+            exclude_sellers_organization,
             phase: Phase::Open,
             highest: None,
             bids: 0,
@@ -191,7 +221,7 @@ impl Contract for AuctionContract {
             }
             "buy_now" => {
                 let Nothing {} = parse(arguments, "{}")?;
-                auction.buy(call)
+                auction.buy_now(call)
             }
             "cancel" => {
                 let Nothing {} = parse(arguments, "{}")?;
@@ -217,7 +247,12 @@ impl Contract for AuctionContract {
                 let from = auction.bids.saturating_sub(BIDS_LISTED_MAX);
                 let last_bids = bids(view, from)?;
                 let least_bid = if auction.phase == Phase::Open { auction.least_bid() } else { None };
-                super::answer(&StateAnswer { least_bid, auction, last_bids })
+                let highest = auction.highest.as_ref().filter(|_| auction.phase == Phase::Open);
+                let highest_is_void = match highest {
+                    Some(bid) => is_void(view.state(), &bid.bidder, bid.height)?,
+                    None => false,
+                };
+                super::answer(&StateAnswer { least_bid, highest_is_void, auction, last_bids })
             }
             "bids" => {
                 let BidsArguments { from } = parse(arguments, r#"{"from"?: number of the first bid}"#)?;
@@ -244,6 +279,29 @@ fn bids(view: &InstanceView<'_>, from: u32) -> Result<Vec<Bid>, ReadError> {
     view.list(BID, &bid_key(from), BIDS_LISTED_MAX as usize)
 }
 
+/// What must move for bids to be made.
+fn concerned<'a>(currency: &'a str, item: &'a ItemName) -> [Stopped<'a>; 3] {
+    [Stopped::Asset(currency), Stopped::Asset(&item.asset), Stopped::Item(item)]
+}
+
+/// Refuses prices at which a first bid, one that beats it, or a sale could never be.
+fn check_prices(call: &Call<'_, '_>, currency: &str, prices: [Amount; 4]) -> Result<(), Refusal> {
+    // Fails here, and not at the first bid, if there is no such fungible asset.
+    call.free_balance(currency, &call.caller())?;
+    let ceiling = match call.asset(currency)?.kind {
+        Kind::Fungible { supply_cap: Some(cap), .. } => cap.min(PRICE_MAX),
+        _ => PRICE_MAX,
+    };
+    let [_, starting_price, minimum_increment, _] = prices;
+    let second = starting_price.max(Amount(1)).checked_add(minimum_increment);
+    if prices.iter().any(|price| *price > ceiling) || second.is_none_or(|second| second > ceiling) {
+        return invalid(format!(
+            "reserve, buy-now price, and starting price with the increment are at most {ceiling}, as {currency} is"
+        ));
+    }
+    Ok(())
+}
+
 impl Auction {
     /// The least that the next bid must be; `None` if no amount is high enough.
     fn least_bid(&self) -> Option<Amount> {
@@ -253,35 +311,62 @@ impl Auction {
         }
     }
 
+    /// Takes account of what happened since the last step: time that was lost, a bidder that was revoked.
+    fn refresh(&mut self, call: &mut Call<'_, '_>) -> Result<Lag, Refusal> {
+        let lag = self.served.refresh(call, &concerned(&self.currency, &self.item), TIMER)?;
+        let void = match &self.highest {
+            Some(bid) if self.phase == Phase::Open => is_void(call.view(), &bid.bidder, bid.height)?,
+            _ => false,
+        };
+        if let Some(bid) = self.highest.take_if(|_| void) {
+            escrow::pay(call, &self.currency, bid.bidder, bid.amount)?;
+            emit(call, "auction.bid_void", &[("bidder", text(bid.bidder)), ("amount", text(bid.amount))])?;
+        }
+        Ok(lag)
+    }
+
     /// Checks that the caller may bid now.
-    fn admit(&self, call: &Call<'_, '_>) -> Result<(), Refusal> {
-        if self.phase != Phase::Open || call.time() >= self.ends {
-            return reject(ResultCode::BidTooLate, format!("the auction ended, at the latest at {}", self.ends));
+    fn admit(&self, call: &Call<'_, '_>, lag: &Lag) -> Result<(), Refusal> {
+        if self.phase != Phase::Open || lag.has_come(self.ends) {
+            let ends = lag.comes(self.ends);
+            return reject(ResultCode::BidTooLate, format!("the auction ended, at the latest at {ends}"));
         }
         let same_identity = self.seller_identity.is_some() && self.seller_identity.as_ref() == call.identity();
-        if call.caller() == self.seller || same_identity {
+        if call.is_from(&self.seller)? || same_identity {
             return reject(ResultCode::BidBySeller, "the seller cannot bid");
+        }
+        if related(call.view(), &self.seller, &call.caller())? {
+            return reject(ResultCode::BidByCoOwner, "who shares an account with the seller cannot bid");
         }
         if !self.bidders.admit(call.identity()) {
             return reject(ResultCode::BidderNotQualified, "the auction is for participants of other organizations");
         }
-        Ok(())
+        if let Some(seller) = self.seller_identity.as_ref().filter(|_| self.exclude_sellers_organization) {
+            match call.identity() {
+                None => return reject(ResultCode::BidderNotQualified, "the auction is for participants only"),
+                Some(bidder) if bidder.organization() == seller.organization() => {
+                    return reject(ResultCode::BidBySellersOrganization, "the seller's organization cannot bid");
+                }
+                Some(_) => {}
+            }
+        }
+        // Nobody shall pay for what could not be handed over.
+        call.require_movable(&self.item.asset, &self.item.item)
     }
 
     /// A bid at or above the buy-now price buys at that price.
     fn bid(mut self, call: &mut Call<'_, '_>, amount: Amount) -> Result<(), Refusal> {
-        self.admit(call)?;
-        if self.buy_now.is_some_and(|price| amount >= price) {
-            return self.buy(call);
+        let lag = self.refresh(call)?;
+        self.admit(call, &lag)?;
+        if let Some(price) = self.buy_now.filter(|price| amount >= *price) {
+            return self.buy(call, price);
         }
         match self.least_bid() {
             Some(least) if amount >= least => {}
             Some(least) => return reject(ResultCode::BidTooLow, format!("a bid is at least {least}")),
             None => return reject(ResultCode::BidTooLow, "no higher bid is possible"),
         }
-        self.release(call)?;
-        self.take(call, amount)?;
-        let bid = Bid { bidder: call.caller(), amount, time: call.time() };
+        let bid = self.take(call, amount)?;
         call.write(&bid_key(self.bids), &bid)?;
         self.bids = match self.bids.checked_add(1) {
             Some(bids) => bids,
@@ -296,64 +381,76 @@ impl Auction {
         call.write(RECORD, &self)
     }
 
-    fn buy(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-        self.admit(call)?;
-        let Some(price) = self.buy_now else {
-            return reject(ResultCode::NoBuyNow, "the auction has no buy-now price");
-        };
-        self.release(call)?;
-        self.take(call, price)?;
-        self.sell(call, Bid { bidder: call.caller(), amount: price, time: call.time() }, "buy-now")
+    fn buy_now(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
+        let lag = self.refresh(call)?;
+        self.admit(call, &lag)?;
+        match self.buy_now {
+            Some(price) => self.buy(call, price),
+            None => reject(ResultCode::NoBuyNow, "the auction has no buy-now price"),
+        }
     }
 
-    /// Pays the highest bid back. Before the new one is taken, so that one who raises needs the difference only.
-    fn release(&mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-        let Some(beaten) = self.highest.take() else { return Ok(()) };
-        call.pay_units(&self.currency, beaten.bidder, beaten.amount)?;
-        if beaten.bidder == call.caller() {
-            return Ok(());
-        }
-        emit(call, "auction.outbid", &[("bidder", text(beaten.bidder)), ("amount", text(beaten.amount))])
+    fn buy(mut self, call: &mut Call<'_, '_>, price: Amount) -> Result<(), Refusal> {
+        let bid = self.take(call, price)?;
+        self.sell(call, bid, "buy-now")
     }
 
-    /// Escrows a bid.
-    fn take(&self, call: &mut Call<'_, '_>, amount: Amount) -> Result<(), Refusal> {
-        let free = call.free_balance(&self.currency, &call.caller())?;
-        if free < amount {
-            return reject(ResultCode::BidUnfunded, format!("{amount} of {} needed, {free} free", self.currency));
+    /// Escrows a bid and returns the one that it beats. Who raises its own bid needs the difference only.
+    fn take(&mut self, call: &mut Call<'_, '_>, amount: Amount) -> Result<Bid, Refusal> {
+        let bidder = call.caller();
+        let beaten = self.highest.take();
+        let mine = beaten.as_ref().filter(|beaten| beaten.bidder == bidder).map_or(Amount::ZERO, |bid| bid.amount);
+        let needed = amount.checked_sub(mine).unwrap_or_default();
+        let free = call.free_balance(&self.currency, &bidder)?;
+        if free < needed {
+            return reject(ResultCode::BidUnfunded, format!("{needed} of {} needed, {free} free", self.currency));
         }
-        call.pull_units(&self.currency, amount)
+        call.pull_units(&self.currency, needed)?;
+        if let Some(beaten) = beaten.filter(|beaten| beaten.bidder != bidder) {
+            escrow::pay(call, &self.currency, beaten.bidder, beaten.amount)?;
+            let fields = [("bidder", text(beaten.bidder)), ("amount", text(beaten.amount))];
+            emit(call, "auction.outbid", &fields)?;
+        }
+        Ok(Bid { bidder, amount, time: call.time(), height: call.height() })
     }
 
     fn cancel(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-        if call.caller() != self.seller {
+        if !call.is_from(&self.seller)? {
             return reject(ResultCode::CallerRefused, "only the seller cancels");
         }
         self.require_open()?;
+        self.refresh(call)?;
         if self.highest.is_some() {
             return reject(ResultCode::AuctionHasBids, "there is a bid already");
         }
-        call.pay_item(&self.item.asset, &self.item.item, self.seller)?;
-        call.cancel_timer(TIMER)?;
-        self.phase = Phase::Cancelled;
-        call.write(RECORD, &self)?;
+        self.end(call, Phase::Cancelled)?;
+        escrow::hand(call, &self.item, self.seller)?;
         emit(call, "auction.cancelled", &[("seller", text(self.seller))])
     }
 
-    /// Ends the auction once its time has come.
+    /// Ends the auction once its time has come. Before that its timer is set anew.
     fn settle(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         self.require_open()?;
-        if call.time() < self.ends {
-            return reject(ResultCode::WrongPhase, format!("the auction ends at {}", self.ends));
-        }
-        match self.highest.take() {
-            Some(winner) if winner.amount >= self.reserve => self.sell(call, winner, "ended"),
-            Some(below) => {
-                call.pay_units(&self.currency, below.bidder, below.amount)?;
-                self.give_back(call, "reserve-not-met")
+        let lag = self.refresh(call)?;
+        if !lag.has_come(self.ends) {
+            if !call.is_timer() {
+                return reject(ResultCode::WrongPhase, format!("the auction ends at {}", lag.comes(self.ends)));
             }
-            None => self.give_back(call, "no-bids"),
+            call.set_timer(TIMER, lag.next_look(self.ends))?;
+            return call.write(RECORD, &self);
         }
+        let Some(highest) = self.highest.take() else { return self.give_back(call, "no-bids") };
+        let why = if highest.amount < self.reserve {
+            "reserve-not-met"
+        } else if !call.is_movable(&self.item.asset, &self.item.item)? {
+            "item-cannot-move"
+        } else if call.asset(&self.currency)?.paused {
+            "currency-cannot-move"
+        } else {
+            return self.sell(call, highest, "ended");
+        };
+        escrow::pay(call, &self.currency, highest.bidder, highest.amount)?;
+        self.give_back(call, why)
     }
 
     fn require_open(&self) -> Result<(), Refusal> {
@@ -363,26 +460,29 @@ impl Auction {
         }
     }
 
-    /// Hands the item to `winner` and the winner's escrow to the seller.
+    /// Hands the item to `winner` and the winner's escrow to the seller. What of it is frozen here is owed to the seller.
     fn sell(mut self, call: &mut Call<'_, '_>, winner: Bid, how: &str) -> Result<(), Refusal> {
-        call.pay_units(&self.currency, self.seller, winner.amount)?;
-        call.pay_item(&self.item.asset, &self.item.item, winner.bidder)?;
-        call.cancel_timer(TIMER)?;
+        let heir = call.heir(&winner.bidder)?;
+        call.pay_item(&self.item.asset, &self.item.item, heir)?;
+        escrow::pay(call, &self.currency, self.seller, winner.amount)?;
         emit(
             call,
             "auction.settled",
             &[("winner", text(winner.bidder)), ("price", text(winner.amount)), ("how", text(how))],
         )?;
-        self.phase = Phase::Settled;
         self.highest = Some(winner);
-        call.write(RECORD, &self)
+        self.end(call, Phase::Settled)
     }
 
     fn give_back(mut self, call: &mut Call<'_, '_>, why: &str) -> Result<(), Refusal> {
-        call.pay_item(&self.item.asset, &self.item.item, self.seller)?;
-        call.cancel_timer(TIMER)?;
-        self.phase = Phase::Returned;
-        call.write(RECORD, &self)?;
+        escrow::hand(call, &self.item, self.seller)?;
+        self.end(call, Phase::Returned)?;
         emit(call, "auction.returned", &[("seller", text(self.seller)), ("why", text(why))])
+    }
+
+    fn end(&mut self, call: &mut Call<'_, '_>, phase: Phase) -> Result<(), Refusal> {
+        self.phase = phase;
+        call.cancel_timer(TIMER)?;
+        call.write(RECORD, self)
     }
 }

@@ -2,8 +2,9 @@
 //! loan, lenders quote with escrowed funds until a deadline, the lowest rate wins and the earlier of equal ones,
 //! and the loan is serviced up to its end. Methods, formulas and codes: `docs/contracts.md`.
 //!
-//! A relation that always holds: the desk's account owns exactly the escrow of every quote of every request, and
-//! the collateral of every loan that holds some.
+//! A relation that always holds: the desk's account owns exactly the escrow of every quote of every request, the
+//! collateral of every loan that holds some, and what the desk owes.
+//! A loan ends within its quoting time, term and grace time, the stops that its deadlines bear, and outages.
 //! Every event of a loan updates the borrower's credit record in the same step.
 
 mod interest;
@@ -15,12 +16,14 @@ mod servicing;
 mod tests;
 
 pub use interest::{YEAR_SECONDS, installment, interest};
-pub use records::{Collateral, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};
+pub use records::{CollateralState, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};
 
-use super::{Contract, belongs, emit, invalid, no_method, organizations, parse, text};
+use super::parties::{belongs, check_organizations, organizations};
+use super::{Contract, emit, invalid, no_method, parse, text};
 use crate::amount::Amount;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::engine::InstanceView;
+use crate::execution::contracts::escrow::Valuable;
 use crate::hash::Hash;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -69,7 +72,7 @@ struct RequestArguments {
     rate_max_bps: u32,
     quote_deadline: Time,
     #[serde(default)]
-    collateral: Option<Collateral>,
+    collateral: Option<Valuable>,
     #[serde(default)]
     lenders: super::Parties,
 }
@@ -118,9 +121,7 @@ impl Contract for LendingContract {
         if grace_seconds > GRACE_SECONDS_MAX {
             return invalid(format!("the grace time is at most {GRACE_SECONDS_MAX} seconds"));
         }
-        if !organizations(&registrars) {
-            return invalid("registrars are 1 to 256 organizations");
-        }
+        check_organizations(call, &registrars, "registrars")?;
         call.write(records::DESK, &Desk { currencies, grace_seconds, registrars })?;
         emit(call, "lending.opened", &[("by", text(call.caller()))])
     }
@@ -135,14 +136,13 @@ impl Contract for LendingContract {
                 let loan = records::loan(call, &loan)?;
                 market::quote(call, loan, rate_bps)
             }
-            "withdraw_quote" => market::withdraw(call, &loan_of(call, arguments)?),
+            "withdraw_quote" => market::withdraw(call, loan_of(call, arguments)?),
             "award" => market::award(call, loan_of(call, arguments)?),
             "repay" => {
                 let RepayArguments { loan, amount } = parse(arguments, REPAY_FORM)?;
                 let loan = records::loan(call, &loan)?;
                 servicing::repay(call, loan, amount)
             }
-            "release_collateral" => servicing::release(call, loan_of(call, arguments)?),
             "review" => servicing::review(call, loan_of(call, arguments)?),
             _ => no_method("a lending desk"),
         }
@@ -172,6 +172,9 @@ fn register(call: &mut Call<'_, '_>, arguments: &RegisterArguments) -> Result<()
         identity @ Some(registrar) if belongs(&records::desk(call)?.registrars, identity) => registrar.clone(),
         _ => return reject(ResultCode::CallerRefused, "only a registrar of this desk opens credit records"),
     };
+    if organizations(call.view(), borrower)?.contains(registrar.organization()) {
+        return reject(ResultCode::OwnOrganization, "a registrar opens no credit record for its own organization");
+    }
     let key = records::credit_key(borrower);
     if call.read_value(&key)?.is_some() {
         return reject(ResultCode::CreditRecordExists, format!("{borrower} has a credit record"));

@@ -2,16 +2,21 @@
 
 use super::interest::{Debt, installment};
 use super::records::{
-    Loan, LoanName, LoanStatus, Quote, add, borrowed_key, desk, loan_key, put_loan, put_quotes, quotes, update_credit,
+    CollateralState, CreditRecord, Loan, LoanName, LoanStatus, Quote, Quotes, add, borrowed_key, credit_key, desk,
+    loan_key, pull_collateral, put_loan, put_quotes, quotes, quotes_key, update_credit,
 };
-use super::{
-    Collateral, INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX,
-};
+use super::{INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX};
 use crate::amount::Amount;
 use crate::execution::contracts::Call;
+use crate::execution::contracts::builtin::parties::{is_void, organizations, related};
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
+use crate::execution::contracts::deadlines::{Lag, Served};
+use crate::execution::contracts::escrow::{self, Valuable};
 use crate::identity::is_label;
 use crate::outcome::{Refusal, ResultCode, reject};
+
+/// The last part of the time for quotes, as a divisor, in which those that stand are binding: a quarter.
+const BINDING_PART: u64 = 4;
 
 pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> Result<(), Refusal> {
     let desk = desk(call)?;
@@ -44,10 +49,8 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
     if quote_deadline <= call.time() || quote_deadline.millis_since(call.time()) > QUOTING_MS_MAX {
         return invalid("the deadline for quotes lies at most 366 days ahead");
     }
-    if !lenders.check() {
-        return invalid("lenders are \"any\" or 1 to 256 organizations");
-    }
-    if amount.is_zero() || matches!(collateral, Some(Collateral::Units { amount: Amount::ZERO, .. })) {
+    lenders.check(call, "lenders")?;
+    if amount.is_zero() || matches!(collateral, Some(Valuable::Units { amount: Amount::ZERO, .. })) {
         return invalid("an amount is not zero");
     }
     // The most that can ever be owed must fit with room for roundings, so that no later step can overflow.
@@ -60,11 +63,13 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         return reject(ResultCode::LoanExists, format!("{loan} exists"));
     }
     let borrower = call.caller();
+    check_registrar(call, &borrower)?;
     update_credit(call, &borrower, |credit| credit.requests = credit.requests.saturating_add(1))?;
     if let Some(collateral) = &collateral {
-        collateral.pull(call)?;
+        pull_collateral(call, collateral)?;
     }
-    let record = Loan {
+    let quoting = quote_deadline.millis_since(call.time());
+    let mut record = Loan {
         borrower,
         borrower_identity: call.identity().cloned(),
         asset,
@@ -73,7 +78,9 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         installments,
         rate_max_bps,
         quote_deadline,
-        collateral_held: collateral.is_some(),
+        quotes_bind: quote_deadline.minus_millis(quoting / BINDING_PART),
+        served: Served::default(),
+        collateral_state: if collateral.is_some() { CollateralState::Held } else { CollateralState::None },
         collateral,
         lenders,
         grace_seconds: desk.grace_seconds,
@@ -92,6 +99,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         closed_at: None,
         loan,
     };
+    record.served = Served::begin(call, &record.concerned(call.view())?)?;
     put_loan(call, &record)?;
     call.write(&borrowed_key(&borrower, &record.loan), &LoanName(record.loan.clone()))?;
     call.set_timer(&record.loan, quote_deadline)?;
@@ -109,12 +117,24 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
     )
 }
 
-pub(super) fn quote(call: &mut Call<'_, '_>, loan: Loan, rate_bps: u32) -> Result<(), Refusal> {
-    require_quotable(call, &loan)?;
+/// A borrower whom its own organization registered has no credit record that others could rely on.
+fn check_registrar(call: &Call<'_, '_>, borrower: &crate::keys::Address) -> Result<(), Refusal> {
+    let Some(credit) = call.read::<CreditRecord>(&credit_key(borrower))? else { return Ok(()) };
+    if organizations(call.view(), borrower)?.contains(credit.registrar.organization()) {
+        return reject(ResultCode::OwnOrganization, "the borrower is of the registrar's organization now");
+    }
+    Ok(())
+}
+
+pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> Result<(), Refusal> {
+    require_quotable(call, &mut loan)?;
     let lender = call.caller();
     let same_identity = loan.borrower_identity.is_some() && loan.borrower_identity.as_ref() == call.identity();
-    if lender == loan.borrower || same_identity {
+    if call.is_from(&loan.borrower)? || same_identity {
         return reject(ResultCode::QuoteByBorrower, "the borrower cannot lend to itself");
+    }
+    if related(call.view(), &loan.borrower, &lender)? {
+        return reject(ResultCode::QuoteByCoOwner, "who shares an account with the borrower cannot lend to it");
     }
     if !loan.lenders.admit(call.identity()) {
         return reject(ResultCode::LenderNotQualified, "the request is for participants of other organizations");
@@ -122,10 +142,8 @@ pub(super) fn quote(call: &mut Call<'_, '_>, loan: Loan, rate_bps: u32) -> Resul
     if rate_bps > loan.rate_max_bps {
         return reject(ResultCode::RateTooHigh, format!("at most {} basis points", loan.rate_max_bps));
     }
-    let mut standing = quotes(call, &loan.loan)?;
-    if standing.quotes.iter().any(|quote| quote.lender == lender) {
-        return reject(ResultCode::AlreadyQuoted, format!("{lender} has quoted; withdraw first to change the rate"));
-    }
+    let mut standing = standing(call, &loan)?;
+    check_first(call, &standing)?;
     if standing.quotes.len() >= QUOTES_MAX {
         // The last of the highest rates makes room for a lower one.
         let highest = standing.quotes.iter().map(|quote| quote.rate_bps).max().unwrap_or(0);
@@ -144,60 +162,119 @@ pub(super) fn quote(call: &mut Call<'_, '_>, loan: Loan, rate_bps: u32) -> Resul
         return reject(ResultCode::QuoteUnfunded, message);
     }
     call.pull_units(&loan.asset, loan.amount)?;
-    standing.quotes.push(Quote { lender, rate_bps, time: call.time() });
+    let (time, height) = (call.time(), call.height());
+    standing.quotes.push(Quote { lender, rate_bps, identity: call.identity().cloned(), time, height });
     put_quotes(call, &loan.loan, &standing)?;
+    put_loan(call, &loan)?;
     let fields = [("loan", text(&loan.loan)), ("lender", text(lender)), ("rate_bps", number(rate_bps))];
     emit(call, "lending.quoted", &fields)
 }
 
-/// Takes a quote back before the deadline.
-pub(super) fn withdraw(call: &mut Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
-    require_quotable(call, loan)?;
-    let mut standing = quotes(call, &loan.loan)?;
-    let Some(mine) = standing.quotes.iter().position(|quote| quote.lender == call.caller()) else {
+/// Refuses a second quote of one account, or of one identity.
+fn check_first(call: &Call<'_, '_>, standing: &Quotes) -> Result<(), Refusal> {
+    let lender = call.caller();
+    for quote in &standing.quotes {
+        if quote.lender == lender {
+            return reject(
+                ResultCode::AlreadyQuoted,
+                format!("{lender} has quoted; withdraw first to change the rate"),
+            );
+        }
+        let same_identity = quote.identity.is_some() && quote.identity.as_ref() == call.identity();
+        if same_identity || related(call.view(), &quote.lender, &lender)? {
+            return reject(ResultCode::QuoteBySameIdentity, format!("{} quotes for the same", quote.lender));
+        }
+    }
+    Ok(())
+}
+
+/// The quotes that stand. Those of lenders that were revoked since are void and have their escrow back.
+fn standing(call: &mut Call<'_, '_>, loan: &Loan) -> Result<Quotes, Refusal> {
+    let mut standing = Quotes::default();
+    for quote in quotes(call, &loan.loan)?.quotes {
+        if is_void(call.view(), &quote.lender, quote.height)? {
+            emit(call, "lending.quote_void", &[("loan", text(&loan.loan)), ("lender", text(quote.lender))])?;
+            refund(call, loan, &quote)?;
+        } else {
+            standing.quotes.push(quote);
+        }
+    }
+    Ok(standing)
+}
+
+/// Takes a quote back while others can still answer.
+pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
+    let lag = require_quotable(call, &mut loan)?;
+    let mut standing = standing(call, &loan)?;
+    let mut mine = None;
+    for (place, quote) in standing.quotes.iter().enumerate() {
+        if call.is_from(&quote.lender)? {
+            mine = Some(place);
+        }
+    }
+    let Some(mine) = mine else {
         return reject(ResultCode::QuoteUnknown, "the caller has no quote here");
     };
+    if lag.has_come(loan.quotes_bind) {
+        let since = lag.comes(loan.quotes_bind);
+        return reject(ResultCode::QuoteIsBinding, format!("quotes have been binding since {since}"));
+    }
     let quote = standing.quotes.remove(mine);
     put_quotes(call, &loan.loan, &standing)?;
-    refund(call, loan, &quote)
+    put_loan(call, &loan)?;
+    refund(call, &loan, &quote)
 }
 
 /// Takes a request back that nobody has quoted for.
 pub(super) fn cancel(call: &mut Call<'_, '_>, loan: Loan) -> Result<(), Refusal> {
-    if call.caller() != loan.borrower {
+    if !call.is_from(&loan.borrower)? {
         return reject(ResultCode::CallerRefused, "only the borrower cancels its request");
     }
     require_quoting(&loan)?;
-    if !quotes(call, &loan.loan)?.quotes.is_empty() {
+    if !standing(call, &loan)?.quotes.is_empty() {
         return reject(ResultCode::WrongPhase, "there are quotes already");
     }
-    close_unfunded(call, loan, LoanStatus::Cancelled, "cancelled")
+    close_unfunded(call, loan, &Quotes::default(), LoanStatus::Cancelled, "cancelled")
 }
 
-/// Decides a request whose deadline has passed: pays the borrower, and every lender that did not win.
+/// Decides a request whose deadline has passed: pays the borrower, and every lender that did not win. Before that its
+/// timer is set anew.
 pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     require_quoting(&loan)?;
-    if call.time() < loan.quote_deadline {
-        return reject(ResultCode::WrongPhase, format!("quotes are taken until {}", loan.quote_deadline));
+    let lag = loan.refresh(call)?;
+    if !lag.has_come(loan.quote_deadline) {
+        if !call.is_timer() {
+            let until = lag.comes(loan.quote_deadline);
+            return reject(ResultCode::WrongPhase, format!("quotes are taken until {until}"));
+        }
+        call.set_timer(&loan.loan, lag.next_look(loan.quote_deadline))?;
+        return put_loan(call, &loan);
     }
-    let mut standing = quotes(call, &loan.loan)?;
+    let mut standing = standing(call, &loan)?;
+    if is_void(call.view(), &loan.borrower, loan.requested_height)? {
+        return close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "borrower-revoked");
+    }
     // Of equal rates the first: quotes are in the order in which they came.
     let lowest = standing.quotes.iter().map(|quote| quote.rate_bps).min();
     let Some(best) = standing.quotes.iter().position(|quote| Some(quote.rate_bps) == lowest) else {
-        return close_unfunded(call, loan, LoanStatus::Unfunded, "unfunded");
+        return close_unfunded(call, loan, &standing, LoanStatus::Unfunded, "unfunded");
     };
+    // Nobody shall owe interest on what it did not get.
+    if call.payable(&loan.asset)? < loan.amount {
+        return close_unfunded(call, loan, &standing, LoanStatus::Unfunded, "currency-cannot-move");
+    }
     let winner = standing.quotes.remove(best);
     let Some(payment) = installment(loan.amount.0, winner.rate_bps, loan.term_seconds, loan.installments) else {
         return reject(ResultCode::AmountOverflow, "the loan does not fit 2^128");
     };
-    let now = call.time();
     loan.status = LoanStatus::Active;
     loan.lender = Some(winner.lender);
     loan.rate_bps = winner.rate_bps;
-    loan.funded_at = Some(now);
+    loan.funded_at = Some(call.time());
+    loan.served = Served::begin(call, &loan.concerned(call.view())?)?;
     loan.installment = Amount(payment);
     loan.principal = loan.amount;
-    call.pay_units(&loan.asset, loan.borrower, loan.amount)?;
+    escrow::pay(call, &loan.asset, loan.borrower, loan.amount)?;
     update_credit(call, &loan.borrower, |credit| {
         credit.funded = credit.funded.saturating_add(1);
         let totals = credit.totals(&loan.asset);
@@ -215,10 +292,7 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
             ("installment", text(loan.installment)),
         ],
     )?;
-    for quote in &standing.quotes {
-        refund(call, &loan, quote)?;
-    }
-    call.remove(&super::records::quotes_key(&loan.loan))?;
+    refund_all(call, &loan, &standing)?;
     if let Some(due) = loan.due(1) {
         call.set_timer(&loan.loan, due)?;
     }
@@ -232,27 +306,43 @@ fn require_quoting(loan: &Loan) -> Result<(), Refusal> {
     }
 }
 
-fn require_quotable(call: &Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
-    if loan.status != LoanStatus::Quoting || call.time() >= loan.quote_deadline {
-        return reject(ResultCode::QuoteTooLate, format!("quotes were taken until {}", loan.quote_deadline));
+fn require_quotable(call: &mut Call<'_, '_>, loan: &mut Loan) -> Result<Lag, Refusal> {
+    if loan.status != LoanStatus::Quoting {
+        return reject(ResultCode::QuoteTooLate, "the request is decided");
     }
-    Ok(())
+    let lag = loan.refresh(call)?;
+    if lag.has_come(loan.quote_deadline) {
+        let until = lag.comes(loan.quote_deadline);
+        return reject(ResultCode::QuoteTooLate, format!("quotes were taken until {until}"));
+    }
+    Ok(lag)
 }
 
 fn refund(call: &mut Call<'_, '_>, loan: &Loan, quote: &Quote) -> Result<(), Refusal> {
-    call.pay_units(&loan.asset, quote.lender, loan.amount)?;
+    escrow::pay(call, &loan.asset, quote.lender, loan.amount)?;
     let fields = [("loan", text(&loan.loan)), ("lender", text(quote.lender)), ("amount", text(loan.amount))];
     emit(call, "lending.refunded", &fields)
 }
 
-fn close_unfunded(call: &mut Call<'_, '_>, mut loan: Loan, status: LoanStatus, outcome: &str) -> Result<(), Refusal> {
-    if let Some(collateral) = &loan.collateral {
-        collateral.pay(call, loan.borrower)?;
+/// No quote stands any more.
+fn refund_all(call: &mut Call<'_, '_>, loan: &Loan, standing: &Quotes) -> Result<(), Refusal> {
+    for quote in &standing.quotes {
+        refund(call, loan, quote)?;
     }
-    loan.collateral_held = false;
+    call.remove(&quotes_key(&loan.loan))
+}
+
+fn close_unfunded(
+    call: &mut Call<'_, '_>,
+    mut loan: Loan,
+    standing: &Quotes,
+    status: LoanStatus,
+    outcome: &str,
+) -> Result<(), Refusal> {
+    refund_all(call, &loan, standing)?;
+    loan.give_collateral(call, loan.borrower)?;
     loan.status = status;
     loan.closed_at = Some(call.time());
-    call.remove(&super::records::quotes_key(&loan.loan))?;
     call.cancel_timer(&loan.loan)?;
     put_loan(call, &loan)?;
     update_credit(call, &loan.borrower, |_| {})?;

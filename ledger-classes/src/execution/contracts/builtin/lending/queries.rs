@@ -64,11 +64,9 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             let LoanQuestion { loan, at } = parse(arguments, r#"{"loan", "at"?: time}"#)?;
             let loan = loan_in(view, &loan)?;
             let at = at.or(loan.closed_at).unwrap_or(Time::ZERO);
-            let owed = match loan.closed_at {
-                Some(closed) => loan.debt_at(at.min(closed)),
-                None => loan.debt_at(at),
-            };
-            let owed = owed.map(|(debt, _)| Amount(debt.owed()));
+            let at = loan.closed_at.map_or(at, |closed| at.min(closed));
+            let lag = loan.served.lag(view.state(), at, &loan.concerned(view.state())?)?;
+            let owed = loan.debt_at(lag.now()).map(|(debt, _)| Amount(debt.owed()));
             let schedule = loan.schedule().into_iter().map(|(due, amount)| Due { due, amount }).collect();
             answer(&LoanAnswer { schedule, default_time: loan.default_time(), owed, loan })
         }

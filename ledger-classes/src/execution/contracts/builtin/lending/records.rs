@@ -1,19 +1,22 @@
 //! What a lending desk stores, and under which of its own keys.
 
 use super::interest::{Debt, course, due_millis};
-use crate::action::assets::ItemName;
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
+use crate::execution::assets;
 use crate::execution::contracts::Call;
-use crate::execution::contracts::builtin::{Parties, invalid};
+use crate::execution::contracts::builtin::{Parties, emit, invalid, text};
+use crate::execution::contracts::deadlines::{Lag, Served};
+use crate::execution::contracts::escrow::Valuable;
+use crate::execution::service::Stopped;
 use crate::hash::Hash;
 use crate::identity::{Identity, is_label};
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
-use crate::state::ReadError;
+use crate::state::{ReadError, ReadView};
 use crate::time::Time;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub(super) const DESK: &[u8] = b"desk";
 
@@ -47,42 +50,28 @@ pub struct Desk {
 
 impl Record for Desk {}
 
-/// What secures a loan.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-pub enum Collateral {
-    /// Units of a fungible asset.
-    Units {
-        /// The asset.
-        asset: String,
-        /// Base units, not zero.
-        amount: Amount,
-    },
-    /// An item of a unique asset.
-    Item(ItemName),
+/// What became of a loan's collateral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CollateralState {
+    /// There is none.
+    None,
+    /// The desk holds it.
+    Held,
+    /// It was given back, or passed to the lender.
+    Given,
+    /// It could not move when the loan ended: it is owed, until it is claimed.
+    Owed,
 }
 
-impl Collateral {
-    /// Takes it from the caller. Whatever the assets class says against it is `collateral-refused`.
-    pub(super) fn pull(&self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
-        let pulled = match self {
-            Self::Units { asset, amount } => call.pull_units(asset, *amount),
-            Self::Item(ItemName { asset, item }) => call.pull_item(asset, item),
-        };
-        pulled.map_err(|refusal| match refusal {
-            Refusal::Rejected { code, message } => {
-                Refusal::rejected(ResultCode::CollateralRefused, format!("{}: {message}", code.name()))
-            }
-            broken @ Refusal::Broken(_) => broken,
-        })
-    }
-
-    pub(super) fn pay(&self, call: &mut Call<'_, '_>, to: Address) -> Result<(), Refusal> {
-        match self {
-            Self::Units { asset, amount } => call.pay_units(asset, to, *amount),
-            Self::Item(ItemName { asset, item }) => call.pay_item(asset, item, to),
+/// Takes collateral from the caller. Whatever the assets class says against it is `collateral-refused`.
+pub(super) fn pull_collateral(call: &mut Call<'_, '_>, collateral: &Valuable) -> Result<(), Refusal> {
+    collateral.pull(call).map_err(|refusal| match refusal {
+        Refusal::Rejected { code, message } => {
+            Refusal::rejected(ResultCode::CollateralRefused, format!("{}: {message}", code.name()))
         }
-    }
+        broken @ Refusal::Broken(_) => broken,
+    })
 }
 
 /// Sums of a borrower in one asset. They are for people to judge by and are held at 2^128 - 1.
@@ -203,12 +192,16 @@ pub struct Loan {
     pub installments: u32,
     /// The highest rate the borrower takes, in basis points a year.
     pub rate_max_bps: u32,
-    /// Block time from which no quote is taken.
+    /// Block time from which no quote is taken, as agreed.
     pub quote_deadline: Time,
+    /// Block time from which a quote is binding, as agreed.
+    pub quotes_bind: Time,
+    /// Outages and stops since the request, from the funding on since then: its times are that much later.
+    pub served: Served,
     /// What secures it.
-    pub collateral: Option<Collateral>,
-    /// Whether the desk holds the collateral.
-    pub collateral_held: bool,
+    pub collateral: Option<Valuable>,
+    /// What became of the collateral.
+    pub collateral_state: CollateralState,
     /// Who may quote.
     pub lenders: Parties,
     /// Seconds after the last due time before default.
@@ -244,7 +237,39 @@ pub struct Loan {
 impl Record for Loan {}
 
 impl Loan {
-    /// What is owed at `now`. Interest runs no longer than to the end of the grace time.
+    /// What must move for the borrower to repay, and until the funding for lenders to quote.
+    pub(super) fn concerned(&self, view: &dyn ReadView) -> Result<Vec<Stopped<'_>>, ReadError> {
+        let asset = assets::asset(view, &self.asset)?;
+        // Who borrows in an asset that it controls itself is not helped by stopping it.
+        let own = match asset {
+            Some(asset) => assets::heir(view, &asset.control_authority)? == assets::heir(view, &self.borrower)?,
+            None => false,
+        };
+        Ok(match self.status {
+            _ if own => Vec::new(),
+            LoanStatus::Quoting => vec![Stopped::Asset(&self.asset)],
+            _ => vec![Stopped::Asset(&self.asset), Stopped::Account { asset: &self.asset, account: &self.borrower }],
+        })
+    }
+
+    /// By how much the loan's times are later now. Tells of what was added.
+    pub(super) fn refresh(&mut self, call: &mut Call<'_, '_>) -> Result<Lag, Refusal> {
+        let mut served = self.served;
+        let lag = served.refresh(call, &self.concerned(call.view())?, &self.loan)?;
+        self.served = served;
+        Ok(lag)
+    }
+
+    /// Gives the collateral to `to`, or notes that it is owed.
+    pub(super) fn give_collateral(&mut self, call: &mut Call<'_, '_>, to: Address) -> Result<(), Refusal> {
+        let Some(collateral) = &self.collateral else { return Ok(()) };
+        let given = collateral.give(call, to)?;
+        self.collateral_state = if given { CollateralState::Given } else { CollateralState::Owed };
+        let fields = [("loan", text(&self.loan)), ("to", text(to)), ("owed", text(!given))];
+        emit(call, "lending.collateral_released", &fields)
+    }
+
+    /// What is owed at `now`, a time as the loan counts it. Interest runs no longer than to the end of the grace time.
     pub(super) fn debt_at(&self, now: Time) -> Option<(Debt, u64)> {
         let debt = Debt { principal: self.principal.0, interest: self.interest.0 };
         let Some(funded_at) = self.funded_at else { return Some((debt, 0)) };
@@ -253,12 +278,12 @@ impl Loan {
         Some((debt.accrue(self.rate_bps, seconds - self.accrued_seconds)?, seconds))
     }
 
-    /// Due time of installment `number`, from 1.
+    /// Due time of installment `number`, from 1, as the loan counts time.
     pub(super) fn due(&self, number: u32) -> Option<Time> {
         Some(self.funded_at?.plus_millis(due_millis(self.term_seconds, self.installments, number)))
     }
 
-    /// Block time from which the loan is in default.
+    /// The time from which the loan is in default, as it counts time.
     pub(super) fn default_time(&self) -> Option<Time> {
         Some(self.due(self.installments)?.plus_millis(self.grace_seconds.saturating_mul(1_000)))
     }
@@ -284,8 +309,12 @@ pub struct Quote {
     pub lender: Address,
     /// The rate, in basis points a year.
     pub rate_bps: u32,
+    /// Who signed for the lender, if it is a participant.
+    pub identity: Option<Identity>,
     /// Block time.
     pub time: Time,
+    /// Height of its block: a later revocation of the lender makes it void.
+    pub height: u64,
 }
 
 /// The quotes of a request that stand, earliest first.

@@ -1,20 +1,21 @@
-//! From the funding to the end: repayments, due times, default.
+//! From the funding to the end: repayments, due times, default. Times are compared as the loan counts them ([`Lag`]).
 
 use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
 use crate::amount::Amount;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
+use crate::execution::contracts::deadlines::Lag;
+use crate::execution::contracts::escrow;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
+use crate::time::Time;
 
-/// Repays part of what is owed at block time, or all of it. Who repays all of it early owes the interest of the
-/// seconds that passed, and no more.
+/// Repays part of what is owed at block time, or all of it, from the caller's account: anybody may pay for the
+/// borrower. Who repays all of it early owes the interest of the seconds that passed, and no more.
 pub(super) fn repay(call: &mut Call<'_, '_>, mut loan: Loan, amount: Option<Amount>) -> Result<(), Refusal> {
-    if call.caller() != loan.borrower {
-        return reject(ResultCode::CallerRefused, "only the borrower repays");
-    }
     let lender = require_active(&loan)?;
-    let (debt, seconds) = loan.debt_at(call.time()).map_or_else(overflow, Ok)?;
+    let now = loan.refresh(call)?.now();
+    let (debt, seconds) = loan.debt_at(now).map_or_else(overflow, Ok)?;
     let owed = Amount(debt.owed());
     let amount = amount.unwrap_or(owed);
     if amount.is_zero() {
@@ -23,14 +24,15 @@ pub(super) fn repay(call: &mut Call<'_, '_>, mut loan: Loan, amount: Option<Amou
     if amount > owed {
         return reject(ResultCode::RepaymentTooHigh, format!("{owed} of {} is owed", loan.asset));
     }
-    let free = call.free_balance(&loan.asset, &loan.borrower)?;
+    let payer = call.caller();
+    let free = call.free_balance(&loan.asset, &payer)?;
     if free < amount {
         return reject(ResultCode::RepaymentUnfunded, format!("{amount} of {} needed, {free} free", loan.asset));
     }
     // A due time that passed before this block counts as missed even if its timer has not run yet.
-    review_installments(call, &mut loan)?;
+    review_installments(call, &mut loan, now)?;
     call.pull_units(&loan.asset, amount)?;
-    call.pay_units(&loan.asset, lender, amount)?;
+    escrow::pay(call, &loan.asset, lender, amount)?;
     let left = debt.pay(amount.0);
     let principal_paid = loan.principal.0.saturating_sub(left.principal);
     loan.principal = Amount(left.principal);
@@ -44,49 +46,33 @@ pub(super) fn repay(call: &mut Call<'_, '_>, mut loan: Loan, amount: Option<Amou
         subtract(&mut totals.outstanding, principal_paid);
         add(&mut totals.total_repaid, amount.0);
     })?;
-    emit(call, "lending.repaid", &[("loan", text(&loan.loan)), ("amount", text(amount)), ("left", text(left.owed()))])?;
+    emit(
+        call,
+        "lending.repaid",
+        &[("loan", text(&loan.loan)), ("payer", text(payer)), ("amount", text(amount)), ("left", text(left.owed()))],
+    )?;
     if closed {
         loan.status = LoanStatus::Repaid;
         loan.closed_at = Some(call.time());
         call.cancel_timer(&loan.loan)?;
         emit(call, "lending.closed", &[("loan", text(&loan.loan)), ("outcome", text("repaid"))])?;
-        // A paused collateral asset must not keep the borrower from repaying: it stays here until released.
-        if loan.collateral_held && call.attempt(|call| give_back(call, &loan))?.is_ok() {
-            loan.collateral_held = false;
-        }
+        loan.give_collateral(call, loan.borrower)?;
     }
     put_loan(call, &loan)
-}
-
-/// Gives the collateral of a repaid loan back where that failed at the last repayment. Anybody may ask for it.
-pub(super) fn release(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
-    if loan.status != LoanStatus::Repaid || !loan.collateral_held {
-        return reject(ResultCode::WrongPhase, "no collateral of a repaid loan is held");
-    }
-    give_back(call, &loan)?;
-    loan.collateral_held = false;
-    update_credit(call, &loan.borrower, |_| {})?;
-    put_loan(call, &loan)
-}
-
-fn give_back(call: &mut Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
-    let Some(collateral) = &loan.collateral else { return Ok(()) };
-    collateral.pay(call, loan.borrower)?;
-    let fields = [("loan", text(&loan.loan)), ("to", text(loan.borrower))];
-    emit(call, "lending.collateral_released", &fields)
 }
 
 /// Notes the due times that have passed, and at the end of the grace time the default; sets the timer for what
-/// comes next. The loan's timer does it; anybody may, if the timer failed.
+/// comes next. The loan's timer does it; anybody may.
 pub(super) fn review(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     let lender = require_active(&loan)?;
-    review_installments(call, &mut loan)?;
+    let lag = loan.refresh(call)?;
+    review_installments(call, &mut loan, lag.now())?;
     match loan.default_time() {
-        Some(time) if time <= call.time() => default(call, loan, lender),
+        Some(time) if lag.has_come(time) => default(call, loan, lender, &lag),
         Some(time) => {
             let next = loan.reviewed.saturating_add(1);
             let due = if next <= loan.installments { loan.due(next).unwrap_or(time) } else { time };
-            call.set_timer(&loan.loan, due)?;
+            call.set_timer(&loan.loan, lag.next_look(due))?;
             put_loan(call, &loan)
         }
         None => reject(ResultCode::WrongPhase, "the loan is not funded"),
@@ -94,11 +80,11 @@ pub(super) fn review(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refu
 }
 
 /// Counts installments whose due time has come and that are not covered by what was repaid before.
-fn review_installments(call: &mut Call<'_, '_>, loan: &mut Loan) -> Result<(), Refusal> {
+fn review_installments(call: &mut Call<'_, '_>, loan: &mut Loan, now: Time) -> Result<(), Refusal> {
     let late_before = loan.late;
     while loan.reviewed < loan.installments {
         let installment = loan.reviewed + 1;
-        let Some(due) = loan.due(installment).filter(|due| *due <= call.time()) else { break };
+        let Some(due) = loan.due(installment).filter(|due| *due <= now) else { break };
         loan.reviewed = installment;
         // At the last due time all is due; a running loan is one that is not repaid.
         let needed = loan.installment.0.saturating_mul(u128::from(installment));
@@ -120,19 +106,17 @@ fn review_installments(call: &mut Call<'_, '_>, loan: &mut Loan) -> Result<(), R
     Ok(())
 }
 
-/// Ends the loan: the collateral, all of it, passes to the lender. Nothing can be repaid here afterwards.
-fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address) -> Result<(), Refusal> {
-    let (debt, seconds) = loan.debt_at(call.time()).map_or_else(overflow, Ok)?;
-    if let Some(collateral) = &loan.collateral {
-        collateral.pay(call, lender)?;
-    }
+/// Ends the loan: the collateral, all of it, passes to the lender; what cannot move of it is owed to it. Nothing can be
+/// repaid here afterwards.
+fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address, lag: &Lag) -> Result<(), Refusal> {
+    let (debt, seconds) = loan.debt_at(lag.now()).map_or_else(overflow, Ok)?;
+    loan.give_collateral(call, lender)?;
     update_credit(call, &loan.borrower, |credit| {
         credit.defaulted = credit.defaulted.saturating_add(1);
         let totals = credit.totals(&loan.asset);
         subtract(&mut totals.outstanding, loan.principal.0);
         add(&mut totals.total_defaulted, debt.owed());
     })?;
-    loan.collateral_held = false;
     loan.status = LoanStatus::Defaulted;
     loan.interest = Amount(debt.interest);
     loan.accrued_seconds = seconds;

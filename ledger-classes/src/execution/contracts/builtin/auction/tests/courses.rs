@@ -1,0 +1,228 @@
+//! Courses in which something comes between: outages, pauses, freezes, revocations, people who deal with themselves.
+//! Each once ended wrongly, or not at all.
+
+use super::*;
+use crate::limits::{RETURN_MS, STOPS_MS_MAX};
+use crate::receipt::Receipt;
+
+fn told(receipts: &[Receipt], what: &str) -> bool {
+    format!("{:?}", receipts.iter().flat_map(events).collect::<Vec<_>>()).contains(what)
+}
+
+fn phase(ledger: &Ledger) -> String {
+    ask(ledger, "a1", "state", "{}")["phase"].as_str().unwrap().to_owned()
+}
+
+fn owed(ledger: &Ledger, who: u8) -> String {
+    ask(ledger, "a1", "owed", &format!(r#"{{"account":"{}"}}"#, address(who))).to_string()
+}
+
+/// The timer ran before the first transaction after a restart: a lot was sold at 5,000 while a bid of 90,000 waited.
+#[test]
+fn an_outage_over_the_end_leaves_time_to_come_back() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("100")]);
+    ledger.outage(3_600_000);
+    let receipts = ledger.run(&[(&[4], vec![bid("900")])]);
+    assert_eq!(codes(&receipts), [C::Done, C::Done, C::Done], "an outage, the auction's timer, the bid");
+    assert!(told(&receipts, "ChannelOutage"));
+    assert_eq!(names(&receipts), ["escrow.extended", "auction.outbid", "auction.bid"]);
+    assert!(told(&receipts, "outage"));
+    let receipts = ledger.serve(RETURN_MS + 20_000);
+    assert_eq!(names(&receipts), ["auction.settled"]);
+    assert_eq!(mona(&ledger), address(4));
+}
+
+#[test]
+fn a_channel_that_serves_loses_no_time_and_ends_the_auction_to_the_millisecond() {
+    let mut ledger = opened("");
+    let ends = ledger.time.plus_millis(300_000);
+    ledger.done(2, vec![cancel()]);
+    let arguments = auction_arguments(&ledger, "mona", "");
+    let before = arguments.split("\"ends\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    ledger.done(2, vec![create("auction", "a2", &arguments.replace(&before, &ends.to_string()))]);
+    let receipts = ledger.serve(400_000);
+    // A mark each fifty seconds, and the end.
+    assert_eq!((receipts.len(), names(&receipts)), (6, vec!["auction.returned".to_owned()]));
+    assert_eq!(ledger.run(&[]), []);
+    assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None, "no mark without a deadline");
+}
+
+/// Bids were taken on an item that nobody could hand over, and could not be given back: 213, 426, 8,000 stuck.
+#[test]
+fn an_item_that_is_frozen_in_the_middle_stops_bids_and_the_clock_and_the_money_goes_back_in_the_end() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("800")]);
+    ledger.advance(5_000);
+    ledger.done(ISSUER, vec![freeze_item("art", "mona")]);
+    check(&mut ledger, vec![(4, bid("900"), C::ItemIsFrozen), (2, cancel(), C::AuctionHasBids)]);
+    ledger.advance(600_000);
+    let receipts = ledger.run(&[]);
+    assert_eq!(names(&receipts), ["escrow.extended"]);
+    assert!(told(&receipts, "freeze"));
+    check(&mut ledger, vec![(9, settle(), C::WrongPhase)]);
+    // Freed: the rest of the time, and a minute to come back, are left.
+    let mut freed = ledger.clone();
+    freed.done(ISSUER, vec![unfreeze_item("art", "mona")]);
+    freed.done(4, vec![bid("900")]);
+    freed.advance(RETURN_MS);
+    freed.done(5, vec![bid("1000")]);
+    freed.advance(6_000);
+    check(&mut freed, vec![(3, bid("1000"), C::BidTooLate), (9, settle(), C::Done)]);
+    assert_eq!(mona(&freed), address(5));
+    // Never freed: the bidder has its money, and the seller is owed the item.
+    ledger.advance(STOPS_MS_MAX);
+    let receipts = ledger.run(&[]);
+    assert_eq!(names(&receipts), ["escrow.extended", "escrow.owed", "auction.returned"]);
+    assert!(told(&receipts, "item-cannot-move"));
+    assert_eq!((units(&ledger, "eur", address(3)), held(&ledger), phase(&ledger)), (1_000, 0, "returned".into()));
+    assert!(owed(&ledger, 2).contains("mona"));
+    let claimed = claim("a1", address(2), "art", Some("mona"));
+    check(
+        &mut ledger,
+        vec![
+            (9, claimed.clone(), C::ItemIsFrozen),
+            (ISSUER, unfreeze_item("art", "mona"), C::Done),
+            (9, claimed.clone(), C::Done),
+            (9, claimed, C::NothingOwed),
+        ],
+    );
+    assert_eq!((mona(&ledger), owed(&ledger, 2)), (address(2), "[]".into()));
+}
+
+#[test]
+fn a_paused_asset_moves_the_end_by_as_long_as_it_lasts_and_no_more_than_thirty_days() {
+    for asset in ["eur", "art"] {
+        let mut ledger = opened("");
+        ledger.done(3, vec![bid("100")]);
+        ledger.done(ISSUER, vec![pause(asset)]);
+        ledger.advance(86_400_000);
+        ledger.run(&[]);
+        check(&mut ledger, vec![(4, bid("200"), C::AssetIsPaused), (9, settle(), C::WrongPhase)]);
+        let mut resumed = ledger.clone();
+        resumed.done(ISSUER, vec![resume(asset)]);
+        resumed.done(4, vec![bid("200")]);
+        resumed.advance(86_400_000);
+        assert_eq!(names(&resumed.run(&[])), ["auction.settled"]);
+        assert_eq!((mona(&resumed), units(&resumed, "eur", address(2))), (address(4), 200));
+
+        ledger.advance(STOPS_MS_MAX);
+        let receipts = ledger.run(&[]);
+        assert!(told(&receipts, "cannot-move"), "{asset}");
+        assert_eq!(phase(&ledger), "returned");
+        let stuck = if asset == "eur" { (address(2), 900) } else { (account(&ledger, "a1"), 1_000) };
+        assert_eq!((mona(&ledger), units(&ledger, "eur", address(3))), stuck);
+        ledger.done(ISSUER, vec![resume(asset)]);
+        let (of, item) = if asset == "eur" { (3, None) } else { (2, Some("mona")) };
+        check(&mut ledger, vec![(9, claim("a1", address(of), asset, item), C::Done)]);
+        assert_eq!((mona(&ledger), units(&ledger, "eur", address(3)), held(&ledger)), (address(2), 1_000, 0));
+    }
+}
+
+/// One frozen unit of the auction's own account kept everybody from bidding, and the item from the winner.
+#[test]
+fn units_frozen_in_the_auctions_account_stop_neither_bids_nor_the_end() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("100")]);
+    let auction = account(&ledger, "a1");
+    ledger.done(ISSUER, vec![freeze("eur", auction, 1)]);
+    ledger.done(4, vec![bid("200")]);
+    assert_eq!(units(&ledger, "eur", address(3)), 1_000);
+    ledger.advance(10_000);
+    assert_eq!(names(&ledger.run(&[])), ["escrow.owed", "auction.settled"]);
+    assert_eq!((mona(&ledger), units(&ledger, "eur", address(2)), held(&ledger)), (address(4), 199, 1));
+    assert!(owed(&ledger, 2).contains(r#""amount":"1""#));
+    check(
+        &mut ledger,
+        vec![
+            (9, claim("a1", address(2), "eur", None), C::BalanceNotFree),
+            (9, claim("a1", address(3), "eur", None), C::NothingOwed),
+            (ISSUER, unfreeze("eur", auction, 1), C::Done),
+            (9, claim("a1", address(2), "eur", None), C::Done),
+        ],
+    );
+    assert_eq!((units(&ledger, "eur", address(2)), held(&ledger)), (200, 0));
+}
+
+#[test]
+fn a_cancelled_auction_gives_a_frozen_item_back_when_it_can_move() {
+    let mut ledger = opened("");
+    ledger.done(ISSUER, vec![freeze_item("art", "mona")]);
+    ledger.done(2, vec![cancel()]);
+    assert_eq!(phase(&ledger), "cancelled");
+    ledger.done(ISSUER, vec![unfreeze_item("art", "mona")]);
+    ledger.done(9, vec![claim("a1", address(2), "art", Some("mona"))]);
+    assert_eq!(mona(&ledger), address(2));
+}
+
+/// A revoked bidder won, and the item was stuck with nobody.
+#[test]
+fn a_revoked_bidders_bid_is_void_and_its_money_goes_back() {
+    let mut ledger = opened("");
+    admit(&mut ledger, 3, "beta");
+    ledger.done(4, vec![bid("100")]);
+    ledger.done(3, vec![bid("500")]);
+    revoke(&mut ledger, 3);
+    assert_eq!(ask(&ledger, "a1", "state", "{}")["highest_is_void"], true);
+    let mut unsold = ledger.clone();
+    unsold.advance(10_000);
+    assert_eq!(names(&unsold.run(&[])), ["auction.bid_void", "auction.returned"]);
+    assert_eq!((mona(&unsold), units(&unsold, "eur", address(3)), held(&unsold)), (address(2), 1_000, 0));
+    // Others bid on as if it had not been.
+    let receipts = ledger.run(&[(&[4], vec![bid("60")])]);
+    assert_eq!(names(&receipts), ["auction.bid_void", "auction.bid"]);
+    ledger.advance(10_000);
+    ledger.run(&[]);
+    assert_eq!((mona(&ledger), units(&ledger, "eur", address(2))), (address(4), 60));
+    // The winner of an auction that is over stays its winner.
+    assert_eq!(ask(&ledger, "a1", "state", "{}")["highest_is_void"], false);
+}
+
+/// Who is admitted again does not bring back what it had offered before.
+#[test]
+fn a_void_bid_stays_void_when_its_bidder_is_admitted_again() {
+    let mut ledger = opened("");
+    admit(&mut ledger, 3, "beta");
+    ledger.done(3, vec![bid("500")]);
+    let key = crate::keyspace::participant(&address(3));
+    let mut again: crate::participant::Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    again.revoked_before = Some(ledger.height);
+    ledger.put(key, &again);
+    ledger.run(&[]);
+    let receipts = ledger.run(&[(&[3], vec![bid("70")])]);
+    assert_eq!(names(&receipts), ["auction.bid_void", "auction.bid"]);
+    ledger.advance(10_000);
+    assert_eq!(names(&ledger.run(&[])), ["auction.settled"]);
+}
+
+#[test]
+fn co_owners_of_the_sellers_account_and_where_asked_its_organization_cannot_bid() {
+    let mut ledger = ledger();
+    for (number, organization) in [(2, "alpha"), (3, "alpha"), (4, "beta"), (5, "alpha")] {
+        admit(&mut ledger, number, organization);
+    }
+    let seller = joint(&mut ledger, &[2, 3]);
+    let theirs = joint(&mut ledger, &[3, 6]);
+    let funds: Vec<Action> = [3, 4, 5, 6].map(|bidder| mint("eur", bidder, 1_000)).to_vec();
+    ledger.done(ISSUER, [funds, vec![mint_item("art", "mona", 2)]].concat());
+    let hand_over = Action::AssetTransferItem(crate::action::assets::TransferItem {
+        asset: "art".into(),
+        item: "mona".into(),
+        to: seller,
+    });
+    ledger.done(2, vec![hand_over]);
+    let arguments = auction_arguments(&ledger, "mona", r#","exclude_sellers_organization":true"#);
+    ledger.done(2, vec![act(seller), create("auction", "a1", &arguments)]);
+    check(
+        &mut ledger,
+        vec![
+            (2, bid("100"), C::BidBySeller),
+            (3, bid("100"), C::BidByCoOwner),
+            (5, bid("100"), C::BidBySellersOrganization),
+            (6, bid("100"), C::BidderNotQualified),
+            (4, bid("100"), C::Done),
+        ],
+    );
+    let (code, _) = ledger.one(6, vec![act(theirs), bid("200")]);
+    assert_eq!(code, C::BidByCoOwner, "an account that it shares with the seller's co-owner");
+}

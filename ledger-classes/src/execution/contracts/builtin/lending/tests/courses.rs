@@ -1,0 +1,239 @@
+//! Courses in which something comes between: outages, pauses, freezes, revocations, people who deal with themselves.
+//! Each once ended wrongly, or not at all.
+
+use super::*;
+use crate::limits::{RETURN_MS, STOPS_MS_MAX};
+use crate::outcome::ResultCode;
+
+const END_MS: u64 = YEAR_MS + GRACE_MS;
+
+fn owed_by_loan(ledger: &Ledger) -> String {
+    let at = format!(r#"{{"loan":"l1","at":"{}"}}"#, ledger.time);
+    ask(ledger, "desk", "loan", &at)["owed"].as_str().unwrap().to_owned()
+}
+
+fn status(ledger: &Ledger) -> (String, String) {
+    let loan = loan(ledger);
+    let text = |field: &str| loan[field].as_str().unwrap().to_owned();
+    (text("status"), text("collateral_state"))
+}
+
+fn code(receipts: &[crate::receipt::Receipt]) -> ResultCode {
+    *codes(receipts).last().unwrap()
+}
+
+/// A funded borrower was in default at the first repayment after a restart.
+#[test]
+fn an_outage_over_the_end_of_the_grace_time_leaves_the_borrower_time_to_repay() {
+    let mut ledger = funded(HOUSE);
+    ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+    ledger.advance(END_MS - 60_000);
+    ledger.run(&[]);
+    ledger.outage(86_400_000);
+    let receipts = ledger.run(&[(&[3], vec![of_loan("repay")])]);
+    assert_eq!(code(&receipts), C::Done);
+    assert!(names(&receipts).contains(&"escrow.extended".to_owned()), "{:?}", names(&receipts));
+    assert_eq!((status(&ledger), house(&ledger)), (("repaid".into(), "given".into()), address(3)));
+    // Interest does not run while nobody could repay.
+    assert_eq!(loan(&ledger)["repaid"], "1101");
+}
+
+#[test]
+fn quotes_are_taken_for_a_minute_after_an_outage_over_their_deadline() {
+    let mut ledger = desk();
+    ledger.done(3, vec![request(&ledger, "l1", "")]);
+    ledger.outage(86_400_000);
+    assert_eq!(code(&ledger.run(&[(&[4], vec![quote(900)])])), C::Done);
+    assert_eq!(names(&ledger.serve(RETURN_MS + 20_000)), ["lending.awarded"]);
+}
+
+/// A paused currency made repayment impossible while interest and default ran, and the lender got the car.
+#[test]
+fn a_paused_currency_stops_interest_and_default() {
+    let mut ledger = funded(HOUSE);
+    ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+    ledger.advance(END_MS - 60_000);
+    ledger.run(&[]);
+    ledger.done(ISSUER, vec![pause("eur")]);
+    let before = owed_by_loan(&ledger);
+    ledger.advance(20 * 86_400_000);
+    ledger.run(&[]);
+    let rows = vec![(9, of_loan("review"), C::Done), (3, of_loan("repay"), C::AssetIsPaused)];
+    check(&mut ledger, rows);
+    assert_eq!((status(&ledger).0, owed_by_loan(&ledger)), ("active".into(), before));
+    let mut resumed = ledger.clone();
+    resumed.done(ISSUER, vec![resume("eur")]);
+    resumed.done(3, vec![of_loan("repay")]);
+    assert_eq!((status(&resumed).0, house(&resumed)), ("repaid".into(), address(3)));
+    // For ever is no way out either: the loan ends within a bound.
+    ledger.advance(STOPS_MS_MAX);
+    assert!(names(&ledger.run(&[])).contains(&"lending.defaulted".to_owned()));
+    assert_eq!(house(&ledger), address(4));
+}
+
+/// Somebody else's freeze must not make a default; the borrower's own currency must not keep it from one.
+#[test]
+fn frozen_units_of_the_borrower_stop_the_loan_and_a_stop_of_its_own_making_does_not() {
+    for (own, defaulted) in [(false, false), (true, true)] {
+        let mut ledger = desk();
+        if own {
+            let mut eur = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+            eur.control_authority = address(3);
+            ledger.put(crate::keyspace::asset("eur"), &eur);
+        }
+        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        ledger.done(4, vec![quote(1_000)]);
+        ledger.advance(10_000);
+        ledger.run(&[]);
+        ledger.done(if own { 3 } else { ISSUER }, vec![freeze("eur", address(3), 1_000)]);
+        ledger.advance(END_MS);
+        ledger.run(&[]);
+        assert_eq!(status(&ledger).0 == "defaulted", defaulted, "{own}");
+    }
+}
+
+/// A borrower that froze what it had pledged stayed `active` for ever, with no late mark.
+#[test]
+fn collateral_that_cannot_move_does_not_keep_a_loan_from_default() {
+    let mut ledger = funded(HOUSE);
+    ledger.done(ISSUER, vec![freeze_item("deed", "house")]);
+    ledger.advance(END_MS + 1_000);
+    let told = names(&ledger.run(&[]));
+    assert_eq!(told[4..], ["escrow.owed", "lending.collateral_released", "lending.defaulted", "lending.closed"]);
+    assert_eq!(status(&ledger), ("defaulted".into(), "owed".into()));
+    assert_eq!(credit(&ledger)["late_payments"], 4);
+    let claimed = claim("desk", address(4), "deed", Some("house"));
+    check(
+        &mut ledger,
+        vec![
+            (9, claimed.clone(), C::ItemIsFrozen),
+            (ISSUER, unfreeze_item("deed", "house"), C::Done),
+            (9, claim("desk", address(3), "deed", Some("house")), C::NothingOwed),
+            (9, claimed, C::Done),
+        ],
+    );
+    assert_eq!(house(&ledger), address(4));
+}
+
+/// The collateral's control authority must not be able to drive a borrower who has the money into default.
+#[test]
+fn collateral_that_cannot_move_does_not_keep_the_borrower_from_repaying() {
+    let mut ledger = funded(USD);
+    let desk = account(&ledger, "desk");
+    ledger.done(ISSUER, vec![freeze("usd", desk, 1), mint("eur", 3, 1_000)]);
+    ledger.done(3, vec![of_loan("repay")]);
+    assert_eq!(status(&ledger), ("repaid".into(), "owed".into()));
+    assert_eq!((held(&ledger, "usd"), units(&ledger, "usd", address(3))), (1, 499));
+    let claimed = claim("desk", address(3), "usd", None);
+    check(
+        &mut ledger,
+        vec![
+            (9, claimed.clone(), C::BalanceNotFree),
+            (ISSUER, unfreeze("usd", desk, 1), C::Done),
+            (9, claimed.clone(), C::Done),
+            (9, claimed, C::NothingOwed),
+        ],
+    );
+    assert_eq!(units(&ledger, "usd", address(3)), 500);
+}
+
+/// A currency that is paused over the award: quotes wait for it, and in the end everybody has its own.
+#[test]
+fn a_request_whose_currency_stays_paused_ends_with_everything_given_back() {
+    let mut ledger = desk();
+    ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+    ledger.done(4, vec![quote(1_000)]);
+    ledger.done(ISSUER, vec![pause("eur")]);
+    ledger.advance(10_000);
+    assert_eq!(names(&ledger.run(&[])), ["escrow.extended"]);
+    let mut resumed = ledger.clone();
+    resumed.done(ISSUER, vec![resume("eur")]);
+    resumed.advance(2 * RETURN_MS);
+    assert_eq!(names(&resumed.run(&[])).last().unwrap(), "lending.awarded");
+    ledger.advance(STOPS_MS_MAX);
+    let told = names(&ledger.run(&[]));
+    assert_eq!(told[1..], ["escrow.owed", "lending.refunded", "lending.collateral_released", "lending.closed"]);
+    assert_eq!((status(&ledger).0, house(&ledger)), ("unfunded".into(), address(3)));
+    ledger.done(ISSUER, vec![resume("eur")]);
+    ledger.done(9, vec![claim("desk", address(4), "eur", None)]);
+    assert_eq!((eur(&ledger, 4), held(&ledger, "eur")), (10_000, 0));
+}
+
+/// A revoked borrower could not repay, and nobody else might: default, car gone.
+#[test]
+fn anybody_may_repay_for_anybody_also_for_a_revoked_borrower() {
+    let mut ledger = desk();
+    admit(&mut ledger, 3, "beta");
+    ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+    ledger.done(4, vec![quote(1_000)]);
+    ledger.advance(10_000);
+    ledger.run(&[]);
+    revoke(&mut ledger, 3);
+    ledger.advance(YEAR_MS / 10);
+    check(&mut ledger, vec![(7, repay("1"), C::RepaymentUnfunded), (5, repay("500"), C::Done)]);
+    let receipts = ledger.run(&[(&[5], vec![of_loan("repay")])]);
+    assert_eq!(names(&receipts), ["lending.repaid", "lending.closed", "lending.collateral_released"]);
+    assert!(format!("{:?}", events(&receipts[0])).contains(&format!("\\\"payer\\\":\\\"{}", address(5))));
+    assert_eq!((house(&ledger), &credit(&ledger)["repaid"]), (address(3), &1.into()));
+}
+
+/// A revoked lender won, and what was paid to it was stuck.
+#[test]
+fn a_revoked_lenders_quote_is_void_and_a_revoked_borrowers_request_too() {
+    let mut ledger = desk();
+    admit(&mut ledger, 3, "beta");
+    admit(&mut ledger, 4, "beta");
+    ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+    ledger.done(4, vec![quote(100)]);
+    ledger.done(5, vec![quote(900)]);
+    let mut of_borrower = ledger.clone();
+    revoke(&mut ledger, 4);
+    ledger.advance(10_000);
+    assert_eq!(names(&ledger.run(&[])), ["lending.quote_void", "lending.refunded", "lending.awarded"]);
+    assert_eq!((eur(&ledger, 4), loan(&ledger)["lender"].clone()), (10_000, address(5).to_string().into()));
+    revoke(&mut of_borrower, 3);
+    of_borrower.advance(10_000);
+    assert_eq!(
+        names(&of_borrower.run(&[])),
+        ["lending.refunded", "lending.refunded", "lending.collateral_released", "lending.closed"]
+    );
+    assert_eq!((eur(&of_borrower, 4), eur(&of_borrower, 5), house(&of_borrower)), (10_000, 10_000, address(3)));
+}
+
+#[test]
+fn one_identity_quotes_once_and_a_quote_binds_when_others_can_no_longer_answer() {
+    let mut ledger = desk();
+    admit(&mut ledger, 4, "beta");
+    let known: crate::participant::Participant =
+        crate::record::read(&ledger.state, &crate::keyspace::participant(&address(4))).unwrap().unwrap();
+    ledger.put(crate::keyspace::participant(&address(5)), &known);
+    let with_borrower = joint(&mut ledger, &[3, 8]);
+    ledger.done(ISSUER, vec![mint("eur", 8, 5_000)]);
+    ledger.done(8, vec![transfer("eur", with_borrower, 2_000)]);
+    ledger.done(3, vec![request(&ledger, "l1", "")]);
+    check(
+        &mut ledger,
+        vec![
+            (4, quote(900), C::Done),
+            (5, quote(800), C::QuoteBySameIdentity),
+            (6, quote(700), C::Done),
+            (6, of_loan("withdraw_quote"), C::Done),
+            (6, quote(600), C::Done),
+        ],
+    );
+    assert_eq!(ledger.one(8, vec![act(with_borrower), quote(100)]).0, C::QuoteByCoOwner);
+    ledger.advance(7_600);
+    check(&mut ledger, vec![(6, of_loan("withdraw_quote"), C::QuoteIsBinding), (8, quote(500), C::Done)]);
+}
+
+#[test]
+fn a_registrar_does_not_register_its_own_organization() {
+    let mut ledger = desk();
+    admit(&mut ledger, 5, "alpha");
+    admit(&mut ledger, 7, "beta");
+    check(&mut ledger, vec![(2, register(5), C::OwnOrganization), (2, register(7), C::Done)]);
+    // Neither does somebody borrow who came to it afterwards.
+    admit(&mut ledger, 7, "alpha");
+    let asked = request(&ledger, "l1", "");
+    check(&mut ledger, vec![(7, asked, C::OwnOrganization)]);
+}

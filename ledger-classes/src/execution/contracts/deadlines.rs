@@ -1,0 +1,140 @@
+//! Deadlines of contracts: they count time in which the channel served and the assets concerned could move.
+//!
+//! A contract keeps the times that it agreed on and, as [`Served`], what had been lost when it did. Later it compares
+//! them with [`Lag::now`], which is block time less what was lost since; nothing is stored when a stop begins or ends, so
+//! thousands of open deadlines cost nothing while they wait. Each lengthening that is found is told by an event
+//! `escrow.extended` with its reason.
+//!
+//! What always holds: outages move a deadline without limit, since nobody could act; pauses and freezes by
+//! [`STOPS_MS_MAX`] at most, so that an escrow has an end that is known when it is made.
+
+use super::Call;
+use super::builtin::{Field, emit, number, text};
+use crate::codec::{Decode, Encode};
+use crate::execution::service::{self, Stopped};
+use crate::limits::{STOP_LOOK_MS_MAX, STOPS_MS_MAX};
+use crate::outcome::Refusal;
+use crate::state::{ReadError, ReadView};
+use crate::time::Time;
+use serde::Serialize;
+
+/// Milliseconds that do not count, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Lost {
+    /// The channel did not serve.
+    pub outage: u64,
+    /// An asset was paused.
+    pub pause: u64,
+    /// An item, or units of an account, were frozen.
+    pub freeze: u64,
+}
+
+impl Lost {
+    fn sum(self) -> u64 {
+        self.outage.saturating_add(self.pause).saturating_add(self.freeze)
+    }
+}
+
+/// What had been lost when the times of an escrow were agreed, and how much later they are known to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Served {
+    begun: Lost,
+    /// As the last event told.
+    pub extended: Lost,
+}
+
+/// By how much the times of an escrow are later than agreed.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    time: Time,
+    lost: Lost,
+    /// How long what is stopped now has been, while it still counts.
+    runs: Option<u64>,
+}
+
+/// What was lost up to `time`, with the longest stop that runs.
+fn lost(view: &dyn ReadView, time: Time, concerned: &[Stopped<'_>]) -> Result<(Lost, Option<u64>), ReadError> {
+    let mut lost = Lost { outage: service::lost(view)?, ..Lost::default() };
+    let mut longest = None;
+    for what in concerned {
+        let (total, runs) = service::stopped(view, *what, time)?;
+        let sum = match what {
+            Stopped::Asset(_) => &mut lost.pause,
+            Stopped::Item(_) | Stopped::Account { .. } => &mut lost.freeze,
+        };
+        *sum = sum.saturating_add(total);
+        longest = longest.max(runs);
+    }
+    Ok((lost, longest))
+}
+
+impl Served {
+    /// Begins to count. What `concerned` names is what must move for the escrow's parties to do their part.
+    pub fn begin(call: &Call<'_, '_>, concerned: &[Stopped<'_>]) -> Result<Self, Refusal> {
+        let (begun, _) = lost(call.view(), call.time(), concerned)?;
+        Ok(Self { begun, extended: Lost::default() })
+    }
+
+    /// By how much times are later at `time`.
+    pub fn lag(&self, view: &dyn ReadView, time: Time, concerned: &[Stopped<'_>]) -> Result<Lag, ReadError> {
+        let (now, runs) = lost(view, time, concerned)?;
+        let pause = now.pause.saturating_sub(self.begun.pause).min(STOPS_MS_MAX);
+        let freeze = now.freeze.saturating_sub(self.begun.freeze).min(STOPS_MS_MAX - pause);
+        let outage = now.outage.saturating_sub(self.begun.outage);
+        let runs = runs.filter(|_| pause + freeze < STOPS_MS_MAX);
+        Ok(Lag { time, lost: Lost { outage, pause, freeze }, runs })
+    }
+
+    /// [`Served::lag`] at block time. Tells of what was added since the last time, about `subject`.
+    pub fn refresh(
+        &mut self,
+        call: &mut Call<'_, '_>,
+        concerned: &[Stopped<'_>],
+        subject: &str,
+    ) -> Result<Lag, Refusal> {
+        let lag = self.lag(call.view(), call.time(), concerned)?;
+        let (told, now) = (self.extended, lag.lost);
+        for (reason, before, after) in
+            [("outage", told.outage, now.outage), ("pause", told.pause, now.pause), ("freeze", told.freeze, now.freeze)]
+        {
+            if after > before {
+                let fields: [(&str, Field); 4] = [
+                    ("subject", text(subject)),
+                    ("reason", text(reason)),
+                    ("by_ms", number(after - before)),
+                    ("extended_ms", number(now.sum())),
+                ];
+                emit(call, "escrow.extended", &fields)?;
+            }
+        }
+        self.extended = now;
+        Ok(lag)
+    }
+}
+
+impl Lag {
+    /// Block time as the escrow counts it.
+    pub fn now(&self) -> Time {
+        Time::from_millis(self.time.millis().saturating_sub(self.lost.sum()))
+    }
+
+    /// Whether the time `agreed` has come.
+    pub fn has_come(&self, agreed: Time) -> bool {
+        self.now() >= agreed
+    }
+
+    /// The block time at which `agreed` comes, if nothing is lost from now on.
+    pub fn comes(&self, agreed: Time) -> Time {
+        agreed.plus_millis(self.lost.sum())
+    }
+
+    /// When to look at a deadline that has not come. While something is stopped the looks become rare: when it ends,
+    /// anybody may look.
+    pub fn next_look(&self, agreed: Time) -> Time {
+        let comes = self.comes(agreed);
+        match self.runs {
+            Some(runs) => comes.max(self.time.plus_millis(runs.min(STOP_LOOK_MS_MAX))),
+            None => comes,
+        }
+    }
+}
