@@ -28,6 +28,10 @@ use ring::rand::SystemRandom;
 /// Characters of a reason or an approver's name.
 const TEXT_CHARS_MAX: usize = 256;
 
+/// How a queue of requests gets shorter, and who needs no place in it.
+const WAY_OUT: &str = "an administrator decides some (chancery ca requests, approve, reject), or they lapse 30 days after \
+    they were filed; a request with an enrolment token (chancery ca token) waits for nobody";
+
 /// Why a request is not filed, decided or granted.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistrationError {
@@ -58,14 +62,22 @@ pub enum RegistrationError {
     #[error("the key is revoked as compromised")]
     CompromisedKey,
     /// See [`CERTIFICATES_PER_IDENTITY_MAX`].
-    #[error("{0} has {CERTIFICATES_PER_IDENTITY_MAX} valid certificates")]
+    #[error(
+        "{0} has {CERTIFICATES_PER_IDENTITY_MAX} valid certificates, as many as may be: an administrator revokes those \
+         that are used no more (chancery ca revoke), or the next one expires"
+    )]
     TooManyCertificates(Box<Identity>),
-    /// See [`REQUESTS_OPEN_MAX`] and [`REQUESTS_OPEN_PER_REQUESTER_MAX`].
-    #[error("{requester} has too many open requests, or the queue is full")]
-    Full {
+    /// See [`REQUESTS_OPEN_PER_REQUESTER_MAX`].
+    #[error(
+        "{requester} has {REQUESTS_OPEN_PER_REQUESTER_MAX} requests that wait for a decision, as many as may: {WAY_OUT}"
+    )]
+    TooManyRequests {
         /// Who asks.
         requester: String,
     },
+    /// See [`REQUESTS_OPEN_MAX`].
+    #[error("{REQUESTS_OPEN_MAX} requests wait for a decision, as many as may: {WAY_OUT}")]
+    QueueFull,
     /// No such request.
     #[error("there is no request {0}")]
     Unknown(RequestId),
@@ -151,8 +163,11 @@ impl CertificateFolder {
         let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
         let open: Vec<&CertificateRequestRecord> = database.requests().iter().filter(open).collect();
         let of_requester = open.iter().filter(|record| record.requester == requester).count();
-        if open.len() >= REQUESTS_OPEN_MAX || of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
-            return Err(RegistrationError::Full { requester });
+        if of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
+            return Err(RegistrationError::TooManyRequests { requester });
+        }
+        if open.len() >= REQUESTS_OPEN_MAX {
+            return Err(RegistrationError::QueueFull);
         }
         let id = self.append_request(&mut database, request, identity, requester, None, now)?;
         self.complete(&mut database, id, now)

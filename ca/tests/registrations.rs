@@ -121,7 +121,16 @@ fn the_queue_is_bounded_and_takes_only_what_can_be_issued() {
     for _ in 0..REQUESTS_OPEN_PER_REQUESTER_MAX {
         file(&key(), ALICE, "192.0.2.1").unwrap();
     }
-    assert!(matches!(file(&key(), ALICE, "192.0.2.1"), Err(RegistrationError::Full { .. })));
+    let full = file(&key(), ALICE, "192.0.2.1").unwrap_err();
+    assert!(matches!(full, RegistrationError::TooManyRequests { .. }), "{full}");
+    // Who is refused is told how to get out.
+    let told = full.to_string();
+    assert!(
+        ["192.0.2.1 has 8", "chancery ca requests", "30 days", "chancery ca token"]
+            .iter()
+            .all(|way| told.contains(way)),
+        "{told}"
+    );
     file(&key(), ALICE, "192.0.2.2").unwrap();
     assert!(matches!(file(&key(), "south/client/bob", "x"), Err(RegistrationError::NoAuthority(_))));
     let key = key();

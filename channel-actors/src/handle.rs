@@ -10,6 +10,7 @@ use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::reader::{Reader, load};
 use crate::registry::ChannelRegistry;
+use crate::remains::Remains;
 use crate::rest::Stage;
 use crate::shared::{Shared, Tip};
 use crate::store::{ChannelStore, Disk, DiskTrouble};
@@ -74,8 +75,10 @@ pub(crate) struct Inner {
     pub(crate) subscriptions: AtomicU64,
     pub(crate) known: OnceLock<Known>,
     pub(crate) gate: Gate,
-    /// Read-locked by who looks at files that rest.
-    looking: RwLock<()>,
+    /// What could be read of a channel that could not be opened.
+    pub(crate) remains: OnceLock<Remains>,
+    /// Read-locked by who looks at files that rest. A store that is kept for that: its state was made in memory.
+    looking: RwLock<Option<ChannelStore>>,
     pub(crate) registry: Weak<ChannelRegistry>,
     /// True when its opening has come to an end, good or bad.
     pub(crate) settled: watch::Sender<bool>,
@@ -109,6 +112,7 @@ impl ChannelHandle {
             metrics,
             subscriptions: AtomicU64::new(0),
             known: OnceLock::new(),
+            remains: OnceLock::new(),
             gate: Gate::new(),
             looking: RwLock::default(),
             registry,
@@ -121,9 +125,10 @@ impl ChannelHandle {
         &self.0.name
     }
 
-    /// The channel's id, once its store was open.
+    /// The channel's id, once its store was open, or if it could be read of one that cannot be opened.
     pub fn id(&self) -> Option<Hash> {
-        self.0.known.get().map(|known| known.id)
+        let known = self.0.known.get().map(|known| known.id);
+        known.or_else(|| self.0.remains.get()?.id)
     }
 
     /// Where the channel is in its life.
@@ -136,14 +141,28 @@ impl ChannelHandle {
         self.0.life.follow()
     }
 
-    /// The last committed block; genesis-like zeros until the store was open.
+    /// The last committed block, or of a channel that cannot be opened the last that could be read; genesis-like zeros
+    /// where nothing is known.
     pub fn tip(&self) -> Tip {
-        self.0.known.get().map(|known| known.shared.tip()).unwrap_or_default()
+        let known = self.0.known.get().map(|known| known.shared.tip());
+        known.or_else(|| self.0.remains.get()?.tip).unwrap_or_default()
     }
 
-    /// The configuration that rules the next block, once the store was open.
+    /// The configuration that rules the next block, once the store was open, or the last one that could be read of a
+    /// channel that cannot be opened.
     pub fn config(&self) -> Option<Arc<ConfigRecord>> {
-        self.0.known.get().map(|known| known.shared.config())
+        let known = self.0.known.get().map(|known| known.shared.config());
+        known.or_else(|| self.0.remains.get().map(|remains| remains.config.clone()))
+    }
+
+    /// Hash of a recent block's header, without a look at the store.
+    pub fn recent_hash(&self, height: u64) -> Option<Hash> {
+        let shared = &self.0.known.get()?.shared;
+        let tip = shared.tip();
+        match tip.height == height {
+            true => Some(tip.hash),
+            false => shared.ring.block(height).map(|block| block.header_hash),
+        }
     }
 
     /// How full the pipeline is.
@@ -261,18 +280,28 @@ impl ChannelHandle {
     /// Looks at files that rest, and leaves them as they are. Whoever opens them waits for that. Blocking.
     fn look<R>(&self, work: impl FnOnce(&ChannelStore) -> Result<R, ReadError>) -> Result<R, Unavailable> {
         let stopped = |reason: String| Unavailable::Stopped { reason };
-        let _looking = self.0.looking.read().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.0.looking.read().unwrap_or_else(PoisonError::into_inner);
         if self.0.gate.stage() != Stage::Resting {
             return Err(stopped("it is about to be opened".into()));
         }
-        let registry = self.0.registry.upgrade().ok_or_else(|| stopped(self.stopped()))?;
-        let store = registry.look(self.name()).map_err(stopped)?;
+        let store = match &*kept {
+            Some(store) => store.clone(),
+            None => {
+                let registry = self.0.registry.upgrade().ok_or_else(|| stopped(self.stopped()))?;
+                registry.look(self.name()).map_err(stopped)?
+            }
+        };
         work(&store).map_err(|error| stopped(error.to_string()))
+    }
+
+    /// Keeps a store to look at, whose state is further than its files.
+    pub(crate) fn keep_to_look_at(&self, store: ChannelStore) {
+        *self.0.looking.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
     }
 
     /// Returns once nobody looks at its files. The gate keeps others from beginning to. Blocking.
     pub(crate) fn looked(&self) {
-        drop(self.0.looking.write().unwrap_or_else(PoisonError::into_inner));
+        drop(self.0.looking.write().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// The store, as soon as it is open. The caller holds a permit, so that it stays open.

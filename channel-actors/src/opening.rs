@@ -52,6 +52,8 @@ pub(crate) fn create(files: &dyn StoreFiles, options: StoreOptions, config: &Cha
 /// A channel whose store is open and whose state may be behind the log.
 pub(crate) struct Opening {
     store: ChannelStore,
+    /// Whether the state is made in memory alone, since no file may change.
+    in_memory: bool,
     channel: Hash,
     genesis: ChannelConfig,
     /// Heights: where replay began, what it does next, the last one.
@@ -72,10 +74,12 @@ pub(crate) enum Step {
     NotNow(String),
 }
 
-/// Opens a channel's store, then replays for up to `slice`.
+/// Opens a channel's store, then replays for up to `slice`. `in_memory`: no checkpoint is written, since the files are
+/// only looked at.
 pub(crate) fn begin(
     files: &dyn StoreFiles,
     options: StoreOptions,
+    in_memory: bool,
     certificates: &dyn CertificatePaths,
     life: &Life,
     slice: Duration,
@@ -92,7 +96,7 @@ pub(crate) fn begin(
     let block = stored_block(&store, 0)?;
     let genesis = block.genesis_config().map_err(in_full)?;
     let first = store.state_height().map_or(0, |height| height + 1);
-    let opening = Opening { store, channel: block.header.hash(), genesis, first, next: first, tip };
+    let opening = Opening { store, in_memory, channel: block.header.hash(), genesis, first, next: first, tip };
     opening.go_on(certificates, life, slice)
 }
 
@@ -116,7 +120,12 @@ impl Opening {
             } else {
                 replay(&self.store, self.channel, self.next, certificates)?
             };
-            if pressure != Pressure::None {
+            if self.in_memory {
+                if pressure == Pressure::Wait {
+                    let behind = "its state is further behind its log than memory may be used for";
+                    return Err(format!("{behind}, and the disk is read-only: have it opened once on one that is not"));
+                }
+            } else if pressure != Pressure::None {
                 self.store.checkpoint().map_err(in_full)?;
             }
             self.next += 1;

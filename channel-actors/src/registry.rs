@@ -4,24 +4,26 @@
 use crate::clock::Clock;
 use crate::gate::Work;
 use crate::group::{self, GroupContext};
-use crate::halt::{Life, LifeCycle};
+use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Known};
 use crate::hold::hold;
 use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
-use crate::opening::{self, Step};
+use crate::opening;
 use crate::ordering::{OrderingEngine, Solo};
-use crate::pool::{Broken, Panicked, WorkPool};
+use crate::pool::{Broken, WorkPool};
 use crate::shared::Shared;
 use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
 use crate::tasks::Tasks;
 use actix::{Arbiter, ArbiterHandle};
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use ledger_classes::config::{ChannelConfig, Engine};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::participant::CertificatePaths;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -93,18 +95,24 @@ pub struct ChannelRegistry {
     keeper: Keeper,
     arbiters: Vec<Arbiter>,
     next_arbiter: AtomicUsize,
-    channels: Mutex<Channels>,
+    by_name: DashMap<String, ChannelHandle>,
+    /// Those whose store was open, or of which so much could be read.
+    by_id: DashMap<Hash, ChannelHandle>,
+    /// Held while a name is taken. True: the peer is closing, and no channel is made any more.
+    closing: Mutex<bool>,
+    /// Channels of which it is not known who may see them, by name.
+    undecided: Mutex<BTreeMap<String, Undecided>>,
     /// The directory is this registry's, until it is drained.
     held: Mutex<Option<File>>,
 }
 
-#[derive(Default)]
-struct Channels {
-    by_name: BTreeMap<String, ChannelHandle>,
-    /// Those whose store was open, or whose summary was read.
-    by_id: HashMap<Hash, ChannelHandle>,
-    /// The peer is closing: no channel is made any more.
-    closing: bool,
+/// Why a registry cannot tell of every name whether somebody may see a channel of that name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Undecided {
+    /// Channels are being opened: it will be known.
+    Opening,
+    /// A channel cannot be opened, and nothing that can be read says who may see it: an operator must act.
+    Unreadable,
 }
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
@@ -119,21 +127,10 @@ const CHECKPOINT_NICE: i32 = 5;
 const OPENING_THREADS: usize = 2;
 /// Threads that open stores of channels that rested. Apart from the others: somebody waits for each.
 const WAKING_THREADS: usize = 2;
-/// How long a replay goes on before another channel that opens has its turn.
-const REPLAY_SLICE: Duration = Duration::from_millis(100);
 /// Threads that answer queries.
 const READING_THREADS: usize = 4;
 /// Threads that run the channels' actors.
 const ARBITERS: usize = 2;
-/// Why a store is opened.
-enum Why {
-    /// The channel starts; whoever made it is told.
-    Start(Option<oneshot::Sender<()>>),
-    /// It rested, and somebody needs it.
-    Wake,
-}
-/// A part of an opening.
-type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
 /// Why no channel is made any more.
 const CLOSING: &str = "the peer is closing";
 /// Stores being made: renamed when complete, removed at the next start otherwise.
@@ -172,7 +169,10 @@ impl ChannelRegistry {
             keeper: Keeper::default(),
             arbiters: arbiters(),
             next_arbiter: AtomicUsize::new(0),
-            channels: Mutex::default(),
+            by_name: DashMap::new(),
+            by_id: DashMap::new(),
+            closing: Mutex::new(false),
+            undecided: Mutex::default(),
             held: Mutex::new(Some(held)),
             options,
             files,
@@ -190,14 +190,13 @@ impl ChannelRegistry {
                 }
             } else if is_label(&name) && entry.file_type()?.is_dir() {
                 let handle = registry.handle(&name);
-                registry.lock().by_name.insert(name, handle);
+                registry.by_name.insert(name, handle);
             }
         }
         // In the order of names, the same at each start.
         for handle in registry.list() {
             if !registry.rests_already(&handle) {
-                let directory = registry.options.directory.join(handle.name());
-                registry.clone().start(handle, directory, None);
+                registry.clone().start(handle);
             }
         }
         registry.keep();
@@ -211,9 +210,10 @@ impl ChannelRegistry {
             let Some(registry) = registry.upgrade() else { return };
             let known = registry.by_id(&turn);
             // Before its id is known its turn is its name's.
-            let named = || registry.list().into_iter().find(|handle| turn == Self::turn(handle.name()));
+            let named = || registry.list().into_iter().find(|handle| turn == turn_of(handle.name()));
             match known.or_else(named) {
                 Some(handle) => {
+                    registry.decide(&handle, Undecided::Unreadable);
                     halt(&handle, &reason);
                     handle.0.settled.send_replace(true);
                     handle.0.gate.abandon();
@@ -226,80 +226,13 @@ impl ChannelRegistry {
         }
     }
 
-    /// Whose turn it is while a channel is opened: ids are not known before; names are.
-    fn turn(name: &str) -> Hash {
-        Hash::plain(&[name.as_bytes()])
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Channels> {
-        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn closing(&self) -> MutexGuard<'_, bool> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle(self: &Arc<Self>, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
         ChannelHandle::new(name.into(), self.reading.clone(), self.disk.clone(), metrics, Arc::downgrade(self))
-    }
-
-    /// Opens the store on a thread of its own kind, then starts the actors. `told` is there if the channel is new.
-    fn start(self: Arc<Self>, handle: ChannelHandle, directory: PathBuf, told: Option<oneshot::Sender<()>>) {
-        let (certificates, options) = (self.options.certificates.clone(), self.options.store);
-        let (life, files) = (handle.0.life.clone(), (self.files)(directory, Some(&self.disk)));
-        let of_step = life.clone();
-        let begin = move || opening::begin(&*files, options, &*certificates, &of_step, REPLAY_SLICE);
-        self.opening_step(handle, life, Why::Start(told), Box::new(begin));
-    }
-
-    /// Does a part of an opening in the channel's turn: one with a long log delays the others by a slice.
-    fn opening_step(self: Arc<Self>, handle: ChannelHandle, life: Life, why: Why, work: OpeningWork) {
-        let pool = match why {
-            Why::Start(_) => self.opening.clone(),
-            Why::Wake => self.waking.clone(),
-        };
-        let turn = Self::turn(handle.name());
-        let done = move |result: Result<Result<Step, String>, Panicked>| {
-            let opened = match result {
-                Ok(Ok(Step::More(opening))) => {
-                    let (certificates, of_step) = (self.options.certificates.clone(), life.clone());
-                    let more = move || opening.go_on(&*certificates, &of_step, REPLAY_SLICE);
-                    return self.opening_step(handle, life, why, Box::new(more));
-                }
-                Ok(Ok(Step::Done(opened))) => Ok(Some(opened)),
-                Ok(Ok(Step::Abandoned)) => Ok(None),
-                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Wake) => {
-                    return self.not_woken(&handle, &reason);
-                }
-                Ok(Ok(Step::NotNow(reason))) => Err(format!("opening failed: {reason}")),
-                Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
-                Err(panicked) => Err(format!("opening {panicked}")),
-            };
-            let told = match why {
-                Why::Wake => return self.woken(&handle, opened),
-                Why::Start(told) => told,
-            };
-            match opened.and_then(|opened| opened.map_or(Ok(()), |opened| self.serve(&handle, &opened))) {
-                Ok(()) => {}
-                Err(reason) => halt(&handle, &reason),
-            }
-            if let Some(told) = told {
-                self.made(&handle, told);
-            }
-            handle.0.settled.send_replace(true);
-        };
-        pool.run(turn, work, done);
-    }
-
-    /// The making of a channel has come to an end. One that failed leaves its name free, whether or not somebody
-    /// still waits for it.
-    fn made(&self, handle: &ChannelHandle, told: oneshot::Sender<()>) {
-        if matches!(handle.state(), LifeCycle::Halted { .. }) {
-            let mut channels = self.lock();
-            channels.by_name.remove(handle.name());
-            if let Some(id) = handle.id() {
-                channels.by_id.remove(&id);
-            }
-        }
-        // The caller may have gone.
-        let _ = told.send(());
     }
 
     fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
@@ -314,9 +247,8 @@ impl ChannelRegistry {
     }
 
     /// Makes known what was opened for the first time, and goes on with it: at work, or at once at rest.
-    fn serve(&self, handle: &ChannelHandle, opened: &opening::Opened) -> Result<(), String> {
-        // Asked before anything is promised.
-        self.engine(&opened.config.config)?;
+    /// One that was only looked at rests, and is looked at again by whoever reads.
+    fn serve(&self, handle: &ChannelHandle, opened: &opening::Opened, looked_at: bool) -> Result<(), String> {
         let named = &opened.config.config.name;
         if named != handle.name() {
             return Err(format!("its folder holds the channel {named}"));
@@ -325,26 +257,36 @@ impl ChannelRegistry {
             return Ok(());
         }
         let shared = Arc::new(Shared::new(opened.tip, opened.config.clone()));
-        if self.may_rest(opened.next_timer) {
+        // Asked before anything is promised. Whoever may see the channel sees that it halts.
+        if let Err(reason) = self.engine(&opened.config.config) {
+            self.known(handle, opened.channel, shared)?;
+            return Err(reason);
+        }
+        if looked_at {
+            if opened.store.checkpoint_height() != Some(opened.tip.height) {
+                // Executing blocks again for each reader would take too long.
+                handle.keep_to_look_at(opened.store.clone());
+            }
+            self.rest_from_start(handle, opened.channel, opened.next_timer);
+        } else if self.may_rest(opened.next_timer) {
             let next_timer = self.put_away(handle, &opened.store, opened.channel, &shared)?;
             self.rest_from_start(handle, opened.channel, next_timer);
         } else {
             self.work(handle, opened.channel, self.work_of(handle, opened, &shared)?);
         }
-        self.known(handle, opened.channel, shared)
+        self.known(handle, opened.channel, shared)?;
+        serves(handle);
+        Ok(())
     }
 
-    /// From now on the channel is found and serves.
+    /// From now on the channel is found.
     fn known(&self, handle: &ChannelHandle, id: Hash, shared: Arc<Shared>) -> Result<(), String> {
         let height = shared.tip().height;
         handle.0.metrics.height(height);
         if handle.0.known.set(Known { id, shared }).is_err() {
             return Err("it was opened twice".into());
         }
-        self.lock().by_id.insert(id, handle.clone());
-        if handle.0.life.set(LifeCycle::Serving) {
-            tracing::info!(channel = handle.name(), height, "channel serves");
-        }
+        self.by_id.insert(id, handle.clone());
         Ok(())
     }
 
@@ -396,17 +338,34 @@ impl ChannelRegistry {
 
     /// A channel by name.
     pub fn by_name(&self, name: &str) -> Option<ChannelHandle> {
-        self.lock().by_name.get(name).cloned()
+        self.by_name.get(name).map(|channel| channel.clone())
     }
 
     /// A channel by id.
     pub fn by_id(&self, id: &Hash) -> Option<ChannelHandle> {
-        self.lock().by_id.get(id).cloned()
+        self.by_id.get(id).map(|channel| channel.clone())
     }
 
     /// Every channel, by name.
     pub fn list(&self) -> Vec<ChannelHandle> {
-        self.lock().by_name.values().cloned().collect()
+        let mut channels: Vec<ChannelHandle> = self.by_name.iter().map(|channel| channel.clone()).collect();
+        channels.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        channels
+    }
+
+    /// Why it is not known of every channel who may see it, if so.
+    pub fn undecided(&self) -> Option<Undecided> {
+        let undecided = self.undecided.lock().unwrap_or_else(PoisonError::into_inner);
+        undecided.values().copied().min()
+    }
+
+    /// What is known of who may see a channel has changed.
+    fn decide(&self, handle: &ChannelHandle, otherwise: Undecided) {
+        let mut undecided = self.undecided.lock().unwrap_or_else(PoisonError::into_inner);
+        match handle.config() {
+            Some(_) => undecided.remove(handle.name()),
+            None => undecided.insert(handle.name().to_owned(), otherwise),
+        };
     }
 
     /// Makes a channel and waits until it serves. Either it is whole on disk, or it is not there.
@@ -422,17 +381,17 @@ impl ChannelRegistry {
         let name = config.name.clone();
         let handle = self.handle(&name);
         {
-            let mut channels = self.lock();
-            if channels.closing {
+            let closing = self.closing();
+            if *closing {
                 return Err(CreateError::Broken(CLOSING.into()));
             }
-            if channels.by_name.contains_key(&name) {
-                return Err(CreateError::Exists(name));
+            // Asked before the entry is held: the map would wait for itself.
+            let full = self.by_name.len() >= CHANNELS_MAX;
+            match self.by_name.entry(name) {
+                Entry::Occupied(taken) => return Err(CreateError::Exists(taken.key().clone())),
+                Entry::Vacant(_) if full => return Err(CreateError::TooMany),
+                Entry::Vacant(free) => drop(free.insert(handle.clone())),
             }
-            if channels.by_name.len() >= CHANNELS_MAX {
-                return Err(CreateError::TooMany);
-            }
-            channels.by_name.insert(name, handle.clone());
         }
         let (told, tells) = oneshot::channel();
         let (parent, options) = (self.options.directory.clone(), self.options.store);
@@ -441,8 +400,8 @@ impl ChannelRegistry {
         let done = move |made: Result<Result<PathBuf, String>, _>| {
             let failed = match made {
                 Ok(Ok(directory)) => {
-                    registry.start(started, directory, Some(told));
-                    return;
+                    let files = (registry.files)(directory, Some(&registry.disk));
+                    return registry.open_store(started, files, Why::Made(told));
                 }
                 Ok(Err(reason)) => reason,
                 Err(panicked) => format!("{panicked}"),
@@ -464,10 +423,9 @@ impl ChannelRegistry {
     /// which is one limit for all channels together.
     pub async fn drain(self: &Arc<Self>) {
         let channels: Vec<ChannelHandle> = {
-            let mut channels = self.lock();
-            channels.closing = true;
+            *self.closing() = true;
             self.disk.close();
-            channels.by_name.values().cloned().collect()
+            self.list()
         };
         for handle in &channels {
             handle.0.life.set(LifeCycle::Draining);
@@ -531,7 +489,9 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
 }
 
 mod resting;
+mod starting;
 use resting::Keeper;
+use starting::{Why, serves, turn_of};
 
 #[cfg(test)]
 mod tests;

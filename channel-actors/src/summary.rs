@@ -3,11 +3,12 @@
 
 use crate::production::in_full;
 use crate::shared::{Shared, Tip};
-use crate::store::{ChannelStore, StoreFiles};
+use crate::store::{ChannelStore, StoreFiles, left_summary};
 use ledger_classes::codec;
 use ledger_classes::execution::{self, ConfigRecord};
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
+use std::path::Path;
 
 /// Bytes of a summary's content.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -33,6 +34,12 @@ impl Summary {
     fn decode(bytes: &[u8]) -> Result<Self, codec::DecodeError> {
         let (channel, (height, hash, time), config, next_timer): Fields = codec::decode(bytes, BYTES_MAX)?;
         Ok(Self { channel, tip: Tip { height, hash, time }, config, next_timer })
+    }
+
+    /// A summary that is whole, whatever has become of the log that it was kept beside: of a channel that cannot be
+    /// opened it may be the last that is known.
+    pub(crate) fn left(directory: &Path) -> Option<Self> {
+        Self::decode(&left_summary(directory)?).ok()
     }
 
     /// The summary beside a store, if there is one that can be believed.

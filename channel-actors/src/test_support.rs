@@ -60,7 +60,9 @@ impl Bench {
         let files = Directory(directory.path().join("main"));
         opening::create(&files, StoreOptions::default(), config).expect("creates");
         let life = Life::new(LifeCycle::Opening);
-        match opening::begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens") {
+        match opening::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX)
+            .expect("opens")
+        {
             Step::Done(opened) => Self { opened: *opened, directory },
             _ => panic!("there is time"),
         }

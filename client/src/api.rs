@@ -1,10 +1,12 @@
 //! The JSON and binary forms of the HTTP API, defined once: the server answers with these types, the client reads
 //! them. Amounts and nonces are decimal strings, bytes are lower-case hex, times are RFC 3339.
 
+mod cursor;
 mod registration;
 mod submission;
 mod views;
 
+pub use cursor::{Cursor, ParseCursorError, Position, plain_number};
 pub use registration::{
     ApprovalBody, AuthorityView, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken,
     RejectionBody, RenewalBody,

@@ -24,15 +24,15 @@ impl Retry {
     /// One attempt.
     pub const NEVER: Self = Self { attempts_max: 1, wait_max: Duration::ZERO };
 
-    /// How long to wait after `attempts` failures, or `None` to give up. `hint` is what the peer asked for. `jitter`
-    /// is any byte: it spreads clients that failed together over a quarter of the wait.
+    /// How long to wait after `attempts` failures, or `None` to give up. `hint` is what the peer asked for at least: who
+    /// has asked for the same often waits longer. `jitter` is any byte: it spreads clients that failed together over a quarter of the wait.
     #[must_use]
     pub fn wait(&self, attempts: u32, hint: Option<Duration>, jitter: u8) -> Option<Duration> {
         if attempts >= self.attempts_max || hint.is_some_and(|hint| hint > self.wait_max) {
             return None;
         }
         let doubled = FIRST_WAIT.saturating_mul(1 << attempts.saturating_sub(1).min(16));
-        let wait = hint.unwrap_or(doubled).min(self.wait_max);
+        let wait = hint.unwrap_or_default().max(doubled).min(self.wait_max);
         Some(wait + wait * u32::from(jitter) / 1024)
     }
 }
@@ -61,7 +61,8 @@ mod tests {
             (1, Some(ms(2000)), 0, Some(ms(2000))),
             (1, Some(ms(2001)), 0, None),
             (1, Some(ms(1024)), 255, Some(ms(1279))),
-            (1, Some(ms(0)), 9, Some(ms(0))),
+            (1, Some(ms(0)), 0, Some(ms(100))),
+            (3, Some(ms(150)), 0, Some(ms(400))),
         ] {
             assert_eq!(retry.wait(attempts, hint, jitter), wait, "{attempts} {hint:?} {jitter}");
         }

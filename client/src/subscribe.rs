@@ -1,11 +1,13 @@
 //! A subscription: events of a channel in order, each once, over any number of connections.
 //!
-//! The position is the cursor of the last event that was handed out. A lost connection is opened again from there
-//! (`Last-Event-ID`), and an event at or before the cursor is not handed out twice. A problem that the peer sends
-//! down the stream (a revoked certificate, say) ends the subscription, unless it is one that passes (the peer shuts
-//! down); so does a peer that stays away.
+//! The position is the cursor of the last event that was handed out, or the one that the peer's first frame names. A lost
+//! connection is opened again from there (`Last-Event-ID`), and an event at or before the cursor is not handed out twice.
+//! A problem that the peer sends down the stream (a revoked certificate, say) ends the subscription, unless it is one
+//! that passes (the peer shuts down, the channel is halted); so does a peer that stays away.
 
-use crate::api::{CloudEvent, Problem};
+pub use crate::api::{Cursor, ParseCursorError};
+
+use crate::api::{CloudEvent, Position, Problem, plain_number};
 use crate::connection::{Connection, RequestError};
 use crate::retry::{Retry, jitter};
 use crate::sse::{Frame, Parser, SseError};
@@ -20,53 +22,10 @@ use std::time::Duration;
 /// Silence after which a connection is taken for lost: peers send keep-alives far more often.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// The place of an event on its channel: block, receipt in the block, event in the receipt. Reads
-/// `height.index.event`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Cursor {
-    /// The block.
-    pub height: u64,
-    /// The receipt in the block.
-    pub index: u32,
-    /// The event in the receipt.
-    pub event: u32,
-}
-
-/// Not a cursor.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a cursor reads height.index.event, not {0:?}")]
-pub struct ParseCursorError(pub String);
-
-impl fmt::Display for Cursor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.height, self.index, self.event)
-    }
-}
-
-impl FromStr for Cursor {
-    type Err = ParseCursorError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || ParseCursorError(text.chars().take(64).collect());
-        let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        let mut parts = text.split('.').filter(|part| plain(part));
-        let (Some(height), Some(index), Some(event), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(error());
-        };
-        let cursor = Self {
-            height: height.parse().map_err(|_| error())?,
-            index: index.parse().map_err(|_| error())?,
-            event: event.parse().map_err(|_| error())?,
-        };
-        if text.bytes().filter(|byte| *byte == b'.').count() == 2 { Ok(cursor) } else { Err(error()) }
-    }
-}
-
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// With what happens from now on.
+    /// With what happens from the peer's first frame on: see [`Subscription::begun`].
     #[default]
     Now,
     /// With the first event of a block.
@@ -80,9 +39,9 @@ impl FromStr for Start {
 
     /// A height, or a cursor.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(height) if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(Self::Height(height)),
-            _ => text.parse().map(Self::After),
+        match plain_number(text) {
+            Some(height) => Ok(Self::Height(height)),
+            None => text.parse().map(Self::After),
         }
     }
 }
@@ -107,6 +66,28 @@ pub struct Delivery {
     pub cursor: Cursor,
     /// The event.
     pub event: CloudEvent,
+}
+
+/// What a subscription has come to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// An event.
+    Event(Box<Delivery>),
+    /// Everything up to the cursor was handed out, or holds nothing that is wanted. Comes first on each connection, once
+    /// when the end of the channel is reached, and now and then while nothing that is wanted happens.
+    Position {
+        /// The place.
+        cursor: Cursor,
+        /// The channel's last block on the peer.
+        tip: u64,
+    },
+    /// The connection was lost, or the peer cannot serve the channel now: after this pause it is asked again.
+    Pause {
+        /// Why, in words.
+        why: String,
+        /// For how long.
+        wait: Duration,
+    },
 }
 
 /// Why a subscription has ended.
@@ -136,20 +117,31 @@ pub struct Subscription {
     channel: String,
     filter: Filter,
     retry: Retry,
-    position: Position,
-    /// The height at which a subscription from now on began, once known: where to go on if the connection is lost
-    /// before the first event.
-    begun_height: Option<u64>,
+    place: Place,
     response: Option<Response>,
     parser: Parser,
-    ready: VecDeque<Delivery>,
+    ready: VecDeque<Step>,
     end: Option<SubscribeError>,
     failures: u32,
-    /// How long the peer asked to wait before the next attempt.
-    hint: Option<Duration>,
+    /// Why the last attempt failed, and how long the peer asked to wait.
+    failed: Failed,
+    /// The pause before the next attempt was told.
+    told: bool,
     /// Whether a stream of this subscription was ever open.
     connected: bool,
+    /// Whether the peer has ever answered.
+    reached: bool,
+    patient: bool,
     ended: bool,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Default)]
+struct Failed {
+    why: String,
+    hint: Option<Duration>,
+    /// The peer was reached, and said that it cannot serve the channel now.
+    answered: bool,
 }
 
 /// Whether a subscription that ends with this problem can be opened again in a while.
@@ -159,26 +151,35 @@ fn is_temporary(problem: &Problem) -> bool {
 
 /// What the frames so far have led to.
 #[derive(Debug, Default)]
-struct Position {
+struct Place {
     cursor: Option<Cursor>,
 }
 
-impl Position {
+impl Place {
     /// Takes one frame. `None`: nothing to hand out.
-    fn take(&mut self, frame: Frame) -> Result<Option<Delivery>, SubscribeError> {
+    fn take(&mut self, frame: Frame) -> Result<Option<Step>, SubscribeError> {
         let unreadable = |what: &dyn fmt::Display| SubscribeError::Event(what.to_string());
-        let Some(data) = frame.data else {
-            if let Some(id) = frame.id {
+        let named = |name: &str| frame.event.as_deref() == Some(name);
+        let Some(data) = &frame.data else {
+            if let Some(id) = &frame.id {
                 let cursor = id.parse().map_err(|error| unreadable(&error))?;
                 self.cursor = self.cursor.max(Some(cursor));
             }
             return Ok(None);
         };
-        if frame.event.as_deref() == Some("problem") {
-            let problem = ledger_classes::json::from_str(&data).map_err(|error| unreadable(&error))?;
+        if named("problem") {
+            let problem = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
             return Err(SubscribeError::Problem(Box::new(problem)));
         }
-        let event: CloudEvent = ledger_classes::json::from_str(&data).map_err(|error| unreadable(&error))?;
+        if named("position") {
+            let Position { tip } = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
+            let id = frame.id.as_deref().ok_or_else(|| unreadable(&"a position without its id"))?;
+            let cursor: Cursor = id.parse().map_err(|error| unreadable(&error))?;
+            let cursor = self.cursor.map_or(cursor, |last| last.max(cursor));
+            self.cursor = Some(cursor);
+            return Ok(Some(Step::Position { cursor, tip }));
+        }
+        let event: CloudEvent = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
         let cursor: Cursor = event.id.parse().map_err(|error| unreadable(&error))?;
         if frame.id.is_some_and(|id| id != event.id) {
             return Err(unreadable(&"the frame's id is not the event's"));
@@ -187,7 +188,7 @@ impl Position {
             return Ok(None);
         }
         self.cursor = Some(cursor);
-        Ok(Some(Delivery { cursor, event }))
+        Ok(Some(Step::Event(Box::new(Delivery { cursor, event }))))
     }
 }
 
@@ -203,15 +204,17 @@ impl Connection {
             channel: channel.into(),
             filter,
             retry: Retry { attempts_max: 10, wait_max: Duration::from_secs(10) },
-            position: Position { cursor },
-            begun_height: None,
+            place: Place { cursor },
             response: None,
             parser: Parser::new(),
             ready: VecDeque::new(),
             end: None,
             failures: 0,
-            hint: None,
+            failed: Failed::default(),
+            told: false,
             connected: false,
+            reached: false,
+            patient: false,
             ended: false,
         }
     }
@@ -225,16 +228,59 @@ impl Subscription {
         self
     }
 
-    /// The place of the last event that was received.
+    /// A peer that answers, and says that it cannot serve the channel now, is asked again without end: somebody must act
+    /// there, which may take days. Pauses grow up to the bound of [`Self::with_retry`].
+    #[must_use]
+    pub const fn patient(mut self) -> Self {
+        self.patient = true;
+        self
+    }
+
+    /// The place up to which everything was handed out.
     pub const fn cursor(&self) -> Option<Cursor> {
-        self.position.cursor
+        self.place.cursor
+    }
+
+    /// Waits until the subscription has begun, and gives the place: whatever is committed behind it is delivered, however
+    /// often the connection is lost.
+    ///
+    /// # Errors
+    /// The subscription has ended.
+    pub async fn begun(&mut self) -> Result<Cursor, SubscribeError> {
+        loop {
+            if let Some(cursor) = self.place.cursor.filter(|_| self.connected) {
+                return Ok(cursor);
+            }
+            if let Some(error) = self.end.take() {
+                self.ended = true;
+                return Err(error);
+            }
+            if self.ended {
+                return Err(SubscribeError::Lost);
+            }
+            match self.pause() {
+                Some((_, wait)) => tokio::time::sleep(wait).await,
+                None => self.advance().await,
+            }
+        }
     }
 
     /// The next event. After an error, nothing comes any more. Dropping the future loses no event.
     pub async fn next(&mut self) -> Option<Result<Delivery, SubscribeError>> {
         loop {
-            if let Some(delivery) = self.ready.pop_front() {
-                return Some(Ok(delivery));
+            match self.step().await? {
+                Ok(Step::Event(delivery)) => return Some(Ok(*delivery)),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+
+    /// The next event, place or pause. After an error, nothing comes any more. Dropping the future loses nothing.
+    pub async fn step(&mut self) -> Option<Result<Step, SubscribeError>> {
+        loop {
+            if let Some(step) = self.ready.pop_front() {
+                return Some(Ok(step));
             }
             if let Some(error) = self.end.take() {
                 self.ended = true;
@@ -244,11 +290,35 @@ impl Subscription {
             if self.ended {
                 return None;
             }
-            if self.response.is_none() {
-                self.reconnect().await;
-            } else {
-                self.receive().await;
+            if let Some((why, wait)) = self.pause() {
+                if !std::mem::replace(&mut self.told, true) {
+                    return Some(Ok(Step::Pause { why, wait }));
+                }
+                tokio::time::sleep(wait).await;
             }
+            self.advance().await;
+        }
+    }
+
+    /// The pause before the next attempt, if there is one.
+    fn pause(&mut self) -> Option<(String, Duration)> {
+        if self.response.is_some() || self.failures == 0 || self.end.is_some() {
+            return None;
+        }
+        let wait = self.bounds().wait(self.failures, self.failed.hint, jitter());
+        if wait.is_none() {
+            self.end = Some(SubscribeError::Lost);
+        }
+        wait.map(|wait| (self.failed.why.clone(), wait))
+    }
+
+    async fn advance(&mut self) {
+        if self.end.is_some() {
+            return;
+        }
+        match self.response.is_none() {
+            true => self.reconnect().await,
+            false => self.receive().await,
         }
     }
 
@@ -261,28 +331,35 @@ impl Subscription {
     }
 
     /// A peer that was there is waited for; one that never was is reported as soon as for any other request.
-    fn bounds(&self) -> Retry {
-        if self.connected { self.retry } else { self.connection.options.retry }
+    const fn bounds(&self) -> Retry {
+        match (self.failed.answered, self.reached) {
+            (true, _) if self.patient => Retry { attempts_max: u32::MAX, ..self.retry },
+            (true, _) | (_, true) => self.retry,
+            (false, false) => self.connection.options.retry,
+        }
+    }
+
+    fn failed(&mut self, why: String, hint: Option<Duration>, answered: bool) {
+        // A peer that is restarted so that it serves the channel again is not there for a while.
+        let other = self.failed.answered != answered;
+        self.failures = if other { 1 } else { self.failures + 1 };
+        self.reached |= answered;
+        // Who asks for more than there is patience for is asked again when that is over.
+        let hint = hint.map(|hint| hint.min(self.retry.wait_max));
+        self.failed = Failed { why, hint, answered };
     }
 
     async fn reconnect(&mut self) {
-        if self.failures > 0 {
-            let hint = self.hint.take().map(|hint| hint.min(self.retry.wait_max));
-            match self.bounds().wait(self.failures, hint, jitter()) {
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => return self.end = Some(SubscribeError::Lost),
-            }
-        }
+        self.told = false;
         match self.connect().await {
             Ok(response) => {
                 self.parser = Parser::new();
                 self.response = Some(response);
-                self.connected = true;
+                (self.connected, self.reached) = (true, true);
             }
             Err(error) => {
-                self.failures += 1;
-                self.hint = error.retry_after();
-                if !error.is_unavailable() || self.bounds().wait(self.failures, self.hint, 0).is_none() {
+                self.failed(error.to_string(), error.retry_after(), error.problem().is_some());
+                if !error.is_unavailable() || self.bounds().wait(self.failures, self.failed.hint, 0).is_none() {
                     self.end = Some(error.into());
                 }
             }
@@ -290,22 +367,10 @@ impl Subscription {
     }
 
     async fn connect(&mut self) -> Result<Response, RequestError> {
-        let height = match (self.position.cursor, self.filter.start) {
-            (Some(_), _) => None,
-            (None, Start::Height(height)) => Some(height),
-            // Lost before the first event: go on behind the height at which this subscription began.
-            (None, _) => match self.begun_height {
-                Some(height) => Some(height.saturating_add(1)),
-                None => {
-                    // Asked once: this function's caller asks again.
-                    let mut connection = self.connection.clone();
-                    connection.options.retry = Retry::NEVER;
-                    self.begun_height = Some(connection.channel(&self.channel).await?.height);
-                    None
-                }
-            },
+        let from = match (self.place.cursor, self.filter.start) {
+            (None, Start::Height(height)) => Some(height.to_string()),
+            _ => None,
         };
-        let from = height.map(|height| height.to_string());
         let mut query: Vec<(&str, &str)> = from.iter().map(|from| ("from", from.as_str())).collect();
         query.extend(self.filter.class.map(|class| ("class", class.text())));
         query.extend(self.filter.topic.as_deref().map(|topic| ("topic", topic)));
@@ -313,7 +378,7 @@ impl Subscription {
             query.push(("proof", "true"));
         }
         let url = self.connection.url(&["channels", &self.channel, "events"], &query)?;
-        let cursor = self.position.cursor.map(|cursor| cursor.to_string());
+        let cursor = self.place.cursor.map(|cursor| cursor.to_string());
         self.connection.stream(url, cursor.as_deref()).await
     }
 
@@ -323,22 +388,22 @@ impl Subscription {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None) | Err(_)) | Err(_) => {
                 self.response = None;
-                self.failures += 1;
-                return;
+                return self.failed("the connection was lost".into(), None, false);
             }
         };
-        self.failures = 0;
         let mut frames = Vec::new();
         let parsed = self.parser.push(&chunk, &mut frames);
         for frame in frames {
-            match self.position.take(frame) {
-                Ok(delivery) => self.ready.extend(delivery),
+            match self.place.take(frame) {
+                Ok(step) => {
+                    self.failures = 0;
+                    self.ready.extend(step);
+                }
                 // A peer that is shutting down says so, and is back in a moment.
                 Err(SubscribeError::Problem(problem)) if is_temporary(&problem) => {
                     self.response = None;
-                    self.failures = 1;
-                    self.hint = problem.retry_after_ms.map(Duration::from_millis);
-                    return;
+                    let hint = problem.retry_after_ms.map(Duration::from_millis);
+                    return self.failed(RequestError::Problem(problem).to_string(), hint, true);
                 }
                 Err(error) => return self.end = Some(error),
             }
@@ -354,28 +419,25 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const TAG: &str = "0707070707070707";
+
     #[test]
-    fn cursors_have_one_text() {
-        let cursor = Cursor { height: 12, index: 0, event: 3 };
-        assert_eq!(cursor.to_string().parse(), Ok(cursor));
-        for text in
-            ["", "1", "1.2", "1.2.3.4", "1..2", "a.1.2", "1.2.+3", "1.2.99999999999", "1.2.3.", ".1.2.3", "1.x.2.3"]
-        {
-            assert!(text.parse::<Cursor>().is_err(), "{text}");
-        }
+    fn a_start_is_a_height_or_a_cursor() {
         assert_eq!("12".parse(), Ok(Start::Height(12)));
-        assert_eq!("12.0.3".parse(), Ok(Start::After(cursor)));
-        assert!("+12".parse::<Start>().is_err());
-        assert!(cursor < Cursor { height: 12, index: 1, event: 0 });
+        let cursor = Cursor::new(12, 0, 3, &ledger_classes::hash::Hash([7; 32]));
+        assert_eq!(format!("12.0.3.{TAG}").parse(), Ok(Start::After(cursor)));
+        for text in ["+12", "012", "", "12.0.3", "now"] {
+            assert!(text.parse::<Start>().is_err(), "{text}");
+        }
     }
 
     fn framed(id: &str, data: Option<String>) -> Frame {
-        Frame { id: Some(id.into()), event: None, data }
+        Frame { id: Some(format!("{id}.{TAG}")), event: None, data }
     }
 
     fn event(id: &str) -> String {
         format!(
-            r#"{{"specversion":"1.0","id":"{id}","source":"/v1/channels/main","type":"chancery.asset.paused",
+            r#"{{"specversion":"1.0","id":"{id}.{TAG}","source":"/v1/channels/main","type":"chancery.asset.paused",
             "subject":"coin","time":"2026-11-21T10:05:54.123Z","datacontenttype":"application/json","class":"assets",
             "transaction":"{}","data":{{"kind":"asset.paused","asset":"coin"}}}}"#,
             "00".repeat(32)
@@ -384,27 +446,39 @@ mod tests {
 
     #[test]
     fn an_event_at_or_before_the_cursor_is_not_handed_out_again() {
-        let mut position = Position::default();
-        let mut take = |id: &str| position.take(framed(id, Some(event(id)))).unwrap().map(|delivery| delivery.cursor);
-        assert_eq!(take("5.0.0").unwrap().to_string(), "5.0.0");
-        assert_eq!(take("5.0.0"), None);
-        assert_eq!(take("4.9.9"), None);
-        assert_eq!(take("5.0.1").unwrap().to_string(), "5.0.1");
-        assert_eq!(position.take(framed("8.0.0", None)).unwrap(), None);
-        assert_eq!(position.take(framed("7.0.0", Some(event("7.0.0")))).unwrap(), None, "the cursor alone moved on");
+        let mut place = Place::default();
+        let take = |place: &mut Place, id: &str| match place.take(framed(id, Some(event(id)))).unwrap() {
+            Some(Step::Event(delivery)) => Some(delivery.cursor.place()),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        };
+        assert_eq!(take(&mut place, "5.0.0"), Some((5, 0, 0)));
+        assert_eq!(take(&mut place, "5.0.0"), None);
+        assert_eq!(take(&mut place, "4.9.9"), None);
+        assert_eq!(take(&mut place, "5.0.1"), Some((5, 0, 1)));
+        assert_eq!(place.take(framed("8.0.0", None)).unwrap(), None);
+        assert_eq!(take(&mut place, "7.0.0"), None, "the cursor alone moved on");
+        let position = Frame { event: Some("position".into()), ..framed("9.1.1", Some(r#"{"tip":12}"#.into())) };
+        let Some(Step::Position { cursor, tip }) = place.take(position).unwrap() else { panic!("a position") };
+        assert_eq!((cursor.place(), tip, place.cursor), ((9, 1, 1), 12, Some(cursor)));
+        assert_eq!(take(&mut place, "9.1.0"), None);
     }
 
     #[test]
     fn problems_and_unreadable_events_end_the_subscription() {
         let problem = r#"{"type":"urn:chancery:problem:certificate-revoked","title":"Revoked","status":403}"#;
         let frame = Frame { id: None, event: Some("problem".into()), data: Some(problem.into()) };
-        match Position::default().take(frame) {
+        match Place::default().take(frame) {
             Err(SubscribeError::Problem(problem)) => assert_eq!(problem.name(), "certificate-revoked"),
             other => panic!("{other:?}"),
         }
         for (id, data) in [("1.0.0", "{}".to_owned()), ("1.0.1", event("1.0.0")), ("x", event("x"))] {
-            let taken = Position::default().take(framed(id, Some(data)));
+            let taken = Place::default().take(framed(id, Some(data)));
             assert!(matches!(taken, Err(SubscribeError::Event(_))), "{id}");
+        }
+        for (id, data) in [(Some("1.0.0"), r#"{"tip":1}"#), (None, r#"{"tip":1}"#), (Some("x"), "{}")] {
+            let frame = Frame { id: id.map(Into::into), event: Some("position".into()), data: Some(data.into()) };
+            assert!(matches!(Place::default().take(frame), Err(SubscribeError::Event(_))), "{id:?}");
         }
     }
 }

@@ -170,11 +170,10 @@ pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), Ver
     let text = event.evidence.as_deref().ok_or(VerifyError::Absent)?;
     let evidence: Evidence = ledger_classes::json::from_str(text).map_err(VerifyError::Form)?;
     let checked = trust.verify(&evidence)?;
-    let place = evidence.event.as_ref().map(|proof| Cursor {
-        height: checked.header.height,
-        index: checked.receipt.index,
-        event: proof.index,
-    });
+    let place = evidence
+        .event
+        .as_ref()
+        .map(|proof| Cursor::new(checked.header.height, checked.receipt.index, proof.index, &checked.header.hash()));
     for (agrees, what) in [
         (checked.event.as_ref() == Some(&event.data), "content"),
         (place.is_some_and(|place| place.to_string() == event.id), "place"),
@@ -301,7 +300,7 @@ mod tests {
         };
         let cloud = CloudEvent {
             specversion: "1.0".into(),
-            id: "1.0.0".into(),
+            id: Cursor::new(1, 0, 0, &header.hash()).to_string(),
             source: "/v1/channels/main".into(),
             type_text: "chancery.asset.paused".into(),
             subject: "coin".into(),
@@ -356,10 +355,11 @@ mod tests {
         let trust = proof.trust.verify(None).unwrap();
         verify_event(&trust, &good).unwrap();
         type Change = fn(&mut CloudEvent);
-        let changes: [(Change, &str); 8] = [
+        let changes: [(Change, &str); 9] = [
             (|event| event.evidence = None, "without evidence"),
             (|event| event.data = Event::AssetPaused { asset: "gold".into() }, "content"),
-            (|event| event.id = "1.0.1".into(), "place"),
+            (|event| event.id = event.id.replacen("1.0.0", "1.0.1", 1), "place"),
+            (|event| event.id.replace_range(6..8, "zz"), "place"),
             (|event| event.transaction = Hash::ZERO, "transaction"),
             (|event| event.time = Time::ZERO, "time"),
             (|event| event.class = ledger_classes::rights::Class::Logs, "class"),

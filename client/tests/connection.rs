@@ -10,11 +10,11 @@ use client::api::SubmissionStatus;
 use client::connection::{Connection, Options, RequestError};
 use client::retry::Retry;
 use client::submit::{VALIDITY_MS, Wait, sign_json, transaction};
-use client::subscribe::{Filter, Start, SubscribeError};
+use client::subscribe::{Filter, Start, Step, SubscribeError};
 use ledger_classes::action::{Action, logs::Append};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::SigningKey;
-use peer::{Authority, Peer, event, events, outcome, peer, peer_as, problem, profile};
+use peer::{Authority, Peer, TAG, event, events, outcome, peer, peer_as, problem, profile};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ fn a_lost_subscription_goes_on_after_its_last_event() {
         let mut places = Vec::new();
         loop {
             match subscription.next().await.unwrap() {
-                Ok(delivery) => places.push(delivery.cursor.to_string()),
+                Ok(delivery) => places.push(delivery.cursor.place()),
                 Err(error) => {
                     assert!(subscription.next().await.is_none());
                     return (places, error);
@@ -169,18 +169,19 @@ fn a_lost_subscription_goes_on_after_its_last_event() {
             }
         }
     });
-    assert_eq!(places, ["4.0.0", "4.1.0", "5.0.0", "6.0.0"]);
+    assert_eq!(places, [(4, 0, 0), (4, 1, 0), (5, 0, 0), (6, 0, 0)]);
     assert!(matches!(error, SubscribeError::Problem(problem) if problem.name() == "certificate-revoked"));
     let seen = peer.seen.lock().unwrap().clone();
+    let (four, five) = (format!("4.1.0.{TAG}"), format!("5.0.0.{TAG}"));
     let asked: Vec<_> = seen.iter().map(|request| (request.line.as_str(), request.last_event_id.as_deref())).collect();
     let again = "GET /v1/channels/main/events?topic=coin HTTP/1.1\r\n";
     assert_eq!(
         asked,
         [
             ("GET /v1/channels/main/events?from=4&topic=coin HTTP/1.1\r\n", None),
-            (again, Some("4.1.0")),
-            (again, Some("4.1.0")),
-            (again, Some("5.0.0")),
+            (again, Some(&*four)),
+            (again, Some(&*four)),
+            (again, Some(&*five)),
         ]
     );
 }
@@ -200,11 +201,72 @@ fn a_peer_that_shuts_down_is_subscribed_to_again() {
     let mut subscription = connect(&authority, &peer).subscribe("main", filter);
     let place = |item: Option<Result<_, SubscribeError>>| {
         let delivery: client::subscribe::Delivery = item.unwrap().unwrap();
-        delivery.cursor.to_string()
+        delivery.cursor.place()
     };
     let places = run(async { [place(subscription.next().await), place(subscription.next().await)] });
-    assert_eq!(places, ["4.0.0", "5.0.0"]);
-    assert_eq!(peer.seen.lock().unwrap()[1].last_event_id.as_deref(), Some("4.0.0"));
+    assert_eq!(places, [(4, 0, 0), (5, 0, 0)]);
+    assert_eq!(peer.seen.lock().unwrap()[1].last_event_id, Some(format!("4.0.0.{TAG}")));
+}
+
+/// A stream that begins, and is cut off before an event.
+fn begun(id: &str) -> String {
+    events(&format!("retry: 1000\nevent: position\nid: {id}.{TAG}\ndata: {{\"tip\":7}}\n\n"))
+}
+
+/// It came back at what was then the end, and what had come meanwhile was lost.
+#[test]
+fn a_subscription_that_is_cut_off_before_its_first_event_goes_on_where_it_began() {
+    let authority = Authority::new("root");
+    let peer = peer(&authority, |number, _| match number {
+        0 => begun("7.4294967295.4294967295"),
+        _ => events(&event("8.0.0")),
+    });
+    let mut subscription = connect(&authority, &peer).subscribe("main", Filter::default());
+    let (begun, delivery) = run(async { (subscription.begun().await.unwrap(), subscription.next().await) });
+    assert_eq!((begun.height, begun.is_end()), (7, true));
+    assert_eq!(delivery.unwrap().unwrap().cursor.place(), (8, 0, 0));
+    let seen = peer.seen.lock().unwrap();
+    assert_eq!((seen.len(), &seen[1].last_event_id), (2, &Some(format!("7.4294967295.4294967295.{TAG}"))));
+}
+
+#[test]
+fn a_channel_that_is_halted_is_asked_again_after_growing_pauses() {
+    let authority = Authority::new("root");
+    let peer = peer(&authority, |number, _| match number {
+        0..7 => problem("503 Service Unavailable", "channel-halted", ""),
+        7 => begun("7.0.0"),
+        _ => events(&event("8.0.0")),
+    });
+    // One attempt of other requests; without patience it would be one here, too.
+    let options = Options { retry: Retry::NEVER, ..options() };
+    let (_folder, profile) = profile(&authority, &authority, &peer.url);
+    let subscription = Connection::open(&profile, options).unwrap().subscribe("main", Filter::default());
+    let bound = Retry { attempts_max: 2, wait_max: Duration::from_millis(250) };
+    let mut subscription = subscription.with_retry(bound).patient();
+    let (mut waits, mut steps) = (Vec::new(), Vec::new());
+    let delivery = run(async {
+        loop {
+            match subscription.step().await.unwrap().unwrap() {
+                Step::Event(delivery) => return delivery,
+                Step::Pause { why, wait } => {
+                    steps.push(why);
+                    waits.push(wait.as_millis());
+                }
+                Step::Position { .. } => steps.push("position".into()),
+            }
+        }
+    });
+    assert_eq!(delivery.cursor.place(), (8, 0, 0));
+    assert!(steps[..7].iter().all(|why| why.contains("channel-halted")), "{steps:?}");
+    assert_eq!(steps[7..], ["position", "the connection was lost"]);
+    // Each with up to a quarter more, for the spread.
+    for (wait, least) in waits.iter().zip([100, 200, 250, 250, 250, 250, 250, 100]) {
+        assert!((least..=least + least / 4).contains(wait), "{waits:?}");
+    }
+    // Without patience it ends there.
+    let mut subscription = connect(&authority, &peer).subscribe("main", Filter::default()).with_retry(Retry::NEVER);
+    peer.seen.lock().unwrap().clear();
+    assert!(run(subscription.next()).unwrap().is_err());
 }
 
 #[test]

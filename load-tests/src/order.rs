@@ -49,6 +49,8 @@ pub struct EventReader {
     chunk: Chunk,
     line: Vec<u8>,
     id: Option<Cursor>,
+    /// The frame tells where the stream is, and is no event.
+    position: bool,
     /// What came.
     pub order: Order,
     /// Whether the peer ended the stream with a problem, or it is no stream of events.
@@ -58,7 +60,7 @@ pub struct EventReader {
 impl Default for EventReader {
     fn default() -> Self {
         let chunk = Chunk::Size { size: 0, ended: false };
-        Self { chunk, line: Vec::new(), id: None, order: Order::default(), broken: false }
+        Self { chunk, line: Vec::new(), id: None, position: false, order: Order::default(), broken: false }
     }
 }
 
@@ -112,12 +114,16 @@ impl EventReader {
             self.broken |= self.id.is_none();
         } else if self.line.starts_with(b"data: ") {
             match self.id.take() {
+                Some(_) if self.position => {}
                 Some(cursor) => self.order.take(cursor),
                 None => self.broken = true,
             }
-        } else if self.line.starts_with(b"event: ") {
-            // Our frames name no event but a problem, with which the peer ends.
-            self.broken = true;
+        } else if let Some(named) = self.line.strip_prefix(b"event: ") {
+            // Our frames name no other event but a problem, with which the peer ends.
+            self.position = named == b"position";
+            self.broken |= !self.position;
+        } else if self.line.is_empty() {
+            self.position = false;
         }
         self.line.clear();
     }
@@ -133,12 +139,12 @@ mod tests {
 
     #[test]
     fn events_are_counted_however_the_stream_is_cut() {
-        let long = format!("id: 7.1.0\ndata: {}\n\n", "x".repeat(400));
+        let long = format!("id: 7.1.0.0000000000000000\ndata: {}\n\n", "x".repeat(400));
         let bytes = chunked(&[
-            "retry: 1000\n\n",
-            "id: 5.0.0\ndata: {}\n\nid: 5.0.1\nda",
+            "retry: 1000\nevent: position\nid: 4.9.9.0000000000000000\ndata: {\"tip\":4}\n\n",
+            "id: 5.0.0.0000000000000000\ndata: {}\n\nid: 5.0.1.0000000000000000\nda",
             "ta: {}\n\n: alive\n\n",
-            "id: 6.9.9\n\n",
+            "event: position\nid: 6.9.9.0000000000000000\ndata: {\"tip\":6}\n\n",
             &long,
         ]);
         for size in [1, 2, 3, 7, 64, 10_000] {
@@ -152,7 +158,7 @@ mod tests {
     fn repetition_disorder_and_loss_are_seen() {
         let read = |ids: &[&str]| {
             let mut reader = EventReader::default();
-            ids.iter().for_each(|id| reader.push(&chunked(&[&format!("id: {id}\ndata: {{}}\n\n")])));
+            ids.iter().for_each(|id| reader.push(&chunked(&[&format!("id: {id}.0000000000000000\ndata: {{}}\n\n")])));
             reader.order
         };
         assert!(read(&["1.0.0", "1.0.1", "2.0.0"]).is_whole(3));

@@ -1,16 +1,17 @@
 //! What a caller may do on a channel. A channel on which the caller has no right is to the caller as one that does
-//! not exist: the same answer, after the same work.
+//! not exist: the same answer, after the same work. A channel that has halted is seen also by the administrators of the
+//! peer's organization, who must act.
 
 use crate::{
     limits::RETRY_AFTER_MS,
     problem::{ApiError, Kind},
     tls::Caller,
 };
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
 use ledger_classes::{
     config::ChannelConfig,
     hash::Hash,
-    identity::Identity,
+    identity::{Identity, Role},
     rights::{Class, Right, Rights},
 };
 
@@ -19,14 +20,48 @@ use ledger_classes::{
 pub struct Visible {
     /// The channel.
     pub channel: ChannelHandle,
-    /// Not empty.
+    /// Not empty, but for an administrator of the peer's organization who sees that a channel has halted.
     pub rights: Rights,
+}
+
+/// Who asks, and whose peer is asked.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// The peer.
+    pub peer: &'a Identity,
+}
+
+impl Asking<'_> {
+    /// What this caller sees of a channel: `None` is nothing at all.
+    fn sees(&self, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
+        let rights = if channel.config().is_some() { rights } else { Rights::NONE };
+        let acts = administers(self.peer, self.caller.identity()) && halted(&channel).is_some();
+        (acts || !rights.is_empty()).then_some(Visible { channel, rights })
+    }
+}
+
+/// Whether somebody administers this peer: an administrator of its organization, whose certificate the peer trusts.
+pub fn administers(peer: &Identity, identity: Option<&Identity>) -> bool {
+    identity.is_some_and(|identity| {
+        let own = (identity.consortium(), identity.organization()) == (peer.consortium(), peer.organization());
+        own && identity.role() == Role::Admin
+    })
+}
+
+/// Why a channel has halted, if it has.
+pub fn halted(channel: &ChannelHandle) -> Option<String> {
+    match channel.state() {
+        LifeCycle::Halted { reason } => Some(reason),
+        _ => None,
+    }
 }
 
 /// Finds a channel by name or id. `stand_in` is a configuration to do the same work over where there is no channel.
 pub fn find(
     registry: &ChannelRegistry,
-    caller: &Caller,
+    asking: Asking<'_>,
     text: &str,
     stand_in: &ChannelConfig,
 ) -> Result<Visible, ApiError> {
@@ -35,38 +70,37 @@ pub fn find(
     let by_name = registry.by_name(text);
     let channel = by_id.or(by_name);
     let config = channel.as_ref().and_then(ChannelHandle::config);
-    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), caller.identity());
-    match channel {
-        Some(channel) if config.is_some() && !rights.is_empty() => Ok(Visible { channel, rights }),
-        // Who may see a channel is known once it is open. Until all are, every other name gets this answer, whether
-        // or not it is one of theirs.
-        _ if opening(registry) => Err(opening_refusal()),
-        _ => Err(Kind::ChannelUnknown.into()),
+    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), asking.caller.identity());
+    match channel.and_then(|channel| asking.sees(channel, rights)) {
+        Some(visible) => Ok(visible),
+        // Who may see a channel is known once it is open, or once its remains were read. Until that is known of all,
+        // every other name gets this answer, whether or not it is one of theirs.
+        None => Err(match incomplete(registry) {
+            Some(why) => ApiError::new(Kind::Unavailable, why).retry_after_ms(RETRY_AFTER_MS),
+            None => Kind::ChannelUnknown.into(),
+        }),
     }
 }
 
-/// Whether some channel of this peer is not open yet.
-fn opening(registry: &ChannelRegistry) -> bool {
-    let early = |state| matches!(state, LifeCycle::Opening | LifeCycle::Replaying { .. });
-    registry.list().iter().any(|channel| early(channel.state()))
-}
-
-fn opening_refusal() -> ApiError {
-    ApiError::new(Kind::Unavailable, "channels of this peer are being opened").retry_after_ms(RETRY_AFTER_MS)
+/// Why callers may not see all channels that they have a right on.
+pub fn incomplete(registry: &ChannelRegistry) -> Option<&'static str> {
+    registry.undecided().map(|undecided| match undecided {
+        Undecided::Opening => "channels of this peer are being opened",
+        Undecided::Unreadable => "a channel of this peer cannot be opened, and nothing says who may see it",
+    })
 }
 
 /// All channels that the caller may know of, by name.
-pub fn list(registry: &ChannelRegistry, caller: &Caller) -> Vec<Visible> {
-    let mut visible: Vec<Visible> = registry
-        .list()
-        .into_iter()
-        .filter_map(|channel| {
-            let rights = visible_rights(&channel.config()?.config, caller.identity());
-            (!rights.is_empty()).then_some(Visible { channel, rights })
-        })
-        .collect();
-    visible.sort_by(|a, b| a.channel.name().cmp(b.channel.name()));
-    visible
+pub fn list(registry: &ChannelRegistry, asking: Asking<'_>) -> Vec<Visible> {
+    let rights = |channel: &ChannelHandle| {
+        let config = channel.config();
+        config.map_or(Rights::NONE, |record| visible_rights(&record.config, asking.caller.identity()))
+    };
+    let sees = |channel: ChannelHandle| {
+        let rights = rights(&channel);
+        asking.sees(channel, rights)
+    };
+    registry.list().into_iter().filter_map(sees).collect()
 }
 
 /// The rights that a channel's configuration gives an identity, or the public.
@@ -175,6 +209,23 @@ mod tests {
             let found = (!rights.is_empty(), reads(Class::Assets), reads(Class::Apps), may_post(rights));
             assert_eq!(found, (seen, assets, apps, posts), "{public_read} {open_submit} {who:?}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_administered_by_administrators_of_its_own_organization() {
+        let peer = identity("north/peer/p");
+        for (who, administers_it) in [
+            (Some("north/admin/root"), true),
+            (Some("north/client/alice"), false),
+            (Some("north/auditor/ann"), false),
+            (Some("north/peer/p"), false),
+            (Some("south/admin/root"), false),
+            (None, false),
+        ] {
+            assert_eq!(administers(&peer, who.map(identity).as_ref()), administers_it, "{who:?}");
+        }
+        let stranger = Identity::parse("spiffe://other.example/north/admin/root").unwrap();
+        assert!(!administers(&peer, Some(&stranger)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What every request handler sees of the peer. Made once, by [`crate::peer`].
 
 use crate::{
-    access::{self, Visible},
+    access::{self, Asking, Visible},
     config::Limits,
     duties::Duties,
     log_lines::LogLines,
@@ -56,9 +56,23 @@ pub struct PeerContext {
 }
 
 impl PeerContext {
-    /// The channel that a caller names, if the caller may know of it.
+    /// Who asks this peer.
+    pub const fn asking<'a>(&'a self, caller: &'a Caller) -> Asking<'a> {
+        Asking { caller, peer: &self.identity }
+    }
+
+    /// The channel that a caller names, if the caller may know of it, whatever its state.
+    pub fn any_channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
+        access::find(&self.registry, self.asking(caller), text, &self.stand_in)
+    }
+
+    /// The channel that a caller names, if the caller may know of it and it has not halted.
     pub fn channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
-        access::find(&self.registry, caller, text, &self.stand_in)
+        let visible = self.any_channel(caller, text)?;
+        match access::halted(&visible.channel) {
+            Some(reason) => Err(ApiError::halted(reason)),
+            None => Ok(visible),
+        }
     }
 
     /// Refuses new work while the peer shuts down.

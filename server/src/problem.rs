@@ -50,7 +50,7 @@ macro_rules! kinds {
 
 kinds! {
     Malformed = "malformed", 400, "The request cannot be read";
-    MalformedCursor = "malformed-cursor", 400, "A cursor reads height.index.event, or is a height";
+    MalformedCursor = "malformed-cursor", 400, "A cursor reads height.index.event.TAG; a subscription begins there or at a height";
     InvalidParameter = "invalid-parameter", 400, "A parameter is outside its range or unknown";
     CertificateRequired = "certificate-required", 401, "This needs a client certificate";
     TokenRefused = "token-refused", 401, "The enrolment token is not good for this";
@@ -74,6 +74,9 @@ kinds! {
     MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
+    CursorAhead = "cursor-ahead", 409, "The subscription would begin ahead of the channel on this peer";
+    CursorOtherHistory = "cursor-other-history", 409, "The cursor is of another history of the channel";
+    CursorNoEvent = "cursor-no-event", 409, "The cursor is of no event of its block that the caller may read";
     RequestDecided = "request-decided", 409, "The certificate request is decided, or this caller has approved it";
     CrlOlder = "crl-older", 409, "A newer CRL of the same CA is in force";
     Oversize = "oversize", 413, "The request is larger than this peer takes";
@@ -90,7 +93,8 @@ kinds! {
     StorageFull = "storage-full", 507, "The peer's disk has no room";
     AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
-    Stopped = "stopped", 503, "The channel has stopped on this peer";
+    ChannelHalted = "channel-halted", 503, "The channel is halted on this peer until an operator acts";
+    Stopped = "stopped", 503, "The channel stopped before an outcome was known";
     Draining = "draining", 503, "The peer is shutting down";
     CommitPending = "commit-pending", 503, "The commit took too long to wait for; ask for the transaction later";
 }
@@ -120,6 +124,11 @@ impl ApiError {
             DiskTrouble::Full { .. } | DiskTrouble::Exhausted => Kind::StorageFull,
         };
         Self::new(kind, trouble.to_string()).retry_after_ms(crate::limits::DISK_RETRY_MS)
+    }
+
+    /// The channel has halted on this peer.
+    pub fn halted(reason: impl Into<String>) -> Self {
+        Self::new(Kind::ChannelHalted, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
     }
 
     /// The same refusal, with a hint when to try again.
@@ -279,7 +288,7 @@ impl From<RegistrationError> for ApiError {
             E::Rejected(_) | E::Decided(_) | E::ApprovedAlready(_) => Kind::RequestDecided,
             E::OwnRequest => Kind::Forbidden,
             E::NoAuthority(_) => Kind::NoAuthority,
-            E::Full { .. } | E::TooManyCertificates(_) => {
+            E::TooManyRequests { .. } | E::QueueFull | E::TooManyCertificates(_) => {
                 return Self::new(Kind::RequestsFull, error.to_string())
                     .retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
             }

@@ -181,7 +181,7 @@ fn watch_prints_one_event_a_line_and_ends_when_the_peer_says_so() {
         .lines()
         .map(|line| ledger_classes::json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(ids, ["4.0.0", "4.0.1"]);
+    assert_eq!(ids, ["4.0.0", "4.0.1"].map(|place| format!("{place}.{}", peer::TAG)));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Revoked"));
     assert_eq!(run(folder.path(), &["watch", "main", "--from", "4", "--count", "1"]).status.code(), Some(0));
 }

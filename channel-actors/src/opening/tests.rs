@@ -37,7 +37,8 @@ fn a_replay_goes_in_slices_and_says_how_far_it_is() {
     let hash = fill(&bench, 3);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
-    let mut step = begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::ZERO).expect("opens");
+    let mut step =
+        begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::ZERO).expect("opens");
     let mut progress = vec![life.state()];
     let opened = loop {
         match step {
@@ -59,15 +60,15 @@ fn a_replay_is_abandoned_when_the_channel_drains_and_frees_its_files() {
     fill(&bench, 3);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
-    let step = begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::ZERO).expect("opens");
+    let step = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::ZERO).expect("opens");
     let Step::More(opening) = step else { panic!("three blocks are to do") };
     assert!(life.set(LifeCycle::Draining));
     let step = opening.go_on(&NoCertificates, &life, Duration::ZERO).expect("goes on");
     assert!(matches!(step, Step::Abandoned));
-    let again = begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens");
+    let again = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).expect("opens");
     assert!(matches!(again, Step::Abandoned), "not begun at all");
     let life = Life::new(LifeCycle::Opening);
-    let again = begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).expect("opens");
+    let again = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).expect("opens");
     assert!(matches!(again, Step::Done(_)));
 }
 
@@ -97,7 +98,7 @@ fn a_replay_that_differs_stops_at_the_block_where_the_difference_begins() {
     let _ = persist(store, &block, Seal::Solo { key: key(200).public(), signature }).expect("persists");
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
-    let failed = begin(&files, StoreOptions::default(), &NoCertificates, &life, Duration::MAX).err();
+    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
     assert_eq!(failed.as_deref(), Some("block 2: the writes root differs from that of executing it again"));
     assert_eq!(life.state(), LifeCycle::Replaying { done: 2, of: 3 });
 }

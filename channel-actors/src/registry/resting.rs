@@ -1,7 +1,8 @@
 //! Channels that are not used rest, and wake when they are. [`Rest`](crate::rest::Rest) decides for each channel; here
 //! one task looks at those that work, one waits for the timers of those that rest, and the pools open and close files.
 
-use super::{ChannelRegistry, OpeningWork, REPLAY_SLICE, Why, halt};
+use super::starting::{OpeningWork, REPLAY_SLICE, Why, serves};
+use super::{ChannelRegistry, halt};
 use crate::gate::Work;
 use crate::group::Group;
 use crate::halt::{Life, LifeCycle};
@@ -45,22 +46,12 @@ impl Keeper {
 }
 
 impl ChannelRegistry {
-    /// Looks after channels until the registry is gone, if they may rest at all.
+    /// Looks after channels until the registry is gone.
     pub(super) fn keep(self: &Arc<Self>) {
-        let Some(after) = self.options.rest_after else { return };
-        let pause = (after / 4).clamp(REST_LOOK_MIN, REST_LOOK_MAX);
+        let pause =
+            self.options.rest_after.map_or(REST_LOOK_MAX, |after| after / 4).clamp(REST_LOOK_MIN, REST_LOOK_MAX);
         let (for_rest, for_timers) = (Arc::downgrade(self), Arc::downgrade(self));
-        self.options.tasks.start_in(&self.arbiter(), "rest", move || {
-            let registry = for_rest.clone();
-            async move {
-                let (slots, mut looks) = (Arc::new(Semaphore::new(SETTLING_MAX)), looks(pause));
-                loop {
-                    looks.tick().await;
-                    let Some(registry) = registry.upgrade() else { return };
-                    registry.settle_quiet(after, &slots).await;
-                }
-            }
-        });
+        // Without a pause that is given only those rest whose disk was read-only as the peer began.
         self.options.tasks.start_in(&self.arbiter(), "timers", move || {
             let registry = for_timers.clone();
             async move {
@@ -69,6 +60,18 @@ impl ChannelRegistry {
                     looks.tick().await;
                     let Some(registry) = registry.upgrade() else { return };
                     registry.wake_due();
+                }
+            }
+        });
+        let Some(after) = self.options.rest_after else { return };
+        self.options.tasks.start_in(&self.arbiter(), "rest", move || {
+            let registry = for_rest.clone();
+            async move {
+                let (slots, mut looks) = (Arc::new(Semaphore::new(SETTLING_MAX)), looks(pause));
+                loop {
+                    looks.tick().await;
+                    let Some(registry) = registry.upgrade() else { return };
+                    registry.settle_quiet(after, &slots).await;
                 }
             }
         });
@@ -171,9 +174,13 @@ impl ChannelRegistry {
             return false;
         }
         self.rest_from_start(handle, channel, next_timer);
-        let known = self.known(handle, channel, Arc::new(Shared::new(tip, Arc::new(config))));
+        // Nothing has opened it before.
+        let known = self.known(handle, channel, Arc::new(Shared::new(tip, Arc::new(config)))).is_ok();
+        if known {
+            serves(handle);
+        }
         handle.0.settled.send_replace(true);
-        known.is_ok()
+        known
     }
 
     /// A channel that has not worked yet rests.
@@ -223,7 +230,7 @@ impl ChannelRegistry {
         let (of_step, looked_at) = (life.clone(), handle.clone());
         let begin: OpeningWork = Box::new(move || {
             looked_at.looked();
-            opening::begin(&*files, options, &*certificates, &of_step, REPLAY_SLICE)
+            opening::begin(&*files, options, false, &*certificates, &of_step, REPLAY_SLICE)
         });
         self.clone().opening_step(handle.clone(), life, Why::Wake, begin);
     }
@@ -304,6 +311,7 @@ impl ChannelRegistry {
         if tokio::time::timeout(Duration::from_secs(DRAIN_SECONDS_MAX), under_way).await.is_err() {
             tracing::warn!(channel = handle.name(), "its files were not closed in time; replay will make up for it");
         }
+        handle.looked();
         let known = handle.0.known.get()?;
         let Work { store, group } = handle.0.gate.take()?;
         drop(group);

@@ -11,6 +11,7 @@ use crate::{SubmitRefusal, SubmitResult, Wait};
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
+use std::collections::HashMap;
 
 struct Still;
 

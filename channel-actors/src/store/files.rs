@@ -92,6 +92,12 @@ impl Directory {
     }
 }
 
+/// The summary in a store's directory if it is whole, whether or not the log is still the one that it was kept beside.
+pub(crate) fn left_summary(directory: &Path) -> Option<Vec<u8>> {
+    let bytes = fs::read(directory.join(SUMMARY)).ok()?;
+    summary::whole(&bytes).map(|(_, content)| content.to_vec())
+}
+
 /// A file, if it is there.
 fn if_there(opened: Result<Backend, StoreError>) -> Result<Option<Backend>, StoreError> {
     match opened {
@@ -206,14 +212,15 @@ impl JournalFile for Directory {
 /// The same for whoever only looks: no file is made, renamed, removed or written. Where there is no sound state, an empty
 /// one in memory takes its place.
 #[derive(Debug)]
-pub(super) struct Inspected {
+pub(crate) struct Inspected {
     directory: Directory,
     /// Why the state is broken, if it is.
     broken: OnceLock<String>,
 }
 
 impl Inspected {
-    pub(super) fn new(directory: &Path) -> Self {
+    /// Of the store in a directory.
+    pub(crate) fn new(directory: &Path) -> Self {
         Self { directory: Directory(directory.to_owned()), broken: OnceLock::new() }
     }
 

@@ -34,11 +34,11 @@ pub(crate) mod tests;
 pub use disk::{Disk, DiskTrouble};
 pub use error::StoreError;
 pub use files::{Backend, Directory, JournalFile, StoreFiles};
+pub(crate) use files::{Inspected, left_summary};
 pub use state::StateView;
 
 use bytes::Bytes;
 use error::Latch;
-use files::Inspected;
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::state::Writes;
@@ -121,6 +121,20 @@ pub enum Pressure {
     CheckpointDue,
     /// Twice the bound: do not apply another block before a checkpoint is done.
     Wait,
+}
+
+/// Reads the state of a store whose log cannot be read; no file changes. `None` if the state is broken or not there.
+pub(crate) fn read_left_state<T>(
+    directory: &Path,
+    options: StoreOptions,
+    read: impl FnOnce(&StateView) -> T,
+) -> Result<Option<T>, StoreError> {
+    let files = Inspected::new(directory);
+    let (state, _) = State::open(&files, options, Arc::default())?;
+    // The view ends before the file is released.
+    let found = state.view().map(|view| read(&view))?;
+    drop(state);
+    Ok(files.broken().is_none().then_some(found))
 }
 
 /// The open store of a channel. Cheap to clone; clones share it.

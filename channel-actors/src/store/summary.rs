@@ -34,13 +34,19 @@ pub(super) fn frame(log: &Path, content: &[u8]) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The content of a summary that is whole and fits the log.
-pub(super) fn content<'a>(log: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
+/// The stamp and the content of a summary that is whole.
+pub(super) fn whole(bytes: &[u8]) -> Option<(&[u8; STAMP_BYTES], &[u8])> {
     let (framed, check) = bytes.split_last_chunk()?;
     let (&version, rest) = framed.split_first()?;
     let (stamped, content) = rest.split_first_chunk::<STAMP_BYTES>()?;
     let whole = version == FORMAT && content.len() <= CONTENT_BYTES_MAX && check_of(framed) == *check;
-    (whole && stamp(log).is_ok_and(|stamp| stamp == *stamped)).then_some(content)
+    whole.then_some((stamped, content))
+}
+
+/// The content of a summary that is whole and fits the log.
+pub(super) fn content<'a>(log: &Path, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    let (stamped, content) = whole(bytes)?;
+    stamp(log).is_ok_and(|stamp| stamp == *stamped).then_some(content)
 }
 
 #[cfg(test)]

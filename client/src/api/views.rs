@@ -213,7 +213,8 @@ pub struct QueueView {
     pub subscriptions: u64,
 }
 
-/// A channel as its members see it.
+/// A channel as its members see it. Of one that cannot be opened, id, height, tip and time are zeros where they cannot be
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelView {
     /// Its name.
@@ -258,6 +259,9 @@ pub struct PeerStatus {
     pub connections: u64,
     /// Expiry of the peer's own certificate.
     pub certificate_not_after: Time,
+    /// Why channels may be missing below that the caller has a right on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels_incomplete: Option<String>,
     /// Why the peer's disk takes no transactions now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_trouble: Option<String>,

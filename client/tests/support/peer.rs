@@ -165,8 +165,12 @@ pub(crate) fn profile(trusted: &Authority, own: &Authority, url: &str) -> (tempf
     (folder, profile)
 }
 
-/// A frame with an event of this cursor.
+/// The tag of every cursor here.
+pub(crate) const TAG: &str = "0102030405060708";
+
+/// A frame with an event of this place.
 pub(crate) fn event(id: &str) -> String {
+    let id = format!("{id}.{TAG}");
     format!(
         "id: {id}\nevent: chancery.asset.paused\ndata: {{\"specversion\":\"1.0\",\"id\":\"{id}\",\
          \"source\":\"/v1/channels/main\",\"type\":\"chancery.asset.paused\",\"subject\":\"coin\",\

@@ -37,7 +37,7 @@ pub struct LogRecord {
 impl Record for LogRecord {}
 
 /// Whether `text` is labels joined by dots, within the limit.
-pub(super) fn is_topic(text: &str) -> bool {
+pub fn is_topic(text: &str) -> bool {
     text.len() <= TOPIC_BYTES_MAX && text.split('.').all(is_label)
 }
 

@@ -1,10 +1,11 @@
 //! Applications and their versions.
 
+use super::parameters::Query;
 use super::query::{PageQuery, limit, one, page};
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
     HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use ledger_classes::{
     execution::apps::{self, NamedApp, NamedAppVersion},

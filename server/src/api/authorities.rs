@@ -1,6 +1,7 @@
 //! CA certificates and CRLs, for everybody: they are what others are judged by.
 
 use super::body;
+use super::parameters::Query;
 use super::service::{accepts, json};
 use crate::{
     certificates::describe,
@@ -13,7 +14,7 @@ use crate::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{self, Data, Path, Payload, Query},
+    web::{self, Data, Path, Payload},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{

@@ -2,6 +2,7 @@
 //! events and queries, but no blocks.
 
 use super::{
+    parameters::Query,
     query::not_readable,
     service::{accepts, json},
 };
@@ -13,7 +14,7 @@ use crate::{
 };
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use channel_actors::CommittedBlock;
 use client::api::{BlockView, MEDIA_TYPE_BLOCK, Page, ReceiptView, TransactionView};
@@ -43,7 +44,7 @@ pub(super) async fn list(
     visible.read_all()?;
     let limit = query.limit.unwrap_or(BLOCKS_PAGE_MAX);
     if !(1..=BLOCKS_PAGE_MAX).contains(&limit) {
-        return Err(ApiError::new(Kind::InvalidParameter, format!("limit is 1 to {BLOCKS_PAGE_MAX}")));
+        return Err(ApiError::new(Kind::InvalidParameter, format!("limit: 1 to {BLOCKS_PAGE_MAX}")));
     }
     let height = visible.channel.tip().height;
     let (mut items, mut bytes, mut at) = (Vec::new(), 0, query.from);

@@ -19,7 +19,7 @@ use channel_actors::{CreateError, LifeCycle};
 use client::api::{ChannelSpec, ChannelState, ChannelView, Page, QueueView};
 use ledger_classes::{
     config::{ChannelConfig, Engine, OrderingPeer, Organization},
-    identity::{Identity, Role},
+    identity::Identity,
     rights::{Right, Rights},
     state::ReadError,
 };
@@ -42,7 +42,10 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
             bytes: queue.bytes.into(),
             subscriptions: queue.subscriptions,
         },
-        config: with_config.then(|| channel.config().map(|record| record.config.clone())).flatten(),
+        // Who sees only that it has halted is no member.
+        config: (with_config && !visible.rights.is_empty())
+            .then(|| channel.config().map(|record| record.config.clone()))
+            .flatten(),
     }
 }
 
@@ -58,7 +61,7 @@ fn state(state: LifeCycle) -> ChannelState {
 }
 
 pub(super) async fn list(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let visible = access::list(&context.registry, &caller);
+    let visible = access::list(&context.registry, context.asking(&caller));
     // A list over channels reflects no single height; the highest one tells how recent it is.
     let items: Vec<ChannelView> = visible.iter().map(|visible| view(visible, false)).collect();
     let height = items.iter().map(|item| item.height).max().unwrap_or_default();
@@ -70,7 +73,7 @@ pub(super) async fn show(
     caller: Caller,
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let visible = context.channel(&caller, &path)?;
+    let visible = context.any_channel(&caller, &path)?;
     json(&view(&visible, true))
 }
 
@@ -104,7 +107,11 @@ pub(super) async fn create(
     let name = config.name.clone();
     let channel = match context.registry.create(config).await {
         Ok(channel) => channel,
-        Err(error @ CreateError::Exists(_)) => return Err(ApiError::new(Kind::ChannelExists, error.to_string())),
+        Err(error @ CreateError::Exists(_)) => {
+            let halted = context.registry.by_name(&name).as_ref().and_then(access::halted);
+            let halted = halted.map(|reason| format!(", and has halted: {reason}")).unwrap_or_default();
+            return Err(ApiError::new(Kind::ChannelExists, format!("{error}{halted}")));
+        }
         Err(CreateError::Invalid(what)) => return Err(ApiError::new(Kind::ConfigurationInvalid, what)),
         Err(error @ CreateError::TooMany) => return Err(ApiError::new(Kind::Busy, error.to_string())),
         Err(CreateError::Disk(trouble)) => return Err(ApiError::disk(trouble)),
@@ -122,11 +129,11 @@ pub(super) async fn create(
 /// Only administrators of the peer's own organization make channels on it.
 fn administrator<'a>(context: &PeerContext, caller: &'a Caller) -> Result<&'a Identity, ApiError> {
     let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
-    let own = identity.organization() == context.identity.organization();
-    if own && identity.role() == Role::Admin {
-        Ok(identity)
-    } else {
-        Err(ApiError::new(Kind::Forbidden, "only administrators of the peer's organization create channels on it"))
+    match access::administers(&context.identity, Some(identity)) {
+        true => Ok(identity),
+        false => {
+            Err(ApiError::new(Kind::Forbidden, "only administrators of the peer's organization create channels on it"))
+        }
     }
 }
 

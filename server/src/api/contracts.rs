@@ -1,11 +1,12 @@
 //! Contracts, their instances, and questions to them.
 
+use super::parameters::Query;
 use super::query::{Failed, PageQuery, at, limit, one, page, read};
 use super::service::json;
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
     HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use ledger_classes::{
     execution::contracts::{self, ContractRecord, InstanceRecord},

@@ -6,6 +6,7 @@
 use super::{
     cursor::{Cursor, Start},
     frames,
+    parameters::Query,
 };
 use crate::{
     access::{forbidden, visible_rights},
@@ -19,11 +20,12 @@ use crate::{
 use actix_web::{
     Error, HttpRequest, HttpResponse,
     http::header,
-    web::{self, Bytes, BytesMut, Data, Path, Query},
+    web::{self, Bytes, BytesMut, Data, Path},
 };
 use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
 use ledger_classes::{
-    execution::ConfigRecord,
+    execution::{ConfigRecord, logs::is_topic},
+    identity::is_label,
     rights::{Class, Right, Rights},
 };
 use serde::Deserialize;
@@ -65,16 +67,21 @@ pub(super) async fn subscribe(
     let start = Start::parse(query.from.as_deref(), last_event_id)?;
     let classes = classes(query.class.as_deref())?;
     let readable = readable(visible.rights, classes.as_ref())?;
+    if let Some(topic) = &query.topic {
+        // What may be read changes; what can match does not.
+        check_topic(topic, classes.as_ref().unwrap_or(&Class::ALL.into()))?;
+    }
     let permit = Arc::clone(&context.subscriptions).try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::from(Kind::TooManySubscriptions).retry_after_ms(RETRY_AFTER_MS))?;
 
     let channel = visible.channel;
-    let mut heights = channel.subscribe().map_err(super::query::not_readable)?;
-    let (height, after) = match start {
-        Start::Now => (channel.tip().height + 1, None),
-        Start::Height(height) => (height, None),
-        Start::After(cursor) => (cursor.height, Some(cursor)),
+    let begins = begins(&channel, start, visible.rights).await?;
+    // An event is followed by others of its block.
+    let (height, after) = match begins.is_end() {
+        true => (begins.height + 1, None),
+        false => (begins.height, Some(begins)),
     };
+    let mut heights = channel.subscribe().map_err(super::query::not_readable)?;
     heights.delivered(height.saturating_sub(1));
     let config = channel.config().ok_or(Kind::ChannelUnknown)?;
     let feed = Feed {
@@ -92,7 +99,10 @@ pub(super) async fn subscribe(
         heights,
         height,
         after,
+        begins,
+        passed: begins,
         told: height.saturating_sub(1),
+        caught_up: false,
         spoken: Instant::now(),
         block: None,
         changed: false,
@@ -111,12 +121,78 @@ pub(super) async fn subscribe(
         .streaming(stream))
 }
 
+/// The place behind which a subscription begins. A cursor is held against the chain: one of another history, of the
+/// future, or of no event would lose events without a word.
+async fn begins(channel: &ChannelHandle, start: Start, rights: Rights) -> Result<Cursor, ApiError> {
+    let tip = channel.tip();
+    let behind_tip = Cursor::end_of(tip.height, &tip.hash);
+    let ahead = || ApiError::new(Kind::CursorAhead, format!("the channel's last block on this peer is {}", tip.height));
+    let block = async |height| {
+        let block = channel.block(height).await.map_err(super::query::not_readable)?;
+        block.ok_or_else(|| super::query::unavailable("the block is not there yet"))
+    };
+    match start {
+        Start::Now => Ok(behind_tip),
+        // The genesis block holds no events: behind it is where everything begins.
+        Start::Height(height) => match height.max(1) - 1 {
+            before if before == tip.height => Ok(behind_tip),
+            before if before > tip.height => Err(ahead()),
+            before => Ok(Cursor::end_of(before, &block(before + 1).await?.block.header.previous)),
+        },
+        Start::After(cursor) if cursor.height > tip.height => Err(ahead()),
+        Start::After(cursor) => {
+            let block = block(cursor.height).await?;
+            if !cursor.is_of(&block.header_hash) {
+                let what = format!("block {} is {} on this peer", cursor.height, block.header_hash);
+                return Err(ApiError::new(Kind::CursorOtherHistory, what));
+            }
+            match cursor.is_end() || is_readable(&block, &cursor, rights) {
+                true => Ok(cursor),
+                false => Err(Kind::CursorNoEvent.into()),
+            }
+        }
+    }
+}
+
+/// Whether a cursor is of an event that its reader may know of: of others not even their number is told.
+fn is_readable(block: &CommittedBlock, cursor: &Cursor, rights: Rights) -> bool {
+    let events = block.receipts.get(cursor.index as usize).and_then(|receipt| receipt.decoded_events().ok());
+    let event = events.as_ref().and_then(|events| events.get(cursor.event as usize));
+    event.is_some_and(|event| rights.allows(Right::Read(event.class())))
+}
+
+/// Whether an event of a class can have a topic that passes a filter.
+fn can_match(class: Class, filter: &str) -> bool {
+    let part = filter.strip_suffix('*');
+    match class {
+        // Names of assets, instances, contracts, apps. What a label begins with is empty or a label.
+        Class::Assets | Class::Contracts | Class::Apps => {
+            part.map_or(is_label(filter), |part| part.is_empty() || is_label(part))
+        }
+        // Topics of records, or the kind of an administrative event, which may hold an underscore.
+        Class::Logs => {
+            let topic = |text: &str| is_topic(&text.replace('_', "-"));
+            part.map_or(topic(filter), |part| part.is_empty() || topic(part.strip_suffix('.').unwrap_or(part)))
+        }
+    }
+}
+
+/// Refuses a filter that nothing can pass: whoever has mistyped it would wait for ever.
+fn check_topic(filter: &str, classes: &BTreeSet<Class>) -> Result<(), ApiError> {
+    match classes.iter().any(|class| can_match(*class, filter)) {
+        true => Ok(()),
+        false => Err(ApiError::new(Kind::InvalidParameter, "topic: no event of these classes can have such a topic")),
+    }
+}
+
 /// The classes of a filter; `None` is every class that the caller may read, now and later.
 fn classes(text: Option<&str>) -> Result<Option<BTreeSet<Class>>, ApiError> {
     let Some(text) = text else { return Ok(None) };
     let parsed = text.split(',').map(|class| class.parse::<Class>());
     let parsed: Result<BTreeSet<Class>, _> = parsed.collect();
-    parsed.map(Some).map_err(|_| ApiError::new(Kind::InvalidParameter, "class is of assets, contracts, apps, logs"))
+    parsed.map(Some).map_err(|_| {
+        ApiError::new(Kind::InvalidParameter, "class: assets, contracts, apps or logs, separated by commas")
+    })
 }
 
 /// What a subscription may deliver under these rights.
@@ -155,8 +231,14 @@ struct Feed {
     height: u64,
     /// Events up to here were delivered before.
     after: Option<Cursor>,
+    /// Where it begins.
+    begins: Cursor,
+    /// Behind the last block that was looked through, or where it begins.
+    passed: Cursor,
     /// The height that the reader has been told with an id.
     told: u64,
+    /// The reader was told once that nothing more is there.
+    caught_up: bool,
     /// When something was last sent.
     spoken: Instant,
     block: Option<Reading>,
@@ -186,8 +268,9 @@ impl Feed {
             return None;
         }
         if !std::mem::replace(&mut self.begun, true) {
-            // The head goes out at once, and a browser learns when to come back.
-            return Some(Bytes::from_static(b"retry: 1000\n\n"));
+            let tip = self.channel.tip().height;
+            self.caught_up = self.begins.is_end() && self.begins.height == tip;
+            return Some(frames::begin(&self.begins, tip));
         }
         match self.advance().await {
             Ok(chunk) => {
@@ -207,6 +290,12 @@ impl Feed {
             return Err(draining());
         }
         self.caller.check(&self.context.trust)?;
+        // Before rights: who may act on a channel that has halted need have none.
+        match self.channel.state() {
+            LifeCycle::Halted { reason } => return Err(ApiError::halted(reason)),
+            LifeCycle::Closed => return Err(super::query::unavailable("the channel is closed")),
+            _ => {}
+        }
         let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
         if !Arc::ptr_eq(&config, &self.config) {
             let rights = visible_rights(&config.config, self.caller.identity());
@@ -214,11 +303,7 @@ impl Feed {
             self.config = config;
             self.changed = true;
         }
-        match self.channel.state() {
-            LifeCycle::Halted { reason } => Err(super::query::unavailable(&reason)),
-            LifeCycle::Closed => Err(super::query::unavailable("the channel is closed")),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
@@ -249,6 +334,10 @@ impl Feed {
             }
             if self.height <= self.channel.tip().height {
                 self.begin().await?;
+            } else if !std::mem::replace(&mut self.caught_up, true)
+                && let Some(place) = self.place()
+            {
+                return Ok(frames::position(&place, self.channel.tip().height));
             } else if !self.wait().await? {
                 return Ok(self.alive());
             }
@@ -301,6 +390,7 @@ impl Feed {
         }
         if receipts.is_empty() {
             self.heights.delivered(self.height);
+            self.passed = Cursor::end_of(self.height, &block.header_hash);
             self.height += 1;
         } else {
             self.block = Some(Reading { block: Arc::downgrade(block), receipts, frame: next });
@@ -317,8 +407,8 @@ impl Feed {
     }
 
     fn passes(&self, index: u32, frame: &Frame) -> bool {
-        let cursor = Cursor { height: self.height, index, event: frame.event };
-        self.after.is_none_or(|after| cursor > after) && self.wants(frame.class, &frame.topic)
+        let place = (self.height, index, frame.event);
+        self.after.is_none_or(|after| place > after.place()) && self.wants(frame.class, &frame.topic)
     }
 
     /// Receipts of a block that hold something for this reader, last first.
@@ -344,10 +434,14 @@ impl Feed {
         let block = match self.channel.block(self.height).await {
             Ok(Some(block)) => block,
             // The tip moved before it could be read: it is there in a moment.
-            Ok(None) => return self.changed(false, Duration::from_millis(RETRY_AFTER_MS)).await.map(|_| None),
+            Ok(None) => {
+                self.changed(false, Duration::from_millis(RETRY_AFTER_MS)).await;
+                return Ok(None);
+            }
             // Readers of the past wait for each other; nobody is dropped for it.
             Err(Unavailable::Busy { retry_after_ms }) => {
-                return self.changed(false, Duration::from_millis(retry_after_ms)).await.map(|_| None);
+                self.changed(false, Duration::from_millis(retry_after_ms)).await;
+                return Ok(None);
             }
             Err(error) => return Err(super::query::not_readable(error)),
         };
@@ -367,7 +461,7 @@ impl Feed {
     async fn wait(&mut self) -> Result<bool, ApiError> {
         let expiry = self.caller.not_after().map(|at| at.millis_since(clock::now()).saturating_add(1));
         let expiry = Duration::from_millis(expiry.unwrap_or(u64::MAX));
-        let changed = self.changed(true, expiry.min(KEEP_ALIVE)).await?;
+        let changed = self.changed(true, expiry.min(KEEP_ALIVE)).await;
         // Blocks that hold nothing for this reader were passed over.
         self.height = self.heights.place().load(Ordering::Relaxed) + 1;
         Ok(changed || expiry < KEEP_ALIVE)
@@ -375,7 +469,7 @@ impl Feed {
 
     /// Waits for anything that could end the subscription, and for `blocks`. False if nothing of it happens within
     /// `limit`.
-    async fn changed(&mut self, blocks: bool, limit: Duration) -> Result<bool, ApiError> {
+    async fn changed(&mut self, blocks: bool, limit: Duration) -> bool {
         let (readable, topic) = (self.readable.clone(), self.topic.clone());
         let filter = move |class, text: &str| wants(&readable, topic.as_deref(), class, text);
         let block = async {
@@ -386,23 +480,33 @@ impl Feed {
         };
         let happened = async {
             tokio::select! {
-                block = block => block.map_err(super::query::not_readable),
-                _ = self.drained.changed() => Ok(()),
-                _ = self.trust_changes.changed() => Ok(()),
+                // A channel that has stopped is judged by whoever asked to wait.
+                _ = block => {}
+                _ = self.drained.changed() => {}
+                _ = self.trust_changes.changed() => {}
             }
         };
-        match tokio::time::timeout(limit, happened).await {
-            Ok(happened) => happened.map(|()| true),
-            Err(_) => Ok(false),
+        tokio::time::timeout(limit, happened).await.is_ok()
+    }
+
+    /// Behind everything that was delivered or passed over, if its block's hash is at hand.
+    fn place(&self) -> Option<Cursor> {
+        let height = self.height.saturating_sub(1);
+        match self.passed.height == height && self.passed.is_end() {
+            true => Some(self.passed),
+            false => self.channel.recent_hash(height).map(|hash| Cursor::end_of(height, &hash)),
         }
     }
 
     /// A sign of life, with the position if blocks went by that held nothing for this reader.
     fn alive(&mut self) -> Bytes {
-        let passed = self.height.saturating_sub(1);
-        let cursor = (self.told < passed).then(|| Cursor::end_of(passed));
-        self.told = self.told.max(passed);
-        frames::alive(cursor)
+        match self.place().filter(|place| place.height > self.told) {
+            Some(place) => {
+                self.told = place.height;
+                frames::position(&place, self.channel.tip().height)
+            }
+            None => Bytes::from_static(frames::ALIVE),
+        }
     }
 }
 
@@ -410,6 +514,33 @@ impl Feed {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn a_filter_that_nothing_can_pass_is_refused() {
+        let all: BTreeSet<Class> = Class::ALL.into();
+        let long = "a".repeat(129);
+        for (filter, in_all, in_assets) in [
+            ("usd", true, true),
+            ("usd*", true, true),
+            ("*", true, true),
+            ("trace.step", true, false),
+            ("trace.*", true, false),
+            ("trace*", true, true),
+            ("channel.configured", true, false),
+            ("channel.authority_renewed", true, false),
+            ("", false, false),
+            ("USD", false, false),
+            ("a b", false, false),
+            ("a..b", false, false),
+            (".a*", false, false),
+            ("a*b", false, false),
+            ("a,b", false, false),
+            (&long, false, false),
+        ] {
+            assert_eq!(check_topic(filter, &all).is_ok(), in_all, "{filter:?}");
+            assert_eq!(check_topic(filter, &[Class::Assets].into()).is_ok(), in_assets, "{filter:?} of assets");
+        }
+    }
 
     #[test]
     fn a_class_filter_is_a_subset_of_what_may_be_read() {

@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 use crate::limits::LOOK_BYTES_MAX;
 use bytes::Bytes;
 use channel_actors::{CommittedBlock, Frame};
-use client::api::{CloudEvent, Problem};
+use client::api::{CloudEvent, Position, Problem};
 use ledger_classes::{
     codec,
     hash::HexBytes,
@@ -24,7 +24,7 @@ pub(super) fn encode(channel: &str, block: &CommittedBlock, index: u32, proven: 
     let events_tree = proven.then(|| event_tree(receipt));
     let mut frames = Vec::with_capacity(events.len());
     for (number, event) in (0u32..).zip(events) {
-        let cursor = Cursor { height: header.height, index, event: number };
+        let cursor = Cursor::new(header.height, index, number, &block.header_hash);
         let evidence = events_tree.as_ref().and_then(|events_tree| {
             let path = block.receipt_tree().path(index);
             let receipt_proof = ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path };
@@ -77,13 +77,22 @@ pub(super) fn ending(problem: &Problem) -> Bytes {
     format!("event: problem\ndata: {problem}\n\n").into()
 }
 
-/// A sign of life. A frame with an id alone moves the reader's cursor past blocks that held nothing for it.
-pub(super) fn alive(cursor: Option<Cursor>) -> Bytes {
-    match cursor {
-        Some(cursor) => format!(": alive\nid: {cursor}\n\n").into(),
-        None => Bytes::from_static(b": alive\n\n"),
-    }
+/// Where a subscription is: behind everything up to here. An event of its own with data, because there are readers that
+/// keep no id of a frame that is none; those that ask for messages alone do not see it.
+pub(super) fn position(cursor: &Cursor, tip: u64) -> Bytes {
+    let position = serde_json::to_string(&Position { tip }).unwrap_or_default();
+    format!("event: position\nid: {cursor}\ndata: {position}\n\n").into()
 }
+
+/// The first frame: a browser learns when to come back, and where from.
+pub(super) fn begin(cursor: &Cursor, tip: u64) -> Bytes {
+    let mut bytes = b"retry: 1000\n".to_vec();
+    bytes.extend_from_slice(&position(cursor, tip));
+    bytes.into()
+}
+
+/// A sign of life.
+pub(super) const ALIVE: &[u8] = b": alive\n\n";
 
 /// Whether an event passes a subscription's topic filter: equal, or with a trailing `*`, beginning alike.
 pub(super) fn topic_matches(filter: &str, topic: &str) -> bool {
@@ -137,8 +146,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_begins_with_its_place() {
+        let frame = begin(&Cursor::end_of(3, &Hash([9; 32])), 7);
+        let expected =
+            "retry: 1000\nevent: position\nid: 3.4294967295.4294967295.0909090909090909\ndata: {\"tip\":7}\n\n";
+        assert_eq!(std::str::from_utf8(&frame).unwrap(), expected);
+    }
+
+    #[test]
     fn a_frame_is_one_line_of_data() {
-        let cursor = Cursor { height: 3, index: 0, event: 1 };
+        let cursor = Cursor::new(3, 0, 1, &Hash([9; 32]));
         let event = Event::LogAppended {
             topic: "a".into(),
             author: Default::default(),
@@ -161,7 +178,7 @@ mod tests {
         let bytes = frame(&cursor, &cloud).unwrap();
         let text = std::str::from_utf8(&bytes).unwrap();
         let lines: Vec<&str> = text.split('\n').collect();
-        assert_eq!((lines.len(), lines[0], lines[2], lines[3]), (4, "id: 3.0.1", "", ""));
+        assert_eq!((lines.len(), lines[0], lines[2], lines[3]), (4, "id: 3.0.1.0909090909090909", "", ""));
         let data = lines[1].strip_prefix("data: ").unwrap();
         assert!(!data.contains('\r'));
         assert_eq!(ledger_classes::json::from_str::<CloudEvent>(data).unwrap(), cloud);

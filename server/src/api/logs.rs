@@ -1,5 +1,6 @@
 //! Log records, by topic and then by the order in which they were appended.
 
+use super::parameters::Query;
 use super::query::{cut, limit, read};
 use super::service::json;
 use crate::{
@@ -9,10 +10,10 @@ use crate::{
 };
 use actix_web::{
     HttpResponse,
-    web::{Data, Path, Query},
+    web::{Data, Path},
 };
 use ledger_classes::{
-    execution::logs::LogRecord,
+    execution::logs::{LogRecord, is_topic},
     keyspace::{self, Family},
     limits::STATE_KEY_BYTES_MAX,
     record,
@@ -41,8 +42,9 @@ pub(super) async fn list(
     let limit = limit(query.limit)?;
     let prefix = match &query.topic {
         // A topic holds no zero byte, so a filter cannot reach into another topic.
-        Some(topic) if topic.contains('\0') => {
-            return Err(ApiError::new(Kind::InvalidParameter, "a topic is labels joined by dots"));
+        Some(topic) if !is_topic(topic) => {
+            let what = "topic: labels of a-z, 0-9 and hyphen, joined by dots";
+            return Err(ApiError::new(Kind::InvalidParameter, what));
         }
         Some(topic) => keyspace::key(Family::Log, &[topic.as_bytes(), &[0]]),
         None => keyspace::key(Family::Log, &[]),
@@ -79,8 +81,7 @@ fn log((key, value): &(Vec<u8>, Value)) -> Result<LogView, ReadError> {
 /// The first key behind the one that a page ended with.
 fn token_key(token: &str) -> Result<Vec<u8>, ApiError> {
     let rest = hex::decode(token).ok().filter(|rest| rest.len() < STATE_KEY_BYTES_MAX);
-    let rest =
-        rest.ok_or_else(|| ApiError::new(Kind::InvalidParameter, "from is what the page before said in next"))?;
+    let rest = rest.ok_or_else(|| ApiError::new(Kind::InvalidParameter, "from: what the page before said in next"))?;
     Ok(keyspace::key(Family::Log, &[&rest, &[0]]))
 }
 

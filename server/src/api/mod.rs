@@ -15,6 +15,7 @@ mod events;
 mod frames;
 mod logs;
 mod openapi;
+mod parameters;
 mod participants;
 mod query;
 mod registration;

@@ -30,7 +30,7 @@ pub(super) struct PageQuery {
 pub(super) fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit.unwrap_or(PAGE_DEFAULT) {
         limit if (1..=PAGE_MAX).contains(&limit) => Ok(limit),
-        _ => Err(ApiError::new(Kind::InvalidParameter, format!("limit is 1 to {PAGE_MAX}"))),
+        _ => Err(ApiError::new(Kind::InvalidParameter, format!("limit: 1 to {PAGE_MAX}"))),
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn not_readable(error: Unavailable) -> ApiError {
         Unavailable::Busy { retry_after_ms } => ApiError::from(Kind::Busy).retry_after_ms(retry_after_ms),
         Unavailable::Stopped { reason } => ApiError::new(Kind::Stopped, reason).retry_after_ms(RETRY_AFTER_MS),
         // Logged by the channel, which halts with the reason.
-        Unavailable::Broken(_) => Kind::Broken.into(),
+        Unavailable::Broken(why) => ApiError::halted(format!("reading failed: {why}")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Anybody may ask; only administrators of the identity's organization see the queue and decide. A request's id is a
 //! secret of whoever filed it: it shows what became of that request, and its certificate.
 
+use super::parameters::Query;
 use super::{body, service::json, service::json_with};
 use crate::{
     clock,
@@ -14,7 +15,7 @@ use crate::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{StatusCode, header},
-    web::{Data, Path, Payload, Query, block},
+    web::{Data, Path, Payload, block},
 };
 use ca::{
     Cause, CertificateFolder, CertificateRequest, EnrolmentToken, Possession, Registration, RegistrationError,

@@ -142,7 +142,7 @@ routes! {
         "Events as they are committed, as Server-Sent Events holding CloudEvents; `Last-Event-ID` resumes",
         needs "read on the classes asked for",
         query &[
-            optional("from", "string", "a height, or the cursor `height.index.event` to go on behind"),
+            optional("from", "string", "a height, or the cursor `height.index.event.TAG` to go on behind"),
             optional("class", "string", "classes, separated by commas"),
             optional("topic", "string", "a topic; with a trailing `*`, all that begin so"),
             optional("proof", "boolean", "whether each event comes with its evidence")

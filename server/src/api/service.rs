@@ -29,11 +29,7 @@ struct Matched(&'static str);
 
 /// Registers every route of the table.
 pub fn configure(services: &mut web::ServiceConfig) {
-    let query = |error: actix_web::error::QueryPayloadError, _: &HttpRequest| -> Error {
-        ApiError::new(Kind::InvalidParameter, error.to_string()).into()
-    };
     services
-        .app_data(web::QueryConfig::default().error_handler(query))
         .app_data(web::PathConfig::default().error_handler(|_, _| ApiError::from(Kind::RouteUnknown).into()))
         .default_service(web::to(|| async { ApiError::from(Kind::RouteUnknown).response() }));
     // A request is held against one path after the other: what is asked most comes first in the table.

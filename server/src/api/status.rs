@@ -17,7 +17,7 @@ use ledger_classes::rights::Right;
 use std::collections::BTreeSet;
 
 pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let visible = access::list(&context.registry, &caller);
+    let visible = access::list(&context.registry, context.asking(&caller));
     let answers_for = |visible: &&Visible| {
         let rights = visible.rights;
         rights.allows(Right::Admin) || rights.allows(Right::Audit)
@@ -36,6 +36,7 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),
         log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
+        channels_incomplete: access::incomplete(&context.registry).map(Into::into),
         channels: visible.iter().map(|visible| view(visible, false)).collect(),
     })
 }

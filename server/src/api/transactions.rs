@@ -3,6 +3,7 @@
 
 use super::{
     body,
+    parameters::Query,
     query::{hash, read},
     service::{accepts, json, json_with},
 };
@@ -16,7 +17,7 @@ use crate::{
 use actix_web::{
     HttpRequest, HttpResponse,
     http::StatusCode,
-    web::{Data, Path, Payload, Query},
+    web::{Data, Path, Payload},
 };
 use channel_actors::{SubmitResult, Wait};
 use client::api::{
@@ -272,7 +273,7 @@ pub(super) async fn proof(
         if let (Some(later), Some(committed)) = (later, reader.transaction(&id)?)
             && (later <= committed.height || later > reader.height())
         {
-            let detail = format!("later is above {} and at most {}", committed.height, reader.height());
+            let detail = format!("later: above {} and at most {}", committed.height, reader.height());
             return Err(ApiError::new(Kind::InvalidParameter, detail).into());
         }
         Ok(reader.proof(&id, later)?)

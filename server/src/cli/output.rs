@@ -80,6 +80,11 @@ impl Output {
         })
     }
 
+    /// Prints text as it is, whatever the form of other output.
+    pub(super) fn text(self, text: &str) -> Result<(), Failure> {
+        print(text)
+    }
+
     /// Prints one JSON line, whatever the form of other output.
     pub fn line<T: Serialize>(self, value: &T) -> Result<(), Failure> {
         print(&format!("{}\n", to_json(value)?))

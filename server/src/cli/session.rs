@@ -256,14 +256,18 @@ fn outcome_text(outcome: &Outcome, units: &Units) -> String {
                     data["amount"] = units.show(asset, amount).into();
                 }
                 let kind = data.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
-                let fields = data.as_object().into_iter().flatten();
-                let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", plain(value))).collect();
-                vec![plain(&kind), clean(&fields.join(" "))]
+                vec![plain(&kind), clean(&fields(&data))]
             })
             .collect();
         let _ = write!(text, "\n{}", table(&["event", ""], &rows));
     }
     text
+}
+
+/// The fields of an object, on one line.
+pub(super) fn fields(data: &serde_json::Value) -> String {
+    let fields = data.as_object().into_iter().flatten();
+    fields.map(|(name, value)| format!("{name}={}", plain(value))).collect::<Vec<_>>().join(" ")
 }
 
 fn plain(value: &serde_json::Value) -> String {

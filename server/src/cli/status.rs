@@ -5,6 +5,7 @@ use super::output::{clean, pairs, rights, table};
 use super::session::Session;
 use clap::Args;
 use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, TaskView};
+use ledger_classes::hash::Hash;
 
 /// Show the peer, its channels, heights and queues
 #[derive(Args, Debug)]
@@ -32,7 +33,9 @@ fn text(status: &PeerStatus) -> String {
         ("background tasks", tasks(&status.tasks)),
         ("lost log lines", status.log_lines_lost.to_string()),
     ]);
-    format!("{lines}\n{}{}", channels(&status.channels), obstacles(&status.obstacles))
+    let incomplete = status.channels_incomplete.as_deref();
+    let incomplete = incomplete.map(|why| format!("not all that there may be: {}\n", clean(why))).unwrap_or_default();
+    format!("{lines}\n{}{incomplete}{}", channels(&status.channels), obstacles(&status.obstacles))
 }
 
 /// What stands in the way of the peer's duties, a line each.
@@ -64,10 +67,12 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
     let rows: Vec<Vec<String>> = channels
         .iter()
         .map(|channel| {
+            // Of a channel that cannot be opened it may be unknown.
+            let known = |text: String| if channel.tip == Hash::ZERO { "-".into() } else { text };
             vec![
                 clean(&channel.name),
-                channel.height.to_string(),
-                channel.time.to_string(),
+                known(channel.height.to_string()),
+                known(channel.time.to_string()),
                 state(&channel.state),
                 format!("{} waiting, {} subscribed", channel.queue.transactions, channel.queue.subscriptions),
                 rights(channel.rights),

@@ -1,33 +1,49 @@
-//! `chancery watch`: a subscription to standard output, one JSON event a line.
+//! `chancery watch`: a subscription to standard output, one event a line, as JSON or for people. What is no event, such
+//! as that the end of the channel is reached, goes to standard error.
 
 use super::failure::Failure;
-use super::session::Session;
+use super::output::{clean, note};
+use super::session::{Session, fields};
 use clap::Args;
-use client::subscribe::{Filter, Start};
+use client::api::Problem;
+use client::connection::RequestError;
+use client::retry::Retry;
+use client::subscribe::{Cursor, Delivery, Filter, Start, Step, SubscribeError};
 use client::verify::EventVerifier;
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
 
-/// Print a channel's events as they happen, one JSON event a line
+/// The longest pause before a peer is asked again.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Print a channel's events as they happen, one a line
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each line is a CloudEvent; its `id` is the cursor. Goes on over lost connections without losing or repeating an event,
-and after a restart with --from and the last cursor. Ends with ctrl-C, after --count events, or when the peer ends the
-subscription.
+A terminal shows events for people; a file, a pipe and --json get JSON lines. Each of these is a CloudEvent; its `id` is
+the cursor. Goes on over lost connections and while the channel is halted, without losing or repeating an event, and
+after a restart with --from and the last cursor. Says on standard error when it has reached the end of the channel, and
+why it waits. Ends with ctrl-C, after --count events, at --until, or when the peer ends the subscription.
 
 Example:
   $ chancery watch trade --from 1 --class assets
-  $ chancery watch trade --from 812.0.3 --proof")]
+  $ chancery watch trade --from 0 --until now > events.jsonl
+  $ chancery watch trade --from 812.0.3.9f86d081884c7d65 --proof")]
 pub(super) struct Watch {
     /// Channel, by name or by id
     channel: String,
-    /// Where to begin: a height, or the cursor (height.index.event) of the last event seen; from now on if absent
+    /// Where to begin: a height, or the cursor (height.index.event.TAG) of the last event seen; from now on if absent
     #[arg(long, value_name = "HEIGHT")]
     from: Option<Start>,
+    /// End behind this block, or behind the one that is the last as the command begins
+    #[arg(long, value_name = "now|HEIGHT", value_parser = until)]
+    until: Option<Until>,
     /// One class only: assets, contracts, apps or logs
     #[arg(long)]
     class: Option<Class>,
-    /// One topic only
+    /// One topic only; with a trailing *, all that begin so
     #[arg(long)]
     topic: Option<String>,
     /// Ask for evidence with each event, and check it before printing
@@ -39,6 +55,24 @@ pub(super) struct Watch {
     /// End after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Show events for people, whatever standard output is
+    #[arg(long)]
+    human: bool,
+}
+
+/// Where to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Now,
+    Height(u64),
+}
+
+fn until(text: &str) -> Result<Until, String> {
+    match (text, text.parse()) {
+        ("now", _) => Ok(Until::Now),
+        (_, Ok(height)) => Ok(Until::Height(height)),
+        _ => Err("it reads now, or is a height".into()),
+    }
 }
 
 impl Watch {
@@ -67,18 +101,203 @@ impl Watch {
             topic: self.topic.clone(),
             proof: self.proof,
         };
-        let mut subscription = session.connection.subscribe(&self.channel, filter);
+        if self.human && session.output.json {
+            return Err(Failure::usage("--human and --json: one of them"));
+        }
+        let human = self.human || (!session.output.json && std::io::stdout().is_terminal());
+        let subscription = session.connection.subscribe(&self.channel, filter);
+        let mut subscription = subscription.with_retry(Retry { attempts_max: 10, wait_max: PAUSE_MAX }).patient();
+        let mut progress = Progress::new(self.until);
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0
-            && let Some(delivery) = subscription.next().await
+            && let Some(step) = subscription.step().await
         {
-            let delivery = delivery?;
-            if let Some(verifier) = &mut verifier {
-                verifier.verify(&delivery).await?;
+            match step.map_err(advised)? {
+                Step::Event(delivery) if progress.is_beyond(&delivery.cursor) => break,
+                Step::Event(delivery) => {
+                    if let Some(verifier) = &mut verifier {
+                        verifier.verify(&delivery).await?;
+                    }
+                    match human {
+                        true => session.output.text(&line(&delivery))?,
+                        false => session.output.line(&delivery.event)?,
+                    }
+                    left -= 1;
+                }
+                Step::Position { cursor, tip } => {
+                    if let Some(told) = progress.at(&cursor, tip) {
+                        note(&told);
+                    }
+                    if progress.is_done(&cursor) {
+                        break;
+                    }
+                }
+                Step::Pause { why, wait } => {
+                    if let Some(told) = progress.pauses(&why, wait) {
+                        note(&told);
+                    }
+                }
             }
-            session.output.line(&delivery.event)?;
-            left -= 1;
         }
         Ok(())
+    }
+}
+
+/// How far the channel was followed, and what was said of it: each thing once.
+struct Progress {
+    until: Option<Until>,
+    at_tip: bool,
+    /// Why it waits.
+    waits: Option<String>,
+}
+
+impl Progress {
+    const fn new(until: Option<Until>) -> Self {
+        Self { until, at_tip: false, waits: None }
+    }
+
+    /// The peer said where the subscription is. Gives what is worth saying.
+    fn at(&mut self, cursor: &Cursor, tip: u64) -> Option<String> {
+        if self.until == Some(Until::Now) {
+            self.until = Some(Until::Height(tip));
+        }
+        let goes_on = self.waits.take().is_some();
+        let at_tip = cursor.is_end() && cursor.height >= tip;
+        let first = at_tip && !std::mem::replace(&mut self.at_tip, true);
+        match (first, goes_on) {
+            (true, _) => Some(format!(
+                "at the end of the channel, block {}; what is committed from now on follows",
+                cursor.height
+            )),
+            (false, true) => Some("the peer answers again".into()),
+            (false, false) => None,
+        }
+    }
+
+    /// The peer is asked again later. Gives what is worth saying.
+    fn pauses(&mut self, why: &str, wait: Duration) -> Option<String> {
+        let before = self.waits.replace(why.to_owned());
+        (before.as_deref() != Some(why))
+            .then(|| format!("{why}; asking again in {:.1} s, then after longer pauses", wait.as_secs_f64()))
+    }
+
+    /// Whether an event is behind the end.
+    fn is_beyond(&self, cursor: &Cursor) -> bool {
+        matches!(self.until, Some(Until::Height(height)) if cursor.height > height)
+    }
+
+    /// Whether everything up to the end was delivered.
+    fn is_done(&self, cursor: &Cursor) -> bool {
+        self.is_beyond(cursor)
+            || matches!(self.until, Some(Until::Height(height)) if cursor.is_end() && cursor.height == height)
+    }
+}
+
+/// What to do about a position that the peer refuses.
+fn advised(error: SubscribeError) -> Failure {
+    let advice = match &error {
+        SubscribeError::Request(RequestError::Problem(problem)) => advice(problem),
+        _ => None,
+    };
+    match (Failure::from(error), advice) {
+        (Failure::Refused { message, problem }, Some(advice)) => {
+            Failure::Refused { message: format!("{message}\n{advice}"), problem }
+        }
+        (failure, _) => failure,
+    }
+}
+
+fn advice(problem: &Problem) -> Option<&'static str> {
+    match problem.name() {
+        "cursor-ahead" => Some(
+            "The peer is behind, or was restored from a backup. Ask another peer, or wait. If blocks were lost for good, \
+             begin with --from and the height of the last block that both have, and compare what you have seen since.",
+        ),
+        "cursor-other-history" => Some(
+            "The blocks that you have seen are not those of this peer. Find out which are right (`chancery verify`), then \
+             begin with --from and a height below the difference.",
+        ),
+        "cursor-no-event" => Some("Begin with --from and the cursor as it was printed, or with its height."),
+        _ => None,
+    }
+}
+
+/// An event for people: when, where, what about, and what it says.
+fn line(delivery: &Delivery) -> String {
+    let event = &delivery.event;
+    let (height, index, number) = delivery.cursor.place();
+    let mut data = serde_json::to_value(&event.data).unwrap_or_default();
+    if let Some(data) = data.as_object_mut() {
+        data.remove("kind");
+    }
+    let kind = event.type_text.strip_prefix("chancery.").unwrap_or(&event.type_text);
+    let mut line = format!("{}  {height}.{index}.{number}  {}  {}", event.time, clean(kind), clean(&event.subject));
+    let said = fields(&data);
+    if !said.is_empty() {
+        let _ = write!(line, "  {}", clean(&said));
+    }
+    line.push('\n');
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn end(height: u64) -> Cursor {
+        Cursor::end_of(height, &Hash([9; 32]))
+    }
+
+    fn event(height: u64) -> Cursor {
+        Cursor::new(height, 0, 0, &Hash([9; 32]))
+    }
+
+    #[test]
+    fn the_end_is_reached_behind_its_block_and_not_before() {
+        assert_eq!((until("now"), until("7")), (Ok(Until::Now), Ok(Until::Height(7))));
+        assert!(["", "-1", "later", "7.0"].iter().all(|text| until(text).is_err()));
+        let mut progress = Progress::new(Some(Until::Now));
+        assert!(!progress.is_beyond(&event(9)), "nobody knows yet where now is");
+        progress.at(&end(3), 7);
+        for (cursor, beyond, done) in
+            [(end(3), false, false), (event(7), false, false), (end(7), false, true), (event(8), true, true)]
+        {
+            assert_eq!((progress.is_beyond(&cursor), progress.is_done(&cursor)), (beyond, done), "{cursor}");
+        }
+        // The channel has grown, and the end stays where it was.
+        progress.at(&end(6), 12);
+        assert!(progress.is_done(&end(7)));
+        assert!(!Progress::new(None).is_done(&end(u64::MAX)));
+    }
+
+    #[test]
+    fn each_thing_is_said_once() {
+        let mut progress = Progress::new(None);
+        assert_eq!(progress.at(&end(3), 7), None);
+        assert!(progress.at(&end(7), 7).unwrap().starts_with("at the end of the channel, block 7;"));
+        assert_eq!(progress.at(&end(8), 8), None);
+        let wait = Duration::from_millis(1500);
+        assert_eq!(progress.pauses("halted", wait).unwrap(), "halted; asking again in 1.5 s, then after longer pauses");
+        assert_eq!(progress.pauses("halted", wait), None);
+        assert!(progress.pauses("gone", wait).is_some(), "something else");
+        assert_eq!(progress.at(&end(8), 8).unwrap(), "the peer answers again");
+        assert_eq!(progress.at(&end(8), 8), None);
+        assert!(progress.pauses("lost", wait).is_some());
+    }
+
+    #[test]
+    fn people_read_an_event_in_a_line() {
+        let event = ledger_classes::json::from_value(serde_json::json!({
+            "specversion": "1.0", "id": event(812).to_string(), "source": "/v1/channels/main",
+            "type": "chancery.log.appended", "subject": "trace", "time": "2026-11-21T10:05:54.123Z",
+            "datacontenttype": "application/json", "class": "logs", "transaction": Hash::ZERO,
+            "data": {"kind": "log.appended", "topic": "trace", "author": ledger_classes::keys::Address::ZERO,
+                "digest": null, "body": "two\nlines\u{1b}[2J"},
+        }));
+        let text = line(&Delivery { cursor: self::event(812), event: event.unwrap() });
+        let rest = text.strip_prefix("2026-11-21T10:05:54.123Z  812.0.0  log.appended  trace  ").unwrap();
+        assert!(rest.contains("two\\nlines\\u{1b}[2J") && rest.ends_with('\n'), "{rest}");
+        assert_eq!(text.matches('\n').count(), 1);
     }
 }

@@ -7,7 +7,7 @@ mod load;
 mod shim;
 mod small_disk;
 
-use crate::harness::{Consortium, Peer, append, key, run, signed, text, transaction};
+use crate::harness::{Consortium, Peer, append, copy_folder, key, run, signed, text, transaction};
 use client::api::Outcome;
 use client::submit::{SubmitError, Wait};
 use client::subscribe::{Filter, Start, Subscription};
@@ -230,16 +230,48 @@ async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_ve
     peer.drain();
     // One that a crash left, with its journal.
     let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[("CHANCERY_CHANNELS_REST_AFTER_MS", "0")]);
-    write(&peer, 10).await;
+    let so_far = write(&peer, 10).await;
     peer.kill();
     assert!(disk.path("main/journal").exists());
     disk.remount("ro").await;
     verify(&consortium, &disk, 1);
-    disk.remount("rw").await;
+    // Its state is behind its log: it is made in memory.
+    for rest_after in ["0", "100"] {
+        let resting = [("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
+        let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
+        only_read(&peer, &consortium, &so_far).await;
+        peer.drain();
+    }
     let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
+    only_read(&peer, &consortium, &so_far).await;
+    disk.remount("rw").await;
     let so_far = write(&peer, 1).await;
     disk.remount("ro").await;
     only_read(&peer, &consortium, &so_far).await;
+}
+
+/// A copy that was taken of a peer at work, and put where nobody may write.
+#[tokio::test]
+async fn a_copy_of_a_peers_whole_directory_on_a_read_only_disk_can_be_read() {
+    let consortium = Consortium::new();
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_CHANNELS_REST_AFTER_MS", "0")]);
+    let connection = peer.connect(&consortium.admin());
+    let id = connection.channel("main").await.expect("public").id;
+    let mut written = Vec::new();
+    for _ in 0..10 {
+        let envelope = signed(id, 1, vec![append("tests.disk", "written")]);
+        written.push(connection.submit("main", &envelope, Wait::Committed).await.expect("taken"));
+    }
+    peer.kill();
+    let copy = consortium.path("copy");
+    let disk = SmallDisk::new(&copy, 64);
+    copy_folder(&consortium.dir(), &disk.path("peer"));
+    disk.remount("ro").await;
+    let peer = Peer::start_by(disk.chancery(), &copy.join("peer"), &[]);
+    only_read(&peer, &consortium, &written).await;
+    let filter = Filter { start: Start::Height(0), ..Filter::default() };
+    follow(&mut peer.connect(&consortium.admin()).subscribe("main", filter), written.len()).await;
+    peer.drain();
 }
 
 /// Of a sync that failed nobody knows what it did: it is not tried again, whatever the error. Its channel ends there.

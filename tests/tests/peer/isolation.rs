@@ -7,7 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A whole answer as `curl` sees it: status, headers without the date, body.
-fn ask(peer: &Peer, profile: Option<&Path>, ca: &Path, method: &str, path: &str, body: Option<&str>) -> String {
+pub(crate) fn ask(
+    peer: &Peer,
+    profile: Option<&Path>,
+    ca: &Path,
+    method: &str,
+    path: &str,
+    body: Option<&str>,
+) -> String {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--include", "--max-time", "20", "--request", method]);
     curl.args(["--cacert", text(ca)]);

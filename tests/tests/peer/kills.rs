@@ -306,7 +306,8 @@ impl Run {
         let followed = Followed::new(&peer, &admin);
         for ledger in &mut self.ledgers {
             let last = ledger.poster(&connection).done(1, vec![append("end", String::new())]).await;
-            let until = Cursor { height: last.height, index: last.index, event: 0 };
+            let block = connection.block_view(&ledger.name, last.height).await.expect("there");
+            let until = Cursor::new(last.height, last.index, 0, &block.hash);
             let mut readers = Vec::new();
             for reader in ledger.readers.drain(..) {
                 let reading = reader.follow(followed.clone(), ledger.name.clone(), Some(until));

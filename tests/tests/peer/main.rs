@@ -11,6 +11,7 @@ mod crowd;
 mod disk;
 mod expiry;
 mod foreign_clients;
+mod halted;
 mod isolation;
 mod keys;
 mod kills;

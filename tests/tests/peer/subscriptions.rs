@@ -1,6 +1,6 @@
 //! Promises 5 and 6: no lost events, no leaks between classes, slow readers slow nobody, revoked means out.
 
-use crate::harness::{Consortium, Peer, append, define, mint, run, signed, text, transfer};
+use crate::harness::{Consortium, Peer, append, chancery, define, mint, run, signed, text, transfer, try_run};
 use client::api::BatchResult;
 use client::connection::Connection;
 use client::submit::Wait;
@@ -240,4 +240,188 @@ async fn a_revoked_certificate_loses_its_subscription_and_its_requests() {
     assert!(stays.channel("private").await.is_ok());
     let idle = tokio::time::timeout(Duration::from_millis(300), kept.next()).await;
     assert!(idle.is_err(), "the other subscription goes on: {idle:?}");
+}
+
+/// After a backup was restored a reader with a later cursor missed what came then, and any number was taken for a cursor.
+#[tokio::test]
+async fn a_place_that_would_lose_events_is_refused_before_a_frame() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let reader = consortium.profile("dealer", "client", "ann");
+    let peer = consortium.serve();
+    let create = ["channel", "create", "mixed", "--org", "bank", "--org", "dealer", "--open-submit"];
+    let made = peer.run(
+        &consortium.admin(),
+        &[&create[..], &["--grant", "bank=member,admin", "--grant", "dealer=read:logs"]].concat(),
+    );
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let connection = peer.connect_once(&consortium.admin());
+    commit(&connection, "mixed", id, 1, vec![define("usd"), mint("usd", 1, 1000), append("steps", "1")]).await;
+    commit(&connection, "mixed", id, 1, vec![append("steps", "2")]).await;
+    let from = |start| Filter { start, ..Filter::default() };
+    let all = read(&connection, "mixed", from(Start::Height(0)), 4).await;
+    let tip = connection.channel("mixed").await.expect("there");
+    let (assets, logs) = (all[0].cursor, all[3].cursor);
+    assert_eq!((all[0].event.class, logs.height), (Class::Assets, tip.height));
+    let other = Hash([5; 32]);
+    let limited = peer.connect_once(&reader);
+    for (reader, start, told) in [
+        (&connection, Start::Height(tip.height + 1), None),
+        (&connection, Start::Height(tip.height + 2), Some("cursor-ahead")),
+        (&connection, Start::Height(u64::MAX), Some("cursor-ahead")),
+        (&connection, Start::After(logs), None),
+        (&connection, Start::After(Cursor::end_of(tip.height, &tip.tip)), None),
+        (&connection, Start::After(Cursor::end_of(tip.height + 1, &other)), Some("cursor-ahead")),
+        (&connection, Start::After(Cursor::end_of(u64::MAX, &other)), Some("cursor-ahead")),
+        (&connection, Start::After(Cursor::end_of(tip.height, &other)), Some("cursor-other-history")),
+        (&connection, Start::After(Cursor { tag: assets.tag, ..logs }), Some("cursor-other-history")),
+        (&connection, Start::After(Cursor { event: 1, ..logs }), Some("cursor-no-event")),
+        (&connection, Start::After(Cursor { index: 1, ..logs }), Some("cursor-no-event")),
+        (&connection, Start::After(Cursor { index: u32::MAX, ..logs }), Some("cursor-no-event")),
+        (&connection, Start::After(assets), None),
+        (&limited, Start::After(logs), None),
+        // Whether there is an event of another class is not for this reader to know.
+        (&limited, Start::After(assets), Some("cursor-no-event")),
+        (&limited, Start::After(Cursor { event: 3, ..assets }), Some("cursor-no-event")),
+    ] {
+        let begun = reader.subscribe("mixed", from(start)).begun().await;
+        let refused = match &begun {
+            Ok(cursor) => {
+                assert!(!matches!(start, Start::After(after) if after != *cursor), "{start:?}: {cursor}");
+                None
+            }
+            Err(SubscribeError::Request(error)) => error.problem().map(|problem| (problem.status, problem.name())),
+            Err(other) => panic!("{start:?}: {other}"),
+        };
+        assert_eq!(refused, told.map(|name| (409, name)), "{start:?}");
+    }
+}
+
+/// A channel on which nothing happens by itself, as on `main` the peer records its acts.
+async fn steps_of(peer: &Peer, consortium: &Consortium) -> (Connection, Hash) {
+    let connection = peer.connect(&consortium.admin());
+    if connection.channel("steps").await.is_err() {
+        peer.run(&consortium.admin(), &["channel", "create", "steps", "--org", "bank", "--open-submit"]);
+    }
+    let id = connection.channel("steps").await.expect("there").id;
+    (connection, id)
+}
+
+#[tokio::test]
+async fn a_reader_of_a_restored_peer_is_told_what_to_do() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = steps_of(&peer, &consortium).await;
+    commit(&connection, "steps", id, 1, vec![append("steps", "1")]).await;
+    peer.drain();
+    let backup = consortium.copy();
+    let write = async |consortium: &Consortium, body: &str| {
+        let peer = consortium.serve();
+        let (connection, id) = steps_of(&peer, consortium).await;
+        commit(&connection, "steps", id, 1, vec![append("steps", body)]).await;
+        (peer, connection.channel("steps").await.expect("there").height)
+    };
+    let (peer, height) = write(&consortium, "2").await;
+    let filter = Filter { start: Start::Height(height), topic: Some("steps".into()), ..Filter::default() };
+    let seen = read(&peer.connect(&consortium.admin()), "steps", filter, 1).await;
+    peer.drain();
+    let watch = |peer: &Peer| {
+        let from = seen[0].cursor.to_string();
+        let arguments = ["--peer", &peer.url, "watch", "steps", "--from", &from, "--until", "now"];
+        let output = try_run(&[&["--profile", text(&consortium.admin())], &arguments[..]].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let peer = backup.serve();
+    let (code, said) = watch(&peer);
+    assert!(code == Some(1) && said.contains("restored from a backup") && said.contains("cursor-ahead"), "{said}");
+    peer.drain();
+    let (peer, now) = write(&backup, "another 2").await;
+    assert_eq!(now, height);
+    let (code, said) = watch(&peer);
+    assert!(code == Some(1) && said.contains("chancery verify") && said.contains("cursor-other-history"), "{said}");
+}
+
+/// What came between the loss of the connection and the next was lost, since nobody knew where it had begun.
+#[tokio::test]
+async fn the_first_frame_says_where_a_subscription_begins() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = steps_of(&peer, &consortium).await;
+    commit(&connection, "steps", id, 1, vec![append("steps", "before")]).await;
+    let tip = connection.channel("steps").await.expect("there");
+    let mut subscription = connection.subscribe("steps", Filter { topic: Some("steps".into()), ..Filter::default() });
+    let begun = subscription.begun().await.expect("begins");
+    assert_eq!(begun, Cursor::end_of(tip.height, &tip.tip));
+    // It is cut off before anything has come, and something comes before it is there again.
+    peer.drain();
+    let peer = consortium.serve();
+    let (connection, id) = steps_of(&peer, &consortium).await;
+    commit(&connection, "steps", id, 1, vec![append("steps", "meanwhile")]).await;
+    let after = Filter { start: Start::After(begun), topic: Some("steps".into()), ..Filter::default() };
+    let seen = read(&connection, "steps", after, 1).await;
+    assert!(serde_json::to_string(&seen[0].event.data).expect("serializes").contains("meanwhile"));
+}
+
+#[tokio::test]
+async fn watching_ends_behind_a_block_also_where_nothing_is_wanted() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (connection, id) = steps_of(&peer, &consortium).await;
+    for number in 0..3 {
+        commit(&connection, "steps", id, 1, vec![append("steps", number.to_string())]).await;
+    }
+    let tip = connection.channel("steps").await.expect("there").height;
+    let watch = |arguments: &[&str]| {
+        let mut command = chancery();
+        command.args(["--profile", text(&consortium.admin()), "--peer", &peer.url, "watch", "steps"]).args(arguments);
+        let begun = Instant::now();
+        let output = command.output().expect("the program starts");
+        let said = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{arguments:?} took {:?}", begun.elapsed());
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output.stderr));
+        (said(&output.stdout), said(&output.stderr))
+    };
+    // A pipe gets JSON lines; what is no event goes elsewhere.
+    let (events, said) = watch(&["--from", "0", "--until", "now", "--topic", "steps"]);
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| ledger_classes::json::from_str(line).expect("JSON lines")).collect();
+    assert_eq!(events.len(), 3);
+    assert!(said.contains(&format!("at the end of the channel, block {tip}")), "{said}");
+    let last = events[2]["id"].as_str().expect("a cursor");
+    assert_eq!(watch(&["--from", last, "--until", "now", "--topic", "steps"]).0, "");
+    assert_eq!(watch(&["--from", "0", "--until", "now", "--topic", "nothing"]).0, "");
+    assert_eq!(watch(&["--until", "now"]).0, "");
+    assert_eq!(watch(&["--from", "0", "--until", "0"]).0, "");
+    // A height ends it though the channel goes on.
+    let first = events[0]["id"].as_str().expect("a cursor").split('.').next().expect("a height");
+    assert_eq!(watch(&["--from", "0", "--until", first, "--topic", "steps"]).0.lines().count(), 1);
+    let (shown, _) = watch(&["--from", last, "--until", &(tip - 1).to_string(), "--human"]);
+    assert_eq!(shown, "");
+    let (shown, _) = watch(&["--from", "0", "--until", "now", "--topic", "steps", "--human"]);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines.len() == 3 && lines.iter().all(|line| line.contains("  log.appended  steps  ")), "{shown}");
+}
+
+#[tokio::test]
+async fn what_nothing_can_match_is_refused_by_the_name_of_its_parameter() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let ca = consortium.admin().join("ca.pem");
+    for (path, told) in [
+        ("/events?topic=USD", "topic: "),
+        ("/events?topic=", "topic: "),
+        ("/events?class=assets&topic=trace.step", "topic: "),
+        ("/events?class=", "class: "),
+        ("/events?proof=perhaps", "proof: "),
+        ("/logs?topic=a..b", "topic: "),
+        ("/logs?limit=many", "limit: "),
+        ("/logs?limit=0", "limit: "),
+        ("/blocks?from=first", "from: "),
+        ("/blocks?limit=-1", "limit: "),
+    ] {
+        let answer = crate::isolation::ask(&peer, None, &ca, "GET", &format!("/v1/channels/main{path}"), None);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(":invalid-parameter"), "{path}: {answer}");
+        assert!(answer.contains(&format!("\"detail\":\"{told}")), "{path}: {answer}");
+    }
 }

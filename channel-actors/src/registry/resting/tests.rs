@@ -316,6 +316,33 @@ async fn a_summary_is_believed_only_while_it_is_whole_and_the_log_is_the_same() 
     assert_eq!(look("of an older log", false).await, 4);
 }
 
+/// A configuration may take the order from a peer that holds the channel: it was not found any more, not even by those
+/// who had given it away.
+#[actix::test]
+async fn a_channel_that_this_peer_does_not_order_any_more_is_known_and_halted() {
+    for summary in [true, false] {
+        let peer = Peer::new();
+        let registry = peer.open(LONG);
+        let channel = registry.create(config("main")).await.expect("made");
+        let (id, tip) = (channel.id().expect("known"), channel.tip());
+        registry.drain().await;
+        if !summary {
+            std::fs::remove_file(peer.path("main/summary")).expect("removes");
+        }
+        let stranger = RegistryOptions { seal_key: Arc::new(key(201)), ..peer.options(LONG) };
+        let registry = ChannelRegistry::open(stranger).expect("opens");
+        registry.opened().await;
+        let channel = registry.by_id(&id).expect("it is found");
+        let LifeCycle::Halted { reason } = channel.state() else { panic!("{:?}", channel.state()) };
+        assert_eq!(reason, "this peer does not order the channel");
+        let known = channel.config().expect("it is known who had a right on it");
+        assert_eq!((&known.config, channel.tip(), registry.undecided()), (&config("main"), tip, None));
+        let read = channel.read(|reader| Ok(reader.height())).await;
+        assert_eq!(read, Err(Unavailable::Stopped { reason }));
+        registry.drain().await;
+    }
+}
+
 /// Only somebody who makes one by hand could do this.
 #[actix::test]
 async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes() {

@@ -149,10 +149,13 @@ impl Ledger {
     /// Every event with its place.
     pub(super) fn events(&self) -> Vec<Seen> {
         let mut events = Vec::new();
-        for receipt in self.receipts() {
-            for (event, view) in (0..).zip(&receipt.events) {
-                let cursor = Cursor { height: receipt.height, index: receipt.index, event };
-                events.push((cursor, receipt.id, view.event.clone()));
+        for block in &self.blocks {
+            let receipts = block.timers.iter().chain(block.transactions.iter().map(|one| &one.receipt));
+            for receipt in receipts {
+                for (event, view) in (0..).zip(&receipt.events) {
+                    let cursor = Cursor::new(receipt.height, receipt.index, event, &block.hash);
+                    events.push((cursor, receipt.id, view.event.clone()));
+                }
             }
         }
         events

@@ -82,7 +82,7 @@ impl Reader {
             for frame in frames.drain(..).filter(|frame| frame.event.as_deref() != Some("problem")) {
                 let Some(id) = frame.id else { continue };
                 let cursor: Cursor = id.parse().expect("a cursor");
-                if let Some(data) = frame.data {
+                if let Some(data) = frame.data.filter(|_| frame.event.as_deref() != Some("position")) {
                     self.take(cursor, ledger_classes::json::from_str(&data).expect("a CloudEvent"));
                 }
                 self.position = self.position.max(Some(cursor));

@@ -1,0 +1,174 @@
+//! How stores are opened: those of channels that start with the peer or were just made, and those of channels that wake.
+//! One that does not start is halted with its reason, and what is left of it says who may see that.
+
+use super::{ChannelRegistry, Undecided, halt};
+use crate::halt::{Life, LifeCycle};
+use crate::handle::ChannelHandle;
+use crate::opening::{self, Step};
+use crate::pool::Panicked;
+use crate::remains::{self, Remains};
+use crate::store::{DiskTrouble, Inspected, StoreFiles};
+use crate::summary::Summary;
+use ledger_classes::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a replay goes on before another channel that opens has its turn.
+pub(super) const REPLAY_SLICE: Duration = Duration::from_millis(100);
+/// Why a store is opened.
+pub(super) enum Why {
+    /// The channel was made; whoever made it is told.
+    Made(oneshot::Sender<()>),
+    /// The channel starts with the peer.
+    Start(Start),
+    /// It rested, and somebody needs it.
+    Wake,
+}
+/// How a channel starts.
+pub(super) struct Start {
+    /// Its disk is read-only: its store is looked at, and no file changes.
+    looked_at: bool,
+    /// The summary that was there before its store was opened.
+    summary: Option<Box<Summary>>,
+}
+/// A part of an opening.
+pub(super) type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
+
+impl ChannelRegistry {
+    /// Opens the store of a channel that there is, on a thread of its own kind, then starts the actors. On a disk that
+    /// is read-only the store is looked at.
+    pub(super) fn start(self: Arc<Self>, handle: ChannelHandle) {
+        let directory = self.options.directory.join(handle.name());
+        let looked_at = self.disk.look() == Some(DiskTrouble::ReadOnly);
+        let files: Box<dyn StoreFiles> = match looked_at {
+            true => Box::new(Inspected::new(&directory)),
+            false => (self.files)(directory.clone(), Some(&self.disk)),
+        };
+        // Before the store is opened, which removes it.
+        let summary = Summary::left(&directory).map(Box::new);
+        self.decide(&handle, Undecided::Opening);
+        self.open_store(handle, files, Why::Start(Start { looked_at, summary }));
+    }
+
+    pub(super) fn open_store(self: Arc<Self>, handle: ChannelHandle, files: Box<dyn StoreFiles>, why: Why) {
+        let (certificates, options) = (self.options.certificates.clone(), self.options.store);
+        let (life, in_memory) = (handle.0.life.clone(), matches!(&why, Why::Start(start) if start.looked_at));
+        let of_step = life.clone();
+        let begin = move || opening::begin(&*files, options, in_memory, &*certificates, &of_step, REPLAY_SLICE);
+        self.opening_step(handle, life, why, Box::new(begin));
+    }
+
+    /// Does a part of an opening in the channel's turn: one with a long log delays the others by a slice.
+    pub(super) fn opening_step(self: Arc<Self>, handle: ChannelHandle, life: Life, why: Why, work: OpeningWork) {
+        let pool = match why {
+            Why::Made(_) | Why::Start(_) => self.opening.clone(),
+            Why::Wake => self.waking.clone(),
+        };
+        let turn = turn_of(handle.name());
+        let done = move |result: Result<Result<Step, String>, Panicked>| {
+            let opened = match result {
+                Ok(Ok(Step::More(opening))) => {
+                    let (certificates, of_step) = (self.options.certificates.clone(), life.clone());
+                    let more = move || opening.go_on(&*certificates, &of_step, REPLAY_SLICE);
+                    return self.opening_step(handle, life, why, Box::new(more));
+                }
+                Ok(Ok(Step::Done(opened))) => Ok(Some(opened)),
+                Ok(Ok(Step::Abandoned)) => Ok(None),
+                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Wake) => {
+                    return self.not_woken(&handle, &reason);
+                }
+                Ok(Ok(Step::NotNow(reason))) => Err(format!("opening failed: {reason}")),
+                Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
+                Err(panicked) => Err(format!("opening {panicked}")),
+            };
+            match why {
+                Why::Wake => self.woken(&handle, opened),
+                Why::Made(told) => {
+                    if let Err(reason) = self.opened_first(&handle, opened, false) {
+                        halt(&handle, &reason);
+                    }
+                    self.made(&handle, told);
+                    handle.0.settled.send_replace(true);
+                }
+                Why::Start(Start { looked_at, summary }) => match self.opened_first(&handle, opened, looked_at) {
+                    Ok(()) => {
+                        // If nothing is known of it, the peer ends.
+                        self.decide(&handle, Undecided::Opening);
+                        handle.0.settled.send_replace(true);
+                    }
+                    Err(reason) => self.salvage(handle, summary, reason),
+                },
+            }
+        };
+        pool.run(turn, work, done);
+    }
+
+    /// A store was opened for the first time; `None` if its opening was abandoned.
+    fn opened_first(
+        &self,
+        handle: &ChannelHandle,
+        opened: Result<Option<Box<opening::Opened>>, String>,
+        looked_at: bool,
+    ) -> Result<(), String> {
+        opened?.map_or(Ok(()), |opened| self.serve(handle, &opened, looked_at))
+    }
+
+    /// Reads what can still be read of a channel that does not start, so that those whom it concerns see that it has
+    /// halted, and why.
+    fn salvage(self: Arc<Self>, handle: ChannelHandle, summary: Option<Box<Summary>>, reason: String) {
+        if handle.0.known.get().is_some() {
+            return self.does_not_start(&handle, &reason);
+        }
+        let (directory, options) = (self.options.directory.join(handle.name()), self.options.store);
+        let (pool, turn) = (self.opening.clone(), turn_of(handle.name()));
+        pool.run(
+            turn,
+            move || remains::read(&directory, options, summary.map(|summary| *summary)),
+            move |found| {
+                // What cannot even be looked at says nothing.
+                let found: Option<Remains> = found.unwrap_or_default();
+                let named = |found: &Remains| found.config.config.name == handle.name();
+                if let Some(found) = found {
+                    if let Some(id) = found.id.filter(|_| named(&found)) {
+                        self.by_id.insert(id, handle.clone());
+                    }
+                    // It is read once.
+                    let _ = handle.0.remains.set(found);
+                }
+                self.does_not_start(&handle, &reason);
+            },
+        );
+    }
+
+    fn does_not_start(&self, handle: &ChannelHandle, reason: &str) {
+        // First: whoever sees that it has halted may ask next who sees it.
+        self.decide(handle, Undecided::Unreadable);
+        halt(handle, reason);
+        handle.0.settled.send_replace(true);
+    }
+
+    /// The making of a channel has come to an end. One that failed leaves its name free, whether or not somebody
+    /// still waits for it.
+    pub(super) fn made(&self, handle: &ChannelHandle, told: oneshot::Sender<()>) {
+        if matches!(handle.state(), LifeCycle::Halted { .. }) {
+            self.by_name.remove(handle.name());
+            if let Some(id) = handle.id() {
+                self.by_id.remove(&id);
+            }
+        }
+        // The caller may have gone.
+        let _ = told.send(());
+    }
+}
+
+/// Ids are not known before a store is open; names are.
+pub(super) fn turn_of(name: &str) -> Hash {
+    Hash::plain(&[name.as_bytes()])
+}
+
+pub(super) fn serves(handle: &ChannelHandle) {
+    if handle.0.life.set(LifeCycle::Serving) {
+        tracing::info!(channel = handle.name(), height = handle.tip().height, "channel serves");
+    }
+}
