@@ -6,6 +6,7 @@ use crate::{
     files,
     identifiers::KeyId,
     keys::{KeyError, KeyPair},
+    pem::{self, PemError},
     revocation::{RevocationError, RevocationPolicy},
     root_update::RootUpdateError,
     tls::OwnCertificate,
@@ -33,13 +34,13 @@ pub enum CredentialsError {
         #[source]
         source: io::Error,
     },
-    /// Not PEM, or without what belongs there.
-    #[error("file {path} holds no {label} in PEM")]
+    /// Not PEM, damaged, or without what belongs there.
+    #[error("file {path}, {reason}")]
     Form {
         /// Which file.
         path: String,
-        /// What belongs there.
-        label: &'static str,
+        /// What is wrong, and in which line.
+        reason: PemError,
     },
     /// The private key.
     #[error("the private key")]
@@ -160,7 +161,7 @@ impl Credentials {
     /// Reads a folder.
     pub fn load(folder: &Path) -> Result<Self, CredentialsError> {
         Ok(Self {
-            path: read(&folder.join("cert.pem"), CERTIFICATE, true)?,
+            path: read(&folder.join("cert.pem"), pem::CERTIFICATE, true)?,
             key: KeyPair::load(&folder.join("key.pem"))?,
             trust: TrustBundle::load(folder)?,
         })
@@ -195,7 +196,7 @@ impl Credentials {
             let key = KeyPair::load(&folder.join("key.pem")).ok()?;
             OwnCertificate::new(&path, &key).ok()
         };
-        let fits = read(&next, CERTIFICATE, true).ok().and_then(fits).is_some();
+        let fits = read(&next, pem::CERTIFICATE, true).ok().and_then(fits).is_some();
         let done = if fits { fs::rename(&next, folder.join("cert.pem")) } else { fs::remove_file(&next) };
         done.and_then(|()| files::sync_directory(folder))
             .map_err(|source| CredentialsError::File { path: next.display().to_string(), source })
@@ -209,22 +210,22 @@ impl Credentials {
 
 /// Certificates of a PEM file, DER.
 pub fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, CredentialsError> {
-    read(path, CERTIFICATE, true)
+    read(path, pem::CERTIFICATE, true)
 }
 
-/// Certificates of a PEM text, DER; none if it is not PEM.
-pub fn certificates_of(text: &str) -> Option<Vec<Vec<u8>>> {
-    files::all_pem(text, CERTIFICATE)
+/// Certificates of a PEM text, DER.
+pub fn certificates_of(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    pem::read_all(text.as_bytes(), pem::CERTIFICATE)
 }
 
 /// Certificates as PEM text.
 pub fn certificates_pem(certificates: &[Vec<u8>]) -> String {
-    certificates.iter().map(|der| files::to_pem(CERTIFICATE, der)).collect()
+    certificates.iter().map(|der| pem::write(CERTIFICATE, der)).collect()
 }
 
 /// A CRL as PEM text.
 pub fn crl_pem(crl: &[u8]) -> String {
-    files::to_pem(CRL, crl)
+    pem::write(CRL, crl)
 }
 
 /// Writes the `crl.pem` of a folder, whole or not at all.
@@ -232,24 +233,23 @@ pub fn save_crls(folder: &Path, crls: &[Vec<u8>]) -> Result<(), CredentialsError
     write(&folder.join("crl.pem"), CRL, crls)
 }
 
-/// CRLs of a PEM text, DER; none if it is not PEM.
-pub fn crls_of(text: &str) -> Option<Vec<Vec<u8>>> {
-    files::all_pem(text, CRL)
+/// CRLs of a PEM text, DER.
+pub fn crls_of(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    pem::read_all(text.as_bytes(), pem::CRL)
 }
 
-fn read(path: &Path, label: &'static str, needed: bool) -> Result<Vec<Vec<u8>>, CredentialsError> {
-    let text = match fs::read_to_string(path) {
+fn read(path: &Path, labels: &'static [&'static str], needed: bool) -> Result<Vec<Vec<u8>>, CredentialsError> {
+    let text = match fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !needed => return Ok(Vec::new()),
         Err(source) => return Err(CredentialsError::File { path: path.display().to_string(), source }),
     };
-    files::all_pem(&text, label)
-        .filter(|found| !needed || !found.is_empty())
-        .ok_or_else(|| CredentialsError::Form { path: path.display().to_string(), label })
+    let read = if needed { pem::read_some(&text, labels) } else { pem::read_all(&text, labels) };
+    read.map_err(|reason| CredentialsError::Form { path: path.display().to_string(), reason })
 }
 
 fn write(path: &Path, label: &str, blocks: &[Vec<u8>]) -> Result<(), CredentialsError> {
-    let text: String = blocks.iter().map(|der| files::to_pem(label, der)).collect();
+    let text: String = blocks.iter().map(|der| pem::write(label, der)).collect();
     files::write_public(path, text.as_bytes())
         .map_err(|source| CredentialsError::File { path: path.display().to_string(), source })
 }

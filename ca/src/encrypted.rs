@@ -5,13 +5,13 @@
 //! shows in the padding or in what comes out, which is no key.
 
 use crate::{
-    files,
     keys::{KeyError, KeyPair},
     limits::{PASSPHRASE_BYTES_MAX, PBKDF2_ROUNDS_MAX, SCRYPT_COST, SCRYPT_MEMORY_MAX, SCRYPT_WORK_MAX},
+    pem,
 };
 use pkcs8::{
     EncryptedPrivateKeyInfoRef,
-    der::{Document, Encode as _, asn1::OctetStringRef},
+    der::{Encode as _, asn1::OctetStringRef},
     pkcs5::{
         EncryptionScheme,
         pbes2::{Kdf, Parameters},
@@ -104,16 +104,13 @@ pub(crate) fn seal(key: &KeyPair, passphrase: &Passphrase) -> Result<String, Key
     let encrypted_data = OctetStringRef::new(&data).map_err(|error| rejected(&error))?;
     let sealed = EncryptedPrivateKeyInfoRef { encryption_algorithm: parameters.into(), encrypted_data };
     let der = sealed.to_der().map_err(|error| rejected(&error))?;
-    Ok(files::to_pem(PEM_LABEL, &der))
+    Ok(pem::write(PEM_LABEL, &der))
 }
 
 /// The key of a file.
 pub(crate) fn open(text: &str, passphrase: &Passphrase) -> Result<KeyPair, OpenError> {
-    let (label, der) = Document::from_pem(text).map_err(|_| OpenError::Form)?;
-    if label != PEM_LABEL {
-        return Err(OpenError::Form);
-    }
-    let sealed = EncryptedPrivateKeyInfoRef::try_from(der.as_bytes()).map_err(|_| OpenError::Form)?;
+    let der = pem::read_one(text.as_bytes(), pem::ENCRYPTED_KEY).map_err(|_| OpenError::Form)?;
+    let sealed = EncryptedPrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| OpenError::Form)?;
     let EncryptionScheme::Pbes2(parameters) = &sealed.encryption_algorithm else { return Err(OpenError::Scheme) };
     check_cost(&parameters.kdf)?;
     let octets = parameters.decrypt(&*passphrase.0, sealed.encrypted_data.as_bytes()).map(Zeroizing::new);
@@ -182,7 +179,7 @@ mod tests {
         let parameters = Parameters { kdf: kdf.into(), encryption: Cipher::Aes256Cbc { iv: [0; 16] } };
         let encrypted_data = OctetStringRef::new(&[0; 64]).unwrap();
         let sealed = EncryptedPrivateKeyInfoRef { encryption_algorithm: parameters.into(), encrypted_data };
-        files::to_pem(PEM_LABEL, &sealed.to_der().unwrap())
+        pem::write(PEM_LABEL, &sealed.to_der().unwrap())
     }
 
     #[test]
@@ -232,6 +229,6 @@ mod tests {
         ] {
             assert_eq!(open(text, &passphrase("x")).unwrap_err(), OpenError::Form, "{text}");
         }
-        assert_eq!(open(&files::to_pem(PEM_LABEL, &[0x30, 0]), &passphrase("x")).unwrap_err(), OpenError::Form);
+        assert_eq!(open(&pem::write(PEM_LABEL, &[0x30, 0]), &passphrase("x")).unwrap_err(), OpenError::Form);
     }
 }

@@ -1,8 +1,6 @@
 //! Files that are whole or not there: a temporary file in the same directory, fsync, rename, fsync of the directory.
-//! Private files are created with mode 0600, never widened afterwards. PEM is read and written here.
+//! Private files are created with mode 0600, never widened afterwards.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write as _},
@@ -80,67 +78,10 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// One PEM block (RFC 7468 §2: lines of 64 characters).
-pub(crate) fn to_pem(label: &str, der: &[u8]) -> String {
-    let body = zeroize::Zeroizing::new(STANDARD.encode(der));
-    let mut text = String::with_capacity(body.len() + body.len() / 64 + 2 * label.len() + 40);
-    text.extend(["-----BEGIN ", label, "-----\n"]);
-    for start in (0..body.len()).step_by(64) {
-        text.extend([&body[start..body.len().min(start + 64)], "\n"]);
-    }
-    text.extend(["-----END ", label, "-----\n"]);
-    text
-}
-
-/// Every PEM block of one kind, in order; other kinds are passed over. `None` if the text is not PEM.
-pub(crate) fn all_pem(text: &str, label: &str) -> Option<Vec<Vec<u8>>> {
-    let kind = match label {
-        "PRIVATE KEY" => SectionKind::PrivateKey,
-        "X509 CRL" => SectionKind::Crl,
-        "CERTIFICATE REQUEST" => SectionKind::Csr,
-        _ => SectionKind::Certificate,
-    };
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(text.as_bytes())
-        .filter(|item| !matches!(item, Ok((other, _)) if *other != kind))
-        .map(|item| item.ok().map(|(_, der)| der))
-        .collect()
-}
-
-/// Every PEM block of one kind that is whole, and whether anything in the text is not.
-pub(crate) fn whole_pem(text: &str, label: &str) -> (Vec<Vec<u8>>, bool) {
-    let begins: Vec<usize> = text.match_indices("-----BEGIN ").map(|(at, _)| at).collect();
-    let ends = begins.iter().skip(1).copied().chain([text.len()]);
-    // Words before a block are allowed (RFC 7468 §2); words alone are none of our files.
-    let mut damaged = begins.is_empty() && !text.trim().is_empty();
-    let mut whole = Vec::new();
-    for (begin, end) in begins.iter().zip(ends) {
-        match all_pem(&text[*begin..end], label) {
-            Some(block) => whole.extend(block),
-            None => damaged = true,
-        }
-    }
-    (whole, damaged)
-}
-
-/// The first PEM block of one kind.
-pub(crate) fn first_pem(text: &str, label: &str) -> Option<Vec<u8>> {
-    all_pem(text, label)?.into_iter().next()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn pem_comes_back() {
-        let der: Vec<u8> = (0..200).collect();
-        let text = to_pem("CERTIFICATE", &der) + &to_pem("X509 CRL", &[1]) + &to_pem("CERTIFICATE", &[2]);
-        assert!(text.lines().all(|line| line.len() <= 64));
-        assert_eq!(all_pem(&text, "CERTIFICATE"), Some(vec![der, vec![2]]));
-        assert_eq!(first_pem(&text, "X509 CRL"), Some(vec![1]));
-        assert_eq!(first_pem(&text, "PRIVATE KEY"), None);
-    }
 
     #[test]
     fn of_many_who_create_a_file_one_does() {

@@ -4,7 +4,13 @@
 //! A private key is never logged and never compared; its file has mode 0600. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
-use crate::{encrypted::OpenError, files, passphrase::PassphraseError, pkcs11::TokenError};
+use crate::{
+    encrypted::OpenError,
+    files,
+    passphrase::PassphraseError,
+    pem::{self, PemError},
+    pkcs11::TokenError,
+};
 use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
@@ -90,7 +96,10 @@ pub enum KeyError {
     #[error("a key is ed25519 or p256 (uncompressed, named curve)")]
     Algorithm,
     /// Not a PKCS#8 private key.
-    #[error("not an unencrypted PKCS#8 private key in PEM")]
+    #[error("the private key's PEM")]
+    Pem(#[from] PemError),
+    /// Not a private key that is not encrypted.
+    #[error("not an unencrypted PKCS#8 private key")]
     Form,
     /// A PKCS#8 key under a password: not read here.
     #[error("the private key is encrypted")]
@@ -274,13 +283,12 @@ impl KeyPair {
         Ok(Self { inner: Inner::P256(pair), public, pkcs8: Zeroizing::new(der.to_vec()) })
     }
 
-    /// From the first PEM block, which must be `PRIVATE KEY`.
+    /// From a PEM text with one `PRIVATE KEY` and nothing else.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
         if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
             return Err(KeyError::Encrypted);
         }
-        let der = files::first_pem(text, PEM_LABEL).ok_or(KeyError::Form)?;
-        Self::from_pkcs8(&Zeroizing::new(der))
+        Self::from_pkcs8(&pem::read_one(text.as_bytes(), pem::PRIVATE_KEY)?)
     }
 
     /// Reads a PEM file.
@@ -297,7 +305,7 @@ impl KeyPair {
 
     /// PKCS#8 in PEM; version 1 for Ed25519.
     pub fn to_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(files::to_pem(PEM_LABEL, &self.pkcs8))
+        Zeroizing::new(pem::write(PEM_LABEL, &self.pkcs8))
     }
 
     /// PKCS#8 DER; version 1 and 48 octets for Ed25519.
@@ -381,7 +389,7 @@ mod tests {
             KeyPair::from_pem("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n"),
             Err(KeyError::Encrypted)
         ));
-        assert!(matches!(KeyPair::from_pem("none"), Err(KeyError::Form)));
+        assert!(matches!(KeyPair::from_pem("none"), Err(KeyError::Pem(_))));
         assert!(KeyPair::from_pkcs8(&[0x30, 0]).is_err());
     }
 

@@ -5,7 +5,7 @@
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
 //! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`rollover`] replaces a root, and
-//! [`root_update`] says who follows; [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what
+//! [`root_update`] says who follows; [`pem`] reads all PEM there is; [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what
 //! was done there, by whom and why.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
@@ -37,6 +37,7 @@ pub mod ocsp;
 pub mod participant;
 pub mod passphrase;
 pub mod path;
+pub mod pem;
 pub mod pkcs11;
 pub mod profile;
 mod publication;

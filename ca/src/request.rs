@@ -5,10 +5,10 @@
 //! certificate is made from the profile and from what an administrator decides.
 
 use crate::{
-    files,
     identifiers::sha256,
     keys::{KeyAlgorithm, PublicKey},
     limits::{REQUEST_BYTES_MAX, REQUEST_TEXT_BYTES_MAX},
+    pem::{self, PemError},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger_classes::{
@@ -35,6 +35,9 @@ pub enum RequestError {
     /// Neither DER, nor PEM, nor base64 of DER; or bytes follow it.
     #[error("not a PKCS#10 certificate request")]
     Malformed,
+    /// PEM that is not one request.
+    #[error("a certificate request in PEM")]
+    Pem(#[from] PemError),
     /// Neither Ed25519 nor P-256 in its one form.
     #[error("a request's key is ed25519 or p256 (uncompressed, named curve)")]
     Key,
@@ -101,7 +104,7 @@ impl CertificateRequest {
 fn from_text(bytes: &[u8]) -> Result<Vec<u8>, RequestError> {
     let text = std::str::from_utf8(bytes).map_err(|_| RequestError::Malformed)?;
     if text.contains("-----BEGIN") {
-        return files::first_pem(text, PEM_LABEL).ok_or(RequestError::Malformed);
+        return Ok(pem::read_one(bytes, pem::REQUEST)?.to_vec());
     }
     let compact: String = text.split_ascii_whitespace().collect();
     let der = STANDARD.decode(compact).map_err(|_| RequestError::Malformed)?;
@@ -162,7 +165,7 @@ pub fn make_request(key: &crate::keys::KeyPair, identity: &Identity) -> Result<S
     let mut params = rcgen::CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.subject_alt_names = vec![rcgen::SanType::URI(identity.to_string().try_into()?)];
-    Ok(files::to_pem(PEM_LABEL, params.serialize_request(key)?.der()))
+    Ok(pem::write(PEM_LABEL, params.serialize_request(key)?.der()))
 }
 
 #[cfg(test)]
@@ -170,6 +173,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::keys::KeyPair;
+    use crate::pem::PemReason;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 
     fn uri(text: &str) -> SanType {
@@ -193,7 +197,7 @@ mod tests {
                 params.subject_alt_names = vec![uri("spiffe://c/north/client/a"), host];
             });
             let base64 = STANDARD.encode(&der);
-            for form in [der.clone(), files::to_pem(PEM_LABEL, &der).into_bytes(), base64.into_bytes()] {
+            for form in [der.clone(), pem::write(PEM_LABEL, &der).into_bytes(), base64.into_bytes()] {
                 let request = CertificateRequest::parse(&form).unwrap();
                 assert_eq!(request.public_key(), key.public());
                 assert_eq!(request.identity().unwrap().to_string(), "spiffe://c/north/client/a");
@@ -239,7 +243,10 @@ mod tests {
             (vec![0x30; REQUEST_BYTES_MAX + 1], RequestError::Oversize),
             (vec![b'A'; REQUEST_TEXT_BYTES_MAX + 1], RequestError::Oversize),
             (Vec::new(), RequestError::Malformed),
-            (b"-----BEGIN CERTIFICATE-----".to_vec(), RequestError::Malformed),
+            (
+                b"-----BEGIN CERTIFICATE-----".to_vec(),
+                PemError { line: 1, reason: PemReason::NoEnd("CERTIFICATE".into()) }.into(),
+            ),
         ] {
             assert_eq!(CertificateRequest::parse(&bytes), Err(expected));
         }

@@ -135,6 +135,11 @@ pub fn client_config(
     Ok(config)
 }
 
+/// What judges a peer's certificate in a configuration of the caller's own.
+pub fn server_verifier(trust: Arc<TrustStore>, expected: ExpectedServer) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(ServerVerifier { trust, expected })
+}
+
 /// ring, with signatures restricted to what our certificates have.
 fn provider() -> CryptoProvider {
     CryptoProvider { signature_verification_algorithms: ALGORITHMS, ..provider::default_provider() }

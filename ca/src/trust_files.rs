@@ -4,8 +4,8 @@
 use crate::{
     credentials::{CredentialsError, TrustBundle, read_certificates},
     database::AuthorityCertificate,
-    files,
     folder::{CertificateFolder, FolderError},
+    pem::{self, Scan},
 };
 use std::{
     fs, io,
@@ -26,11 +26,11 @@ pub enum TrustPart {
 }
 
 impl TrustPart {
-    /// The PEM label (RFC 7468 §5, §6).
-    const fn label(self) -> &'static str {
+    /// The PEM label.
+    const fn labels(self) -> &'static [&'static str] {
         match self {
-            Self::Anchors | Self::Issuing | Self::Links => "CERTIFICATE",
-            Self::Crls => "X509 CRL",
+            Self::Anchors | Self::Issuing | Self::Links => pem::CERTIFICATE,
+            Self::Crls => pem::CRL,
         }
     }
 }
@@ -74,18 +74,23 @@ impl TrustFile {
 
     /// Reads what is whole.
     pub fn read(&self) -> TrustContent {
-        let (path, label) = (self.path.display().to_string(), self.part.label());
+        let (path, labels) = (self.path.display().to_string(), self.part.labels());
         let text = match fs::read(&self.path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => String::new(),
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => Vec::new(),
             Err(source) => {
                 let damage = Some(CredentialsError::File { path, source });
                 return TrustContent { whole: Vec::new(), damage };
             }
         };
-        let (whole, damaged) = files::whole_pem(&text, label);
-        let damaged = damaged || (self.needed && whole.is_empty());
-        TrustContent { whole, damage: damaged.then_some(CredentialsError::Form { path, label }) }
+        let Scan { objects, damage } = pem::scan_for(&text, labels);
+        // Words around objects are allowed (RFC 7468 §2); words alone are none of our files.
+        let empty = objects.is_empty() && (self.needed || !text.trim_ascii().is_empty());
+        let damage = damage.or_else(|| empty.then(|| pem::missing(&text, labels)));
+        TrustContent {
+            whole: objects.into_iter().map(|object| object.der.to_vec()).collect(),
+            damage: damage.map(|reason| CredentialsError::Form { path, reason }),
+        }
     }
 
     /// Reads all of it, or nothing.
@@ -147,7 +152,7 @@ mod tests {
             assert_eq!(file.read_whole().is_err(), damage.is_some());
             (whole, damage.is_some())
         };
-        let (one, two) = (files::to_pem("X509 CRL", &[1]), files::to_pem("X509 CRL", &[2]));
+        let (one, two) = (pem::write("X509 CRL", &[1]), pem::write("X509 CRL", &[2]));
         assert_eq!(read(&format!("{one}{two}")), (vec![vec![1], vec![2]], false));
         assert_eq!(read(&format!("a word before\n{one}")), (vec![vec![1]], false));
         let broken = one.replace("AQ==", "A*==");

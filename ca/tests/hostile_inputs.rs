@@ -199,6 +199,12 @@ fn decode(octets: &[u8], good: &Good, dir: &Path) {
         at: NOW,
     };
     let _ = validate_path(octets, &[ca, octets], &[octets, good.root.certificate()], &rules, None);
+    let scan = ca::pem::scan(octets);
+    if scan.damage.is_none() {
+        let lines = octets.split(|octet| matches!(octet, b'\n' | b'\r'));
+        let begins = lines.filter(|line| line.windows(11).any(|part| part == b"-----BEGIN ")).count();
+        assert_eq!(scan.objects.len(), begins, "an object is lost in silence");
+    }
     if let Ok(text) = std::str::from_utf8(octets) {
         let _ = KeyPair::from_pem(text);
         for file in ["ca.pem", "issuing.pem", "crl.pem"] {

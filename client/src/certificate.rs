@@ -3,15 +3,20 @@
 //! The key authenticates TLS connections and proves possession in `participant.admit`. It signs no transactions:
 //! that is the account key's work (`keys`), so that a certificate can be renewed without moving any asset.
 
+use ca::pem::{self, PemError};
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::{Signature, SignatureError};
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::sync::Arc;
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
+
+/// The older form of a P-256 key, in which OpenSSL still writes some (RFC 5915 §4).
+const SEC1: &str = "EC PRIVATE KEY";
+/// Kinds of private keys.
+const KEYS: &[&str] = &["PRIVATE KEY", SEC1];
 
 /// A certificate path with its private key, as TLS presents it.
 #[derive(Clone)]
@@ -38,12 +43,12 @@ pub struct Leaf {
 /// Why files are not a usable credential.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// Not PEM, or no certificate in it.
-    #[error("no PEM certificates")]
-    Certificates,
-    /// No private key in the key file.
-    #[error("no PEM private key")]
-    Key,
+    /// Not PEM, or not certificates only.
+    #[error("{0}")]
+    Certificates(PemError),
+    /// Not one private key in PEM.
+    #[error("{0}")]
+    Key(PemError),
     /// A key that neither TLS nor the ledger takes.
     #[error("the private key is neither Ed25519 nor ECDSA P-256")]
     KeyKind,
@@ -67,9 +72,9 @@ pub enum SignError {
 }
 
 /// Parses all certificates of a PEM text; at least one.
-pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
-    let path: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    path.ok().filter(|path| !path.is_empty()).ok_or(CredentialError::Certificates)
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, CredentialError> {
+    let path = pem::read_some(text, pem::CERTIFICATE).map_err(CredentialError::Certificates)?;
+    Ok(path.into_iter().map(CertificateDer::from).collect())
 }
 
 /// What the certificate `der` says of its holder.
@@ -104,7 +109,12 @@ impl Credential {
     /// Reads a path (leaf first) and its key, both PEM.
     pub fn from_pem(path: &[u8], key: &[u8]) -> Result<Self, CredentialError> {
         let path = certificates(path)?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| CredentialError::Key)?;
+        let key = pem::read_object(key, KEYS).map_err(CredentialError::Key)?;
+        let der = key.der.to_vec();
+        let key = match key.label.as_str() {
+            SEC1 => PrivateKeyDer::Sec1(der.into()),
+            _ => PrivateKeyDer::Pkcs8(der.into()),
+        };
         let signing = any_supported_type(&key).map_err(|_| CredentialError::KeyKind)?;
         if signing.choose_scheme(&Self::SCHEMES).is_none() {
             return Err(CredentialError::KeyKind);

@@ -6,17 +6,18 @@
 //! revocations).
 
 use crate::api::Problem;
-use crate::certificate::{CredentialError, Leaf, leaf};
+use crate::certificate::CredentialError;
 use crate::profile::Profile;
 use crate::retry::{Retry, jitter};
 use bytes::Bytes;
-use ledger_classes::identity::Role;
+use ca::revocation::RevocationPolicy;
+use ca::tls::{ExpectedServer, server_verifier};
+use ca::trust::{Acceptable, TrustError, TrustStore, acceptable};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::io;
@@ -56,12 +57,9 @@ pub struct Connection {
 /// Why a profile gives no connection. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A certificate in `ca.pem` is none that TLS can use.
-    #[error("ca.pem holds a certificate that cannot vouch for a peer")]
-    Authority(#[source] rustls::Error),
-    /// No certificate in `ca.pem` can vouch for a peer.
-    #[error("ca.pem holds nobody who vouches for peers")]
-    Authorities(#[source] rustls::client::VerifierBuilderError),
+    /// No certificate in `ca.pem` can vouch for a peer; why the first cannot.
+    #[error("ca.pem holds nobody who vouches for peers{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    Authorities(Option<TrustError>),
     /// Certificate and key do not belong together, or TLS does not take them.
     #[error("the profile's certificate and key are not usable for TLS")]
     Credential(#[source] rustls::Error),
@@ -178,68 +176,23 @@ impl Answer {
 
 pub(crate) const JSON: &str = "application/json";
 
-/// What a peer's certificate must be beside a path to the profile's authorities and the dialled name: a peer's of this
-/// consortium, by its own organization's CA. Any member's CA can sign any name; that does not make a peer.
-#[derive(Debug)]
-struct PeerVerifier {
-    path: Arc<WebPkiServerVerifier>,
-    consortium: String,
-}
-
-impl ServerCertVerifier for PeerVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.path.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
-        let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
-        let Ok(Leaf { identity, issuer_organization, .. }) = leaf(end_entity) else { return Err(refused) };
-        let peer = identity.role() == Role::Peer
-            && identity.consortium() == self.consortium
-            && issuer_organization.as_deref() == Some(identity.organization());
-        if peer { Ok(verified) } else { Err(refused) }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.path.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.path.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.path.supported_verify_schemes()
-    }
-}
-
+/// Whom `ca.pem` vouches for is decided by the one check that there is (`ca::path`): a path of our profile to one of the
+/// profile's authorities, of a peer of this consortium by its own organization's CA, with the name that was dialled.
+/// A caller has no CRLs: who was revoked is the peers' business.
 fn tls(profile: &Profile) -> Result<ClientConfig, OpenError> {
-    let mut roots = RootCertStore::empty();
-    for authority in &profile.authorities {
-        roots.add(authority.clone()).map_err(OpenError::Authority)?;
+    let authorities: Vec<Vec<u8>> = profile.authorities.iter().map(|der| der.to_vec()).collect();
+    let Acceptable { anchors, refused, .. } = acceptable(&profile.consortium, &authorities, &[]);
+    if anchors.is_empty() {
+        return Err(OpenError::Authorities(refused.into_iter().next().map(|(_, why)| why)));
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let path = WebPkiServerVerifier::builder_with_provider(roots.into(), provider.clone()).build();
-    let verifier = PeerVerifier { path: path.map_err(OpenError::Authorities)?, consortium: profile.consortium.clone() };
-    let builder = ClientConfig::builder_with_provider(provider)
+    let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
+    let trust = TrustStore::new(&profile.consortium, anchors, Vec::new(), policy)
+        .map_err(|why| OpenError::Authorities(Some(why)))?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("the ring provider has TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier));
+        .with_custom_certificate_verifier(server_verifier(Arc::new(trust), ExpectedServer::Named));
     let mut config = match &profile.credential {
         None => builder.with_no_client_auth(),
         Some(credential) => {

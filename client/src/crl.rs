@@ -3,9 +3,8 @@
 use crate::api::CrlTaken;
 use crate::connection::{Ask, Connection, JSON, RequestError};
 use bytes::Bytes;
+use ca::pem;
 use reqwest::Method;
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::pki_types::pem::PemObject as _;
 
 impl Connection {
     /// The CRLs in force at the peer, DER. Empty if the peer's set is `known`, as [`set_tag`] names it.
@@ -13,10 +12,7 @@ impl Connection {
         let url = self.url(&["ca", "crl"], &[("unless", known)])?;
         let ask = Ask { method: Method::GET, url, accept: "application/x-pem-file", body: None, again: true };
         let answer = self.ask(ask).await?;
-        let unreadable = |error: rustls::pki_types::pem::Error| RequestError::Answer(error.to_string());
-        CertificateRevocationListDer::pem_slice_iter(&answer.body)
-            .map(|crl| crl.map(|der| der.to_vec()).map_err(unreadable))
-            .collect()
+        pem::read_all(&answer.body, pem::CRL).map_err(|error| RequestError::Answer(error.to_string()))
     }
 
     /// Gives the peer a CRL, DER. The peer verifies it under the CAs that it knows.

@@ -12,8 +12,6 @@ use base64::Engine as _;
 use bip39::{Language, Mnemonic};
 use ledger_classes::keys::SigningKey;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -114,8 +112,16 @@ pub enum AccountKeyError {
         /// The file.
         path: PathBuf,
     },
+    /// Not one private key in PEM.
+    #[error("{}, {reason}", path.display())]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        reason: ca::pem::PemError,
+    },
     /// Not an Ed25519 key in PKCS#8.
-    #[error("{} holds no Ed25519 key in PEM", path.display())]
+    #[error("{} holds no Ed25519 key", path.display())]
     Form {
         /// The file.
         path: PathBuf,
@@ -171,13 +177,10 @@ pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
     let mut pem = Zeroizing::new(Vec::with_capacity(4096));
     file.take(4096).read_to_end(&mut pem).map_err(fail)?;
     let form = || AccountKeyError::Form { path: path.into() };
-    let PrivateKeyDer::Pkcs8(mut der) = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| form())? else {
-        return Err(form());
-    };
-    let seed = der.secret_pkcs8_der().strip_prefix(&PKCS8_PREFIX).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
-    let key = seed.map(SigningKey::from_seed).ok_or_else(form);
-    zeroize::Zeroize::zeroize(&mut der);
-    key
+    let der = ca::pem::read_one(&pem, ca::pem::PRIVATE_KEY)
+        .map_err(|reason| AccountKeyError::Pem { path: path.into(), reason })?;
+    let seed = der.strip_prefix(&PKCS8_PREFIX).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
+    seed.map(SigningKey::from_seed).ok_or_else(form)
 }
 
 #[cfg(test)]
@@ -280,7 +283,10 @@ mod tests {
         for text in ["", "0707", p256.as_str()] {
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-            assert!(matches!(read_account_key(&path), Err(AccountKeyError::Form { .. })), "{text}");
+            assert!(
+                matches!(read_account_key(&path), Err(AccountKeyError::Form { .. } | AccountKeyError::Pem { .. })),
+                "{text}"
+            );
         }
     }
 }

@@ -160,7 +160,9 @@ impl Profile {
             (Some(_), None) => return Err(ProfileError::Half { path: key }),
             (Some(certificate_pem), Some(key_pem)) => {
                 Some(Credential::from_pem(&certificate_pem, &key_pem).map_err(|source| match source {
-                    CredentialError::Key | CredentialError::KeyKind => ProfileError::Credential { path: key, source },
+                    CredentialError::Key(_) | CredentialError::KeyKind => {
+                        ProfileError::Credential { path: key, source }
+                    }
                     source => ProfileError::Credential { path: certificate, source },
                 })?)
             }
@@ -243,11 +245,11 @@ mod tests {
             (settings("peer = \"https://a/v1\"\nconsortium = \"h\""), "ends after the port"),
             (settings("peer = \"nowhere\"\nconsortium = \"h\""), "is not a URL"),
             (vec![("profile.toml", SETTINGS)], "ca.pem cannot be read"),
-            (vec![("profile.toml", SETTINGS), ("ca.pem", "text")], "ca.pem: no PEM certificates"),
+            (vec![("profile.toml", SETTINGS), ("ca.pem", "text")], "ca.pem: line 1: no CERTIFICATE in PEM"),
             (vec![("profile.toml", SETTINGS), ("ca.pem", &pem), ("cert.pem", &pem)], "key.pem is missing"),
             (vec![("profile.toml", SETTINGS), ("ca.pem", &pem), ("key.pem", &key)], "cert.pem is missing"),
-            (files(&pem, "text"), "key.pem: no PEM private key"),
-            (files("text", &key), "cert.pem: no PEM certificates"),
+            (files(&pem, "text"), "key.pem: line 1: no PRIVATE KEY in PEM"),
+            (files("text", &key), "cert.pem: line 1: no CERTIFICATE in PEM"),
             (files(&website, &website_key), "carries no identity"),
             (files(&stranger, &stranger_key), "another consortium than harbour"),
         ] {

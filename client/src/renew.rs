@@ -8,8 +8,8 @@ use crate::api::{AuthorityView, CertificateView, RenewalBody};
 use crate::certificate::{Credential, CredentialError, SignError, certificates, leaf};
 use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
 use crate::profile::Profile;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use ca::pem;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
@@ -107,7 +107,7 @@ impl Connection {
 /// Renews at the profile's peer, and writes `cert.pem`; also `key.pem`, with a new key, if one of a scheme is asked for.
 pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>) -> Result<Credential, RenewError> {
     let current = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
-    let current_pem = to_pem("CERTIFICATE", current.path().first().ok_or(RenewError::NoCertificate)?);
+    let current_pem = pem::write("CERTIFICATE", current.path().first().ok_or(RenewError::NoCertificate)?);
     let key_path = profile.directory.join("key.pem");
     let key_pem = match new_key {
         Some(scheme) => make_key(scheme)?,
@@ -119,7 +119,7 @@ pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>)
     let next = Credential::from_pem(current_pem.as_bytes(), &key_pem)?;
     let request = signing_request(&next)?;
     let now = crate::now();
-    let mut body = RenewalBody { request: to_pem("CERTIFICATE REQUEST", &request), ..RenewalBody::default() };
+    let mut body = RenewalBody { request: pem::write("CERTIFICATE REQUEST", &request), ..RenewalBody::default() };
     let expired = is_over(current);
     let connection = if expired {
         let message = [b"chancery/renew/1\0", &now.millis().to_be_bytes()[..], &request].concat();
@@ -183,7 +183,7 @@ fn make_key(scheme: Scheme) -> Result<Zeroizing<Vec<u8>>, RenewError> {
             Zeroizing::new(made.map_err(|_| RenewError::Random)?.as_ref().to_vec())
         }
     };
-    Ok(Zeroizing::new(to_pem("PRIVATE KEY", &pkcs8).into_bytes()))
+    Ok(Zeroizing::new(pem::write("PRIVATE KEY", &pkcs8).into_bytes()))
 }
 
 /// The least PKCS#10 request (RFC 2986 §4): a key and its signature. The identity is that of the current certificate,
@@ -207,13 +207,6 @@ fn sequence(content: &[u8]) -> Vec<u8> {
         _ => vec![0x30, 0x82, (length >> 8) as u8, length as u8],
     };
     [&head, content].concat()
-}
-
-/// RFC 7468 §2.
-fn to_pem(label: &str, der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let lines: Vec<&str> = (0..body.len()).step_by(64).map(|at| &body[at..body.len().min(at + 64)]).collect();
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 /// Replaces a file, whole or not at all.

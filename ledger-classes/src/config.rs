@@ -40,6 +40,7 @@ pub struct Organization {
     /// Its name in identities.
     pub name: String,
     /// For people to read.
+    #[serde(default)]
     pub title: String,
     /// DER certificates of its accepted CAs; each is a trust anchor for this organization's identities only.
     pub authorities: Vec<HexBytes>,

@@ -5,7 +5,7 @@
 //! configuration vouches for the next ([`Trust`]), the last one names who may seal, the seal makes the header final,
 //! and the header's roots hold the rest ([`Evidence`]).
 
-use crate::block::{Block, Header, Seal, SealError};
+use crate::block::{BLOCK_VERSION, Block, Header, Seal, SealError};
 use crate::codec::{self, Encode};
 use crate::config::ChannelConfig;
 use crate::event::Event;
@@ -166,6 +166,12 @@ fn decode<T: codec::Decode<()>>(bytes: &HexBytes, bytes_max: usize, what: &'stat
     codec::decode(&bytes.0, bytes_max).map_err(|_| ProofError::Malformed(what))
 }
 
+/// A header of a version that this build can judge.
+fn read_header(bytes: &HexBytes, what: &'static str) -> Result<Header, ProofError> {
+    let header: Header = decode(bytes, 4096, what)?;
+    if header.version == BLOCK_VERSION { Ok(header) } else { Err(ProofError::Mismatch("unknown header version")) }
+}
+
 fn path_leads(
     root: &Hash,
     size: u32,
@@ -249,7 +255,7 @@ impl VerifiedTrust {
 
     /// Checks evidence: seal, receipt, and what it carries beside.
     pub fn verify(&self, evidence: &Evidence) -> Result<VerifiedEvidence, ProofError> {
-        let header: Header = decode(&evidence.header, 4096, "the header")?;
+        let header = read_header(&evidence.header, "the header")?;
         let seal: Seal = decode(&evidence.seal, 64 * 1024, "the seal")?;
         self.verify_header(&header, &seal)?;
         let receipt: ReceiptHead = decode(&evidence.receipt.head, 64 * 1024, "the receipt")?;
@@ -293,7 +299,7 @@ impl Proof {
         let trust = self.trust.verify(channel)?;
         let checked = trust.verify(&self.evidence)?;
         if let Some(later) = &self.later {
-            let header: Header = decode(&later.header, 4096, "the later header")?;
+            let header = read_header(&later.header, "the later header")?;
             if header.channel_id() != checked.channel || header.height <= checked.header.height {
                 return Err(ProofError::Mismatch("the later header is not a later one of this channel"));
             }

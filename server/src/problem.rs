@@ -272,7 +272,7 @@ impl From<RequestError> for ApiError {
     fn from(error: RequestError) -> Self {
         let kind = match error {
             RequestError::Oversize => Kind::Oversize,
-            RequestError::Malformed => Kind::Malformed,
+            RequestError::Malformed | RequestError::Pem(_) => Kind::Malformed,
             _ => Kind::RequestInvalid,
         };
         Self::new(kind, describe(&error))

@@ -142,10 +142,18 @@ pub fn identity(bytes: &[u8]) {
         assert_eq!(hash.to_string(), text, "a second form");
     }
     if let Ok(address) = text.parse::<ledger_classes::keys::Address>() {
-        assert_eq!(address.to_string(), text, "a second form");
+        // Lower case is taken, too: it is what people had before there was a checksum.
+        let shown = address.to_string();
+        assert!(text == shown || text == shown.to_lowercase(), "a third form: {text}");
     }
     if let Ok(amount) = text.parse::<ledger_classes::amount::Amount>() {
         assert_eq!(amount.to_string(), text, "a second form");
+    }
+    if let Ok(number) = text.parse::<ledger_classes::amount::Decimal>()
+        && let Ok(amount) = number.to_amount(38)
+    {
+        let again = amount.to_decimal(38).parse::<ledger_classes::amount::Decimal>();
+        assert_eq!(again.map(|again| again.to_amount(38)), Ok(Ok(amount)), "another amount");
     }
 }
 

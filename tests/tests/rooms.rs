@@ -22,7 +22,7 @@ fn rooms_import_only_along_the_arrows() {
         ("ledger-classes", &[][..]),
         ("ca", &["ledger-classes"]),
         ("channel-actors", &["ledger-classes"]),
-        ("client", &["ledger-classes"]),
+        ("client", &["ca", "ledger-classes"]),
         ("server", &["ca", "channel-actors", "client", "ledger-classes"]),
         ("tests", &["ca", "channel-actors", "client", "ledger-classes", "server"]),
         ("load-tests", &["client", "ledger-classes"]),

@@ -6,22 +6,18 @@
 use client::api::{Outcome, SubmissionStatus};
 use client::profile::Profile;
 use ledger_classes::hash::Hash;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-fn params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params
-}
-
-/// A certificate authority of its own.
+/// A certificate authority of its own: a root of the organization `bank`.
 pub(crate) struct Authority {
     pem: String,
     der: CertificateDer<'static>,
@@ -29,17 +25,30 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
-        let mut params = params(name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::OrganizationName, "bank");
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Self { pem: certificate.pem(), der: certificate.der().clone(), issuer: Issuer::new(params, key) }
+    /// `name` tells authorities apart in tests; only their keys differ.
+    pub(crate) fn new(_name: &str) -> Self {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let validity = ca::Validity::starting(client::now(), 90 * ca::limits::DAY_MS);
+        let copy = ca::KeyPair::from_pkcs8(&key.serialize_der()).unwrap();
+        let root = ca::Authority::new_organization_root("harbour", "bank", copy, validity).unwrap();
+        let der = CertificateDer::from(root.certificate().to_vec());
+        let pem = ca::pem::write("CERTIFICATE", &der);
+        let issuer = Issuer::from_ca_cert_der(&der, key).unwrap();
+        Self { pem, der, issuer }
     }
 
-    fn issue(&self, names: Vec<SanType>) -> (rcgen::Certificate, KeyPair) {
-        let mut params = params("leaf");
+    /// A leaf of any identity: what the authority itself would refuse as well.
+    fn issue(&self, names: Vec<SanType>, purpose: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(SerialNumber::from_slice(&[1, 2, 3]));
+        let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(client::now().millis() / 1000);
+        (params.not_before, params.not_after) = (now, now + Duration::from_secs(86_400));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "leaf");
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![purpose];
         params.subject_alt_names = names;
         let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         (params.signed_by(&key, &self.issuer).unwrap(), key)
@@ -78,7 +87,8 @@ pub(crate) fn peer_as(
     roots.add(authority.der.clone()).unwrap();
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone()).build().unwrap();
     let uri = SanType::URI(identity.try_into().unwrap());
-    let (certificate, key) = authority.issue(vec![uri, SanType::IpAddress([127, 0, 0, 1].into())]);
+    let (certificate, key) =
+        authority.issue(vec![uri, SanType::IpAddress([127, 0, 0, 1].into())], ExtendedKeyUsagePurpose::ServerAuth);
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -152,7 +162,7 @@ pub(crate) fn outcome() -> String {
 pub(crate) fn profile(trusted: &Authority, own: &Authority, url: &str) -> (tempfile::TempDir, Profile) {
     let folder = tempfile::tempdir().unwrap();
     let uri = SanType::URI("spiffe://harbour/bank/client/alice".try_into().unwrap());
-    let (certificate, key) = own.issue(vec![uri]);
+    let (certificate, key) = own.issue(vec![uri], ExtendedKeyUsagePurpose::ClientAuth);
     for (name, text) in [
         ("ca.pem", trusted.pem.clone()),
         ("cert.pem", certificate.pem() + &own.pem),

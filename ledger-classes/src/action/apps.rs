@@ -13,10 +13,12 @@ pub struct Publish {
     /// This version, such as `1.4.0`: 1 to 64 of a-z, A-Z, 0-9, dot, hyphen and plus; never published before.
     pub version: String,
     /// For people to read.
+    #[serde(default)]
     pub title: String,
     /// SHA-256 of the bundle.
     pub bundle: Hash,
     /// Contracts of this channel that it uses.
+    #[serde(default)]
     pub contracts: Vec<String>,
     /// A JSON document.
     pub settings: String,

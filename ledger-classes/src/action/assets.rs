@@ -29,6 +29,7 @@ pub struct Define {
     /// The asset's name on this channel.
     pub asset: String,
     /// For people to read.
+    #[serde(default)]
     pub title: String,
     /// Fungible or unique.
     pub kind: Kind,

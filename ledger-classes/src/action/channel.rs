@@ -30,6 +30,7 @@ pub struct Revoke {
     /// The certificate's serial number, big-endian.
     pub serial: HexBytes,
     /// Why, for people to read.
+    #[serde(default)]
     pub reason: String,
 }
 
@@ -65,6 +66,7 @@ pub struct Propose {
     /// Applied in order, all or nothing.
     pub changes: Vec<ConfigChange>,
     /// Why, for people to read.
+    #[serde(default)]
     pub reason: String,
 }
 

@@ -19,7 +19,7 @@ use actix_web::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{
     AuthorityScope,
-    credentials::{certificates_pem, crl_pem, crls_of},
+    credentials::{certificates_pem, crl_pem},
     revocation::RevocationError,
 };
 use client::api::{AuthorityView, CrlTaken};
@@ -141,12 +141,8 @@ pub(super) async fn offer(
     let learned = web::block(move || {
         let _until_done = (permit, sending);
         let der = if pem {
-            let text = std::str::from_utf8(&body).ok().and_then(crls_of);
-            let malformed = || ApiError::new(Kind::Malformed, "one CRL in PEM is needed");
-            match text.as_deref() {
-                Some([crl]) => crl.clone(),
-                _ => return Err(malformed()),
-            }
+            let malformed = |error| ApiError::new(Kind::Malformed, format!("one CRL is needed: {error}"));
+            ca::pem::read_one(&body, ca::pem::CRL).map_err(malformed)?.to_vec()
         } else {
             body.to_vec()
         };

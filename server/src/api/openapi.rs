@@ -13,6 +13,14 @@ pub(super) async fn show() -> Result<HttpResponse, ApiError> {
     json(&document())
 }
 
+/// What a transaction and its actions look like in JSON: a document of `docs/formats`, held against the types by
+/// `tests/tests/peer/schemas.rs`.
+const TRANSACTION_SCHEMA: &str = include_str!("../../../docs/formats/transaction.schema.json");
+
+pub(super) async fn transaction_schema() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/schema+json").body(TRANSACTION_SCHEMA)
+}
+
 /// The whole document.
 pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();

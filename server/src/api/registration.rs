@@ -261,9 +261,9 @@ pub(super) async fn renew(
     let path = match (leaf, body.certificate, body.at, body.signature) {
         (Some(leaf), ..) => succeed(&context, leaf, asked).await?,
         (None, Some(current), Some(at), Some(signature)) => {
-            let current = ca::credentials::certificates_of(&current).into_iter().flatten().next();
-            let malformed = || ApiError::new(Kind::Malformed, "the current certificate is not in PEM");
-            let current = current.ok_or_else(malformed)?;
+            let malformed = |error| ApiError::new(Kind::Malformed, format!("the current certificate: {error}"));
+            let path = ca::pem::read_some(current.as_bytes(), ca::pem::CERTIFICATE).map_err(malformed)?;
+            let current = path.into_iter().next().ok_or(Kind::Malformed)?;
             with_folder(&context, move |folder| {
                 let possession = Possession::Signature { at, signature: &signature.0 };
                 Ok(folder.renew(&current, &asked, possession, clock::now())?)

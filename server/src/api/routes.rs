@@ -112,6 +112,9 @@ routes! {
         ], transactions::submit;
     Get "/v1/openapi.json" "openapi", "This document", needs "nothing",
         query &[], body &[], answers [200 &[(JSON, "Record")]], openapi::show;
+    Get "/v1/schemas/transaction" "transactionSchema", "The JSON Schema of transactions and of all actions",
+        needs "nothing", query &[], body &[], answers [200 &[("application/schema+json", "Record")]],
+        openapi::transaction_schema;
     Get "/v1/status" "status", "The peer, and the channels that the caller may see", needs "nothing",
         query &[], body &[], answers [200 &[(JSON, "PeerStatus")]], status::show;
     Get "/v1/channels" "channels", "Channels that the caller may see", needs "nothing",

@@ -249,3 +249,61 @@ fn cursors_callers_and_certificates_are_checked() {
     let (answered, body) = get(&["--cert", text(&cert), "--key", text(&foreign_key)], "/v1/channels/main");
     assert!(!answered && body.is_empty(), "{body}");
 }
+
+/// Two certificates that a missing line break joined were one, without a word, also in a channel's genesis; and a byte
+/// order mark made the first certificate of a file disappear.
+#[test]
+fn pem_that_is_not_whole_is_refused_with_file_and_line() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let peer = consortium.serve();
+    let admin = consortium.admin();
+    let authority = |name: &str| std::fs::read_to_string(consortium.dir().join(format!("ca/{name}.pem"))).expect("PEM");
+    let (dealer, root) = (authority("dealer"), authority("root"));
+    let (lines, file) = (dealer.lines().count(), consortium.path("dealer.pem"));
+    let create = |channel: &str, content: String| {
+        std::fs::write(&file, content).expect("writable");
+        let organization = format!("dealer={}", text(&file));
+        let words = ["channel", "create", channel, "--org", "bank", "--org", &organization];
+        let output = crate::harness::try_run(&[&["--profile", text(&admin), "--peer", &peer.url], &words[..]].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for (row, (content, line)) in [
+        (format!("{}{root}", dealer.trim_end()), lines),
+        (format!("{dealer}\u{feff}{root}"), lines + 1),
+        (format!("{dealer}{}", root.replace("-----END CERTIFICATE-----", "")), lines + 1),
+        (format!("{dealer}{}", root.replace("CERTIFICATE", "TRUSTED CERTIFICATE")), lines + 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (code, said) = create("trade", content);
+        assert_eq!(code, Some(2), "row {row}: {said}");
+        let expected = format!("dealer.pem: line {line}: ");
+        assert!(said.contains(&expected), "row {row} should say {expected}: {said}");
+    }
+    let (code, said) = create("trade", format!("\u{feff}{dealer}").replace('\n', "\r\n"));
+    assert_eq!(code, Some(0), "{said}");
+    let shown = peer.run(&admin, &["channel", "show", "trade"]);
+    let authorities = &shown["config"]["organizations"][1]["authorities"];
+    assert_eq!(authorities.as_array().map(Vec::len), Some(1), "{shown}");
+
+    // Files of a peer and of a profile: what is whole in them serves a peer on, and the rest is named.
+    peer.drain();
+    let trusted = consortium.dir().join("peer/ca.pem");
+    let whole = std::fs::read_to_string(&trusted).expect("PEM");
+    let torn = format!("{whole}{}", root.replace("-----END CERTIFICATE-----", ""));
+    std::fs::write(&trusted, &torn).expect("writable");
+    std::fs::write(admin.join("ca.pem"), &torn).expect("writable");
+    let line = whole.lines().count() + 1;
+    let refused = crate::harness::try_run(&["--profile", text(&admin), "status"]);
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("ca.pem: line {line}: ")), "{said}");
+    let peer = consortium.serve();
+    let started = std::time::Instant::now();
+    while peer.said(&format!("ca.pem, line {line}: ")) == 0 {
+        assert!(started.elapsed().as_secs() < 30, "the peer's log names the file and the line");
+        std::thread::yield_now();
+    }
+}

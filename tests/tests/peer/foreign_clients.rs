@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// `cryptography` is what a Python user has; without it this test has nothing to say, so it fails and tells.
-fn python() -> Command {
+pub(crate) fn python() -> Command {
     let mut python = Command::new(std::env::var_os("CHANCERY_TEST_PYTHON").unwrap_or_else(|| "python3".into()));
     let found = python.args(["-c", "import cryptography"]).stderr(Stdio::null()).status();
     let hint = "Python with the package `cryptography` is needed: `pip install cryptography`";

@@ -1,0 +1,450 @@
+"""Checks a proof of a transaction, trusting nobody but the channel's id.
+
+    pip install cryptography
+    python3 verify_proof.py --channel-id ID proof.json
+
+`proof.json` is what `GET /v1/channels/{c}/transactions/{id}/proof` answers and `chancery tx proof` writes. Ends with 0
+and a summary if the proof holds, with 1 and the reason if it does not. Without --channel-id it says only that the parts
+belong together: compare the channel's id that it prints with one from a source that you trust.
+
+The formats are those of docs/formats: block.md (blocks, receipts, paths, proofs), configuration.md (configurations),
+transaction.md (envelopes). Ed25519 signatures follow ZIP 215, which no common Python library does, so its few lines are
+here; P-256 is checked by `cryptography`. Anything unexpected is a refusal.
+"""
+import argparse, hashlib, json, sys
+
+
+class Refused(Exception):
+    """Why the proof does not hold."""
+
+
+def need(holds, reason):
+    if not holds:
+        raise Refused(reason)
+
+
+# Bytes: integers are little-endian and of fixed width, lengths are u64.
+
+class Reader:
+    def __init__(self, data, what):
+        self.data, self.at, self.what = data, 0, what
+
+    def take(self, count):
+        need(count <= len(self.data) - self.at, f"{self.what} is cut off")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def number(self, width):
+        return int.from_bytes(self.take(width), "little")
+
+    u8 = lambda self: self.number(1)
+    u16 = lambda self: self.number(2)
+    u32 = lambda self: self.number(4)
+    u64 = lambda self: self.number(8)
+    u128 = lambda self: self.number(16)
+    hash = lambda self: self.take(32)
+    bytes = lambda self: self.take(self.u64())
+
+    def time(self):
+        millis = self.u64()
+        need(millis < 253402300800000, f"a time of {self.what} is after the year 9999")
+        return millis
+
+    def bool(self):
+        value = self.u8()
+        need(value < 2, f"neither true nor false in {self.what}")
+        return value == 1
+
+    def text(self):
+        try:
+            return self.bytes().decode()
+        except UnicodeDecodeError:
+            raise Refused(f"a text of {self.what} is not UTF-8")
+
+    def choice(self, names):
+        number = self.u32()
+        need(number < len(names), f"unknown choice in {self.what}")
+        return names[number]
+
+    def option(self, read):
+        there = self.u8()
+        need(there < 2, f"neither there nor absent in {self.what}")
+        return read() if there else None
+
+    def list(self, read):
+        count = self.u64()
+        # Every item has a byte at least, so a count beyond the bytes is a lie.
+        need(count <= len(self.data) - self.at, f"{self.what} is cut off")
+        return [read() for _ in range(count)]
+
+    def key(self):
+        scheme = self.u8()
+        need(scheme in (1, 2), f"unknown signature scheme in {self.what}")
+        key = self.take(32 if scheme == 1 else 65)
+        need(scheme == 1 or key[0] == 4, f"a compressed P-256 key in {self.what}")
+        return scheme, key
+
+    def end(self, value):
+        need(self.at == len(self.data), f"bytes behind the end of {self.what}")
+        return value
+
+
+def read_header(data, what="the header", reader=None):
+    r = reader or Reader(data, what)
+    start = r.at
+    header = {
+        "version": r.u16(), "channel": r.hash(), "height": r.u64(), "previous": r.hash(), "time": r.time(),
+        "transaction_root": r.hash(), "receipt_root": r.hash(), "writes_root": r.hash(), "history_root": r.hash(),
+        "config_height": r.u64(), "proposer": r.take(20), "transactions": r.u32(), "receipts": r.u32(),
+    }
+    need(header["version"] == 1, f"{what} is of an unknown version")
+    header["hash"] = tagged("chancery/header/1", r.data[start:r.at])
+    header["id"] = header["hash"] if header["height"] == 0 else header["channel"]
+    return header if reader else r.end(header)
+
+
+def read_seal(r):
+    kind = r.choice(["genesis", "solo", "raft"])
+    seal = {"kind": kind, "term": r.u64() if kind == "raft" else None}
+    return seal if kind == "genesis" else seal | {"key": r.key(), "signature": r.take(64)}
+
+
+def read_envelope(data):
+    r = Reader(data, "the transaction")
+    envelope = {"encoding": r.u8(), "payload": r.bytes(), "signatures": r.list(lambda: (r.key(), r.take(64)))}
+    need(envelope["encoding"] in (0, 1, 2), "unknown payload encoding")
+    message = b"chancery/tx/1\0" + bytes([envelope["encoding"]]) + envelope["payload"]
+    return r.end(envelope | {"message": message, "id": hashlib.sha256(message).digest()})
+
+
+def read_receipt(data):
+    r = Reader(data, "the receipt")
+    receipt = {
+        "version": r.u8(), "id": r.hash(), "height": r.u64(), "index": r.u32(), "code": r.u16(), "message": r.text(),
+        "fee": r.u128(), "events": r.u32(), "events_root": r.hash(),
+    }
+    need(receipt["version"] == 1, "the receipt is of an unknown version")
+    return r.end(receipt)
+
+
+def read_configuration(r):
+    return {
+        "name": r.text(), "consortium": r.text(), "created": r.time(), "salt": r.bytes(),
+        "engine": r.choice(["solo", "raft", "bft"]),
+        "peers": r.list(lambda: {"identity": r.text(), "key": r.key()}),
+        "organizations": r.list(lambda: {"name": r.text(), "title": r.text(), "authorities": r.list(r.bytes)}),
+        "grants": r.list(lambda: {"kind": r.choice(["organization", "identity"]), "to": r.text(), "rights": r.u16()}),
+        "public_read": r.bool(), "open_submit": r.bool(),
+        "limits": [r.u32() for _ in range(5)],
+        "fees": {"asset": r.option(r.text), "base": r.u128(), "per_byte": r.u128(),
+                 "collector": r.option(lambda: r.take(20))},
+        "approvals": r.choice(["any", "majority", "all"]),
+    }
+
+
+# Hashes and trees.
+
+def tagged(tag, data):
+    return hashlib.sha256(tag.encode() + b"\0" + data).digest()
+
+
+def leaf_hash(data):
+    return hashlib.sha256(b"\0" + data).digest()
+
+
+def node_hash(left, right):
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def check_path(root, size, index, leaf, path, what):
+    """RFC 9162 §2.1.3.2."""
+    need(index < size, f"{what} lies outside of its tree")
+    node, last, value = index, size - 1, leaf
+    for sibling in path:
+        need(last > 0, f"the path of {what} is too long")
+        if node & 1 or node == last:
+            value = node_hash(sibling, value)
+            while not node & 1 and node:
+                node, last = node >> 1, last >> 1
+        else:
+            value = node_hash(value, sibling)
+        node, last = node >> 1, last >> 1
+    need(last == 0 and value == root, f"the path of {what} does not lead to its root")
+
+
+# Signatures. Ed25519 as ZIP 215 has it: encodings of A and R need not be canonical, s must be, and the equation is
+# multiplied by the cofactor. One library's other rules would refuse what the ledger took, or take what it refused.
+
+P, L = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+ROOT_OF_MINUS_ONE = pow(2, (P - 1) // 4, P)
+
+
+def decode_point(data):
+    number = int.from_bytes(data, "little")
+    sign, y = number >> 255, (number & (2**255 - 1)) % P
+    u, v = (y * y - 1) % P, (D * y * y + 1) % P
+    x = u * pow(v, 3, P) * pow(u * pow(v, 7, P), (P - 5) // 8, P) % P
+    if v * x * x % P != u:
+        x = x * ROOT_OF_MINUS_ONE % P
+    if v * x * x % P != u:
+        return None
+    x = -x % P if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+def add(a, b):
+    (x1, y1, z1, t1), (x2, y2, z2, t2) = a, b
+    e, f = (y1 - x1) * (y2 - x2) % P, (y1 + x1) * (y2 + x2) % P
+    c, d = 2 * D * t1 * t2 % P, 2 * z1 * z2 % P
+    e, g, h, f = f - e, d + c, f + e, d - c
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(scalar, point):
+    result = (0, 1, 1, 0)
+    for bit in bin(scalar)[2:]:
+        result = add(result, result)
+        result = add(result, point) if bit == "1" else result
+    return result
+
+
+BASE = decode_point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def ed25519_zip215(key, message, signature):
+    s = int.from_bytes(signature[32:], "little")
+    a, r = decode_point(key), decode_point(signature[:32])
+    if s >= L or a is None or r is None:
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    minus = lambda point: (-point[0] % P, point[1], point[2], -point[3] % P)
+    x, y, z, _ = multiply(8, add(multiply(s, BASE), add(minus(r), minus(multiply(k, a)))))
+    return x == 0 and y == z
+
+
+def p256(key, message, signature):
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+    r, s = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+    try:
+        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key)
+        public.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+        return True
+    except (InvalidSignature, ValueError):
+        return False
+
+
+def is_signed(key, message, signature):
+    scheme, public = key
+    return (ed25519_zip215 if scheme == 1 else p256)(public, message, signature)
+
+
+def address(key):
+    scheme, public = key
+    return tagged("chancery/address/1", bytes([scheme]) + public)[:20]
+
+
+# Addresses as text: the case of the digits is the checksum of EIP-55, over Keccak-256.
+
+def keccak256(data):
+    mask, rate, state = 2**64 - 1, 136, [0] * 25
+    turn = lambda value, by: (value << by | value >> (64 - by)) & mask if by else value
+    padded = bytearray(data) + b"\1" + bytes(-(len(data) + 1) % rate)
+    padded[-1] |= 0x80
+    for start in range(0, len(padded), rate):
+        for lane in range(rate // 8):
+            state[lane] ^= int.from_bytes(padded[start + 8 * lane:start + 8 * lane + 8], "little")
+        register = 1
+        for _ in range(24):
+            column = [state[x] ^ state[x + 5] ^ state[x + 10] ^ state[x + 15] ^ state[x + 20] for x in range(5)]
+            state = [state[i] ^ column[(i - 1) % 5] ^ turn(column[(i + 1) % 5], 1) for i in range(25)]
+            x, y, moved = 1, 0, state[1]
+            for step in range(24):
+                x, y = y, (2 * x + 3 * y) % 5
+                moved, state[x + 5 * y] = state[x + 5 * y], turn(moved, (step + 1) * (step + 2) // 2 % 64)
+            for row in range(0, 25, 5):
+                old = state[row:row + 5]
+                state[row:row + 5] = [old[x] ^ (~old[(x + 1) % 5] & mask & old[(x + 2) % 5]) for x in range(5)]
+            for bit in range(7):
+                state[0] ^= (register & 1) << ((1 << bit) - 1)
+                register = register << 1 ^ (0x171 if register & 0x80 else 0)
+    return b"".join(lane.to_bytes(8, "little") for lane in state[:4])
+
+
+def address_text(raw):
+    digits = raw.hex()
+    check = keccak256(digits.encode()).hex()
+    return "0x" + "".join(d.upper() if int(c, 16) >= 8 else d for d, c in zip(digits, check))
+
+
+# The proof.
+
+CHANNEL_CONFIGURED = 30  # its number among the events, docs/formats/configuration.md
+
+
+def json_strict(text):
+    def unique(pairs):
+        need(len({name for name, _ in pairs}) == len(pairs), "a name comes twice in an object")
+        return dict(pairs)
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except ValueError as error:
+        raise Refused(f"not JSON: {error}")
+
+
+def fields(value, names, optional=()):
+    need(isinstance(value, dict), "an object is expected")
+    need(set(names) <= value.keys() <= {*names, *optional}, f"an object has {', '.join([*names, *optional])}")
+    return [value.get(name) for name in [*names, *optional]]
+
+
+def unhex(value):
+    hexadecimal = isinstance(value, str) and len(value) % 2 == 0 and set(value) <= set("0123456789abcdef")
+    need(hexadecimal, "lower-case hex is expected")
+    return bytes.fromhex(value)
+
+
+def hashes_of(value):
+    need(isinstance(value, list), "a path is a list")
+    path = [unhex(item) for item in value]
+    need(len(path) <= 64 and all(len(item) == 32 for item in path), "a path is of at most 64 hashes")
+    return path
+
+
+def place(value):
+    need(type(value) is int and 0 <= value < 2**32, "a position is a number")
+    return value
+
+
+def check_genesis(data):
+    r = Reader(data, "the genesis block")
+    header = read_header(None, "the genesis header", r)
+    envelopes = r.list(r.bytes)
+    seal = r.end(read_seal(r))
+    need(header["height"] == 0 and seal["kind"] == "genesis" and len(envelopes) == header["transactions"] == 1,
+         "not a genesis block")
+    need(leaf_hash(envelopes[0]) == header["transaction_root"], "the configuration is not the genesis header's")
+    envelope = read_envelope(envelopes[0])
+    need(envelope["encoding"] == 0 and not envelope["signatures"], "not a genesis envelope")
+    r = Reader(envelope["payload"], "the genesis configuration")
+    return header["hash"], r.end(read_configuration(r))
+
+
+def ruling(configurations, header):
+    """A configuration rules from the block after the one that set it to the one that sets the next."""
+    for (height, configuration), following in zip(configurations, [*configurations[1:], None]):
+        if height == header["config_height"]:
+            need(header["height"] > height, "the header is not above its configuration")
+            need(following is None or header["height"] <= following[0], "the header's configuration has ended")
+            return configuration
+    raise Refused("the header's configuration is not in the proof")
+
+
+def check_seal(header, seal, configuration):
+    need(seal["kind"] == configuration["engine"], "the seal is not of the channel's engine")
+    need(any(peer["key"] == seal["key"] for peer in configuration["peers"]), "the seal's key is no orderer's")
+    need(address(seal["key"]) == header["proposer"], "the seal's key is not the proposer's")
+    term = b"" if seal["term"] is None else seal["term"].to_bytes(8, "little")
+    message = b"chancery/seal/1\0" + header["hash"] + term
+    need(is_signed(seal["key"], message, seal["signature"]), "the seal's signature does not verify")
+
+
+def check_evidence(channel, configurations, evidence):
+    header, seal, receipt, transaction, event = fields(evidence, ["header", "seal", "receipt"], ["transaction", "event"])
+    header = read_header(unhex(header))
+    need(header["id"] == channel, f"the header is of channel {header['id'].hex()}")
+    r = Reader(unhex(seal), "the seal")
+    check_seal(header, r.end(read_seal(r)), ruling(configurations, header))
+
+    head, path = fields(receipt, ["head", "path"])
+    head = unhex(head)
+    receipt = read_receipt(head)
+    need(receipt["height"] == header["height"], "the receipt is of another height")
+    check_path(header["receipt_root"], header["receipts"], receipt["index"], leaf_hash(head), hashes_of(path), "the receipt")
+
+    envelope = None
+    if transaction is not None:
+        data, index, path = fields(transaction, ["envelope", "index", "path"])
+        data = unhex(data)
+        check_path(header["transaction_root"], header["transactions"], place(index), leaf_hash(data), hashes_of(path),
+                   "the transaction")
+        envelope = read_envelope(data)
+        need(envelope["id"] == receipt["id"], "the receipt is of another transaction")
+        for key, signature in envelope["signatures"]:
+            need(is_signed(key, envelope["message"], signature), f"the signature of {address_text(address(key))} does not verify")
+    if event is not None:
+        data, index, path = fields(event, ["event", "index", "path"])
+        event = unhex(data)
+        check_path(receipt["events_root"], receipt["events"], place(index), leaf_hash(event), hashes_of(path), "the event")
+    return header, receipt, envelope, event
+
+
+def check_trust(trust):
+    """From genesis on, each configuration vouches for the next: it names who seals the block that sets the next."""
+    genesis, links = fields(trust, ["genesis", "links"])
+    need(isinstance(links, list), "links are a list")
+    channel, configuration = check_genesis(unhex(genesis))
+    configurations = [(0, configuration)]
+    for link in links:
+        evidence, data = fields(link, ["evidence", "configuration"])
+        data = unhex(data)
+        header, _, _, event = check_evidence(channel, configurations, evidence)
+        need(header["config_height"] == configurations[-1][0], "a link does not follow the one before it")
+        need(event is not None, "a link without event")
+        r = Reader(event, "a link's event")
+        need(r.u32() == CHANNEL_CONFIGURED, "a link proves another event than channel.configured")
+        r.hash(), r.u64()
+        need(tagged("chancery/content/1", data) == r.end(r.hash()), "a link's configuration is not its event's")
+        r = Reader(data, "a link's configuration")
+        need(r.u8() == 1, "a configuration record of an unknown version")
+        configuration, height = read_configuration(r), r.u64()
+        need(r.end(height) == header["height"], "a link's configuration is of another height")
+        configurations.append((height, configuration))
+    return channel, configurations
+
+
+def verify(text, known=None):
+    """Checks a proof and says what it proves. `known` is the channel's id, 64 hex digits."""
+    version, trust, evidence, later = fields(json_strict(text), ["version", "trust", "evidence"], ["later"])
+    need(type(version) is int and version == 1, "unknown proof version")
+    channel, configurations = check_trust(trust)
+    need(known is None or channel.hex() == known, f"the proof is about channel {channel.hex()}")
+    header, receipt, envelope, event = check_evidence(channel, configurations, evidence)
+    proven = {
+        "channel": channel.hex(), "channel_name": ruling(configurations, header)["name"], "height": header["height"],
+        "block": header["hash"].hex(), "index": receipt["index"], "id": receipt["id"].hex(), "code": receipt["code"],
+        "message": receipt["message"], "fee": str(receipt["fee"]),
+        "signers": [address_text(address(key)) for key, _ in envelope["signatures"]] if envelope else [],
+    }
+    if envelope and envelope["encoding"] == 2:
+        proven["transaction"] = json_strict(envelope["payload"].decode())
+    if event is not None:
+        proven["event"] = event.hex()
+    if later is not None:
+        data, path = fields(later, ["header", "path"])
+        later = read_header(unhex(data), "the later header")
+        need(later["id"] == channel and later["height"] > header["height"], "the later header is none of this channel")
+        check_path(later["history_root"], later["height"], header["height"], leaf_hash(header["hash"]), hashes_of(path),
+                   "the header in the later one's history")
+        proven["later"] = {"height": later["height"], "hash": later["hash"].hex()}
+    return proven
+
+
+def main():
+    arguments = argparse.ArgumentParser(description="Checks a proof of a transaction.")
+    arguments.add_argument("proof", help="file with the proof's JSON")
+    arguments.add_argument("--channel-id", help="the channel's id, from a source that you trust")
+    given = arguments.parse_args()
+    with open(given.proof, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        print(json.dumps(verify(text, given.channel_id), indent=2))
+    except Refused as reason:
+        sys.exit(f"the proof does not hold: {reason}")
+
+
+if __name__ == "__main__":
+    main()
