@@ -60,9 +60,7 @@ pub(crate) struct GroupContext {
 
 impl GroupContext {
     pub(crate) fn halt(&self, reason: impl Into<String>) {
-        if self.life.halt(&self.name, reason) {
-            self.metrics.halted();
-        }
+        self.life.halt(&self.name, reason);
     }
 
     /// Counts transactions that were refused, by stable name.

@@ -370,9 +370,7 @@ impl ChannelHandle {
         match self.state() {
             LifeCycle::Closed => Err(Unavailable::Stopped { reason: self.stopped() }),
             _ => {
-                if self.0.life.halt(&self.0.name, format!("reading failed: {why}")) {
-                    self.0.metrics.halted();
-                }
+                self.0.life.halt(&self.0.name, format!("reading failed: {why}"));
                 Err(Unavailable::Broken(why))
             }
         }

@@ -6,7 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -22,8 +23,7 @@ struct OutcomeLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabel {
-    channel: String,
-    stage: String,
+    stage: &'static str,
 }
 
 #[derive(Clone)]
@@ -42,11 +42,11 @@ pub struct Metrics {
     height: Family<ChannelLabel, Gauge>,
     in_flight: Family<ChannelLabel, Gauge>,
     subscribers: Family<ChannelLabel, Gauge>,
-    halted: Family<ChannelLabel, Gauge>,
     resting: Gauge,
     transactions: Family<OutcomeLabel, Counter>,
     refusals: Family<OutcomeLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
+    end_to_end: Family<ChannelLabel, Counter<f64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -56,31 +56,37 @@ impl Metrics {
             height: Family::default(),
             in_flight: Family::default(),
             subscribers: Family::default(),
-            halted: Family::default(),
             resting: Gauge::default(),
             transactions: Family::default(),
             refusals: Family::default(),
             stages: Family::new_with_constructor(Seconds),
+            end_to_end: Family::default(),
         };
         let r = registry;
         r.register("channel_height", "Height of the last committed block", metrics.height.clone());
         r.register("channel_in_flight", "Transactions between door and commit", metrics.in_flight.clone());
         r.register("channel_subscribers", "Live subscriptions", metrics.subscribers.clone());
-        r.register("channel_halted", "1 if the channel has halted", metrics.halted.clone());
         r.register("channels_resting", "Channels whose files are closed until they are used", metrics.resting.clone());
         r.register("channel_transactions", "Committed transactions by result", metrics.transactions.clone());
         r.register("channel_refusals", "Transactions refused before a block, by reason", metrics.refusals.clone());
-        r.register("channel_stage_seconds", "Time spent in a stage", metrics.stages.clone());
+        // Of all channels together: with thousands of them, buckets for each would be what a peer mostly tells.
+        r.register_with_unit("stage", "Time spent in a stage", Unit::Seconds, metrics.stages.clone());
+        let help = "Time from the door to the answer of all transactions; their number is in channel_transactions";
+        r.register_with_unit("channel_end_to_end", help, Unit::Seconds, metrics.end_to_end.clone());
         metrics
     }
 
     /// The metrics of one channel.
     pub fn channel(&self, name: &str) -> ChannelMetrics {
         let stage = |stage: Stage| {
-            let label = StageLabel { channel: name.to_owned(), stage: stage.text().to_owned() };
+            let label = StageLabel { stage: stage.text() };
             self.stages.get_or_create(&label).clone()
         };
-        ChannelMetrics { metrics: self.clone(), channel: name.to_owned(), stages: Stage::ALL.map(stage) }
+        let label = ChannelLabel { channel: name.to_owned() };
+        // A channel without any tells 0.
+        drop(self.subscribers.get_or_create(&label));
+        let end_to_end = self.end_to_end.get_or_create(&label).clone();
+        ChannelMetrics { metrics: self.clone(), channel: name.to_owned(), stages: Stage::ALL.map(stage), end_to_end }
     }
 }
 
@@ -117,6 +123,7 @@ pub struct ChannelMetrics {
     channel: String,
     /// Looked up once: one of them is observed for every transaction.
     stages: [Histogram; 4],
+    end_to_end: Counter<f64, AtomicU64>,
 }
 
 impl ChannelMetrics {
@@ -136,10 +143,6 @@ impl ChannelMetrics {
         self.metrics.in_flight.get_or_create(&self.label()).set(i64::from(transactions));
     }
 
-    pub(crate) fn halted(&self) {
-        self.metrics.halted.get_or_create(&self.label()).set(1);
-    }
-
     /// A channel goes to rest (1) or wakes (-1).
     pub(crate) fn rests(&self, change: i64) {
         self.metrics.resting.inc_by(change);
@@ -155,6 +158,9 @@ impl ChannelMetrics {
 
     pub(crate) fn stage(&self, stage: Stage, time: Duration) {
         self.stages[stage as usize].observe(time.as_secs_f64());
+        if stage == Stage::EndToEnd {
+            self.end_to_end.inc_by(time.as_secs_f64());
+        }
     }
 
     /// A subscription begins (1) or ends (-1).

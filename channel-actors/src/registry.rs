@@ -466,9 +466,7 @@ fn arbiters() -> Vec<Arbiter> {
 }
 
 fn halt(handle: &ChannelHandle, reason: &str) {
-    if handle.0.life.halt(handle.name(), reason) {
-        handle.0.metrics.halted();
-    }
+    handle.0.life.halt(handle.name(), reason);
 }
 
 /// Makes a store under another name, then renames it: a crash leaves either nothing or all.

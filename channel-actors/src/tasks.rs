@@ -202,6 +202,11 @@ impl Tasks {
         }
     }
 
+    /// Why the peer cannot go on, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.0.failed.borrow().clone()
+    }
+
     /// The peer closes: from now on tasks may end.
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);

@@ -223,9 +223,9 @@ impl Peer {
         self.process.id().map(Usage::of).unwrap_or_default()
     }
 
-    /// The peer's stage histograms of one channel; empty if the metrics cannot be read.
-    pub async fn stages(&self, channel: &str) -> Stages {
-        Stages::parse(&self.metrics().await.unwrap_or_default(), channel)
+    /// The peer's stage histograms; empty if the metrics cannot be read.
+    pub async fn stages(&self) -> Stages {
+        Stages::parse(&self.metrics().await.unwrap_or_default())
     }
 
     async fn metrics(&self) -> std::io::Result<String> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Each stage's histogram, of one channel.
+/// Each stage's histogram, of all channels together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stages(BTreeMap<String, Histogram>);
 
@@ -35,10 +35,9 @@ pub struct StageTime {
 
 impl Stages {
     /// From the OpenMetrics text.
-    pub fn parse(text: &str, channel: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let mut stages = BTreeMap::<String, Histogram>::new();
-        let channel = format!("channel=\"{channel}\"");
-        for line in text.lines().filter(|line| line.contains("channel_stage_seconds_") && line.contains(&channel)) {
+        for line in text.lines().filter(|line| line.starts_with("chancery_stage_seconds_")) {
             let label = |name| line.split_once(name).and_then(|(_, rest)| rest.split_once('"')).map(|(value, _)| value);
             let value = line.split_whitespace().last().and_then(|value| value.parse::<f64>().ok());
             let (Some(stage), Some(value)) = (label("stage=\""), value) else { continue };
@@ -89,21 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stages_of_one_channel_are_told_apart() {
+    fn what_was_added_to_a_stage_is_told() {
         let text = |sum, count, short| {
             format!(
-                "# TYPE chancery_channel_stage_seconds histogram\n\
-                 chancery_channel_stage_seconds_sum{{channel=\"load\",stage=\"verify\"}} {sum}\n\
-                 chancery_channel_stage_seconds_count{{channel=\"load\",stage=\"verify\"}} {count}\n\
-                 chancery_channel_stage_seconds_bucket{{le=\"0.25\",channel=\"load\",stage=\"verify\"}} {short}\n\
-                 chancery_channel_stage_seconds_bucket{{le=\"0.5\",channel=\"load\",stage=\"verify\"}} {count}\n\
-                 chancery_channel_stage_seconds_bucket{{le=\"+Inf\",channel=\"load\",stage=\"verify\"}} {count}\n\
-                 chancery_channel_stage_seconds_sum{{channel=\"main\",stage=\"verify\"}} 99\n"
+                "# TYPE chancery_stage_seconds histogram\n\
+                 chancery_stage_seconds_sum{{stage=\"verify\"}} {sum}\n\
+                 chancery_stage_seconds_count{{stage=\"verify\"}} {count}\n\
+                 chancery_stage_seconds_bucket{{le=\"0.25\",stage=\"verify\"}} {short}\n\
+                 chancery_stage_seconds_bucket{{le=\"0.5\",stage=\"verify\"}} {count}\n\
+                 chancery_stage_seconds_bucket{{le=\"+Inf\",stage=\"verify\"}} {count}\n"
             )
         };
-        let earlier = Stages::parse(&text(1.0, 10, 10), "load");
+        let earlier = Stages::parse(&text(1.0, 10, 10));
         for (short, bound) in [(108, 500.0), (109, 250.0)] {
-            let times = Stages::parse(&text(21.0, 110, short), "load").since(&earlier);
+            let times = Stages::parse(&text(21.0, 110, short)).since(&earlier);
             let verify = StageTime {
                 stage: "verify".into(),
                 jobs: 100.0,
@@ -114,7 +112,7 @@ mod tests {
             };
             assert_eq!(times, [verify]);
         }
-        let fresh = Stages::parse(&text(1.0, 10, 10), "load").since(&Stages::default());
+        let fresh = Stages::parse(&text(1.0, 10, 10)).since(&Stages::default());
         assert_eq!(fresh[0].p99_at_most_ms, Some(250.0));
     }
 }

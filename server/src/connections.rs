@@ -7,14 +7,15 @@ use crate::{
     context::PeerContext,
     descriptors,
     limits::CONNECTIONS_LOOK,
+    metrics::PeerMetrics,
     pace::Paced,
     tls::{Connection, Stream},
 };
-use actix_http::{HttpService, Protocol};
+use actix_http::{HttpService, Protocol, error::DispatchError};
 use actix_server::{Server, ServerBuilder};
 use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, map_config};
 use actix_tls::accept::{
-    max_concurrent_tls_connect,
+    TlsError, max_concurrent_tls_connect,
     rustls_0_23::{Acceptor, AcceptorService},
 };
 use actix_web::{App, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
@@ -78,7 +79,8 @@ pub(crate) fn serve(
             let (context, places) = (context.clone(), Arc::clone(&places));
             async move {
                 let (acceptor, http) = (acceptor.await?, Rc::new(http.await?));
-                Ok::<_, ()>(Listening { acceptor, http, limits: context.limits.clone(), places })
+                let (limits, metrics) = (context.limits.clone(), Arc::clone(&context.metrics));
+                Ok::<_, ()>(Listening { acceptor, http, limits, places, metrics })
             }
         })
     };
@@ -91,11 +93,12 @@ struct Listening<H> {
     http: Rc<H>,
     limits: Limits,
     places: Arc<Places>,
+    metrics: Arc<PeerMetrics>,
 }
 
 impl<H> Service<TcpStream> for Listening<H>
 where
-    H: Service<(Stream, Protocol, Option<SocketAddr>), Response = ()> + 'static,
+    H: Service<(Stream, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError> + 'static,
 {
     type Response = ();
     type Error = ();
@@ -112,13 +115,34 @@ where
         let address = tcp.peer_addr().ok();
         let handshake = self.acceptor.call(tcp);
         let (http, limits) = (Rc::clone(&self.http), self.limits.clone());
+        let metrics = Arc::clone(&self.metrics);
+        let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
             let _place = place;
             // Whoever fails here learns it from TLS.
-            let stream = Paced::new(handshake.await.map_err(drop)?, &limits);
-            http.call((stream, Protocol::Http1, address)).await.map_err(drop)
+            let secure = handshake.await.map_err(|error| refused(&from, &metrics, error))?;
+            let ended = http.call((Paced::new(secure, &limits), Protocol::Http1, address)).await;
+            ended.map_err(|error| tracing::info!(from, error = %error, "a connection was closed"))
         }
         .boxed_local()
+    }
+}
+
+/// Says why there is no connection. Whoever goes away in the middle, as those do who only try a port, was not refused.
+fn refused(from: &str, metrics: &PeerMetrics, error: TlsError<io::Error, Infallible>) {
+    match error {
+        TlsError::Tls(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            tracing::debug!(from, "a handshake was not ended");
+        }
+        TlsError::Tls(error) => {
+            metrics.handshake_refused();
+            tracing::info!(from, %error, "a handshake was refused");
+        }
+        TlsError::Timeout => {
+            metrics.handshake_refused();
+            tracing::info!(from, "a handshake took too long");
+        }
+        TlsError::Service(never) => match never {},
     }
 }
 

@@ -29,6 +29,7 @@ pub mod operator;
 pub mod pace;
 pub mod peer;
 pub mod problem;
+mod process_metrics;
 pub mod renewal;
 mod revocations;
 mod stamp;

@@ -56,8 +56,14 @@ pub fn start(log: &Log, tasks: &Tasks) -> Result<Logs, LoggingError> {
     Ok(Logs { lines, filter: handle })
 }
 
+/// The library under HTTP calls every malformed request an error of its own; `connections.rs` says the same, at info.
+const UNDER_HTTP: &str = "actix_http::h1::dispatcher";
+
 fn filter(level: &str) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::try_new(level).map_err(|error| LoggingError::Level(error.to_string()))
+    let quiet = format!("{UNDER_HTTP}=off,{level}");
+    // Its own words decide if there are some.
+    let text = if level.contains("actix_http") { level } else { &quiet };
+    EnvFilter::try_new(text).map_err(|error| LoggingError::Level(error.to_string()))
 }
 
 fn say_panic(panic: &panic::PanicHookInfo<'_>) {

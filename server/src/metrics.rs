@@ -1,24 +1,29 @@
 //! What a peer counts. [`crate::monitor`] tells it to Prometheus.
 
-use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines};
+use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics};
+use ca::forecast::{Expiring, Expiry};
 use channel_actors::LifeCycle;
-use ledger_classes::time::Time;
+use ledger_classes::{identity::Identity, time::Time};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{
         counter::Counter,
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 use std::{
     collections::BTreeMap,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -47,8 +52,9 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct WithinLabels {
-    within_days: u64,
+struct ExpiryLabels {
+    kind: &'static str,
+    name: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -84,6 +90,8 @@ pub struct PeerMetrics {
     subscriptions: Mutex<BTreeMap<u64, Subscriber>>,
     subscription_number: AtomicU64,
     clock_jumps: Counter,
+    handshakes_refused: Counter,
+    process: ProcessMetrics,
     task_restarts: Family<TaskLabels, Counter>,
     log_lines_lost: Counter,
     gauges: Gauges,
@@ -92,11 +100,10 @@ pub struct PeerMetrics {
 #[derive(Clone, Debug, Default)]
 struct Gauges {
     connections: Gauge,
-    certificate_expiry: Gauge<i64, AtomicI64>,
-    expiring: Family<WithinLabels, Gauge>,
+    expiry: Family<ExpiryLabels, Gauge>,
+    crl_issue: Family<AuthorityLabels, Gauge>,
     certificate_accepted: Gauge,
-    crl_age: Family<AuthorityLabels, Gauge>,
-    crl_expiry: Family<AuthorityLabels, Gauge>,
+    halted: Family<ChannelLabels, Gauge>,
     serving: Family<ChannelLabels, Gauge>,
     queue_bytes: Family<ChannelLabels, Gauge>,
     disk_bytes: Family<ChannelLabels, Gauge>,
@@ -121,32 +128,36 @@ impl Default for PeerMetrics {
         let requests = Family::default();
         let request_seconds = Seconds::new_with_constructor(seconds);
         let outcomes = Family::default();
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The program", Info::new(version));
         registry.register("connections", "Open client connections", gauges.connections.clone());
         registry.register("requests", "Answered requests", Family::clone(&requests));
-        registry.register("request_seconds", "Time from a request's head to its answer", request_seconds.clone());
+        let help = "Time from a request's head to its answer";
+        registry.register_with_unit("request", help, Unit::Seconds, request_seconds.clone());
+        let handshakes_refused = Counter::default();
+        registry.register("handshakes_refused", "TLS handshakes that were refused", handshakes_refused.clone());
         registry.register("submitted", "Posted transactions by how they were answered", Family::clone(&outcomes));
-        let name = "certificate_expiry_seconds";
-        registry.register(name, "Seconds until the peer's certificate expires", gauges.certificate_expiry.clone());
-        let help = "Certificates, CAs and CRLs that end within so many days; 0 have ended";
-        registry.register("expiring", help, gauges.expiring.clone());
+        let help = "When the peer's certificate, CAs and CRLs end, and the first of the members' certificates";
+        registry.register_with_unit("expiry_timestamp", help, Unit::Seconds, gauges.expiry.clone());
+        let help = "When each CA's CRL was issued";
+        registry.register_with_unit("crl_issue_timestamp", help, Unit::Seconds, gauges.crl_issue.clone());
         let help = "1 while the peer's own certificate is accepted, as far as the peer can tell";
         registry.register("certificate_accepted", help, gauges.certificate_accepted.clone());
         let clock_jumps = Counter::default();
         registry.register("clock_jumps", "Jumps of the wall clock by more than a minute", clock_jumps.clone());
-        registry.register("crl_age_seconds", "Age of each CA's CRL", gauges.crl_age.clone());
-        registry.register("crl_expiry_seconds", "Seconds until each CA's CRL expires", gauges.crl_expiry.clone());
         registry.register("channel_serving", "1 while the channel serves", gauges.serving.clone());
+        registry.register("channel_halted", "1 if the channel has halted, 0 if not", gauges.halted.clone());
         let help = "Payload bytes of transactions between door and commit";
-        registry.register("channel_queue_bytes", help, gauges.queue_bytes.clone());
-        registry.register("channel_disk_bytes", "Bytes of the channel's files", gauges.disk_bytes.clone());
-        let help = "Seconds that the channel's block time is ahead of the peer's clock";
-        registry.register("channel_time_ahead_seconds", help, gauges.time_ahead.clone());
+        registry.register_with_unit("channel_queue", help, Unit::Bytes, gauges.queue_bytes.clone());
+        registry.register_with_unit("channel_disk", "The channel's files", Unit::Bytes, gauges.disk_bytes.clone());
+        let help = "How far the channel's block time is ahead of the peer's clock";
+        registry.register_with_unit("channel_time_ahead", help, Unit::Seconds, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
         let help = "1 while the disk with the channels takes writes";
         registry.register("disk_writable", help, gauges.disk_writable.clone());
-        let help = "Bytes that are free on the disk with the channels";
-        registry.register("disk_free_bytes", help, gauges.disk_free_bytes.clone());
+        let help = "What is free on the disk with the channels";
+        registry.register_with_unit("disk_free", help, Unit::Bytes, gauges.disk_free_bytes.clone());
         let help = "Revocations and acts that a channel does not take";
         registry.register("channel_obstacles", help, gauges.obstacles.clone());
         registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
@@ -167,6 +178,8 @@ impl Default for PeerMetrics {
             subscriptions: Mutex::default(),
             subscription_number: AtomicU64::new(0),
             clock_jumps,
+            handshakes_refused,
+            process: ProcessMetrics::default(),
             task_restarts,
             log_lines_lost,
             gauges,
@@ -214,6 +227,11 @@ impl PeerMetrics {
         self.clock_jumps.inc();
     }
 
+    /// A TLS handshake was refused.
+    pub fn handshake_refused(&self) {
+        self.handshakes_refused.inc();
+    }
+
     /// Open client connections.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
@@ -243,11 +261,25 @@ impl PeerMetrics {
         SubscriptionGuard { metrics: Arc::clone(self), number }
     }
 
-    /// How many things end within so many days each.
-    pub fn expiring(&self, counts: impl IntoIterator<Item = (u64, usize)>) {
-        for (within_days, count) in counts {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.gauges.expiring.get_or_create(&WithinLabels { within_days }).set(count);
+    /// When things end: of the members' certificates only the first, since there may be thousands.
+    pub fn expiries(&self, own: &Identity, expiries: &[Expiry]) {
+        self.gauges.expiry.clear();
+        for Expiry { at, what } in expiries {
+            let (kind, name) = match what {
+                Expiring::Certificate { identity, .. } if identity == own => ("certificate", identity.to_string()),
+                Expiring::Certificate { .. } => ("member", "first".to_owned()),
+                Expiring::Authority { authority } => ("authority", authority.clone()),
+                Expiring::Crl { authority } => ("crl", authority.clone()),
+                Expiring::EarlierAuthority { .. } => continue,
+            };
+            let gauge = self.gauges.expiry.get_or_create(&ExpiryLabels { kind, name });
+            let (before, at) = (gauge.get(), seconds_of(*at));
+            // Two folders may know the same CA by certificates of its own: the first end counts for members, the last
+            // for what replaces each other.
+            let first = kind == "member";
+            if before == 0 || (first && at < before) || (!first && at > before) {
+                gauge.set(at);
+            }
         }
     }
 
@@ -256,14 +288,10 @@ impl PeerMetrics {
         let PeerContext { registry, trust, .. } = context;
         let now = clock::now();
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        let until = |at: Time| signed(at.millis_since(now) / 1000) - signed(now.millis_since(at) / 1000);
         self.gauges.connections.set(signed(self.connections()));
-        self.gauges.certificate_expiry.set(until(trust.own_certificate().not_after()));
         self.gauges.certificate_accepted.set(i64::from(trust.standing().is_ok()));
-        for (authority, (this_update, next_update)) in trust.crl_updates() {
-            let labels = AuthorityLabels { authority };
-            self.gauges.crl_age.get_or_create(&labels).set(-until(this_update));
-            self.gauges.crl_expiry.get_or_create(&labels).set(until(next_update));
+        for (authority, (this_update, _)) in trust.crl_updates() {
+            self.gauges.crl_issue.get_or_create(&AuthorityLabels { authority }).set(seconds_of(this_update));
         }
         self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
         self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
@@ -279,12 +307,17 @@ impl PeerMetrics {
             let height = subscriber.height.load(Ordering::Relaxed);
             slowest.entry(subscriber.channel.clone()).and_modify(|least| *least = height.min(*least)).or_insert(height);
         }
+        // One whose making failed is no channel any more.
+        self.gauges.halted.clear();
         for channel in registry.list() {
             let labels = ChannelLabels { channel: channel.name().into() };
             let (height, queue) = (channel.tip().height, channel.queue());
             let lag = slowest.get(channel.name()).map_or(0, |least| height.saturating_sub(*least));
             self.gauges.time_ahead.get_or_create(&labels).set(signed(channel.tip().time.millis_since(now) / 1000));
-            let serving = i64::from(channel.state() == LifeCycle::Serving);
+            let state = channel.state();
+            let serving = i64::from(state == LifeCycle::Serving);
+            let halted = i64::from(matches!(state, LifeCycle::Halted { .. }));
+            self.gauges.halted.get_or_create(&labels).set(halted);
             self.gauges.serving.get_or_create(&labels).set(serving);
             for duty in Duty::ALL {
                 let of_duty = DutyLabels { channel: channel.name().into(), duty: duty.word() };
@@ -297,9 +330,16 @@ impl PeerMetrics {
         }
         let mut text = String::new();
         // Writing to a string does not fail.
-        encode(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        encode_registry(&mut text, &self.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        self.process.expose(&mut text);
+        encode_eof(&mut text).unwrap_or_default();
         text
     }
+}
+
+/// Unix time in seconds.
+fn seconds_of(time: Time) -> i64 {
+    i64::try_from(time.millis() / 1000).unwrap_or(i64::MAX)
 }
 
 /// Bytes of a channel's files. What cannot be read counts as nothing: a channel may just be closing.
@@ -336,7 +376,8 @@ mod tests {
             metrics.answered(&format!("WORD{number}"), "unknown", 404, Duration::ZERO);
         }
         let mut text = String::new();
-        encode(&mut text, &metrics.registry.lock().unwrap_or_else(PoisonError::into_inner)).unwrap_or_default();
+        encode_registry(&mut text, &metrics.registry.lock().unwrap_or_else(PoisonError::into_inner))
+            .unwrap_or_default();
         let series: Vec<&str> = text.lines().filter(|line| line.starts_with("chancery_requests_total{")).collect();
         assert_eq!(series.len(), 2, "{series:?}");
         assert!(series.iter().any(|line| line.contains("other") && line.ends_with(" 100")), "{series:?}");

@@ -1,7 +1,7 @@
 //! The listener for those who watch over the peer. Plain HTTP on an address of its own: it must not be reachable for
 //! those whom the API keeps apart, since channel names are labels here.
 
-use crate::context::PeerContext;
+use crate::{certificates::describe, context::PeerContext};
 use actix_web::{
     App, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
@@ -15,6 +15,9 @@ use std::{
 
 /// The content type of the exposition (OpenMetrics 1.0).
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Of the answers to `/healthz` and `/readyz`.
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What the listener answers from.
 struct Watched {
@@ -54,11 +57,45 @@ impl Monitor {
 }
 
 fn serve(socket: TcpListener, watched: web::Data<Watched>) -> std::io::Result<Server> {
-    let server = HttpServer::new(move || App::new().app_data(watched.clone()).route("/metrics", web::get().to(expose)));
-    Ok(server.workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
+    let app = move || {
+        let get = |path, answer: fn(&Watched) -> HttpResponse| {
+            let answer = move |watched: web::Data<Watched>| async move { answer(&watched) };
+            web::resource(path).route(web::get().to(answer)).route(web::head().to(answer))
+        };
+        let app = App::new().app_data(watched.clone());
+        app.service(get("/metrics", expose)).service(get("/healthz", health)).service(get("/readyz", readiness))
+    };
+    Ok(HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
 }
 
-async fn expose(watched: web::Data<Watched>) -> HttpResponse {
+fn expose(watched: &Watched) -> HttpResponse {
     let text = watched.context.metrics.expose(&watched.context, &watched.data_dir);
     HttpResponse::Ok().content_type(MEDIA_TYPE).body(text)
+}
+
+/// Whether it is of use to let the process live: everything that it does in the background goes on.
+fn health(watched: &Watched) -> HttpResponse {
+    verdict(watched.context.tasks.failure().into_iter().collect())
+}
+
+/// Whether requests should come here: it takes connections, and those who connect accept its certificate. A channel that
+/// has halted, or a disk that is full, is no reason to take the others away.
+fn readiness(watched: &Watched) -> HttpResponse {
+    let context = &watched.context;
+    let mut reasons: Vec<String> = context.tasks.failure().into_iter().collect();
+    if *context.draining.borrow() {
+        reasons.push("the peer is shutting down".into());
+    }
+    if let Err(why) = context.trust.standing() {
+        reasons.push(format!("the peer's own certificate is not accepted: {}", describe(&why)));
+    }
+    verdict(reasons)
+}
+
+/// 200, or 503 with a line for each reason.
+fn verdict(reasons: Vec<String>) -> HttpResponse {
+    match reasons.is_empty() {
+        true => HttpResponse::Ok().content_type(TEXT).body("ok\n"),
+        false => HttpResponse::ServiceUnavailable().content_type(TEXT).body(reasons.join("\n") + "\n"),
+    }
 }

@@ -1,6 +1,6 @@
 //! What would one day stop a peer if nobody thought of it: CRLs that run out, certificates that end. Where this
 //! machine has the authorities' folder, CRLs and OCSP answers are signed again long before their end; everything that
-//! ends within 30 days is in the log, and in the metrics.
+//! ends within 30 days is in the log, and when it ends is in the metrics.
 
 use crate::{
     certificates::describe,
@@ -33,11 +33,10 @@ pub fn sign_due_crls(folder: Option<&CertificateFolder>, now: Time) -> Result<Si
     Ok(due.into_iter().map(|name| (name.clone(), folder.reissue_crl(&name, now))).collect())
 }
 
-/// What ends within 30 days, or has ended: of the folder, if this machine has it, and of what the peer itself uses.
+/// What ends, and when: of the folder, if this machine has it, and of what the peer itself uses.
 pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
-    let within = WARNED_DAYS[0] * DAY_MS;
     let mut expiries = match trust.folder()? {
-        Some(folder) => folder.forecast(now, within)?,
+        Some(folder) => folder.forecast(now, u64::MAX)?,
         None => Vec::new(),
     };
     let own = trust.own_certificate();
@@ -60,7 +59,7 @@ pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
     let left = |expiry: &Expiry| {
         matches!(expiry.what, Expiring::Certificate { .. }) && expiry.at.plus_millis(RENEWAL_GRACE_MS) < now
     };
-    expiries.retain(|expiry| expiry.at <= now.plus_millis(within) && !left(expiry));
+    expiries.retain(|expiry| !left(expiry));
     expiries.sort();
     expiries.dedup();
     Ok(expiries)
@@ -93,12 +92,6 @@ impl Warnings {
         self.said = said;
         news
     }
-}
-
-/// How many ends there are within 0 (over), 1, 7 and 30 days.
-fn counts(expiries: &[Expiry], now: Time) -> impl Iterator<Item = (u64, usize)> {
-    let within = move |days: u64| expiries.iter().filter(|expiry| expiry.at < now.plus_millis(days * DAY_MS)).count();
-    WARNED_DAYS.into_iter().chain([0]).map(move |days| (days, within(days)))
 }
 
 fn warn(expiry: &Expiry, threshold: u64) {
@@ -155,7 +148,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
         }
         match forecast {
             Ok(expiries) => {
-                metrics.expiring(counts(&expiries, now));
+                metrics.expiries(&trust.identity(), &expiries);
                 for (expiry, threshold) in warnings.news(expiries, now) {
                     warn(&expiry, threshold);
                 }
@@ -234,12 +227,6 @@ mod tests {
             news.into_iter().map(|(expiry, days)| (expiry.what.to_string(), days)).collect::<Vec<_>>()
         };
         let crl = |days| vec![("the CRL of north".to_owned(), days)];
-        let counted = |days: u64| {
-            let now = start.plus_millis(days * DAY_MS);
-            counts(&forecast(&trust, now).unwrap(), now).collect::<Vec<_>>()
-        };
-        assert_eq!(counted(0), [(30, 1), (7, 0), (1, 0), (0, 0)]);
-        assert_eq!(counted(31), [(30, 1), (7, 1), (1, 1), (0, 1)]);
         assert!(news(0).is_empty(), "a young CRL is always within 30 days of its end");
         assert_eq!(news(24), crl(7));
         assert!(news(25).is_empty());

@@ -197,7 +197,9 @@ async fn a_transaction_is_committed_found_proven_and_delivered_with_evidence() {
     let text = running.raw(None).get(metrics).send().await.unwrap().text().await.unwrap();
     let disk = text.lines().find_map(|line| line.strip_prefix("chancery_channel_disk_bytes{channel=\"main\"} "));
     assert!(disk.is_some_and(|bytes| bytes != "0"), "{disk:?}");
-    for line in ["chancery_channel_height{channel=\"main\"}", "chancery_crl_age_seconds{authority=\"north\"}"] {
+    for line in
+        ["chancery_channel_height{channel=\"main\"}", "chancery_crl_issue_timestamp_seconds{authority=\"north\"}"]
+    {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }
     in_time(running.peer.stop()).await;

@@ -152,14 +152,13 @@ impl Bench {
     ) -> Result<(), LoadError> {
         measured.fdatasync.push(disk::fdatasync(self.peer.root())?);
         let data = self.peer.data();
-        let (bytes, height, stages) =
-            (disk::bytes_under(&data)?, self.height().await?, self.peer.stages(CHANNEL).await);
+        let (bytes, height, stages) = (disk::bytes_under(&data)?, self.height().await?, self.peer.stages().await);
         let own = std::process::id();
         let (peer, generator) = (self.peer.usage(), Usage::of(own));
         let driven = work.await?;
         measured.peer = Some(self.peer.usage().since(&peer));
         measured.generator = Usage::of(own).since(&generator);
-        measured.stages = self.peer.stages(CHANNEL).await.since(&stages);
+        measured.stages = self.peer.stages().await.since(&stages);
         measured.blocks = self.height().await?.saturating_sub(height);
         measured.data_bytes = disk::bytes_under(&data)?.saturating_sub(bytes);
         measured.fdatasync.push(disk::fdatasync(self.peer.root())?);

@@ -103,10 +103,10 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
                 "bad signatures" => pair.noisy.sign_badly(pair.bench.batches_for(window, options.batch), options.batch),
                 _ => heavy(&mut pair, options).await?,
             };
-            let earlier = pair.bench.peer.stages(CHANNEL).await;
+            let earlier = pair.bench.peer.stages().await;
             let (quiet, loud) = beside(&mut pair, signed, (noise == "flooded").then_some(&mut measured)).await?;
             let mut part = Part::of(format!("quiet, other {noise}"), &quiet);
-            for stage in pair.bench.peer.stages(CHANNEL).await.since(&earlier) {
+            for stage in pair.bench.peer.stages().await.since(&earlier) {
                 part = part.with(&format!("{}_mean_ms", stage.stage), stage.mean_ms);
                 part = part.with(&format!("{}_p99_at_most_ms", stage.stage), stage.p99_at_most_ms);
                 part = part.with(&format!("{}_longest_at_most_ms", stage.stage), stage.longest_at_most_ms);

@@ -15,6 +15,7 @@ mod halted;
 mod isolation;
 mod keys;
 mod kills;
+mod monitoring;
 mod payments;
 mod python_verifier;
 mod registration;

@@ -66,7 +66,7 @@ async fn revokes(consortium: &Consortium, peer: &Peer, name: &str) {
 
 #[tokio::test]
 async fn every_background_task_that_panics_begins_anew() {
-    let consortium = Consortium::with(&["--public"]);
+    let consortium = Consortium::new();
     consortium.profile("bank", "client", "ann");
     let breaks: Vec<String> = TASKS.iter().map(|name| format!("{name}=1")).collect();
     // Nobody is there, which is a reason to go on.
@@ -107,7 +107,7 @@ async fn every_background_task_that_panics_begins_anew() {
 
 #[tokio::test]
 async fn a_task_that_panics_again_and_again_ends_the_peer_with_a_reason() {
-    let consortium = Consortium::with(&["--public"]);
+    let consortium = Consortium::new();
     for (breaks, reason) in [
         ("revocations=99", "the task revocations panicked 6 times in a row: a test breaks revocations"),
         ("disk=99", "the task disk panicked 6 times in a row: a test breaks disk"),
@@ -125,7 +125,7 @@ async fn a_task_that_panics_again_and_again_ends_the_peer_with_a_reason() {
 /// the fourth request of the peer.
 #[tokio::test]
 async fn a_peer_whose_log_cannot_be_written_serves_revokes_and_drains() {
-    let consortium = Consortium::with(&["--public"]);
+    let consortium = Consortium::new();
     let (nobody, gone) = std::io::pipe().expect("a pipe");
     drop(nobody);
     let (_unread, full) = std::io::pipe().expect("a pipe");
@@ -157,7 +157,7 @@ async fn a_peer_whose_log_cannot_be_written_serves_revokes_and_drains() {
 
 #[tokio::test]
 async fn a_peer_that_fails_ends_though_nobody_reads_why() {
-    let consortium = Consortium::with(&["--public"]);
+    let consortium = Consortium::new();
     let (_unread, full) = std::io::pipe().expect("a pipe");
     let mut command = chancery();
     command.args(["serve", "--json", "--dir", text(&consortium.dir())]);
@@ -171,7 +171,7 @@ async fn a_peer_that_fails_ends_though_nobody_reads_why() {
 /// Its address is in its log, too.
 #[tokio::test]
 async fn a_peer_whose_standard_output_cannot_be_written_serves() {
-    let consortium = Consortium::with(&["--public"]);
+    let consortium = Consortium::new();
     let (nobody, gone) = std::io::pipe().expect("a pipe");
     drop(nobody);
     let outputs: [Stdio; 2] = [File::create("/dev/full").expect("Linux").into(), gone.into()];
