@@ -83,6 +83,11 @@ pub(in crate::execution) fn lost(view: &dyn ReadView) -> Result<u64, ReadError> 
     Ok(clock(view)?.lost)
 }
 
+/// Time of the last block, while a timer is set: what a query counts deadlines up to.
+pub(in crate::execution) fn last_block(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
+    Ok(clock(view)?.last)
+}
+
 /// When the next mark is due, if the clock runs.
 pub(in crate::execution) fn next_mark(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
     Ok(clock(view)?.last.map(|last| last.plus_millis(MARK_MS)))

@@ -150,7 +150,9 @@ fn approve(
 
 /// Moves what can move, up to a limit: who posts the action again goes on from there.
 fn move_all(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
-    let Recover { from, to, asset: only, .. } = body;
+    let Recover { from, asset: only, .. } = body;
+    // The successor may have been recovered itself.
+    let to = &heir(context, from)?;
     let wanted = |asset: &str| only.as_ref().is_none_or(|only| only == asset);
     let mut moves = 0;
     let units = match only {

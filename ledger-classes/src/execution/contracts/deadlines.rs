@@ -38,6 +38,7 @@ impl Lost {
 /// What had been lost when the times of an escrow were agreed, and how much later they are known to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Served {
+    #[serde(skip)]
     begun: Lost,
     /// As the last event told.
     pub extended: Lost,

@@ -15,7 +15,7 @@ use crate::execution::contracts::Call;
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::contracts::escrow;
-use crate::execution::service::Stopped;
+use crate::execution::service::{self, Stopped};
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -142,6 +142,8 @@ struct StateAnswer {
     auction: Auction,
     /// The least that a bid must be now, while one is possible.
     least_bid: Option<Amount>,
+    /// When bids end as far as is known now, outages and stops included, while the auction is open.
+    ends_extended: Option<Time>,
     /// Whether the highest bid is void, since its bidder was revoked: the next step that anybody takes returns it.
     highest_is_void: bool,
     /// The last bids, oldest first.
@@ -252,7 +254,15 @@ impl Contract for AuctionContract {
                     Some(bid) => is_void(view.state(), &bid.bidder, bid.height)?,
                     None => false,
                 };
-                super::answer(&StateAnswer { least_bid, highest_is_void, auction, last_bids })
+                let last = service::last_block(view.state())?.filter(|_| auction.phase == Phase::Open);
+                let ends_extended = match last {
+                    Some(last) => {
+                        let concerned = concerned(&auction.currency, &auction.item);
+                        Some(auction.served.lag(view.state(), last, &concerned)?.comes(auction.ends))
+                    }
+                    None => None,
+                };
+                super::answer(&StateAnswer { least_bid, ends_extended, highest_is_void, auction, last_bids })
             }
             "bids" => {
                 let BidsArguments { from } = parse(arguments, r#"{"from"?: number of the first bid}"#)?;
@@ -468,7 +478,12 @@ impl Auction {
         emit(
             call,
             "auction.settled",
-            &[("winner", text(winner.bidder)), ("price", text(winner.amount)), ("how", text(how))],
+            &[
+                ("seller", text(self.seller)),
+                ("winner", text(winner.bidder)),
+                ("price", text(winner.amount)),
+                ("how", text(how)),
+            ],
         )?;
         self.highest = Some(winner);
         self.end(call, Phase::Settled)

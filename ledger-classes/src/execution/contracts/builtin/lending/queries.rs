@@ -4,6 +4,7 @@ use super::records::{self, CreditRecord, Desk, Loan, LoanName, Quotes};
 use crate::amount::Amount;
 use crate::execution::contracts::builtin::{Nothing, answer, no_method, parse};
 use crate::execution::contracts::engine::InstanceView;
+use crate::execution::service;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::time::Time;
@@ -47,7 +48,7 @@ struct LoanAnswer {
     loan: Loan,
     /// Due times and amounts as agreed at the funding.
     schedule: Vec<Due>,
-    /// When it is in default.
+    /// When it is in default as far as is known now, outages and stops included.
     default_time: Option<Time>,
     /// What repays it all at the time asked for, else at its last event.
     owed: Option<Amount>,
@@ -68,7 +69,10 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             let lag = loan.served.lag(view.state(), at, &loan.concerned(view.state())?)?;
             let owed = loan.debt_at(lag.now()).map(|(debt, _)| Amount(debt.owed()));
             let schedule = loan.schedule().into_iter().map(|(due, amount)| Due { due, amount }).collect();
-            answer(&LoanAnswer { schedule, default_time: loan.default_time(), owed, loan })
+            let known = loan.closed_at.or(service::last_block(view.state())?).unwrap_or(at);
+            let lag = loan.served.lag(view.state(), known, &loan.concerned(view.state())?)?;
+            let default_time = loan.default_time().map(|time| lag.comes(time));
+            answer(&LoanAnswer { schedule, default_time, owed, loan })
         }
         "loans" => {
             let LoansQuestion { borrower, from } = parse(arguments, r#"{"borrower": address, "from"?: loan}"#)?;

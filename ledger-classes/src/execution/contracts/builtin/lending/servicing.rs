@@ -126,7 +126,12 @@ fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address, lag: &Lag) 
     emit(
         call,
         "lending.defaulted",
-        &[("loan", text(&loan.loan)), ("owed", text(debt.owed())), ("lender", text(lender))],
+        &[
+            ("loan", text(&loan.loan)),
+            ("owed", text(debt.owed())),
+            ("borrower", text(loan.borrower)),
+            ("lender", text(lender)),
+        ],
     )?;
     emit(call, "lending.closed", &[("loan", text(&loan.loan)), ("outcome", text("defaulted"))])
 }

@@ -1,0 +1,167 @@
+//! `account.recover`: who must agree, what moves, and that the successor stands in the old account's place.
+#![allow(clippy::unwrap_used)]
+
+use super::tests::*;
+use crate::action::Action;
+use crate::action::assets::{AccountCreate, Kind, Recover};
+use crate::config::Approvals;
+use crate::event::Event;
+use crate::execution::assets::joint_address;
+use crate::execution::audit;
+use crate::execution::test_support::{Ledger, address, signer};
+use crate::hash::HexBytes;
+use crate::identity::{Identity, Role};
+use crate::keyspace;
+use crate::outcome::ResultCode as C;
+use crate::participant::Participant;
+use crate::rights::{Grant, Grantee};
+use crate::time::Time;
+
+/// Administrators of alpha and beta.
+const ALPHA: u8 = 20;
+const BETA: u8 = 21;
+
+/// All organizations must approve. 3 and 4 are of beta, 5 is of alpha; 3 owns money, houses and an asset of its own.
+fn world() -> Ledger {
+    let mut ledger = ledger();
+    for (number, organization) in [(3, "beta"), (4, "beta"), (5, "alpha")] {
+        admit(&mut ledger, number, organization);
+    }
+    let mut record = super::super::config_of(&ledger.state).unwrap();
+    record.config.approvals = Approvals::All;
+    for (number, organization) in [(ALPHA, "alpha"), (BETA, "beta")] {
+        let participant = Participant {
+            identity: Identity::new("test.example", organization, Role::Admin, "boss").unwrap(),
+            serial: HexBytes(vec![number]),
+            not_after: Time::from_millis(u64::MAX),
+            admitted_height: 1,
+            revoked_height: None,
+            revoked_before: None,
+        };
+        ledger.put(keyspace::participant(&address(number)), &participant);
+        let to = Grantee::Identity(participant.identity);
+        record.config.grants.push(Grant { to, rights: ["admin".parse().unwrap()].into_iter().collect() });
+    }
+    ledger.put(keyspace::config(), &record);
+    let things = vec![
+        mint("eur", 3, 1_000),
+        mint("usd", 3, 50),
+        mint_item("deed", "house", 3),
+        mint_item("deed", "hut", 3),
+        mint_item("art", "mona", 3),
+    ];
+    ledger.done(ISSUER, things);
+    ledger.done(3, vec![define("own", Kind::Fungible { decimals: 0, supply_cap: None })]);
+    ledger
+}
+
+fn recover(from: u8, to: u8) -> Action {
+    let (from, to) = (address(from), address(to));
+    Action::AccountRecover(Recover { from, to, reason: "its key is lost".into(), asset: None })
+}
+
+fn recovered(ledger: &mut Ledger) {
+    revoke(ledger, 3);
+    check(ledger, vec![(ALPHA, recover(3, 4), C::Done), (BETA, recover(3, 4), C::Done)]);
+}
+
+#[test]
+fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizations_agree() {
+    let mut ledger = world();
+    ledger.done(ISSUER, vec![pause("usd"), freeze_item("deed", "hut"), freeze("eur", address(3), 100)]);
+    check(&mut ledger, vec![(ALPHA, recover(3, 4), C::RecoveryRefused)]);
+    revoke(&mut ledger, 3);
+    let stranger = recover(3, 9);
+    check(
+        &mut ledger,
+        vec![
+            (5, recover(3, 4), C::NoRight),
+            (ALPHA, recover(3, 5), C::RecoveryRefused),
+            (ALPHA, stranger, C::RecoveryRefused),
+            (ALPHA, recover(4, 3), C::RecoveryRefused),
+            (ALPHA, recover(3, 4), C::Done),
+            (ALPHA, recover(3, 4), C::AlreadyApproved),
+        ],
+    );
+    assert_eq!(units(&ledger, "eur", address(3)), 1_000, "one of two");
+    let receipts = ledger.run(&[(&[BETA], vec![recover(3, 4)])]);
+    let told = events(&receipts[0]);
+    let approved = matches!(&told[0], Event::AccountRecoveryApproved { approvals: 2, needed: 2, .. });
+    assert!(approved && matches!(&told[1], Event::AccountRecovered { .. }), "{told:?}");
+    let records = crate::state::scan(
+        &ledger.state,
+        &keyspace::key(keyspace::Family::Log, &[audit::CHANNEL.as_bytes(), &[0]]),
+        &[],
+        9,
+    );
+    assert_eq!(records.unwrap().len(), 2, "each approval is on the record");
+    let of = |ledger: &Ledger, who: u8| ["eur", "usd"].map(|asset| units(ledger, asset, address(who)));
+    // What is restrained stays where it is.
+    assert_eq!((of(&ledger, 3), of(&ledger, 4)), ([100, 50], [900, 0]));
+    let owners = |ledger: &Ledger| ["house", "hut"].map(|item| owner(ledger, "deed", item));
+    assert_eq!(owners(&ledger), [address(4), address(3)]);
+    check(
+        &mut ledger,
+        vec![
+            (ISSUER, resume("usd"), C::Done),
+            (ISSUER, unfreeze_item("deed", "hut"), C::Done),
+            (ISSUER, unfreeze("eur", address(3), 100), C::Done),
+            (ALPHA, recover(3, 5), C::RecoveryRefused),
+            (ALPHA, recover(3, 4), C::Done),
+        ],
+    );
+    assert_eq!((of(&ledger, 3), of(&ledger, 4)), ([0, 0], [1_000, 50]));
+    assert_eq!(owners(&ledger), [address(4), address(4)]);
+}
+
+#[test]
+fn a_new_revocation_needs_approvals_of_its_own() {
+    let mut ledger = world();
+    revoke(&mut ledger, 3);
+    check(&mut ledger, vec![(ALPHA, recover(3, 4), C::Done)]);
+    revoke(&mut ledger, 3);
+    check(&mut ledger, vec![(BETA, recover(3, 4), C::Done)]);
+    assert_eq!(units(&ledger, "eur", address(3)), 1_000);
+}
+
+#[test]
+fn a_successor_has_the_old_accounts_place_in_contracts_authorities_and_joint_accounts() {
+    let mut ledger = world();
+    admit(&mut ledger, 2, "alpha");
+    let keys = vec![signer(3).public(), signer(8).public()];
+    let account = joint_address(2, &keys);
+    ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold: 2 }), mint("eur", 6, 5_000)]);
+    ledger.done(6, vec![transfer("eur", account, 10)]);
+    // 3 sells, and lends to 7.
+    let lot = auction_arguments(&ledger, "mona", "");
+    ledger.done(3, vec![create("auction", "a1", &lot)]);
+    let desk = r#"{"currencies":["eur"],"grace_seconds":5,"registrars":["alpha"]}"#;
+    ledger.done(2, vec![create("lending", "desk", desk)]);
+    ledger.done(2, vec![call("desk", "register_borrower", &format!(r#"{{"borrower":"{}"}}"#, address(7)))]);
+    let deadline = ledger.time.plus_millis(1_000);
+    let request = format!(
+        r#"{{"loan":"l1","asset":"eur","amount":"400","term_seconds":5000,"installments":1,"rate_max_bps":0,"quote_deadline":"{deadline}"}}"#
+    );
+    ledger.done(7, vec![call("desk", "request", &request)]);
+    ledger.done(3, vec![call("desk", "quote", r#"{"loan":"l1","rate_bps":0}"#)]);
+    ledger.advance(1_000);
+    ledger.run(&[]);
+    recovered(&mut ledger);
+    assert_eq!(units(&ledger, "eur", address(4)), 600);
+    let mint_own = |to| mint("own", to, 5);
+    check(
+        &mut ledger,
+        vec![
+            (6, call("a1", "bid", r#"{"amount":"100"}"#), C::Done),
+            (7, call("desk", "repay", r#"{"loan":"l1"}"#), C::Done),
+            (3, mint_own(4), C::NotTheAuthority),
+            (4, mint_own(4), C::Done),
+        ],
+    );
+    assert_eq!(units(&ledger, "eur", address(4)), 1_000, "the loan came back to it");
+    ledger.advance(10_000);
+    ledger.run(&[]);
+    assert_eq!((units(&ledger, "eur", address(4)), owner(&ledger, "art", "mona")), (1_100, address(6)));
+    let pay = vec![act(account), transfer("eur", address(8), 10)];
+    assert_eq!(ledger.signed(&[8, 4], pay).0, C::Done);
+}
