@@ -102,6 +102,8 @@ pub struct ChannelRegistry {
     closing: Mutex<bool>,
     /// Channels of which it is not known who may see them, by name.
     undecided: Mutex<BTreeMap<String, Undecided>>,
+    /// Channels that start once the peer has file descriptors again.
+    later: Mutex<Later>,
     /// The directory is this registry's, until it is drained.
     held: Mutex<Option<File>>,
 }
@@ -173,6 +175,7 @@ impl ChannelRegistry {
             by_id: DashMap::new(),
             closing: Mutex::new(false),
             undecided: Mutex::default(),
+            later: Mutex::default(),
             held: Mutex::new(Some(held)),
             options,
             files,
@@ -489,7 +492,7 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
 mod resting;
 mod starting;
 use resting::Keeper;
-use starting::{Why, serves, turn_of};
+use starting::{Later, Why, serves, turn_of};
 
 #[cfg(test)]
 mod tests;

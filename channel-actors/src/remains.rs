@@ -90,11 +90,17 @@ mod tests {
     use super::*;
     use crate::halt::{Life, LifeCycle};
     use crate::opening;
+    use crate::production::encode_receipts;
     use crate::shared::Shared;
-    use crate::store::Directory;
+    use crate::store::{BlockRecord, Directory};
     use crate::summary::put_away;
     use crate::test_support::config;
+    use ledger_classes::amount::Amount;
+    use ledger_classes::block::Header;
+    use ledger_classes::codec;
+    use ledger_classes::outcome::ResultCode;
     use ledger_classes::participant::NoCertificates;
+    use ledger_classes::receipt::Receipt;
     use std::fs;
     use std::time::Duration;
 
@@ -142,6 +148,35 @@ mod tests {
             let after: Vec<Vec<u8>> =
                 ["log.redb", "state.redb"].iter().map(|name| fs::read(folder.path().join(name)).unwrap()).collect();
             assert!(before == after, "{broken:?}: files stay as they are");
+        }
+    }
+
+    /// A state that is behind its log may show somebody who was a member then.
+    #[test]
+    fn a_configuration_that_a_later_block_changed_tells_nothing() {
+        let configured = Event::ChannelConfigured { proposal: Hash::ZERO, height: 2, configuration: Hash([1; 32]) };
+        let other = Event::AssetPaused { asset: "coin".into() };
+        // The configuration in force at the last block, what that block did, and whether the genesis block's still counts.
+        for (config_height, event, counts) in [(0, &other, true), (0, &configured, false), (1, &other, false)] {
+            let (folder, _) = at_rest();
+            let files = Directory(folder.path().to_owned());
+            let store = ChannelStore::open_on(&files, StoreOptions::default()).unwrap();
+            let genesis = Block::decode(&store.block(0).unwrap().unwrap()).unwrap();
+            let header = Header { height: 1, previous: genesis.header.hash(), config_height, ..genesis.header.clone() };
+            let events = std::slice::from_ref(event);
+            let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, events);
+            let record = BlockRecord {
+                height: 1,
+                header_hash: header.hash(),
+                block: codec::encode(&Block { header, ..genesis }).into(),
+                receipts: encode_receipts(&[receipt.into()]).into(),
+            };
+            store.append(&record).unwrap();
+            // As a crash leaves it.
+            drop(store);
+            let found = read(folder.path(), StoreOptions::default(), None);
+            assert_eq!(found.is_some(), counts, "{config_height} {}", event.kind());
+            assert!(found.is_none_or(|found| found.tip.is_some_and(|tip| tip.height == 1)));
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use client::api::{
     ApprovalBody, AuthorityView, BlockView, CertificateRequestBody, CertificateRequestView, ChannelSpec, ChannelView,
-    CloudEvent, CrlTaken, JsonEnvelope, Outcome, PeerStatus, Problem, RejectionBody, RenewalBody,
+    CloudEvent, CrlTaken, JsonEnvelope, Outcome, PeerStatus, Position, Problem, RejectionBody, RenewalBody,
 };
 use ledger_classes::{
     action::Action,
@@ -313,6 +313,7 @@ fn a_genesis_and_a_proof_are_made_of_objects_without_strange_or_repeated_keys() 
 #[test]
 fn what_a_peer_answers_is_made_of_objects() {
     check::<Problem>(&problem(), false);
+    check::<Position>(&json!({ "tip": 7 }), false);
     check::<Outcome>(
         &json!({ "id": h('a'), "status": "committed", "receipt": receipt(), "problem": problem() }),
         false,

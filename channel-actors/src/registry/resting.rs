@@ -37,7 +37,7 @@ struct Kept {
 }
 
 /// Between two lines of the log that say so.
-const WARN_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const WARN_PAUSE: Duration = Duration::from_secs(10);
 
 impl Keeper {
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -60,6 +60,7 @@ impl ChannelRegistry {
                     looks.tick().await;
                     let Some(registry) = registry.upgrade() else { return };
                     registry.wake_due();
+                    registry.start_those_left();
                 }
             }
         });

@@ -1,6 +1,7 @@
 //! How stores are opened: those of channels that start with the peer or were just made, and those of channels that wake.
 //! One that does not start is halted with its reason, and what is left of it says who may see that.
 
+use super::resting::WARN_PAUSE;
 use super::{ChannelRegistry, Undecided, halt};
 use crate::halt::{Life, LifeCycle};
 use crate::handle::ChannelHandle;
@@ -10,8 +11,8 @@ use crate::remains::{self, Remains};
 use crate::store::{DiskTrouble, Inspected, StoreFiles};
 use crate::summary::Summary;
 use ledger_classes::hash::Hash;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long a replay goes on before another channel that opens has its turn.
@@ -34,6 +35,14 @@ pub(super) struct Start {
 }
 /// A part of an opening.
 pub(super) type OpeningWork = Box<dyn FnOnce() -> Result<Step, String> + Send>;
+
+/// Channels that start later.
+#[derive(Default)]
+pub(super) struct Later {
+    handles: Vec<ChannelHandle>,
+    /// When it was last said.
+    warned: Option<Instant>,
+}
 
 impl ChannelRegistry {
     /// Opens the store of a channel that there is, on a thread of its own kind, then starts the actors. On a disk that
@@ -78,6 +87,9 @@ impl ChannelRegistry {
                 Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Wake) => {
                     return self.not_woken(&handle, &reason);
                 }
+                Ok(Ok(Step::NotNow(reason))) if matches!(why, Why::Start(_)) => {
+                    return self.start_later(handle, &reason);
+                }
                 Ok(Ok(Step::NotNow(reason))) => Err(format!("opening failed: {reason}")),
                 Ok(Err(reason)) => Err(format!("opening failed: {reason}")),
                 Err(panicked) => Err(format!("opening {panicked}")),
@@ -112,6 +124,30 @@ impl ChannelRegistry {
         looked_at: bool,
     ) -> Result<(), String> {
         opened?.map_or(Ok(()), |opened| self.serve(handle, &opened, looked_at))
+    }
+
+    /// The peer has no file descriptors left: nothing is wrong with the channel, which starts as soon as there are some.
+    fn start_later(&self, handle: ChannelHandle, reason: &str) {
+        // A drain need not wait for it.
+        handle.0.settled.send_replace(true);
+        let mut later = self.later.lock().unwrap_or_else(PoisonError::into_inner);
+        if later.warned.is_none_or(|warned| warned.elapsed() >= WARN_PAUSE) {
+            later.warned = Some(Instant::now());
+            tracing::warn!(channel = handle.name(), reason, "a channel cannot be opened now, nor perhaps others");
+        }
+        later.handles.push(handle);
+    }
+
+    /// Starts those that could not be opened for want of file descriptors.
+    pub(super) fn start_those_left(self: &Arc<Self>) {
+        if *self.closing() {
+            return;
+        }
+        let handles = std::mem::take(&mut self.later.lock().unwrap_or_else(PoisonError::into_inner).handles);
+        for handle in handles {
+            handle.0.settled.send_replace(false);
+            self.clone().start(handle);
+        }
     }
 
     /// Reads what can still be read of a channel that does not start, so that those whom it concerns see that it has

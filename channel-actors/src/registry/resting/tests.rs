@@ -474,6 +474,36 @@ async fn one_that_finds_no_descriptors_is_stopped_for_the_moment_and_wakes_when_
     assert_eq!(channel.state(), LifeCycle::Closed);
 }
 
+/// A channel that found none as the peer began was halted for as long as the peer ran.
+#[actix::test]
+async fn one_that_finds_no_descriptors_as_the_peer_begins_starts_when_there_are_some() {
+    for drained in [false, true] {
+        let peer = Peer::new();
+        let registry = peer.open(LONG);
+        let id = registry.create(config("main")).await.expect("made").id().expect("known");
+        registry.drain().await;
+        std::fs::remove_file(peer.path("main/summary")).expect("removes");
+        let none_left = Arc::new(AtomicBool::new(true));
+        let scarce = none_left.clone();
+        let files = move |folder: std::path::PathBuf, _: Option<&Disk>| -> Box<dyn StoreFiles> {
+            Box::new(Scarce { files: Directory(folder), none_left: scarce.clone() })
+        };
+        let registry = ChannelRegistry::open_on(peer.options(LONG), Arc::new(files)).expect("opens");
+        let channel = registry.by_name("main").expect("there");
+        let _ = channel.0.settled.subscribe().wait_for(|settled| *settled).await;
+        let undecided = Some(super::super::Undecided::Opening);
+        assert_eq!((channel.state(), registry.undecided()), (LifeCycle::Opening, undecided));
+        if !drained {
+            none_left.store(false, Ordering::SeqCst);
+            registry.opened().await;
+            assert_eq!(registry.undecided(), None);
+            done(&channel, envelope(id, 1, 1)).await;
+        }
+        registry.drain().await;
+        assert_eq!(channel.state(), LifeCycle::Closed);
+    }
+}
+
 #[actix::test]
 async fn what_was_posted_to_a_channel_that_rests_is_committed_by_a_drain() {
     let peer = Peer::new();
