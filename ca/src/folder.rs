@@ -200,6 +200,11 @@ impl CertificateFolder {
         Self { keys, ..self }
     }
 
+    /// Keeps everybody from changing the folder for as long as the value lives; waits for whoever does now.
+    pub fn hold(&self) -> Result<impl Sized + use<>, FolderError> {
+        self.lock()
+    }
+
     /// The trust domain.
     pub fn consortium(&self) -> &str {
         &self.consortium

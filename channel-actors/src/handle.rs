@@ -5,9 +5,10 @@ use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
-use crate::limits::{READS_MAX, RETRY_AFTER_MS};
+use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS};
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
+use crate::production::in_full;
 use crate::reader::{Reader, load};
 use crate::registry::ChannelRegistry;
 use crate::remains::Remains;
@@ -17,6 +18,7 @@ use crate::store::{ChannelStore, Disk, DiskTrouble};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
 use crate::verifier::Arrival;
 use actix::dev::SendError;
+use bytes::Bytes;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
@@ -273,7 +275,7 @@ impl ChannelHandle {
 
     /// Whether its files can be read and not opened: it rests on a disk that is read-only.
     fn only_read(&self) -> bool {
-        let read_only = self.0.disk.trouble() == Some(DiskTrouble::ReadOnly);
+        let read_only = self.0.disk.trouble().is_some_and(DiskTrouble::leaves_files);
         read_only && self.state() == LifeCycle::Serving && self.0.gate.stage() == Stage::Resting
     }
 
@@ -390,6 +392,32 @@ impl ChannelHandle {
         }
         let shared = known.shared.clone();
         self.on_store(false, move |store| shared.ring.older(height, || load(store, height))).await
+    }
+
+    /// Blocks from a height on as the log holds them, up to the newest committed one: at least one if there is one, and
+    /// about [`COPY_TURN_BYTES`]. For copies: one that rests goes back to rest.
+    ///
+    /// # Errors
+    /// The channel is not open, too busy, or broken.
+    pub async fn encoded_blocks(&self, from: u64) -> Result<Vec<Bytes>, Unavailable> {
+        let tip = self.tip().height;
+        if self.0.known.get().is_some() && from > tip {
+            return Ok(Vec::new());
+        }
+        self.on_store(true, move |store| {
+            let (mut blocks, mut bytes) = (Vec::new(), 0);
+            for height in from..=tip {
+                let block = store.block(height).map_err(|error| ReadError(in_full(error)))?;
+                let block = block.ok_or_else(|| ReadError(format!("no block {height}")))?;
+                bytes += block.len();
+                blocks.push(block);
+                if bytes >= COPY_TURN_BYTES {
+                    break;
+                }
+            }
+            Ok(blocks)
+        })
+        .await
     }
 
     /// Begins a subscription behind the newest block.

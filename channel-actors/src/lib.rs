@@ -7,10 +7,12 @@
 
 mod acceptor;
 pub mod audit;
+pub mod block_folder;
 pub mod clock;
 mod collector;
 mod committed;
 mod feed;
+pub mod fence;
 mod gate;
 mod group;
 mod halt;

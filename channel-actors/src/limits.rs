@@ -72,6 +72,13 @@ pub const REST_LOOK_MAX: Duration = Duration::from_secs(1);
 pub const REST_LOOK_MIN: Duration = Duration::from_millis(5);
 /// The longest pause of a checkpoint between two pieces that it writes; usually as long as the disk took for one.
 pub const CHECKPOINT_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Bytes of a file with blocks from which on another one is begun: what is added to it last is read again, and what was
+/// not finished is written again.
+pub const BLOCK_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of the file that says which blocks a folder holds.
+pub const CHANNEL_FILE_BYTES_MAX: u64 = 4_096;
+/// Bytes of blocks that are read from a store in one turn for a copy: some milliseconds, after which others read.
+pub const COPY_TURN_BYTES: usize = 1024 * 1024;
 /// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
 /// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
 pub const DISK_LOOK: Duration = Duration::from_millis(150);

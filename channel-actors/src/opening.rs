@@ -228,4 +228,4 @@ pub(crate) fn execute_again(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,7 @@
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
 use crate::clock::Clock;
+use crate::fence;
 use crate::gate::Work;
 use crate::group::{self, GroupContext};
 use crate::halt::LifeCycle;
@@ -145,19 +146,33 @@ impl ChannelRegistry {
     /// # Errors
     /// The directory cannot be read, or the system has no more threads.
     pub fn open(options: RegistryOptions) -> std::io::Result<Arc<Self>> {
-        let files = |folder, disk: Option<&Disk>| -> Box<dyn StoreFiles> {
-            match disk {
-                Some(disk) => Box::new(disk.files(Directory(folder))),
-                None => Box::new(Directory(folder)),
-            }
-        };
-        Self::open_on(options, Arc::new(files))
+        Self::open_on(options, Arc::new(on_disk))
+    }
+
+    /// [`Self::open`] behind a fence. Behind a wrong one nothing is sealed; everything can be read.
+    ///
+    /// # Errors
+    /// As those of [`Self::open`]; or the fence cannot be read or written.
+    pub fn open_behind(options: RegistryOptions, entry: &fence::Entry) -> std::io::Result<(Arc<Self>, fence::Entered)> {
+        let (registry, entered) = Self::open_with(options, Arc::new(on_disk), Some(entry))?;
+        let none = || std::io::Error::other("nobody was asked for");
+        Ok((registry, entered.ok_or_else(none)?))
     }
 
     /// [`Self::open`] with stores on files of any kind.
     fn open_on(options: RegistryOptions, files: FilesIn) -> std::io::Result<Arc<Self>> {
+        Ok(Self::open_with(options, files, None)?.0)
+    }
+
+    fn open_with(
+        options: RegistryOptions,
+        files: FilesIn,
+        entry: Option<&fence::Entry>,
+    ) -> std::io::Result<(Arc<Self>, Option<fence::Entered>)> {
         std::fs::create_dir_all(&options.directory)?;
         let held = hold(&options.directory)?;
+        let entered = entry.map(|entry| entry.enter(&options.directory, has_channels(&options.directory)?));
+        let entered = entered.transpose()?;
         // The name of a channel whose making a crash interrupted may not be on disk yet.
         held.sync_all()?;
         let registry = Arc::new(Self {
@@ -181,6 +196,9 @@ impl ChannelRegistry {
             files,
         });
         registry.hear_of_broken_jobs();
+        if entered.as_ref().is_some_and(|entered| entered.fenced.is_some()) {
+            registry.disk.fence();
+        }
         for entry in std::fs::read_dir(&registry.options.directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -203,7 +221,7 @@ impl ChannelRegistry {
             }
         }
         registry.keep();
-        Ok(registry)
+        Ok((registry, entered))
     }
 
     /// A channel whose job's end was lost is stuck, so it halts; if it is none that is known, so may the whole peer be.
@@ -466,6 +484,25 @@ impl ChannelRegistry {
 #[expect(clippy::disallowed_methods, reason = "the threads of all actors start here")]
 fn arbiters() -> Vec<Arbiter> {
     (0..ARBITERS).map(|_| Arbiter::new()).collect()
+}
+
+/// The files in a folder of the disk.
+fn on_disk(folder: PathBuf, disk: Option<&Disk>) -> Box<dyn StoreFiles> {
+    match disk {
+        Some(disk) => Box::new(disk.files(Directory(folder))),
+        None => Box::new(Directory(folder)),
+    }
+}
+
+/// Whether a directory holds a channel.
+fn has_channels(directory: &Path) -> std::io::Result<bool> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if is_label(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn halt(handle: &ChannelHandle, reason: &str) {

@@ -13,7 +13,7 @@ pub use registration::{
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,
-    MEDIA_TYPE_BLOCK, Outcome, SubmissionStatus,
+    MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, SubmissionStatus,
 };
 pub use views::{
     AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView,

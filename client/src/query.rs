@@ -1,8 +1,11 @@
 //! What can be asked of a peer. Each answer names the height that it reflects; records of the classes come as JSON
 //! values, since each class's own record is its only description.
 
-use crate::api::{AccountView, BlockView, ChannelSpec, ChannelView, MEDIA_TYPE_BLOCK, Outcome, Page, PeerStatus};
+use crate::api::{
+    AccountView, BlockView, ChannelSpec, ChannelView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, Page, PeerStatus,
+};
 use crate::connection::{Answer, Ask, Connection, JSON, RequestError};
+use bytes::{Buf as _, Bytes};
 use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
@@ -88,6 +91,21 @@ impl Connection {
     /// Blocks as JSON.
     pub async fn blocks(&self, channel: &str, range: Range<'_>) -> Result<Page<BlockView>, RequestError> {
         self.page(&["channels", channel, "blocks"], &[], range).await
+    }
+
+    /// Blocks in their binary form, from a height on: as many as the peer gives at a time, none above the tip. Nothing of
+    /// them is checked.
+    pub async fn encoded_blocks(&self, channel: &str, from: u64) -> Result<Vec<Bytes>, RequestError> {
+        let from = from.to_string();
+        let answer = self.fetch(&["channels", channel, "blocks"], &[("from", &from)], MEDIA_TYPE_BLOCKS).await?;
+        let (mut rest, mut blocks) = (Bytes::from(answer.body), Vec::new());
+        while !rest.is_empty() {
+            let length = rest.try_get_u32_le().ok().and_then(|length| usize::try_from(length).ok());
+            let whole = length.filter(|length| *length <= rest.len());
+            let length = whole.ok_or_else(|| RequestError::Answer("a block is cut off".into()))?;
+            blocks.push(rest.split_to(length));
+        }
+        Ok(blocks)
     }
 
     /// A block as JSON.

@@ -10,7 +10,7 @@ use crate::{
     tls::Caller,
     trust::Trust,
 };
-use channel_actors::{ChannelRegistry, tasks::Tasks};
+use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
 use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
 use std::{
     collections::HashSet,
@@ -24,6 +24,8 @@ pub struct PeerContext {
     pub identity: Identity,
     /// The key that its blocks are sealed with.
     pub seal_key: PublicKey,
+    /// Its incarnation, and why it seals nothing, if so.
+    pub entered: Entered,
     /// Start of this run.
     pub started: Time,
     /// Bounds.

@@ -3,18 +3,20 @@
 //! Rooms: [`peer`] is the composition root, the only place that reads the configuration and joins the parts; [`api`]
 //! holds a file for each resource; [`access`] decides what a caller may know of; [`problem`] makes every refusal;
 //! [`trust`] and [`tls`] tie live connections to certificates; [`pace`] limits their time; [`renewal`] renews the
-//! peer's own; [`init`] makes a new peer's directory; [`demo`] shows it all at work.
+//! peer's own; [`init`] makes a new peer's directory, [`backup`] copies one and makes it again; [`demo`] shows it all at work.
 //! HTTP and JSON exist here and in `client` only.
 
 pub mod access;
 pub mod api;
 mod audit;
+pub mod backup;
 pub mod certificates;
 pub mod cli;
 pub mod clock;
 pub mod config;
 mod connections;
 pub mod context;
+mod control;
 mod crl_exchange;
 pub mod demo;
 mod descriptors;

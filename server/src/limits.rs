@@ -76,6 +76,14 @@ pub const CONNECTIONS_LOOK: Duration = Duration::from_secs(5);
 /// How often the dispatcher of a connection may be polled without reading from it or writing to it: it is stuck, and
 /// would use up a thread. One that is not stuck reads each time.
 pub const POLLS_WITHOUT_READING_MAX: u32 = 1_000;
+/// Conversations on the operator's socket at a time: further ones wait.
+pub const CONTROL_CONNECTIONS_MAX: usize = 4;
+/// Bytes of a question there.
+pub const CONTROL_QUESTION_BYTES_MAX: u64 = 4_096;
+/// How long it waits after the system gave it no connection.
+pub const CONTROL_PAUSE: Duration = Duration::from_secs(1);
+/// How long whoever asks there may take for the question, and to take a part of the answer: a backup's disk may be slow.
+pub const CONTROL_WAIT: Duration = Duration::from_secs(120);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients

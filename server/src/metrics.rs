@@ -2,7 +2,7 @@
 
 use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics};
 use ca::forecast::{Expiring, Expiry};
-use channel_actors::LifeCycle;
+use channel_actors::{LifeCycle, store::DiskTrouble};
 use ledger_classes::{identity::Identity, time::Time};
 use prometheus_client::{
     encoding::{
@@ -109,6 +109,7 @@ struct Gauges {
     disk_bytes: Family<ChannelLabels, Gauge>,
     time_ahead: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
+    fenced: Gauge,
     disk_writable: Gauge,
     disk_free_bytes: Gauge,
     task_running: Family<TaskLabels, Gauge>,
@@ -154,6 +155,8 @@ impl Default for PeerMetrics {
         registry.register_with_unit("channel_time_ahead", help, Unit::Seconds, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
+        let help = "1 while the peer seals nothing because its channels are not where they were";
+        registry.register("fenced", help, gauges.fenced.clone());
         let help = "1 while the disk with the channels takes writes";
         registry.register("disk_writable", help, gauges.disk_writable.clone());
         let help = "What is free on the disk with the channels";
@@ -293,6 +296,7 @@ impl PeerMetrics {
         for (authority, (this_update, _)) in trust.crl_updates() {
             self.gauges.crl_issue.get_or_create(&AuthorityLabels { authority }).set(seconds_of(this_update));
         }
+        self.gauges.fenced.set(i64::from(registry.disk().trouble() == Some(DiskTrouble::Fenced)));
         self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
         self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
         for task in context.tasks.list() {

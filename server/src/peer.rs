@@ -4,12 +4,13 @@
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
 use crate::{
-    audit,
+    audit, backup,
     certificates::{ParticipantPaths, describe},
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
     connections,
     context::PeerContext,
+    control::{self, Places},
     crl_exchange,
     duties::Duties,
     init::{self, InitError},
@@ -26,6 +27,7 @@ use ca::tls::server_config;
 use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
     clock::SystemClock,
+    fence::{self, Entry},
     store::StoreOptions,
     tasks::{Task, Tasks, blocking},
 };
@@ -93,6 +95,8 @@ pub struct Process {
     pub tasks: Tasks,
     /// Where its log goes, if that is counted.
     pub log_lines: Option<LogLines>,
+    /// An operator says that its directory was moved, and that nobody seals with its key elsewhere.
+    pub moved: bool,
 }
 
 /// A peer that serves. Dropping it stops nothing: [`Peer::stop`] drains.
@@ -171,7 +175,7 @@ impl Peer {
     /// # Errors
     /// See [`PeerError`].
     pub async fn start_in(dir: &Path, config: Config, process: Process) -> Result<Self, PeerError> {
-        let Process { tasks, log_lines } = process;
+        let Process { tasks, log_lines, moved } = process;
         // Before anything else: with an expired certificate nobody would talk to it.
         match renewal::renew_at_start(dir, &config) {
             Ok(true) => tracing::info!("the peer's certificate was renewed"),
@@ -183,7 +187,9 @@ impl Peer {
         let metrics = Arc::new(PeerMetrics::default());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if config.channels.shards == 0 { cores } else { config.channels.shards };
-        let registry = ChannelRegistry::open(RegistryOptions {
+        let incarnation = backup::incarnation_file(&dir.join(&config.seal_key));
+        let entry = Entry { incarnation, moved };
+        let options = RegistryOptions {
             directory: dir.join(&config.data_dir),
             seal_key: Arc::clone(&seal_key),
             certificates: Arc::new(ParticipantPaths),
@@ -199,8 +205,14 @@ impl Peer {
                 .then(|| Duration::from_millis(config.channels.rest_after_ms)),
             metrics: metrics.channels(),
             tasks: tasks.clone(),
-        });
-        let registry = registry.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
+        };
+        let opened = ChannelRegistry::open_behind(options, &entry);
+        let (registry, mut entered) =
+            opened.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
+        entered.fenced = entered.fenced.map(|why| fence::explain(&dir.join(&config.data_dir), &why));
+        if let Some(reason) = &entered.fenced {
+            tracing::error!(reason, "the peer seals nothing: it only reads");
+        }
         let genesis = genesis(&dir.join(&config.genesis))?;
         if let Some(genesis) = &genesis
             && registry.by_name(&genesis.name).is_none()
@@ -220,6 +232,7 @@ impl Peer {
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
+            entered,
             seal_key: seal_key.public(),
             started: clock::now(),
             limits: config.limits.clone(),
@@ -250,6 +263,26 @@ impl Peer {
                 (Some(Monitor::start(socket, &context, dir.join(&config.data_dir))), Some(address))
             }
         };
+        let control = match control::bind(dir) {
+            Ok(listener) => {
+                let told = control::Told {
+                    peer: context.identity.to_string(),
+                    incarnation: context.entered.incarnation.clone(),
+                    places: Places::of(&std::path::absolute(dir).map_err(io_error("the peer's directory"))?, &config),
+                    registry: Arc::clone(&context.registry),
+                };
+                Some((Arc::new(listener), Arc::new(told)))
+            }
+            Err(error) => {
+                let (socket, error) = (control::SOCKET, describe(&error));
+                tracing::warn!(
+                    socket,
+                    error,
+                    "there is no operator's socket: no backup can be made while the peer runs"
+                );
+                None
+            }
+        };
         let crl_peers = config.crl_peers()?;
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         tasks.start_once("https", server);
@@ -263,6 +296,10 @@ impl Peer {
         if !crl_peers.is_empty() {
             let exchange = move |parts: Parts| crl_exchange::keep(parts.trust, crl_peers.clone());
             keeping.push(tasks.start("crl-exchange", parts.again(exchange)));
+        }
+        if let Some((listener, told)) = control {
+            let answer = move || control::answer(Arc::clone(&listener), Arc::clone(&told));
+            keeping.push(tasks.start("control", answer));
         }
         let posting = vec![
             tasks.start(

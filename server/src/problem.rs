@@ -90,6 +90,7 @@ kinds! {
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
     StorageReadOnly = "storage-read-only", 503, "The peer's disk is read-only";
+    PeerFenced = "peer-fenced", 503, "The peer seals nothing: its channels are not where they were";
     StorageFull = "storage-full", 507, "The peer's disk has no room";
     AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
@@ -121,6 +122,7 @@ impl ApiError {
     pub fn disk(trouble: DiskTrouble) -> Self {
         let kind = match trouble {
             DiskTrouble::ReadOnly => Kind::StorageReadOnly,
+            DiskTrouble::Fenced => Kind::PeerFenced,
             DiskTrouble::Full { .. } | DiskTrouble::Exhausted => Kind::StorageFull,
         };
         Self::new(kind, trouble.to_string()).retry_after_ms(crate::limits::DISK_RETRY_MS)

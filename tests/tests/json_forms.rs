@@ -322,7 +322,8 @@ fn what_a_peer_answers_is_made_of_objects() {
     check::<PeerStatus>(
         &json!({
             "version": "1", "peer": "p", "consortium": "c", "started": TIME, "time": TIME, "caller": "x",
-            "connections": 1, "certificate_not_after": TIME, "disk_trouble": "d", "channels": [channel()],
+            "connections": 1, "certificate_not_after": TIME, "disk_trouble": "d", "incarnation": "i", "fenced": "f",
+            "channels": [channel()],
         }),
         false,
     );

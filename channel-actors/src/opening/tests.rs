@@ -7,7 +7,7 @@ use ledger_classes::block::{Seal, solo_seal_message};
 use ledger_classes::participant::NoCertificates;
 
 /// Blocks 1 to `count` of one transaction each.
-fn fill(bench: &Bench, count: u64) -> Hash {
+pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
     let Opened { store, channel, .. } = &bench.opened;
     let mut previous = bench.opened.tip.hash;
     for height in 1..=count {

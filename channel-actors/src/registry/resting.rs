@@ -263,7 +263,9 @@ impl ChannelRegistry {
         });
         match work {
             Ok(work) => self.work(handle, known.id, work),
-            Err(reason) if self.disk.look() == Some(DiskTrouble::ReadOnly) => self.sleep_on(handle, known.id, &reason),
+            Err(reason) if self.disk.look().is_some_and(DiskTrouble::leaves_files) => {
+                self.sleep_on(handle, known.id, &reason)
+            }
             Err(reason) => {
                 halt(handle, &reason);
                 handle.0.gate.give_up();

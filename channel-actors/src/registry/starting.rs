@@ -28,7 +28,7 @@ pub(super) enum Why {
 }
 /// How a channel starts.
 pub(super) struct Start {
-    /// Its disk is read-only: its store is looked at, and no file changes.
+    /// Its disk is read-only, or fenced: its store is looked at, and no file changes.
     looked_at: bool,
     /// The summary that was there before its store was opened.
     summary: Option<Box<Summary>>,
@@ -49,7 +49,7 @@ impl ChannelRegistry {
     /// is read-only the store is looked at.
     pub(super) fn start(self: Arc<Self>, handle: ChannelHandle) {
         let directory = self.options.directory.join(handle.name());
-        let looked_at = self.disk.look() == Some(DiskTrouble::ReadOnly);
+        let looked_at = self.disk.look().is_some_and(DiskTrouble::leaves_files);
         let files: Box<dyn StoreFiles> = match looked_at {
             true => Box::new(Inspected::new(&directory)),
             false => (self.files)(directory.clone(), Some(&self.disk)),

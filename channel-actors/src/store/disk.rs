@@ -32,6 +32,8 @@ pub enum DiskTrouble {
     Exhausted,
     /// The file system is read-only.
     ReadOnly,
+    /// The directory is not where its fence says: nothing may be sealed (`fence.rs`). Until the process ends.
+    Fenced,
 }
 
 impl fmt::Display for DiskTrouble {
@@ -42,6 +44,7 @@ impl fmt::Display for DiskTrouble {
             }
             Self::Exhausted => f.write_str("no space left on device, or a quota is used up"),
             Self::ReadOnly => f.write_str("read-only file system"),
+            Self::Fenced => f.write_str("the directory of channels is not where its fence says"),
         }
     }
 }
@@ -56,9 +59,14 @@ impl DiskTrouble {
         }
     }
 
+    /// Whether files are to be looked at and left as they are, as long as this lasts.
+    pub(crate) const fn leaves_files(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Fenced)
+    }
+
     fn error(self) -> io::Error {
         let kind = match self {
-            Self::ReadOnly => io::ErrorKind::ReadOnlyFilesystem,
+            Self::ReadOnly | Self::Fenced => io::ErrorKind::ReadOnlyFilesystem,
             Self::Full { .. } | Self::Exhausted => io::ErrorKind::StorageFull,
         };
         io::Error::new(kind, self.to_string())
@@ -84,6 +92,8 @@ struct Inner {
     stuck: usize,
     /// The peer closes: nothing waits any more.
     closing: bool,
+    /// [`DiskTrouble::Fenced`].
+    fenced: bool,
 }
 
 impl Disk {
@@ -135,6 +145,12 @@ impl Disk {
         }
     }
 
+    /// From now on nothing is written, whatever room there is.
+    pub(crate) fn fence(&self) {
+        self.lock().fenced = true;
+        self.look();
+    }
+
     /// From now on a write that finds no room fails: what is not on disk was never acknowledged.
     pub(crate) fn close(&self) {
         self.lock().closing = true;
@@ -149,6 +165,7 @@ impl Disk {
     pub(crate) fn look(&self) -> Option<DiskTrouble> {
         let inner = self.lock();
         let found = match statvfs(&self.0.directory) {
+            _ if inner.fenced => Some(DiskTrouble::Fenced),
             Ok(status) if status.f_flag.contains(StatVfsMountFlags::RDONLY) => Some(DiskTrouble::ReadOnly),
             Ok(status) => {
                 let free = status.f_bavail.saturating_mul(status.f_frsize);

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub const MEDIA_TYPE_BATCH: &str = "application/vnd.chancery.batch";
 /// `Accept` of a block in its binary encoding.
 pub const MEDIA_TYPE_BLOCK: &str = "application/vnd.chancery.block";
+/// The media type of several blocks, each after its length in four bytes, little-endian.
+pub const MEDIA_TYPE_BLOCKS: &str = "application/vnd.chancery.blocks";
 
 /// One signature of a [`JsonEnvelope`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -262,6 +262,12 @@ pub struct PeerStatus {
     /// Why channels may be missing below that the caller has a right on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels_incomplete: Option<String>,
+    /// The peer's incarnation: how many times it was made, moved or restored, and a random id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<String>,
+    /// Why the peer seals nothing, if it does not: its channels are not where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fenced: Option<String>,
     /// Why the peer's disk takes no transactions now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_trouble: Option<String>,

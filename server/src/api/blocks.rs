@@ -16,8 +16,9 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
-use channel_actors::CommittedBlock;
-use client::api::{BlockView, MEDIA_TYPE_BLOCK, Page, ReceiptView, TransactionView};
+use bytes::{BufMut as _, BytesMut};
+use channel_actors::{ChannelHandle, CommittedBlock};
+use client::api::{BlockView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Page, ReceiptView, TransactionView};
 use ledger_classes::{
     codec, limits,
     rights::Rights,
@@ -39,12 +40,16 @@ pub(super) async fn list(
     caller: Caller,
     path: Path<String>,
     query: Query<BlocksQuery>,
+    request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read_all()?;
     let limit = query.limit.unwrap_or(BLOCKS_PAGE_MAX);
     if !(1..=BLOCKS_PAGE_MAX).contains(&limit) {
         return Err(ApiError::new(Kind::InvalidParameter, format!("limit: 1 to {BLOCKS_PAGE_MAX}")));
+    }
+    if accepts(&request, MEDIA_TYPE_BLOCKS) {
+        return encoded(&visible.channel, query.from, query.limit).await;
     }
     let height = visible.channel.tip().height;
     let (mut items, mut bytes, mut at) = (Vec::new(), 0, query.from);
@@ -58,6 +63,18 @@ pub(super) async fn list(
     }
     let next = (at > query.from && at <= height).then(|| at.to_string());
     json(&Page { height, items, next })
+}
+
+/// Blocks as the log holds them, each after its length: about a MiB of them. For whoever takes all, such as an auditor.
+async fn encoded(channel: &ChannelHandle, from: u64, limit: Option<u64>) -> Result<HttpResponse, ApiError> {
+    let blocks = channel.encoded_blocks(from).await.map_err(not_readable)?;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let mut body = BytesMut::new();
+    for block in blocks.iter().take(limit) {
+        body.put_u32_le(u32::try_from(block.len()).map_err(|_| ApiError::from(Kind::Broken))?);
+        body.put_slice(block);
+    }
+    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BLOCKS).body(body.freeze()))
 }
 
 pub(super) async fn show(

@@ -138,7 +138,7 @@ routes! {
             optional("from", "integer", "the first height"),
             optional("limit", "integer", "blocks of the page, 1 to 100")
         ],
-        body &[], answers [200 &[(JSON, "BlockPage")]], blocks::list;
+        body &[], answers [200 &[(JSON, "BlockPage"), ("application/vnd.chancery.blocks", "")]], blocks::list;
     Get "/v1/channels/{channel}/blocks/{height}" "block", "A block", needs "read on all classes",
         query &[], body &[], answers [200 &[(JSON, "Block"), ("application/vnd.chancery.block", "")]], blocks::show;
     Get "/v1/channels/{channel}/events" "events",

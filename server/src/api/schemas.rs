@@ -95,6 +95,7 @@ pub(super) fn schemas() -> Value {
                     json!({ "channel": text(), "duty": text(), "subject": text(), "reason": text() }),
                     &["channel", "duty", "reason"],
                 )),
+                "incarnation": text(), "fenced": text(),
                 "tasks": list(object(
                     json!({ "name": text(), "running": number(), "restarts": number() }),
                     &["name", "running", "restarts"],

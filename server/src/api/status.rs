@@ -32,6 +32,8 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         caller: caller.identity().map(ToString::to_string),
         connections: context.metrics.connections(),
         certificate_not_after: context.trust.own_certificate().not_after(),
+        incarnation: context.entered.incarnation.as_ref().map(ToString::to_string),
+        fenced: context.entered.fenced.clone(),
         disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
         obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),

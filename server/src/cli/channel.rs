@@ -2,6 +2,7 @@
 //! channel's policy; who proposes approves.
 
 mod authority;
+mod fetch;
 
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, rights};
@@ -113,6 +114,7 @@ Example:
         #[command(flatten)]
         paging: Paging,
     },
+    Fetch(fetch::Fetch),
     /// Propose to give rights
     #[command(after_help = "\
 Example:
@@ -270,6 +272,7 @@ impl Command {
                 let approve = Action::ChannelApprove(Approve { proposal });
                 return session.act(&channel, approve, &signing).await;
             }
+            Self::Fetch(command) => return command.run(session).await,
             Self::RenewAuthority(command) => return command.run(session).await,
             Self::Grant { channel, grants, proposal } => {
                 (channel, grants.into_iter().map(ConfigChange::Grant).collect(), proposal)

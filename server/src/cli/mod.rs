@@ -8,6 +8,7 @@ mod account;
 mod amounts;
 mod app;
 mod asset;
+mod backup;
 mod ca;
 mod channel;
 mod contract;
@@ -19,6 +20,7 @@ mod log;
 mod output;
 mod participant;
 mod payees;
+mod progress;
 mod serve;
 mod session;
 mod status;
@@ -88,6 +90,8 @@ enum Command {
     Tx(tx::Command),
     Watch(watch::Watch),
     Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Status(status::Status),
 }
 
@@ -152,6 +156,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(command) => command.run(output),
         Command::Key(command) => command.run(&global, output),
         Command::Verify(command) => command.run(output),
+        Command::Backup(command) => command.run(output),
+        Command::Restore(command) => command.run(output),
         Command::Channel(command) => with_session(&global, async |session| command.run(session).await),
         Command::Participant(command) => with_session(&global, async |session| command.run(session).await),
         Command::Asset(command) => with_session(&global, async |session| command.run(session).await),

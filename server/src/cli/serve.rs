@@ -17,12 +17,18 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Prints its addresses once it takes connections; logs go to standard error.
 
-Example:
-  $ chancery serve --dir peer-1")]
+A peer whose channels are not where they were, as in a copy of its directory, seals nothing and only reads.
+
+Examples:
+  $ chancery serve --dir peer-1
+  $ chancery serve --dir peer-1 --moved")]
 pub(super) struct Serve {
     /// The peer's directory, with chancery.toml
     #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".")]
     dir: PathBuf,
+    /// The directory was moved here, and no other peer seals with its key: begins a new incarnation. For one start
+    #[arg(long)]
+    moved: bool,
 }
 
 impl Serve {
@@ -44,7 +50,7 @@ impl Serve {
                 None => tracing::warn!("nobody reads the address on standard output"),
             }
         };
-        let process = Process { tasks, log_lines: Some(logs.lines().clone()) };
+        let process = Process { tasks, log_lines: Some(logs.lines().clone()), moved: self.moved };
         let system = actix_rt::System::new();
         let served = system.block_on(peer::serve(&self.dir, config, process, announce));
         served.map_err(|error| Failure::unavailable(in_full(&error)))

@@ -29,6 +29,8 @@ fn text(status: &PeerStatus) -> String {
         ("its clock", status.time.to_string()),
         ("certificate until", status.certificate_not_after.to_string()),
         ("connections", status.connections.to_string()),
+        ("incarnation", status.incarnation.as_deref().map_or_else(|| "-".into(), clean)),
+        ("seals", status.fenced.as_deref().map_or_else(|| "yes".into(), |why| format!("NO: {}", clean(why)))),
         ("disk", status.disk_trouble.as_deref().map_or_else(|| "takes writes".into(), clean)),
         ("background tasks", tasks(&status.tasks)),
         ("lost log lines", status.log_lines_lost.to_string()),

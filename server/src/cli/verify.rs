@@ -1,57 +1,73 @@
 //! `chancery verify`: offline checks. Nothing here talks to a peer.
 
+use super::backup::{sound, sound_text};
 use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs};
+use super::progress::Progress;
 use crate::certificates::ParticipantPaths;
 use crate::config::Config;
-use channel_actors::{audit::audit, hold};
+use channel_actors::audit::{AuditError, AuditReport, audit, audit_blocks};
+use channel_actors::block_folder::BlockReader;
+use channel_actors::hold;
 use clap::Args;
 use client::verify::{Proven, read_proof, verify_proof};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use serde_json::json;
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-/// Check a proof file, or everything that a peer's directory holds, without trusting whoever made it
+/// Check a proof, a channel's blocks, a backup or a peer's directory, without trusting whoever made it
 #[derive(Args, Debug)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["proof", "dir"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["proof", "dir", "blocks", "backup"]))]
 #[command(after_help = "\
 With --proof, the channel's id is what ties a proof to a channel that you know. Without --channel-id the proof is
 checked in itself, and the id that it is about is printed for you to compare.
 
 With --dir, every block of every channel is hashed, its signatures and seal are checked, and every transaction is
-executed again from genesis on; the peer must not be running.
+executed again from genesis on; the peer must not be running. With --blocks the same is done with blocks that `chancery
+channel fetch` wrote, on any machine, and with --backup with what `chancery backup` wrote, whose files are held against
+their hashes.
+
+A channel's id vouches for all that its genesis says; compare the tip with what others have seen of the channel.
 
 Examples:
   $ chancery verify --proof transfer.json
-  $ chancery verify --dir peer-1 --channel main")]
+  $ chancery verify --dir peer-1 --channel main
+  $ chancery verify --blocks trade
+  $ chancery verify --backup /backup/peer-1")]
 pub(super) struct Verify {
     /// Proof file, as `chancery tx proof` writes it
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
     /// The channel's id, from a source that you trust
-    #[arg(long, value_name = "HEX", conflicts_with = "dir")]
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["dir", "backup"])]
     channel_id: Option<Hash>,
     /// A peer's directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// One channel of it, by name
-    #[arg(long, value_name = "NAME", conflicts_with = "proof")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["proof", "blocks", "backup"])]
     channel: Option<String>,
+    /// A folder with a channel's blocks, as `chancery channel fetch` writes it
+    #[arg(long, value_name = "DIR")]
+    blocks: Option<PathBuf>,
+    /// A backup
+    #[arg(long, value_name = "DIR")]
+    backup: Option<PathBuf>,
 }
 
 impl Verify {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
-        match (&self.proof, &self.dir) {
-            (Some(proof), _) => {
+        match (&self.proof, &self.dir, &self.blocks, &self.backup) {
+            (Some(proof), ..) => {
                 let proven = verify_proof(&read_proof(proof)?, self.channel_id)?;
                 output.show(&proven, |proven| text(proven, self.channel_id.is_some()))
             }
-            (None, Some(dir)) => ledger(dir, self.channel.as_deref(), output),
-            (None, None) => Err(Failure::usage("--proof or --dir is needed")),
+            (_, Some(dir), ..) => ledger(dir, self.channel.as_deref(), output),
+            (_, _, Some(blocks), _) => fetched(blocks, self.channel_id, output),
+            (_, _, _, Some(backup)) => backed_up(backup, output),
+            _ => Err(Failure::usage("--proof, --dir, --blocks or --backup is needed")),
         }
     }
 }
@@ -72,67 +88,65 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
     if names.is_empty() {
         return Err(Failure::usage(format!("{} holds no such channel", data.display())));
     }
-    let mut sound = Vec::new();
-    let mut broken = Vec::new();
+    let (mut reports, mut broken, mut progress) = (Vec::new(), Vec::new(), Progress::new(output));
     for name in names {
-        let mut progress = Progress::new(&name, output);
-        match audit(&data.join(&name), &ParticipantPaths, |done, of| progress.show(done, of)) {
-            Ok(report) => sound.push(report),
+        match audit(&data.join(&name), &ParticipantPaths, |done, of| progress.show(&name, done, of)) {
+            Ok(report) => reports.push(report),
             Err(error) => broken.push((name.clone(), error.to_string())),
         }
-        progress.end();
     }
-    let channels = sound.iter().map(|report| {
-        json!({
-            "name": report.name, "channel": report.channel, "height": report.height, "tip": report.tip,
-            "transactions": report.transactions, "receipts": report.receipts, "entries": report.entries,
-            "state_height": report.state_height,
-        })
-    });
+    drop(progress);
     let failures = broken.iter().map(|(name, error)| json!({ "name": name, "error": error }));
-    let document = json!({ "channels": channels.collect::<Vec<_>>(), "broken": failures.collect::<Vec<_>>() });
+    let channels: Vec<_> = reports.iter().map(sound).collect();
+    let document = json!({ "channels": channels, "broken": failures.collect::<Vec<_>>() });
     output.show(&document, |_| {
-        let mut text = String::new();
-        for report in &sound {
-            text.push_str(&format!(
-                "{}: sound up to height {} ({} transactions, {} entries of state), tip {}\n",
-                report.name, report.height, report.transactions, report.entries, report.tip
-            ));
-        }
+        let mut text = sound_text(&reports);
         broken.iter().for_each(|(name, error)| text.push_str(&format!("{name}: NOT SOUND: {}\n", clean(error))));
         text
     })?;
     if broken.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }
 
-/// Says on a terminal how far a long verification is, from the second second on.
-struct Progress<'a> {
-    channel: &'a str,
-    shown: bool,
-    next: Instant,
-    active: bool,
+/// Verifies a folder of blocks. Without an id it shows the one that they are of.
+fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Failure> {
+    let blocks = BlockReader::open(folder).map_err(|error| Failure::usage(in_full(&error)))?;
+    let is = blocks.kept().channel;
+    if let Some(known) = known.filter(|known| *known != is) {
+        return Err(Failure::refused(format!("these are blocks of the channel {is}, not of {known}")));
+    }
+    let mut progress = Progress::new(output);
+    let name = blocks.kept().name.clone();
+    let audited: Result<AuditReport, AuditError> =
+        audit_blocks(blocks, &ParticipantPaths, |done, of| progress.show(&name, done, of));
+    drop(progress);
+    let report = audited.map_err(|error| Failure::refused(format!("NOT SOUND: {}", error.0)))?;
+    let about = match known {
+        Some(_) => "The blocks are those of the channel that was asked for.",
+        None => "The blocks are sound in themselves. Compare the channel's id with one from a source that you trust.",
+    };
+    output.show(&sound(&report), |_| {
+        format!("channel  {}\n{}\n{about}\n", report.channel, sound_text(std::slice::from_ref(&report)))
+    })
 }
 
-impl<'a> Progress<'a> {
-    fn new(channel: &'a str, output: Output) -> Self {
-        let active = !output.json && std::io::stderr().is_terminal();
-        Self { channel, shown: false, next: Instant::now() + Duration::from_secs(2), active }
-    }
-
-    fn show(&mut self, done: u64, of: u64) {
-        if self.active && Instant::now() >= self.next {
-            // Progress that cannot be shown is no reason to stop.
-            let _ = write!(std::io::stderr(), "\r{}: block {done} of {of}", self.channel);
-            self.shown = true;
-            self.next = Instant::now() + Duration::from_millis(200);
+/// Verifies a backup.
+fn backed_up(from: &Path, output: Output) -> Result<(), Failure> {
+    let mut progress = Progress::new(output);
+    let (backup, reports) = crate::backup::restore::verify(from, |channel, done, of| progress.show(channel, done, of))?;
+    drop(progress);
+    let channels: Vec<_> = reports.iter().map(sound).collect();
+    let document = json!({
+        "peer": backup.peer, "made": backup.made, "files": backup.files.len(), "channels": channels,
+        "missing": backup.missing,
+    });
+    output.show(&document, |_| {
+        let mut text = format!("{} of {}\n{}", clean(&backup.peer), backup.made, sound_text(&reports));
+        for one in &backup.missing {
+            text.push_str(&format!("NOT WHOLE: {}: {}\n", clean(&one.name), clean(&one.reason)));
         }
-    }
-
-    fn end(&self) {
-        if self.shown {
-            let _ = writeln!(std::io::stderr());
-        }
-    }
+        text + &format!("{} files are as they were written\n", backup.files.len())
+    })?;
+    if backup.missing.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }
 
 fn text(proven: &Proven, known: bool) -> String {

@@ -150,6 +150,14 @@ impl Peer {
         Self::start_by(chancery(), dir, variables)
     }
 
+    /// Starts the peer of a directory with more arguments.
+    pub(crate) fn start_by_with(dir: &Path, arguments: &[&str]) -> Self {
+        let mut command = chancery();
+        command.args(["serve", "--json", "--dir", text(dir)]).args(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::watch(command.spawn().expect("the program starts"))
+    }
+
     /// The value of a metric, named with its labels. The peer must have been asked to answer metrics.
     pub(crate) fn metric(&self, name: &str) -> String {
         let url = self.metrics.as_deref().expect("asked for");
@@ -161,7 +169,10 @@ impl Peer {
 
     /// The same by a command that ends in becoming the program.
     pub(crate) fn start_by(command: Command, dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut child = serving(command, dir, variables);
+        Self::watch(serving(command, dir, variables))
+    }
+
+    fn watch(mut child: Child) -> Self {
         let errors = child.stderr.take().expect("piped");
         let mut peer = Self::started(child);
         // What the peer says is the test's output: shown if the test fails.

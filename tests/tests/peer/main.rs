@@ -4,6 +4,7 @@ mod harness;
 mod seeds;
 
 mod audit;
+mod backup;
 mod bad_input;
 mod bank;
 mod crl_exchange;

@@ -14,10 +14,11 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that a peer with an exchange of CRLs does in the background, but for its listener.
-const TASKS: [&str; 18] = [
+const TASKS: [&str; 19] = [
     "audit",
     "checkpoint",
     "connections",
+    "control",
     "crl-exchange",
     "disk",
     "log",

@@ -1,0 +1,290 @@
+//! Where a directory of channels belongs, so that a copy of it is noticed: two peers that seal with one key would give
+//! a channel two histories. docs/decisions/0017-backup-and-fence.md says what is noticed and what cannot be.
+//!
+//! A fence is a file in the directory. It names the peer's incarnation and the place where it was written: machine, file
+//! system, inode and time of birth of the directory itself, which no copy shares. The incarnation is written beside the
+//! seal key, too, so that a key with another directory is noticed. Whoever is behind a wrong fence reads, and seals
+//! nothing.
+
+use ledger_classes::hash::Hash;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// The file in the directory of channels. No channel can have its name.
+pub const FENCE: &str = "fence.place";
+/// First line of a fence.
+const FENCE_MAGIC: &str = "chancery/fence/1\n";
+/// First line of an incarnation.
+const INCARNATION_MAGIC: &str = "chancery/incarnation/1\n";
+/// Bytes of either file that are read.
+const BYTES_MAX: u64 = 4096;
+
+/// One life of a peer: from its making, a restore or a move to the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    /// Counts from 1.
+    pub number: u64,
+    /// 16 random bytes, hex: two copies that go on separately do not meet.
+    pub id: String,
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.id)
+    }
+}
+
+impl Incarnation {
+    /// The one after another, or the first.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn after(before: Option<&Self>) -> io::Result<Self> {
+        let mut id = [0; 16];
+        SystemRandom::new().fill(&mut id).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+        let number = before.map_or(0, |before| before.number).saturating_add(1);
+        Ok(Self { number, id: id.iter().map(|byte| format!("{byte:02x}")).collect() })
+    }
+
+    /// From the form that [`fmt::Display`] gives.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (number, id) = text.split_once(' ')?;
+        let of_form = id.len() == 32 && id.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        let made = Self { number: number.parse().ok()?, id: id.to_owned() };
+        (of_form && made.number > 0 && made.to_string() == text).then_some(made)
+    }
+
+    /// Reads the file beside a seal key; `None` if there is none.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not of its form.
+    pub fn read(path: &Path) -> io::Result<Option<Self>> {
+        let Some(text) = read(path)? else { return Ok(None) };
+        let parse = || Self::parse(text.strip_prefix(INCARNATION_MAGIC)?.strip_suffix('\n')?);
+        parse().map(Some).ok_or_else(|| of_form(path))
+    }
+
+    /// Writes it there, whole or not at all.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(&self, path: &Path) -> io::Result<()> {
+        write(path, &format!("{INCARNATION_MAGIC}{self}\n"))
+    }
+}
+
+/// Where a directory is, as far as the system tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    /// Hash of the machine's id: the id itself is confidential (machine-id(5)). Empty where there is none.
+    machine: String,
+    /// The system's present run: device numbers hold for that long. Empty where it is not known.
+    boot: String,
+    device: u64,
+    inode: u64,
+    /// When the directory was made, seconds and nanoseconds; a copy is made later. Empty where the file system does not
+    /// keep it.
+    born: String,
+}
+
+/// The first line of a file, or nothing.
+fn word(path: &str) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+impl Place {
+    fn of(directory: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(directory)?;
+        let machine = match word("/etc/machine-id") {
+            // As in images that are run many times.
+            id if id.is_empty() || id == "uninitialized" => String::new(),
+            id => Hash::plain(&[b"chancery/machine/1", id.as_bytes()]).to_string(),
+        };
+        let born = statx(CWD, directory, AtFlags::empty(), StatxFlags::BTIME).ok();
+        let born = born.filter(|found| found.stx_mask & StatxFlags::BTIME.bits() != 0);
+        let born = born.map(|found| format!("{}.{:09}", found.stx_btime.tv_sec, found.stx_btime.tv_nsec));
+        Ok(Self {
+            machine,
+            boot: word("/proc/sys/kernel/random/boot_id"),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            born: born.unwrap_or_default(),
+        })
+    }
+
+    /// What differs from the place in a fence, if it is not the same.
+    fn differs(&self, fenced: &Self) -> Option<&'static str> {
+        let both = |one: &str, other: &str| !one.is_empty() && !other.is_empty();
+        if both(&self.machine, &fenced.machine) && self.machine != fenced.machine {
+            return Some("it was written on another machine");
+        }
+        if both(&self.boot, &fenced.boot) && self.boot == fenced.boot && self.device != fenced.device {
+            return Some("it was written on another file system");
+        }
+        // File systems without lasting inodes give others at each mount, but keep when a directory was made.
+        match both(&self.born, &fenced.born) {
+            true if self.born != fenced.born => Some("it was written for another directory, of which this is a copy"),
+            false if self.inode != fenced.inode => {
+                Some("it was written for another directory, of which this is a copy")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A fence's content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fence {
+    incarnation: Incarnation,
+    place: Place,
+}
+
+impl Fence {
+    fn to_text(&self) -> String {
+        let Place { machine, boot, device, inode, born } = &self.place;
+        let incarnation = &self.incarnation;
+        format!(
+            "{FENCE_MAGIC}incarnation {incarnation}\nmachine {machine}\nboot {boot}\ndevice {device}\ninode {inode}\n\
+             born {born}\n"
+        )
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.strip_prefix(FENCE_MAGIC)?.lines();
+        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
+        let incarnation = Incarnation::parse(field("incarnation")?)?;
+        let place = Place {
+            machine: field("machine")?.to_owned(),
+            boot: field("boot")?.to_owned(),
+            device: field("device")?.parse().ok()?,
+            inode: field("inode")?.parse().ok()?,
+            born: field("born")?.to_owned(),
+        };
+        let fence = Self { incarnation, place };
+        (fence.to_text() == text).then_some(fence)
+    }
+}
+
+/// What a peer that opens a directory brings along.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The file beside its seal key.
+    pub incarnation: PathBuf,
+    /// An operator says that the directory was moved here, and that nobody seals with its key elsewhere.
+    pub moved: bool,
+}
+
+/// Who a peer is behind its fence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// Its incarnation, if that is known.
+    pub incarnation: Option<Incarnation>,
+    /// Why it must not seal.
+    pub fenced: Option<String>,
+}
+
+impl Entry {
+    /// Enters a directory, which the caller holds. Where nothing was before, and where an operator says that all was
+    /// moved here, the fence is written anew.
+    ///
+    /// # Errors
+    /// A file cannot be read or written.
+    pub fn enter(&self, directory: &Path, has_channels: bool) -> io::Result<Entered> {
+        let path = directory.join(FENCE);
+        let place = Place::of(directory)?;
+        let beside = Incarnation::read(&self.incarnation)?;
+        let fence = match read(&path)? {
+            None => None,
+            Some(text) => Some(Fence::parse(&text).ok_or_else(|| of_form(&path))?),
+        };
+        let wrong = match (&fence, &beside) {
+            (None, None) if has_channels => Some("it has channels and no fence: it was put together by hand".into()),
+            (None, None) => None,
+            (None, Some(_)) => Some("it has no fence, and the seal key has been used behind one".into()),
+            (Some(fence), Some(beside)) if fence.incarnation != *beside => {
+                Some(format!("its fence is of incarnation {}, the seal key of {beside}", fence.incarnation))
+            }
+            // Without the file beside the key: whoever wrote the fence here did not come so far.
+            (Some(fence), _) => place.differs(&fence.place).map(str::to_owned),
+        };
+        let known = fence.as_ref().map(|fence| fence.incarnation.clone());
+        match wrong {
+            Some(_) if !self.moved => return Ok(Entered { incarnation: known, fenced: wrong }),
+            None if !self.moved && beside.is_some() && fence.is_some_and(|fence| fence.place == place) => {
+                return Ok(Entered { incarnation: known, fenced: None });
+            }
+            _ => {}
+        }
+        let new = wrong.is_some() || self.moved || known.is_none();
+        let before = known.iter().chain(&beside).max_by_key(|known| known.number);
+        let incarnation = match known.clone().filter(|_| !new) {
+            Some(known) => known,
+            None => Incarnation::after(before)?,
+        };
+        let written = raise(directory, &incarnation).and_then(|()| incarnation.write(&self.incarnation));
+        // Device numbers are those of this run of the system from now on, if that can be written: a disk that takes no
+        // writes now keeps nobody out.
+        if new {
+            written?;
+        }
+        Ok(Entered { incarnation: Some(incarnation), fenced: None })
+    }
+}
+
+/// Writes a fence for the place where a directory is now.
+///
+/// # Errors
+/// It cannot be written.
+pub fn raise(directory: &Path, incarnation: &Incarnation) -> io::Result<()> {
+    let path = directory.join(FENCE);
+    // The first file in it may make another directory of one that comes from below an overlay.
+    File::create(new_name(&path))?;
+    let place = Place::of(directory)?;
+    write(&path, &Fence { incarnation: incarnation.clone(), place }.to_text())
+}
+
+/// Why a peer behind a wrong fence does not seal, and what to do.
+pub fn explain(directory: &Path, why: &str) -> String {
+    format!(
+        "{} is not where it was: {why}; two peers with one seal key would give channels two histories; if it was moved \
+         here, and nobody seals with this key elsewhere, start once with `serve --moved`",
+        directory.display()
+    )
+}
+
+fn of_form(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a file of this format", path.display()))
+}
+
+fn read(path: &Path) -> io::Result<Option<String>> {
+    match File::open(path) {
+        Ok(file) => io::read_to_string(io::Read::take(file, BYTES_MAX)).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+fn new_name(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = new_name(path);
+    let attempt = || {
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    };
+    attempt().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests;
