@@ -1,30 +1,30 @@
-//! The listener: TCP, TLS, time limits, HTTP. Joined here from actix-web's own parts, because its ready-made listener
-//! lets nothing between TLS and HTTP, and has no limit for what [`crate::pace`] limits.
+//! The listener: TCP, TLS, time limits ([`crate::pace`]), HTTP ([`crate::wire`]).
 
 use crate::{
-    api,
-    config::Limits,
-    context::PeerContext,
-    descriptors,
-    limits::CONNECTIONS_LOOK,
-    metrics::PeerMetrics,
-    pace::Paced,
-    tls::{Connection, Stream},
+    api, config::Limits, context::PeerContext, descriptors, limits::CONNECTIONS_LOOK, metrics::PeerMetrics,
+    pace::Paced, tls::Connection, wire::speak,
 };
-use actix_http::{HttpService, Protocol, error::DispatchError};
-use actix_server::{Server, ServerBuilder};
+use actix_http::{HttpMessage as _, Request};
+use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, map_config};
 use actix_tls::accept::{
     TlsError, max_concurrent_tls_connect,
     rustls_0_23::{Acceptor, AcceptorService},
 };
-use actix_web::{App, dev::AppConfig, middleware::from_fn, rt::net::TcpStream, web};
+use actix_web::{
+    App, HttpResponse,
+    body::MessageBody,
+    dev::{AppConfig, ServiceResponse},
+    middleware::from_fn,
+    rt::net::TcpStream,
+    web,
+};
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rustls::ServerConfig;
 use std::{
     convert::Infallible,
     io,
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     rc::Rc,
     sync::{
         Arc,
@@ -56,31 +56,17 @@ pub(crate) fn serve(
     let factory = move || {
         let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
         let head = Duration::from_millis(context.limits.header_timeout_ms);
-        let for_connections = context.clone();
         let app = App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure);
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
-        let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let drains = drains.clone();
-                async move { drains.notified().await }
-            })
-            .keep_alive(Duration::from_secs(context.limits.idle_seconds))
-            .client_request_timeout(head)
-            .client_disconnect_timeout(Duration::from_secs(1))
-            .on_connect_ext(move |stream: &Stream, extensions| {
-                let guard = for_connections.metrics.connected();
-                extensions.insert(Connection::new(stream, &for_connections.trust, guard));
-            })
-            .finish(map_config(app, |()| AppConfig::default()));
+        let app = map_config(app, |()| AppConfig::default());
         let mut acceptor = Acceptor::new(tls.clone());
         acceptor.set_handshake_timeout(head);
         fn_factory(move || {
-            let (http, acceptor) = (http.new_service(()), ServiceFactory::<TcpStream>::new_service(&acceptor, ()));
-            let (context, places) = (context.clone(), Arc::clone(&places));
+            let (app, acceptor) = (app.new_service(()), ServiceFactory::<TcpStream>::new_service(&acceptor, ()));
+            let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
             async move {
-                let (acceptor, http) = (acceptor.await?, Rc::new(http.await?));
-                let (limits, metrics) = (context.limits.clone(), Arc::clone(&context.metrics));
-                Ok::<_, ()>(Listening { acceptor, http, limits, places, metrics })
+                let (acceptor, app) = (acceptor.await?, Rc::new(app.await?));
+                Ok::<_, ()>(Listening { acceptor, app, context, drains, places })
             }
         })
     };
@@ -88,17 +74,18 @@ pub(crate) fn serve(
 }
 
 /// What becomes of a TCP connection.
-struct Listening<H> {
+struct Listening<A> {
     acceptor: AcceptorService,
-    http: Rc<H>,
-    limits: Limits,
+    app: Rc<A>,
+    context: web::Data<PeerContext>,
+    drains: GracefulShutdownSignal,
     places: Arc<Places>,
-    metrics: Arc<PeerMetrics>,
 }
 
-impl<H> Service<TcpStream> for Listening<H>
+impl<A, B> Service<TcpStream> for Listening<A>
 where
-    H: Service<(Stream, Protocol, Option<SocketAddr>), Response = (), Error = DispatchError> + 'static,
+    A: Service<Request, Response = ServiceResponse<B>, Error = HttpResponse> + 'static,
+    B: MessageBody + 'static,
 {
     type Response = ();
     type Error = ();
@@ -106,23 +93,28 @@ where
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
         ready!(Service::<TcpStream>::poll_ready(&self.acceptor, cx)).map_err(drop)?;
-        self.http.poll_ready(cx).map_err(drop)
+        self.app.poll_ready(cx).map_err(drop)
     }
 
     fn call(&self, tcp: TcpStream) -> Self::Future {
         let place = self.places.take();
-        prepare(&tcp, &self.limits);
+        prepare(&tcp, &self.context.limits);
         let address = tcp.peer_addr().ok();
         let handshake = self.acceptor.call(tcp);
-        let (http, limits) = (Rc::clone(&self.http), self.limits.clone());
-        let metrics = Arc::clone(&self.metrics);
+        let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
             let _place = place;
             // Whoever fails here learns it from TLS.
-            let secure = handshake.await.map_err(|error| refused(&from, &metrics, error))?;
-            let ended = http.call((Paced::new(secure, &limits), Protocol::Http1, address)).await;
-            ended.map_err(|error| tracing::info!(from, error = %error, "a connection was closed"))
+            let secure = handshake.await.map_err(|error| refused(&from, &context.metrics, error))?;
+            let stream = Paced::new(secure, &context.limits);
+            let guard = context.metrics.connected();
+            let connection = Rc::new(Connection::new(&stream, &context.trust, guard));
+            let ended = speak(stream, app, drains, move |request| {
+                request.head_mut().peer_addr = address;
+                request.extensions_mut().insert(Rc::clone(&connection));
+            });
+            ended.await.map_err(|error| tracing::info!(from, %error, "a connection was closed"))
         }
         .boxed_local()
     }

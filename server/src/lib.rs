@@ -38,3 +38,4 @@ mod stamp;
 pub mod tls;
 pub mod trust;
 pub mod upkeep;
+mod wire;

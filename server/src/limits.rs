@@ -73,9 +73,6 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 pub const LISTEN_QUEUE: i32 = 4_096;
 /// How often the peer looks whether connections are free again once all were taken.
 pub const CONNECTIONS_LOOK: Duration = Duration::from_secs(5);
-/// How often the dispatcher of a connection may be polled without reading from it or writing to it: it is stuck, and
-/// would use up a thread. One that is not stuck reads each time.
-pub const POLLS_WITHOUT_READING_MAX: u32 = 1_000;
 /// Conversations on the operator's socket at a time: further ones wait.
 pub const CONTROL_CONNECTIONS_MAX: usize = 4;
 /// Bytes of a question there.
@@ -84,6 +81,12 @@ pub const CONTROL_QUESTION_BYTES_MAX: u64 = 4_096;
 pub const CONTROL_PAUSE: Duration = Duration::from_secs(1);
 /// How long whoever asks there may take for the question, and to take a part of the answer: a backup's disk may be slow.
 pub const CONTROL_WAIT: Duration = Duration::from_secs(120);
+/// Bytes of a request's head, and of what is read ahead on a connection; above, 431.
+pub const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Header lines of a request; above, 431.
+pub const HEADER_LINES_MAX: usize = 96;
+/// How long a connection that the peer closes is read on for its last answer to arrive (RFC 9112 §9.6).
+pub const LINGER: Duration = Duration::from_secs(1);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients

@@ -1,15 +1,22 @@
 //! The listener for those who watch over the peer. Plain HTTP on an address of its own: it must not be reachable for
 //! those whom the API keeps apart, since channel names are labels here.
 
-use crate::{certificates::describe, context::PeerContext};
-use actix_web::{
-    App, HttpResponse, HttpServer,
-    dev::{Server, ServerHandle},
-    web,
+use crate::{
+    certificates::describe,
+    context::PeerContext,
+    pace::Paced,
+    problem::{ApiError, Kind},
+    wire::speak,
 };
+use actix_server::{Server, ServerBuilder, ServerHandle};
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
+};
+use actix_web::{App, HttpResponse, dev::AppConfig, guard, rt::net::TcpStream, web};
 use std::{
     net::TcpListener,
     path::PathBuf,
+    rc::Rc,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -57,15 +64,40 @@ impl Monitor {
 }
 
 fn serve(socket: TcpListener, watched: web::Data<Watched>) -> std::io::Result<Server> {
-    let app = move || {
-        let get = |path, answer: fn(&Watched) -> HttpResponse| {
-            let answer = move |watched: web::Data<Watched>| async move { answer(&watched) };
-            web::resource(path).route(web::get().to(answer)).route(web::head().to(answer))
-        };
-        let app = App::new().app_data(watched.clone());
-        app.service(get("/metrics", expose)).service(get("/healthz", health)).service(get("/readyz", readiness))
+    let builder = ServerBuilder::new().workers(1).disable_signals().shutdown_timeout(1);
+    let drains = builder.graceful_shutdown_signal();
+    let factory = move || {
+        let (drains, limits) = (drains.clone(), watched.context.limits.clone());
+        let app = App::new().app_data(watched.clone()).configure(configure);
+        let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
+        let app = map_config(app, |()| AppConfig::default());
+        fn_factory(move || {
+            let (app, drains, limits) = (app.new_service(()), drains.clone(), limits.clone());
+            async move {
+                let app = Rc::new(app.await?);
+                Ok::<_, ()>(fn_service(move |tcp: TcpStream| {
+                    let (stream, app, drains) = (Paced::new(tcp, &limits), Rc::clone(&app), drains.clone());
+                    async move { speak(stream, app, drains, |_| ()).await.map_err(drop) }
+                }))
+            }
+        })
     };
-    Ok(HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(1).listen(socket)?.run())
+    Ok(builder.listen("monitor", socket, factory)?.run())
+}
+
+/// GET and HEAD of what is here, and a named refusal for the rest.
+fn configure(services: &mut web::ServiceConfig) {
+    let refuse = || async { ApiError::from(Kind::MethodNotAllowed).allowing("GET, HEAD").response() };
+    let get = |path, answer: fn(&Watched) -> HttpResponse| {
+        let reads = guard::Any(guard::Get()).or(guard::Head());
+        let answer = move |watched: web::Data<Watched>| async move { answer(&watched) };
+        web::resource(path).route(web::route().guard(reads).to(answer)).default_service(web::to(refuse))
+    };
+    services
+        .service(get("/metrics", expose))
+        .service(get("/healthz", health))
+        .service(get("/readyz", readiness))
+        .default_service(web::to(|| async { ApiError::from(Kind::RouteUnknown).response() }));
 }
 
 fn expose(watched: &Watched) -> HttpResponse {

@@ -1,18 +1,14 @@
-//! How long a connection may take for what nobody else limits. actix-http times the head of a connection's first request
-//! only, stops its keep-alive timer at the first byte of a further one, and reads the rest of a chunked body that was
-//! refused for as long as it comes. So the stream below it is [`Paced`]:
+//! How long a connection may take for what nobody else limits. The stream below HTTP is [`Paced`]:
 //!
 //! - Between answers, a byte that arrives begins a head, which has to be complete within the time for a head. What is
 //!   left of a refused body counts as one.
 //! - A connection on which nothing is being answered and nothing moves is closed after the time for idleness and that
-//!   for a head, whatever actix-http waits for.
+//!   for a head, whatever is waited for.
 //! - While a request is being answered there is no limit here: its body, its commit and its readers have their own.
-//! - A dispatcher that is polled without end and never reads is stuck: actix-http takes no more than 16 requests and
-//!   128 KiB beside an answer, and then wakes itself again and again, so that nobody else on the thread gets a turn.
 //!
 //! A connection has one timer, which is moved only when a limit comes closer: one that is idle costs nothing.
 
-use crate::{config::Limits, limits::POLLS_WITHOUT_READING_MAX};
+use crate::config::Limits;
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     web::Bytes,
@@ -123,8 +119,6 @@ pub struct Paced<IO> {
     io: IO,
     pace: Rc<Pace>,
     timer: Pin<Box<Sleep>>,
-    /// How often the dispatcher was polled since it last read, or could write; nothing once there is no more to read.
-    unread: Option<u32>,
 }
 
 impl<IO> Paced<IO> {
@@ -132,7 +126,7 @@ impl<IO> Paced<IO> {
     pub fn new(io: IO, limits: &Limits) -> Self {
         let pace = Rc::new(Pace::new(limits, Instant::now()));
         let timer = Box::pin(sleep_until(pace.moved.get() + pace.idle + pace.head));
-        Self { io, pace, timer, unread: Some(0) }
+        Self { io, pace, timer }
     }
 
     /// The stream itself.
@@ -145,25 +139,18 @@ impl<IO> Paced<IO> {
         Rc::clone(&self.pace)
     }
 
-    /// The dispatcher goes on without having read anything.
-    fn passed(&mut self) -> io::Result<()> {
-        match &mut self.unread {
-            Some(passed) if *passed >= POLLS_WITHOUT_READING_MAX => {
-                Err(io::Error::other("more was sent beside an answer than is kept"))
-            }
-            Some(passed) => {
-                *passed += 1;
-                Ok(())
-            }
-            None => Ok(()),
-        }
+    /// Whether a head began and did not come in time.
+    pub fn head_is_late(&self) -> bool {
+        let began = self.pace.head_began.get().is_some();
+        began && self.pace.deadline().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    fn moved(&mut self) {
-        self.unread = self.unread.map(|_| 0);
+    /// The stream itself, without limits.
+    pub fn into_inner(self) -> IO {
+        self.io
     }
 
-    /// Fails after the deadline; before, the task is woken at it. Called by whatever the dispatcher does last.
+    /// Fails after the deadline; before, the task is woken at it.
     fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(deadline) = self.pace.deadline() else { return Ok(()) };
         if self.timer.deadline() > deadline {
@@ -188,13 +175,10 @@ impl<IO> fmt::Debug for Paced<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.in_time(cx)?;
-        self.moved();
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         if buf.filled().len() > before {
             self.pace.read(Instant::now());
-        } else {
-            self.unread = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -203,16 +187,13 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.in_time(cx)?;
-        self.passed()?;
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.moved();
         self.pace.moved.set(Instant::now());
         Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.in_time(cx)?;
-        self.passed()?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -89,6 +89,7 @@ kinds! {
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
+    TransferCodingUnknown = "transfer-coding-unknown", 501, "The body comes in a transfer coding other than chunked";
     StorageReadOnly = "storage-read-only", 503, "The peer's disk is read-only";
     PeerFenced = "peer-fenced", 503, "The peer seals nothing: its channels are not where they were";
     StorageFull = "storage-full", 507, "The peer's disk has no room";
@@ -108,7 +109,7 @@ pub struct ApiError {
     title: &'static str,
     detail: Option<String>,
     retry_after_ms: Option<u64>,
-    allow: Option<String>,
+    header: Option<Box<(header::HeaderName, String)>>,
     close: bool,
 }
 
@@ -147,8 +148,22 @@ impl ApiError {
 
     /// The same refusal, naming the methods that would do (RFC 9110 §15.5.6).
     #[must_use]
-    pub fn allowing(self, methods: String) -> Self {
-        Self { allow: Some(methods), ..self }
+    pub fn allowing(self, methods: impl Into<String>) -> Self {
+        Self { header: Some(Box::new((header::ALLOW, methods.into()))), ..self }
+    }
+
+    /// A body of another type than those that would do (RFC 9110 §15.5.16). Nobody reads it: the connection is closed.
+    #[must_use]
+    pub fn needing(types: &[&str]) -> Self {
+        let refusal = Self::new(Kind::UnsupportedMediaType, format!("{} is needed", types.join(" or "))).closing();
+        Self { header: Some(Box::new((header::ACCEPT, types.join(", ")))), ..refusal }
+    }
+
+    /// A body in a content coding (RFC 9110 §8.4.1): none is taken.
+    #[must_use]
+    pub fn encoded() -> Self {
+        let refusal = Self::new(Kind::UnsupportedMediaType, "a body is taken without a content coding only").closing();
+        Self { header: Some(Box::new((header::ACCEPT_ENCODING, "identity".into()))), ..refusal }
     }
 
     /// The last part of `type`.
@@ -185,8 +200,12 @@ impl ApiError {
         if let Some(millis) = self.retry_after_ms {
             response.insert_header((header::RETRY_AFTER, millis.div_ceil(1000).max(1).to_string()));
         }
-        if let Some(methods) = &self.allow {
-            response.insert_header((header::ALLOW, methods.as_str()));
+        if let Some((name, value)) = self.header.as_deref() {
+            response.insert_header((name.clone(), value.as_str()));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §11.6.1. No scheme is registered for what a TLS handshake shows.
+            response.insert_header((header::WWW_AUTHENTICATE, "Certificate realm=\"chancery\""));
         }
         if self.close {
             response.force_close();
@@ -198,7 +217,7 @@ impl ApiError {
 impl From<Kind> for ApiError {
     fn from(kind: Kind) -> Self {
         let (name, status, title) = (kind.name(), kind.status(), kind.title());
-        Self { name, status, title, detail: None, retry_after_ms: None, allow: None, close: false }
+        Self { name, status, title, detail: None, retry_after_ms: None, header: None, close: false }
     }
 }
 
@@ -388,7 +407,7 @@ mod tests {
         let body = to_bytes(response.into_body()).await.unwrap();
         let problem: Problem = ledger_classes::json::from_slice(&body).unwrap();
         assert_eq!((problem.name(), problem.status, problem.retry_after_ms), ("busy", 429, Some(1_200)));
-        let response = ApiError::from(Kind::MethodNotAllowed).allowing("GET".into()).response();
+        let response = ApiError::from(Kind::MethodNotAllowed).allowing("GET").response();
         assert_eq!(response.headers().get("allow").unwrap(), "GET");
     }
 }

@@ -3,7 +3,12 @@
 
 use super::query::{address, at, read};
 use super::service::json;
-use crate::{context::PeerContext, limits::ACCOUNT_LIST_MAX, problem::ApiError, tls::Caller};
+use crate::{
+    context::PeerContext,
+    limits::ACCOUNT_LIST_MAX,
+    problem::{self, ApiError},
+    tls::Caller,
+};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},
@@ -13,6 +18,7 @@ use ledger_classes::{
     action::assets::Kind,
     amount::Amount,
     execution::assets,
+    identity::is_label,
     keys::Address,
     keyspace,
     participant::Participant,
@@ -91,6 +97,9 @@ pub(super) async fn allowance(
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
     let (owner, spender) = (address(&owner)?, address(&spender)?);
+    if !is_label(&asset) {
+        return Err(problem::Kind::AssetUnknown.into());
+    }
     let answer = read(&visible.channel, move |reader| {
         let amount = assets::allowance(reader.view(), &owner, &spender, &asset)?;
         let decimals = decimals(reader.view(), &asset)?;

@@ -9,6 +9,7 @@ use actix_web::{
 };
 use ledger_classes::{
     execution::apps::{self, NamedApp, NamedAppVersion},
+    identity::is_label,
     rights::Class,
     state::ReadView,
 };
@@ -49,6 +50,9 @@ pub(super) async fn versions(
     let (channel, app) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Apps)?;
+    if !is_label(&app) {
+        return Err(Kind::AppUnknown.into());
+    }
     let PageQuery { from, limit: asked } = query.into_inner();
     let query = move |view: &dyn ReadView, limit| apps::app_versions(view, &app, from.as_deref(), limit);
     page(&visible.channel, limit(asked)?, query, |version: &NamedAppVersion| version.version.clone()).await

@@ -1,8 +1,8 @@
 //! CA certificates and CRLs, for everybody: they are what others are judged by.
 
-use super::body;
+use super::body::{self, JSON};
 use super::parameters::Query;
-use super::service::{accepts, json};
+use super::service::{json, negotiated, preferred};
 use crate::{
     certificates::describe,
     context::PeerContext,
@@ -47,7 +47,8 @@ const OCSP_CACHE_SECONDS: u32 = 60;
 /// `ca.pem`, and other people's path builders walk in circles where a root and its link are both anchors.
 pub(super) async fn certificates(context: Data<PeerContext>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let bundle = context.trust.bundle();
-    if accepts(&request, "application/json") && !accepts(&request, MEDIA_TYPE_PEM) {
+    let media_type = preferred(&request, &[MEDIA_TYPE_PEM_CHAIN, MEDIA_TYPE_PEM, JSON]);
+    if media_type == JSON {
         let view = |der: &Vec<u8>, anchor, link| AuthorityView {
             organization: AuthorityScope::of_certificate(der).ok().and_then(|scope| scope.organization),
             anchor,
@@ -60,7 +61,7 @@ pub(super) async fn certificates(context: Data<PeerContext>, request: HttpReques
         return json(&all.collect::<Vec<_>>());
     }
     let pem = certificates_pem(&bundle.anchors) + &certificates_pem(&bundle.issuing);
-    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM_CHAIN).body(pem))
+    Ok(negotiated(media_type).body(pem))
 }
 
 /// DER (RFC 5280 §5); PEM for those who ask for that.
@@ -70,10 +71,9 @@ pub(super) async fn crl(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let der = context.trust.crl(&path).ok_or(Kind::AuthorityUnknown)?;
-    if accepts(&request, MEDIA_TYPE_PEM) {
-        return Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(crl_pem(&der)));
-    }
-    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_CRL).body(der))
+    let media_type = preferred(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM]);
+    let body = if media_type == MEDIA_TYPE_PEM { crl_pem(&der).into() } else { der.into() };
+    Ok(negotiated(media_type).body::<web::Bytes>(body))
 }
 
 /// What is asked of all CRLs.
@@ -85,12 +85,13 @@ pub(super) struct CrlsQuery {
 }
 
 /// All CRLs in force, PEM; nothing for who has them all.
-pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) -> HttpResponse {
+pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) -> Result<HttpResponse, ApiError> {
+    query.unless.as_deref().map(super::query::hash).transpose()?;
     let set = context.trust.crl_set();
     if query.unless.as_ref() == Some(&set.tag) {
-        return HttpResponse::NoContent().finish();
+        return Ok(HttpResponse::NoContent().finish());
     }
-    HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(set.pem.clone())
+    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(set.pem.clone()))
 }
 
 /// A member of an organization sends a CRL; ends when it is dropped, also with a request that is given up.
@@ -123,15 +124,7 @@ pub(super) async fn offer(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let organization = caller.identity().ok_or(Kind::CertificateRequired)?.organization().to_owned();
-    let media = body::media_type(&request).map(str::to_owned);
-    let pem = match media.as_deref() {
-        Some(MEDIA_TYPE_CRL) => false,
-        Some(MEDIA_TYPE_PEM) => true,
-        _ => {
-            let detail = format!("{MEDIA_TYPE_CRL} or {MEDIA_TYPE_PEM} is needed");
-            return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
-        }
-    };
+    let pem = body::media_type(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM])? == MEDIA_TYPE_PEM;
     let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
     let sending = Sending::begin(&context.crl_senders, organization).ok_or_else(|| busy().closing())?;
     let body = body::read(&request, payload, CRL_BODY_BYTES_MAX).await?;
@@ -165,10 +158,7 @@ pub(super) async fn ocsp(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    if body::media_type(&request) != Some(MEDIA_TYPE_OCSP_REQUEST) {
-        let detail = format!("{MEDIA_TYPE_OCSP_REQUEST} is needed");
-        return Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing());
-    }
+    body::media_type(&request, &[MEDIA_TYPE_OCSP_REQUEST])?;
     let asked = body::read(&request, payload, ca::ocsp::REQUEST_BYTES_MAX).await?;
     answer(&context, asked.to_vec(), false).await
 }

@@ -4,7 +4,7 @@
 use super::{
     parameters::Query,
     query::not_readable,
-    service::{accepts, json},
+    service::{json, negotiated, preferred},
 };
 use crate::{
     context::PeerContext,
@@ -48,7 +48,7 @@ pub(super) async fn list(
     if !(1..=BLOCKS_PAGE_MAX).contains(&limit) {
         return Err(ApiError::new(Kind::InvalidParameter, format!("limit: 1 to {BLOCKS_PAGE_MAX}")));
     }
-    if accepts(&request, MEDIA_TYPE_BLOCKS) {
+    if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCKS]) == MEDIA_TYPE_BLOCKS {
         return encoded(&visible.channel, query.from, query.limit).await;
     }
     let height = visible.channel.tip().height;
@@ -74,7 +74,7 @@ async fn encoded(channel: &ChannelHandle, from: u64, limit: Option<u64>) -> Resu
         body.put_u32_le(u32::try_from(block.len()).map_err(|_| ApiError::from(Kind::Broken))?);
         body.put_slice(block);
     }
-    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BLOCKS).body(body.freeze()))
+    Ok(negotiated(MEDIA_TYPE_BLOCKS).body(body.freeze()))
 }
 
 pub(super) async fn show(
@@ -92,8 +92,8 @@ pub(super) async fn show(
     }
     let block = visible.channel.block(height).await.map_err(not_readable)?;
     let block = block.ok_or(Kind::BlockUnknown)?;
-    if accepts(&request, MEDIA_TYPE_BLOCK) {
-        return Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BLOCK).body(codec::encode(&block.block)));
+    if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCK]) == MEDIA_TYPE_BLOCK {
+        return Ok(negotiated(MEDIA_TYPE_BLOCK).body(codec::encode(&block.block)));
     }
     json(&view(&block, visible.rights))
 }

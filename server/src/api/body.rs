@@ -12,13 +12,18 @@ use actix_web::{
 use futures_util::StreamExt as _;
 use std::time::Duration;
 
+/// RFC 8259 §11.
+pub(super) const JSON: &str = "application/json";
 /// Bytes that a sender makes us reserve before they are there.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
-/// The media type of the body, without parameters.
-pub(super) fn media_type(request: &HttpRequest) -> Option<&str> {
-    let value = request.headers().get(header::CONTENT_TYPE)?.to_str().ok()?;
-    Some(value.split(';').next().unwrap_or_default().trim())
+/// Which of these media types the body has, without parameters; else the refusal. Upper and lower case are the same
+/// (RFC 9110 §8.3.1).
+pub(super) fn media_type<'a>(request: &HttpRequest, types: &[&'a str]) -> Result<&'a str, ApiError> {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    let known = types.iter().find(|known| known.eq_ignore_ascii_case(essence));
+    known.copied().ok_or_else(|| ApiError::needing(types))
 }
 
 /// The whole body, of at most `bytes_max` bytes. A `Content-Length` above that is refused before anything is read,
@@ -28,6 +33,10 @@ pub(super) async fn read(
     mut payload: web::Payload,
     bytes_max: usize,
 ) -> Result<Bytes, ApiError> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
+    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(ApiError::encoded());
+    }
     let oversize = || ApiError::new(Kind::Oversize, format!("a body has at most {bytes_max} bytes")).closing();
     let announced = match request.headers().get(header::CONTENT_LENGTH) {
         None => 0,
@@ -60,9 +69,7 @@ pub(super) async fn read_json<T: serde::de::DeserializeOwned>(
     payload: web::Payload,
     bytes_max: usize,
 ) -> Result<T, ApiError> {
-    if media_type(request) != Some("application/json") {
-        return Err(ApiError::new(Kind::UnsupportedMediaType, "application/json is needed").closing());
-    }
+    media_type(request, &[JSON])?;
     let body = read(request, payload, bytes_max).await?;
     ledger_classes::json::from_slice(&body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
 }

@@ -10,6 +10,7 @@ use actix_web::{
 };
 use ledger_classes::{
     execution::contracts::{self, ContractRecord, InstanceRecord},
+    limits::CALL_BYTES_MAX,
     outcome::{Refusal, ResultCode},
     rights::Class,
     state::ReadView,
@@ -106,6 +107,9 @@ pub(super) async fn query(
     visible.read(Class::Contracts)?;
     let InstanceQuery { method, arguments } = query.into_inner();
     let arguments = arguments.unwrap_or_else(|| "{}".into());
+    if arguments.len() > CALL_BYTES_MAX {
+        return Err(ApiError::new(Kind::InvalidParameter, format!("arguments have at most {CALL_BYTES_MAX} bytes")));
+    }
     let answer = read(&visible.channel, move |reader| {
         let text = match contracts::query(reader.view(), &instance, &method, &arguments) {
             Ok(text) => text,

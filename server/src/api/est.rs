@@ -98,9 +98,7 @@ pub(super) async fn reenrol(
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<CertificateRequest, ApiError> {
-    if body::media_type(request) != Some(MEDIA_TYPE_REQUEST) {
-        return Err(ApiError::new(Kind::UnsupportedMediaType, format!("{MEDIA_TYPE_REQUEST} is needed")).closing());
-    }
+    body::media_type(request, &[MEDIA_TYPE_REQUEST])?;
     let bytes = body::read(request, payload, ca::limits::REQUEST_TEXT_BYTES_MAX).await?;
     Ok(CertificateRequest::parse(&bytes)?)
 }

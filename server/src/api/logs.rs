@@ -80,7 +80,8 @@ fn log((key, value): &(Vec<u8>, Value)) -> Result<LogView, ReadError> {
 
 /// The first key behind the one that a page ended with.
 fn token_key(token: &str) -> Result<Vec<u8>, ApiError> {
-    let rest = hex::decode(token).ok().filter(|rest| rest.len() < STATE_KEY_BYTES_MAX);
+    let lower = !token.bytes().any(|byte| byte.is_ascii_uppercase());
+    let rest = hex::decode(token).ok().filter(|rest| lower && rest.len() < STATE_KEY_BYTES_MAX);
     let rest = rest.ok_or_else(|| ApiError::new(Kind::InvalidParameter, "from: what the page before said in next"))?;
     Ok(keyspace::key(Family::Log, &[&rest, &[0]]))
 }

@@ -1,13 +1,20 @@
-//! The OpenAPI 3.1 document, made from the table of routes.
+//! The OpenAPI 3.1 document, made from the table of routes: what a parameter may hold, what a body consists of, and which
+//! problems each route answers with. Schemathesis holds it against a running peer (`tests/tests/peer/schemathesis.rs`).
 
 use super::{
-    routes::{Method, ROUTES, Route},
-    schemas::schemas,
+    routes::{Answer, Method, ROUTES, Route},
+    schemas::{address, hash, height, label, schemas, version},
     service::json,
 };
-use crate::problem::{ApiError, MEDIA_TYPE};
+use crate::{
+    limits::{BLOCKS_PAGE_MAX, PAGE_MAX},
+    problem::{ApiError, Kind, MEDIA_TYPE},
+};
 use actix_web::HttpResponse;
+use client::api::Problem;
+use ledger_classes::limits::{CALL_BYTES_MAX, STATE_KEY_BYTES_MAX, TOPIC_BYTES_MAX};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 pub(super) async fn show() -> Result<HttpResponse, ApiError> {
     json(&document())
@@ -20,6 +27,21 @@ const TRANSACTION_SCHEMA: &str = include_str!("../../../docs/formats/transaction
 pub(super) async fn transaction_schema() -> HttpResponse {
     HttpResponse::Ok().content_type("application/schema+json").body(TRANSACTION_SCHEMA)
 }
+
+/// The groups of routes.
+const TAGS: &[(&str, &str)] = &[
+    ("peer", "the peer itself, and this document"),
+    ("channels", "channels, who takes part, how they are governed"),
+    ("transactions", "posting, outcomes, proofs"),
+    ("blocks", "what was committed, block by block"),
+    ("events", "what was committed, as it happens"),
+    ("assets", "assets, items, accounts"),
+    ("contracts", "contracts and their instances"),
+    ("apps", "applications"),
+    ("logs", "log records"),
+    ("certificates", "CA certificates, revocation, registration"),
+    ("EST", "registration by RFC 7030"),
+];
 
 /// The whole document.
 pub fn document() -> Value {
@@ -41,20 +63,110 @@ pub fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "security": [{}, { "certificate": [] }],
+        "tags": TAGS.iter().map(|(name, description)| json!({ "name": name, "description": description })).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": schemas(),
             "securitySchemes": {
                 "certificate": { "type": "mutualTLS", "description": "a certificate of the consortium" },
+                "token": { "type": "http", "scheme": "basic", "description": "an identity and an enrolment token" },
             },
         },
     })
 }
 
+/// The group of a route: the resource that its path is about.
+fn tag(route: &Route) -> &'static str {
+    let mut segments = route.path.split('/').skip(1);
+    match (segments.next(), segments.next(), segments.nth(1)) {
+        (Some("v1"), Some("channels"), None) => "channels",
+        (Some("v1"), Some("channels"), Some("trust" | "participants" | "proposals")) => "channels",
+        (Some("v1"), Some("channels"), Some("transactions")) => "transactions",
+        (Some("v1"), Some("channels"), Some("blocks")) => "blocks",
+        (Some("v1"), Some("channels"), Some("events")) => "events",
+        (Some("v1"), Some("channels"), Some("assets" | "accounts")) => "assets",
+        (Some("v1"), Some("channels"), Some("contracts" | "instances")) => "contracts",
+        (Some("v1"), Some("channels"), Some("apps")) => "apps",
+        (Some("v1"), Some("channels"), Some("logs")) => "logs",
+        (Some("v1"), Some("channels"), Some(_)) => "channels",
+        (Some("v1"), Some("ca"), _) => "certificates",
+        (Some(".well-known"), ..) => "EST",
+        _ => "peer",
+    }
+}
+
+/// What a name in a path may be. What is of another form is answered like what is unknown, or as `invalid-parameter`.
+fn place(route: &Route, name: &str) -> (&'static str, Value) {
+    match name {
+        "channel" => ("a channel's name, or its id", json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" })),
+        "height" => ("a block's number", height()),
+        "address" => ("an account", address()),
+        "spender" => ("whom the owner allowed", address()),
+        "asset" => ("an asset's name", label()),
+        "item" => ("an item's id", label()),
+        "contract" => ("a contract's name", label()),
+        "instance" => ("an instance's name", label()),
+        "app" => ("an application's name", label()),
+        "version" => ("a version of the application", version()),
+        "organization" => {
+            ("an organization, `root`, or `root-` and a key", json!({ "type": "string", "minLength": 1 }))
+        }
+        // What is none is answered by the protocol itself, as a malformed request.
+        "request" => ("an OCSP request in base64", json!({ "type": "string", "minLength": 1 })),
+        "id" if route.path.starts_with("/v1/ca/requests") => {
+            ("the request's id", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }))
+        }
+        "id" => ("an id", hash()),
+        _ => ("", json!({ "type": "string" })),
+    }
+}
+
+/// A position among a channel's events; it must be one of this channel's.
+fn cursor(or_height: bool) -> Value {
+    let number = "(0|[1-9][0-9]{0,18})";
+    let place = format!("[.]{number}[.]{number}([.][0-9a-f]{{16}})?");
+    let pattern = if or_height { format!("^{number}({place})?$") } else { format!("^{number}{place}$") };
+    json!({ "type": "string", "pattern": pattern })
+}
+
+/// What a parameter of the query may be.
+fn asked(route: &Route, name: &str, kind: &str) -> Value {
+    match (name, kind) {
+        ("limit", _) if route.operation == "blocks" => {
+            json!({ "type": "integer", "minimum": 1, "maximum": BLOCKS_PAGE_MAX, "default": BLOCKS_PAGE_MAX })
+        }
+        ("limit", _) => json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 100 }),
+        ("wait", _) => json!({ "enum": ["committed", "accepted"], "default": "committed" }),
+        ("status", _) => json!({ "enum": ["requested", "approved", "rejected", "issued", "lapsed"] }),
+        ("class", _) => {
+            let class = "(assets|contracts|apps|logs)";
+            json!({ "type": "string", "pattern": format!("^{class}(,{class})*$") })
+        }
+        ("topic", _) if route.operation == "logs" => {
+            let label = "[a-z0-9-]{1,64}";
+            let pattern = format!("^{label}([.]{label})*$");
+            json!({ "type": "string", "pattern": pattern, "maxLength": TOPIC_BYTES_MAX })
+        }
+        ("arguments", _) => {
+            json!({ "type": "string", "contentMediaType": "application/json", "maxLength": CALL_BYTES_MAX })
+        }
+        ("unless", _) => hash(),
+        ("from", "string") if route.operation == "events" => cursor(true),
+        ("from", "string") if route.operation == "logs" => {
+            json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$", "maxLength": 2 * STATE_KEY_BYTES_MAX - 2 })
+        }
+        (_, "integer") => height(),
+        (_, kind) => json!({ "type": kind }),
+    }
+}
+
 fn operation(route: &Route) -> Value {
     let in_path = route.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .map(|name| {
+            let (description, schema) = place(route, name);
+            json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
+        })
         .collect();
     parameters.extend(route.parameters.iter().map(|parameter| {
         json!({
@@ -62,37 +174,200 @@ fn operation(route: &Route) -> Value {
             "in": "query",
             "required": parameter.required,
             "description": parameter.description,
-            "schema": { "type": parameter.kind },
+            "schema": asked(route, parameter.name, parameter.kind),
         })
     }));
+    if route.operation == "events" {
+        parameters.push(json!({
+            "name": "Last-Event-ID", "in": "header", "required": false, "schema": cursor(false),
+            "description": "the `id` of the last event that was received; goes before `from`",
+        }));
+    }
     let mut responses: Map<String, Value> = Map::new();
     for answer in route.answers {
-        let content = content(answer.content);
-        responses.insert(answer.status.to_string(), json!({ "description": route.summary, "content": content }));
+        responses.insert(answer.status.to_string(), done(route, answer));
     }
-    let problem = content(&[(MEDIA_TYPE, "Problem")]);
-    responses.insert("default".into(), json!({ "description": "A refusal (RFC 9457)", "content": problem }));
+    for (status, kinds) in refusals(route) {
+        responses.insert(status.to_string(), refusal(route, status, &kinds));
+    }
+    for (status, what) in [(414, "The target is too long"), (431, "The head is too large")] {
+        // Before anything is known of the request: without a problem.
+        responses.insert(status.to_string(), json!({ "description": what }));
+    }
     let mut operation = json!({
         "operationId": route.operation,
         "summary": route.summary,
         "description": format!("Needs {}.", route.needs),
+        "tags": [tag(route)],
         "parameters": parameters,
         "responses": responses,
     });
     if route.method == Method::Post {
         operation["requestBody"] = json!({ "required": true, "content": content(route.body) });
     }
+    match route.operation {
+        "createChannel"
+        | "offerCrl"
+        | "estReenrol"
+        | "certificateRequests"
+        | "approveCertificateRequest"
+        | "rejectCertificateRequest" => operation["security"] = json!([{ "certificate": [] }]),
+        "estEnrol" => operation["security"] = json!([{}, { "token": [] }]),
+        _ => {}
+    }
     operation
 }
 
+fn done(route: &Route, answer: &Answer) -> Value {
+    let mut response = json!({ "description": route.summary });
+    if !answer.content.is_empty() {
+        response["content"] = content(answer.content);
+    }
+    if route.path.starts_with("/.well-known/est") && answer.status == 200 {
+        response["headers"] = json!({
+            "Content-Transfer-Encoding": { "required": true, "schema": { "const": "base64" } },
+        });
+    }
+    if answer.status == 202 && ["certificates", "EST"].contains(&tag(route)) {
+        response["headers"] = json!({ "Retry-After": retry_after() });
+    }
+    response
+}
+
+fn retry_after() -> Value {
+    json!({ "description": "seconds", "required": true, "schema": { "type": "integer", "minimum": 1 } })
+}
+
+/// What a route refuses with, by status. A kind that any request may meet is in every route.
+fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
+    let mut kinds = vec![Kind::Malformed, Kind::CertificateRefused, Kind::Broken];
+    if !route.parameters.is_empty() {
+        kinds.push(Kind::InvalidParameter);
+    }
+    if route.method == Method::Post {
+        kinds.extend([Kind::RequestTimeout, Kind::Oversize, Kind::UnsupportedMediaType, Kind::TransferCodingUnknown]);
+        kinds.push(Kind::Draining);
+    }
+    if route.path.contains("{channel}") {
+        kinds.extend([
+            Kind::ChannelUnknown,
+            Kind::Forbidden,
+            Kind::Busy,
+            Kind::Unavailable,
+            Kind::Stopped,
+            Kind::ChannelHalted,
+        ]);
+    }
+    let unknown = [
+        ("{asset}", Kind::AssetUnknown),
+        ("{item}", Kind::ItemUnknown),
+        ("{contract}", Kind::ContractUnknown),
+        ("{instance}", Kind::InstanceUnknown),
+        ("{app}", Kind::AppUnknown),
+        ("{height}", Kind::BlockUnknown),
+        ("transactions/{id}", Kind::TransactionUnknown),
+        ("proposals/{id}", Kind::ProposalUnknown),
+        ("participants/{address}", Kind::ParticipantUnknown),
+        ("{organization}", Kind::AuthorityUnknown),
+        ("requests/{id}", Kind::RequestUnknown),
+    ];
+    kinds.extend(unknown.iter().filter(|(name, _)| route.path.contains(name)).map(|(_, kind)| *kind));
+    if ["{height}", "{id}", "{address}", "{spender}"].iter().any(|name| route.path.contains(name)) {
+        kinds.push(Kind::InvalidParameter);
+    }
+    let registration = [
+        Kind::NoAuthority,
+        Kind::RequestsFull,
+        Kind::RequestInvalid,
+        Kind::RequestDecided,
+        Kind::AuthorityLocked,
+        Kind::TokenRefused,
+        Kind::Forbidden,
+        Kind::RequestUnknown,
+        Kind::CertificateRequired,
+        Kind::Unavailable,
+    ];
+    kinds.extend_from_slice(match route.operation {
+        "submit" => &[Kind::StorageReadOnly, Kind::StorageFull, Kind::CommitPending],
+        "createChannel" => &[
+            Kind::ChannelHalted,
+            Kind::CertificateRequired,
+            Kind::Forbidden,
+            Kind::ChannelExists,
+            Kind::ConfigurationInvalid,
+            Kind::Busy,
+            Kind::StorageReadOnly,
+            Kind::StorageFull,
+            Kind::Unavailable,
+        ],
+        "events" => &[
+            Kind::MalformedCursor,
+            Kind::TooManySubscriptions,
+            Kind::Draining,
+            Kind::CursorAhead,
+            Kind::CursorOtherHistory,
+            Kind::CursorNoEvent,
+        ],
+        "queryInstance" => &[Kind::QueryRefused],
+        "offerCrl" => {
+            &[Kind::CertificateRequired, Kind::CrlOlder, Kind::CrlRefused, Kind::RequestsFull, Kind::Unavailable]
+        }
+        "ocsp" | "ocspByGet" => &[Kind::Unavailable],
+        "renewCertificate" | "estReenrol" => &[Kind::RenewalRefused],
+        _ => &[],
+    });
+    if route.path.starts_with("/v1/ca/re") || route.path.starts_with("/.well-known/est") {
+        kinds.extend(registration);
+    }
+    let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();
+    for kind in kinds {
+        let same = by_status.entry(kind.status()).or_default();
+        if !same.contains(&kind) {
+            same.push(kind);
+        }
+    }
+    if route.operation == "submit" {
+        // The transaction's own faults: `docs/formats/problems.md`.
+        for status in [400, 403, 409, 410, 413, 422] {
+            by_status.entry(status).or_default();
+        }
+    }
+    by_status
+}
+
+fn refusal(route: &Route, status: u16, kinds: &[Kind]) -> Value {
+    let mut says: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.name(), kind.title())).collect();
+    let mut schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }] });
+    let of_transactions = route.operation == "submit" && [400, 403, 409, 410, 413, 422].contains(&status);
+    let mut properties = json!({ "status": { "const": status } });
+    if of_transactions {
+        says.push("a fault of the transaction itself".into());
+    } else {
+        let types: Vec<String> = kinds.iter().map(|kind| format!("{}{}", Problem::TYPE_PREFIX, kind.name())).collect();
+        properties["type"] = json!({ "enum": types });
+    }
+    schema["properties"] = properties;
+    let mut response = json!({ "description": says.join("; "), "content": { MEDIA_TYPE: { "schema": schema } } });
+    let headers = match status {
+        401 => json!({ "WWW-Authenticate": { "required": true, "schema": { "type": "string" } } }),
+        415 => json!({
+            "Accept": { "schema": { "type": "string" } }, "Accept-Encoding": { "schema": { "type": "string" } },
+        }),
+        429 | 503 | 507 => json!({ "Retry-After": { "schema": { "type": "integer", "minimum": 1 } } }),
+        _ => return response,
+    };
+    response["headers"] = headers;
+    response
+}
+
+/// Media types with the schema of each; bytes are described by their media type alone (OpenAPI 3.1 §4.8.14.4).
 fn content(types: &[(&str, &str)]) -> Value {
     let entry = |(media_type, schema): &(&str, &str)| {
-        let schema = if schema.is_empty() {
-            json!({})
-        } else {
-            json!({ "schema": { "$ref": format!("#/components/schemas/{schema}") } })
+        let schema = match *schema {
+            "" => json!({ "type": "string", "contentMediaType": media_type }),
+            name => json!({ "$ref": format!("#/components/schemas/{name}") }),
         };
-        ((*media_type).to_owned(), schema)
+        ((*media_type).to_owned(), json!({ "schema": schema }))
     };
     Value::Object(types.iter().map(entry).collect())
 }
@@ -121,7 +396,10 @@ mod tests {
             assert_eq!(response.status(), 405, "{path} is not registered");
             let allowed = response.headers().get("allow").unwrap().to_str().unwrap();
             let allowed: BTreeSet<String> = allowed.split(", ").map(str::to_lowercase).collect();
-            let documented: BTreeSet<String> = operations.as_object().unwrap().keys().cloned().collect();
+            let mut documented: BTreeSet<String> = operations.as_object().unwrap().keys().cloned().collect();
+            if documented.contains("get") {
+                documented.insert("head".into());
+            }
             assert_eq!(allowed, documented, "{path}");
         }
         let documented: usize =
@@ -130,7 +408,7 @@ mod tests {
         let request = test::TestRequest::get().uri("/v1/nothing").to_request();
         let response = test::call_service(&app, request).await;
         assert_eq!(response.status(), 404);
-        let problem: client::api::Problem = test::read_body_json(response).await;
+        let problem: Problem = test::read_body_json(response).await;
         assert_eq!(problem.name(), "route-unknown");
     }
 
@@ -143,6 +421,8 @@ mod tests {
             let name = part.split('"').next().unwrap();
             assert!(schemas.contains_key(name), "{name} is not a schema");
         }
+        let tags: BTreeSet<&str> = TAGS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(tags, ROUTES.iter().map(tag).collect(), "a group that is empty or not described");
         let names: BTreeSet<&str> = ROUTES.iter().map(|route| route.operation).collect();
         assert_eq!(names.len(), ROUTES.len(), "an operation's name is used twice");
     }

@@ -119,8 +119,8 @@ pub(super) async fn file(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     context.accepting()?;
-    let asked = match body::media_type(&request) {
-        Some(MEDIA_TYPE_REQUEST) => {
+    let asked = match body::media_type(&request, &[body::JSON, MEDIA_TYPE_REQUEST])? {
+        MEDIA_TYPE_REQUEST => {
             let bytes = body::read(&request, payload, ca::limits::REQUEST_TEXT_BYTES_MAX).await?;
             (CertificateRequest::parse(&bytes)?, None, None)
         }

@@ -150,7 +150,7 @@ routes! {
             optional("topic", "string", "a topic; with a trailing `*`, all that begin so"),
             optional("proof", "boolean", "whether each event comes with its evidence")
         ],
-        body &[], answers [200 &[("text/event-stream", "CloudEvent")]], events::subscribe;
+        body &[], answers [200 &[("text/event-stream", "Events")]], events::subscribe;
     Get "/v1/channels/{channel}/assets" "assets", "Assets by name", needs "read:assets",
         query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], assets::list;
     Get "/v1/channels/{channel}/assets/{asset}" "asset", "An asset", needs "read:assets",

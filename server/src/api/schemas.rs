@@ -1,40 +1,158 @@
 //! Schemas of the OpenAPI document. The forms themselves are `client`'s; a test in this file holds the two together.
 
+use ledger_classes::limits::{
+    CERTIFICATE_BYTES_MAX, GRANTS_MAX, ORGANIZATIONS_MAX, PAYLOAD_BYTES_MAX, SIGNATURES_MAX, TITLE_BYTES_MAX,
+};
 use serde_json::{Value, json};
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn number() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn number_to(most: u64) -> Value {
+    json!({ "type": "integer", "minimum": 0, "maximum": most })
+}
+
+/// Base units, below 2^128.
+fn amount() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9]{1,39}$" })
+}
+
+fn hex() -> Value {
+    json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$" })
+}
+
+fn time() -> Value {
+    json!({ "type": "string", "format": "date-time" })
+}
+
+fn class() -> Value {
+    json!({ "enum": ["assets", "contracts", "apps", "logs"] })
+}
+
+/// 32 bytes.
+pub(super) fn hash() -> Value {
+    json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" })
+}
+
+/// A block's number.
+pub(super) fn height() -> Value {
+    number_to(u64::MAX)
+}
+
+/// The name of an asset, an item, a contract, …
+pub(super) fn label() -> Value {
+    json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" })
+}
+
+/// The version of an application.
+pub(super) fn version() -> Value {
+    json!({ "type": "string", "pattern": "^[a-zA-Z0-9.+-]{1,64}$" })
+}
+
+/// An account, as it may be asked for: in lower case. Answers may show the digits in another case.
+pub(super) fn address() -> Value {
+    json!({ "type": "string", "pattern": "^0x[0-9a-f]{40}$" })
+}
+
+fn or_null(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn list(of: Value) -> Value {
+    json!({ "type": "array", "items": of })
+}
+
+fn list_of(of: Value, least: usize, most: usize) -> Value {
+    json!({ "type": "array", "items": of, "minItems": least, "maxItems": most })
+}
+
+fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// What a peer answers; a later one may say more.
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// What a peer reads: it knows no other keys.
+fn body(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
 
 /// Every schema by name.
 pub(super) fn schemas() -> Value {
-    let text = || json!({ "type": "string" });
-    let number = || json!({ "type": "integer", "minimum": 0 });
-    let amount = || json!({ "type": "string", "pattern": "^[0-9]+$" });
-    let hash = || json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
-    let hex = || json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$" });
-    let time = || json!({ "type": "string", "format": "date-time" });
-    let class = || json!({ "enum": ["assets", "contracts", "apps", "logs"] });
     let any = || json!({ "type": "object" });
-    let list = |of: Value| json!({ "type": "array", "items": of });
-    let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
-    let page =
-        |of: Value| object(json!({ "height": number(), "items": list(of), "next": text() }), &["height", "items"]);
+    let page = |of: Value| {
+        object(json!({ "height": number(), "items": list(of), "next": or_null(text()) }), &["height", "items"])
+    };
+    let rights = || {
+        let word = "^((read|write):(assets|contracts|apps|logs)|admin|audit|order|hold)$";
+        list(json!({ "type": "string", "pattern": word }))
+    };
+    let identity = "^spiffe://[a-z0-9._-]{1,255}/[a-z0-9-]{1,64}/(peer|admin|client|auditor)/[A-Za-z0-9._-]{1,64}$";
+    let identity = || json!({ "type": "string", "pattern": identity, "maxLength": 512 });
+    let grant = || {
+        let organization = body(json!({ "organization": label() }), &["organization"]);
+        let to = json!({ "oneOf": [organization, body(json!({ "identity": identity() }), &["identity"])] });
+        body(json!({ "to": to, "rights": rights() }), &["to", "rights"])
+    };
+    let limits = || {
+        let each = || number_to(u32::MAX.into());
+        let names =
+            ["payload_bytes_max", "actions_max", "block_transactions_max", "block_bytes_max", "block_age_ms_max"];
+        let properties: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).into(), each())).collect();
+        body(properties.into(), &names)
+    };
+    let fees = || {
+        body(
+            json!({
+                "asset": or_null(label()), "base": amount(), "per_byte": amount(), "collector": or_null(address()),
+            }),
+            &["base", "per_byte"],
+        )
+    };
+    let why = || or_null(json!({ "type": "string", "maxLength": 256 }));
+    let pem = || json!({ "type": "string", "minLength": 1 });
+    let signature = || {
+        let of = |scheme: &str, key: usize| {
+            let digits = |count: usize| json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{count}}}$") });
+            body(
+                json!({ "scheme": { "const": scheme }, "key": digits(key), "signature": digits(128) }),
+                &["scheme", "key", "signature"],
+            )
+        };
+        json!({ "oneOf": [of("ed25519", 64), of("ecdsa-p256", 130)] })
+    };
+    let envelope = |name: &str, payload: Value| {
+        body(json!({ name: payload, "signatures": list_of(signature(), 1, SIGNATURES_MAX) }), &[name, "signatures"])
+    };
     json!({
         "Problem": object(
             json!({
-                "type": { "type": "string", "format": "uri" }, "title": text(), "status": number(),
-                "detail": text(), "retry_after_ms": number(),
+                "type": { "type": "string", "pattern": "^urn:chancery:problem:[a-z0-9-]+$" }, "title": text(),
+                "status": { "type": "integer", "minimum": 400, "maximum": 599 }, "detail": text(),
+                "retry_after_ms": number(),
             }),
             &["type", "title", "status"],
         ),
-        "Envelope": object(
-            json!({
-                "payload": { "type": "string", "description": "the JSON text of the transaction, as it was signed" },
-                "payload_base64": { "type": "string", "contentEncoding": "base64" },
-                "signatures": list(object(
-                    json!({ "scheme": { "enum": ["ed25519", "ecdsa-p256"] }, "key": hex(), "signature": hex() }),
-                    &["scheme", "key", "signature"],
-                )),
-            }),
-            &["signatures"],
-        ),
+        "Envelope": {
+            "oneOf": [
+                envelope("payload", json!({
+                    "type": "string", "contentMediaType": "application/json", "maxLength": PAYLOAD_BYTES_MAX,
+                    "description": "the JSON text of the transaction, as it was signed",
+                })),
+                envelope("payload_base64", json!({
+                    "type": "string", "contentEncoding": "base64", "maxLength": PAYLOAD_BYTES_MAX.div_ceil(3) * 4,
+                    "description": "the binary encoding of the transaction",
+                })),
+            ],
+        },
         "Outcome": object(
             json!({
                 "id": hash(), "status": { "enum": ["accepted", "committed", "refused"] },
@@ -42,7 +160,7 @@ pub(super) fn schemas() -> Value {
             }),
             &["status"],
         ),
-        "Outcomes": { "oneOf": [named("Outcome"), list(named("Outcome"))] },
+        "Outcomes": { "anyOf": [named("Outcome"), list(named("Outcome"))] },
         "Receipt": object(
             json!({
                 "id": hash(), "height": number(), "index": number(), "code": number(), "result": text(),
@@ -60,30 +178,48 @@ pub(super) fn schemas() -> Value {
             &["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "class", "transaction",
               "data"],
         ),
+        "Events": {
+            "type": "object",
+            "description": "an event of the stream: `id` is the cursor, `data` the text of a CloudEvent (the schema of that name), or of a problem in an `event` of that name",
+            "properties": { "id": text(), "event": text(), "data": text() },
+        },
         "Queue": object(
             json!({ "transactions": number(), "bytes": number(), "subscriptions": number() }),
             &["transactions", "bytes", "subscriptions"],
         ),
         "Channel": object(
             json!({
-                "name": text(), "id": hash(), "height": number(), "tip": hash(), "time": time(),
+                "name": label(), "id": hash(), "height": number(), "tip": hash(), "time": time(),
                 "state": { "enum": ["opening", "replaying", "serving", "draining", "closed", "halted"] },
-                "done": number(), "of": number(), "reason": text(), "rights": list(text()), "queue": named("Queue"),
+                "done": number(), "of": number(), "reason": text(), "rights": rights(), "queue": named("Queue"),
                 "config": any(),
             }),
             &["name", "id", "height", "tip", "time", "state", "rights", "queue"],
         ),
         "ChannelPage": page(named("Channel")),
-        "ChannelSpec": object(
+        "ChannelSpec": body(
             json!({
-                "name": { "type": "string", "pattern": "^[a-z0-9-]{1,64}$" },
-                "engine": { "enum": ["solo", "raft", "bft"] },
-                "organizations": list(object(
-                    json!({ "name": text(), "title": text(), "authorities": list(hex()) }),
-                    &["name"],
-                )),
-                "grants": list(any()), "public_read": { "type": "boolean" }, "open_submit": { "type": "boolean" },
-                "limits": any(), "fees": any(), "approvals": { "enum": ["any", "majority", "all"] },
+                "name": label(),
+                "engine": or_null(json!({ "enum": ["solo", "raft", "bft"] })),
+                "organizations": list_of(
+                    body(
+                        json!({
+                            "name": label(),
+                            "title": or_null(json!({ "type": "string", "maxLength": TITLE_BYTES_MAX })),
+                            "authorities": list(json!({
+                                "type": "string", "pattern": "^([0-9a-f]{2})+$", "maxLength": 2 * CERTIFICATE_BYTES_MAX,
+                            })),
+                        }),
+                        &["name"],
+                    ),
+                    1,
+                    ORGANIZATIONS_MAX,
+                ),
+                "grants": list_of(grant(), 0, GRANTS_MAX),
+                "public_read": { "type": "boolean", "default": false },
+                "open_submit": { "type": "boolean", "default": false },
+                "limits": or_null(limits()), "fees": or_null(fees()),
+                "approvals": or_null(json!({ "enum": ["any", "majority", "all"] })),
             }),
             &["name", "organizations"],
         ),
@@ -146,8 +282,11 @@ pub(super) fn schemas() -> Value {
             json!({ "organization": text(), "anchor": { "type": "boolean" }, "link": { "type": "boolean" }, "pem": text() }),
             &["anchor", "pem"],
         )),
-        "CertificateRequestBody": object(
-            json!({ "request": text(), "identity": text(), "token": text() }),
+        "CertificateRequestBody": body(
+            json!({
+                "request": pem(), "identity": or_null(identity()),
+                "token": or_null(json!({ "type": "string", "pattern": "^[0-9a-f]{16}[.][0-9a-f]{64}$" })),
+            }),
             &["request"],
         ),
         "CertificateRequest": object(
@@ -159,19 +298,20 @@ pub(super) fn schemas() -> Value {
             &["id", "status", "identity", "key", "requested", "approvals_needed"],
         ),
         "CertificateRequests": list(named("CertificateRequest")),
-        "ApprovalBody": object(json!({ "hosts": list(text()), "days": number(), "why": text() }), &[]),
-        "RejectionBody": object(json!({ "reason": text(), "why": text() }), &["reason"]),
-        "RenewalBody": object(
-            json!({ "request": text(), "certificate": text(), "at": time(), "signature": hex() }),
+        "ApprovalBody": body(
+            json!({ "hosts": list(text()), "days": or_null(height()), "why": why() }),
+            &[],
+        ),
+        "RejectionBody": body(json!({ "reason": text(), "why": why() }), &["reason"]),
+        "RenewalBody": body(
+            json!({
+                "request": pem(), "certificate": or_null(pem()), "at": or_null(time()), "signature": or_null(hex()),
+            }),
             &["request"],
         ),
         "CrlTaken": object(json!({ "new": { "type": "boolean" }, "revoked": number() }), &["new", "revoked"]),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     })
-}
-
-fn object(properties: Value, required: &[&str]) -> Value {
-    json!({ "type": "object", "properties": properties, "required": required })
 }
 
 #[cfg(test)]

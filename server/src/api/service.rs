@@ -9,18 +9,20 @@ use crate::{
     tls::{Caller, Connection},
 };
 use actix_web::{
-    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, Resource,
+    Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, Resource,
     body::MessageBody,
     dev::{Payload, ServiceRequest, ServiceResponse},
+    guard,
     http::{
         ConnectionType, StatusCode,
-        header::{self, HeaderValue},
+        header::{self, Accept, Header as _, HeaderValue, Quality},
     },
     middleware::Next,
     web,
 };
 use std::{
     future::{Ready, ready},
+    rc::Rc,
     time::Instant,
 };
 
@@ -35,14 +37,16 @@ pub fn configure(services: &mut web::ServiceConfig) {
     // A request is held against one path after the other: what is asked most comes first in the table.
     let mut resources: Vec<(&str, Resource, Vec<&str>)> = Vec::new();
     for route in ROUTES {
-        let handler = (route.handler)().method(match route.method {
-            Method::Get => actix_web::http::Method::GET,
-            Method::Post => actix_web::http::Method::POST,
-        });
+        let handler = (route.handler)();
+        // RFC 9110 §9.1: HEAD wherever GET is. The answer's body stays here: see `wire`.
+        let (handler, allowed) = match route.method {
+            Method::Get => (handler.guard(guard::Any(guard::Get()).or(guard::Head())), "GET, HEAD"),
+            Method::Post => (handler.guard(guard::Post()), "POST"),
+        };
         let known = resources.iter().position(|(path, ..)| *path == route.path);
-        let new = || (route.path, web::resource(route.path).app_data(Matched(route.path)), Vec::new());
+        let new = || (route.path, web::resource(pattern(route.path)).app_data(Matched(route.path)), Vec::new());
         let (path, resource, mut methods) = known.map_or_else(new, |known| resources.remove(known));
-        methods.push(route.method.text());
+        methods.push(allowed);
         let place = known.unwrap_or(resources.len());
         resources.insert(place, (path, resource.route(handler), methods));
     }
@@ -56,6 +60,11 @@ pub fn configure(services: &mut web::ServiceConfig) {
     }
 }
 
+/// The pattern of a path. A request in base64 may hold slashes, which not every client encodes (RFC 6960 appendix A.1).
+fn pattern(path: &str) -> String {
+    path.replace("{request}", "{request:.*}")
+}
+
 /// Judges the caller, then lets the request through, then counts it. A connection whose certificate is no longer good
 /// is answered once and closed.
 pub async fn observe(
@@ -63,7 +72,7 @@ pub async fn observe(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<AnswerBody>, Error> {
     let began = Instant::now();
-    let answering = request.request().conn_data::<Connection>().map(Connection::answer);
+    let answering = connection(&request).map(|connection| connection.answer());
     let method = request.method().clone();
     let context = request.app_data::<web::Data<PeerContext>>().cloned();
     let judged = match &context {
@@ -95,8 +104,13 @@ pub async fn observe(
     Ok(response.map_body(|_, body| AnswerBody::new(body, answering)))
 }
 
+/// What the listener has put into the request.
+fn connection(request: &impl HttpMessage) -> Option<Rc<Connection>> {
+    request.extensions().get::<Rc<Connection>>().cloned()
+}
+
 fn caller_of(request: &HttpRequest, context: &PeerContext) -> Result<Caller, ApiError> {
-    let certificate = request.conn_data::<Connection>().and_then(Connection::certificate);
+    let certificate = connection(request).and_then(|connection| connection.certificate());
     Caller::judge(certificate, &context.trust)
 }
 
@@ -125,8 +139,66 @@ pub(super) fn json_with<T: serde::Serialize>(status: StatusCode, value: &T) -> R
     Ok(HttpResponse::build(status).content_type("application/json").body(bytes))
 }
 
-/// Whether the caller asks for this media type by name. A wildcard is not a request for it.
-pub(super) fn accepts(request: &HttpRequest, media_type: &str) -> bool {
-    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|part| part.split(';').next().is_some_and(|part| part.trim() == media_type))
+/// Which of these media types the caller prefers (RFC 9110 §12.5.1): by weight, then by who is named more closely, then
+/// by our order. The first one if none is acceptable: an answer of another type says more than a refusal.
+pub(super) fn preferred<'a>(request: &HttpRequest, offers: &[&'a str]) -> &'a str {
+    let accepted = Accept::parse(request).map(|accept| accept.0).unwrap_or_default();
+    let rank = |offer: &str| {
+        let (kind, subtype) = offer.split_once('/').unwrap_or_default();
+        let closest = accepted.iter().filter_map(|range| {
+            let closeness = match (range.item.type_().as_str(), range.item.subtype().as_str()) {
+                ("*", "*") => 0,
+                (of, "*") if of == kind => 1,
+                (of, sort) if (of, sort) == (kind, subtype) => 2,
+                _ => return None,
+            };
+            Some((closeness, range.quality))
+        });
+        closest.max_by_key(|(closeness, _)| *closeness).map(|(closeness, quality)| (quality, closeness))
+    };
+    let mut best = (offers[0], None);
+    for offer in offers {
+        let ranked = rank(offer).filter(|(quality, _)| *quality > Quality::ZERO);
+        if ranked > best.1 {
+            best = (offer, ranked);
+        }
+    }
+    best.0
+}
+
+/// An answer that depends on `Accept`.
+pub(super) fn negotiated(media_type: &str) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.content_type(media_type).insert_header((header::VARY, "accept"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn the_heaviest_type_is_preferred_and_a_wildcard_is_no_wish() {
+        for (accept, expected) in [
+            ("", "a/json"),
+            ("*/*", "a/json"),
+            ("a/*", "a/json"),
+            ("a/b", "a/b"),
+            ("A/B", "a/b"),
+            ("a/b, */*", "a/b"),
+            ("a/json, a/b", "a/json"),
+            ("a/json;q=0.5, a/b", "a/b"),
+            ("a/json, a/b;q=0.9", "a/json"),
+            ("a/b;q=0.1, a/json;q=0.05", "a/b"),
+            ("a/json;q=0, */*", "a/b"),
+            ("a/json;q=0, a/b;q=0", "a/json"),
+            ("text/html", "a/json"),
+            ("a/b; x=1", "a/b"),
+            ("nonsense", "a/json"),
+        ] {
+            let request = TestRequest::get().insert_header((header::ACCEPT, accept)).to_http_request();
+            assert_eq!(preferred(&request, &["a/json", "a/b"]), expected, "{accept}");
+        }
+    }
 }

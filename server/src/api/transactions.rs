@@ -5,7 +5,7 @@ use super::{
     body,
     parameters::Query,
     query::{hash, read},
-    service::{accepts, json, json_with},
+    service::{json, json_with, negotiated, preferred},
 };
 use crate::{
     access::Visible,
@@ -65,28 +65,24 @@ pub(super) async fn submit(
         WaitFor::Accepted => Wait::Accepted,
         WaitFor::Committed => Wait::Committed,
     };
-    match body::media_type(&request) {
-        Some("application/json") => {
+    match body::media_type(&request, &[body::JSON, MEDIA_TYPE_BATCH])? {
+        body::JSON => {
             let envelope: JsonEnvelope = body::read_json(&request, payload, JSON_BODY_BYTES_MAX).await?;
             one(&context, &visible, envelope, wait).await
         }
-        Some(MEDIA_TYPE_BATCH) => {
+        _ => {
             let bytes = body::read(&request, payload, context.limits.body_bytes_max).await?;
             let envelopes = decode_batch(&bytes)?;
             drop(bytes);
             let results = batch(&context, &visible, envelopes, wait).await?;
-            if accepts(&request, MEDIA_TYPE_BATCH) {
+            if preferred(&request, &[body::JSON, MEDIA_TYPE_BATCH]) == MEDIA_TYPE_BATCH {
                 let results = results.into_iter().map(binary).collect();
                 let answer = codec::encode(&BatchAnswer { version: 1, results });
-                Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_BATCH).body(answer))
+                Ok(negotiated(MEDIA_TYPE_BATCH).body(answer))
             } else {
                 let outcomes = results.into_iter().map(|result| outcome(result, visible.rights));
                 json(&outcomes.collect::<Vec<Outcome>>())
             }
-        }
-        _ => {
-            let detail = format!("application/json or {MEDIA_TYPE_BATCH} is needed");
-            Err(ApiError::new(Kind::UnsupportedMediaType, detail).closing())
         }
     }
 }
