@@ -71,6 +71,18 @@ fn an_address_is_bound_by_its_own_key_only() {
     assert_eq!(ledger.signed(&[1, 3], vec![joined]).0, ResultCode::Done, "who posts it need not be its owner");
 }
 
+/// Two addresses that stand for each other would be looked up for ever.
+#[test]
+fn an_address_whose_owner_was_recovered_is_never_admitted_again() {
+    let mut ledger = ledger(closed());
+    let successor = crate::execution::assets::Successor { to: address(3), height: 1 };
+    ledger.put(keyspace::successor(&address(2)), &successor);
+    for (number, expected) in [(2, ResultCode::AddressIsTaken), (3, ResultCode::Done)] {
+        let admission = admission(&ledger, number, address(number));
+        assert_eq!(ledger.one(number, vec![admission]).0, expected);
+    }
+}
+
 #[test]
 fn a_certificate_of_a_key_that_anybody_can_sign_for_admits_nobody() {
     let mut ledger = ledger(closed());
