@@ -225,6 +225,7 @@ pub struct Recover {
     /// A participant of the same organization, in good standing.
     pub to: Address,
     /// Why, for people to read.
+    #[serde(default)]
     pub reason: String,
     /// Moves this asset only; all of them if absent.
     #[serde(default)]

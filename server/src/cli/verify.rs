@@ -158,7 +158,8 @@ fn text(proven: &Proven, known: bool) -> String {
         ("transaction", proven.id.to_string()),
         ("receipt", proven.index.to_string()),
         ("result", format!("{} ({}) {}", proven.result, proven.code, clean(&proven.message)).trim_end().to_owned()),
-        ("fee", proven.fee.to_string()),
+        // Offline nobody knows the decimals of the fee's asset.
+        ("fee", format!("{} base units", proven.fee)),
     ];
     if !signers.is_empty() {
         lines.push(("signed by", signers.join(", ")));

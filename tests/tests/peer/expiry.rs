@@ -324,6 +324,12 @@ fn the_clock_walks_past_every_expiry_and_only_its_own_holder_waits() {
     world.run(&["verify", "--dir", text(&world.dir())]);
 }
 
+/// The formats' documents know what was committed.
+fn described(peer: &Running<'_>, member: &Path, outcome: &Value, kind: &str) {
+    let id = outcome["id"].as_str().expect("an id");
+    crate::schemas::describes(peer.run(member, &["tx", "proof", id, "--channel", "trade"]), kind);
+}
+
 /// A machine that slept for ten years: certificates, CRLs and the CAs of all three organizations are over.
 #[test]
 fn everything_has_expired_at_once_and_everybody_comes_back() {
@@ -352,7 +358,9 @@ fn everything_has_expired_at_once_and_everybody_comes_back() {
         }
         world.renew(member, &[]);
         peer.knows(member);
-        peer.run(member, &["channel", "renew-authority", "trade", organization, "--dir", text(&world.dir())]);
+        let renewed =
+            peer.run(member, &["channel", "renew-authority", "trade", organization, "--dir", text(&world.dir())]);
+        described(&peer, member, &renewed, "channel.renew_authority");
         peer.admit(member);
         peer.commits(member);
     }
@@ -360,7 +368,8 @@ fn everything_has_expired_at_once_and_everybody_comes_back() {
     let proposed = peer.run(&ann, &["channel", "update", "trade", "--approvals", "majority"]);
     let proposal = proposed["id"].as_str().expect("an id");
     peer.run(&dora, &["channel", "approve", "trade", proposal]);
-    peer.run(&carl, &["channel", "approve", "trade", proposal]);
+    let approved = peer.run(&carl, &["channel", "approve", "trade", proposal]);
+    described(&peer, &ann, &approved, "channel.approve");
     let config = peer.run(&ann, &["channel", "show", "trade"])["config"].clone();
     assert_eq!(config["approvals"], "majority", "{config:#}");
 }
