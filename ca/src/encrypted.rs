@@ -87,7 +87,7 @@ impl Passphrase {
 }
 
 /// Whether a key file's text is an encrypted key.
-pub(crate) fn is_encrypted(text: &str) -> bool {
+pub fn is_encrypted(text: &str) -> bool {
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn seal(key: &KeyPair, passphrase: &Passphrase) -> Result<String, Key
 }
 
 /// The key of a file.
-pub(crate) fn open(text: &str, passphrase: &Passphrase) -> Result<KeyPair, OpenError> {
+pub fn open(text: &str, passphrase: &Passphrase) -> Result<KeyPair, OpenError> {
     let der = pem::read_one(text.as_bytes(), pem::ENCRYPTED_KEY).map_err(|_| OpenError::Form)?;
     let sealed = EncryptedPrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| OpenError::Form)?;
     let EncryptionScheme::Pbes2(parameters) = &sealed.encryption_algorithm else { return Err(OpenError::Scheme) };

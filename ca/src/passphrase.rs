@@ -97,7 +97,7 @@ impl PassphraseSource {
     }
 
     /// The passphrase, and where it comes from in words.
-    pub(crate) fn read(&self) -> Result<(Passphrase, String), PassphraseError> {
+    pub fn read(&self) -> Result<(Passphrase, String), PassphraseError> {
         let from = self.file.display().to_string();
         let file = self.file.clone();
         let mut text = Zeroizing::new(Vec::new());

@@ -49,6 +49,12 @@ pub enum CredentialError {
     /// Not one private key in PEM.
     #[error("{0}")]
     Key(PemError),
+    /// The key is encrypted, and nobody has opened it.
+    #[error("the private key is encrypted")]
+    Encrypted,
+    /// It could not be opened.
+    #[error("the private key is encrypted: {0}")]
+    Locked(String),
     /// A key that neither TLS nor the ledger takes.
     #[error("the private key is neither Ed25519 nor ECDSA P-256")]
     KeyKind,
@@ -69,6 +75,12 @@ pub enum SignError {
     /// The signature has an unexpected form.
     #[error("the certificate's key signs in an unexpected form")]
     Form(#[source] SignatureError),
+}
+
+/// Whether a PEM text holds an encrypted private key (RFC 7468 §11, or OpenSSL's older form).
+pub fn is_encrypted(key: &[u8]) -> bool {
+    let holds = |text: &[u8]| key.windows(text.len()).any(|window| window == text);
+    holds(b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || holds(b"Proc-Type: 4,ENCRYPTED")
 }
 
 /// Parses all certificates of a PEM text; at least one.

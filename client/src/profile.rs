@@ -10,7 +10,7 @@
 //!                account_key = "account.key"     # relative to the folder; this is the default
 //! ```
 
-use crate::certificate::{Credential, CredentialError, certificates};
+use crate::certificate::{Credential, CredentialError, certificates, is_encrypted};
 use crate::keys::{AccountKeyError, read_account_key};
 use ledger_classes::json::Strict;
 use ledger_classes::keys::SigningKey;
@@ -141,6 +141,14 @@ fn read_optional(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ProfileError
 impl Profile {
     /// Reads a profile's folder. The account key is read when something is signed: [`Profile::read_account_key`].
     pub fn open(directory: &Path) -> Result<Self, ProfileError> {
+        Self::open_with(directory, |_, _| Err(CredentialError::Encrypted))
+    }
+
+    /// The same; `unlock` is given the path and the text of `key.pem` if that is encrypted, and gives the key in PEM.
+    pub fn open_with(
+        directory: &Path,
+        unlock: impl FnOnce(&Path, &[u8]) -> Result<Zeroizing<Vec<u8>>, CredentialError>,
+    ) -> Result<Self, ProfileError> {
         let path = directory.join("profile.toml");
         let settings = |why: String| ProfileError::Settings { path: path.clone(), why };
         let bytes = read(&path)?;
@@ -158,7 +166,11 @@ impl Profile {
             (None, None) => None,
             (None, Some(_)) => return Err(ProfileError::Half { path: certificate }),
             (Some(_), None) => return Err(ProfileError::Half { path: key }),
-            (Some(certificate_pem), Some(key_pem)) => {
+            (Some(certificate_pem), Some(mut key_pem)) => {
+                if is_encrypted(&key_pem) {
+                    let opened = unlock(&key, &key_pem);
+                    key_pem = opened.map_err(|source| ProfileError::Credential { path: key.clone(), source })?;
+                }
                 Some(Credential::from_pem(&certificate_pem, &key_pem).map_err(|source| match source {
                     CredentialError::Key(_) | CredentialError::KeyKind => {
                         ProfileError::Credential { path: key, source }

@@ -9,7 +9,9 @@ use client::profile::{Url, parse_peer};
 use ledger_classes::json::Strict;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
-    net::SocketAddr,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    net::{SocketAddr, ToSocketAddrs as _},
     path::{Path, PathBuf},
 };
 
@@ -21,6 +23,7 @@ pub const FILE: &str = "chancery.toml";
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where HTTPS is answered; port 0 takes a free one.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Where channels are kept.
     pub data_dir: PathBuf,
@@ -75,7 +78,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
-    /// Where `GET /metrics` is answered, in plain HTTP; empty for nowhere.
+    /// Where `GET /metrics` is answered, in plain HTTP; empty or `off` for nowhere.
     pub listen: String,
 }
 
@@ -209,7 +212,33 @@ impl Config {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(source) => return Err(ConfigError::File { path, source }),
         };
+        let not_text = |name: &str, value: &OsString| ConfigError::Variable {
+            name: name.into(),
+            value: value.to_string_lossy().into_owned(),
+            what: "it is not UTF-8".into(),
+        };
+        for (key, _) in keys() {
+            let name = variable_name(&key);
+            if let Some(value) = std::env::var_os(&name).filter(|value| value.to_str().is_none()) {
+                return Err(not_text(&name, &value));
+            }
+        }
         Self::parse(&text, |name| std::env::var(name).ok())
+    }
+
+    /// What an operator should know of where the configuration came from, and could take for another.
+    pub fn remarks(dir: &Path, variables_known: &BTreeSet<String>) -> Vec<String> {
+        let file = dir.join(FILE);
+        let there = file.exists();
+        let missing = (!there).then(|| format!("there is no {}: every key has its default", file.display()));
+        missing.into_iter().chain(unknown_variables(variables_known)).collect()
+    }
+
+    /// The keys in which another configuration differs.
+    pub fn changes(&self, other: &Self) -> Vec<String> {
+        let leaves = |config: &Self| leaves_of(config).into_iter().collect::<BTreeMap<_, _>>();
+        let (mine, others) = (leaves(self), leaves(other));
+        mine.into_iter().filter(|(key, value)| others.get(key) != Some(value)).map(|(key, _)| key).collect()
     }
 
     /// A configuration from a file's text and a function that knows the environment.
@@ -218,7 +247,8 @@ impl Config {
         let mut table: toml::Table = read(toml::Deserializer::parse(text).map_err(form)?).map_err(form)?;
         for (key, default) in keys() {
             let name = variable_name(&key);
-            let Some(value) = variable(&name) else { continue };
+            // One that is empty is not set: a deployment cannot always take a variable away.
+            let Some(value) = variable(&name).filter(|value| !value.is_empty()) else { continue };
             let number = || value.parse::<i64>().map(toml::Value::Integer);
             let typed = if default.is_integer() { number().ok() } else { Some(toml::Value::String(value.clone())) };
             let Some(typed) = typed else {
@@ -259,8 +289,9 @@ impl Config {
     /// Where metrics are answered, if anywhere.
     pub fn metrics_listen(&self) -> Result<Option<SocketAddr>, ConfigError> {
         let text = self.metrics.listen.as_str();
-        let address = (!text.is_empty()).then(|| text.parse()).transpose();
-        address.map_err(|_| ConfigError::Range { key: "metrics.listen", what: "an address and port, or empty" })
+        let address = (!text.is_empty() && text != "off").then(|| parse_listen(text)).transpose();
+        let what = "an address or name, and a port, as in 127.0.0.1:7101; or off";
+        address.map_err(|_| ConfigError::Range { key: "metrics.listen", what })
     }
 
     /// The peers that CRLs are exchanged with.
@@ -283,6 +314,11 @@ impl Config {
 
 /// Every key, as in `limits.body_bytes_max`, with its default.
 pub fn keys() -> Vec<(String, toml::Value)> {
+    leaves_of(&Config::default())
+}
+
+/// Every key of a configuration with its value.
+fn leaves_of(config: &Config) -> Vec<(String, toml::Value)> {
     fn leaves(prefix: &str, table: &toml::Table, keys: &mut Vec<(String, toml::Value)>) {
         for (name, value) in table {
             match value {
@@ -292,10 +328,34 @@ pub fn keys() -> Vec<(String, toml::Value)> {
         }
     }
     let mut keys = Vec::new();
-    if let Ok(toml::Value::Table(table)) = toml::Value::try_from(Config::default()) {
+    if let Ok(toml::Value::Table(table)) = toml::Value::try_from(config) {
         leaves("", &table, &mut keys);
     }
     keys
+}
+
+/// Variables that begin as ours do and that nothing reads: misspelt ones, but also those that Kubernetes sets for a service
+/// called chancery, which is why they are no error.
+pub fn unknown_variables(known: &BTreeSet<String>) -> Vec<String> {
+    let keys: BTreeSet<String> = keys().iter().map(|(key, _)| variable_name(key)).collect();
+    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
+    let unknown = names.filter(|name| name.starts_with("CHANCERY_") && !keys.contains(name) && !known.contains(name));
+    unknown.map(|name| format!("nothing reads the environment variable {name}")).collect()
+}
+
+/// Where to listen: an address or a name, and a port. Of a name that has several addresses the first, IPv4 before IPv6.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!("{text:?} is no place to listen, as 127.0.0.1:7100, [::1]:7100 or localhost:7100: {error}")
+    };
+    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
+    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    first.copied().ok_or_else(|| wrong(&"the name has no address"))
+}
+
+fn listen<'de, D: Deserializer<'de>>(text: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(text)?;
+    parse_listen(&text).map_err(serde::de::Error::custom)
 }
 
 fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(text: D) -> Result<T, D::Error> {
@@ -361,6 +421,16 @@ mod tests {
                 c.limits.body_bytes_max = 70_000;
             }),
         );
+        // An empty variable is none.
+        check("", &[("CHANCERY_LISTEN", ""), ("CHANCERY_CHANNELS_SHARDS", "")], Ok(Config::default()));
+        let name = |text: &'static str| check(&format!("listen = '{text}'"), &[], with(|c| c.listen.set_port(7)));
+        name("localhost:7");
+        name("127.0.0.1:7");
+        check("listen = '[::1]:7'", &[], with(|c| c.listen = "[::1]:7".parse().unwrap()));
+        for off in ["", "off"] {
+            let config = Config::parse(&format!("[metrics]\nlisten = '{off}'"), |_| None).unwrap();
+            assert_eq!(config.metrics_listen().unwrap(), None);
+        }
         check("", &[("CHANCERY_LOG_FORMAT", "json")], with(|c| c.log.format = LogFormat::Json));
     }
 
@@ -371,6 +441,7 @@ mod tests {
             ("[limits]\nbody = 1", &[], "body"),
             ("[channel]\nshards = 1", &[], "channel"),
             ("listen = 7100", &[], "listen"),
+            ("listen = 'localhost'", &[], "no place to listen"),
             ("listen = ", &[], "not usable"),
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),

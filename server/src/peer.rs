@@ -15,7 +15,7 @@ use crate::{
     duties::Duties,
     init::{self, InitError},
     limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
-    log_lines::LogLines,
+    logging::Logs,
     metrics::PeerMetrics,
     monitor::Monitor,
     renewal, revocations,
@@ -93,8 +93,8 @@ fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> PeerError {
 pub struct Process {
     /// What goes on in the background.
     pub tasks: Tasks,
-    /// Where its log goes, if that is counted.
-    pub log_lines: Option<LogLines>,
+    /// Its log, if that is the peer's matter.
+    pub logs: Option<Arc<Logs>>,
     /// An operator says that its directory was moved, and that nobody seals with its key elsewhere.
     pub moved: bool,
 }
@@ -126,7 +126,10 @@ pub async fn serve(
     announce: impl FnOnce(&Peer),
 ) -> Result<(), PeerError> {
     let stop = terminated().map_err(io_error("signals"))?;
+    let (logs, tasks, first) = (process.logs.clone(), process.tasks.clone(), config.clone());
     let peer = Peer::start_in(dir, config, process).await?;
+    let (dir, trust) = (dir.to_owned(), Arc::clone(&peer.context.trust));
+    tasks.start("reload", move || reload(dir.clone(), first.clone(), Arc::clone(&trust), logs.clone()));
     announce(&peer);
     peer.run(stop).await
 }
@@ -161,6 +164,39 @@ fn terminated() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// At each SIGHUP reads again what can be taken into use by a peer that runs: what is logged, and the files of trust. Says
+/// what else has changed.
+async fn reload(dir: PathBuf, first: Config, trust: Arc<Trust>, logs: Option<Arc<Logs>>) -> Infallible {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => panic!("SIGHUP: {error}"),
+    };
+    loop {
+        // The stream has no end.
+        let _ = hangups.recv().await;
+        let (dir, looked) = (dir.clone(), Arc::clone(&trust));
+        let config = blocking(move || {
+            looked.read_again();
+            Config::load(&dir)
+        });
+        match config.await {
+            Ok(config) => {
+                let level = logs.as_ref().map_or(Ok(()), |logs| logs.set_level(&config.log.level));
+                if let Err(error) = level {
+                    tracing::error!(error = describe(&error), "the log goes on as before");
+                }
+                let waits: Vec<String> = first.changes(&config).into_iter().filter(|key| key != "log.level").collect();
+                tracing::info!(level = config.log.level, "SIGHUP: log level and trust were read again");
+                if !waits.is_empty() {
+                    tracing::warn!(keys = waits.join(", "), "changed keys that a restart takes into use");
+                }
+            }
+            Err(error) => tracing::error!(error = describe(&error), "SIGHUP: the configuration stays as it was"),
+        }
+    }
+}
+
 impl Peer {
     /// Starts everything, as a part of a process that has other things to do.
     ///
@@ -175,7 +211,8 @@ impl Peer {
     /// # Errors
     /// See [`PeerError`].
     pub async fn start_in(dir: &Path, config: Config, process: Process) -> Result<Self, PeerError> {
-        let Process { tasks, log_lines, moved } = process;
+        let Process { tasks, logs, moved } = process;
+        let log_lines = logs.as_ref().map(|logs| logs.lines().clone());
         // Before anything else: with an expired certificate nobody would talk to it.
         match renewal::renew_at_start(dir, &config) {
             Ok(true) => tracing::info!("the peer's certificate was renewed"),

@@ -257,6 +257,12 @@ impl Trust {
         read
     }
 
+    /// Reads all files again, whether or not they show a change.
+    pub fn read_again(&self) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).fresh = true;
+        self.poll();
+    }
+
     /// Takes the files into force. `changed` is what their stamps say: without it, what is wrong with them was said
     /// before, and all is as it was unless something can be read now that could not.
     fn read(&self, seen: &mut Seen, changed: bool) -> bool {

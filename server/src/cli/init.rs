@@ -3,6 +3,7 @@
 use super::ca::{NewKey, PassphraseFile};
 use super::failure::Failure;
 use super::output::Output;
+use crate::config::parse_listen;
 use crate::init::{InitOptions, init};
 use ca::AlternativeName;
 use clap::Args;
@@ -24,9 +25,9 @@ pub(super) struct Init {
     #[arg(long, value_name = "NAME")]
     org: String,
     /// Where the peer will listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7100")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7100", value_parser = parse_listen)]
     listen: SocketAddr,
-    /// Where metrics will be answered, in plain HTTP; empty for nowhere
+    /// Where metrics will be answered, in plain HTTP; empty or `off` for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7101")]
     metrics: String,
     /// Name or address under which clients reach the peer; may be repeated

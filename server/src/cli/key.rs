@@ -4,10 +4,9 @@
 
 use super::failure::Failure;
 use super::output::{Output, pairs};
-use super::session::Global;
+use super::session::{Global, open_profile};
 use clap::{Subcommand, ValueEnum};
 use client::keys::{WordCount, Words, read_account_key, write_account_key};
-use client::profile::Profile;
 use ledger_classes::keys::SigningKey;
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -114,7 +113,7 @@ impl Command {
 fn file_or_profile(file: Option<PathBuf>, global: &Global) -> Result<PathBuf, Failure> {
     match (file, &global.profile) {
         (Some(file), _) => Ok(file),
-        (None, Some(profile)) => Ok(Profile::open(profile)?.account_key),
+        (None, Some(profile)) => Ok(open_profile(global, profile)?.account_key),
         (None, None) => Err(Failure::usage("which file? Name it, or give --profile")),
     }
 }
@@ -139,7 +138,7 @@ mod tests {
     #[test]
     fn a_new_key_is_written_and_shown_and_never_overwritten() {
         let file = std::env::temp_dir().join(format!("chancery-key-{}-{:?}", std::process::id(), client::now()));
-        let global = Global { profile: None, peer: None, json: true, timeout: 30 };
+        let global = Global { profile: None, profile_passphrase_file: None, peer: None, json: true, timeout: 30 };
         let output = Output { json: true };
         let new = || Command::New { out: Some(file.clone()), words: Count::Twelve }.run(&global, output);
         new().unwrap();

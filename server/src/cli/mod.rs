@@ -32,8 +32,10 @@ pub use failure::Failure;
 pub use output::Output;
 pub use session::Global;
 
-use clap::{Parser, Subcommand};
+use crate::config::unknown_variables;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use session::Session;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -97,7 +99,8 @@ enum Command {
 
 /// Parses the program's arguments, runs the command, reports its end.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not mistakes. Nothing is left to say if they cannot be printed.
@@ -113,6 +116,9 @@ pub fn main() -> ExitCode {
             return ExitCode::from(failure.exit_code());
         }
     };
+    if !matches!(cli.command, Command::Serve(_)) {
+        unknown_variables(&variables()).iter().for_each(|remark| output::note(remark));
+    }
     let (json, serves) = (cli.global.json, matches!(cli.command, Command::Serve(_)));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,6 +133,31 @@ pub fn main() -> ExitCode {
             code
         }
     }
+}
+
+/// The command line, to which an empty variable is none.
+fn command() -> clap::Command {
+    fn without_empty(command: clap::Command) -> clap::Command {
+        let is_empty = |arg: &clap::Arg| {
+            let value = arg.get_env().and_then(std::env::var_os);
+            value.is_some_and(|value| value.is_empty())
+        };
+        let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
+        command.mut_subcommands(without_empty)
+    }
+    without_empty(Cli::command())
+}
+
+/// The variables that commands read.
+fn variables() -> BTreeSet<String> {
+    fn of(command: &clap::Command, names: &mut BTreeSet<String>) {
+        let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+        names.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|command| of(command, names));
+    }
+    let mut names = BTreeSet::new();
+    of(&Cli::command(), &mut names);
+    names
 }
 
 /// Says why a command failed: to people on standard error, to programs as the JSON document.
@@ -185,7 +216,6 @@ fn with_session(global: &Global, command: impl AsyncFnOnce(&Session) -> Result<(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -4,15 +4,16 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, promptly};
 use crate::{
+    config::Config,
     logging,
     peer::{self, Process},
 };
 use channel_actors::tasks::Tasks;
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-/// Run the peer in a directory that `chancery init` made; SIGTERM drains
+/// Run the peer in a directory that `chancery init` made; SIGTERM drains, SIGHUP reads again what can be
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Prints its addresses once it takes connections; logs go to standard error.
@@ -34,9 +35,13 @@ pub(super) struct Serve {
 impl Serve {
     /// Runs the command.
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
-        let config = crate::config::Config::load(&self.dir).map_err(|error| Failure::usage(in_full(&error)))?;
+        let config = Config::load(&self.dir).map_err(|error| Failure::usage(in_full(&error)))?;
         let tasks = Tasks::default();
         let logs = logging::start(&config.log, &tasks).map_err(|error| Failure::usage(in_full(&error)))?;
+        for remark in Config::remarks(&self.dir, &super::variables()) {
+            tracing::warn!("{remark}");
+        }
+        let logs = Arc::new(logs);
         let announce = |peer: &peer::Peer| {
             let (api, metrics) = (format!("https://{}", peer.address()), peer.metrics_address());
             let document = json!({ "api": api, "metrics": metrics.map(|address| format!("http://{address}/metrics")) });
@@ -50,7 +55,7 @@ impl Serve {
                 None => tracing::warn!("nobody reads the address on standard output"),
             }
         };
-        let process = Process { tasks, log_lines: Some(logs.lines().clone()), moved: self.moved };
+        let process = Process { tasks, logs: Some(Arc::clone(&logs)), moved: self.moved };
         let system = actix_rt::System::new();
         let served = system.block_on(peer::serve(&self.dir, config, process, announce));
         served.map_err(|error| Failure::unavailable(in_full(&error)))

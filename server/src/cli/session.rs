@@ -3,8 +3,10 @@
 use super::amounts::Units;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, table};
+use ca::{PassphraseSource, encrypted, passphrase::PassphraseError};
 use clap::{Args, ValueEnum};
 use client::api::{JsonEnvelope, Outcome, SubmissionStatus};
+use client::certificate::CredentialError;
 use client::connection::{Connection, Options};
 use client::keys::read_account_key;
 use client::profile::{Profile, parse_peer};
@@ -18,8 +20,10 @@ use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::Envelope;
 use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -27,6 +31,15 @@ pub struct Global {
     /// Folder with cert.pem, key.pem, ca.pem and profile.toml
     #[arg(long, global = true, value_name = "DIR", env = "CHANCERY_PROFILE", help_heading = "Everywhere")]
     pub profile: Option<PathBuf>,
+    /// File with the passphrase of the profile's key.pem, if that is encrypted; without it the command asks
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CHANCERY_PROFILE_PASSPHRASE_FILE",
+        help_heading = "Everywhere"
+    )]
+    pub profile_passphrase_file: Option<PathBuf>,
     /// Another peer than the profile's, as https://host:port
     #[arg(long, global = true, value_name = "URL", value_parser = parse_peer, help_heading = "Everywhere")]
     pub peer: Option<PeerUrl>,
@@ -124,13 +137,37 @@ pub(super) struct Session {
     pub output: Output,
 }
 
+/// Opens a profile, whose key may be encrypted.
+pub(super) fn open_profile(global: &Global, directory: &Path) -> Result<Profile, Failure> {
+    let unlock = |path: &Path, text: &[u8]| {
+        let locked = |why: String| CredentialError::Locked(why);
+        let source = PassphraseSource {
+            file: global.profile_passphrase_file.clone().unwrap_or_else(|| directory.join("key.passphrase")),
+            ask: io::stdin().is_terminal().then_some(ask_for_key as fn() -> io::Result<Zeroizing<String>>),
+        };
+        let missing = "give its passphrase by --profile-passphrase-file or CHANCERY_PROFILE_PASSPHRASE_FILE";
+        let (passphrase, _) = source.read().map_err(|error| match error {
+            PassphraseError::Missing { .. } => locked(missing.into()),
+            error => locked(error.to_string()),
+        })?;
+        let text = std::str::from_utf8(text).map_err(|_| locked("it is not UTF-8".into()))?;
+        let key = encrypted::open(text, &passphrase).map_err(|error| locked(format!("{}: {error}", path.display())))?;
+        Ok(Zeroizing::new(key.to_pem().as_bytes().to_vec()))
+    };
+    Ok(Profile::open_with(directory, unlock)?)
+}
+
+fn ask_for_key() -> io::Result<Zeroizing<String>> {
+    rpassword::prompt_password("Passphrase of the profile's key: ").map(Zeroizing::new)
+}
+
 impl Session {
     /// Opens the profile. Nothing is sent.
     pub(super) fn open(global: &Global) -> Result<Self, Failure> {
         let directory = global.profile.as_deref().ok_or_else(|| {
             Failure::usage("which profile? Give --profile DIR or set CHANCERY_PROFILE to the folder's path")
         })?;
-        let profile = Profile::open(directory)?;
+        let profile = open_profile(global, directory)?;
         let timeout = Duration::from_secs(global.timeout);
         let options = Options { peer: global.peer.clone(), timeout, ..Options::default() };
         let connection = Connection::open(&profile, options)?;
@@ -277,7 +314,7 @@ fn plain(value: &serde_json::Value) -> String {
 /// Bytes of a file that a command names.
 pub(super) fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
-    let fail = |error: std::io::Error| Failure::file(path, &error);
+    let fail = |error: io::Error| Failure::file(path, &error);
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(fail)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(fail)?;
     if bytes.len() as u64 > bytes_max {

@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod bad_input;
 mod bank;
+mod configuration;
 mod crl_exchange;
 mod crowd;
 mod disk;

@@ -3,13 +3,12 @@
 use super::{Algorithm, Directory, certificates_text};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, pairs};
-use crate::cli::session::{Global, PeerUrl};
+use crate::cli::session::{Global, PeerUrl, open_profile};
 use crate::clock;
 use ca::KeyAlgorithm;
 use ca::holder::{Taken, take_offered};
 use clap::Args;
 use client::connection::Options;
-use client::profile::Profile;
 use client::renew::{RenewError, authorities, complete, renew};
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
@@ -80,7 +79,7 @@ impl Renew {
         let profile = global.profile.as_deref();
         let profile = profile.ok_or_else(|| Failure::usage("which certificate? Give a folder, or --profile DIR"))?;
         complete(profile)?;
-        let profile = Profile::open(profile)?;
+        let profile = open_profile(global, profile)?;
         let peer: Option<PeerUrl> = global.peer.clone();
         let options = Options { peer, timeout: Duration::from_secs(global.timeout), ..Options::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
