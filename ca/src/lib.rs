@@ -22,6 +22,7 @@ pub mod encrypted;
 pub mod enrolment;
 mod event;
 pub mod evidence;
+pub mod exchange;
 pub mod features;
 mod files;
 pub mod folder;

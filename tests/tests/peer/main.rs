@@ -11,6 +11,7 @@ mod configuration;
 mod crl_exchange;
 mod crowd;
 mod disk;
+mod exchange;
 mod expiry;
 mod foreign_clients;
 mod halted;

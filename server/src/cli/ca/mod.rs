@@ -7,6 +7,7 @@ mod pkcs11;
 mod registration;
 mod renew;
 mod rollover;
+mod trust;
 
 use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
@@ -229,6 +230,9 @@ Examples:
     Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
     Rollover(rollover::Rollover),
+    Init(trust::Init),
+    Bundle(trust::Bundle),
+    Trust(trust::Trust),
 }
 
 /// Statuses of certificates.
@@ -378,6 +382,9 @@ impl Ca {
             Command::Audit(command) => command.run(&self.directory, global, output),
             Command::Renew(command) => command.run(&self.directory, global, output),
             Command::Passphrase(command) => command.run(&self.directory, output),
+            Command::Init(command) => command.run(dir, &self.directory.passphrase, output),
+            Command::Bundle(command) => command.run(&self.directory, output),
+            Command::Trust(command) => command.run(dir, output),
             Command::Reissue(command) => command.run(&self.directory, output),
             Command::Rollover(command) => command.run(&self.directory, output),
         }

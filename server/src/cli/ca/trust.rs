@@ -1,0 +1,195 @@
+//! Organizations whose CA is elsewhere: what is carried from one to another, and what is done with it there.
+
+use super::{Directory, NewKey, PassphraseFile, in_full};
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, clean, table};
+use crate::config::Config;
+use crate::{clock, operator};
+use ca::credentials::{TrustBundle, read_certificates};
+use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust};
+use ca::{AuthorityScope, CertificateFolder, Keyring};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+impl From<ExchangeError> for Failure {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            error @ (ExchangeError::Credentials(_) | ExchangeError::Form(_) | ExchangeError::Empty) => {
+                Self::usage(in_full(&error))
+            }
+            error => Self::refused(in_full(&error)),
+        }
+    }
+}
+
+/// Make the CA of an organization that has no peer, in a folder of its own
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The CA is a root that vouches for its organization only. Its certificates and CRL go to the others' peers in one file
+(`chancery ca bundle`, `chancery ca trust add`).
+
+Example:
+  $ chancery ca init --consortium harbour.example --org carrier --dir carrier")]
+pub(super) struct Init {
+    /// Trust domain, the same as that of the others
+    #[arg(long, value_name = "NAME")]
+    consortium: String,
+    /// Name of the organization
+    #[arg(long, value_name = "NAME")]
+    org: String,
+    #[command(flatten)]
+    key: NewKey,
+}
+
+impl Init {
+    pub(super) fn run(self, dir: &Path, passphrase: &PassphraseFile, output: Output) -> Result<(), Failure> {
+        std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, &error))?;
+        let source = passphrase.source(dir);
+        if passphrase.passphrase_file.is_none() && !source.file.exists() {
+            source.make().map_err(|error| Failure::refused(in_full(&error)))?;
+        }
+        let (keys, cause, now) = (Keyring::new(source.clone()), operator::cause("chancery ca init"), clock::now());
+        let place = self.key.place()?;
+        let folder = CertificateFolder::create_with(dir, &self.consortium, place.clone(), keys, cause, now)?;
+        let made = folder.add_organization_root(&self.org, place, now)?;
+        output.show(&made, |made| {
+            format!(
+                "{} has its CA in {} (serial {}), valid until {}\nkeep {} apart from copies of it\n",
+                made.name,
+                dir.join("ca").display(),
+                made.serial,
+                made.not_after,
+                source.file.display()
+            )
+        })
+    }
+}
+
+/// Put CAs and their CRLs into one file, for those who are to trust them
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Send the file; what it says is public. Send it again after each `chancery ca crl`, unless the peers fetch CRLs from each
+other (`crl_peers`). Tell the key of each CA on another way.
+
+Example:
+  $ chancery ca bundle carrier --out carrier.pem --dir carrier")]
+pub(super) struct Bundle {
+    /// Organizations whose CAs go into it, with the root above them; all if absent
+    organizations: Vec<String>,
+    /// File to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Bundle {
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let folder = directory.open()?;
+        let bundle = folder.bundle(&self.organizations)?;
+        let held = bundle.describe(folder.consortium())?;
+        std::fs::write(&self.out, bundle.to_text()).map_err(|error| Failure::file(&self.out, &error))?;
+        output.show(&json!({ "file": self.out, "authorities": held, "crls": bundle.crls.len() }), |_| shown(&held))
+    }
+}
+
+/// Whom a peer or a profile trusts
+#[derive(Args, Debug)]
+pub(super) struct Trust {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Trust the CAs in a file that another organization made, or take its newer CRLs
+    #[command(after_help = "\
+All of it is checked before anything changes: whose each CA is, who signed it, that its CRL is in force. Compare the keys
+with what the organization says on another way. A running peer takes the CAs and CRLs into force within a second; channels
+admit the organization by `chancery channel create` or `channel update`.
+
+Examples:
+  $ chancery ca trust add carrier.pem --dir peer-1
+  $ chancery ca trust add harbour.pem --root --into profiles/carl")]
+    Add {
+        /// File that `chancery ca bundle` wrote, or a directory with ca/
+        source: PathBuf,
+        /// Folder that is to trust them; if absent the peer's own
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+        /// Also a consortium's root, which may certify CAs of every organization
+        #[arg(long)]
+        root: bool,
+        /// Also a CA of an organization of which another one is trusted
+        #[arg(long)]
+        beside: bool,
+    },
+    /// List the CAs that are trusted, and how long their CRLs hold
+    #[command(after_help = "Example:\n  $ chancery ca trust list --dir peer-1")]
+    List {
+        /// Folder that trusts them; if absent the peer's own
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
+    },
+}
+
+impl Trust {
+    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
+        let folder = |into: Option<PathBuf>| match into {
+            Some(folder) => Ok(folder),
+            None => {
+                let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
+                Ok::<_, Failure>(dir.join(config.certificate_dir))
+            }
+        };
+        match self.command {
+            Command::Add { source, into, root, beside } => {
+                let into = folder(into)?;
+                let brought = match source.is_dir() {
+                    true => CertificateFolder::open(&source)?.bundle(&[])?,
+                    false => {
+                        let text = std::fs::read_to_string(&source).map_err(|error| Failure::file(&source, &error))?;
+                        TrustBundle::of_text(&text)?
+                    }
+                };
+                let consortium = consortium(&into)?;
+                let accepting = Accepting { roots: root, beside };
+                let added = add_trust(&into, &consortium, brought, accepting, clock::now())?;
+                output.show(&added, |TrustAdded { authorities, crls }| {
+                    let none = authorities.is_empty() && *crls == 0;
+                    let what = if none { "nothing new".to_owned() } else { format!("{crls} newer CRLs") };
+                    if authorities.is_empty() { format!("{what}\n") } else { format!("{}{what}\n", shown(authorities)) }
+                })
+            }
+            Command::List { into } => {
+                let into = folder(into)?;
+                let bundle = TrustBundle::load(&into).map_err(ExchangeError::from)?;
+                output.show(&bundle.describe(&consortium(&into)?)?, |held| shown(held))
+            }
+        }
+    }
+}
+
+/// The trust domain of a folder with a certificate, else of the CAs that it trusts.
+fn consortium(folder: &Path) -> Result<String, Failure> {
+    if let Some(der) = read_certificates(&folder.join("cert.pem")).ok().and_then(|path| path.into_iter().next()) {
+        let claims = ca::LeafClaims::of_certificate(&der);
+        return Ok(claims.map_err(|error| Failure::usage(error.to_string()))?.identity().consortium().to_owned());
+    }
+    let anchors = read_certificates(&folder.join("ca.pem")).map_err(ExchangeError::from)?;
+    let scope = AuthorityScope::of_certificate(anchors.first().map_or(&[], Vec::as_slice));
+    Ok(scope.map_err(|error| Failure::usage(error.to_string()))?.consortium)
+}
+
+fn shown(authorities: &[TrustedAuthority]) -> String {
+    let row = |one: &TrustedAuthority| {
+        vec![
+            one.organization.as_deref().map_or_else(|| "(consortium)".into(), clean),
+            if one.root { "root".into() } else { "issuing".into() },
+            one.not_after.to_string(),
+            one.crl_until.map_or_else(|| "no CRL".into(), |until| until.to_string()),
+            one.key.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = authorities.iter().map(row).collect();
+    table(&["organization", "kind", "until", "crl until", "key"], &rows)
+}
