@@ -122,6 +122,7 @@ pub struct VerifiedCertificate {
     not_after: Time,
     public_key: PublicKey,
     fingerprint: [u8; 32],
+    authorities: Vec<KeyId>,
 }
 
 impl VerifiedCertificate {
@@ -158,6 +159,11 @@ impl VerifiedCertificate {
     /// Its key.
     pub const fn public_key(&self) -> &PublicKey {
         &self.public_key
+    }
+
+    /// The keys of the CAs of its path, the issuing one first, the anchor last.
+    pub fn authorities(&self) -> &[KeyId] {
+        &self.authorities
     }
 
     /// SHA-256 of the whole certificate.
@@ -224,6 +230,7 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
         not_after: leaf.not_after(),
         public_key: facts.public_key,
         fingerprint: leaf.fingerprint(),
+        authorities: path.certificates.iter().skip(1).map(Certificate::key_id).collect(),
     })
 }
 

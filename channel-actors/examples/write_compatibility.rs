@@ -35,7 +35,11 @@ fn config(name: &str) -> ChannelConfig {
         salt: HexBytes(vec![7; 16]),
         engine: Engine::Solo,
         peers: vec![OrderingPeer { identity: peer, key: key(200).public() }],
-        organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
+        organizations: vec![Organization {
+            name: "bank".into(),
+            title: "Bank".into(),
+            authorities: vec![HexBytes(vec![0x30])],
+        }],
         grants: vec![Grant { to: Grantee::Organization("bank".into()), rights: [rights].into_iter().collect() }],
         public_read: true,
         open_submit: true,

@@ -42,6 +42,14 @@ macro_rules! actions {
 }
 
 impl Action {
+    /// Whether it concerns who takes part and by which rules, not what is owned or done. Such acts are free of fees, so
+    /// that no lack of funds keeps a revocation or a change from taking effect, and only administrators and auditors
+    /// read the transactions that carry them.
+    pub const fn is_administrative(&self) -> bool {
+        self.carries_authority()
+            || matches!(self, Self::ParticipantRevoke(_) | Self::ChannelPropose(_) | Self::ChannelApprove(_))
+    }
+
     /// Whether anybody may post it, without a participant record: it brings its own authority.
     pub const fn carries_authority(&self) -> bool {
         matches!(

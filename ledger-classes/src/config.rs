@@ -219,6 +219,53 @@ impl ChannelConfig {
         Ok(())
     }
 
+    /// Checks that a channel can have this configuration and be changed again: that what it asks for is there, and that
+    /// as many organizations could approve a change as its policy needs. For creation and for every change;
+    /// [`Self::check`] is what blocks rely on.
+    pub fn check_governable(&self) -> Result<(), ConfigError> {
+        let fail = |what: String| Err(ConfigError(what));
+        if self.engine != Engine::Solo || self.peers.len() != 1 {
+            let what = "several ordering peers are not there yet: a channel has the engine solo and one ordering peer";
+            return fail(what.into());
+        }
+        let ordering = Rights::from_iter([Right::Order, Right::Hold]);
+        let orders = |to: &Grantee| match to {
+            Grantee::Organization(_) => false,
+            Grantee::Identity(identity) => self.peers.iter().any(|peer| peer.identity == *identity),
+        };
+        if let Some(grant) = self.grants.iter().find(|grant| grant.rights.meets(ordering) && !orders(&grant.to)) {
+            let what = "several peers are not there yet: order and hold are for the ordering peer, not for";
+            return fail(format!("{what} {}", grant.to));
+        }
+        let names = self.organizations.iter().map(|member| member.name.as_str());
+        let (able, unable): (Vec<&str>, Vec<&str>) = names.partition(|name| self.can_administer(name));
+        let needed = self.approvals.needed(self.organizations.len());
+        if able.len() < needed {
+            return fail(format!(
+                "nobody could change it again: approvals {} of {} organizations are {needed}, and administrators with the \
+                 right admin, or a CA, are missing in {}",
+                self.approvals.text(),
+                self.organizations.len(),
+                unable.join(", "),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether an organization's administrators could take part: it has the right, or one of them has, and a CA that can
+    /// certify them.
+    pub fn can_administer(&self, organization: &str) -> bool {
+        let certified = |member: &Organization| member.name == organization && !member.authorities.is_empty();
+        let granted =
+            self.grants.iter().filter(|grant| grant.rights.allows(Right::Admin)).any(|grant| match &grant.to {
+                Grantee::Organization(name) => name == organization,
+                Grantee::Identity(identity) => {
+                    identity.organization() == organization && identity.role() == Role::Admin
+                }
+            });
+        granted && self.organizations.iter().any(certified)
+    }
+
     /// Whether `organization` is a member.
     pub fn is_member(&self, organization: &str) -> bool {
         self.organizations.iter().any(|member| member.name == organization)
@@ -242,10 +289,16 @@ impl ChannelConfig {
             Grantee::Identity(other) => other == identity,
         });
         let granted = mine.fold(rights, |rights, grant| rights.union(grant.rights));
+        let administration = Rights::from_iter([Right::Admin]);
         match identity.role() {
-            // An auditor writes nothing, whatever its organization may.
+            // An auditor writes nothing, whatever its organization may, and reads all if that reads every class.
+            Role::Auditor if Class::ALL.into_iter().all(|class| granted.allows(Right::Read(class))) => {
+                granted.without(Rights::WRITES).union(Rights::from_iter([Right::Audit]))
+            }
             Role::Auditor => granted.without(Rights::WRITES),
-            Role::Peer | Role::Admin | Role::Client => granted,
+            // An organization's right to administer is its administrators'.
+            Role::Peer | Role::Client => granted.without(administration),
+            Role::Admin => granted,
         }
     }
 }
@@ -278,6 +331,16 @@ pub enum ConfigChange {
     SetPeers {
         /// The new list.
         peers: Vec<OrderingPeer>,
+    },
+    /// Sets whether anybody may read.
+    SetPublicRead {
+        /// Whether anybody may.
+        public_read: bool,
+    },
+    /// Sets whether anybody may submit.
+    SetOpenSubmit {
+        /// Whether anybody may.
+        open_submit: bool,
     },
 }
 
@@ -314,6 +377,8 @@ impl ConfigChange {
             Self::SetFees(fees) => config.fees.clone_from(fees),
             Self::SetApprovals { approvals } => config.approvals = *approvals,
             Self::SetPeers { peers } => config.peers.clone_from(peers),
+            Self::SetPublicRead { public_read } => config.public_read = *public_read,
+            Self::SetOpenSubmit { open_submit } => config.open_submit = *open_submit,
         }
     }
 }
@@ -322,6 +387,62 @@ impl ConfigChange {
 mod tests {
     use super::*;
     use crate::execution::test_support::{open_config, signer};
+
+    /// The quick start once made a channel of two organizations whose changes both had to approve, and only one of them
+    /// had an administrator.
+    #[test]
+    fn a_configuration_that_nobody_could_change_again_is_told_from_one_that_somebody_could() {
+        let member = |name: &str, cas: usize| Organization {
+            name: name.into(),
+            title: String::new(),
+            authorities: vec![HexBytes(vec![0x30]); cas],
+        };
+        let grants = |text: &str| -> Vec<Grant> {
+            let grant = |text: &str| {
+                let (to, rights) = text.split_once('=').expect("whom and what");
+                let to = match Identity::parse(&format!("spiffe://test.example/{to}")) {
+                    Ok(identity) => Grantee::Identity(identity),
+                    Err(_) => Grantee::Organization(to.into()),
+                };
+                let rights = rights.split(',').map(|right| right.parse::<Right>().expect("a right")).collect();
+                Grant { to, rights }
+            };
+            text.split_whitespace().map(grant).collect()
+        };
+        use Approvals::{All, Any, Majority};
+        for (approvals, cas, text, good) in [
+            (Majority, [1, 1, 0], "alpha=admin beta=admin", true),
+            (Majority, [1, 1, 0], "alpha=admin", false),
+            (Majority, [1, 1, 0], "alpha=admin beta=read:logs,write:logs", false),
+            (Majority, [1, 1, 0], "alpha=admin beta/admin/ann=admin", true),
+            // Only administrators approve.
+            (Majority, [1, 1, 0], "alpha=admin beta/client/ann=admin", false),
+            (Majority, [1, 0, 1], "alpha=admin beta=admin", false),
+            (Majority, [1, 0, 1], "alpha=admin beta=admin gamma=admin", true),
+            (All, [1, 1, 0], "alpha=admin beta=admin", false),
+            (All, [1, 1, 1], "alpha=admin beta=admin gamma=admin", true),
+            (Any, [1, 0, 0], "alpha=admin", true),
+            (Any, [1, 1, 1], "alpha=audit", false),
+            (Any, [0, 1, 1], "alpha=admin", false),
+            // What several peers would have.
+            (Any, [1, 1, 1], "alpha=admin alpha/peer/p1=order,hold", true),
+            (Any, [1, 1, 1], "alpha=admin beta/peer/p2=hold", false),
+            (Any, [1, 1, 1], "alpha=admin,order", false),
+        ] {
+            let mut config = open_config();
+            let names = ["alpha", "beta", "gamma"];
+            config.organizations = names.iter().zip(cas).map(|(name, cas)| member(name, cas)).collect();
+            (config.approvals, config.grants) = (approvals, grants(text));
+            assert_eq!(config.check(), Ok(()));
+            assert_eq!(config.check_governable().is_ok(), good, "{approvals:?} {cas:?} {text}");
+        }
+        let mut config = open_config();
+        (config.grants, config.organizations) = (grants("alpha=admin"), vec![member("alpha", 1)]);
+        assert_eq!(config.check_governable(), Ok(()));
+        config.engine = Engine::Raft;
+        let refused = config.check_governable().expect_err("one peer orders").to_string();
+        assert!(refused.contains("not there yet"), "{refused}");
+    }
 
     #[test]
     fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {

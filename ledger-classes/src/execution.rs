@@ -140,7 +140,8 @@ fn run_transaction<'a>(
     }
 }
 
-/// Takes the fee. What it wrote stays when the actions fail.
+/// Takes the fee. What it wrote stays when the actions fail. Administrative acts are free if nothing else is done with
+/// them.
 fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Amount, Refusal> {
     let until = transaction.transaction().valid_until;
     if until < context.time() {
@@ -151,6 +152,9 @@ fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Resul
     }
     let fees = &context.config().fees;
     let Some(asset) = fees.asset.clone() else { return Ok(Amount::ZERO) };
+    if transaction.transaction().actions.iter().all(Action::is_administrative) {
+        return Ok(Amount::ZERO);
+    }
     let bytes = u128::from(transaction.payload_bytes());
     let fee = Amount(fees.base.0.saturating_add(fees.per_byte.0.saturating_mul(bytes)));
     let collector = fees.collector;

@@ -82,6 +82,13 @@ pub trait CertificatePaths: Send + Sync {
     /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
 
+    /// Whether `certificate` (DER) can be a CA of `organization` in `consortium`, as far as it says itself; its dates do
+    /// not matter. Why not is in words of our own, since they are hashed. An implementation without CAs takes all.
+    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
+        let _ = (certificate, consortium, organization);
+        Ok(())
+    }
+
     /// Verifies that `certificate` (DER, a CA's) says what one of `listed` says but for its dates, serial number and
     /// issuer, and that the key of both signed `message`. The dates are the caller's to judge. An implementation
     /// without CAs accepts none.

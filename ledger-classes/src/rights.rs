@@ -48,6 +48,14 @@ impl std::str::FromStr for Class {
     }
 }
 
+/// What topics of administrative acts begin with.
+pub const ACTS: &str = "audit.";
+
+/// Whether records and events of a class and topic are administrative acts.
+pub fn is_act(class: Class, topic: &str) -> bool {
+    class == Class::Logs && topic.starts_with(ACTS)
+}
+
 /// One right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Right {
@@ -57,7 +65,7 @@ pub enum Right {
     Write(Class),
     /// Propose and approve configuration changes, admit and revoke others.
     Admin,
-    /// Read all, write nothing.
+    /// Read all, administrative acts included; write nothing.
     Audit,
     /// Run the ordering engine.
     Order,
@@ -140,9 +148,25 @@ impl Rights {
         audited || self.0 & right.bit() != 0
     }
 
+    /// Whether events and records of a class and topic may be read. Administrative acts are for administrators and
+    /// auditors.
+    pub fn reads(self, class: Class, topic: &str) -> bool {
+        self.allows(Right::Read(class)) && (self.reads_acts() || !is_act(class, topic))
+    }
+
+    /// Whether administrative acts may be read.
+    pub const fn reads_acts(self) -> bool {
+        self.allows(Right::Admin) || self.allows(Right::Audit)
+    }
+
     /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Whether the sets have a right in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
     }
 
     /// Both sets together.
@@ -261,10 +285,37 @@ mod tests {
         let rights = Rights::member().union(Rights::from_iter([Right::Admin]));
         config.grants = vec![Grant { to: Grantee::Organization(organization.clone()), rights }];
         let of = |role| Identity::new(&config.consortium, &organization, role, "eve").expect("valid");
-        assert_eq!(config.rights_of(Some(&of(Role::Client))), rights);
+        assert_eq!(config.rights_of(Some(&of(Role::Admin))), rights);
+        // An organization's right to administer is its administrators'.
+        assert_eq!(config.rights_of(Some(&of(Role::Client))), Rights::member());
         let auditor = config.rights_of(Some(&of(Role::Auditor)));
         assert!(Class::ALL.into_iter().all(|class| auditor.allows(Right::Read(class))));
         assert!(rights.iter().filter(|right| !matches!(right, Right::Read(_))).all(|right| !auditor.allows(right)));
+        assert!(auditor.reads_acts(), "its organization reads every class");
+        config.grants[0].rights = Rights::from_iter([Right::Read(Class::Logs), Right::Admin]);
+        assert_eq!(config.rights_of(Some(&of(Role::Auditor))), Rights::from_iter([Right::Read(Class::Logs)]));
+    }
+
+    #[test]
+    fn administrative_acts_are_read_by_administrators_and_auditors_only() {
+        let rights = |text: &str| -> Rights {
+            text.split_whitespace().map(|right| right.parse::<Right>().expect("a right")).collect()
+        };
+        for (mine, class, topic, reads) in [
+            ("read:logs", Class::Logs, "trace", true),
+            ("read:logs", Class::Logs, "auditors", true),
+            ("read:logs", Class::Logs, "audit.certificate", false),
+            ("read:logs write:logs order hold", Class::Logs, "audit.channel", false),
+            ("read:logs admin", Class::Logs, "audit.channel", true),
+            ("audit", Class::Logs, "audit.channel", true),
+            // The right to administer alone reads nothing.
+            ("admin", Class::Logs, "audit.channel", false),
+            // An asset may be called so.
+            ("read:assets", Class::Assets, "audit.coin", true),
+        ] {
+            assert_eq!(rights(mine).reads(class, topic), reads, "{mine} {class} {topic}");
+        }
+        assert!(!Rights::member().reads_acts());
     }
 
     #[test]

@@ -3,16 +3,22 @@
 //! peer's organization, who must act.
 
 use crate::{
+    init::MAIN,
     limits::RETRY_AFTER_MS,
     problem::{ApiError, Kind},
     tls::Caller,
 };
+use ca::KeyId;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
 use ledger_classes::{
     config::ChannelConfig,
-    hash::Hash,
+    hash::{Hash, HexBytes},
     identity::{Identity, Role},
     rights::{Class, Right, Rights},
+};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, PoisonError, RwLock},
 };
 
 /// A channel that the caller may know of, with what it may do there.
@@ -35,15 +41,20 @@ pub struct Asking<'a> {
 
 impl Asking<'_> {
     /// What this caller sees of a channel: `None` is nothing at all.
-    fn sees(&self, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
+    fn sees(&self, registry: &ChannelRegistry, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
         let rights = if channel.config().is_some() { rights } else { Rights::NONE };
-        let acts = administers(self.peer, self.caller.identity()) && halted(&channel).is_some();
+        let acts = halted(&channel).is_some() && administers(registry, self.peer, self.caller);
         (acts || !rights.is_empty()).then_some(Visible { channel, rights })
     }
 }
 
-/// Whether somebody administers this peer: an administrator of its organization, whose certificate the peer trusts.
-pub fn administers(peer: &Identity, identity: Option<&Identity>) -> bool {
+/// Whether somebody administers this peer: an administrator of its organization, whose path leads to a CA that `main`
+/// lists for it.
+pub fn administers(registry: &ChannelRegistry, peer: &Identity, caller: &Caller) -> bool {
+    is_own_administrator(peer, caller.identity()) && is_vouched_for(registry, caller)
+}
+
+fn is_own_administrator(peer: &Identity, identity: Option<&Identity>) -> bool {
     identity.is_some_and(|identity| {
         let own = (identity.consortium(), identity.organization()) == (peer.consortium(), peer.organization());
         own && identity.role() == Role::Admin
@@ -70,8 +81,8 @@ pub fn find(
     let by_name = registry.by_name(text);
     let channel = by_id.or(by_name);
     let config = channel.as_ref().and_then(ChannelHandle::config);
-    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), asking.caller.identity());
-    match channel.and_then(|channel| asking.sees(channel, rights)) {
+    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), asking.caller);
+    match channel.and_then(|channel| asking.sees(registry, channel, rights)) {
         Some(visible) => Ok(visible),
         // Who may see a channel is known once it is open, or once its remains were read. Until that is known of all,
         // every other name gets this answer, whether or not it is one of theirs.
@@ -94,18 +105,60 @@ pub fn incomplete(registry: &ChannelRegistry) -> Option<&'static str> {
 pub fn list(registry: &ChannelRegistry, asking: Asking<'_>) -> Vec<Visible> {
     let rights = |channel: &ChannelHandle| {
         let config = channel.config();
-        config.map_or(Rights::NONE, |record| visible_rights(&record.config, asking.caller.identity()))
+        config.map_or(Rights::NONE, |record| visible_rights(&record.config, asking.caller))
     };
     let sees = |channel: ChannelHandle| {
         let rights = rights(&channel);
-        asking.sees(channel, rights)
+        asking.sees(registry, channel, rights)
     };
     registry.list().into_iter().filter_map(sees).collect()
 }
 
-/// The rights that a channel's configuration gives an identity, or the public.
-pub fn visible_rights(config: &ChannelConfig, identity: Option<&Identity>) -> Rights {
-    config.rights_of(identity)
+/// The rights that a channel's configuration gives a caller, or the public. A name alone is nothing: a CA that the channel
+/// lists for the caller's organization stands in the caller's path. It is told by its key, so that a renewed certificate
+/// of it counts as the listed one does (docs/decisions/0010).
+pub fn visible_rights(config: &ChannelConfig, caller: &Caller) -> Rights {
+    rights_by(config, caller.identity(), |der| key_of(der).is_some_and(|key| caller.authorities().contains(&key)))
+}
+
+/// Whether `main` lists a CA of the caller's path for the caller's organization, if it is a member there: for what
+/// belongs to an organization on this peer and to no other channel.
+fn is_vouched_for(registry: &ChannelRegistry, caller: &Caller) -> bool {
+    let Some(identity) = caller.identity() else { return false };
+    let main = registry.by_name(MAIN).and_then(|main| main.config());
+    let member = main
+        .as_ref()
+        .and_then(|main| main.config.organizations.iter().find(|member| member.name == identity.organization()));
+    let vouches = |der: &HexBytes| key_of(&der.0).is_some_and(|key| caller.authorities().contains(&key));
+    member.is_none_or(|member| member.authorities.iter().any(vouches))
+}
+
+fn rights_by(config: &ChannelConfig, identity: Option<&Identity>, vouches: impl Fn(&[u8]) -> bool) -> Rights {
+    let listed = |identity: &&Identity| {
+        let member = config.organizations.iter().find(|member| member.name == identity.organization());
+        // Every CA is looked at: where it stands does not show in the time.
+        member.is_some_and(|member| member.authorities.iter().filter(|der| vouches(&der.0)).count() > 0)
+    };
+    config.rights_of(identity.filter(listed))
+}
+
+/// CA certificates whose keys are remembered: more than those of all organizations of a consortium.
+const KEYS_REMEMBERED_MAX: usize = 4096;
+
+/// The key of a CA certificate in a configuration. To parse it takes a hundred times as long as to look it up, and every
+/// request asks.
+pub fn key_of(der: &[u8]) -> Option<KeyId> {
+    static KEYS: LazyLock<RwLock<HashMap<Vec<u8>, Option<KeyId>>>> = LazyLock::new(RwLock::default);
+    if let Some(key) = KEYS.read().unwrap_or_else(PoisonError::into_inner).get(der) {
+        return *key;
+    }
+    let key = KeyId::of_certificate(der);
+    let mut keys = KEYS.write().unwrap_or_else(PoisonError::into_inner);
+    if keys.len() >= KEYS_REMEMBERED_MAX {
+        keys.clear();
+    }
+    keys.insert(der.to_vec(), key);
+    key
 }
 
 impl Visible {
@@ -122,6 +175,11 @@ impl Visible {
     /// Needs the right to read every class: blocks hold them all.
     pub fn read_all(&self) -> Result<(), ApiError> {
         Class::ALL.into_iter().try_for_each(|class| self.read(class))
+    }
+
+    /// Needs the right to read administrative acts.
+    pub fn acts(&self) -> Result<(), ApiError> {
+        if self.rights.reads_acts() { Ok(()) } else { Err(forbidden("admin or audit")) }
     }
 
     /// Needs some right to post. Which actions are allowed is execution's decision, by the sender's own record.
@@ -147,7 +205,6 @@ mod tests {
     use super::*;
     use ledger_classes::{
         config::{Approvals, Engine, Fees, Limits, OrderingPeer, Organization},
-        hash::HexBytes,
         keys::SigningKey,
         rights::{Grant, Grantee},
         time::Time,
@@ -163,7 +220,11 @@ mod tests {
 
     fn config(public_read: bool, open_submit: bool) -> ChannelConfig {
         let grant = |to, text| Grant { to, rights: rights(text) };
-        let organization = |name: &str| Organization { name: name.into(), title: name.into(), authorities: Vec::new() };
+        let organization = |name: &str| Organization {
+            name: name.into(),
+            title: name.into(),
+            authorities: vec![HexBytes(b"another".to_vec()), HexBytes(name.as_bytes().to_vec())],
+        };
         ChannelConfig {
             name: "deals".into(),
             consortium: "harbour.example".into(),
@@ -188,6 +249,26 @@ mod tests {
         }
     }
 
+    /// The rights of somebody whose path leads to the CA called like the own organization.
+    fn by_own(config: &ChannelConfig, identity: Option<&Identity>) -> Rights {
+        rights_by(config, identity, |der| identity.is_some_and(|identity| der == identity.organization().as_bytes()))
+    }
+
+    /// A second CA of the same name under another trusted root had the rights of the one that the channel lists.
+    #[test]
+    fn a_name_without_a_path_to_a_listed_ca_has_the_rights_of_the_public() {
+        let config = |public_read| config(public_read, false);
+        for who in ["north/client/alice", "north/admin/root", "watch/auditor/ann"] {
+            let who = identity(who);
+            assert!(!by_own(&config(false), Some(&who)).is_empty(), "{who}");
+            for vouching in ["", "south", "north-2"] {
+                let by = |config| rights_by(&config, Some(&who), |der| der == vouching.as_bytes());
+                assert!(by(config(false)).is_empty(), "{who} by {vouching}");
+                assert_eq!(by(config(true)), config(true).rights_of(None), "{who} by {vouching}");
+            }
+        }
+    }
+
     #[test]
     fn rights_decide_what_is_seen_read_and_posted() {
         // public, open, who, seen, reads assets, reads apps, posts
@@ -198,13 +279,14 @@ mod tests {
             (false, false, Some("south/client/bob"), false, false, false, false),
             (false, false, Some("east/client/eve"), false, false, false, false),
             (false, false, Some("watch/auditor/ann"), true, true, true, false),
+            (false, false, Some("north/auditor/nina"), true, true, false, false),
             (true, false, None, true, true, true, false),
             (true, false, Some("south/client/bob"), true, true, true, false),
             (false, true, None, true, false, false, true),
             (true, true, Some("east/client/eve"), true, true, true, true),
         ] {
             let who = who.map(identity);
-            let rights = visible_rights(&config(public_read, open_submit), who.as_ref());
+            let rights = by_own(&config(public_read, open_submit), who.as_ref());
             let reads = |class| rights.allows(Right::Read(class));
             let found = (!rights.is_empty(), reads(Class::Assets), reads(Class::Apps), may_post(rights));
             assert_eq!(found, (seen, assets, apps, posts), "{public_read} {open_submit} {who:?}");
@@ -222,15 +304,15 @@ mod tests {
             (Some("south/admin/root"), false),
             (None, false),
         ] {
-            assert_eq!(administers(&peer, who.map(identity).as_ref()), administers_it, "{who:?}");
+            assert_eq!(is_own_administrator(&peer, who.map(identity).as_ref()), administers_it, "{who:?}");
         }
         let stranger = Identity::parse("spiffe://other.example/north/admin/root").unwrap();
-        assert!(!administers(&peer, Some(&stranger)));
+        assert!(!is_own_administrator(&peer, Some(&stranger)));
     }
 
     #[test]
     fn a_foreign_consortium_has_no_rights_by_equal_names() {
         let stranger = Identity::parse("spiffe://other.example/north/admin/root").unwrap();
-        assert!(visible_rights(&config(false, false), Some(&stranger)).is_empty());
+        assert!(by_own(&config(false, false), Some(&stranger)).is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use ca::{ocsp::Status, verify_continuation, verify_participant, verify_revocation};
+use ca::{AuthorityScope, ocsp::Status, verify_continuation, verify_participant, verify_revocation};
 use ledger_classes::{
     keys::{PublicKey, Scheme},
     participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate},
@@ -27,6 +27,20 @@ impl CertificatePaths for ParticipantPaths {
             not_after: verified.not_after(),
             key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
         })
+    }
+
+    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
+        let scope =
+            AuthorityScope::of_certificate(certificate).map_err(|_| "it is not a CA certificate of our profile")?;
+        if scope.consortium != consortium {
+            return Err("it is of another consortium");
+        }
+        // The consortium's root vouches for every organization.
+        if scope.organization.is_some_and(|of| of != organization) {
+            Err("it is of another organization")
+        } else {
+            Ok(())
+        }
     }
 
     fn continuation(

@@ -95,6 +95,8 @@ pub struct Initialized {
     pub profile: PathBuf,
     /// The id of `main`.
     pub main: Hash,
+    /// Whether anybody may read it and post to it.
+    pub public: bool,
     /// What to do now, one step a line.
     pub next_steps: Vec<String>,
 }
@@ -171,7 +173,8 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
     if let KeyPlace::File(_) = options.authority_keys {
         next_steps.push(format!("keep {shown}/ca/root.key offline once every organization has its CA"));
     }
-    Ok(Initialized { dir: dir.clone(), peer, admin, profile: dir.join(ADMIN_PROFILE), main, next_steps })
+    let (profile, public) = (dir.join(ADMIN_PROFILE), options.public);
+    Ok(Initialized { dir: dir.clone(), peer, admin, profile, main, public, next_steps })
 }
 
 fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) -> Result<Hash, InitError> {
@@ -209,7 +212,7 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     folder.issue_profile(admin, &leaf, &draft.join(ADMIN_PROFILE), now)?;
     write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium())?;
 
-    let genesis = main_config(&folder, peer, admin, &seal, now)?;
+    let genesis = main_config(&folder, peer, options.public, &seal, now)?;
     let (first, _) = block::genesis(&genesis)?;
     let text = serde_json::to_vec_pretty(&genesis).expect("a configuration is JSON");
     write(&draft.join(&config.genesis), &text)?;
@@ -267,11 +270,12 @@ pub fn organization_of(folder: &CertificateFolder, name: &str) -> Result<Organiz
     Ok(Organization { name: name.into(), title: name.into(), authorities })
 }
 
-/// The genesis configuration of `main`: anybody may read and submit, this organization's administrator administers.
+/// The genesis configuration of `main`: members read and write it, their administrators administer; `public` lets anybody
+/// read and submit besides.
 fn main_config(
     folder: &CertificateFolder,
     peer: &Identity,
-    admin: &Identity,
+    public: bool,
     seal: &SigningKey,
     now: Time,
 ) -> Result<ChannelConfig, InitError> {
@@ -283,31 +287,26 @@ fn main_config(
         engine: Engine::Solo,
         peers: vec![OrderingPeer { identity: peer.clone(), key: seal.public() }],
         organizations: vec![organization_of(folder, peer.organization())?],
-        grants: usual_grants([peer.organization()], Some(admin), peer),
-        public_read: true,
-        open_submit: true,
+        grants: usual_grants([peer.organization()], peer),
+        public_read: public,
+        open_submit: public,
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::default(),
     };
     config.check()?;
+    config.check_governable()?;
     Ok(config)
 }
 
-/// Who may do what unless somebody says otherwise: members read and write, one administrator, one ordering peer.
-pub fn usual_grants<'a>(
-    organizations: impl IntoIterator<Item = &'a str>,
-    admin: Option<&Identity>,
-    peer: &Identity,
-) -> Vec<Grant> {
-    let of = |name: &str| Grant { to: Grantee::Organization(name.into()), rights: Rights::member() };
-    let to = |identity: &Identity, rights: &[Right]| Grant {
-        to: Grantee::Identity(identity.clone()),
-        rights: rights.iter().copied().collect(),
-    };
+/// Who may do what unless somebody says otherwise: members read and write, their administrators administer, one peer
+/// orders.
+pub fn usual_grants<'a>(organizations: impl IntoIterator<Item = &'a str>, peer: &Identity) -> Vec<Grant> {
+    let usual = Rights::member().union(Rights::from_iter([Right::Admin]));
+    let of = |name: &str| Grant { to: Grantee::Organization(name.into()), rights: usual };
     let mut grants: Vec<Grant> = organizations.into_iter().map(of).collect();
-    grants.extend(admin.map(|admin| to(admin, &[Right::Admin])));
-    grants.push(to(peer, &[Right::Order, Right::Hold]));
+    let rights = Rights::from_iter([Right::Order, Right::Hold]);
+    grants.push(Grant { to: Grantee::Identity(peer.clone()), rights });
     grants
 }
 
@@ -386,7 +385,8 @@ mod tests {
             ledger_classes::json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
         let (first, _) = block::genesis(&genesis).unwrap();
         assert_eq!(first.header.hash(), made.main);
-        assert!(genesis.public_read && genesis.open_submit);
+        assert!(!genesis.public_read && !genesis.open_submit);
+        assert!(genesis.rights_of(None).is_empty(), "nobody sees it without a certificate");
         assert_eq!(genesis.organizations[0].authorities.len(), 1);
         let admin = genesis.rights_of(Some(&made.admin));
         assert!(admin.allows(Right::Admin));

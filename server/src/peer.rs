@@ -420,7 +420,7 @@ fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
     };
     let fail = |what: String| PeerError::Genesis { path: path.into(), what };
     let config: ChannelConfig = ledger_classes::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
-    config.check().map_err(|error| fail(error.to_string()))?;
+    config.check().and_then(|()| config.check_governable()).map_err(|error| fail(error.to_string()))?;
     Ok(Some(config))
 }
 
@@ -435,7 +435,7 @@ fn stand_in(trust: &Trust, key: &ledger_classes::keys::PublicKey) -> ChannelConf
         engine: ledger_classes::config::Engine::Solo,
         peers: vec![ledger_classes::config::OrderingPeer { identity: identity.clone(), key: *key }],
         organizations: Vec::new(),
-        grants: init::usual_grants([identity.organization()], None, &identity),
+        grants: init::usual_grants([identity.organization()], &identity),
         public_read: false,
         open_submit: false,
         limits: ledger_classes::config::Limits::default(),

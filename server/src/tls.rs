@@ -12,7 +12,7 @@ use crate::{
 };
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
-use ca::{Usage, VerifiedCertificate, path::PathError};
+use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
 use ledger_classes::{identity::Identity, time::Time};
 use std::{
     rc::Rc,
@@ -119,6 +119,12 @@ impl Caller {
     /// The certificate that it has shown, DER.
     pub fn leaf(&self) -> Option<&[u8]> {
         self.certificate.as_ref().and_then(|certificate| certificate.path.first()).map(Vec::as_slice)
+    }
+
+    /// The keys of the CAs that vouch for it; none for an anonymous one.
+    pub fn authorities(&self) -> &[KeyId] {
+        let verified = self.certificate.as_ref().and_then(|certificate| certificate.verified.as_ref().ok());
+        verified.map_or(&[], VerifiedCertificate::authorities)
     }
 
     /// When its certificate expires.

@@ -19,7 +19,7 @@ use ledger_classes::{
     hash::Hash,
     identity::Identity,
     keys::SigningKey,
-    rights::{Grant, Grantee, Rights},
+    rights::{Grant, Grantee, Right, Rights},
     transaction::Envelope,
 };
 use reqwest::{Method, StatusCode};
@@ -297,7 +297,8 @@ async fn withdrawn_rights_end_a_subscription_and_hide_the_channel() {
     let profile = Profile::open(&running.dir.join(ADMIN_PROFILE)).unwrap();
     let admit = client::admit::admission(profile.credential.as_ref().unwrap(), id, key.public().address()).unwrap();
     let south = Grantee::Organization("south".into());
-    let deny = ConfigChange::Deny(Grant { to: south, rights: Rights::member() });
+    let rights = Rights::member().union(Rights::from_iter([Right::Admin]));
+    let deny = ConfigChange::Deny(Grant { to: south, rights });
     let propose = Action::ChannelPropose(Propose { changes: vec![deny], reason: "the deal is off".into() });
     for action in [admit, propose] {
         let sender = key.public().address();

@@ -74,6 +74,8 @@ fn changes() -> Value {
         with("set_fees", fees()),
         with("set_approvals", json!({ "approvals": "any" })),
         with("set_peers", json!({ "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key() }] })),
+        with("set_public_read", json!({ "public_read": true })),
+        with("set_open_submit", json!({ "open_submit": false })),
     ])
 }
 
@@ -265,7 +267,7 @@ fn every_action_and_change_is_in_the_sample() {
     assert_eq!(have, Action::TYPES.iter().copied().collect());
     let changes: Vec<ConfigChange> = json::from_value(changes()).expect("changes");
     let numbers: BTreeSet<u8> = changes.iter().map(number).collect();
-    assert_eq!(numbers, (0..8).collect(), "a change is not in the sample");
+    assert_eq!(numbers, (0..10).collect(), "a change is not in the sample");
 }
 
 /// A new change does not compile here until it has its number, which the test misses then in the sample.
@@ -279,6 +281,8 @@ const fn number(change: &ConfigChange) -> u8 {
         ConfigChange::SetFees(_) => 5,
         ConfigChange::SetApprovals { .. } => 6,
         ConfigChange::SetPeers { .. } => 7,
+        ConfigChange::SetPublicRead { .. } => 8,
+        ConfigChange::SetOpenSubmit { .. } => 9,
     }
 }
 

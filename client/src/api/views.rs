@@ -87,7 +87,7 @@ impl ReceiptView {
     pub fn new(receipt: &Receipt, rights: Rights) -> Self {
         let head = &receipt.head;
         let events = receipt.decoded_events().unwrap_or_default().into_iter();
-        let readable = events.filter(|event| rights.allows(ledger_classes::rights::Right::Read(event.class())));
+        let readable = events.filter(|event| rights.reads(event.class(), event.topic()));
         Self {
             id: head.id,
             height: head.height,
@@ -125,6 +125,9 @@ pub struct BlockView {
     pub seal: Seal,
     /// Transactions with their receipts, in order; none in the genesis block.
     pub transactions: Vec<TransactionView>,
+    /// Transactions that are left out, because they carry administrative acts that the caller may not read.
+    #[serde(default)]
+    pub withheld: u32,
     /// Receipts of timers that ran at the start of the block.
     pub timers: Vec<ReceiptView>,
 }
@@ -232,6 +235,10 @@ pub struct ChannelView {
     pub state: ChannelState,
     /// What the caller may do.
     pub rights: Rights,
+    /// Whether anybody may read it, without a certificate.
+    pub public_read: bool,
+    /// Whether anybody may post to it, without a certificate.
+    pub open_submit: bool,
     /// How full the pipeline is.
     pub queue: QueueView,
     /// The configuration; only in the view of one channel.

@@ -20,12 +20,10 @@ use crate::keyspace;
 use crate::limits::LOG_BODY_BYTES_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
-use crate::rights::{Grant, Grantee};
+use crate::rights::{Class, Grant, Grantee, is_act};
 use crate::time::Time;
 use serde::Serialize;
 
-/// What reserved topics begin with.
-pub const RESERVED: &str = "audit.";
 /// Acts on this channel, written by execution.
 pub const CHANNEL: &str = "audit.channel";
 /// Acts on certificates: the index of an authorities' folder.
@@ -140,7 +138,7 @@ pub(super) fn record(context: &mut Context<'_>, act: &Act<'_>) -> Result<(), Ref
 
 /// `log.audit`.
 pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refusal> {
-    if !is_topic(&body.topic) || !body.topic.starts_with(RESERVED) || body.topic == CHANNEL {
+    if !is_topic(&body.topic) || !is_act(Class::Logs, &body.topic) || body.topic == CHANNEL {
         return reject(ResultCode::InvalidField, "a sequence's topic is below audit. and not audit.channel");
     }
     if body.body.len() > LOG_BODY_BYTES_MAX {
@@ -191,6 +189,14 @@ fn words(change: &ConfigChange) -> String {
         ConfigChange::SetFees(_) => "set fees".into(),
         ConfigChange::SetApprovals { approvals } => format!("approvals: {}", approvals.text()),
         ConfigChange::SetPeers { peers } => format!("set {} ordering peers", peers.len()),
+        ConfigChange::SetPublicRead { public_read } => match public_read {
+            true => "anybody may read".into(),
+            false => "reading needs a right".into(),
+        },
+        ConfigChange::SetOpenSubmit { open_submit } => match open_submit {
+            true => "anybody may submit".into(),
+            false => "submitting needs a right".into(),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //! approvals of a policy.
 
 pub(super) mod authority;
+mod governance;
 
 use super::audit::{self, Act, Ballot};
 use super::{ConfigRecord, Context};
@@ -290,14 +291,14 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
     let mut record = unchanged(context)?;
     changes.iter().for_each(|change| change.apply(&mut record.config));
     record.height = context.height();
-    match record.config.check() {
-        Ok(()) => Ok(record),
-        Err(error) => reject(ResultCode::ConfigurationInvalid, error.to_string()),
-    }
+    governance::check(context, &record.config)?;
+    Ok(record)
 }
 
 #[cfg(test)]
 mod authority_tests;
+#[cfg(test)]
+mod governance_tests;
 #[cfg(test)]
 mod revocation_tests;
 #[cfg(test)]

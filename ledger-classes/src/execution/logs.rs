@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Context, audit};
+use super::Context;
 use crate::action::logs::Append;
 use crate::codec::{Decode, Encode};
 use crate::event::Event;
@@ -14,6 +14,7 @@ use crate::keyspace;
 use crate::limits::{LOG_BODY_BYTES_MAX, TOPIC_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
+use crate::rights::{Class, is_act};
 use crate::time::Time;
 use serde::Serialize;
 
@@ -48,7 +49,7 @@ pub(super) fn append(context: &mut Context<'_>, body: &Append) -> Result<(), Ref
     if body.body.len() > LOG_BODY_BYTES_MAX {
         return reject(ResultCode::InvalidField, format!("a body has at most {LOG_BODY_BYTES_MAX} bytes"));
     }
-    if body.topic.starts_with(audit::RESERVED) {
+    if is_act(Class::Logs, &body.topic) {
         return reject(ResultCode::TopicIsReserved, "topics below audit. hold administrative acts");
     }
     write(context, &body.topic, body.digest, &body.body)

@@ -186,7 +186,11 @@ pub(crate) fn open_config() -> ChannelConfig {
         salt: HexBytes(vec![0; 16]),
         engine: Engine::Solo,
         peers: vec![OrderingPeer { identity: peer, key: signer(200).public() }],
-        organizations: vec![Organization { name: "alpha".into(), title: "Alpha".into(), authorities: Vec::new() }],
+        organizations: vec![Organization {
+            name: "alpha".into(),
+            title: "Alpha".into(),
+            authorities: vec![HexBytes(vec![0x30])],
+        }],
         grants: Vec::new(),
         public_read: true,
         open_submit: true,

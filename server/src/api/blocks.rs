@@ -1,5 +1,6 @@
 //! Blocks, as JSON or in their binary encoding. They hold what every class does: whoever may not read all four sees
-//! events and queries, but no blocks.
+//! events and queries, but no blocks. Transactions that carry administrative acts are left out of the JSON form for those
+//! who may not read these, and a block with such transactions is not given to them in binary.
 
 use super::{
     parameters::Query,
@@ -18,11 +19,16 @@ use actix_web::{
 };
 use bytes::{BufMut as _, BytesMut};
 use channel_actors::{ChannelHandle, CommittedBlock};
-use client::api::{BlockView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Page, ReceiptView, TransactionView};
+use client::{
+    api::{BlockView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Page, ReceiptView, TransactionView},
+    verify::decode_payload,
+};
 use ledger_classes::{
-    codec, limits,
+    action::Action,
+    codec,
+    keys::Address,
     rights::Rights,
-    transaction::{ENVELOPE_BYTES_MAX, Encoding, Envelope, Transaction},
+    transaction::{ENVELOPE_BYTES_MAX, Envelope, Transaction},
 };
 use serde::Deserialize;
 
@@ -49,6 +55,7 @@ pub(super) async fn list(
         return Err(ApiError::new(Kind::InvalidParameter, format!("limit: 1 to {BLOCKS_PAGE_MAX}")));
     }
     if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCKS]) == MEDIA_TYPE_BLOCKS {
+        visible.acts()?;
         return encoded(&visible.channel, query.from, query.limit).await;
     }
     let height = visible.channel.tip().height;
@@ -93,6 +100,9 @@ pub(super) async fn show(
     let block = visible.channel.block(height).await.map_err(not_readable)?;
     let block = block.ok_or(Kind::BlockUnknown)?;
     if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCK]) == MEDIA_TYPE_BLOCK {
+        if tells_acts(&block) {
+            visible.acts()?;
+        }
         return Ok(negotiated(MEDIA_TYPE_BLOCK).body(codec::encode(&block.block)));
     }
     json(&view(&block, visible.rights))
@@ -103,28 +113,39 @@ fn view(committed: &CommittedBlock, rights: Rights) -> BlockView {
     let block = &committed.block;
     let timers = committed.timers();
     let receipts = committed.receipts.iter().skip(timers);
-    let transactions = block.transactions.iter().zip(receipts).filter_map(|(bytes, receipt)| {
-        let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).ok()?;
-        Some(TransactionView {
-            id: receipt.head.id,
-            sender: envelope.signatures.first()?.key.address(),
-            transaction: transaction(&envelope)?,
-            receipt: ReceiptView::new(receipt, rights),
-        })
-    });
+    let mut withheld = 0;
+    let mut transactions = Vec::with_capacity(block.transactions.len());
+    for (bytes, receipt) in block.transactions.iter().zip(receipts) {
+        let Some((sender, transaction)) = decoded(bytes) else { continue };
+        if administers(&transaction) && !rights.reads_acts() {
+            withheld += 1;
+            continue;
+        }
+        let (id, receipt) = (receipt.head.id, ReceiptView::new(receipt, rights));
+        transactions.push(TransactionView { id, sender, transaction, receipt });
+    }
     BlockView {
         hash: committed.header_hash,
         header: block.header.clone(),
         seal: block.seal.clone(),
-        transactions: transactions.collect(),
+        transactions,
+        withheld,
         timers: committed.receipts.iter().take(timers).map(|receipt| ReceiptView::new(receipt, rights)).collect(),
     }
 }
 
-fn transaction(envelope: &Envelope) -> Option<Transaction> {
-    match envelope.encoding {
-        Encoding::Genesis => None,
-        Encoding::Binary => codec::decode(&envelope.payload, limits::PAYLOAD_BYTES_MAX).ok(),
-        Encoding::Json => ledger_classes::json::from_slice(&envelope.payload).ok(),
-    }
+/// A transaction and its sender; none in the genesis block.
+fn decoded(bytes: &[u8]) -> Option<(Address, Transaction)> {
+    let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).ok()?;
+    Some((envelope.signatures.first()?.key.address(), decode_payload(&envelope)?))
+}
+
+/// Whether a block holds a transaction that carries an administrative act.
+fn tells_acts(committed: &CommittedBlock) -> bool {
+    committed.block.transactions.iter().filter_map(|bytes| decoded(bytes)).any(|(_, body)| administers(&body))
+}
+
+/// Whether a transaction carries an administrative act.
+pub(super) fn administers(transaction: &Transaction) -> bool {
+    transaction.actions.iter().any(Action::is_administrative)
 }

@@ -3,9 +3,10 @@
 use super::{body, service::json, service::json_with};
 use crate::{
     access::{self, Visible},
+    certificates::ParticipantPaths,
     clock,
     context::PeerContext,
-    init::{random_salt, usual_grants},
+    init::{MAIN, random_salt, usual_grants},
     limits::JSON_BODY_BYTES_MAX,
     problem::{ApiError, Kind},
     tls::Caller,
@@ -19,16 +20,19 @@ use channel_actors::{CreateError, LifeCycle};
 use client::api::{ChannelSpec, ChannelState, ChannelView, Page, QueueView};
 use ledger_classes::{
     config::{ChannelConfig, Engine, OrderingPeer, Organization},
+    hash::HexBytes,
     identity::Identity,
-    rights::{Right, Rights},
+    participant::CertificatePaths as _,
+    rights::{Grant, Grantee, Right, Rights},
     state::ReadError,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// A channel as somebody with these rights sees it.
 pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
     let channel = &visible.channel;
-    let (tip, queue) = (channel.tip(), channel.queue());
+    let (tip, queue, config) = (channel.tip(), channel.queue(), channel.config());
+    let open = |choice: fn(&ChannelConfig) -> bool| config.as_ref().is_some_and(|record| choice(&record.config));
     ChannelView {
         name: channel.name().into(),
         id: channel.id().unwrap_or_default(),
@@ -37,6 +41,8 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
         time: tip.time,
         state: state(channel.state()),
         rights: visible.rights,
+        public_read: open(|config| config.public_read),
+        open_submit: open(|config| config.open_submit),
         queue: QueueView {
             transactions: queue.transactions.into(),
             bytes: queue.bytes.into(),
@@ -103,7 +109,7 @@ pub(super) async fn create(
     // A CA that lies in the folder, but was not looked at yet.
     let trust = Arc::clone(&context.trust);
     web::block(move || trust.poll()).await.map_err(|_| Kind::Unavailable)?;
-    let config = configuration(&context, admin, spec)?;
+    let config = configuration(&context, spec)?;
     let name = config.name.clone();
     let channel = match context.registry.create(config).await {
         Ok(channel) => channel,
@@ -122,14 +128,14 @@ pub(super) async fn create(
     };
     let record = channel.config().ok_or(Kind::Unavailable)?;
     tracing::info!(channel = name, by = %admin, "a channel was created");
-    let rights = access::visible_rights(&record.config, Some(admin));
+    let rights = access::visible_rights(&record.config, &caller);
     json_with(StatusCode::CREATED, &view(&Visible { channel, rights }, true))
 }
 
 /// Only administrators of the peer's own organization make channels on it.
 fn administrator<'a>(context: &PeerContext, caller: &'a Caller) -> Result<&'a Identity, ApiError> {
     let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
-    match access::administers(&context.identity, Some(identity)) {
+    match access::administers(&context.registry, &context.identity, caller) {
         true => Ok(identity),
         false => {
             Err(ApiError::new(Kind::Forbidden, "only administrators of the peer's organization create channels on it"))
@@ -137,40 +143,68 @@ fn administrator<'a>(context: &PeerContext, caller: &'a Caller) -> Result<&'a Id
     }
 }
 
-/// What the specification leaves open, filled in: this peer orders, members' CAs are those that this peer trusts.
-fn configuration(context: &PeerContext, admin: &Identity, spec: ChannelSpec) -> Result<ChannelConfig, ApiError> {
+/// The CA certificates of an organization, where a specification names none. A name alone says nothing of a CA: it is one
+/// that `main` lists for the organization, or the only one that this peer trusts.
+fn known_authorities(context: &PeerContext, organization: &str) -> Result<Vec<HexBytes>, ApiError> {
     let invalid = |what: String| ApiError::new(Kind::ConfigurationInvalid, what);
-    let engine = spec.engine.unwrap_or(Engine::Solo);
-    if engine != Engine::Solo {
-        return Err(invalid("this peer orders with the engine solo".into()));
+    let mut known = context.trust.authorities_of(organization);
+    let main = context.registry.by_name(MAIN).and_then(|main| main.config());
+    let listed = main.and_then(|record| {
+        record.config.organizations.iter().find(|member| member.name == organization).map(|of| of.authorities.clone())
+    });
+    if let Some(listed) = listed {
+        // Of several certificates of one CA the newest.
+        let keys: BTreeSet<_> = listed.iter().filter_map(|der| access::key_of(&der.0)).collect();
+        known.retain(|der| access::key_of(&der.0).is_some_and(|key| keys.contains(&key)));
+        return Ok(if known.is_empty() { listed } else { known });
     }
+    let keys: BTreeSet<_> = known.iter().filter_map(|der| access::key_of(&der.0)).collect();
+    match keys.len() {
+        0 => Err(invalid(format!("this peer knows no CA of {organization}"))),
+        1 => Ok(known),
+        count => Err(invalid(format!(
+            "this peer trusts {count} CAs of {organization}: name the certificates of the one that the channel accepts"
+        ))),
+    }
+}
+
+/// What the specification leaves open, filled in: this peer orders, members' CAs are those that this peer trusts.
+fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConfig, ApiError> {
+    let invalid = |what: String| ApiError::new(Kind::ConfigurationInvalid, what);
     let mut organizations = Vec::with_capacity(spec.organizations.len());
     for organization in spec.organizations {
         let given = organization.authorities;
-        let authorities = if given.is_empty() { context.trust.authorities_of(&organization.name) } else { given };
-        if authorities.is_empty() {
-            return Err(invalid(format!("this peer knows no CA of {}", organization.name)));
-        }
+        let authorities = if given.is_empty() { known_authorities(context, &organization.name)? } else { given };
         let title = organization.title.unwrap_or_else(|| organization.name.clone());
         organizations.push(Organization { name: organization.name, title, authorities });
     }
     let member = |name: &str| organizations.iter().any(|organization| organization.name == name);
+    for organization in &organizations {
+        for der in &organization.authorities {
+            let fits = ParticipantPaths.authority(&der.0, context.identity.consortium(), &organization.name);
+            fits.map_err(|why| invalid(format!("a CA certificate of {}: {why}", organization.name)))?;
+        }
+    }
     let mut grants = spec.grants;
-    // A channel that nobody administers could never change: unless the specification names somebody, it is whoever
-    // creates the channel, if a member.
-    let admin = member(admin.organization()).then_some(admin);
     if grants.is_empty() {
         let names = organizations.iter().map(|organization| organization.name.as_str());
-        grants = usual_grants(names, admin, &context.identity);
+        grants = usual_grants(names, &context.identity);
         if !member(context.identity.organization()) {
             grants.pop();
         }
     } else if !grants.iter().any(|grant| grant.rights.allows(Right::Admin)) {
-        let rights: Rights = [Right::Admin].into_iter().collect();
-        grants.extend(admin.map(|admin| ledger_classes::rights::Grant {
-            to: ledger_classes::rights::Grantee::Identity(admin.clone()),
-            rights,
-        }));
+        // A channel that nobody administers could never change: unless the specification names somebody, the
+        // administrators of each member do.
+        for organization in &organizations {
+            let admin = Grant {
+                to: Grantee::Organization(organization.name.clone()),
+                rights: Rights::from_iter([Right::Admin]),
+            };
+            match grants.iter_mut().find(|grant| grant.to == admin.to) {
+                Some(grant) => grant.rights = grant.rights.union(admin.rights),
+                None => grants.push(admin),
+            }
+        }
     }
     let config = ChannelConfig {
         name: spec.name,
@@ -180,7 +214,7 @@ fn configuration(context: &PeerContext, admin: &Identity, spec: ChannelSpec) -> 
             tracing::error!(%error, "a channel needs random numbers");
             ApiError::from(Kind::Broken)
         })?,
-        engine,
+        engine: spec.engine.unwrap_or(Engine::Solo),
         peers: vec![OrderingPeer { identity: context.identity.clone(), key: context.seal_key }],
         organizations,
         grants,
@@ -190,6 +224,6 @@ fn configuration(context: &PeerContext, admin: &Identity, spec: ChannelSpec) -> 
         fees: spec.fees.unwrap_or_default(),
         approvals: spec.approvals.unwrap_or_default(),
     };
-    config.check().map_err(|error| invalid(error.0))?;
+    config.check().and_then(|()| config.check_governable()).map_err(|error| invalid(error.0))?;
     Ok(config)
 }

@@ -26,7 +26,7 @@ use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailabl
 use ledger_classes::{
     execution::{ConfigRecord, logs::is_topic},
     identity::is_label,
-    rights::{Class, Right, Rights},
+    rights::{Class, Right, Rights, is_act},
 };
 use serde::Deserialize;
 use std::{
@@ -66,9 +66,12 @@ pub(super) async fn subscribe(
     };
     let start = Start::parse(query.from.as_deref(), last_event_id)?;
     let classes = classes(query.class.as_deref())?;
-    let readable = readable(visible.rights, classes.as_ref())?;
+    let readable = Readable::of(visible.rights, classes.as_ref())?;
     if let Some(topic) = &query.topic {
         // What may be read changes; what can match does not.
+        if is_act(Class::Logs, topic) {
+            visible.acts()?;
+        }
         check_topic(topic, classes.as_ref().unwrap_or(&Class::ALL.into()))?;
     }
     let permit = Arc::clone(&context.subscriptions).try_acquire_owned();
@@ -158,7 +161,7 @@ async fn begins(channel: &ChannelHandle, start: Start, rights: Rights) -> Result
 fn is_readable(block: &CommittedBlock, cursor: &Cursor, rights: Rights) -> bool {
     let events = block.receipts.get(cursor.index as usize).and_then(|receipt| receipt.decoded_events().ok());
     let event = events.as_ref().and_then(|events| events.get(cursor.event as usize));
-    event.is_some_and(|event| rights.allows(Right::Read(event.class())))
+    event.is_some_and(|event| rights.reads(event.class(), event.topic()))
 }
 
 /// Whether an event of a class can have a topic that passes a filter.
@@ -195,25 +198,37 @@ fn classes(text: Option<&str>) -> Result<Option<BTreeSet<Class>>, ApiError> {
     })
 }
 
-/// What a subscription may deliver under these rights.
-fn readable(rights: Rights, classes: Option<&BTreeSet<Class>>) -> Result<BTreeSet<Class>, ApiError> {
-    if rights.is_empty() {
-        return Err(Kind::ChannelUnknown.into());
-    }
-    let mine = |class: &Class| rights.allows(Right::Read(*class));
-    match classes {
-        Some(wanted) => match wanted.iter().find(|class| !mine(class)) {
-            Some(class) => Err(forbidden(&format!("read:{class}"))),
-            None => Ok(wanted.clone()),
-        },
-        None if rights.reads_any() => Ok(Class::ALL.into_iter().filter(mine).collect()),
-        None => Err(forbidden("to read a class")),
-    }
+/// What a subscription may deliver.
+#[derive(Clone, Debug)]
+struct Readable {
+    classes: BTreeSet<Class>,
+    rights: Rights,
 }
 
-/// Whether events of a class and topic are for a reader.
-fn wants(readable: &BTreeSet<Class>, filter: Option<&str>, class: Class, topic: &str) -> bool {
-    readable.contains(&class) && filter.is_none_or(|filter| frames::topic_matches(filter, topic))
+impl Readable {
+    /// What is delivered under these rights of the classes that were asked for.
+    fn of(rights: Rights, classes: Option<&BTreeSet<Class>>) -> Result<Self, ApiError> {
+        if rights.is_empty() {
+            return Err(Kind::ChannelUnknown.into());
+        }
+        let mine = |class: &Class| rights.allows(Right::Read(*class));
+        let classes = match classes {
+            Some(wanted) => match wanted.iter().find(|class| !mine(class)) {
+                Some(class) => return Err(forbidden(&format!("read:{class}"))),
+                None => wanted.clone(),
+            },
+            None if rights.reads_any() => Class::ALL.into_iter().filter(mine).collect(),
+            None => return Err(forbidden("to read a class")),
+        };
+        Ok(Self { classes, rights })
+    }
+
+    /// Whether events of a class and topic are for this reader.
+    fn wants(&self, filter: Option<&str>, class: Class, topic: &str) -> bool {
+        self.classes.contains(&class)
+            && self.rights.reads(class, topic)
+            && filter.is_none_or(|filter| frames::topic_matches(filter, topic))
+    }
 }
 
 /// A live subscription.
@@ -223,7 +238,7 @@ struct Feed {
     channel: ChannelHandle,
     config: Arc<ConfigRecord>,
     classes: Option<BTreeSet<Class>>,
-    readable: BTreeSet<Class>,
+    readable: Readable,
     topic: Option<String>,
     proven: bool,
     heights: channel_actors::Subscription,
@@ -298,8 +313,8 @@ impl Feed {
         }
         let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
         if !Arc::ptr_eq(&config, &self.config) {
-            let rights = visible_rights(&config.config, self.caller.identity());
-            self.readable = readable(rights, self.classes.as_ref())?;
+            let rights = visible_rights(&config.config, &self.caller);
+            self.readable = Readable::of(rights, self.classes.as_ref())?;
             self.config = config;
             self.changed = true;
         }
@@ -403,7 +418,7 @@ impl Feed {
     }
 
     fn wants(&self, class: Class, topic: &str) -> bool {
-        wants(&self.readable, self.topic.as_deref(), class, topic)
+        self.readable.wants(self.topic.as_deref(), class, topic)
     }
 
     fn passes(&self, index: u32, frame: &Frame) -> bool {
@@ -471,7 +486,7 @@ impl Feed {
     /// `limit`.
     async fn changed(&mut self, blocks: bool, limit: Duration) -> bool {
         let (readable, topic) = (self.readable.clone(), self.topic.clone());
-        let filter = move |class, text: &str| wants(&readable, topic.as_deref(), class, text);
+        let filter = move |class, text: &str| readable.wants(topic.as_deref(), class, text);
         let block = async {
             match blocks {
                 true => self.heights.wanted(filter).await,
@@ -558,8 +573,12 @@ mod tests {
             ("", None, Err("channel-unknown")),
             ("", Some("logs"), Err("channel-unknown")),
         ] {
-            let found = classes(filter).and_then(|classes| readable(rights(mine), classes.as_ref()));
-            assert_eq!(found.map(|classes| classes.len()).map_err(|error| error.name()), expected, "{mine} {filter:?}");
+            let found = classes(filter).and_then(|classes| Readable::of(rights(mine), classes.as_ref()));
+            assert_eq!(
+                found.map(|readable| readable.classes.len()).map_err(|error| error.name()),
+                expected,
+                "{mine} {filter:?}"
+            );
         }
     }
 }

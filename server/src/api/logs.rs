@@ -17,8 +17,8 @@ use ledger_classes::{
     keyspace::{self, Family},
     limits::STATE_KEY_BYTES_MAX,
     record,
-    rights::Class,
-    state::{ReadError, Value, scan},
+    rights::{ACTS, Class, is_act},
+    state::{ReadError, ReadView, Value, scan},
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,10 @@ pub(super) async fn list(
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Logs)?;
     let limit = limit(query.limit)?;
+    if query.topic.as_ref().is_some_and(|topic| is_act(Class::Logs, topic)) {
+        visible.acts()?;
+    }
+    let acts = visible.rights.reads_acts();
     let prefix = match &query.topic {
         // A topic holds no zero byte, so a filter cannot reach into another topic.
         Some(topic) if !is_topic(topic) => {
@@ -54,12 +58,37 @@ pub(super) async fn list(
         Some(token) => token_key(token)?,
     };
     let answer = read(&visible.channel, move |reader| {
-        let entries = scan(reader.view(), &prefix, &from, limit + 1)?;
+        let entries = records(reader.view(), &prefix, from, limit + 1, acts)?;
         let page = cut(reader.height(), entries, limit, |(key, _)| hex::encode(&key[1..]));
         let items: Result<Vec<LogView>, ReadError> = page.items.iter().map(log).collect();
         Ok(client::api::Page { height: page.height, items: items?, next: page.next })
     });
     json(&answer.await?)
+}
+
+/// Up to `limit` records from `from` on; administrative acts, which lie together, are passed over without `acts`.
+fn records(
+    view: &dyn ReadView,
+    prefix: &[u8],
+    mut from: Vec<u8>,
+    limit: usize,
+    acts: bool,
+) -> Result<Vec<(Vec<u8>, Value)>, ReadError> {
+    let first = keyspace::key(Family::Log, &[ACTS.as_bytes()]);
+    let mut behind = first.clone();
+    // The reserved beginning ends with a dot: the key behind all that begin so ends with the next character.
+    behind.pop();
+    behind.push(b'.' + 1);
+    let hidden = |key: &[u8]| !acts && *first <= *key && *key < *behind;
+    if hidden(&from) {
+        from.clone_from(&behind);
+    }
+    let mut entries = scan(view, prefix, &from, limit)?;
+    if let Some(at) = entries.iter().position(|(key, _)| hidden(key)) {
+        entries.truncate(at);
+        entries.extend(scan(view, prefix, &behind, limit - at)?);
+    }
+    Ok(entries)
 }
 
 /// A record with its place.
@@ -113,5 +142,34 @@ mod tests {
         assert_eq!(second.len(), 1);
         assert_eq!(log(&second[0]).unwrap().block_height, 9);
         assert!(token_key("xyz").is_err());
+    }
+
+    #[test]
+    fn acts_are_passed_over_for_who_may_not_read_them_wherever_a_page_begins() {
+        let topics = ["audit", "audit.a", "audit.b", "audit-a", "auditor", "b"];
+        let mut state = MemoryState::default();
+        for topic in topics {
+            for height in 1..4 {
+                let entry = (keyspace::log(topic, height, 0, 0), Some([1u8].as_slice().into()));
+                state.apply(&[entry].into_iter().collect());
+            }
+        }
+        let prefix = keyspace::key(Family::Log, &[]);
+        let all: Vec<Vec<u8>> = scan(&state, &prefix, &prefix, 99).unwrap().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(all.len(), 18);
+        let act = |key: &Vec<u8>| key.starts_with(&keyspace::key(Family::Log, &[b"audit."]));
+        for limit in 1..20 {
+            for (at, from) in all.iter().enumerate() {
+                let read = |acts| {
+                    let entries = records(&state, &prefix, from.clone(), limit, acts).unwrap();
+                    entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+                };
+                let expected = |acts: bool| {
+                    let behind = all[at..].iter().filter(|key| acts || !act(key));
+                    behind.take(limit).cloned().collect::<Vec<_>>()
+                };
+                assert_eq!((read(true), read(false)), (expected(true), expected(false)), "{at} {limit}");
+            }
+        }
     }
 }

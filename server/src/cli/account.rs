@@ -3,7 +3,7 @@
 use super::amounts::put_point;
 use super::failure::Failure;
 use super::output::{pairs, record, table};
-use super::session::{OnChannel, Session, Signing};
+use super::session::{OnChannel, Session, Signing, ToChannel};
 use clap::Subcommand;
 use client::api::AccountView;
 use ledger_classes::action::{Action, assets};
@@ -25,7 +25,7 @@ Example:
     #[command(after_help = "\
 Example:
   $ chancery account create --member ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a \
---threshold 1")]
+--threshold 1 --channel trade")]
     Create {
         /// A public key, as `key show` prints it; repeat for several
         #[arg(long = "member", value_name = "KEY", required = true)]
@@ -34,7 +34,7 @@ Example:
         #[arg(long)]
         threshold: u8,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },

@@ -1,7 +1,7 @@
 //! `chancery app`: registered applications.
 
 use super::failure::Failure;
-use super::session::{OnChannel, Paging, Session, Signing, digest_of, document};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel, digest_of, document};
 use clap::Subcommand;
 use ledger_classes::action::{Action, apps};
 use ledger_classes::hash::Hash;
@@ -13,7 +13,7 @@ pub(super) enum Command {
     /// Register an application, or a new version of it
     #[command(after_help = "\
 Example:
-  $ chancery app publish lending-desk 1.4.0 --title 'Lending desk' --bundle desk.tar.gz --contract lending")]
+  $ chancery app publish lending-desk 1.4.0 --title 'Lending desk' --bundle desk.tar.gz --contract lending --channel trade")]
     Publish {
         /// The application's name on the channel
         app: String,
@@ -35,33 +35,33 @@ Example:
         #[arg(long, value_name = "JSON", default_value = "{}")]
         settings: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
     /// Change an application's settings
     #[command(after_help = "\
 Example:
-  $ chancery app settings lending-desk '{\"rate_max\": \"0.08\"}'")]
+  $ chancery app settings lending-desk '{\"rate_max\": \"0.08\"}' --channel trade")]
     Settings {
         /// The application
         app: String,
         /// JSON document, or @FILE
         settings: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
     /// End an application; its versions stay readable
     #[command(after_help = "\
 Example:
-  $ chancery app retire lending-desk")]
+  $ chancery app retire lending-desk --channel trade")]
     Retire {
         /// The application
         app: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },

@@ -4,7 +4,7 @@
 use super::account;
 use super::amounts::{base_units, decimals_of, put_point};
 use super::failure::Failure;
-use super::session::{OnChannel, Paging, Session, Signing};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
 use clap::{Args, Subcommand};
 use ledger_classes::action::{Action, assets};
 use ledger_classes::amount::Decimal;
@@ -17,7 +17,7 @@ use serde_json::Value;
 #[derive(Args, Debug)]
 pub(super) struct Act {
     #[command(flatten)]
-    on: OnChannel,
+    on: ToChannel,
     #[command(flatten)]
     signing: Signing,
 }
@@ -106,18 +106,18 @@ pub(super) enum Command {
     /// Define an asset
     #[command(after_help = "\
 Example:
-  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --supply-cap 1000000.00
+  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --supply-cap 1000000.00 --channel trade
   $ chancery asset define deed --unique --channel trade")]
     Define(Box<Define>),
     /// Create units; for the mint authority
     #[command(after_help = "\
 Example:
-  $ chancery asset mint coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000.00")]
+  $ chancery asset mint coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000.00 --channel trade")]
     Mint(Give),
     /// Destroy own units
     #[command(after_help = "\
 Example:
-  $ chancery asset burn coin 5.50")]
+  $ chancery asset burn coin 5.50 --channel trade")]
     Burn {
         /// The asset
         asset: String,
@@ -129,13 +129,13 @@ Example:
     /// Move units to another account
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --memo 'invoice 12'")]
+  $ chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --memo 'invoice 12' --channel trade")]
     Transfer(Give),
     /// Move units to several accounts, all or nothing
     #[command(after_help = "\
 Example:
   $ chancery asset transfer-batch coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51=2.50 \
-0x1111111111111111111111111111111111111111=0.40")]
+0x1111111111111111111111111111111111111111=0.40 --channel trade")]
     TransferBatch {
         /// The asset
         asset: String,
@@ -148,7 +148,7 @@ Example:
     /// Let another account move own units, up to an amount; 0 ends it
     #[command(after_help = "\
 Example:
-  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000")]
+  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000 --channel trade")]
     Approve {
         /// The asset
         asset: String,
@@ -163,7 +163,7 @@ Example:
     #[command(after_help = "\
 Example:
   $ chancery asset transfer-from coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 \
-0x1111111111111111111111111111111111111111 40")]
+0x1111111111111111111111111111111111111111 40 --channel trade")]
     TransferFrom {
         /// The asset
         asset: String,
@@ -179,17 +179,17 @@ Example:
     /// Freeze part of a balance; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset freeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100")]
+  $ chancery asset freeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100 --channel trade")]
     Freeze(Part),
     /// Free part of what is frozen; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset unfreeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100")]
+  $ chancery asset unfreeze coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 100 --channel trade")]
     Unfreeze(Part),
     /// Lock part of the own balance until a time
     #[command(after_help = "\
 Example:
-  $ chancery asset lock coin 100 --until 2027-01-01T00:00:00Z")]
+  $ chancery asset lock coin 100 --until 2027-01-01T00:00:00Z --channel trade")]
     Lock {
         /// The asset
         asset: String,
@@ -204,17 +204,17 @@ Example:
     /// Stop every movement of an asset; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset pause coin")]
+  $ chancery asset pause coin --channel trade")]
     Pause(Whole),
     /// End a pause; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset resume coin")]
+  $ chancery asset resume coin --channel trade")]
     Resume(Whole),
     /// Create an item of a unique asset; for the mint authority
     #[command(after_help = "\
 Example:
-  $ chancery asset mint-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 --metadata-of lot-7.pdf")]
+  $ chancery asset mint-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 --metadata-of lot-7.pdf --channel trade")]
     MintItem {
         /// The unique asset
         asset: String,
@@ -234,12 +234,12 @@ Example:
     /// Destroy an own item
     #[command(after_help = "\
 Example:
-  $ chancery asset burn-item deed lot-7")]
+  $ chancery asset burn-item deed lot-7 --channel trade")]
     BurnItem(Item),
     /// Move an item to another account
     #[command(after_help = "\
 Example:
-  $ chancery asset transfer-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51")]
+  $ chancery asset transfer-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 --channel trade")]
     TransferItem {
         /// The unique asset
         asset: String,
@@ -253,7 +253,7 @@ Example:
     /// Let another account move one item; without SPENDER, end it
     #[command(after_help = "\
 Example:
-  $ chancery asset approve-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51")]
+  $ chancery asset approve-item deed lot-7 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 --channel trade")]
     ApproveItem {
         /// The unique asset
         asset: String,
@@ -267,12 +267,12 @@ Example:
     /// Freeze an item; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset freeze-item deed lot-7")]
+  $ chancery asset freeze-item deed lot-7 --channel trade")]
     FreezeItem(Item),
     /// Free an item; for the control authority
     #[command(after_help = "\
 Example:
-  $ chancery asset unfreeze-item deed lot-7")]
+  $ chancery asset unfreeze-item deed lot-7 --channel trade")]
     UnfreezeItem(Item),
     /// Show what an account owns
     #[command(after_help = "\

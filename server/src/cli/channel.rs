@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::output::{Output, clean, pairs, rights};
 use super::session::{Paging, Session, Signing, read_file, word};
 use super::status;
+use ca::{AuthorityScope, KeyId};
 use clap::{Args, Subcommand};
 use client::api::{ChannelSpec, ChannelView, SpecOrganization};
 use client::certificate::certificates;
@@ -16,6 +17,7 @@ use ledger_classes::action::channel::{Approve, Propose};
 use ledger_classes::config::{Approvals, ConfigChange, Engine, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What `create` takes.
@@ -27,7 +29,8 @@ pub(super) struct Create {
     /// Member organization; with =FILE its CA certificates in PEM, if the peer does not know them. Repeat for several
     #[arg(long = "org", value_name = "NAME[=FILE]", required_unless_present = "spec")]
     organizations: Vec<String>,
-    /// Rights of an organization or of one identity. Repeat for several
+    /// Rights of an organization or of one identity. Repeat for several. If nobody is given admin, the administrators of
+    /// each organization have it; without any, their members read and write, too
     #[arg(long = "grant", value_name = "WHOM=RIGHTS", value_parser = grant)]
     grants: Vec<Grant>,
     /// Anybody may read
@@ -36,7 +39,7 @@ pub(super) struct Create {
     /// Anybody may submit; the transaction's signature is the authentication
     #[arg(long)]
     open_submit: bool,
-    /// Ordering engine: solo, raft or bft
+    /// Ordering engine: solo, one peer that orders alone. Several ordering peers (raft, bft) are not there yet
     #[arg(long, value_parser = word::<Engine>)]
     engine: Option<Engine>,
     /// Organizations that must approve changes: any, majority or all
@@ -60,23 +63,39 @@ pub(super) struct Proposal {
 
 /// What `update` takes.
 #[derive(Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["changes", "put_organizations",
-    "remove_organizations", "approvals"])]
+#[group(id = "change", required = true, multiple = true, args = ["changes", "add_organizations", "put_organizations",
+    "grants", "denials", "remove_organizations", "approvals", "public_read", "open_submit"])]
 pub(super) struct Update {
     /// Channel, by name or by id
     channel: String,
     /// JSON file with a list of changes, such as [{"change": "set_fees", …}]; done before the others
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
-    /// Add an organization, or replace its CA certificates. Repeat for several
+    /// Add an organization whose members read and write and whose administrators administer; with =FILE its CA
+    /// certificates in PEM, if the peer does not know them. Repeat for several
+    #[arg(long = "add-org", value_name = "NAME[=FILE]")]
+    add_organizations: Vec<String>,
+    /// Add an organization without rights, or replace its CA certificates. Repeat for several
     #[arg(long = "put-org", value_name = "NAME=FILE")]
     put_organizations: Vec<String>,
+    /// Give rights to an organization or to one identity. Repeat for several
+    #[arg(long = "grant", value_name = "WHOM=RIGHTS", value_parser = grant)]
+    grants: Vec<Grant>,
+    /// Take rights away. Repeat for several
+    #[arg(long = "deny", value_name = "WHOM=RIGHTS", value_parser = grant)]
+    denials: Vec<Grant>,
     /// End a membership. Repeat for several
     #[arg(long = "remove-org", value_name = "NAME")]
     remove_organizations: Vec<String>,
     /// Organizations that must approve changes from now on: any, majority or all
     #[arg(long, value_parser = word::<Approvals>)]
     approvals: Option<Approvals>,
+    /// Whether anybody may read, without a certificate
+    #[arg(long, value_name = "BOOL")]
+    public_read: Option<bool>,
+    /// Whether anybody may submit, without a certificate
+    #[arg(long, value_name = "BOOL")]
+    open_submit: Option<bool>,
     #[command(flatten)]
     proposal: Proposal,
 }
@@ -89,7 +108,8 @@ Rights are read:CLASS, write:CLASS, admin, audit, order, hold, joined by commas;
 those of every class, `member` is both. Classes are assets, contracts, apps, logs.
 
 Example:
-  $ chancery channel create trade --org bank --org dealer --grant bank=member,admin --grant dealer=read:assets")]
+  $ chancery channel create trade --org bank --org dealer
+  $ chancery channel create board --org bank --org dealer --approvals any --grant bank=member,admin --grant dealer=read")]
     Create(Create),
     /// List the channels that the caller may see
     #[command(after_help = "\
@@ -144,7 +164,9 @@ Example:
     /// Propose other changes of the configuration
     #[command(after_help = "\
 Example:
-  $ chancery channel update trade --put-org carrier=carrier-ca.pem --approvals all --reason 'carrier joins'")]
+  $ chancery channel update main --add-org dealer --reason 'dealer joins'
+  $ chancery channel update trade --put-org carrier=carrier-ca.pem --grant carrier=read --reason 'carrier looks on'
+  $ chancery channel update main --public-read true --open-submit false")]
     Update(Update),
     /// Approve a proposal of another organization
     #[command(after_help = "\
@@ -198,6 +220,26 @@ fn authorities(path: &Path) -> Result<Vec<HexBytes>, Failure> {
     Ok(certificates.iter().map(|der| HexBytes(der.to_vec())).collect())
 }
 
+/// The CA certificates of an organization that the peer trusts; of several of one CA the one that ends last.
+async fn known_authorities(session: &Session, organization: &str) -> Result<Vec<HexBytes>, Failure> {
+    let pem = session.connection.ca_certificates().await?;
+    let known = certificates(&pem).map_err(|error| Failure::usage(format!("the peer's CA certificates: {error}")))?;
+    let of_it = known.iter().map(|der| der.to_vec()).filter(|der| {
+        AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
+    });
+    let authorities: Vec<HexBytes> = ca::reissue::newest(of_it).into_iter().map(HexBytes).collect();
+    let keys: BTreeSet<_> = authorities.iter().filter_map(|der| KeyId::of_certificate(&der.0)).collect();
+    let file = format!("as {organization}=FILE");
+    match keys.len() {
+        1 => Ok(authorities),
+        0 => Err(Failure::usage(format!("the peer knows no CA of {organization}: name a file, {file}"))),
+        count => {
+            let what = format!("the peer trusts {count} CAs of {organization}: name the file of one");
+            Err(Failure::usage(format!("{what}, {file}")))
+        }
+    }
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     ledger_classes::json::from_slice(&read_file(path, 1 << 20)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
@@ -230,11 +272,24 @@ impl Create {
 }
 
 impl Update {
-    fn changes(&self) -> Result<Vec<ConfigChange>, Failure> {
+    async fn changes(&self, session: &Session) -> Result<Vec<ConfigChange>, Failure> {
         let mut changes: Vec<ConfigChange> = match &self.changes {
             Some(path) => read_json(path)?,
             None => Vec::new(),
         };
+        for text in &self.add_organizations {
+            let (name, authorities) = match text.split_once('=') {
+                Some((name, path)) => (name, authorities(Path::new(path))?),
+                None => (text.as_str(), known_authorities(session, text).await?),
+            };
+            changes.push(ConfigChange::PutOrganization(Organization {
+                name: name.into(),
+                title: name.into(),
+                authorities,
+            }));
+            let rights = Rights::member().union(Rights::from_iter([Right::Admin]));
+            changes.push(ConfigChange::Grant(Grant { to: Grantee::Organization(name.into()), rights }));
+        }
         for text in &self.put_organizations {
             let (name, path) = text
                 .split_once('=')
@@ -243,9 +298,13 @@ impl Update {
             let organization = Organization { name: name.into(), title: name.into(), authorities };
             changes.push(ConfigChange::PutOrganization(organization));
         }
+        changes.extend(self.grants.iter().cloned().map(ConfigChange::Grant));
+        changes.extend(self.denials.iter().cloned().map(ConfigChange::Deny));
         let names = self.remove_organizations.iter().cloned();
         changes.extend(names.map(|name| ConfigChange::RemoveOrganization { name }));
         changes.extend(self.approvals.map(|approvals| ConfigChange::SetApprovals { approvals }));
+        changes.extend(self.public_read.map(|public_read| ConfigChange::SetPublicRead { public_read }));
+        changes.extend(self.open_submit.map(|open_submit| ConfigChange::SetOpenSubmit { open_submit }));
         Ok(changes)
     }
 }
@@ -281,7 +340,7 @@ impl Command {
                 (channel, grants.into_iter().map(ConfigChange::Deny).collect(), proposal)
             }
             Self::Update(update) => {
-                let changes = update.changes()?;
+                let changes = update.changes(session).await?;
                 (update.channel, changes, update.proposal)
             }
         };
@@ -300,14 +359,13 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             ("tip", channel.tip.to_string()),
             ("block time", channel.time.to_string()),
             ("state", status::state(&channel.state)),
+            ("open to", status::access(channel.public_read, channel.open_submit).to_owned()),
             ("rights", rights(channel.rights)),
         ];
         if let Some(config) = &channel.config {
             let word = |value| serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned()));
             lines.push(("engine", word(serde_json::json!(config.engine)).unwrap_or_default()));
             lines.push(("approvals", word(serde_json::json!(config.approvals)).unwrap_or_default()));
-            let open = [(config.public_read, "anybody may read"), (config.open_submit, "anybody may submit")];
-            lines.extend(open.into_iter().filter(|(open, _)| *open).map(|(_, what)| ("open", what.to_owned())));
             lines.extend(config.peers.iter().map(|peer| ("orders", peer.identity.to_string())));
             let members = config.organizations.iter();
             lines.extend(members.map(|member| ("member", clean(&format!("{} {}", member.name, member.title)))));

@@ -1,7 +1,7 @@
 //! `chancery contract`: contracts and their instances.
 
 use super::failure::Failure;
-use super::session::{OnChannel, Paging, Session, Signing, document};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel, document};
 use clap::{Args, Subcommand};
 use ledger_classes::action::{Action, contracts};
 use serde_json::Value;
@@ -17,7 +17,7 @@ pub(super) struct Code {
     #[arg(long, default_value = "builtin")]
     engine: String,
     #[command(flatten)]
-    on: OnChannel,
+    on: ToChannel,
     #[command(flatten)]
     signing: Signing,
 }
@@ -37,12 +37,12 @@ Example:
     /// End a contract for new instances; for its owner
     #[command(after_help = "\
 Example:
-  $ chancery contract retire art-auction")]
+  $ chancery contract retire art-auction --channel trade")]
     Retire {
         /// The contract
         contract: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
@@ -61,7 +61,7 @@ Example:
         #[arg(default_value = "{}")]
         arguments: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
@@ -80,7 +80,7 @@ Example:
         #[arg(default_value = "{}")]
         arguments: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
@@ -132,7 +132,7 @@ Example:
 }
 
 /// The arguments that somebody gave, with amounts in base units.
-async fn given(session: &Session, on: &OnChannel, signing: &Signing, text: &str) -> Result<String, Failure> {
+async fn given(session: &Session, on: &ToChannel, signing: &Signing, text: &str) -> Result<String, Failure> {
     let document = document(text)?;
     if signing.base_units { Ok(document) } else { session.arguments(&on.channel, document).await }
 }

@@ -3,6 +3,7 @@
 use super::ca::{NewKey, PassphraseFile};
 use super::failure::Failure;
 use super::output::Output;
+use super::status::access as access_text;
 use crate::config::parse_listen;
 use crate::init::{InitOptions, init};
 use ca::AlternativeName;
@@ -33,7 +34,8 @@ pub(super) struct Init {
     /// Name or address under which clients reach the peer; may be repeated
     #[arg(long, value_name = "NAME")]
     host: Vec<AlternativeName>,
-    /// Let anybody read the channel main and post to it, without a certificate
+    /// Let anybody read the channel main and post to it, without a certificate; otherwise members only. `channel update
+    /// main` changes it later
     #[arg(long)]
     public: bool,
     #[command(flatten)]
@@ -55,10 +57,12 @@ impl Init {
         let made = init(&options)?;
         let document = json!({
             "dir": made.dir, "peer": made.peer, "admin": made.admin, "profile": made.profile, "main": made.main,
-            "next_steps": made.next_steps,
+            "public": made.public, "next_steps": made.next_steps,
         });
         output.show(&document, |_| {
-            let mut text = format!("peer   {}\nadmin  {}\nmain   {}\n\nNext:\n", made.peer, made.admin, made.main);
+            let (peer, admin, main) = (&made.peer, &made.admin, made.main);
+            let access = access_text(made.public, made.public);
+            let mut text = format!("peer   {peer}\nadmin  {admin}\nmain   {main}: {access}\n\nNext:\n");
             made.next_steps.iter().for_each(|step| text.push_str(&format!("  {step}\n")));
             text
         })

@@ -1,7 +1,7 @@
 //! `chancery log`: append-only records.
 
 use super::failure::Failure;
-use super::session::{OnChannel, Paging, Session, Signing, digest_of, read_file};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel, digest_of, read_file};
 use clap::Subcommand;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::hash::Hash;
@@ -13,7 +13,7 @@ pub(super) enum Command {
     /// Append a record
     #[command(after_help = "\
 Example:
-  $ chancery log append shipments.arrived --body 'container 7, seal intact' --digest-of photo.jpg")]
+  $ chancery log append shipments.arrived --body 'container 7, seal intact' --digest-of photo.jpg --channel trade")]
     Append {
         /// Labels of a-z, 0-9 and hyphen, joined by dots
         topic: String,
@@ -30,7 +30,7 @@ Example:
         #[arg(long, value_name = "FILE")]
         digest_of: Option<PathBuf>,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Box<Signing>,
     },

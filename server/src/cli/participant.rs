@@ -1,7 +1,7 @@
 //! `chancery participant`: who may sign on a channel.
 
 use super::failure::Failure;
-use super::session::{OnChannel, Session, Signing};
+use super::session::{OnChannel, Session, Signing, ToChannel};
 use clap::Subcommand;
 use client::admit::admission;
 use ledger_classes::action::Action;
@@ -24,14 +24,14 @@ Example:
         #[arg(long)]
         address: Option<Address>,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },
     /// End on a channel what a certificate admitted; for administrators of its organization
     #[command(after_help = "\
 Example:
-  $ chancery participant revoke spiffe://harbour.example/bank/client/alice 5f1c22 --reason 'key lost'")]
+  $ chancery participant revoke spiffe://harbour.example/bank/client/alice 5f1c22 --reason 'key lost' --channel trade")]
     Revoke {
         /// Whose certificate
         identity: Identity,
@@ -42,7 +42,7 @@ Example:
         #[arg(long, default_value = "")]
         reason: String,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },

@@ -55,7 +55,15 @@ pub struct Global {
 /// The SDK's URL type.
 pub(super) type PeerUrl = client::profile::Url;
 
-/// The channel that a command works on.
+/// The channel that a command writes to. It has no default: what is written to the wrong one cannot be taken back.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ToChannel {
+    /// Channel to write to, by name or by id
+    #[arg(long, short, env = "CHANCERY_CHANNEL")]
+    pub channel: String,
+}
+
+/// The channel that a command reads.
 #[derive(Args, Clone, Debug)]
 pub(super) struct OnChannel {
     /// Channel, by name or by id

@@ -76,12 +76,23 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
                 known(channel.height.to_string()),
                 known(channel.time.to_string()),
                 state(&channel.state),
+                access(channel.public_read, channel.open_submit).into(),
                 format!("{} waiting, {} subscribed", channel.queue.transactions, channel.queue.subscriptions),
                 rights(channel.rights),
             ]
         })
         .collect();
-    table(&["channel", "height", "block time", "state", "queue", "rights"], &rows)
+    table(&["channel", "height", "block time", "state", "open to", "queue", "rights"], &rows)
+}
+
+/// Who may do without a certificate what needs a right otherwise.
+pub(super) const fn access(public_read: bool, open_submit: bool) -> &'static str {
+    match (public_read, open_submit) {
+        (false, false) => "members",
+        (true, false) => "members; anybody reads",
+        (false, true) => "members; anybody posts",
+        (true, true) => "anybody reads and posts",
+    }
 }
 
 /// A state in words.

@@ -46,7 +46,6 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     let (listen, metrics) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     let mut options = InitOptions::new(&world.peer_dir(), &cast.consortium.consortium, &host.name);
     options.admin.clone_from(&founder.name);
-    options.public = true;
     options.listen = listen.local_addr()?;
     options.metrics_listen = metrics.local_addr()?.to_string();
     world.address = format!("https://{}", options.listen);

@@ -3,10 +3,12 @@
 mod harness;
 mod seeds;
 
+mod acts;
 mod audit;
 mod backup;
 mod bad_input;
 mod bank;
+mod closed;
 mod configuration;
 mod crl_exchange;
 mod crowd;

@@ -134,6 +134,31 @@ async fn from_a_revocation_to_a_refusal_a_closed_subscription_and_an_ended_parti
     assert_eq!(admin.channel("private").await.expect("there").height, height);
 }
 
+/// On a channel with fees a revoked key went on signing until the account of the peer that posts revocations had funds.
+#[tokio::test]
+async fn a_revocation_reaches_a_channel_whose_fees_the_peer_cannot_pay() {
+    let consortium = Consortium::new();
+    let ann = consortium.profile("bank", "client", "ann");
+    let peer = consortium.serve();
+    let spec = consortium.path("spec.json");
+    let document = serde_json::json!({
+        "name": "priced", "organizations": [{ "name": "bank" }],
+        "fees": { "asset": "coin", "base": "5", "per_byte": "0", "collector": null },
+    });
+    std::fs::write(&spec, document.to_string()).expect("writable");
+    let made = peer.run(&consortium.admin(), &["channel", "create", "--spec", text(&spec)]);
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let admin = peer.connect(&consortium.admin());
+    // Nobody has funds: the asset is not even defined. Admission is free.
+    admit(&admin, "priced", id, &ann, 5).await;
+    let mut watched = from(&admin, "priced", Some("participant.*"));
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
+    let outcome = admin.submit("priced", &signed(id, 5, vec![append("x")]), Wait::Committed).await.expect("taken");
+    assert_eq!(outcome.receipt.expect("committed").result, "fee-above-max", "the channel has fees");
+    revoke(&consortium, "ann");
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+}
+
 /// Ten of a thousand readers are revoked: their ten subscriptions close, each a connection of its own, and the other
 /// 990 see the next event. `ulimit -n 4096` at least for the whole thousand.
 #[tokio::test]

@@ -121,7 +121,11 @@ fn a_sequence_is_its_authors_while_that_one_orders() {
 /// A channel of two organizations whose administrators are signers 1 and 2; both must approve.
 fn of_two() -> Ledger {
     let mut config = ChannelConfig { public_read: false, open_submit: false, ..open_config() };
-    config.organizations.push(Organization { name: "beta".into(), title: String::new(), authorities: Vec::new() });
+    config.organizations.push(Organization {
+        name: "beta".into(),
+        title: String::new(),
+        authorities: vec![HexBytes(vec![0x30])],
+    });
     config.approvals = Approvals::All;
     let admin = Rights::from_iter([Right::Admin]);
     for name in ["alpha", "beta"] {
@@ -146,7 +150,7 @@ fn of_two() -> Ledger {
 fn an_act_on_the_channel_is_told_with_who_and_why() {
     let mut ledger = of_two();
     let carl = Identity::new("test.example", "beta", Role::Client, "carl").unwrap();
-    let rights = Rights::from_iter([Right::Write(crate::rights::Class::Logs)]);
+    let rights = Rights::from_iter([Right::Write(Class::Logs)]);
     let changes = vec![
         ConfigChange::Grant(Grant { to: Grantee::Identity(carl.clone()), rights }),
         ConfigChange::Deny(Grant { to: Grantee::Organization("beta".into()), rights }),

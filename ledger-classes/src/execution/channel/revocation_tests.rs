@@ -4,7 +4,8 @@
 use crate::action::Action;
 use crate::action::channel::{Revoke, RevokeByEvidence};
 use crate::action::logs::Append;
-use crate::config::Organization;
+use crate::amount::Amount;
+use crate::config::{Fees, Organization};
 use crate::execution::test_support::{Ledger, address, open_config};
 use crate::hash::HexBytes;
 use crate::identity::Identity;
@@ -49,13 +50,17 @@ impl CertificatePaths for Readable {
 
 /// Signer 1 is alpha's client, 2 and 3 are addresses of beta's client under serials 1 and 2, 9 is nobody.
 fn ledger(open_submit: bool) -> Ledger {
+    ledger_with(open_submit, Fees::default())
+}
+
+fn ledger_with(open_submit: bool, fees: Fees) -> Ledger {
     let organization = |name: &str| Organization {
         name: name.into(),
         title: name.into(),
         authorities: vec![HexBytes(format!("ca of {name}").into_bytes())],
     };
     let mut config = open_config();
-    config.open_submit = open_submit;
+    (config.open_submit, config.fees) = (open_submit, fees);
     config.organizations = vec![organization("alpha"), organization("beta")];
     for name in ["alpha", "beta"] {
         config.grants.push(Grant { to: Grantee::Organization(name.into()), rights: Rights::member() });
@@ -148,4 +153,32 @@ fn only_what_carries_its_authority_is_taken_from_a_stranger() {
     ] {
         assert_eq!(ledger(open).one(9, actions.clone()).0, code, "{open} {actions:?}");
     }
+}
+
+/// A revoked key once went on signing on a channel with fees until the account that posts revocations had funds: a
+/// transfer after a revocation for key compromise was done.
+#[test]
+fn a_revocation_is_done_though_its_poster_has_no_funds() {
+    let fees = Fees { asset: Some("coin".into()), base: Amount(5), per_byte: Amount::ZERO, collector: None };
+    let mut ledger = ledger_with(false, fees);
+    let revocation = || evidence("beta beta/client/bob", "revoked beta/client/bob");
+    // What is done beside it is not free, and a fee that cannot be paid stops it all.
+    for actions in [vec![append()], vec![revocation(), append()], vec![append(), revocation()]] {
+        assert_eq!(ledger.one(1, actions).0, ResultCode::FeeUnpaid);
+    }
+    let receipt = ledger.run(&[(&[9], vec![revocation()])]).pop().unwrap();
+    assert_eq!(
+        (receipt.head.code, receipt.head.fee),
+        (ResultCode::Done.number(), Amount::ZERO),
+        "{}",
+        receipt.head.message
+    );
+    assert_eq!(ledger.one(2, vec![append()]).0, ResultCode::FeeUnpaid, "fees come first");
+    assert!(
+        record::read::<Participant>(&ledger.state, &keyspace::participant(&address(2)))
+            .unwrap()
+            .unwrap()
+            .revoked_height
+            .is_some()
+    );
 }

@@ -1,0 +1,202 @@
+//! What a change of configuration must leave behind.
+#![allow(clippy::unwrap_used)]
+
+use crate::action::Action;
+use crate::action::channel::{Approve, Propose};
+use crate::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
+use crate::execution::config_of;
+use crate::execution::test_support::{Ledger, address, open_config, signer};
+use crate::hash::{Hash, HexBytes};
+use crate::identity::{Identity, Role};
+use crate::keyspace;
+use crate::outcome::ResultCode;
+use crate::participant::{CertificatePaths, CertifiedIdentity, Participant};
+use crate::rights::{Grant, Grantee, Right, Rights};
+use crate::state::Writes;
+use crate::time::Time;
+
+/// A CA certificate reads `ca of ORGANIZATION`.
+struct Readable;
+
+impl CertificatePaths for Readable {
+    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+        Err("nobody is admitted here".into())
+    }
+
+    fn authority(&self, certificate: &[u8], _: &str, organization: &str) -> Result<(), &'static str> {
+        let fits = certificate == format!("ca of {organization}").as_bytes();
+        if fits { Ok(()) } else { Err("another organization's") }
+    }
+}
+
+const NAMES: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+
+fn organization(name: &str) -> Organization {
+    let authorities = vec![HexBytes(format!("ca of {name}").into_bytes())];
+    Organization { name: name.into(), title: name.into(), authorities }
+}
+
+fn admin(organization: &str) -> Identity {
+    Identity::new("test.example", organization, Role::Admin, "ann").unwrap()
+}
+
+/// The first `members` of [`NAMES`] are members and administer; signer 1 is alpha's administrator, and so on. In
+/// `state` each has a letter: here, revoked, expired, never.
+fn ledger(members: usize, state: &str, approvals: Approvals) -> Ledger {
+    let rights = Rights::from_iter([Right::Admin]);
+    let grant = |name: &&str| Grant { to: Grantee::Organization((*name).into()), rights };
+    let mut ledger = Ledger::with_config(ChannelConfig {
+        organizations: NAMES[..members].iter().map(|name| organization(name)).collect(),
+        grants: NAMES[..members].iter().map(grant).collect(),
+        public_read: false,
+        open_submit: false,
+        approvals,
+        ..open_config()
+    });
+    ledger.certificates = &Readable;
+    for ((number, name), state) in (1..).zip(NAMES).zip(state.chars()).filter(|(_, state)| *state != 'n') {
+        let participant = Participant {
+            identity: admin(name),
+            serial: HexBytes(vec![number]),
+            not_after: Time::from_millis(if state == 'e' { 1 } else { 1_900_000_000_000 }),
+            admitted_height: 0,
+            revoked_height: (state == 'r').then_some(0),
+            revoked_before: None,
+        };
+        ledger.put(keyspace::participant(&address(number)), &participant);
+        let listed = keyspace::identity_address(&admin(name).to_string(), &address(number));
+        ledger.state.apply(&Writes::from([(listed, Some([1u8].as_slice().into()))]));
+    }
+    ledger
+}
+
+fn deny(to: &str) -> ConfigChange {
+    ConfigChange::Deny(Grant { to: Grantee::Organization(to.into()), rights: Rights::from_iter([Right::Admin]) })
+}
+
+fn grant(to: Grantee) -> ConfigChange {
+    ConfigChange::Grant(Grant { to, rights: Rights::from_iter([Right::Admin]) })
+}
+
+fn remove(name: &str) -> ConfigChange {
+    ConfigChange::RemoveOrganization { name: name.into() }
+}
+
+fn put(name: &str) -> ConfigChange {
+    ConfigChange::PutOrganization(organization(name))
+}
+
+fn approvals(approvals: Approvals) -> ConfigChange {
+    ConfigChange::SetApprovals { approvals }
+}
+
+/// Proposed by signer 1 and approved by the others that are there.
+fn change(ledger: &mut Ledger, state: &str, changes: Vec<ConfigChange>) -> Result<Hash, String> {
+    let propose = Propose { changes, reason: String::new() };
+    let receipt = ledger.run(&[(&[1], vec![Action::ChannelPropose(propose)])]).pop().unwrap();
+    if receipt.head.code != ResultCode::Done.number() {
+        assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.head.message);
+        return Err(receipt.head.message);
+    }
+    let proposal = receipt.head.id;
+    for (number, _) in (2u8..).zip(state.chars().skip(1)).filter(|(_, state)| *state == 'h') {
+        match ledger.one(number, vec![Action::ChannelApprove(Approve { proposal })]) {
+            (ResultCode::ConfigurationInvalid, why) => return Err(why),
+            (ResultCode::Done | ResultCode::ProposalUnknown | ResultCode::NoRight, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(proposal)
+}
+
+/// `deny` of the last administrator was once done without a word.
+#[test]
+fn a_change_leaves_a_channel_that_can_be_changed_again() {
+    use Approvals::{All, Any, Majority};
+    let ann = || Grantee::Identity(admin("alpha"));
+    let bob = || Grantee::Identity(Identity::new("test.example", "alpha", Role::Admin, "bob").unwrap());
+    let rows: Vec<(usize, &str, Approvals, Vec<ConfigChange>, bool)> = vec![
+        // The last administrator, alone or with other changes around it.
+        (1, "h", Any, vec![deny("alpha")], false),
+        (1, "h", Any, vec![approvals(All), deny("alpha")], false),
+        (1, "h", Any, vec![deny("alpha"), grant(ann())], true),
+        (1, "h", Any, vec![remove("alpha")], false),
+        (2, "hh", Any, vec![deny("alpha")], true),
+        (2, "hh", Majority, vec![deny("beta")], false),
+        (2, "hh", Majority, vec![deny("beta"), approvals(Any)], true),
+        (2, "hh", Majority, vec![remove("beta")], true),
+        (3, "hhh", Majority, vec![deny("gamma")], true),
+        (3, "hhh", Majority, vec![deny("gamma"), approvals(All)], false),
+        // Another name of the same organization counts once its holder is there.
+        (1, "h", Any, vec![deny("alpha"), grant(bob())], false),
+        // New organizations have nobody on the channel yet; without a right, or a CA of theirs, they never will.
+        (1, "h", Majority, vec![put("beta")], false),
+        (1, "h", Majority, vec![put("beta"), grant(Grantee::Organization("beta".into()))], true),
+        (2, "hn", Majority, vec![approvals(Any)], true),
+        (3, "hhn", Majority, vec![put("delta"), grant(Grantee::Organization("delta".into()))], true),
+        // Who is known to be gone comes back first.
+        (3, "hhr", Majority, vec![approvals(All)], false),
+        (3, "hhe", Majority, vec![approvals(All)], false),
+        (3, "hhn", Majority, vec![approvals(All)], true),
+        (3, "hhr", Majority, vec![remove("beta")], false),
+        (3, "hhr", Majority, vec![remove("gamma")], true),
+    ];
+    for (members, state, policy, changes, good) in rows {
+        let what = format!("{members} {state} {policy:?} {changes:?}");
+        let mut ledger = ledger(members, state, policy);
+        let before = config_of(&ledger.state).unwrap().config;
+        let outcome = change(&mut ledger, state, changes);
+        assert_eq!(outcome.is_ok(), good, "{what}: {outcome:?}");
+        if let Err(why) = &outcome {
+            assert!(why.contains("nobody could change it again") || why.contains("1 to 256"), "{what}: {why}");
+            assert_eq!(config_of(&ledger.state).unwrap().config, before, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_ca_that_is_none_of_its_organization_is_refused() {
+    let mut other = organization("beta");
+    other.authorities = organization("alpha").authorities;
+    let changes = vec![ConfigChange::PutOrganization(other), grant(Grantee::Organization("beta".into()))];
+    let refused = change(&mut ledger(1, "h", Approvals::Any), "h", changes).unwrap_err();
+    assert!(refused.contains("a CA certificate of beta: another organization's"), "{refused}");
+}
+
+/// `set_peers` to a stranger halted the channel for good.
+#[test]
+fn the_ordering_peer_and_its_key_stay_until_there_can_be_several() {
+    let present = open_config().peers[0].clone();
+    let other = Identity::new("test.example", "alpha", Role::Peer, "p2").unwrap();
+    for (peers, good) in [
+        (vec![present.clone()], true),
+        (vec![OrderingPeer { identity: other.clone(), key: present.key }], false),
+        (vec![OrderingPeer { identity: present.identity.clone(), key: signer(201).public() }], false),
+        (vec![present, OrderingPeer { identity: other, key: signer(201).public() }], false),
+    ] {
+        let mut ledger = ledger(1, "h", Approvals::Any);
+        let outcome = change(&mut ledger, "h", vec![ConfigChange::SetPeers { peers: peers.clone() }]);
+        assert_eq!(outcome.is_ok(), good, "{peers:?}: {outcome:?}");
+        ledger.done(
+            1,
+            vec![Action::ChannelPropose(Propose { changes: vec![approvals(Approvals::All)], reason: String::new() })],
+        );
+    }
+}
+
+/// Two proposals that are each harmless: the second to take effect is judged by what the first has left.
+#[test]
+fn an_older_proposal_is_judged_again_when_it_takes_effect() {
+    let mut ledger = ledger(3, "hhh", Approvals::Majority);
+    let mut propose = |changes| {
+        let action = Action::ChannelPropose(Propose { changes, reason: String::new() });
+        let receipt = ledger.run(&[(&[1], vec![action])]).pop().unwrap();
+        assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.head.message);
+        receipt.head.id
+    };
+    let (older, newer) = (propose(vec![deny("beta")]), propose(vec![deny("gamma")]));
+    ledger.done(2, vec![Action::ChannelApprove(Approve { proposal: newer })]);
+    let (code, message) = ledger.one(2, vec![Action::ChannelApprove(Approve { proposal: older })]);
+    assert_eq!(code, ResultCode::ConfigurationInvalid, "{message}");
+    assert!(message.contains("missing in beta, gamma"), "{message}");
+}
