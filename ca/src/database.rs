@@ -74,6 +74,7 @@ pub struct Database {
     by_request: HashMap<RequestId, usize>,
     tokens: BTreeMap<TokenId, TokenRecord>,
     policy: EnrolmentPolicy,
+    lines: usize,
 }
 
 impl Database {
@@ -113,6 +114,7 @@ impl Database {
             by_request: HashMap::new(),
             tokens: BTreeMap::new(),
             policy: EnrolmentPolicy::default(),
+            lines: bytes[..whole].iter().filter(|byte| **byte == b'\n').count(),
         };
         for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
             let (event, cause) = acts::parse_line(line).map_err(|error| corrupt(index, &error.to_string()))?;
@@ -170,6 +172,11 @@ impl Database {
     /// One leaf.
     pub fn certificate(&self, serial: &Serial) -> Option<&CertificateRecord> {
         self.by_serial.get(serial).and_then(|index| self.certificates.get(*index))
+    }
+
+    /// Lines of the index that the state is of.
+    pub const fn lines(&self) -> usize {
+        self.lines
     }
 
     /// All requests, in the order in which they were filed.
@@ -413,6 +420,7 @@ impl LockedDatabase {
         })?;
         let line = acts::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
         self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
+        self.database.lines += 1;
         self.broken = false;
         Ok(())
     }

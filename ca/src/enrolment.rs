@@ -141,6 +141,11 @@ pub enum RequestStatus {
     Lapsed,
 }
 
+impl RequestStatus {
+    /// Every status.
+    pub const ALL: &'static [Self] = &[Self::Requested, Self::Approved, Self::Rejected, Self::Issued, Self::Lapsed];
+}
+
 impl fmt::Display for RequestStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

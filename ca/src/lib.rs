@@ -70,7 +70,7 @@ pub use participant::{RevokedParticipant, verify_participant, verify_revocation}
 pub use passphrase::PassphraseSource;
 pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
-pub use registration::{Registration, RegistrationError};
+pub use registration::{Register, Registration, RegistrationError};
 pub use renewal::{Possession, RenewalError};
 pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};

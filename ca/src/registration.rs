@@ -6,7 +6,7 @@
 //! Whoever calls this decides who may: nothing here knows who an administrator is.
 
 use crate::{
-    database::{CertificateStatus, Database, Event, LockedDatabase},
+    database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
     enrolment::{
         CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Terms, TokenRecord,
     },
@@ -102,6 +102,9 @@ pub enum RegistrationError {
     /// A policy out of range.
     #[error("a policy asks for 1 to {APPROVALS_MAX} approvals")]
     Policy,
+    /// A token would be one administrator's decision.
+    #[error("the policy asks for {0} approvals, and a token would be one: file a request for them to approve")]
+    AloneForSeveral(u32),
     /// A token's time out of range.
     #[error("a token is good for at most 90 days")]
     TokenLifetime,
@@ -130,6 +133,17 @@ pub struct Registration {
     pub approvals_needed: u32,
     /// The certificate path, leaf first, once it is issued.
     pub path: Option<Vec<Vec<u8>>>,
+}
+
+/// What a folder knew at one instant.
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// The last line of its index: all of it is as of there.
+    pub line: usize,
+    /// Requests, oldest first, without their certificates.
+    pub requests: Vec<Registration>,
+    /// Leaves, in the order in which they were issued.
+    pub certificates: Vec<CertificateRecord>,
 }
 
 impl CertificateFolder {
@@ -218,6 +232,25 @@ impl CertificateFolder {
         Ok(database.requests().iter().map(|record| registration(&database, record, None, now)).collect())
     }
 
+    /// What the folder knew at one instant.
+    pub fn register(&self, now: Time) -> Result<Register, RegistrationError> {
+        let database = self.read()?;
+        let requests = database.requests().iter().map(|record| registration(&database, record, None, now)).collect();
+        Ok(Register { line: database.lines(), requests, certificates: database.certificates().to_vec() })
+    }
+
+    /// Whether the CA that this folder has for an organization is the one with this key: an administrator who decides
+    /// about the organization's certificates over a connection holds a certificate of that very CA, and not of another
+    /// one that is trusted under the same name.
+    pub fn speaks_for(&self, organization: &str, issuer: &KeyId) -> Result<bool, RegistrationError> {
+        let database = self.read()?;
+        let authority = database.authorities().get(organization);
+        if authority.is_none_or(|authority| authority.revoked.is_some()) {
+            return Ok(false);
+        }
+        Ok(KeyId::of_certificate(&self.authority_certificate(organization)?).as_ref() == Some(issuer))
+    }
+
     /// One request, with its certificate once there is one.
     pub fn request(&self, id: &RequestId, now: Time) -> Result<Registration, RegistrationError> {
         self.registration_of(&self.read()?, id, now)
@@ -277,10 +310,13 @@ impl CertificateFolder {
         self.registration_of(&database, id, now)
     }
 
-    /// Makes a token that approves one request for `identity` until `now + lifetime_ms`.
+    /// Makes a token that approves one request for `identity` until `now + lifetime_ms`. Whoever has the folder may
+    /// do everything; an administrator who has not, `by`, decides alone only where the policy lets one decide, and never
+    /// about the own certificate.
     pub fn add_token(
         &self,
         identity: &Identity,
+        by: Option<&Identity>,
         terms: Terms,
         lifetime_ms: u64,
         now: Time,
@@ -290,6 +326,13 @@ impl CertificateFolder {
         }
         check_terms(identity, &terms)?;
         let mut database = self.lock()?;
+        if by == Some(identity) {
+            return Err(RegistrationError::OwnRequest);
+        }
+        let needed = database.policy().approvals;
+        if by.is_some() && needed > 1 {
+            return Err(RegistrationError::AloneForSeveral(needed));
+        }
         self.check_authority(&database, identity)?;
         let token = EnrolmentToken::random(&SystemRandom::new()).map_err(|_| no_random())?;
         let expires = now.plus_millis(lifetime_ms);

@@ -149,7 +149,7 @@ fn a_token_enrols_one_key_for_one_identity_in_time() {
     let folder = folder(dir.path());
     // A token stands for its approvals, whatever the policy.
     folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
-    let (token, expires) = folder.add_token(&identity(ALICE), Terms::default(), DAY_MS, NOW).unwrap();
+    let (token, expires) = folder.add_token(&identity(ALICE), None, Terms::default(), DAY_MS, NOW).unwrap();
     assert_eq!(expires, later(DAY_MS));
     let key = key();
     let enrol = |request: &CertificateRequest, token: &_, at| folder.enrol(request, None, token, "x", at);
@@ -168,7 +168,7 @@ fn a_token_enrols_one_key_for_one_identity_in_time() {
     let index = std::fs::read_to_string(dir.path().join("ca/index.jsonl")).unwrap();
     assert!(!index.contains(token.reveal().split_once('.').unwrap().1), "the secret is not kept");
     let names = Terms { alternative_names: vec!["peer.example".parse().unwrap()], ..Terms::default() };
-    let refused = folder.add_token(&identity(ALICE), names, DAY_MS, NOW);
+    let refused = folder.add_token(&identity(ALICE), None, names, DAY_MS, NOW);
     assert!(matches!(refused, Err(RegistrationError::Terms)), "host names are for peers");
 }
 

@@ -4,7 +4,8 @@
 //! cargo run -p channel-actors --example write_compatibility -- tests/compatibility/5
 //! ```
 //!
-//! Folders are numbered. `main` holds every kind of action that needs no CA, and was closed
+//! Folders are numbered; before the first release only the newest is kept. `main` holds every kind of action that
+//! needs no CA, and was closed
 //! in order; `notes` holds log records; `behind` was copied while it ran, as a crash leaves it.
 
 #[path = "../tests/compatibility/peer.rs"]

@@ -2,14 +2,17 @@
 //! them. Amounts and nonces are decimal strings, bytes are lower-case hex, times are RFC 3339.
 
 mod cursor;
+mod governance;
 mod registration;
 mod submission;
 mod views;
 
 pub use cursor::{Cursor, ParseCursorError, Position, plain_number};
+pub use governance::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView};
 pub use registration::{
-    ApprovalBody, AuthorityView, CertificateRequestBody, CertificateRequestView, CertificateView, CrlTaken,
-    RejectionBody, RenewalBody,
+    ApprovalBody, AuthorityView, CertificateActView, CertificateRequestBody, CertificateRequestView, CertificateView,
+    CrlTaken, IssuedView, RegisterPage, RejectionBody, RenewalBody, RevocationBody, RevocationView, RevokedView,
+    TokenBody, TokenView,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

@@ -8,6 +8,7 @@
 use crate::api::Problem;
 use crate::certificate::CredentialError;
 use crate::profile::Profile;
+use crate::refusal::CertificateRefusal;
 use crate::retry::{Retry, jitter};
 use bytes::Bytes;
 use ca::revocation::RevocationPolicy;
@@ -19,8 +20,6 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
-use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +82,14 @@ pub enum RequestError {
         #[source]
         source: reqwest::Error,
     },
+    /// The peer was reached, and one side does not accept the other's certificate.
+    #[error("{peer} {refusal}")]
+    Certificate {
+        /// The peer.
+        peer: Url,
+        /// Whose, and why.
+        refusal: Box<CertificateRefusal>,
+    },
     /// A stream of events did not open in time.
     #[error("{peer} does not answer within {} s", timeout.as_secs())]
     Late {
@@ -109,32 +116,14 @@ fn problem_text(problem: &Problem) -> String {
     }
 }
 
-/// Whether TLS failed: the peer's certificate, or the peer's verdict on ours.
-fn is_tls(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        // An I/O error hides what it wraps from its chain of sources.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| wrapped.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    false
-}
-
 impl RequestError {
     /// Whether the same request may succeed later without anybody changing it.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
-            Self::Unreachable { source, .. } => !is_tls(source),
-            Self::Late { .. } => true,
+            Self::Unreachable { .. } | Self::Late { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504 | 507),
-            Self::Answer(_) | Self::Name(_) => false,
+            // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
+            Self::Certificate { .. } | Self::Answer(_) | Self::Name(_) => false,
         }
     }
 
@@ -255,10 +244,12 @@ impl Connection {
             attempts += 1;
             let worthwhile = match &error {
                 // A refused connection reached nobody; what else failed underway may have been done.
-                RequestError::Unreachable { source, .. } if is_tls(source) => false,
                 RequestError::Unreachable { source, .. } => source.is_connect() || (ask.again && !source.is_timeout()),
                 RequestError::Problem(problem) => matches!(problem.status, 429 | 503 | 507),
-                RequestError::Late { .. } | RequestError::Answer(_) | RequestError::Name(_) => false,
+                RequestError::Certificate { .. }
+                | RequestError::Late { .. }
+                | RequestError::Answer(_)
+                | RequestError::Name(_) => false,
             };
             let wait = self.options.retry.wait(attempts, error.retry_after(), jitter()).filter(|_| worthwhile);
             let Some(wait) = wait else { return Err(error) };
@@ -300,7 +291,11 @@ impl Connection {
     }
 
     pub(crate) fn unreachable(&self, source: reqwest::Error) -> RequestError {
-        RequestError::Unreachable { peer: self.peer.clone(), source: source.without_url() }
+        let (peer, source) = (self.peer.clone(), source.without_url());
+        match CertificateRefusal::of(&source) {
+            Some(refusal) => RequestError::Certificate { peer, refusal: Box::new(refusal) },
+            None => RequestError::Unreachable { peer, source },
+        }
     }
 
     async fn read(&self, mut response: Response, bytes_max: usize) -> Result<Vec<u8>, RequestError> {

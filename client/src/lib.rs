@@ -13,6 +13,8 @@ pub mod crl;
 pub mod keys;
 pub mod profile;
 pub mod query;
+pub mod refusal;
+pub mod register;
 pub mod renew;
 pub mod retry;
 pub mod sse;

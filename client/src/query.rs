@@ -2,7 +2,8 @@
 //! values, since each class's own record is its only description.
 
 use crate::api::{
-    AccountView, BlockView, ChannelSpec, ChannelView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, Page, PeerStatus,
+    AccountView, BlockView, ChannelSpec, ChannelView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, Page,
+    ParticipantView, PeerStatus, ProposalView,
 };
 use crate::connection::{Answer, Ask, Connection, JSON, RequestError};
 use bytes::{Buf as _, Bytes};
@@ -14,11 +15,20 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A page of a list: where it begins, as the page before said in `next`, and how long it may be.
+/// Blocks: from which height on, and how many.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Range<'a> {
-    /// Where to begin; at the beginning if absent.
+    /// The first height, as the page before said in `next`; 0 if absent.
     pub from: Option<&'a str>,
+    /// Blocks; the peer's own number if absent.
+    pub limit: Option<u32>,
+}
+
+/// A part of a list: where it goes on, as the part before said in `next`, and how long it may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Paging<'a> {
+    /// Where to go on; at the beginning if absent.
+    pub after: Option<&'a str>,
     /// Items; the peer's own number if absent.
     pub limit: Option<u32>,
 }
@@ -39,11 +49,21 @@ impl Connection {
         &self,
         path: &[&str],
         query: &[(&str, &str)],
-        range: Range<'_>,
+        paging: Paging<'_>,
     ) -> Result<Page<T>, RequestError> {
-        let limit = range.limit.map(|limit| limit.to_string());
+        self.part(path, query, paging).await
+    }
+
+    /// A part of a list, in the form that it is answered in.
+    pub(crate) async fn part<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        paging: Paging<'_>,
+    ) -> Result<T, RequestError> {
+        let limit = paging.limit.map(|limit| limit.to_string());
         let mut query = query.to_vec();
-        query.extend(range.from.map(|from| ("from", from)));
+        query.extend(paging.after.map(|after| ("after", after)));
         query.extend(limit.as_deref().map(|limit| ("limit", limit)));
         self.get(path, &query).await
     }
@@ -90,7 +110,8 @@ impl Connection {
 
     /// Blocks as JSON.
     pub async fn blocks(&self, channel: &str, range: Range<'_>) -> Result<Page<BlockView>, RequestError> {
-        self.page(&["channels", channel, "blocks"], &[], range).await
+        let query: Vec<_> = range.from.iter().map(|from| ("from", *from)).collect();
+        self.page(&["channels", channel, "blocks"], &query, Paging { after: None, limit: range.limit }).await
     }
 
     /// Blocks in their binary form, from a height on: as many as the peer gives at a time, none above the tip. Nothing of
@@ -139,7 +160,23 @@ impl Connection {
         self.get(&["channels", channel, "accounts", &owner, "allowances", &spender, asset], &[]).await
     }
 
-    /// A participant record.
+    /// Participants by identity, of one organization if that is given.
+    pub async fn participants(
+        &self,
+        channel: &str,
+        organization: Option<&str>,
+        paging: Paging<'_>,
+    ) -> Result<Page<ParticipantView>, RequestError> {
+        let query: Vec<_> = organization.iter().map(|name| ("organization", *name)).collect();
+        self.page(&["channels", channel, "participants"], &query, paging).await
+    }
+
+    /// Open proposals in the order in which they were made.
+    pub async fn proposals(&self, channel: &str, paging: Paging<'_>) -> Result<Page<ProposalView>, RequestError> {
+        self.page(&["channels", channel, "proposals"], &[], paging).await
+    }
+
+    /// A participant record, with the height that it reflects.
     pub async fn participant(&self, channel: &str, address: Address) -> Result<Value, RequestError> {
         self.get(&["channels", channel, "participants", &address.to_string()], &[]).await
     }
@@ -154,10 +191,10 @@ impl Connection {
         &self,
         channel: &str,
         topic: Option<&str>,
-        range: Range<'_>,
+        paging: Paging<'_>,
     ) -> Result<Page<Value>, RequestError> {
         let query: Vec<_> = topic.iter().map(|topic| ("topic", *topic)).collect();
-        self.page(&["channels", channel, "logs"], &query, range).await
+        self.page(&["channels", channel, "logs"], &query, paging).await
     }
 
     /// Asks a contract's instance without changing it; `arguments` is a JSON document.

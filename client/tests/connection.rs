@@ -92,7 +92,7 @@ fn a_peer_of_another_authority_is_not_talked_to() {
     let peer = peer(&theirs, |_, _| outcome());
     let (_folder, profile) = profile(&ours, &theirs, &peer.url);
     let error = run(Connection::open(&profile, options()).unwrap().status()).unwrap_err();
-    assert!(matches!(error, RequestError::Unreachable { .. }) && !error.is_unavailable(), "{error}");
+    assert!(matches!(error, RequestError::Certificate { .. }) && !error.is_unavailable(), "{error}");
     assert!(peer.seen.lock().unwrap().is_empty());
 }
 
@@ -120,7 +120,7 @@ fn a_certificate_that_the_peer_refuses_is_a_refusal_and_not_an_outage() {
     let peer = peer(&ours, |_, _| outcome());
     let (_folder, profile) = profile(&ours, &theirs, &peer.url);
     let error = run(Connection::open(&profile, options()).unwrap().status()).unwrap_err();
-    assert!(matches!(error, RequestError::Unreachable { .. }) && !error.is_unavailable(), "{error:?}");
+    assert!(matches!(error, RequestError::Certificate { .. }) && !error.is_unavailable(), "{error:?}");
 }
 
 #[test]

@@ -143,4 +143,6 @@ actions! {
     ChannelRenewAuthority(channel::RenewAuthority) = "channel.renew_authority", None;
     /// Agrees that a successor shall have what a revoked participant owns.
     AccountRecover(assets::Recover) = "account.recover", ADMIN;
+    /// Takes a proposal back.
+    ChannelWithdraw(channel::Withdraw) = "channel.withdraw", ADMIN;
 }

@@ -364,6 +364,16 @@ pub enum Event {
         /// The successor.
         to: Address,
     },
+    /// A proposal was taken back.
+    #[serde(rename = "channel.withdrawn")]
+    ChannelWithdrawn {
+        /// The proposal.
+        proposal: Hash,
+        /// Who.
+        by: Identity,
+        /// Why.
+        reason: String,
+    },
 }
 
 crate::tagged!(Event, "kind");
@@ -423,6 +433,7 @@ kinds! {
     ChannelOutage = "channel.outage", Contracts;
     AccountRecoveryApproved = "account.recovery_approved", Logs;
     AccountRecovered = "account.recovered", Logs;
+    ChannelWithdrawn = "channel.withdrawn", Logs;
 }
 
 impl Event {

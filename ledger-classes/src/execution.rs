@@ -249,6 +249,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::ParticipantRevokeByEvidence(body) => channel::revoke_by_evidence(context, body),
         Action::ChannelPropose(body) => channel::propose(context, body),
         Action::ChannelApprove(body) => channel::approve(context, body),
+        Action::ChannelWithdraw(body) => channel::withdraw(context, body),
         Action::ChannelRenewAuthority(body) => channel::authority::renew(context, body),
     }
 }

@@ -23,6 +23,8 @@ pub enum Family {
     IdentityAddress = 0x05,
     /// Every configuration that ever ruled: height of the block that set it (u64, big-endian).
     ConfigAt = 0x06,
+    /// Open proposals in the order in which they were made: height (u64, big-endian), id. Empty values.
+    OpenProposal = 0x07,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -55,6 +57,8 @@ pub enum Family {
     ServiceClock = 0x26,
     /// How long something could not move: asset, 0, kind (0 the asset, 1 an item, 2 an account), item or address.
     Stop = 0x27,
+    /// Instances of a contract: contract, 0, instance. Empty values.
+    ContractInstance = 0x28,
     /// Applications: name.
     App = 0x30,
     /// Application versions: name, 0, version.
@@ -86,6 +90,11 @@ pub fn config_at(height: u64) -> Vec<u8> {
 /// Key of a proposal.
 pub fn proposal(id: &Hash) -> Vec<u8> {
     key(Family::Proposal, &[&id.0])
+}
+
+/// Key that lists an open proposal of the block at `height`.
+pub fn open_proposal(height: u64, id: &Hash) -> Vec<u8> {
+    key(Family::OpenProposal, &[&height.to_be_bytes(), &id.0])
 }
 
 /// Key of a participant.
@@ -156,6 +165,11 @@ pub fn contract_version(name: &str, version: u32) -> Vec<u8> {
 /// Key of an instance.
 pub fn instance(name: &str) -> Vec<u8> {
     key(Family::Instance, &[name.as_bytes()])
+}
+
+/// Key that lists an instance under its contract.
+pub fn contract_instance(contract: &str, instance: &str) -> Vec<u8> {
+    key(Family::ContractInstance, &[contract.as_bytes(), &[0], instance.as_bytes()])
 }
 
 /// Key of an instance's own state.

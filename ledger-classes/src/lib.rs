@@ -17,6 +17,7 @@ pub mod json;
 pub mod keys;
 pub mod keyspace;
 pub mod limits;
+pub mod listing;
 pub mod merkle;
 pub mod outcome;
 pub mod participant;

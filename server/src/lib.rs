@@ -32,6 +32,7 @@ pub mod pace;
 pub mod peer;
 pub mod problem;
 mod process_metrics;
+pub mod register;
 pub mod renewal;
 mod revocations;
 mod stamp;

@@ -70,6 +70,7 @@ kinds! {
     ProposalUnknown = "proposal-unknown", 404, "There is no such proposal";
     AuthorityUnknown = "authority-unknown", 404, "No CA of this name has a CRL here";
     NoAuthority = "no-authority", 404, "This peer issues no such certificates";
+    CertificateUnknown = "certificate-unknown", 404, "There is no such certificate for this caller";
     RequestUnknown = "request-unknown", 404, "There is no such certificate request for this caller";
     MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
@@ -307,7 +308,7 @@ impl From<RegistrationError> for ApiError {
             E::UnknownToken | E::SpentToken | E::ExpiredToken => Kind::TokenRefused,
             E::Unknown(_) => Kind::RequestUnknown,
             E::Rejected(_) | E::Decided(_) | E::ApprovedAlready(_) => Kind::RequestDecided,
-            E::OwnRequest => Kind::Forbidden,
+            E::OwnRequest | E::AloneForSeveral(_) => Kind::Forbidden,
             E::NoAuthority(_) => Kind::NoAuthority,
             E::TooManyRequests { .. } | E::QueueFull | E::TooManyCertificates(_) => {
                 return Self::new(Kind::RequestsFull, error.to_string())
@@ -319,6 +320,7 @@ impl From<RegistrationError> for ApiError {
             {
                 return Kind::NoAuthority.into();
             }
+            E::Folder(FolderError::UnknownCertificate(_)) => Kind::CertificateUnknown,
             E::Folder(
                 FolderError::UnknownAuthority(_) | FolderError::AuthorityRevoked(_) | FolderError::AuthorityExpired(..),
             ) => Kind::NoAuthority,

@@ -116,6 +116,11 @@ impl Caller {
         self.identity.as_ref()
     }
 
+    /// The key of the CA that issued its certificate.
+    pub fn issuer(&self) -> Option<KeyId> {
+        self.certificate.as_ref()?.verified.as_ref().ok().map(VerifiedCertificate::issuer)
+    }
+
     /// The certificate that it has shown, DER.
     pub fn leaf(&self) -> Option<&[u8]> {
         self.certificate.as_ref().and_then(|certificate| certificate.path.first()).map(Vec::as_slice)

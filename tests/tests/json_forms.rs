@@ -3,7 +3,8 @@
 
 use client::api::{
     ApprovalBody, AuthorityView, BlockView, CertificateRequestBody, CertificateRequestView, ChannelSpec, ChannelView,
-    CloudEvent, CrlTaken, JsonEnvelope, Outcome, PeerStatus, Position, Problem, RejectionBody, RenewalBody,
+    CloudEvent, CrlTaken, IssuedView, JsonEnvelope, Outcome, Page, ParticipantView, PeerStatus, Position, Problem,
+    ProposalView, RegisterPage, RejectionBody, RenewalBody, RevocationBody, RevokedView, TokenBody, TokenView,
 };
 use ledger_classes::{
     action::Action,
@@ -142,6 +143,7 @@ fn actions() -> Value {
         ),
         ("channel.renew_authority", json!({ "organization": "north", "certificate": "aa", "proof": "bb" })),
         ("account.recover", json!({ "from": address(), "to": address(), "reason": "left", "asset": "eur" })),
+        ("channel.withdraw", json!({ "proposal": h('e'), "reason": "r" })),
     ];
     let typed = bodies.into_iter().map(|(action, mut body)| {
         body["type"] = action.into();
@@ -302,6 +304,8 @@ fn what_others_post_is_made_of_objects_without_strange_or_repeated_keys() {
     check::<CertificateRequestBody>(&json!({ "request": "r", "identity": "i", "token": "t" }), true);
     check::<ApprovalBody>(&json!({ "hosts": ["h"], "days": 1, "why": "w" }), true);
     check::<RejectionBody>(&json!({ "reason": "r", "why": "w" }), true);
+    check::<RevocationBody>(&json!({ "serial": "01", "identity": "i", "reason": "superseded", "why": "w" }), true);
+    check::<TokenBody>(&json!({ "identity": "i", "hours": 1, "hosts": ["h"], "days": 1, "why": "w" }), true);
     check::<RenewalBody>(&json!({ "request": "r", "certificate": "c", "at": TIME, "signature": "aa" }), true);
 }
 
@@ -357,7 +361,30 @@ fn what_a_peer_answers_is_made_of_objects() {
     check::<CertificateRequestView>(
         &json!({
             "id": "i", "status": "issued", "identity": "i", "key": "k", "requested": TIME, "requester": "r",
-            "approvals": ["a"], "approvals_needed": 1, "reason": "r", "certificate": "c",
+            "approvals": ["a"], "approvals_needed": 1, "serial": "01", "reason": "r", "certificate": "c",
+        }),
+        false,
+    );
+    let issued = json!({
+        "serial": "01", "identity": "i", "authority": "a", "status": "revoked", "not_before": TIME, "not_after": TIME,
+        "fingerprint": h('a'), "key": h('b'), "request": "r", "renews": "02",
+        "revoked": { "at": TIME, "reason": "superseded" },
+        "acts": [{ "act": "issued", "at": TIME, "who": "w", "why": "y" }], "certificate": "c",
+    });
+    check::<RegisterPage<IssuedView>>(&json!({ "line": 1, "items": [issued], "next": "01" }), false);
+    check::<RevokedView>(&json!({ "revoked": [issued] }), false);
+    check::<TokenView>(&json!({ "token": "t", "identity": "i", "expires": TIME }), false);
+    let approval = json!({ "organization": "o", "by": "b", "approved_height": 1, "counts": true });
+    let proposal = json!({
+        "id": h('a'), "state": "open", "summary": ["s"], "changes": changes(), "reason": "r", "by": "b",
+        "proposed_height": 1, "ended_height": null, "approvals": [approval], "approvals_given": 1,
+        "approvals_needed": 2, "not_yet": ["o"],
+    });
+    check::<Page<ProposalView>>(&json!({ "height": 1, "items": [proposal], "next": "aa" }), false);
+    check::<ParticipantView>(
+        &json!({
+            "address": address(), "identity": "i", "organization": "o", "role": "admin", "standing": "admitted",
+            "serial": "01", "not_after": TIME, "admitted_height": 1, "revoked_height": 2,
         }),
         false,
     );

@@ -27,6 +27,12 @@ const READY: &str = "for TRY in $(seq 50); do\n\
                      curl --silent --fail --output status --cacert peer-1/peer/ca.pem https://localhost:7100/v1/status \
                      && break\nsleep 0.1\ndone\n";
 
+/// Waits until the peer takes the command's certificate: the CRL that it lacked may be a moment old.
+fn accepted(command: &str) -> String {
+    let profile = command.split_whitespace().nth(2).expect("a profile");
+    format!("for TRY in $(seq 50); do\nchancery --profile {profile} status > status 2>&1 && break\nsleep 0.1\ndone\n")
+}
+
 /// The page's blocks: the line of each, its language and its text.
 fn blocks() -> Vec<(usize, String, String)> {
     let (mut blocks, mut open): (Vec<_>, Option<(usize, String, String)>) = (Vec::new(), None);
@@ -83,7 +89,9 @@ fn script() -> String {
                         watch
                     ));
                 }
-                online if online.starts_with("chancery --profile") => script.push_str(&format!("{READY}{whole}")),
+                online if online.starts_with("chancery --profile") => {
+                    script.push_str(&format!("{READY}{}{whole}", accepted(online)));
+                }
                 _ => script.push_str(&whole),
             }
             whole.clear();

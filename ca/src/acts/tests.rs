@@ -43,7 +43,7 @@ fn folder(dir: &std::path::Path) -> CertificateFolder {
     let admin = "spiffe://harbour.example/north/admin/ann";
     folder.approve(&filed("bob"), admin, None, NOW).unwrap();
     folder.reject(&filed("carl"), admin, "not known to us", NOW).unwrap();
-    let (token, _) = folder.add_token(&identity("dora"), Terms::default(), 1_000, NOW).unwrap();
+    let (token, _) = folder.add_token(&identity("dora"), None, Terms::default(), 1_000, NOW).unwrap();
     folder.enrol(&request("dora"), None, &token, "192.0.2.8", NOW).unwrap();
     folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
     folder.revoke(&Selection::Identity(identity("bob")), RevocationReason::KeyCompromise, NOW).unwrap();

@@ -115,10 +115,148 @@ pub struct CertificateRequestView {
     pub approvals: Vec<String>,
     /// How many must.
     pub approvals_needed: u32,
+    /// Serial number of the certificate that was issued, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
     /// Why it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The certificate path, leaf first, PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+}
+
+/// A part of a list of an authorities' folder; `next` continues it, as `after`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterPage<T> {
+    /// The last line of the folder's index that the answer reflects, as records under `audit.certificate` count them.
+    pub line: u64,
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// When and why a certificate was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationView {
+    /// When.
+    pub at: Time,
+    /// Why, in RFC 5280's words.
+    pub reason: String,
+}
+
+/// What was done with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateActView {
+    /// `issued` or `revoked`.
+    pub act: String,
+    /// When.
+    pub at: Time,
+    /// By whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Why, for people to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// A certificate that an organization's CA has issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedView {
+    /// Its serial number, hex.
+    pub serial: String,
+    /// Whose it is.
+    pub identity: String,
+    /// The organization whose CA signed it.
+    pub authority: String,
+    /// `valid`, `expired`, `revoked`, or `intended`: recorded before signing, never confirmed.
+    pub status: String,
+    /// Its first second.
+    pub not_before: Time,
+    /// Its last second.
+    pub not_after: Time,
+    /// SHA-256 of it, hex; absent while it is only intended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// SHA-256 of its SubjectPublicKeyInfo, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The request that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// Serial number of the certificate that it continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<String>,
+    /// Whether it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<RevocationView>,
+    /// What was done with it, by whom and why.
+    pub acts: Vec<CertificateActView>,
+    /// The path, leaf first, PEM; only where one certificate is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// Revokes: `POST /v1/ca/revocations`. One of `serial` and `identity`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationBody {
+    /// One certificate, by its serial number in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Every certificate of an identity that could still be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Why, in RFC 5280's words; `unspecified` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why, for people to read: at most 256 characters, recorded with the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What was revoked, now or before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedView {
+    /// The certificates.
+    pub revoked: Vec<IssuedView>,
+}
+
+/// Asks for an enrolment token: `POST /v1/ca/tokens`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenBody {
+    /// Whom it enrols.
+    pub identity: String,
+    /// Hours for which it is good; 24 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<u64>,
+    /// Host names and addresses, for a peer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Days until the certificate expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
+    /// Why, for people to read: at most 256 characters, recorded with the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// An enrolment token: said once, kept nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// What approves one request. A secret.
+    pub token: String,
+    /// Whom it enrols.
+    pub identity: String,
+    /// When it is good no more.
+    pub expires: Time,
+}
+
+impl std::fmt::Debug for TokenView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenView").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }

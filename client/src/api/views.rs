@@ -316,7 +316,7 @@ pub struct TaskView {
     pub restarts: u64,
 }
 
-/// A list with the height that it reflects; `next` continues it, as `from`.
+/// A part of a list, with the height that it reflects; `next` continues it, as `after` (blocks: as `from`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The height that the answer reflects.
@@ -363,8 +363,14 @@ pub struct AccountView {
     pub address: Address,
     /// Balances, up to 1,000.
     pub balances: Vec<BalanceView>,
+    /// Where the others begin (`…/balances?after=`), if there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balances_next: Option<String>,
     /// Items, up to 1,000.
     pub items: Vec<ItemView>,
+    /// Where the others begin (`…/items?after=`), if there are more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_next: Option<String>,
     /// Identity of the participant record, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<serde_json::Value>,

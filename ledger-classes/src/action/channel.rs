@@ -70,6 +70,17 @@ pub struct Propose {
     pub reason: String,
 }
 
+/// `channel.withdraw`, by an administrator of the proposer's organization: the proposal can no longer be approved.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Withdraw {
+    /// The proposal.
+    pub proposal: Hash,
+    /// Why, for people to read.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// `channel.approve`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,11 +13,12 @@ use crate::event::Event;
 use crate::hash::Hash;
 use crate::identity::is_label;
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
+use crate::keyspace;
 use crate::limits::{APP_CONTRACTS_MAX, APP_SETTINGS_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
+use crate::listing::{Listed, Span, list, text};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView, Value, scan};
+use crate::state::{ReadError, ReadView};
 use crate::time::Time;
 use serde::Serialize;
 
@@ -193,38 +194,16 @@ pub fn app_version(view: &dyn ReadView, name: &str, version: &str) -> Result<Opt
     record::read(view, &keyspace::app_version(name, version))
 }
 
-/// Up to `limit` applications in the order of their names, after `after` where a page continues.
-pub fn apps(view: &dyn ReadView, after: Option<&str>, limit: usize) -> Result<Vec<NamedApp>, ReadError> {
-    let prefix = [Family::App as u8];
-    let entries = scan(view, &prefix, &from_after(&prefix, after), limit)?;
-    let named = |(key, value): (Vec<u8>, Value)| {
-        Ok(NamedApp { app: text_after(&key, prefix.len())?, record: record::from_value(&value)? })
-    };
-    entries.into_iter().map(named).collect()
+/// Applications in the order of their names.
+pub fn apps(view: &dyn ReadView, span: &Span) -> Result<Listed<NamedApp>, ReadError> {
+    list(view, &keyspace::app(""), span, |name, value| {
+        Ok(NamedApp { app: text(name)?, record: record::from_value(value)? })
+    })
 }
 
-/// Up to `limit` versions of the application named `name`, in the byte order of their texts, after `after` where a
-/// page continues.
-pub fn app_versions(
-    view: &dyn ReadView,
-    name: &str,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<Vec<NamedAppVersion>, ReadError> {
-    let prefix = keyspace::app_version(name, "");
-    let entries = scan(view, &prefix, &from_after(&prefix, after), limit)?;
-    let named = |(key, value): (Vec<u8>, Value)| {
-        Ok(NamedAppVersion { version: text_after(&key, prefix.len())?, record: record::from_value(&value)? })
-    };
-    entries.into_iter().map(named).collect()
-}
-
-/// The smallest key above that of `after` under `prefix`, or the prefix itself.
-fn from_after(prefix: &[u8], after: Option<&str>) -> Vec<u8> {
-    after.map_or_else(|| prefix.to_vec(), |name| [prefix, name.as_bytes(), &[0]].concat())
-}
-
-fn text_after(key: &[u8], prefix_bytes: usize) -> Result<String, ReadError> {
-    let text = String::from_utf8(key[prefix_bytes..].to_vec());
-    text.map_err(|_| ReadError("a key of the apps class is not text".into()))
+/// Versions of the application named `name`, in the byte order of their texts.
+pub fn app_versions(view: &dyn ReadView, name: &str, span: &Span) -> Result<Listed<NamedAppVersion>, ReadError> {
+    list(view, &keyspace::app_version(name, ""), span, |version, value| {
+        Ok(NamedAppVersion { version: text(version)?, record: record::from_value(value)? })
+    })
 }

@@ -18,7 +18,8 @@ mod unique;
 
 pub use accounts::joint_address;
 pub use queries::{
-    Holding, NamedAsset, OwnedItem, allowance, asset, assets, balance_of, holdings, item, items_of, joint_account,
+    Holding, NamedAsset, NamedItem, allowance, asset, assets, balance_of, holdings, item, items, items_of,
+    joint_account,
 };
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
 pub use recovery::{Recovery, Successor};

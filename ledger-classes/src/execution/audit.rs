@@ -109,6 +109,16 @@ pub(super) enum Act<'a> {
     /// Configuration changes were approved.
     #[serde(rename = "channel.approve")]
     Approve(Ballot<'a>),
+    /// A proposal was taken back.
+    #[serde(rename = "channel.withdraw")]
+    Withdraw {
+        /// The administrator.
+        who: &'a Identity,
+        /// The reason given.
+        why: &'a str,
+        /// The proposal.
+        proposal: Hash,
+    },
 }
 
 /// An approval, and what became of the proposal with it.
@@ -167,7 +177,7 @@ pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refu
 }
 
 /// Changes in words. Long ones and strange names are cut: a record stays within the limit of a body.
-pub(super) fn in_words(changes: &[ConfigChange]) -> Vec<String> {
+pub fn in_words(changes: &[ConfigChange]) -> Vec<String> {
     let mut told: Vec<String> = changes.iter().take(CHANGES_TOLD_MAX).map(words).collect();
     if changes.len() > CHANGES_TOLD_MAX {
         told.push(format!("and {} more", changes.len() - CHANGES_TOLD_MAX));

@@ -3,11 +3,16 @@
 
 pub(super) mod authority;
 mod governance;
+mod proposals;
+mod queries;
 
-use super::audit::{self, Act, Ballot};
+pub use proposals::{Approval, Proposal, ProposalState};
+pub(super) use proposals::{approve, propose, withdraw};
+pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
+
+use super::audit::{self, Act};
 use super::{ConfigRecord, Context};
-use crate::action::channel::{Admit, Approve, Propose, Revoke, RevokeByEvidence};
-use crate::codec::{Decode, Encode};
+use crate::action::channel::{Admit, Revoke, RevokeByEvidence};
 use crate::config::ConfigChange;
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes, Tag};
@@ -17,32 +22,11 @@ use crate::keyspace;
 use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{KnownCertificate, Participant, possession_message};
-use crate::record::{self, Record};
+use crate::record;
 use crate::state;
-use serde::Serialize;
 
 /// Most addresses bound to one identity: a revocation touches them all in one action.
 const ADDRESSES_MAX: usize = 64;
-/// Most changes in one proposal.
-const CHANGES_MAX: usize = 64;
-
-/// A proposed configuration change.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct Proposal {
-    /// What would change.
-    pub changes: Vec<ConfigChange>,
-    /// Why.
-    pub reason: String,
-    /// Who proposed it.
-    pub by: Identity,
-    /// Organizations whose administrators approved.
-    pub approvals: Vec<String>,
-    /// Whether it has taken effect.
-    pub done: bool,
-}
-
-impl Record for Proposal {}
-
 /// A path that may be verified at all.
 fn path_of(path: &[HexBytes]) -> Result<Vec<&[u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
@@ -205,64 +189,6 @@ pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> 
     }
 }
 
-pub(super) fn propose(context: &mut Context<'_>, body: &Propose) -> Result<(), Refusal> {
-    if body.changes.is_empty() || body.changes.len() > CHANGES_MAX || body.reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a proposal has 1 to 64 changes and a reason of at most 256 bytes");
-    }
-    let by = administrator(context)?;
-    changed(context, &body.changes)?;
-    let id = context.id();
-    let key = keyspace::proposal(&id);
-    if context.get::<Proposal>(&key)?.is_some() {
-        return reject(ResultCode::InvalidField, "a transaction makes one proposal");
-    }
-    let proposal = Proposal {
-        changes: body.changes.clone(),
-        reason: body.reason.clone(),
-        by: by.clone(),
-        approvals: Vec::new(),
-        done: false,
-    };
-    context.emit(Event::ChannelProposed { proposal: id, by: by.clone(), reason: body.reason.clone() })?;
-    count_approval(context, id, proposal, by)
-}
-
-pub(super) fn approve(context: &mut Context<'_>, body: &Approve) -> Result<(), Refusal> {
-    let by = administrator(context)?;
-    match context.get::<Proposal>(&keyspace::proposal(&body.proposal))? {
-        Some(proposal) if !proposal.done => count_approval(context, body.proposal, proposal, by),
-        _ => reject(ResultCode::ProposalUnknown, format!("no open proposal {}", body.proposal)),
-    }
-}
-
-/// Adds an approval; with enough of them the changes take effect for the blocks after this one.
-fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
-    let config = context.config();
-    if proposal.approvals.iter().any(|organization| organization == by.organization()) {
-        return reject(ResultCode::AlreadyApproved, format!("{} has approved already", by.organization()));
-    }
-    proposal.approvals.push(by.organization().to_owned());
-    // An organization that left since does not count.
-    let approvals = proposal.approvals.iter().filter(|organization| config.is_member(organization)).count();
-    let needed = config.approvals.needed(config.organizations.len());
-    context.emit(Event::ChannelApproved {
-        proposal: id,
-        by: by.clone(),
-        approvals: u32::try_from(approvals).expect("organizations are limited"),
-        needed: u32::try_from(needed).expect("organizations are limited"),
-    })?;
-    let mut effective = None;
-    if approvals >= needed {
-        let record = changed(context, &proposal.changes)?;
-        proposal.done = true;
-        effective = Some(take_effect(context, &record, id)?);
-    }
-    context.put(keyspace::proposal(&id), &proposal);
-    let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.changes));
-    let ballot = Ballot { who: &by, why, proposal: id, changes, approvals, needed, effective };
-    audit::record(context, &if id == context.id() { Act::Propose(ballot) } else { Act::Approve(ballot) })
-}
-
 /// Sets the configuration for the blocks after this one, and tells light clients. Returns the first height that it
 /// rules.
 fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) -> Result<u64, Refusal> {
@@ -299,6 +225,8 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
 mod authority_tests;
 #[cfg(test)]
 mod governance_tests;
+#[cfg(test)]
+mod proposal_tests;
 #[cfg(test)]
 mod revocation_tests;
 #[cfg(test)]

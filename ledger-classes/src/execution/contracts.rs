@@ -27,11 +27,12 @@ use crate::event::Event;
 use crate::hash::{Hash, Tag};
 use crate::identity::is_label;
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
+use crate::keyspace;
 use crate::limits::{CALL_BYTES_MAX, NAME_BYTES_MAX};
+use crate::listing::{self, Listed, Span, list};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::{self, Record};
-use crate::state::{self, ReadError, ReadView};
+use crate::state::{ReadError, ReadView};
 use engine::ContractEngine;
 use serde::Serialize;
 
@@ -155,6 +156,7 @@ pub(super) fn create(context: &mut Context<'_>, body: &Create) -> Result<(), Ref
         height: context.height(),
     };
     context.put(key, &record);
+    context.put_value(keyspace::contract_instance(&record.contract, &record.instance), [1u8].as_slice().into());
     context.emit(Event::ContractCreated {
         contract: record.contract.clone(),
         instance: record.instance.clone(),
@@ -213,20 +215,23 @@ pub fn instance(view: &dyn ReadView, name: &str) -> Result<InstanceRecord, Refus
     }
 }
 
-/// Up to `limit` contracts by name, from `from` on.
-pub fn contracts(view: &dyn ReadView, from: &str, limit: usize) -> Result<Vec<ContractRecord>, ReadError> {
-    list(view, Family::Contract, from, limit)
+/// Contracts by name.
+pub fn contracts(view: &dyn ReadView, span: &Span) -> Result<Listed<ContractRecord>, ReadError> {
+    list(view, &keyspace::contract(""), span, |_, value| record::from_value(value))
 }
 
-/// Up to `limit` instances by name, from `from` on.
-pub fn instances(view: &dyn ReadView, from: &str, limit: usize) -> Result<Vec<InstanceRecord>, ReadError> {
-    list(view, Family::Instance, from, limit)
+/// Instances of all contracts by name.
+pub fn instances(view: &dyn ReadView, span: &Span) -> Result<Listed<InstanceRecord>, ReadError> {
+    list(view, &keyspace::instance(""), span, |_, value| record::from_value(value))
 }
 
-fn list<R: Record>(view: &dyn ReadView, family: Family, from: &str, limit: usize) -> Result<Vec<R>, ReadError> {
-    let from = keyspace::key(family, &[from.as_bytes()]);
-    let entries = state::scan(view, &keyspace::key(family, &[]), &from, limit)?;
-    entries.iter().map(|(_, value)| record::from_value(value)).collect()
+/// Instances of a contract by name.
+pub fn instances_of(view: &dyn ReadView, contract: &str, span: &Span) -> Result<Listed<InstanceRecord>, ReadError> {
+    list(view, &keyspace::contract_instance(contract, ""), span, |name, _| {
+        let name = listing::text(name)?;
+        let damaged = || ReadError(format!("the list of instances of {contract} is damaged at {name:?}"));
+        record::read(view, &keyspace::instance(&name))?.ok_or_else(damaged)
+    })
 }
 
 /// The contract `name`, if the acting account owns it.

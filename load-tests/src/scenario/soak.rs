@@ -187,7 +187,7 @@ async fn ask(connection: &Connection, workload: &Workload, length: Duration) -> 
                 let height = connection.channel(CHANNEL).await?.height;
                 connection.block(CHANNEL, height).await.map(drop)
             }
-            _ => connection.logs(CHANNEL, Some(TOPIC), client::query::Range::default()).await.map(drop),
+            _ => connection.logs(CHANNEL, Some(TOPIC), client::query::Paging::default()).await.map(drop),
         }?;
     }
     Ok(count)

@@ -1,7 +1,8 @@
 //! What accounts own and what they allow others. An account needs no registration: one that owns nothing is empty,
 //! not unknown.
 
-use super::query::{address, at, read};
+use super::parameters::Query;
+use super::query::{PageQuery, address, at, page, page_of, read};
 use super::service::json;
 use crate::{
     context::PeerContext,
@@ -17,14 +18,16 @@ use client::api::{AccountView, BalanceView, ItemView};
 use ledger_classes::{
     action::assets::Kind,
     amount::Amount,
-    execution::assets,
+    execution::assets::{self, Holding},
     identity::is_label,
     keys::Address,
     keyspace,
+    listing::Span,
     participant::Participant,
     record,
     rights::Class,
     state::{ReadError, ReadView},
+    time::Time,
 };
 use serde::Serialize;
 
@@ -41,24 +44,17 @@ pub(super) async fn show(
     let time = visible.channel.tip().time;
     let answer = read(&visible.channel, move |reader| {
         let view = reader.view();
-        let holdings = assets::holdings(view, &account, ACCOUNT_LIST_MAX)?.into_iter();
-        let balances = holdings.map(|holding| -> Result<_, ReadError> {
-            Ok(BalanceView {
-                decimals: decimals(view, &holding.asset)?,
-                asset: holding.asset,
-                owned: holding.balance.owned,
-                free: holding.balance.free(time),
-                frozen: holding.balance.frozen,
-                locked: holding.balance.locked(time),
-            })
-        });
-        let items = assets::items_of(view, &account, None, ACCOUNT_LIST_MAX)?;
+        let all = Span::first(ACCOUNT_LIST_MAX);
+        let balances = assets::holdings(view, &account, &all)?;
+        let items = assets::items_of(view, &account, &all)?;
         let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
         Ok(AccountView {
             height: reader.height(),
             address: account,
-            balances: balances.collect::<Result<_, _>>()?,
-            items: items.into_iter().map(|owned| ItemView { asset: owned.asset, item: owned.item }).collect(),
+            balances_next: balances.next.map(hex::encode),
+            balances: balances.items.iter().map(|held| balance(view, held, time)).collect::<Result<_, _>>()?,
+            items_next: items.next.map(hex::encode),
+            items: items.items.into_iter().map(|owned| ItemView { asset: owned.asset, item: owned.item }).collect(),
             participant: participant.map(value).transpose()?,
             joint: assets::joint_account(view, &account)?.map(value).transpose()?,
         })
@@ -72,6 +68,47 @@ fn decimals(view: &dyn ReadView, asset: &str) -> Result<u8, ReadError> {
         Some(Kind::Fungible { decimals, .. }) => decimals,
         Some(Kind::Unique {}) | None => 0,
     })
+}
+
+fn balance(view: &dyn ReadView, holding: &Holding, time: Time) -> Result<BalanceView, ReadError> {
+    Ok(BalanceView {
+        decimals: decimals(view, &holding.asset)?,
+        asset: holding.asset.clone(),
+        owned: holding.balance.owned,
+        free: holding.balance.free(time),
+        frozen: holding.balance.frozen,
+        locked: holding.balance.locked(time),
+    })
+}
+
+pub(super) async fn balances(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, account) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Assets)?;
+    let (account, span, time) = (address(&account)?, query.into_inner().span()?, visible.channel.tip().time);
+    let answer = read(&visible.channel, move |reader| {
+        let listed = assets::holdings(reader.view(), &account, &span)?;
+        Ok(page_of(reader.height(), &listed, |held| balance(reader.view(), held, time))?)
+    });
+    json(&answer.await?)
+}
+
+pub(super) async fn items(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, account) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Assets)?;
+    let (account, span) = (address(&account)?, query.into_inner().span()?);
+    page(&visible.channel, move |view| assets::items_of(view, &account, &span)).await
 }
 
 fn value<T: Serialize>(record: T) -> Result<serde_json::Value, ReadError> {

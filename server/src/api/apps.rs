@@ -1,7 +1,7 @@
 //! Applications and their versions.
 
 use super::parameters::Query;
-use super::query::{PageQuery, limit, one, page};
+use super::query::{PageQuery, one, page};
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
     HttpResponse,
@@ -11,7 +11,6 @@ use ledger_classes::{
     execution::apps::{self, NamedApp, NamedAppVersion},
     identity::is_label,
     rights::Class,
-    state::ReadView,
 };
 
 pub(super) async fn list(
@@ -22,9 +21,8 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Apps)?;
-    let PageQuery { from, limit: asked } = query.into_inner();
-    let query = move |view: &dyn ReadView, limit| apps::apps(view, from.as_deref(), limit);
-    page(&visible.channel, limit(asked)?, query, |app: &NamedApp| app.app.clone()).await
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| apps::apps(view, &span)).await
 }
 
 pub(super) async fn show(
@@ -53,9 +51,8 @@ pub(super) async fn versions(
     if !is_label(&app) {
         return Err(Kind::AppUnknown.into());
     }
-    let PageQuery { from, limit: asked } = query.into_inner();
-    let query = move |view: &dyn ReadView, limit| apps::app_versions(view, &app, from.as_deref(), limit);
-    page(&visible.channel, limit(asked)?, query, |version: &NamedAppVersion| version.version.clone()).await
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| apps::app_versions(view, &app, &span)).await
 }
 
 pub(super) async fn version(

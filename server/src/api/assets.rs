@@ -1,18 +1,16 @@
 //! Assets and items.
 
 use super::parameters::Query;
-use super::query::{PageQuery, limit, one, page};
+use super::query::{PageQuery, one, page};
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
 use ledger_classes::{
-    execution::assets::{self, ItemRecord, NamedAsset},
+    execution::assets::{self, NamedAsset, NamedItem},
     rights::Class,
-    state::ReadView,
 };
-use serde::Serialize;
 
 pub(super) async fn list(
     context: Data<PeerContext>,
@@ -22,9 +20,8 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Assets)?;
-    let PageQuery { from, limit: asked } = query.into_inner();
-    let query = move |view: &dyn ReadView, limit| assets::assets(view, from.as_deref(), limit);
-    page(&visible.channel, limit(asked)?, query, |asset: &NamedAsset| asset.asset.clone()).await
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| assets::assets(view, &span)).await
 }
 
 pub(super) async fn show(
@@ -41,13 +38,18 @@ pub(super) async fn show(
     .await
 }
 
-/// An item with its names.
-#[derive(Serialize)]
-struct NamedItem {
-    asset: String,
-    item: String,
-    #[serde(flatten)]
-    record: ItemRecord,
+/// Items of a unique asset; of an asset that does not exist or has none, an empty page.
+pub(super) async fn items(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, asset) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Assets)?;
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| assets::items(view, &asset, &span)).await
 }
 
 pub(super) async fn item(

@@ -1,7 +1,7 @@
 //! Contracts, their instances, and questions to them.
 
 use super::parameters::Query;
-use super::query::{Failed, PageQuery, at, limit, one, page, read};
+use super::query::{Failed, PageQuery, at, one, page, read};
 use super::service::json;
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
@@ -9,11 +9,10 @@ use actix_web::{
     web::{Data, Path},
 };
 use ledger_classes::{
-    execution::contracts::{self, ContractRecord, InstanceRecord},
+    execution::contracts,
     limits::CALL_BYTES_MAX,
     outcome::{Refusal, ResultCode},
     rights::Class,
-    state::ReadView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +24,8 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Contracts)?;
-    let PageQuery { from, limit: asked } = query.into_inner();
-    let query = move |view: &dyn ReadView, limit| contracts::contracts(view, &behind(from), limit);
-    page(&visible.channel, limit(asked)?, query, |contract: &ContractRecord| contract.name.clone()).await
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| contracts::contracts(view, &span)).await
 }
 
 pub(super) async fn instances(
@@ -38,14 +36,21 @@ pub(super) async fn instances(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Contracts)?;
-    let PageQuery { from, limit: asked } = query.into_inner();
-    let query = move |view: &dyn ReadView, limit| contracts::instances(view, &behind(from), limit);
-    page(&visible.channel, limit(asked)?, query, |instance: &InstanceRecord| instance.instance.clone()).await
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| contracts::instances(view, &span)).await
 }
 
-/// The first text behind a name: names hold no zero byte.
-fn behind(from: Option<String>) -> String {
-    from.map(|name| name + "\0").unwrap_or_default()
+pub(super) async fn instances_of(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<(String, String)>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let (channel, contract) = path.into_inner();
+    let visible = context.channel(&caller, &channel)?;
+    visible.read(Class::Contracts)?;
+    let span = query.into_inner().span()?;
+    page(&visible.channel, move |view| contracts::instances_of(view, &contract, &span)).await
 }
 
 pub(super) async fn show(

@@ -1,7 +1,7 @@
 //! Log records, by topic and then by the order in which they were appended.
 
 use super::parameters::Query;
-use super::query::{cut, limit, read};
+use super::query::{page_of, read, span};
 use super::service::json;
 use crate::{
     context::PeerContext,
@@ -15,7 +15,7 @@ use actix_web::{
 use ledger_classes::{
     execution::logs::{LogRecord, is_topic},
     keyspace::{self, Family},
-    limits::STATE_KEY_BYTES_MAX,
+    listing::Listed,
     record,
     rights::{ACTS, Class, is_act},
     state::{ReadError, ReadView, Value, scan},
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub(super) struct LogsQuery {
     topic: Option<String>,
-    from: Option<String>,
+    after: Option<String>,
     limit: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Logs)?;
-    let limit = limit(query.limit)?;
+    let span = span(query.after.as_deref(), query.limit)?;
     if query.topic.as_ref().is_some_and(|topic| is_act(Class::Logs, topic)) {
         visible.acts()?;
     }
@@ -53,15 +53,17 @@ pub(super) async fn list(
         Some(topic) => keyspace::key(Family::Log, &[topic.as_bytes(), &[0]]),
         None => keyspace::key(Family::Log, &[]),
     };
-    let from = match &query.from {
-        None => prefix.clone(),
-        Some(token) => token_key(token)?,
-    };
     let answer = read(&visible.channel, move |reader| {
-        let entries = records(reader.view(), &prefix, from, limit + 1, acts)?;
-        let page = cut(reader.height(), entries, limit, |(key, _)| hex::encode(&key[1..]));
-        let items: Result<Vec<LogView>, ReadError> = page.items.iter().map(log).collect();
-        Ok(client::api::Page { height: page.height, items: items?, next: page.next })
+        let from = match &span.after {
+            None => prefix.clone(),
+            Some(after) => [&prefix[..], after, &[0]].concat(),
+        };
+        let mut entries = records(reader.view(), &prefix, from, span.limit + 1, acts)?;
+        let more = entries.len() > span.limit;
+        entries.truncate(span.limit);
+        let next = entries.last().filter(|_| more).map(|(key, _)| key[prefix.len()..].to_vec());
+        let items: Result<Vec<LogView>, ReadError> = entries.iter().map(|(key, value)| log(key, value)).collect();
+        Ok(page_of(reader.height(), &Listed { items: items?, next }, |record| Ok(record.clone()))?)
     });
     json(&answer.await?)
 }
@@ -92,7 +94,7 @@ fn records(
 }
 
 /// A record with its place.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct LogView {
     /// The block that appended it.
     block_height: u64,
@@ -100,19 +102,11 @@ struct LogView {
     record: LogRecord,
 }
 
-fn log((key, value): &(Vec<u8>, Value)) -> Result<LogView, ReadError> {
+fn log(rest: &[u8], value: &Value) -> Result<LogView, ReadError> {
     let damaged = || ReadError("a key of the logs class is damaged".into());
-    let position = key.len().checked_sub(16).and_then(|start| key.get(start..start + 8)).ok_or_else(damaged)?;
+    let position = rest.len().checked_sub(16).and_then(|start| rest.get(start..start + 8)).ok_or_else(damaged)?;
     let block_height = u64::from_be_bytes(position.try_into().map_err(|_| damaged())?);
     Ok(LogView { block_height, record: record::from_value(value)? })
-}
-
-/// The first key behind the one that a page ended with.
-fn token_key(token: &str) -> Result<Vec<u8>, ApiError> {
-    let lower = !token.bytes().any(|byte| byte.is_ascii_uppercase());
-    let rest = hex::decode(token).ok().filter(|rest| lower && rest.len() < STATE_KEY_BYTES_MAX);
-    let rest = rest.ok_or_else(|| ApiError::new(Kind::InvalidParameter, "from: what the page before said in next"))?;
-    Ok(keyspace::key(Family::Log, &[&rest, &[0]]))
 }
 
 #[cfg(test)]
@@ -122,7 +116,7 @@ mod tests {
     use ledger_classes::{hash::Hash, keys::Address, state::MemoryState, time::Time};
 
     #[test]
-    fn records_come_with_the_height_of_their_block_and_pages_go_on_behind_them() {
+    fn records_come_with_the_height_of_their_block() {
         let record = LogRecord {
             topic: "trace".into(),
             author: Address::ZERO,
@@ -135,13 +129,9 @@ mod tests {
         let entry = |height| (keyspace::log("trace", height, 0, 0), Some(record::to_value(&record)));
         state.apply(&[entry(4), entry(9)].into_iter().collect());
         let prefix = keyspace::key(Family::Log, &[b"trace", &[0]]);
-        let first = scan(&state, &prefix, &prefix, 1).unwrap();
-        assert_eq!(log(&first[0]).unwrap().block_height, 4);
-        let behind = token_key(&hex::encode(&first[0].0[1..])).unwrap();
-        let second = scan(&state, &prefix, &behind, 9).unwrap();
-        assert_eq!(second.len(), 1);
-        assert_eq!(log(&second[0]).unwrap().block_height, 9);
-        assert!(token_key("xyz").is_err());
+        let all = scan(&state, &prefix, &prefix, 9).unwrap();
+        let heights: Vec<u64> = all.iter().map(|(key, value)| log(key, value).unwrap().block_height).collect();
+        assert_eq!(heights, [4, 9]);
     }
 
     #[test]

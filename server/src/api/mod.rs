@@ -13,6 +13,7 @@ pub mod cursor;
 mod est;
 mod events;
 mod frames;
+mod issued;
 mod logs;
 mod openapi;
 mod parameters;

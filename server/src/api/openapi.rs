@@ -116,6 +116,7 @@ fn place(route: &Route, name: &str) -> (&'static str, Value) {
         "id" if route.path.starts_with("/v1/ca/requests") => {
             ("the request's id", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }))
         }
+        "serial" => ("a certificate's serial number", json!({ "type": "string", "pattern": "^([0-9a-f]{2}){1,20}$" })),
         "id" => ("an id", hash()),
         _ => ("", json!({ "type": "string" })),
     }
@@ -137,7 +138,22 @@ fn asked(route: &Route, name: &str, kind: &str) -> Value {
         }
         ("limit", _) => json!({ "type": "integer", "minimum": 1, "maximum": PAGE_MAX, "default": 100 }),
         ("wait", _) => json!({ "enum": ["committed", "accepted"], "default": "committed" }),
-        ("status", _) => json!({ "enum": ["requested", "approved", "rejected", "issued", "lapsed"] }),
+        ("status", _) if route.operation == "issuedCertificates" => {
+            json!({ "enum": ["valid", "expired", "revoked", "intended"] })
+        }
+        ("status", _) => {
+            let one = "(requested|approved|rejected|issued|lapsed)";
+            json!({ "type": "string", "pattern": format!("^{one}(,{one})*$") })
+        }
+        ("organization", _) => label(),
+        ("identity", _) => {
+            let form = "^spiffe://[a-z0-9._-]{1,255}/[a-z0-9-]{1,64}/(peer|admin|client|auditor)/[A-Za-z0-9._-]{1,64}$";
+            json!({ "type": "string", "pattern": form, "maxLength": 512 })
+        }
+        ("expires_within_days", _) => json!({ "type": "integer", "minimum": 0, "maximum": 36500 }),
+        ("after", _) => {
+            json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$", "maxLength": 2 * STATE_KEY_BYTES_MAX })
+        }
         ("class", _) => {
             let class = "(assets|contracts|apps|logs)";
             json!({ "type": "string", "pattern": format!("^{class}(,{class})*$") })
@@ -152,9 +168,6 @@ fn asked(route: &Route, name: &str, kind: &str) -> Value {
         }
         ("unless", _) => hash(),
         ("from", "string") if route.operation == "events" => cursor(true),
-        ("from", "string") if route.operation == "logs" => {
-            json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$", "maxLength": 2 * STATE_KEY_BYTES_MAX - 2 })
-        }
         (_, "integer") => height(),
         (_, kind) => json!({ "type": kind }),
     }

@@ -1,13 +1,34 @@
-//! Who may sign on a channel, and proposed changes of its configuration. Anybody with a right on the channel may ask:
-//! these records decide what everybody's transactions do.
+//! Who may sign on a channel, and proposed changes of its configuration. Anybody with a right on the channel may ask
+//! for one of them, since these records decide what everybody's transactions do; the lists tell of administrative acts.
 
-use super::query::{address, hash, one};
-use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
+use super::parameters::Query;
+use super::query::{PageQuery, address, at, hash, one, page_of, read, span};
+use super::service::json;
+use crate::{
+    context::PeerContext,
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use ledger_classes::{execution::channel::Proposal, keyspace, participant::Participant, record};
+use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView};
+use ledger_classes::{
+    config::ChannelConfig,
+    execution::{
+        audit::in_words,
+        channel::{self, NamedParticipant, NamedProposal, ProposalState},
+        config_of,
+    },
+    identity::is_label,
+    keyspace,
+    participant::Participant,
+    record,
+    state::ReadError,
+    time::Time,
+};
+use serde::Deserialize;
 
 pub(super) async fn show(
     context: Data<PeerContext>,
@@ -16,8 +37,64 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     let (channel, participant) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
-    let key = keyspace::participant(&address(&participant)?);
-    one(&visible.channel, Kind::ParticipantUnknown, move |view| Ok(record::read::<Participant>(view, &key)?)).await
+    let (address, time) = (address(&participant)?, visible.channel.tip().time);
+    one(&visible.channel, Kind::ParticipantUnknown, move |view| {
+        let record = record::read::<Participant>(view, &keyspace::participant(&address))?;
+        Ok(record.map(|record| participant_view(&NamedParticipant { address, record }, time)))
+    })
+    .await
+}
+
+/// Which participants.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParticipantsQuery {
+    organization: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<ParticipantsQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.acts()?;
+    let ParticipantsQuery { organization, after, limit } = query.into_inner();
+    if organization.as_deref().is_some_and(|name| !is_label(name)) {
+        return Err(ApiError::new(Kind::InvalidParameter, "organization: 1 to 64 of a-z, 0-9 and hyphen"));
+    }
+    let (span, time) = (span(after.as_deref(), limit)?, visible.channel.tip().time);
+    let answer = read(&visible.channel, move |reader| {
+        let config = config_of(reader.view())?.config;
+        let listed = channel::participants(reader.view(), &config, organization.as_deref(), &span)?;
+        Ok(page_of(reader.height(), &listed, |participant| Ok(participant_view(participant, time)))?)
+    });
+    json(&answer.await?)
+}
+
+fn participant_view(participant: &NamedParticipant, time: Time) -> ParticipantView {
+    let NamedParticipant { address, record } = participant;
+    let standing = if record.revoked_height.is_some() {
+        ParticipantStanding::Revoked
+    } else if record.not_after < time {
+        ParticipantStanding::Expired
+    } else {
+        ParticipantStanding::Admitted
+    };
+    ParticipantView {
+        address: *address,
+        identity: record.identity.to_string(),
+        organization: record.identity.organization().into(),
+        role: record.identity.role().text().into(),
+        standing,
+        serial: record.serial.clone(),
+        not_after: record.not_after,
+        admitted_height: record.admitted_height,
+        revoked_height: record.revoked_height,
+    }
 }
 
 pub(super) async fn proposal(
@@ -27,6 +104,63 @@ pub(super) async fn proposal(
 ) -> Result<HttpResponse, ApiError> {
     let (channel, proposal) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
-    let key = keyspace::proposal(&hash(&proposal)?);
-    one(&visible.channel, Kind::ProposalUnknown, move |view| Ok(record::read::<Proposal>(view, &key)?)).await
+    let id = hash(&proposal)?;
+    let answer = read(&visible.channel, move |reader| {
+        let view = reader.view();
+        let Some(proposal) = channel::proposal(view, &id)? else { return Ok(None) };
+        let shown = proposal_view(&proposal, &config_of(view)?.config)?;
+        Ok(Some(at(reader.height(), &shown)?))
+    });
+    json(&answer.await?.ok_or(Kind::ProposalUnknown)?)
+}
+
+pub(super) async fn proposals(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let visible = context.channel(&caller, &path)?;
+    visible.acts()?;
+    let span = query.into_inner().span()?;
+    let answer = read(&visible.channel, move |reader| {
+        let config = config_of(reader.view())?.config;
+        let listed = channel::open_proposals(reader.view(), &span)?;
+        Ok(page_of(reader.height(), &listed, |proposal| proposal_view(proposal, &config))?)
+    });
+    json(&answer.await?)
+}
+
+/// A proposal, with what it still needs under the configuration in force.
+fn proposal_view(proposal: &NamedProposal, config: &ChannelConfig) -> Result<ProposalView, ReadError> {
+    let NamedProposal { id, record } = proposal;
+    let counted: Vec<String> = record.counted(config).map(str::to_owned).collect();
+    let missing = config.organizations.iter().map(|member| &member.name).filter(|name| !counted.contains(name));
+    let open = record.state == ProposalState::Open;
+    Ok(ProposalView {
+        id: *id,
+        state: serde_json::to_value(record.state)
+            .ok()
+            .and_then(|state| Some(state.as_str()?.to_owned()))
+            .ok_or_else(|| ReadError("a proposal's state has no name".into()))?,
+        summary: in_words(&record.changes),
+        changes: record.changes.clone(),
+        reason: record.reason.clone(),
+        by: record.by.to_string(),
+        proposed_height: record.proposed_height,
+        ended_height: record.ended_height,
+        approvals: record
+            .approvals
+            .iter()
+            .map(|approval| ApprovalView {
+                organization: approval.by.organization().into(),
+                by: approval.by.to_string(),
+                approved_height: approval.approved_height,
+                counts: config.is_member(approval.by.organization()),
+            })
+            .collect(),
+        approvals_given: counted.len(),
+        approvals_needed: config.approvals.needed(config.organizations.len()),
+        not_yet: if open { missing.cloned().collect() } else { Vec::new() },
+    })
 }

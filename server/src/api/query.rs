@@ -11,19 +11,37 @@ use client::api::Page;
 use ledger_classes::{
     hash::Hash,
     keys::{Address, ParseAddressError},
+    listing::{Listed, Span},
     state::{ReadError, ReadView},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Where a page begins and how long it is.
+/// Which part of a list is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PageQuery {
     /// What the page before said in `next`.
-    pub(super) from: Option<String>,
+    pub(super) after: Option<String>,
     /// Items.
     pub(super) limit: Option<usize>,
+}
+
+impl PageQuery {
+    /// For the ledger.
+    pub(super) fn span(self) -> Result<Span, ApiError> {
+        span(self.after.as_deref(), self.limit)
+    }
+}
+
+/// A part of a list over the state. To callers a cursor means nothing: it is what `next` said, in hex.
+pub(super) fn span(after: Option<&str>, asked: Option<usize>) -> Result<Span, ApiError> {
+    let malformed = |_| ApiError::new(Kind::InvalidParameter, "after: what the page before said in next");
+    // One cursor has one form.
+    if after.is_some_and(|after| after.bytes().any(|byte| byte.is_ascii_uppercase())) {
+        return Err(malformed(hex::FromHexError::OddLength));
+    }
+    Ok(Span { after: after.map(hex::decode).transpose().map_err(malformed)?, limit: limit(asked)? })
 }
 
 /// A page's length within its bounds.
@@ -112,27 +130,22 @@ pub(super) async fn one<T: Serialize + Send + 'static>(
     json(&answer.await?.ok_or(unknown)?)
 }
 
-/// Answers a page. `query` gives up to as many items as it is told; `token` says where the page after an item begins.
+/// Answers a page of records.
 pub(super) async fn page<T: Serialize + Send + 'static>(
     channel: &ChannelHandle,
-    limit: usize,
-    query: impl FnOnce(&dyn ReadView, usize) -> Result<Vec<T>, ReadError> + Send + 'static,
-    token: impl Fn(&T) -> String + Send + 'static,
+    query: impl FnOnce(&dyn ReadView) -> Result<Listed<T>, ReadError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let answer = read(channel, move |reader| {
-        let page = cut(reader.height(), query(reader.view(), limit + 1)?, limit, token);
-        let items: Result<Vec<Value>, ReadError> = page.items.iter().map(record).collect();
-        Ok(Page { height: page.height, items: items?, next: page.next })
-    });
-    json(&answer.await?)
+    json(&read(channel, move |reader| Ok(page_of(reader.height(), &query(reader.view())?, record)?)).await?)
 }
 
-/// A page of `limit` items; the last of them is the token of the page after, if there is one.
-pub(super) fn cut<T>(height: u64, mut items: Vec<T>, limit: usize, token: impl Fn(&T) -> String) -> Page<T> {
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = if more { items.last().map(token) } else { None };
-    Page { height, items, next }
+/// A part of a list as the API answers it.
+pub(super) fn page_of<T, V>(
+    height: u64,
+    listed: &Listed<T>,
+    view: impl Fn(&T) -> Result<V, ReadError>,
+) -> Result<Page<V>, ReadError> {
+    let items: Result<Vec<V>, ReadError> = listed.items.iter().map(view).collect();
+    Ok(Page { height, items: items?, next: listed.next.as_deref().map(hex::encode) })
 }
 
 /// The channel does not answer now.
@@ -153,6 +166,7 @@ pub(super) fn hash(text: &str) -> Result<Hash, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -167,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_names_its_last_item_only_if_there_are_more() {
-        let cut = |items: &[u32], limit| {
-            let page = cut(9, items.to_vec(), limit, u32::to_string);
-            (page.items, page.next)
-        };
-        assert_eq!(cut(&[1, 2, 3], 2), (vec![1, 2], Some("2".into())));
-        assert_eq!(cut(&[1, 2], 2), (vec![1, 2], None));
-        assert_eq!(cut(&[], 2), (vec![], None));
+    fn a_cursor_is_what_next_said_and_a_limit_has_bounds() {
+        let listed = Listed { items: vec![1, 2], next: Some(vec![0, 0xab]) };
+        let page = page_of(9, &listed, |item| Ok(*item)).unwrap();
+        assert_eq!((page.height, page.items, page.next.as_deref()), (9, vec![1, 2], Some("00ab")));
+        assert_eq!(span(page.next.as_deref(), Some(7)).unwrap(), Span { after: listed.next, limit: 7 });
+        for malformed in ["x", "0", "bank"] {
+            assert_eq!(span(Some(malformed), None).unwrap_err().name(), "invalid-parameter");
+        }
         for (asked, given) in [(None, Some(PAGE_DEFAULT)), (Some(0), None), (Some(1), Some(1)), (Some(1001), None)] {
             assert_eq!(limit(asked).ok(), given, "{asked:?}");
         }

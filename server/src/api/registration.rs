@@ -4,12 +4,14 @@
 //! secret of whoever filed it: it shows what became of that request, and its certificate.
 
 use super::parameters::Query;
+use super::query::limit;
 use super::{body, service::json, service::json_with};
 use crate::{
     clock,
     context::PeerContext,
-    limits::{DAY_MS, PAGE_MAX, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS, RETRY_AFTER_MS},
+    limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
+    register::{part, request_view},
     tls::Caller,
 };
 use actix_web::{
@@ -18,12 +20,10 @@ use actix_web::{
     web::{Data, Path, Payload, block},
 };
 use ca::{
-    Cause, CertificateFolder, CertificateRequest, EnrolmentToken, Possession, Registration, RegistrationError,
-    RequestId, RequestStatus, Terms, credentials::certificates_pem,
+    Cause, CertificateFolder, CertificateRequest, EnrolmentToken, KeyId, Possession, Register, Registration,
+    RegistrationError, RequestId, RequestStatus, Terms, credentials::certificates_pem,
 };
-use client::api::{
-    ApprovalBody, CertificateRequestBody, CertificateRequestView, CertificateView, RejectionBody, RenewalBody,
-};
+use client::api::{ApprovalBody, CertificateRequestBody, CertificateView, RejectionBody, RenewalBody};
 use ledger_classes::identity::{Identity, Role};
 use serde::Deserialize;
 use std::{
@@ -37,7 +37,9 @@ pub(super) const MEDIA_TYPE_REQUEST: &str = "application/pkcs10";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
-    status: Option<RequestStatus>,
+    status: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
 }
 
 /// Runs on the folder, on a thread that may wait for its lock and its disk.
@@ -78,33 +80,45 @@ fn place(address: IpAddr) -> String {
     }
 }
 
-fn view(registration: &Registration, in_full: bool) -> CertificateRequestView {
-    let record = &registration.record;
-    let approvals = record.approvals.iter().map(|approval| approval.by.clone());
-    CertificateRequestView {
-        id: record.id.to_string(),
-        status: registration.status.to_string(),
-        identity: record.identity.to_string(),
-        key: record.key.clone(),
-        requested: record.requested,
-        requester: in_full.then(|| record.requester.clone()),
-        approvals: if in_full { approvals.collect() } else { Vec::new() },
-        approvals_needed: registration.approvals_needed,
-        reason: record.rejected.as_ref().map(|rejected| rejected.reason.clone()),
-        certificate: registration.path.as_deref().map(certificates_pem),
-    }
-}
-
-fn parse_identity(text: &str) -> Result<Identity, ApiError> {
+pub(super) fn parse_identity(text: &str) -> Result<Identity, ApiError> {
     Identity::parse(text).map_err(|error| ApiError::new(Kind::RequestInvalid, error.to_string()))
 }
 
-fn administrator(caller: &Caller) -> Result<Identity, ApiError> {
-    let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
-    if identity.role() == Role::Admin {
-        Ok(identity.clone())
-    } else {
-        Err(ApiError::new(Kind::Forbidden, "only administrators decide about certificate requests"))
+/// An administrator, by a certificate that this peer accepts. Whether the folder's own CA issued it is asked of the
+/// folder ([`Administrator::manages`]).
+pub(super) struct Administrator {
+    /// Who.
+    pub(super) identity: Identity,
+    issuer: KeyId,
+}
+
+impl Administrator {
+    /// The caller as one.
+    pub(super) fn of(caller: &Caller) -> Result<Self, ApiError> {
+        let identity = caller.identity().ok_or(Kind::CertificateRequired)?.clone();
+        let issuer = caller.issuer().ok_or(Kind::CertificateRequired)?;
+        if identity.role() == Role::Admin {
+            Ok(Self { identity, issuer })
+        } else {
+            Err(ApiError::new(Kind::Forbidden, "only administrators decide about certificates"))
+        }
+    }
+
+    /// Whether the folder's CA of the administrator's organization issued the certificate. A second CA of the same name
+    /// under another trusted root decides nothing here: to its administrators there is nothing.
+    pub(super) fn manages(&self, folder: &CertificateFolder) -> Result<bool, ApiError> {
+        Ok(folder.speaks_for(self.identity.organization(), &self.issuer)?)
+    }
+
+    /// Whether an identity is of the organization that this administrator decides for.
+    pub(super) fn of_own(&self, identity: &Identity) -> bool {
+        identity.organization() == self.identity.organization() && identity.consortium() == self.identity.consortium()
+    }
+
+    /// Who acts, and why.
+    pub(super) fn because(&self, why: Option<&str>) -> Result<Cause, ApiError> {
+        let cause = Cause::new(&self.identity.to_string(), why);
+        cause.map_err(|error| ApiError::new(Kind::RequestInvalid, error.to_string()))
     }
 }
 
@@ -151,7 +165,7 @@ pub(super) async fn file(
 fn answer(registration: &Registration) -> Result<HttpResponse, ApiError> {
     let issued = registration.status == RequestStatus::Issued;
     let status = if issued { StatusCode::CREATED } else { StatusCode::ACCEPTED };
-    let mut response = json_with(status, &view(registration, false))?;
+    let mut response = json_with(status, &request_view(registration, false))?;
     if !issued {
         let seconds = header::HeaderValue::from(REGISTRATION_RETRY_MS / 1000);
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -159,20 +173,43 @@ fn answer(registration: &Registration) -> Result<HttpResponse, ApiError> {
     Ok(response)
 }
 
-/// The newest requests for the administrator's organization, oldest first.
+/// Statuses, separated by commas.
+fn statuses(text: &str) -> Result<Vec<RequestStatus>, ApiError> {
+    let status = |word: &str| {
+        let all = RequestStatus::ALL.iter().find(|status| status.to_string() == word).copied();
+        all.ok_or_else(|| ApiError::new(Kind::InvalidParameter, format!("status: {word:?} is none of a request")))
+    };
+    text.split(',').map(status).collect()
+}
+
+/// Requests for the administrator's organization, oldest first.
 pub(super) async fn list(
     context: Data<PeerContext>,
     caller: Caller,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = administrator(&caller)?;
-    let all = with_folder(&context, |folder| Ok(folder.requests(clock::now())?)).await?;
-    let wanted = all.iter().filter(|registration| {
-        let own = registration.record.identity.organization() == admin.organization();
-        own && query.status.is_none_or(|status| status == registration.status)
+    let admin = Administrator::of(&caller)?;
+    let ListQuery { status, after, limit: asked } = query.into_inner();
+    let (wanted, limit) = (status.as_deref().map(statuses).transpose()?, limit(asked)?);
+    let page = with_folder(&context, move |folder| {
+        if !admin.manages(folder)? {
+            return Err(Kind::NoAuthority.into());
+        }
+        let Register { line, mut requests, .. } = folder.register(clock::now())?;
+        requests.retain(|registration| {
+            let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&registration.status));
+            admin.of_own(&registration.record.identity) && asked
+        });
+        let name = |registration: &Registration| registration.record.id.to_string();
+        let view = |registration: &Registration| request_view(registration, true);
+        part(line, &requests, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
-    let views: Vec<CertificateRequestView> = wanted.map(|registration| view(registration, true)).collect();
-    json(&&views[views.len().saturating_sub(PAGE_MAX)..])
+    json(&page.await?)
+}
+
+/// What a page said in `next` names an item of the list.
+pub(super) fn no_cursor() -> ApiError {
+    ApiError::new(Kind::InvalidParameter, "after: what the page before said in next")
 }
 
 pub(super) async fn show(
@@ -181,10 +218,16 @@ pub(super) async fn show(
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = parse_id(&path)?;
-    let registration = with_folder(&context, move |folder| Ok(folder.request(&id, clock::now())?)).await?;
-    let admin = administrator(&caller).ok();
-    let own = admin.is_some_and(|admin| admin.organization() == registration.record.identity.organization());
-    json(&view(&registration, own))
+    let admin = Administrator::of(&caller).ok();
+    let shown = with_folder(&context, move |folder| {
+        let registration = folder.request(&id, clock::now())?;
+        let own = match &admin {
+            Some(admin) => admin.of_own(&registration.record.identity) && admin.manages(folder)?,
+            None => false,
+        };
+        Ok(request_view(&registration, own))
+    });
+    json(&shown.await?)
 }
 
 /// Lets an administrator of the request's organization decide; to others the request does not exist.
@@ -195,21 +238,36 @@ async fn decide(
     why: Option<&str>,
     decision: impl FnOnce(&CertificateFolder, &RequestId, &str) -> Result<Registration, RegistrationError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = administrator(caller)?;
+    let admin = Administrator::of(caller)?;
     context.accepting()?;
     let id = parse_id(path)?;
-    let by = admin.to_string();
-    let cause = Cause::new(&by, why).map_err(|error| ApiError::new(Kind::RequestInvalid, error.to_string()))?;
+    let (by, cause) = (admin.identity.to_string(), admin.because(why)?);
     let registration = with_folder(context, move |folder| {
         let known = folder.request(&id, clock::now())?;
-        if known.record.identity.organization() != admin.organization() {
-            return Err(Kind::RequestUnknown.into());
+        if !admin.of_own(&known.record.identity) || !admin.manages(folder)? {
+            return Err(RegistrationError::Unknown(id).into());
         }
-        Ok(decision(&folder.because(cause), &id, &admin.to_string())?)
+        Ok(decision(&folder.because(cause), &id, &admin.identity.to_string())?)
     });
     let registration = registration.await?;
     tracing::info!(request = %id, by, status = %registration.status, "certificate request decided");
-    json(&view(&registration, true))
+    json(&request_view(&registration, true))
+}
+
+/// What a certificate is issued with, if anything of it was said.
+pub(super) fn terms(hosts: &[String], days: Option<u64>) -> Result<Option<Terms>, ApiError> {
+    if hosts.is_empty() && days.is_none() {
+        return Ok(None);
+    }
+    let mut terms = Terms::default();
+    for host in hosts {
+        let name = host.parse().map_err(|error| ApiError::new(Kind::RequestInvalid, format!("{error}")))?;
+        terms.alternative_names.push(name);
+    }
+    if let Some(days) = days {
+        terms.lifetime_ms = days.saturating_mul(DAY_MS);
+    }
+    Ok(Some(terms))
 }
 
 pub(super) async fn approve(
@@ -220,15 +278,7 @@ pub(super) async fn approve(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let body: ApprovalBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
-    let mut terms = Terms::default();
-    for host in &body.hosts {
-        let name = host.parse().map_err(|error| ApiError::new(Kind::RequestInvalid, format!("{error}")))?;
-        terms.alternative_names.push(name);
-    }
-    if let Some(days) = body.days {
-        terms.lifetime_ms = days.saturating_mul(DAY_MS);
-    }
-    let given = (!body.hosts.is_empty() || body.days.is_some()).then_some(terms);
+    let given = terms(&body.hosts, body.days)?;
     let approve = move |folder: &CertificateFolder, id: &RequestId, by: &str| {
         folder.approve(id, by, given.as_ref(), clock::now())
     };

@@ -2,7 +2,7 @@
 //! have what the other has not.
 
 use super::{
-    accounts, apps, assets, authorities, blocks, channels, contracts, est, events, logs, openapi, participants,
+    accounts, apps, assets, authorities, blocks, channels, contracts, est, events, issued, logs, openapi, participants,
     registration, status, transactions,
 };
 use actix_web::web;
@@ -71,9 +71,9 @@ pub struct Route {
 }
 
 const JSON: &str = "application/json";
-const FROM: Parameter = optional("from", "string", "what the page before said in `next`");
+const AFTER: Parameter = optional("after", "string", "what the page before said in `next`");
 const LIMIT: Parameter = optional("limit", "integer", "items of the page, 1 to 1000");
-const PAGE: &[Parameter] = &[FROM, LIMIT];
+const PAGE: &[Parameter] = &[AFTER, LIMIT];
 
 const fn optional(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
     Parameter { name, kind, required: false, description }
@@ -155,10 +155,16 @@ routes! {
         query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], assets::list;
     Get "/v1/channels/{channel}/assets/{asset}" "asset", "An asset", needs "read:assets",
         query &[], body &[], answers [200 &[(JSON, "Record")]], assets::show;
+    Get "/v1/channels/{channel}/assets/{asset}/items" "items", "Items of a unique asset by name, the burnt ones too",
+        needs "read:assets", query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], assets::items;
     Get "/v1/channels/{channel}/assets/{asset}/items/{item}" "item", "An item of a unique asset",
         needs "read:assets", query &[], body &[], answers [200 &[(JSON, "Record")]], assets::item;
     Get "/v1/channels/{channel}/accounts/{address}" "account", "What an account owns", needs "read:assets",
         query &[], body &[], answers [200 &[(JSON, "Account")]], accounts::show;
+    Get "/v1/channels/{channel}/accounts/{address}/balances" "accountBalances", "Balances of an account by asset",
+        needs "read:assets", query PAGE, body &[], answers [200 &[(JSON, "BalancePage")]], accounts::balances;
+    Get "/v1/channels/{channel}/accounts/{address}/items" "accountItems", "Items of an account by asset and name",
+        needs "read:assets", query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], accounts::items;
     Get "/v1/channels/{channel}/accounts/{address}/allowances/{spender}/{asset}" "allowance",
         "What a spender may still move", needs "read:assets",
         query &[], body &[], answers [200 &[(JSON, "Record")]], accounts::allowance;
@@ -166,6 +172,9 @@ routes! {
         query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], contracts::list;
     Get "/v1/channels/{channel}/contracts/{contract}" "contract", "A contract", needs "read:contracts",
         query &[], body &[], answers [200 &[(JSON, "Record")]], contracts::show;
+    Get "/v1/channels/{channel}/contracts/{contract}/instances" "instancesOf", "Instances of a contract by name",
+        needs "read:contracts",
+        query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], contracts::instances_of;
     Get "/v1/channels/{channel}/instances" "instances", "Instances of contracts by name", needs "read:contracts",
         query PAGE, body &[], answers [200 &[(JSON, "RecordPage")]], contracts::instances;
     Get "/v1/channels/{channel}/instances/{instance}" "instance", "An instance", needs "read:contracts",
@@ -186,12 +195,21 @@ routes! {
     Get "/v1/channels/{channel}/apps/{app}/versions/{version}" "appVersion", "A version of an application",
         needs "read:apps", query &[], body &[], answers [200 &[(JSON, "Record")]], apps::version;
     Get "/v1/channels/{channel}/logs" "logs", "Log records by topic and order", needs "read:logs",
-        query &[optional("topic", "string", "one topic only"), FROM, LIMIT],
+        query &[optional("topic", "string", "one topic only"), AFTER, LIMIT],
         body &[], answers [200 &[(JSON, "RecordPage")]], logs::list;
     Get "/v1/channels/{channel}/participants/{address}" "participant", "Who may sign under an address",
-        needs "any right", query &[], body &[], answers [200 &[(JSON, "Record")]], participants::show;
+        needs "any right", query &[], body &[], answers [200 &[(JSON, "Participant")]], participants::show;
+    Get "/v1/channels/{channel}/participants" "participants",
+        "Who may or might sign, by identity: admitted, revoked and expired",
+        needs "admin or audit",
+        query &[optional("organization", "string", "one organization only"), AFTER, LIMIT],
+        body &[], answers [200 &[(JSON, "ParticipantPage")]], participants::list;
     Get "/v1/channels/{channel}/proposals/{id}" "proposal", "A proposed configuration change",
-        needs "any right", query &[], body &[], answers [200 &[(JSON, "Record")]], participants::proposal;
+        needs "any right", query &[], body &[], answers [200 &[(JSON, "Proposal")]], participants::proposal;
+    Get "/v1/channels/{channel}/proposals" "proposals",
+        "Open proposals in the order in which they were made, with their approvals",
+        needs "admin or audit",
+        query PAGE, body &[], answers [200 &[(JSON, "ProposalPage")]], participants::proposals;
     Get "/v1/ca/certificates" "caCertificates", "CA certificates, roots first", needs "nothing",
         query &[], body &[],
         answers [200 &[("application/pem-certificate-chain", ""), (JSON, "Authorities")]], authorities::certificates;
@@ -206,9 +224,13 @@ routes! {
         needs "a certificate", query &[], body &[("application/pkix-crl", ""), ("application/x-pem-file", "")],
         answers [200 &[(JSON, "CrlTaken")]], authorities::offer;
     Get "/v1/ca/requests" "certificateRequests", "Certificate requests for the caller's organization, oldest first",
-        needs "an administrator's certificate",
-        query &[optional("status", "string", "`requested`, `approved`, `rejected`, `issued` or `lapsed`")],
-        body &[], answers [200 &[(JSON, "CertificateRequests")]], registration::list;
+        needs "an administrator's certificate of an organization whose CA is here",
+        query &[
+            optional("status", "string", "`requested`, `approved`, `rejected`, `issued`, `lapsed`, or several of them \
+                separated by commas"),
+            AFTER, LIMIT
+        ],
+        body &[], answers [200 &[(JSON, "CertificateRequestPage")]], registration::list;
     Post "/v1/ca/requests" "requestCertificate", "Files a certificate request (PKCS#10)",
         needs "nothing; with an enrolment token the certificate is issued at once",
         query &[], body &[(JSON, "CertificateRequestBody"), ("application/pkcs10", "")],
@@ -224,6 +246,26 @@ routes! {
         needs "an administrator's certificate of the identity's organization",
         query &[], body &[(JSON, "RejectionBody")],
         answers [200 &[(JSON, "CertificateRequest")]], registration::reject;
+    Get "/v1/ca/issued" "issuedCertificates",
+        "Certificates of the caller's organization, in the order in which they were issued",
+        needs "an administrator's certificate of an organization whose CA is here",
+        query &[
+            optional("identity", "string", "of this identity only"),
+            optional("status", "string", "`valid`, `expired`, `revoked` or `intended`"),
+            optional("expires_within_days", "integer", "valid ones only that expire within so many days"),
+            AFTER, LIMIT
+        ],
+        body &[], answers [200 &[(JSON, "IssuedPage")]], issued::list;
+    Get "/v1/ca/issued/{serial}" "issuedCertificate", "A certificate of the caller's organization, with its path",
+        needs "an administrator's certificate of the identity's organization",
+        query &[], body &[], answers [200 &[(JSON, "Issued")]], issued::show;
+    Post "/v1/ca/revocations" "revokeCertificates", "Revokes a certificate, or every one of an identity; in force on \
+        this peer when it is answered",
+        needs "an administrator's certificate of the identity's organization",
+        query &[], body &[(JSON, "RevocationBody")], answers [200 &[(JSON, "Revoked")]], issued::revoke;
+    Post "/v1/ca/tokens" "createEnrolmentToken", "Makes a token that approves one certificate request",
+        needs "an administrator's certificate of the identity's organization, and a policy of one approval",
+        query &[], body &[(JSON, "TokenBody")], answers [201 &[(JSON, "EnrolmentToken")]], issued::token;
     Post "/v1/ca/renew" "renewCertificate", "Issues a successor of the caller's certificate",
         needs "the certificate, or its key's signature if it has expired",
         query &[], body &[(JSON, "RenewalBody")], answers [201 &[(JSON, "IssuedCertificate")]], registration::renew;

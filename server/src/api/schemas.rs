@@ -1,5 +1,7 @@
 //! Schemas of the OpenAPI document. The forms themselves are `client`'s; a test in this file holds the two together.
 
+mod governance;
+
 use ledger_classes::limits::{
     CERTIFICATE_BYTES_MAX, GRANTS_MAX, ORGANIZATIONS_MAX, PAYLOAD_BYTES_MAX, SIGNATURES_MAX, TITLE_BYTES_MAX,
 };
@@ -132,7 +134,7 @@ pub(super) fn schemas() -> Value {
     let envelope = |name: &str, payload: Value| {
         body(json!({ name: payload, "signatures": list_of(signature(), 1, SIGNATURES_MAX) }), &[name, "signatures"])
     };
-    json!({
+    let mut all = json!({
         "Problem": object(
             json!({
                 "type": { "type": "string", "pattern": "^urn:chancery:problem:[a-z0-9-]+$" }, "title": text(),
@@ -266,6 +268,7 @@ pub(super) fn schemas() -> Value {
                     }),
                     &["asset", "decimals", "owned", "free", "frozen", "locked"],
                 )),
+                "balances_next": text(), "items_next": text(),
                 "items": list(object(json!({ "asset": text(), "item": text() }), &["asset", "item"])),
                 "participant": any(), "joint": any(),
             }),
@@ -293,11 +296,11 @@ pub(super) fn schemas() -> Value {
             json!({
                 "id": text(), "status": { "enum": ["requested", "approved", "rejected", "issued", "lapsed"] },
                 "identity": text(), "key": hash(), "requested": time(), "requester": text(),
-                "approvals": list(text()), "approvals_needed": number(), "reason": text(), "certificate": text(),
+                "approvals": list(text()), "approvals_needed": number(), "serial": hex(), "reason": text(),
+                "certificate": text(),
             }),
             &["id", "status", "identity", "key", "requested", "approvals_needed"],
         ),
-        "CertificateRequests": list(named("CertificateRequest")),
         "ApprovalBody": body(
             json!({ "hosts": list(text()), "days": or_null(height()), "why": why() }),
             &[],
@@ -311,7 +314,11 @@ pub(super) fn schemas() -> Value {
         ),
         "CrlTaken": object(json!({ "new": { "type": "boolean" }, "revoked": number() }), &["new", "revoked"]),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
-    })
+    });
+    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), governance::schemas()) {
+        all.extend(more);
+    }
+    all
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use super::amounts::put_point;
 use super::failure::Failure;
 use super::output::{pairs, record, table};
-use super::session::{OnChannel, Session, Signing, ToChannel};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
 use clap::Subcommand;
-use client::api::AccountView;
+use client::api::{AccountView, BalanceView};
 use ledger_classes::action::{Action, assets};
 use ledger_classes::keys::{Address, PublicKey};
+use serde_json::Value;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -18,6 +19,30 @@ Example:
     Show {
         /// The account; the account key's if absent
         address: Option<Address>,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+    /// List all balances of an account
+    #[command(after_help = "\
+Example:
+  $ chancery account balances --channel trade")]
+    Balances {
+        /// The account; the account key's if absent
+        address: Option<Address>,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        on: OnChannel,
+    },
+    /// List all items of an account
+    #[command(after_help = "\
+Example:
+  $ chancery account items --channel trade")]
+    Items {
+        /// The account; the account key's if absent
+        address: Option<Address>,
+        #[command(flatten)]
+        paging: Paging,
         #[command(flatten)]
         on: OnChannel,
     },
@@ -84,6 +109,18 @@ impl Command {
                 let address = session.address_or_own(address)?;
                 session.output.show(&session.connection.account(&on.channel, address).await?, text)
             }
+            Self::Balances { address, paging, on } => {
+                let address = session.address_or_own(address)?.to_string();
+                let path = ["channels", &on.channel, "accounts", &address, "balances"];
+                let page = session.connection.page::<BalanceView>(&path, &[], paging.part()).await?;
+                session.output.list(&page, &BALANCE, balance)
+            }
+            Self::Items { address, paging, on } => {
+                let address = session.address_or_own(address)?.to_string();
+                let path = ["channels", &on.channel, "accounts", &address, "items"];
+                let page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
+                session.output.page(&page, &["asset", "item", "frozen", "approved"])
+            }
             Self::Create { members, threshold, on, signing } => {
                 let create = Action::AccountCreate(assets::AccountCreate { keys: members, threshold });
                 session.act(&on.channel, create, &signing).await
@@ -105,6 +142,16 @@ impl Command {
     }
 }
 
+/// Columns of a balance.
+const BALANCE: [&str; 5] = ["asset", "owned", "free", "frozen", "locked"];
+
+/// A balance as a row.
+fn balance(balance: &BalanceView) -> Vec<String> {
+    let amounts = [balance.owned, balance.free, balance.frozen, balance.locked];
+    let amounts = amounts.into_iter().map(|amount| amount.to_decimal(balance.decimals));
+    std::iter::once(super::output::clean(&balance.asset)).chain(amounts).collect()
+}
+
 /// An account in words.
 pub(super) fn text(account: &AccountView) -> String {
     let mut text = pairs(&[("account", account.address.to_string()), ("height", account.height.to_string())]);
@@ -114,17 +161,9 @@ pub(super) fn text(account: &AccountView) -> String {
         }
     }
     if !account.balances.is_empty() {
-        let rows: Vec<Vec<String>> = account
-            .balances
-            .iter()
-            .map(|balance| {
-                let amounts = [balance.owned, balance.free, balance.frozen, balance.locked];
-                let amounts = amounts.into_iter().map(|amount| amount.to_decimal(balance.decimals));
-                std::iter::once(super::output::clean(&balance.asset)).chain(amounts).collect()
-            })
-            .collect();
+        let rows: Vec<Vec<String>> = account.balances.iter().map(balance).collect();
         text.push('\n');
-        text.push_str(&table(&["asset", "owned", "free", "frozen", "locked"], &rows));
+        text.push_str(&table(&BALANCE, &rows));
     }
     if !account.items.is_empty() {
         let clean = super::output::clean;
@@ -132,6 +171,12 @@ pub(super) fn text(account: &AccountView) -> String {
             account.items.iter().map(|item| vec![clean(&item.asset), clean(&item.item)]).collect();
         text.push('\n');
         text.push_str(&table(&["asset", "item"], &rows));
+    }
+    for (next, command) in [(&account.balances_next, "balances"), (&account.items_next, "items")] {
+        if let Some(next) = next {
+            let (address, next) = (account.address, super::output::clean(next));
+            text.push_str(&format!("\nmore: chancery account {command} {address} --after {next}\n"));
+        }
     }
     text
 }

@@ -112,7 +112,7 @@ impl Command {
             }
             Self::List { paging, on } => {
                 let path = ["channels", &on.channel, "apps"];
-                let page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                let page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
                 session.output.page(&page, &["app", "version", "owner", "published_height"])
             }
             Self::Show { app, app_version, on } => {

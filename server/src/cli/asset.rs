@@ -297,6 +297,18 @@ Example:
         #[command(flatten)]
         on: OnChannel,
     },
+    /// List the items of a unique asset, the burnt ones too
+    #[command(after_help = "\
+Example:
+  $ chancery asset items deed --channel trade")]
+    Items {
+        /// The unique asset
+        asset: String,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        on: OnChannel,
+    },
     /// Show an asset, or one of its items
     #[command(after_help = "\
 Example:
@@ -343,11 +355,16 @@ impl Command {
             }
             Self::List { paging, on } => {
                 let path = ["channels", &on.channel, "assets"];
-                let mut page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                let mut page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
                 if !session.output.json {
                     page.items.iter_mut().for_each(with_points);
                 }
                 return session.output.page(&page, &["asset", "title", "kind", "supply", "mint_authority"]);
+            }
+            Self::Items { asset, paging, on } => {
+                let path = ["channels", &on.channel, "assets", &asset, "items"];
+                let page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
+                return session.output.page(&page, &["item", "owner", "frozen", "approved", "burnt_height"]);
             }
             Self::Show { asset, item, on } => {
                 let mut path = vec!["channels", &on.channel, "assets", &asset];
@@ -464,7 +481,7 @@ impl Command {
             Self::UnfreezeItem(Item { asset, item, act }) => {
                 (Action::AssetUnfreezeItem(assets::ItemName { asset, item }), act)
             }
-            Self::Balance { .. } | Self::List { .. } | Self::Show { .. } => {
+            Self::Balance { .. } | Self::List { .. } | Self::Items { .. } | Self::Show { .. } => {
                 return Err(Failure::usage("this command changes nothing"));
             }
         })

@@ -5,15 +5,16 @@ mod authority;
 mod fetch;
 
 use super::failure::Failure;
-use super::output::{Output, clean, pairs, rights};
-use super::session::{Paging, Session, Signing, read_file, word};
+use super::output::{Output, clean, pairs, rights, table, when};
+use super::session::{About, ChannelOption, Paging, Session, Signing, read_file, word};
 use super::status;
 use ca::{AuthorityScope, KeyId};
 use clap::{Args, Subcommand};
-use client::api::{ChannelSpec, ChannelView, SpecOrganization};
+use client::api::{BlockView, ChannelSpec, ChannelView, Page, SpecOrganization};
 use client::certificate::certificates;
+use client::query::Range;
 use ledger_classes::action::Action;
-use ledger_classes::action::channel::{Approve, Propose};
+use ledger_classes::action::channel::{Approve, Propose, Withdraw};
 use ledger_classes::config::{Approvals, ConfigChange, Engine, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
@@ -66,8 +67,8 @@ pub(super) struct Proposal {
 #[group(id = "change", required = true, multiple = true, args = ["changes", "add_organizations", "put_organizations",
     "grants", "denials", "remove_organizations", "approvals", "public_read", "open_submit"])]
 pub(super) struct Update {
-    /// Channel, by name or by id
-    channel: String,
+    #[command(flatten)]
+    about: About,
     /// JSON file with a list of changes, such as [{"change": "set_fees", …}]; done before the others
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
@@ -121,18 +122,22 @@ Example:
 Example:
   $ chancery channel show trade --json")]
     Show {
-        /// Channel, by name or by id
-        channel: String,
+        #[command(flatten)]
+        about: About,
     },
     /// Show blocks of a channel
     #[command(after_help = "\
 Example:
   $ chancery channel blocks trade --from 100 --limit 10")]
     Blocks {
-        /// Channel, by name or by id
-        channel: String,
         #[command(flatten)]
-        paging: Paging,
+        about: About,
+        /// The first height
+        #[arg(long, value_name = "HEIGHT")]
+        from: Option<u64>,
+        /// Most blocks, 1 to 100
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: Option<u32>,
     },
     Fetch(fetch::Fetch),
     /// Propose to give rights
@@ -140,11 +145,11 @@ Example:
 Example:
   $ chancery channel grant trade dealer=write:assets spiffe://harbour.example/audit/auditor/eve=audit")]
     Grant {
-        /// Channel, by name or by id
-        channel: String,
-        /// Rights of an organization or of one identity
-        #[arg(required = true, value_name = "WHOM=RIGHTS", value_parser = grant)]
-        grants: Vec<Grant>,
+        /// The channel, unless -c or CHANCERY_CHANNEL gives it, and rights of organizations or of single identities
+        #[arg(required = true, value_name = "[CHANNEL] WHOM=RIGHTS")]
+        words: Vec<String>,
+        #[command(flatten)]
+        option: ChannelOption,
         #[command(flatten)]
         proposal: Proposal,
     },
@@ -153,11 +158,11 @@ Example:
 Example:
   $ chancery channel deny trade dealer=write:assets --reason 'contract ended'")]
     Deny {
-        /// Channel, by name or by id
-        channel: String,
-        /// Rights of an organization or of one identity
-        #[arg(required = true, value_name = "WHOM=RIGHTS", value_parser = grant)]
-        grants: Vec<Grant>,
+        /// The channel, unless -c or CHANCERY_CHANNEL gives it, and rights of organizations or of single identities
+        #[arg(required = true, value_name = "[CHANNEL] WHOM=RIGHTS")]
+        words: Vec<String>,
+        #[command(flatten)]
+        option: ChannelOption,
         #[command(flatten)]
         proposal: Proposal,
     },
@@ -173,12 +178,39 @@ Example:
 Example:
   $ chancery channel approve trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d")]
     Approve {
-        /// Channel, by name or by id
-        channel: String,
-        /// The proposal: the id of the transaction that proposed
-        proposal: Hash,
+        /// The channel, unless -c or CHANCERY_CHANNEL gives it, and the proposal: the id of the transaction that proposed
+        #[arg(value_name = "[CHANNEL] PROPOSAL", num_args = 1..=2, required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        option: ChannelOption,
         #[command(flatten)]
         signing: Signing,
+    },
+    /// Take back a proposal of the own organization
+    #[command(after_help = "\
+Example:
+  $ chancery channel withdraw trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d --reason 'a mistake'")]
+    Withdraw {
+        /// The channel, unless -c or CHANCERY_CHANNEL gives it, and the proposal: the id of the transaction that proposed
+        #[arg(value_name = "[CHANNEL] PROPOSAL", num_args = 1..=2, required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        option: ChannelOption,
+        /// Why, for people to read
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// List open proposals: what they change, who has approved, how many approvals are needed
+    #[command(after_help = "\
+Example:
+  $ chancery channel proposals trade")]
+    Proposals {
+        #[command(flatten)]
+        about: About,
+        #[command(flatten)]
+        paging: Paging,
     },
     RenewAuthority(authority::RenewAuthority),
     /// Show a proposal and who has approved it
@@ -186,10 +218,11 @@ Example:
 Example:
   $ chancery channel proposal trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d")]
     Proposal {
-        /// Channel, by name or by id
-        channel: String,
-        /// The proposal
-        proposal: Hash,
+        /// The channel, unless -c or CHANCERY_CHANNEL gives it, and the proposal: the id of the transaction that proposed
+        #[arg(value_name = "[CHANNEL] PROPOSAL", num_args = 1..=2, required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        option: ChannelOption,
     },
 }
 
@@ -211,6 +244,24 @@ fn grant(text: &str) -> Result<Grant, String> {
         Ok::<_, String>(rights.union(more))
     })?;
     Ok(Grant { to, rights })
+}
+
+/// A channel and a proposal.
+fn proposal_of(words: Vec<String>, option: ChannelOption) -> Result<(String, Hash), Failure> {
+    let (channel, [proposal]) = option.and(words)?;
+    let id = Hash::parse(&proposal).map_err(|_| Failure::usage(format!("{proposal:?} is no proposal's id")))?;
+    Ok((channel, id))
+}
+
+/// A channel and grants: no channel's name has an equals sign.
+fn grants_of(mut words: Vec<String>, option: ChannelOption) -> Result<(String, Vec<Grant>), Failure> {
+    let named = words.first().is_some_and(|first| !first.contains('='));
+    let first = named.then(|| words.remove(0));
+    if words.is_empty() {
+        return Err(Failure::usage("a grant reads WHOM=RIGHTS"));
+    }
+    let grants = words.iter().map(|text| grant(text).map_err(Failure::usage)).collect::<Result<_, _>>()?;
+    Ok((option.or(first)?, grants))
 }
 
 /// The DER certificates of a PEM file.
@@ -318,35 +369,83 @@ impl Command {
                 let page = connection.channels().await?;
                 return session.output.show(&page, |page| status::channels(&page.items));
             }
-            Self::Show { channel } => return show(session.output, &connection.channel(&channel).await?),
-            Self::Blocks { channel, paging } => {
-                let page = connection.blocks(&channel, paging.range()).await?;
-                let columns = ["header.height", "header.time", "header.transactions", "header.receipts", "hash"];
-                return session.output.page(&page, &columns);
+            Self::Show { about } => return show(session.output, &connection.channel(&about.channel()?).await?),
+            Self::Blocks { about, from, limit } => {
+                let channel = about.channel()?;
+                let from = from.map(|height| height.to_string());
+                let page = connection.blocks(&channel, Range { from: from.as_deref(), limit }).await?;
+                return session.output.show(&page, blocks);
             }
-            Self::Proposal { channel, proposal } => {
+            Self::Proposals { about, paging } => return proposals(session, &about.channel()?, &paging).await,
+            Self::Withdraw { words, option, reason, signing } => {
+                let (channel, proposal) = proposal_of(words, option)?;
+                let withdraw = Action::ChannelWithdraw(Withdraw { proposal, reason });
+                return session.act(&channel, withdraw, &signing).await;
+            }
+            Self::Proposal { words, option } => {
+                let (channel, proposal) = proposal_of(words, option)?;
                 return session.output.record(&connection.proposal(&channel, proposal).await?);
             }
-            Self::Approve { channel, proposal, signing } => {
+            Self::Approve { words, option, signing } => {
+                let (channel, proposal) = proposal_of(words, option)?;
                 let approve = Action::ChannelApprove(Approve { proposal });
                 return session.act(&channel, approve, &signing).await;
             }
             Self::Fetch(command) => return command.run(session).await,
             Self::RenewAuthority(command) => return command.run(session).await,
-            Self::Grant { channel, grants, proposal } => {
+            Self::Grant { words, option, proposal } => {
+                let (channel, grants) = grants_of(words, option)?;
                 (channel, grants.into_iter().map(ConfigChange::Grant).collect(), proposal)
             }
-            Self::Deny { channel, grants, proposal } => {
+            Self::Deny { words, option, proposal } => {
+                let (channel, grants) = grants_of(words, option)?;
                 (channel, grants.into_iter().map(ConfigChange::Deny).collect(), proposal)
             }
             Self::Update(update) => {
                 let changes = update.changes(session).await?;
-                (update.channel, changes, update.proposal)
+                (update.about.channel()?, changes, update.proposal)
             }
         };
         let Proposal { reason, signing } = proposal;
         session.act(&channel, Action::ChannelPropose(Propose { changes, reason }), &signing).await
     }
+}
+
+/// Blocks as a table.
+fn blocks(page: &Page<BlockView>) -> String {
+    let row = |block: &BlockView| {
+        let header = &block.header;
+        let (transactions, timers) = (block.transactions.len().to_string(), block.timers.len().to_string());
+        vec![header.height.to_string(), when(header.time), transactions, timers, block.hash.to_string()]
+    };
+    let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
+    let mut text = match rows.is_empty() {
+        true => format!("nothing at height {}\n", page.height),
+        false => table(&["height", "time", "transactions", "timers", "hash"], &rows),
+    };
+    if let Some(next) = &page.next {
+        text.push_str(&format!("more: --from {}\n", clean(next)));
+    }
+    text
+}
+
+/// Lists what waits for approvals.
+async fn proposals(session: &Session, channel: &str, paging: &Paging) -> Result<(), Failure> {
+    let page = session.connection.proposals(channel, paging.part()).await?;
+    let titles = ["proposal", "by", "block", "approvals", "not yet", "changes", "reason"];
+    session.output.list(&page, &titles, |proposal| {
+        let by: Vec<&str> = proposal.approvals.iter().map(|approval| approval.organization.as_str()).collect();
+        let approvals = format!("{} of {}: {}", proposal.approvals_given, proposal.approvals_needed, by.join(", "));
+        vec![
+            proposal.id.to_string(),
+            clean(&proposal.by),
+            proposal.proposed_height.to_string(),
+            clean(&approvals),
+            clean(&proposal.not_yet.join(", ")),
+            clean(&proposal.summary.join("; ")),
+            clean(&proposal.reason),
+        ]
+    })
 }
 
 /// Shows one channel.
@@ -357,7 +456,7 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             ("id", channel.id.to_string()),
             ("height", channel.height.to_string()),
             ("tip", channel.tip.to_string()),
-            ("block time", channel.time.to_string()),
+            ("block time", when(channel.time)),
             ("state", status::state(&channel.state)),
             ("open to", status::access(channel.public_read, channel.open_submit).to_owned()),
             ("rights", rights(channel.rights)),
@@ -380,6 +479,27 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// `channel` and `watch` alone took their channel as a word, all other commands as an option.
+    #[test]
+    fn the_channel_is_a_word_or_an_option_everywhere() {
+        let option = |channel: Option<&str>| ChannelOption { channel: channel.map(str::to_owned) };
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let id = Hash([9; 32]).to_string();
+        let both = proposal_of(words(&format!("trade {id}")), option(None)).unwrap();
+        assert_eq!(proposal_of(vec![id.clone()], option(Some("trade"))).unwrap(), both);
+        let word = proposal_of(words(&format!("trade {id}")), option(Some("of-the-environment"))).unwrap();
+        assert_eq!(word.0, "trade", "what is said beats what is set");
+        let (channel, grants) = grants_of(words("trade bank=admin dealer=audit"), option(None)).unwrap();
+        assert_eq!((channel.as_str(), grants.len()), ("trade", 2));
+        assert_eq!(grants_of(words("bank=admin dealer=audit"), option(Some("trade"))).unwrap(), (channel, grants));
+        for (line, option) in [("bank=admin", option(None)), ("trade", option(None)), ("trade bank", option(None))] {
+            assert_eq!(grants_of(words(line), option).unwrap_err().exit_code(), 2, "{line}");
+        }
+        for (line, option) in [(id.as_str(), option(None)), ("trade x", option(None)), ("x", option(Some("trade")))] {
+            assert_eq!(proposal_of(words(line), option).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
 
     #[test]
     fn grants_read_as_they_are_written() {

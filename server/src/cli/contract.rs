@@ -119,6 +119,18 @@ Example:
         #[command(flatten)]
         on: OnChannel,
     },
+    /// List instances, of one contract or of all
+    #[command(after_help = "\
+Example:
+  $ chancery contract instances art-auction --channel trade")]
+    Instances {
+        /// The contract; all if absent
+        contract: Option<String>,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        on: OnChannel,
+    },
     /// Show an instance
     #[command(after_help = "\
 Example:
@@ -168,12 +180,19 @@ impl Command {
             }
             Self::List { paging, on } => {
                 let path = ["channels", &on.channel, "contracts"];
-                let page = session.connection.page::<Value>(&path, &[], paging.range()).await?;
+                let page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
                 session.output.page(&page, &["contract", "name", "engine", "code", "version", "owner", "retired"])
             }
             Self::Show { contract, on } => {
                 let path = ["channels", &on.channel, "contracts", &contract];
                 session.output.record(&session.connection.get::<Value>(&path, &[]).await?)
+            }
+            Self::Instances { contract, paging, on } => {
+                let mut path = vec!["channels", &on.channel];
+                path.extend(contract.iter().flat_map(|contract| ["contracts", contract]));
+                path.push("instances");
+                let page = session.connection.page::<Value>(&path, &[], paging.part()).await?;
+                session.output.page(&page, &["instance", "contract", "version", "created_by", "block_height"])
             }
             Self::Instance { instance, on } => {
                 let path = ["channels", &on.channel, "instances", &instance];

@@ -66,7 +66,7 @@ impl Command {
                 session.act(&on.channel, append, &signing).await
             }
             Self::List { topic, paging, on } => {
-                let page = session.connection.logs(&on.channel, topic.as_deref(), paging.range()).await?;
+                let page = session.connection.logs(&on.channel, topic.as_deref(), paging.part()).await?;
                 session.output.page(&page, &["time", "topic", "author", "body", "digest"])
             }
         }

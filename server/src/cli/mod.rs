@@ -45,10 +45,10 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Exit codes: 0 done, 1 refused with a reason, 2 usage, 3 unavailable.
 
-Example:
+Examples:
   export CHANCERY_PROFILE=~/chancery/alice
-  chancery status
-  chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --channel trade")]
+  $ chancery status
+  $ chancery asset transfer coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 250 --channel trade")]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -64,31 +64,91 @@ enum Command {
     /// The certificate authorities of a peer's directory
     Ca(ca::Ca),
     /// Create, show and change channels
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+A command works on the channel that it names, by name or by id: as its first word, with -c or --channel, or by
+CHANCERY_CHANNEL.
+
+Examples:
+  $ chancery channel create trade --org bank --org dealer --grant bank=member,admin --grant dealer=member,admin
+  $ chancery channel proposals trade
+  $ chancery channel approve trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d"
+    )]
     Channel(channel::Command),
     /// Make, show and recover account keys
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery key new
+  $ chancery key show"
+    )]
     Key(key::Command),
     /// Who may sign on a channel
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery participant admit --channel trade
+  $ chancery participant list --organization bank --channel trade"
+    )]
     Participant(participant::Command),
     /// Define, mint, move and show assets
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery asset define coin --title 'Harbour coin' --decimals 2 --channel trade
+  $ chancery asset balance --channel trade
+  $ chancery asset items deed --channel trade"
+    )]
     Asset(asset::Command),
     /// Show accounts, create joint accounts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery account show --channel trade
+  $ chancery account items --channel trade"
+    )]
     Account(account::Command),
     /// Append and list log records
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery log append shipments.arrived --body 'container 7, seal intact' --channel trade
+  $ chancery log list --topic shipments.arrived --channel trade"
+    )]
     Log(log::Command),
     /// Publish and show applications
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery app list --channel trade
+  $ chancery app show lending-desk --channel trade"
+    )]
     App(app::Command),
     /// Deploy, call and show contracts
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery contract deploy art-auction auction --channel trade
+  $ chancery contract instances art-auction --channel trade
+  $ chancery contract call lot-7 bid '{\"amount\": \"250\"}' --channel trade"
+    )]
     Contract(contract::Command),
     /// Submit transactions, ask for outcomes and proofs
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  $ chancery tx submit transfer.json
+  $ chancery tx status 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d --channel trade"
+    )]
     Tx(tx::Command),
     Watch(watch::Watch),
     Verify(verify::Verify),
@@ -109,7 +169,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             // What does not parse cannot be asked whether it wanted JSON; the word says so wherever it stands.
-            let failure = Failure::usage(error.kind().to_string());
+            let failure = Failure::usage(reason(&error));
             if let Some(document) = failure.document().filter(|_| std::env::args().any(|word| word == "--json")) {
                 let _ = writeln!(std::io::stdout(), "{document:#}");
             }
@@ -158,6 +218,18 @@ fn variables() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     of(&Cli::command(), &mut names);
     names
+}
+
+/// Why a command line does not parse, as people are told, without the usage below it.
+fn reason(error: &clap::Error) -> String {
+    use clap::error::ErrorKind;
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing: --help lists them".into();
+    }
+    let text = error.render().to_string();
+    let told = text.split("\n\nUsage:").next().unwrap_or(&text).split("\n\nFor more information").next();
+    let told = told.unwrap_or_default().trim().trim_start_matches("error: ");
+    told.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ").replace(":; ", ": ")
 }
 
 /// Says why a command failed: to people on standard error, to programs as the JSON document.
@@ -222,13 +294,11 @@ mod tests {
         Cli::command().debug_assert();
     }
 
-    /// Every command at the end of the tree, with the words that lead to it.
-    fn leaves(command: &clap::Command, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, clap::Command)>) {
+    /// Every command and group of commands, with the words that lead to it.
+    fn all(command: &clap::Command, path: &mut Vec<String>, found: &mut Vec<(Vec<String>, clap::Command)>) {
         path.push(command.get_name().to_owned());
-        match command.has_subcommands() {
-            true => command.get_subcommands().for_each(|command| leaves(command, path, found)),
-            false => found.push((path.clone(), command.clone())),
-        }
+        found.push((path.clone(), command.clone()));
+        command.get_subcommands().for_each(|command| all(command, path, found));
         path.pop();
     }
 
@@ -237,9 +307,9 @@ mod tests {
         let mut found = Vec::new();
         let mut root = Cli::command();
         root.build();
-        leaves(&root, &mut Vec::new(), &mut found);
+        all(&root, &mut Vec::new(), &mut found);
         let found: Vec<_> = found.into_iter().filter(|(path, _)| !path.contains(&"help".to_owned())).collect();
-        assert!(found.len() > 40, "{}", found.len());
+        assert!(found.len() > 70, "{}", found.len());
         for (path, command) in found {
             let help = Cli::try_parse_from(path.iter().map(String::as_str).chain(["--help"])).unwrap_err();
             assert_eq!(help.kind(), clap::error::ErrorKind::DisplayHelp, "{path:?}");
@@ -267,6 +337,23 @@ mod tests {
             }
         }
         words
+    }
+
+    /// Programs were told the kind of the mistake, and not which word it was.
+    #[test]
+    fn a_mistake_is_named_with_its_word() {
+        for (line, said) in [
+            ("chancery asset mint coin", "required arguments were not provided: <TO>; <AMOUNT>"),
+            ("chancery asset mint coin 0x1 5", "invalid value '0x1' for '<TO>'"),
+            ("chancery watch trade --untill now", "unexpected argument '--untill' found"),
+            ("chancery nonsense", "unrecognized subcommand 'nonsense'"),
+            ("chancery channel", "a command is missing"),
+            ("chancery status --timeout 0", "'0' for '--timeout <SECONDS>'"),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let told = reason(&error);
+            assert!(told.contains(said) && !told.contains("Usage:"), "{line}: {told}");
+        }
     }
 
     #[test]

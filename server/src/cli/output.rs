@@ -4,11 +4,14 @@
 
 use super::failure::Failure;
 use crate::limits::LOG_FLUSH;
+use client::api::Page;
 use ledger_classes::rights::{Class, Right, Rights};
+use ledger_classes::time::Time;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use unicode_width::UnicodeWidthStr;
 
 /// Where results go.
 #[derive(Clone, Copy, Debug)]
@@ -59,24 +62,32 @@ impl Output {
         self.show(&value, record)
     }
 
-    /// Prints a page of records as a table with these fields (a dot leads into an object).
-    pub fn page<T: Serialize>(self, page: &client::api::Page<T>, columns: &[&str]) -> Result<(), Failure> {
+    /// Prints a page of records as a table with these fields (a dot leads into an object). A column is called like the
+    /// last part of its field.
+    pub fn page<T: Serialize>(self, page: &Page<T>, columns: &[&str]) -> Result<(), Failure> {
         self.show(page, |page| {
             let items = to_json(&page.items).ok();
             let items = items.as_ref().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             // A column that no item has is no column: classes name their fields differently.
             let has = |column: &&str| items.iter().any(|item| lookup(item, column).is_some());
             let columns: Vec<&str> = columns.iter().copied().filter(has).collect();
-            let rows: Vec<Vec<String>> =
-                items.iter().map(|item| columns.iter().map(|column| cell(item, column)).collect()).collect();
-            let mut text = match rows.is_empty() {
-                true => format!("nothing at height {}\n", page.height),
-                false => table(&columns, &rows),
-            };
-            if let Some(next) = &page.next {
-                let _ = writeln!(text, "more: --from {}", clean(next));
-            }
-            text
+            let row = |item: &Value| columns.iter().map(|column| cell(item, column)).collect();
+            let titles: Vec<String> = columns.iter().map(|column| title(column)).collect();
+            let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+            part(&titles, &items.iter().map(row).collect::<Vec<_>>(), page.next.as_deref(), &at_height(page.height))
+        })
+    }
+
+    /// Prints a part of a list as a table, a row an item.
+    pub fn list<T: Serialize>(
+        self,
+        page: &Page<T>,
+        titles: &[&str],
+        row: impl Fn(&T) -> Vec<String>,
+    ) -> Result<(), Failure> {
+        self.show(page, |page| {
+            let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
+            part(titles, &rows, page.next.as_deref(), &at_height(page.height))
         })
     }
 
@@ -107,10 +118,41 @@ pub(super) fn clean(text: &str) -> String {
     clean
 }
 
+/// A time as people read it: RFC 3339, whole seconds.
+pub(super) fn when(time: Time) -> String {
+    let text = time.to_string();
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text,
+    }
+}
+
+/// A time with how far it is, in words.
+pub(super) fn until(time: Time, now: Time) -> String {
+    let far = |millis: u64| {
+        let seconds = millis / 1000;
+        let (count, unit) = match seconds {
+            172_800.. => (seconds / 86_400, "days"),
+            7_200.. => (seconds / 3_600, "hours"),
+            120.. => (seconds / 60, "minutes"),
+            _ => (seconds, "seconds"),
+        };
+        format!("{count} {unit}")
+    };
+    match time.millis().checked_sub(now.millis()) {
+        Some(left) => format!("{} (in {})", when(time), far(left)),
+        None => format!("{} ({} ago)", when(time), far(now.millis() - time.millis())),
+    }
+}
+
 fn scalar(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
-        Value::String(text) => clean(text),
+        // A time of the API's own form, and nothing else that looks like one.
+        Value::String(text) => match Time::parse(text) {
+            Ok(time) if time.to_string() == *text => when(time),
+            _ => clean(text),
+        },
         Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
             items.iter().map(scalar).collect::<Vec<_>>().join(", ")
         }
@@ -143,6 +185,28 @@ pub(super) fn rights(rights: Rights) -> String {
     words.join(",")
 }
 
+/// What a list reflects.
+fn at_height(height: u64) -> String {
+    format!("at height {height}")
+}
+
+/// A part of a list, and how to see the next. `reflects` says what an empty one is empty of.
+pub(super) fn part(titles: &[&str], rows: &[Vec<String>], next: Option<&str>, reflects: &str) -> String {
+    let mut text = match rows.is_empty() {
+        true => format!("nothing {reflects}\n"),
+        false => table(titles, rows),
+    };
+    if let Some(next) = next {
+        let _ = writeln!(text, "more: --after {}", clean(next));
+    }
+    text
+}
+
+/// A field's name in words.
+fn title(field: &str) -> String {
+    clean(&field.rsplit('.').next().unwrap_or(field).replace('_', " "))
+}
+
 fn lookup<'a>(item: &'a Value, column: &str) -> Option<&'a Value> {
     column.split('.').try_fold(item, |value, field| value.get(field))
 }
@@ -151,52 +215,109 @@ fn cell(item: &Value, column: &str) -> String {
     lookup(item, column).map_or_else(|| "-".into(), scalar)
 }
 
-/// Names and values, aligned; a line each.
+/// Columns of the terminal that standard output goes to; nothing where it goes elsewhere, and no line has to fit.
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// Columns that a text takes on a terminal.
+fn columns_of(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// The text, and spaces up to a width.
+fn padded(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(columns_of(text))))
+}
+
+/// A text in lines of at most `room` columns. What has no space to break at stays whole: ids and paths are copied.
+fn folded(text: &str, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if columns_of(line) + 1 + columns_of(word) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Names and values, aligned. A value that is longer than the terminal is wide goes on below.
 pub(super) fn pairs<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
-    let width = pairs.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    pairs_within(pairs, terminal_columns())
+}
+
+fn pairs_within<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)], columns: Option<usize>) -> String {
+    let width = pairs.iter().map(|(name, _)| columns_of(name.as_ref())).max().unwrap_or(0);
+    let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 2));
     let mut text = String::new();
     for (name, value) in pairs {
-        let _ = writeln!(text, "{:width$}  {}", name.as_ref(), value.as_ref());
+        let mut name = name.as_ref();
+        for line in folded(value.as_ref(), room) {
+            text.push_str(format!("{}  {line}", padded(name, width)).trim_end());
+            text.push('\n');
+            name = "";
+        }
     }
     text
 }
 
-/// A table with a line of titles.
+/// A table with a line of titles. One that is wider than the terminal becomes a paragraph for each row, so that nothing
+/// is cut and nothing is broken in the middle.
 pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
+    table_within(columns, rows, terminal_columns())
+}
+
+fn table_within(columns: &[&str], rows: &[Vec<String>], terminal: Option<usize>) -> String {
     let titles: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
     let widths: Vec<usize> = (0..columns.len())
-        .map(|at| std::iter::once(&titles).chain(rows).filter_map(|row| row.get(at)?.chars().count().into()).max())
+        .map(|at| std::iter::once(&titles).chain(rows).filter_map(|row| row.get(at).map(|cell| columns_of(cell))).max())
         .map(Option::unwrap_or_default)
         .collect();
+    let width = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+    if terminal.is_some_and(|terminal| width > terminal) {
+        let paragraph = |row: &Vec<String>| {
+            let named: Vec<(&str, &str)> = columns.iter().copied().zip(row.iter().map(String::as_str)).collect();
+            pairs_within(&named, terminal)
+        };
+        return rows.iter().map(paragraph).collect::<Vec<_>>().join("\n");
+    }
     let mut text = String::new();
     for row in std::iter::once(&titles).chain(rows) {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{cell:width$}  ");
-        }
-        text.push_str(line.trim_end());
+        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
+        text.push_str(line.join("  ").trim_end());
         text.push('\n');
     }
     text
 }
 
-/// All fields of a value, aligned; fields of objects inside are joined by dots.
+/// All fields of a value, aligned; what is inside of a field is below it, two columns in.
 pub(super) fn record(value: &Value) -> String {
-    fn walk(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
-        let join = |part: &str| if name.is_empty() { part.to_owned() } else { format!("{name}.{part}") };
+    fn walk(indent: usize, name: &str, value: &Value, lines: &mut Vec<(String, String)>) {
+        let heading = format!("{}{}", " ".repeat(indent), clean(&name.replace('_', " ")));
         match value {
-            Value::Object(map) if !map.is_empty() => {
-                map.iter().for_each(|(part, value)| walk(&join(part), value, fields));
+            Value::Object(fields) if !fields.is_empty() => {
+                lines.push((heading, String::new()));
+                fields.iter().for_each(|(name, value)| walk(indent + 2, name, value, lines));
             }
             Value::Array(items) if items.iter().any(|item| item.is_object() || item.is_array()) => {
-                items.iter().enumerate().for_each(|(at, value)| walk(&join(&at.to_string()), value, fields));
+                for (at, item) in items.iter().enumerate() {
+                    walk(indent, &format!("{name} {}", at + 1), item, lines);
+                }
             }
-            value => fields.push((clean(name), scalar(value))),
+            value => lines.push((heading, scalar(value))),
         }
     }
-    let mut fields = Vec::new();
-    walk("", value, &mut fields);
-    pairs(&fields)
+    let mut lines = Vec::new();
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| walk(0, name, value, &mut lines)),
+        value => walk(0, "", value, &mut lines),
+    }
+    pairs(&lines)
 }
 
 #[cfg(test)]
@@ -207,12 +328,14 @@ mod tests {
     #[test]
     fn records_and_tables_are_aligned() {
         let value = json!({ "height": 7, "record": { "owner": "0xab", "frozen": false }, "list": [], "none": null,
-            "topics": ["a", "b"], "grants": [{ "to": "bank" }] });
-        let text = "grants.0.to    bank\nheight         7\nlist           \nnone           -\nrecord.frozen  false\n\
-                    record.owner   0xab\ntopics         a, b\n";
+            "topics": ["a", "b"], "grants": [{ "to": "bank" }], "not_after": "2026-11-21T10:05:54.123Z" });
+        let text = "grants 1\n  to       bank\nheight     7\nlist\nnone       -\nnot after  2026-11-21T10:05:54Z\n\
+                    record\n  frozen   false\n  owner    0xab\ntopics     a, b\n";
         assert_eq!(record(&value), text);
         let rows = [vec!["coin".to_owned(), "5".into()], vec!["g".into(), "1000".into()]];
         assert_eq!(table(&["asset", "owned"], &rows), "ASSET  OWNED\ncoin   5\ng      1000\n");
+        let wide = [vec!["\u{6e2f}\u{53e3}".to_owned(), "5".into()]];
+        assert_eq!(table(&["a", "b"], &wide), "A     B\n\u{6e2f}\u{53e3}  5\n", "wide letters take two columns");
         assert_eq!(cell(&value, "record.owner"), "0xab");
         assert_eq!(cell(&value, "record"), "frozen=false owner=0xab");
         let kinds = json!({ "coin": { "fungible": { "decimals": 2, "supply_cap": null } }, "deed": { "unique": {} } });
@@ -225,6 +348,37 @@ mod tests {
             "read,write:assets,write:contracts,write:logs"
         );
         assert_eq!(cell(&value, "record.title"), "-");
+    }
+
+    #[test]
+    fn a_table_that_is_wider_than_the_terminal_becomes_paragraphs() {
+        let rows =
+            [vec!["0123456789abcdef".to_owned(), "a reason of some length".into()], vec!["f".into(), "-".into()]];
+        let columns = ["id", "reason"];
+        let whole = "ID                REASON\n0123456789abcdef  a reason of some length\nf                 -\n";
+        assert_eq!(table_within(&columns, &rows, None), whole);
+        assert_eq!(table_within(&columns, &rows, Some(41)), whole, "it fits exactly");
+        let narrow = "id      0123456789abcdef\nreason  a reason\n        of some\n        length\n\nid      f\n\
+                      reason  -\n";
+        assert_eq!(table_within(&columns, &rows, Some(18)), narrow, "ids stay whole, words do not break");
+    }
+
+    #[test]
+    fn columns_are_called_by_words_and_not_by_paths() {
+        assert_eq!((title("header.created_by"), title("asset")), ("created by".into(), "asset".into()));
+    }
+
+    #[test]
+    fn times_are_whole_seconds_and_say_how_far_they_are() {
+        let now = Time::parse("2026-11-21T10:05:54.123Z").unwrap_or_default();
+        assert_eq!(when(now), "2026-11-21T10:05:54Z");
+        for (millis, far) in [(3_000, "in 3 seconds"), (600_000, "in 10 minutes"), (10_800_000, "in 3 hours")] {
+            assert!(until(now.plus_millis(millis), now).ends_with(&format!("({far})")), "{far}");
+        }
+        assert!(until(now.plus_millis(30 * 86_400_000), now).ends_with("(in 30 days)"));
+        assert!(until(now, now.plus_millis(172_800_000)).ends_with("(2 days ago)"));
+        // Somebody's text is no time of ours.
+        assert_eq!(scalar(&json!("2026-11-21T10:05:54.1Z")), "2026-11-21T10:05:54.1Z");
     }
 
     #[test]

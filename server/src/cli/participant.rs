@@ -1,9 +1,11 @@
 //! `chancery participant`: who may sign on a channel.
 
 use super::failure::Failure;
-use super::session::{OnChannel, Session, Signing, ToChannel};
+use super::output::{clean, until};
+use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
 use clap::Subcommand;
 use client::admit::admission;
+use client::api::ParticipantStanding;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::Revoke;
 use ledger_classes::hash::HexBytes;
@@ -46,6 +48,19 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
+    /// List who may sign on a channel: admitted, revoked and expired
+    #[command(after_help = "\
+Example:
+  $ chancery participant list --organization bank --channel trade")]
+    List {
+        /// Of this organization only
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
+        #[command(flatten)]
+        paging: Paging,
+        #[command(flatten)]
+        on: OnChannel,
+    },
     /// Show a participant record
     #[command(after_help = "\
 Example:
@@ -87,6 +102,29 @@ impl Command {
             Self::Revoke { identity, serial, reason, on, signing } => {
                 let revoke = Action::ParticipantRevoke(Revoke { identity, serial, reason });
                 session.act(&on.channel, revoke, &signing).await
+            }
+            Self::List { organization, paging, on } => {
+                let organization = organization.as_deref();
+                let page = session.connection.participants(&on.channel, organization, paging.part()).await?;
+                let titles = ["identity", "address", "standing", "serial", "not after"];
+                session.output.list(&page, &titles, |participant| {
+                    let standing = match participant.standing {
+                        ParticipantStanding::Admitted => "admitted".into(),
+                        ParticipantStanding::Expired => "expired".into(),
+                        ParticipantStanding::Revoked => {
+                            let height = participant.revoked_height.unwrap_or_default();
+                            format!("revoked in block {height}")
+                        }
+                    };
+                    let (address, serial) = (participant.address.to_string(), hex::encode(&participant.serial.0));
+                    vec![
+                        clean(&participant.identity),
+                        address,
+                        standing,
+                        serial,
+                        until(participant.not_after, client::now()),
+                    ]
+                })
             }
             Self::Show { address, on } => {
                 let address = session.address_or_own(address)?;

@@ -71,21 +71,64 @@ pub(super) struct OnChannel {
     pub channel: String,
 }
 
-/// A page of a list.
+/// The channel that a command is about, which therefore has no default: its first word, or as for other commands.
+#[derive(Args, Clone, Debug)]
+pub(super) struct About {
+    /// Channel, by name or by id
+    #[arg(value_name = "CHANNEL")]
+    name: Option<String>,
+    #[command(flatten)]
+    option: ChannelOption,
+}
+
+/// A channel as an option.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ChannelOption {
+    /// Channel, by name or by id, where it is not the first word
+    #[arg(long, short, env = "CHANCERY_CHANNEL")]
+    pub(super) channel: Option<String>,
+}
+
+impl About {
+    /// The channel.
+    pub(super) fn channel(self) -> Result<String, Failure> {
+        self.option.or(self.name)
+    }
+}
+
+impl ChannelOption {
+    /// The channel: the first word if it is there.
+    pub(super) fn or(self, first: Option<String>) -> Result<String, Failure> {
+        let missing = || Failure::usage("which channel? Name it as the first word, with -c, or by CHANCERY_CHANNEL");
+        first.or(self.channel).ok_or_else(missing)
+    }
+
+    /// The channel and what is behind it, of the words of a command that takes `count` words behind the channel.
+    pub(super) fn and<const COUNT: usize>(self, mut words: Vec<String>) -> Result<(String, [String; COUNT]), Failure> {
+        let first = (words.len() > COUNT).then(|| words.remove(0));
+        let channel = self.or(first)?;
+        let words = words.try_into().map_err(|words: Vec<String>| {
+            Failure::usage(format!("{} words behind the channel where {COUNT} are needed", words.len()))
+        })?;
+        Ok((channel, words))
+    }
+}
+
+/// A part of a list.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Paging {
-    /// Where to begin, as the page before said
-    #[arg(long)]
-    pub from: Option<String>,
-    /// Most items
-    #[arg(long)]
+    /// Go on behind the part before, with what it said
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
+    /// Most items, 1 to 1000; 100 if absent
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: Option<u32>,
 }
 
 impl Paging {
     /// For the SDK.
-    pub(super) fn range(&self) -> client::query::Range<'_> {
-        client::query::Range { from: self.from.as_deref(), limit: self.limit }
+    pub(super) fn part(&self) -> client::query::Paging<'_> {
+        client::query::Paging { after: self.after.as_deref(), limit: self.limit }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `chancery status`: the peer, and the channels that the caller may see.
 
 use super::failure::Failure;
-use super::output::{clean, pairs, rights, table};
+use super::output::{clean, pairs, rights, table, until, when};
 use super::session::Session;
 use clap::Args;
 use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, TaskView};
@@ -25,9 +25,9 @@ fn text(status: &PeerStatus) -> String {
         ("version", clean(&status.version)),
         ("consortium", clean(&status.consortium)),
         ("caller", status.caller.as_deref().map_or_else(|| "nobody (no certificate)".into(), clean)),
-        ("running since", status.started.to_string()),
-        ("its clock", status.time.to_string()),
-        ("certificate until", status.certificate_not_after.to_string()),
+        ("running since", until(status.started, status.time)),
+        ("its clock", when(status.time)),
+        ("certificate until", until(status.certificate_not_after, status.time)),
         ("connections", status.connections.to_string()),
         ("incarnation", status.incarnation.as_deref().map_or_else(|| "-".into(), clean)),
         ("seals", status.fenced.as_deref().map_or_else(|| "yes".into(), |why| format!("NO: {}", clean(why)))),
@@ -74,7 +74,7 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
             vec![
                 clean(&channel.name),
                 known(channel.height.to_string()),
-                known(channel.time.to_string()),
+                known(when(channel.time)),
                 state(&channel.state),
                 access(channel.public_read, channel.open_submit).into(),
                 format!("{} waiting, {} subscribed", channel.queue.transactions, channel.queue.subscriptions),

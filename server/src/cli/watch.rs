@@ -3,7 +3,7 @@
 
 use super::failure::Failure;
 use super::output::{clean, note};
-use super::session::{Session, fields};
+use super::session::{About, Session, fields};
 use clap::Args;
 use client::api::Problem;
 use client::connection::RequestError;
@@ -32,8 +32,8 @@ Example:
   $ chancery watch trade --from 0 --until now > events.jsonl
   $ chancery watch trade --from 812.0.3.9f86d081884c7d65 --proof")]
 pub(super) struct Watch {
-    /// Channel, by name or by id
-    channel: String,
+    #[command(flatten)]
+    about: About,
     /// Where to begin: a height, or the cursor (height.index.event.TAG) of the last event seen; from now on if absent
     #[arg(long, value_name = "HEIGHT")]
     from: Option<Start>,
@@ -77,22 +77,23 @@ fn until(text: &str) -> Result<Until, String> {
 
 impl Watch {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
+        let channel = self.about.clone().channel()?;
         tokio::select! {
-            ended = self.events(session) => ended,
+            ended = self.events(session, &channel) => ended,
             // Without a signal handler ctrl-C ends the process anyway.
             Ok(()) = tokio::signal::ctrl_c() => Ok(()),
         }
     }
 
-    async fn events(&self, session: &Session) -> Result<(), Failure> {
+    async fn events(&self, session: &Session, channel: &str) -> Result<(), Failure> {
         let mut verifier = match self.proof {
             false => None,
             true => {
                 let id = match self.channel_id {
                     Some(id) => id,
-                    None => session.channel_id(&self.channel).await?,
+                    None => session.channel_id(channel).await?,
                 };
-                Some(EventVerifier::open(&session.connection, &self.channel, id).await?)
+                Some(EventVerifier::open(&session.connection, channel, id).await?)
             }
         };
         let filter = Filter {
@@ -105,7 +106,7 @@ impl Watch {
             return Err(Failure::usage("--human and --json: one of them"));
         }
         let human = self.human || (!session.output.json && std::io::stdout().is_terminal());
-        let subscription = session.connection.subscribe(&self.channel, filter);
+        let subscription = session.connection.subscribe(channel, filter);
         let mut subscription = subscription.with_retry(Retry { attempts_max: 10, wait_max: PAUSE_MAX }).patient();
         let mut progress = Progress::new(self.until);
         let mut left = self.count.unwrap_or(u64::MAX);

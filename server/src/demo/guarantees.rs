@@ -10,7 +10,7 @@ use crate::{init::MAIN, problem::Kind};
 use client::{
     api::{CloudEvent, Problem},
     connection::RequestError,
-    query::Range,
+    query::{Paging, Range},
     submit::SubmitError,
     subscribe::{Filter, Start, SubscribeError},
 };
@@ -97,7 +97,7 @@ async fn told(actor: &Actor, channel: &str, envelope: &Envelope) -> Result<Vec<(
         ("its view", problem(connection.channel(channel).await)?),
         ("its blocks", problem(connection.blocks(channel, Range::default()).await)?),
         ("its first block", problem(connection.block_view(channel, 0).await)?),
-        ("its logs", problem(connection.logs(channel, None, Range::default()).await)?),
+        ("its logs", problem(connection.logs(channel, None, Paging::default()).await)?),
         ("an account", problem(connection.account(channel, actor.address).await)?),
         ("a contract", problem(connection.instance_query(channel, "lot-1", "state", "{}").await)?),
         ("a transaction", problem(connection.transaction(channel, id).await)?),

@@ -5,7 +5,7 @@ use crate::harness::{Consortium, Peer, append, signed, transaction};
 use client::api::BlockView;
 use client::connection::Connection;
 use client::profile::Profile;
-use client::query::Range;
+use client::query::{Paging, Range};
 use client::submit::Wait;
 use client::subscribe::{Filter, Start};
 use ledger_classes::keys::SigningKey;
@@ -96,7 +96,7 @@ async fn members_and_the_public_read_everything_but_administrative_acts() {
                 assert_eq!(topics.iter().any(is_act), acts, "{what}: {topics:?}");
                 assert_eq!(topics.iter().filter(|topic| *topic == "audit").count(), 1, "{what}");
             }
-            let asked = reader.logs(channel, Some("audit.channel"), Range::default()).await;
+            let asked = reader.logs(channel, Some("audit.channel"), Paging::default()).await;
             assert_eq!(asked.is_ok(), acts, "{what}");
             let mut asked = reader.subscribe(
                 channel,

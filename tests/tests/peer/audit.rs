@@ -89,7 +89,7 @@ fn each_act_on_a_certificate_is_on_main_with_who_and_why() {
         let identity = format!("spiffe://test.example/bank/client/{name}");
         ca(&consortium, &["request", "--out", text(&folder), "--identity", &identity]);
         let filed = ca(&consortium, &["request", text(&folder.join("request.pem"))]);
-        format!("/v1/ca/requests/{}", filed["request"]["id"].as_str().expect("an id"))
+        format!("/v1/ca/requests/{}", filed["id"].as_str().expect("an id"))
     };
     let (bob, carl) = (file("bob"), file("carl"));
     let refused = post(&consortium, &peer, &format!("{bob}/approve"), &json!({ "why": "x".repeat(257) }));
@@ -130,7 +130,7 @@ fn each_act_on_a_certificate_is_on_main_with_who_and_why() {
     ];
     assert_eq!(rest, expected.map(|row| row.map(str::to_owned)));
     let shown = ca(&consortium, &["list", "--identity", eve]);
-    assert_eq!(shown[0]["acts"][1]["why"], "laptop stolen", "{shown}");
+    assert_eq!(shown["items"][0]["acts"][1]["why"], "laptop stolen", "{shown}");
     let too_long = "x".repeat(257);
     let output = try_run(&["ca", "--dir", text(&consortium.dir()), "policy", "--why", &too_long]);
     assert_eq!(output.status.code(), Some(2));

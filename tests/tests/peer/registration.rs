@@ -133,20 +133,20 @@ fn a_member_is_enrolled_and_renewed_through_files() {
     let request = alice.join("request.pem");
     assert_eq!(ca(&["policy", "--approvals", "2"])["approvals"], 2);
     let filed = ca(&["request", text(&request)]);
-    let id = filed["request"]["id"].as_str().expect("an id").to_owned();
-    assert_eq!((filed["status"].as_str(), &ca(&["requests"])[0]["request"]["id"]), (Some("requested"), &json!(id)));
+    let id = filed["id"].as_str().expect("an id").to_owned();
+    assert_eq!((filed["status"].as_str(), &ca(&["requests"])["items"][0]["id"]), (Some("requested"), &json!(id)));
     assert_eq!(ca(&["approve", &id, "--as", "ann", "--days", "30"])["status"], "requested");
     fails(&["approve", &id, "--as", "ann"], 1);
     let issued = ca(&["approve", &id, "--as", "bob"]);
     assert_eq!(issued["status"], "issued");
     std::fs::write(alice.join("cert.pem"), issued["certificate"].as_str().expect("PEM")).expect("writable");
     std::fs::copy(consortium.admin().join("ca.pem"), alice.join("ca.pem")).expect("copied");
-    assert_eq!(ca(&["requests"]), json!([]));
+    assert_eq!(ca(&["requests"])["items"], json!([]));
 
     ca(&["renew", text(&alice), "--new-key"]);
     ca(&["renew", text(&alice)]);
     Credentials::load(&alice).expect("whole").own_certificate().expect("key and certificate fit");
-    let count = |arguments: &[&str]| ca(&[&["list"], arguments].concat()).as_array().map_or(0, Vec::len);
+    let count = |arguments: &[&str]| ca(&[&["list"], arguments].concat())["items"].as_array().map_or(0, Vec::len);
     assert_eq!(count(&["--identity", ALICE, "--status", "valid"]), 3);
     assert_eq!((count(&["--identity", ALICE, "--expires-within", "31"]), count(&["--expires-within", "1"])), (3, 0));
 
@@ -162,7 +162,7 @@ fn a_member_is_enrolled_and_renewed_through_files() {
     let bob = consortium.path("bob");
     ca(&["request", "--out", text(&bob), "--identity", "spiffe://test.example/bank/client/bob"]);
     let filed = ca(&["request", text(&bob.join("request.pem"))]);
-    let id = filed["request"]["id"].as_str().expect("an id");
+    let id = filed["id"].as_str().expect("an id");
     assert_eq!(ca(&["reject", id, "--reason", "not known"])["status"], "rejected");
     fails(&["request", text(&bob.join("request.pem"))], 1);
 }
@@ -197,9 +197,9 @@ fn a_request_over_https_is_decided_by_administrators_of_its_organization() {
         let refused = curl.post(who, &approve, &json!({}));
         assert_eq!((refused.status.as_str(), refused.problem().as_str()), (status, problem));
     }
-    assert_eq!(curl.ask(Some(&foreign), "/v1/ca/requests", &[]).json(), json!([]));
+    assert_eq!(curl.ask(Some(&foreign), "/v1/ca/requests", &[]).json()["items"], json!([]));
     assert_eq!(curl.ask(None, "/v1/ca/requests", &[]).status, "401");
-    let queue = curl.ask(Some(&admin), "/v1/ca/requests?status=requested", &[]).json();
+    let queue = curl.ask(Some(&admin), "/v1/ca/requests?status=requested", &[]).json()["items"].clone();
     assert_eq!((&queue[0]["id"], &queue[0]["requester"]), (&json!(id), &json!("127.0.0.1")));
 
     assert_eq!(curl.post(Some(&admin), &approve, &json!({ "days": 7 })).json()["status"], "requested");
@@ -256,7 +256,7 @@ fn hostile_requests_get_nothing() {
     ] {
         assert_eq!(curl.post(None, "/v1/ca/requests", &body).problem(), problem, "{body:.120}");
     }
-    assert_eq!(curl.ask(Some(&admin), "/v1/ca/requests", &[]).json(), json!([]), "nothing was filed");
+    assert_eq!(curl.ask(Some(&admin), "/v1/ca/requests", &[]).json()["items"], json!([]), "nothing was filed");
     let renewal = curl.post(None, "/v1/ca/renew", &json!({ "request": pem }));
     assert_eq!(renewal.problem(), "certificate-required");
     // One caller cannot fill the queue.
@@ -327,7 +327,7 @@ fn est_enrols_with_a_token_and_re_enrols_with_the_certificate() {
     let queued = curl.est(None, enrol, &waiting.join("request.b64"), &[]);
     assert_eq!(queued.status, "202");
     assert!(queued.head.contains("retry-after:"), "{}", queued.head);
-    let queue = curl.ask(Some(&admin), "/v1/ca/requests?status=requested", &[]).json();
+    let queue = curl.ask(Some(&admin), "/v1/ca/requests?status=requested", &[]).json()["items"].clone();
     let approve = format!("/v1/ca/requests/{}/approve", queue[0]["id"].as_str().expect("an id"));
     assert_eq!(curl.post(Some(&admin), &approve, &json!({})).json()["status"], "issued");
     let collected = curl.est(None, enrol, &waiting.join("request.b64"), &[]);
@@ -341,7 +341,7 @@ fn an_expired_token_is_refused() {
     let identity: Identity = ALICE.parse().expect("an identity");
     // Made by a clock of yesterday, good for an hour.
     let yesterday = ledger_classes::time::Time::from_millis(client::now().millis() - 24 * HOUR_MS);
-    let (token, _) = folder.add_token(&identity, ca::Terms::default(), HOUR_MS, yesterday).expect("a token");
+    let (token, _) = folder.add_token(&identity, None, ca::Terms::default(), HOUR_MS, yesterday).expect("a token");
     let peer = consortium.serve();
     let curl = Curl { peer: &peer, ca: consortium.admin().join("ca.pem") };
     let alice = consortium.path("alice");

@@ -113,13 +113,19 @@ fn old_versions_stay_readable_and_settings_follow_the_owner() {
 fn lists_of_apps_and_versions_continue_where_a_page_ended() {
     let mut ledger = Ledger::new();
     ledger.done(1, vec![published("a", "1"), published("a", "2"), published("a-b", "9"), published("b", "1")]);
+    let span = |after: Option<&str>, limit| Span { after: after.map(|after| after.as_bytes().to_vec()), limit };
     let names = |after, limit| -> Vec<String> {
-        apps(&ledger.state, after, limit).unwrap().into_iter().map(|named| named.app).collect()
+        apps(&ledger.state, &span(after, limit)).unwrap().items.into_iter().map(|named| named.app).collect()
     };
     assert_eq!(names(None, 2), ["a", "a-b"]);
     assert_eq!(names(Some("a-b"), 2), ["b"]);
     let versions = |after| -> Vec<String> {
-        app_versions(&ledger.state, "a", after, 9).unwrap().into_iter().map(|named| named.version).collect()
+        app_versions(&ledger.state, "a", &span(after, 9))
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|named| named.version)
+            .collect()
     };
     assert_eq!(versions(None), ["1", "2"], "those of another app whose name begins alike are not listed");
     assert_eq!(versions(Some("1")), ["2"]);

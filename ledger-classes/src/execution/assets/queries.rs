@@ -4,8 +4,9 @@ use super::records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount};
 use crate::amount::Amount;
 use crate::keys::Address;
 use crate::keyspace::{self, Family};
+use crate::listing::{Listed, Span, list, text};
 use crate::record;
-use crate::state::{ReadError, ReadView, scan};
+use crate::state::{ReadError, ReadView};
 use serde::Serialize;
 
 /// An asset with its name.
@@ -28,9 +29,9 @@ pub struct Holding {
     pub balance: Balance,
 }
 
-/// An item in its owner's list.
+/// An item with its names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct OwnedItem {
+pub struct NamedItem {
     /// The asset.
     pub asset: String,
     /// The item.
@@ -40,24 +41,16 @@ pub struct OwnedItem {
     pub record: ItemRecord,
 }
 
-/// The part of a listed key after its prefix, as the text that it was made of.
-fn text(bytes: &[u8]) -> Result<String, ReadError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| ReadError("a key of the assets class is not text".into()))
-}
-
 /// The asset named `name`.
 pub fn asset(view: &dyn ReadView, name: &str) -> Result<Option<AssetRecord>, ReadError> {
     record::read(view, &keyspace::asset(name))
 }
 
-/// Up to `limit` assets in the order of their names, after `after` where a page continues.
-pub fn assets(view: &dyn ReadView, after: Option<&str>, limit: usize) -> Result<Vec<NamedAsset>, ReadError> {
-    let prefix = [Family::Asset as u8];
-    let from = after.map_or_else(|| prefix.to_vec(), |name| just_after(keyspace::asset(name)));
-    scan(view, &prefix, &from, limit)?
-        .into_iter()
-        .map(|(key, value)| Ok(NamedAsset { asset: text(&key[1..])?, record: record::from_value(&value)? }))
-        .collect()
+/// Assets in the order of their names.
+pub fn assets(view: &dyn ReadView, span: &Span) -> Result<Listed<NamedAsset>, ReadError> {
+    list(view, &keyspace::asset(""), span, |name, value| {
+        Ok(NamedAsset { asset: text(name)?, record: record::from_value(value)? })
+    })
 }
 
 /// What `account` owns of `asset`; nothing of an asset that does not exist.
@@ -65,13 +58,11 @@ pub fn balance_of(view: &dyn ReadView, asset: &str, account: &Address) -> Result
     Ok(record::read(view, &keyspace::balance(account, asset))?.unwrap_or_default())
 }
 
-/// Up to `limit` balances of `account`, in the order of the assets' names.
-pub fn holdings(view: &dyn ReadView, account: &Address, limit: usize) -> Result<Vec<Holding>, ReadError> {
-    let prefix = keyspace::balance(account, "");
-    scan(view, &prefix, &prefix, limit)?
-        .into_iter()
-        .map(|(key, value)| Ok(Holding { asset: text(&key[prefix.len()..])?, balance: record::from_value(&value)? }))
-        .collect()
+/// Balances of `account`, in the order of the assets' names.
+pub fn holdings(view: &dyn ReadView, account: &Address, span: &Span) -> Result<Listed<Holding>, ReadError> {
+    list(view, &keyspace::balance(account, ""), span, |name, value| {
+        Ok(Holding { asset: text(name)?, balance: record::from_value(value)? })
+    })
 }
 
 /// What `spender` may still move of `owner`'s units of `asset`.
@@ -85,36 +76,25 @@ pub fn item(view: &dyn ReadView, asset: &str, item: &str) -> Result<Option<ItemR
     record::read(view, &keyspace::item(asset, item))
 }
 
-/// Up to `limit` items of `owner`, in the order of asset and item, after `after` (asset and item) where a page
-/// continues.
-pub fn items_of(
-    view: &dyn ReadView,
-    owner: &Address,
-    after: Option<(&str, &str)>,
-    limit: usize,
-) -> Result<Vec<OwnedItem>, ReadError> {
-    let prefix = keyspace::key(Family::OwnedItem, &[&owner.0]);
-    let from =
-        after.map_or_else(|| prefix.clone(), |(asset, item)| just_after(keyspace::owned_item(owner, asset, item)));
-    scan(view, &prefix, &from, limit)?
-        .into_iter()
-        .map(|(key, _)| {
-            let listed = text(&key[prefix.len()..])?;
-            let damaged = || ReadError(format!("the list of {owner}'s items is damaged at {listed:?}"));
-            let (asset, name) = listed.split_once('\0').ok_or_else(damaged)?;
-            let record = item(view, asset, name)?.ok_or_else(damaged)?;
-            Ok(OwnedItem { asset: asset.into(), item: name.into(), record })
-        })
-        .collect()
+/// Items of a unique asset in the order of their names, the burnt ones among them.
+pub fn items(view: &dyn ReadView, asset: &str, span: &Span) -> Result<Listed<NamedItem>, ReadError> {
+    list(view, &keyspace::item(asset, ""), span, |name, value| {
+        Ok(NamedItem { asset: asset.into(), item: text(name)?, record: record::from_value(value)? })
+    })
+}
+
+/// Items of `owner`, in the order of asset and item.
+pub fn items_of(view: &dyn ReadView, owner: &Address, span: &Span) -> Result<Listed<NamedItem>, ReadError> {
+    list(view, &keyspace::key(Family::OwnedItem, &[&owner.0]), span, |listed, _| {
+        let listed = text(listed)?;
+        let damaged = || ReadError(format!("the list of {owner}'s items is damaged at {listed:?}"));
+        let (asset, name) = listed.split_once('\0').ok_or_else(damaged)?;
+        let record = item(view, asset, name)?.ok_or_else(damaged)?;
+        Ok(NamedItem { asset: asset.into(), item: name.into(), record })
+    })
 }
 
 /// The joint account at `account`.
 pub fn joint_account(view: &dyn ReadView, account: &Address) -> Result<Option<JointAccount>, ReadError> {
     record::read(view, &keyspace::joint_account(account))
-}
-
-/// The smallest key above `key`.
-fn just_after(mut key: Vec<u8>) -> Vec<u8> {
-    key.push(0);
-    key
 }

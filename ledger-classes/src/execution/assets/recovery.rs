@@ -19,6 +19,7 @@ use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::{MEMO_BYTES_MAX, RECOVERY_LOOKS_MAX, RECOVERY_MOVES_MAX, SUCCESSORS_MAX};
+use crate::listing::Span;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::{self, Record};
@@ -157,7 +158,10 @@ fn move_all(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
     let mut moves = 0;
     let units = match only {
         Some(asset) => vec![asset.clone()],
-        None => holdings(context, from, RECOVERY_LOOKS_MAX)?.into_iter().map(|holding| holding.asset).collect(),
+        None => {
+            let held = holdings(context, from, &Span::first(RECOVERY_LOOKS_MAX))?.items;
+            held.into_iter().map(|holding| holding.asset).collect()
+        }
     };
     for asset in units {
         let Some(record) = super::asset(context, &asset)? else { continue };
@@ -171,8 +175,8 @@ fn move_all(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
             moves += 1;
         }
     }
-    let after = only.as_deref().map(|asset| (asset, ""));
-    for item in items_of(context, from, after, RECOVERY_LOOKS_MAX)? {
+    let after = only.as_deref().map(|asset| [asset.as_bytes(), &[0]].concat());
+    for item in items_of(context, from, &Span { after, limit: RECOVERY_LOOKS_MAX })?.items {
         if !wanted(&item.asset) || moves >= RECOVERY_MOVES_MAX {
             break;
         }

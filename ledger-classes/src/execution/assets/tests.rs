@@ -15,6 +15,7 @@ use crate::action::Action;
 use crate::action::assets::*;
 use crate::execution::test_support::{Ledger, address};
 use crate::hash::Hash;
+use crate::listing::Span;
 use crate::time::Time;
 use ResultCode as Code;
 

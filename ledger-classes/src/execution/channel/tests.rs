@@ -119,7 +119,7 @@ fn a_proposal_that_could_not_be_read_again_is_refused() {
         ConfigChange::PutOrganization(organization(vec![HexBytes::default(); 70_000])),
         ConfigChange::PutOrganization(organization(Vec::new())),
     ];
-    let propose = Propose { changes, reason: String::new() };
+    let propose = crate::action::channel::Propose { changes, reason: String::new() };
     let payload = serde_json::to_string(&propose).expect("serializes");
     assert!(payload.len() < limits::PAYLOAD_BYTES_MAX);
     let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);

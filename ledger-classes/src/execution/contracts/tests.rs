@@ -17,6 +17,7 @@ use crate::hash::Hash;
 use crate::identity::{Identity, Role};
 use crate::keys::Address;
 use crate::keyspace;
+use crate::listing::Span;
 use crate::outcome::{Refusal, ResultCode};
 use crate::participant::Participant;
 use crate::receipt::Receipt;
@@ -258,10 +259,16 @@ fn contracts_are_registered_once_and_changed_by_their_owner() {
     assert_eq!(super::version(&ledger.state, "sale", 2).unwrap().code, "lending");
     let contract = super::contract(&ledger.state, "sale").unwrap();
     assert_eq!((contract.version, contract.retired), (2, true));
+    let behind = Span { after: Some(b"auction".to_vec()), limit: 9 };
     let listed: Vec<String> =
-        super::contracts(&ledger.state, "b", 9).unwrap().into_iter().map(|contract| contract.name).collect();
+        super::contracts(&ledger.state, &behind).unwrap().items.into_iter().map(|contract| contract.name).collect();
     assert_eq!(listed, ["lending", "sale"]);
-    assert_eq!(super::instances(&ledger.state, "", 9).unwrap().len(), 1);
+    assert_eq!(super::instances(&ledger.state, &Span::first(9)).unwrap().items.len(), 1);
+    let of = |contract| {
+        let listed = super::instances_of(&ledger.state, contract, &Span::first(9)).unwrap().items;
+        listed.into_iter().map(|instance| instance.instance).collect::<Vec<_>>()
+    };
+    assert_eq!((of("sale"), of("lending"), of("sal")), (vec!["a1".to_owned()], vec![], vec![]));
     let refusal = super::query(&ledger.state, "a1", "sing", "{}");
     assert!(matches!(refusal, Err(Refusal::Rejected { code: C::MethodUnknown, .. })));
 }

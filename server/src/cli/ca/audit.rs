@@ -8,7 +8,7 @@ use crate::cli::with_session;
 use ca::acts::{RecordedLine, read_index};
 use ca::database::DatabaseError;
 use clap::Args;
-use client::query::Range;
+use client::query::Paging;
 use ledger_classes::execution::audit::CERTIFICATE;
 use ledger_classes::hash::Hash;
 use serde::Deserialize;
@@ -33,19 +33,21 @@ pub(super) struct Audit {
 
 impl From<DatabaseError> for Failure {
     fn from(error: DatabaseError) -> Self {
-        Self::refused(super::in_full(&error))
+        super::folder_failure(&error, &error)
     }
 }
 
 impl Audit {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        // A folder that is not there is the caller's mistake, also where no peer answers.
+        read_index(&directory.path()?.join("ca"))?;
         // The records first: an act that is posted meanwhile is in the index that is read after them.
         let mut records = Vec::new();
         with_session(global, async |session| {
             records = self.records(session).await?;
             Ok(())
         })?;
-        let index = read_index(&directory.dir.join("ca"))?;
+        let index = read_index(&directory.path()?.join("ca"))?;
         let agreed = index.compare(&records).map_err(|error| Failure::refused(error.to_string()))?;
         output.show(&agreed, |agreed| {
             pairs(&[
@@ -58,14 +60,14 @@ impl Audit {
     }
 
     async fn records(&self, session: &Session) -> Result<Vec<RecordedLine>, Failure> {
-        let (mut records, mut from) = (Vec::new(), None::<String>);
+        let (mut records, mut after) = (Vec::new(), None::<String>);
         loop {
-            let range = Range { from: from.as_deref(), limit: Some(PAGE) };
-            let page = session.connection.logs(&self.channel, Some(CERTIFICATE), range).await?;
+            let part = Paging { after: after.as_deref(), limit: Some(PAGE) };
+            let page = session.connection.logs(&self.channel, Some(CERTIFICATE), part).await?;
             // What cannot be read is no peer's of this program: it vouches for nothing and keeps nobody from comparing.
             records.extend(page.items.into_iter().filter_map(line));
             match page.next {
-                Some(next) => from = Some(next),
+                Some(next) => after = Some(next),
                 None => return Ok(records),
             }
         }

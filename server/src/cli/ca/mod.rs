@@ -1,42 +1,45 @@
-//! `chancery ca`: the certificate authorities of a peer's directory. Works on files, without a peer; a running peer
-//! watches them and knows of a new CRL within a second.
+//! `chancery ca`: certificate authorities. With `--dir` the commands work on the authorities' folder of a peer's directory,
+//! without a peer; a running peer watches it and knows of a new CRL within a second. Without it, what an administrator of
+//! one organization may do is asked of the profile's peer, over HTTPS ([`place`]).
 
 mod audit;
+mod issued;
 mod passphrase;
 mod pkcs11;
+mod place;
 mod registration;
 mod renew;
 mod rollover;
 mod trust;
 
 use super::failure::Failure;
-use super::output::{Output, clean, note, pairs, table};
+use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
 pub(super) use crate::certificates::describe as in_full;
 use crate::config::Config;
+use crate::register::issued_view;
 use crate::{clock, init, operator};
-use ca::acts::CertificateAct;
-use ca::database::{CertificateRecord, CertificateStatus};
-use ca::folder::{CertificateFolder, FolderError, LeafOptions, Selection};
+use ca::database::DatabaseError;
+use ca::folder::{CertificateFolder, FolderError, LeafOptions};
 use ca::forecast::{Expiring, Expiry};
 use ca::ocsp::{self, verify_answer};
-use ca::{AlternativeName, Cause, KeyAlgorithm, Keyring, RevocationReason, Serial};
+use ca::{AlternativeName, Cause, KeyAlgorithm, Keyring, Serial};
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
 pub(super) use passphrase::PassphraseFile;
 pub(super) use pkcs11::NewKey;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Where the authorities are.
 #[derive(Args, Debug)]
 pub(super) struct Directory {
-    /// Directory that `chancery init` made; it holds `ca/`
-    #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".", global = true)]
-    dir: PathBuf,
+    /// Directory that `chancery init` made; it holds `ca/`. Without it the profile's peer is asked, where that is possible
+    #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", global = true)]
+    dir: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseFile,
     #[command(flatten)]
@@ -46,7 +49,7 @@ pub(super) struct Directory {
 /// Who acts, and why: recorded with every act, and on `main`.
 #[derive(Args, Debug)]
 struct Acting {
-    /// Who does this; the system's user and host if absent
+    /// Who does this; the system's user and host if absent. Over HTTPS it is the certificate that says who
     #[arg(long, alias = "as", value_name = "NAME", global = true, help_heading = "Recorded with the act")]
     by: Option<String>,
     /// Why, for people to read; at most 256 characters
@@ -61,6 +64,16 @@ impl Acting {
 }
 
 impl Directory {
+    /// The directory, for what only its owner may do.
+    fn path(&self) -> Result<&Path, Failure> {
+        let missing = || {
+            Failure::usage(
+                "this works on the authorities' folder itself: give --dir DIR, or set CHANCERY_DIR, where that is",
+            )
+        };
+        self.dir.as_deref().ok_or_else(missing)
+    }
+
     /// Opens the authorities' folder. What needs a key asks for the passphrase then.
     fn open(&self) -> Result<CertificateFolder, Failure> {
         let folder = self.open_quietly()?;
@@ -74,12 +87,25 @@ impl Directory {
     fn open_quietly(&self) -> Result<CertificateFolder, Failure> {
         let cause = Cause::new(&self.acting.who(), self.acting.why.as_deref());
         let cause = cause.map_err(|error| Failure::usage(error.to_string()))?;
-        let keys = Keyring::new(self.passphrase.source(&self.dir));
-        Ok(CertificateFolder::open(&self.dir)?.with_keys(keys).because(cause))
+        let dir = self.path()?;
+        let keys = Keyring::new(self.passphrase.source(dir));
+        Ok(CertificateFolder::open(dir)?.with_keys(keys).because(cause))
     }
 }
 
+/// What certificates are issued, revoked, asked for and granted with
 #[derive(Args, Debug)]
+#[command(after_help = "\
+With --dir, or CHANCERY_DIR, a command works on the authorities' folder on this machine. Without it, administrators of an
+organization list, show, approve, reject and revoke its certificates and make enrolment tokens over HTTPS, with a peer
+that has the folder (--profile); who acts is recorded from the certificate.
+
+Examples:
+  $ chancery ca requests --profile profiles/boss
+  $ chancery ca approve 00112233445566778899aabbccddeeff --why 'called back' --profile profiles/boss
+  $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --profile profiles/boss
+  $ chancery ca organization dealer --dir peer-1
+  $ chancery ca forecast --days 30 --dir peer-1")]
 pub(super) struct Ca {
     #[command(flatten)]
     directory: Directory,
@@ -153,43 +179,9 @@ Example:
         #[arg(long, value_name = "NAME")]
         host: Vec<AlternativeName>,
     },
-    /// List certificates
-    #[command(after_help = "\
-Examples:
-  $ chancery ca list --dir peer-1 --json
-  $ chancery ca list --status valid --expires-within 30 --dir peer-1")]
-    List {
-        /// Only certificates of this identity
-        #[arg(long, value_name = "IDENTITY")]
-        identity: Option<Identity>,
-        /// Only certificates of this status
-        #[arg(long, value_enum)]
-        status: Option<Status>,
-        /// Only valid certificates that expire within this many days
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(0..=36500))]
-        expires_within: Option<u64>,
-    },
-    /// Show one certificate and its path
-    #[command(after_help = "Example:\n  $ chancery ca show 01a2b3c4d5 --dir peer-1")]
-    Show {
-        /// Serial number, hex
-        serial: Serial,
-    },
-    /// Revoke certificates and publish the CRL
-    #[command(after_help = "\
-Running peers that watch this directory refuse the certificate within a second, and end its participant records on
-every channel that they hold.
-
-Example:
-  $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --dir peer-1")]
-    Revoke {
-        /// Serial number in hex, or an identity: then every certificate of it
-        which: String,
-        /// unspecified, key-compromise, ca-compromise, affiliation-changed, superseded, cessation-of-operation or
-        /// privilege-withdrawn
-        #[arg(long, default_value = "unspecified")]
-        reason: RevocationReason,
-    },
+    List(issued::List),
+    Show(issued::Show),
+    Revoke(issued::Revoke),
     /// Sign CRLs again under their next numbers, and the OCSP answers with them
     #[command(after_help = "Example:\n  $ chancery ca crl bank --dir peer-1")]
     Crl {
@@ -235,33 +227,22 @@ Examples:
     Trust(trust::Trust),
 }
 
-/// Statuses of certificates.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Status {
-    /// Recorded before signing, never confirmed
-    Intended,
-    /// Neither revoked nor expired
-    Valid,
-    /// Its last second has passed
-    Expired,
-    /// Revoked
-    Revoked,
-}
-
-impl From<Status> for CertificateStatus {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Intended => Self::Intended,
-            Status::Valid => Self::Valid,
-            Status::Expired => Self::Expired,
-            Status::Revoked => Self::Revoked,
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        match &error {
+            FolderError::Database(database) => folder_failure(database, &error),
+            _ => Self::refused(in_full(&error)),
         }
     }
 }
 
-impl From<FolderError> for Failure {
-    fn from(error: FolderError) -> Self {
-        Self::refused(in_full(&error))
+/// A directory that is no peer's is a mistake of who named it; a folder that is damaged is no.
+fn folder_failure(error: &DatabaseError, whole: &dyn std::error::Error) -> Failure {
+    match error {
+        DatabaseError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Failure::usage(format!("no authorities' folder is there: {}", in_full(whole)))
+        }
+        _ => Failure::refused(in_full(whole)),
     }
 }
 
@@ -274,7 +255,6 @@ impl From<init::InitError> for Failure {
 impl Ca {
     /// Runs the command.
     pub(super) fn run(self, global: &Global, output: Output) -> Result<(), Failure> {
-        let dir = self.directory.dir.as_path();
         let now = clock::now();
         let open = || self.directory.open();
         match self.command {
@@ -286,7 +266,7 @@ impl Ca {
                     folder.add_organization(&name, key, now)?
                 };
                 output.show(&made, |made| {
-                    format!("{} has its CA (serial {}), valid until {}\n", made.name, made.serial, made.not_after)
+                    format!("{} has its CA (serial {}), valid until {}\n", made.name, made.serial, when(made.not_after))
                 })
             }
             Command::Issue { organization, role, name, out, at, algorithm, days, host } => {
@@ -299,60 +279,21 @@ impl Ca {
                 let at = match at {
                     Some(at) => at,
                     None => {
-                        let config = Config::load(dir);
+                        let config = Config::load(self.directory.path()?);
                         format!("https://{}", config.map_err(|error| Failure::usage(in_full(&error)))?.listen)
                     }
                 };
                 init::write_profile(&out, &at, folder.consortium())?;
                 let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
+                let issued = issued_view(&issued, &[], now);
                 output.show(&json!({ "profile": out, "certificate": issued }), |_| {
                     format!("{identity}\nserial {}\nprofile {}\n", issued.serial, out.display())
                 })
             }
-            Command::List { identity, status, expires_within } => {
-                let folder = open()?;
-                let mut records = folder.list()?;
-                records.retain(|record| {
-                    let of = record.status(now);
-                    let ends =
-                        |days| of == CertificateStatus::Valid && record.not_after <= now.plus_millis(days * DAY_MS);
-                    identity.as_ref().is_none_or(|identity| *identity == record.identity)
-                        && status.is_none_or(|status| of == status.into())
-                        && expires_within.is_none_or(ends)
-                });
-                output.show(&records, |records| certificates(records, now))
-            }
-            Command::Show { serial } => {
-                let folder = open()?;
-                let (record, path) = folder.show(&serial)?;
-                let path: Vec<String> = path.iter().map(hex::encode).collect();
-                output.show(&json!({ "certificate": record, "status": record.status(now), "path": path }), |_| {
-                    pairs(&[
-                        ("identity", record.identity.to_string()),
-                        ("serial", record.serial.to_string()),
-                        ("authority", record.authority.clone()),
-                        ("status", format!("{:?}", record.status(now)).to_lowercase()),
-                        ("not before", record.not_before.to_string()),
-                        ("not after", record.not_after.to_string()),
-                        ("sha-256", record.fingerprint.clone().unwrap_or_else(|| "-".into())),
-                        ("acts", record.acts.iter().map(act).collect::<Vec<_>>().join("; ")),
-                    ])
-                })
-            }
-            Command::Revoke { which, reason } => {
-                let folder = open()?;
-                let selection = if which.starts_with("spiffe://") {
-                    Selection::Identity(which.parse().map_err(|error| Failure::usage(format!("{error}")))?)
-                } else {
-                    Selection::Serial(which.parse().map_err(|error| Failure::usage(format!("{error}")))?)
-                };
-                let revoked = folder.revoke(&selection, reason, now)?;
-                output.show(&revoked, |revoked| {
-                    let line = |record: &CertificateRecord| format!("revoked {} {}\n", record.serial, record.identity);
-                    revoked.iter().map(line).collect()
-                })
-            }
+            Command::List(command) => command.run(&self.directory, global, output),
+            Command::Show(command) => command.run(&self.directory, global, output),
+            Command::Revoke(command) => command.run(&self.directory, global, output),
             Command::Ocsp { serial: Some(serial), .. } => show_answer(&open()?, &serial, output),
             Command::Crl { authority } | Command::Ocsp { authority, serial: None } => {
                 let folder = open()?;
@@ -373,18 +314,18 @@ impl Ca {
                 let expiries = folder.forecast(now, days * DAY_MS)?;
                 output.show(&expiries, |expiries| forecast(expiries, days, now))
             }
-            Command::Request(command) => command.run(&self.directory, output),
-            Command::Requests(command) => command.run(&self.directory, output),
-            Command::Approve(command) => command.run(&self.directory, output),
-            Command::Reject(command) => command.run(&self.directory, output),
-            Command::Token(command) => command.run(&self.directory, output),
+            Command::Request(command) => command.run(&self.directory, global, output),
+            Command::Requests(command) => command.run(&self.directory, global, output),
+            Command::Approve(command) => command.run(&self.directory, global, output),
+            Command::Reject(command) => command.run(&self.directory, global, output),
+            Command::Token(command) => command.run(&self.directory, global, output),
             Command::Policy(command) => command.run(&self.directory, output),
             Command::Audit(command) => command.run(&self.directory, global, output),
             Command::Renew(command) => command.run(&self.directory, global, output),
             Command::Passphrase(command) => command.run(&self.directory, output),
-            Command::Init(command) => command.run(dir, &self.directory.passphrase, output),
+            Command::Init(command) => command.run(self.directory.path()?, &self.directory.passphrase, output),
             Command::Bundle(command) => command.run(&self.directory, output),
-            Command::Trust(command) => command.run(dir, output),
+            Command::Trust(command) => command.run(&self.directory, output),
             Command::Reissue(command) => command.run(&self.directory, output),
             Command::Rollover(command) => command.run(&self.directory, output),
         }
@@ -394,13 +335,6 @@ impl Ca {
 /// Certificates in PEM.
 fn certificates_text(path: &[Vec<u8>]) -> String {
     ca::credentials::certificates_pem(path)
-}
-
-/// An act in one line.
-fn act(act: &CertificateAct) -> String {
-    let by = act.cause.who().map(|who| format!(" by {}", clean(who))).unwrap_or_default();
-    let why = act.cause.why().map(|why| format!(" ({})", clean(why))).unwrap_or_default();
-    format!("{} {}{by}{why}", act.act, act.at)
 }
 
 fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {
@@ -423,28 +357,16 @@ fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> R
         "der": hex::encode(&der),
     });
     output.show(&view, |_| {
-        let next_update = answer.next_update.map_or_else(|| "-".into(), |at| at.to_string());
+        let next_update = answer.next_update.map_or_else(|| "-".into(), when);
         pairs(&[
             ("identity", record.identity.to_string()),
             ("serial", serial.to_string()),
             ("status", status.into()),
             ("reason", reason.map_or_else(|| "-".into(), |reason| reason.to_string())),
-            ("this update", answer.this_update.to_string()),
+            ("this update", when(answer.this_update)),
             ("next update", next_update),
         ])
     })
-}
-
-fn certificates(records: &[CertificateRecord], now: Time) -> String {
-    let rows: Vec<Vec<String>> = records
-        .iter()
-        .map(|record| {
-            let status = format!("{:?}", record.status(now)).to_lowercase();
-            let (serial, identity) = (record.serial.to_string(), record.identity.to_string());
-            vec![serial, identity, status, record.not_after.to_string()]
-        })
-        .collect();
-    table(&["serial", "identity", "status", "not after"], &rows)
 }
 
 fn forecast(expiries: &[Expiry], days: u64, now: Time) -> String {
@@ -454,18 +376,14 @@ fn forecast(expiries: &[Expiry], days: u64, now: Time) -> String {
     let rows: Vec<Vec<String>> = expiries
         .iter()
         .map(|expiry| {
-            let left = match expiry.at.millis().checked_sub(now.millis()) {
-                Some(left) => format!("{} days", left / DAY_MS),
-                None => "expired".into(),
-            };
             let what = match &expiry.what {
                 Expiring::Crl { authority } => format!("CRL of {authority}"),
                 Expiring::Authority { authority } => format!("CA of {authority}"),
                 Expiring::EarlierAuthority { authority, .. } => format!("CA of {authority}, an earlier certificate"),
                 Expiring::Certificate { identity, .. } => identity.to_string(),
             };
-            vec![expiry.at.to_string(), left, what]
+            vec![until(expiry.at, now), what]
         })
         .collect();
-    table(&["when", "left", "what"], &rows)
+    table(&["when", "what"], &rows)
 }

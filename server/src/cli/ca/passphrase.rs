@@ -53,11 +53,12 @@ pub(super) struct ChangePassphrase {
 
 impl ChangePassphrase {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+        let dir = directory.path()?;
         let new = match self.new_passphrase_file {
             Some(file) => PassphraseSource::file(file),
-            None => PassphraseSource::usual(&directory.dir),
+            None => PassphraseSource::usual(dir),
         };
-        let old = directory.passphrase.source(&directory.dir);
+        let old = directory.passphrase.source(dir);
         let keys = directory.open_quietly()?.change_passphrase(&new)?;
         let made = json!({ "keys": keys, "passphrase_file": new.file });
         output.show(&made, |_| {

@@ -1,55 +1,56 @@
-//! Certificate requests: made, filed, listed, decided; enrolment tokens; the policy. On files, without a peer.
+//! Certificate requests: made, filed, listed, decided; enrolment tokens; the policy.
 
-use super::{Algorithm, DAY_MS, Directory, certificates_text};
+use super::issued::{cut, show_part};
+use super::place::Place;
+use super::{Algorithm, DAY_MS, Directory};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean, pairs, table};
-use crate::cli::session::read_file;
+use crate::cli::output::{Output, clean, pairs};
+use crate::cli::session::{Global, Paging, read_file};
 use crate::clock;
+use crate::register::request_view;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::enrolment::EnrolmentPolicy;
 use ca::limits::REQUEST_TEXT_BYTES_MAX;
 use ca::request::make_request;
 use ca::{
-    AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Registration, RegistrationError, RequestId,
+    AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId,
     RequestStatus, Terms,
 };
 use clap::Args;
+use client::api::{ApprovalBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView};
 use ledger_classes::identity::Identity;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// Who files at the command line: whoever has the folder.
 const FOLDER: &str = "folder";
 
 impl From<RegistrationError> for Failure {
     fn from(error: RegistrationError) -> Self {
-        Self::refused(super::in_full(&error))
+        match error {
+            RegistrationError::Folder(error) => error.into(),
+            error => Self::refused(super::in_full(&error)),
+        }
     }
 }
 
-fn document(registration: &Registration) -> Value {
-    json!({
-        "request": registration.record,
-        "status": registration.status,
-        "approvals_needed": registration.approvals_needed,
-        "certificate": registration.path.as_deref().map(ca::credentials::certificates_pem),
-    })
-}
-
-fn show(output: Output, registration: &Registration) -> Result<(), Failure> {
-    output.show(&document(registration), |_| {
-        let record = &registration.record;
-        let approvals = format!("{} of {}", record.approvals.len(), registration.approvals_needed);
-        let serial = record.serial.as_ref().map_or_else(|| "-".into(), ToString::to_string);
-        let facts = pairs(&[
-            ("request", record.id.to_string()),
-            ("status", registration.status.to_string()),
-            ("identity", record.identity.to_string()),
-            ("key sha-256", record.key.clone()),
-            ("requester", clean(&record.requester)),
-            ("approvals", approvals),
-            ("serial", serial),
-        ]);
-        facts + &registration.path.as_deref().map(certificates_text).unwrap_or_default()
+fn show(output: Output, request: &CertificateRequestView) -> Result<(), Failure> {
+    output.show(request, |request| {
+        let serial = request.serial.as_deref().map_or_else(|| "-".into(), clean);
+        let mut facts = vec![
+            ("request", clean(&request.id)),
+            ("status", clean(&request.status)),
+            ("identity", clean(&request.identity)),
+            ("key sha-256", clean(&request.key)),
+        ];
+        facts.extend(request.requester.as_deref().map(|requester| ("requester", clean(requester))));
+        let by: Vec<String> = request.approvals.iter().map(|by| clean(by)).collect();
+        let approvals = format!("{} of {} {}", by.len(), request.approvals_needed, by.join(", "));
+        facts.push(("approvals", approvals.trim_end().to_owned()));
+        facts.extend(request.reason.as_deref().map(|reason| ("rejected", clean(reason))));
+        facts.push(("serial", serial));
+        pairs(&facts) + request.certificate.as_deref().unwrap_or_default()
     })
 }
 
@@ -57,12 +58,13 @@ fn show(output: Output, registration: &Registration) -> Result<(), Failure> {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 With --out a new key and a request for it are made, where the key will be used; only the request leaves that machine.
-With FILE the request is filed in this directory's queue, or issued at once with a token.
+With FILE the request is filed in the queue, or issued at once with a token: with --dir in that folder, without it at the
+profile's peer. A profile without certificate will do: a folder with ca.pem and profile.toml.
 
 Examples:
   $ chancery ca request --out alice --identity spiffe://harbour.example/bank/client/alice
   $ chancery ca request alice/request.pem --dir peer-1
-  $ chancery ca request alice/request.pem --token-file token.txt --dir peer-1")]
+  $ chancery ca request alice/request.pem --token-file token.txt --profile profiles/nobody")]
 pub(super) struct Request {
     /// PKCS#10 request in PEM or DER
     #[arg(required_unless_present = "out", conflicts_with = "out")]
@@ -82,10 +84,10 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         match (&self.file, &self.out, &self.identity) {
             (None, Some(out), Some(identity)) => self.make(out, identity, output),
-            (Some(file), ..) => self.file(file, directory, output),
+            (Some(file), ..) => self.file(file, directory, global, output),
             _ => Err(Failure::usage("give a request's file, or --out and --identity")),
         }
     }
@@ -112,61 +114,90 @@ impl Request {
         })
     }
 
-    fn file(&self, file: &Path, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let folder = directory.open()?;
+    fn file(&self, file: &Path, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let bytes = read_file(file, REQUEST_TEXT_BYTES_MAX as u64)?;
-        let request = CertificateRequest::parse(&bytes).map_err(|error| Failure::refused(super::in_full(&error)))?;
-        let (identity, now) = (self.identity.as_ref(), clock::now());
-        let registration = match &self.token_file {
-            None => folder.file_request(&request, identity, FOLDER, now)?,
+        let request = CertificateRequest::parse(&bytes)
+            .map_err(|error| Failure::usage(format!("{}: {}", file.display(), super::in_full(&error))))?;
+        let token = match &self.token_file {
+            None => None,
             Some(file) => {
-                let text = zeroize::Zeroizing::new(read_file(file, 1024)?);
-                let text = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<EnrolmentToken>().ok());
-                let token = text.ok_or_else(|| Failure::usage(format!("{} holds no token", file.display())))?;
-                folder.enrol(&request, identity, &token, FOLDER, now)?
+                let text = Zeroizing::new(read_file(file, 1024)?);
+                let token = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<EnrolmentToken>().ok());
+                Some(token.ok_or_else(|| Failure::usage(format!("{} holds no token", file.display())))?)
             }
         };
-        show(output, &registration)
+        let identity = self.identity.as_ref();
+        let filed = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let now = clock::now();
+                let registration = match &token {
+                    None => folder.file_request(&request, identity, FOLDER, now)?,
+                    Some(token) => folder.enrol(&request, identity, token, FOLDER, now)?,
+                };
+                request_view(&registration, true)
+            }
+            Place::Peer(peer) => {
+                // DER has no text form of its own in JSON: base64 of it is what PEM is made of.
+                let request = String::from_utf8(bytes).unwrap_or_else(|der| STANDARD.encode(der.as_bytes()));
+                let token = token.as_ref().map(|token| token.reveal().to_string());
+                let body = CertificateRequestBody { request, identity: identity.map(ToString::to_string), token };
+                peer.ask(async |connection| connection.file_request(&body).await)?
+            }
+        };
+        show(output, &filed)
     }
 }
 
-/// List certificate requests
+/// List certificate requests, or show one
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   $ chancery ca requests --dir peer-1
-  $ chancery ca requests 00112233445566778899aabbccddeeff --dir peer-1")]
+  $ chancery ca requests 00112233445566778899aabbccddeeff --profile profiles/boss")]
 pub(super) struct Requests {
     /// One request
+    #[arg(conflicts_with_all = ["all", "after", "limit"])]
     id: Option<RequestId>,
     /// All, not only those that wait
     #[arg(long)]
     all: bool,
+    #[command(flatten)]
+    paging: Paging,
 }
 
+/// Statuses of a request that somebody must still act on.
+const WAITING: [RequestStatus; 2] = [RequestStatus::Requested, RequestStatus::Approved];
+
 impl Requests {
-    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let folder = directory.open()?;
-        let now = clock::now();
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let place = directory.place(global)?;
         if let Some(id) = self.id {
-            return show(output, &folder.request(&id, now)?);
-        }
-        let mut requests = folder.requests(now)?;
-        let waits = |status| matches!(status, RequestStatus::Requested | RequestStatus::Approved);
-        requests.retain(|registration| self.all || waits(registration.status));
-        let documents: Vec<Value> = requests.iter().map(document).collect();
-        output.show(&documents, |_| {
-            let row = |registration: &Registration| {
-                let record = &registration.record;
-                let approvals = format!("{} of {}", record.approvals.len(), registration.approvals_needed);
-                let status = registration.status.to_string();
-                vec![record.id.to_string(), record.identity.to_string(), status, approvals, clean(&record.requester)]
+            let shown = match place {
+                Place::Folder(folder) => request_view(&folder.request(&id, clock::now())?, true),
+                Place::Peer(peer) => {
+                    let id = id.to_string();
+                    peer.ask(async |connection| connection.certificate_request(&id).await)?
+                }
             };
-            let rows: Vec<Vec<String>> = requests.iter().map(row).collect();
-            if rows.is_empty() {
-                return "no request waits\n".into();
+            return show(output, &shown);
+        }
+        let page = match place {
+            Place::Folder(folder) => {
+                let Register { line, mut requests, .. } = folder.register(clock::now())?;
+                requests.retain(|registration| self.all || WAITING.contains(&registration.status));
+                let name = |registration: &Registration| registration.record.id.to_string();
+                cut(line, &requests, &self.paging, name, |registration| request_view(registration, true))?
             }
-            table(&["request", "identity", "status", "approvals", "requester"], &rows)
+            Place::Peer(peer) => {
+                let waiting = WAITING.map(|status| status.to_string()).join(",");
+                let status = (!self.all).then_some(waiting.as_str());
+                peer.ask(async |connection| connection.certificate_requests(status, self.paging.part()).await)?
+            }
+        };
+        show_part(output, &page, &["request", "identity", "status", "approvals", "requester"], |request| {
+            let approvals = format!("{} of {}", request.approvals.len(), request.approvals_needed);
+            let requester = request.requester.as_deref().map_or_else(|| "-".into(), clean);
+            vec![clean(&request.id), clean(&request.identity), clean(&request.status), approvals, requester]
         })
     }
 }
@@ -192,6 +223,11 @@ impl TermsArguments {
         terms.lifetime_ms = self.days.map_or(terms.lifetime_ms, |days| days * DAY_MS);
         Some(terms)
     }
+
+    /// As the API takes host names.
+    fn hosts(&self) -> Vec<String> {
+        self.host.iter().map(ToString::to_string).collect()
+    }
 }
 
 /// Approve a certificate request; the last approval that the policy asks for issues
@@ -199,8 +235,9 @@ impl TermsArguments {
 #[command(after_help = "\
 Compare the key's SHA-256 with what the requester says, on another way than the request came.
 
-Example:
-  $ chancery ca approve 00112233445566778899aabbccddeeff --days 90 --dir peer-1")]
+Examples:
+  $ chancery ca approve 00112233445566778899aabbccddeeff --days 90 --dir peer-1
+  $ chancery ca approve 00112233445566778899aabbccddeeff --why 'called back' --profile profiles/boss")]
 pub(super) struct Approve {
     /// Request
     id: RequestId,
@@ -209,18 +246,28 @@ pub(super) struct Approve {
 }
 
 impl Approve {
-    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let folder = directory.open()?;
-        let terms = self.terms.given();
-        show(output, &folder.approve(&self.id, &directory.acting.who(), terms.as_ref(), clock::now())?)
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let decided = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let (by, terms) = (directory.acting.who(), self.terms.given());
+                request_view(&folder.approve(&self.id, &by, terms.as_ref(), clock::now())?, true)
+            }
+            Place::Peer(peer) => {
+                let (hosts, days, why) = (self.terms.hosts(), self.terms.days, directory.acting.why.clone());
+                let (id, body) = (self.id.to_string(), ApprovalBody { hosts, days, why });
+                peer.ask(async |connection| connection.approve_request(&id, &body).await)?
+            }
+        };
+        show(output, &decided)
     }
 }
 
 /// Reject a certificate request for good
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
-  $ chancery ca reject 00112233445566778899aabbccddeeff --reason 'not known to us' --dir peer-1")]
+Examples:
+  $ chancery ca reject 00112233445566778899aabbccddeeff --reason 'not known to us' --dir peer-1
+  $ chancery ca reject 00112233445566778899aabbccddeeff --reason 'not known to us' --profile profiles/boss")]
 pub(super) struct Reject {
     /// Request
     id: RequestId,
@@ -230,19 +277,31 @@ pub(super) struct Reject {
 }
 
 impl Reject {
-    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let folder = directory.open()?;
-        show(output, &folder.reject(&self.id, &directory.acting.who(), &self.reason, clock::now())?)
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let decided = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let by = directory.acting.who();
+                request_view(&folder.reject(&self.id, &by, &self.reason, clock::now())?, true)
+            }
+            Place::Peer(peer) => {
+                let body = RejectionBody { reason: self.reason, why: directory.acting.why.clone() };
+                let id = self.id.to_string();
+                peer.ask(async |connection| connection.reject_request(&id, &body).await)?
+            }
+        };
+        show(output, &decided)
     }
 }
 
 /// Make a one-time enrolment token for an identity
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The token is printed once and approves one request. Hand it to the member on a confidential way.
+The token is printed once and approves one request. Hand it to the member on a confidential way. Over HTTPS there are
+tokens only where the policy asks for one approval.
 
-Example:
-  $ chancery ca token spiffe://harbour.example/bank/client/alice --hours 24 --dir peer-1")]
+Examples:
+  $ chancery ca token spiffe://harbour.example/bank/client/alice --hours 24 --dir peer-1
+  $ chancery ca token spiffe://harbour.example/bank/client/alice --profile profiles/boss")]
 pub(super) struct Token {
     /// Identity that it enrols
     identity: Identity,
@@ -254,13 +313,25 @@ pub(super) struct Token {
 }
 
 impl Token {
-    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
-        let folder = directory.open()?;
-        let terms = self.terms.given().unwrap_or_default();
-        let (token, expires) = folder.add_token(&self.identity, terms, self.hours * 3_600_000, clock::now())?;
-        let text = token.reveal();
-        let made = json!({ "token": text.as_str(), "identity": self.identity, "expires": expires });
-        output.show(&made, |_| format!("{}\n", text.as_str()))
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let made = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let (identity, terms) = (&self.identity, self.terms.given().unwrap_or_default());
+                let (token, expires) = folder.add_token(identity, None, terms, self.hours * 3_600_000, clock::now())?;
+                TokenView { token: token.reveal().to_string(), identity: identity.to_string(), expires }
+            }
+            Place::Peer(peer) => {
+                let body = TokenBody {
+                    identity: self.identity.to_string(),
+                    hours: Some(self.hours),
+                    hosts: self.terms.hosts(),
+                    days: self.terms.days,
+                    why: directory.acting.why.clone(),
+                };
+                peer.ask(async |connection| connection.enrolment_token(&body).await)?
+            }
+        };
+        output.show(&made, |made| format!("{}\n", clean(&made.token)))
     }
 }
 

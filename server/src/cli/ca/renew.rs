@@ -2,7 +2,7 @@
 
 use super::{Algorithm, Directory, certificates_text};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, pairs};
+use crate::cli::output::{Output, pairs, until};
 use crate::cli::session::{Global, PeerUrl, open_profile};
 use crate::clock;
 use ca::KeyAlgorithm;
@@ -92,7 +92,8 @@ impl Renew {
         // Who renews tells the authorities that he has what they offer: they wait for that.
         let behind = outdated || added > 0 || removed > 0;
         if self.if_due && !behind && clock::now() < due {
-            return output.show(&json!({ "renewed": false, "due": due }), |_| format!("due on {due}\n"));
+            return output
+                .show(&json!({ "renewed": false, "due": due }), |_| format!("due on {}\n", until(due, clock::now())));
         }
         let new_key = self.new_key.then_some(match self.algorithm {
             Algorithm::Ed25519 => Scheme::Ed25519,
@@ -107,8 +108,11 @@ impl Renew {
             "roots_added": added, "roots_removed": removed,
         });
         output.show(&made, |_| {
-            let mut shown =
-                vec![("identity", identity.clone()), ("serial", serial.clone()), ("not after", not_after.to_string())];
+            let mut shown = vec![
+                ("identity", identity.clone()),
+                ("serial", serial.clone()),
+                ("not after", until(not_after, clock::now())),
+            ];
             if added + removed > 0 {
                 shown.push(("roots", format!("{added} added, {removed} removed")));
             }

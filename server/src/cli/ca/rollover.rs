@@ -2,7 +2,7 @@
 
 use super::{Directory, NewKey};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, note, table};
+use crate::cli::output::{Output, note, table, when};
 use crate::clock;
 use ca::database::CertificateRecord;
 use ca::rollover::{RolloverError, RolloverStage, RolloverStatus};
@@ -26,7 +26,7 @@ impl Reissue {
     pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let made = directory.open()?.reissue(&self.organization, clock::now())?;
         output.show(&made, |made| {
-            format!("the CA of {} has serial {} now, valid until {}\n", made.name, made.serial, made.not_after)
+            format!("the CA of {} has serial {} now, valid until {}\n", made.name, made.serial, when(made.not_after))
         })
     }
 }
@@ -118,7 +118,7 @@ fn text(status: &RolloverStatus) -> String {
         return format!("{standing}\nnext: {next}\n");
     }
     let row = |of: &CertificateRecord| {
-        vec![of.serial.to_string(), of.identity.to_string(), of.not_after.to_string(), of.handed_out.to_string()]
+        vec![of.serial.to_string(), of.identity.to_string(), when(of.not_after), when(of.handed_out)]
     };
     let rows: Vec<Vec<String>> = status.waiting.iter().map(row).collect();
     let rows = table(&["serial", "identity", "not after", "handed out"], &rows);

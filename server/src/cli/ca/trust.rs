@@ -133,10 +133,11 @@ Examples:
 }
 
 impl Trust {
-    pub(super) fn run(self, dir: &Path, output: Output) -> Result<(), Failure> {
+    pub(super) fn run(self, directory: &Directory, output: Output) -> Result<(), Failure> {
         let folder = |into: Option<PathBuf>| match into {
             Some(folder) => Ok(folder),
             None => {
+                let dir = directory.path()?;
                 let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
                 Ok::<_, Failure>(dir.join(config.certificate_dir))
             }

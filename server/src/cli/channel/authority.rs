@@ -1,7 +1,7 @@
 //! A CA's next certificate on a channel, by the authorities' folder that has its key.
 
 use crate::cli::failure::Failure;
-use crate::cli::session::{Session, Signing};
+use crate::cli::session::{ChannelOption, Session, Signing};
 use ca::CertificateFolder;
 use clap::Args;
 use ledger_classes::action::Action;
@@ -18,10 +18,11 @@ Within a year of the listed certificate's end, and after it too. Make the newest
 Example:
   $ chancery channel renew-authority trade bank --dir peer-1")]
 pub(in crate::cli) struct RenewAuthority {
-    /// Channel, by name or by id
-    channel: String,
-    /// Organization whose CA it is
-    organization: String,
+    /// The channel, unless -c or CHANCERY_CHANNEL gives it, and the organization whose CA it is
+    #[arg(value_name = "[CHANNEL] ORGANIZATION", num_args = 1..=2, required = true)]
+    words: Vec<String>,
+    #[command(flatten)]
+    option: ChannelOption,
     /// Directory that holds the authorities' folder `ca/`
     #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".")]
     dir: PathBuf,
@@ -31,15 +32,16 @@ pub(in crate::cli) struct RenewAuthority {
 
 impl RenewAuthority {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<(), Failure> {
-        let channel = session.channel_id(&self.channel).await?;
-        let config = session.connection.channel(&self.channel).await?.config;
+        let (named, [organization]) = self.option.and(self.words)?;
+        let channel = session.channel_id(&named).await?;
+        let config = session.connection.channel(&named).await?.config;
         let mut members = config.into_iter().flat_map(|config| config.organizations);
-        let member = members.find(|member| member.name == self.organization);
+        let member = members.find(|member| member.name == organization);
         let listed = member.map(|member| member.authorities).unwrap_or_default();
         let folder = CertificateFolder::open(&self.dir)?;
-        let (certificate, proof) = folder.consent(&self.organization, &channel, &listed)?;
+        let (certificate, proof) = folder.consent(&organization, &channel, &listed)?;
         let (certificate, proof) = (HexBytes(certificate), HexBytes(proof));
-        let renewal = Renewal { organization: self.organization, certificate, proof };
-        session.act(&self.channel, Action::ChannelRenewAuthority(renewal), &self.signing).await
+        let renewal = Renewal { organization, certificate, proof };
+        session.act(&named, Action::ChannelRenewAuthority(renewal), &self.signing).await
     }
 }

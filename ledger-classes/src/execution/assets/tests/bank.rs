@@ -70,12 +70,12 @@ fn audit(ledger: &Ledger) {
     let alive = items.iter().filter(|item| item.burnt_height.is_none()).count();
     assert_eq!(family(ledger, Family::OwnedItem).len(), alive, "each item is listed once");
     let listed: usize = [1, 2, 3, 4]
-        .map(|one| items_of(&ledger.state, &address(one), None, 99).unwrap())
+        .map(|one| items_of(&ledger.state, &address(one), &Span::first(99)).unwrap().items)
         .map(|list| list.len())
         .iter()
         .sum();
     assert_eq!(listed, alive, "under its owner");
-    for NamedAsset { asset, record } in assets(&ledger.state, None, 99).unwrap() {
+    for NamedAsset { asset, record } in assets(&ledger.state, &Span::first(99)).unwrap().items {
         let sum = balances.iter().filter(|(name, _)| *name == asset).fold(0, |sum, (_, balance)| sum + balance.owned.0);
         match record.kind {
             Kind::Fungible { supply_cap, .. } => {

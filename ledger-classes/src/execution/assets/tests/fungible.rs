@@ -251,12 +251,13 @@ fn expired_locks_make_room_for_new_ones() {
 fn supply_follows_minting_and_burning_and_void_balances_leave_no_record() {
     let ledger = check("burn all", &[3], vec![burn("gold", 50)], Code::Done);
     assert_eq!(asset(&ledger.state, "gold").unwrap().unwrap().supply, Amount(100));
-    assert_eq!(holdings(&ledger.state, &address(3), 9).unwrap(), []);
-    let held: Vec<String> =
-        holdings(&ledger.state, &address(2), 3).unwrap().into_iter().map(|holding| holding.asset).collect();
+    assert_eq!(holdings(&ledger.state, &address(3), &Span::first(9)).unwrap().items, []);
+    let held = holdings(&ledger.state, &address(2), &Span::first(3)).unwrap().items;
+    let held: Vec<String> = held.into_iter().map(|holding| holding.asset).collect();
     assert_eq!(held, ["capped", "full", "gold"], "in order, up to the limit");
-    let named = |after, limit| -> Vec<String> {
-        assets(&ledger.state, after, limit).unwrap().into_iter().map(|named| named.asset).collect()
+    let named = |after: Option<&str>, limit| -> Vec<String> {
+        let span = Span { after: after.map(|after| after.as_bytes().to_vec()), limit };
+        assets(&ledger.state, &span).unwrap().items.into_iter().map(|named| named.asset).collect()
     };
     assert_eq!(named(None, 2), ["art", "capped"]);
     assert_eq!(named(Some("held"), 9), ["still", "stuck", "taxed"]);

@@ -17,7 +17,7 @@ fn thawed(asset: &str, item: &str) -> Action {
 /// Items of `art` in the lists of signers 2 to 4.
 fn lists(ledger: &Ledger) -> [String; 3] {
     [2, 3, 4].map(|number| {
-        let items = items_of(&ledger.state, &address(number), None, 99).unwrap();
+        let items = items_of(&ledger.state, &address(number), &Span::first(99)).unwrap().items;
         let mine: Vec<String> =
             items.into_iter().filter(|listed| listed.asset == "art").map(|listed| listed.item).collect();
         mine.concat()
@@ -113,12 +113,23 @@ fn a_burnt_item_leaves_a_tombstone_and_the_supply() {
 #[test]
 fn a_list_of_items_continues_where_a_page_ended() {
     let ledger = market();
-    let page = |after, limit| -> Vec<(String, String)> {
-        let items = items_of(&ledger.state, &address(2), after, limit).unwrap();
+    let page = |after: Option<(&str, &str)>, limit| -> Vec<(String, String)> {
+        let after = after.map(|(asset, item)| [asset.as_bytes(), &[0], item.as_bytes()].concat());
+        let items = items_of(&ledger.state, &address(2), &Span { after, limit }).unwrap().items;
         items.into_iter().map(|listed| (listed.asset, listed.item)).collect()
     };
     let pair = |asset: &str, item: &str| (asset.to_string(), item.to_string());
     assert_eq!(page(None, 2), [pair("art", "a"), pair("art", "b")]);
     assert_eq!(page(Some(("art", "b")), 2), [pair("art", "c"), pair("held", "a")]);
     assert_eq!(page(Some(("held", "a")), 9), [pair("still", "a")]);
+    let of_art = items(&ledger.state, "art", &Span::first(3)).unwrap();
+    let names: Vec<&str> = of_art.items.iter().map(|item| item.item.as_str()).collect();
+    assert_eq!((names, of_art.next), (vec!["a", "b", "c"], Some(b"c".to_vec())));
+    let mut ledger = ledger;
+    ledger.done(2, vec![burnt("art", "a")]);
+    let first = items(&ledger.state, "art", &Span::first(1)).unwrap().items;
+    assert!(
+        first[0].item == "a" && first[0].record.burnt_height.is_some(),
+        "a burnt item stays in the list: {first:?}"
+    );
 }

@@ -1,0 +1,84 @@
+//! Who takes part in a channel, and what is proposed there.
+
+use ledger_classes::config::ConfigChange;
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::keys::Address;
+use ledger_classes::time::Time;
+use serde::{Deserialize, Serialize};
+
+/// Whether a participant may sign, as of the block time of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParticipantStanding {
+    /// It may.
+    Admitted,
+    /// Its certificate was revoked.
+    Revoked,
+    /// Its certificate has expired: it is admitted again with the next one.
+    Expired,
+}
+
+/// An address bound to an identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParticipantView {
+    /// The address.
+    pub address: Address,
+    /// The identity.
+    pub identity: String,
+    /// Its organization.
+    pub organization: String,
+    /// Its role: `peer`, `admin`, `client` or `auditor`.
+    pub role: String,
+    /// Whether it may sign.
+    pub standing: ParticipantStanding,
+    /// Serial number of the certificate that admitted it.
+    pub serial: HexBytes,
+    /// When that certificate expires.
+    pub not_after: Time,
+    /// Height of the admission or its last renewal.
+    pub admitted_height: u64,
+    /// Height of the revocation.
+    pub revoked_height: Option<u64>,
+}
+
+/// An administrator's yes to a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// The organization that it counts for.
+    pub organization: String,
+    /// Who.
+    pub by: String,
+    /// The block.
+    pub approved_height: u64,
+    /// Whether it counts: the organization is still a member.
+    pub counts: bool,
+}
+
+/// A proposed change of a channel's configuration, with what it needs under the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalView {
+    /// The transaction that proposed.
+    pub id: Hash,
+    /// `open`, `done` or `withdrawn`.
+    pub state: String,
+    /// The changes in words, the first 16.
+    pub summary: Vec<String>,
+    /// The changes.
+    pub changes: Vec<ConfigChange>,
+    /// Why.
+    pub reason: String,
+    /// Who proposed it.
+    pub by: String,
+    /// The block that proposed it.
+    pub proposed_height: u64,
+    /// The block that ended it.
+    pub ended_height: Option<u64>,
+    /// Who approved, in order.
+    pub approvals: Vec<ApprovalView>,
+    /// Organizations that approved and are members.
+    pub approvals_given: usize,
+    /// Organizations that must.
+    pub approvals_needed: usize,
+    /// Members that have not approved; empty once the proposal has ended.
+    pub not_yet: Vec<String>,
+}

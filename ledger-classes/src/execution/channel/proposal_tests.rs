@@ -1,0 +1,165 @@
+//! The life of a proposal, and the lists of what is open and who takes part.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::action::Action;
+use crate::action::channel::{Approve, Propose, Withdraw};
+use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::execution::test_support::{Ledger, address, open_config};
+use crate::keys::Address;
+use crate::listing::Span;
+use crate::rights::{Grant, Grantee, Right};
+use crate::time::Time;
+use ResultCode as C;
+
+/// Administrators 1 and 2 of alpha, 3 of beta, 4 of gamma; two organizations must approve. Client 5 of beta.
+fn of_three() -> Ledger {
+    let mut config = ChannelConfig { public_read: false, open_submit: false, ..open_config() };
+    for name in ["beta", "gamma"] {
+        let authorities = Vec::new();
+        config.organizations.push(Organization { name: name.into(), title: name.into(), authorities });
+    }
+    config.approvals = Approvals::Majority;
+    let admin = [Right::Admin].into_iter().collect();
+    for name in ["alpha", "beta", "gamma"] {
+        config.grants.push(Grant { to: Grantee::Organization(name.into()), rights: admin });
+    }
+    let mut ledger = Ledger::with_config(config);
+    let people = [
+        (1, "alpha", Role::Admin, "ann"),
+        (2, "alpha", Role::Admin, "art"),
+        (3, "beta", Role::Admin, "ben"),
+        (4, "gamma", Role::Admin, "gil"),
+        (5, "beta", Role::Client, "bea"),
+    ];
+    for (number, organization, role, name) in people {
+        let identity = Identity::new("test.example", organization, role, name).unwrap();
+        let listed = keyspace::identity_address(&identity.to_string(), &address(number));
+        let participant = Participant {
+            identity,
+            serial: HexBytes(vec![number]),
+            not_after: Time::from_millis(1_900_000_000_000),
+            admitted_height: 0,
+            revoked_height: None,
+            revoked_before: None,
+        };
+        ledger.put(keyspace::participant(&address(number)), &participant);
+        ledger.state.apply(&[(listed, Some([1u8].as_slice().into()))].into_iter().collect());
+    }
+    ledger
+}
+
+fn propose(ledger: &mut Ledger, signer: u8, to: &str) -> Hash {
+    let rights = [Right::Audit].into_iter().collect();
+    let changes = vec![ConfigChange::Grant(Grant { to: Grantee::Organization(to.into()), rights })];
+    let propose = Action::ChannelPropose(Propose { changes, reason: format!("for {to}") });
+    let receipts = ledger.run(&[(&[signer], vec![propose])]);
+    assert_eq!(receipts[0].head.code, 0, "{}", receipts[0].head.message);
+    receipts[0].head.id
+}
+
+fn approve(proposal: Hash) -> Vec<Action> {
+    vec![Action::ChannelApprove(Approve { proposal })]
+}
+
+fn withdraw(proposal: Hash) -> Vec<Action> {
+    vec![Action::ChannelWithdraw(Withdraw { proposal, reason: "a mistake".into() })]
+}
+
+fn open(ledger: &Ledger) -> Vec<Hash> {
+    let listed = open_proposals(&ledger.state, &Span::first(9)).unwrap();
+    assert_eq!(listed.next, None);
+    listed.items.into_iter().map(|proposal| proposal.id).collect()
+}
+
+#[test]
+fn a_proposal_is_listed_until_it_is_done_or_withdrawn() {
+    let mut ledger = of_three();
+    let first = propose(&mut ledger, 1, "beta");
+    let second = propose(&mut ledger, 3, "gamma");
+    let third = propose(&mut ledger, 4, "alpha");
+    assert_eq!(open(&ledger), [first, second, third], "in the order in which they were made");
+    let page = open_proposals(&ledger.state, &Span::first(2)).unwrap();
+    let rest = open_proposals(&ledger.state, &Span { after: page.next, limit: 2 }).unwrap();
+    assert_eq!(rest.items.iter().map(|proposal| proposal.id).collect::<Vec<_>>(), [third]);
+
+    ledger.done(3, approve(first));
+    assert_eq!(open(&ledger), [second, third]);
+    let done = proposal(&ledger.state, &first).unwrap().unwrap().record;
+    assert_eq!((done.state, done.proposed_height, done.ended_height), (ProposalState::Done, 1, Some(4)));
+    let approvals: Vec<(String, u64)> =
+        done.approvals.iter().map(|approval| (approval.by.name().to_owned(), approval.approved_height)).collect();
+    assert_eq!(approvals, [("ann".to_owned(), 1), ("ben".to_owned(), 4)]);
+
+    // (who, what, code)
+    for (signer, actions, code) in [
+        (2, approve(first), C::ProposalUnknown),
+        (1, withdraw(first), C::ProposalUnknown),
+        (1, withdraw(second), C::OtherOrganization),
+        (5, withdraw(second), C::NoRight),
+        (4, withdraw(Hash([9; 32])), C::ProposalUnknown),
+        (3, withdraw(second), C::Done),
+        (3, withdraw(second), C::ProposalUnknown),
+        (1, approve(second), C::ProposalUnknown),
+    ] {
+        let (found, message) = ledger.one(signer, actions.clone());
+        assert_eq!(found, code, "{signer} {actions:?}: {message}");
+    }
+    assert_eq!(open(&ledger), [third]);
+    let withdrawn = proposal(&ledger.state, &second).unwrap().unwrap().record;
+    assert_eq!(withdrawn.state, ProposalState::Withdrawn);
+}
+
+/// A colleague of the proposer's, since an administrator's certificate may have been revoked meanwhile.
+#[test]
+fn another_administrator_of_the_proposers_organization_withdraws_and_it_is_told() {
+    let mut ledger = of_three();
+    let id = propose(&mut ledger, 1, "beta");
+    let receipts = ledger.run(&[(&[2], withdraw(id))]);
+    let events = receipts[0].decoded_events().unwrap();
+    let by = Identity::new("test.example", "alpha", Role::Admin, "art").unwrap();
+    let told = Event::ChannelWithdrawn { proposal: id, by: by.clone(), reason: "a mistake".into() };
+    assert_eq!(events[0], told);
+    let body = format!(r#"{{"act":"channel.withdraw","who":"{by}","why":"a mistake","proposal":"{id}"}}"#);
+    assert!(matches!(&events[1], Event::LogAppended { body: found, .. } if *found == body), "{events:?}");
+}
+
+#[test]
+fn a_proposal_that_its_own_approval_does_is_never_listed_nor_are_keys_of_it_written() {
+    let mut ledger = of_three();
+    let change = Action::ChannelPropose(Propose {
+        changes: vec![ConfigChange::SetApprovals { approvals: Approvals::Any }],
+        reason: String::new(),
+    });
+    let id = ledger.run(&[(&[1], vec![change])])[0].head.id;
+    ledger.done(3, approve(id));
+    let rights = [Right::Audit].into_iter().collect();
+    let changes = vec![ConfigChange::Grant(Grant { to: Grantee::Organization("beta".into()), rights })];
+    let transaction =
+        ledger.transaction(&[1], vec![Action::ChannelPropose(Propose { changes, reason: String::new() })]);
+    let executed = ledger.preview(std::slice::from_ref(&transaction));
+    assert_eq!(executed.receipts[0].head.code, 0);
+    let family = keyspace::Family::OpenProposal as u8;
+    assert!(executed.writes.keys().all(|key| key[0] != family), "{:?}", executed.writes.keys());
+}
+
+#[test]
+fn participants_are_listed_by_identity_and_those_of_an_organization_alone() {
+    let ledger = of_three();
+    let config = crate::execution::config_of(&ledger.state).unwrap().config;
+    let names = |organization: Option<&str>, after: Option<Vec<u8>>, limit| {
+        let listed = participants(&ledger.state, &config, organization, &Span { after, limit }).unwrap();
+        let names: Vec<String> =
+            listed.items.iter().map(|participant| participant.record.identity.name().to_owned()).collect();
+        (names.join(" "), listed.next)
+    };
+    let (first, next) = names(None, None, 3);
+    assert_eq!(first, "ann art ben");
+    assert_eq!(names(None, next, 3), ("bea gil".into(), None));
+    assert_eq!(names(Some("beta"), None, 9), ("ben bea".into(), None), "administrators come before clients");
+    assert_eq!(names(Some("bet"), None, 9), (String::new(), None));
+    assert_eq!(names(Some("delta"), None, 9), (String::new(), None));
+    let all = participants(&ledger.state, &config, None, &Span::first(1)).unwrap();
+    let expected: Address = address(1);
+    assert_eq!(all.items[0].address, expected);
+}

@@ -1,0 +1,93 @@
+//! Schemas of lists that govern: participants, proposals, balances, an organization's certificates.
+
+use super::{body, object, or_null};
+use serde_json::{Value, json};
+
+/// Every schema by name.
+pub(super) fn schemas() -> Value {
+    let text = || json!({ "type": "string" });
+    let number = || json!({ "type": "integer", "minimum": 0 });
+    let amount = || json!({ "type": "string", "pattern": "^[0-9]+$" });
+    let hash = || json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" });
+    let hex = || json!({ "type": "string", "pattern": "^([0-9a-f]{2})*$" });
+    let time = || json!({ "type": "string", "format": "date-time" });
+    let any = || json!({ "type": "object" });
+    let list = |of: Value| json!({ "type": "array", "items": of });
+    let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
+    let page =
+        |of: Value| object(json!({ "height": number(), "items": list(of), "next": text() }), &["height", "items"]);
+    let register =
+        |of: Value| object(json!({ "line": number(), "items": list(of), "next": text() }), &["line", "items"]);
+    json!({
+        "BalancePage": page(object(
+            json!({
+                "asset": text(), "decimals": number(), "owned": amount(), "free": amount(), "frozen": amount(), "locked": amount(),
+            }),
+            &["asset", "decimals", "owned", "free", "frozen", "locked"],
+        )),
+        "Participant": object(
+            json!({
+                "height": number(), "address": text(), "identity": text(), "organization": text(),
+                "role": { "enum": ["peer", "admin", "client", "auditor"] },
+                "standing": { "enum": ["admitted", "revoked", "expired"] }, "serial": hex(), "not_after": time(),
+                "admitted_height": number(), "revoked_height": { "type": ["integer", "null"], "minimum": 0 },
+            }),
+            &["address", "identity", "organization", "role", "standing", "serial", "not_after", "admitted_height",
+              "revoked_height"],
+        ),
+        "ParticipantPage": page(named("Participant")),
+        "Proposal": object(
+            json!({
+                "height": number(), "id": hash(), "state": { "enum": ["open", "done", "withdrawn"] },
+                "summary": list(text()), "changes": list(any()), "reason": text(), "by": text(),
+                "proposed_height": number(), "ended_height": { "type": ["integer", "null"], "minimum": 0 },
+                "approvals": list(object(
+                    json!({
+                        "organization": text(), "by": text(), "approved_height": number(),
+                        "counts": { "type": "boolean" },
+                    }),
+                    &["organization", "by", "approved_height", "counts"],
+                )),
+                "approvals_given": number(), "approvals_needed": number(), "not_yet": list(text()),
+            }),
+            &["id", "state", "summary", "changes", "reason", "by", "proposed_height", "ended_height", "approvals",
+              "approvals_given", "approvals_needed", "not_yet"],
+        ),
+        "ProposalPage": page(named("Proposal")),
+        "CertificateRequestPage": register(named("CertificateRequest")),
+        "Issued": object(
+            json!({
+                "serial": hex(), "identity": text(), "authority": text(),
+                "status": { "enum": ["valid", "expired", "revoked", "intended"] }, "not_before": time(),
+                "not_after": time(), "fingerprint": hash(), "key": hash(), "request": text(), "renews": hex(),
+                "revoked": object(json!({ "at": time(), "reason": text() }), &["at", "reason"]),
+                "acts": list(object(
+                    json!({ "act": { "enum": ["issued", "revoked"] }, "at": time(), "who": text(), "why": text() }),
+                    &["act", "at"],
+                )),
+                "certificate": text(),
+            }),
+            &["serial", "identity", "authority", "status", "not_before", "not_after", "acts"],
+        ),
+        "IssuedPage": register(named("Issued")),
+        "RevocationBody": body(
+            json!({
+                "serial": or_null(text()), "identity": or_null(text()), "reason": or_null(text()),
+                "why": or_null(text()),
+            }),
+            &[],
+        ),
+        "Revoked": object(json!({ "revoked": list(named("Issued")) }), &["revoked"]),
+        "TokenBody": body(
+            json!({
+                "identity": text(), "hours": or_null(number()), "hosts": list(text()), "days": or_null(number()),
+                "why": or_null(text()),
+            }),
+            &["identity"],
+        ),
+        "EnrolmentToken": object(
+            json!({ "token": text(), "identity": text(), "expires": time() }),
+            &["token", "identity", "expires"],
+        ),
+    })
+}

@@ -1,0 +1,213 @@
+//! Certificates that were issued: listed, shown, revoked.
+
+use super::Directory;
+use super::place::Place;
+use crate::cli::failure::Failure;
+use crate::cli::output::{Output, clean, pairs, part as part_text, until, when};
+use crate::cli::session::{Global, Paging};
+use crate::clock;
+use crate::limits::{DAY_MS, PAGE_DEFAULT};
+use crate::register::{IssuedFilter, issued_view, part};
+use ca::database::CertificateStatus;
+use ca::folder::Selection;
+use ca::{Register, RevocationReason, Serial};
+use clap::{Args, ValueEnum};
+use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody, RevokedView};
+use ledger_classes::identity::Identity;
+use serde::Serialize;
+
+/// Statuses of certificates.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Status {
+    /// Recorded before signing, never confirmed
+    Intended,
+    /// Neither revoked nor expired
+    Valid,
+    /// Its last second has passed
+    Expired,
+    /// Revoked
+    Revoked,
+}
+
+impl From<Status> for CertificateStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Intended => Self::Intended,
+            Status::Valid => Self::Valid,
+            Status::Expired => Self::Expired,
+            Status::Revoked => Self::Revoked,
+        }
+    }
+}
+
+/// A part of a folder's list, or what is said of a cursor that is none of it.
+pub(super) fn cut<T, V>(
+    line: usize,
+    all: &[T],
+    paging: &Paging,
+    name: impl Fn(&T) -> String,
+    view: impl Fn(&T) -> V,
+) -> Result<RegisterPage<V>, Failure> {
+    let limit = paging.limit.map_or(PAGE_DEFAULT, |limit| limit as usize);
+    let part = part(line, all, (paging.after.as_deref(), limit), name, view);
+    part.ok_or_else(|| Failure::usage("--after takes what the part before said"))
+}
+
+/// Prints a part of a folder's list as a table.
+pub(super) fn show_part<V: Serialize>(
+    output: Output,
+    page: &RegisterPage<V>,
+    titles: &[&str],
+    row: impl Fn(&V) -> Vec<String>,
+) -> Result<(), Failure> {
+    output.show(page, |page| {
+        let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
+        part_text(titles, &rows, page.next.as_deref(), &format!("as of line {} of the index", page.line))
+    })
+}
+
+/// List certificates
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  $ chancery ca list --dir peer-1 --json
+  $ chancery ca list --status valid --expires-within 30 --profile profiles/boss")]
+pub(super) struct List {
+    /// Only certificates of this identity
+    #[arg(long, value_name = "IDENTITY")]
+    identity: Option<Identity>,
+    /// Only certificates of this status
+    #[arg(long, value_enum)]
+    status: Option<Status>,
+    /// Only valid certificates that expire within this many days
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(0..=36500))]
+    expires_within: Option<u64>,
+    #[command(flatten)]
+    paging: Paging,
+}
+
+impl List {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let status = self.status.map(CertificateStatus::from);
+        let page = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let now = clock::now();
+                let expires_within_ms = self.expires_within.map(|days| days * DAY_MS);
+                let filter = IssuedFilter { identity: self.identity, status, expires_within_ms };
+                let Register { line, mut certificates, .. } = folder.register(now)?;
+                certificates.retain(|record| filter.admits(record, now));
+                let view = |record: &_| issued_view(record, &[], now);
+                cut(line, &certificates, &self.paging, |record| record.serial.to_string(), view)?
+            }
+            Place::Peer(peer) => {
+                let identity = self.identity.as_ref().map(ToString::to_string);
+                let filter = client::register::IssuedFilter {
+                    identity: identity.as_deref(),
+                    status: status.map(crate::register::status_word),
+                    expires_within_days: self.expires_within,
+                };
+                peer.ask(async |connection| connection.issued(filter, self.paging.part()).await)?
+            }
+        };
+        let now = clock::now();
+        show_part(output, &page, &["serial", "identity", "status", "not after"], |record| {
+            let identity = clean(&record.identity);
+            vec![clean(&record.serial), identity, clean(&record.status), until(record.not_after, now)]
+        })
+    }
+}
+
+/// Show one certificate and its path
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  $ chancery ca show 01a2b3c4d5 --dir peer-1
+  $ chancery ca show 01a2b3c4d5 --profile profiles/boss")]
+pub(super) struct Show {
+    /// Serial number, hex
+    serial: Serial,
+}
+
+impl Show {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let shown = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let (record, path) = folder.show(&self.serial)?;
+                issued_view(&record, &path, clock::now())
+            }
+            Place::Peer(peer) => {
+                let serial = self.serial.to_string();
+                peer.ask(async |connection| connection.issued_certificate(&serial).await)?
+            }
+        };
+        output.show(&shown, |shown| {
+            let facts = pairs(&[
+                ("identity", clean(&shown.identity)),
+                ("serial", clean(&shown.serial)),
+                ("authority", clean(&shown.authority)),
+                ("status", clean(&shown.status)),
+                ("not before", when(shown.not_before)),
+                ("not after", until(shown.not_after, clock::now())),
+                ("sha-256", shown.fingerprint.as_deref().map_or_else(|| "-".into(), clean)),
+                ("acts", shown.acts.iter().map(act).collect::<Vec<_>>().join("; ")),
+            ]);
+            facts + shown.certificate.as_deref().unwrap_or_default()
+        })
+    }
+}
+
+/// An act in one line.
+fn act(act: &CertificateActView) -> String {
+    let by = act.who.as_deref().map(|who| format!(" by {}", clean(who))).unwrap_or_default();
+    let why = act.why.as_deref().map(|why| format!(" ({})", clean(why))).unwrap_or_default();
+    format!("{} {}{by}{why}", clean(&act.act), when(act.at))
+}
+
+/// Revoke certificates and publish the CRL
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Running peers that watch the folder refuse the certificate within a second, and end its participant records on every
+channel that they hold.
+
+Examples:
+  $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --dir peer-1
+  $ chancery ca revoke 01a2b3c4d5 --reason cessation-of-operation --why 'left the bank' --profile profiles/boss")]
+pub(super) struct Revoke {
+    /// Serial number in hex, or an identity: then every certificate of it
+    which: String,
+    /// unspecified, key-compromise, ca-compromise, affiliation-changed, superseded, cessation-of-operation or
+    /// privilege-withdrawn
+    #[arg(long, default_value = "unspecified")]
+    reason: RevocationReason,
+}
+
+impl Revoke {
+    pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
+        let selection = if self.which.starts_with("spiffe://") {
+            Selection::Identity(self.which.parse().map_err(|error| usage(&error))?)
+        } else {
+            Selection::Serial(self.which.parse().map_err(|error| usage(&error))?)
+        };
+        let revoked = match directory.place(global)? {
+            Place::Folder(folder) => {
+                let now = clock::now();
+                let revoked = folder.revoke(&selection, self.reason, now)?;
+                RevokedView { revoked: revoked.iter().map(|record| issued_view(record, &[], now)).collect() }
+            }
+            Place::Peer(peer) => {
+                let (serial, identity) = match &selection {
+                    Selection::Serial(serial) => (Some(serial.to_string()), None),
+                    Selection::Identity(identity) => (None, Some(identity.to_string())),
+                };
+                let (reason, why) = (Some(self.reason.to_string()), directory.acting.why.clone());
+                let body = RevocationBody { serial, identity, reason, why };
+                peer.ask(async |connection| connection.revoke(&body).await)?
+            }
+        };
+        output.show(&revoked, |revoked| {
+            let line = |record: &IssuedView| format!("revoked {} {}\n", clean(&record.serial), clean(&record.identity));
+            revoked.revoked.iter().map(line).collect()
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! Lists that govern a channel: open proposals with their approvals, participants, items, instances. By API and by
+//! command line, paged alike, each with the right that it needs.
+
+use crate::harness::{Consortium, Peer, address, run, text, try_run};
+use client::connection::RequestError;
+use client::query::Paging;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// A channel `trade` of `bank` and `dealer`, both with an administrator who was admitted; both must approve.
+struct Trade {
+    consortium: Consortium,
+    bank: PathBuf,
+    dealer: PathBuf,
+    peer: Peer,
+}
+
+fn trade() -> Trade {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let (bank, dealer) = (consortium.admin(), consortium.profile("dealer", "admin", "boss"));
+    let peer = consortium.serve();
+    let create = ["channel", "create", "trade", "--org", "bank", "--org", "dealer", "--approvals", "all"];
+    peer.run(&bank, &[&create[..], &["--grant", "bank=member,admin", "--grant", "dealer=member,admin"]].concat());
+    for profile in [&bank, &dealer] {
+        peer.run(profile, &["key", "new"]);
+        peer.run(profile, &["participant", "admit", "--channel", "trade"]);
+    }
+    Trade { consortium, bank, dealer, peer }
+}
+
+impl Trade {
+    /// Proposes to let `name` of dealer read all, as the bank.
+    fn propose(&self, name: &str) -> String {
+        let grant = format!("spiffe://test.example/dealer/client/{name}=audit");
+        let reason = format!("{name} asked");
+        let outcome = self.peer.run(&self.bank, &["channel", "grant", "trade", &grant, "--reason", &reason]);
+        outcome["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Every item of a list by the command line, in pages of one, and the cursors in between.
+    fn all(&self, who: &Path, words: &[&str]) -> Vec<Value> {
+        let (mut items, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let mut arguments = [words, &["--limit", "1"]].concat();
+            arguments.extend(after.iter().flat_map(|after| ["--after", after.as_str()]));
+            let page = self.peer.run(who, &arguments);
+            assert!(page["height"].is_u64(), "{page}");
+            let found = page["items"].as_array().expect("items");
+            assert!(found.len() <= 1, "{page}");
+            items.extend(found.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => after = Some(next.to_owned()),
+                None => return items,
+            }
+        }
+    }
+}
+
+fn column<'a>(items: &'a [Value], field: &str) -> Vec<&'a str> {
+    items.iter().map(|item| item[field].as_str().unwrap_or_default()).collect()
+}
+
+/// The status and name of a refusal.
+fn refusal(error: &RequestError) -> (u16, &str) {
+    error.problem().map(|problem| (problem.status, problem.name())).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn an_administrator_finds_what_waits_for_approval_and_who_must_still_say_yes() {
+    let trade = trade();
+    let (first, second) = (trade.propose("dora"), trade.propose("dan"));
+    let open = trade.all(&trade.dealer, &["channel", "proposals", "trade"]);
+    assert_eq!(column(&open, "id"), [&first, &second]);
+    let shown = &open[0];
+    assert_eq!(shown["summary"], json!(["grant audit to spiffe://test.example/dealer/client/dora"]));
+    assert_eq!(shown["changes"][0]["change"], "grant", "{shown}");
+    assert_eq!((&shown["reason"], &shown["state"]), (&json!("dora asked"), &json!("open")));
+    assert_eq!((&shown["approvals_given"], &shown["approvals_needed"]), (&json!(1), &json!(2)));
+    assert_eq!((&shown["approvals"][0]["organization"], &shown["not_yet"]), (&json!("bank"), &json!(["dealer"])));
+    assert_eq!(shown["by"], "spiffe://test.example/bank/admin/admin");
+
+    trade.peer.run(&trade.dealer, &["channel", "approve", "trade", &first]);
+    let other = ["--profile", text(&trade.dealer), "--peer", &trade.peer.url];
+    let refused = try_run(&[&other[..], &["channel", "withdraw", "trade", &second]].concat());
+    assert_eq!(refused.status.code(), Some(1), "a proposal is its own organization's to take back");
+    trade.peer.run(&trade.bank, &["channel", "withdraw", "trade", &second, "--reason", "a mistake"]);
+    assert_eq!(trade.all(&trade.bank, &["channel", "proposals", "trade"]), Vec::<Value>::new());
+    let ended = |id: &str| trade.peer.run(&trade.bank, &["channel", "proposal", "trade", id]);
+    assert_eq!((&ended(&first)["state"], &ended(&second)["state"]), (&json!("done"), &json!("withdrawn")));
+    assert_eq!(ended(&first)["approvals"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn members_list_each_other_and_strangers_learn_nothing() {
+    let trade = trade();
+    let stranger = trade.consortium.profile("dealer", "client", "carol");
+    let all = trade.all(&trade.dealer, &["participant", "list", "--channel", "trade"]);
+    assert_eq!(column(&all, "organization"), ["bank", "dealer"]);
+    assert_eq!((column(&all, "role"), column(&all, "standing")), (vec!["admin"; 2], vec!["admitted"; 2]));
+    let bank = trade.all(&trade.dealer, &["participant", "list", "--channel", "trade", "--organization", "bank"]);
+    assert_eq!(bank, all[..1]);
+    let serial = bank[0]["serial"].as_str().expect("hex").to_owned();
+    let identity = "spiffe://test.example/bank/admin/admin";
+    // The bank's administrator ends what its own certificate admitted.
+    trade.peer.run(&trade.bank, &["participant", "revoke", identity, &serial, "--channel", "trade"]);
+    let all = trade.all(&trade.dealer, &["participant", "list", "--channel", "trade"]);
+    assert_eq!(column(&all, "standing"), ["revoked", "admitted"]);
+    assert!(all[0]["revoked_height"].is_u64(), "{}", all[0]);
+
+    // A channel of the bank alone: to a client of the dealer it does not exist.
+    let create = ["channel", "create", "vault", "--org", "bank", "--grant", "bank=member,admin"];
+    trade.peer.run(&trade.bank, &create);
+    let outside = trade.peer.connect(&stranger);
+    for channel in ["vault", "no-such"] {
+        let error = outside.participants(channel, None, Paging::default()).await.expect_err("no right");
+        assert_eq!(refusal(&error), (404, "channel-unknown"), "{channel}");
+        let error = outside.proposals(channel, Paging::default()).await.expect_err("no right");
+        assert_eq!(refusal(&error), (404, "channel-unknown"), "{channel}");
+    }
+    // A right on one class shows the channel, not its people.
+    let create = ["channel", "create", "shop", "--org", "bank", "--org", "dealer"];
+    let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets"];
+    trade.peer.run(&trade.bank, &[&create[..], &grants].concat());
+    let error = outside.participants("shop", None, Paging::default()).await.expect_err("no right to logs");
+    assert_eq!(refusal(&error), (403, "forbidden"));
+    for after in ["x", "0"] {
+        let paging = Paging { after: Some(after), limit: None };
+        let error = trade.peer.connect(&trade.dealer).proposals("trade", paging).await.expect_err("no cursor");
+        assert_eq!(refusal(&error), (400, "invalid-parameter"));
+    }
+}
+
+#[tokio::test]
+async fn items_and_instances_are_listed_by_asset_account_and_contract() {
+    let trade = trade();
+    let (peer, bank) = (&trade.peer, trade.bank.as_path());
+    let on = ["--channel", "trade"];
+    let act = |words: &[&str]| peer.run(bank, &[words, &on].concat());
+    let own = run(&["--profile", text(bank), "key", "show"])["address"].as_str().expect("an address").to_owned();
+    act(&["asset", "define", "deed", "--unique"]);
+    let (digest, other) = ("00".repeat(32), address(9).to_string());
+    for (item, to) in [("lot-2", &own), ("lot-1", &own), ("lot-3", &other)] {
+        act(&["asset", "mint-item", "deed", item, to, "--metadata", &digest, "--new"]);
+    }
+    act(&["asset", "burn-item", "deed", "lot-2"]);
+    let items = trade.all(bank, &["asset", "items", "deed", "--channel", "trade"]);
+    assert_eq!(column(&items, "item"), ["lot-1", "lot-2", "lot-3"]);
+    assert!(items[1]["burnt_height"].is_u64() && items[0]["burnt_height"].is_null(), "{items:?}");
+    let mine = trade.all(bank, &["account", "items", "--channel", "trade"]);
+    assert_eq!((column(&mine, "asset"), column(&mine, "item")), (vec!["deed"], vec!["lot-1"]));
+    act(&["asset", "define", "coin"]);
+    act(&["asset", "mint", "coin", &own, "5"]);
+    assert_eq!(column(&trade.all(bank, &["account", "balances", "--channel", "trade"]), "owned"), ["5"]);
+
+    act(&["contract", "deploy", "sale", "lending"]);
+    act(&["contract", "deploy", "other", "lending"]);
+    let terms = json!({ "currencies": ["coin"], "grace_seconds": 60, "registrars": ["bank"] }).to_string();
+    let created = |contract: &str, instance: &str| {
+        let words = ["--profile", text(bank), "--peer", &peer.url, "contract", "create", contract, instance, &terms];
+        try_run(&[&words[..], &on].concat())
+    };
+    let made = created("sale", "desk-1");
+    assert_eq!(made.status.code(), Some(0), "{}", String::from_utf8_lossy(&made.stdout));
+    assert_eq!(created("other", "desk-2").status.code(), Some(0));
+    assert_eq!(created("sale", "desk-3").status.code(), Some(0));
+    let of = |words: &[&str]| {
+        let listed = trade.all(bank, &[&["contract", "instances"], words, &on].concat());
+        column(&listed, "instance").join(" ")
+    };
+    assert_eq!(
+        (of(&["sale"]), of(&["other"]), of(&[])),
+        ("desk-1 desk-3".into(), "desk-2".into(), "desk-1 desk-2 desk-3".into())
+    );
+    assert_eq!(of(&["no-such"]), "");
+}
