@@ -222,10 +222,12 @@ impl World {
         loop {
             let page = connection.blocks(channel, Range { from: from.as_deref(), limit: None }).await?;
             for block in &page.items {
+                // A cursor names its history by the first eight bytes of the block's hash.
+                let tag = hex::encode(&block.hash.0[..8]);
                 let posted = block.transactions.iter().map(|transaction| &transaction.receipt);
                 for receipt in block.timers.iter().chain(posted) {
                     let events = 0..receipt.events.len();
-                    cursors.extend(events.map(|event| format!("{}.{}.{event}", receipt.height, receipt.index)));
+                    cursors.extend(events.map(|event| format!("{}.{}.{event}.{tag}", receipt.height, receipt.index)));
                 }
             }
             match page.next {
