@@ -47,7 +47,14 @@ impl Action {
     /// read the transactions that carry them.
     pub const fn is_administrative(&self) -> bool {
         self.carries_authority()
-            || matches!(self, Self::ParticipantRevoke(_) | Self::ChannelPropose(_) | Self::ChannelApprove(_))
+            || matches!(
+                self,
+                Self::ParticipantRevoke(_)
+                    | Self::ChannelPropose(_)
+                    | Self::ChannelApprove(_)
+                    | Self::ChannelWithdraw(_)
+                    | Self::AccountRecover(_)
+            )
     }
 
     /// Whether anybody may post it, without a participant record: it brings its own authority.
@@ -145,4 +152,32 @@ actions! {
     AccountRecover(assets::Recover) = "account.recover", ADMIN;
     /// Takes a proposal back.
     ChannelWithdraw(channel::Withdraw) = "channel.withdraw", ADMIN;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever execution records as an act must be told by this list: its transactions are not for everybody.
+    #[test]
+    fn the_administrative_actions_are_those_that_are_recorded_as_acts() {
+        let administrative = [
+            "participant.admit",
+            "participant.revoke",
+            "channel.propose",
+            "channel.approve",
+            "participant.revoke_by_evidence",
+            "log.audit",
+            "channel.renew_authority",
+            "account.recover",
+            "channel.withdraw",
+        ];
+        let schema: serde_json::Value =
+            crate::json::from_str(include_str!("../../docs/formats/transaction.schema.json")).expect("JSON");
+        for kind in Action::TYPES {
+            let example = schema["$defs"][*kind]["examples"][0].clone();
+            let action: Action = crate::json::from_value(example).expect("an example");
+            assert_eq!(action.is_administrative(), administrative.contains(kind), "{kind}");
+        }
+    }
 }

@@ -94,6 +94,7 @@ impl Bundle {
 
 /// Whom a peer or a profile trusts
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  $ chancery ca trust list --dir peer-1")]
 pub(super) struct Trust {
     #[command(subcommand)]
     command: Command,
