@@ -10,7 +10,7 @@ use crate::{
 use channel_actors::tasks::Tasks;
 use std::{backtrace, io, io::IsTerminal as _, panic, thread};
 use tracing_subscriber::{
-    EnvFilter, Layer as _, Registry, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    Layer as _, Registry, filter::{ParseError, Targets}, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
 /// Why there are no logs.
@@ -31,7 +31,7 @@ pub enum LoggingError {
 #[derive(Debug)]
 pub struct Logs {
     lines: LogLines,
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 /// Sets up the process's logs, once. What panics is a line of them, too: the standard library's own way of saying it
@@ -59,11 +59,11 @@ pub fn start(log: &Log, tasks: &Tasks) -> Result<Logs, LoggingError> {
 /// The library under HTTP calls every malformed request an error of its own; `connections.rs` says the same, at info.
 const UNDER_HTTP: &str = "actix_http::h1::dispatcher";
 
-fn filter(level: &str) -> Result<EnvFilter, LoggingError> {
+fn filter(level: &str) -> Result<Targets, LoggingError> {
     let quiet = format!("{UNDER_HTTP}=off,{level}");
     // Its own words decide if there are some.
     let text = if level.contains("actix_http") { level } else { &quiet };
-    EnvFilter::try_new(text).map_err(|error| LoggingError::Level(error.to_string()))
+    text.parse().map_err(|error: ParseError| LoggingError::Level(error.to_string()))
 }
 
 fn say_panic(panic: &panic::PanicHookInfo<'_>) {
