@@ -1,8 +1,7 @@
 //! A CA's next certificate on a channel that lists the one before: the key's consent, and nothing but other dates.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     Authority, CertificateFolder, KeyAlgorithm, KeyPair, Signer, Validity,
     continuation::{ContinuationError, verify_continuation},
@@ -10,7 +9,6 @@ use ca::{
     limits::DAY_MS,
     verify_participant,
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use ledger_classes::{
     hash::{Hash, HexBytes},
     participant::authority_message,

@@ -1,8 +1,7 @@
 //! The certificates directory: what an administrator does with it, and what OpenSSL and curl make of the result.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, Credentials, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, Usage,
     credentials::TrustBundle,
@@ -12,7 +11,6 @@ use ca::{
     limits::DAY_MS,
     revocation::RevocationStatusError,
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use std::path::Path;
 
 fn folder(dir: &Path) -> CertificateFolder {

@@ -1,13 +1,11 @@
 //! What other programs make of our certificates and CRLs: OpenSSL, and GnuTLS where it is installed.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, identity};
 use ca::{
     CertificateFolder, KeyAlgorithm, RevocationReason,
     folder::{LeafOptions, Selection},
 };
-use consortium::{CONSORTIUM, identity};
 use ledger_classes::time::Time;
 use std::{
     fs,

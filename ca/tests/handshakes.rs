@@ -1,14 +1,12 @@
 //! TLS handshakes in memory: who gets in, and that no resumption goes round the CRL.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
 use ca::{
     Authority, KeyAlgorithm, KeyPair, RevocationPolicy, RevocationReason, RevokedSerial, TrustStore, Usage,
     limits::DAY_MS,
     tls::{ExpectedServer, OwnCertificate, client_config, server_config},
 };
-use consortium::{CONSORTIUM, Issuing, NOW, identity, root};
 use ledger_classes::time::Time;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, ProtocolVersion,
@@ -154,7 +152,7 @@ fn bad_client_certificates_end_the_handshake_with_the_fitting_alert() {
 
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
     let late = scene.north.changed_leaf("spiffe://harbour.example/north/client/late", &key, |params| {
-        params.not_after = consortium::date(NOW) - time::Duration::seconds(1);
+        params.not_after = crate::consortium::date(NOW) - time::Duration::seconds(1);
     });
     let late = OwnCertificate::new(&[late, scene.north.authority.certificate().to_vec()], &key).unwrap();
     check(&late, CertificateError::Expired.into(), AlertDescription::CertificateExpired);

@@ -3,8 +3,7 @@
 //! Mutations are drawn from a seed that is printed with every failure; `CHANCERY_SEED` takes it back.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{Issuing, NOW, identity, root};
 use ca::{
     Authority, AuthorityScope, KeyAlgorithm, KeyPair, PathError, PublicKey, RevocationStore, Serial, Usage,
     algorithms::PROFILE_ALGORITHMS,
@@ -15,7 +14,6 @@ use ca::{
     validation::{PathOrder, PathRules, Purpose, validate_path},
     verify_path,
 };
-use consortium::{Issuing, NOW, identity, root};
 use std::{fs, path::Path};
 
 const ALICE: &str = "spiffe://harbour.example/north/client/alice";

@@ -1,15 +1,13 @@
 //! OCSP answers as OpenSSL reads them, and as evidence of a revocation.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, identity};
 use ca::{
     CertificateFolder, KeyAlgorithm, KeyPair, PathError, RevocationReason, Serial,
     folder::{FolderError, LeafOptions, Selection},
     ocsp::{OcspError, Status, answers, parse_request, verify_answer},
     participant::{EvidenceError, verify_revocation},
 };
-use consortium::{CONSORTIUM, identity};
 use ledger_classes::time::Time;
 use std::{fs, path::Path, process::Command, time::SystemTime};
 

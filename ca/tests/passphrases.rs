@@ -1,8 +1,7 @@
 //! Keys of CAs at rest: encrypted, opened by one passphrase, which can be changed.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, RevocationReason,
     database::CertificateStatus,
@@ -11,7 +10,6 @@ use ca::{
     limits::DAY_MS,
     passphrase::PassphraseError,
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use std::{
     error::Error,
     fs,

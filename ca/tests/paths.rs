@@ -2,13 +2,11 @@
 //! Good and bad come in pairs: every bad certificate is a good one but for the one change that its row names.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_params, root};
 use ca::{
     Authority, AuthorityScope, KeyAlgorithm, KeyPair, LeafRequest, PathError, Usage, Validity,
     authority::AuthorityError, limits::DAY_MS, profile::ProfileError, verify_participant, verify_path,
 };
-use consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_params, root};
 use ledger_classes::time::Time;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku,

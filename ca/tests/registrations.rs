@@ -1,8 +1,7 @@
 //! Requests, tokens, approvals and renewals in a folder.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, CertificateRequest, Credentials, KeyAlgorithm, KeyPair, Possession, RegistrationError,
     RenewalError, RequestStatus, RevocationPolicy, RevocationReason, Terms, Usage,
@@ -15,7 +14,6 @@ use ca::{
     renewal::renewal_message,
     request::make_request,
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use ledger_classes::time::Time;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 use std::path::Path;

@@ -2,8 +2,7 @@
 //! OpenSSL, and no crash between two files leaves anything else.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
     credentials::{certificates_pem, read_certificates},
@@ -13,7 +12,6 @@ use ca::{
     reissue::newest,
     verify_participant, verify_revocation,
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use std::{fs, path::Path, process::Command};
 
 const LATER: ledger_classes::time::Time = NOW.plus_millis(20 * DAY_MS);

@@ -1,8 +1,7 @@
 //! Which CRLs are accepted, what they revoke, and who is told.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, Issuing, NOW, date, identity, leaf_params, root};
 use ca::{
     CertificateId, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, RevokedSerial, Serial,
     TrustStore, Usage,
@@ -11,7 +10,6 @@ use ca::{
     trust::TrustError,
     verify_path,
 };
-use consortium::{CONSORTIUM, Issuing, NOW, date, identity, leaf_params, root};
 use ledger_classes::time::Time;
 use rcgen::{
     BasicConstraints, CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, IsCa,

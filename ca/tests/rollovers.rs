@@ -2,8 +2,7 @@
 //! makes of the links.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, Credentials, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, PathError, RevocationPolicy,
     RevocationReason, Usage,
@@ -14,7 +13,6 @@ use ca::{
     rollover::{RolloverError, RolloverStage, RolloverStatus},
     root_update::{Held, is_link, update_anchors},
 };
-use consortium::{CONSORTIUM, NOW, identity};
 use ledger_classes::time::Time;
 use std::{
     collections::BTreeMap,

@@ -1,15 +1,13 @@
 //! Which roots come to be trusted: those that a link of a trusted root certifies, and nothing else that somebody sends.
 #![allow(clippy::unwrap_used)]
 
-mod consortium;
-
+use crate::consortium::{CONSORTIUM, Issuing, NOW, days, identity, root};
 use ca::{
     Authority, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, TrustStore, Usage, Validity,
     limits::{ANCHORS_MAX, DAY_MS, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
     root_update::{AnchorUpdate, Held, RootUpdateError, is_link, update_anchors, verify_root_update},
     verify_path,
 };
-use consortium::{CONSORTIUM, Issuing, NOW, days, identity, root};
 use ledger_classes::time::Time;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SanType};
 

@@ -105,6 +105,11 @@ impl Pause {
         self.until.is_none_or(|(until, _)| now >= until)
     }
 
+    /// How long it still runs.
+    pub(crate) fn remains(&self, now: Instant) -> Option<Duration> {
+        self.until.and_then(|(until, _)| until.checked_duration_since(now))
+    }
+
     /// It failed.
     pub(crate) fn lengthen(&mut self, now: Instant) {
         let pause = self.until.map_or(self.first, |(_, pause)| (pause * 2).min(self.most));

@@ -39,8 +39,9 @@ pub const CLOCK_JUMP_MS: u64 = 60_000;
 /// How often channels that have moved are asked whether they know a revoked certificate as good. A new revocation does
 /// not wait for this: it finds those who were admitted with a certificate that had been revoked before.
 pub const REVOCATION_LOOK: Duration = Duration::from_secs(5);
-/// How long it waits after a channel took no revocation; twice as long after each further failure.
-pub const REVOCATION_RETRY: Duration = Duration::from_secs(5);
+/// How long it waits after a channel took no revocation; twice as long after each further failure. Short at first: the
+/// evidence of a revocation is written a moment after the revocation itself.
+pub const REVOCATION_RETRY: Duration = Duration::from_millis(200);
 /// Revocations posted to one channel at a time; the rest follows once they are committed.
 pub const REVOCATIONS_POSTED_MAX: usize = 256;
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new

@@ -10,7 +10,12 @@ use crate::{
 use channel_actors::tasks::Tasks;
 use std::{backtrace, io, io::IsTerminal as _, panic, thread};
 use tracing_subscriber::{
-    Layer as _, Registry, filter::{ParseError, Targets}, fmt, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    Layer as _, Registry,
+    filter::{ParseError, Targets},
+    fmt,
+    layer::SubscriberExt as _,
+    reload,
+    util::SubscriberInitExt as _,
 };
 
 /// Why there are no logs.

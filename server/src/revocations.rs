@@ -39,7 +39,7 @@ use std::{
     convert::Infallible,
     iter::repeat_with,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Posts revocations until the peer stops.
@@ -58,7 +58,7 @@ pub(crate) async fn spread(
         }
         spreader.look().await;
         // The sender lives in the trust.
-        changed = tokio::time::timeout(REVOCATION_LOOK, changes.changed()).await.is_ok();
+        changed = tokio::time::timeout(spreader.wait(Instant::now()), changes.changed()).await.is_ok();
     }
 }
 
@@ -117,6 +117,12 @@ struct Spreader {
 }
 
 impl Spreader {
+    /// How long until the next look, if nothing changes: until the first pause of a channel that waits is over.
+    fn wait(&self, now: Instant) -> Duration {
+        let pauses = self.seen.values().filter_map(|seen| seen.pause.remains(now));
+        pauses.fold(REVOCATION_LOOK, Duration::min)
+    }
+
     /// Reads what is revoked in the authorities' folder.
     async fn read(&mut self) {
         let trust = Arc::clone(&self.trust);

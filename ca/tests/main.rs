@@ -1,0 +1,18 @@
+//! All tests of this room from outside, as one program: each program of its own would be linked again with every library.
+
+mod consortium;
+
+mod continuations;
+mod folders;
+mod foreign_verifiers;
+mod handshakes;
+mod hostile_inputs;
+mod large_lists;
+mod ocsp;
+mod passphrases;
+mod paths;
+mod registrations;
+mod reissues;
+mod revocations;
+mod rollovers;
+mod root_updates;
