@@ -83,7 +83,11 @@ fn script() -> String {
                 serve if serve.starts_with("chancery serve") => {
                     script.push_str(&format!("{whole}PEER=$!\n{READY}"));
                 }
-                watch if watch.starts_with("chancery watch") => {
+                watch
+                    if watch.starts_with("chancery watch")
+                        && !watch.contains("--until")
+                        && !watch.contains("--count") =>
+                {
                     script.push_str(&format!(
                         "{} > watched 2>&1 &\nuntil [ -s watched ]; do kill -0 $!; done\nkill $!\n",
                         watch

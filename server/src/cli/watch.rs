@@ -166,10 +166,10 @@ impl Progress {
         let at_tip = cursor.is_end() && cursor.height >= tip;
         let first = at_tip && !std::mem::replace(&mut self.at_tip, true);
         match (first, goes_on) {
-            (true, _) => Some(format!(
-                "at the end of the channel, block {}; what is committed from now on follows",
-                cursor.height
-            )),
+            (true, _) => {
+                let follows = if self.until.is_none() { "; what is committed from now on follows" } else { "" };
+                Some(format!("at the end of the channel, block {}{follows}", cursor.height))
+            }
             (false, true) => Some("the peer answers again".into()),
             (false, false) => None,
         }
