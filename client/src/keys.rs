@@ -106,8 +106,8 @@ pub enum AccountKeyError {
         #[source]
         source: io::Error,
     },
-    /// Others may read the file.
-    #[error("{} may be read by others: chmod 600 it", path.display())]
+    /// Others may read the file, or not only its owner may write it.
+    #[error("{} may be read or written by others: chmod 600 it, or 640 for its group", path.display())]
     Readable {
         /// The file.
         path: PathBuf,
@@ -162,7 +162,8 @@ pub fn write_account_key(path: &Path, key: &SigningKey) -> Result<(), AccountKey
     file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)
 }
 
-/// Reads a key file. Refuses one that others may read.
+/// Reads a key file. Its group may read it, as where a mount makes that so; one that others may read, or that not only
+/// its owner may write, is refused.
 pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
     use io::Read as _;
     let fail = |source| AccountKeyError::Read { path: path.into(), source };
@@ -170,7 +171,7 @@ pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        if file.metadata().map_err(fail)?.permissions().mode() & 0o077 != 0 {
+        if file.metadata().map_err(fail)?.permissions().mode() & 0o037 != 0 {
             return Err(AccountKeyError::Readable { path: path.into() });
         }
     }
@@ -271,8 +272,11 @@ mod tests {
         assert_eq!(read_account_key(&path).unwrap().public(), key.public());
         assert!(matches!(write_account_key(&path, &key), Err(AccountKeyError::Exists { .. })));
 
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(read_account_key(&path), Err(AccountKeyError::Readable { .. })));
+        for (mode, taken) in [(0o400, true), (0o640, true), (0o644, false), (0o660, false), (0o602, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let refused = matches!(read_account_key(&path), Err(AccountKeyError::Readable { .. }));
+            assert_eq!(refused, !taken, "{mode:o}");
+        }
     }
 
     #[test]

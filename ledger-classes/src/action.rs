@@ -46,15 +46,7 @@ impl Action {
     /// that no lack of funds keeps a revocation or a change from taking effect, and only administrators and auditors
     /// read the transactions that carry them.
     pub const fn is_administrative(&self) -> bool {
-        self.carries_authority()
-            || matches!(
-                self,
-                Self::ParticipantRevoke(_)
-                    | Self::ChannelPropose(_)
-                    | Self::ChannelApprove(_)
-                    | Self::ChannelWithdraw(_)
-                    | Self::AccountRecover(_)
-            )
+        self.carries_authority() || matches!(self.right(), Some(Right::Admin))
     }
 
     /// Whether anybody may post it, without a participant record: it brings its own authority.

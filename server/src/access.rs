@@ -7,12 +7,13 @@ use crate::{
     limits::RETRY_AFTER_MS,
     problem::{ApiError, Kind},
     tls::Caller,
+    trust::Trust,
 };
 use ca::KeyId;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
 use ledger_classes::{
     config::ChannelConfig,
-    hash::{Hash, HexBytes},
+    hash::Hash,
     identity::{Identity, Role},
     rights::{Class, Right, Rights},
 };
@@ -37,21 +38,24 @@ pub struct Asking<'a> {
     pub caller: &'a Caller,
     /// The peer.
     pub peer: &'a Identity,
+    /// What the peer trusts, and its own certificate.
+    pub trust: &'a Trust,
 }
 
 impl Asking<'_> {
     /// What this caller sees of a channel: `None` is nothing at all.
     fn sees(&self, registry: &ChannelRegistry, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
         let rights = if channel.config().is_some() { rights } else { Rights::NONE };
-        let acts = halted(&channel).is_some() && administers(registry, self.peer, self.caller);
+        let acts = halted(&channel).is_some() && administers(registry, *self);
         (acts || !rights.is_empty()).then_some(Visible { channel, rights })
     }
 }
 
 /// Whether somebody administers this peer: an administrator of its organization, whose path leads to a CA that `main`
-/// lists for it.
-pub fn administers(registry: &ChannelRegistry, peer: &Identity, caller: &Caller) -> bool {
-    is_own_administrator(peer, caller.identity()) && is_vouched_for(registry, caller)
+/// lists for it. Where `main` cannot be read or does not list the organization, to the CA of the peer's own certificate:
+/// the name alone is nothing then, either.
+pub fn administers(registry: &ChannelRegistry, asking: Asking<'_>) -> bool {
+    is_own_administrator(asking.peer, asking.caller.identity()) && is_vouched_for(registry, asking)
 }
 
 fn is_own_administrator(peer: &Identity, identity: Option<&Identity>) -> bool {
@@ -121,16 +125,17 @@ pub fn visible_rights(config: &ChannelConfig, caller: &Caller) -> Rights {
     rights_by(config, caller.identity(), |der| key_of(der).is_some_and(|key| caller.authorities().contains(&key)))
 }
 
-/// Whether `main` lists a CA of the caller's path for the caller's organization, if it is a member there: for what
-/// belongs to an organization on this peer and to no other channel.
-fn is_vouched_for(registry: &ChannelRegistry, caller: &Caller) -> bool {
-    let Some(identity) = caller.identity() else { return false };
+/// Whether the CA that vouches for the peer's organization on this peer stands in the caller's path.
+fn is_vouched_for(registry: &ChannelRegistry, asking: Asking<'_>) -> bool {
     let main = registry.by_name(MAIN).and_then(|main| main.config());
-    let member = main
-        .as_ref()
-        .and_then(|main| main.config.organizations.iter().find(|member| member.name == identity.organization()));
-    let vouches = |der: &HexBytes| key_of(&der.0).is_some_and(|key| caller.authorities().contains(&key));
-    member.is_none_or(|member| member.authorities.iter().any(vouches))
+    let organization = asking.peer.organization();
+    let member =
+        main.as_ref().and_then(|main| main.config.organizations.iter().find(|member| member.name == organization));
+    let stands = |key: Option<KeyId>| key.is_some_and(|key| asking.caller.authorities().contains(&key));
+    match member {
+        Some(member) => member.authorities.iter().any(|der| stands(key_of(&der.0))),
+        None => stands(asking.trust.own_issuer()),
+    }
 }
 
 fn rights_by(config: &ChannelConfig, identity: Option<&Identity>, vouches: impl Fn(&[u8]) -> bool) -> Rights {

@@ -19,7 +19,6 @@ use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wa
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
     action::{Action, logs},
-    amount::Amount,
     config::Limits,
     execution::audit::{AuditHead, CERTIFICATE},
     hash::Hash,
@@ -193,9 +192,7 @@ impl Recorder {
         let actions = batch.iter().map(&mut next).collect();
         let sender = self.key.public().address();
         let transaction = transaction(channel, sender, actions, now, VALIDITY_MS);
-        let mut transaction = transaction.map_err(|error| Obstacle::Main(describe(&error)))?;
-        // Whatever main asks: what was done must be known.
-        transaction.fee_max = Amount::MAX;
+        let transaction = transaction.map_err(|error| Obstacle::Main(describe(&error)))?;
         Ok(Envelope::sign_binary(&transaction, &[&*self.key]))
     }
 }

@@ -59,8 +59,8 @@ pub struct PeerContext {
 
 impl PeerContext {
     /// Who asks this peer.
-    pub const fn asking<'a>(&'a self, caller: &'a Caller) -> Asking<'a> {
-        Asking { caller, peer: &self.identity }
+    pub fn asking<'a>(&'a self, caller: &'a Caller) -> Asking<'a> {
+        Asking { caller, peer: &self.identity, trust: &self.trust }
     }
 
     /// The channel that a caller names, if the caller may know of it, whatever its state.

@@ -37,7 +37,7 @@ const FAILED: u32 = u32::MAX;
 
 /// What may be asked.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Question {
     /// What the peer is and holds.
     Peer {},

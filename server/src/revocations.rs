@@ -22,7 +22,6 @@ use client::submit::{VALIDITY_MS, transaction};
 use futures_util::future::join_all;
 use ledger_classes::{
     action::{Action, channel::RevokeByEvidence},
-    amount::Amount,
     config::ChannelConfig,
     execution::ConfigRecord,
     hash::{Hash, HexBytes},
@@ -358,9 +357,7 @@ fn envelope(
     let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: HexBytes(evidence.answer) });
     let sender = key.public().address();
     let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
-    let mut transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
-    // Whatever the channel asks: to be rid of a stolen key is worth it.
-    transaction.fee_max = Amount::MAX;
+    let transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
     Ok(Envelope::sign_binary(&transaction, &[key]))
 }
 

@@ -8,7 +8,7 @@
 
 mod files;
 
-use crate::{certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK, stamp::Stamp};
+use crate::{access, certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK, stamp::Stamp};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
@@ -192,6 +192,11 @@ impl Trust {
     /// What the peer's own certificate says.
     pub fn own_certificate(&self) -> Arc<LeafClaims> {
         Arc::clone(&self.own_path.load().claims)
+    }
+
+    /// The key of the CA that issued the peer's own certificate, if its path tells.
+    pub fn own_issuer(&self) -> Option<KeyId> {
+        self.own_path.load().path.get(1).and_then(|der| access::key_of(der))
     }
 
     /// Who this peer is.

@@ -135,7 +135,7 @@ pub(super) async fn create(
 /// Only administrators of the peer's own organization make channels on it.
 fn administrator<'a>(context: &PeerContext, caller: &'a Caller) -> Result<&'a Identity, ApiError> {
     let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
-    match access::administers(&context.registry, &context.identity, caller) {
+    match access::administers(&context.registry, context.asking(caller)) {
         true => Ok(identity),
         false => {
             Err(ApiError::new(Kind::Forbidden, "only administrators of the peer's organization create channels on it"))

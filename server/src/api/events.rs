@@ -385,7 +385,6 @@ impl Feed {
                 if !self.passes(index, frame) {
                     continue;
                 }
-                self.told = self.height;
                 match first.take() {
                     // A single frame goes out as it is, shared; only several are copied together.
                     None if chunk.is_empty() => first = Some(frame.bytes.clone()),

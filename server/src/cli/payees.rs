@@ -9,7 +9,7 @@ use ledger_classes::keys::Address;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-/// Whom an action gives something that nobody can take back: units, items, or the only say over an asset.
+/// Whom an action gives something, or lets take it: units, items, or the only say over an asset.
 fn payees(action: &Action) -> Vec<Address> {
     match action {
         Action::AssetMint(body) => vec![body.to],
@@ -18,6 +18,8 @@ fn payees(action: &Action) -> Vec<Address> {
         Action::AssetTransferFrom(body) => vec![body.to],
         Action::AssetMintItem(body) => vec![body.to],
         Action::AssetTransferItem(body) => vec![body.to],
+        Action::AssetApprove(body) if !body.amount.is_zero() => vec![body.spender],
+        Action::AssetApproveItem(body) => body.spender.into_iter().collect(),
         Action::AssetDefine(body) => {
             [body.mint_authority, body.burn_authority, body.control_authority].into_iter().flatten().collect()
         }
