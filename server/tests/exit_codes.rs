@@ -62,7 +62,9 @@ fn names_file(words: &[String]) -> bool {
 /// The examples that ask a peer, without the profile that they name.
 fn asking() -> Vec<Vec<String>> {
     let of_peer = |words: &Vec<String>| {
-        let folder = words.iter().any(|word| word == "--dir" || word == "--out" && words[0] == "ca");
+        let folder = words
+            .iter()
+            .any(|word| ["--dir", "--into"].contains(&word.as_str()) || word == "--out" && words[0] == "ca");
         !folder && !ALONE.contains(&words[0].as_str())
     };
     let plain = |words: &Vec<String>| {
@@ -141,7 +143,9 @@ fn a_profile_or_a_file_or_a_folder_that_is_not_there_is_usage_for_every_command(
     let at = ["--profile", folder.path().to_str().unwrap()];
     all_end_with("a file that is not there", files, &at, empty.path(), 2);
 
-    let of_folder = |words: &Vec<String>| words[0] == "ca" && words.iter().any(|word| word == "--dir");
+    // `ca init` makes the folder.
+    let of_folder =
+        |words: &Vec<String>| words[0] == "ca" && words[1] != "init" && words.iter().any(|word| word == "--dir");
     let plain = |words: Vec<String>| {
         without(&words, "--profile").into_iter().filter(|word| word != "--json").collect::<Vec<String>>()
     };

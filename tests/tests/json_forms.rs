@@ -175,7 +175,7 @@ fn channel() -> Value {
     json!({
         "name": "main", "id": h('a'), "height": 1, "tip": h('b'), "time": TIME, "state": "replaying", "done": 1,
         "of": 2, "rights": ["write:logs"], "queue": { "transactions": 1, "bytes": 2, "subscriptions": 3 },
-        "config": config(),
+        "public_read": true, "open_submit": true, "config": config(),
     })
 }
 

@@ -344,7 +344,7 @@ mod tests {
     fn a_mistake_is_named_with_its_word() {
         for (line, said) in [
             ("chancery asset mint coin -c trade", "required arguments were not provided: <TO>; <AMOUNT>"),
-            ("chancery asset mint coin 0x1 5", "invalid value '0x1' for '<TO>'"),
+            ("chancery asset mint coin 0x1 5 -c trade", "invalid value '0x1' for '<TO>'"),
             ("chancery watch trade --untill now", "unexpected argument '--untill' found"),
             ("chancery nonsense", "unrecognized subcommand 'nonsense'"),
             ("chancery channel", "a command is missing"),

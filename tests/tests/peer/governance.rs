@@ -120,7 +120,7 @@ async fn members_list_each_other_and_strangers_learn_nothing() {
     }
     // A right on one class shows the channel, not its people.
     let create = ["channel", "create", "shop", "--org", "bank", "--org", "dealer"];
-    let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets"];
+    let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets", "--approvals", "any"];
     trade.peer.run(&trade.bank, &[&create[..], &grants].concat());
     let error = outside.participants("shop", None, Paging::default()).await.expect_err("no right to logs");
     assert_eq!(refusal(&error), (403, "forbidden"));

@@ -16,7 +16,7 @@ use ResultCode as C;
 fn of_three() -> Ledger {
     let mut config = ChannelConfig { public_read: false, open_submit: false, ..open_config() };
     for name in ["beta", "gamma"] {
-        let authorities = Vec::new();
+        let authorities = vec![HexBytes(vec![0x30])];
         config.organizations.push(Organization { name: name.into(), title: name.into(), authorities });
     }
     config.approvals = Approvals::Majority;

@@ -94,7 +94,10 @@ impl Bundle {
 
 /// Whom a peer or a profile trusts
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  $ chancery ca trust list --dir peer-1")]
+#[command(after_help = "\
+Examples:
+  $ chancery ca trust list --dir peer-1
+  $ chancery ca trust add carrier.pem --dir peer-1")]
 pub(super) struct Trust {
     #[command(subcommand)]
     command: Command,
