@@ -208,6 +208,7 @@ pub fn forbidden(right: &str) -> ApiError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use ledger_classes::hash::HexBytes;
     use ledger_classes::{
         config::{Approvals, Engine, Fees, Limits, OrderingPeer, Organization},
         keys::SigningKey,
