@@ -292,6 +292,10 @@ pub fn screen(
         {
             return reject(ResultCode::NoRight, format!("{} needs the right {right}", action.type_text()));
         }
+        // They are free, so nobody may fill blocks with those that fail.
+        if action.carries_authority() {
+            screen_authority(config, transaction.sender(), action)?;
+        }
         if let Action::AccountAct(body) = action {
             assets::screen_act(view, transaction.signers(), body)?;
         }

@@ -8,6 +8,7 @@ use crate::{
     problem::{ApiError, Kind},
     wire::speak,
 };
+use actix_http::{HttpMessage as _, Request};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_service::{
     IntoServiceFactory as _, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
@@ -77,7 +78,12 @@ fn serve(socket: TcpListener, watched: web::Data<Watched>) -> std::io::Result<Se
                 let app = Rc::new(app.await?);
                 Ok::<_, ()>(fn_service(move |tcp: TcpStream| {
                     let (stream, app, drains) = (Paced::new(tcp, &limits), Rc::clone(&app), drains.clone());
-                    async move { speak(stream, app, drains, |_| ()).await.map_err(drop) }
+                    let pace = stream.pace();
+                    // While it is answered no head is late; behind it the connection is idle.
+                    let prepare = move |request: &mut Request| {
+                        request.extensions_mut().insert(pace.answer());
+                    };
+                    async move { speak(stream, app, drains, prepare).await.map_err(drop) }
                 }))
             }
         })

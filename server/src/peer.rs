@@ -126,6 +126,9 @@ pub async fn serve(
     announce: impl FnOnce(&Peer),
 ) -> Result<(), PeerError> {
     let stop = terminated().map_err(io_error("signals"))?;
+    // From here on it ends nobody: a start that replays takes its time.
+    let hangup = tokio::signal::unix::SignalKind::hangup();
+    let _caught = tokio::signal::unix::signal(hangup).map_err(io_error("signals"))?;
     let (logs, tasks, first) = (process.logs.clone(), process.tasks.clone(), config.clone());
     let peer = Peer::start_in(dir, config, process).await?;
     let (dir, trust) = (dir.to_owned(), Arc::clone(&peer.context.trust));

@@ -7,7 +7,7 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Component, Path, PathBuf},
@@ -198,9 +198,10 @@ pub(super) fn take_directory(out: &Path) -> Result<File, BackupError> {
     }
 }
 
-/// A directory for keys, made if it is not there.
+/// Makes a directory for its owner alone, or makes one that is there so: what it will hold is private.
 pub(super) fn private_directory(path: &Path) -> Result<(), BackupError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file_error(path))
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700))).map_err(file_error(path))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -237,7 +238,7 @@ pub(super) fn copy_file(mut file: File, from: &Path, to: &Path, mode: u32) -> Re
     }
     let mut copy = OpenOptions::new().write(true).create_new(true).mode(mode).open(to).map_err(file_error(to))?;
     let written = transfer(&mut file, from, |part| copy.write_all(part).map_err(file_error(to)))?;
-    let exactly = copy.set_permissions(fs::Permissions::from_mode(mode));
+    let exactly = copy.set_permissions(Permissions::from_mode(mode));
     exactly.and_then(|()| copy.sync_all()).map_err(file_error(to))?;
     drop(copy);
     let again = File::open(to).map_err(file_error(to))?;

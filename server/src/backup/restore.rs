@@ -18,7 +18,7 @@ use channel_actors::{
 use std::{
     fs::{self, File},
     io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// What a peer is made from.
@@ -148,6 +148,12 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
         // A key that was used elsewhere begins a new life.
         if dir.join(&file.path) != incarnation_file(&dir.join(&config.seal_key)) {
             copy(file)?;
+        }
+    }
+    for path in [&config.data_dir, &config.seal_key, &config.certificate_dir] {
+        // The configuration comes with the backup: it must not lead out of what is made here.
+        if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return Err(unsound(from, "its configuration names a path outside of the directory"));
         }
     }
     let data = dir.join(&config.data_dir);

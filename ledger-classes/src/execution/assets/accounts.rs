@@ -69,8 +69,9 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
     for signer in context.signers().iter().map(PublicKey::address).filter(|signer| controllers.contains(signer)) {
         signed += usize::from(may_sign(context, &signer)?);
     }
-    if signed < usize::from(joint.threshold) {
-        let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
+    let needed = needed(&joint, &controllers);
+    if signed < needed {
+        let message = format!("{signed} of the account's keys signed, {needed} are needed");
         return reject(ResultCode::ThresholdNotMet, message);
     }
     context.set_acting(body.account);
@@ -89,8 +90,9 @@ pub(in crate::execution) fn screen_act(
     };
     let controllers = joint_controllers(view, &joint)?;
     let signed = signers.iter().filter(|signer| controllers.contains(&signer.address())).count();
-    if signed < usize::from(joint.threshold) {
-        let message = format!("{signed} of the account's keys signed, {} are needed", joint.threshold);
+    let needed = needed(&joint, &controllers);
+    if signed < needed {
+        let message = format!("{signed} of the account's keys signed, {needed} are needed");
         return reject(ResultCode::ThresholdNotMet, message);
     }
     Ok(())
@@ -102,13 +104,22 @@ fn joint_controllers(view: &dyn ReadView, joint: &JointAccount) -> Result<BTreeS
     joint.keys.iter().map(|key| heir(view, &key.address())).collect()
 }
 
+/// How many of the controllers must sign. Where a successor stands for several keys there may be fewer controllers than
+/// the threshold: all of them then, or nobody could move what the account owns any more.
+fn needed(joint: &JointAccount, controllers: &BTreeSet<Address>) -> usize {
+    usize::from(joint.threshold).min(controllers.len())
+}
+
 /// The addresses that control `account`: its owner's, or those of a joint account.
 pub(in crate::execution) fn controllers(
     view: &dyn ReadView,
     account: &Address,
 ) -> Result<(usize, BTreeSet<Address>), ReadError> {
     match record::read::<JointAccount>(view, &keyspace::joint_account(account))? {
-        Some(joint) => Ok((usize::from(joint.threshold), joint_controllers(view, &joint)?)),
+        Some(joint) => {
+            let controllers = joint_controllers(view, &joint)?;
+            Ok((needed(&joint, &controllers), controllers))
+        }
         None => Ok((1, BTreeSet::from([*account]))),
     }
 }
