@@ -7,9 +7,11 @@ use ca::pem;
 use reqwest::Method;
 
 impl Connection {
-    /// The CRLs in force at the peer, DER. Empty if the peer's set is `known`, as [`set_tag`] names it.
+    /// The CRLs in force at the peer, DER. None if the peer's set is `known`, as [`set_tag`] names it;
+    /// an empty `known` asks for all.
     pub async fn crls(&self, known: &str) -> Result<Vec<Vec<u8>>, RequestError> {
-        let url = self.url(&["ca", "crl"], &[("unless", known)])?;
+        let unless = [("unless", known)];
+        let url = self.url(&["ca", "crl"], if known.is_empty() { &[] } else { &unless })?;
         let ask = Ask { method: Method::GET, url, accept: "application/x-pem-file", body: None, again: true };
         let answer = self.ask(ask).await?;
         pem::read_all(&answer.body, pem::CRL).map_err(|error| RequestError::Answer(error.to_string()))

@@ -131,9 +131,6 @@ where
 {
     let (head, body) = request.into_parts();
     let unread = Rc::new(Cell::new(!body.is_end_stream()));
-    // RFC 9112 §6.1: what a proxy before us may have cut at another place, for a Content-Length that is gone here, ends
-    // the connection.
-    let coded = head.headers.contains_key(TRANSFER_ENCODING);
     let unreadable = || ApiError::new(Kind::Malformed, "the request line has no target that can be read").closing();
     let translated = check(head.version, &head.headers).and_then(|()| translate(&head).ok_or_else(unreadable));
     let response = match translated {
@@ -162,7 +159,7 @@ where
         }
     }
     // Where a body was not read to its end nobody finds the next request.
-    if unread.get() || coded || head.head().connection_type() == ConnectionType::Close {
+    if unread.get() || head.head().connection_type() == ConnectionType::Close {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer

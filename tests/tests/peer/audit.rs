@@ -165,7 +165,10 @@ async fn nobody_forges_a_record() {
         digest: Hash([7; 32]),
         body: "{}".into(),
     };
-    assert_eq!(code(&admin, "main", main, 5, Action::LogAudit(next)).await, "no-right");
+    // At the door: what is free of fees must not fill blocks when it fails.
+    let forged = signed(main, 5, vec![Action::LogAudit(next)]);
+    let refused = admin.submit("main", &forged, Wait::Committed).await.expect_err("nobody's but the peer's");
+    assert!(format!("{refused:?}").contains("urn:chancery:problem:no-right"), "{refused:?}");
     assert_eq!(recorded(&consortium, &peer), before);
 }
 

@@ -115,7 +115,8 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if from.is_dir() {
             copy_folder(&from, &to);
-        } else {
+        } else if from.is_file() {
+            // What is left is the peer's socket.
             std::fs::copy(from, to).expect("copied");
         }
     }
