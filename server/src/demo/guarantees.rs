@@ -179,7 +179,7 @@ pub(super) async fn revocation(world: &mut World) -> Shown {
     // The ledger too: the peer brings the CA's answer to every channel that knows the certificate, and what is signed
     // with the account's key is refused by execution, whoever delivers it.
     let id = world.channel(channel)?;
-    let serial = revoked[0]["serial"].as_str().ok_or_else(|| StepError::failed("nothing was revoked"))?;
+    let serial = revoked["revoked"][0]["serial"].as_str().ok_or_else(|| StepError::failed("nothing was revoked"))?;
     let topic = Some("participant.revoked".to_owned());
     let filter = Filter { start: Start::Height(0), topic, ..Filter::default() };
     let mut revocations = world.person("bea")?.connection.subscribe(channel, filter);
