@@ -9,6 +9,7 @@ use actix_web::{
 };
 use ledger_classes::{
     execution::assets::{self, NamedAsset, NamedItem},
+    identity::is_label,
     rights::Class,
 };
 
@@ -48,6 +49,9 @@ pub(super) async fn items(
     let (channel, asset) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
+    if !is_label(&asset) {
+        return Err(Kind::AssetUnknown.into());
+    }
     let span = query.into_inner().span()?;
     page(&visible.channel, move |view| assets::items(view, &asset, &span)).await
 }

@@ -10,6 +10,7 @@ use actix_web::{
 };
 use ledger_classes::{
     execution::contracts,
+    identity::is_label,
     limits::CALL_BYTES_MAX,
     outcome::{Refusal, ResultCode},
     rights::Class,
@@ -49,6 +50,9 @@ pub(super) async fn instances_of(
     let (channel, contract) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Contracts)?;
+    if !is_label(&contract) {
+        return Err(Kind::ContractUnknown.into());
+    }
     let span = query.into_inner().span()?;
     page(&visible.channel, move |view| contracts::instances_of(view, &contract, &span)).await
 }

@@ -42,6 +42,9 @@ pub(super) struct IssuedQuery {
     limit: Option<usize>,
 }
 
+/// A hundred years.
+const EXPIRES_WITHIN_DAYS_MAX: u64 = 36_500;
+
 fn status(word: &str) -> Result<CertificateStatus, ApiError> {
     use CertificateStatus as S;
     let all = [S::Intended, S::Valid, S::Expired, S::Revoked];
@@ -61,6 +64,10 @@ pub(super) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let admin = Administrator::of(&caller)?;
     let IssuedQuery { identity, status: word, expires_within_days: days, after, limit: asked } = query.into_inner();
+    if days.is_some_and(|days| days > EXPIRES_WITHIN_DAYS_MAX) {
+        let what = format!("expires_within_days: 0 to {EXPIRES_WITHIN_DAYS_MAX}");
+        return Err(ApiError::new(Kind::InvalidParameter, what));
+    }
     let filter = IssuedFilter {
         identity: identity.as_deref().map(identity_of).transpose()?,
         status: word.as_deref().map(status).transpose()?,

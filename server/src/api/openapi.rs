@@ -283,6 +283,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         ("participants/{address}", Kind::ParticipantUnknown),
         ("{organization}", Kind::AuthorityUnknown),
         ("requests/{id}", Kind::RequestUnknown),
+        ("{serial}", Kind::CertificateUnknown),
     ];
     kinds.extend(unknown.iter().filter(|(name, _)| route.path.contains(name)).map(|(_, kind)| *kind));
     if ["{height}", "{id}", "{address}", "{spender}"].iter().any(|name| route.path.contains(name)) {
@@ -329,7 +330,8 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         "renewCertificate" | "estReenrol" => &[Kind::RenewalRefused],
         _ => &[],
     });
-    if route.path.starts_with("/v1/ca/re") || route.path.starts_with("/.well-known/est") {
+    let registers = ["/v1/ca/re", "/v1/ca/issued", "/v1/ca/tokens", "/.well-known/est"];
+    if registers.iter().any(|prefix| route.path.starts_with(prefix)) {
         kinds.extend(registration);
     }
     let mut by_status: BTreeMap<u16, Vec<Kind>> = BTreeMap::new();

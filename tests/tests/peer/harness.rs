@@ -23,6 +23,10 @@ use tempfile::TempDir;
 pub(crate) fn chancery() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer-under-test"));
     command.env_remove("CHANCERY_PROFILE").env_remove("CHANCERY_DIR");
+    // What tests are told by is nothing of the program's: it would say so.
+    for variable in ["CHANCERY_TEST_PYTHON", "CHANCERY_SEED", "CHANCERY_RUNS"] {
+        command.env_remove(variable);
+    }
     command.env_remove("CHANCERY_AUTHORITY_PASSPHRASE_FILE").stdin(Stdio::null());
     command
 }

@@ -252,7 +252,7 @@ async fn a_place_that_would_lose_events_is_refused_before_a_frame() {
     let create = ["channel", "create", "mixed", "--org", "bank", "--org", "dealer", "--open-submit"];
     let made = peer.run(
         &consortium.admin(),
-        &[&create[..], &["--grant", "bank=member,admin", "--grant", "dealer=read:logs"]].concat(),
+        &[&create[..], &["--grant", "bank=member,admin", "--grant", "dealer=read:logs", "--approvals", "any"]].concat(),
     );
     let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
     let connection = peer.connect_once(&consortium.admin());
