@@ -1,4 +1,4 @@
-//! What a peer counts. [`crate::monitor`] tells it to Prometheus.
+//! What a peer counts. `monitor.rs` tells it to Prometheus.
 
 use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics};
 use ca::forecast::{Expiring, Expiry};
