@@ -1,7 +1,7 @@
 //! What the peer owes its channels without being asked: that they learn of revocations, and of administrative acts.
 //!
 //! What stands in the way of one is kept here for status and metrics, and said in the log when it is new. What can
-//! succeed later is tried again after a pause that grows ([`Pause`]); what a channel refuses by its rules is not, because
+//! succeed later is tried again after a pause that grows (`Pause`); what a channel refuses by its rules is not, because
 //! each refusal would be a block of its own: only another configuration is a reason to ask again.
 
 use crate::limits::OBSTACLES_SHOWN_MAX;

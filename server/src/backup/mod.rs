@@ -1,5 +1,5 @@
 //! `chancery backup`: what a peer is, in a directory of plain files, from which [`restore`] makes it again. Of a peer that
-//! runs, through its operator's socket ([`crate::control`]), or of one that does not, from its files.
+//! runs, through its operator's socket (`control.rs`), or of one that does not, from its files.
 //!
 //! What must never happen: a backup that says that it is whole and is not. `backup.json` is written last, when everything
 //! that it names is on disk and was read again; it names all files with their hashes and each channel's last block.

@@ -3,7 +3,7 @@
 //!
 //! Relations that always hold: while an auction is open its account holds the item, and of the currency exactly the
 //! highest bid and what is owed; the highest bid is below the buy-now price. After its end its account holds what is
-//! owed, and nothing else. An auction ends within [`AUCTION_MS_MAX`], the stops that its deadline bears, and outages:
+//! owed, and nothing else. An auction ends within `AUCTION_MS_MAX`, the stops that its deadline bears, and outages:
 //! sold, item and price in one step, or with everything given back.
 
 use super::parties::{is_void, related};
