@@ -177,7 +177,7 @@ async fn a_disk_that_becomes_read_only_is_named_and_one_that_comes_back_is_used(
 }
 
 /// A channel's records, all of which are read now, and none can be added to.
-async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome]) {
+async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome], why: &str) {
     let connection = peer.connect_once(&consortium.admin());
     for outcome in written {
         let found = connection.transaction("main", outcome.id.expect("an id")).await.expect("readable");
@@ -188,7 +188,7 @@ async fn only_read(peer: &Peer, consortium: &Consortium, written: &[Outcome]) {
     match connection.submit("main", &envelope, Wait::Committed).await {
         Err(SubmitError::Request(error)) => {
             let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
-            assert_eq!((problem.status, problem.name()), (503, "storage-read-only"), "{problem:?}");
+            assert_eq!((problem.status, problem.name()), (503, why), "{problem:?}");
         }
         other => panic!("{other:?}"),
     }
@@ -215,16 +215,16 @@ async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_ve
     let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
     let so_far = write(&peer, 10).await;
     disk.remount("ro").await;
-    only_read(&peer, &consortium, &so_far).await;
+    only_read(&peer, &consortium, &so_far, "storage-read-only").await;
     disk.remount("rw").await;
     let so_far = write(&peer, 10).await;
     disk.remount("ro").await;
-    only_read(&peer, &consortium, &so_far).await;
+    only_read(&peer, &consortium, &so_far, "storage-read-only").await;
     // It ends there, and begins there again.
     peer.drain();
     verify(&consortium, &disk, 1);
     let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
-    only_read(&peer, &consortium, &so_far).await;
+    only_read(&peer, &consortium, &so_far, "storage-read-only").await;
     disk.remount("rw").await;
     write(&peer, 1).await;
     peer.drain();
@@ -239,15 +239,15 @@ async fn a_channel_that_rests_on_a_read_only_disk_is_read_and_a_copy_there_is_ve
     for rest_after in ["0", "100"] {
         let resting = [("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
         let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
-        only_read(&peer, &consortium, &so_far).await;
+        only_read(&peer, &consortium, &so_far, "storage-read-only").await;
         peer.drain();
     }
     let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &resting);
-    only_read(&peer, &consortium, &so_far).await;
+    only_read(&peer, &consortium, &so_far, "storage-read-only").await;
     disk.remount("rw").await;
     let so_far = write(&peer, 1).await;
     disk.remount("ro").await;
-    only_read(&peer, &consortium, &so_far).await;
+    only_read(&peer, &consortium, &so_far, "storage-read-only").await;
 }
 
 /// A copy that was taken of a peer at work, and put where nobody may write.
@@ -268,7 +268,7 @@ async fn a_copy_of_a_peers_whole_directory_on_a_read_only_disk_can_be_read() {
     copy_folder(&consortium.dir(), &disk.path("peer"));
     disk.remount("ro").await;
     let peer = Peer::start_by(disk.chancery(), &copy.join("peer"), &[]);
-    only_read(&peer, &consortium, &written).await;
+    only_read(&peer, &consortium, &written, "peer-fenced").await;
     let filter = Filter { start: Start::Height(0), ..Filter::default() };
     follow(&mut peer.connect(&consortium.admin()).subscribe("main", filter), written.len()).await;
     peer.drain();

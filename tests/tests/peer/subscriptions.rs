@@ -332,7 +332,8 @@ async fn a_reader_of_a_restored_peer_is_told_what_to_do() {
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     };
-    let peer = backup.serve();
+    // A copy seals nothing until it is told that it stands for the peer.
+    let peer = Peer::start_by_with(&backup.dir(), &["--moved"]);
     let (code, said) = watch(&peer);
     assert!(code == Some(1) && said.contains("restored from a backup") && said.contains("cursor-ahead"), "{said}");
     peer.drain();
