@@ -72,6 +72,9 @@ pub enum FolderError {
     /// Nothing issued fits.
     #[error("no certificate {0} was issued here")]
     UnknownCertificate(String),
+    /// The folder is not where it was: its CAs sign elsewhere, or nobody knows.
+    #[error("its CAs sign nothing here: {0}")]
+    Fenced(String),
     /// Signing.
     #[error("the CA refuses")]
     Authority(#[from] AuthorityError),
@@ -144,6 +147,8 @@ pub struct CertificateFolder {
     pub(crate) keys: Keyring,
     /// Who does what is done from here on, and why.
     pub(crate) cause: Cause,
+    /// Why nothing is signed or changed, if so.
+    fenced: Option<String>,
 }
 
 impl CertificateFolder {
@@ -179,7 +184,7 @@ impl CertificateFolder {
             fs::create_dir_all(&path).map_err(|source| file_error(&path, source))?;
         }
         Database::create(&draft, consortium, now)?;
-        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys, cause };
+        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys, cause, fenced: None };
         let mut database = folder.lock()?;
         folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
@@ -192,12 +197,28 @@ impl CertificateFolder {
     pub fn open(dir: &Path) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
         let consortium = Database::read(&directory)?.consortium().to_owned();
-        Ok(Self { directory, consortium, keys: Keyring::new(PassphraseSource::usual(dir)), cause: Cause::default() })
+        let keys = Keyring::new(PassphraseSource::usual(dir));
+        Ok(Self { directory, consortium, keys, cause: Cause::default(), fenced: None })
     }
 
     /// The same folder with a keyring of the caller's.
     pub fn with_keys(self, keys: Keyring) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same folder, of which nothing is signed and nothing changed, if there is a reason not to. What it holds can
+    /// be read.
+    pub fn behind(self, fenced: Option<String>) -> Self {
+        Self { fenced, ..self }
+    }
+
+    /// Why nothing is signed or changed, if so.
+    pub fn fenced(&self) -> Option<&str> {
+        self.fenced.as_deref()
+    }
+
+    fn check_fence(&self) -> Result<(), FolderError> {
+        self.fenced.as_ref().map_or(Ok(()), |why| Err(FolderError::Fenced(why.clone())))
     }
 
     /// Keeps everybody from changing the folder for as long as the value lives; waits for whoever does now.
@@ -254,8 +275,9 @@ impl CertificateFolder {
         self.issue_locked(&mut database, identity, public_key, options.terms(), purpose, now)
     }
 
-    /// The right to write.
+    /// The right to write, without which nothing is signed either.
     pub(crate) fn lock(&self) -> Result<LockedDatabase, FolderError> {
+        self.check_fence()?;
         Ok(LockedDatabase::open(&self.directory, self.cause.clone())?)
     }
 
@@ -465,7 +487,9 @@ impl CertificateFolder {
         }
     }
 
+    /// A CA with its key: the only way to one.
     pub(crate) fn load(&self, database: &Database, name: &str) -> Result<Authority, FolderError> {
+        self.check_fence()?;
         let unknown = || FolderError::UnknownAuthority(name.into());
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         let certificates = read_certificates(&self.authority_file(name, &record.serial))?;

@@ -3,8 +3,8 @@
 //!
 //! A fence is a file in the directory. It names the peer's incarnation and the place where it was written: machine, file
 //! system, inode and time of birth of the directory itself, which no copy shares. The incarnation is written beside the
-//! seal key, too, so that a key with another directory is noticed. Whoever is behind a wrong fence reads, and seals
-//! nothing.
+//! seal key, too, so that a key with another directory is noticed. Whoever is behind a wrong fence reads, seals nothing
+//! and issues nothing.
 
 use ledger_classes::hash::Hash;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -155,6 +155,23 @@ impl Fence {
         )
     }
 
+    /// The fence of a directory, if it has one.
+    fn read(directory: &Path) -> io::Result<Option<Self>> {
+        let path = directory.join(FENCE);
+        read(&path)?.map(|text| Self::parse(&text).ok_or_else(|| of_form(&path))).transpose()
+    }
+
+    /// What is wrong with it for a directory that is at `place`, beside a seal key of an incarnation if that is known.
+    fn wrong(&self, place: &Place, beside: Option<&Incarnation>) -> Option<String> {
+        match beside {
+            Some(beside) if self.incarnation != *beside => {
+                Some(format!("its fence is of incarnation {}, the seal key of {beside}", self.incarnation))
+            }
+            // Without the file beside the key: whoever wrote the fence here did not come so far.
+            _ => place.differs(&self.place).map(str::to_owned),
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.strip_prefix(FENCE_MAGIC)?.lines();
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
@@ -185,7 +202,7 @@ pub struct Entry {
 pub struct Entered {
     /// Its incarnation, if that is known.
     pub incarnation: Option<Incarnation>,
-    /// Why it must not seal.
+    /// Why it must neither seal nor issue.
     pub fenced: Option<String>,
 }
 
@@ -196,22 +213,14 @@ impl Entry {
     /// # Errors
     /// A file cannot be read or written.
     pub fn enter(&self, directory: &Path, has_channels: bool) -> io::Result<Entered> {
-        let path = directory.join(FENCE);
         let place = Place::of(directory)?;
         let beside = Incarnation::read(&self.incarnation)?;
-        let fence = match read(&path)? {
-            None => None,
-            Some(text) => Some(Fence::parse(&text).ok_or_else(|| of_form(&path))?),
-        };
+        let fence = Fence::read(directory)?;
         let wrong = match (&fence, &beside) {
             (None, None) if has_channels => Some("it has channels and no fence: it was put together by hand".into()),
             (None, None) => None,
             (None, Some(_)) => Some("it has no fence, and the seal key has been used behind one".into()),
-            (Some(fence), Some(beside)) if fence.incarnation != *beside => {
-                Some(format!("its fence is of incarnation {}, the seal key of {beside}", fence.incarnation))
-            }
-            // Without the file beside the key: whoever wrote the fence here did not come so far.
-            (Some(fence), _) => place.differs(&fence.place).map(str::to_owned),
+            (Some(fence), beside) => fence.wrong(&place, beside.as_ref()),
         };
         let known = fence.as_ref().map(|fence| fence.incarnation.clone());
         match wrong {
@@ -237,6 +246,21 @@ impl Entry {
     }
 }
 
+/// Whether a directory is behind a wrong fence, as far as its fence tells, for those who do not enter: why, and what to
+/// do. Without a fence nothing is said.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn look(directory: &Path, incarnation: &Path) -> io::Result<Option<String>> {
+    let fence = match Fence::read(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
+        fence => fence?,
+    };
+    let Some(fence) = fence else { return Ok(None) };
+    let wrong = fence.wrong(&Place::of(directory)?, Incarnation::read(incarnation)?.as_ref());
+    Ok(wrong.map(|why| explain(directory, &why)))
+}
+
 /// Writes a fence for the place where a directory is now.
 ///
 /// # Errors
@@ -249,11 +273,12 @@ pub fn raise(directory: &Path, incarnation: &Incarnation) -> io::Result<()> {
     write(&path, &Fence { incarnation: incarnation.clone(), place }.to_text())
 }
 
-/// Why a peer behind a wrong fence does not seal, and what to do.
+/// Why a peer behind a wrong fence neither seals nor issues, and what to do.
 pub fn explain(directory: &Path, why: &str) -> String {
     format!(
-        "{} is not where it was: {why}; two peers with one seal key would give channels two histories; if it was moved \
-         here, and nobody seals with this key elsewhere, start once with `serve --moved`",
+        "{} is not where it was: {why}; two peers with one seal key would give channels two histories, and two with one \
+         CA would issue what the other does not know of; if it was moved here, and nobody seals or issues with these \
+         keys elsewhere, start once with `serve --moved`",
         directory.display()
     )
 }

@@ -24,7 +24,7 @@ pub struct PeerContext {
     pub identity: Identity,
     /// The key that its blocks are sealed with.
     pub seal_key: PublicKey,
-    /// Its incarnation, and why it seals nothing, if so.
+    /// Its incarnation, and why it seals and issues nothing, if so.
     pub entered: Entered,
     /// Start of this run.
     pub started: Time,

@@ -93,6 +93,8 @@ pub const RETRY_AFTER_MS: u64 = 1_000;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients
 /// wait by themselves.
 pub const DISK_RETRY_MS: u64 = 5_000;
+/// The hint of a peer behind a wrong fence: somebody must start it anew. Longer than clients wait by themselves.
+pub const FENCE_RETRY_MS: u64 = 60_000;
 /// How often the peer looks whether acts were added to the authorities' index: one file's length is asked for.
 pub const AUDIT_LOOK: Duration = Duration::from_secs(1);
 /// How long it waits after acts could not be posted; twice as long after each further failure.

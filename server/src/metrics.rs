@@ -155,7 +155,7 @@ impl Default for PeerMetrics {
         registry.register_with_unit("channel_time_ahead", help, Unit::Seconds, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
         registry.register("channel_subscriber_lag", help, gauges.subscriber_lag.clone());
-        let help = "1 while the peer seals nothing because its channels are not where they were";
+        let help = "1 while the peer seals and issues nothing because its channels are not where they were";
         registry.register("fenced", help, gauges.fenced.clone());
         let help = "1 while the disk with the channels takes writes";
         registry.register("disk_writable", help, gauges.disk_writable.clone());

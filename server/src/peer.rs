@@ -216,13 +216,6 @@ impl Peer {
     pub async fn start_in(dir: &Path, config: Config, process: Process) -> Result<Self, PeerError> {
         let Process { tasks, logs, moved } = process;
         let log_lines = logs.as_ref().map(|logs| logs.lines().clone());
-        // Before anything else: with an expired certificate nobody would talk to it.
-        match renewal::renew_at_start(dir, &config) {
-            Ok(true) => tracing::info!("the peer's certificate was renewed"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(error = describe(&error), "the peer's certificate is not renewed"),
-        }
-        let trust = Arc::new(Trust::open(dir, &config)?);
         let seal_key = Arc::new(init::seal_key(&dir.join(&config.seal_key)).map_err(PeerError::Seal)?);
         let metrics = Arc::new(PeerMetrics::default());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -250,9 +243,17 @@ impl Peer {
         let (registry, mut entered) =
             opened.map_err(io_error(format!("the data directory {}", config.data_dir.display())))?;
         entered.fenced = entered.fenced.map(|why| fence::explain(&dir.join(&config.data_dir), &why));
-        if let Some(reason) = &entered.fenced {
-            tracing::error!(reason, "the peer seals nothing: it only reads");
+        match &entered.fenced {
+            Some(reason) => tracing::error!(reason, "the peer seals and issues nothing: it only reads"),
+            // Before connections are taken: with an expired certificate nobody would talk to it. Not before it holds
+            // its directory, behind its fence: two peers must not issue with one CA.
+            None => match renewal::renew_at_start(dir, &config) {
+                Ok(true) => tracing::info!("the peer's certificate was renewed"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(error = describe(&error), "the peer's certificate is not renewed"),
+            },
         }
+        let trust = Arc::new(Trust::open(dir, &config)?.behind(entered.fenced.clone()));
         let genesis = genesis(&dir.join(&config.genesis))?;
         if let Some(genesis) = &genesis
             && registry.by_name(&genesis.name).is_none()
@@ -269,6 +270,7 @@ impl Peer {
             let _ = life.wait_for(settled).await;
         }
 
+        let fenced = entered.fenced.is_some();
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
@@ -341,16 +343,20 @@ impl Peer {
             let answer = move || control::answer(Arc::clone(&listener), Arc::clone(&told));
             keeping.push(tasks.start("control", answer));
         }
-        let posting = vec![
-            tasks.start(
-                "audit",
-                parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key, parts.duties)),
-            ),
-            tasks.start(
-                "revocations",
-                parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key, it.duties)),
-            ),
-        ];
+        // Behind a wrong fence its channels take nothing, and its seal key signs nothing.
+        let posting = match fenced {
+            true => Vec::new(),
+            false => vec![
+                tasks.start(
+                    "audit",
+                    parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key, parts.duties)),
+                ),
+                tasks.start(
+                    "revocations",
+                    parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key, it.duties)),
+                ),
+            ],
+        };
         Ok(Self {
             address,
             metrics_address,

@@ -3,7 +3,10 @@
 //! A problem never says more than its receiver may know: what a caller cannot see is `channel-unknown`, whatever the
 //! reason. Names are append-only and listed in `docs/formats/problems.md`; a test compares the two.
 
-use crate::certificates::describe;
+use crate::{
+    certificates::describe,
+    limits::{DISK_RETRY_MS, FENCE_RETRY_MS},
+};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},
@@ -77,7 +80,7 @@ kinds! {
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
     CursorAhead = "cursor-ahead", 409, "The subscription would begin ahead of the channel on this peer";
     CursorOtherHistory = "cursor-other-history", 409, "The cursor is of another history of the channel";
-    CursorNoEvent = "cursor-no-event", 409, "The cursor is of no event of its block that the caller may read";
+    CursorNoEvent = "cursor-no-event", 409, "The cursor is of no event of its block";
     RequestDecided = "request-decided", 409, "The certificate request is decided, or this caller has approved it";
     CrlOlder = "crl-older", 409, "A newer CRL of the same CA is in force";
     Oversize = "oversize", 413, "The request is larger than this peer takes";
@@ -92,7 +95,7 @@ kinds! {
     Broken = "broken", 500, "The peer cannot read its own data";
     TransferCodingUnknown = "transfer-coding-unknown", 501, "The body comes in a transfer coding other than chunked";
     StorageReadOnly = "storage-read-only", 503, "The peer's disk is read-only";
-    PeerFenced = "peer-fenced", 503, "The peer seals nothing: its channels are not where they were";
+    PeerFenced = "peer-fenced", 503, "The peer seals and issues nothing: its directory is not where it was";
     StorageFull = "storage-full", 507, "The peer's disk has no room";
     AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
@@ -127,7 +130,8 @@ impl ApiError {
             DiskTrouble::Fenced => Kind::PeerFenced,
             DiskTrouble::Full { .. } | DiskTrouble::Exhausted => Kind::StorageFull,
         };
-        Self::new(kind, trouble.to_string()).retry_after_ms(crate::limits::DISK_RETRY_MS)
+        let pause = if kind == Kind::PeerFenced { FENCE_RETRY_MS } else { DISK_RETRY_MS };
+        Self::new(kind, trouble.to_string()).retry_after_ms(pause)
     }
 
     /// The channel has halted on this peer.
@@ -321,6 +325,8 @@ impl From<RegistrationError> for ApiError {
                 return Kind::NoAuthority.into();
             }
             E::Folder(FolderError::UnknownCertificate(_)) => Kind::CertificateUnknown,
+            // As to those who post: nobody else is told where the peer's directory is.
+            E::Folder(FolderError::Fenced(_)) => return Self::disk(DiskTrouble::Fenced),
             E::Folder(
                 FolderError::UnknownAuthority(_) | FolderError::AuthorityRevoked(_) | FolderError::AuthorityExpired(..),
             ) => Kind::NoAuthority,

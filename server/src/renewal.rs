@@ -22,7 +22,8 @@ pub fn renew_if_due(
     folder: Option<&CertificateFolder>,
     now: Time,
 ) -> Result<bool, RenewalError> {
-    let Some(folder) = folder else { return Ok(false) };
+    // Behind a wrong fence nothing is issued, and nothing handed out.
+    let Some(folder) = folder.filter(|folder| folder.fenced().is_none()) else { return Ok(false) };
     let path = read_certificates(&certificate_dir.join("cert.pem"))?;
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
     let claims = LeafClaims::of_certificate(leaf)?;

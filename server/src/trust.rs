@@ -115,6 +115,8 @@ pub struct Trust {
     certificate_dir: PathBuf,
     authority_dir: PathBuf,
     keys: Keyring,
+    /// Why the CAs of the authorities' folder sign nothing, if so.
+    fenced: Option<String>,
     store: Arc<TrustStore>,
     own: Arc<OwnCertificate>,
     own_path: ArcSwap<OwnPath>,
@@ -150,6 +152,7 @@ impl Trust {
             certificate_dir,
             authority_dir,
             keys: config.keyring(dir),
+            fenced: None,
             store: Arc::new(store),
             own,
             own_path: ArcSwap::from_pointee(own_path),
@@ -164,6 +167,12 @@ impl Trust {
         Ok(trust)
     }
 
+    /// The same trust, of a peer that must issue nothing if there is a reason not to.
+    #[must_use]
+    pub fn behind(self, fenced: Option<String>) -> Self {
+        Self { fenced, ..self }
+    }
+
     /// The folder with the peer's own certificate.
     pub fn certificate_dir(&self) -> &Path {
         &self.certificate_dir
@@ -174,9 +183,10 @@ impl Trust {
         &self.authority_dir
     }
 
-    /// The authorities' folder, if this machine has it. Its keys stay open from one call to the next.
+    /// The authorities' folder, if this machine has it. Its keys stay open from one call to the next. Behind a wrong
+    /// fence it can only be read.
     pub fn folder(&self) -> Result<Option<CertificateFolder>, FolderError> {
-        folder(&self.authority_dir, &self.keys)
+        Ok(folder(&self.authority_dir, &self.keys)?.map(|folder| folder.behind(self.fenced.clone())))
     }
 
     /// What TLS and path verification use.

@@ -272,7 +272,7 @@ pub struct PeerStatus {
     /// The peer's incarnation: how many times it was made, moved or restored, and a random id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
-    /// Why the peer seals nothing, if it does not: its channels are not where they were.
+    /// Why the peer seals and issues nothing, if it does not: its channels are not where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fenced: Option<String>,
     /// Why the peer's disk takes no transactions now.

@@ -295,6 +295,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         Kind::RequestInvalid,
         Kind::RequestDecided,
         Kind::AuthorityLocked,
+        Kind::PeerFenced,
         Kind::TokenRefused,
         Kind::Forbidden,
         Kind::RequestUnknown,
@@ -302,7 +303,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         Kind::Unavailable,
     ];
     kinds.extend_from_slice(match route.operation {
-        "submit" => &[Kind::StorageReadOnly, Kind::StorageFull, Kind::CommitPending],
+        "submit" => &[Kind::StorageReadOnly, Kind::PeerFenced, Kind::StorageFull, Kind::CommitPending],
         "createChannel" => &[
             Kind::ChannelHalted,
             Kind::CertificateRequired,
@@ -311,6 +312,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
             Kind::ConfigurationInvalid,
             Kind::Busy,
             Kind::StorageReadOnly,
+            Kind::PeerFenced,
             Kind::StorageFull,
             Kind::Unavailable,
         ],

@@ -18,7 +18,7 @@ use std::{path::PathBuf, sync::Arc};
 #[command(after_help = "\
 Prints its addresses once it takes connections; logs go to standard error.
 
-A peer whose channels are not where they were, as in a copy of its directory, seals nothing and only reads.
+A peer whose channels are not where they were, as in a copy of its directory, seals and issues nothing: it only reads.
 
 Examples:
   $ chancery serve --dir peer-1
@@ -27,7 +27,7 @@ pub(super) struct Serve {
     /// The peer's directory, with chancery.toml
     #[arg(long, value_name = "DIR", env = "CHANCERY_DIR", default_value = ".")]
     dir: PathBuf,
-    /// The directory was moved here, and no other peer seals with its key: begins a new incarnation. For one start
+    /// The directory was moved here, and no other peer seals or issues with its keys: begins a new incarnation. For one start
     #[arg(long)]
     moved: bool,
 }

@@ -30,7 +30,10 @@ fn text(status: &PeerStatus) -> String {
         ("certificate until", until(status.certificate_not_after, status.time)),
         ("connections", status.connections.to_string()),
         ("incarnation", status.incarnation.as_deref().map_or_else(|| "-".into(), clean)),
-        ("seals", status.fenced.as_deref().map_or_else(|| "yes".into(), |why| format!("NO: {}", clean(why)))),
+        (
+            "seals and issues",
+            status.fenced.as_deref().map_or_else(|| "yes".into(), |why| format!("NO: {}", clean(why))),
+        ),
         ("disk", status.disk_trouble.as_deref().map_or_else(|| "takes writes".into(), clean)),
         ("background tasks", tasks(&status.tasks)),
         ("lost log lines", status.log_lines_lost.to_string()),

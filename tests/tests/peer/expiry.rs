@@ -4,9 +4,11 @@
 //! The clock of the program's processes is libfaketime's: nothing of the program knows. The commands are those of
 //! docs/operating.md, "When clocks or certificates went wrong".
 
-use crate::harness::{Peer, chancery, text};
+use crate::harness::{Peer, chancery, copy_folder, text};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,9 +114,13 @@ impl World {
     }
 
     fn serve(&self, more: &[(&str, &str)]) -> Running<'_> {
+        self.serve_in(&self.dir(), &[], more)
+    }
+
+    fn serve_in(&self, dir: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Running<'_> {
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let variables: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
-        Running { world: self, peer: Peer::start(&self.dir(), &variables) }
+        Running { world: self, peer: Peer::start_with(dir, arguments, &variables) }
     }
 
     /// A profile with an account.
@@ -322,6 +328,86 @@ fn the_clock_walks_past_every_expiry_and_only_its_own_holder_waits() {
     world.run(&["verify", "--proof", text(&file), "--channel-id", &id]);
     peer.peer.drain();
     world.run(&["verify", "--dir", text(&world.dir())]);
+}
+
+/// All files of a folder with their contents.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        match path.is_dir() {
+            true => found.extend(contents(&path)),
+            false => drop(found.insert(path.clone(), fs::read(&path).expect("readable"))),
+        }
+    }
+    found
+}
+
+/// Two peers from one directory had one CA twice: each issued what the other did not know of, and signed CRLs under one
+/// number.
+#[test]
+fn a_copy_behind_a_wrong_fence_issues_and_signs_nothing_until_it_is_told_that_it_was_moved() {
+    let world = World::new(0, 0);
+    // Two thirds of it are over on day 12, and a third of a CRL's life.
+    let short = world.home.path().join("short");
+    let terms = ["--days", "15", "--host", "localhost", "--host", "127.0.0.1", "--out", text(&short)];
+    world.ca(&[&["issue", "bank", "peer", "peer-1"], &terms[..]].concat());
+    for file in ["cert.pem", "key.pem"] {
+        fs::copy(short.join(file), world.dir().join("peer").join(file)).expect("copied");
+    }
+    let ann = world.member("bank", "client", "ann", "90", "p256");
+    let late = "spiffe://test.example/bank/client/late";
+    let token = world.ca(&["token", late, "--hours", "400"]);
+    let token_file = world.home.path().join("token");
+    fs::write(&token_file, token["token"].as_str().expect("a token")).expect("writes");
+    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).expect("its owner's");
+    let filed = world.home.path().join("filed");
+    world.run(&["ca", "request", "--out", text(&filed), "--identity", late]);
+    let request = filed.join("request.pem");
+    world.serve(&[]).peer.drain();
+    let copy = world.home.path().join("copy");
+    copy_folder(&world.dir(), &copy);
+    world.day(12);
+
+    let issued = || (contents(&copy.join("ca")), fs::read(copy.join("peer/cert.pem")).expect("there"));
+    let before = issued();
+    let peer = world.serve_in(&copy, &[], &[]);
+    // The peer has looked what ends, and what is to be signed again.
+    peer.peer.says("expires soon");
+    let admin = world.admin();
+    let status = peer.run(&admin, &["status"]);
+    assert!(status["fenced"].as_str().is_some_and(|why| why.contains("serve --moved")), "{status}");
+    let with_token = ["ca", "request", text(&request), "--token-file", text(&token_file)];
+    for (who, arguments) in [
+        (&admin, &["ca", "request", text(&request)][..]),
+        (&admin, &with_token),
+        (&ann, &["ca", "renew"]),
+        (&admin, &["ca", "token", late]),
+        (&admin, &["ca", "revoke", "spiffe://test.example/bank/client/ann"]),
+    ] {
+        let output = peer.ask(who, arguments);
+        let told = format!("{}{}", shown(&output.stdout), shown(&output.stderr));
+        assert!(!output.status.success() && told.contains("peer-fenced"), "{arguments:?}: {told}");
+    }
+    // What there is can be read.
+    assert!(peer.run(&admin, &["ca", "list"])["items"].as_array().is_some_and(|all| all.len() > 2));
+    let on = |words: &[&str]| world.command(&[&["ca", "--dir", text(&copy)], words].concat());
+    assert!(on(&["list"]).status.success());
+    for words in [&["crl"][..], &["issue", "bank", "client", "x", "--out", text(&world.home.path().join("x"))]] {
+        let output = on(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(shown(&output.stderr).contains("serve --moved"), "{words:?}: {}", shown(&output.stderr));
+    }
+    peer.peer.drain();
+    assert!(issued() == before, "a copy changed what was issued");
+
+    let peer = world.serve_in(&copy, &["--moved"], &[]);
+    peer.peer.says("a CRL was signed again before its end");
+    assert_ne!(issued().1, before.1, "the peer's own certificate is renewed");
+    peer.run(&ann, &["ca", "renew"]);
+    let made = peer.run(&admin, &with_token);
+    assert_eq!(made["status"], "issued", "{made}");
+    assert!(on(&["crl"]).status.success());
 }
 
 /// The formats' documents know what was committed.

@@ -1,6 +1,7 @@
 //! A consortium in a temporary directory and a peer process on a free port. Everything is made with the program's own
 //! commands; children end with the test.
 
+use crate::wait;
 use client::connection::{Connection, Options};
 use client::profile::Profile;
 use client::retry::Retry;
@@ -157,8 +158,13 @@ impl Peer {
 
     /// Starts the peer of a directory with more arguments.
     pub(crate) fn start_by_with(dir: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(dir, arguments, &[])
+    }
+
+    /// Starts the peer of a directory with more arguments, and variables over its configuration.
+    pub(crate) fn start_with(dir: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = chancery();
-        command.args(["serve", "--json", "--dir", text(dir)]).args(arguments);
+        command.args(["serve", "--json", "--dir", text(dir)]).args(arguments).envs(variables.iter().copied());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self::watch(command.spawn().expect("the program starts"))
     }
@@ -227,6 +233,11 @@ impl Peer {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until its log has a line with a text.
+    pub(crate) fn says(&self, text: &str) {
+        wait::until_found(text, || (self.said(text) > 0).then_some(()));
     }
 
     /// Lines of its log with a text.

@@ -2,6 +2,7 @@
 
 mod harness;
 mod seeds;
+mod wait;
 
 mod acts;
 mod audit;

@@ -3,6 +3,7 @@
 //! why; to administrators of other organizations, and of another CA of the same name, there is nothing.
 
 use crate::harness::{Consortium, Peer, run, text, try_run};
+use crate::wait;
 use ca::{CertificateFolder, KeyAlgorithm};
 use client::api::{ApprovalBody, RejectionBody, RevocationBody, TokenBody};
 use client::connection::{Connection, RequestError};
@@ -10,7 +11,6 @@ use client::query::Paging;
 use client::register::IssuedFilter;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 const ALICE: &str = "spiffe://test.example/dealer/client/alice";
 const BOSS: &str = "spiffe://test.example/dealer/admin/boss";
@@ -64,20 +64,16 @@ impl World {
     /// Acts on the record of `main`, once it has one of `act`: who did it and why.
     async fn recorded(&self, act: &str) -> (String, String) {
         let connection = self.peer.connect(&self.consortium.admin());
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let mut looks = tokio::time::interval(Duration::from_millis(50));
-        loop {
-            looks.tick().await;
+        wait::until(&format!("{act} is recorded"), async || {
             let part = Paging { after: None, limit: Some(1000) };
             let page = connection.logs("main", Some("audit.certificate"), part).await.expect("readable");
             let bodies = page.items.iter().filter_map(|record| record["body"].as_str());
             let mut acts = bodies.filter_map(|body| ledger_classes::json::from_str::<Value>(body).ok());
-            if let Some(found) = acts.rfind(|found| found["act"] == act) {
-                let field = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-                return (field("who"), field("why"));
-            }
-            assert!(Instant::now() < deadline, "{act} was not recorded in time");
-        }
+            let found = acts.rfind(|found| found["act"] == act)?;
+            let field = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+            Some((field("who"), field("why")))
+        })
+        .await
     }
 }
 

@@ -280,9 +280,13 @@ async fn a_place_that_would_lose_events_is_refused_before_a_frame() {
         (&connection, Start::After(Cursor { index: u32::MAX, ..logs }), Some("cursor-no-event")),
         (&connection, Start::After(assets), None),
         (&limited, Start::After(logs), None),
-        // Whether there is an event of another class is not for this reader to know.
-        (&limited, Start::After(assets), Some("cursor-no-event")),
-        (&limited, Start::After(Cursor { event: 3, ..assets }), Some("cursor-no-event")),
+        // Whether there is an event of another class is not for this reader to know: both are places to go on behind.
+        (&limited, Start::After(assets), None),
+        (&limited, Start::After(Cursor { event: 3, ..assets }), None),
+        (&limited, Start::After(Cursor { event: 3, ..logs }), None),
+        // How many receipts a block has is in its header.
+        (&limited, Start::After(Cursor { index: 1, ..assets }), Some("cursor-no-event")),
+        (&limited, Start::After(Cursor { index: u32::MAX, ..assets }), Some("cursor-no-event")),
     ] {
         let begun = reader.subscribe("mixed", from(start)).begun().await;
         let refused = match &begun {
@@ -294,6 +298,47 @@ async fn a_place_that_would_lose_events_is_refused_before_a_frame() {
             Err(other) => panic!("{start:?}: {other}"),
         };
         assert_eq!(refused, told.map(|name| (409, name)), "{start:?}");
+    }
+}
+
+/// Whoever lost the right to the class of the event at its cursor was refused for ever.
+#[tokio::test]
+async fn a_reader_whose_rights_shrank_goes_on_with_the_next_event_that_it_may_see() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let reader = consortium.profile("dealer", "client", "ann");
+    let peer = consortium.serve();
+    let admin = consortium.admin();
+    let create = ["channel", "create", "mixed", "--org", "bank", "--org", "dealer", "--open-submit"];
+    let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets,read:logs", "--approvals", "any"];
+    let made = peer.run(&admin, &[&create[..], &grants].concat());
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let connection = peer.connect_once(&admin);
+    // Three receipts' worth of both classes, the last of the middle block hidden later.
+    commit(&connection, "mixed", id, 1, vec![append("steps", "1"), define("usd"), append("steps", "2")]).await;
+    commit(&connection, "mixed", id, 1, vec![append("steps", "3"), mint("usd", 1, 1000)]).await;
+    commit(&connection, "mixed", id, 1, vec![mint("usd", 1, 1000), append("steps", "4")]).await;
+    let limited = peer.connect_once(&reader);
+    let from = |start| Filter { start, ..Filter::default() };
+    let all = read(&limited, "mixed", from(Start::Height(0)), 7).await;
+
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "mixed"]);
+    peer.run(&admin, &["channel", "deny", "mixed", "dealer=read:assets"]);
+    let is_log = |seen: &&Delivery| seen.event.class == Class::Logs;
+    let sees = |seen: &Delivery| {
+        let data = serde_json::to_value(&seen.event.data).expect("serializes");
+        data["body"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(all.iter().filter(|seen| !is_log(seen)).count() == 3, "{:?}", cursors(&all));
+    for seen in &all {
+        let later: Vec<String> =
+            all.iter().filter(is_log).filter(|other| other.cursor > seen.cursor).map(sees).collect();
+        let filter = Filter { topic: Some("steps".into()), ..from(Start::After(seen.cursor)) };
+        let rest = read(&limited, "mixed", filter, later.len()).await;
+        assert_eq!(rest.iter().map(sees).collect::<Vec<_>>(), later, "after {}", seen.cursor);
+        let begun = limited.subscribe("mixed", from(Start::After(seen.cursor))).begun().await;
+        assert_eq!(begun.map_err(|error| error.to_string()), Ok(seen.cursor));
     }
 }
 

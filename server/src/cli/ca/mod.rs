@@ -15,6 +15,7 @@ mod trust;
 use super::failure::Failure;
 use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
+use crate::backup::incarnation_file;
 pub(super) use crate::certificates::describe as in_full;
 use crate::config::Config;
 use crate::register::issued_view;
@@ -24,6 +25,7 @@ use ca::folder::{CertificateFolder, FolderError, LeafOptions};
 use ca::forecast::{Expiring, Expiry};
 use ca::ocsp::{self, verify_answer};
 use ca::{AlternativeName, Cause, KeyAlgorithm, Keyring, Serial};
+use channel_actors::fence;
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
@@ -89,8 +91,19 @@ impl Directory {
         let cause = cause.map_err(|error| Failure::usage(error.to_string()))?;
         let dir = self.path()?;
         let keys = Keyring::new(self.passphrase.source(dir));
-        Ok(CertificateFolder::open(dir)?.with_keys(keys).because(cause))
+        Ok(open_folder(dir)?.with_keys(keys).because(cause))
     }
+}
+
+/// The authorities' folder of a directory. Of a copy of a peer's directory it can only be read: its CAs issue where the
+/// peer is. A directory that is no peer's has no fence.
+pub(super) fn open_folder(dir: &Path) -> Result<CertificateFolder, FolderError> {
+    let fenced = Config::load(dir).ok().and_then(|config| {
+        let incarnation = incarnation_file(&dir.join(&config.seal_key));
+        // What cannot be read is said by whoever serves there.
+        fence::look(&dir.join(&config.data_dir), &incarnation).ok().flatten()
+    });
+    Ok(CertificateFolder::open(dir)?.behind(fenced))
 }
 
 /// What certificates are issued, revoked, asked for and granted with

@@ -1,8 +1,8 @@
 //! A CA's next certificate on a channel, by the authorities' folder that has its key.
 
+use crate::cli::ca::open_folder;
 use crate::cli::failure::Failure;
 use crate::cli::session::{ChannelOption, Session, Signing};
-use ca::CertificateFolder;
 use clap::Args;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::RenewAuthority as Renewal;
@@ -38,7 +38,7 @@ impl RenewAuthority {
         let mut members = config.into_iter().flat_map(|config| config.organizations);
         let member = members.find(|member| member.name == organization);
         let listed = member.map(|member| member.authorities).unwrap_or_default();
-        let folder = CertificateFolder::open(&self.dir)?;
+        let folder = open_folder(&self.dir)?;
         let (certificate, proof) = folder.consent(&organization, &channel, &listed)?;
         let (certificate, proof) = (HexBytes(certificate), HexBytes(proof));
         let renewal = Renewal { organization, certificate, proof };
