@@ -41,6 +41,8 @@ pub enum Family {
     Recovery = 0x16,
     /// Who has what a revoked participant owned: address.
     Successor = 0x17,
+    /// How often what an account has was passed on before: address.
+    Inherited = 0x18,
     /// Contracts: name.
     Contract = 0x20,
     /// Contract versions: name, 0, version (u32, big-endian).
@@ -150,6 +152,11 @@ pub fn recovery(from: &Address, to: &Address) -> Vec<u8> {
 /// Key of a revoked participant's successor.
 pub fn successor(address: &Address) -> Vec<u8> {
     key(Family::Successor, &[&address.0])
+}
+
+/// Key of how often what an account has was passed on before.
+pub fn inherited(address: &Address) -> Vec<u8> {
+    key(Family::Inherited, &[&address.0])
 }
 
 /// Key of a contract.

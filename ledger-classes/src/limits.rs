@@ -49,7 +49,7 @@ pub const RECOVERY_MOVES_MAX: usize = 256;
 /// Balances, and items, of a revoked account that one `account.recover` looks at: with an asset named, of that asset.
 pub const RECOVERY_LOOKS_MAX: usize = 2_048;
 /// Successors one after another that are followed.
-pub const SUCCESSORS_MAX: usize = 64;
+pub const SUCCESSORS_MAX: u32 = 64;
 /// Transfers of one batch transfer.
 pub const BATCH_TRANSFERS_MAX: usize = 256;
 /// Decimals of a fungible asset.
@@ -73,8 +73,14 @@ pub const MARK_MS: u64 = 50_000;
 /// Milliseconds by which a block may be later than due without proving an outage: a slow disk, a channel that wakes.
 pub const LATE_MS: u64 = 3_000;
 /// Milliseconds that deadlines give beyond an outage or a stop, to come back: longer than the time before a late mark
-/// in which the channel may have served or not.
+/// in which the channel may have served or not. A stop gives no more than it lasted.
 pub const RETURN_MS: u64 = 60_000;
+/// Milliseconds that a channel must serve for each one that it gives back after outages: of what it serves, half counts
+/// for deadlines however often it restarts.
+pub const RETURN_PRICE: u64 = 2;
+/// Milliseconds that may be still to serve for what was given back: ten restarts one after another are given all of
+/// [`RETURN_MS`]. So a deadline comes after at most [`RETURN_PRICE`] times its time and this much of served time.
+pub const UNEARNED_MS_MAX: u64 = 10 * RETURN_PRICE * RETURN_MS;
 /// Milliseconds by which pauses and freezes move one deadline at most: 30 days. Then its contract ends without them.
 pub const STOPS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 /// Milliseconds between two looks at a deadline while something is stopped, at most.
@@ -108,6 +114,7 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
 const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
 const _: () = assert!(CALL_KEY_BYTES_MAX + NAME_BYTES_MAX + 2 <= STATE_KEY_BYTES_MAX);
-const _: () = assert!(MARK_MS + LATE_MS < 60_000 && MARK_MS <= RETURN_MS);
+const _: () = assert!(MARK_MS + LATE_MS < 60_000 && MARK_MS + LATE_MS <= RETURN_MS);
+const _: () = assert!(RETURN_PRICE > 1 && UNEARNED_MS_MAX >= RETURN_PRICE * RETURN_MS);
 const _: () = assert!(CALL_DATA_BYTES_MAX < STATE_VALUE_BYTES_MAX);
 const _: () = assert!(CONFIG_BYTES_MAX + 64 <= STATE_VALUE_BYTES_MAX);

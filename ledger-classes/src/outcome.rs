@@ -108,6 +108,8 @@ codes! {
     AuthorityRefused = 306, "authority-refused";
     /// There is nothing to recover, or nobody to recover it for.
     RecoveryRefused = 307, "recovery-refused";
+    /// The account was passed on from one successor to the next as often as can be.
+    SuccessionTooLong = 308, "succession-too-long";
     /// No such open proposal.
     ProposalUnknown = 310, "proposal-unknown";
     /// This organization has approved already.

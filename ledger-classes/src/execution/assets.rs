@@ -22,7 +22,7 @@ pub use queries::{
     joint_account,
 };
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
-pub use recovery::{Recovery, Successor};
+pub use recovery::{Inherited, Recovery, Successor};
 
 pub(super) use accounts::{act, controllers, create_account, screen_act};
 pub(super) use definition::{define, pause, resume};

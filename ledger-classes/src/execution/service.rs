@@ -7,7 +7,9 @@
 //! mark costs the same for one open deadline as for thousands. A channel without a timer makes no mark.
 //!
 //! Relations that always hold: the clock runs after a block exactly if a timer is set then; what was lost never
-//! becomes less; a stop runs exactly while its asset is paused, its item frozen, or units of its account are.
+//! becomes less; of what was served at least one part in [`RETURN_PRICE`], less [`UNEARNED_MS_MAX`] once, is not lost,
+//! whatever the blocks' times are; a stop runs exactly while its asset is paused, its item frozen, or units of its
+//! account are.
 
 use super::Context;
 use super::contracts::timers;
@@ -18,7 +20,7 @@ use crate::event::Event;
 use crate::hash::{Hash, Tag};
 use crate::keys::Address;
 use crate::keyspace;
-use crate::limits::{LATE_MS, MARK_MS, RETURN_MS};
+use crate::limits::{LATE_MS, MARK_MS, RETURN_MS, RETURN_PRICE, UNEARNED_MS_MAX};
 use crate::outcome::{Refusal, ResultCode};
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
@@ -33,16 +35,33 @@ pub struct ServiceClock {
     pub last: Option<Time>,
     /// Milliseconds of block time by which outages have moved deadlines, in all.
     pub lost: u64,
+    /// Milliseconds still to serve for what was given back: at most [`UNEARNED_MS_MAX`].
+    pub unearned: u64,
 }
 
 impl Record for ServiceClock {}
+
+impl ServiceClock {
+    /// Notes time that was served, and the outage after it, if there was one: by how much it moves deadlines.
+    fn pass(&mut self, served: u64, outage: u64) -> u64 {
+        self.unearned = self.unearned.saturating_sub(served);
+        if outage == 0 {
+            return 0;
+        }
+        let returned = RETURN_MS.min(UNEARNED_MS_MAX.saturating_sub(self.unearned) / RETURN_PRICE);
+        self.unearned = self.unearned.saturating_add(returned.saturating_mul(RETURN_PRICE));
+        let lost = outage.saturating_add(returned);
+        self.lost = self.lost.saturating_add(lost);
+        lost
+    }
+}
 
 /// How long something could not move, in milliseconds in which the channel served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Stop {
     /// When the stop that runs began: block time less what outages had taken then.
     pub since: Option<u64>,
-    /// The stops that have ended, each with [`RETURN_MS`].
+    /// The stops that have ended, each with the time to come back.
     pub total: u64,
 }
 
@@ -64,7 +83,15 @@ pub enum Stopped<'a> {
     },
 }
 
-impl Stopped<'_> {
+impl<'a> Stopped<'a> {
+    /// The asset whose control authority stops it.
+    pub const fn asset(self) -> &'a str {
+        match self {
+            Self::Asset(asset) | Self::Account { asset, .. } => asset,
+            Self::Item(item) => item.asset.as_str(),
+        }
+    }
+
     fn key(self) -> Vec<u8> {
         match self {
             Self::Asset(asset) => keyspace::stop(asset, 0, &[]),
@@ -104,18 +131,20 @@ pub(in crate::execution) fn begin_block(
     // Timers that were due with the last block are those that did not fit into it: they were served since.
     let timer = timers::next_due(context)?;
     let due = timer.map_or(mark, |due| due.min(mark)).max(last);
-    let late = time.millis_since(due);
+    // What every block may be late is served time as well: else blocks that are always late would stop the clock.
+    let served_until = due.plus_millis(LATE_MS).min(time);
+    let outage = time.millis_since(served_until);
+    let lost = clock.pass(served_until.millis_since(last), outage);
+    let key = keyspace::service_clock();
+    context.put(key.clone(), &clock);
+    context.keep();
     // A block that a timer makes is a mark as it is.
-    if late <= LATE_MS && (time < mark || timer.is_some_and(|due| due <= time)) {
+    if outage == 0 && (time < mark || timer.is_some_and(|due| due <= time)) {
         return Ok(());
     }
-    let key = keyspace::service_clock();
     let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &key]);
     context.begin(id, 0, super::Sender::Timer);
-    if late > LATE_MS {
-        let lost = late.saturating_add(RETURN_MS);
-        clock.lost = clock.lost.saturating_add(lost);
-        context.put(key, &clock);
+    if outage > 0 {
         let told = context.emit(Event::ChannelOutage { since: due, until: time, lost_ms: lost });
         told.expect("a receipt without events has room for one");
     }
@@ -152,13 +181,18 @@ pub(in crate::execution) fn set_stopped(
         (None, true) => stop.since = Some(now),
         (Some(since), false) => {
             stop.since = None;
-            let lasted = now.saturating_sub(since).saturating_add(RETURN_MS);
-            stop.total = stop.total.saturating_add(lasted);
+            stop.total = stop.total.saturating_add(with_return(now.saturating_sub(since)));
         }
         _ => return Ok(()),
     }
     context.put(key, &stop);
     Ok(())
+}
+
+/// A stop with the time to come back: as much as it lasted at most, or pausing and resuming would move deadlines for
+/// nothing.
+fn with_return(lasted: u64) -> u64 {
+    lasted.saturating_add(lasted.min(RETURN_MS))
 }
 
 /// How long `what` could not move up to `time`: in all, and the stop that runs now.
@@ -170,7 +204,7 @@ pub(in crate::execution) fn stopped(
     let Some(stop) = record::read::<Stop>(view, &what.key())? else { return Ok((0, None)) };
     let Some(since) = stop.since else { return Ok((stop.total, None)) };
     let runs = served(view, time)?.saturating_sub(since);
-    Ok((stop.total.saturating_add(runs).saturating_add(RETURN_MS), Some(runs)))
+    Ok((stop.total.saturating_add(with_return(runs)), Some(runs)))
 }
 
 #[cfg(test)]

@@ -48,10 +48,20 @@ pub struct Successor {
 
 impl Record for Successor {}
 
+/// How often what a successor has was passed on, along the longest way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct Inherited {
+    /// At most [`SUCCESSORS_MAX`].
+    pub times: u32,
+}
+
+impl Record for Inherited {}
+
 /// Who has what is `account`'s: the last of its successors, or itself.
 pub(in crate::execution) fn heir(view: &dyn ReadView, account: &Address) -> Result<Address, ReadError> {
     let mut heir = *account;
-    // A successor was in good standing, and a recovered address is never admitted again: there is no circle.
+    // A successor was in good standing, and a recovered address is never admitted again: there is no circle, and a
+    // recovery that would make a way too long is refused.
     for _ in 0..SUCCESSORS_MAX {
         match record::read::<Successor>(view, &keyspace::successor(&heir))? {
             Some(successor) => heir = successor.to,
@@ -85,7 +95,7 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
         }
         None => {}
     }
-    let revoked_height = check_parties(context, body)?;
+    let (revoked_height, times) = check_parties(context, body)?;
     let (approvals, needed) = approve(context, body, revoked_height, &by)?;
     let effective = approvals >= needed;
     let (from, to) = (body.from, body.to);
@@ -99,6 +109,8 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
     })?;
     if effective {
         context.put(key, &Successor { to, height: context.height() });
+        let known: Inherited = context.get(&keyspace::inherited(&to))?.unwrap_or_default();
+        context.put(keyspace::inherited(&to), &Inherited { times: known.times.max(times) });
         context.remove(keyspace::recovery(&from, &to));
         context.emit(Event::AccountRecovered { from, to })?;
     }
@@ -107,8 +119,8 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
     if effective { move_all(context, body) } else { Ok(()) }
 }
 
-/// The height of the revocation, if `from` may be recovered for `to`.
-fn check_parties(context: &Context<'_>, body: &Recover) -> Result<u64, Refusal> {
+/// The height of the revocation, and how often all was passed on with this, if `from` may be recovered for `to`.
+fn check_parties(context: &Context<'_>, body: &Recover) -> Result<(u64, u32), Refusal> {
     let refused = |why: String| reject(ResultCode::RecoveryRefused, why);
     let from: Option<Participant> = context.get(&keyspace::participant(&body.from))?;
     let to: Option<Participant> = context.get(&keyspace::participant(&body.to))?;
@@ -121,7 +133,12 @@ fn check_parties(context: &Context<'_>, body: &Recover) -> Result<u64, Refusal> 
         }
         Some(to) if standing(Some(&to), context.time()).is_ok() => {
             require_not_recovered(context, &body.to)?;
-            Ok(revoked_height)
+            let before: Inherited = context.get(&keyspace::inherited(&body.from))?.unwrap_or_default();
+            if before.times >= SUCCESSORS_MAX {
+                let message = format!("what {} has was passed on {SUCCESSORS_MAX} times already", body.from);
+                return reject(ResultCode::SuccessionTooLong, message);
+            }
+            Ok((revoked_height, before.times + 1))
         }
         _ => refused(format!("{} is no participant in good standing", body.to)),
     }

@@ -6,12 +6,13 @@ use crate::action::Action;
 use crate::action::assets::{AccountCreate, Kind, Recover};
 use crate::config::Approvals;
 use crate::event::Event;
-use crate::execution::assets::joint_address;
+use crate::execution::assets::{heir, joint_address};
 use crate::execution::audit;
 use crate::execution::test_support::{Ledger, address, signer};
 use crate::hash::HexBytes;
 use crate::identity::{Identity, Role};
 use crate::keyspace;
+use crate::limits::SUCCESSORS_MAX;
 use crate::outcome::ResultCode as C;
 use crate::participant::Participant;
 use crate::rights::{Grant, Grantee};
@@ -164,4 +165,29 @@ fn a_successor_has_the_old_accounts_place_in_contracts_authorities_and_joint_acc
     assert_eq!((units(&ledger, "eur", address(4)), owner(&ledger, "art", "mona")), (1_100, address(6)));
     let pay = vec![act(account), transfer("eur", address(8), 10)];
     assert_eq!(ledger.signed(&[8, 4], pay).0, C::Done);
+}
+
+/// What was passed on more often was followed to the 64th successor, who was paid what was another's.
+#[test]
+fn what_was_passed_on_as_often_as_is_followed_is_not_passed_on_again() {
+    let mut ledger = world();
+    let last = 30 + u8::try_from(SUCCESSORS_MAX).unwrap();
+    let mut owner = 3;
+    // A short way that leads into the long one is none.
+    admit(&mut ledger, 30, "beta");
+    for next in 31..=last {
+        admit(&mut ledger, next, "beta");
+        revoke(&mut ledger, owner);
+        check(&mut ledger, vec![(ALPHA, recover(owner, next), C::Done), (BETA, recover(owner, next), C::Done)]);
+        owner = next;
+    }
+    assert_eq!(units(&ledger, "eur", address(last)), 1_000);
+    assert_eq!(heir(&ledger.state, &address(3)).unwrap(), address(last));
+    revoke(&mut ledger, 30);
+    check(&mut ledger, vec![(ALPHA, recover(30, last), C::Done), (BETA, recover(30, last), C::Done)]);
+    admit(&mut ledger, 4, "beta");
+    revoke(&mut ledger, last);
+    check(&mut ledger, vec![(ALPHA, recover(last, 4), C::SuccessionTooLong)]);
+    assert_eq!(heir(&ledger.state, &address(3)).unwrap(), address(last));
+    assert_eq!(units(&ledger, "eur", address(last)), 1_000);
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::execution::contracts::timers::Timer;
 use crate::execution::next_timer;
 use crate::execution::test_support::Ledger;
+use proptest::prelude::*;
 
 /// A ledger whose timer is due so many milliseconds from now.
 fn waiting(millis: u64) -> Ledger {
@@ -56,8 +57,8 @@ fn a_block_that_comes_late_proves_an_outage_and_busy_blocks_prove_none() {
     for (gap, expected) in [
         (MARK_MS, 0),
         (MARK_MS + LATE_MS, 0),
-        (MARK_MS + LATE_MS + 1, LATE_MS + 1 + RETURN_MS),
-        (MARK_MS + 3_600_000, 3_600_000 + RETURN_MS),
+        (MARK_MS + LATE_MS + 1, 1 + RETURN_MS),
+        (MARK_MS + LATE_MS + 3_600_000, 3_600_000 + RETURN_MS),
     ] {
         let mut ledger = waiting(86_400_000);
         ledger.time = Time::from_millis(ledger.time.millis() - 1 + gap);
@@ -97,4 +98,61 @@ fn timers_that_wait_for_room_in_a_block_prove_no_outage() {
         ledger.run(&[]);
     }
     assert_eq!(lost_of(&ledger), 0);
+}
+
+/// A peer that restarted each minute gave back more time than passed, so that no deadline ever came.
+#[test]
+fn restarts_of_all_kinds_leave_half_of_what_is_served() {
+    // Each minute; late by a little in each cycle of marks; late for a timer that is always due.
+    for (gap, timer) in [(60_000, None), (MARK_MS + LATE_MS + 1, None), (LATE_MS + 2, Some(1))] {
+        let (served, counted) = course((0..2_000).map(|_| (gap, timer)));
+        assert!(2 * counted + 1_200_000 >= served, "{gap}: {counted} of {served}");
+        assert!(served >= 2_000 * 3_000, "{gap}: {served}");
+    }
+    // Restarts that are rare are each given all of it.
+    let (served, counted) = course((0..100).map(|number| (if number % 10 == 0 { 3_600_000 } else { MARK_MS }, None)));
+    assert_eq!(served - counted, i128::from(10 * RETURN_MS));
+}
+
+/// Blocks after such times, each perhaps with a timer that is due so long after the one before: how long the channel
+/// served, as its blocks show, and how much of that counts.
+fn course(gaps: impl Iterator<Item = (u64, Option<u64>)>) -> (i128, i128) {
+    let mut ledger = waiting(1_000_000_000_000);
+    let began = ledger.time.millis() - 1;
+    let (mut last, mut served) = (began, 0);
+    for (number, (gap, timer)) in gaps.enumerate() {
+        if let Some(after) = timer {
+            let (due, instance) = (Time::from_millis(last + after), format!("t{number}"));
+            ledger.put(
+                keyspace::timer(due, &instance, "t"),
+                &Timer { due, instance: instance.clone(), timer: "t".into() },
+            );
+        }
+        let due = next_timer(&ledger.state).unwrap().unwrap().millis().max(last);
+        served += gap.min(due + LATE_MS - last);
+        last += gap;
+        ledger.time = Time::from_millis(last);
+        ledger.run(&[]);
+    }
+    (served.into(), i128::from(last - began) - i128::from(lost_of(&ledger)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A deadline of D comes at the latest when twice D and 20 minutes have been served.
+    #[test]
+    fn of_what_is_served_half_counts_whatever_the_times_of_blocks_are(
+        gaps in prop::collection::vec(
+            (
+                prop_oneof![1u64..200, 1u64..120_000, MARK_MS - 10..MARK_MS + LATE_MS + 10, Just(86_400_000u64)],
+                prop::option::of(1u64..70_000),
+            ),
+            1..300,
+        )
+    ) {
+        let (served, counted) = course(gaps.into_iter());
+        prop_assert!(2 * counted + 1_200_000 >= served, "{} of {}", counted, served);
+        prop_assert!(counted <= served);
+    }
 }

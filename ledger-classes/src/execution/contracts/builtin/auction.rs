@@ -6,7 +6,7 @@
 //! owed, and nothing else. An auction ends within `AUCTION_MS_MAX`, the stops that its deadline bears, and outages:
 //! sold, item and price in one step, or with everything given back.
 
-use super::parties::{is_void, related};
+use super::parties::{beyond_control, controls, is_void, related};
 use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
@@ -20,7 +20,7 @@ use crate::identity::Identity;
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
-use crate::state::ReadError;
+use crate::state::{ReadError, ReadView};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -182,7 +182,7 @@ impl Contract for AuctionContract {
         check_prices(call, &currency, [reserve, starting_price, minimum_increment, buy_now.unwrap_or_default()])?;
         call.pull_item(&item.asset, &item.item)?;
         call.set_timer(TIMER, ends)?;
-        let served = Served::begin(call, &concerned(&currency, &item))?;
+        let served = Served::begin(call, &concerned(call.view(), &currency, &item, &call.caller())?)?;
         let auction = Auction {
             seller: call.caller(),
             seller_identity: call.identity().cloned(),
@@ -257,7 +257,7 @@ impl Contract for AuctionContract {
                 let last = service::last_block(view.state())?.filter(|_| auction.phase == Phase::Open);
                 let ends_extended = match last {
                     Some(last) => {
-                        let concerned = concerned(&auction.currency, &auction.item);
+                        let concerned = auction.concerned(view.state())?;
                         Some(auction.served.lag(view.state(), last, &concerned)?.comes(auction.ends))
                     }
                     None => None,
@@ -289,9 +289,14 @@ fn bids(view: &InstanceView<'_>, from: u32) -> Result<Vec<Bid>, ReadError> {
     view.list(BID, &bid_key(from), BIDS_LISTED_MAX as usize)
 }
 
-/// What must move for bids to be made.
-fn concerned<'a>(currency: &'a str, item: &'a ItemName) -> [Stopped<'a>; 3] {
-    [Stopped::Asset(currency), Stopped::Asset(&item.asset), Stopped::Item(item)]
+/// What must move for bids to be made, and is not the seller's to stop.
+fn concerned<'a>(
+    view: &dyn ReadView,
+    currency: &'a str,
+    item: &'a ItemName,
+    seller: &Address,
+) -> Result<Vec<Stopped<'a>>, ReadError> {
+    beyond_control(view, &[Stopped::Asset(currency), Stopped::Asset(&item.asset), Stopped::Item(item)], seller)
 }
 
 /// Refuses prices at which a first bid, one that beats it, or a sale could never be.
@@ -313,6 +318,16 @@ fn check_prices(call: &Call<'_, '_>, currency: &str, prices: [Amount; 4]) -> Res
 }
 
 impl Auction {
+    fn concerned(&self, view: &dyn ReadView) -> Result<Vec<Stopped<'_>>, ReadError> {
+        concerned(view, &self.currency, &self.item, &self.seller)
+    }
+
+    /// Whether what `asset`'s control authority stops keeps the seller and `winner` from their trade. A stop that one
+    /// of them makes does not: it could escape a price that displeases it.
+    fn is_bound_by(&self, view: &dyn ReadView, asset: &str, winner: &Address) -> Result<bool, ReadError> {
+        Ok(!controls(view, asset, &self.seller)? && !controls(view, asset, winner)?)
+    }
+
     /// The least that the next bid must be; `None` if no amount is high enough.
     fn least_bid(&self) -> Option<Amount> {
         match &self.highest {
@@ -323,7 +338,9 @@ impl Auction {
 
     /// Takes account of what happened since the last step: time that was lost, a bidder that was revoked.
     fn refresh(&mut self, call: &mut Call<'_, '_>) -> Result<Lag, Refusal> {
-        let lag = self.served.refresh(call, &concerned(&self.currency, &self.item), TIMER)?;
+        let mut served = self.served;
+        let lag = served.refresh(call, &self.concerned(call.view())?, TIMER)?;
+        self.served = served;
         let void = match &self.highest {
             Some(bid) if self.phase == Phase::Open => is_void(call.view(), &bid.bidder, bid.height)?,
             _ => false,
@@ -450,11 +467,12 @@ impl Auction {
             return call.write(RECORD, &self);
         }
         let Some(highest) = self.highest.take() else { return self.give_back(call, "no-bids") };
+        let (item, currency, view) = (&self.item, &self.currency, call.view());
         let why = if highest.amount < self.reserve {
             "reserve-not-met"
-        } else if !call.is_movable(&self.item.asset, &self.item.item)? {
+        } else if !call.is_movable(&item.asset, &item.item)? && self.is_bound_by(view, &item.asset, &highest.bidder)? {
             "item-cannot-move"
-        } else if call.asset(&self.currency)?.paused {
+        } else if call.asset(currency)?.paused && self.is_bound_by(view, currency, &highest.bidder)? {
             "currency-cannot-move"
         } else {
             return self.sell(call, highest, "ended");
@@ -470,10 +488,9 @@ impl Auction {
         }
     }
 
-    /// Hands the item to `winner` and the winner's escrow to the seller. What of it is frozen here is owed to the seller.
+    /// Hands the item to `winner` and the winner's escrow to the seller. What of them cannot move is owed.
     fn sell(mut self, call: &mut Call<'_, '_>, winner: Bid, how: &str) -> Result<(), Refusal> {
-        let heir = call.heir(&winner.bidder)?;
-        call.pay_item(&self.item.asset, &self.item.item, heir)?;
+        escrow::hand(call, &self.item, winner.bidder)?;
         escrow::pay(call, &self.currency, self.seller, winner.amount)?;
         emit(
             call,

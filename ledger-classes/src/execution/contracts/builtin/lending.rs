@@ -4,7 +4,8 @@
 //!
 //! A relation that always holds: the desk's account owns exactly the escrow of every quote of every request, the
 //! collateral of every loan that holds some, and what the desk owes.
-//! A loan ends within its quoting time, term and grace time, the stops that its deadlines bear, and outages.
+//! A loan ends within its quoting time, term and grace time, the stops that its deadlines bear, `KEPT_DAYS_MAX`, and
+//! outages.
 //! Every event of a loan updates the borrower's credit record in the same step.
 
 mod interest;
@@ -42,6 +43,10 @@ const GRACE_SECONDS_MAX: u64 = 10 * YEAR_SECONDS;
 const RATE_BPS_MAX: u32 = 1_000_000;
 /// Longest time for quotes: 366 days.
 const QUOTING_MS_MAX: u64 = 366 * 86_400 * 1_000;
+/// A lender that keeps its borrower from repaying gains nothing by it: for so many days the default waits, then the loan
+/// ends without.
+const KEPT_DAYS_MAX: u32 = 30;
+const DAY_SECONDS: u64 = 86_400;
 /// Quotes that stand at once for one request; a better one displaces the worst.
 const QUOTES_MAX: usize = 64;
 

@@ -4,6 +4,7 @@
 use crate::codec::{Decode, Encode};
 use crate::execution::assets;
 use crate::execution::contracts::Call;
+use crate::execution::service::Stopped;
 use crate::identity::{Identity, is_label};
 use crate::keys::Address;
 use crate::keyspace;
@@ -90,6 +91,27 @@ pub(super) fn related(view: &dyn ReadView, one: &Address, other: &Address) -> Re
     let ((_, mine), (_, theirs)) = (assets::controllers(view, one)?, assets::controllers(view, other)?);
     let known: Vec<Identity> = identities(view, one)?;
     Ok(!mine.is_disjoint(&theirs) || identities(view, other)?.iter().any(|identity| known.contains(identity)))
+}
+
+/// Whether `party`, or who stands behind it, controls an asset, and so could pause it and freeze what is of it.
+pub(super) fn controls(view: &dyn ReadView, asset: &str, party: &Address) -> Result<bool, ReadError> {
+    let Some(record) = assets::asset(view, asset)? else { return Ok(false) };
+    related(view, &assets::heir(view, &record.control_authority)?, &assets::heir(view, party)?)
+}
+
+/// Of what must move for an escrow, what `party` cannot stop: nobody's deadline waits for what it stops itself.
+pub(super) fn beyond_control<'a>(
+    view: &dyn ReadView,
+    concerned: &[Stopped<'a>],
+    party: &Address,
+) -> Result<Vec<Stopped<'a>>, ReadError> {
+    let mut beyond = Vec::new();
+    for what in concerned {
+        if !controls(view, what.asset(), party)? {
+            beyond.push(*what);
+        }
+    }
+    Ok(beyond)
 }
 
 /// The organizations behind an account.

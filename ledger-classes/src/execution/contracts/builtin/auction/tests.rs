@@ -108,8 +108,8 @@ fn bids_are_refused_with_their_own_codes() {
         ],
     );
     assert_eq!(held(&ledger), 20);
-    // The pause, however short, left a minute more.
-    ledger.advance(10_000 + crate::limits::RETURN_MS);
+    // The pause left no more than it lasted.
+    ledger.advance(10_000);
     check(&mut ledger, vec![(4, bid("100"), C::BidTooLate), (4, buy(), C::BidTooLate)]);
 }
 

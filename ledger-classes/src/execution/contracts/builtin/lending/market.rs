@@ -96,6 +96,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         repaid: Amount::ZERO,
         reviewed: 0,
         late: 0,
+        kept_days: 0,
         closed_at: None,
         loan,
     };

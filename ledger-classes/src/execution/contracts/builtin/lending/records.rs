@@ -1,10 +1,11 @@
 //! What a lending desk stores, and under which of its own keys.
 
+use super::DAY_SECONDS;
 use super::interest::{Debt, course, due_millis};
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
-use crate::execution::assets;
 use crate::execution::contracts::Call;
+use crate::execution::contracts::builtin::parties::beyond_control;
 use crate::execution::contracts::builtin::{Parties, emit, invalid, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::Valuable;
@@ -171,6 +172,8 @@ pub enum LoanStatus {
     Unfunded,
     /// Withdrawn by the borrower.
     Cancelled,
+    /// The lender, who controls the asset, kept the borrower from repaying to the last: the collateral went back.
+    Released,
 }
 
 /// A loan, from its request on.
@@ -230,6 +233,8 @@ pub struct Loan {
     pub reviewed: u32,
     /// Installments that were not paid by their due time.
     pub late: u32,
+    /// Days by which the default came later, since the lender kept the borrower from repaying.
+    pub kept_days: u32,
     /// Block time at which it ended.
     pub closed_at: Option<Time>,
 }
@@ -237,19 +242,15 @@ pub struct Loan {
 impl Record for Loan {}
 
 impl Loan {
-    /// What must move for the borrower to repay, and until the funding for lenders to quote.
+    /// What must move for the borrower to repay, and until the funding for lenders to quote, and is not the borrower's
+    /// to stop.
     pub(super) fn concerned(&self, view: &dyn ReadView) -> Result<Vec<Stopped<'_>>, ReadError> {
-        let asset = assets::asset(view, &self.asset)?;
-        // Who borrows in an asset that it controls itself is not helped by stopping it.
-        let own = match asset {
-            Some(asset) => assets::heir(view, &asset.control_authority)? == assets::heir(view, &self.borrower)?,
-            None => false,
-        };
-        Ok(match self.status {
-            _ if own => Vec::new(),
-            LoanStatus::Quoting => vec![Stopped::Asset(&self.asset)],
-            _ => vec![Stopped::Asset(&self.asset), Stopped::Account { asset: &self.asset, account: &self.borrower }],
-        })
+        let asset = Stopped::Asset(&self.asset);
+        let account = Stopped::Account { asset: &self.asset, account: &self.borrower };
+        match self.status {
+            LoanStatus::Quoting => beyond_control(view, &[asset], &self.borrower),
+            _ => beyond_control(view, &[asset, account], &self.borrower),
+        }
     }
 
     /// By how much the loan's times are later now. Tells of what was added.
@@ -285,7 +286,8 @@ impl Loan {
 
     /// The time from which the loan is in default, as it counts time.
     pub(super) fn default_time(&self) -> Option<Time> {
-        Some(self.due(self.installments)?.plus_millis(self.grace_seconds.saturating_mul(1_000)))
+        let later = self.grace_seconds.saturating_add(u64::from(self.kept_days) * DAY_SECONDS);
+        Some(self.due(self.installments)?.plus_millis(later.saturating_mul(1_000)))
     }
 
     /// Due times and what is paid there, as agreed at the funding.

@@ -1,8 +1,11 @@
 //! From the funding to the end: repayments, due times, default. Times are compared as the loan counts them ([`Lag`]).
 
+use super::KEPT_DAYS_MAX;
 use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
 use crate::amount::Amount;
+use crate::execution::assets;
 use crate::execution::contracts::Call;
+use crate::execution::contracts::builtin::parties::controls;
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::Lag;
 use crate::execution::contracts::escrow;
@@ -68,7 +71,11 @@ pub(super) fn review(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refu
     let lag = loan.refresh(call)?;
     review_installments(call, &mut loan, lag.now())?;
     match loan.default_time() {
-        Some(time) if lag.has_come(time) => default(call, loan, lender, &lag),
+        Some(time) if lag.has_come(time) => match keeps_from_paying(call, &loan, &lender, &lag)? {
+            false => default(call, loan, lender, &lag),
+            true if loan.kept_days < KEPT_DAYS_MAX => wait_for_lender(call, loan, &lag),
+            true => release(call, loan),
+        },
         Some(time) => {
             let next = loan.reviewed.saturating_add(1);
             let due = if next <= loan.installments { loan.due(next).unwrap_or(time) } else { time };
@@ -134,6 +141,42 @@ fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address, lag: &Lag) 
         ],
     )?;
     emit(call, "lending.closed", &[("loan", text(&loan.loan)), ("outcome", text("defaulted"))])
+}
+
+/// Whether the lender, who controls the asset, keeps the borrower from repaying: the asset is paused, or the borrower
+/// has enough but for what is frozen.
+fn keeps_from_paying(call: &Call<'_, '_>, loan: &Loan, lender: &Address, lag: &Lag) -> Result<bool, Refusal> {
+    if !controls(call.view(), &loan.asset, lender)? {
+        return Ok(false);
+    }
+    let (debt, _) = loan.debt_at(lag.now()).map_or_else(overflow, Ok)?;
+    let balance = assets::balance_of(call.view(), &loan.asset, &loan.borrower)?;
+    let free = balance.free(call.time()).0;
+    let frozen_too = free.saturating_add(balance.frozen.0);
+    Ok(call.asset(&loan.asset)?.paused || (free < debt.owed() && debt.owed() <= frozen_too))
+}
+
+/// Leaves the borrower a day more.
+fn wait_for_lender(call: &mut Call<'_, '_>, mut loan: Loan, lag: &Lag) -> Result<(), Refusal> {
+    loan.kept_days += 1;
+    emit(call, "lending.kept", &[("loan", text(&loan.loan)), ("days", number(loan.kept_days))])?;
+    if let Some(time) = loan.default_time() {
+        call.set_timer(&loan.loan, lag.comes(time))?;
+    }
+    put_loan(call, &loan)
+}
+
+/// Ends a loan that its lender let nobody repay: the collateral goes back, and nothing is owed here any more.
+fn release(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
+    loan.give_collateral(call, loan.borrower)?;
+    update_credit(call, &loan.borrower, |credit| {
+        subtract(&mut credit.totals(&loan.asset).outstanding, loan.principal.0)
+    })?;
+    loan.status = LoanStatus::Released;
+    loan.closed_at = Some(call.time());
+    call.cancel_timer(&loan.loan)?;
+    put_loan(call, &loan)?;
+    emit(call, "lending.closed", &[("loan", text(&loan.loan)), ("outcome", text("released"))])
 }
 
 fn require_active(loan: &Loan) -> Result<Address, Refusal> {

@@ -2,6 +2,7 @@
 //! Each once ended wrongly, or not at all.
 
 use super::*;
+use crate::execution::service::{Stopped, stopped};
 use crate::limits::{RETURN_MS, STOPS_MS_MAX};
 use crate::receipt::Receipt;
 
@@ -225,4 +226,114 @@ fn co_owners_of_the_sellers_account_and_where_asked_its_organization_cannot_bid(
     );
     let (code, _) = ledger.one(6, vec![act(theirs), bid("200")]);
     assert_eq!(code, C::BidByCoOwner, "an account that it shares with the seller's co-owner");
+}
+
+/// Gives the control of `asset` to `who`.
+fn hand_control(ledger: &mut Ledger, asset: &str, who: Address) {
+    let mut record = crate::execution::assets::asset(&ledger.state, asset).unwrap().unwrap();
+    record.control_authority = who;
+    ledger.put(crate::keyspace::asset(asset), &record);
+}
+
+/// An auction's peer that restarted each minute kept it open for ever.
+#[test]
+fn an_auction_of_a_channel_that_restarts_each_minute_ends() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("100")]);
+    let mut minutes = 0;
+    while phase(&ledger) == "open" && minutes < 1_000 {
+        ledger.outage(60_000);
+        ledger.run(&[]);
+        minutes += 1;
+    }
+    assert_eq!(mona(&ledger), address(3));
+    // Ten seconds were agreed. In most of these minutes 53 seconds were served, in some a timer was due earlier.
+    assert!(minutes <= 60, "{minutes}");
+}
+
+/// A seller who controls the item's asset froze it when the price displeased him: thirty days later all went back.
+#[test]
+fn who_stops_what_it_sells_or_pays_with_does_not_escape_the_price() {
+    let seller_stops = |asset: &str| vec![pause(asset)];
+    for (who, asset, stops) in [
+        (2, "art", vec![freeze_item("art", "mona")]),
+        (2, "art", seller_stops("art")),
+        (2, "eur", seller_stops("eur")),
+        (3, "art", seller_stops("art")),
+        (3, "eur", seller_stops("eur")),
+    ] {
+        let mut ledger = ledger();
+        hand_control(&mut ledger, asset, address(who));
+        ledger.done(ISSUER, vec![mint("eur", 3, 1_000), mint_item("art", "mona", 2)]);
+        let arguments = auction_arguments(&ledger, "mona", "");
+        ledger.done(2, vec![create("auction", "a1", &arguments)]);
+        ledger.done(3, vec![bid("100")]);
+        ledger.done(who, stops);
+        ledger.advance(10_000);
+        let receipts = ledger.run(&[]);
+        if who == 3 {
+            // Others must have their time to bid more; a bidder's stop gives it to them, and no way out.
+            assert_eq!(names(&receipts), ["escrow.extended"]);
+            ledger.advance(STOPS_MS_MAX);
+            ledger.run(&[]);
+        }
+        assert_eq!(phase(&ledger), "settled", "{who} {asset}");
+        let (item_of, price_of) = match asset {
+            "art" => (account(&ledger, "a1"), 100),
+            _ => (address(3), 0),
+        };
+        assert_eq!((mona(&ledger), units(&ledger, "eur", address(2))), (item_of, price_of), "{who} {asset}");
+        let record = crate::execution::assets::asset(&ledger.state, asset).unwrap().unwrap();
+        let lifted = if record.paused { resume(asset) } else { unfreeze_item("art", "mona") };
+        let claimed = if asset == "art" {
+            claim("a1", address(3), asset, Some("mona"))
+        } else {
+            claim("a1", address(2), asset, None)
+        };
+        check(&mut ledger, vec![(who, lifted, C::Done), (9, claimed, C::Done)]);
+        assert_eq!((mona(&ledger), units(&ledger, "eur", address(2)), held(&ledger)), (address(3), 100, 0));
+    }
+}
+
+/// Another address of the seller's identity, or an account that it shares, is the seller as well.
+#[test]
+fn a_stop_by_whom_the_seller_stands_behind_is_the_sellers() {
+    for by_identity in [true, false] {
+        let mut ledger = ledger();
+        admit(&mut ledger, 2, "alpha");
+        let other = if by_identity {
+            let key = crate::keyspace::participant(&address(2));
+            let seller: crate::participant::Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+            ledger.put(crate::keyspace::participant(&address(6)), &seller);
+            address(6)
+        } else {
+            joint(&mut ledger, &[2, 6])
+        };
+        hand_control(&mut ledger, "art", other);
+        ledger.done(ISSUER, vec![mint("eur", 3, 1_000), mint_item("art", "mona", 2)]);
+        let arguments = auction_arguments(&ledger, "mona", "");
+        ledger.done(2, vec![create("auction", "a1", &arguments)]);
+        ledger.done(3, vec![bid("100")]);
+        let stop = if by_identity { vec![pause("art")] } else { vec![act(other), pause("art")] };
+        ledger.done(6, stop);
+        ledger.advance(10_000);
+        assert_eq!(names(&ledger.run(&[])), ["escrow.owed", "auction.settled"], "{by_identity}");
+    }
+}
+
+/// Pausing and resuming, many times in one block, moved deadlines by a minute each time.
+#[test]
+fn a_stop_gives_back_no_more_than_it_lasted() {
+    let mut ledger = ledger();
+    let total = |ledger: &Ledger| stopped(&ledger.state, Stopped::Asset("eur"), ledger.time).unwrap().0;
+    for _ in 0..100 {
+        ledger.done(ISSUER, vec![pause("eur"), resume("eur"), pause("eur")]);
+        ledger.time = ledger.time.plus_millis(9);
+        ledger.done(ISSUER, vec![resume("eur"), pause("eur"), resume("eur")]);
+    }
+    assert_eq!(total(&ledger), 100 * 2 * 10);
+    ledger.done(ISSUER, vec![pause("eur")]);
+    ledger.time = ledger.time.plus_millis(3_599_999);
+    ledger.done(ISSUER, vec![resume("eur")]);
+    assert_eq!(total(&ledger), 2_000 + 3_600_000 + RETURN_MS);
 }

@@ -237,3 +237,53 @@ fn a_registrar_does_not_register_its_own_organization() {
     let asked = request(&ledger, "l1", "");
     check(&mut ledger, vec![(7, asked, C::OwnOrganization)]);
 }
+
+/// A lender that controls the currency paused it, or froze what the borrower had, until it was given the house.
+#[test]
+fn a_lender_that_keeps_its_borrower_from_repaying_does_not_get_the_collateral() {
+    for frozen in [false, true] {
+        let mut ledger = desk();
+        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+        record.control_authority = address(4);
+        ledger.put(crate::keyspace::asset("eur"), &record);
+        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        ledger.done(4, vec![quote(1_000)]);
+        ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+        ledger.advance(10_000);
+        ledger.run(&[]);
+        let (stop, lift) = match frozen {
+            true => (freeze("eur", address(3), 1_500), unfreeze("eur", address(3), 1_500)),
+            false => (pause("eur"), resume("eur")),
+        };
+        ledger.done(4, vec![stop]);
+        ledger.advance(END_MS + STOPS_MS_MAX);
+        ledger.run(&[]);
+        assert_eq!((status(&ledger).0, &loan(&ledger)["kept_days"]), ("active".into(), &1.into()));
+        // It lets go: the borrower has the rest of the day.
+        let mut lifted = ledger.clone();
+        check(&mut lifted, vec![(4, lift, C::Done), (4, of_loan("review"), C::Done), (3, of_loan("repay"), C::Done)]);
+        assert_eq!((status(&lifted).0, house(&lifted)), ("repaid".into(), address(3)));
+        for day in 1..=30 {
+            assert_eq!((status(&ledger).0, &loan(&ledger)["kept_days"]), ("active".into(), &day.into()));
+            ledger.advance(86_400_000);
+            ledger.run(&[]);
+        }
+        assert_eq!(status(&ledger), ("released".into(), "given".into()));
+        assert_eq!((house(&ledger), &credit(&ledger)["defaulted"]), (address(3), &0.into()));
+        assert_eq!(credit(&ledger)["totals"][0]["outstanding"], "0");
+        assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None);
+    }
+}
+
+/// Freezing what would not be enough anyhow is no way to keep somebody from repaying.
+#[test]
+fn a_borrower_without_the_money_is_in_default_also_where_the_lender_froze_some() {
+    let mut ledger = funded(HOUSE);
+    let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+    record.control_authority = address(4);
+    ledger.put(crate::keyspace::asset("eur"), &record);
+    ledger.done(4, vec![freeze("eur", address(3), 1_000)]);
+    ledger.advance(END_MS + STOPS_MS_MAX);
+    ledger.run(&[]);
+    assert_eq!((status(&ledger).0, house(&ledger)), ("defaulted".into(), address(4)));
+}
