@@ -82,6 +82,12 @@ pub enum ExchangeError {
         /// The key of the other one.
         new: String,
     },
+    /// No CA that is trusted has this key.
+    #[error("no CA with key {0} is trusted")]
+    Unknown(String),
+    /// It is in the authorities' folder, which says who they are.
+    #[error("the CA with key {0} is in the authorities' folder: what is trusted by that cannot be taken away here")]
+    Own(String),
     /// It has expired.
     #[error("the CA of {0} expired at {1}")]
     Expired(String, Time),
@@ -106,13 +112,12 @@ pub struct Accepting {
 }
 
 impl CertificateFolder {
-    /// CAs of organizations with their CRLs, and of the roots above them; of all if none is named.
+    /// CAs of organizations with their CRLs, and of the roots above them; of all organizations if none is named. A root
+    /// that no organization is under, as in a folder where the only CA is a root itself, concerns nobody else.
     pub fn bundle(&self, organizations: &[String]) -> Result<TrustBundle, FolderError> {
-        let all = self.trust()?;
-        if organizations.is_empty() {
-            return Ok(TrustBundle { links: Vec::new(), ..all });
-        }
         let records = self.authorities()?;
+        let all: Vec<String> = records.iter().map(|record| record.name.clone()).filter(|name| name != ROOT).collect();
+        let organizations = if organizations.is_empty() { &all } else { organizations };
         let mut names: Vec<String> = Vec::new();
         for name in organizations {
             let record = records.iter().find(|record| record.name == *name && *name != ROOT);
@@ -268,6 +273,29 @@ pub fn add_trust(
     merged.crls = store.revocation().current().lists().map(|list| list.der().to_vec()).collect();
     merged.save(folder)?;
     Ok(TrustAdded { authorities: new, crls })
+}
+
+/// Takes away a folder's trust in the CA with this key (its beginning, at least 8 hex digits, is enough if one CA alone
+/// has it), with the issuing CAs below it and the CRLs of both. Channels that list it are not changed. Returns those that
+/// are trusted no more.
+pub fn remove_trust(folder: &Path, consortium: &str, key: &str) -> Result<Vec<TrustedAuthority>, ExchangeError> {
+    let held = TrustBundle::load(folder)?;
+    let known = held.describe(consortium)?;
+    let unknown = || ExchangeError::Unknown(key.to_owned());
+    let wanted = |of: KeyId| key.len() >= 8 && of.to_string().starts_with(&key.to_ascii_lowercase());
+    let ders = held.anchors.iter().chain(&held.issuing);
+    let mut keys: Vec<KeyId> = ders.filter_map(|der| KeyId::of_certificate(der)).filter(|of| wanted(*of)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let [only] = keys[..] else { return Err(unknown()) };
+    let mut left = held.clone();
+    left.remove_roots(&keys);
+    left.issuing.retain(|der| KeyId::of_certificate(der) != Some(only));
+    let store = TrustStore::new(consortium, left.anchors.clone(), left.issuing.clone(), RevocationPolicy::default())?;
+    left.crls.retain(|crl| !matches!(store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
+    let still = left.describe(consortium)?;
+    left.save(folder)?;
+    Ok(known.into_iter().filter(|one| !still.iter().any(|of| same(of, one))).collect())
 }
 
 /// Whether two descriptions are of one certificate, as far as they go; CRLs change.

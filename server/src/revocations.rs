@@ -5,6 +5,8 @@
 //! peer that posts the same, and an answer that was lost on the way do no harm. Nothing is posted where the
 //! certificate is not known, so that a channel learns nothing of strangers; who is admitted with a revoked
 //! certificate later is found by the next look.
+//! Of a CA whose folder is elsewhere this peer has the CRL and no answers: whom that list names is told of until the
+//! organization has brought the answer (`chancery ca publish`).
 //! Nor is anything posted that the channel's rules refuse: the evidence is judged here first as execution would, and
 //! what execution refused all the same is final until the channel has another configuration. Both are told of
 //! ([`crate::duties`]).
@@ -13,20 +15,27 @@ use crate::{
     certificates::{ParticipantPaths, describe},
     clock,
     duties::{Duties, Duty, Pause},
-    limits::{COMMIT_WAIT, DUTY_RETRY_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATIONS_POSTED_MAX},
+    limits::{COMMIT_WAIT, DUTY_RETRY_MAX, PAGE_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATIONS_POSTED_MAX},
     trust::Trust,
 };
-use ca::{CertificateFolder, database::CertificateRecord, evidence::RevocationEvidence};
+use ca::{
+    CertificateFolder, KeyId, Serial, database::CertificateRecord, evidence::RevocationEvidence,
+    revocation::RevocationList,
+};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use futures_util::future::join_all;
 use ledger_classes::{
     action::{Action, channel::RevokeByEvidence},
     config::ChannelConfig,
-    execution::ConfigRecord,
+    execution::{
+        ConfigRecord,
+        channel::{NamedParticipant, participants},
+    },
     hash::{Hash, HexBytes},
     keys::SigningKey,
     keyspace,
+    listing::Span,
     outcome::ResultCode,
     participant::{CertificatePaths as _, KnownCertificate},
     record,
@@ -49,17 +58,30 @@ pub(crate) async fn spread(
     duties: Arc<Duties>,
 ) -> Infallible {
     let mut changes = trust.subscribe();
-    let mut spreader = Spreader { trust, registry, key, duties, revoked: Arc::default(), seen: HashMap::new() };
+    let mut spreader = Spreader {
+        trust,
+        registry,
+        key,
+        duties,
+        revoked: Arc::default(),
+        organizations: HashSet::new(),
+        seen: HashMap::new(),
+    };
     let mut changed = true;
     loop {
         if changed {
             spreader.read().await;
         }
         spreader.look().await;
+        spreader.notice().await;
         // The sender lives in the trust.
         changed = tokio::time::timeout(spreader.wait(Instant::now()), changes.changed()).await.is_ok();
     }
 }
+
+/// Why a participation goes on that its CA has ended.
+const UNPROVEN: &str = "its CA's CRL names it, and the CA's answer was not brought: its organization runs \
+    `chancery ca publish`";
 
 /// What was seen of a channel.
 struct Seen {
@@ -71,12 +93,17 @@ struct Seen {
     refused: HashMap<Vec<u8>, Refused>,
     /// It took nothing.
     pause: Pause,
+    /// The height and the set of CRLs up to which those whom a CA elsewhere has revoked are known.
+    noticed: Option<(u64, u64)>,
+    /// They, as they are told of.
+    unproven: HashSet<String>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         let pause = Pause::new(REVOCATION_RETRY, DUTY_RETRY_MAX);
-        Self { height: None, done: HashSet::new(), refused: HashMap::new(), pause }
+        let (done, unproven) = (HashSet::new(), HashSet::new());
+        Self { height: None, done, refused: HashMap::new(), pause, noticed: None, unproven }
     }
 }
 
@@ -112,6 +139,8 @@ struct Spreader {
     key: Arc<SigningKey>,
     duties: Arc<Duties>,
     revoked: Arc<Vec<CertificateRecord>>,
+    /// Whose CAs are in the authorities' folder.
+    organizations: HashSet<String>,
     seen: HashMap<Hash, Seen>,
 }
 
@@ -126,12 +155,16 @@ impl Spreader {
     async fn read(&mut self) {
         let trust = Arc::clone(&self.trust);
         let read = blocking(move || match trust.folder() {
-            Ok(None) => Ok(Vec::new()),
-            Ok(Some(folder)) => folder.revoked(clock::now()),
+            Ok(None) => Ok((Vec::new(), HashSet::new())),
+            Ok(Some(folder)) => {
+                let names = folder.authorities()?.into_iter().map(|authority| authority.name).collect();
+                Ok((folder.revoked(clock::now())?, names))
+            }
             Err(error) => Err(error),
         });
         match read.await {
-            Ok(revoked) => {
+            Ok((revoked, organizations)) => {
+                self.organizations = organizations;
                 if *self.revoked != revoked {
                     self.seen.values_mut().for_each(|seen| {
                         seen.height = None;
@@ -149,11 +182,8 @@ impl Spreader {
         if self.revoked.is_empty() {
             return;
         }
-        let channels = self.registry.list();
-        let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
-        self.seen.retain(|id, _| ids.contains(id));
         let (mut posts, now) = (Vec::new(), Instant::now());
-        for channel in channels {
+        for channel in self.registry.list() {
             let serving = channel.state() == LifeCycle::Serving;
             let (Some(id), Some(config), true) = (channel.id(), channel.config(), serving) else { continue };
             let seen = self.seen.entry(id).or_default();
@@ -189,6 +219,47 @@ impl Spreader {
         }
         for (channel, id, config, outcomes) in join_all(posts).await {
             self.take_up(channel.name(), id, config, outcomes);
+        }
+    }
+
+    /// Tells of participants whom the CRL of a CA elsewhere names, and whose answer nobody has brought.
+    async fn notice(&mut self) {
+        let channels = self.registry.list();
+        let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
+        self.seen.retain(|id, _| ids.contains(id));
+        let generation = self.trust.store().revocation().generation();
+        for channel in channels {
+            let (Some(id), Some(config), LifeCycle::Serving) = (channel.id(), channel.config(), channel.state()) else {
+                continue;
+            };
+            let (name, height) = (channel.name().to_owned(), channel.tip().height);
+            let seen = self.seen.entry(id).or_default();
+            if seen.noticed == Some((height, generation)) {
+                continue;
+            }
+            let lists = self.trust.store().revocation().current();
+            let mut of: Vec<(String, Vec<Arc<RevocationList>>)> = Vec::new();
+            for member in config.config.organizations.iter().filter(|one| !self.organizations.contains(&one.name)) {
+                let keys = self.trust.authorities_of(&member.name);
+                let keys = keys.iter().filter_map(|der| KeyId::of_certificate(&der.0));
+                let long = keys.filter_map(|key| lists.list(&key).filter(|list| !list.is_empty()).cloned());
+                let long: Vec<_> = long.collect();
+                if !long.is_empty() {
+                    of.push((member.name.clone(), long));
+                }
+            }
+            let unproven = if of.is_empty() { Ok(HashSet::new()) } else { unproven(&channel, config, of).await };
+            // A channel that cannot be read now is looked at again.
+            let Ok(unproven) = unproven else { continue };
+            for subject in &unproven {
+                if self.duties.hinder(&name, Duty::Revocation, subject, UNPROVEN) {
+                    tracing::error!(channel = name, certificate = subject, reason = UNPROVEN, "a revocation waits");
+                }
+            }
+            for subject in seen.unproven.difference(&unproven) {
+                self.duties.done(&name, Duty::Revocation, subject);
+            }
+            (seen.noticed, seen.unproven) = (Some((height, generation)), unproven);
         }
     }
 
@@ -308,6 +379,34 @@ async fn missing(
                 }
             }
             Ok((missing, done))
+        })
+        .await
+}
+
+/// Admitted participants whom these lists of their organizations' CAs name.
+async fn unproven(
+    channel: &ChannelHandle,
+    config: Arc<ConfigRecord>,
+    of: Vec<(String, Vec<Arc<RevocationList>>)>,
+) -> Result<HashSet<String>, channel_actors::Unavailable> {
+    channel
+        .glance(move |reader| {
+            let mut named = HashSet::new();
+            for (organization, lists) in of {
+                let mut span = Span::first(PAGE_MAX);
+                loop {
+                    let page = participants(reader.view(), &config.config, Some(&organization), &span)?;
+                    for NamedParticipant { record, .. } in page.items {
+                        let Ok(serial) = hex::encode(&record.serial.0).parse::<Serial>() else { continue };
+                        if record.revoked_height.is_none() && lists.iter().any(|list| list.contains(&serial)) {
+                            named.insert(format!("{} {serial}", record.identity));
+                        }
+                    }
+                    let Some(next) = page.next else { break };
+                    span.after = Some(next);
+                }
+            }
+            Ok(named)
         })
         .await
 }

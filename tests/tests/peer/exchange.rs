@@ -13,6 +13,17 @@ fn refused(output: &Output, code: i32, why: &str) {
     assert!(said.contains(why), "{said}");
 }
 
+/// Asks again until there is an answer; each question is a command of its own.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        match ask() {
+            Some(answer) => return answer,
+            None => assert!(began.elapsed() < Duration::from_secs(60), "not in a minute: {what}"),
+        }
+    }
+}
+
 #[test]
 fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     let consortium = Consortium::new();
@@ -68,8 +79,14 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     // What must not come in, and changes nothing.
     let before = fs::read(dir.join("peer/ca.pem")).expect("readable");
     let (root, impostor) = (path("root.pem"), path("impostor"));
+    // Of its own folder's root nobody hears until an organization is under it.
+    let all = run(&["ca", "--dir", text(&carrier), "bundle", "--out", text(&root)]);
+    assert_eq!(all["authorities"].as_array().map(Vec::len), Some(1), "{all}");
+    run(&["ca", "--dir", text(&carrier), "organization", "broker"]);
     run(&["ca", "--dir", text(&carrier), "bundle", "--out", text(&root)]);
     refused(&add(&root, &[]), 1, "may certify CAs of every organization");
+    let organization = ["ca", "--dir", text(&dir), "organization", "carrier"];
+    refused(&try_run(&organization), 1, "trusts a CA of carrier already");
     let init = ["--consortium", "test.example", "--org", "bank"];
     run(&[&["ca", "--dir", text(&impostor), "init"], &init[..]].concat());
     let bank = path("bank.pem");
@@ -87,4 +104,92 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     fs::write(&bank, format!("{}-----BEGIN X509 CRL{crl}", certificate.trim_end())).expect("writable");
     refused(&add(&bank, &["--beside"]), 2, "line");
     assert_eq!(fs::read(dir.join("peer/ca.pem")).expect("readable"), before);
+
+    // And out again, by its key; the peer's own CAs are not taken away here.
+    let key = |held: &Value, of: &str| {
+        let mut all = held.as_array().expect("a list").iter();
+        let one = all.find(|one| one["organization"] == of).expect("listed");
+        one["key"].as_str().expect("a key").to_owned()
+    };
+    let held = run(&["ca", "--dir", text(&dir), "trust", "list"]);
+    let remove = |key: &str| try_run(&["ca", "--dir", text(&dir), "trust", "remove", key]);
+    refused(&remove(&key(&held, "bank")), 1, "authorities' folder");
+    refused(&remove("ffffffff"), 1, "no CA with key");
+    let removed = run(&["ca", "--dir", text(&dir), "trust", "remove", &key(&held, "carrier")[..12]]);
+    assert_eq!(removed[0]["organization"], "carrier", "{removed}");
+    assert!(!run(&["ca", "--dir", text(&dir), "trust", "list"]).to_string().contains("carrier"));
+    run(&organization);
+}
+
+#[test]
+fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought_its_answer() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (dir, boss) = (consortium.dir(), consortium.admin());
+    let path = |name: &str| consortium.path(name);
+    let carrier = path("carrier");
+    let ca = |arguments: &[&str]| run(&[&["ca", "--dir", text(&carrier)], arguments].concat());
+    ca(&["init", "--consortium", "test.example", "--org", "carrier"]);
+    let (theirs, ours) = (path("carrier.pem"), path("ours.pem"));
+    ca(&["bundle", "carrier", "--out", text(&theirs)]);
+    run(&["ca", "--dir", text(&dir), "trust", "add", text(&theirs)]);
+    run(&["ca", "--dir", text(&dir), "bundle", "bank", "--out", text(&ours)]);
+    let [donna, carl, cora] = [("admin", "donna"), ("client", "carl"), ("client", "cora")].map(|(role, name)| {
+        let out = path(name);
+        ca(&["issue", "carrier", role, name, "--at", &peer.url, "--out", text(&out)]);
+        run(&["ca", "trust", "add", text(&ours), "--into", text(&out), "--root"]);
+        run(&["--profile", text(&out), "key", "new"]);
+        out
+    });
+    until("the peer trusts carrier", || {
+        try_run(&["--profile", text(&donna), "channel", "list"]).status.success().then_some(())
+    });
+    let create =
+        ["channel", "create", "trade", "--org", "bank", "--org", "carrier", "--grant", "carrier=read,write,audit"];
+    peer.run(&boss, &create);
+    for profile in [&donna, &carl, &cora] {
+        peer.run(profile, &["participant", "admit", "--channel", "trade"]);
+    }
+    let obstacles = |count: usize| {
+        until("the obstacles that status shows", || {
+            let status = peer.run(&boss, &["status"]);
+            (status["obstacles"].as_array().map_or(0, Vec::len) == count).then_some(status)
+        })
+    };
+    let publish = |by: &std::path::Path| try_run(&["--profile", text(by), "ca", "publish", "--dir", text(&carrier)]);
+    let first: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
+    assert_eq!((&first["crls"][0]["became"], &first["participants"]), (&"known".into(), &serde_json::json!([])));
+
+    // The list alone: connections end, the participation does not, and that is said.
+    let identity = "spiffe://test.example/carrier/client/carl";
+    ca(&["revoke", identity, "--reason", "key-compromise"]);
+    ca(&["bundle", "carrier", "--out", text(&theirs)]);
+    run(&["ca", "--dir", text(&dir), "trust", "add", text(&theirs)]);
+    let hindered = obstacles(1);
+    let obstacle = &hindered["obstacles"][0];
+    assert!(obstacle["reason"].as_str().is_some_and(|why| why.contains("chancery ca publish")), "{hindered}");
+    assert!(obstacle["subject"].as_str().is_some_and(|subject| subject.starts_with(identity)), "{hindered}");
+
+    let brought: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
+    let ended = &brought["participants"];
+    assert_eq!((ended.as_array().map(Vec::len), &ended[0]["became"]), (Some(1), &"revoked".into()), "{brought}");
+    assert_eq!((&ended[0]["channel"], &ended[0]["identity"]), (&"trade".into(), &identity.into()));
+    obstacles(0);
+    let listed = peer.run(&boss, &["participant", "list", "--organization", "carrier", "--channel", "trade"]);
+    let standing = |name: &str| {
+        let of = listed["items"].as_array().expect("items").iter();
+        of.filter(|one| one["identity"].as_str().is_some_and(|identity| identity.ends_with(name)))
+            .map(|one| one["standing"].as_str().expect("a word").to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (standing("/carl"), standing("/cora"), standing("/donna")),
+        (vec!["revoked".to_owned()], vec!["admitted".to_owned()], vec!["admitted".to_owned()])
+    );
+
+    // At once, from nothing: the command brings the list, too.
+    ca(&["revoke", "spiffe://test.example/carrier/client/cora"]);
+    let both: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
+    assert_eq!((&both["crls"][0]["became"], &both["participants"][0]["became"]), (&"taken".into(), &"revoked".into()));
+    refused(&try_run(&["--profile", text(&cora), "channel", "list"]), 1, "revoked");
 }

@@ -7,6 +7,7 @@ mod issued;
 mod passphrase;
 mod pkcs11;
 mod place;
+mod publish;
 mod registration;
 mod renew;
 mod rollover;
@@ -162,6 +163,9 @@ Examples:
         /// Make its CA a root of its own instead of placing it under the consortium's root
         #[arg(long)]
         own_root: bool,
+        /// Although the peer trusts another CA of this organization, made elsewhere
+        #[arg(long)]
+        beside: bool,
         #[command(flatten)]
         key: NewKey,
     },
@@ -195,6 +199,7 @@ Example:
     List(issued::List),
     Show(issued::Show),
     Revoke(issued::Revoke),
+    Publish(publish::Publish),
     /// Sign CRLs again under their next numbers, and the OCSP answers with them
     #[command(after_help = "Example:\n  $ chancery ca crl bank --dir peer-1")]
     Crl {
@@ -271,8 +276,11 @@ impl Ca {
         let now = clock::now();
         let open = || self.directory.open();
         match self.command {
-            Command::Organization { name, own_root, key } => {
+            Command::Organization { name, own_root, beside, key } => {
                 let (folder, key) = (open()?, key.place()?);
+                if !beside {
+                    trust::refuse_a_second(self.directory.path()?, &name)?;
+                }
                 let made = if own_root {
                     folder.add_organization_root(&name, key, now)?
                 } else {
@@ -307,6 +315,7 @@ impl Ca {
             Command::List(command) => command.run(&self.directory, global, output),
             Command::Show(command) => command.run(&self.directory, global, output),
             Command::Revoke(command) => command.run(&self.directory, global, output),
+            Command::Publish(command) => command.run(&self.directory, global, output),
             Command::Ocsp { serial: Some(serial), .. } => show_answer(&open()?, &serial, output),
             Command::Crl { authority } | Command::Ocsp { authority, serial: None } => {
                 let folder = open()?;

@@ -22,6 +22,19 @@ pub(super) struct Remote {
 }
 
 impl Remote {
+    /// The profile's peer.
+    pub(super) fn open(global: &Global) -> Result<Self, Failure> {
+        let session = Session::open(global)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
+        Ok(Self { session, runtime })
+    }
+
+    /// Does something that takes more than one request.
+    pub(super) fn work<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.runtime.block_on(work(&self.session))
+    }
+
     /// Asks, and waits for the answer.
     pub(super) fn ask<T>(
         &self,
@@ -46,9 +59,6 @@ impl Directory {
         if self.acting.by.is_some() {
             return Err(Failure::usage("over HTTPS the profile's certificate says who acts: leave --by out"));
         }
-        let session = Session::open(global)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
-        Ok(Place::Peer(Box::new(Remote { session, runtime })))
+        Ok(Place::Peer(Box::new(Remote::open(global)?)))
     }
 }

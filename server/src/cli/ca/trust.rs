@@ -6,8 +6,8 @@ use crate::cli::output::{Output, clean, table};
 use crate::config::Config;
 use crate::{clock, operator};
 use ca::credentials::{TrustBundle, read_certificates};
-use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust};
-use ca::{AuthorityScope, CertificateFolder, Keyring};
+use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, remove_trust};
+use ca::{AuthorityScope, CertificateFolder, KeyId, Keyring};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -75,7 +75,7 @@ other (`crl_peers`). Tell the key of each CA on another way.
 Example:
   $ chancery ca bundle carrier --out carrier.pem --dir carrier")]
 pub(super) struct Bundle {
-    /// Organizations whose CAs go into it, with the root above them; all if absent
+    /// Organizations whose CAs go into it, with the roots above them; all if absent
     organizations: Vec<String>,
     /// File to write
     #[arg(long, value_name = "FILE")]
@@ -97,7 +97,8 @@ impl Bundle {
 #[command(after_help = "\
 Examples:
   $ chancery ca trust list --dir peer-1
-  $ chancery ca trust add carrier.pem --dir peer-1")]
+  $ chancery ca trust add carrier.pem --dir peer-1
+  $ chancery ca trust remove 3b0c44298fc1 --dir peer-1")]
 pub(super) struct Trust {
     #[command(subcommand)]
     command: Command,
@@ -126,6 +127,20 @@ Examples:
         /// Also a CA of an organization of which another one is trusted
         #[arg(long)]
         beside: bool,
+    },
+    /// Trust a CA no longer
+    #[command(after_help = "\
+Names the CA by its key, or the first 8 digits of it or more (`chancery ca trust list`). A running peer refuses its
+certificates within a second; channels that list the CA go on admitting its members until their configuration changes.
+
+Example:
+  $ chancery ca trust remove 3b0c44298fc1 --dir peer-1")]
+    Remove {
+        /// SHA-256 of the CA's key in hex, or its beginning
+        key: String,
+        /// Folder that trusts it; if absent the peer's own
+        #[arg(long, value_name = "FOLDER")]
+        into: Option<PathBuf>,
     },
     /// List the CAs that are trusted, and how long their CRLs hold
     #[command(after_help = "Example:\n  $ chancery ca trust list --dir peer-1")]
@@ -165,12 +180,43 @@ impl Trust {
                     if authorities.is_empty() { format!("{what}\n") } else { format!("{}{what}\n", shown(authorities)) }
                 })
             }
+            Command::Remove { key, into } => {
+                if into.is_none() && directory.path()?.join("ca").join("index.jsonl").exists() {
+                    let own = directory.open_quietly()?.trust()?;
+                    let mut ders = own.anchors.iter().chain(&own.issuing);
+                    let starts = |of: KeyId| of.to_string().starts_with(&key.to_ascii_lowercase());
+                    if ders.any(|der| KeyId::of_certificate(der).is_some_and(starts)) {
+                        return Err(ExchangeError::Own(key).into());
+                    }
+                }
+                let into = folder(into)?;
+                let removed = remove_trust(&into, &consortium(&into)?, &key)?;
+                output.show(&removed, |removed| format!("trusted no more:\n{}", shown(removed)))
+            }
             Command::List { into } => {
                 let into = folder(into)?;
                 let bundle = TrustBundle::load(&into).map_err(ExchangeError::from)?;
                 output.show(&bundle.describe(&consortium(&into)?)?, |held| shown(held))
             }
         }
+    }
+}
+
+/// Two CAs of one name are two organizations for everybody who does not look at keys: the second is made on purpose only.
+pub(super) fn refuse_a_second(dir: &Path, organization: &str) -> Result<(), Failure> {
+    let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
+    // A folder without a peer trusts nobody else.
+    let Ok(held) = TrustBundle::load(&dir.join(config.certificate_dir)) else { return Ok(()) };
+    let of_it = |der: &&Vec<u8>| {
+        AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
+    };
+    let known = held.anchors.iter().chain(&held.issuing).find(of_it).and_then(|der| KeyId::of_certificate(der));
+    match known {
+        None => Ok(()),
+        Some(key) => Err(Failure::refused(format!(
+            "this peer trusts a CA of {organization} already, with key {key}: say --beside if both are its own, or \
+             take that one away first (`chancery ca trust remove`)"
+        ))),
     }
 }
 
