@@ -15,10 +15,11 @@ use crate::recall::Recall;
 use crate::store::ChannelStore;
 use crate::ticket::{Credit, SubmitRefusal, Waiter};
 use ledger_classes::config::Limits;
-use ledger_classes::execution;
+use ledger_classes::execution::{self, BlockInput};
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::keys::{self, KeyCache, PublicKey, Signature, SigningKey};
 use ledger_classes::outcome::Refusal;
+use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
 use std::cell::RefCell;
@@ -183,6 +184,7 @@ pub(crate) struct Screening {
     pub(crate) key: Arc<SigningKey>,
     pub(crate) limits: Limits,
     pub(crate) store: ChannelStore,
+    pub(crate) certificates: Arc<dyn CertificatePaths>,
     /// The earliest time that the block may have.
     pub(crate) now: Time,
     /// Unpredictable to senders.
@@ -239,7 +241,16 @@ impl Screening {
                     continue;
                 }
             };
-            match execution::screen(&view, &config, &transaction, self.now) {
+            let input = BlockInput {
+                channel: self.channel,
+                height: view.height().map_or(0, |height| height + 1),
+                time: self.now,
+                certificates: &*self.certificates,
+                transactions: std::slice::from_ref(&transaction),
+            };
+            let screened = execution::screen(&view, &config, &transaction, self.now)
+                .and_then(|()| execution::screen_exempt(&view, &config, &input));
+            match screened {
                 Ok(()) => {
                     waiter.accept(transaction.id());
                     flights.push(Flight { transaction, waiter, credit, arrived });

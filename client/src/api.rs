@@ -8,7 +8,7 @@ mod submission;
 mod views;
 
 pub use cursor::{Cursor, ParseCursorError, Position, plain_number};
-pub use governance::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView};
+pub use governance::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
 pub use registration::{
     ApprovalBody, AuthorityView, CertificateActView, CertificateRequestBody, CertificateRequestView, CertificateView,
     CrlTaken, IssuedView, RegisterPage, RejectionBody, RenewalBody, RevocationBody, RevocationView, RevokedView,

@@ -140,7 +140,7 @@ actions! {
     LogAudit(logs::Audit) = "log.audit", None;
     /// Lets a member's CA go on under another certificate of its key.
     ChannelRenewAuthority(channel::RenewAuthority) = "channel.renew_authority", None;
-    /// Agrees that a successor shall have what a revoked participant owns.
+    /// Proposes that a successor shall have what a revoked participant owns; later moves what could not move then.
     AccountRecover(assets::Recover) = "account.recover", ADMIN;
     /// Takes a proposal back.
     ChannelWithdraw(channel::Withdraw) = "channel.withdraw", ADMIN;

@@ -288,7 +288,7 @@ pub enum Event {
         /// Who.
         by: Address,
     },
-    /// Configuration changes were proposed.
+    /// Changes of the configuration, or a recovery, were proposed.
     #[serde(rename = "channel.proposed")]
     ChannelProposed {
         /// The proposal.
@@ -339,22 +339,6 @@ pub enum Event {
         until: Time,
         /// Milliseconds by which deadlines are later, with a minute to come back.
         lost_ms: u64,
-    },
-    /// An organization agreed that a successor shall have what a revoked participant owns.
-    #[serde(rename = "account.recovery_approved")]
-    AccountRecoveryApproved {
-        /// The revoked participant.
-        from: Address,
-        /// The successor.
-        to: Address,
-        /// Who.
-        by: Identity,
-        /// Why.
-        reason: String,
-        /// Organizations that approved so far.
-        approvals: u32,
-        /// Organizations needed.
-        needed: u32,
     },
     /// A successor has what a revoked participant owned. The movements follow.
     #[serde(rename = "account.recovered")]
@@ -431,7 +415,6 @@ kinds! {
     ChannelConfigured = "channel.configured", Logs;
     AuthorityRenewed = "channel.authority_renewed", Logs;
     ChannelOutage = "channel.outage", Contracts;
-    AccountRecoveryApproved = "account.recovery_approved", Logs;
     AccountRecovered = "account.recovered", Logs;
     ChannelWithdrawn = "channel.withdrawn", Logs;
 }

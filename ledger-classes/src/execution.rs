@@ -140,6 +140,11 @@ fn run_transaction<'a>(
     }
 }
 
+/// Whether a transaction owes no fee.
+fn is_exempt(transaction: &VerifiedTransaction) -> bool {
+    transaction.transaction().actions.iter().all(Action::is_administrative)
+}
+
 /// Takes the fee. What it wrote stays when the actions fail. Administrative acts are free if nothing else is done with
 /// them.
 fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Amount, Refusal> {
@@ -152,7 +157,7 @@ fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Resul
     }
     let fees = &context.config().fees;
     let Some(asset) = fees.asset.clone() else { return Ok(Amount::ZERO) };
-    if transaction.transaction().actions.iter().all(Action::is_administrative) {
+    if is_exempt(transaction) {
         return Ok(Amount::ZERO);
     }
     let bytes = u128::from(transaction.payload_bytes());
@@ -298,6 +303,22 @@ pub fn screen(
         }
         if let Action::AccountAct(body) = action {
             assets::screen_act(view, transaction.signers(), body)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses early, on a channel with fees, what is exempt from them and would fail: else whoever has no funds, or a key
+/// made a moment ago, could fill blocks with failed acts for nothing. All of it is done above `view`, the cost of which
+/// is that of a certificate path, and nothing is kept. Records of sequences are left to execution: their author is an
+/// ordering peer, which posts on before the last one is in a block.
+pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
+    let mut context = Context::new(view, input, config);
+    let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
+    for transaction in input.transactions.iter().filter(|transaction| is_exempt(transaction)) {
+        if config.fees.asset.is_some() && !transaction.transaction().actions.iter().any(sequence) {
+            context.begin(transaction.id(), 0, Sender::Transaction(transaction));
+            run_actions(&mut context, transaction)?;
         }
     }
     Ok(())

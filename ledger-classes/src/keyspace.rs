@@ -25,6 +25,8 @@ pub enum Family {
     ConfigAt = 0x06,
     /// Open proposals in the order in which they were made: height (u64, big-endian), id. Empty values.
     OpenProposal = 0x07,
+    /// An organization's administrators: organization.
+    Administrators = 0x08,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -37,12 +39,10 @@ pub enum Family {
     OwnedItem = 0x14,
     /// Joint accounts: address.
     JointAccount = 0x15,
-    /// Approvals of recoveries: from, to.
-    Recovery = 0x16,
     /// Who has what a revoked participant owned: address.
-    Successor = 0x17,
+    Successor = 0x16,
     /// How often what an account has was passed on before: address.
-    Inherited = 0x18,
+    Inherited = 0x17,
     /// Contracts: name.
     Contract = 0x20,
     /// Contract versions: name, 0, version (u32, big-endian).
@@ -99,6 +99,11 @@ pub fn open_proposal(height: u64, id: &Hash) -> Vec<u8> {
     key(Family::OpenProposal, &[&height.to_be_bytes(), &id.0])
 }
 
+/// Key of the administrators of an organization.
+pub fn administrators(organization: &str) -> Vec<u8> {
+    key(Family::Administrators, &[organization.as_bytes()])
+}
+
 /// Key of a participant.
 pub fn participant(address: &Address) -> Vec<u8> {
     key(Family::Participant, &[&address.0])
@@ -142,11 +147,6 @@ pub fn owned_item(owner: &Address, asset: &str, item: &str) -> Vec<u8> {
 /// Key of a joint account.
 pub fn joint_account(account: &Address) -> Vec<u8> {
     key(Family::JointAccount, &[&account.0])
-}
-
-/// Key of the approvals of a recovery.
-pub fn recovery(from: &Address, to: &Address) -> Vec<u8> {
-    key(Family::Recovery, &[&from.0, &to.0])
 }
 
 /// Key of a revoked participant's successor.

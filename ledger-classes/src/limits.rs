@@ -40,6 +40,9 @@ pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 pub const ORGANIZATIONS_MAX: usize = 256;
 /// Grants of a channel's configuration.
 pub const GRANTS_MAX: usize = 1_024;
+/// Administrators of an organization that a change of the configuration looks at, the last admitted ones. Beyond them the
+/// first is forgotten until it is admitted again.
+pub const ADMINISTRATORS_KNOWN_MAX: usize = 64;
 /// Keys of a joint account.
 pub const JOINT_KEYS_MAX: usize = 16;
 /// Live locks on one balance.

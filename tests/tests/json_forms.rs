@@ -376,7 +376,8 @@ fn what_a_peer_answers_is_made_of_objects() {
     check::<TokenView>(&json!({ "token": "t", "identity": "i", "expires": TIME }), false);
     let approval = json!({ "organization": "o", "by": "b", "approved_height": 1, "counts": true });
     let proposal = json!({
-        "id": h('a'), "state": "open", "summary": ["s"], "changes": changes(), "reason": "r", "by": "b",
+        "id": h('a'), "kind": "recovery", "state": "open", "summary": ["s"], "changes": changes(),
+        "recovery": { "from": address(), "to": address(), "asset": "eur" }, "reason": "r", "by": "b",
         "proposed_height": 1, "ended_height": null, "approvals": [approval], "approvals_given": 1,
         "approvals_needed": 2, "not_yet": ["o"],
     });

@@ -57,6 +57,7 @@ impl Intake {
                 key: self.keys[shard].clone(),
                 limits: context.shared.config().config.limits,
                 store: context.store.clone(),
+                certificates: context.certificates.clone(),
                 // What execution will judge by, as far as it is known: block time may be ahead of this clock.
                 now: context.clock.now().max(context.shared.tip().time),
                 seed: random_seed(),

@@ -6,15 +6,15 @@ use crate::recall;
 use crate::store::BlockRecord;
 use crate::test_support::{Bench, NOW, answer, arrival, config, envelope, key, transaction};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait};
-use ledger_classes::action::{Action, assets};
+use ledger_classes::action::{Action, assets, channel::Admit};
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
-use ledger_classes::config::ChannelConfig;
+use ledger_classes::config::{ChannelConfig, Fees};
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keyspace;
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::participant::Participant;
+use ledger_classes::participant::{NoCertificates, Participant};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record;
 use ledger_classes::rights::{Class, Grant, Grantee, Right};
@@ -185,6 +185,7 @@ fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Cred
         key: Arc::new(key(50)),
         limits: Limits::default(),
         store: bench.opened.store.clone(),
+        certificates: Arc::new(NoCertificates),
         now: NOW,
         seed: [9; 32],
     };
@@ -295,5 +296,21 @@ fn a_committed_id_gets_its_receipt_when_it_would_be_refused_today() {
     for (one, id) in waiting.iter_mut().zip(ids) {
         let Some(SubmitResult::Committed { receipt, .. }) = answer(one) else { panic!("no receipt for {id}") };
         assert_eq!((receipt.head.id, receipt.head.height), (id, 1));
+    }
+}
+
+/// What costs nothing and would fail takes no room in a block: whoever posts it has nothing to lose.
+#[test]
+fn a_free_act_that_would_fail_is_refused_on_a_channel_with_fees() {
+    for (asset, expected) in [(Some("coin"), vec!["path-refused"]), (None, Vec::new())] {
+        let fees = Fees { asset: asset.map(Into::into), base: Amount(5), ..Fees::default() };
+        let bench = Bench::new(&ChannelConfig { fees, ..config() });
+        let address = key(7).public().address();
+        let admit = Admit { address, path: vec![HexBytes(vec![0x30])], possession: Signature([1; 64]) };
+        let admission =
+            Transaction { actions: vec![Action::ParticipantAdmit(admit)], ..transaction(bench.opened.channel, 1, "") };
+        let (_, _, screened) = screen(&bench, vec![signed(&admission, 7)]);
+        assert_eq!(screened.refused, expected);
+        assert_eq!(screened.passed.flights.len(), usize::from(expected.is_empty()));
     }
 }

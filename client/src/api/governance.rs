@@ -54,17 +54,32 @@ pub struct ApprovalView {
     pub counts: bool,
 }
 
-/// A proposed change of a channel's configuration, with what it needs under the configuration in force.
+/// A successor that is proposed for a revoked participant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryView {
+    /// The revoked participant.
+    pub from: Address,
+    /// The successor.
+    pub to: Address,
+    /// What moves at once, if not all.
+    pub asset: Option<String>,
+}
+
+/// What waits for approvals, or has ended, with what it needs under the configuration in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposalView {
     /// The transaction that proposed.
     pub id: Hash,
+    /// `configuration` or `recovery`.
+    pub kind: String,
     /// `open`, `done` or `withdrawn`.
     pub state: String,
-    /// The changes in words, the first 16.
+    /// What is proposed, in words; of changes the first 16.
     pub summary: Vec<String>,
-    /// The changes.
+    /// The changes of the configuration; none of a recovery.
     pub changes: Vec<ConfigChange>,
+    /// The recovery.
+    pub recovery: Option<RecoveryView>,
     /// Why.
     pub reason: String,
     /// Who proposed it.

@@ -214,9 +214,8 @@ pub struct AccountAct {
     pub account: Address,
 }
 
-/// `account.recover`: agrees that `to` shall have what the revoked participant `from` owns and is owed. Each of as many
-/// organizations as the channel's policy asks for posts it once; after that any administrator, for what could not
-/// move then.
+/// `account.recover`: proposes that `to` shall have what the revoked participant `from` owns and is owed; others approve
+/// with `channel.approve`. Once that is decided any administrator posts it again, for what could not move then.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recover {

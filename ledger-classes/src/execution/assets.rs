@@ -29,7 +29,7 @@ pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
     approve, burn, free_balance, mint, move_units, pay_fee, transfer, transfer_batch, transfer_from,
 };
-pub(super) use recovery::{heir, recover, require_not_recovered};
+pub(super) use recovery::{heir, pass_on, recover, require_not_recovered};
 pub(super) use restraint::{freeze, lock, unfreeze};
 pub(super) use unique::{
     approve_item, burn_item, freeze_item, item_owner, mint_item, move_item, require_movable, transfer_item,

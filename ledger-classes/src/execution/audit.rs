@@ -9,6 +9,8 @@
 //! twice, late, or from a source that has been changed is refused, so that a sequence has each record once, in order.
 
 use super::Context;
+use super::assets::Recovery;
+use super::channel::Subject;
 use super::logs::{self, is_topic};
 use crate::action::logs::Audit;
 use crate::codec::{Decode, Encode};
@@ -85,28 +87,10 @@ pub(super) enum Act<'a> {
         /// The first height that it is listed for.
         effective: u64,
     },
-    /// An organization agreed that a successor shall have what a revoked participant owns.
-    #[serde(rename = "account.recover")]
-    Recover {
-        /// The administrator.
-        who: &'a Identity,
-        /// The reason given.
-        why: &'a str,
-        /// The revoked participant.
-        from: Address,
-        /// The successor.
-        to: Address,
-        /// Organizations that approved so far.
-        approvals: usize,
-        /// Organizations needed.
-        needed: usize,
-        /// Whether this was the last approval needed.
-        effective: bool,
-    },
-    /// Configuration changes were proposed, which is their proposer's approval.
+    /// Configuration changes or a recovery were proposed, which is their proposer's approval.
     #[serde(rename = "channel.propose")]
     Propose(Ballot<'a>),
-    /// Configuration changes were approved.
+    /// They were approved.
     #[serde(rename = "channel.approve")]
     Approve(Ballot<'a>),
     /// A proposal was taken back.
@@ -130,13 +114,13 @@ pub(super) struct Ballot<'a> {
     pub(super) why: &'a str,
     /// The proposal: the id of the transaction that proposed.
     pub(super) proposal: Hash,
-    /// The changes in words, the first [`CHANGES_TOLD_MAX`].
+    /// The subject in words, of changes the first [`CHANGES_TOLD_MAX`].
     pub(super) changes: Vec<String>,
     /// Organizations that approved so far.
     pub(super) approvals: usize,
     /// Organizations needed.
     pub(super) needed: usize,
-    /// The first height that the changes rule, if this was the last approval needed.
+    /// The first height that the changes rule, or the one of the recovery, if this was the last approval needed.
     pub(super) effective: Option<u64>,
 }
 
@@ -176,8 +160,15 @@ pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refu
     logs::write(context, &body.topic, Some(body.digest), &body.body)
 }
 
-/// Changes in words. Long ones and strange names are cut: a record stays within the limit of a body.
-pub fn in_words(changes: &[ConfigChange]) -> Vec<String> {
+/// What is proposed, in words. Long changes and strange names are cut: a record stays within the limit of a body.
+pub fn in_words(subject: &Subject) -> Vec<String> {
+    let changes = match subject {
+        Subject::Configuration(changes) => changes,
+        Subject::Recovery(Recovery { from, to, asset }) => {
+            let what = asset.as_deref().map(|asset| format!(", of {} now", name(asset))).unwrap_or_default();
+            return vec![format!("{to} has what is {from}'s{what}")];
+        }
+    };
     let mut told: Vec<String> = changes.iter().take(CHANGES_TOLD_MAX).map(words).collect();
     if changes.len() > CHANGES_TOLD_MAX {
         told.push(format!("and {} more", changes.len() - CHANGES_TOLD_MAX));
@@ -223,7 +214,7 @@ fn grantee(to: &Grantee) -> String {
 
 /// What a change takes away need not have a name that could have been given.
 fn name(organization: &str) -> &str {
-    if is_label(organization) { organization } else { "(no organization's name)" }
+    if is_label(organization) { organization } else { "(no name)" }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! Actions on the channel itself: admission and revocation of participants, and configuration changes with the
-//! approvals of a policy.
+//! approvals of a policy, by which recoveries are decided as well.
 
 pub(super) mod authority;
 mod governance;
 mod proposals;
 mod queries;
 
-pub use proposals::{Approval, Proposal, ProposalState};
-pub(super) use proposals::{approve, propose, withdraw};
+pub use proposals::{Approval, Proposal, ProposalState, Subject};
+pub(super) use proposals::{approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
 
 use super::audit::{self, Act};
@@ -105,6 +105,9 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         revoked_before: before.and_then(|record| record.revoked_height.or(record.revoked_before)),
     };
     context.put(key, &participant);
+    if identity.role() == Role::Admin {
+        governance::note_administrator(context, &identity, body.address)?;
+    }
     context.put(certificate_key, &KnownCertificate { revoked_height: None });
     context.put_value(listed, [1u8].as_slice().into());
     let (address, not_after) = (body.address, certified.not_after);

@@ -117,7 +117,7 @@ fn view(committed: &CommittedBlock, rights: Rights) -> BlockView {
     let mut transactions = Vec::with_capacity(block.transactions.len());
     for (bytes, receipt) in block.transactions.iter().zip(receipts) {
         let Some((sender, transaction)) = decoded(bytes) else { continue };
-        if administers(&transaction) && !rights.reads_acts() {
+        if carries_act(&transaction) && !rights.reads_acts() {
             withheld += 1;
             continue;
         }
@@ -142,10 +142,10 @@ fn decoded(bytes: &[u8]) -> Option<(Address, Transaction)> {
 
 /// Whether a block holds a transaction that carries an administrative act.
 fn tells_acts(committed: &CommittedBlock) -> bool {
-    committed.block.transactions.iter().filter_map(|bytes| decoded(bytes)).any(|(_, body)| administers(&body))
+    committed.block.transactions.iter().filter_map(|bytes| decoded(bytes)).any(|(_, body)| carries_act(&body))
 }
 
 /// Whether a transaction carries an administrative act.
-pub(super) fn administers(transaction: &Transaction) -> bool {
+pub(super) fn carries_act(transaction: &Transaction) -> bool {
     transaction.actions.iter().any(Action::is_administrative)
 }

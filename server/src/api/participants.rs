@@ -1,4 +1,4 @@
-//! Who may sign on a channel, and proposed changes of its configuration. Anybody with a right on the channel may ask
+//! Who may sign on a channel, and what is proposed there. Anybody with a right on the channel may ask
 //! for one of them, since these records decide what everybody's transactions do; the lists tell of administrative acts.
 
 use super::parameters::Query;
@@ -13,12 +13,13 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView};
+use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
 use ledger_classes::{
     config::ChannelConfig,
     execution::{
+        assets::Recovery,
         audit::in_words,
-        channel::{self, NamedParticipant, NamedProposal, ProposalState},
+        channel::{self, NamedParticipant, NamedProposal, ProposalState, Subject},
         config_of,
     },
     identity::is_label,
@@ -137,14 +138,22 @@ fn proposal_view(proposal: &NamedProposal, config: &ChannelConfig) -> Result<Pro
     let counted: Vec<String> = record.counted(config).map(str::to_owned).collect();
     let missing = config.organizations.iter().map(|member| &member.name).filter(|name| !counted.contains(name));
     let open = record.state == ProposalState::Open;
+    let (kind, changes, recovery) = match &record.subject {
+        Subject::Configuration(changes) => ("configuration", changes.clone(), None),
+        Subject::Recovery(Recovery { from, to, asset }) => {
+            ("recovery", Vec::new(), Some(RecoveryView { from: *from, to: *to, asset: asset.clone() }))
+        }
+    };
     Ok(ProposalView {
         id: *id,
+        kind: kind.into(),
         state: serde_json::to_value(record.state)
             .ok()
             .and_then(|state| Some(state.as_str()?.to_owned()))
             .ok_or_else(|| ReadError("a proposal's state has no name".into()))?,
-        summary: in_words(&record.changes),
-        changes: record.changes.clone(),
+        summary: in_words(&record.subject),
+        changes,
+        recovery,
         reason: record.reason.clone(),
         by: record.by.to_string(),
         proposed_height: record.proposed_height,

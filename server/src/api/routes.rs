@@ -204,7 +204,7 @@ routes! {
         needs "admin or audit",
         query &[optional("organization", "string", "one organization only"), AFTER, LIMIT],
         body &[], answers [200 &[(JSON, "ParticipantPage")]], participants::list;
-    Get "/v1/channels/{channel}/proposals/{id}" "proposal", "A proposed configuration change",
+    Get "/v1/channels/{channel}/proposals/{id}" "proposal", "A proposed configuration change or recovery",
         needs "any right", query &[], body &[], answers [200 &[(JSON, "Proposal")]], participants::proposal;
     Get "/v1/channels/{channel}/proposals" "proposals",
         "Open proposals in the order in which they were made, with their approvals",

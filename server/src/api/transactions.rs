@@ -2,7 +2,7 @@
 //! them later; and their offline proofs.
 
 use super::{
-    blocks::administers,
+    blocks::carries_act,
     body,
     parameters::Query,
     query::{hash, read},
@@ -279,9 +279,8 @@ pub(super) async fn proof(
     let mut proof = proof.await?.ok_or(Kind::TransactionUnknown)?;
     let carried = proof.evidence.transaction.as_ref();
     let carried = carried.and_then(|carried| codec::decode(&carried.envelope.0, ENVELOPE_BYTES_MAX).ok());
-    let administers =
-        carried.and_then(|envelope| decode_payload(&envelope)).is_none_or(|carried| administers(&carried));
-    if !visible.reads_all() || (administers && !visible.rights.reads_acts()) {
+    let has_act = carried.and_then(|envelope| decode_payload(&envelope)).is_none_or(|carried| carries_act(&carried));
+    if !visible.reads_all() || (has_act && !visible.rights.reads_acts()) {
         // The payload says what was done in every class; the receipt's head proves the outcome without it.
         proof.evidence.transaction = None;
         proof.evidence.event = None;

@@ -63,8 +63,8 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
-    /// Agree that a successor shall have what a revoked participant owns and is owed; as many organizations'
-    /// administrators as a change of the configuration needs, and again for what could not move then
+    /// Propose that a successor shall have what a revoked participant owns and is owed: others run `channel approve` with
+    /// the id that this prints. Once it is done, the same command moves what could not move then
     #[command(after_help = "\
 Example:
   $ chancery account recover 0x5cb4b8a1c62bd8ae4bdbb6ea1c0da9ba2b4f2e51 0x0f1e2d3c4b5a69788796a5b4c3d2e1f001234567 \

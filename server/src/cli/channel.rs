@@ -202,7 +202,7 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
-    /// List open proposals: what they change, who has approved, how many approvals are needed
+    /// List open proposals, of changes and of recoveries: what they do, who has approved, how many approvals are needed
     #[command(after_help = "\
 Example:
   $ chancery channel proposals trade")]
@@ -432,12 +432,13 @@ fn blocks(page: &Page<BlockView>) -> String {
 /// Lists what waits for approvals.
 async fn proposals(session: &Session, channel: &str, paging: &Paging) -> Result<(), Failure> {
     let page = session.connection.proposals(channel, paging.part()).await?;
-    let titles = ["proposal", "by", "block", "approvals", "not yet", "changes", "reason"];
+    let titles = ["proposal", "kind", "by", "block", "approvals", "not yet", "what", "reason"];
     session.output.list(&page, &titles, |proposal| {
         let by: Vec<&str> = proposal.approvals.iter().map(|approval| approval.organization.as_str()).collect();
         let approvals = format!("{} of {}: {}", proposal.approvals_given, proposal.approvals_needed, by.join(", "));
         vec![
             proposal.id.to_string(),
+            clean(&proposal.kind),
             clean(&proposal.by),
             proposal.proposed_height.to_string(),
             clean(&approvals),

@@ -38,6 +38,14 @@ impl Trade {
         outcome["id"].as_str().expect("an id").to_owned()
     }
 
+    /// Admits a client of the dealer: its address.
+    fn client(&self, name: &str) -> String {
+        let profile = self.consortium.profile("dealer", "client", name);
+        let key = self.peer.run(&profile, &["key", "new"]);
+        self.peer.run(&profile, &["participant", "admit", "--channel", "trade"]);
+        key["address"].as_str().expect("an address").to_owned()
+    }
+
     /// Every item of a list by the command line, in pages of one, and the cursors in between.
     fn all(&self, who: &Path, words: &[&str]) -> Vec<Value> {
         let (mut items, mut after) = (Vec::new(), None::<String>);
@@ -89,6 +97,43 @@ async fn an_administrator_finds_what_waits_for_approval_and_who_must_still_say_y
     let ended = |id: &str| trade.peer.run(&trade.bank, &["channel", "proposal", "trade", id]);
     assert_eq!((&ended(&first)["state"], &ended(&second)["state"]), (&json!("done"), &json!("withdrawn")));
     assert_eq!(ended(&first)["approvals"].as_array().map(Vec::len), Some(2));
+}
+
+/// Recoveries had approvals of their own, and no list told of those that waited.
+#[tokio::test]
+async fn a_recovery_that_waits_is_listed_with_its_kind_and_approved_like_any_proposal() {
+    let trade = trade();
+    let (old, new) = (trade.client("dora"), trade.client("dan"));
+    let on = ["--channel", "trade"];
+    let define = ["asset", "define", "coin", "--title", "Coin", "--decimals", "2"];
+    trade.peer.run(&trade.bank, &[&define[..], &on].concat());
+    trade.peer.run(&trade.bank, &[&["asset", "mint", "coin", &old, "12.50", "--new"][..], &on].concat());
+    let serial = trade.all(&trade.dealer, &["participant", "list", "--channel", "trade", "--organization", "dealer"]);
+    let serial = serial.iter().find(|one| one["address"] == old.as_str()).expect("listed")["serial"].clone();
+    let identity = "spiffe://test.example/dealer/client/dora";
+    let revoke = ["participant", "revoke", identity, serial.as_str().expect("hex")];
+    trade.peer.run(&trade.dealer, &[&revoke[..], &on].concat());
+
+    let recover = ["account", "recover", &old, &new, "--reason", "key lost"];
+    let proposed = trade.peer.run(&trade.dealer, &[&recover[..], &on].concat());
+    let id = proposed["id"].as_str().expect("an id");
+    let change = trade.propose("dave");
+    let open = trade.all(&trade.bank, &["channel", "proposals", "trade"]);
+    assert_eq!(column(&open, "id"), [id, &change]);
+    assert_eq!(column(&open, "kind"), ["recovery", "configuration"]);
+    let shown = &open[0];
+    assert_eq!(shown["recovery"], json!({ "from": old, "to": new, "asset": null }));
+    assert_eq!((&shown["changes"], &shown["reason"]), (&json!([]), &json!("key lost")));
+    assert_eq!(shown["summary"], json!([format!("{new} has what is {old}'s")]));
+    assert_eq!((&shown["approvals_given"], &shown["not_yet"]), (&json!(1), &json!(["bank"])));
+    assert!(open[1]["recovery"].is_null(), "{}", open[1]);
+
+    trade.peer.run(&trade.bank, &["channel", "approve", "trade", id]);
+    assert_eq!(column(&trade.all(&trade.bank, &["channel", "proposals", "trade"]), "id"), [&change]);
+    let balances = trade.all(&trade.dealer, &["account", "balances", &new, "--channel", "trade"]);
+    assert_eq!(balances[0]["owned"], "1250", "{balances:?}");
+    let done = trade.peer.run(&trade.dealer, &["channel", "proposal", "trade", id]);
+    assert_eq!((&done["kind"], &done["state"]), (&json!("recovery"), &json!("done")));
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! `account.recover`: what a revoked participant owns passes to a successor, under as many approvals as a change of
-//! the configuration needs. Each administrator that agrees posts the same action.
+//! `account.recover`: what a revoked participant owns passes to a successor, once a proposal of it has as many approvals
+//! as a change of the configuration needs ([`channel::put_forward`]).
 //!
 //! Once enough organizations agreed, the successor stands in the revoked address's place for good: what is movable
 //! moves at once, what a contract pays to the old address later reaches the successor, roles in contracts and as an
@@ -13,9 +13,7 @@ use super::unique::{move_item, require_movable};
 use crate::action::assets::Recover;
 use crate::codec::{Decode, Encode};
 use crate::event::Event;
-use crate::execution::audit::{self, Act};
 use crate::execution::{Context, channel, standing};
-use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::{MEMO_BYTES_MAX, RECOVERY_LOOKS_MAX, RECOVERY_MOVES_MAX, SUCCESSORS_MAX};
@@ -26,16 +24,16 @@ use crate::record::{self, Record};
 use crate::state::{ReadError, ReadView};
 use serde::Serialize;
 
-/// Approvals of a recovery that does not have enough of them yet.
+/// Who shall have what is a revoked participant's.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Recovery {
-    /// Height of the revocation that it answers: another one needs approvals of its own.
-    pub revoked_height: u64,
-    /// Organizations whose administrators approved.
-    pub approvals: Vec<String>,
+    /// The revoked participant.
+    pub from: Address,
+    /// The successor.
+    pub to: Address,
+    /// Moves this asset only; all of them if absent.
+    pub asset: Option<String>,
 }
-
-impl Record for Recovery {}
 
 /// Who has what was a revoked participant's.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -86,89 +84,69 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
         return reject(ResultCode::InvalidField, format!("a reason has at most {MEMO_BYTES_MAX} bytes"));
     }
     let by = channel::administrator(context)?;
-    let key = keyspace::successor(&body.from);
-    match context.get::<Successor>(&key)? {
+    let recovery = Recovery { from: body.from, to: body.to, asset: body.asset.clone() };
+    match context.get::<Successor>(&keyspace::successor(&body.from))? {
         // Decided: what has become movable since follows.
-        Some(Successor { to, .. }) if to == body.to => return move_all(context, body),
-        Some(Successor { to, .. }) => {
-            return reject(ResultCode::RecoveryRefused, format!("{to} has what was {}'s", body.from));
+        Some(Successor { to, .. }) if to == body.to => move_all(context, &recovery),
+        _ => {
+            check_parties(context, &recovery)?;
+            channel::put_forward(context, channel::Subject::Recovery(recovery), &body.reason, by)
         }
-        None => {}
     }
-    let (revoked_height, times) = check_parties(context, body)?;
-    let (approvals, needed) = approve(context, body, revoked_height, &by)?;
-    let effective = approvals >= needed;
-    let (from, to) = (body.from, body.to);
-    context.emit(Event::AccountRecoveryApproved {
-        from,
-        to,
-        by: by.clone(),
-        reason: body.reason.clone(),
-        approvals: u32::try_from(approvals).expect("organizations are limited"),
-        needed: u32::try_from(needed).expect("organizations are limited"),
-    })?;
-    if effective {
-        context.put(key, &Successor { to, height: context.height() });
-        let known: Inherited = context.get(&keyspace::inherited(&to))?.unwrap_or_default();
-        context.put(keyspace::inherited(&to), &Inherited { times: known.times.max(times) });
-        context.remove(keyspace::recovery(&from, &to));
-        context.emit(Event::AccountRecovered { from, to })?;
+}
+
+/// Lets the successor have everything: the recovery that was proposed at a height has its approvals.
+pub(in crate::execution) fn pass_on(
+    context: &mut Context<'_>,
+    recovery: &Recovery,
+    proposed_height: u64,
+) -> Result<(), Refusal> {
+    let (revoked_height, times) = check_parties(context, recovery)?;
+    let Recovery { from, to, .. } = *recovery;
+    if revoked_height > proposed_height {
+        return refused(format!("{from} was revoked again since: propose it anew"));
     }
-    let why = body.reason.as_str();
-    audit::record(context, &Act::Recover { who: &by, why, from, to, approvals, needed, effective })?;
-    if effective { move_all(context, body) } else { Ok(()) }
+    context.put(keyspace::successor(&from), &Successor { to, height: context.height() });
+    let known: Inherited = context.get(&keyspace::inherited(&to))?.unwrap_or_default();
+    context.put(keyspace::inherited(&to), &Inherited { times: known.times.max(times) });
+    context.emit(Event::AccountRecovered { from, to })?;
+    move_all(context, recovery)
+}
+
+fn refused<T>(why: String) -> Result<T, Refusal> {
+    reject(ResultCode::RecoveryRefused, why)
 }
 
 /// The height of the revocation, and how often all was passed on with this, if `from` may be recovered for `to`.
-fn check_parties(context: &Context<'_>, body: &Recover) -> Result<(u64, u32), Refusal> {
-    let refused = |why: String| reject(ResultCode::RecoveryRefused, why);
-    let from: Option<Participant> = context.get(&keyspace::participant(&body.from))?;
-    let to: Option<Participant> = context.get(&keyspace::participant(&body.to))?;
-    let Some(Participant { identity, revoked_height: Some(revoked_height), .. }) = from else {
-        return refused(format!("{} is no revoked participant", body.from));
+fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) -> Result<(u64, u32), Refusal> {
+    if let Some(successor) = context.get::<Successor>(&keyspace::successor(from))? {
+        return refused(format!("{} has what was {from}'s", successor.to));
+    }
+    let old: Option<Participant> = context.get(&keyspace::participant(from))?;
+    let new: Option<Participant> = context.get(&keyspace::participant(to))?;
+    let Some(Participant { identity, revoked_height: Some(revoked_height), .. }) = old else {
+        return refused(format!("{from} is no revoked participant"));
     };
-    match to {
-        Some(to) if to.identity.organization() != identity.organization() => {
-            refused(format!("{} is of another organization", body.to))
+    match new {
+        Some(new) if new.identity.organization() != identity.organization() => {
+            refused(format!("{to} is of another organization"))
         }
-        Some(to) if standing(Some(&to), context.time()).is_ok() => {
-            require_not_recovered(context, &body.to)?;
-            let before: Inherited = context.get(&keyspace::inherited(&body.from))?.unwrap_or_default();
+        Some(new) if standing(Some(&new), context.time()).is_ok() => {
+            require_not_recovered(context, to)?;
+            let before: Inherited = context.get(&keyspace::inherited(from))?.unwrap_or_default();
             if before.times >= SUCCESSORS_MAX {
-                let message = format!("what {} has was passed on {SUCCESSORS_MAX} times already", body.from);
+                let message = format!("what {from} has was passed on {SUCCESSORS_MAX} times already");
                 return reject(ResultCode::SuccessionTooLong, message);
             }
             Ok((revoked_height, before.times + 1))
         }
-        _ => refused(format!("{} is no participant in good standing", body.to)),
+        _ => refused(format!("{to} is no participant in good standing")),
     }
-}
-
-/// Counts an approval: how many there are, and how many are needed.
-fn approve(
-    context: &mut Context<'_>,
-    body: &Recover,
-    revoked_height: u64,
-    by: &Identity,
-) -> Result<(usize, usize), Refusal> {
-    let config = context.config();
-    let key = keyspace::recovery(&body.from, &body.to);
-    let known: Option<Recovery> = context.get(&key)?;
-    let known = known.filter(|recovery| recovery.revoked_height == revoked_height);
-    let mut recovery = known.unwrap_or(Recovery { revoked_height, approvals: Vec::new() });
-    if recovery.approvals.iter().any(|organization| organization == by.organization()) {
-        return reject(ResultCode::AlreadyApproved, format!("{} has approved already", by.organization()));
-    }
-    recovery.approvals.push(by.organization().to_owned());
-    // As for the configuration: an organization that left since does not count.
-    let approvals = recovery.approvals.iter().filter(|organization| config.is_member(organization)).count();
-    context.put(key, &recovery);
-    Ok((approvals, config.approvals.needed(config.organizations.len())))
 }
 
 /// Moves what can move, up to a limit: who posts the action again goes on from there.
-fn move_all(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
-    let Recover { from, asset: only, .. } = body;
+fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<(), Refusal> {
+    let Recovery { from, asset: only, .. } = recovery;
     // The successor may have been recovered itself.
     let to = &heir(context, from)?;
     let wanted = |asset: &str| only.as_ref().is_none_or(|only| only == asset);

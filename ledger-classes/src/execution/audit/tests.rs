@@ -211,7 +211,7 @@ fn the_longest_record_is_within_the_limit() {
     let to = [Grantee::Identity(long.clone()), Grantee::Organization("\u{1}".repeat(100_000))];
     let changes: Vec<ConfigChange> =
         (0..17).map(|number| ConfigChange::Deny(Grant { to: to[number / 16].clone(), rights: all })).collect();
-    let changes = in_words(&changes);
+    let changes = in_words(&Subject::Configuration(changes));
     assert_eq!(changes.len(), 17);
     assert_eq!(changes[16], "and 1 more");
     let why = "\u{1}".repeat(crate::limits::MEMO_BYTES_MAX);

@@ -3,19 +3,20 @@
 //!
 //! An organization counts if it may administer and has a CA. If its administrators have been on the channel, one of them
 //! must be there now: who was revoked or has expired comes back by an admission, which needs nobody's approval, and before
-//! the change. An organization that has never had one counts, or none could be added.
+//! the change. An organization that has never had one counts, or none could be added. The administrators that were
+//! admitted last are looked at, so that no number of them makes this dear or blind.
 
 use super::super::{Context, standing};
+use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, Organization};
+use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
+use crate::limits::ADMINISTRATORS_KNOWN_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
+use crate::record::Record;
 use crate::rights::Right;
-use crate::state::{self, ReadError};
-
-/// Addresses of an organization's administrators that are looked at. With more than these it is taken to be there.
-const ADMINISTRATORS_LOOKED_AT: usize = 1024;
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
@@ -45,7 +46,7 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
     if able < needed {
         return refuse(format!(
             "nobody could change it again: {needed} organizations must approve, and no administrator with the right \
-             is on this channel at present from {}",
+             is on this channel at present from {}: one who has it is admitted first",
             gone.join(", ")
         ));
     }
@@ -68,20 +69,47 @@ fn check_authorities(
     Ok(())
 }
 
+/// An organization's administrators, as far as they are looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Administrators {
+    /// Those that were admitted last, in this order: at most [`ADMINISTRATORS_KNOWN_MAX`].
+    pub(super) addresses: Vec<Address>,
+}
+
+impl Record for Administrators {}
+
+/// Notes an admission. With too many, one who may no longer sign makes room, or the one that came first: it is known
+/// again once it is admitted again, which needs nobody's approval.
+pub(super) fn note_administrator(context: &mut Context<'_>, who: &Identity, address: Address) -> Result<(), Refusal> {
+    let key = keyspace::administrators(who.organization());
+    let mut known: Administrators = context.get(&key)?.unwrap_or_default();
+    known.addresses.retain(|known| *known != address);
+    if known.addresses.len() >= ADMINISTRATORS_KNOWN_MAX {
+        let mut gone = 0;
+        for (place, address) in known.addresses.iter().enumerate() {
+            let participant: Option<Participant> = context.get(&keyspace::participant(address))?;
+            if standing(participant.as_ref(), context.time()).is_err() {
+                gone = place;
+                break;
+            }
+        }
+        known.addresses.remove(gone);
+    }
+    known.addresses.push(address);
+    context.put(key, &known);
+    Ok(())
+}
+
 /// Whether an administrator of the organization, with the right under `next`, may sign at present; or none ever could.
-fn is_there(context: &Context<'_>, next: &ChannelConfig, organization: &str) -> Result<bool, ReadError> {
-    let administrators = format!("spiffe://{}/{organization}/admin/", next.consortium);
-    let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[administrators.as_bytes()]);
-    let listed = state::scan(context, &prefix, &prefix, ADMINISTRATORS_LOOKED_AT)?;
-    for (key, _) in &listed {
-        let address = key.last_chunk::<20>().copied().map(Address);
-        let address = address.ok_or_else(|| ReadError("an identity's address is damaged".into()))?;
-        let participant: Option<Participant> = crate::record::read(context, &keyspace::participant(&address))?;
+fn is_there(context: &Context<'_>, next: &ChannelConfig, organization: &str) -> Result<bool, Refusal> {
+    let Some(known) = context.get::<Administrators>(&keyspace::administrators(organization))? else { return Ok(true) };
+    for address in &known.addresses {
+        let participant: Option<Participant> = context.get(&keyspace::participant(address))?;
         let Some(participant) = participant else { continue };
         let may_sign = standing(Some(&participant), context.time()).is_ok();
         if may_sign && next.rights_of(Some(&participant.identity)).allows(Right::Admin) {
             return Ok(true);
         }
     }
-    Ok(listed.is_empty() || listed.len() == ADMINISTRATORS_LOOKED_AT)
+    Ok(false)
 }

@@ -1,6 +1,7 @@
 //! What a change of configuration must leave behind.
 #![allow(clippy::unwrap_used)]
 
+use super::governance::Administrators;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose};
 use crate::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
@@ -12,7 +13,6 @@ use crate::keyspace;
 use crate::outcome::ResultCode;
 use crate::participant::{CertificatePaths, CertifiedIdentity, Participant};
 use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::state::Writes;
 use crate::time::Time;
 
 /// A CA certificate reads `ca of ORGANIZATION`.
@@ -64,8 +64,7 @@ fn ledger(members: usize, state: &str, approvals: Approvals) -> Ledger {
             revoked_before: None,
         };
         ledger.put(keyspace::participant(&address(number)), &participant);
-        let listed = keyspace::identity_address(&admin(name).to_string(), &address(number));
-        ledger.state.apply(&Writes::from([(listed, Some([1u8].as_slice().into()))]));
+        ledger.put(keyspace::administrators(name), &Administrators { addresses: vec![address(number)] });
     }
     ledger
 }

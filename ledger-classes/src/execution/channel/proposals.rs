@@ -1,4 +1,5 @@
-//! Proposed changes of the configuration: made, approved until the channel's policy is met, or withdrawn.
+//! Proposals, of changes of the configuration and of recoveries: made, approved until the channel's policy is met, or
+//! withdrawn.
 //!
 //! A proposal is open until it is done or withdrawn, and listed as long ([`keyspace::open_proposal`]). Its record stays.
 
@@ -8,6 +9,7 @@ use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, ConfigChange};
 use crate::event::Event;
 use crate::execution::Context;
+use crate::execution::assets::{self, Recovery};
 use crate::execution::audit::{self, Act, Ballot};
 use crate::hash::Hash;
 use crate::identity::Identity;
@@ -26,7 +28,7 @@ const CHANGES_MAX: usize = 64;
 pub enum ProposalState {
     /// It waits for approvals.
     Open,
-    /// Its changes have taken effect.
+    /// It has taken effect.
     Done,
     /// Its proposer's organization has taken it back.
     Withdrawn,
@@ -41,11 +43,21 @@ pub struct Approval {
     pub approved_height: u64,
 }
 
-/// A proposed configuration change.
+/// What a proposal is about.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// Changes of the configuration, in order, all or nothing.
+    Configuration(Vec<ConfigChange>),
+    /// A successor for a revoked participant.
+    Recovery(Recovery),
+}
+
+/// What waits for approvals, or has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct Proposal {
-    /// What would change.
-    pub changes: Vec<ConfigChange>,
+    /// What it is about.
+    pub subject: Subject,
     /// Why.
     pub reason: String,
     /// Who proposed it.
@@ -76,20 +88,30 @@ pub(in crate::execution) fn propose(context: &mut Context<'_>, body: &Propose) -
     }
     let by = administrator(context)?;
     changed(context, &body.changes)?;
+    put_forward(context, Subject::Configuration(body.changes.clone()), &body.reason, by)
+}
+
+/// Makes a proposal, which is its proposer's approval. The caller has looked whether it could take effect now.
+pub(in crate::execution) fn put_forward(
+    context: &mut Context<'_>,
+    subject: Subject,
+    reason: &str,
+    by: Identity,
+) -> Result<(), Refusal> {
     let (id, height) = (context.id(), context.height());
     if context.get::<Proposal>(&keyspace::proposal(&id))?.is_some() {
         return reject(ResultCode::InvalidField, "a transaction makes one proposal");
     }
     let proposal = Proposal {
-        changes: body.changes.clone(),
-        reason: body.reason.clone(),
+        subject,
+        reason: reason.to_owned(),
         by: by.clone(),
         proposed_height: height,
         approvals: Vec::new(),
         state: ProposalState::Open,
         ended_height: None,
     };
-    context.emit(Event::ChannelProposed { proposal: id, by: by.clone(), reason: body.reason.clone() })?;
+    context.emit(Event::ChannelProposed { proposal: id, by: by.clone(), reason: reason.to_owned() })?;
     count_approval(context, id, proposal, by)
 }
 
@@ -133,7 +155,7 @@ fn end(context: &mut Context<'_>, id: &Hash, proposal: &mut Proposal, state: Pro
     proposal.ended_height = Some(context.height());
 }
 
-/// Adds an approval; with enough of them the changes take effect for the blocks after this one.
+/// Adds an approval. With enough of them changes take effect for the blocks after this one, a recovery at once.
 fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
     let config = context.config();
     if proposal.approvals.iter().any(|approval| approval.by.organization() == by.organization()) {
@@ -150,14 +172,22 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
     })?;
     let mut effective = None;
     if approvals >= needed {
-        let record = changed(context, &proposal.changes)?;
+        effective = Some(match &proposal.subject {
+            Subject::Configuration(changes) => {
+                let record = changed(context, changes)?;
+                take_effect(context, &record, id)?
+            }
+            Subject::Recovery(recovery) => {
+                assets::pass_on(context, recovery, proposal.proposed_height)?;
+                context.height()
+            }
+        });
         end(context, &id, &mut proposal, ProposalState::Done);
-        effective = Some(take_effect(context, &record, id)?);
     } else if id == context.id() {
         context.put_value(keyspace::open_proposal(proposal.proposed_height, &id), [1u8].as_slice().into());
     }
     context.put(keyspace::proposal(&id), &proposal);
-    let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.changes));
+    let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.subject));
     let ballot = Ballot { who: &by, why, proposal: id, changes, approvals, needed, effective };
     audit::record(context, &if id == context.id() { Act::Propose(ballot) } else { Act::Approve(ballot) })
 }

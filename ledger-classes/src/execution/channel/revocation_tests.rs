@@ -7,11 +7,12 @@ use crate::action::logs::Append;
 use crate::amount::Amount;
 use crate::config::{Fees, Organization};
 use crate::execution::test_support::{Ledger, address, open_config};
+use crate::execution::{BlockInput, config_of, screen_exempt};
 use crate::hash::HexBytes;
 use crate::identity::Identity;
 use crate::keyspace;
 use crate::limits::OCSP_BYTES_MAX;
-use crate::outcome::ResultCode;
+use crate::outcome::{Refusal, ResultCode};
 use crate::participant::{CertificatePaths, CertifiedIdentity, KnownCertificate, Participant, RevokedCertificate};
 use crate::record;
 use crate::rights::{Grant, Grantee, Rights};
@@ -181,4 +182,36 @@ fn a_revocation_is_done_though_its_poster_has_no_funds() {
             .revoked_height
             .is_some()
     );
+}
+
+/// Acts are free, also those that fail: strangers with a new key for each filled blocks with them.
+#[test]
+fn an_exempt_act_that_would_fail_is_refused_at_the_door_of_a_channel_with_fees() {
+    let paying = Fees { asset: Some("coin".into()), base: Amount(5), per_byte: Amount::ZERO, collector: None };
+    let good = || evidence("beta beta/client/bob", "revoked beta/client/bob");
+    let forged = || evidence("beta beta/client/bob", "forged");
+    for (fees, actions, expected) in [
+        (paying.clone(), vec![forged()], Some(ResultCode::PathRefused)),
+        (paying.clone(), vec![good(), good()], Some(ResultCode::CertificateIsRevoked)),
+        (paying.clone(), vec![good()], None),
+        // Who pays may fail.
+        (paying, vec![forged(), append()], None),
+        (Fees::default(), vec![forged()], None),
+    ] {
+        let mut ledger = ledger_with(false, fees);
+        let transaction = ledger.transaction(&[9], actions.clone());
+        let input = BlockInput {
+            channel: ledger.channel,
+            height: ledger.height + 1,
+            time: ledger.time,
+            certificates: ledger.certificates,
+            transactions: std::slice::from_ref(&transaction),
+        };
+        let config = config_of(&ledger.state).unwrap().config;
+        let refused = match screen_exempt(&ledger.state, &config, &input) {
+            Err(Refusal::Rejected { code, .. }) => Some(code),
+            other => other.map(|()| None).unwrap(),
+        };
+        assert_eq!(refused, expected, "{actions:?}");
+    }
 }

@@ -16,7 +16,7 @@ struct Numbered;
 impl CertificatePaths for Numbered {
     fn verify(&self, path: &[&[u8]], _: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
         let number = path[0][0];
-        let role = if number == ADMIN { Role::Admin } else { Role::Client };
+        let role = if number == ADMIN || number >= MORE_ADMINS { Role::Admin } else { Role::Client };
         let key = if number == WEAK { neutral() } else { signer(number).public() };
         let identity = Identity::new("test.example", "alpha", role, &format!("n{number}")).expect("a valid identity");
         Ok(CertifiedIdentity { identity, serial: vec![number], not_after: time.plus_millis(1_000_000), key })
@@ -24,6 +24,8 @@ impl CertificatePaths for Numbered {
 }
 
 const ADMIN: u8 = 30;
+/// Administrators from here on.
+const MORE_ADMINS: u8 = 100;
 const WEAK: u8 = 66;
 
 /// The neutral element: a signature of zeros and this point holds for every message.
@@ -125,4 +127,40 @@ fn a_proposal_that_could_not_be_read_again_is_refused() {
     let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);
     let receipt = ledger.preview(std::slice::from_ref(&transaction)).receipts.pop().expect("a receipt");
     assert_eq!(receipt.head.code, ResultCode::TooManyEffects.number(), "{}", receipt.head.message);
+}
+
+/// An organization with 1,024 addresses of administrators counted as able to govern, unseen.
+#[test]
+fn no_number_of_revoked_administrators_counts_as_one_who_is_there() {
+    let mut ledger = ledger(closed());
+    let admit = |ledger: &mut Ledger, number: u8| {
+        let admission = admission(ledger, number, address(number));
+        ledger.done(number, vec![admission]);
+    };
+    let revoke = |ledger: &mut Ledger, number: u8| {
+        let key = keyspace::participant(&address(number));
+        let mut record: Participant = record::read(&ledger.state, &key).expect("readable").expect("a record");
+        record.revoked_height = Some(ledger.height);
+        ledger.put(key, &record);
+    };
+    let propose = || {
+        let changes = vec![ConfigChange::SetPublicRead { public_read: true }];
+        vec![Action::ChannelPropose(crate::action::channel::Propose { changes, reason: String::new() })]
+    };
+    let known = u8::try_from(limits::ADMINISTRATORS_KNOWN_MAX).expect("fits");
+    let (first, last) = (MORE_ADMINS, MORE_ADMINS + known);
+    (first..last).for_each(|number| admit(&mut ledger, number));
+    // One who is gone makes room for the next, and not the first.
+    revoke(&mut ledger, first + 9);
+    admit(&mut ledger, last);
+    (first + 1..=last).for_each(|number| revoke(&mut ledger, number));
+    ledger.done(first, propose());
+    // Of more who were all good the last are known; who is forgotten is known again when it is admitted again.
+    (last + 1..=last + known).for_each(|number| admit(&mut ledger, number));
+    (last + 1..=last + known).for_each(|number| revoke(&mut ledger, number));
+    let (code, message) = ledger.one(first, propose());
+    assert_eq!(code, ResultCode::ConfigurationInvalid);
+    assert!(message.contains("admitted first"), "{message}");
+    admit(&mut ledger, first);
+    ledger.done(first, propose());
 }

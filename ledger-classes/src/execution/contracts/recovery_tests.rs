@@ -4,15 +4,18 @@
 use super::tests::*;
 use crate::action::Action;
 use crate::action::assets::{AccountCreate, Kind, Recover};
+use crate::action::channel::{Approve, Withdraw};
 use crate::config::Approvals;
 use crate::event::Event;
-use crate::execution::assets::{heir, joint_address};
+use crate::execution::assets::{Recovery, heir, joint_address};
 use crate::execution::audit;
+use crate::execution::channel::{self, Subject};
 use crate::execution::test_support::{Ledger, address, signer};
-use crate::hash::HexBytes;
+use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keyspace;
 use crate::limits::SUCCESSORS_MAX;
+use crate::listing::Span;
 use crate::outcome::ResultCode as C;
 use crate::participant::Participant;
 use crate::rights::{Grant, Grantee};
@@ -61,9 +64,22 @@ fn recover(from: u8, to: u8) -> Action {
     Action::AccountRecover(Recover { from, to, reason: "its key is lost".into(), asset: None })
 }
 
-fn recovered(ledger: &mut Ledger) {
-    revoke(ledger, 3);
-    check(ledger, vec![(ALPHA, recover(3, 4), C::Done), (BETA, recover(3, 4), C::Done)]);
+/// Alpha proposes it.
+fn propose(ledger: &mut Ledger, from: u8, to: u8) -> Hash {
+    let receipt = ledger.run(&[(&[ALPHA], vec![recover(from, to)])]).pop().unwrap();
+    assert_eq!(receipt.head.code, 0, "{}", receipt.head.message);
+    receipt.head.id
+}
+
+fn approve(proposal: Hash) -> Action {
+    Action::ChannelApprove(Approve { proposal })
+}
+
+/// `from` is revoked, and `to` has what it had.
+fn passed_on(ledger: &mut Ledger, from: u8, to: u8) {
+    revoke(ledger, from);
+    let proposal = propose(ledger, from, to);
+    check(ledger, vec![(BETA, approve(proposal), C::Done)]);
 }
 
 #[test]
@@ -80,14 +96,18 @@ fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizatio
             (ALPHA, recover(3, 5), C::RecoveryRefused),
             (ALPHA, stranger, C::RecoveryRefused),
             (ALPHA, recover(4, 3), C::RecoveryRefused),
-            (ALPHA, recover(3, 4), C::Done),
-            (ALPHA, recover(3, 4), C::AlreadyApproved),
         ],
     );
+    let proposal = propose(&mut ledger, 3, 4);
+    check(&mut ledger, vec![(ALPHA, approve(proposal), C::AlreadyApproved)]);
     assert_eq!(units(&ledger, "eur", address(3)), 1_000, "one of two");
-    let receipts = ledger.run(&[(&[BETA], vec![recover(3, 4)])]);
+    let waiting = channel::open_proposals(&ledger.state, &Span::first(9)).unwrap().items;
+    let subject = Subject::Recovery(Recovery { from: address(3), to: address(4), asset: None });
+    assert_eq!((waiting.len(), waiting[0].id, &waiting[0].record.subject), (1, proposal, &subject));
+    let receipts = ledger.run(&[(&[BETA], vec![approve(proposal)])]);
     let told = events(&receipts[0]);
-    let approved = matches!(&told[0], Event::AccountRecoveryApproved { approvals: 2, needed: 2, .. });
+    assert!(channel::open_proposals(&ledger.state, &Span::first(9)).unwrap().items.is_empty());
+    let approved = matches!(&told[0], Event::ChannelApproved { approvals: 2, needed: 2, .. });
     assert!(approved && matches!(&told[1], Event::AccountRecovered { .. }), "{told:?}");
     let records = crate::state::scan(
         &ledger.state,
@@ -119,10 +139,13 @@ fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizatio
 fn a_new_revocation_needs_approvals_of_its_own() {
     let mut ledger = world();
     revoke(&mut ledger, 3);
-    check(&mut ledger, vec![(ALPHA, recover(3, 4), C::Done)]);
+    let proposal = propose(&mut ledger, 3, 4);
+    ledger.run(&[]);
     revoke(&mut ledger, 3);
-    check(&mut ledger, vec![(BETA, recover(3, 4), C::Done)]);
+    check(&mut ledger, vec![(BETA, approve(proposal), C::RecoveryRefused)]);
     assert_eq!(units(&ledger, "eur", address(3)), 1_000);
+    let withdraw = Action::ChannelWithdraw(Withdraw { proposal, reason: String::new() });
+    check(&mut ledger, vec![(BETA, withdraw.clone(), C::OtherOrganization), (ALPHA, withdraw, C::Done)]);
 }
 
 #[test]
@@ -147,7 +170,7 @@ fn a_successor_has_the_old_accounts_place_in_contracts_authorities_and_joint_acc
     ledger.done(3, vec![call("desk", "quote", r#"{"loan":"l1","rate_bps":0}"#)]);
     ledger.advance(1_000);
     ledger.run(&[]);
-    recovered(&mut ledger);
+    passed_on(&mut ledger, 3, 4);
     assert_eq!(units(&ledger, "eur", address(4)), 600);
     let mint_own = |to| mint("own", to, 5);
     check(
@@ -177,14 +200,12 @@ fn what_was_passed_on_as_often_as_is_followed_is_not_passed_on_again() {
     admit(&mut ledger, 30, "beta");
     for next in 31..=last {
         admit(&mut ledger, next, "beta");
-        revoke(&mut ledger, owner);
-        check(&mut ledger, vec![(ALPHA, recover(owner, next), C::Done), (BETA, recover(owner, next), C::Done)]);
+        passed_on(&mut ledger, owner, next);
         owner = next;
     }
     assert_eq!(units(&ledger, "eur", address(last)), 1_000);
     assert_eq!(heir(&ledger.state, &address(3)).unwrap(), address(last));
-    revoke(&mut ledger, 30);
-    check(&mut ledger, vec![(ALPHA, recover(30, last), C::Done), (BETA, recover(30, last), C::Done)]);
+    passed_on(&mut ledger, 30, last);
     admit(&mut ledger, 4, "beta");
     revoke(&mut ledger, last);
     check(&mut ledger, vec![(ALPHA, recover(last, 4), C::SuccessionTooLong)]);

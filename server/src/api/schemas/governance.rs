@@ -38,8 +38,13 @@ pub(super) fn schemas() -> Value {
         "ParticipantPage": page(named("Participant")),
         "Proposal": object(
             json!({
-                "height": number(), "id": hash(), "state": { "enum": ["open", "done", "withdrawn"] },
-                "summary": list(text()), "changes": list(any()), "reason": text(), "by": text(),
+                "height": number(), "id": hash(), "kind": { "enum": ["configuration", "recovery"] },
+                "state": { "enum": ["open", "done", "withdrawn"] }, "summary": list(text()), "changes": list(any()),
+                "recovery": or_null(object(
+                    json!({ "from": text(), "to": text(), "asset": or_null(text()) }),
+                    &["from", "to", "asset"],
+                )),
+                "reason": text(), "by": text(),
                 "proposed_height": number(), "ended_height": { "type": ["integer", "null"], "minimum": 0 },
                 "approvals": list(object(
                     json!({
@@ -50,8 +55,8 @@ pub(super) fn schemas() -> Value {
                 )),
                 "approvals_given": number(), "approvals_needed": number(), "not_yet": list(text()),
             }),
-            &["id", "state", "summary", "changes", "reason", "by", "proposed_height", "ended_height", "approvals",
-              "approvals_given", "approvals_needed", "not_yet"],
+            &["id", "kind", "state", "summary", "changes", "recovery", "reason", "by", "proposed_height",
+              "ended_height", "approvals", "approvals_given", "approvals_needed", "not_yet"],
         ),
         "ProposalPage": page(named("Proposal")),
         "CertificateRequestPage": register(named("CertificateRequest")),
