@@ -94,11 +94,19 @@ impl Words {
     }
 }
 
+/// What to do about a key that nobody has made.
+fn unmade(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => " (`chancery key new` makes the profile's account key)",
+        _ => "",
+    }
+}
+
 /// Why a key file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountKeyError {
     /// The file cannot be read.
-    #[error("{} cannot be read", path.display())]
+    #[error("{} cannot be read{}", path.display(), unmade(source))]
     Read {
         /// The file.
         path: PathBuf,

@@ -65,9 +65,11 @@ impl fmt::Display for CertificateRefusal {
                 f.write_str("shows a certificate that is not valid yet, by this machine's clock")
             }
             Self::Theirs(E::Revoked) => f.write_str("shows a certificate that is revoked"),
-            Self::Theirs(E::UnknownIssuer) => {
-                f.write_str("shows a certificate that no CA in the profile's ca.pem vouches for")
-            }
+            Self::Theirs(E::UnknownIssuer) => f.write_str(
+                "shows a certificate that no CA in the profile's ca.pem vouches for: get the file that `chancery ca \
+                     bundle` writes there, and have the profile trust it (`chancery ca trust add FILE --root --into \
+                     PROFILE`)",
+            ),
             Self::Theirs(E::NotValidForName | E::NotValidForNameContext { .. }) => {
                 f.write_str("shows a certificate for another host name or address than the one that was dialled")
             }

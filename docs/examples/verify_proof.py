@@ -438,8 +438,11 @@ def main():
     arguments.add_argument("proof", help="file with the proof's JSON")
     arguments.add_argument("--channel-id", help="the channel's id, from a source that you trust")
     given = arguments.parse_args()
-    with open(given.proof, encoding="utf-8") as file:
-        text = file.read()
+    try:
+        with open(given.proof, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"{given.proof} cannot be read: {error}")
     try:
         print(json.dumps(verify(text, given.channel_id), indent=2))
     except Refused as reason:

@@ -109,3 +109,5 @@ pub const AUDIT_POSTED_MAX: usize = 64;
 pub const LOG_QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a process that ends waits for its last words to be read.
 pub const LOG_FLUSH: Duration = Duration::from_secs(1);
+/// Bytes of a file with CAs and CRLs that a command is given: CRLs of a million entries, in PEM.
+pub const TRUST_FILE_BYTES_MAX: u64 = 128 * 1024 * 1024;

@@ -291,7 +291,7 @@ impl Peer {
             tasks: tasks.clone(),
             log_lines,
         });
-        let socket = bind(config.listen)?;
+        let socket = bind(config.listen, "listen")?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
         let (server, places) =
@@ -300,7 +300,7 @@ impl Peer {
         let (monitor, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
             Some(listen) => {
-                let socket = bind(listen)?;
+                let socket = bind(listen, "metrics.listen")?;
                 let address = socket.local_addr().map_err(io_error("the listener's address"))?;
                 (Some(Monitor::start(socket, &context, dir.join(&config.data_dir))), Some(address))
             }
@@ -453,14 +453,14 @@ fn stand_in(trust: &Trust, key: &ledger_classes::keys::PublicKey) -> ChannelConf
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, PeerError> {
+fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, PeerError> {
     let bound = TcpListener::bind(address).and_then(|socket| {
         socket.set_nonblocking(true)?;
         // The standard library asks for a queue of 128.
         rustix::net::listen(&socket, LISTEN_QUEUE)?;
         Ok(socket)
     });
-    bound.map_err(io_error(format!("listening on {address}")))
+    bound.map_err(io_error(format!("listening on {address} ({key} in chancery.toml)")))
 }
 
 /// Looks at the certificates' files, and at the clock that judges them, until the peer stops.

@@ -65,7 +65,8 @@ fn asking() -> Vec<Vec<String>> {
         let folder = words
             .iter()
             .any(|word| ["--dir", "--into"].contains(&word.as_str()) || word == "--out" && words[0] == "ca");
-        !folder && !ALONE.contains(&words[0].as_str())
+        let alone = ALONE.contains(&words[0].as_str()) || words.starts_with(&["ca".into(), "trust".into()]);
+        !folder && !alone
     };
     let plain = |words: &Vec<String>| {
         without(words, "--profile").into_iter().filter(|word| word != "--json").collect::<Vec<String>>()
@@ -102,10 +103,8 @@ fn all_end_with(kind: &str, examples: Vec<Vec<String>>, more: &[&str], here: &Pa
 }
 
 /// A folder with every file that an example reads.
-fn prepared(authority: &Authority) -> tempfile::TempDir {
+fn prepared() -> tempfile::TempDir {
     let here = tempfile::tempdir().unwrap();
-    let (folder, _) = profile(authority, authority, "https://127.0.0.1:1");
-    let ca = std::fs::read_to_string(folder.path().join("ca.pem")).unwrap();
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
     let request = rcgen::CertificateParams::new(Vec::new()).unwrap().serialize_request(&key).unwrap();
     let transaction = format!(
@@ -115,8 +114,7 @@ fn prepared(authority: &Authority) -> tempfile::TempDir {
     );
     std::fs::create_dir(here.path().join("alice")).unwrap();
     for (name, text) in [
-        ("carrier-ca.pem", ca.as_str()),
-        ("alice/request.pem", &request.pem().unwrap()),
+        ("alice/request.pem", request.pem().unwrap().as_str()),
         ("token.txt", &format!("{}.{}", "0".repeat(16), "0".repeat(64))),
         ("lot-7.json", "{}"),
         ("transfer.json", &transaction),
@@ -126,13 +124,22 @@ fn prepared(authority: &Authority) -> tempfile::TempDir {
     ] {
         std::fs::write(here.path().join(name), text).unwrap();
     }
+    // What an organization hands over whose CA is elsewhere.
+    for words in [
+        &["init", "--consortium", "harbour.example", "--org", "carrier", "--dir", "elsewhere"][..],
+        &["bundle", "carrier", "--out", "carrier.pem", "--dir", "elsewhere"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
+        let output = command.env_clear().current_dir(here.path()).arg("ca").args(words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
     here
 }
 
 #[test]
 fn a_profile_or_a_file_or_a_folder_that_is_not_there_is_usage_for_every_command() {
     let authority = Authority::new("root");
-    let (here, empty) = (prepared(&authority), tempfile::tempdir().unwrap());
+    let (here, empty) = (prepared(), tempfile::tempdir().unwrap());
     all_end_with("no profile", asking(), &[], here.path(), 2);
     all_end_with("a profile that is not there", asking(), &["--profile", "nowhere"], here.path(), 2);
 
@@ -156,7 +163,7 @@ fn a_profile_or_a_file_or_a_folder_that_is_not_there_is_usage_for_every_command(
 #[test]
 fn a_peers_no_is_a_refusal_and_a_peer_that_is_not_there_is_unavailable_for_every_command() {
     let (ours, theirs) = (Authority::new("root"), Authority::new("other"));
-    let here = prepared(&ours);
+    let here = prepared();
     // A subscription goes on trying where others give up: that is what it is for.
     let with = |kind: &str, trusted: &Authority, own: &Authority, url: &str, code: i32| {
         let gives_up = |words: &Vec<String>| code != 3 || words[0] != "watch";

@@ -160,7 +160,10 @@ fn known_authorities(context: &PeerContext, organization: &str) -> Result<Vec<He
     }
     let keys: BTreeSet<_> = known.iter().filter_map(|der| access::key_of(&der.0)).collect();
     match keys.len() {
-        0 => Err(invalid(format!("this peer knows no CA of {organization}"))),
+        0 => Err(invalid(format!(
+            "this peer knows no CA of {organization}: have it trust the one that is elsewhere (`chancery ca trust add`), \
+             give its certificates, or make one (`chancery ca organization`)"
+        ))),
         1 => Ok(known),
         count => Err(invalid(format!(
             "this peer trusts {count} CAs of {organization}: name the certificates of the one that the channel accepts"

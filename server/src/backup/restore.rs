@@ -120,7 +120,10 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
     }
     private_directory(dir)?;
     if fs::read_dir(dir).map_err(file_error(dir))?.next().is_some() {
-        return Err(unsuitable(dir, "it is not empty: choose a directory that does not exist"));
+        return Err(unsuitable(
+            dir,
+            "it is not empty, and nothing in it was touched: name a directory that does not exist, or is empty",
+        ));
     }
     let copy = |file: &super::BackedUpFile| -> Result<(), BackupError> {
         let path = from.join(&backup.folder).join(&file.path);

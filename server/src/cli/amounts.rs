@@ -1,13 +1,17 @@
 //! Amounts as people write and read them. On the ledger and in the API an amount is base units; here it has the point
 //! that its asset's decimals put into it, exactly, both ways. Under `--json` nothing of this happens to a result.
 
+mod contracts;
+
 use super::failure::Failure;
 use super::session::Session;
-use client::api::Outcome;
 use client::connection::RequestError;
 use ledger_classes::amount::{Amount, Decimal};
 use serde_json::Value;
 use std::collections::BTreeMap;
+
+/// Assets, instances and loans that are kept in mind while events are shown; then the oldest are asked for again.
+const KNOWN_MAX: usize = 4_096;
 
 /// The decimals in an asset's record; an asset of items has none.
 pub(super) fn decimals_of(record: &Value) -> u8 {
@@ -27,11 +31,20 @@ pub(super) fn base_units(asset: &str, number: Decimal, decimals: u8) -> Result<A
     number.to_amount(decimals).map_err(|error| Failure::usage(format!("an amount of {asset}: {error}")))
 }
 
-/// How amounts of an outcome are shown: decimals by asset, and what fees are paid in.
+/// Base units that somebody wrote as such.
+pub(super) fn plain_units(asset: &str, number: Decimal) -> Result<Amount, Failure> {
+    let what = "--base-units takes whole numbers, without a point";
+    number.to_amount(0).map_err(|_| Failure::usage(format!("an amount of {asset}: {what}")))
+}
+
+/// How amounts are shown: what was asked of the peer while a command runs. None of it ever changes on a ledger.
 #[derive(Debug, Default)]
 pub(super) struct Units {
     decimals: BTreeMap<String, u8>,
     fee_asset: Option<String>,
+    instances: BTreeMap<String, contracts::Instance>,
+    /// The assets of loans, by desk and loan.
+    loans: BTreeMap<(String, String), String>,
 }
 
 impl Units {
@@ -53,12 +66,58 @@ impl Units {
     }
 }
 
+impl Units {
+    /// Forgets, rather than grow for ever.
+    fn bound(&mut self) {
+        let Self { decimals, instances, loans, .. } = self;
+        if decimals.len() + instances.len() + loans.len() >= KNOWN_MAX {
+            (*decimals, *instances, *loans) = Default::default();
+        }
+    }
+
+    /// Asks for an asset's decimals. What cannot be read is shown in base units.
+    async fn learn(&mut self, session: &Session, channel: &str, asset: &str) {
+        if !self.decimals.contains_key(asset)
+            && let Ok(decimals) = session.decimals(channel, asset).await
+        {
+            self.bound();
+            self.decimals.insert(asset.to_owned(), decimals);
+        }
+    }
+
+    /// Asks what a fee is paid in.
+    pub(super) async fn learn_fee(&mut self, session: &Session, channel: &str) {
+        self.fee_asset = session.fee_asset(channel).await.ok().flatten();
+        if let Some(asset) = self.fee_asset.clone() {
+            self.learn(session, channel, &asset).await;
+        }
+    }
+
+    /// Puts points into an event, in its JSON form.
+    pub(super) async fn put_points(&mut self, session: &Session, channel: &str, event: &mut Value) {
+        let amount = event["amount"].as_str().and_then(|amount| amount.parse::<Amount>().ok());
+        if let (Some(asset), Some(amount)) = (event["asset"].as_str().map(str::to_owned), amount) {
+            self.learn(session, channel, &asset).await;
+            event["amount"] = self.show(&asset, amount).into();
+        }
+        let said = event["data"].as_str().and_then(|data| ledger_classes::json::from_str::<Value>(data).ok());
+        if let (Some(instance), Some(mut said)) = (event["instance"].as_str().map(str::to_owned), said) {
+            self.put_points_of_instance(session, channel, &instance, &mut said).await;
+            event["data"] = said.to_string().into();
+        }
+    }
+}
+
 impl Session {
     /// Digits after the point of an asset's amounts.
     pub(super) async fn decimals(&self, channel: &str, asset: &str) -> Result<u8, Failure> {
         let record: Result<Value, _> = self.connection.get(&["channels", channel, "assets", asset], &[]).await;
         match record {
             Ok(record) => Ok(decimals_of(&record)),
+            Err(RequestError::Problem(problem)) if problem.name() == "asset-unknown" => Err(Failure::Refused {
+                message: format!("there is no asset {asset} on this channel (`chancery asset list` shows them)"),
+                problem: Some(problem),
+            }),
             Err(RequestError::Problem(problem)) if problem.status == 403 => Err(Failure::refused(format!(
                 "how many decimals {asset} has may be read with read:assets only; give amounts in base units with --base-units"
             ))),
@@ -74,7 +133,10 @@ impl Session {
         number: Decimal,
         in_base_units: bool,
     ) -> Result<Amount, Failure> {
-        base_units(asset, number, if in_base_units { 0 } else { self.decimals(channel, asset).await? })
+        match in_base_units {
+            true => plain_units(asset, number),
+            false => base_units(asset, number, self.decimals(channel, asset).await?),
+        }
     }
 
     /// What a channel's fees are paid in.
@@ -89,75 +151,12 @@ impl Session {
             return Ok(Amount::ZERO);
         }
         if in_base_units {
-            return base_units("the fee asset in base units", number, 0);
+            return plain_units("the fee asset", number);
         }
         match self.fee_asset(channel).await? {
             Some(asset) => self.amount(channel, &asset, number, false).await,
             None => Err(Failure::usage("the channel has no fees: leave --fee-max out")),
         }
-    }
-
-    /// What is needed to show an outcome to people. What cannot be read is shown in base units: the outcome matters
-    /// more than its point.
-    pub(super) async fn units(&self, channel: &str, outcome: &Outcome) -> Units {
-        let mut units = Units::default();
-        let Some(receipt) = &outcome.receipt else { return units };
-        let mut assets: Vec<String> = Vec::new();
-        if !receipt.fee.is_zero() {
-            units.fee_asset = self.fee_asset(channel).await.ok().flatten();
-            assets.extend(units.fee_asset.clone());
-        }
-        for view in &receipt.events {
-            let event = serde_json::to_value(&view.event).unwrap_or_default();
-            if event.get("amount").is_some() {
-                assets.extend(event["asset"].as_str().map(str::to_owned));
-            }
-        }
-        for asset in assets {
-            if !units.decimals.contains_key(&asset)
-                && let Ok(decimals) = self.decimals(channel, &asset).await
-            {
-                units.decimals.insert(asset, decimals);
-            }
-        }
-        units
-    }
-
-    /// A contract's arguments, in which an amount may be written with its asset: `"2.50 coin"` becomes `"250"` where
-    /// the channel has an asset `coin` of two decimals. All else stays as it is, to the byte.
-    pub(super) async fn arguments(&self, channel: &str, document: String) -> Result<String, Failure> {
-        let value: Value = ledger_classes::json::from_str(&document)
-            .map_err(|error| Failure::usage(format!("not a JSON document: {error}")))?;
-        let mut texts = Vec::new();
-        collect_amounts(&value, &mut texts);
-        let mut document = document;
-        for (text, number, asset) in texts {
-            let record: Result<Value, _> = self.connection.get(&["channels", channel, "assets", &asset], &[]).await;
-            match record {
-                Ok(record) => {
-                    let amount = base_units(&asset, number, decimals_of(&record))?;
-                    document = document.replace(&format!("\"{text}\""), &format!("\"{amount}\""));
-                }
-                // No such asset: the text was no amount.
-                Err(RequestError::Problem(problem)) if problem.status == 404 => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(document)
-    }
-}
-
-/// Every text in a document that reads `AMOUNT ASSET`.
-fn collect_amounts(value: &Value, found: &mut Vec<(String, Decimal, String)>) {
-    match value {
-        Value::String(text) => {
-            let parts = text.split_once(' ').filter(|(_, asset)| ledger_classes::identity::is_label(asset));
-            let parsed = parts.and_then(|(number, asset)| Some((number.parse().ok()?, asset)));
-            found.extend(parsed.map(|(number, asset)| (text.clone(), number, asset.to_owned())));
-        }
-        Value::Array(items) => items.iter().for_each(|item| collect_amounts(item, found)),
-        Value::Object(fields) => fields.values().for_each(|field| collect_amounts(field, found)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -168,18 +167,12 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn amounts_in_arguments_are_those_with_an_asset_behind() {
-        let document = json!({ "amount": "2.50 coin", "list": [{ "reserve": "7 eur" }], "title": "12 Angry Men", "n": "250",
-            "note": "2,50 coin", "other": "1.5  coin", "number": 5, "key": null });
-        let mut found = Vec::new();
-        collect_amounts(&document, &mut found);
-        let found: Vec<_> = found.iter().map(|(text, _, asset)| (text.as_str(), asset.as_str())).collect();
-        assert_eq!(found, [("2.50 coin", "coin"), ("7 eur", "eur")]);
-    }
-
-    #[test]
     fn amounts_are_shown_with_the_point_of_their_asset() {
-        let units = Units { decimals: BTreeMap::from([("coin".into(), 2)]), fee_asset: Some("coin".into()) };
+        let units = Units {
+            decimals: BTreeMap::from([("coin".into(), 2)]),
+            fee_asset: Some("coin".into()),
+            ..Units::default()
+        };
         assert_eq!(units.show("coin", Amount(199_983)), "1999.83");
         assert_eq!(units.show("eur", Amount(5)), "5 base units");
         assert_eq!((units.fee(Amount(3)).as_str(), units.fee(Amount::ZERO).as_str()), ("0.03 coin", "0"));

@@ -2,7 +2,7 @@
 //! asset's decimals put into them (see `amounts`).
 
 use super::account;
-use super::amounts::{base_units, decimals_of, put_point};
+use super::amounts::{base_units, decimals_of, plain_units, put_point};
 use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
 use clap::{Args, Subcommand};
@@ -30,6 +30,7 @@ pub(super) struct Part {
     /// Whose balance
     account: Address,
     /// How much, such as 2.50
+    #[arg(allow_negative_numbers = true)]
     amount: Decimal,
     #[command(flatten)]
     act: Act,
@@ -63,6 +64,7 @@ pub(super) struct Give {
     /// Who receives
     to: Address,
     /// How much, such as 2.50
+    #[arg(allow_negative_numbers = true)]
     amount: Decimal,
     #[command(flatten)]
     act: Act,
@@ -122,6 +124,7 @@ Example:
         /// The asset
         asset: String,
         /// How much, such as 2.50
+        #[arg(allow_negative_numbers = true)]
         amount: Decimal,
         #[command(flatten)]
         act: Act,
@@ -155,6 +158,7 @@ Example:
         /// Who may move
         spender: Address,
         /// How much, such as 2.50
+        #[arg(allow_negative_numbers = true)]
         amount: Decimal,
         #[command(flatten)]
         act: Act,
@@ -172,6 +176,7 @@ Example:
         /// Who receives
         to: Address,
         /// How much, such as 2.50
+        #[arg(allow_negative_numbers = true)]
         amount: Decimal,
         #[command(flatten)]
         act: Act,
@@ -194,6 +199,7 @@ Example:
         /// The asset
         asset: String,
         /// How much, such as 2.50
+        #[arg(allow_negative_numbers = true)]
         amount: Decimal,
         /// RFC 3339 time
         #[arg(long, value_parser = Time::parse)]
@@ -378,9 +384,9 @@ impl Command {
             act => {
                 let decimals = match act.paid_in() {
                     Some((asset, Act { on, signing })) if !signing.base_units => {
-                        session.decimals(&on.channel, asset).await?
+                        Some(session.decimals(&on.channel, asset).await?)
                     }
-                    _ => 0,
+                    _ => None,
                 };
                 act.action(decimals)?
             }
@@ -404,15 +410,23 @@ impl Command {
         }
     }
 
-    /// The action of a command that changes something; `decimals` are those of its amounts.
-    fn action(self, decimals: u8) -> Result<(Action, Act), Failure> {
-        let units = |asset: &str, amount: Decimal| base_units(asset, amount, decimals);
+    /// The action of a command that changes something; `decimals` are those of its amounts, none where these are base units.
+    fn action(self, decimals: Option<u8>) -> Result<(Action, Act), Failure> {
+        let any = |asset: &str, amount: Decimal| match decimals {
+            Some(decimals) => base_units(asset, amount, decimals),
+            None => plain_units(asset, amount),
+        };
+        let units = |asset: &str, amount: Decimal| match amount.is_zero() {
+            true => Err(Failure::usage(format!("an amount of {asset} that is zero does nothing"))),
+            false => any(asset, amount),
+        };
         Ok(match self {
             Self::Define(define) => {
                 let Define { asset, title, unique, decimals, supply_cap, .. } = *define;
                 let Define { mint_authority, burn_authority, control_authority, metadata, act, .. } = *define;
-                let own = if act.signing.base_units { 0 } else { decimals };
-                let supply_cap = supply_cap.map(|cap| base_units(&asset, cap, own)).transpose()?;
+                let own = (!act.signing.base_units).then_some(decimals);
+                let cap = |cap| own.map_or_else(|| plain_units(&asset, cap), |own| base_units(&asset, cap, own));
+                let supply_cap = supply_cap.map(cap).transpose()?;
                 let kind =
                     if unique { assets::Kind::Unique {} } else { assets::Kind::Fungible { decimals, supply_cap } };
                 let body =
@@ -439,7 +453,8 @@ impl Command {
                 (Action::AssetTransferBatch(assets::TransferBatch { transfers }), act)
             }
             Self::Approve { asset, spender, amount, act } => {
-                let amount = units(&asset, amount)?;
+                // Nothing ends an approval.
+                let amount = any(&asset, amount)?;
                 (Action::AssetApprove(assets::Approve { asset, spender, amount }), act)
             }
             Self::TransferFrom { asset, from, to, amount, act } => {

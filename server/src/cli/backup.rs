@@ -102,19 +102,25 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let Self { from, dir, partial } = self;
+        // What was there before is not ours, and nothing is said of it.
+        let before = std::fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some());
         let mut progress = Progress::new(output);
         let options = RestoreOptions { from, dir, partial };
         let made = restore(&options, |channel, done, of| progress.show(channel, done, of));
         drop(progress);
-        if made.is_err() && options.dir.exists() {
+        if made.is_err() && !before && options.dir.exists() {
             note(&format!("{} is not whole, and has no seal key: remove it", options.dir.display()));
         }
         let Restored { backup, incarnation, channels } = made?;
         let shown = options.dir.display();
-        let mut next = vec![format!("chancery serve --dir {shown}")];
+        let mut next = vec![
+            "stop the peer that was backed up, if it still runs, and never start it again: both seal with one key"
+                .into(),
+            format!("chancery serve --dir {shown}"),
+        ];
         if !backup.left_out.is_empty() {
             let (left, at) = (&backup.left_out[0], "authority_passphrase_file in chancery.toml");
-            next.insert(0, format!("put the authorities' passphrase back ({}; {at} names its place)", left.display()));
+            next.insert(1, format!("put the authorities' passphrase back ({}; {at} names its place)", left.display()));
         }
         let document = json!({
             "dir": options.dir, "peer": backup.peer, "incarnation": incarnation, "made": backup.made,

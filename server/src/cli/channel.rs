@@ -3,22 +3,22 @@
 
 mod authority;
 mod fetch;
+mod organizations;
 
 use super::failure::Failure;
-use super::output::{Output, clean, pairs, rights, table, when};
+use super::output::{Output, clean, pairs, record, rights, table, when};
 use super::session::{About, ChannelOption, Paging, Session, Signing, read_file, word};
 use super::status;
-use ca::{AuthorityScope, KeyId};
 use clap::{Args, Subcommand};
-use client::api::{BlockView, ChannelSpec, ChannelView, Page, SpecOrganization};
-use client::certificate::certificates;
+use client::api::{BlockView, ChannelSpec, ChannelView, Page, ProposalView, SpecOrganization};
+use client::connection::RequestError;
 use client::query::Range;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::{Approve, Propose, Withdraw};
-use ledger_classes::config::{Approvals, ConfigChange, Engine, Organization};
-use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::config::{Approvals, ConfigChange, Engine};
+use ledger_classes::hash::Hash;
 use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
-use std::collections::BTreeSet;
+use organizations::Named;
 use std::path::{Path, PathBuf};
 
 /// What `create` takes.
@@ -27,9 +27,10 @@ pub(super) struct Create {
     /// 1 to 64 of a-z, 0-9 and hyphen
     #[arg(required_unless_present = "spec")]
     name: Option<String>,
-    /// Member organization; with =FILE its CA certificates in PEM, if the peer does not know them. Repeat for several
+    /// Member organization; with =FILE, its CA as `chancery ca bundle` wrote it, if the peer does not trust it already.
+    /// Repeat for several
     #[arg(long = "org", value_name = "NAME[=FILE]", required_unless_present = "spec")]
-    organizations: Vec<String>,
+    organizations: Vec<Named>,
     /// Rights of an organization or of one identity. Repeat for several. If nobody is given admin, the administrators of
     /// each organization have it; without any, their members read and write, too
     #[arg(long = "grant", value_name = "WHOM=RIGHTS", value_parser = grant)]
@@ -43,7 +44,7 @@ pub(super) struct Create {
     /// Ordering engine: solo, one peer that orders alone. Several ordering peers (raft, bft) are not there yet
     #[arg(long, value_parser = word::<Engine>)]
     engine: Option<Engine>,
-    /// Organizations that must approve changes: any, majority or all
+    /// Organizations that must approve changes: any, majority (of two, both) or all; majority if absent
     #[arg(long, value_parser = word::<Approvals>)]
     approvals: Option<Approvals>,
     /// JSON file with all of this, and limits and fees
@@ -72,13 +73,13 @@ pub(super) struct Update {
     /// JSON file with a list of changes, such as [{"change": "set_fees", …}]; done before the others
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
-    /// Add an organization whose members read and write and whose administrators administer; with =FILE its CA
-    /// certificates in PEM, if the peer does not know them. Repeat for several
+    /// Add an organization whose members read and write and whose administrators administer; with =FILE, its CA as
+    /// `chancery ca bundle` wrote it, if the peer does not trust it already. Repeat for several
     #[arg(long = "add-org", value_name = "NAME[=FILE]")]
-    add_organizations: Vec<String>,
-    /// Add an organization without rights, or replace its CA certificates. Repeat for several
-    #[arg(long = "put-org", value_name = "NAME=FILE")]
-    put_organizations: Vec<String>,
+    add_organizations: Vec<Named>,
+    /// Add an organization without rights, or replace its CA. Repeat for several
+    #[arg(long = "put-org", value_name = "NAME[=FILE]")]
+    put_organizations: Vec<Named>,
     /// Give rights to an organization or to one identity. Repeat for several
     #[arg(long = "grant", value_name = "WHOM=RIGHTS", value_parser = grant)]
     grants: Vec<Grant>,
@@ -110,6 +111,7 @@ those of every class, `member` is both. Classes are assets, contracts, apps, log
 
 Example:
   $ chancery channel create trade --org bank --org dealer
+  $ chancery channel create freight --org bank --org carrier=carrier.pem --approvals all
   $ chancery channel create board --org bank --org dealer --approvals any --grant bank=member,admin --grant dealer=read")]
     Create(Create),
     /// List the channels that the caller may see
@@ -170,7 +172,7 @@ Example:
     #[command(after_help = "\
 Example:
   $ chancery channel update main --add-org dealer --reason 'dealer joins'
-  $ chancery channel update trade --put-org carrier=carrier-ca.pem --grant carrier=read --reason 'carrier looks on'
+  $ chancery channel update trade --put-org carrier=carrier.pem --grant carrier=read --reason 'carrier looks on'
   $ chancery channel update main --public-read true --open-submit false")]
     Update(Update),
     /// Approve a proposal of another organization
@@ -264,33 +266,6 @@ fn grants_of(mut words: Vec<String>, option: ChannelOption) -> Result<(String, V
     Ok((option.or(first)?, grants))
 }
 
-/// The DER certificates of a PEM file.
-fn authorities(path: &Path) -> Result<Vec<HexBytes>, Failure> {
-    let certificates = certificates(&read_file(path, 1 << 20)?)
-        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
-    Ok(certificates.iter().map(|der| HexBytes(der.to_vec())).collect())
-}
-
-/// The CA certificates of an organization that the peer trusts; of several of one CA the one that ends last.
-async fn known_authorities(session: &Session, organization: &str) -> Result<Vec<HexBytes>, Failure> {
-    let pem = session.connection.ca_certificates().await?;
-    let known = certificates(&pem).map_err(|error| Failure::usage(format!("the peer's CA certificates: {error}")))?;
-    let of_it = known.iter().map(|der| der.to_vec()).filter(|der| {
-        AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
-    });
-    let authorities: Vec<HexBytes> = ca::reissue::newest(of_it).into_iter().map(HexBytes).collect();
-    let keys: BTreeSet<_> = authorities.iter().filter_map(|der| KeyId::of_certificate(&der.0)).collect();
-    let file = format!("as {organization}=FILE");
-    match keys.len() {
-        1 => Ok(authorities),
-        0 => Err(Failure::usage(format!("the peer knows no CA of {organization}: name a file, {file}"))),
-        count => {
-            let what = format!("the peer trusts {count} CAs of {organization}: name the file of one");
-            Err(Failure::usage(format!("{what}, {file}")))
-        }
-    }
-}
-
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
     ledger_classes::json::from_slice(&read_file(path, 1 << 20)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
@@ -301,12 +276,9 @@ impl Create {
         if let Some(path) = self.spec {
             return read_json(&path);
         }
-        let organizations = self.organizations.into_iter().map(|text| {
-            let (name, authorities) = match text.split_once('=') {
-                None => (text, Vec::new()),
-                Some((name, path)) => (name.to_owned(), authorities(Path::new(path))?),
-            };
-            Ok(SpecOrganization { name, title: None, authorities })
+        let organizations = self.organizations.into_iter().map(|named| {
+            let authorities = named.given()?;
+            Ok(SpecOrganization { name: named.name, title: None, authorities })
         });
         Ok(ChannelSpec {
             name: self.name.unwrap_or_default(),
@@ -328,26 +300,13 @@ impl Update {
             Some(path) => read_json(path)?,
             None => Vec::new(),
         };
-        for text in &self.add_organizations {
-            let (name, authorities) = match text.split_once('=') {
-                Some((name, path)) => (name, authorities(Path::new(path))?),
-                None => (text.as_str(), known_authorities(session, text).await?),
-            };
-            changes.push(ConfigChange::PutOrganization(Organization {
-                name: name.into(),
-                title: name.into(),
-                authorities,
-            }));
+        for named in &self.add_organizations {
+            changes.push(ConfigChange::PutOrganization(named.organization(session).await?));
             let rights = Rights::member().union(Rights::from_iter([Right::Admin]));
-            changes.push(ConfigChange::Grant(Grant { to: Grantee::Organization(name.into()), rights }));
+            changes.push(ConfigChange::Grant(Grant { to: Grantee::Organization(named.name.clone()), rights }));
         }
-        for text in &self.put_organizations {
-            let (name, path) = text
-                .split_once('=')
-                .ok_or_else(|| Failure::usage("--put-org reads NAME=FILE, with the CA certificates in FILE"))?;
-            let authorities = authorities(Path::new(path))?;
-            let organization = Organization { name: name.into(), title: name.into(), authorities };
-            changes.push(ConfigChange::PutOrganization(organization));
+        for named in &self.put_organizations {
+            changes.push(ConfigChange::PutOrganization(named.organization(session).await?));
         }
         changes.extend(self.grants.iter().cloned().map(ConfigChange::Grant));
         changes.extend(self.denials.iter().cloned().map(ConfigChange::Deny));
@@ -384,10 +343,15 @@ impl Command {
             }
             Self::Proposal { words, option } => {
                 let (channel, proposal) = proposal_of(words, option)?;
-                return session.output.record(&connection.proposal(&channel, proposal).await?);
+                let found = connection.proposal(&channel, proposal).await?;
+                return session.output.show(&found, |found| match ledger_classes::json::from_value(found.clone()) {
+                    Ok(known) => in_words(&known),
+                    Err(_) => record(found),
+                });
             }
             Self::Approve { words, option, signing } => {
                 let (channel, proposal) = proposal_of(words, option)?;
+                may_be_approved(session, &channel, proposal).await?;
                 let approve = Action::ChannelApprove(Approve { proposal });
                 return session.act(&channel, approve, &signing).await;
             }
@@ -406,8 +370,59 @@ impl Command {
                 (update.about.channel()?, changes, update.proposal)
             }
         };
+        members_only(session, &channel, &changes).await?;
         let Proposal { reason, signing } = proposal;
         session.act(&channel, Action::ChannelPropose(Propose { changes, reason }), &signing).await
+    }
+}
+
+/// Says of a proposal that cannot be approved why, before a transaction that fails is in a block for ever. Who may not
+/// see the proposal is told by the ledger.
+async fn may_be_approved(session: &Session, channel: &str, proposal: Hash) -> Result<(), Failure> {
+    match session.connection.proposal(channel, proposal).await {
+        Ok(found) if found["state"] == "open" => Ok(()),
+        Ok(found) => {
+            let height = found["ended_height"].as_u64().map(|height| format!(" since block {height}"));
+            let height = height.unwrap_or_default();
+            let what = found["state"].as_str().map_or("over", |state| if state == "done" { "in force" } else { state });
+            Err(Failure::refused(format!("the proposal is {}{height}: nothing is left to approve", clean(what))))
+        }
+        Err(RequestError::Problem(problem)) if problem.name() == "proposal-unknown" => Err(Failure::Refused {
+            message: format!(
+                "there is no proposal {proposal} on {channel}: `chancery channel proposals {channel}` lists those that wait"
+            ),
+            problem: Some(problem),
+        }),
+        Err(RequestError::Problem(problem)) if problem.status == 403 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses grants to those who are no members, and will be none by the same changes.
+async fn members_only(session: &Session, channel: &str, changes: &[ConfigChange]) -> Result<(), Failure> {
+    let to = |change: &ConfigChange| match change {
+        ConfigChange::Grant(Grant { to: Grantee::Organization(name), .. }) => Some(name.clone()),
+        ConfigChange::Grant(Grant { to: Grantee::Identity(identity), .. }) => Some(identity.organization().to_owned()),
+        _ => None,
+    };
+    let granted: Vec<String> = changes.iter().filter_map(to).collect();
+    if granted.is_empty() {
+        return Ok(());
+    }
+    let config = session.connection.channel(channel).await?.config;
+    let Some(members) = config.map(|config| config.organizations) else { return Ok(()) };
+    let mut members: Vec<String> = members.into_iter().map(|member| member.name).collect();
+    members.extend(changes.iter().filter_map(|change| match change {
+        ConfigChange::PutOrganization(member) => Some(member.name.clone()),
+        _ => None,
+    }));
+    match granted.iter().find(|name| !members.contains(name)) {
+        Some(stranger) => Err(Failure::refused(format!(
+            "{stranger} is no member of {channel}, whose members are {}: add it with `chancery channel update {channel} \
+             --put-org {stranger} --grant …`",
+            members.join(", ")
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -427,6 +442,28 @@ fn blocks(page: &Page<BlockView>) -> String {
         text.push_str(&format!("more: --from {}\n", clean(next)));
     }
     text
+}
+
+/// A proposal for people.
+fn in_words(proposal: &ProposalView) -> String {
+    let ended = proposal.ended_height.map(|height| format!(" since block {height}")).unwrap_or_default();
+    let mut lines = vec![
+        ("proposal", proposal.id.to_string()),
+        ("state", clean(&format!("{}{ended}", proposal.state))),
+        ("by", clean(&proposal.by)),
+        ("block", proposal.proposed_height.to_string()),
+        ("reason", clean(&proposal.reason)),
+    ];
+    lines.extend(proposal.summary.iter().map(|change| ("change", clean(change))));
+    lines.push(("approvals", format!("{} of {}", proposal.approvals_given, proposal.approvals_needed)));
+    for approval in &proposal.approvals {
+        let counts = if approval.counts { "" } else { ", which is no member any more" };
+        lines.push(("approved", clean(&format!("in block {} by {}{counts}", approval.approved_height, approval.by))));
+    }
+    if !proposal.not_yet.is_empty() {
+        lines.push(("not yet", clean(&proposal.not_yet.join(", "))));
+    }
+    pairs(&lines)
 }
 
 /// Lists what waits for approvals.
@@ -468,7 +505,10 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             lines.push(("approvals", word(serde_json::json!(config.approvals)).unwrap_or_default()));
             lines.extend(config.peers.iter().map(|peer| ("orders", peer.identity.to_string())));
             let members = config.organizations.iter();
-            lines.extend(members.map(|member| ("member", clean(&format!("{} {}", member.name, member.title)))));
+            lines.extend(members.map(|member| {
+                let title = if member.title == member.name { String::new() } else { format!(", {}", member.title) };
+                ("member", clean(&format!("{}{title}", member.name)))
+            }));
             let grants = config.grants.iter();
             lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, rights(grant.rights)))));
         }

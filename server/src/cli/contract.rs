@@ -1,5 +1,6 @@
 //! `chancery contract`: contracts and their instances.
 
+use super::amounts::Units;
 use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel, document};
 use clap::{Args, Subcommand};
@@ -48,7 +49,8 @@ Example:
     },
     /// Make an instance of a contract
     #[command(after_help = "\
-An amount may be written with its asset, such as \"2.50 coin\"; one without is base units.
+Amounts are texts with the point of their asset, such as \"2.50\" or \"2.50 coin\"; with --base-units they are sent as they
+are written.
 
 Example:
   $ chancery contract create art-auction lot-7 @lot-7.json --channel trade")]
@@ -67,9 +69,11 @@ Example:
     },
     /// Call an instance
     #[command(after_help = "\
-An amount may be written with its asset, as in the example; one without is base units.
+Amounts are texts with the point of their asset, and may name it, as in the second example; with --base-units they are
+sent as they are written.
 
-Example:
+Examples:
+  $ chancery contract call lot-7 bid '{\"amount\": \"2.50\"}' --channel trade
   $ chancery contract call lot-7 bid '{\"amount\": \"2.50 coin\"}' --channel trade")]
     Call {
         /// The instance
@@ -143,12 +147,6 @@ Example:
     },
 }
 
-/// The arguments that somebody gave, with amounts in base units.
-async fn given(session: &Session, on: &ToChannel, signing: &Signing, text: &str) -> Result<String, Failure> {
-    let document = document(text)?;
-    if signing.base_units { Ok(document) } else { session.arguments(&on.channel, document).await }
-}
-
 impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
@@ -164,18 +162,27 @@ impl Command {
                 session.act(&on.channel, Action::ContractRetire(contracts::Retire { contract }), &signing).await
             }
             Self::Create { contract, instance, arguments, on, signing } => {
-                let arguments = given(session, &on, &signing, &arguments).await?;
+                let mut arguments = document(&arguments)?;
+                if !signing.base_units {
+                    arguments = session.create_arguments(&on.channel, &contract, arguments).await?;
+                }
                 let create = contracts::Create { contract, instance, arguments };
                 session.act(&on.channel, Action::ContractCreate(create), &signing).await
             }
             Self::Call { instance, method, arguments, on, signing } => {
-                let arguments = given(session, &on, &signing, &arguments).await?;
+                let mut arguments = document(&arguments)?;
+                if !signing.base_units {
+                    arguments = session.call_arguments(&on.channel, &instance, arguments).await?;
+                }
                 let call = contracts::Call { instance, method, arguments };
                 session.act(&on.channel, Action::ContractCall(call), &signing).await
             }
             Self::Query { instance, method, arguments, on } => {
-                let arguments = session.arguments(&on.channel, document(&arguments)?).await?;
-                let answer = session.connection.instance_query(&on.channel, &instance, &method, &arguments).await?;
+                let arguments = document(&arguments)?;
+                let mut answer = session.connection.instance_query(&on.channel, &instance, &method, &arguments).await?;
+                if let Some(result) = answer.get_mut("result").filter(|_| !session.output.json) {
+                    Units::default().put_points_of_instance(session, &on.channel, &instance, result).await;
+                }
                 session.output.record(&answer)
             }
             Self::List { paging, on } => {

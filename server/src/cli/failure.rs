@@ -131,9 +131,30 @@ fn sentence(error: &dyn Error) -> String {
     text
 }
 
+/// What to do about a problem, where that is known here better than on the peer.
+fn hint(problem: &Problem) -> Option<&'static str> {
+    Some(match problem.name() {
+        "not-a-participant" => {
+            "The account key is not bound to a certificate there yet: chancery participant admit --channel CHANNEL"
+        }
+        "participant-expired" => {
+            "Renew the certificate (`chancery ca renew --profile DIR`), then bind the key to the new one: chancery participant \
+             admit --channel CHANNEL"
+        }
+        "no-authority" | "certificate-unknown" | "request-unknown" => {
+            "The profile's peer knows of what its own folder has issued. Where the CA's folder is on this machine, name it: \
+             --dir DIR"
+        }
+        _ => return None,
+    })
+}
+
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let message = sentence(&error);
+        let mut message = sentence(&error);
+        if let Some(hint) = error.problem().and_then(hint) {
+            message = format!("{message}\n{hint}");
+        }
         let problem = error.problem().cloned().map(Box::new);
         match &error {
             RequestError::Name(_) => Self::Usage(message),

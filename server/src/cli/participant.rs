@@ -11,6 +11,7 @@ use ledger_classes::action::channel::Revoke;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::Address;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -32,14 +33,18 @@ Example:
     },
     /// End on a channel what a certificate admitted; for administrators of its organization
     #[command(after_help = "\
-Example:
+A peer that has the folder of the CA does this by itself. For an organization whose CA is elsewhere it is a step of its
+own, beside `chancery ca revoke` there.
+
+Examples:
+  $ chancery participant revoke spiffe://harbour.example/carrier/client/carl --reason 'phone lost' --channel trade
   $ chancery participant revoke spiffe://harbour.example/bank/client/alice 5f1c22 --reason 'key lost' --channel trade")]
     Revoke {
         /// Whose certificate
         identity: Identity,
-        /// Its serial number, in hex
+        /// Its serial number, in hex; if absent, of each certificate that the identity is admitted with now
         #[arg(value_parser = serial)]
-        serial: HexBytes,
+        serial: Option<HexBytes>,
         /// Why, for people to read
         #[arg(long, default_value = "")]
         reason: String,
@@ -85,6 +90,27 @@ fn serial(text: &str) -> Result<HexBytes, String> {
     }
 }
 
+/// The certificates that an identity is admitted with.
+async fn admitted(session: &Session, channel: &str, identity: &Identity) -> Result<Vec<HexBytes>, Failure> {
+    let (name, mut serials, mut after) = (identity.to_string(), BTreeSet::new(), None::<String>);
+    loop {
+        let part = client::query::Paging { after: after.as_deref(), limit: Some(1000) };
+        let page = session.connection.participants(channel, Some(identity.organization()), part).await?;
+        let its = page.items.into_iter().filter(|participant| {
+            participant.identity == name && participant.standing == ParticipantStanding::Admitted
+        });
+        serials.extend(its.map(|participant| participant.serial.0));
+        match page.next {
+            Some(next) => after = Some(next),
+            None if serials.is_empty() => {
+                let what = format!("{identity} is not admitted on {channel}: nothing to revoke");
+                return Err(Failure::refused(what));
+            }
+            None => return Ok(serials.into_iter().map(HexBytes).collect()),
+        }
+    }
+}
+
 impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
@@ -100,8 +126,15 @@ impl Command {
                 session.act(&on.channel, admission(credential, channel, address)?, &signing).await
             }
             Self::Revoke { identity, serial, reason, on, signing } => {
-                let revoke = Action::ParticipantRevoke(Revoke { identity, serial, reason });
-                session.act(&on.channel, revoke, &signing).await
+                let serials = match serial {
+                    Some(serial) => vec![serial],
+                    None => admitted(session, &on.channel, &identity).await?,
+                };
+                for serial in serials {
+                    let revoke = Revoke { identity: identity.clone(), serial, reason: reason.clone() };
+                    session.act(&on.channel, Action::ParticipantRevoke(revoke), &signing).await?;
+                }
+                Ok(())
             }
             Self::List { organization, paging, on } => {
                 let organization = organization.as_deref();

@@ -36,6 +36,13 @@ impl Serve {
     /// Runs the command.
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let config = Config::load(&self.dir).map_err(|error| Failure::usage(in_full(&error)))?;
+        if !self.dir.join(&config.certificate_dir).exists() {
+            return Err(Failure::usage(format!(
+                "{} is no peer's directory, since {} is not there: `chancery init --dir DIR` makes one, and --dir names it",
+                self.dir.display(),
+                self.dir.join(&config.certificate_dir).display()
+            )));
+        }
         let tasks = Tasks::default();
         let logs = logging::start(&config.log, &tasks).map_err(|error| Failure::usage(in_full(&error)))?;
         for remark in Config::remarks(&self.dir, &super::variables()) {

@@ -14,9 +14,11 @@ use client::submit::{Wait, sign_json, transaction};
 use client::window::valid_from;
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::AccountAct;
-use ledger_classes::amount::{Amount, Decimal};
+use ledger_classes::amount::Decimal;
+use ledger_classes::event::Event;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::outcome::ResultCode;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::Envelope;
 use std::fmt::Write as _;
@@ -309,13 +311,43 @@ impl Session {
 impl Session {
     /// Prints what became of a transaction.
     pub(super) async fn show_outcome(&self, channel: &str, outcome: &Outcome) -> Result<(), Failure> {
-        let units = if self.output.json { Units::default() } else { self.units(channel, outcome).await };
-        self.output.show(outcome, |outcome| outcome_text(outcome, &units))
+        let (mut units, mut events, mut waits) = (Units::default(), Vec::new(), None);
+        if let Some(receipt) = outcome.receipt.as_ref().filter(|_| !self.output.json) {
+            if !receipt.fee.is_zero() {
+                units.learn_fee(self, channel).await;
+            }
+            for view in &receipt.events {
+                let mut event = serde_json::to_value(&view.event).unwrap_or_default();
+                units.put_points(self, channel, &mut event).await;
+                let kind = event.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
+                events.push(vec![plain(&kind), clean(&fields(&event))]);
+                if let Event::ChannelApproved { proposal, approvals, needed, .. } = &view.event
+                    && approvals < needed
+                {
+                    waits = Some(format!(
+                        "\nIt waits: {approvals} of {needed} organizations have approved. Administrators of the others \
+                         run: chancery channel approve {channel} {proposal}\n"
+                    ));
+                }
+            }
+        }
+        self.output
+            .show(outcome, |outcome| outcome_text(outcome, &units, &events) + waits.as_deref().unwrap_or_default())
     }
 }
 
+/// Results whose reasons tell amounts, as the ledger knows them.
+const REASONS_WITH_AMOUNTS: &[ResultCode] = &[
+    ResultCode::InsufficientBalance,
+    ResultCode::BidTooLow,
+    ResultCode::BidUnfunded,
+    ResultCode::QuoteUnfunded,
+    ResultCode::RepaymentUnfunded,
+    ResultCode::RepaymentTooHigh,
+];
+
 /// An outcome in words.
-fn outcome_text(outcome: &Outcome, units: &Units) -> String {
+fn outcome_text(outcome: &Outcome, units: &Units, events: &[Vec<String>]) -> String {
     let id = outcome.id.map_or_else(|| "-".into(), |id| id.to_string());
     let Some(receipt) = &outcome.receipt else {
         let status = match outcome.status {
@@ -329,25 +361,16 @@ fn outcome_text(outcome: &Outcome, units: &Units) -> String {
     let result = match (receipt.code, receipt.message.as_str()) {
         (0, _) => receipt.result.clone(),
         (code, "") => format!("failed: {} ({code})", clean(&receipt.result)),
-        (code, message) => format!("failed: {} ({code}): {}", clean(&receipt.result), clean(message)),
+        (code, message) => {
+            let has_amounts = REASONS_WITH_AMOUNTS.iter().any(|with| with.number() == code);
+            let units = if has_amounts { " (in base units)" } else { "" };
+            format!("failed: {} ({code}): {}{units}", clean(&receipt.result), clean(message))
+        }
     };
     let fee = clean(&units.fee(receipt.fee));
     let mut text = pairs(&[("id", &id), ("block", &place), ("result", &result), ("fee", &fee)]);
-    if !receipt.events.is_empty() {
-        let rows: Vec<Vec<String>> = receipt
-            .events
-            .iter()
-            .map(|view| {
-                let mut data = serde_json::to_value(&view.event).unwrap_or_default();
-                let amount = data["amount"].as_str().and_then(|amount| amount.parse::<Amount>().ok());
-                if let (Some(asset), Some(amount)) = (data["asset"].as_str(), amount) {
-                    data["amount"] = units.show(asset, amount).into();
-                }
-                let kind = data.as_object_mut().and_then(|fields| fields.remove("kind")).unwrap_or_default();
-                vec![plain(&kind), clean(&fields(&data))]
-            })
-            .collect();
-        let _ = write!(text, "\n{}", table(&["event", ""], &rows));
+    if !events.is_empty() {
+        let _ = write!(text, "\n{}", table(&["event", ""], events));
     }
     text
 }

@@ -76,6 +76,9 @@ impl Verify {
 fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure> {
     let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
     let data = dir.join(&config.data_dir);
+    if !data.exists() && dir.join("backup.json").exists() {
+        return Err(Failure::usage(format!("{0} is a backup: chancery verify --backup {0}", dir.display())));
+    }
     // While channels rest their files are not locked, and what a peer opens must not be opened here.
     let _held = hold(&data).map_err(|error| match error.kind() {
         std::io::ErrorKind::ResourceBusy => Failure::unavailable(error.to_string()),
@@ -173,6 +176,10 @@ fn text(proven: &Proven, known: bool) -> String {
     }
     if let Some(event) = &proven.event {
         lines.push(("event", clean(&serde_json::to_string(event).unwrap_or_default())));
+    }
+    if proven.transaction.is_some() || proven.event.is_some() {
+        // A proof does not say how many decimals an asset has.
+        lines.push(("amounts", "in base units".into()));
     }
     if let Some(later) = &proven.later {
         lines.push(("tied to", format!("header {} of height {}", later.hash, later.height)));

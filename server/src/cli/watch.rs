@@ -1,9 +1,10 @@
 //! `chancery watch`: a subscription to standard output, one event a line, as JSON or for people. What is no event, such
 //! as that the end of the channel is reached, goes to standard error.
 
+use super::amounts::Units;
 use super::failure::Failure;
 use super::output::{clean, note};
-use super::session::{About, Session, fields};
+use super::session::{About, Session, fields, read_file};
 use clap::Args;
 use client::api::Problem;
 use client::connection::RequestError;
@@ -13,7 +14,8 @@ use client::verify::EventVerifier;
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest pause before a peer is asked again.
@@ -23,20 +25,27 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 #[derive(Args, Debug)]
 #[command(after_help = "\
 A terminal shows events for people; a file, a pipe and --json get JSON lines. Each of these is a CloudEvent; its `id` is
-the cursor. Goes on over lost connections and while the channel is halted, without losing or repeating an event, and
-after a restart with --from and the last cursor. Says on standard error when it has reached the end of the channel, and
-why it waits. Ends with ctrl-C, after --count events, at --until, or when the peer ends the subscription.
+the cursor, and amounts are base units. Goes on over lost connections and while the channel is halted, without losing or
+repeating an event. With --cursor-file also after a restart: the file says how far was printed, and the next start goes on
+there; of a start that is killed between the two, one event is printed again. Says on standard error when it has reached
+the end of the channel, and why it waits. Ends with ctrl-C, after --count events, at --until, or when the peer ends the
+subscription.
 
-Example:
+Examples:
   $ chancery watch trade --from 1 --class assets
+  $ chancery watch trade --from 0 --cursor-file trade.cursor > events.jsonl
   $ chancery watch trade --from 0 --until now > events.jsonl
   $ chancery watch trade --from 812.0.3.9f86d081884c7d65 --proof")]
 pub(super) struct Watch {
     #[command(flatten)]
     about: About,
     /// Where to begin: a height, or the cursor (height.index.event.TAG) of the last event seen; from now on if absent
-    #[arg(long, value_name = "HEIGHT")]
+    #[arg(long, value_name = "HEIGHT|CURSOR")]
     from: Option<Start>,
+    /// File that holds how far was printed: made if it is not there, and beginning then with --from; kept as events are
+    /// printed
+    #[arg(long, value_name = "FILE")]
+    cursor_file: Option<PathBuf>,
     /// End behind this block, or behind the one that is the last as the command begins
     #[arg(long, value_name = "now|HEIGHT", value_parser = until)]
     until: Option<Until>,
@@ -85,7 +94,23 @@ impl Watch {
         }
     }
 
+    /// Where to begin: behind what the file says, or where the command line says.
+    fn start(&self) -> Result<Start, Failure> {
+        let from = self.from.unwrap_or_default();
+        let Some(path) = self.cursor_file.as_deref().filter(|path| path.exists()) else { return Ok(from) };
+        let text = read_file(path, 1_024)?;
+        let cursor = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        let wrong = || Failure::usage(format!("{} holds no cursor: remove it to begin anew", path.display()));
+        cursor.map(Start::After).ok_or_else(wrong)
+    }
+
     async fn events(&self, session: &Session, channel: &str) -> Result<(), Failure> {
+        let start = self.start()?;
+        if let (Start::Height(from), Some(Until::Height(until))) = (start, self.until)
+            && from > until
+        {
+            return Err(Failure::usage(format!("--from {from} is behind --until {until}: there is nothing to print")));
+        }
         let mut verifier = match self.proof {
             false => None,
             true => {
@@ -96,19 +121,15 @@ impl Watch {
                 Some(EventVerifier::open(&session.connection, channel, id).await?)
             }
         };
-        let filter = Filter {
-            start: self.from.unwrap_or_default(),
-            class: self.class,
-            topic: self.topic.clone(),
-            proof: self.proof,
-        };
+        let filter = Filter { start, class: self.class, topic: self.topic.clone(), proof: self.proof };
         if self.human && session.output.json {
             return Err(Failure::usage("--human and --json: one of them"));
         }
-        let human = self.human || (!session.output.json && std::io::stdout().is_terminal());
+        let human = self.human || (!session.output.json && io::stdout().is_terminal());
         let subscription = session.connection.subscribe(channel, filter);
         let mut subscription = subscription.with_retry(Retry { attempts_max: 10, wait_max: PAUSE_MAX }).patient();
-        let mut progress = Progress::new(self.until);
+        let (mut progress, mut units) = (Progress::new(self.until), Units::default());
+        let printed = |cursor: &Cursor| self.cursor_file.as_deref().map_or(Ok(()), |path| keep(path, cursor));
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0
             && let Some(step) = subscription.step().await
@@ -119,16 +140,22 @@ impl Watch {
                     if let Some(verifier) = &mut verifier {
                         verifier.verify(&delivery).await?;
                     }
-                    match human {
-                        true => session.output.text(&line(&delivery))?,
-                        false => session.output.line(&delivery.event)?,
+                    if human {
+                        let mut data = serde_json::to_value(&delivery.event.data).unwrap_or_default();
+                        units.put_points(session, channel, &mut data).await;
+                        session.output.text(&line(&delivery, data))?;
+                    } else {
+                        session.output.line(&delivery.event)?;
                     }
+                    printed(&delivery.cursor)?;
                     left -= 1;
                 }
                 Step::Position { cursor, tip } => {
                     if let Some(told) = progress.at(&cursor, tip) {
                         note(&told);
                     }
+                    // What is wanted up to here was printed.
+                    printed(&cursor)?;
                     if progress.is_done(&cursor) {
                         break;
                     }
@@ -142,6 +169,15 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Keeps how far was printed, in one step: the file holds the old or the new place.
+fn keep(path: &Path, cursor: &Cursor) -> Result<(), Failure> {
+    let mut next = path.as_os_str().to_owned();
+    next.push(".new");
+    let next = PathBuf::from(next);
+    let written = std::fs::write(&next, format!("{cursor}\n")).and_then(|()| std::fs::rename(&next, path));
+    written.map_err(|error: io::Error| Failure::file(path, &error))
 }
 
 /// How far the channel was followed, and what was said of it: each thing once.
@@ -223,16 +259,14 @@ fn advice(problem: &Problem) -> Option<&'static str> {
     }
 }
 
-/// An event for people: when, where, what about, and what it says.
-fn line(delivery: &Delivery) -> String {
+/// An event for people: when, its cursor, what about, and what it says, `data` with the points of its amounts.
+fn line(delivery: &Delivery, mut data: serde_json::Value) -> String {
     let event = &delivery.event;
-    let (height, index, number) = delivery.cursor.place();
-    let mut data = serde_json::to_value(&event.data).unwrap_or_default();
     if let Some(data) = data.as_object_mut() {
         data.remove("kind");
     }
     let kind = event.type_text.strip_prefix("chancery.").unwrap_or(&event.type_text);
-    let mut line = format!("{}  {height}.{index}.{number}  {}  {}", event.time, clean(kind), clean(&event.subject));
+    let mut line = format!("{}  {}  {}  {}", event.time, delivery.cursor, clean(kind), clean(&event.subject));
     let said = fields(&data);
     if !said.is_empty() {
         let _ = write!(line, "  {}", clean(&said));
@@ -296,8 +330,11 @@ mod tests {
             "data": {"kind": "log.appended", "topic": "trace", "author": ledger_classes::keys::Address::ZERO,
                 "digest": null, "body": "two\nlines\u{1b}[2J"},
         }));
-        let text = line(&Delivery { cursor: self::event(812), event: event.unwrap() });
-        let rest = text.strip_prefix("2026-11-21T10:05:54.123Z  812.0.0  log.appended  trace  ").unwrap();
+        let delivery = Delivery { cursor: self::event(812), event: event.unwrap() };
+        let data = serde_json::to_value(&delivery.event.data).unwrap();
+        let text = line(&delivery, data);
+        let rest = "2026-11-21T10:05:54.123Z  812.0.0.0909090909090909  log.appended  trace  ";
+        let rest = text.strip_prefix(rest).unwrap();
         assert!(rest.contains("two\\nlines\\u{1b}[2J") && rest.ends_with('\n'), "{rest}");
         assert_eq!(text.matches('\n').count(), 1);
     }

@@ -28,7 +28,7 @@ pub(super) async fn auction(world: &mut World) -> Shown {
         "minimum_increment": data.minimum_increment.to_string(),
     });
     let arguments = arguments.to_string();
-    let words = ["contract", "create", "auction", lot, &arguments, "--channel", channel];
+    let words = ["contract", "create", "auction", lot, &arguments, "--base-units", "--channel", channel];
     world.run(seller, &words).await?.receipt(0)?;
     world.expect_item(seller, channel, &data.car, false).await?;
 

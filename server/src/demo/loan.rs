@@ -21,7 +21,7 @@ pub(super) async fn loan(world: &mut World) -> Shown {
     let organization = world.cast.identity(&data.registrar)?.organization().to_owned();
     let arguments = json!({ "currencies": [MONEY], "grace_seconds": 604_800, "registrars": [organization] });
     let arguments = arguments.to_string();
-    let words = ["contract", "create", "lending", desk, &arguments, "--channel", channel];
+    let words = ["contract", "create", "lending", desk, &arguments, "--base-units", "--channel", channel];
     world.run(&data.registrar, &words).await?.receipt(0)?;
     let address = world.person(borrower)?.address.to_string();
     world.call(&data.registrar, channel, (desk, "register_borrower"), json!({ "borrower": address }), 0).await?;

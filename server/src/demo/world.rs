@@ -172,7 +172,7 @@ impl World {
         code: u16,
     ) -> Result<ReceiptView, StepError> {
         let arguments = arguments.to_string();
-        let words = ["contract", "call", instance, method, &arguments, "--channel", channel];
+        let words = ["contract", "call", instance, method, &arguments, "--base-units", "--channel", channel];
         self.run(person, &words).await?.receipt(code)
     }
 

@@ -138,11 +138,14 @@ fn a_channel_of_two_can_be_changed_and_never_locked() {
     let stranger = serde_json::json!([{ "change": "set_peers", "peers": [
         { "identity": "spiffe://test.example/dealer/peer/p", "key": made["config"]["peers"][0]["key"] }] }]);
     fs::write(&changes, stranger.to_string()).expect("writable");
-    let other = consortium.dir().join("ca/bank.pem");
+    let other = consortium.path("other.json");
+    let its = &made["config"]["organizations"][0]["authorities"];
+    let put = serde_json::json!([{ "change": "put_organization", "name": "carrier", "title": "", "authorities": its }]);
+    fs::write(&other, put.to_string()).expect("writable");
     for (change, told) in [
         (&["deny", "trade", "dealer=admin"][..], "nobody could change it again"),
         (&["update", "trade", "--deny", "bank=admin", "--approvals", "all"], "nobody could change it again"),
-        (&["update", "trade", "--put-org", &format!("carrier={}", text(&other))], "it is of another organization"),
+        (&["update", "trade", "--changes", text(&other)], "it is of another organization"),
         (&["update", "trade", "--changes", text(&changes)], "orders this channel"),
     ] {
         let said = refused(&peer, &admin, &[&["channel"], change].concat());

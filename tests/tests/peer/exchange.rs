@@ -68,6 +68,24 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     let held = run(&["ca", "--dir", text(&dir), "trust", "list"]);
     assert!(held.to_string().contains("carrier"), "{held}");
 
+    // The channel takes the very file, and knows the CA in the same way without it.
+    let channel = |words: &[&str]| {
+        try_run(&[&["--profile", text(&consortium.admin()), "--peer", &peer.url, "channel"], words].concat())
+    };
+    let with = |named: &str| format!("{named}={}", text(&theirs));
+    let created = channel(&["create", "freight", "--org", "bank", "--org", &with("carrier"), "--approvals", "any"]);
+    assert!(created.status.success(), "{created:?}");
+    let created: Value = ledger_classes::json::from_slice(&created.stdout).expect("JSON");
+    let plain = channel(&["create", "cargo", "--org", "bank", "--org", "carrier", "--approvals", "any"]);
+    let plain: Value = ledger_classes::json::from_slice(&plain.stdout).expect("JSON");
+    let cas = |made: &Value| made["config"]["organizations"][1]["authorities"].clone();
+    assert!(!cas(&created)[0].is_null() && cas(&created) == cas(&plain), "{created} {plain}");
+    refused(&channel(&["create", "wrong", "--org", &with("dealer")]), 2, "holds no CA of dealer, but of carrier");
+    refused(&channel(&["update", "cargo", "--add-org", &with("bank")]), 2, "holds no CA of bank, but of carrier");
+    refused(&channel(&["update", "cargo", "--add-org", "nobody"]), 2, "chancery ca trust add");
+    // Another CA of that name is not made beside it.
+    refused(&try_run(&["ca", "--dir", text(&dir), "organization", "carrier"]), 1, "trusts a CA of carrier already");
+
     // A revocation there, and the file again.
     let identity = "spiffe://test.example/carrier/client/carl";
     run(&["ca", "--dir", text(&carrier), "revoke", identity, "--reason", "key-compromise"]);

@@ -116,7 +116,9 @@ fn every_command_reads_and_shows_amounts_with_the_decimals_of_their_asset() {
         (&["asset", "burn", "share", "0.5"], "1 digits after the point, and the asset has 0"),
         (&["asset", "burn", "coin", "1,50"], "no separators of thousands"),
         (&["asset", "burn", "coin", "3402823669209384634633746074317682115"], "more than 2^128 - 1"),
-        (&["asset", "burn", "coin", "1.5", "--base-units"], "1 digits after the point, and the asset has 0"),
+        (&["asset", "burn", "coin", "1.5", "--base-units"], "--base-units takes whole numbers"),
+        (&["asset", "burn", "coin", "0"], "does nothing"),
+        (&["asset", "burn", "coin", "-1"], "an amount reads like"),
         (&["asset", "burn", "coin", "1", "--fee-max", "0.5"], "the channel has no fees"),
     ] {
         let (code, said) = world.refused(words);
@@ -125,6 +127,7 @@ fn every_command_reads_and_shows_amounts_with_the_decimals_of_their_asset() {
     }
     let (code, said) = world.refused(&["asset", "burn", "nothing", "1"]);
     assert_eq!(code, 1, "{said}");
+    assert!(said.contains("there is no asset nothing"), "{said}");
 }
 
 #[test]
@@ -140,16 +143,57 @@ fn a_contract_is_told_an_amount_with_its_asset_and_fees_have_their_point() {
     let ends = client::now().plus_millis(600_000);
     let arguments = format!(
         r#"{{"item": {{"asset": "art", "item": "mona"}}, "currency": "coin", "ends": "{ends}", "reserve": "5.00 coin",
-            "minimum_increment": "25", "starting_price": "1.5 coin"}}"#
+            "minimum_increment": "0.25", "starting_price": "1.5"}}"#
     );
+    for (wrong, why) in [
+        (arguments.replace("5.00 coin", "5.00 art"), "reserve is in coin, and not in art"),
+        (arguments.replace("\"0.25\"", "25"), "minimum_increment: an amount is a text"),
+        (arguments.replace("0.25", "0.255"), "3 digits after the point"),
+        (arguments.replace("0.25", "a quarter"), "minimum_increment: an amount reads like"),
+    ] {
+        let (code, said) = world.refused(&["contract", "create", "art-auction", "lot-7", &wrong]);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(why), "{said}");
+    }
     world.printed(&["contract", "create", "art-auction", "lot-7", &arguments]);
+    let shown = world.printed(&["contract", "query", "lot-7", "state"]);
+    for expected in ["reserve 5.00", "minimum increment 0.25", "starting price 1.50", "least bid 1.50"] {
+        let words: Vec<String> =
+            shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert!(words.iter().any(|line| line == expected), "{expected} in {shown}");
+    }
     let state = world.json(&["contract", "query", "lot-7", "state"]).to_string();
     for expected in [r#""reserve":"500""#, r#""minimum_increment":"25""#, r#""starting_price":"150""#] {
         assert!(state.contains(expected), "{expected} in {state}");
     }
-    let (code, said) = world.refused(&["contract", "call", "lot-7", "bid", r#"{"amount": "2.505 coin"}"#]);
+    let (code, said) = world.refused(&["contract", "call", "lot-7", "bid", r#"{"amount": "2.505"}"#]);
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("3 digits after the point"), "{said}");
+    let bidder = world.admin.join("bidder.key");
+    let made = world.peer.run(&world.admin, &["key", "new", "--out", text(&bidder)]);
+    let address = made["address"].as_str().expect("an address");
+    world.printed(&["asset", "transfer", "coin", address, "20", "--new"]);
+    let bid = |amount: &str| format!(r#"{{"amount": "{amount}"}}"#);
+    let call = |amount: &str, more: &[&str]| {
+        let (bid, key) = (bid(amount), ["--key", text(&bidder)]);
+        [&["contract".to_owned(), "call".into(), "lot-7".into(), "bid".into(), bid][..], &key.map(str::to_owned)]
+            .concat()
+            .into_iter()
+            .chain(more.iter().map(|word| (*word).to_owned()))
+            .collect::<Vec<String>>()
+    };
+    let run = |words: Vec<String>| world.type_in(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let out = |output: Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let made = out(run(call("2.50", &[])));
+    assert!(made.contains("\"amount\":\"2.50\"") && made.contains("amount=2.50"), "{made}");
+    let low = out(run(call("2.60", &[])));
+    assert!(low.contains("275 (in base units)"), "{low}");
+    let raised = out(run(call("300", &["--base-units"])));
+    assert!(raised.contains("\"amount\":\"3.00\""), "{raised}");
+    let watched = world.printed(&["watch", "--from", "0", "--until", "now", "--human"]);
+    let lines = |word: &str| watched.lines().filter(|line| line.contains(word)).collect::<Vec<_>>().join("\n");
+    assert!(lines("asset.minted").contains("amount=100.00"), "{watched}");
+    assert!(lines("auction.bid").contains("\"amount\":\"3.00\""), "{watched}");
 
     let file = world.admin.join("fees.json");
     let fees = r#"[{"change": "set_fees", "asset": "coin", "base": "3", "per_byte": "0", "collector": null}]"#;

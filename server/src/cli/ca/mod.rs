@@ -308,8 +308,21 @@ impl Ca {
                 let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
                 let issued = issued_view(&issued, &[], now);
+                // The folder knows of its own CAs; a peer of others is not among them.
+                let stranger = match folder
+                    .authorities()?
+                    .iter()
+                    .any(|authority| authority.name == organization && authority.issuer == organization)
+                {
+                    true if role != Role::Peer => format!(
+                        "\nIts CA is a root of its own: for a peer under another CA the profile needs that one. Get the file \
+                         that `chancery ca bundle` writes there, and: chancery ca trust add FILE --root --into {}\n",
+                        out.display()
+                    ),
+                    _ => String::new(),
+                };
                 output.show(&json!({ "profile": out, "certificate": issued }), |_| {
-                    format!("{identity}\nserial {}\nprofile {}\n", issued.serial, out.display())
+                    format!("{identity}\nserial {}\nprofile {}\n{stranger}", issued.serial, out.display())
                 })
             }
             Command::List(command) => command.run(&self.directory, global, output),

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::{clock, operator};
 use ca::credentials::{TrustBundle, read_certificates};
 use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, remove_trust};
+use ca::folder::ROOT;
 use ca::{AuthorityScope, CertificateFolder, KeyId, Keyring};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -108,8 +109,8 @@ pub(super) struct Trust {
 enum Command {
     /// Trust the CAs in a file that another organization made, or take its newer CRLs
     #[command(after_help = "\
-All of it is checked before anything changes: whose each CA is, who signed it, that its CRL is in force. Compare the keys
-with what the organization says on another way. A running peer takes the CAs and CRLs into force within a second; channels
+All of it is checked before anything changes: whose each CA is, who signed it, that its CRL is in force. Before that,
+compare the keys that `chancery ca trust show` tells with what the organization says on another way. A running peer takes the CAs and CRLs into force within a second; channels
 admit the organization by `chancery channel create` or `channel update`.
 
 Examples:
@@ -142,6 +143,12 @@ Example:
         #[arg(long, value_name = "FOLDER")]
         into: Option<PathBuf>,
     },
+    /// Show what a file holds, and change nothing: the keys to compare before `trust add`
+    #[command(after_help = "Example:\n  $ chancery ca trust show carrier.pem")]
+    Show {
+        /// File that `chancery ca bundle` wrote, or a directory with ca/
+        source: PathBuf,
+    },
     /// List the CAs that are trusted, and how long their CRLs hold
     #[command(after_help = "Example:\n  $ chancery ca trust list --dir peer-1")]
     List {
@@ -164,19 +171,14 @@ impl Trust {
         match self.command {
             Command::Add { source, into, root, beside } => {
                 let into = folder(into)?;
-                let brought = match source.is_dir() {
-                    true => CertificateFolder::open(&source)?.bundle(&[])?,
-                    false => {
-                        let text = std::fs::read_to_string(&source).map_err(|error| Failure::file(&source, &error))?;
-                        TrustBundle::of_text(&text)?
-                    }
-                };
+                let brought = brought(&source)?;
                 let consortium = consortium(&into)?;
                 let accepting = Accepting { roots: root, beside };
                 let added = add_trust(&into, &consortium, brought, accepting, clock::now())?;
                 output.show(&added, |TrustAdded { authorities, crls }| {
                     let none = authorities.is_empty() && *crls == 0;
-                    let what = if none { "nothing new".to_owned() } else { format!("{crls} newer CRLs") };
+                    let what =
+                        if none { "nothing new".to_owned() } else { format!("CRLs that were not known: {crls}") };
                     if authorities.is_empty() { format!("{what}\n") } else { format!("{}{what}\n", shown(authorities)) }
                 })
             }
@@ -192,6 +194,12 @@ impl Trust {
                 let into = folder(into)?;
                 let removed = remove_trust(&into, &consortium(&into)?, &key)?;
                 output.show(&removed, |removed| format!("trusted no more:\n{}", shown(removed)))
+            }
+            Command::Show { source } => {
+                let brought = brought(&source)?;
+                let first = brought.anchors.iter().chain(&brought.issuing).next().map_or(&[][..], Vec::as_slice);
+                let scope = AuthorityScope::of_certificate(first).map_err(|error| Failure::usage(in_full(&error)))?;
+                output.show(&brought.describe(&scope.consortium)?, |held| shown(held))
             }
             Command::List { into } => {
                 let into = folder(into)?;
@@ -218,6 +226,18 @@ pub(super) fn refuse_a_second(dir: &Path, organization: &str) -> Result<(), Fail
              take that one away first (`chancery ca trust remove`)"
         ))),
     }
+}
+
+/// What is brought: of a folder the organizations, and the roots that they need.
+fn brought(source: &Path) -> Result<TrustBundle, Failure> {
+    if !source.is_dir() {
+        let text = std::fs::read_to_string(source).map_err(|error| Failure::file(source, &error))?;
+        return Ok(TrustBundle::of_text(&text)?);
+    }
+    let folder = CertificateFolder::open(source)?;
+    let known = folder.authorities()?.into_iter().filter(|authority| authority.name != ROOT);
+    let names: Vec<String> = known.map(|authority| authority.name).collect();
+    Ok(folder.bundle(&names)?)
 }
 
 /// The trust domain of a folder with a certificate, else of the CAs that it trusts.
