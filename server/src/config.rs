@@ -1,6 +1,6 @@
 //! The peer's configuration: `chancery.toml`, every key with a usable default, environment variables over it.
 //!
-//! The keys are those of [`Config`]; `docs/operating.md` lists them, and a test compares the two. A key that is not
+//! The keys are those of [`Config`]; `docs/operating/configuration.md` lists them, and a test compares the two. A key that is not
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
@@ -459,7 +459,7 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_operators_document() {
-        let document = include_str!("../../docs/operating.md");
+        let document = include_str!("../../docs/operating/configuration.md");
         for (key, default) in keys() {
             let row = document.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
             let row = row.unwrap_or_else(|| panic!("{key} is not documented"));

@@ -1,16 +1,29 @@
-//! `docs/operating.md` was true: its commands run, in order, as a newcomer would type them, in one shell, an empty
-//! directory and a network of their own, so that the addresses of the page are free. What is not for this machine, like
-//! a smart card or another host's name, is in a block without `sh`, and is listed here.
+//! The operators' pages are true: their commands run, in order, as a newcomer would type them, in one shell, an empty
+//! directory and a network of their own, so that the addresses of the pages are free. A block `text` is held against
+//! what the commands before it printed. What is not for this machine, like a smart card or another host's name, is in a
+//! block without a language, and is listed here.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const PAGE: &str = include_str!("../../docs/operating.md");
+/// The pages, in the order of the table on the first one: their commands go on where those before ended.
+const PAGES: [(&str, &str); 9] = [
+    ("operating", include_str!("../../docs/operating.md")),
+    ("channels", include_str!("../../docs/operating/channels.md")),
+    ("backup", include_str!("../../docs/operating/backup.md")),
+    ("organizations", include_str!("../../docs/operating/organizations.md")),
+    ("members", include_str!("../../docs/operating/members.md")),
+    ("auditing", include_str!("../../docs/operating/auditing.md")),
+    ("authorities", include_str!("../../docs/operating/authorities.md")),
+    ("configuration", include_str!("../../docs/operating/configuration.md")),
+    ("monitoring", include_str!("../../docs/operating/monitoring.md")),
+];
 
 /// Beginnings of blocks that are shown and not run, each with its reason.
 const SHOWN: &[(&str, &str)] = &[
+    ("chancery init --dir peer-1 --consortium harbour.example --org bank --host", "other machines"),
     ("chancery ca organization broker --pkcs11", "needs a token; tests/tests/peer/tokens.rs runs it with SoftHSM"),
     (
         "chancery --profile peer-1/profiles/admin channel renew-authority",
@@ -33,47 +46,104 @@ fn accepted(command: &str) -> String {
     format!("for TRY in $(seq 50); do\nchancery --profile {profile} status > status 2>&1 && break\nsleep 0.1\ndone\n")
 }
 
-/// The page's blocks: the line of each, its language and its text.
-fn blocks() -> Vec<(usize, String, String)> {
-    let (mut blocks, mut open): (Vec<_>, Option<(usize, String, String)>) = (Vec::new(), None);
-    for (number, line) in PAGE.lines().enumerate() {
-        if let Some(clock) = line.strip_prefix(CLOCK) {
-            blocks.push((number + 1, "clock".to_owned(), clock.trim_end_matches(" -->").to_owned()));
+/// A block of a page.
+struct Block {
+    page: &'static str,
+    line: usize,
+    language: String,
+    text: String,
+}
+
+/// The pages' blocks.
+fn blocks() -> Vec<Block> {
+    let (mut blocks, mut open): (Vec<_>, Option<Block>) = (Vec::new(), None);
+    for (page, text) in PAGES {
+        for (number, line) in text.lines().enumerate() {
+            let block = |line, language: &str, text: &str| Block {
+                page,
+                line,
+                language: language.to_owned(),
+                text: text.to_owned(),
+            };
+            if let Some(clock) = line.strip_prefix(CLOCK) {
+                blocks.push(block(number + 1, "clock", clock.trim_end_matches(" -->")));
+            }
+            match (line.strip_prefix("```"), open.as_mut()) {
+                (Some(language), None) => open = Some(block(number + 2, language, "")),
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (None, Some(open)) => open.text.extend([line, "\n"]),
+                (None, None) => {}
+            }
         }
-        match (line.strip_prefix("```"), open.as_mut()) {
-            (Some(language), None) => open = Some((number + 2, language.to_owned(), String::new())),
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some((_, _, text))) => text.extend([line, "\n"]),
-            (None, None) => {}
+        assert!(open.is_none(), "{page}: a block without end");
+    }
+    blocks
+}
+
+/// Where the output of a block goes.
+fn output_of(Block { page, line, .. }: &Block) -> String {
+    format!("out.{page}.{line}")
+}
+
+/// Whether a line of the page, in which `…` stands for anything, is a line of what was printed.
+fn reads_as(shown: &str, printed: &str) -> bool {
+    let Some((first, rest)) = shown.split_once('…') else { return shown == printed };
+    let Some(mut left) = printed.strip_prefix(first) else { return false };
+    let mut parts = rest.split('…').peekable();
+    while let Some(part) = parts.next() {
+        match parts.peek() {
+            None => return left.ends_with(part),
+            Some(_) => match left.find(part) {
+                Some(at) => left = &left[at + part.len()..],
+                None => return false,
+            },
         }
     }
-    assert!(open.is_none(), "a block without end");
-    blocks
+    true
+}
+
+/// Finds what a page shows in what was printed, line by line and in its order; other lines may stand between.
+fn check(block: &Block, printed: &str) {
+    let mut lines = printed.lines().map(str::trim_end);
+    for shown in block.text.lines().filter(|line| *line != "…") {
+        let found = lines.any(|line| reads_as(shown, line));
+        assert!(found, "{}, line {}: {shown:?} is not, or not there, in\n{printed}", block.page, block.line);
+    }
 }
 
 /// One script of all blocks. A peer in the background is waited for, as people do; a subscription, which has no end, is
 /// read until its first event.
 fn script() -> String {
-    let mut script =
-        String::from("set -euo pipefail\nexport LC_ALL=C\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n");
-    for (line, language, text) in blocks() {
+    let mut script = String::from(
+        "set -euo pipefail\nexport LC_ALL=C\nexec 3>&2\nLAST=/dev/null\n\
+        trap 'CODE=$?; [ $CODE = 0 ] || cat $LAST >&3; kill $(jobs -p) 2>/dev/null || true; exit $CODE' EXIT\n",
+    );
+    for block in blocks() {
+        let output = output_of(&block);
+        let Block { page, line, language, text } = block;
         if language == "clock" {
             let (days, command) = text.split_once(" days").expect("a number of days");
             let command = command.strip_prefix("; ").map(|command| format!("{READY}{command}\n")).unwrap_or_default();
             let seconds = days.parse::<u64>().expect("a number") * 86_400;
-            script.push_str(&format!("echo 'line {line}' >&2\necho +{seconds} > clock.next\nmv clock.next clock\n"));
+            script.push_str(&format!(
+                "echo '{page}, line {line}' >&3\necho +{seconds} > clock.next\nmv clock.next clock\n"
+            ));
             script.push_str(&command);
+            continue;
+        }
+        if language == "text" {
             continue;
         }
         if language != "sh" {
             let known = SHOWN.iter().any(|(beginning, _)| text.starts_with(beginning));
-            assert!(known, "line {line}: a block that is neither run nor listed as shown: {text}");
+            assert!(known, "{page}, line {line}: a block that is neither run nor listed as shown: {text}");
             continue;
         }
         let mut whole = String::new();
+        script.push_str(&format!("LAST=$PWD/{output}\nexec > $LAST 2>&1\n"));
         for (offset, command) in text.lines().enumerate() {
             if whole.is_empty() {
-                script.push_str(&format!("echo 'line {}' >&2\n", line + offset));
+                script.push_str(&format!("echo '{page}, line {}' >&3\n", line + offset));
             }
             whole.extend([command, "\n"]);
             if command.ends_with('\\') {
@@ -146,6 +216,14 @@ fn the_commands_of_the_page_run_in_their_order() {
         .expect("timeout and unshare run");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    let mut printed = String::new();
+    for block in blocks() {
+        match block.language.as_str() {
+            "sh" => printed = fs::read_to_string(work.join(output_of(&block))).expect("a block that ran"),
+            "text" => check(&block, &printed),
+            _ => {}
+        }
+    }
 }
 
 fn script_file(home: &Path) -> Stdio {

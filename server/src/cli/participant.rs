@@ -33,8 +33,8 @@ Example:
     },
     /// End on a channel what a certificate admitted; for administrators of its organization
     #[command(after_help = "\
-A peer that has the folder of the CA does this by itself. For an organization whose CA is elsewhere it is a step of its
-own, beside `chancery ca revoke` there.
+After `chancery ca revoke` a peer that has the folder of the CA does this by itself, and `chancery ca publish` does it for
+an organization whose CA is elsewhere.
 
 Examples:
   $ chancery participant revoke spiffe://harbour.example/carrier/client/carl --reason 'phone lost' --channel trade

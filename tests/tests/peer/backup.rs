@@ -318,10 +318,10 @@ async fn a_copy_of_a_peer_reads_and_seals_nothing_until_it_is_told_that_it_was_m
     refused(&output, 3, "the directory of channels is not where its fence says");
 }
 
-/// docs/operating.md says which files make a peer.
+/// docs/operating/backup.md says which files make a peer.
 #[tokio::test]
 async fn the_documented_list_of_files_restores_a_peer() {
-    let page = include_str!("../../../docs/operating.md");
+    let page = include_str!("../../../docs/operating/backup.md");
     let (_, list) = page.split_once("<!-- the files of a peer -->\n").expect("the page has the list");
     let names = list.lines().skip_while(|line| line.is_empty()).take_while(|line| line.starts_with("- "));
     let names: Vec<&str> = names.map(|line| line.split('`').nth(1).expect("a name in backticks")).collect();

@@ -2,7 +2,7 @@
 //! over all of them at once, and goes ahead and back.
 //!
 //! The clock of the program's processes is libfaketime's: nothing of the program knows. The commands are those of
-//! docs/operating.md, "When clocks or certificates went wrong".
+//! docs/operating/authorities.md, "When clocks or certificates went wrong".
 
 use crate::harness::{Peer, chancery, copy_folder, text};
 use serde_json::Value;
