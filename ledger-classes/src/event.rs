@@ -337,7 +337,7 @@ pub enum Event {
         since: Time,
         /// The time of the late block.
         until: Time,
-        /// Milliseconds by which deadlines are later, with a minute to come back.
+        /// Milliseconds by which deadlines are later, with the time to come back.
         lost_ms: u64,
     },
     /// A successor has what a revoked participant owned. The movements follow.

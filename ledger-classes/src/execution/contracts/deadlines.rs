@@ -5,8 +5,9 @@
 //! thousands of open deadlines cost nothing while they wait. Each lengthening that is found is told by an event
 //! `escrow.extended` with its reason.
 //!
-//! What always holds: outages move a deadline without limit, since nobody could act; pauses and freezes by
-//! [`STOPS_MS_MAX`] at most, so that an escrow has an end that is known when it is made.
+//! What always holds: outages move a deadline by as long as nobody could act, and by a part of the time that was served
+//! which leaves the rest to count ([`service`]); pauses and freezes by [`STOPS_MS_MAX`] at most. So an escrow has an end
+//! that is known when it is made.
 
 use super::Call;
 use super::builtin::{Field, emit, number, text};
