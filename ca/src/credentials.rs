@@ -3,7 +3,6 @@
 
 use crate::{
     certificate::Certificate,
-    files,
     identifiers::KeyId,
     keys::{KeyError, KeyPair},
     pem::{self, PemError},
@@ -169,7 +168,7 @@ impl Credentials {
 
     /// Writes a folder, key first, so that a certificate without its key is never left behind.
     pub fn save(&self, folder: &Path) -> Result<(), CredentialsError> {
-        fs::create_dir_all(folder)
+        files::private_folder(folder)
             .map_err(|source| CredentialsError::File { path: folder.display().to_string(), source })?;
         self.key.save(&folder.join("key.pem"))?;
         write(&folder.join("cert.pem"), CERTIFICATE, &self.path)?;

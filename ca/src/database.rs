@@ -83,7 +83,7 @@ impl Database {
         let path = directory.join(INDEX);
         let event = Event::Created { format: FORMAT, consortium: consortium.into(), at };
         let line = acts::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
-        crate::files::write_private(&path, &line).map_err(|source| file_error(&path, source))
+        files::write_private(&path, &line).map_err(|source| file_error(&path, source))
     }
 
     /// Reads the database in `directory`.
@@ -381,7 +381,7 @@ impl LockedDatabase {
     /// Waits for the lock, reads, and cuts off a line that a crash left without its end.
     pub(crate) fn open(directory: &Path, cause: Cause) -> Result<Self, DatabaseError> {
         let path = directory.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = files::private(&mut OpenOptions::new()).create(true).truncate(false).write(true).open(&path);
         let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|source| file_error(&path, source))?;
         let database = Database::read(directory)?;
         let index = OpenOptions::new().append(true).open(&database.path);

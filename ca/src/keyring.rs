@@ -6,7 +6,6 @@
 use crate::{
     certificate::Certificate,
     encrypted::{self, OpenError, Passphrase, is_encrypted},
-    files,
     keys::{KeyAlgorithm, KeyError, KeyPair},
     limits::KEY_FILE_BYTES_MAX,
     passphrase::{PassphraseError, PassphraseSource},
@@ -15,8 +14,7 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -135,8 +133,9 @@ impl Keyring {
     /// The key of a CA's certificate.
     pub(crate) fn open(&self, directory: &Path, name: &str, certificate: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
         let (path, token) = (directory.join(format!("{name}.key")), token_file(directory, name));
-        // Whoever edits it says that the token is to be found elsewhere.
-        let in_token = token.exists().then(|| read_key_file(&token)).transpose()?.map(|text| text.to_string());
+        // Whoever edits it says that the token is to be found elsewhere. It holds no secret.
+        let read = || fs::read_to_string(&token).map_err(|source| file_error(&token, source));
+        let in_token = token.exists().then(read).transpose()?;
         let spki = Certificate::parse(certificate).map(|parsed| parsed.spki().to_vec());
         if let Some(opened) = self.state().opened.get(name)
             && opened.token == in_token
@@ -189,9 +188,7 @@ fn token_file(directory: &Path, name: &str) -> PathBuf {
 
 /// The text of a key's file.
 pub(crate) fn read_key_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
-    let mut text = Zeroizing::new(String::new());
-    let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
-    read.map(|_| text).map_err(|source| file_error(path, source))
+    files::read_secret_text(path, KEY_FILE_BYTES_MAX).map_err(|source| file_error(path, source))
 }
 
 /// The key files of a folder, by the name of their CA.

@@ -1,12 +1,12 @@
 //! Private keys of certificates: made, written, read, used for signatures.
 //!
 //! Ed25519 keys are written as PKCS#8 version 1 (48 octets): OpenSSL 3.0 and curl cannot read version 2.
-//! A private key is never logged and never compared; its file has mode 0600. Our copies of its octets are wiped when
+//! A private key is never logged and never compared; its file has mode 0600, and one that others may read is refused. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
 use crate::{
     encrypted::OpenError,
-    files,
+    limits::KEY_FILE_BYTES_MAX,
     passphrase::PassphraseError,
     pem::{self, PemError},
     pkcs11::TokenError,
@@ -136,9 +136,14 @@ pub enum KeyError {
 }
 
 impl KeyError {
-    /// Whether the key is there, and an operator can make it usable: by a passphrase, or by what its token lacks.
-    pub const fn is_locked(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Passphrase(_) | Self::Token(_))
+    /// Whether the key is there, and an operator can make it usable: by a passphrase, by what its token lacks, or by the
+    /// mode of its file.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Self::Locked { .. } | Self::Passphrase(_) | Self::Token(_) => true,
+            Self::File { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
     }
 }
 
@@ -291,9 +296,9 @@ impl KeyPair {
         Self::from_pkcs8(&pem::read_one(text.as_bytes(), pem::PRIVATE_KEY)?)
     }
 
-    /// Reads a PEM file.
+    /// Reads a PEM file, which others must not be able to read ([`files::read_secret`]).
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = files::read_secret_text(path, KEY_FILE_BYTES_MAX);
         Self::from_pem(&text.map_err(|source| KeyError::File { path: path.display().to_string(), source })?)
     }
 

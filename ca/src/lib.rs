@@ -24,7 +24,6 @@ mod event;
 pub mod evidence;
 pub mod exchange;
 pub mod features;
-mod files;
 pub mod folder;
 pub mod forecast;
 pub mod holder;

@@ -5,15 +5,13 @@
 
 use crate::{
     encrypted::{self, Passphrase, is_encrypted},
-    files,
     folder::{CertificateFolder, FolderError},
     keyring::{any_encrypted, file_error, key_files, read_key_file},
     keys::{KeyError, KeyPair},
     limits::KEY_FILE_BYTES_MAX,
 };
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
+    fs, io,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -100,10 +98,9 @@ impl PassphraseSource {
     pub fn read(&self) -> Result<(Passphrase, String), PassphraseError> {
         let from = self.file.display().to_string();
         let file = self.file.clone();
-        let mut text = Zeroizing::new(Vec::new());
         // Nothing is read twice: a passphrase may come through a pipe.
-        match File::open(&file).and_then(|opened| opened.take(KEY_FILE_BYTES_MAX).read_to_end(&mut text)) {
-            Ok(_) => match Passphrase::parse(&text) {
+        match files::read_secret(&file, KEY_FILE_BYTES_MAX) {
+            Ok(text) => match Passphrase::parse(&text) {
                 Some(passphrase) => Ok((passphrase, from)),
                 None => Err(PassphraseError::Form { from }),
             },

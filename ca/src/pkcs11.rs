@@ -29,12 +29,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-use zeroize::Zeroizing;
 
 /// Why a token does not sign.
 #[derive(Debug, thiserror::Error)]
@@ -232,9 +230,7 @@ impl Token {
 
     fn pin(&self) -> Result<Passphrase, TokenError> {
         let fail = |source| TokenError::PinFile { file: self.pin_file.clone(), source };
-        let mut text = Zeroizing::new(Vec::new());
-        let read = File::open(&self.pin_file).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_end(&mut text));
-        read.map_err(fail)?;
+        let text = files::read_secret(&self.pin_file, KEY_FILE_BYTES_MAX).map_err(fail)?;
         Passphrase::parse(&text).ok_or_else(|| fail(io::Error::new(io::ErrorKind::InvalidData, "a PIN is one line")))
     }
 

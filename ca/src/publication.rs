@@ -5,7 +5,6 @@ use crate::{
     authority::{Authority, RevokedSerial},
     credentials::crl_pem,
     database::{AuthorityRecord, Database, Event, LockedDatabase, Revocation},
-    files,
     folder::{CertificateFolder, FolderError, file_error, whole_second, write},
     identifiers::Serial,
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
@@ -66,7 +65,7 @@ impl CertificateFolder {
         let answer = authority.answer_ocsp(serial, status, now, whole_second(now.plus_millis(lifetime_ms)))?;
         let file = ocsp_file(&self.directory, serial);
         if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+            files::private_folder(directory).map_err(|source| file_error(directory, source))?;
         }
         Ok((file, answer))
     }

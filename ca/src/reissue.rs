@@ -18,7 +18,7 @@ use crate::{
     ocsp,
 };
 use ledger_classes::time::Time;
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 impl CertificateFolder {
     /// Certifies an organization's CA again: by the consortium's root, or by itself if it is a root of its own.
@@ -88,7 +88,7 @@ impl CertificateFolder {
             return Ok(());
         }
         if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+            files::private_folder(directory).map_err(|source| file_error(directory, source))?;
         }
         write(&file, &certificates_pem(&[der.to_vec()]))
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 use ledger_classes::time::Time;
 use serde::Serialize;
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf};
 
 /// Where the consortium's root is on its way to the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -226,7 +226,7 @@ impl CertificateFolder {
             database.append(&Event::AuthorityIntended { name, issuer, serial: serial.clone(), not_after, at: now })?;
             let link = of_issuer.certify_root(of_subject.certificate(), validity, &serial)?;
             if let Some(directory) = file.parent() {
-                fs::create_dir_all(directory).map_err(|source| file_error(directory, source))?;
+                files::private_folder(directory).map_err(|source| file_error(directory, source))?;
             }
             write(&file, &certificates_pem(&[link]))?;
         }

@@ -120,7 +120,7 @@ fn without_the_passphrase_only_what_needs_a_key_is_refused() {
     assert_eq!(folder.list().unwrap()[0].status(NOW), CertificateStatus::Revoked);
 
     for (text, says) in [("wrong\n", "with "), ("", "one line"), ("two\nlines", "one line")] {
-        fs::write(&file, text).unwrap();
+        files::write_private(&file, text.as_bytes()).unwrap();
         let error = in_full(&issue(&folder, "bob").unwrap_err());
         assert!(error.contains(says) && error.contains(&*file.to_string_lossy()), "{error}");
     }
@@ -151,7 +151,7 @@ fn a_folder_has_one_passphrase() {
     let dir = scratch.path();
     folder(dir);
     let other = dir.join("other");
-    fs::write(&other, "of another folder\n").unwrap();
+    files::write_private(&other, b"of another folder\n").unwrap();
     let refused = with(dir, &other).add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap_err();
     assert!(matches!(&refused, FolderError::Key(KeyError::Passphrase(PassphraseError::Other { .. }))), "{refused:?}");
     assert!(!key_file(dir, "south").exists());
@@ -217,7 +217,7 @@ fn a_change_that_was_interrupted_is_healed_by_the_next() {
     // With neither passphrase nothing is touched.
     let before = fs::read(key_file(dir, "root")).unwrap();
     let wrong = dir.join("wrong");
-    fs::write(&wrong, "wrong").unwrap();
+    files::write_private(&wrong, b"wrong").unwrap();
     with(dir, &wrong).change_passphrase(&PassphraseSource::file(old)).unwrap_err();
     assert_eq!(fs::read(key_file(dir, "root")).unwrap(), before);
 }

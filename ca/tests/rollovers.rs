@@ -212,7 +212,7 @@ fn restore(dir: &Path, all: &BTreeMap<PathBuf, Vec<u8>>) {
     fs::remove_dir_all(dir).unwrap();
     for (path, bytes) in all {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
+        ::files::write_private(path, bytes).unwrap();
     }
 }
 

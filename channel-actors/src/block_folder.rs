@@ -114,7 +114,7 @@ fn file_name(first: u64) -> String {
 }
 
 /// Heights of the first blocks of the files that are there, ascending.
-fn files(directory: &Path) -> Result<Vec<u64>, BlockFolderError> {
+fn block_files(directory: &Path) -> Result<Vec<u64>, BlockFolderError> {
     let mut heights = Vec::new();
     for entry in fs::read_dir(directory).map_err(file_error(directory))? {
         let name = entry.map_err(file_error(directory))?.file_name();
@@ -123,10 +123,6 @@ fn files(directory: &Path) -> Result<Vec<u64>, BlockFolderError> {
     }
     heights.sort_unstable();
     Ok(heights)
-}
-
-fn sync_directory(directory: &Path) -> Result<(), BlockFolderError> {
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(file_error(directory))
 }
 
 /// Reads blocks in their order.
@@ -151,7 +147,7 @@ impl BlockReader {
             what: "it is not there: this is no folder of a channel's blocks, or nothing was finished in it".into(),
         };
         let kept = Kept::read(directory)?.ok_or_else(nothing)?;
-        let mut files = files(directory)?;
+        let mut files = block_files(directory)?;
         files.retain(|first| *first <= kept.height);
         files.reverse();
         Ok(Self { directory: directory.to_owned(), kept, files, open: None, next: 0, previous: None })
@@ -276,7 +272,7 @@ impl BlockWriter {
     /// # Errors
     /// It holds blocks of another channel, or cannot be written.
     pub fn open(directory: &Path, name: &str, channel: Hash) -> Result<Self, BlockFolderError> {
-        fs::create_dir_all(directory).map_err(file_error(directory))?;
+        files::private_folder(directory).map_err(file_error(directory))?;
         let kept = Kept::read(directory)?;
         let mut writer = Self {
             directory: directory.to_owned(),
@@ -287,7 +283,7 @@ impl BlockWriter {
             file: None,
         };
         let Some(kept) = &writer.kept else {
-            for first in files(directory)? {
+            for first in block_files(directory)? {
                 let path = directory.join(file_name(first));
                 fs::remove_file(&path).map_err(file_error(&path))?;
             }
@@ -297,7 +293,7 @@ impl BlockWriter {
             let what = format!("it is about the channel {} {}, not {name} {channel}", kept.name, kept.channel);
             return Err(BlockFolderError::Damaged { path: directory.join(CHANNEL), what });
         }
-        for first in files(directory)?.into_iter().filter(|first| *first > kept.height) {
+        for first in block_files(directory)?.into_iter().filter(|first| *first > kept.height) {
             let path = directory.join(file_name(first));
             fs::remove_file(&path).map_err(file_error(&path))?;
         }
@@ -345,7 +341,9 @@ impl BlockWriter {
                 self.commit()?;
             }
             let path = self.directory.join(file_name(height));
-            let file = File::create(&path).map_err(file_error(&path))?;
+            let mut create = OpenOptions::new();
+            let create = files::private(&mut create).write(true).create(true).truncate(true);
+            let file = create.open(&path).map_err(file_error(&path))?;
             let mut file = BufWriter::with_capacity(1 << 16, file);
             file.write_all(MAGIC.as_bytes()).map_err(file_error(&path))?;
             self.file = Some((path, file, MAGIC.len() as u64));
@@ -371,23 +369,18 @@ impl BlockWriter {
             let synced = file.flush().and_then(|()| file.get_ref().sync_all());
             synced.map_err(file_error(path))?;
         }
-        sync_directory(&self.directory)?;
+        files::sync_directory(&self.directory).map_err(file_error(&self.directory))?;
         let kept = Kept { name: self.name.clone(), channel: self.channel, height, tip };
         self.read_again(&kept)?;
-        let (path, new) = (self.directory.join(CHANNEL), self.directory.join("channel.new"));
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(kept.to_text().as_bytes())?;
-            file.sync_all()
-        });
-        written.and_then(|()| fs::rename(&new, &path)).map_err(file_error(&path))?;
-        sync_directory(&self.directory)?;
+        let path = self.directory.join(CHANNEL);
+        files::write_private(&path, kept.to_text().as_bytes()).map_err(file_error(&path))?;
         self.kept = Some(kept);
         Ok(self.kept.as_ref())
     }
 
     /// Reads what was added since the last time.
     fn read_again(&self, kept: &Kept) -> Result<(), BlockFolderError> {
-        let mut files = files(&self.directory)?;
+        let mut files = block_files(&self.directory)?;
         files.reverse();
         let directory = self.directory.clone();
         let mut reader = BlockReader { directory, kept: kept.clone(), files, open: None, next: 0, previous: None };

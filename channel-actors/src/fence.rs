@@ -11,8 +11,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The file in the directory of channels. No channel can have its name.
@@ -268,7 +268,8 @@ pub fn look(directory: &Path, incarnation: &Path) -> io::Result<Option<String>> 
 pub fn raise(directory: &Path, incarnation: &Incarnation) -> io::Result<()> {
     let path = directory.join(FENCE);
     // The first file in it may make another directory of one that comes from below an overlay.
-    File::create(new_name(&path))?;
+    let first = path.with_extension("first");
+    File::create(&first).and_then(|_| fs::remove_file(&first))?;
     let place = Place::of(directory)?;
     write(&path, &Fence { incarnation: incarnation.clone(), place }.to_text())
 }
@@ -295,20 +296,9 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn new_name(path: &Path) -> PathBuf {
-    path.with_extension("new")
-}
-
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let new = new_name(path);
-    let attempt = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    attempt().map_err(|error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+    let written = files::write_private(path, text.as_bytes());
+    written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 #[cfg(test)]

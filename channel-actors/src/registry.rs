@@ -169,7 +169,7 @@ impl ChannelRegistry {
         files: FilesIn,
         entry: Option<&fence::Entry>,
     ) -> std::io::Result<(Arc<Self>, Option<fence::Entered>)> {
-        std::fs::create_dir_all(&options.directory)?;
+        files::private_folder(&options.directory)?;
         let held = hold(&options.directory)?;
         let entered = entry.map(|entry| entry.enter(&options.directory, has_channels(&options.directory)?));
         let entered = entered.transpose()?;
@@ -342,13 +342,14 @@ impl ChannelRegistry {
         self.arbiters[turn % self.arbiters.len()].handle()
     }
 
-    /// Waits until every channel serves or has halted.
+    /// Waits until every channel serves or has halted, and it is known who may see it.
     pub async fn opened(&self) {
         for handle in self.list() {
             let mut life = handle.follow_life();
             let settled = |state: &LifeCycle| !matches!(state, LifeCycle::Opening | LifeCycle::Replaying { .. });
-            // The sender lives in the handle.
+            // The senders live in the handle.
             let _ = life.wait_for(settled).await;
+            let _ = handle.0.settled.subscribe().wait_for(|settled| *settled).await;
         }
     }
 
@@ -522,7 +523,7 @@ fn make(parent: &Path, files: &FilesIn, options: StoreOptions, config: &ChannelC
     }
     opening::create(&*files(unfinished.clone(), None), options, config)?;
     std::fs::rename(&unfinished, &directory).map_err(io)?;
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io)?;
+    files::sync_directory(parent).map_err(io)?;
     Ok(directory)
 }
 

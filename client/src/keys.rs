@@ -12,12 +12,15 @@ use base64::Engine as _;
 use bip39::{Language, Mnemonic};
 use ledger_classes::keys::SigningKey;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The first two steps of the derivation path; the third is the account's number.
 pub const DERIVATION_PATH: [u32; 2] = [44, 1_128_812_099];
+
+/// Bytes of a key's file.
+const ACCOUNT_KEY_BYTES_MAX: u64 = 4096;
 
 /// What precedes the 32-byte seed in a PKCS#8 version 1 Ed25519 key (RFC 8410 §7).
 const PKCS8_PREFIX: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -114,12 +117,6 @@ pub enum AccountKeyError {
         #[source]
         source: io::Error,
     },
-    /// Others may read the file, or not only its owner may write it.
-    #[error("{} may be read or written by others: chmod 600 it, or 640 for its group", path.display())]
-    Readable {
-        /// The file.
-        path: PathBuf,
-    },
     /// Not one private key in PEM.
     #[error("{}, {reason}", path.display())]
     Pem {
@@ -158,33 +155,16 @@ pub fn write_account_key(path: &Path, key: &SigningKey) -> Result<(), AccountKey
     der[16..].copy_from_slice(key.seed().as_slice());
     let text = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der.as_slice()));
     let pem = Zeroizing::new(format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", text.as_str()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let fail = |source: io::Error| match source.kind() {
+    files::create_private(path, pem.as_bytes()).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => AccountKeyError::Exists { path: path.into() },
         _ => AccountKeyError::Write { path: path.into(), source },
-    };
-    let mut file = options.open(path).map_err(fail)?;
-    file.write_all(pem.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)
+    })
 }
 
-/// Reads a key file. Its group may read it, as where a mount makes that so; one that others may read, or that not only
-/// its owner may write, is refused.
+/// Reads a key file, which others must not be able to read ([`files::read_secret`]).
 pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
-    use io::Read as _;
-    let fail = |source| AccountKeyError::Read { path: path.into(), source };
-    let file = std::fs::File::open(path).map_err(fail)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        if file.metadata().map_err(fail)?.permissions().mode() & 0o037 != 0 {
-            return Err(AccountKeyError::Readable { path: path.into() });
-        }
-    }
-    let mut pem = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(4096).read_to_end(&mut pem).map_err(fail)?;
+    let pem = files::read_secret(path, ACCOUNT_KEY_BYTES_MAX);
+    let pem = pem.map_err(|source| AccountKeyError::Read { path: path.into(), source })?;
     let form = || AccountKeyError::Form { path: path.into() };
     let der = ca::pem::read_one(&pem, ca::pem::PRIVATE_KEY)
         .map_err(|reason| AccountKeyError::Pem { path: path.into(), reason })?;
@@ -280,11 +260,9 @@ mod tests {
         assert_eq!(read_account_key(&path).unwrap().public(), key.public());
         assert!(matches!(write_account_key(&path, &key), Err(AccountKeyError::Exists { .. })));
 
-        for (mode, taken) in [(0o400, true), (0o640, true), (0o644, false), (0o660, false), (0o602, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let refused = matches!(read_account_key(&path), Err(AccountKeyError::Readable { .. }));
-            assert_eq!(refused, !taken, "{mode:o}");
-        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let AccountKeyError::Read { source, .. } = read_account_key(&path).unwrap_err() else { panic!("it was read") };
+        assert_eq!(source.kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

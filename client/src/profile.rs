@@ -12,6 +12,7 @@
 
 use crate::certificate::{Credential, CredentialError, certificates, is_encrypted};
 use crate::keys::{AccountKeyError, read_account_key};
+use ca::limits::KEY_FILE_BYTES_MAX;
 use ledger_classes::json::Strict;
 use ledger_classes::keys::SigningKey;
 pub use reqwest::Url;
@@ -130,12 +131,18 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, ProfileError> {
     Ok(bytes)
 }
 
-fn read_optional(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, ProfileError> {
-    match read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+/// A file that may be missing.
+fn if_there<T>(read: Result<T, ProfileError>) -> Result<Option<T>, ProfileError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
         Err(ProfileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn read_key(path: &Path) -> Result<Zeroizing<Vec<u8>>, ProfileError> {
+    let read = files::read_secret(path, KEY_FILE_BYTES_MAX);
+    read.map_err(|source| ProfileError::Read { path: path.into(), source })
 }
 
 impl Profile {
@@ -162,7 +169,7 @@ impl Profile {
         let authorities =
             certificates(&read(&ca)?).map_err(|source| ProfileError::Credential { path: ca.clone(), source })?;
         let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
-        let credential = match (read_optional(&certificate)?, read_optional(&key)?) {
+        let credential = match (if_there(read(&certificate))?, if_there(read_key(&key))?) {
             (None, None) => None,
             (None, Some(_)) => return Err(ProfileError::Half { path: certificate }),
             (Some(_), None) => return Err(ProfileError::Half { path: key }),
@@ -206,7 +213,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use std::error::Error as _;
-    use std::fs;
 
     fn authority(name: &str) -> (String, String) {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
@@ -215,9 +221,11 @@ mod tests {
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    fn folder(contents: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        contents
+            .iter()
+            .for_each(|(name, text)| files::write_private(&folder.path().join(name), text.as_bytes()).unwrap());
         folder
     }
 

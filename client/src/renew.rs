@@ -9,6 +9,7 @@ use crate::certificate::{Credential, CredentialError, SignError, certificates, l
 use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
 use crate::profile::Profile;
 use bytes::Bytes;
+use ca::limits::KEY_FILE_BYTES_MAX;
 use ca::pem;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::keys::Scheme;
@@ -17,7 +18,7 @@ use reqwest::Method;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -111,9 +112,8 @@ pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>)
     let key_path = profile.directory.join("key.pem");
     let key_pem = match new_key {
         Some(scheme) => make_key(scheme)?,
-        None => Zeroizing::new(
-            std::fs::read(&key_path).map_err(|source| RenewError::File { path: key_path.clone(), source })?,
-        ),
+        None => files::read_secret(&key_path, KEY_FILE_BYTES_MAX)
+            .map_err(|source| RenewError::File { path: key_path.clone(), source })?,
     };
     // The current certificate stands in until the new one is there: only the key is used.
     let next = Credential::from_pem(current_pem.as_bytes(), &key_pem)?;
@@ -142,12 +142,16 @@ pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>)
         return Err(RenewError::Other);
     }
     let certificate = profile.directory.join("cert.pem");
+    let write = |path: &Path| {
+        let written = files::write_public(path, issued.certificate.as_bytes());
+        written.map_err(|source| RenewError::File { path: path.into(), source })
+    };
     if new_key.is_some() {
-        write(&profile.directory.join(NEXT), issued.certificate.as_bytes(), 0o644)?;
-        write(&key_path, &key_pem, 0o600)?;
+        write(&profile.directory.join(NEXT))?;
+        files::write_private(&key_path, &key_pem).map_err(|source| RenewError::File { path: key_path, source })?;
         complete(&profile.directory)?;
     } else {
-        write(&certificate, issued.certificate.as_bytes(), 0o644)?;
+        write(&certificate)?;
     }
     Ok(renewed)
 }
@@ -158,10 +162,10 @@ pub fn complete(directory: &Path) -> Result<(), RenewError> {
     let next = directory.join(NEXT);
     let Ok(pem) = std::fs::read(&next) else { return Ok(()) };
     let file = |source| RenewError::File { path: next.clone(), source };
-    let key = std::fs::read(directory.join("key.pem")).map(Zeroizing::new).map_err(file)?;
+    let key = files::read_secret(&directory.join("key.pem"), KEY_FILE_BYTES_MAX).map_err(file)?;
     let fits = Credential::from_pem(&pem, &key).is_ok_and(|credential| fits(&credential.path()[0], &credential));
     let done = if fits { std::fs::rename(&next, directory.join("cert.pem")) } else { std::fs::remove_file(&next) };
-    done.and_then(|()| std::fs::File::open(directory)?.sync_all()).map_err(file)
+    done.and_then(|()| files::sync_directory(directory)).map_err(file)
 }
 
 /// Whether the key is the certificate's.
@@ -207,25 +211,4 @@ fn sequence(content: &[u8]) -> Vec<u8> {
         _ => vec![0x30, 0x82, (length >> 8) as u8, length as u8],
     };
     [&head, content].concat()
-}
-
-/// Replaces a file, whole or not at all.
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), RenewError> {
-    let attempt = || -> io::Result<()> {
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(format!(".{}", std::process::id()));
-        let temporary = PathBuf::from(temporary);
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-        #[cfg(not(unix))]
-        let _ = mode;
-        let mut file = options.open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        path.parent().map_or(Ok(()), |directory| std::fs::File::open(directory)?.sync_all())
-    };
-    attempt().map_err(|source| RenewError::File { path: path.into(), source })
 }

@@ -9,7 +9,7 @@ use crate::{
     limits::{CRL_EXCHANGE, CRL_ROUND},
     trust::{LearnError, Trust},
 };
-use ca::{holder::take_offered, revocation::RevocationError};
+use ca::{holder::take_offered, limits::KEY_FILE_BYTES_MAX, revocation::RevocationError};
 use channel_actors::tasks::blocking;
 use client::{
     certificate::{Credential, certificates},
@@ -154,14 +154,15 @@ fn learn(trust: &Trust, crl: &[u8]) -> Result<(), LearnError> {
 /// A connection with the peer's own certificate.
 fn open(trust: &Trust, peer: Url) -> Result<Connection, Failure> {
     let directory = trust.certificate_dir();
-    let (path, key) = (std::fs::read(directory.join("cert.pem"))?, std::fs::read(directory.join("key.pem"))?);
+    let path = std::fs::read(directory.join("cert.pem"))?;
+    let key = files::read_secret(&directory.join("key.pem"), KEY_FILE_BYTES_MAX)?;
     let profile = Profile {
         directory: directory.into(),
         peer,
         consortium: trust.store().consortium().into(),
         account_key: directory.join("seal.pem"),
         authorities: certificates(&std::fs::read(directory.join("ca.pem"))?)?,
-        credential: Some(Credential::from_pem(&path, &zeroize::Zeroizing::new(key))?),
+        credential: Some(Credential::from_pem(&path, &key)?),
     };
     let options = Options { peer: None, timeout: TIMEOUT, retry: Retry::NEVER };
     Ok(Connection::open(&profile, options)?)

@@ -179,7 +179,8 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
 
 fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) -> Result<Hash, InitError> {
     let now = clock::now();
-    fs::create_dir_all(draft).map_err(|source| file_error(draft, source))?;
+    // Names of members, keys and the ledger will be in it.
+    files::private_folder(draft).map_err(|source| file_error(draft, source))?;
     let mut config = Config { listen: options.listen, ..Config::default() };
     config.metrics.listen.clone_from(&options.metrics_listen);
     let passphrase = match &options.passphrase_file {
@@ -362,7 +363,7 @@ fn profile_address(options: &InitOptions) -> String {
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), InitError> {
-    fs::write(path, bytes).map_err(|source| file_error(path, source))
+    files::write_public(path, bytes).map_err(|source| file_error(path, source))
 }
 
 fn file_error(path: &Path, source: io::Error) -> InitError {

@@ -78,7 +78,7 @@ fn what_was_not_finished_is_cut_off() {
         fs::remove_dir_all(&torn).unwrap_or_default();
         write(&torn, channel, &blocks[..3]);
         fs::write(torn.join(file_name(0)), &all[..usize::try_from(end).expect("small")]).expect("writes");
-        fs::write(torn.join("channel.new"), &said[..20]).expect("writes");
+        fs::write(torn.join(".channel.1.0.new"), &said[..20]).expect("writes");
         fs::write(torn.join(file_name(4)), b"begun").expect("writes");
         assert_eq!(read(&torn).expect("what it says is there"), blocks[..3], "cut at {end}");
         write(&torn, channel, &blocks);

@@ -9,8 +9,8 @@ use super::read_only::ReadOnly;
 use super::summary;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -19,8 +19,6 @@ use std::sync::OnceLock;
 const SUMMARY: &str = "summary";
 /// The newest blocks of a log that is open.
 const JOURNAL: &str = "journal";
-/// One that is being written.
-const SUMMARY_NEW: &str = "summary.new";
 
 /// A storage backend of any kind.
 pub type Backend = Box<dyn StorageBackend>;
@@ -73,9 +71,10 @@ impl Directory {
         self.0.join(name)
     }
 
-    fn open(&self, name: &str, options: &OpenOptions) -> Result<Backend, StoreError> {
+    fn open(&self, name: &str, options: &mut OpenOptions) -> Result<Backend, StoreError> {
         let path = self.path(name);
-        let file = options.open(&path).map_err(failed("opening", &path))?;
+        // What is made here holds a ledger.
+        let file = ::files::private(options).open(&path).map_err(failed("opening", &path))?;
         let backend = FileBackend::new(file).map_err(StoreError::disk("opening a file"))?;
         Ok(Box::new(backend))
     }
@@ -88,7 +87,7 @@ impl Directory {
 
     /// Makes names in the directory as durable as what they point to.
     fn sync(&self) -> Result<(), StoreError> {
-        File::open(&self.0).and_then(|directory| directory.sync_all()).map_err(failed("syncing the directory", &self.0))
+        ::files::sync_directory(&self.0).map_err(failed("syncing the directory", &self.0))
     }
 }
 
@@ -112,7 +111,7 @@ fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sto
 
 impl StoreFiles for Directory {
     fn create_log(&self) -> Result<Backend, StoreError> {
-        fs::create_dir_all(&self.0).map_err(failed("creating the directory", &self.0))?;
+        ::files::private_folder(&self.0).map_err(failed("creating the directory", &self.0))?;
         if let Some(parent) = self.0.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             Self(parent.to_owned()).sync()?;
         }
@@ -158,14 +157,9 @@ impl StoreFiles for Directory {
     }
 
     fn keep_summary(&self, content: &[u8]) -> Result<(), StoreError> {
-        let (path, new) = (self.path(SUMMARY), self.path(SUMMARY_NEW));
+        let path = self.path(SUMMARY);
         let bytes = summary::frame(&self.path("log.redb"), content).map_err(failed("looking at the log", &self.0))?;
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        written.and_then(|()| fs::rename(&new, &path)).map_err(failed("writing the summary", &path))?;
-        self.sync()
+        ::files::write_private(&path, &bytes).map_err(failed("writing the summary", &path))
     }
 
     fn summary(&self) -> Result<Option<Vec<u8>>, StoreError> {

@@ -7,9 +7,8 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Component, Path, PathBuf},
 };
 
@@ -62,8 +61,6 @@ pub struct Manifest {
 pub struct BackedUpFile {
     /// Where it is in a peer's directory.
     pub path: String,
-    /// Its permissions, octal.
-    pub mode: String,
     /// Its length.
     pub bytes: u64,
     /// Hex.
@@ -132,27 +129,16 @@ impl Manifest {
                 return Err(format!("{path} is no path within a directory"));
             }
         }
-        let mode = |file: &BackedUpFile| file.mode().is_none();
-        match self.files.iter().find(|file| mode(file)) {
-            Some(file) => Err(format!("{} is no mode of a file", file.mode)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Writes it, now that all that it names is on disk, and removes files that only earlier ones named.
     pub(super) fn write(&self, out: &Path) -> Result<(), BackupError> {
         sync_all_directories(&out.join(&self.folder))?;
-        let (path, new) = (out.join(MANIFEST), out.join("backup.json.new"));
+        let path = out.join(MANIFEST);
         let mut bytes = serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(file_error(&path))?;
         bytes.push(b'\n');
-        let written = File::create(&new).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            sync_directory(out)?;
-            fs::rename(&new, &path)?;
-            sync_directory(out)
-        });
-        written.map_err(file_error(&path))?;
+        files::sync_directory(out).and_then(|()| files::write_private(&path, &bytes)).map_err(file_error(&path))?;
         for old in folders(out)?.into_iter().filter(|folder| *folder != self.folder) {
             let path = out.join(old);
             fs::remove_dir_all(&path).map_err(file_error(&path))?;
@@ -165,13 +151,6 @@ impl Manifest {
         let same = channel.channel == kept.channel && channel.name == kept.name;
         // More may have been added by a backup that did not come to its end.
         same && (kept.height > channel.height || kept.height == channel.height && kept.tip == channel.tip)
-    }
-}
-
-impl BackedUpFile {
-    /// Its permissions.
-    pub(super) fn mode(&self) -> Option<u32> {
-        u32::from_str_radix(&self.mode, 8).ok().filter(|mode| *mode <= 0o777)
     }
 }
 
@@ -198,20 +177,10 @@ pub(super) fn take_directory(out: &Path) -> Result<File, BackupError> {
     }
 }
 
-/// Makes a directory for its owner alone, or makes one that is there so: what it will hold is private.
-pub(super) fn private_directory(path: &Path) -> Result<(), BackupError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700))).map_err(file_error(path))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
 /// Makes the names in a folder and in those below it durable.
 pub(super) fn sync_all_directories(path: &Path) -> Result<(), BackupError> {
     let attempt = |path: &Path| -> io::Result<Vec<PathBuf>> {
-        sync_directory(path)?;
+        files::sync_directory(path)?;
         let entries = fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
         Ok(entries.into_iter().filter(|path| path.is_dir()).collect())
     };
@@ -225,21 +194,20 @@ pub(super) fn keep_file(from: &Path, folder: &Path, path: &str) -> Result<Option
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(file_error(from))?,
     };
-    let mode = file.metadata().map_err(file_error(from))?.permissions().mode() & 0o777;
-    let to = folder.join(path);
-    let (bytes, sha256) = copy_file(file, from, &to, mode)?;
-    Ok(Some(BackedUpFile { path: path.into(), mode: format!("{mode:04o}"), bytes, sha256 }))
+    let (bytes, sha256) = copy_file(file, from, &folder.join(path))?;
+    Ok(Some(BackedUpFile { path: path.into(), bytes, sha256 }))
 }
 
-/// Copies a file that is not there yet, durably, and reads it again; returns length and hash.
-pub(super) fn copy_file(mut file: File, from: &Path, to: &Path, mode: u32) -> Result<(u64, String), BackupError> {
+/// Copies a file that is not there yet, durably and for its owner alone, whoever may read the first one, and reads it
+/// again; returns length and hash.
+pub(super) fn copy_file(mut file: File, from: &Path, to: &Path) -> Result<(u64, String), BackupError> {
     if let Some(parent) = to.parent() {
-        private_directory(parent)?;
+        files::make_private_folder(parent).map_err(file_error(parent))?;
     }
-    let mut copy = OpenOptions::new().write(true).create_new(true).mode(mode).open(to).map_err(file_error(to))?;
+    let mut create = OpenOptions::new();
+    let mut copy = files::private(&mut create).write(true).create_new(true).open(to).map_err(file_error(to))?;
     let written = transfer(&mut file, from, |part| copy.write_all(part).map_err(file_error(to)))?;
-    let exactly = copy.set_permissions(Permissions::from_mode(mode));
-    exactly.and_then(|()| copy.sync_all()).map_err(file_error(to))?;
+    copy.sync_all().map_err(file_error(to))?;
     drop(copy);
     let again = File::open(to).map_err(file_error(to))?;
     if transfer(&mut { again }, to, |_| Ok(()))? != written {

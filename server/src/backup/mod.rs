@@ -186,16 +186,22 @@ pub fn backup(options: &BackupOptions, mut progress: impl FnMut(&str, u64, u64))
 
 /// Makes the directory, or looks that it is one of ours.
 fn prepare(out: &Path) -> Result<Option<Manifest>, BackupError> {
-    manifest::private_directory(out)?;
+    files::private_folder(out).map_err(file_error(out))?;
     let mark = out.join(MARK);
     if !mark.exists() {
-        let mut entries = fs::read_dir(out).map_err(file_error(out))?;
-        if entries.next().is_some() {
+        // A backup that was killed as it began may have left the mark under another name.
+        let left = format!(".{MARK}.");
+        for entry in fs::read_dir(out).map_err(file_error(out))? {
+            if entry.map_err(file_error(out))?.file_name().to_string_lossy().starts_with(&left) {
+                continue;
+            }
             let what = "it is not empty, and no backup: choose another directory".into();
             return Err(BackupError::Unsuitable { path: out.into(), what });
         }
-        fs::write(&mark, MARK_TEXT).map_err(file_error(&mark))?;
+        files::write_private(&mark, MARK_TEXT.as_bytes()).map_err(file_error(&mark))?;
     }
+    // Not before: somebody else's directory stays as it was.
+    files::make_private_folder(out).map_err(file_error(out))?;
     Manifest::read(out)
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     BackupError, Manifest, file_error,
-    manifest::{CHANNELS, copy_file, measure, private_directory, sync_all_directories, take_directory},
+    manifest::{CHANNELS, copy_file, measure, sync_all_directories, take_directory},
     source::incarnation_file,
 };
 use crate::{
@@ -70,6 +70,10 @@ fn blocks(from: &Path, channel: &super::BackedUpChannel) -> Result<BlockReader, 
     }
 }
 
+fn private_folder(path: &Path) -> Result<(), BackupError> {
+    files::make_private_folder(path).map_err(file_error(path))
+}
+
 fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
     BackupError::Channel { name: name.into(), reason: crate::certificates::describe(error) }
 }
@@ -118,18 +122,18 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
         );
         return Err(unsuitable(from, what));
     }
-    private_directory(dir)?;
+    files::private_folder(dir).map_err(file_error(dir))?;
     if fs::read_dir(dir).map_err(file_error(dir))?.next().is_some() {
         return Err(unsuitable(
             dir,
             "it is not empty, and nothing in it was touched: name a directory that does not exist, or is empty",
         ));
     }
+    private_folder(dir)?;
     let copy = |file: &super::BackedUpFile| -> Result<(), BackupError> {
         let path = from.join(&backup.folder).join(&file.path);
         let open = File::open(&path).map_err(file_error(&path))?;
-        let mode = file.mode().ok_or_else(|| unsuitable(&path, "its mode is none"))?;
-        let copied = copy_file(open, &path, &dir.join(&file.path), mode)?;
+        let copied = copy_file(open, &path, &dir.join(&file.path))?;
         match copied == (file.bytes, file.sha256.clone()) {
             true => Ok(()),
             false => Err(unsound(&path, "its content is not what backup.json says")),
@@ -160,7 +164,7 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
         }
     }
     let data = dir.join(&config.data_dir);
-    private_directory(&data)?;
+    private_folder(&data)?;
     let mut channels = Vec::with_capacity(backup.channels.len());
     for channel in &backup.channels {
         let reader = blocks(from, channel)?;
@@ -181,7 +185,7 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
         Ok(incarnation)
     };
     if let Some(parent) = dir.join(&config.seal_key).parent() {
-        private_directory(parent)?;
+        private_folder(parent)?;
     }
     let incarnation = begin().map_err(file_error(dir))?;
     sync_all_directories(dir)?;
@@ -200,7 +204,7 @@ fn relocate(dir: &Path, text: &str, backup: &Manifest) -> Result<Config, BackupE
         let moved = backup.relocated.iter().map(|(key, place)| (key.clone(), toml::Value::String(place.clone())));
         table.extend(moved);
         text = table.to_string();
-        fs::write(&path, &text).map_err(file_error(&path))?;
+        files::write_private(&path, text.as_bytes()).map_err(file_error(&path))?;
     }
     Ok(Config::parse(&text, |_| None)?)
 }

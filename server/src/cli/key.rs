@@ -5,6 +5,7 @@
 use super::failure::Failure;
 use super::output::{Output, pairs};
 use super::session::{Global, open_profile};
+use ca::limits::KEY_FILE_BYTES_MAX;
 use clap::{Subcommand, ValueEnum};
 use client::keys::{WordCount, Words, read_account_key, write_account_key};
 use ledger_classes::keys::SigningKey;
@@ -91,10 +92,10 @@ impl Command {
             Self::Recover { out, account, passphrase_file } => {
                 let file = file_or_profile(out, global)?;
                 let passphrase = match passphrase_file {
-                    None => String::new(),
-                    Some(path) => std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, &error))?,
+                    None => zeroize::Zeroizing::default(),
+                    Some(path) => files::read_secret_text(&path, KEY_FILE_BYTES_MAX)
+                        .map_err(|error| Failure::file(&path, &error))?,
                 };
-                let passphrase = zeroize::Zeroizing::new(passphrase);
                 let mut typed = zeroize::Zeroizing::new(String::with_capacity(4096));
                 let stdin = std::io::stdin().lock();
                 stdin

@@ -112,13 +112,12 @@ impl Command {
                     Some(path) => {
                         let fail = |error: std::io::Error| Failure::file(&path, &error);
                         let text = serde_json::to_vec(&proof).map_err(|error| fail(error.into()))?;
-                        let mut file = std::fs::File::create_new(&path).map_err(|error| match error.kind() {
+                        files::create_private(&path, &text).map_err(|error| match error.kind() {
                             std::io::ErrorKind::AlreadyExists => {
                                 Failure::usage(format!("{} is there already: name a new file", path.display()))
                             }
                             _ => fail(error),
                         })?;
-                        std::io::Write::write_all(&mut file, &text).and_then(|()| file.sync_all()).map_err(fail)?;
                         session.output.show(&proven, |proven| {
                             format!("proof of {} in block {} written to {}\n", id, proven.height, path.display())
                         })

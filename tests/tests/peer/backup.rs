@@ -7,7 +7,7 @@ use ledger_classes::hash::Hash;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -141,6 +141,74 @@ async fn a_running_peer_is_backed_up_and_comes_back_with_all_that_was_committed(
     refused(&world.try_restore(&world.consortium.path("third")), 2, "--partial");
 }
 
+/// Files and folders below one, each with its mode.
+fn modes(path: &Path) -> Vec<(PathBuf, bool, u32)> {
+    let metadata = fs::symlink_metadata(path).expect("there");
+    let mut found = vec![(path.to_owned(), metadata.is_dir(), metadata.permissions().mode() & 0o777)];
+    if metadata.is_dir() {
+        let entries = fs::read_dir(path).expect("readable").map(|entry| entry.expect("readable").path());
+        found.extend(entries.flat_map(|entry| modes(&entry)));
+    }
+    found
+}
+
+/// Files of a backup had the modes of the first ones, and blocks and stores what the umask left.
+#[tokio::test]
+async fn what_is_private_is_its_owners_alone_whatever_the_umask_says() {
+    let home = tempfile::tempdir().expect("a directory");
+    let [dir, out, restored] = ["peer", "backup", "restored"].map(|name| home.path().join(name));
+    let open = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "umask 000 && exec \"$0\" \"$@\"", text(Path::new(chancery().get_program()))]);
+        command
+    };
+    let by = |arguments: &[&str]| {
+        let output = open().args(arguments).output().expect("sh runs");
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    };
+    let common = ["--consortium", "test.example", "--org", "bank", "--listen", "127.0.0.1:0", "--metrics", ""];
+    by(&[&["init", "--dir", text(&dir)], &common[..]].concat());
+    let admin = dir.join("profiles/admin");
+    by(&["--profile", text(&admin), "key", "new"]);
+    by(&["ca", "--dir", text(&dir), "issue", "bank", "client", "ann", "--out", text(&home.path().join("ann"))]);
+    let peer = Peer::start_by(open(), &dir, &[]);
+    peer.run(&admin, &["channel", "create", "trade", "--org", "bank"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "trade"]);
+    let fetched = home.path().join("fetched");
+    by(&["--profile", text(&admin), "--peer", &peer.url, "channel", "fetch", "trade", "--out", text(&fetched)]);
+    by(&["backup", "--dir", text(&dir), "--out", text(&out), "--with-passphrase"]);
+    peer.drain();
+    by(&["restore", "--from", text(&out), "--dir", text(&restored)]);
+    Peer::start_by(open(), &restored, &[]).drain();
+
+    // Whoever gets into a directory of a peer or a profile may read certificates, lists and settings there.
+    let public = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let certificates = name.ends_with(".pem") && name != "key.pem" && name != "seal.pem";
+        certificates || name.ends_with(".der") || ["chancery.toml", "main.json", "profile.toml"].contains(&name)
+    };
+    for made in [&dir, &home.path().join("ann")] {
+        assert_eq!(mode(made), 0o700, "{}", made.display());
+        for (path, is_folder, mode) in modes(made) {
+            assert!(is_folder || mode == if public(&path) { 0o644 } else { 0o600 }, "{mode:o} {}", path.display());
+        }
+    }
+    for private in [&out, &fetched, &dir.join("data"), &restored.join("data")] {
+        for (path, is_folder, mode) in modes(private) {
+            assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{mode:o} {}", path.display());
+        }
+    }
+    // Files that the restored peer has written since may be public as those of the first one.
+    for (path, is_folder, mode) in modes(&restored) {
+        let expected: &[u32] = match is_folder {
+            true => &[0o700],
+            false if public(&path) => &[0o600, 0o644],
+            false => &[0o600],
+        };
+        assert!(expected.contains(&mode), "{mode:o} {}", path.display());
+    }
+}
+
 /// A peer that does not run is backed up from its files; one whose places are elsewhere is restored into one directory.
 #[tokio::test]
 async fn a_peer_with_its_files_in_many_places_is_restored_into_one_directory() {
@@ -234,6 +302,13 @@ async fn what_is_not_whole_never_says_so() {
         2,
         "it is not empty, and no backup",
     );
+    let theirs = world.consortium.path("theirs");
+    fs::create_dir(&theirs).expect("a directory");
+    fs::write(theirs.join("file"), "x").expect("writes");
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).expect("ours");
+    refused(&try_run(&["backup", "--dir", text(&dir), "--out", text(&theirs)]), 2, "it is not empty, and no backup");
+    refused(&world.try_restore(&theirs), 2, "it is not empty");
+    assert_eq!(mode(&theirs), 0o755, "somebody else's directory stays as it was");
     other.serve().drain();
     let output = try_run(&["backup", "--dir", text(&other.dir()), "--out", text(&backup)]);
     refused(&output, 1, "it is about the channel main");

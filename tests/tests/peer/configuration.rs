@@ -1,18 +1,12 @@
 //! What an operator has configured is what the peer does, or it says why not.
 
 use crate::harness::{Consortium, Peer, chancery, text};
+use crate::wait;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn until_said(peer: &Peer, words: &str, times: usize) {
-    let start = Instant::now();
-    while peer.said(words) < times {
-        assert!(start.elapsed() < PATIENCE, "{words} is not said");
-        std::thread::yield_now();
-    }
+    wait::until_found(words, || (peer.said(words) >= times).then_some(()));
 }
 
 #[tokio::test]
@@ -76,7 +70,7 @@ async fn a_profile_with_an_encrypted_key_says_so_and_opens_with_its_passphrase()
     let consortium = Consortium::new();
     let ann = consortium.profile("bank", "client", "ann");
     let (key, sealed, secret) = (ann.join("key.pem"), ann.join("key.enc"), consortium.path("secret"));
-    fs::write(&secret, "a secret of ann's\n").expect("writes");
+    files::write_private(&secret, b"a secret of ann's\n").expect("writes");
     let pass = format!("file:{}", text(&secret));
     let openssl = ["pkcs8", "-topk8", "-in", text(&key), "-out", text(&sealed), "-passout", &pass];
     assert!(Command::new("openssl").args(openssl).status().expect("openssl is installed").success());

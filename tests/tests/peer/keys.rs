@@ -2,6 +2,8 @@
 
 use crate::harness::{Consortium, chancery, run, text, try_run};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn a_peer_without_the_passphrase_serves_and_issues_as_soon_as_it_has_one() {
@@ -24,7 +26,7 @@ fn a_peer_without_the_passphrase_serves_and_issues_as_soon_as_it_has_one() {
         .expect("it runs");
     assert!(by_variable.status.success());
     let wrong = consortium.path("wrong");
-    fs::write(&wrong, "wrong\n").expect("written");
+    files::write_private(&wrong, b"wrong\n").expect("written");
     let refused = ca(&[
         "issue",
         "bank",
@@ -66,7 +68,7 @@ fn a_peer_without_the_passphrase_serves_and_issues_as_soon_as_it_has_one() {
 fn a_consortium_can_begin_with_a_passphrase_from_elsewhere() {
     let vault = tempfile::tempdir().expect("a directory");
     let passphrase = vault.path().join("passphrase");
-    fs::write(&passphrase, "correct horse battery staple\n").expect("written");
+    files::write_private(&passphrase, b"correct horse battery staple\n").expect("written");
     let consortium = Consortium::with(&["--passphrase-file", text(&passphrase)]);
     assert!(!consortium.dir().join("authority.passphrase").exists());
     let ca = ["ca", "--dir", text(&consortium.dir()), "--passphrase-file", text(&passphrase)].map(str::to_owned);
@@ -85,4 +87,60 @@ fn a_consortium_can_begin_with_a_passphrase_from_elsewhere() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains(text(&missing)));
     assert!(!dir.exists());
+}
+
+/// Account keys were refused where others may read them; the keys of TLS, of seals and of CAs, and what opens them, were
+/// not.
+#[test]
+fn a_secret_that_others_may_read_is_refused_in_every_place_and_its_group_may_read_it() {
+    let consortium = Consortium::new();
+    let (dir, ann) = (consortium.dir(), consortium.profile("bank", "client", "ann"));
+    run(&["--profile", text(&ann), "key", "new"]);
+    let late = consortium.path("late");
+    let identity = "spiffe://test.example/bank/client/late";
+    run(&["ca", "request", "--out", text(&late), "--identity", identity]);
+    let (request, token) = (late.join("request.pem"), consortium.path("token"));
+    let made = run(&["ca", "--dir", text(&dir), "token", identity]);
+    files::write_private(&token, made["token"].as_str().expect("a token").as_bytes()).expect("written");
+    let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+    let refuses = |path: &Path, arguments: &[&str]| {
+        set(path, 0o644);
+        let output = try_run(arguments);
+        let says = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{} is taken", path.display());
+        let told = says.contains(text(path)) && says.contains("chmod 600 it, or 640 for its group");
+        assert!(told, "{}: {says}", path.display());
+        set(path, 0o640);
+    };
+    // The peer's own.
+    for key in ["peer/key.pem", "peer/seal.pem"] {
+        refuses(&dir.join(key), &["serve", "--dir", text(&dir)]);
+    }
+    let peer = consortium.serve();
+    let mine = ["--profile", text(&ann), "--peer", &peer.url];
+    let (crl, status, show) = (["ca", "--dir", text(&dir), "crl", "bank"], [&mine[..], &["status"]].concat(), {
+        [&mine[..], &["key", "show"]].concat()
+    });
+    let enrol = ["ca", "--dir", text(&dir), "request", text(&request), "--token-file", text(&token)];
+    let uses: [(PathBuf, &[&str]); 5] = [
+        (dir.join("ca/bank.key"), &crl),
+        (dir.join("authority.passphrase"), &crl),
+        (ann.join("key.pem"), &status),
+        (ann.join("account.key"), &show),
+        (token.clone(), &enrol),
+    ];
+    for (path, arguments) in uses {
+        refuses(&path, arguments);
+        run(arguments);
+    }
+    // A running peer cannot issue while what opens its CA's key is open to others, and can when it is not.
+    set(&dir.join("authority.passphrase"), 0o644);
+    drop(peer);
+    let peer = consortium.serve();
+    let mine = ["--profile", text(&ann), "--peer", &peer.url];
+    let renew = || try_run(&[&mine[..], &["ca", "renew"]].concat());
+    let output = renew();
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    set(&dir.join("authority.passphrase"), 0o640);
+    assert!(renew().status.success());
 }

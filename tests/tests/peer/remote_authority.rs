@@ -149,7 +149,7 @@ async fn a_token_from_afar_enrols_once_and_never_around_the_policy() {
     let (boss, nobody) = (&world.boss, world.nobody());
     let made = world.ca(boss, &["token", ALICE, "--hours", "1", "--days", "7", "--why", "new colleague"]);
     let token = world.consortium.path("token.txt");
-    std::fs::write(&token, made["token"].as_str().expect("a token")).expect("writable");
+    files::write_private(&token, made["token"].as_str().expect("a token").as_bytes()).expect("writable");
     assert_eq!(world.recorded("token-added").await, (BOSS.into(), "new colleague".into()));
     let alice = world.request(ALICE).join("request.pem");
     let enrol = ["request", text(&alice), "--token-file", text(&token)];

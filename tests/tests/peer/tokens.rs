@@ -31,7 +31,7 @@ impl Token {
         fs::create_dir(&tokens).expect("made");
         let config = format!("directories.tokendir = {}\nobjectstore.backend = file\n", tokens.display());
         fs::write(home.path().join("softhsm2.conf"), config).expect("written");
-        fs::write(home.path().join("pin"), format!("{PIN}\n")).expect("written");
+        files::write_private(&home.path().join("pin"), format!("{PIN}\n").as_bytes()).expect("written");
         let token = Self { home, module };
         let made = Command::new("softhsm2-util")
             .args(["--init-token", "--free", "--label", "chancery", "--so-pin", "12345678", "--pin", PIN])
@@ -222,7 +222,7 @@ fn what_keeps_a_token_from_signing_is_named() {
 
     // A peer says to its members only that it cannot, and can as soon as the PIN is right.
     let config = token.config();
-    fs::write(&pin_file, "000000").expect("written");
+    files::write_private(&pin_file, b"000000").expect("written");
     let peer = Peer::start(&dir, &[("SOFTHSM2_CONF", text(&config))]);
     for _ in 0..2 {
         let output = token.try_run(&["--profile", text(&alice), "--peer", &peer.url, "ca", "renew"]);

@@ -21,7 +21,6 @@ use client::api::{ApprovalBody, CertificateRequestBody, CertificateRequestView, 
 use ledger_classes::identity::Identity;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
 
 /// Who files at the command line: whoever has the folder.
 const FOLDER: &str = "folder";
@@ -100,9 +99,9 @@ impl Request {
         let failed = |error: &dyn std::error::Error| Failure::refused(super::in_full(error));
         let key = KeyPair::generate(self.algorithm.into()).map_err(|error| failed(&error))?;
         let request = make_request(&key, identity).map_err(|error| failed(&error))?;
-        std::fs::create_dir_all(out).map_err(|error| Failure::file(out, &error))?;
+        files::private_folder(out).map_err(|error| Failure::file(out, &error))?;
         key.save(&key_file).map_err(|error| failed(&error))?;
-        std::fs::write(&request_file, &request).map_err(|error| Failure::file(&request_file, &error))?;
+        files::write_public(&request_file, request.as_bytes()).map_err(|error| Failure::file(&request_file, &error))?;
         let digest = ca::identifiers::KeyId::of_spki(&key.public().spki()).to_string();
         let made = json!({ "identity": identity, "key": digest, "request": request, "file": request_file });
         output.show(&made, |_| {
@@ -121,7 +120,7 @@ impl Request {
         let token = match &self.token_file {
             None => None,
             Some(file) => {
-                let text = Zeroizing::new(read_file(file, 1024)?);
+                let text = files::read_secret(file, 1024).map_err(|error| Failure::file(file, &error))?;
                 let token = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<EnrolmentToken>().ok());
                 Some(token.ok_or_else(|| Failure::usage(format!("{} holds no token", file.display())))?)
             }

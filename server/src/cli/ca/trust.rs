@@ -45,7 +45,7 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self, dir: &Path, passphrase: &PassphraseFile, output: Output) -> Result<(), Failure> {
-        std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, &error))?;
+        files::private_folder(dir).map_err(|error| Failure::file(dir, &error))?;
         let source = passphrase.source(dir);
         if passphrase.passphrase_file.is_none() && !source.file.exists() {
             source.make().map_err(|error| Failure::refused(in_full(&error)))?;
@@ -88,7 +88,8 @@ impl Bundle {
         let folder = directory.open()?;
         let bundle = folder.bundle(&self.organizations)?;
         let held = bundle.describe(folder.consortium())?;
-        std::fs::write(&self.out, bundle.to_text()).map_err(|error| Failure::file(&self.out, &error))?;
+        files::write_public(&self.out, bundle.to_text().as_bytes())
+            .map_err(|error| Failure::file(&self.out, &error))?;
         output.show(&json!({ "file": self.out, "authorities": held, "crls": bundle.crls.len() }), |_| shown(&held))
     }
 }
