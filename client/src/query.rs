@@ -73,9 +73,9 @@ impl Connection {
         self.get(&["status"], &[]).await
     }
 
-    /// Channels that the caller may see.
-    pub async fn channels(&self) -> Result<Page<ChannelView>, RequestError> {
-        self.get(&["channels"], &[]).await
+    /// Channels that the caller may see, by name.
+    pub async fn channels(&self, paging: Paging<'_>) -> Result<Page<ChannelView>, RequestError> {
+        self.page(&["channels"], &[], paging).await
     }
 
     /// One channel, by name or id, with its configuration.

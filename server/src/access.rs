@@ -105,8 +105,8 @@ pub fn incomplete(registry: &ChannelRegistry) -> Option<&'static str> {
     })
 }
 
-/// All channels that the caller may know of, by name.
-pub fn list(registry: &ChannelRegistry, asking: Asking<'_>) -> Vec<Visible> {
+/// Channels that the caller may know of, by name: those behind `after`, `limit` at most.
+pub fn list(registry: &ChannelRegistry, asking: Asking<'_>, after: Option<&[u8]>, limit: usize) -> Vec<Visible> {
     let rights = |channel: &ChannelHandle| {
         let config = channel.config();
         config.map_or(Rights::NONE, |record| visible_rights(&record.config, asking.caller))
@@ -115,7 +115,8 @@ pub fn list(registry: &ChannelRegistry, asking: Asking<'_>) -> Vec<Visible> {
         let rights = rights(&channel);
         asking.sees(registry, channel, rights)
     };
-    registry.list().into_iter().filter_map(sees).collect()
+    let behind = |channel: &ChannelHandle| after.is_none_or(|after| channel.name().as_bytes() > after);
+    registry.list().into_iter().filter(behind).filter_map(sees).take(limit).collect()
 }
 
 /// The rights that a channel's configuration gives a caller, or the public. A name alone is nothing: a CA that the channel
@@ -185,6 +186,13 @@ impl Visible {
     /// Needs the right to read administrative acts.
     pub fn acts(&self) -> Result<(), ApiError> {
         if self.rights.reads_acts() { Ok(()) } else { Err(forbidden("admin or audit")) }
+    }
+
+    /// Needs the right to know who may sign and which changes are proposed: that of those who read the events of it, and
+    /// of those who decide.
+    pub fn governance(&self) -> Result<(), ApiError> {
+        let may = self.rights.allows(Right::Read(Class::Logs)) || self.rights.allows(Right::Admin);
+        if may { Ok(()) } else { Err(forbidden("read:logs or admin")) }
     }
 
     /// Needs some right to post. Which actions are allowed is execution's decision, by the sender's own record.

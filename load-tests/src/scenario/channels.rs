@@ -15,7 +15,8 @@ use crate::progress;
 use crate::report::Measured;
 use crate::workload::{Pattern, Workload};
 use client::api::{ChannelState, ChannelView};
-use client::connection::Connection;
+use client::connection::{Connection, RequestError};
+use client::query::Paging;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -214,9 +215,7 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
     let first = peer.restart(&name(count - 1)).await?;
     let start = Instant::now();
     let connection = peer.connect()?;
-    while connection.channels().await?.items.iter().filter(|view| view.state == ChannelState::Serving).count()
-        < count as usize
-    {
+    while serving(&connection).await? < count as usize {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let all = first + start.elapsed();
@@ -233,6 +232,19 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
         Target::at_most("restart with idle channels, s", RESTART_SECONDS_MAX, all.as_secs_f64()),
     ]);
     peer.stop().await
+}
+
+/// How many channels serve, over all pages of the list.
+async fn serving(connection: &Connection) -> Result<usize, RequestError> {
+    let (mut count, mut after) = (0, None::<String>);
+    loop {
+        let page = connection.channels(Paging { after: after.as_deref(), limit: Some(1000) }).await?;
+        count += page.items.iter().filter(|view| view.state == ChannelState::Serving).count();
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(count),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Channels: what the caller may see, and creation by this organization's administrators.
 
-use super::{body, service::json, service::json_with};
+use super::{body, parameters::Query, query::PageQuery, service::json, service::json_with};
 use crate::{
     access::{self, Visible},
     certificates::ParticipantPaths,
@@ -22,6 +22,7 @@ use ledger_classes::{
     config::{ChannelConfig, Engine, OrderingPeer, Organization},
     hash::HexBytes,
     identity::Identity,
+    listing::Span,
     participant::CertificatePaths as _,
     rights::{Grant, Grantee, Right, Rights},
     state::ReadError,
@@ -66,12 +67,21 @@ fn state(state: LifeCycle) -> ChannelState {
     }
 }
 
-pub(super) async fn list(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
-    let visible = access::list(&context.registry, context.asking(&caller));
+pub(super) async fn list(
+    context: Data<PeerContext>,
+    caller: Caller,
+    query: Query<PageQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let Span { after, limit } = query.into_inner().span()?;
+    // One more tells whether there is another page.
+    let mut visible = access::list(&context.registry, context.asking(&caller), after.as_deref(), limit + 1);
+    let more = visible.len() > limit;
+    visible.truncate(limit);
+    let next = visible.last().filter(|_| more).map(|last| hex::encode(last.channel.name()));
     // A list over channels reflects no single height; the highest one tells how recent it is.
     let items: Vec<ChannelView> = visible.iter().map(|visible| view(visible, false)).collect();
     let height = items.iter().map(|item| item.height).max().unwrap_or_default();
-    json(&Page { height, items, next: None })
+    json(&Page { height, items, next })
 }
 
 pub(super) async fn show(

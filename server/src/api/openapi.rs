@@ -100,7 +100,7 @@ fn place(route: &Route, name: &str) -> (&'static str, Value) {
     match name {
         "channel" => ("a channel's name, or its id", json!({ "type": "string", "pattern": "^[a-z0-9-]{1,64}$" })),
         "height" => ("a block's number", height()),
-        "address" => ("an account", address()),
+        "address" => ("an account; in mixed case its checksum (EIP-55) must be right", address()),
         "spender" => ("whom the owner allowed", address()),
         "asset" => ("an asset's name", label()),
         "item" => ("an item's id", label()),

@@ -1,5 +1,6 @@
-//! Who may sign on a channel, and what is proposed there. Anybody with a right on the channel may ask
-//! for one of them, since these records decide what everybody's transactions do; the lists tell of administrative acts.
+//! Who may sign on a channel, and what is proposed there, one by one and as lists, under one rule
+//! ([`Visible::governance`](crate::access::Visible::governance)): members must see what decides about their transactions,
+//! whoever may only post or see another class sees nobody's name.
 
 use super::parameters::Query;
 use super::query::{PageQuery, address, at, hash, one, page_of, read, span};
@@ -38,6 +39,7 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     let (channel, participant) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
+    visible.governance()?;
     let (address, time) = (address(&participant)?, visible.channel.tip().time);
     one(&visible.channel, Kind::ParticipantUnknown, move |view| {
         let record = record::read::<Participant>(view, &keyspace::participant(&address))?;
@@ -62,7 +64,7 @@ pub(super) async fn list(
     query: Query<ParticipantsQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
-    visible.acts()?;
+    visible.governance()?;
     let ParticipantsQuery { organization, after, limit } = query.into_inner();
     if organization.as_deref().is_some_and(|name| !is_label(name)) {
         return Err(ApiError::new(Kind::InvalidParameter, "organization: 1 to 64 of a-z, 0-9 and hyphen"));
@@ -105,6 +107,7 @@ pub(super) async fn proposal(
 ) -> Result<HttpResponse, ApiError> {
     let (channel, proposal) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
+    visible.governance()?;
     let id = hash(&proposal)?;
     let answer = read(&visible.channel, move |reader| {
         let view = reader.view();
@@ -122,7 +125,7 @@ pub(super) async fn proposals(
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
-    visible.acts()?;
+    visible.governance()?;
     let span = query.into_inner().span()?;
     let answer = read(&visible.channel, move |reader| {
         let config = config_of(reader.view())?.config;

@@ -117,8 +117,8 @@ routes! {
         openapi::transaction_schema;
     Get "/v1/status" "status", "The peer, and the channels that the caller may see", needs "nothing",
         query &[], body &[], answers [200 &[(JSON, "PeerStatus")]], status::show;
-    Get "/v1/channels" "channels", "Channels that the caller may see", needs "nothing",
-        query &[], body &[], answers [200 &[(JSON, "ChannelPage")]], channels::list;
+    Get "/v1/channels" "channels", "Channels that the caller may see, by name", needs "nothing",
+        query PAGE, body &[], answers [200 &[(JSON, "ChannelPage")]], channels::list;
     Post "/v1/channels" "createChannel", "Creates a channel on this peer",
         needs "an administrator's certificate of the peer's organization",
         query &[], body &[(JSON, "ChannelSpec")], answers [201 &[(JSON, "Channel")]], channels::create;
@@ -198,17 +198,17 @@ routes! {
         query &[optional("topic", "string", "one topic only"), AFTER, LIMIT],
         body &[], answers [200 &[(JSON, "RecordPage")]], logs::list;
     Get "/v1/channels/{channel}/participants/{address}" "participant", "Who may sign under an address",
-        needs "any right", query &[], body &[], answers [200 &[(JSON, "Participant")]], participants::show;
+        needs "read:logs or admin", query &[], body &[], answers [200 &[(JSON, "Participant")]], participants::show;
     Get "/v1/channels/{channel}/participants" "participants",
         "Who may or might sign, by identity: admitted, revoked and expired",
-        needs "admin or audit",
+        needs "read:logs or admin",
         query &[optional("organization", "string", "one organization only"), AFTER, LIMIT],
         body &[], answers [200 &[(JSON, "ParticipantPage")]], participants::list;
     Get "/v1/channels/{channel}/proposals/{id}" "proposal", "A proposed configuration change or recovery",
-        needs "any right", query &[], body &[], answers [200 &[(JSON, "Proposal")]], participants::proposal;
+        needs "read:logs or admin", query &[], body &[], answers [200 &[(JSON, "Proposal")]], participants::proposal;
     Get "/v1/channels/{channel}/proposals" "proposals",
         "Open proposals in the order in which they were made, with their approvals",
-        needs "admin or audit",
+        needs "read:logs or admin",
         query PAGE, body &[], answers [200 &[(JSON, "ProposalPage")]], participants::proposals;
     Get "/v1/ca/certificates" "caCertificates", "CA certificates, roots first", needs "nothing",
         query &[], body &[],

@@ -117,8 +117,11 @@ Example:
     /// List the channels that the caller may see
     #[command(after_help = "\
 Example:
-  $ chancery channel list")]
-    List {},
+  $ chancery channel list --limit 20")]
+    List {
+        #[command(flatten)]
+        paging: Paging,
+    },
     /// Show a channel with its configuration
     #[command(after_help = "\
 Example:
@@ -324,9 +327,12 @@ impl Command {
         let connection = &session.connection;
         let (channel, changes, proposal) = match self {
             Self::Create(create) => return show(session.output, &connection.create_channel(&create.spec()?).await?),
-            Self::List {} => {
-                let page = connection.channels().await?;
-                return session.output.show(&page, |page| status::channels(&page.items));
+            Self::List { paging } => {
+                let page = connection.channels(paging.part()).await?;
+                return session.output.show(&page, |page| {
+                    let more = page.next.as_deref().map(|next| format!("more: --after {}\n", clean(next)));
+                    status::channels(&page.items) + &more.unwrap_or_default()
+                });
             }
             Self::Show { about } => return show(session.output, &connection.channel(&about.channel()?).await?),
             Self::Blocks { about, from, limit } => {

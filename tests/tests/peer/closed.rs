@@ -2,6 +2,7 @@
 
 use crate::harness::{Consortium, Peer, append, signed, text, try_run};
 use client::connection::{Connection, RequestError};
+use client::query::Paging;
 use client::submit::Wait;
 use client::subscribe::{Filter, Start};
 use serde_json::Value;
@@ -61,7 +62,7 @@ async fn a_fresh_main_is_for_members_until_its_administrators_open_it() {
         assert_eq!(problem(stranger.channel("main")).await, "channel-unknown");
         assert_eq!(problem(stranger.logs("main", None, Default::default())).await, "channel-unknown");
         assert!(stranger.submit("main", &posted, Wait::Committed).await.is_err());
-        assert_eq!(stranger.channels().await.expect("answers").items, []);
+        assert_eq!(stranger.channels(Paging::default()).await.expect("answers").items, []);
     }
     // Members read and write it with certificates.
     admitted(&peer, &ann, &["main"]);
@@ -189,7 +190,7 @@ async fn rights_follow_the_listed_ca_and_not_a_name() {
         // The peer trusts the root, and knows the caller by the name.
         let caller = connection.status().await.expect("admitted").caller.expect("a certificate");
         assert!(caller.starts_with("spiffe://test.example/bank/"), "{caller}");
-        assert_eq!(connection.channels().await.expect("answers").items, []);
+        assert_eq!(connection.channels(Paging::default()).await.expect("answers").items, []);
         for channel in ["main", "private"] {
             assert_eq!(problem(connection.channel(channel)).await, "channel-unknown");
             assert_eq!(problem(connection.logs(channel, None, Default::default())).await, "channel-unknown");
@@ -199,8 +200,8 @@ async fn rights_follow_the_listed_ca_and_not_a_name() {
         assert!(refused(&peer, profile, &["channel", "create", "taken", "--org", "bank"]).contains("forbidden"));
     }
     // The listed CA's own go on, also once its certificate is renewed under its key.
-    assert_eq!(peer.connect(&ann).channels().await.expect("answers").items.len(), 2);
+    assert_eq!(peer.connect(&ann).channels(Paging::default()).await.expect("answers").items.len(), 2);
     crate::harness::run(&["ca", "--dir", text(&consortium.dir()), "reissue", "bank"]);
     let later = consortium.profile("bank", "client", "eve");
-    assert_eq!(peer.connect(&later).channels().await.expect("answers").items.len(), 2);
+    assert_eq!(peer.connect(&later).channels(Paging::default()).await.expect("answers").items.len(), 2);
 }

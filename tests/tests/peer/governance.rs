@@ -4,18 +4,19 @@
 use crate::harness::{Consortium, Peer, address, run, text, try_run};
 use client::connection::RequestError;
 use client::query::Paging;
+use ledger_classes::hash::Hash;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// A channel `trade` of `bank` and `dealer`, both with an administrator who was admitted; both must approve.
-struct Trade {
-    consortium: Consortium,
-    bank: PathBuf,
-    dealer: PathBuf,
-    peer: Peer,
+pub(crate) struct Trade {
+    pub(crate) consortium: Consortium,
+    pub(crate) bank: PathBuf,
+    pub(crate) dealer: PathBuf,
+    pub(crate) peer: Peer,
 }
 
-fn trade() -> Trade {
+pub(crate) fn trade() -> Trade {
     let consortium = Consortium::new();
     consortium.organization("dealer");
     let (bank, dealer) = (consortium.admin(), consortium.profile("dealer", "admin", "boss"));
@@ -31,7 +32,7 @@ fn trade() -> Trade {
 
 impl Trade {
     /// Proposes to let `name` of dealer read all, as the bank.
-    fn propose(&self, name: &str) -> String {
+    pub(crate) fn propose(&self, name: &str) -> String {
         let grant = format!("spiffe://test.example/dealer/client/{name}=audit");
         let reason = format!("{name} asked");
         let outcome = self.peer.run(&self.bank, &["channel", "grant", "trade", &grant, "--reason", &reason]);
@@ -167,11 +168,67 @@ async fn members_list_each_other_and_strangers_learn_nothing() {
     let create = ["channel", "create", "shop", "--org", "bank", "--org", "dealer"];
     let grants = ["--grant", "bank=member,admin", "--grant", "dealer=read:assets", "--approvals", "any"];
     trade.peer.run(&trade.bank, &[&create[..], &grants].concat());
-    let error = outside.participants("shop", None, Paging::default()).await.expect_err("no right to logs");
-    assert_eq!(refusal(&error), (403, "forbidden"));
+    let address = all[0]["address"].as_str().expect("an address").parse().expect("one");
+    // One rule for a list and for an item of it, whether or not there is such an item.
+    let refused = [
+        outside.participants("shop", None, Paging::default()).await.map(drop),
+        outside.participant("shop", address).await.map(drop),
+        outside.proposals("shop", Paging::default()).await.map(drop),
+        outside.proposal("shop", Hash([7; 32])).await.map(drop),
+    ];
+    for refused in refused {
+        assert_eq!(refusal(&refused.expect_err("no right to logs")), (403, "forbidden"));
+    }
     for after in ["x", "0"] {
         let paging = Paging { after: Some(after), limit: None };
         let error = trade.peer.connect(&trade.dealer).proposals("trade", paging).await.expect_err("no cursor");
+        assert_eq!(refusal(&error), (400, "invalid-parameter"));
+    }
+}
+
+/// A list needed more than each of its items, and members could not see who may sign beside them.
+#[tokio::test]
+async fn members_without_an_administrators_right_see_participants_and_proposals_in_lists_and_one_by_one() {
+    let trade = trade();
+    let carol = trade.consortium.profile("dealer", "client", "carol");
+    let proposal = trade.propose("dora");
+    let listed = trade.all(&carol, &["participant", "list", "--channel", "trade"]);
+    assert_eq!(column(&listed, "organization"), ["bank", "dealer"]);
+    let open = trade.all(&carol, &["channel", "proposals", "trade"]);
+    assert_eq!(column(&open, "id"), [&proposal]);
+    let member = trade.peer.connect(&carol);
+    let address = listed[0]["address"].as_str().expect("an address").parse().expect("one");
+    assert_eq!(member.participant("trade", address).await.expect("seen")["identity"], listed[0]["identity"]);
+    let id = proposal.parse().expect("an id");
+    assert_eq!(member.proposal("trade", id).await.expect("seen")["summary"], open[0]["summary"]);
+    // What was done, by whom and why, is an administrative act.
+    let acts = member.logs("trade", Some("audit.proposal"), Paging::default()).await.expect_err("no right");
+    assert_eq!(refusal(&acts), (403, "forbidden"));
+}
+
+/// All channels came at once, however many.
+#[tokio::test]
+async fn channels_are_listed_in_pages_of_what_the_caller_may_see() {
+    let trade = trade();
+    for name in ["alpha", "beta", "gamma", "zeta"] {
+        let members: &[&str] = if name == "beta" { &["--org", "bank"] } else { &["--org", "bank", "--org", "dealer"] };
+        trade.peer.run(&trade.bank, &[&["channel", "create", name][..], members].concat());
+    }
+    let names = |who: &Path| column(&trade.all(who, &["channel", "list"]), "name").join(" ");
+    assert_eq!(names(&trade.bank), "alpha beta gamma main trade zeta");
+    assert_eq!(names(&trade.dealer), "alpha gamma main trade zeta");
+    let connection = trade.peer.connect(&trade.dealer);
+    let page = connection.channels(Paging { after: None, limit: Some(2) }).await.expect("answers");
+    assert_eq!(page.items.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>(), ["alpha", "gamma"]);
+    assert!(page.next.is_some());
+    // A place between two channels that the caller may see is one, also where a channel is hidden.
+    for (after, first) in [("beta", Some("gamma")), ("b", Some("gamma")), ("zeta", None), ("zz", None)] {
+        let after: String = after.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let page = connection.channels(Paging { after: Some(&after), limit: Some(1) }).await.expect("answers");
+        assert_eq!(page.items.first().map(|channel| channel.name.as_str()), first, "{after}");
+    }
+    for (after, limit) in [(Some("x"), None), (Some("0"), None), (None, Some(1001)), (None, Some(0))] {
+        let error = connection.channels(Paging { after, limit }).await.expect_err("no page");
         assert_eq!(refusal(&error), (400, "invalid-parameter"));
     }
 }
