@@ -78,6 +78,19 @@ impl Connection {
         self.page(&["channels"], &[], paging).await
     }
 
+    /// All channels that the caller may see, page after page.
+    pub async fn all_channels(&self) -> Result<Vec<ChannelView>, RequestError> {
+        let (mut all, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.channels(Paging { after: after.as_deref(), limit: Some(1000) }).await?;
+            all.extend(page.items);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// One channel, by name or id, with its configuration.
     pub async fn channel(&self, channel: &str) -> Result<ChannelView, RequestError> {
         self.get(&["channels", channel], &[]).await

@@ -66,7 +66,7 @@ pub fn issued_view(record: &CertificateRecord, path: &[Vec<u8>], now: Time) -> I
 
 /// Which certificates.
 #[derive(Clone, Debug, Default)]
-pub struct IssuedFilter {
+pub struct IssuedSelection {
     /// Of this identity.
     pub identity: Option<Identity>,
     /// Of this status.
@@ -75,7 +75,7 @@ pub struct IssuedFilter {
     pub expires_within_ms: Option<u64>,
 }
 
-impl IssuedFilter {
+impl IssuedSelection {
     /// Whether a certificate is meant.
     pub fn admits(&self, record: &CertificateRecord, now: Time) -> bool {
         let status = record.status(now);

@@ -1,6 +1,7 @@
 //! Every decoder of bytes from outside, with what must hold for any bytes whatever: nothing panics, and what is
 //! accepted has one form. The fuzz targets and the tests that replay their corpora both run these functions.
 
+mod folders;
 mod journal;
 
 use ca::ocsp;
@@ -28,10 +29,14 @@ pub type Decoder = (&'static str, fn(&[u8]));
 pub const DECODERS: &[Decoder] = &[
     ("transaction_binary", transaction_binary),
     ("transaction_json", transaction_json),
+    ("backup", backup),
     ("batch", batch),
     ("block", block),
+    ("block_folder", block_folder),
+    ("bundle", bundle),
     ("channel_config", channel_config),
     ("cursor", cursor),
+    ("fence", fence),
     ("identity", identity),
     ("journal", journal),
     ("ocsp", ocsp_messages),
@@ -40,6 +45,7 @@ pub const DECODERS: &[Decoder] = &[
     ("server_sent_events", server_sent_events),
 ];
 
+pub use folders::{backup, block_folder, bundle, fence};
 pub use journal::journal;
 
 /// Bytes of any input that is decoded as a whole here.

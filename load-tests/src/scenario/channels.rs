@@ -15,8 +15,7 @@ use crate::progress;
 use crate::report::Measured;
 use crate::workload::{Pattern, Workload};
 use client::api::{ChannelState, ChannelView};
-use client::connection::{Connection, RequestError};
-use client::query::Paging;
+use client::connection::Connection;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -215,7 +214,8 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
     let first = peer.restart(&name(count - 1)).await?;
     let start = Instant::now();
     let connection = peer.connect()?;
-    while serving(&connection).await? < count as usize {
+    let serves = |view: &&ChannelView| view.state == ChannelState::Serving;
+    while connection.all_channels().await?.iter().filter(serves).count() < count as usize {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let all = first + start.elapsed();
@@ -232,19 +232,6 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
         Target::at_most("restart with idle channels, s", RESTART_SECONDS_MAX, all.as_secs_f64()),
     ]);
     peer.stop().await
-}
-
-/// How many channels serve, over all pages of the list.
-async fn serving(connection: &Connection) -> Result<usize, RequestError> {
-    let (mut count, mut after) = (0, None::<String>);
-    loop {
-        let page = connection.channels(Paging { after: after.as_deref(), limit: Some(1000) }).await?;
-        count += page.items.iter().filter(|view| view.state == ChannelState::Serving).count();
-        match page.next {
-            Some(next) => after = Some(next),
-            None => return Ok(count),
-        }
-    }
 }
 
 #[cfg(test)]

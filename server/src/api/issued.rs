@@ -10,7 +10,7 @@ use crate::{
     context::PeerContext,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
     problem::{ApiError, Kind},
-    register::{IssuedFilter, issued_view, part, status_word},
+    register::{IssuedSelection, issued_view, part, status_word},
     tls::Caller,
 };
 use actix_web::{
@@ -68,7 +68,7 @@ pub(super) async fn list(
         let what = format!("expires_within_days: 0 to {EXPIRES_WITHIN_DAYS_MAX}");
         return Err(ApiError::new(Kind::InvalidParameter, what));
     }
-    let filter = IssuedFilter {
+    let filter = IssuedSelection {
         identity: identity.as_deref().map(identity_of).transpose()?,
         status: word.as_deref().map(status).transpose()?,
         expires_within_ms: days.map(|days| days.saturating_mul(DAY_MS)),

@@ -58,7 +58,8 @@ pub(super) fn version() -> Value {
 
 /// An account, as it may be asked for: in lower case. Answers may show the digits in another case.
 pub(super) fn address() -> Value {
-    json!({ "type": "string", "pattern": "^0x[0-9a-f]{40}$" })
+    // As it is shown, with its checksum in the case of its letters (EIP-55), or in lower case.
+    json!({ "type": "string", "pattern": "^0x[0-9a-fA-F]{40}$" })
 }
 
 fn or_null(schema: Value) -> Value {

@@ -134,7 +134,7 @@ pub(super) async fn outsiders(world: &mut World) -> Shown {
             expect(&format!("the two answers to chancery {}", words.join(" ")), &there.stdout, &nowhere.stdout)?;
         }
         let visible: Vec<String> =
-            actor.connection.channels(Paging::default()).await?.items.into_iter().map(|channel| channel.name).collect();
+            actor.connection.all_channels().await?.into_iter().map(|channel| channel.name).collect();
         let expected: &[&str] = if name == ANONYMOUS { &[] } else { &["lending", MAIN] };
         expect(
             &format!("channels that {name} sees"),

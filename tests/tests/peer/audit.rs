@@ -2,6 +2,7 @@
 //! once, with who and why; nobody forges one, and the local index cannot be changed without it showing.
 
 use crate::harness::{Consortium, Peer, run, signed, text, try_run};
+use crate::wait;
 use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::action::{Action, logs};
@@ -13,7 +14,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ADMIN: &str = "spiffe://test.example/bank/admin/admin";
-const LONG: Duration = Duration::from_secs(60);
 
 fn ca(consortium: &Consortium, arguments: &[&str]) -> Value {
     run(&[&["ca", "--dir", text(&consortium.dir())], arguments].concat())
@@ -27,18 +27,16 @@ fn audit(consortium: &Consortium, peer: &Peer) -> std::process::Output {
 
 /// Waits until every act of the index is recorded, and returns the bodies of the records, in order.
 fn recorded(consortium: &Consortium, peer: &Peer) -> Vec<Value> {
-    let started = Instant::now();
-    loop {
+    wait::until_found("every act is recorded", || {
         let output = audit(consortium, peer);
         let agreed: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
         assert!(output.status.success(), "{agreed}");
-        if agreed["waiting"] == 0 {
+        (agreed["waiting"] == 0).then(|| {
             let bodies = records(peer, &consortium.admin(), "main", "audit.certificate");
             assert_eq!(agreed["records"], bodies.len());
-            return bodies;
-        }
-        assert!(started.elapsed() < LONG, "{agreed}");
-    }
+            bodies
+        })
+    })
 }
 
 fn records(peer: &Peer, profile: &Path, channel: &str, topic: &str) -> Vec<Value> {

@@ -2,6 +2,7 @@
 //! served beside them or right after, memory and the log stay small, and all is well when they are gone.
 
 use crate::harness::{Consortium, Peer, append, chancery, define, signed};
+use crate::wait;
 use client::connection::Connection;
 use client::submit::Wait;
 use client::subscribe::{Filter, Start};
@@ -230,11 +231,8 @@ async fn a_peer_without_a_free_connection_says_so_once_and_once_more_when_it_has
     let mut crowd = Crowd::begin(&peer, 60);
     while crowd.all.join_next().await.is_some() {}
     is_served(&peer.connect(&consortium.admin()), 1).await;
-    let until = Instant::now() + Duration::from_secs(30);
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
-    while peer.said("connections are free again") == 0 && Instant::now() < until {
-        looks.tick().await;
-    }
+    let free = async || (peer.said("connections are free again") > 0).then_some(());
+    wait::until("connections are free again", free).await;
     assert_eq!(peer.said("all connections are taken"), 1);
     assert_eq!(peer.said("connections are free again"), 1);
     peer.drain();
@@ -330,12 +328,10 @@ async fn a_subscriber_that_takes_nothing_is_closed_and_one_that_takes_little_is_
         bulk(&connection, id, number).await;
     }
     let began = Instant::now();
-    let connections = async || connection.status().await.expect("answers").connections;
-    let mut looks = tokio::time::interval(Duration::from_millis(50));
-    while connections().await > 2 {
-        assert!(began.elapsed() < Duration::from_secs(30), "who takes nothing is not closed");
-        looks.tick().await;
-    }
+    wait::until("who takes nothing is closed", async || {
+        (connection.status().await.expect("answers").connections <= 2).then_some(())
+    })
+    .await;
     println!("who takes nothing was closed {:?} after the last commit", began.elapsed());
     assert!(!reading.is_finished(), "the slow one still reads");
     let (seen, took, whole) = reading.join().expect("reads");
@@ -365,16 +361,12 @@ async fn who_asks_on_and_takes_no_answer_is_closed_and_costs_no_memory() {
         })
         .collect();
     let (mut connected, mut most, began) = (0, 0, Instant::now());
-    let mut looks = tokio::time::interval(Duration::from_millis(20));
-    loop {
+    wait::until("no connection is left", async || {
         let connections = connection.status().await.expect("others are answered").connections;
         (connected, most) = (connections.max(connected), peer.resident_mib().max(most));
-        if connected > ASKING as u64 && connections == 1 {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "{connections} connections are left");
-        looks.tick().await;
-    }
+        (connected > ASKING as u64 && connections == 1).then_some(())
+    })
+    .await;
     println!("{before} MiB before, {most} MiB at most; closed after {:?}", began.elapsed());
     assert!(most < before + 100, "{before} MiB before, {most} MiB beside those who take no answer");
     end(asking);

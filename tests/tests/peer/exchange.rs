@@ -2,26 +2,15 @@
 //! with that is one command.
 
 use crate::harness::{Consortium, run, text, try_run};
+use crate::wait;
 use serde_json::Value;
 use std::fs;
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 fn refused(output: &Output, code: i32, why: &str) {
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(why), "{said}");
-}
-
-/// Asks again until there is an answer; each question is a command of its own.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        match ask() {
-            Some(answer) => return answer,
-            None => assert!(began.elapsed() < Duration::from_secs(60), "not in a minute: {what}"),
-        }
-    }
 }
 
 #[test]
@@ -48,15 +37,10 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     run(&[&into[..], &["--root"]].concat());
     // Carl trusts the peer, but not yet the other way round.
     let status = |expected: bool| {
-        let began = Instant::now();
-        loop {
+        wait::until_found("the peer knows carl, or not", || {
             let asked = try_run(&["--profile", text(&out), "--timeout", "5", "channel", "list"]);
-            if asked.status.success() == expected {
-                return;
-            }
-            let said = String::from_utf8_lossy(&asked.stderr).into_owned();
-            assert!(began.elapsed() < Duration::from_secs(30), "{said}");
-        }
+            (asked.status.success() == expected).then_some(())
+        });
     };
     status(false);
     let added = add(&theirs, &[]);
@@ -159,7 +143,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
         run(&["--profile", text(&out), "key", "new"]);
         out
     });
-    until("the peer trusts carrier", || {
+    wait::until_found("the peer trusts carrier", || {
         try_run(&["--profile", text(&donna), "channel", "list"]).status.success().then_some(())
     });
     let create =
@@ -169,7 +153,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
         peer.run(profile, &["participant", "admit", "--channel", "trade"]);
     }
     let obstacles = |count: usize| {
-        until("the obstacles that status shows", || {
+        wait::until_found("the obstacles that status shows", || {
             let status = peer.run(&boss, &["status"]);
             (status["obstacles"].as_array().map_or(0, Vec::len) == count).then_some(status)
         })

@@ -5,15 +5,14 @@
 //! docs/operating/authorities.md, "When clocks or certificates went wrong".
 
 use crate::harness::{Peer, chancery, copy_folder, text};
+use crate::wait;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -180,15 +179,9 @@ impl Running<'_> {
 
     /// Waits until the peer, whose files have changed, accepts the caller and is accepted by it.
     fn knows(&self, profile: &Path) {
-        let start = Instant::now();
-        loop {
-            let output = self.ask(profile, &["status"]);
-            if output.status.success() {
-                return;
-            }
-            let told = shown(&output.stderr);
-            assert!(start.elapsed() < Duration::from_secs(30), "{}: {told}", profile.display());
-        }
+        wait::until_found(&profile.display().to_string(), || {
+            self.ask(profile, &["status"]).status.success().then_some(())
+        });
     }
 
     fn again(self) -> Self {
@@ -359,8 +352,7 @@ fn a_copy_behind_a_wrong_fence_issues_and_signs_nothing_until_it_is_told_that_it
     let late = "spiffe://test.example/bank/client/late";
     let token = world.ca(&["token", late, "--hours", "400"]);
     let token_file = world.home.path().join("token");
-    fs::write(&token_file, token["token"].as_str().expect("a token")).expect("writes");
-    fs::set_permissions(&token_file, fs::Permissions::from_mode(0o600)).expect("its owner's");
+    files::write_private(&token_file, token["token"].as_str().expect("a token").as_bytes()).expect("writes");
     let filed = world.home.path().join("filed");
     world.run(&["ca", "request", "--out", text(&filed), "--identity", late]);
     let request = filed.join("request.pem");

@@ -11,6 +11,7 @@ mod readers;
 
 use crate::harness::{Consortium, Peer, append, chancery, copy_folder, run, serving, text};
 use crate::seeds::{Random, seeds};
+use crate::wait;
 use client::api::{ChannelSpec, ChannelState, ChannelView, SpecOrganization};
 use client::connection::{Connection, RequestError};
 use client::profile::Profile;
@@ -147,16 +148,15 @@ impl Run {
             [("CHANCERY_CHANNELS_CHECKPOINT_INTERVAL_MS", &*interval), ("CHANCERY_CHANNELS_REST_AFTER_MS", rest_after)];
         let peer = Peer::start(&self.consortium.dir(), &variables);
         let connection = peer.connect(&self.admins[0]);
-        loop {
+        wait::until("all channels serve", async || {
             let channels = connection.status().await.expect("readable").channels;
             let serves = |ledger: &Ledger| {
                 channels.iter().any(|one| one.name == ledger.name && one.state == ChannelState::Serving)
             };
-            if self.ledgers.iter().all(serves) {
-                break;
-            }
-            assert!(began.elapsed() < OPEN_MAX, "{channels:?}");
-        }
+            self.ledgers.iter().all(serves).then_some(())
+        })
+        .await;
+        assert!(began.elapsed() < OPEN_MAX, "{:?}", began.elapsed());
         self.start = began.elapsed();
         self.peer = Some(peer);
     }

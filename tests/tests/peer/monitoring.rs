@@ -2,6 +2,7 @@
 //! which strangers make no errors. Needs `promtool` of Debian's `prometheus`.
 
 use crate::harness::{Consortium, Peer, append, run, signed, text, transaction};
+use crate::wait;
 use client::submit::Wait;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::Envelope;
@@ -11,9 +12,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
 
 fn folder() -> PathBuf {
@@ -138,14 +137,10 @@ async fn a_peer_is_healthy_and_ready_until_nobody_accepts_its_certificate() {
     assert_eq!(get(&peer, "/elsewhere").0, "404");
     let own = "spiffe://test.example/bank/peer/peer-1";
     run(&["ca", "--dir", text(&consortium.dir()), "revoke", own, "--reason", "superseded"]);
-    let start = Instant::now();
-    let reason = loop {
+    let reason = wait::until_found("it is not ready", || {
         let (status, body) = get(&peer, "/readyz");
-        if status == "503" {
-            break body;
-        }
-        assert!(start.elapsed() < PATIENCE, "{body}");
-    };
+        (status == "503").then_some(body)
+    });
     assert!(reason.contains("the peer's own certificate is not accepted"), "{reason}");
     assert_eq!(get(&peer, "/healthz"), ok, "no restart would mend that");
 }
@@ -158,10 +153,7 @@ async fn strangers_make_no_errors_in_the_log_and_refused_handshakes_are_lines_of
     let address = peer.url.trim_start_matches("https://").to_owned();
     let mut plain = TcpStream::connect(&address).expect("connects");
     plain.write_all(b"GET /v1/status HTTP/1.1\r\nhost: here\r\n\r\n").expect("sends");
-    let start = Instant::now();
-    while peer.metric("chancery_handshakes_refused_total") == "0" {
-        assert!(start.elapsed() < PATIENCE, "it is not counted");
-    }
+    wait::until_found("it is counted", || (peer.metric("chancery_handshakes_refused_total") != "0").then_some(()));
     let mut openssl = Command::new("openssl");
     let mut child = openssl
         .args(["s_client", "-quiet", "-connect", &address])

@@ -2,6 +2,7 @@
 //! record that ends on every channel; and to nobody else.
 
 use crate::harness::{Consortium, Peer, address, run, signed, text};
+use crate::wait;
 use ca::folder::Selection;
 use ca::{CertificateFolder, RevocationReason, Serial};
 use client::connection::Connection;
@@ -322,14 +323,10 @@ async fn a_revocation_that_a_channel_does_not_take_makes_no_blocks_and_is_told_o
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let dealer = Identity::parse("spiffe://test.example/dealer/client/dora").expect("a valid identity");
     folder.revoke(&Selection::Identity(dealer), RevocationReason::KeyCompromise, client::now()).expect("revokes");
-    let started = Instant::now();
-    let told = loop {
-        let status = admin.status().await.expect("answers");
-        if let Some(obstacle) = status.obstacles.first() {
-            break obstacle.clone();
-        }
-        assert!(started.elapsed() < LONG, "nothing is told");
-    };
+    let told = wait::until("the obstacle is told", async || {
+        admin.status().await.expect("answers").obstacles.into_iter().next()
+    })
+    .await;
     assert_eq!((told.channel.as_str(), told.duty.as_str()), ("trade", "revocation"));
     assert!(told.subject.starts_with("spiffe://test.example/dealer/client/dora "), "{told:?}");
     let counted = "chancery_channel_obstacles{channel=\"trade\",duty=\"revocation\"}";

@@ -3,6 +3,7 @@
 
 use crate::crl_exchange::second_peer;
 use crate::harness::{Consortium, Peer, run, signed, text, try_run};
+use crate::wait;
 use ca::credentials::{certificates_of, read_certificates};
 use client::connection::{Connection, Options};
 use client::profile::Profile;
@@ -15,9 +16,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-const LONG: Duration = Duration::from_secs(60);
 
 /// A connection that tries once: a refusal is not hidden by another attempt.
 fn connect(profile: &Path, peer: &str) -> Connection {
@@ -77,11 +75,7 @@ impl Drop for Stop<'_> {
 }
 
 fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < LONG, "{what}: not in time");
-        std::thread::yield_now();
-    }
+    wait::until_found(what, || done().then_some(()));
 }
 
 /// A subscription of somebody else's program, which ends when its connection does.

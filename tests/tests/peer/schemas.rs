@@ -4,6 +4,7 @@
 
 use crate::foreign_clients::python;
 use crate::harness::{Consortium, Peer, key, text};
+use crate::wait;
 use client::api::JsonEnvelope;
 use client::connection::Connection;
 use client::submit::Wait;
@@ -295,11 +296,8 @@ async fn an_example_of_each_action_is_committed() {
     peer.run(&bob, &["participant", "admit", "--channel", "trade"]);
     let bob = "spiffe://test.example/bank/client/bob";
     crate::harness::run(&["ca", "--dir", text(&consortium.dir()), "revoke", bob, "--reason", "key-compromise"]);
-    let mut documents = Vec::new();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while !seen.contains("participant.revoke_by_evidence") || !seen.contains("log.audit") {
-        assert!(std::time::Instant::now() < deadline, "{seen:?}");
-        documents.clear();
+    let documents = wait::until("the peer posts revocation and acts", async || {
+        let mut documents = Vec::new();
         for channel in ["main", "trade"] {
             let part = client::query::Paging { after: None, limit: Some(100) };
             let blocks: client::api::Page<Value> = world
@@ -315,8 +313,9 @@ async fn an_example_of_each_action_is_committed() {
                 }
             }
         }
-        tokio::task::yield_now().await;
-    }
+        (seen.contains("participant.revoke_by_evidence") && seen.contains("log.audit")).then_some(documents)
+    })
+    .await;
     assert!(verdicts(&documents).into_iter().all(|valid| valid), "what was committed is valid by the schema");
     let left: Vec<&str> = Action::TYPES.iter().copied().filter(|kind| !seen.contains(*kind)).collect();
     // Those need other organizations and another time: `expiry` commits them and asks `describes`, `governance` withdraws.

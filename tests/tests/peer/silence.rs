@@ -2,16 +2,13 @@
 //! its standard output, cannot be written.
 
 use crate::harness::{Consortium, Peer, append, chancery, run, signed, text};
+use crate::wait::until;
 use client::api::{PeerStatus, TaskView};
 use client::connection::Connection;
 use client::submit::Wait;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything that a peer with an exchange of CRLs does in the background, but for its listener.
 const TASKS: [&str; 20] = [
@@ -39,18 +36,6 @@ const TASKS: [&str; 20] = [
 
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
 
-/// Asks until an answer pleases.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(start.elapsed() < PATIENCE, "{what}: not in time");
-        tokio::task::yield_now().await;
-    }
-}
-
 async fn commits(connection: &Connection) {
     let main = connection.channel("main").await.expect("there").id;
     let outcome = connection.submit("main", &signed(main, 1, vec![append("test", "a word")]), Wait::Committed).await;
@@ -76,16 +61,11 @@ async fn every_background_task_that_panics_begins_anew() {
     let mut peer = Peer::start(&consortium.dir(), &[METRICS, exchange, ("PEER_UNDER_TEST_BREAKS", &breaks.join(","))]);
     let connection = peer.connect_once(&consortium.admin());
     let mended = |task: &TaskView| task.running > 0 && (task.restarts == 1 || !TASKS.contains(&task.name.as_str()));
-    let mut last = None;
-    let start = Instant::now();
-    let status: PeerStatus = loop {
+    let status: PeerStatus = until("all begin anew", async || {
         let status = connection.status().await.expect("answers");
-        if status.tasks.iter().all(mended) {
-            break status;
-        }
-        assert!(start.elapsed() < PATIENCE, "not all begin anew: {last:?}");
-        last = Some(status.tasks);
-    };
+        status.tasks.iter().all(mended).then_some(status)
+    })
+    .await;
     let names: Vec<&str> = status.tasks.iter().map(|task| task.name.as_str()).collect();
     let mut expected: Vec<&str> = TASKS.iter().copied().chain(["https"]).collect();
     expected.sort_unstable();
@@ -145,7 +125,11 @@ async fn a_peer_whose_log_cannot_be_written_serves_revokes_and_drains() {
         // The pipe's end in this process would keep it from being one without readers.
         drop(command);
         let connection = peer.connect_once(&consortium.admin());
+        // Each request is some lines of the log: it is these that fill the pipe.
         let status = until("lines are lost", async || {
+            for _ in 0..100 {
+                connection.status().await.expect("answers");
+            }
             let status = connection.status().await.expect("answers");
             (status.log_lines_lost > 0).then_some(status)
         })

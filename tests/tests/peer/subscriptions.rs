@@ -1,6 +1,7 @@
 //! Promises 5 and 6: no lost events, no leaks between classes, slow readers slow nobody, revoked means out.
 
 use crate::harness::{Consortium, Peer, append, chancery, define, mint, run, signed, text, transfer, try_run};
+use crate::wait;
 use client::api::BatchResult;
 use client::connection::Connection;
 use client::submit::Wait;
@@ -98,9 +99,8 @@ async fn subscribers_with_filters_see_exactly_what_they_want_and_are_not_behind(
     }
     // Sooner than by a sign of life, which the peer gives after ten seconds.
     let (begun, lag) = (Instant::now(), "chancery_channel_subscriber_lag{channel=\"main\"}");
-    while peer.metric(lag) != "0" {
-        assert!(begun.elapsed() < Duration::from_secs(5), "{} behind", peer.metric(lag));
-    }
+    wait::until_found("nobody is behind", || (peer.metric(lag) == "0").then_some(()));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(!rare.is_finished());
     commit(&connection, "main", id, 1, vec![append("rare", "2")]).await;
     let next = tokio::time::timeout(Duration::from_secs(5), rare).await.expect("in time").expect("whole");

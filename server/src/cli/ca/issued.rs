@@ -7,7 +7,7 @@ use crate::cli::output::{Output, clean, pairs, part as part_text, until, when};
 use crate::cli::session::{Global, Paging};
 use crate::clock;
 use crate::limits::{DAY_MS, PAGE_DEFAULT};
-use crate::register::{IssuedFilter, issued_view, part};
+use crate::register::{IssuedSelection, issued_view, part};
 use ca::database::CertificateStatus;
 use ca::folder::Selection;
 use ca::{Register, RevocationReason, Serial};
@@ -93,7 +93,7 @@ impl List {
             Place::Folder(folder) => {
                 let now = clock::now();
                 let expires_within_ms = self.expires_within.map(|days| days * DAY_MS);
-                let filter = IssuedFilter { identity: self.identity, status, expires_within_ms };
+                let filter = IssuedSelection { identity: self.identity, status, expires_within_ms };
                 let Register { line, mut certificates, .. } = folder.register(now)?;
                 certificates.retain(|record| filter.admits(record, now));
                 let view = |record: &_| issued_view(record, &[], now);

@@ -111,7 +111,7 @@ async fn publish(
     }
     let mut participants = Vec::new();
     if !revoked.is_empty() {
-        for channel in session.connection.channels().await?.items {
+        for channel in session.connection.all_channels().await? {
             end_on(session, &channel.name, revoked, &mut participants).await?;
         }
     }
