@@ -47,6 +47,11 @@ pub(super) struct Backup {
 impl Backup {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         let Self { dir, out, with_passphrase } = self;
+        if !dir.join("data").exists() && !dir.join("chancery.toml").exists() && !dir.join("peer").exists() {
+            let what =
+                format!("{} is no peer's directory: --dir names the one that `chancery init` made", dir.display());
+            return Err(Failure::usage(what));
+        }
         let mut progress = Progress::new(output);
         let options = BackupOptions { dir, out, with_passphrase };
         let report = backup(&options, |channel, done, of| progress.show(channel, done, of))?;

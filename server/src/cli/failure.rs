@@ -141,6 +141,11 @@ fn hint(problem: &Problem) -> Option<&'static str> {
             "Renew the certificate (`chancery ca renew --profile DIR`), then bind the key to the new one: chancery participant \
              admit --channel CHANNEL"
         }
+        "channel-unknown" => "`chancery channel list` shows those that this profile may see",
+        "asset-unknown" => "`chancery asset list` shows those of the channel",
+        "contract-unknown" => "`chancery contract list` shows those of the channel",
+        "instance-unknown" => "`chancery contract instances` shows those of the channel",
+        "app-unknown" => "`chancery app list` shows those of the channel",
         "no-authority" | "certificate-unknown" | "request-unknown" => {
             "The profile's peer knows of what its own folder has issued. Where the CA's folder is on this machine, name it: \
              --dir DIR"

@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel, digest_of, read_file};
 use clap::Subcommand;
 use ledger_classes::action::{Action, logs};
+use ledger_classes::execution::logs::is_topic;
 use ledger_classes::hash::Hash;
 use ledger_classes::limits::LOG_BODY_BYTES_MAX;
 use std::path::PathBuf;
@@ -62,6 +63,11 @@ impl Command {
                     Some(path) => Some(digest_of(&path)?),
                     None => digest,
                 };
+                if !is_topic(&topic) {
+                    return Err(Failure::usage(format!(
+                        "{topic:?} is no topic: labels of a-z, 0-9 and hyphen, joined by dots"
+                    )));
+                }
                 let append = Action::LogAppend(logs::Append { topic, digest, body });
                 session.act(&on.channel, append, &signing).await
             }

@@ -192,6 +192,12 @@ pub(super) struct Session {
 
 /// Opens a profile, whose key may be encrypted.
 pub(super) fn open_profile(global: &Global, directory: &Path) -> Result<Profile, Failure> {
+    if !directory.join("profile.toml").exists() {
+        return Err(Failure::usage(format!(
+            "{} is no profile, since it has no profile.toml: `chancery init` and `chancery ca issue` make profiles",
+            directory.display()
+        )));
+    }
     let unlock = |path: &Path, text: &[u8]| {
         let locked = |why: String| CredentialError::Locked(why);
         let source = PassphraseSource {

@@ -57,12 +57,22 @@ pub(super) struct Verify {
     backup: Option<PathBuf>,
 }
 
+/// A proof that holds, and whether it was held against a channel that is known.
+#[derive(serde::Serialize)]
+struct Judged<'a> {
+    #[serde(flatten)]
+    proven: &'a Proven,
+    channel_id_compared: bool,
+}
+
 impl Verify {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         match (&self.proof, &self.dir, &self.blocks, &self.backup) {
             (Some(proof), ..) => {
                 let proven = verify_proof(&read_proof(proof)?, self.channel_id)?;
-                output.show(&proven, |proven| text(proven, self.channel_id.is_some()))
+                output.show(&Judged { proven: &proven, channel_id_compared: self.channel_id.is_some() }, |judged| {
+                    text(judged.proven, judged.channel_id_compared)
+                })
             }
             (_, Some(dir), ..) => ledger(dir, self.channel.as_deref(), output),
             (_, _, Some(blocks), _) => fetched(blocks, self.channel_id, output),

@@ -194,6 +194,17 @@ fn a_contract_is_told_an_amount_with_its_asset_and_fees_have_their_point() {
     let lines = |word: &str| watched.lines().filter(|line| line.contains(word)).collect::<Vec<_>>().join("\n");
     assert!(lines("asset.minted").contains("amount=100.00"), "{watched}");
     assert!(lines("auction.bid").contains("\"amount\":\"3.00\""), "{watched}");
+    let cursor = world.admin.join("cursor");
+    let watch = |more: &[&str]| world.printed(&[&["watch", "--from", "0"], more].concat());
+    let kept = ["--cursor-file", text(&cursor)];
+    let first = watch(&[&["--count", "3"], &kept[..]].concat());
+    assert_eq!(first.lines().count(), 3);
+    let rest = watch(&[&["--until", "now"], &kept[..]].concat());
+    assert_eq!(first + &rest, watch(&["--until", "now"]), "each event once, though the first was cut off");
+    assert_eq!(watch(&[&["--until", "now"], &kept[..]].concat()), "", "nothing twice");
+    std::fs::write(&cursor, "7\n").expect("writable");
+    let (code, said) = world.refused(&[&["watch", "--until", "now"], &kept[..]].concat());
+    assert!(code == 2 && said.contains("holds no cursor"), "{said}");
 
     let file = world.admin.join("fees.json");
     let fees = r#"[{"change": "set_fees", "asset": "coin", "base": "3", "per_byte": "0", "collector": null}]"#;

@@ -187,7 +187,11 @@ impl Revoke {
         let selection = if self.which.starts_with("spiffe://") {
             Selection::Identity(self.which.parse().map_err(|error| usage(&error))?)
         } else {
-            Selection::Serial(self.which.parse().map_err(|error| usage(&error))?)
+            let neither = |_| {
+                let what = format!("{:?} is neither a serial number in hex nor an identity, spiffe://…", self.which);
+                Failure::usage(what)
+            };
+            Selection::Serial(self.which.parse().map_err(neither)?)
         };
         let revoked = match directory.place(global)? {
             Place::Folder(folder) => {

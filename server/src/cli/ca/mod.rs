@@ -249,6 +249,10 @@ impl From<FolderError> for Failure {
     fn from(error: FolderError) -> Self {
         match &error {
             FolderError::Database(database) => folder_failure(database, &error),
+            FolderError::UnknownAuthority(name) => Self::refused(format!(
+                "{}: those of an organization that it is to vouch for are made by `chancery ca organization {name}`",
+                in_full(&error)
+            )),
             _ => Self::refused(in_full(&error)),
         }
     }
@@ -278,7 +282,8 @@ impl Ca {
         match self.command {
             Command::Organization { name, own_root, beside, key } => {
                 let (folder, key) = (open()?, key.place()?);
-                if !beside {
+                let own = folder.authorities()?.iter().any(|authority| authority.name == name);
+                if !beside && !own {
                     trust::refuse_a_second(self.directory.path()?, &name)?;
                 }
                 let made = if own_root {

@@ -72,7 +72,11 @@ impl Renew {
         authorities.bring_up_to_date(folder, clock::now())?;
         let file = folder.join("cert.pem");
         let pem = ca::credentials::certificates_pem(&path);
-        output.show(&json!({ "file": file, "certificate": pem }), |_| certificates_text(&path))
+        output.show(&json!({ "file": file, "certificate": pem }), |_| {
+            let leaf = path.first().and_then(|der| ca::LeafClaims::of_certificate(der).ok());
+            let whose = leaf.map(|claims| format!(" of {}", claims.identity())).unwrap_or_default();
+            format!("renewed the certificate{whose}, in {}\n{}", file.display(), certificates_text(&path))
+        })
     }
 
     fn online(&self, global: &Global, output: Output) -> Result<(), Failure> {
