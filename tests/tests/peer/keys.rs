@@ -4,6 +4,7 @@ use crate::harness::{Consortium, chancery, run, text, try_run};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[test]
 fn a_peer_without_the_passphrase_serves_and_issues_as_soon_as_it_has_one() {
@@ -105,7 +106,10 @@ fn a_secret_that_others_may_read_is_refused_in_every_place_and_its_group_may_rea
     let set = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
     let refuses = |path: &Path, arguments: &[&str]| {
         set(path, 0o644);
-        let output = try_run(arguments);
+        // A peer that takes its key would serve for ever.
+        let mut bounded = Command::new("timeout");
+        bounded.arg("60").arg(chancery().get_program()).arg("--json").args(arguments);
+        let output = bounded.output().expect("timeout runs");
         let says = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{} is taken", path.display());
         let told = says.contains(text(path)) && says.contains("chmod 600 it, or 640 for its group");
