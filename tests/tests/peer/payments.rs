@@ -347,3 +347,46 @@ async fn a_mistyped_address_is_refused_wherever_it_is_written() {
     assert!(said.contains("arguments-invalid") && said.contains("checksum"), "{said}");
     world.printed(&["contract", "call", "desk-1", "register_borrower", &register(&right)]);
 }
+
+#[test]
+fn a_loan_is_asked_for_and_shown_in_the_decimals_of_each_asset() {
+    let world = World::new();
+    world.printed(&["participant", "admit"]);
+    world.printed(&["asset", "define", "coin", "--decimals", "2"]);
+    world.printed(&["asset", "define", "gold", "--decimals", "3"]);
+    world.printed(&["contract", "deploy", "desk", "lending"]);
+    let create = r#"{"currencies": ["coin"], "grace_seconds": 10, "registrars": ["bank"]}"#;
+    world.printed(&["contract", "create", "desk", "desk-1", create]);
+    let key = world.admin.join("borrower.key");
+    let made = world.peer.run(&world.admin, &["key", "new", "--out", text(&key)]);
+    let borrower = made["address"].as_str().expect("an address");
+    let register = format!(r#"{{"borrower": "{borrower}"}}"#);
+    world.printed(&["contract", "call", "desk-1", "register_borrower", &register]);
+    world.printed(&["asset", "mint", "gold", borrower, "1", "--new"]);
+    let request = format!(
+        r#"{{"loan": "l-1", "asset": "coin", "amount": "1000.50", "term_seconds": 31536000, "installments": 12,
+            "rate_max_bps": 800, "quote_deadline": "{}",
+            "collateral": {{"units": {{"asset": "gold", "amount": "0.03"}}}}}}"#,
+        client::now().plus_millis(600_000)
+    );
+    let asked = world.printed(&["contract", "call", "desk-1", "request", &request, "--key", text(&key)]);
+    assert!(asked.contains(r#""amount":"1000.50""#) && asked.contains("amount=0.030"), "{asked}");
+    let question = r#"{"loan": "l-1"}"#;
+    let told = world.json(&["contract", "query", "desk-1", "loan", question])["result"].clone();
+    assert_eq!((&told["amount"], &told["collateral"]["units"]["amount"]), (&"100050".into(), &"30".into()));
+    let shown = world.printed(&["contract", "query", "desk-1", "loan", question]);
+    // Every amount of the answer has its point: no field of the contract's own types is forgotten.
+    fn amounts(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) if text.parse::<ledger_classes::amount::Amount>().is_ok() => found.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| amounts(item, found)),
+            Value::Object(fields) => fields.values().for_each(|field| amounts(field, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    amounts(&told, &mut found);
+    let points = shown.split_whitespace().filter(|word| ["1000.50", "0.030", "0.00"].contains(word)).count();
+    let points = points + shown.matches("amount=0.030").count();
+    assert!(found.len() >= 6 && points == found.len(), "{found:?} in {shown}");
+}
