@@ -78,6 +78,15 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     assert_eq!(newer["crls"], 1, "{newer}");
     status(false);
 
+    // A profile names a place that can be dialled.
+    let open = path("open");
+    let listen = ["--consortium", "open.example", "--org", "bank", "--listen", "0.0.0.0:7100"];
+    run(&[&["init", "--dir", text(&open)], &listen[..]].concat());
+    let ann = path("ann");
+    let issue = ["ca", "--dir", text(&open), "issue", "bank", "client", "ann", "--out", text(&ann)];
+    refused(&try_run(&issue), 2, "--at https://NAME:7100");
+    run(&[&issue[..], &["--at", "https://open.example:7100"]].concat());
+
     // What must not come in, and changes nothing.
     let before = fs::read(dir.join("peer/ca.pem")).expect("readable");
     let (root, impostor) = (path("root.pem"), path("impostor"));

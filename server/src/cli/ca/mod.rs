@@ -299,16 +299,25 @@ impl Ca {
                 let folder = open()?;
                 let identity = Identity::new(folder.consortium(), &organization, role, &name)
                     .map_err(|error| Failure::usage(error.to_string()))?;
-                let lifetime_ms = days * DAY_MS;
-                let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
-                folder.issue_profile(&identity, &options, &out, now)?;
                 let at = match at {
                     Some(at) => at,
                     None => {
                         let config = Config::load(self.directory.path()?);
-                        format!("https://{}", config.map_err(|error| Failure::usage(in_full(&error)))?.listen)
+                        let listen = config.map_err(|error| Failure::usage(in_full(&error)))?.listen;
+                        // Nobody dials the address that stands for all, and no certificate names it.
+                        if listen.ip().is_unspecified() && role != Role::Peer {
+                            return Err(Failure::usage(format!(
+                                "this peer listens on every address ({listen}): say under which name members reach it, \
+                                 --at https://NAME:{}",
+                                listen.port()
+                            )));
+                        }
+                        format!("https://{listen}")
                     }
                 };
+                let lifetime_ms = days * DAY_MS;
+                let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
+                folder.issue_profile(&identity, &options, &out, now)?;
                 init::write_profile(&out, &at, folder.consortium())?;
                 let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
