@@ -124,6 +124,9 @@ fn prepared() -> tempfile::TempDir {
     ] {
         std::fs::write(here.path().join(name), text).unwrap();
     }
+    // A token that others may read is refused.
+    let owner_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(here.path().join("token.txt"), owner_alone).unwrap();
     // What an organization hands over whose CA is elsewhere.
     for words in [
         &["init", "--consortium", "harbour.example", "--org", "carrier", "--dir", "elsewhere"][..],

@@ -171,6 +171,9 @@ pub(crate) fn profile(trusted: &Authority, own: &Authority, url: &str) -> (tempf
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
+    // A key that others may read is refused.
+    let owner_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(folder.path().join("key.pem"), owner_alone).unwrap();
     let profile = Profile::open(folder.path()).unwrap();
     (folder, profile)
 }
