@@ -46,7 +46,7 @@ pub struct Organization {
     pub authorities: Vec<HexBytes>,
 }
 
-/// Limits of one channel; at most those of [`crate::limits`].
+/// Limits of one channel, within those of [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -65,7 +65,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            payload_bytes_max: 64 * 1024,
+            payload_bytes_max: 96 * 1024,
             actions_max: 64,
             block_transactions_max: 8_192,
             block_bytes_max: 4 * 1024 * 1024,
@@ -200,13 +200,27 @@ impl ChannelConfig {
         }
         let Limits { payload_bytes_max, actions_max, block_transactions_max, block_bytes_max, block_age_ms_max } =
             self.limits;
-        let within = (1..=limits::PAYLOAD_BYTES_MAX).contains(&(payload_bytes_max as usize))
-            && (1..=limits::ACTIONS_MAX).contains(&(actions_max as usize))
-            && (1..=limits::BLOCK_TRANSACTIONS_MAX).contains(&(block_transactions_max as usize))
-            && (payload_bytes_max as usize + 8192..=limits::BLOCK_BYTES_MAX).contains(&(block_bytes_max as usize))
-            && block_age_ms_max <= 60_000;
-        if !within {
-            return fail("limits are positive, at most the protocol's, and a block holds the largest payload");
+        for (what, value, least, most) in [
+            ("payload_bytes_max", payload_bytes_max, limits::PAYLOAD_BYTES_MIN, limits::PAYLOAD_BYTES_MAX),
+            ("actions_max", actions_max, limits::ACTIONS_MIN, limits::ACTIONS_MAX),
+            (
+                "block_transactions_max",
+                block_transactions_max,
+                limits::BLOCK_TRANSACTIONS_MIN,
+                limits::BLOCK_TRANSACTIONS_MAX,
+            ),
+            (
+                "block_bytes_max",
+                block_bytes_max,
+                payload_bytes_max as usize + limits::ENVELOPE_ROOM_BYTES,
+                limits::BLOCK_BYTES_MAX,
+            ),
+            ("block_age_ms_max", block_age_ms_max, 0, limits::BLOCK_AGE_MS_MAX as usize),
+        ] {
+            // Below the least of a limit nobody could be admitted or revoked, and the limit not be raised again.
+            if !(least..=most).contains(&(value as usize)) {
+                return Err(ConfigError(format!("{what} is {least} to {most}, and not {value}")));
+            }
         }
         // Anybody can sign for a key of small order, and so seal.
         if let Some(error) = self.peers.iter().find_map(|peer| peer.key.check_registrable().err()) {
@@ -386,6 +400,8 @@ impl ConfigChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::action::Action;
+    use crate::action::channel::{Propose, RevokeByEvidence};
     use crate::execution::test_support::{open_config, signer};
 
     /// The quick start once made a channel of two organizations whose changes both had to approve, and only one of them
@@ -442,6 +458,55 @@ mod tests {
         config.engine = Engine::Raft;
         let refused = config.check_governable().expect_err("one peer orders").to_string();
         assert!(refused.contains("not there yet"), "{refused}");
+    }
+
+    /// At `payload_bytes_max: 1` every later change was oversize, at 1200 no revocation by evidence fitted.
+    #[test]
+    fn no_limit_of_a_channel_keeps_it_from_being_changed_or_people_from_being_revoked() {
+        let good = Limits {
+            payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MIN).expect("fits"),
+            actions_max: 2,
+            block_transactions_max: 16,
+            block_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MIN + limits::ENVELOPE_ROOM_BYTES).expect("fits"),
+            block_age_ms_max: 0,
+        };
+        let check = |limits| ChannelConfig { limits, ..open_config() }.check();
+        assert_eq!((check(good), check(Limits::default())), (Ok(()), Ok(())));
+        for (bad, what) in [
+            (Limits { payload_bytes_max: 1, ..Limits::default() }, "payload_bytes_max"),
+            (Limits { payload_bytes_max: 1_200, ..Limits::default() }, "payload_bytes_max"),
+            (Limits { payload_bytes_max: good.payload_bytes_max - 1, ..good }, "payload_bytes_max"),
+            (Limits { actions_max: 1, ..good }, "actions_max"),
+            (Limits { block_transactions_max: 15, ..good }, "block_transactions_max"),
+            (Limits { block_bytes_max: good.block_bytes_max - 1, ..good }, "block_bytes_max"),
+            (Limits { block_age_ms_max: limits::BLOCK_AGE_MS_MAX + 1, ..good }, "block_age_ms_max"),
+        ] {
+            let refused = check(bad).expect_err("it would lock the channel").to_string();
+            assert!(refused.contains(&format!("{what} is ")), "{refused}");
+        }
+        // The largest that must fit, as people post it.
+        let certificate = || HexBytes(vec![0xff; limits::CERTIFICATE_BYTES_MAX]);
+        let evidence = Action::ParticipantRevokeByEvidence(RevokeByEvidence {
+            path: vec![certificate(); limits::CERTIFICATE_PATH_MAX],
+            evidence: HexBytes(vec![0xff; limits::OCSP_BYTES_MAX]),
+        });
+        let raise = Action::ChannelPropose(Propose {
+            changes: vec![ConfigChange::SetLimits(Limits::default())],
+            reason: "x".repeat(limits::MEMO_BYTES_MAX),
+        });
+        for action in [evidence, raise] {
+            let transaction = crate::transaction::Transaction {
+                channel: crate::hash::Hash([7; 32]),
+                nonce: u64::MAX,
+                valid_until: Time::from_millis(1_795_000_000_000),
+                fee_max: Amount::MAX,
+                actions: vec![action],
+                memo: "x".repeat(limits::MEMO_BYTES_MAX),
+                sender: Some(signer(1).public().address()),
+            };
+            let json = serde_json::to_vec(&transaction).expect("a transaction serializes");
+            assert!(json.len() <= limits::PAYLOAD_BYTES_MIN, "{}", json.len());
+        }
     }
 
     #[test]

@@ -309,8 +309,10 @@ pub fn screen(
 }
 
 /// Refuses early, on a channel with fees, what is exempt from them and would fail: else whoever has no funds, or a key
-/// made a moment ago, could fill blocks with failed acts for nothing. All of it is done above `view`, the cost of which
-/// is that of a certificate path, and nothing is kept. Records of sequences are left to execution: their author is an
+/// made a moment ago, could fill blocks with failed acts for nothing. All of it is done above `view`, and nothing is kept.
+/// The cost is that of executing it once more: for each of its actions, of which the channel's limits allow at most 256,
+/// two certificate paths and an answer of a CA, or a recovery ([`limits::RECOVERY_LOOKS_MAX`] records read and
+/// [`limits::RECOVERY_MOVES_MAX`] moved), which needs an administrator. Records of sequences are left to execution: their author is an
 /// ordering peer, which posts on before the last one is in a block.
 pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
     let mut context = Context::new(view, input, config);

@@ -6,8 +6,13 @@
 
 /// Bytes of a transaction's payload. At the limit a transaction is refused as `oversize`.
 pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// The least that a channel may set for it: the largest admission, revocation by evidence and renewal of a CA fit in JSON,
+/// where hex doubles certificates, and so does a proposal that raises the limit again. With less a channel would be locked.
+pub const PAYLOAD_BYTES_MIN: usize = 96 * 1024;
 /// Actions of one transaction.
 pub const ACTIONS_MAX: usize = 256;
+/// The least that a channel may set for it: one act, and `account.act` before it, or no joint account could do anything.
+pub const ACTIONS_MIN: usize = 2;
 /// Signatures of one envelope: joint accounts and multi-party approvals stay far below.
 pub const SIGNATURES_MAX: usize = 32;
 /// Bytes of a transaction's memo.
@@ -16,8 +21,14 @@ pub const MEMO_BYTES_MAX: usize = 256;
 pub const VALIDITY_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Transactions of one block.
 pub const BLOCK_TRANSACTIONS_MAX: usize = 16_384;
+/// The least that a channel may set for it: a few people who fill blocks must not keep a revocation waiting.
+pub const BLOCK_TRANSACTIONS_MIN: usize = 16;
 /// Bytes of all envelopes of one block.
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that a block has room for beside one payload, at least: the signatures of its envelope.
+pub const ENVELOPE_ROOM_BYTES: usize = 8 * 1024;
+/// Milliseconds that a channel may let a transaction wait for its block to fill, at most.
+pub const BLOCK_AGE_MS_MAX: u32 = 60_000;
 /// Timers that run at the start of one block; the rest run in the next.
 pub const BLOCK_TIMERS_MAX: usize = 1_024;
 /// Bytes of a name: channel, organization, asset symbol, contract, app, topic segment.
@@ -114,7 +125,13 @@ pub const TRUST_LINKS_MAX: usize = 4_096;
 const _: () = assert!(IDENTITY_BYTES_MAX + 22 <= STATE_KEY_BYTES_MAX);
 const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);
 const _: () = assert!(PAYLOAD_BYTES_MAX < BLOCK_BYTES_MAX);
-const _: () = assert!(CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX < PAYLOAD_BYTES_MAX);
+/// In JSON, with all that is around what is in hex.
+const _: () = assert!(
+    2 * (CERTIFICATE_BYTES_MAX * CERTIFICATE_PATH_MAX + OCSP_BYTES_MAX) + 4_096 <= PAYLOAD_BYTES_MIN
+        && 2 * (CERTIFICATE_BYTES_MAX + AUTHORITY_PROOF_BYTES_MAX) + 4_096 <= PAYLOAD_BYTES_MIN
+        && PAYLOAD_BYTES_MIN <= PAYLOAD_BYTES_MAX
+);
+const _: () = assert!(SIGNATURES_MAX * 160 + 32 <= ENVELOPE_ROOM_BYTES);
 const _: () = assert!(BATCH_TRANSFERS_MAX <= EVENTS_MAX);
 const _: () = assert!(CALL_KEY_BYTES_MAX + NAME_BYTES_MAX + 2 <= STATE_KEY_BYTES_MAX);
 const _: () = assert!(MARK_MS + LATE_MS < 60_000 && MARK_MS + LATE_MS <= RETURN_MS);

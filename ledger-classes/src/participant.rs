@@ -48,6 +48,8 @@ pub struct CertifiedIdentity {
     pub not_after: Time,
     /// The leaf's key.
     pub key: PublicKey,
+    /// The keys of the CAs on its verified path, root included, each as [`CertificatePaths::authority_key`] tells it.
+    pub authorities: Vec<Hash>,
 }
 
 /// A certificate that its own CA says is revoked.
@@ -87,6 +89,12 @@ pub trait CertificatePaths: Send + Sync {
     fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
         let _ = (certificate, consortium, organization);
         Ok(())
+    }
+
+    /// What tells the key of a CA certificate (DER): the same for each certificate of one key. `None` if there is none. An
+    /// implementation without CAs takes each certificate for a key of its own.
+    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+        Some(Hash::plain(&[certificate]))
     }
 
     /// Verifies that `certificate` (DER, a CA's) says what one of `listed` says but for its dates, serial number and

@@ -1,8 +1,10 @@
 //! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
+use crate::access;
 use ca::{AuthorityScope, ocsp::Status, verify_continuation, verify_participant, verify_revocation};
 use ledger_classes::{
+    hash::Hash,
     keys::{PublicKey, Scheme},
     participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
@@ -26,7 +28,12 @@ impl CertificatePaths for ParticipantPaths {
             serial: verified.serial().as_bytes().to_vec(),
             not_after: verified.not_after(),
             key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
+            authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
         })
+    }
+
+    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+        access::key_of(certificate).map(|key| Hash(*key.as_bytes()))
     }
 
     fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {

@@ -8,6 +8,7 @@ use channel_actors::{ChannelHandle, ChannelRegistry, RegistryOptions, SubmitResu
 use ledger_classes::action::Action;
 use ledger_classes::amount::Amount;
 use ledger_classes::execution::assets as queries;
+use ledger_classes::hash::Hash;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::participant::{CertificatePaths, CertifiedIdentity};
@@ -45,12 +46,13 @@ impl Clock for Hand {
 pub(crate) struct Vouching;
 
 impl CertificatePaths for Vouching {
-    fn verify(&self, path: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         let [[number]] = path else { return Err("no such path".into()) };
         let identity = Identity::new("test.example", "bank", Role::Admin, &format!("admin-{number}"));
         let identity = identity.map_err(|error| error.to_string())?;
         let not_after = START.plus_millis(1 << 40);
-        Ok(CertifiedIdentity { identity, serial: vec![*number], not_after, key: key(*number).public() })
+        let authorities = roots.iter().map(|der| Hash::plain(&[der])).collect();
+        Ok(CertifiedIdentity { identity, serial: vec![*number], not_after, key: key(*number).public(), authorities })
     }
 }
 

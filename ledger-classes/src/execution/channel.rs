@@ -56,19 +56,14 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     }
     let config = context.config();
     let roots = roots_of(context, None);
-    let certified = match context.certificates().verify(&path, &roots, context.time()) {
-        Ok(certified) => certified,
-        Err(why) => return reject(ResultCode::PathRefused, why),
-    };
-    let identity = certified.identity;
+    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
+    let identity = context.certificates().verify(&path, &roots, context.time()).map_err(refused)?.identity;
     if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
         return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
     }
     // A root of one organization must not vouch for another's identity: verify again with its own roots alone.
     let own = roots_of(context, Some(identity.organization()));
-    if let Err(why) = context.certificates().verify(&path, &own, context.time()) {
-        return reject(ResultCode::PathRefused, why);
-    }
+    let certified = context.certificates().verify(&path, &own, context.time()).map_err(refused)?;
     if let Err(error) = certified.key.check_registrable() {
         return reject(ResultCode::PossessionRefused, format!("the certificate's key: {error}"));
     }
@@ -102,12 +97,22 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         not_after: certified.not_after,
         admitted_height: context.height(),
         revoked_height: None,
-        revoked_before: before.and_then(|record| record.revoked_height.or(record.revoked_before)),
+        revoked_before: before.as_ref().and_then(|record| record.revoked_height.or(record.revoked_before)),
     };
-    context.put(key, &participant);
-    if identity.role() == Role::Admin {
-        governance::note_administrator(context, &identity, body.address)?;
+    let noted = identity.role() == Role::Admin
+        && governance::note_administrator(context, &identity, body.address, certified.authorities)?;
+    // Admissions are free, also where nothing else is: one that changes nothing must not fill blocks.
+    let same = before.is_some_and(|before| {
+        let Participant { admitted_height, revoked_before, .. } = before;
+        before == Participant { admitted_height, revoked_before, ..participant.clone() }
+    });
+    if same && !noted {
+        return reject(
+            ResultCode::AddressIsTaken,
+            format!("{} is admitted with this certificate already", body.address),
+        );
     }
+    context.put(key, &participant);
     context.put(certificate_key, &KnownCertificate { revoked_height: None });
     context.put_value(listed, [1u8].as_slice().into());
     let (address, not_after) = (body.address, certified.not_after);
@@ -195,6 +200,10 @@ pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> 
 /// Sets the configuration for the blocks after this one, and tells light clients. Returns the first height that it
 /// rules.
 fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) -> Result<u64, Refusal> {
+    // Who comes back later is as new: nobody of it can be admitted before.
+    for left in context.config().organizations.iter().filter(|member| !record.config.is_member(&member.name)) {
+        context.remove(keyspace::administrators(&left.name));
+    }
     let value = record::to_value(record);
     context.put_value(keyspace::config(), value.clone());
     context.put_value(keyspace::config_at(record.height), value.clone());

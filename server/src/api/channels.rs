@@ -120,6 +120,7 @@ pub(super) async fn create(
     let trust = Arc::clone(&context.trust);
     web::block(move || trust.poll()).await.map_err(|_| Kind::Unavailable)?;
     let config = configuration(&context, spec)?;
+    check_own_authorities(&config, &caller, admin)?;
     let name = config.name.clone();
     let channel = match context.registry.create(config).await {
         Ok(channel) => channel,
@@ -178,6 +179,22 @@ fn known_authorities(context: &PeerContext, organization: &str) -> Result<Vec<He
         count => Err(invalid(format!(
             "this peer trusts {count} CAs of {organization}: name the certificates of the one that the channel accepts"
         ))),
+    }
+}
+
+/// A channel on which no listed CA vouches for its creator would be hidden from it, and from everybody of its organization.
+fn check_own_authorities(config: &ChannelConfig, caller: &Caller, admin: &Identity) -> Result<(), ApiError> {
+    let Some(own) = config.organizations.iter().find(|member| member.name == admin.organization()) else {
+        return Ok(());
+    };
+    let vouches = |der: &HexBytes| access::key_of(&der.0).is_some_and(|key| caller.authorities().contains(&key));
+    match own.authorities.iter().any(vouches) {
+        true => Ok(()),
+        false => {
+            let what =
+                "none of the CA certificates given vouches for your own certificate: you could not see the channel";
+            Err(ApiError::new(Kind::ConfigurationInvalid, format!("a CA certificate of {}: {what}", own.name)))
+        }
     }
 }
 

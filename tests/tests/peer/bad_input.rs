@@ -89,7 +89,7 @@ async fn every_malformed_or_foreign_transaction_has_its_problem() {
     let mut forged = sign_json(&good(), &[&key(1)]);
     forged.signatures[0].signature = Signature([7; 64]);
     let forged = serde_json::to_vec(&JsonEnvelope::from(&forged)).expect("serializes");
-    let large: Vec<Action> = (0..5).map(|_| append("x".repeat(15_000))).collect();
+    let large: Vec<Action> = (0..7).map(|_| append("x".repeat(15_000))).collect();
     let unsigned = json!({ "payload": json_of(&good()), "signatures": [] }).to_string().into_bytes();
     let json = json_of(&good());
     #[rustfmt::skip]
@@ -279,7 +279,7 @@ fn pem_that_is_not_whole_is_refused_with_file_and_line() {
     {
         let (code, said) = create("trade", content);
         assert_eq!(code, Some(2), "row {row}: {said}");
-        let expected = format!("dealer.pem: line {line}: ");
+        let expected = format!("dealer.pem: what was brought, line {line}: ");
         assert!(said.contains(&expected), "row {row} should say {expected}: {said}");
     }
     let (code, said) = create("trade", format!("\u{feff}{dealer}").replace('\n', "\r\n"));

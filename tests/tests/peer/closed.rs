@@ -205,3 +205,26 @@ async fn rights_follow_the_listed_ca_and_not_a_name() {
     let later = consortium.profile("bank", "client", "eve");
     assert_eq!(peer.connect(&later).channels(Paging::default()).await.expect("answers").items.len(), 2);
 }
+
+/// With another CA of the same name listed every member got `channel-unknown`, and nobody could change it back.
+#[test]
+fn another_ca_of_the_same_name_does_not_take_the_place_of_the_one_that_vouches_for_those_who_are_there() {
+    let consortium = Consortium::closed(&[]);
+    let other = Consortium::closed(&[]);
+    let (admin, peer) = (consortium.admin(), consortium.serve());
+    let evil = format!("bank={}", text(&other.dir().join("ca/bank.pem")));
+    let said = refused(&peer, &admin, &["channel", "create", "hidden", "--org", &evil]);
+    assert!(said.contains("configuration-invalid") && said.contains("vouches for your own"), "{said}");
+    admitted(&peer, &admin, &["main"]);
+    let again = refused(&peer, &admin, &["participant", "admit", "--channel", "main"]);
+    assert!(again.contains("address-taken") && again.contains("already"), "{again}");
+    let said = refused(&peer, &admin, &["channel", "update", "main", "--put-org", &evil]);
+    assert!(said.contains("configuration-invalid") && said.contains("a CA that is listed then"), "{said}");
+    let limits = consortium.path("limits.json");
+    let narrow = serde_json::json!([{ "change": "set_limits", "payload_bytes_max": 1200, "actions_max": 64,
+        "block_transactions_max": 8192, "block_bytes_max": 4_194_304, "block_age_ms_max": 50 }]);
+    fs::write(&limits, narrow.to_string()).expect("writable");
+    let said = refused(&peer, &admin, &["channel", "update", "main", "--changes", text(&limits)]);
+    assert!(said.contains("configuration-invalid") && said.contains("payload_bytes_max"), "{said}");
+    assert!(rights(&peer.run(&admin, &["channel", "show", "main"])).contains(&"admin"));
+}

@@ -9,7 +9,7 @@ use crate::recall::{self, Found, Recall};
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
 use crate::verifier::{Arrival, Passed};
-use ledger_classes::config::{ChannelConfig, Limits};
+use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::receipt::Receipt;
@@ -162,7 +162,7 @@ impl World {
 
 fn world() -> World {
     let limits = Limits { block_transactions_max: 4, block_age_ms_max: 50, ..Limits::default() };
-    let bench = Bench::new(&ChannelConfig { limits, ..config() });
+    let bench = Bench::new(&config());
     let opened = &bench.opened;
     let collector = Collector::new(opened.channel, vec![key(1).public(), key(2).public()], limits, None);
     let engine = Box::new(Solo::new(Arc::new(key(200))));

@@ -1,7 +1,7 @@
 //! What a change of configuration must leave behind.
 #![allow(clippy::unwrap_used)]
 
-use super::governance::Administrators;
+use super::governance::{Administrators, KnownAdministrator};
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose};
 use crate::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
@@ -15,7 +15,7 @@ use crate::participant::{CertificatePaths, CertifiedIdentity, Participant};
 use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::time::Time;
 
-/// A CA certificate reads `ca of ORGANIZATION`.
+/// A CA certificate reads `ca of ORGANIZATION`, one of another key `KEY ca of ORGANIZATION`.
 struct Readable;
 
 impl CertificatePaths for Readable {
@@ -24,7 +24,7 @@ impl CertificatePaths for Readable {
     }
 
     fn authority(&self, certificate: &[u8], _: &str, organization: &str) -> Result<(), &'static str> {
-        let fits = certificate == format!("ca of {organization}").as_bytes();
+        let fits = certificate.ends_with(format!("ca of {organization}").as_bytes());
         if fits { Ok(()) } else { Err("another organization's") }
     }
 }
@@ -64,7 +64,9 @@ fn ledger(members: usize, state: &str, approvals: Approvals) -> Ledger {
             revoked_before: None,
         };
         ledger.put(keyspace::participant(&address(number)), &participant);
-        ledger.put(keyspace::administrators(name), &Administrators { addresses: vec![address(number)] });
+        let authorities = vec![Hash::plain(&[format!("ca of {name}").as_bytes()])];
+        let known = vec![KnownAdministrator { address: address(number), authorities }];
+        ledger.put(keyspace::administrators(name), &Administrators { known });
     }
     ledger
 }
@@ -151,6 +153,52 @@ fn a_change_leaves_a_channel_that_can_be_changed_again() {
             assert_eq!(config_of(&ledger.state).unwrap().config, before, "{what}");
         }
     }
+}
+
+/// Another CA of the same name was done, and from then on every member got `channel-unknown`: nobody could change it back.
+#[test]
+fn a_ca_that_vouches_for_nobody_who_is_there_does_not_replace_the_one_that_does() {
+    let listing = |cas: &[&str]| {
+        let authorities = cas.iter().map(|ca| HexBytes(format!("{ca}ca of alpha").into_bytes())).collect();
+        vec![ConfigChange::PutOrganization(Organization { authorities, ..organization("alpha") })]
+    };
+    let (old, both, new) = (|| listing(&[""]), || listing(&["", "new "]), || listing(&["new "]));
+    for (members, state, policy, good) in [
+        (1, "h", Approvals::Any, false),
+        (2, "hh", Approvals::Majority, false),
+        (2, "hh", Approvals::Any, true),
+        (3, "hhh", Approvals::Majority, true),
+    ] {
+        let outcome = change(&mut ledger(members, state, policy), state, new());
+        assert_eq!(outcome.is_ok(), good, "{members} {policy:?}: {outcome:?}");
+    }
+    // In one proposal out and in again is no way around it.
+    let mut around = vec![remove("alpha"), grant(Grantee::Organization("alpha".into()))];
+    around.splice(1..1, new());
+    assert!(change(&mut ledger(2, "hh", Approvals::Majority), "hh", around).is_err());
+    // A rollover: both, then an administrator by the new one, then the new one alone.
+    let mut ledger = ledger(1, "h", Approvals::Any);
+    change(&mut ledger, "h", both()).unwrap();
+    assert!(change(&mut ledger, "h", new()).unwrap_err().contains("a CA that is listed then"));
+    let authorities = vec![Hash::plain(&[b"new ca of alpha"])];
+    let known = vec![KnownAdministrator { address: address(1), authorities }];
+    ledger.put(keyspace::administrators("alpha"), &Administrators { known });
+    change(&mut ledger, "h", new()).unwrap();
+    assert!(change(&mut ledger, "h", old()).is_err());
+}
+
+/// What was known of its administrators outlived the membership, and nobody of it could be admitted before it came back.
+#[test]
+fn an_organization_that_left_comes_back_as_one_that_was_never_there() {
+    let mut ledger = ledger(2, "hh", Approvals::Majority);
+    change(&mut ledger, "hh", vec![remove("beta")]).unwrap();
+    let key = keyspace::participant(&address(2));
+    let mut beta: Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    beta.revoked_height = Some(1);
+    ledger.put(key, &beta);
+    change(&mut ledger, "h", vec![put("beta"), grant(Grantee::Organization("beta".into()))]).unwrap();
+    let organizations = config_of(&ledger.state).unwrap().config.organizations;
+    assert_eq!(organizations.len(), 2);
 }
 
 #[test]

@@ -14,12 +14,14 @@ use crate::{action::Action, limits};
 struct Numbered;
 
 impl CertificatePaths for Numbered {
-    fn verify(&self, path: &[&[u8]], _: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         let number = path[0][0];
         let role = if number == ADMIN || number >= MORE_ADMINS { Role::Admin } else { Role::Client };
         let key = if number == WEAK { neutral() } else { signer(number).public() };
         let identity = Identity::new("test.example", "alpha", role, &format!("n{number}")).expect("a valid identity");
-        Ok(CertifiedIdentity { identity, serial: vec![number], not_after: time.plus_millis(1_000_000), key })
+        let authorities = roots.iter().map(|der| Hash::plain(&[der])).collect();
+        let not_after = Time::from_millis(1_796_000_000_000);
+        Ok(CertifiedIdentity { identity, serial: vec![number], not_after, key, authorities })
     }
 }
 
@@ -163,4 +165,40 @@ fn no_number_of_revoked_administrators_counts_as_one_who_is_there() {
     assert!(message.contains("admitted first"), "{message}");
     admit(&mut ledger, first);
     ledger.done(first, propose());
+}
+
+/// An admission is free, also where nothing else is: the same one could fill blocks for ever.
+#[test]
+fn an_admission_that_changes_nothing_is_refused() {
+    let mut ledger = ledger(closed());
+    for number in [2, ADMIN] {
+        let admit = admission(&ledger, number, address(number));
+        ledger.done(number, vec![admit.clone()]);
+        let (code, message) = ledger.one(number, vec![admit.clone()]);
+        assert_eq!(code, ResultCode::AddressIsTaken);
+        assert!(message.contains("already"), "{message}");
+        // What another certificate admitted is renewed.
+        let key = keyspace::participant(&address(number));
+        let mut record: Participant = record::read(&ledger.state, &key).expect("readable").expect("a record");
+        record.serial = HexBytes(vec![99]);
+        ledger.put(key, &record);
+        ledger.done(number, vec![admit]);
+    }
+}
+
+/// With the role alone, 64 of them pushed out those who can change the channel.
+#[test]
+fn administrators_without_the_right_do_not_push_out_those_who_have_it() {
+    let right: crate::rights::Rights = [Right::Admin].into_iter().collect();
+    let identity = Identity::new("test.example", "alpha", Role::Admin, &format!("n{ADMIN}")).expect("valid");
+    let grants = vec![Grant { to: Grantee::Identity(identity), rights: right }];
+    let mut ledger = ledger(ChannelConfig { grants, ..closed() });
+    let known = u8::try_from(limits::ADMINISTRATORS_KNOWN_MAX).expect("fits");
+    for number in [ADMIN].into_iter().chain(MORE_ADMINS..=MORE_ADMINS + known) {
+        let admission = admission(&ledger, number, address(number));
+        ledger.done(number, vec![admission]);
+    }
+    let changes = vec![ConfigChange::SetPublicRead { public_read: true }];
+    let propose = crate::action::channel::Propose { changes, reason: String::new() };
+    ledger.done(ADMIN, vec![Action::ChannelPropose(propose)]);
 }

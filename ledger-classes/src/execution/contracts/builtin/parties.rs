@@ -93,10 +93,17 @@ pub(super) fn related(view: &dyn ReadView, one: &Address, other: &Address) -> Re
     Ok(!mine.is_disjoint(&theirs) || identities(view, other)?.iter().any(|identity| known.contains(identity)))
 }
 
-/// Whether `party`, or who stands behind it, controls an asset, and so could pause it and freeze what is of it.
+/// Whether `party`, or who stands behind it, controls an asset, and so could pause it and freeze what is of it without
+/// anybody else. Of a joint control as many keys as must sign are the party's: what others do with theirs is not its.
 pub(super) fn controls(view: &dyn ReadView, asset: &str, party: &Address) -> Result<bool, ReadError> {
     let Some(record) = assets::asset(view, asset)? else { return Ok(false) };
-    related(view, &assets::heir(view, &record.control_authority)?, &assets::heir(view, party)?)
+    let party = assets::heir(view, party)?;
+    let (needed, controllers) = assets::controllers(view, &assets::heir(view, &record.control_authority)?)?;
+    let mut own = 0;
+    for controller in &controllers {
+        own += usize::from(related(view, controller, &party)?);
+    }
+    Ok(own >= needed)
 }
 
 /// Of what must move for an escrow, what `party` cannot stop: nobody's deadline waits for what it stops itself.

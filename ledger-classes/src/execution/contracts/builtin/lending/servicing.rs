@@ -144,9 +144,9 @@ fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address, lag: &Lag) 
 }
 
 /// Whether the lender, who controls the asset, keeps the borrower from repaying: the asset is paused, or the borrower
-/// has enough but for what is frozen.
+/// has enough but for what is frozen. What a borrower who controls it as well can lift is not the lender's alone.
 fn keeps_from_paying(call: &Call<'_, '_>, loan: &Loan, lender: &Address, lag: &Lag) -> Result<bool, Refusal> {
-    if !controls(call.view(), &loan.asset, lender)? {
+    if !controls(call.view(), &loan.asset, lender)? || controls(call.view(), &loan.asset, &loan.borrower)? {
         return Ok(false);
     }
     let (debt, _) = loan.debt_at(lag.now()).map_or_else(overflow, Ok)?;

@@ -3,8 +3,9 @@
 
 use super::interest::YEAR_SECONDS;
 use crate::action::Action;
+use crate::action::assets::AccountCreate;
 use crate::execution::contracts::tests::*;
-use crate::execution::test_support::{Ledger, address};
+use crate::execution::test_support::{Ledger, address, signer};
 use crate::outcome::ResultCode as C;
 use serde_json::Value;
 

@@ -287,3 +287,46 @@ fn a_borrower_without_the_money_is_in_default_also_where_the_lender_froze_some()
     ledger.run(&[]);
     assert_eq!((status(&ledger).0, house(&ledger)), ("defaulted".into(), address(4)));
 }
+
+/// One key of five counted as control: every bank that shared a currency was blamed for what the others stopped. A
+/// borrower who named the lender's key beside its own paused until its loan was `released`.
+#[test]
+fn a_joint_control_is_a_partys_if_its_own_keys_are_enough() {
+    // Keys of the control, how many must sign, who pauses; what becomes of the loan of 3 by 4 at the end, and after it.
+    for (threshold, keys, stops, at_end, at_last) in [
+        // Shared by three, stopped by others: the borrower has its time, the lender its collateral in the end.
+        (2, [3, 6, 7], [6, 7], "active", "defaulted"),
+        (2, [4, 6, 7], [6, 7], "active", "defaulted"),
+        // Either of both: the borrower's own stop moves nothing, whoever else could have done it.
+        (1, [3, 4, 6], [3, 3], "defaulted", "defaulted"),
+        // The lender's own keys are enough: it keeps its borrower from repaying.
+        (1, [4, 6, 7], [4, 4], "active", "released"),
+    ] {
+        let mut ledger = desk();
+        let keys = keys.map(|number| signer(number).public()).to_vec();
+        let control = crate::execution::assets::joint_address(threshold, &keys);
+        ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
+        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+        record.control_authority = control;
+        ledger.put(crate::keyspace::asset("eur"), &record);
+        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        ledger.done(4, vec![quote(1_000)]);
+        ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+        ledger.advance(10_000);
+        ledger.run(&[]);
+        let mut signers = stops.to_vec();
+        signers.dedup();
+        let (code, message) = ledger.signed(&signers, vec![act(control), pause("eur")]);
+        assert_eq!(code, C::Done, "{message}");
+        ledger.advance(END_MS + 1_000);
+        ledger.run(&[]);
+        assert_eq!(status(&ledger).0, at_end, "{threshold} of {control} by {stops:?}");
+        ledger.advance(STOPS_MS_MAX);
+        ledger.run(&[]);
+        for _ in 0..=31 {
+            ledger.advance(86_400_000);
+            ledger.run(&[]);
+        }
+        assert_eq!(status(&ledger).0, at_last, "{threshold} of {control} by {stops:?}");
+    }
+}
