@@ -59,8 +59,29 @@ pub enum ExchangeError {
     #[error("what was brought holds no CA certificate")]
     Empty,
     /// A certificate that is none of a CA.
-    #[error("certificate {0} is not a CA's")]
+    #[error("what was brought, line {0}: not a CA's certificate")]
     NotAuthority(usize, #[source] ProfileError),
+    /// A certificate that is held and is none of a CA.
+    #[error("a certificate that is not a CA's")]
+    Scope(#[source] ProfileError),
+    /// CAs of several consortia in one file.
+    #[error("what was brought, line {line}: a CA of the consortium {is}, and those before are of {of}")]
+    Mixed {
+        /// Where it begins.
+        line: usize,
+        /// Whose.
+        is: String,
+        /// Whose the others are.
+        of: String,
+    },
+    /// CAs of another consortium than the folder's.
+    #[error("what was brought is of the consortium {is}, and who is to trust it is of {of}")]
+    Consortium {
+        /// Whose.
+        is: String,
+        /// Whose the folder is.
+        of: String,
+    },
     /// Not acceptable beside what is trusted.
     #[error("the CA certificates")]
     Trust(#[from] TrustError),
@@ -156,17 +177,22 @@ impl TrustBundle {
             return Err(ExchangeError::Form(damage));
         }
         let (mut certificates, mut bundle) = (Vec::new(), Self::default());
+        let mut first: Option<String> = None;
         for object in scan.objects {
             match object.label.as_str() {
-                "CERTIFICATE" => certificates.push(object.der.to_vec()),
+                "CERTIFICATE" => certificates.push((object.line, object.der.to_vec())),
                 "X509 CRL" => bundle.add(TrustPart::Crls, vec![object.der.to_vec()]),
                 _ => return Err(ExchangeError::Other(object.line, object.label)),
             }
         }
-        for (position, der) in certificates.into_iter().enumerate() {
-            let not = |error| ExchangeError::NotAuthority(position, error);
+        for (line, der) in certificates {
+            let not = |error| ExchangeError::NotAuthority(line, error);
             let certificate = Certificate::parse(&der).map_err(not)?;
-            certificate.check_authority().map_err(not)?;
+            let is = certificate.check_authority().map_err(not)?.consortium;
+            match &first {
+                Some(of) if *of != is => return Err(ExchangeError::Mixed { line, is, of: of.clone() }),
+                _ => first = Some(is),
+            }
             let (link, root) = (certificate.is_link(), certificate.is_self_issued());
             drop(certificate);
             match (link, root) {
@@ -210,7 +236,7 @@ impl TrustBundle {
 }
 
 fn scope(der: &[u8]) -> Result<AuthorityScope, ExchangeError> {
-    AuthorityScope::of_certificate(der).map_err(|error| ExchangeError::NotAuthority(0, error))
+    AuthorityScope::of_certificate(der).map_err(ExchangeError::Scope)
 }
 
 fn not_after(der: &[u8]) -> Time {
@@ -230,6 +256,12 @@ pub fn add_trust(
 ) -> Result<TrustAdded, ExchangeError> {
     let held = TrustBundle::load(folder)?;
     let known = held.describe(consortium)?;
+    for der in brought.anchors.iter().chain(&brought.issuing) {
+        let is = scope(der)?.consortium;
+        if is != consortium {
+            return Err(ExchangeError::Consortium { is, of: consortium.to_owned() });
+        }
+    }
     let mut merged = held.clone();
     merged.extend(TrustBundle { links: Vec::new(), ..brought });
     let all = merged.describe(consortium)?;

@@ -77,17 +77,31 @@ impl Kept {
         format!("{MAGIC}name {name}\nchannel {channel}\nheight {height}\ntip {tip}\n")
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.strip_prefix(MAGIC)?.lines();
-        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
-        let kept = Self {
-            name: field("name").filter(|name| is_label(name))?.to_owned(),
-            channel: Hash::parse(field("channel")?).ok()?,
-            height: field("height")?.parse().ok()?,
-            tip: Hash::parse(field("tip")?).ok()?,
+    /// What is wrong is told with its line.
+    fn parse(text: &str) -> Result<Self, String> {
+        let magic = MAGIC.trim_end();
+        let rest = text.strip_prefix(MAGIC).ok_or_else(|| format!("line 1 does not read `{magic}`"))?;
+        let (mut lines, mut number) = (rest.lines(), 1);
+        let mut field = |name: &str| {
+            number += 1;
+            let value = lines.next().and_then(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let wrong = format!("line {number} does not read `{name} …`");
+            value.map(|value| (value, wrong.clone())).ok_or(wrong)
         };
+        let (name, wrong) = field("name")?;
+        let name = Some(name).filter(|name| is_label(name)).ok_or(wrong)?.to_owned();
+        let (channel, wrong) = field("channel")?;
+        let channel = Hash::parse(channel).map_err(|_| wrong + " with 64 hex digits")?;
+        let (height, wrong) = field("height")?;
+        let height = height.parse().map_err(|_| wrong + " with a number")?;
+        let (tip, wrong) = field("tip")?;
+        let tip = Hash::parse(tip).map_err(|_| wrong + " with 64 hex digits")?;
+        let kept = Self { name, channel, height, tip };
         // One form for each value.
-        (kept.to_text() == text).then_some(kept)
+        match kept.to_text() == text {
+            true => Ok(kept),
+            false => Err("it is not five lines, each value in its one form and each ended by one line feed".into()),
+        }
     }
 
     /// What the folder says that it holds; `None` if it says nothing yet.
@@ -103,8 +117,7 @@ impl Kept {
         };
         let mut text = String::new();
         file.take(CHANNEL_FILE_BYTES_MAX).read_to_string(&mut text).map_err(file_error(&path))?;
-        let damaged = || BlockFolderError::Damaged { path: path.clone(), what: "not a file of this format".into() };
-        Self::parse(&text).map(Some).ok_or_else(damaged)
+        Self::parse(&text).map(Some).map_err(|what| BlockFolderError::Damaged { path, what })
     }
 }
 
@@ -187,7 +200,8 @@ impl BlockReader {
             let mut magic = [0; MAGIC.len()];
             reader.read_exact(&mut magic).map_err(file_error(&path))?;
             if magic != MAGIC.as_bytes() {
-                return Err(BlockFolderError::Damaged { path, what: "not a file of this format".into() });
+                let what = format!("line 1 does not read `{}`", MAGIC.trim_end());
+                return Err(BlockFolderError::Damaged { path, what });
             }
             self.files.pop();
             self.open = Some((path, reader));

@@ -109,9 +109,10 @@ fn account_key_default() -> PathBuf {
 
 /// Parses a peer's address: `https://host:port`, nothing behind it.
 pub fn parse_peer(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{text:?} is not a URL: {error}"))?;
+    let form = || format!("a peer's address reads https://host:port, not {text:?}");
+    let url = Url::parse(text).map_err(|_| form())?;
     if url.scheme() != "https" || url.host_str().is_none() {
-        return Err(format!("a peer's address reads https://host:port, not {text:?}"));
+        return Err(form());
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(format!("a peer's address ends after the port: {text:?}"));

@@ -1,7 +1,7 @@
 //! What TLS says of certificates, in words: theirs that we do not accept, ours that they do not. Told apart from a peer
 //! that does not answer: waiting mends neither.
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -13,6 +13,8 @@ pub enum CertificateRefusal {
     Ours(AlertDescription),
     /// We refuse the peer's.
     Theirs(CertificateError),
+    /// What answers is no TLS.
+    NotTls,
     /// TLS failed for another reason.
     Other(String),
 }
@@ -28,6 +30,7 @@ impl CertificateRefusal {
             match tls.or_else(|| wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>())) {
                 Some(rustls::Error::AlertReceived(alert)) => return Some(Self::Ours(*alert)),
                 Some(rustls::Error::InvalidCertificate(why)) => return Some(Self::Theirs(why.clone())),
+                Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => return Some(Self::NotTls),
                 Some(other) => return Some(Self::Other(other.to_string())),
                 None => {}
             }
@@ -46,6 +49,7 @@ impl fmt::Display for CertificateRefusal {
         use CertificateError as E;
         let ours = "refuses the profile's certificate:";
         match self {
+            Self::NotTls => f.write_str("answers without TLS: another port of the peer, such as that of the metrics?"),
             Self::Ours(A::CertificateRevoked) => write!(f, "{ours} it is revoked"),
             Self::Ours(A::CertificateExpired) => {
                 write!(f, "{ours} it has expired or is not valid yet (`chancery ca renew` renews it)")

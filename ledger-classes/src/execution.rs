@@ -289,7 +289,14 @@ pub fn screen(
         Err(_) if actions.iter().all(Action::carries_authority) => {
             return actions.iter().try_for_each(|action| screen_authority(config, transaction.sender(), action));
         }
-        Err(code) => return reject(code, format!("{} may not sign here", transaction.sender())),
+        Err(code) => {
+            let why = match &record {
+                Some(Participant { revoked_height: Some(height), .. }) => format!(": revoked in block {height}"),
+                Some(Participant { not_after, .. }) => format!(": its certificate expired at {not_after}"),
+                None => String::new(),
+            };
+            return reject(code, format!("{} may not sign here{why}", transaction.sender()));
+        }
     };
     for action in actions {
         if let Some(right) = action.right()

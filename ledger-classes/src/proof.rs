@@ -25,7 +25,7 @@ pub enum ProofError {
     #[error("{0} does not decode")]
     Malformed(&'static str),
     /// The proof is about another channel than the verifier asked for.
-    #[error("the proof is about channel {0}")]
+    #[error("the proof is about channel {0}, not about the one that was asked for")]
     OtherChannel(Hash),
     /// A seal does not make its header final.
     #[error("block {height}: {source}")]

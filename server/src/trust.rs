@@ -406,7 +406,7 @@ impl Trust {
     pub fn learn(&self, crl: &[u8]) -> Result<Option<RevocationChange>, LearnError> {
         let change = self.store.install_crl(crl)?;
         if let Some(change) = &change {
-            tracing::info!(revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
+            tracing::info!(newly_revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
             // In force first: what cannot be written is still obeyed, until a restart fetches it again.
             self.changes.send_modify(|generation| *generation += 1);
             self.exclusively(|| {

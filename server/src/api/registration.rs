@@ -53,7 +53,11 @@ pub(super) async fn with_folder<R: Send + 'static>(
     let done = block(move || {
         let _permit = permit;
         let folder = trust.folder().map_err(RegistrationError::Folder)?;
-        work(&folder.ok_or(Kind::NoAuthority)?)
+        let done = work(&folder.ok_or(Kind::NoAuthority)?);
+        // Who is handed a path counts as having been offered the roots that the folder has by now: so they are offered
+        // before the answer goes, and not when the files are looked at next.
+        trust.poll();
+        done
     });
     done.await.map_err(|error| {
         tracing::error!(%error, "work on the certificates folder panicked");

@@ -81,7 +81,7 @@ Example:
         #[arg(long)]
         asset: Option<String>,
         #[command(flatten)]
-        on: OnChannel,
+        on: ToChannel,
         #[command(flatten)]
         signing: Signing,
     },

@@ -229,7 +229,7 @@ Example:
         /// Who receives
         to: Address,
         /// Digest of the document that describes the item
-        #[arg(long, value_name = "HEX", required_unless_present = "metadata_of")]
+        #[arg(long, value_name = "HEX")]
         metadata: Option<Hash>,
         /// File whose SHA-256 is that digest; the file itself stays here
         #[arg(long, value_name = "FILE", conflicts_with = "metadata")]
@@ -479,7 +479,11 @@ impl Command {
                 let metadata = match (metadata_of, metadata) {
                     (Some(path), _) => super::session::digest_of(&path)?,
                     (None, Some(digest)) => digest,
-                    (None, None) => return Err(Failure::usage("--metadata or --metadata-of is needed")),
+                    (None, None) => {
+                        let what = "an item has the digest of the document that describes it: --metadata HEX, or \
+                                    --metadata-of FILE";
+                        return Err(Failure::usage(what));
+                    }
                 };
                 (Action::AssetMintItem(assets::MintItem { asset, item, to, metadata }), act)
             }

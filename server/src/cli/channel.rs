@@ -492,6 +492,18 @@ async fn proposals(session: &Session, channel: &str, paging: &Paging) -> Result<
     })
 }
 
+/// What a grant gives. Of an organization its administrators have `admin`, and nobody else.
+fn granted(grant: &Grant) -> String {
+    let text = rights(grant.rights);
+    match &grant.to {
+        Grantee::Organization(_) => {
+            let word = |word| if word == "admin" { "admin (its administrators)" } else { word };
+            text.split(',').map(word).collect::<Vec<_>>().join(",")
+        }
+        Grantee::Identity(_) => text,
+    }
+}
+
 /// Shows one channel.
 fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
     output.show(channel, |channel| {
@@ -516,7 +528,7 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
                 ("member", clean(&format!("{}{title}", member.name)))
             }));
             let grants = config.grants.iter();
-            lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, rights(grant.rights)))));
+            lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, granted(grant)))));
         }
         pairs(&lines)
     })

@@ -163,6 +163,7 @@ pub fn main() -> ExitCode {
     let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
+            let error = with_variable(error);
             // Help and version are answers, not mistakes. Nothing is left to say if they cannot be printed.
             let _ = error.print();
             if !error.use_stderr() {
@@ -218,6 +219,20 @@ fn variables() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     of(&Cli::command(), &mut names);
     names
+}
+
+/// A channel that is missing can be named by a variable, too.
+fn with_variable(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let channel = |missing: &ContextValue| match missing {
+        ContextValue::Strings(all) => all.iter().any(|one| one.starts_with("--channel ")),
+        _ => false,
+    };
+    if error.kind() == ErrorKind::MissingRequiredArgument && error.get(ContextKind::InvalidArg).is_some_and(channel) {
+        let tip = "the variable CHANCERY_CHANNEL names the channel for all commands".to_owned();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Why a command line does not parse, as people are told, without the usage below it.
@@ -348,11 +363,28 @@ mod tests {
             ("chancery watch trade --untill now", "unexpected argument '--untill' found"),
             ("chancery nonsense", "unrecognized subcommand 'nonsense'"),
             ("chancery channel", "a command is missing"),
+            ("chancery asset burn coin 5", "--channel <CHANNEL>; tip: the variable CHANCERY_CHANNEL"),
+            ("chancery status --peer 127.0.0.1:7100", "a peer's address reads https://host:port"),
             ("chancery status --timeout 0", "'0' for '--timeout <SECONDS>'"),
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
-            let told = reason(&error);
+            let told = reason(&with_variable(error));
             assert!(told.contains(said) && !told.contains("Usage:"), "{line}: {told}");
+        }
+    }
+
+    /// What is written to the wrong channel cannot be taken back.
+    #[test]
+    fn no_command_that_writes_has_a_default_channel() {
+        let (mut found, mut root) = (Vec::new(), Cli::command());
+        root.build();
+        all(&root, &mut Vec::new(), &mut found);
+        let has = |command: &clap::Command, id: &str| command.get_arguments().any(|arg| arg.get_id() == id);
+        let writing: Vec<_> = found.iter().filter(|(_, command)| has(command, "memo")).collect();
+        assert!(writing.len() > 30, "{}", writing.len());
+        for (path, command) in writing {
+            let channel = command.get_arguments().find(|arg| arg.get_id() == "channel");
+            assert!(channel.is_some_and(|arg| arg.get_default_values().is_empty()), "{path:?}");
         }
     }
 

@@ -130,11 +130,9 @@ impl Command {
                     Some(serial) => vec![serial],
                     None => admitted(session, &on.channel, &identity).await?,
                 };
-                for serial in serials {
-                    let revoke = Revoke { identity: identity.clone(), serial, reason: reason.clone() };
-                    session.act(&on.channel, Action::ParticipantRevoke(revoke), &signing).await?;
-                }
-                Ok(())
+                let revoke = |serial| Revoke { identity: identity.clone(), serial, reason: reason.clone() };
+                let actions = serials.into_iter().map(|serial| Action::ParticipantRevoke(revoke(serial))).collect();
+                session.act_all(&on.channel, actions, &signing).await
             }
             Self::List { organization, paging, on } => {
                 let organization = organization.as_deref();

@@ -60,7 +60,7 @@ pub(super) type PeerUrl = client::profile::Url;
 /// The channel that a command writes to. It has no default: what is written to the wrong one cannot be taken back.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ToChannel {
-    /// Channel to write to, by name or by id
+    /// Channel to write to, by name or by id; there is no default
     #[arg(long, short, env = "CHANCERY_CHANNEL")]
     pub channel: String,
 }
@@ -272,11 +272,16 @@ impl Session {
 
     /// Signs `action` as a transaction of its own, submits it and prints the outcome.
     pub(super) async fn act(&self, channel: &str, action: Action, signing: &Signing) -> Result<(), Failure> {
+        self.act_all(channel, vec![action], signing).await
+    }
+
+    /// The same with several actions, which have an effect together or not at all.
+    pub(super) async fn act_all(&self, channel: &str, all: Vec<Action>, signing: &Signing) -> Result<(), Failure> {
         let keys = self.signing_keys(&signing.keys)?;
         let (id, from) = self.valid_from(channel, signing.at_channel_time).await?;
-        let mut actions = Vec::with_capacity(2);
+        let mut actions = Vec::with_capacity(all.len() + 1);
         actions.extend(signing.act_for.map(|account| Action::AccountAct(AccountAct { account })));
-        actions.push(action);
+        actions.extend(all);
         let own: Vec<Address> = keys.iter().map(|key| key.public().address()).chain(signing.act_for).collect();
         if !signing.new && !signing.print {
             self.check_payees(channel, &actions, &own).await?;

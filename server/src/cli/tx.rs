@@ -38,10 +38,15 @@ Example:
         #[arg(long)]
         new: bool,
     },
-    /// Show what became of a transaction
-    #[command(after_help = "\
+    /// Show what became of a transaction: its block, result, fee and events
+    #[command(
+        visible_alias = "show",
+        after_help = "\
+What it says itself is in its block, and in its proof (`chancery tx proof`).
+
 Example:
-  $ chancery tx status 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d --channel trade")]
+  $ chancery tx status 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d --channel trade"
+    )]
     Status {
         /// The transaction's id
         id: Hash,

@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 A terminal shows events for people; a file, a pipe and --json get JSON lines. Each of these is a CloudEvent; its `id` is
 the cursor, and amounts are base units. Goes on over lost connections and while the channel is halted, without losing or
 repeating an event. With --cursor-file also after a restart: the file says how far was printed, and the next start goes on
-there; of a start that is killed between the two, one event is printed again. Says on standard error when it has reached
+there, whatever --from says; of a start that is killed between the two, one event is printed again. Says on standard error when it has reached
 the end of the channel, and why it waits. Ends with ctrl-C, after --count events, at --until, or when the peer ends the
 subscription.
 
@@ -94,18 +94,47 @@ impl Watch {
         }
     }
 
-    /// Where to begin: behind what the file says, or where the command line says.
-    fn start(&self) -> Result<Start, Failure> {
-        let from = self.from.unwrap_or_default();
-        let Some(path) = self.cursor_file.as_deref().filter(|path| path.exists()) else { return Ok(from) };
+    /// What the cursor file says, if it is there.
+    fn kept(&self) -> Result<Option<Kept>, Failure> {
+        let Some(path) = self.cursor_file.as_deref().filter(|path| path.exists()) else { return Ok(None) };
         let text = read_file(path, 1_024)?;
-        let cursor = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        let kept = std::str::from_utf8(&text).ok().and_then(Kept::parse);
         let wrong = || Failure::usage(format!("{} holds no cursor: remove it to begin anew", path.display()));
-        cursor.map(Start::After).ok_or_else(wrong)
+        kept.map(Some).ok_or_else(wrong)
+    }
+
+    /// What to do about a position that the peer refuses.
+    async fn advised(&self, error: SubscribeError, session: &Session, channel: &str, kept: Option<&Kept>) -> Failure {
+        let advice = match &error {
+            SubscribeError::Request(RequestError::Problem(problem)) => advice(problem),
+            _ => None,
+        };
+        let Some(mut advice) = advice.map(str::to_owned) else { return error.into() };
+        if let (Some(kept), Some(path)) = (kept, &self.cursor_file) {
+            let path = path.display();
+            if let Some((id, name)) = &kept.channel
+                && session.channel_id(channel).await.is_ok_and(|is| is != *id)
+            {
+                return Failure::usage(format!(
+                    "{path} holds a cursor of the channel {} ({id}), and this is {channel}: name another file",
+                    clean(name)
+                ));
+            }
+            advice =
+                format!("{advice}\n{path} goes before --from: remove it, or name another file, to begin elsewhere.");
+        }
+        match Failure::from(error) {
+            Failure::Refused { message, problem } => {
+                Failure::Refused { message: format!("{message}\n{advice}"), problem }
+            }
+            failure => failure,
+        }
     }
 
     async fn events(&self, session: &Session, channel: &str) -> Result<(), Failure> {
-        let start = self.start()?;
+        let mut kept = self.kept()?;
+        let start = kept.as_ref().map_or(self.from.unwrap_or_default(), |kept| Start::After(kept.cursor));
+        let mut of = kept.as_ref().and_then(|kept| kept.channel.clone());
         if let (Start::Height(from), Some(Until::Height(until))) = (start, self.until)
             && from > until
         {
@@ -129,12 +158,24 @@ impl Watch {
         let subscription = session.connection.subscribe(channel, filter);
         let mut subscription = subscription.with_retry(Retry { attempts_max: 10, wait_max: PAUSE_MAX }).patient();
         let (mut progress, mut units) = (Progress::new(self.until), Units::default());
-        let printed = |cursor: &Cursor| self.cursor_file.as_deref().map_or(Ok(()), |path| keep(path, cursor));
         let mut left = self.count.unwrap_or(u64::MAX);
         while left > 0
             && let Some(step) = subscription.step().await
         {
-            match step.map_err(advised)? {
+            let step = match step {
+                Ok(step) => step,
+                Err(error) => return Err(self.advised(error, session, channel, kept.as_ref()).await),
+            };
+            if self.cursor_file.is_some() && of.is_none() && !matches!(step, Step::Pause { .. }) {
+                // The peer has just answered.
+                of = Some((session.channel_id(channel).await?, channel.to_owned()));
+            }
+            let mut printed = |cursor: &Cursor| {
+                let Some(path) = self.cursor_file.as_deref() else { return Ok(()) };
+                let now = kept.insert(Kept { cursor: *cursor, channel: of.clone() });
+                keep(path, now)
+            };
+            match step {
                 Step::Event(delivery) if progress.is_beyond(&delivery.cursor) => break,
                 Step::Event(delivery) => {
                     if let Some(verifier) = &mut verifier {
@@ -171,12 +212,40 @@ impl Watch {
     }
 }
 
+/// What a cursor file holds: `CURSOR`, and in the next line `channel ID NAME`.
+#[derive(Clone, Debug, PartialEq)]
+struct Kept {
+    cursor: Cursor,
+    /// Of which channel it is, and how that was called; a file that somebody else has written need not say it.
+    channel: Option<(Hash, String)>,
+}
+
+impl Kept {
+    fn parse(text: &str) -> Option<Self> {
+        let (cursor, channel) =
+            text.trim().split_once('\n').map_or((text.trim(), None), |(first, rest)| (first, Some(rest)));
+        let channel = match channel {
+            None => None,
+            Some(line) => {
+                let (id, name) = line.strip_prefix("channel ")?.split_once(' ')?;
+                Some((Hash::parse(id).ok()?, name.to_owned()))
+            }
+        };
+        Some(Self { cursor: cursor.parse().ok()?, channel })
+    }
+
+    fn to_text(&self) -> String {
+        let channel = self.channel.as_ref().map(|(id, name)| format!("channel {id} {name}\n"));
+        format!("{}\n{}", self.cursor, channel.unwrap_or_default())
+    }
+}
+
 /// Keeps how far was printed, in one step: the file holds the old or the new place.
-fn keep(path: &Path, cursor: &Cursor) -> Result<(), Failure> {
+fn keep(path: &Path, kept: &Kept) -> Result<(), Failure> {
     let mut next = path.as_os_str().to_owned();
     next.push(".new");
     let next = PathBuf::from(next);
-    let written = std::fs::write(&next, format!("{cursor}\n")).and_then(|()| std::fs::rename(&next, path));
+    let written = std::fs::write(&next, kept.to_text()).and_then(|()| std::fs::rename(&next, path));
     written.map_err(|error: io::Error| Failure::file(path, &error))
 }
 
@@ -227,20 +296,6 @@ impl Progress {
     fn is_done(&self, cursor: &Cursor) -> bool {
         self.is_beyond(cursor)
             || matches!(self.until, Some(Until::Height(height)) if cursor.is_end() && cursor.height == height)
-    }
-}
-
-/// What to do about a position that the peer refuses.
-fn advised(error: SubscribeError) -> Failure {
-    let advice = match &error {
-        SubscribeError::Request(RequestError::Problem(problem)) => advice(problem),
-        _ => None,
-    };
-    match (Failure::from(error), advice) {
-        (Failure::Refused { message, problem }, Some(advice)) => {
-            Failure::Refused { message: format!("{message}\n{advice}"), problem }
-        }
-        (failure, _) => failure,
     }
 }
 
@@ -304,6 +359,15 @@ mod tests {
         progress.at(&end(6), 12);
         assert!(progress.is_done(&end(7)));
         assert!(!Progress::new(None).is_done(&end(u64::MAX)));
+    }
+
+    #[test]
+    fn a_cursor_file_says_of_which_channel_it_is() {
+        let kept = Kept { cursor: end(7), channel: Some((Hash([3; 32]), "trade".into())) };
+        assert_eq!(Kept::parse(&kept.to_text()), Some(kept.clone()));
+        assert_eq!(Kept::parse(&format!("{}\n", kept.cursor)), Some(Kept { channel: None, ..kept }));
+        assert_eq!(Kept::parse("7\n"), None);
+        assert_eq!(Kept::parse(&format!("{}\nchannel trade\n", end(7))), None);
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     run(&["ca", "--dir", text(&foreign), "init", "--consortium", "evil.example", "--org", "carrier"]);
     let evil = path("evil.pem");
     run(&["ca", "--dir", text(&foreign), "bundle", "carrier", "--out", text(&evil)]);
-    refused(&add(&evil, &[]), 1, "of another consortium");
+    refused(&add(&evil, &[]), 1, "what was brought is of the consortium");
     let whole = fs::read_to_string(&bank).expect("readable");
     let (certificate, crl) = whole.split_once("-----BEGIN X509 CRL").expect("both");
     fs::write(&bank, certificate).expect("writable");

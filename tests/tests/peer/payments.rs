@@ -202,9 +202,30 @@ fn a_contract_is_told_an_amount_with_its_asset_and_fees_have_their_point() {
     let rest = watch(&[&["--until", "now"], &kept[..]].concat());
     assert_eq!(first + &rest, watch(&["--until", "now"]), "each event once, though the first was cut off");
     assert_eq!(watch(&[&["--until", "now"], &kept[..]].concat()), "", "nothing twice");
+    // The file says of which channel it is.
+    world.peer.run(&world.admin, &["channel", "create", "other", "--org", "bank"]);
+    let watch_other = ["watch", "other", "--until", "now", "--cursor-file", text(&cursor)];
+    let output =
+        chancery().args(["--profile", text(&world.admin), "--peer", &world.peer.url]).args(watch_other).output();
+    let said = String::from_utf8_lossy(&output.expect("runs").stderr).into_owned();
+    assert!(said.contains("holds a cursor of the channel trade") && said.contains("name another file"), "{said}");
+    // Another history than the file's: the file is what to remove, since --from stands behind it.
+    let kept_text = std::fs::read_to_string(&cursor).expect("readable");
+    std::fs::write(&cursor, format!("9{kept_text}")).expect("writable");
+    let (code, said) = world.refused(&[&["watch", "--from", "1", "--until", "now"], &kept[..]].concat());
+    assert!(code == 1 && said.contains("goes before --from") && said.contains("remove it"), "{said}");
     std::fs::write(&cursor, "7\n").expect("writable");
     let (code, said) = world.refused(&[&["watch", "--until", "now"], &kept[..]].concat());
     assert!(code == 2 && said.contains("holds no cursor"), "{said}");
+
+    // An instance of an older version: what its code has for amounts is not known any more.
+    world.printed(&["contract", "upgrade", "art-auction", "auction"]);
+    let (code, said) = world.refused(&["contract", "call", "lot-7", "bid", r#"{"amount": "350"}"#]);
+    assert!(code == 2 && said.contains("give --base-units"), "{said}");
+    let shown = world.printed(&["contract", "query", "lot-7", "state"]);
+    assert!(shown.contains("500 base units") && !shown.contains("5.00"), "{shown}");
+    let raised = out(run(call("350", &["--base-units"])));
+    assert!(raised.contains(r#""amount":"350 base units""#), "{raised}");
 
     let file = world.admin.join("fees.json");
     let fees = r#"[{"change": "set_fees", "asset": "coin", "base": "3", "per_byte": "0", "collector": null}]"#;

@@ -116,6 +116,19 @@ fn keep(profile: &Path, name: &str) -> PathBuf {
     copy
 }
 
+/// The peer looks at its files now and then: who renewed before it had seen the new root counted as having it, and was
+/// locked out by the switch.
+#[test]
+fn who_renews_in_the_moment_of_the_start_has_the_new_root() {
+    let consortium = Consortium::new();
+    let dir = consortium.dir();
+    let alice = consortium.profile("bank", "client", "alice");
+    let peer = consortium.serve();
+    run(&["ca", "--dir", text(&dir), "rollover", "start"]);
+    assert_eq!(peer.run(&alice, &["ca", "renew"])["roots_added"], 1);
+    assert_eq!(roots(&alice), 2);
+}
+
 #[test]
 fn a_root_is_replaced_and_nobody_notices_until_the_old_one_is_retired() {
     let consortium = Consortium::new();

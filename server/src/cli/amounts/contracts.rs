@@ -32,6 +32,8 @@ const LENDING: &[&str] = &[
 pub(in crate::cli) enum Code {
     Auction,
     Lending,
+    /// What an instance runs that is older than its contract: the ledger does not say any more.
+    Older,
 }
 
 impl Code {
@@ -43,10 +45,11 @@ impl Code {
         }
     }
 
-    const fn amounts(self) -> &'static [&'static str] {
+    fn has_amount(self, field: &str) -> bool {
         match self {
-            Self::Auction => AUCTION,
-            Self::Lending => LENDING,
+            Self::Auction => AUCTION.contains(&field),
+            Self::Lending => LENDING.contains(&field),
+            Self::Older => AUCTION.contains(&field) || LENDING.contains(&field),
         }
     }
 }
@@ -65,7 +68,7 @@ fn visit(
             let asset = named.or(around).map(str::to_owned);
             fields.iter_mut().try_for_each(|(name, value)| match value {
                 Value::Object(_) | Value::Array(_) => visit(code, value, asset.as_deref(), change),
-                value if code.amounts().contains(&name.as_str()) => change(name, value, asset.as_deref()),
+                value if code.has_amount(name) => change(name, value, asset.as_deref()),
                 _ => Ok(()),
             })
         }
@@ -92,8 +95,7 @@ fn may_have_amounts(document: &Value) -> bool {
     match document {
         Value::Array(items) => items.iter().any(may_have_amounts),
         Value::Object(fields) => fields.iter().any(|(name, value)| {
-            let named = [AUCTION, LENDING].iter().any(|names| names.contains(&name.as_str()));
-            named && !value.is_object() && !value.is_array() || may_have_amounts(value)
+            Code::Older.has_amount(name) && !value.is_object() && !value.is_array() || may_have_amounts(value)
         }),
         _ => false,
     }
@@ -123,23 +125,36 @@ impl Session {
         Ok(Code::of(&record))
     }
 
-    /// What code an instance runs, as far as it can be known: an instance of an older version keeps that one's.
+    /// What code an instance runs; an instance of an older version keeps that one's.
     async fn code_of_instance(&self, channel: &str, instance: &str) -> Result<Option<Code>, RequestError> {
         let record: Value = self.connection.get(&["channels", channel, "instances", instance], &[]).await?;
         let contract = record["contract"].as_str().unwrap_or_default();
         let contract: Value = self.connection.get(&["channels", channel, "contracts", contract], &[]).await?;
-        Ok(Code::of(&contract).filter(|_| contract["version"] == record["version"]))
+        Ok(match contract["version"] == record["version"] {
+            true => Code::of(&contract),
+            false => Some(Code::Older),
+        })
     }
 
-    /// The asset that an auction, or a loan of a desk, is in.
-    async fn asset_of(&self, channel: &str, instance: &str, code: Code, loan: Option<&str>) -> Option<String> {
+    /// The asset that an auction, or a loan of a desk, is in; none if the instance does not say, as of a loan that is not
+    /// there yet.
+    async fn asset_of(
+        &self,
+        channel: &str,
+        instance: &str,
+        code: Code,
+        loan: Option<&str>,
+    ) -> Result<Option<String>, RequestError> {
         let (method, arguments, field) = match (code, loan) {
             (Code::Auction, _) => ("state", "{}".to_owned(), "currency"),
             (Code::Lending, Some(loan)) => ("loan", serde_json::json!({ "loan": loan }).to_string(), "asset"),
-            (Code::Lending, None) => return None,
+            (Code::Lending, None) | (Code::Older, _) => return Ok(None),
         };
-        let answer = self.connection.instance_query(channel, instance, method, &arguments).await.ok()?;
-        Some(answer["result"][field].as_str()?.to_owned())
+        match self.connection.instance_query(channel, instance, method, &arguments).await {
+            Ok(answer) => Ok(answer["result"][field].as_str().map(str::to_owned)),
+            Err(error @ RequestError::Problem(_)) if !error.is_unavailable() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The arguments of a new instance in base units: amounts are written with the point of their asset, `"2.50"`, and may
@@ -166,6 +181,10 @@ impl Session {
     ) -> Result<String, Failure> {
         let Some(value) = with_amounts(&document)? else { return Ok(document) };
         match self.code_of_instance(channel, instance).await.map_err(unreadable)? {
+            Some(Code::Older) => Err(Failure::usage(format!(
+                "{instance} runs an older version of its contract, and which of its arguments are amounts is not known \
+                 any more: give --base-units, and amounts in base units"
+            ))),
             Some(code) => self.in_base_units(channel, code, Some(instance), value).await,
             None => Ok(document),
         }
@@ -193,7 +212,7 @@ impl Session {
             Ok(())
         })?;
         let about = match instance {
-            Some(instance) => self.asset_of(channel, instance, code, value["loan"].as_str()).await,
+            Some(instance) => self.asset_of(channel, instance, code, value["loan"].as_str()).await?,
             None => None,
         };
         let mut amounts = Vec::with_capacity(found.len());
@@ -232,6 +251,27 @@ pub(in crate::cli) struct Instance {
     currency: Option<String>,
 }
 
+impl Instance {
+    async fn ask(session: &Session, channel: &str, name: &str) -> Result<Self, RequestError> {
+        let code = session.code_of_instance(channel, name).await?;
+        let currency = match code {
+            Some(code @ Code::Auction) => session.asset_of(channel, name, code, None).await?,
+            _ => None,
+        };
+        Ok(Self { code, currency })
+    }
+}
+
+/// Marks what may be amounts, where nobody says which code has told them.
+fn in_base_units(document: &mut Value) {
+    let _ = visit(Code::Older, document, None, &mut |_, value, _| {
+        if let Some(amount) = value.as_str().and_then(|text| text.parse::<Amount>().ok()) {
+            *value = format!("{amount} base units").into();
+        }
+        Ok(())
+    });
+}
+
 impl Units {
     /// Puts points into what an instance answers or tells. An amount whose asset is not known says that it is base units.
     pub(in crate::cli) async fn put_points_of_instance(
@@ -243,26 +283,28 @@ impl Units {
     ) {
         let instance = match self.instances.get(name) {
             Some(instance) => instance.clone(),
-            None => {
-                let code = session.code_of_instance(channel, name).await.unwrap_or_default();
-                let currency = match code {
-                    Some(code @ Code::Auction) => session.asset_of(channel, name, code, None).await,
-                    _ => None,
-                };
-                let instance = Instance { code, currency };
-                self.bound();
-                self.instances.insert(name.to_owned(), instance.clone());
-                instance
-            }
+            None => match Instance::ask(session, channel, name).await {
+                Ok(instance) => {
+                    self.bound();
+                    self.instances.insert(name.to_owned(), instance.clone());
+                    instance
+                }
+                // Nothing of a failure is kept: the next document asks again.
+                Err(_) => Instance { code: Some(Code::Older), currency: None },
+            },
         };
         let Instance { code: Some(code), currency } = instance else { return };
+        if code == Code::Older {
+            in_base_units(document);
+            return;
+        }
         let about = match (code, document["loan"].as_str()) {
             (Code::Lending, Some(loan)) if document["asset"].is_null() => {
                 let key = (name.to_owned(), loan.to_owned());
                 match self.loans.get(&key) {
                     Some(asset) => Some(asset.clone()),
                     None => {
-                        let asset = session.asset_of(channel, name, code, Some(loan)).await;
+                        let asset = session.asset_of(channel, name, code, Some(loan)).await.unwrap_or_default();
                         self.bound();
                         self.loans.extend(asset.clone().map(|asset| (key, asset)));
                         asset

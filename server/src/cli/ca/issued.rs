@@ -6,15 +6,17 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean, pairs, part as part_text, until, when};
 use crate::cli::session::{Global, Paging};
 use crate::clock;
+use crate::config::Config;
 use crate::limits::{DAY_MS, PAGE_DEFAULT};
 use crate::register::{IssuedSelection, issued_view, part};
 use ca::database::CertificateStatus;
-use ca::folder::Selection;
+use ca::folder::{CertificateFolder, FolderError, Selection};
 use ca::{Register, RevocationReason, Serial};
 use clap::{Args, ValueEnum};
 use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody, RevokedView};
 use ledger_classes::identity::Identity;
 use serde::Serialize;
+use std::path::Path;
 
 /// Statuses of certificates.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -181,6 +183,24 @@ pub(super) struct Revoke {
     reason: RevocationReason,
 }
 
+/// Whether a peer is there, which watches the folder.
+fn has_peer(dir: &Path) -> bool {
+    Config::load(dir).is_ok_and(|config| dir.join(config.certificate_dir).is_dir())
+}
+
+/// What is said of a certificate that was not issued here: who has issued it, if nobody here could.
+fn elsewhere(folder: &CertificateFolder, selection: &Selection, error: FolderError) -> Failure {
+    let Selection::Identity(identity) = selection else { return error.into() };
+    let organization = identity.organization();
+    match folder.authorities() {
+        Ok(all) if !all.iter().any(|authority| authority.name == organization) => Failure::refused(format!(
+            "{error}: the CA of {organization} is not in this folder; {organization} revokes what it has issued \
+             (`chancery ca revoke` there, then `chancery ca publish`)"
+        )),
+        _ => error.into(),
+    }
+}
+
 impl Revoke {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let usage = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
@@ -193,10 +213,22 @@ impl Revoke {
             };
             Selection::Serial(self.which.parse().map_err(neither)?)
         };
+        let mut untold = None;
         let revoked = match directory.place(global)? {
             Place::Folder(folder) => {
                 let now = clock::now();
-                let revoked = folder.revoke(&selection, self.reason, now)?;
+                let revoked = match folder.revoke(&selection, self.reason, now) {
+                    Err(error @ FolderError::UnknownCertificate(_)) => {
+                        return Err(elsewhere(&folder, &selection, error));
+                    }
+                    revoked => revoked?,
+                };
+                untold = directory.path().ok().filter(|dir| !has_peer(dir)).map(|dir| {
+                    format!(
+                        "Peers do not know yet: chancery ca publish --dir {} --profile ADMINISTRATOR\n",
+                        dir.display()
+                    )
+                });
                 RevokedView { revoked: revoked.iter().map(|record| issued_view(record, &[], now)).collect() }
             }
             Place::Peer(peer) => {
@@ -211,7 +243,7 @@ impl Revoke {
         };
         output.show(&revoked, |revoked| {
             let line = |record: &IssuedView| format!("revoked {} {}\n", clean(&record.serial), clean(&record.identity));
-            revoked.revoked.iter().map(line).collect()
+            revoked.revoked.iter().map(line).collect::<String>() + untold.as_deref().unwrap_or_default()
         })
     }
 }

@@ -103,7 +103,13 @@ impl Renew {
             Algorithm::Ed25519 => Scheme::Ed25519,
             Algorithm::P256 => Scheme::EcdsaP256,
         });
+        let again = options.clone();
         let renewed = runtime.block_on(renew(&profile, options, new_key))?;
+        // What came into force between the two requests is offered by now, and counts as handed out.
+        let offered = runtime.block_on(authorities(&profile, again))?;
+        let taken = take_offered(&profile.directory, &offered, &profile.consortium, clock::now());
+        let later = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
+        let (added, removed) = (added + later.added, removed + later.removed);
         let leaf = renewed.leaf();
         let not_after = Time::from_millis(u64::try_from(leaf.not_after).unwrap_or_default() * 1000);
         let (identity, serial) = (leaf.identity.to_string(), hex::encode(&leaf.serial));

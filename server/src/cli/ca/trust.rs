@@ -166,7 +166,16 @@ impl Trust {
             None => {
                 let dir = directory.path()?;
                 let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
-                Ok::<_, Failure>(dir.join(config.certificate_dir))
+                let own = dir.join(config.certificate_dir);
+                if !own.is_dir() {
+                    return Err(Failure::usage(format!(
+                        "{} is no peer's directory, since it has no {}: who else is to trust them? Name the profile's \
+                         folder, --into PROFILE",
+                        dir.display(),
+                        own.display()
+                    )));
+                }
+                Ok::<_, Failure>(own)
             }
         };
         match self.command {
