@@ -6,17 +6,20 @@
 
 use super::tests::*;
 use crate::action::Action;
+use crate::action::assets::AccountCreate;
 use crate::amount::Amount;
 use crate::event::Event;
-use crate::execution::test_support::{Ledger, address};
+use crate::execution::assets;
+use crate::execution::test_support::{Ledger, address, signer};
 use crate::keys::Address;
 use crate::limits::STOPS_MS_MAX;
+use crate::outcome::ResultCode;
 use crate::receipt::Receipt;
 use crate::time::Time;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const PEOPLE: [u8; 5] = [2, 3, 4, 5, 6];
 const AUCTIONS: [&str; 2] = ["a0", "a1"];
@@ -85,22 +88,60 @@ fn account_number(ledger: &Ledger, number: usize) -> Address {
 
 /// Gives the control of an asset to `who`.
 fn hand_control(ledger: &mut Ledger, asset: &str, who: u8) {
-    let mut record = crate::execution::assets::asset(&ledger.state, asset).unwrap().unwrap();
+    let mut record = assets::asset(&ledger.state, asset).unwrap().unwrap();
     record.control_authority = address(who);
     ledger.put(crate::keyspace::asset(asset), &record);
 }
 
+/// Gives the control of an asset to a joint account of `who`, person 3 and the issuer.
+fn share_control(ledger: &mut Ledger, asset: &str, who: u8, threshold: u8) {
+    let members = BTreeSet::from([who, 3, ISSUER]);
+    let threshold = threshold.min(u8::try_from(members.len()).unwrap());
+    let keys: Vec<_> = members.iter().map(|member| signer(*member).public()).collect();
+    let mut record = assets::asset(&ledger.state, asset).unwrap().unwrap();
+    record.control_authority = assets::joint_address(threshold, &keys);
+    ledger.put(crate::keyspace::asset(asset), &record);
+    // Of several assets with one control the first makes it.
+    let (code, message) = ledger.one(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
+    assert!(matches!(code, ResultCode::Done | ResultCode::AccountExists), "{message}");
+}
+
+/// The joint account that controls an asset, and as many of its members as must sign, from one that `turn` tells.
+fn shared_control(ledger: &Ledger, asset: &str, turn: u8) -> Option<(Address, Vec<u8>)> {
+    let control = assets::asset(&ledger.state, asset).unwrap()?.control_authority;
+    let (needed, of) = assets::controllers(&ledger.state, &control).unwrap();
+    let mut members: Vec<u8> =
+        PEOPLE.into_iter().chain([ISSUER]).filter(|person| of.contains(&address(*person))).collect();
+    if of.contains(&control) || members.len() < needed {
+        return None;
+    }
+    let first = usize::from(turn) % members.len();
+    members.rotate_left(first);
+    members.truncate(needed);
+    Some((control, members))
+}
+
 fn controller(ledger: &Ledger, asset: &str) -> Option<u8> {
-    let record = crate::execution::assets::asset(&ledger.state, asset).unwrap()?;
+    let record = assets::asset(&ledger.state, asset).unwrap()?;
     PEOPLE.into_iter().chain([ISSUER]).find(|person| address(*person) == record.control_authority)
 }
 
 impl Step {
+    /// The asset whose control this step takes.
+    fn controlled(&self) -> Option<&'static str> {
+        match self {
+            Self::Pause { asset, .. } | Self::Freeze { asset, .. } => Some(asset),
+            Self::FreezeItem { item, .. } => Some(ITEMS[*item].0),
+            _ => None,
+        }
+    }
+
     /// Who alone can do this step, so that not almost all of them are refused.
     fn right_person(&self, ledger: &Ledger) -> Option<u8> {
         match self {
-            Self::Pause { asset, .. } | Self::Freeze { asset, .. } => controller(ledger, asset),
-            Self::FreezeItem { item, .. } => controller(ledger, ITEMS[*item].0),
+            Self::Pause { .. } | Self::Freeze { .. } | Self::FreezeItem { .. } => {
+                controller(ledger, self.controlled()?)
+            }
             Self::Loan { method: "cancel", loan: name } => {
                 let loan = loans(ledger).into_iter().find(|loan| loan["loan"] == *name)?;
                 PEOPLE.into_iter().find(|person| loan["borrower"] == address(*person).to_string())
@@ -315,12 +356,17 @@ proptest! {
     fn nothing_is_made_or_lost_and_everything_ends_within_its_bound(
         // Sellers, bidders, borrowers and lenders may control what they deal in.
         controllers in [select(vec![ISSUER, 4]), select(vec![ISSUER, 5]), select(vec![ISSUER, 2]), select(vec![ISSUER, 6])],
+        // Alone, or with two others of whom one or two must sign.
+        shared in prop::array::uniform4(select(vec![0u8, 0, 1, 2])),
         steps in prop::collection::vec(
             (select(&PEOPLE[..]), steps(), select(vec![0u64, 0, 0, 100, 1_000, 4_000]), prop::bool::weighted(0.03)), 1..60)
     ) {
         let mut ledger = world();
-        for (asset, who) in ["eur", "usd", "art", "deed"].into_iter().zip(controllers) {
-            hand_control(&mut ledger, asset, who);
+        for ((asset, who), threshold) in ["eur", "usd", "art", "deed"].into_iter().zip(controllers).zip(shared) {
+            match threshold {
+                0 => hand_control(&mut ledger, asset, who),
+                _ => share_control(&mut ledger, asset, who, threshold),
+            }
         }
         check_conservation(&ledger);
         for (who, step, wait, outage) in steps {
@@ -334,10 +380,15 @@ proptest! {
                 run(&mut ledger, None, &[]);
                 continue;
             };
-            let transaction = ledger.transaction(&[who], vec![action.clone()]);
+            let (signers, actions) =
+                match step.controlled().and_then(|asset| shared_control(&ledger, asset, who)) {
+                    Some((control, members)) => (members, vec![act(control), action]),
+                    None => (vec![who], vec![action]),
+                };
+            let transaction = ledger.transaction(&signers, actions.clone());
             let one = ledger.preview(std::slice::from_ref(&transaction));
             prop_assert_eq!(&one, &ledger.preview(std::slice::from_ref(&transaction)));
-            run(&mut ledger, Some(who), &[(&[who], vec![action])]);
+            run(&mut ledger, Some(signers[0]), &[(&signers, actions)]);
         }
         // Nobody does anything any more, and what is stopped stays so: everything ends by itself, within its bound.
         for _ in 0..8 {
@@ -371,7 +422,7 @@ proptest! {
         for holder in HOLDERS {
             let of = account(&ledger, holder);
             for asset in ["eur", "usd"] {
-                let frozen = crate::execution::assets::balance_of(&ledger.state, asset, &of).unwrap().frozen.0;
+                let frozen = assets::balance_of(&ledger.state, asset, &of).unwrap().frozen.0;
                 ledger.one(ISSUER, vec![unfreeze(asset, of, frozen)]);
             }
             for person in PEOPLE {
