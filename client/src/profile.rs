@@ -264,7 +264,7 @@ mod tests {
             (settings("peer = \"https://a\"\nconsortium = \"h\"\nport = 1"), "unknown field `port`"),
             (settings("peer = \"http://a\"\nconsortium = \"h\""), "reads https://host:port"),
             (settings("peer = \"https://a/v1\"\nconsortium = \"h\""), "ends after the port"),
-            (settings("peer = \"nowhere\"\nconsortium = \"h\""), "is not a URL"),
+            (settings("peer = \"nowhere\"\nconsortium = \"h\""), "reads https://host:port"),
             (vec![("profile.toml", SETTINGS)], "ca.pem cannot be read"),
             (vec![("profile.toml", SETTINGS), ("ca.pem", "text")], "ca.pem: line 1: no CERTIFICATE in PEM"),
             (vec![("profile.toml", SETTINGS), ("ca.pem", &pem), ("cert.pem", &pem)], "key.pem is missing"),

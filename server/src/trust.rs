@@ -461,7 +461,11 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
         match store.install_crl(crl) {
             Ok(None) => {}
             Ok(Some(change)) => {
-                tracing::info!(revoked = change.revoked.len(), generation = change.generation, "a CRL is in force");
+                tracing::info!(
+                    newly_revoked = change.revoked.len(),
+                    generation = change.generation,
+                    "a CRL is in force"
+                );
             }
             // The same CA's CRL may be in two folders, of which one is behind.
             Err(RevocationError::Older { .. }) => {}
