@@ -1,9 +1,10 @@
 //! CRLs between peers: what one has learned, the others fetch or are given.
 
-use crate::api::CrlTaken;
+use crate::api::{AnswerTaken, CrlTaken};
 use crate::connection::{Ask, Connection, JSON, RequestError};
 use bytes::Bytes;
 use ca::pem;
+use ledger_classes::action::channel::RevokeByEvidence;
 use reqwest::Method;
 
 impl Connection {
@@ -21,6 +22,15 @@ impl Connection {
     pub async fn offer_crl(&self, crl: Vec<u8>) -> Result<CrlTaken, RequestError> {
         let url = self.url(&["ca", "crl"], &[])?;
         let body = Some(("application/pkix-crl", Bytes::from(crl)));
+        self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: true }).await?.json()
+    }
+
+    /// Gives the peer a CA's answer that a certificate is revoked, with the certificate's path. The peer verifies it
+    /// under the CAs that it trusts, and ends the participation on every channel that knows the certificate.
+    pub async fn bring_answer(&self, answer: &RevokeByEvidence) -> Result<AnswerTaken, RequestError> {
+        let url = self.url(&["ca", "answers"], &[])?;
+        let bytes = serde_json::to_vec(answer).expect("hexadecimal strings");
+        let body = Some((JSON, Bytes::from(bytes)));
         self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: true }).await?.json()
     }
 }

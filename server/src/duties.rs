@@ -73,17 +73,26 @@ impl Duties {
         self.lock().keys().filter(|(of, which, _)| of == channel && *which == duty).count()
     }
 
-    /// Those of the channels that somebody may ask of; a hundred at most.
+    /// Those of the channels that somebody may ask of; a hundred at most, of each channel as many as of the others, so
+    /// that no channel hides another's.
     pub fn list(&self, may_ask: impl Fn(&str) -> bool) -> Vec<Obstacle> {
         let all = self.lock();
-        let seen = all.iter().filter(|((channel, _, _), _)| may_ask(channel)).take(OBSTACLES_SHOWN_MAX);
+        let mut seen: Vec<(usize, (&Key, &String))> = Vec::new();
+        let (mut of, mut place) = ("", 0);
+        for one @ ((channel, _, _), _) in all.iter().filter(|((channel, _, _), _)| may_ask(channel)) {
+            place = if of == channel { place + 1 } else { 0 };
+            of = channel;
+            seen.push((place, one));
+        }
+        seen.sort_by_key(|(place, _)| *place);
+        seen.truncate(OBSTACLES_SHOWN_MAX);
         let obstacle = |((channel, duty, subject), reason): (&Key, &String)| Obstacle {
             channel: channel.clone(),
             duty: *duty,
             subject: subject.clone(),
             reason: reason.clone(),
         };
-        seen.map(obstacle).collect()
+        seen.into_iter().map(|(_, one)| obstacle(one)).collect()
     }
 }
 

@@ -52,6 +52,14 @@ pub const CERTIFICATE_RECHECK_MS: u64 = 60_000;
 pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a CRL that is offered: the largest that `ca` takes, in PEM.
 pub const CRL_BODY_BYTES_MAX: usize = ca::limits::CRL_BYTES_MAX / 2 * 3;
+/// Bytes of a CA's answer with its path, in JSON.
+pub const ANSWER_BODY_BYTES_MAX: usize = 128 * 1024;
+/// Answers of CAs elsewhere that are kept, each until its certificate expires.
+pub const ANSWERS_MAX: usize = 10_000;
+/// How long who brings an answer waits for the channels to have it.
+pub const SPREAD_WAIT: Duration = Duration::from_secs(5);
+/// How often participants are held against the CRLs of CAs elsewhere while no CRL changes.
+pub const NOTICE_EVERY: Duration = Duration::from_secs(60);
 /// Requests that work on the certificates folder at a time: each may wait for its lock and holds a thread.
 pub const REGISTRATIONS_MAX: usize = 16;
 /// Milliseconds until somebody may have decided about a certificate request.

@@ -88,6 +88,7 @@ kinds! {
     ConfigurationInvalid = "configuration-invalid", 422, "The channel's configuration would be invalid";
     RequestInvalid = "request-invalid", 422, "The certificate request is not acceptable";
     CrlRefused = "crl-refused", 422, "The CRL is not one of a CA that this peer trusts";
+    AnswerRefused = "answer-refused", 422, "A CA that this peer trusts does not say that the certificate is revoked";
     QueryRefused = "query-refused", 422, "The contract refuses the query";
     Busy = "busy", 429, "The channel takes no more for the moment";
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";

@@ -5,8 +5,8 @@
 //! peer that posts the same, and an answer that was lost on the way do no harm. Nothing is posted where the
 //! certificate is not known, so that a channel learns nothing of strangers; who is admitted with a revoked
 //! certificate later is found by the next look.
-//! Of a CA whose folder is elsewhere this peer has the CRL and no answers: whom that list names is told of until the
-//! organization has brought the answer (`chancery ca publish`).
+//! Of a CA whose folder is elsewhere this peer has the answers that were brought (`chancery ca publish`,
+//! [`crate::trust`]). Whom that CA's CRL names without an answer is told of.
 //! Nor is anything posted that the channel's rules refuse: the evidence is judged here first as execution would, and
 //! what execution refused all the same is final until the channel has another configuration. Both are told of
 //! ([`crate::duties`]).
@@ -15,14 +15,19 @@ use crate::{
     certificates::{ParticipantPaths, describe},
     clock,
     duties::{Duties, Duty, Pause},
-    limits::{COMMIT_WAIT, DUTY_RETRY_MAX, PAGE_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATIONS_POSTED_MAX},
+    limits::{
+        COMMIT_WAIT, DUTY_RETRY_MAX, NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK, REVOCATION_RETRY,
+        REVOCATIONS_POSTED_MAX,
+    },
     trust::Trust,
 };
 use ca::{
-    CertificateFolder, KeyId, Serial, database::CertificateRecord, evidence::RevocationEvidence,
+    CertificateFolder, KeyId, Serial, database::CertificateRecord, evidence::RevocationEvidence, folder::FolderError,
     revocation::RevocationList,
 };
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
+use channel_actors::{
+    ChannelHandle, ChannelRegistry, LifeCycle, Reader, SubmitRefusal, SubmitResult, Wait, tasks::blocking,
+};
 use client::submit::{VALIDITY_MS, transaction};
 use futures_util::future::join_all;
 use ledger_classes::{
@@ -33,6 +38,7 @@ use ledger_classes::{
         channel::{NamedParticipant, participants},
     },
     hash::{Hash, HexBytes},
+    identity::Identity,
     keys::SigningKey,
     keyspace,
     listing::Span,
@@ -58,21 +64,16 @@ pub(crate) async fn spread(
     duties: Arc<Duties>,
 ) -> Infallible {
     let mut changes = trust.subscribe();
-    let mut spreader = Spreader {
-        trust,
-        registry,
-        key,
-        duties,
-        revoked: Arc::default(),
-        organizations: HashSet::new(),
-        seen: HashMap::new(),
-    };
+    let mut spreader =
+        Spreader { trust, registry, key, duties, revoked: Arc::default(), own: HashSet::new(), seen: HashMap::new() };
     let mut changed = true;
     loop {
+        let generation = *changes.borrow_and_update();
         if changed {
             spreader.read().await;
         }
         spreader.look().await;
+        spreader.trust.has_spread(generation);
         spreader.notice().await;
         // The sender lives in the trust.
         changed = tokio::time::timeout(spreader.wait(Instant::now()), changes.changed()).await.is_ok();
@@ -93,10 +94,18 @@ struct Seen {
     refused: HashMap<Vec<u8>, Refused>,
     /// It took nothing.
     pause: Pause,
-    /// The height and the set of CRLs up to which those whom a CA elsewhere has revoked are known.
-    noticed: Option<(u64, u64)>,
+    /// Up to where those whom a CA elsewhere has revoked are known.
+    noticed: Option<Noticed>,
     /// They, as they are told of.
     unproven: HashSet<String>,
+}
+
+/// When participants were last held against the CRLs of CAs elsewhere.
+struct Noticed {
+    height: u64,
+    config: u64,
+    crls: u64,
+    at: Instant,
 }
 
 impl Default for Seen {
@@ -133,14 +142,31 @@ enum Outcome {
     Waits(String),
 }
 
+/// A certificate that is revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Revoked {
+    identity: Identity,
+    serial: Serial,
+    proof: Proof,
+}
+
+/// Where what proves it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Proof {
+    /// In the authorities' folder.
+    Folder(Box<CertificateRecord>),
+    /// It was brought.
+    Brought(Box<RevocationEvidence>),
+}
+
 struct Spreader {
     trust: Arc<Trust>,
     registry: Arc<ChannelRegistry>,
     key: Arc<SigningKey>,
     duties: Arc<Duties>,
-    revoked: Arc<Vec<CertificateRecord>>,
-    /// Whose CAs are in the authorities' folder.
-    organizations: HashSet<String>,
+    revoked: Arc<Vec<Revoked>>,
+    /// Keys of the CAs in the authorities' folder.
+    own: HashSet<KeyId>,
     seen: HashMap<Hash, Seen>,
 }
 
@@ -154,17 +180,29 @@ impl Spreader {
     /// Reads what is revoked in the authorities' folder.
     async fn read(&mut self) {
         let trust = Arc::clone(&self.trust);
-        let read = blocking(move || match trust.folder() {
-            Ok(None) => Ok((Vec::new(), HashSet::new())),
-            Ok(Some(folder)) => {
-                let names = folder.authorities()?.into_iter().map(|authority| authority.name).collect();
-                Ok((folder.revoked(clock::now())?, names))
+        let read = blocking(move || {
+            let brought = trust.answers().into_iter().map(|answer| Revoked {
+                identity: answer.identity,
+                serial: answer.serial,
+                proof: Proof::Brought(Box::new(answer.evidence)),
+            });
+            let mut revoked: Vec<Revoked> = brought.collect();
+            let mut own = HashSet::new();
+            if let Some(folder) = trust.folder()? {
+                let authorities = folder.trust()?;
+                let ders = authorities.anchors.iter().chain(&authorities.issuing);
+                own.extend(ders.filter_map(|der| KeyId::of_certificate(der)));
+                revoked.extend(folder.revoked(clock::now())?.into_iter().map(|record| Revoked {
+                    identity: record.identity.clone(),
+                    serial: record.serial.clone(),
+                    proof: Proof::Folder(Box::new(record)),
+                }));
             }
-            Err(error) => Err(error),
+            Ok::<_, FolderError>((revoked, own))
         });
         match read.await {
-            Ok((revoked, organizations)) => {
-                self.organizations = organizations;
+            Ok((revoked, own)) => {
+                self.own = own;
                 if *self.revoked != revoked {
                     self.seen.values_mut().for_each(|seen| {
                         seen.height = None;
@@ -192,12 +230,12 @@ impl Spreader {
                 continue;
             }
             seen.refused.retain(|_, refused| refused.config == config.height);
-            let is_open = |record: &&CertificateRecord| {
+            let is_open = |record: &&Revoked| {
                 let serial = record.serial.as_bytes();
                 let stands = seen.refused.get(serial).is_some_and(|refused| refused.stands(config.height, now));
                 !stands && !seen.done.contains(serial)
             };
-            let open: Vec<CertificateRecord> = self.revoked.iter().filter(is_open).cloned().collect();
+            let open: Vec<Revoked> = self.revoked.iter().filter(is_open).cloned().collect();
             match missing(&channel, open).await {
                 Ok((missing, done)) => {
                     for record in done {
@@ -234,23 +272,37 @@ impl Spreader {
             };
             let (name, height) = (channel.name().to_owned(), channel.tip().height);
             let seen = self.seen.entry(id).or_default();
-            if seen.noticed == Some((height, generation)) {
+            // Others than those who are there seldom come with a revoked certificate: that has time.
+            let is_known = |noticed: &Noticed| {
+                let same = (noticed.config, noticed.crls) == (config.height, generation);
+                same && (noticed.height == height || noticed.at.elapsed() < NOTICE_EVERY && seen.unproven.is_empty())
+            };
+            if seen.noticed.as_ref().is_some_and(is_known) {
                 continue;
             }
             let lists = self.trust.store().revocation().current();
             let mut of: Vec<(String, Vec<Arc<RevocationList>>)> = Vec::new();
-            for member in config.config.organizations.iter().filter(|one| !self.organizations.contains(&one.name)) {
-                let keys = self.trust.authorities_of(&member.name);
-                let keys = keys.iter().filter_map(|der| KeyId::of_certificate(&der.0));
+            for member in &config.config.organizations {
+                // As the channel lists them: another CA of that name says nothing of its members.
+                let keys = member.authorities.iter().filter_map(|der| KeyId::of_certificate(&der.0));
+                let keys = keys.filter(|key| !self.own.contains(key));
                 let long = keys.filter_map(|key| lists.list(&key).filter(|list| !list.is_empty()).cloned());
                 let long: Vec<_> = long.collect();
                 if !long.is_empty() {
                     of.push((member.name.clone(), long));
                 }
             }
-            let unproven = if of.is_empty() { Ok(HashSet::new()) } else { unproven(&channel, config, of).await };
-            // A channel that cannot be read now is looked at again.
-            let Ok(unproven) = unproven else { continue };
+            let at = Noticed { height, config: config.height, crls: generation, at: Instant::now() };
+            let proven: HashSet<String> = self.revoked.iter().map(subject).collect();
+            let found = if of.is_empty() { Ok(HashSet::new()) } else { unproven(&channel, config, of, proven).await };
+            let unproven = match found {
+                Ok(unproven) => unproven,
+                // It is looked at again.
+                Err(error) => {
+                    tracing::warn!(channel = name, %error, "participants cannot be held against CRLs");
+                    continue;
+                }
+            };
             for subject in &unproven {
                 if self.duties.hinder(&name, Duty::Revocation, subject, UNPROVEN) {
                     tracing::error!(channel = name, certificate = subject, reason = UNPROVEN, "a revocation waits");
@@ -259,12 +311,12 @@ impl Spreader {
             for subject in seen.unproven.difference(&unproven) {
                 self.duties.done(&name, Duty::Revocation, subject);
             }
-            (seen.noticed, seen.unproven) = (Some((height, generation)), unproven);
+            (seen.noticed, seen.unproven) = (Some(at), unproven);
         }
     }
 
     /// Notes what became of what was posted.
-    fn take_up(&mut self, channel: &str, id: Hash, config: u64, outcomes: Vec<(CertificateRecord, Outcome)>) {
+    fn take_up(&mut self, channel: &str, id: Hash, config: u64, outcomes: Vec<(Revoked, Outcome)>) {
         let (seen, now) = (self.seen.entry(id).or_default(), Instant::now());
         let mut waits = false;
         for (record, outcome) in outcomes {
@@ -317,19 +369,16 @@ impl Spreader {
         channel: ChannelHandle,
         id: Hash,
         config: Arc<ConfigRecord>,
-        missing: Vec<CertificateRecord>,
-    ) -> impl Future<Output = (ChannelHandle, Hash, u64, Vec<(CertificateRecord, Outcome)>)> + use<> {
+        missing: Vec<Revoked>,
+    ) -> impl Future<Output = (ChannelHandle, Hash, u64, Vec<(Revoked, Outcome)>)> + use<> {
         let (trust, key, now) = (Arc::clone(&self.trust), Arc::clone(&self.key), clock::now_on(&channel));
         let height = config.height;
         async move {
             let prepared = blocking(move || {
                 let folder = trust.folder();
-                let prepare = |record: CertificateRecord| {
-                    let prepared = match &folder {
-                        Ok(Some(folder)) => envelope(folder, &key, id, &config.config, now, &record),
-                        Ok(None) => Err(Outcome::Waits("the authorities' folder is gone".into())),
-                        Err(error) => Err(Outcome::Waits(describe(error))),
-                    };
+                let prepare = |record: Revoked| {
+                    let evidence = evidence(&folder, &record);
+                    let prepared = evidence.and_then(|evidence| envelope(&key, id, &config.config, now, evidence));
                     (record, prepared)
                 };
                 missing.into_iter().map(prepare).collect::<Vec<_>>()
@@ -355,15 +404,15 @@ impl Spreader {
 }
 
 /// How a certificate is named to people.
-fn subject(record: &CertificateRecord) -> String {
+fn subject(record: &Revoked) -> String {
     format!("{} {}", record.identity, record.serial)
 }
 
 /// Which of these certificates a channel knows as good although they are revoked, and those that are done there.
 async fn missing(
     channel: &ChannelHandle,
-    open: Vec<CertificateRecord>,
-) -> Result<(Vec<CertificateRecord>, Vec<CertificateRecord>), channel_actors::Unavailable> {
+    open: Vec<Revoked>,
+) -> Result<(Vec<Revoked>, Vec<Revoked>), channel_actors::Unavailable> {
     // Of a peer with many channels most rest, and go on resting.
     channel
         .glance(move |reader| {
@@ -383,32 +432,40 @@ async fn missing(
         .await
 }
 
-/// Admitted participants whom these lists of their organizations' CAs name.
+/// Admitted participants whom these lists of their organizations' CAs name, without those that are `proven`. As many as
+/// status shows are enough.
 async fn unproven(
     channel: &ChannelHandle,
     config: Arc<ConfigRecord>,
     of: Vec<(String, Vec<Arc<RevocationList>>)>,
+    proven: HashSet<String>,
 ) -> Result<HashSet<String>, channel_actors::Unavailable> {
-    channel
-        .glance(move |reader| {
-            let mut named = HashSet::new();
-            for (organization, lists) in of {
-                let mut span = Span::first(PAGE_MAX);
-                loop {
-                    let page = participants(reader.view(), &config.config, Some(&organization), &span)?;
-                    for NamedParticipant { record, .. } in page.items {
-                        let Ok(serial) = hex::encode(&record.serial.0).parse::<Serial>() else { continue };
-                        if record.revoked_height.is_none() && lists.iter().any(|list| list.contains(&serial)) {
-                            named.insert(format!("{} {serial}", record.identity));
-                        }
-                    }
-                    let Some(next) = page.next else { break };
-                    span.after = Some(next);
+    let mut named = HashSet::new();
+    let of: Vec<_> =
+        of.into_iter().map(|(organization, lists)| (Arc::<str>::from(organization), Arc::new(lists))).collect();
+    for (organization, lists) in of {
+        let mut span = Span::first(PAGE_MAX);
+        loop {
+            let (config, organization, asked) = (Arc::clone(&config), Arc::clone(&organization), span.clone());
+            // Page by page, so that nobody waits for all of a long list.
+            let look =
+                move |reader: &Reader<'_>| participants(reader.view(), &config.config, Some(&organization), &asked);
+            let page = channel.glance(look).await?;
+            for NamedParticipant { record, .. } in page.items {
+                let Ok(serial) = hex::encode(&record.serial.0).parse::<Serial>() else { continue };
+                let subject = format!("{} {serial}", record.identity);
+                let is_named = record.revoked_height.is_none() && lists.iter().any(|list| list.contains(&serial));
+                if is_named && !proven.contains(&subject) {
+                    named.insert(subject);
                 }
             }
-            Ok(named)
-        })
-        .await
+            span.after = page.next;
+            if span.after.is_none() || named.len() >= OBSTACLES_SHOWN_MAX {
+                break;
+            }
+        }
+    }
+    Ok(named)
 }
 
 /// What became of each; fewer than were sent if their blocks did not come in time.
@@ -432,25 +489,48 @@ async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcom
             }
         }
         SubmitResult::Accepted { .. } => Outcome::Waits("its block is under way".into()),
+        // What is tried at the door is decided there as it would be in a block.
+        SubmitResult::Refused {
+            refusal: SubmitRefusal::Rejected { code: ResultCode::CertificateIsRevoked, .. },
+            ..
+        } => Outcome::Done,
+        SubmitResult::Refused { refusal: refusal @ SubmitRefusal::Rejected { .. }, .. } => {
+            Outcome::Judged(refusal.to_string())
+        }
         SubmitResult::Refused { refusal, .. } => Outcome::Waits(refusal.to_string()),
     };
     results.into_iter().map(outcome).collect()
 }
 
+/// What proves a revocation.
+fn evidence(
+    folder: &Result<Option<CertificateFolder>, FolderError>,
+    revoked: &Revoked,
+) -> Result<RevocationEvidence, Outcome> {
+    let record = match &revoked.proof {
+        Proof::Brought(evidence) => return Ok((**evidence).clone()),
+        Proof::Folder(record) => record,
+    };
+    let folder = match folder {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return Err(Outcome::Waits("the authorities' folder is gone".into())),
+        Err(error) => return Err(Outcome::Waits(describe(error))),
+    };
+    match folder.evidence(record) {
+        Ok(Some(evidence)) => Ok(evidence),
+        Ok(None) => Err(Outcome::Waits("its evidence is being written".into())),
+        Err(error) => Err(Outcome::Waits(format!("there is no evidence: {}", describe(&error)))),
+    }
+}
+
 /// The transaction that revokes one certificate, if the channel's rules take it.
 fn envelope(
-    folder: &CertificateFolder,
     key: &SigningKey,
     channel: Hash,
     config: &ChannelConfig,
     now: Time,
-    record: &CertificateRecord,
+    evidence: RevocationEvidence,
 ) -> Result<Envelope, Outcome> {
-    let evidence = match folder.evidence(record) {
-        Ok(Some(evidence)) => evidence,
-        Ok(None) => return Err(Outcome::Waits("its evidence is being written".into())),
-        Err(error) => return Err(Outcome::Waits(format!("there is no evidence: {}", describe(&error)))),
-    };
     judge(config, &evidence, now).map_err(Outcome::Judged)?;
     let path = evidence.path.into_iter().map(HexBytes).collect();
     let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: HexBytes(evidence.answer) });

@@ -6,9 +6,18 @@
 //! organization, the peer's own certificate concerns those who would connect to it, and what cannot be read changes
 //! nothing of what is in force. Each is said in the log, and counted.
 
+mod answers;
 mod files;
 
-use crate::{access, certificates::describe, clock, config::Config, limits::OWN_CERTIFICATE_LOOK, stamp::Stamp};
+use crate::{
+    access,
+    certificates::describe,
+    clock,
+    config::Config,
+    limits::{OWN_CERTIFICATE_LOOK, SPREAD_WAIT},
+    stamp::Stamp,
+};
+pub use answers::{AnswerError, BroughtAnswer};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
@@ -126,6 +135,8 @@ pub struct Trust {
     /// Held by who writes the peer's own folder from what is in force or in it: an older set must not replace a newer.
     saving: Mutex<()>,
     changes: watch::Sender<u64>,
+    /// The change up to which revocations were brought to the channels.
+    spread: watch::Sender<u64>,
 }
 
 impl Trust {
@@ -161,6 +172,7 @@ impl Trust {
             saving: Mutex::new(()),
             seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
+            spread: watch::Sender::new(0),
         };
         trust.exclusively(|| trust.publish());
         trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
@@ -242,6 +254,19 @@ impl Trust {
     /// Counts changes of trust: whoever holds a verified certificate judges it again when this moves.
     pub fn generation(&self) -> u64 {
         *self.changes.borrow()
+    }
+
+    /// Revocations up to this change were brought to the channels that serve, or are told of.
+    pub fn has_spread(&self, generation: u64) {
+        self.spread.send_replace(generation);
+    }
+
+    /// Waits until what is revoked now was brought to the channels that serve; for [`SPREAD_WAIT`] at most.
+    pub async fn until_spread(&self) {
+        let (wanted, mut spread) = (self.generation(), self.spread.subscribe());
+        let reached = spread.wait_for(|generation| *generation >= wanted);
+        // Who is answered earlier finds it done a little later.
+        let _ = tokio::time::timeout(SPREAD_WAIT, reached).await;
     }
 
     /// Wakes when trust has changed.

@@ -94,6 +94,13 @@ pub struct CrlTaken {
     pub revoked: usize,
 }
 
+/// What became of a CA's answer that was brought: `POST /v1/ca/answers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerTaken {
+    /// Whether the peer had none about this certificate.
+    pub new: bool,
+}
+
 /// A request and what has become of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateRequestView {

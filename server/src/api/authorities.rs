@@ -6,10 +6,10 @@ use super::service::{json, negotiated, preferred};
 use crate::{
     certificates::describe,
     context::PeerContext,
-    limits::{CRL_BODY_BYTES_MAX, RETRY_AFTER_MS},
+    limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
     tls::Caller,
-    trust::{LearnError, OcspReply},
+    trust::{AnswerError, LearnError, OcspReply},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -22,7 +22,8 @@ use ca::{
     credentials::{certificates_pem, crl_pem},
     revocation::RevocationError,
 };
-use client::api::{AuthorityView, CrlTaken};
+use client::api::{AnswerTaken, AuthorityView, CrlTaken};
+use ledger_classes::action::channel::RevokeByEvidence;
 use serde::Deserialize;
 use std::{
     collections::HashSet,
@@ -150,6 +151,34 @@ pub(super) async fn offer(
     });
     let change = learned.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
     json(&CrlTaken { new: change.is_some(), revoked: change.map_or(0, |change| change.revoked.len()) })
+}
+
+/// Takes a CA's answer that a certificate is revoked. Who brings it does not matter, as with a CRL.
+pub(super) async fn bring_answer(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    caller.identity().ok_or(Kind::CertificateRequired)?;
+    let answer: RevokeByEvidence = body::read_json(&request, payload, ANSWER_BODY_BYTES_MAX).await?;
+    let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
+    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(|_| busy())?;
+    let trust = Arc::clone(&context.trust);
+    let taken = web::block(move || {
+        let _until_done = permit;
+        trust.bring(answer).map_err(|error| match error {
+            AnswerError::Refused(why) => ApiError::new(Kind::AnswerRefused, why),
+            AnswerError::Full => ApiError::new(Kind::RequestsFull, "the peer keeps no more answers"),
+            AnswerError::Kept(error) => {
+                tracing::error!(%error, "a CA's answer cannot be kept");
+                Kind::Broken.into()
+            }
+        })
+    });
+    let new = taken.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
+    context.trust.until_spread().await;
+    json(&AnswerTaken { new })
 }
 
 /// OCSP over POST (RFC 6960 appendix A.1).

@@ -328,6 +328,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         "offerCrl" => {
             &[Kind::CertificateRequired, Kind::CrlOlder, Kind::CrlRefused, Kind::RequestsFull, Kind::Unavailable]
         }
+        "bringAnswer" => &[Kind::CertificateRequired, Kind::AnswerRefused, Kind::RequestsFull, Kind::Unavailable],
         "ocsp" | "ocspByGet" => &[Kind::Unavailable],
         "renewCertificate" | "estReenrol" => &[Kind::RenewalRefused],
         _ => &[],

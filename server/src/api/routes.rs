@@ -223,6 +223,10 @@ routes! {
     Post "/v1/ca/crl" "offerCrl", "Brings a CRL; it is verified, and takes effect if it is newer",
         needs "a certificate", query &[], body &[("application/pkix-crl", ""), ("application/x-pem-file", "")],
         answers [200 &[(JSON, "CrlTaken")]], authorities::offer;
+    Post "/v1/ca/answers" "bringAnswer",
+        "Brings a CA's answer (OCSP) that a certificate is revoked: it is verified, and ends the participation on every channel",
+        needs "a certificate", query &[], body &[(JSON, "RevocationAnswer")],
+        answers [200 &[(JSON, "AnswerTaken")]], authorities::bring_answer;
     Get "/v1/ca/requests" "certificateRequests", "Certificate requests for the caller's organization, oldest first",
         needs "an administrator's certificate of an organization whose CA is here",
         query &[

@@ -313,6 +313,14 @@ pub(super) fn schemas() -> Value {
             }),
             &["request"],
         ),
+        "AnswerTaken": object(json!({ "new": { "type": "boolean" } }), &["new"]),
+        "RevocationAnswer": object(
+            json!({
+                "path": { "type": "array", "minItems": 1, "maxItems": 5, "items": hex() },
+                "evidence": hex(),
+            }),
+            &["path", "evidence"],
+        ),
         "CrlTaken": object(json!({ "new": { "type": "boolean" }, "revoked": number() }), &["new", "revoked"]),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     });

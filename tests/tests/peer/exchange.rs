@@ -161,6 +161,11 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     for profile in [&donna, &carl, &cora] {
         peer.run(profile, &["participant", "admit", "--channel", "trade"]);
     }
+    // One that no administrator of carrier sees.
+    let only_carl = "spiffe://test.example/carrier/client/carl=read,write";
+    let hidden = ["--approvals", "any", "--grant", "bank=read,write,admin", "--grant", only_carl];
+    peer.run(&boss, &[&["channel", "create", "hidden", "--org", "bank", "--org", "carrier"], &hidden[..]].concat());
+    peer.run(&carl, &["participant", "admit", "--channel", "hidden"]);
     let obstacles = |count: usize| {
         wait::until_found("the obstacles that status shows", || {
             let status = peer.run(&boss, &["status"]);
@@ -169,24 +174,27 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     };
     let publish = |by: &std::path::Path| try_run(&["--profile", text(by), "ca", "publish", "--dir", text(&carrier)]);
     let first: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
-    assert_eq!((&first["crls"][0]["became"], &first["participants"]), (&"known".into(), &serde_json::json!([])));
+    assert_eq!((&first["crls"][0]["became"], &first["answers"]), (&"known".into(), &serde_json::json!([])));
 
     // The list alone: connections end, the participation does not, and that is said.
     let identity = "spiffe://test.example/carrier/client/carl";
     ca(&["revoke", identity, "--reason", "key-compromise"]);
     ca(&["bundle", "carrier", "--out", text(&theirs)]);
     run(&["ca", "--dir", text(&dir), "trust", "add", text(&theirs)]);
-    let hindered = obstacles(1);
+    let hindered = obstacles(2);
     let obstacle = &hindered["obstacles"][0];
     assert!(obstacle["reason"].as_str().is_some_and(|why| why.contains("chancery ca publish")), "{hindered}");
     assert!(obstacle["subject"].as_str().is_some_and(|subject| subject.starts_with(identity)), "{hindered}");
 
-    let brought: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
-    let ended = &brought["participants"];
-    assert_eq!((ended.as_array().map(Vec::len), &ended[0]["became"]), (Some(1), &"revoked".into()), "{brought}");
-    assert_eq!((&ended[0]["channel"], &ended[0]["identity"]), (&"trade".into(), &identity.into()));
+    // Any member brings the answer, and the peer does the rest, here as on a channel that carrier's members do not see.
+    let brought: Value = ledger_classes::json::from_slice(&publish(&cora).stdout).expect("JSON");
+    let answers = &brought["answers"];
+    assert_eq!((answers.as_array().map(Vec::len), &answers[0]["became"]), (Some(1), &"taken".into()), "{brought}");
+    assert!(answers[0]["what"].as_str().is_some_and(|what| what.starts_with(identity)), "{brought}");
     obstacles(0);
     let listed = peer.run(&boss, &["participant", "list", "--organization", "carrier", "--channel", "trade"]);
+    let unseen = ["participant", "list", "--organization", "carrier", "--channel", "hidden"];
+    assert!(peer.run(&boss, &unseen).to_string().contains("\"standing\":\"revoked\""));
     let standing = |name: &str| {
         let of = listed["items"].as_array().expect("items").iter();
         of.filter(|one| one["identity"].as_str().is_some_and(|identity| identity.ends_with(name)))
@@ -198,9 +206,16 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
         (vec!["revoked".to_owned()], vec!["admitted".to_owned()], vec!["admitted".to_owned()])
     );
 
-    // At once, from nothing: the command brings the list, too.
+    // At once, from nothing: the command brings the list, too. What is brought again is known.
     ca(&["revoke", "spiffe://test.example/carrier/client/cora"]);
     let both: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
-    assert_eq!((&both["crls"][0]["became"], &both["participants"][0]["became"]), (&"taken".into(), &"revoked".into()));
+    let became =
+        |of: &str| both[of].as_array().expect("a list").iter().map(|one| one["became"].clone()).collect::<Vec<_>>();
+    assert_eq!((became("answers"), became("crls")), (vec!["known".into(), "taken".into()], vec!["taken".into()]));
+    wait::until_found("the participation ends", || {
+        let list = ["participant", "list", "--organization", "carrier", "--channel", "trade"];
+        let listed = peer.run(&boss, &list).to_string();
+        (listed.matches("\"standing\":\"revoked\"").count() == 2).then_some(())
+    });
     refused(&try_run(&["--profile", text(&cora), "channel", "list"]), 1, "revoked");
 }

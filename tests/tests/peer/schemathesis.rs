@@ -70,8 +70,18 @@ async fn seeds(trade: &Trade) -> Value {
     let gone = run(&["ca", "--dir", text(&dir), "issue", "bank", "client", "gone", "--out", text(&gone)]);
     let serial = gone["certificate"]["serial"].as_str().expect("a serial").to_owned();
 
+    let lost = trade.consortium.path("lost");
+    run(&["ca", "--dir", text(&dir), "issue", "bank", "client", "lost", "--out", text(&lost)]);
+    run(&["ca", "--dir", text(&dir), "revoke", "spiffe://test.example/bank/client/lost"]);
+    let folder = ca::CertificateFolder::open(&dir).expect("there");
+    let lost = folder.revoked(client::now()).expect("readable").into_iter().next().expect("revoked");
+    let evidence = folder.evidence(&lost).expect("readable").expect("signed");
+    let path: Vec<String> = evidence.path.iter().map(hex::encode).collect();
+
     let connection = peer.connect(bank);
-    let crl = connection.crl("bank").await.expect("there");
+    // The newest, which the peer may be about to read.
+    let crl = std::fs::read(dir.join("ca/crl/bank.pem")).expect("there");
+    let crl = ca::pem::read_one(&crl, ca::pem::CRL).expect("one list").to_vec();
     let pem = std::fs::read(dir.join("ca/bank.pem")).expect("there");
     let issuer = ca::pem::read_one(&pem, ca::pem::CERTIFICATE).expect("one certificate");
     let question = ca::ocsp::request(&issuer, &serial.parse().expect("a serial")).expect("a question");
@@ -107,6 +117,7 @@ async fn seeds(trade: &Trade) -> Value {
             "requestCertificate": {
                 "body": { "request": request_for("client/asks") },
             },
+            "bringAnswer": { "body": { "path": path, "evidence": hex::encode(&evidence.answer) } },
             "revokeCertificates": { "body": { "serial": serial, "reason": "superseded" } },
             "createEnrolmentToken": {
                 "body": { "identity": "spiffe://test.example/bank/client/token" },
