@@ -4,7 +4,7 @@
 use crate::{
     authority::AuthorityError,
     certificate::Certificate,
-    credentials::{CredentialsError, TrustBundle, certificates_pem, crl_pem},
+    credentials::{CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates},
     folder::{CertificateFolder, FolderError, ROOT},
     identifiers::KeyId,
     pem::{self, PemError},
@@ -106,6 +106,15 @@ pub enum ExchangeError {
     /// No CA that is trusted has this key.
     #[error("no CA with key {0} is trusted")]
     Unknown(String),
+    /// It names too many, or too little of one.
+    #[error("{0} is no beginning of a key: give 8 hex digits of it or more (`chancery ca trust list`)")]
+    Short(String),
+    /// It is the beginning of several keys.
+    #[error("{1} CAs that are trusted have keys that begin with {0}: give more digits")]
+    Ambiguous(String, usize),
+    /// The holder's own certificate is below it.
+    #[error("the folder's own certificate is issued under the CA with key {0}: its holder would trust itself no more")]
+    OwnPath(String),
     /// It is in the authorities' folder, which says who they are.
     #[error("the CA with key {0} is in the authorities' folder: what is trusted by that cannot be taken away here")]
     Own(String),
@@ -254,6 +263,7 @@ pub fn add_trust(
     accepting: Accepting,
     now: Time,
 ) -> Result<TrustAdded, ExchangeError> {
+    let _held = hold(folder)?;
     let held = TrustBundle::load(folder)?;
     let known = held.describe(consortium)?;
     for der in brought.anchors.iter().chain(&brought.issuing) {
@@ -311,15 +321,18 @@ pub fn add_trust(
 /// has it), with the issuing CAs below it and the CRLs of both. Channels that list it are not changed. Returns those that
 /// are trusted no more.
 pub fn remove_trust(folder: &Path, consortium: &str, key: &str) -> Result<Vec<TrustedAuthority>, ExchangeError> {
+    let _held = hold(folder)?;
     let held = TrustBundle::load(folder)?;
     let known = held.describe(consortium)?;
-    let unknown = || ExchangeError::Unknown(key.to_owned());
-    let wanted = |of: KeyId| key.len() >= 8 && of.to_string().starts_with(&key.to_ascii_lowercase());
-    let ders = held.anchors.iter().chain(&held.issuing);
-    let mut keys: Vec<KeyId> = ders.filter_map(|der| KeyId::of_certificate(der)).filter(|of| wanted(*of)).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let [only] = keys[..] else { return Err(unknown()) };
+    let keys = keys_beginning(&held, key)?;
+    let only = match keys[..] {
+        [only] => only,
+        [] => return Err(ExchangeError::Unknown(key.to_owned())),
+        _ => return Err(ExchangeError::Ambiguous(key.to_owned(), keys.len())),
+    };
+    if is_under(folder, &only) {
+        return Err(ExchangeError::OwnPath(only.to_string()));
+    }
     let mut left = held.clone();
     left.remove_roots(&keys);
     left.issuing.retain(|der| KeyId::of_certificate(der) != Some(only));
@@ -328,6 +341,41 @@ pub fn remove_trust(folder: &Path, consortium: &str, key: &str) -> Result<Vec<Tr
     let still = left.describe(consortium)?;
     left.save(folder)?;
     Ok(known.into_iter().filter(|one| !still.iter().any(|of| same(of, one))).collect())
+}
+
+/// The keys of a bundle's CAs that begin so.
+///
+/// # Errors
+/// It is no beginning of a key, or too short.
+pub fn keys_beginning(bundle: &TrustBundle, key: &str) -> Result<Vec<KeyId>, ExchangeError> {
+    if key.len() < 8 || !key.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(ExchangeError::Short(key.to_owned()));
+    }
+    let begins = |of: &KeyId| of.to_string().starts_with(&key.to_ascii_lowercase());
+    let ders = bundle.anchors.iter().chain(&bundle.issuing);
+    let mut keys: Vec<KeyId> = ders.filter_map(|der| KeyId::of_certificate(der)).filter(begins).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// Whether the certificate of a folder's holder, if there is one, was issued under a CA.
+fn is_under(folder: &Path, key: &KeyId) -> bool {
+    let path = read_certificates(&folder.join("cert.pem")).unwrap_or_default();
+    path.iter().any(|der| {
+        let parsed = Certificate::parse(der).ok();
+        // docs/formats/certificates.md: a key identifier is the first 20 octets of the same hash.
+        parsed.as_ref().and_then(Certificate::authority_key_identifier).is_some_and(|id| key.as_bytes()[..20] == *id)
+    })
+}
+
+/// Holds the folder of those who trust: whoever reads it and then writes it must not lose what another one writes.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn hold(folder: &Path) -> Result<std::fs::File, CredentialsError> {
+    let error = |source| CredentialsError::File { path: folder.display().to_string(), source };
+    files::hold_folder(folder).map_err(error)
 }
 
 /// Whether two descriptions are of one certificate, as far as they go; CRLs change.

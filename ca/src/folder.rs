@@ -180,7 +180,7 @@ impl CertificateFolder {
             fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
         }
         for path in [draft.join("issued"), draft.join("crl")] {
-            files::private_folder(&path).map_err(|source| file_error(&path, source))?;
+            files::private_folders(&path).map_err(|source| file_error(&path, source))?;
         }
         Database::create(&draft, consortium, now)?;
         let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys, cause, fenced: None };

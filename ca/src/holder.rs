@@ -31,6 +31,8 @@ impl CertificateFolder {
             Credentials::replace(folder, &newest, None)?;
             changed = true;
         }
+        // Not before: signing takes its time.
+        let _held = crate::exchange::hold(folder)?;
         // What is damaged is left alone: it is reported where it is used.
         let Ok(held) = TrustBundle::load(folder) else { return Ok(changed) };
         changed |= self.bring_trust_up_to_date(folder, &held)?;

@@ -6,6 +6,7 @@ use ca::{
     CertificateFolder, Credentials, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, Usage,
     credentials::TrustBundle,
     database::CertificateStatus,
+    exchange::{Accepting, add_trust},
     folder::{FolderError, LeafOptions, Selection},
     forecast::Expiring,
     limits::DAY_MS,
@@ -177,4 +178,38 @@ fn private_keys_are_readable_by_their_owner_only() {
         3,
         "no draft is left beside ca, alice and the passphrase"
     );
+}
+
+/// Of two who read whom a folder trusts and then wrote it, one wrote what the other had added away.
+#[test]
+fn writers_of_one_folders_trust_lose_nothing_of_each_other() {
+    let home = tempfile::tempdir().unwrap();
+    let trusting = home.path().join("trusting");
+    std::fs::create_dir(home.path().join("first")).unwrap();
+    let first = folder(&home.path().join("first"));
+    first.issue_profile(&identity("north/client/alice"), &LeafOptions::default(), &trusting, NOW).unwrap();
+    let organizations: Vec<String> = (0..8).map(|number| format!("org-{number}")).collect();
+    let bundles: Vec<TrustBundle> = organizations
+        .iter()
+        .map(|name| {
+            let dir = home.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            let folder = CertificateFolder::create(&dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
+            folder.add_organization_root(name, KeyAlgorithm::Ed25519, NOW).unwrap();
+            folder.bundle(&[]).unwrap()
+        })
+        .collect();
+    let start = std::sync::Barrier::new(bundles.len());
+    std::thread::scope(|scope| {
+        for bundle in bundles {
+            let (start, trusting) = (&start, &trusting);
+            scope.spawn(move || {
+                start.wait();
+                add_trust(trusting, CONSORTIUM, bundle, Accepting::default(), NOW).unwrap();
+            });
+        }
+    });
+    let held = TrustBundle::load(&trusting).unwrap().describe(CONSORTIUM).unwrap();
+    let trusted = |name: &String| held.iter().any(|one| one.organization.as_ref() == Some(name));
+    assert!(organizations.iter().all(trusted), "{held:?}");
 }

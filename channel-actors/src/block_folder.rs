@@ -286,7 +286,7 @@ impl BlockWriter {
     /// # Errors
     /// It holds blocks of another channel, or cannot be written.
     pub fn open(directory: &Path, name: &str, channel: Hash) -> Result<Self, BlockFolderError> {
-        files::private_folder(directory).map_err(file_error(directory))?;
+        files::private_folders(directory).map_err(file_error(directory))?;
         let kept = Kept::read(directory)?;
         let mut writer = Self {
             directory: directory.to_owned(),

@@ -7,6 +7,7 @@
 //! and issues nothing.
 
 use ledger_classes::hash::Hash;
+use ledger_classes::identity::is_label;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::fmt;
@@ -21,6 +22,8 @@ pub const FENCE: &str = "fence.place";
 const FENCE_MAGIC: &str = "chancery/fence/1\n";
 /// First line of an incarnation.
 const INCARNATION_MAGIC: &str = "chancery/incarnation/1\n";
+/// What it says beside a key that no peer has used.
+const UNUSED: &str = "unused";
 /// Bytes of either file that are read.
 const BYTES_MAX: u64 = 4096;
 
@@ -59,14 +62,23 @@ impl Incarnation {
         (of_form && made.number > 0 && made.to_string() == text).then_some(made)
     }
 
-    /// Reads the file beside a seal key; `None` if there is none.
+    /// Reads the file beside a seal key; `None` if there is none, or it says that the key is unused.
     ///
     /// # Errors
     /// It cannot be read, or is not of its form.
     pub fn read(path: &Path) -> io::Result<Option<Self>> {
-        let Some(text) = read(path)? else { return Ok(None) };
-        let parse = || Self::parse(text.strip_prefix(INCARNATION_MAGIC)?.strip_suffix('\n')?);
-        parse().map(Some).ok_or_else(|| of_form(path))
+        Ok(match Beside::read(path)? {
+            Beside::Used(incarnation) => Some(incarnation),
+            Beside::Nothing | Beside::Unused => None,
+        })
+    }
+
+    /// Says beside a new seal key that it was never used: only then a peer begins without being asked.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_unused(path: &Path) -> io::Result<()> {
+        write(path, &format!("{INCARNATION_MAGIC}{UNUSED}\n"))
     }
 
     /// Writes it there, whole or not at all.
@@ -75,6 +87,34 @@ impl Incarnation {
     /// It cannot be written.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         write(path, &format!("{INCARNATION_MAGIC}{self}\n"))
+    }
+}
+
+/// What the file beside a seal key says of its use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Beside {
+    /// There is no such file: whoever brought the key left it behind.
+    Nothing,
+    /// The key is new.
+    Unused,
+    Used(Incarnation),
+}
+
+impl Beside {
+    fn read(path: &Path) -> io::Result<Self> {
+        let Some(text) = read(path)? else { return Ok(Self::Nothing) };
+        let said = text.strip_prefix(INCARNATION_MAGIC).and_then(|said| said.strip_suffix('\n'));
+        match said.ok_or_else(|| of_form(path))? {
+            UNUSED => Ok(Self::Unused),
+            said => Incarnation::parse(said).map(Self::Used).ok_or_else(|| of_form(path)),
+        }
+    }
+
+    const fn incarnation(&self) -> Option<&Incarnation> {
+        match self {
+            Self::Used(incarnation) => Some(incarnation),
+            Self::Nothing | Self::Unused => None,
+        }
     }
 }
 
@@ -193,6 +233,9 @@ impl Fence {
 pub struct Entry {
     /// The file beside its seal key.
     pub incarnation: PathBuf,
+    /// The authorities' folder, if it has one. It has a fence of its own, of which only the place counts: the channels may
+    /// be on a volume that two copies of the peer's directory share.
+    pub authorities: PathBuf,
     /// An operator says that the directory was moved here, and that nobody seals with its key elsewhere.
     pub moved: bool,
 }
@@ -214,29 +257,28 @@ impl Entry {
     /// A file cannot be read or written.
     pub fn enter(&self, directory: &Path, has_channels: bool) -> io::Result<Entered> {
         let place = Place::of(directory)?;
-        let beside = Incarnation::read(&self.incarnation)?;
+        let beside = Beside::read(&self.incarnation)?;
         let fence = Fence::read(directory)?;
-        let wrong = match (&fence, &beside) {
-            (None, None) if has_channels => Some("it has channels and no fence: it was put together by hand".into()),
-            (None, None) => None,
-            (None, Some(_)) => Some("it has no fence, and the seal key has been used behind one".into()),
-            (Some(fence), beside) => fence.wrong(&place, beside.as_ref()),
-        };
+        let wrong = self.wrong(directory, fence.as_ref(), &beside, has_channels)?;
+        let beside = beside.incarnation();
+        let raised = !self.authorities.is_dir() || self.authorities.join(FENCE).exists();
         let known = fence.as_ref().map(|fence| fence.incarnation.clone());
         match wrong {
             Some(_) if !self.moved => return Ok(Entered { incarnation: known, fenced: wrong }),
-            None if !self.moved && beside.is_some() && fence.is_some_and(|fence| fence.place == place) => {
+            None if !self.moved && raised && beside.is_some() && fence.is_some_and(|fence| fence.place == place) => {
                 return Ok(Entered { incarnation: known, fenced: None });
             }
             _ => {}
         }
         let new = wrong.is_some() || self.moved || known.is_none();
-        let before = known.iter().chain(&beside).max_by_key(|known| known.number);
+        let before = known.iter().chain(beside).max_by_key(|known| known.number);
         let incarnation = match known.clone().filter(|_| !new) {
             Some(known) => known,
             None => Incarnation::after(before)?,
         };
-        let written = raise(directory, &incarnation).and_then(|()| incarnation.write(&self.incarnation));
+        let written = raise(directory, &incarnation)
+            .and_then(|()| if self.authorities.is_dir() { raise(&self.authorities, &incarnation) } else { Ok(()) })
+            .and_then(|()| incarnation.write(&self.incarnation));
         // Device numbers are those of this run of the system from now on, if that can be written: a disk that takes no
         // writes now keeps nobody out.
         if new {
@@ -244,21 +286,80 @@ impl Entry {
         }
         Ok(Entered { incarnation: Some(incarnation), fenced: None })
     }
+
+    /// What keeps a peer from entering, if anything.
+    fn wrong(
+        &self,
+        directory: &Path,
+        fence: Option<&Fence>,
+        beside: &Beside,
+        has_channels: bool,
+    ) -> io::Result<Option<String>> {
+        let wrong = match (fence, beside) {
+            (None, Beside::Used(_)) => Some("it has no fence, and the seal key has been used behind one".into()),
+            (None, _) if has_channels => Some("it has channels and no fence: it was put together by hand".into()),
+            (None, Beside::Unused) => None,
+            (None, Beside::Nothing) => Some(format!(
+                "nothing says that the seal key is unused: {} is missing, as where the key was copied without it",
+                self.incarnation.display()
+            )),
+            (Some(fence), beside) => fence.wrong(&Place::of(directory)?, beside.incarnation()),
+        };
+        match wrong {
+            None => self.authorities_wrong(),
+            wrong => Ok(wrong),
+        }
+    }
+
+    /// What is wrong with the place of the authorities' folder. One that no peer has served has no fence.
+    fn authorities_wrong(&self) -> io::Result<Option<String>> {
+        let Some(fence) = read_fence(&self.authorities)? else { return Ok(None) };
+        let differs = Place::of(&self.authorities)?.differs(&fence.place);
+        Ok(differs.map(|why| format!("the fence of {}: {why}", self.authorities.display())))
+    }
+
+    /// Whether a peer that enters would be behind a wrong fence, for those who do not enter: why, and what to do. Where
+    /// there is neither a seal key nor anything that one leaves behind is no peer, and only the authorities' folder counts.
+    ///
+    /// # Errors
+    /// A file cannot be read, or is damaged.
+    pub fn look(&self, directory: &Path, seal_key: &Path) -> io::Result<Option<String>> {
+        let (fence, beside) = (read_fence(directory)?, Beside::read(&self.incarnation)?);
+        let is_peer = fence.is_some() || beside != Beside::Nothing || seal_key.exists();
+        let wrong = match is_peer {
+            true => self.wrong(directory, fence.as_ref(), &beside, has_channels(directory)?)?,
+            false => self.authorities_wrong()?,
+        };
+        Ok(wrong.map(|why| explain(directory, &why)))
+    }
 }
 
-/// Whether a directory is behind a wrong fence, as far as its fence tells, for those who do not enter: why, and what to
-/// do. Without a fence nothing is said.
+/// The fence of what may be no directory.
+fn read_fence(directory: &Path) -> io::Result<Option<Fence>> {
+    match Fence::read(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        fence => fence,
+    }
+}
+
+/// Whether a directory, if it is there, holds a channel.
 ///
 /// # Errors
-/// A file cannot be read.
-pub fn look(directory: &Path, incarnation: &Path) -> io::Result<Option<String>> {
-    let fence = match Fence::read(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
-        fence => fence?,
+/// It cannot be read.
+pub fn has_channels(directory: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        entries => entries?,
     };
-    let Some(fence) = fence else { return Ok(None) };
-    let wrong = fence.wrong(&Place::of(directory)?, Incarnation::read(incarnation)?.as_ref());
-    Ok(wrong.map(|why| explain(directory, &why)))
+    for entry in entries {
+        let entry = entry?;
+        if is_label(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes a fence for the place where a directory is now.
@@ -285,7 +386,14 @@ pub fn explain(directory: &Path, why: &str) -> String {
 }
 
 fn of_form(path: &Path) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} is not a file of this format", path.display()))
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!(
+            "{} is damaged: restore a backup; or, if nobody seals or issues with these keys elsewhere, remove it and start \
+             once with `serve --moved`",
+            path.display()
+        ),
+    )
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {

@@ -171,7 +171,7 @@ impl ChannelRegistry {
     ) -> std::io::Result<(Arc<Self>, Option<fence::Entered>)> {
         files::private_folder(&options.directory)?;
         let held = hold(&options.directory)?;
-        let entered = entry.map(|entry| entry.enter(&options.directory, has_channels(&options.directory)?));
+        let entered = entry.map(|entry| entry.enter(&options.directory, fence::has_channels(&options.directory)?));
         let entered = entered.transpose()?;
         // The name of a channel whose making a crash interrupted may not be on disk yet.
         held.sync_all()?;
@@ -496,16 +496,6 @@ fn on_disk(folder: PathBuf, disk: Option<&Disk>) -> Box<dyn StoreFiles> {
 }
 
 /// Whether a directory holds a channel.
-fn has_channels(directory: &Path) -> std::io::Result<bool> {
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if is_label(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 fn halt(handle: &ChannelHandle, reason: &str) {
     handle.0.life.halt(handle.name(), reason);
 }

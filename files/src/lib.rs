@@ -4,7 +4,7 @@
 //!
 //! Nothing here knows what a file holds, and nothing else in the program replaces a file.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,17 @@ const PRIVATE_FOLDER: u32 = 0o700;
 /// more.
 const NOT_SECRET: u32 = 0o037;
 
-/// Replaces a file that anybody may read.
+/// Replaces a file that anybody may read. A pipe or a device, as `/dev/stdout`, is written to instead: it has no content
+/// to replace.
 ///
 /// # Errors
-/// It cannot be written: what was there stays.
+/// It cannot be written: what was there stays. Or its directory cannot be synced: the new file is there, and may be gone
+/// after a power loss.
 pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    publish(path, bytes, PUBLIC, |temporary| fs::rename(temporary, path))
+    match is_stream(path) {
+        true => stream(path, bytes),
+        false => publish(path, bytes, PUBLIC, |temporary| fs::rename(temporary, path)),
+    }
 }
 
 /// As [`write_public`], but a power loss may leave the file empty: for many files that can be made again at any time.
@@ -34,17 +39,24 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// As those of [`write_public`].
 pub fn write_replaceable(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path)?;
+    // Left by a process of the same number that was killed.
+    if temporary.exists() {
+        fs::remove_file(&temporary)?;
+    }
     let written = new_file(&temporary, PUBLIC).and_then(|mut file| file.write_all(bytes));
     let placed = written.and_then(|()| fs::rename(&temporary, path));
     placed.inspect_err(|_| fs::remove_file(&temporary).unwrap_or_default())
 }
 
-/// Replaces a file that is its owner's alone.
+/// [`write_public`] of a file that is its owner's alone. What a writer that was killed has left beside it goes away.
 ///
 /// # Errors
-/// It cannot be written: what was there stays.
+/// As those of [`write_public`].
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    publish(path, bytes, PRIVATE, |temporary| fs::rename(temporary, path))
+    match is_stream(path) {
+        true => stream(path, bytes),
+        false => publish(path, bytes, PRIVATE, |temporary| fs::rename(temporary, path)),
+    }
 }
 
 /// As [`write_private`], but never in the place of another file: `AlreadyExists` if there is one, also one that another
@@ -53,16 +65,44 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// It cannot be written, or is there.
 pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_by(path, bytes, |temporary| fs::hard_link(temporary, path))
+}
+
+fn create_by(path: &Path, bytes: &[u8], link: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     // A link, unlike a rename, replaces nothing.
     publish(path, bytes, PRIVATE, |temporary| {
-        fs::hard_link(temporary, path)?;
+        match link(temporary) {
+            // A file system without links. A crash may leave a part of it, which the next one does not replace.
+            Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+                let mut file = new_file(path, PRIVATE)?;
+                let written = file.write_all(bytes).and_then(|()| file.sync_all());
+                written.inspect_err(|_| fs::remove_file(path).unwrap_or_default())?;
+            }
+            linked => linked?,
+        }
         fs::remove_file(temporary)
     })
 }
 
+/// Whether a path names something that is written to and not replaced: a pipe, a device, what a process has open.
+fn is_stream(path: &Path) -> bool {
+    let other = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    other
+        || (path.starts_with("/dev") || path.starts_with("/proc"))
+            && fs::metadata(path).is_ok_and(|found| found.is_file())
+}
+
+fn stream(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().append(true).open(path)?.write_all(bytes)
+}
+
 fn publish(path: &Path, bytes: &[u8], mode: u32, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let temporary = temporary(path)?;
-    if let Err(error) = write_new(&temporary, bytes, mode).and_then(|()| place(&temporary)) {
+    if mode == PRIVATE {
+        sweep(path);
+    }
+    let (mut file, temporary) = held_file(path, mode)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| place(&temporary)) {
         // The error that matters is the first one.
         fs::remove_file(&temporary).unwrap_or_default();
         return Err(error);
@@ -70,7 +110,40 @@ fn publish(path: &Path, bytes: &[u8], mode: u32, place: impl FnOnce(&Path) -> io
     sync_directory(path.parent().unwrap_or(path))
 }
 
-/// A name beside the file that no other thread and no other process uses.
+/// A new file beside the one to write, which this process holds until it has its name.
+fn held_file(path: &Path, mode: u32) -> io::Result<(File, PathBuf)> {
+    loop {
+        let temporary = temporary(path)?;
+        let file = new_file(&temporary, mode)?;
+        // Another one may have taken it for left behind before it was held. Where nothing can be held, nobody does.
+        if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && temporary.exists() {
+            return Ok((file, temporary));
+        }
+    }
+}
+
+/// Removes what writers of a file that were killed have left beside it: it may be a private key. What a living one works
+/// on is held. Nothing depends on it.
+fn sweep(path: &Path) {
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else { return };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let is_left = |found: &str| {
+        let middle = found.strip_prefix(&format!(".{name}.")).and_then(|rest| rest.strip_suffix(".new"));
+        let numbers = middle.and_then(|middle| middle.split_once('.'));
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+        numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+    };
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if is_left(&entry.file_name().to_string_lossy())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            fs::remove_file(entry.path()).unwrap_or_default();
+        }
+    }
+}
+
+/// A name beside the file that no other thread and no other process of this machine uses.
 fn temporary(path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -78,17 +151,7 @@ fn temporary(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(format!(".{}.{}.{count}.new", name.to_string_lossy(), std::process::id())))
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = new_file(path, mode)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 fn new_file(path: &Path, mode: u32) -> io::Result<File> {
-    // Left by a process of the same number that was killed.
-    if path.exists() {
-        fs::remove_file(path)?;
-    }
     of_mode(&mut OpenOptions::new(), mode).write(true).create_new(true).open(path)
 }
 
@@ -105,11 +168,23 @@ pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     of_mode(options, PRIVATE)
 }
 
-/// Makes a folder that is its owner's alone, and those above it, unless it is there.
+/// Makes a folder that is its owner's alone, unless it is there. Those above it that are missing are made as usual: they
+/// are not ours.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn private_folder(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    private_folders(path)
+}
+
+/// Makes a folder that is its owner's alone, and those above it, unless they are there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn private_folders(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, PRIVATE_FOLDER);
@@ -134,6 +209,29 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
 pub fn sync_directory(directory: &Path) -> io::Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     File::open(directory)?.sync_all()
+}
+
+/// Reads a text of at most `bytes_max`: who names a file may name a device without an end.
+///
+/// # Errors
+/// It cannot be read, has more, or is not UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// Holds a folder against other writers of it that do so, until the file is dropped.
+///
+/// # Errors
+/// It cannot be opened, or locked.
+pub fn hold_folder(path: &Path) -> io::Result<File> {
+    let folder = File::open(path)?;
+    folder.lock()?;
+    Ok(folder)
 }
 
 /// Reads what is secret: private keys, passphrases, tokens. A file that others may read, or that not only its owner may
@@ -224,6 +322,52 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_writer_left_goes_and_what_a_living_one_holds_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        let [left, other, living] =
+            [".key.pem.999999.0.new", ".key.pem.1.x.new", ".key.pem.999999.1.new"].map(|name| dir.path().join(name));
+        [&left, &other, &living].iter().for_each(|path| fs::write(path, "a key").unwrap());
+        let held = File::open(&living).unwrap();
+        held.lock().unwrap();
+        create_private(&path, b"one").unwrap();
+        assert_eq!((left.exists(), other.exists(), living.exists()), (false, true, true));
+        drop(held);
+        write_private(&path, b"two").unwrap();
+        assert!(!living.exists());
+    }
+
+    #[test]
+    fn a_file_system_without_links_takes_a_private_file_and_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported] {
+            let create = |bytes| create_by(&path, bytes, |_| Err(kind.into()));
+            create(b"one").unwrap();
+            assert_eq!(create(b"two").map_err(|error| error.kind()), Err(io::ErrorKind::AlreadyExists));
+            assert_eq!(fs::read(&path).unwrap(), b"one");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+            fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_or_an_open_file_is_written_to_and_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let device = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+        write_public(&device, b"x").unwrap();
+        assert!(fs::symlink_metadata(&device).unwrap().is_symlink());
+        let open = File::options().append(true).create_new(true).open(dir.path().join("open")).unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&open);
+        write_public(Path::new(&format!("/dev/fd/{number}")), b"said").unwrap();
+        assert_eq!(fs::read(dir.path().join("open")).unwrap(), b"said");
+        let error = read_text(Path::new("/dev/zero"), 100).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
     fn what_cannot_be_written_leaves_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("folder");
@@ -246,7 +390,11 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
         let folder = dir.path().join("a/b");
         private_folder(&folder).unwrap();
-        assert_eq!((mode(&folder), mode(&dir.path().join("a"))), (0o700, 0o700));
+        assert_eq!(mode(&folder), 0o700);
+        fs::create_dir(dir.path().join("usual")).unwrap();
+        assert_eq!(mode(&dir.path().join("a")), mode(&dir.path().join("usual")), "what is above is not ours");
+        private_folders(&dir.path().join("c/d")).unwrap();
+        assert_eq!((mode(&dir.path().join("c/d")), mode(&dir.path().join("c"))), (0o700, 0o700));
         fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
         private_folder(&folder).unwrap();
         assert_eq!(mode(&folder), 0o755, "whoever made it so");

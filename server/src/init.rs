@@ -12,6 +12,7 @@ use ca::{
     keys::KeyError,
     passphrase::PASSPHRASE_FILE,
 };
+use channel_actors::fence::Incarnation;
 use ledger_classes::{
     block,
     config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization},
@@ -206,6 +207,8 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
     let seal = KeyPair::from_ed25519_seed(&*random_seed()?)?;
     seal.save(&draft.join(&config.seal_key))?;
+    let unused = crate::backup::incarnation_file(&draft.join(&config.seal_key));
+    Incarnation::write_unused(&unused).map_err(|source| file_error(&unused, source))?;
     let seal = seal_key(&draft.join(&config.seal_key))?;
 
     let address = profile_address(options);

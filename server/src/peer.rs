@@ -221,7 +221,7 @@ impl Peer {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = if config.channels.shards == 0 { cores } else { config.channels.shards };
         let incarnation = backup::incarnation_file(&dir.join(&config.seal_key));
-        let entry = Entry { incarnation, moved };
+        let entry = Entry { incarnation, authorities: dir.join(&config.authority_dir).join("ca"), moved };
         let options = RegistryOptions {
             directory: dir.join(&config.data_dir),
             seal_key: Arc::clone(&seal_key),

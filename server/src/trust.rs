@@ -405,6 +405,14 @@ impl Trust {
         self.store.revocation().current().lists().map(|list| list.der().to_vec()).collect()
     }
 
+    /// The CRLs to keep in the peer's own folder: those in force, and those that were put there, also of CAs that are not
+    /// in force yet. Only for who has [`Trust::exclusively`].
+    fn kept_crls(&self) -> Vec<Vec<u8>> {
+        let mut there = TrustBundle::load(&self.certificate_dir).map(|held| held.crls).unwrap_or_default();
+        there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
+        [self.crls(), there].concat()
+    }
+
     /// All CRLs in force, as they are handed out.
     pub fn crl_set(&self) -> Arc<CrlSet> {
         self.crl_set.load_full()
@@ -423,6 +431,8 @@ impl Trust {
     /// [`Trust::learn`].
     pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        // `ca trust` writes there, too. What cannot be held cannot be written either, which is said then.
+        let _held = ca::exchange::hold(&self.certificate_dir);
         work()
     }
 
@@ -436,7 +446,7 @@ impl Trust {
             self.changes.send_modify(|generation| *generation += 1);
             self.exclusively(|| {
                 self.publish();
-                save_crls(&self.certificate_dir, &self.crls())
+                save_crls(&self.certificate_dir, &self.kept_crls())
             })?;
         }
         Ok(change)

@@ -8,6 +8,7 @@ impl World {
     fn new() -> Self {
         let world = Self { home: tempfile::tempdir().expect("a directory") };
         fs::create_dir(world.data("data")).expect("a directory");
+        Incarnation::write_unused(&world.data("incarnation")).expect("writes");
         world
     }
 
@@ -16,8 +17,15 @@ impl World {
     }
 
     fn enter_as(&self, data: &str, moved: bool, has_channels: bool) -> Entered {
-        let entry = Entry { incarnation: self.home.path().join("incarnation"), moved };
-        entry.enter(&self.data(data), has_channels).expect("readable and writable")
+        self.entry("ca", moved).enter(&self.data(data), has_channels).expect("readable and writable")
+    }
+
+    fn entry(&self, authorities: &str, moved: bool) -> Entry {
+        Entry { incarnation: self.data("incarnation"), authorities: self.data(authorities), moved }
+    }
+
+    fn look(&self, data: &str) -> io::Result<Option<String>> {
+        self.entry("ca", false).look(&self.data(data), &self.data("seal.pem"))
     }
 
     fn enter(&self, data: &str) -> Entered {
@@ -136,7 +144,46 @@ fn files_of_another_form_are_errors_and_no_fences() {
         assert_eq!(Incarnation::parse(bad), None, "{bad}");
     }
     fs::write(world.data("data").join(FENCE), "").expect("writes");
-    let entry = Entry { incarnation: world.home.path().join("incarnation"), moved: true };
-    let error = entry.enter(&world.data("data"), true).expect_err("not a fence");
+    assert!(world.look("data").is_err(), "who cannot read a fence does not go past it");
+    let error = world.entry("ca", true).enter(&world.data("data"), true).expect_err("not a fence");
     assert!(error.to_string().contains("fence.place"), "{error}");
+}
+
+/// A seal key that was copied without the file beside it gave its channels a second history.
+#[test]
+fn a_seal_key_begins_only_where_it_is_said_to_be_unused() {
+    let world = World::new();
+    fs::remove_file(world.data("incarnation")).expect("there");
+    assert_eq!(world.look("data").expect("readable"), None, "no peer is here: nothing is asked");
+    fs::write(world.data("seal.pem"), "a key").expect("writes");
+    assert!(world.look("data").expect("readable").is_some_and(|why| why.contains("is missing")));
+    let entered = world.enter_as("data", false, false);
+    assert!(entered.fenced.as_deref().is_some_and(|why| why.contains("is missing")), "{entered:?}");
+    assert_eq!(number(&world.enter_as("data", true, false)), 1);
+    assert_eq!(world.look("data").expect("readable"), None);
+    // Whoever looks judges as whoever enters.
+    assert!(world.look("gone").expect("readable").is_some_and(|why| why.contains("has been used")));
+    fs::remove_file(world.data("data").join(FENCE)).expect("there");
+    assert!(world.look("data").expect("readable").is_some());
+}
+
+/// Two copies with one data directory passed, and both issued.
+#[test]
+fn a_copy_of_the_authorities_is_noticed_beside_the_same_data() {
+    let world = World::new();
+    fs::create_dir(world.data("ca")).expect("a directory");
+    let first = world.enter_as("data", false, false);
+    assert!(world.data("ca").join(FENCE).exists());
+    world.copy("ca", "copy");
+    let copy = |moved| world.entry("copy", moved);
+    let seen = copy(false).look(&world.data("data"), &world.data("seal.pem")).expect("readable");
+    assert!(seen.is_some_and(|why| why.contains("this is a copy")));
+    let entered = copy(false).enter(&world.data("data"), true).expect("readable");
+    assert!(entered.fenced.is_some(), "{entered:?}");
+    let alone = Entry { incarnation: world.data("none"), authorities: world.data("copy"), moved: false };
+    assert!(alone.look(&world.data("none"), &world.data("none")).expect("readable").is_some(), "without its peer, too");
+    assert_eq!(world.look("data").expect("readable"), None);
+    assert_eq!(world.enter("data"), first, "the first one goes on");
+    assert_eq!(number(&copy(true).enter(&world.data("data"), true).expect("writable")), 2);
+    assert_eq!(copy(false).look(&world.data("data"), &world.data("seal.pem")).expect("readable"), None);
 }

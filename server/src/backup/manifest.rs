@@ -202,7 +202,7 @@ pub(super) fn keep_file(from: &Path, folder: &Path, path: &str) -> Result<Option
 /// again; returns length and hash.
 pub(super) fn copy_file(mut file: File, from: &Path, to: &Path) -> Result<(u64, String), BackupError> {
     if let Some(parent) = to.parent() {
-        files::make_private_folder(parent).map_err(file_error(parent))?;
+        files::private_folders(parent).and_then(|()| files::make_private_folder(parent)).map_err(file_error(parent))?;
     }
     let mut create = OpenOptions::new();
     let mut copy = files::private(&mut create).write(true).create_new(true).open(to).map_err(file_error(to))?;

@@ -14,8 +14,10 @@ mod source;
 pub use manifest::{BackedUpChannel, BackedUpFile, Manifest, Missing};
 pub(crate) use source::incarnation_file;
 
+use crate::control::PeerDescription;
 use channel_actors::block_folder::{BlockFolderError, BlockWriter, Kept};
-use ledger_classes::block::Block;
+use channel_actors::fence::Incarnation;
+use ledger_classes::{block::Block, hash::Hash};
 use manifest::{CHANNELS, MARK, MARK_TEXT, take_directory};
 use places::{Item, Items};
 use source::Source;
@@ -130,6 +132,9 @@ pub fn backup(options: &BackupOptions, mut progress: impl FnMut(&str, u64, u64))
         let what = format!("it is a backup of {}, not of {}", before.peer, peer.peer);
         return Err(BackupError::Unsuitable { path: out.clone(), what });
     }
+    if let Some(before) = &before {
+        check_goes_on(before, &source, &peer, out)?;
+    }
     let (mut channels, mut missing, mut blocks_added) = (Vec::new(), Vec::new(), 0);
     // Blocks before the authorities' index: what it has that `main` has not, the restored peer posts again.
     for channel in &peer.channels {
@@ -182,6 +187,60 @@ pub fn backup(options: &BackupOptions, mut progress: impl FnMut(&str, u64, u64))
     };
     backup.write(out)?;
     Ok(BackupReport { backup, blocks_added })
+}
+
+/// Looks whether a peer goes on with what a backup holds, before anything of that changes: neither an earlier life of the
+/// peer nor another history may take its place. A channel that cannot be read is none.
+fn check_goes_on(before: &Manifest, source: &Source, peer: &PeerDescription, out: &Path) -> Result<(), BackupError> {
+    let parse = |text: &Option<String>| text.as_deref().and_then(Incarnation::parse);
+    if let Some(held) = parse(&before.incarnation) {
+        let now = parse(&peer.incarnation);
+        if now.as_ref().is_none_or(|now| now.number < held.number || (now.number == held.number && now.id != held.id)) {
+            let now = now.map_or_else(|| "none yet".to_owned(), |now| now.to_string());
+            let what = format!(
+                "it is a backup of the peer's incarnation {held}, and this peer's is {now}: it was retired, or is a copy; \
+                 use another directory, and keep this one"
+            );
+            return Err(BackupError::Unsound { path: out.into(), what });
+        }
+    }
+    for channel in &peer.channels {
+        let Ok(tip) = &channel.state else { continue };
+        let folder = out.join(CHANNELS).join(&channel.name);
+        // What is damaged there is said when it is written.
+        let Some(kept) = Kept::read(&folder).ok().flatten() else { continue };
+        let other = if kept.channel != tip.channel || kept.height > tip.height {
+            true
+        } else if kept.height == tip.height {
+            kept.tip != tip.tip
+        } else {
+            block_hash(source, &channel.name, kept.height).is_some_and(|hash| hash != kept.tip)
+        };
+        if other {
+            return Err(BackupError::Channel { name: channel.name.clone(), reason: another_history(&kept) });
+        }
+    }
+    Ok(())
+}
+
+fn another_history(kept: &Kept) -> String {
+    format!(
+        "the peer's history is not the one in the backup, which ends with block {} {}: the peer was restored from an older \
+         copy, or two peers seal with one key; use another directory, and keep this one",
+        kept.height, kept.tip
+    )
+}
+
+/// The hash of a block of the peer, if it can be read.
+fn block_hash(source: &Source, name: &str, height: u64) -> Option<Hash> {
+    let mut found = None;
+    let enough = || io::Error::other("one block is enough");
+    // What stops it is that it has come.
+    let _ = source.take_blocks(name, height, height, |bytes| {
+        found = Block::decode(bytes).ok().map(|block| block.header.hash());
+        Err::<(), _>(enough())
+    });
+    found
 }
 
 /// Makes the directory, or looks that it is one of ours.
@@ -239,13 +298,7 @@ fn copy(
     if let Some(kept) = kept.as_ref().filter(|kept| (kept.height, kept.tip) == (tip.height, tip.tip)) {
         return Ok((kept.clone(), 0));
     }
-    let other_history = |kept: &Kept| {
-        Stop::Channel(format!(
-            "the peer's history is not the one in the backup, which ends with block {} {}: the peer was restored from an \
-             older copy, or two peers seal with one key; use another directory, and keep this one",
-            kept.height, kept.tip
-        ))
-    };
+    let other_history = |kept: &Kept| Stop::Channel(another_history(kept));
     if let Some(kept) = kept.as_ref().filter(|kept| kept.height > tip.height) {
         return Err(other_history(kept));
     }

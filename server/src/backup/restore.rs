@@ -71,7 +71,7 @@ fn blocks(from: &Path, channel: &super::BackedUpChannel) -> Result<BlockReader, 
 }
 
 fn private_folder(path: &Path) -> Result<(), BackupError> {
-    files::make_private_folder(path).map_err(file_error(path))
+    files::private_folders(path).and_then(|()| files::make_private_folder(path)).map_err(file_error(path))
 }
 
 fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
@@ -157,7 +157,7 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
             copy(file)?;
         }
     }
-    for path in [&config.data_dir, &config.seal_key, &config.certificate_dir] {
+    for path in [&config.data_dir, &config.seal_key, &config.certificate_dir, &config.authority_dir] {
         // The configuration comes with the backup: it must not lead out of what is made here.
         if !path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
             return Err(unsound(from, "its configuration names a path outside of the directory"));
@@ -181,6 +181,10 @@ pub fn restore(options: &RestoreOptions, mut progress: impl FnMut(&str, u64, u64
     let begin = || -> io::Result<Incarnation> {
         let incarnation = Incarnation::after(before.as_ref())?;
         raise(&data, &incarnation)?;
+        let authorities = dir.join(&config.authority_dir).join("ca");
+        if authorities.starts_with(dir) && authorities.is_dir() {
+            raise(&authorities, &incarnation)?;
+        }
         incarnation.write(&incarnation_file(&dir.join(&config.seal_key)))?;
         Ok(incarnation)
     };

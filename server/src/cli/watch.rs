@@ -242,10 +242,7 @@ impl Kept {
 
 /// Keeps how far was printed, in one step: the file holds the old or the new place.
 fn keep(path: &Path, kept: &Kept) -> Result<(), Failure> {
-    let mut next = path.as_os_str().to_owned();
-    next.push(".new");
-    let next = PathBuf::from(next);
-    let written = std::fs::write(&next, kept.to_text()).and_then(|()| std::fs::rename(&next, path));
+    let written = files::write_public(path, kept.to_text().as_bytes());
     written.map_err(|error: io::Error| Failure::file(path, &error))
 }
 

@@ -91,7 +91,7 @@ pub fn fence(bytes: &[u8]) {
     let incarnation = folder.join("incarnation");
     fs::write(folder.join(FENCE), bytes).expect("writes");
     // It was written elsewhere, or is none.
-    if let Ok(found) = fence::look(folder, &incarnation) {
+    if let Ok(found) = look(folder) {
         assert!(found.is_some_and(|why| why.contains("--moved")), "a fence of nowhere fits");
     }
     fs::write(&incarnation, bytes).expect("writes");
@@ -99,6 +99,12 @@ pub fn fence(bytes: &[u8]) {
         read.write(&incarnation).expect("writes");
         assert_eq!(fs::read(&incarnation).expect("readable"), bytes, "a second form");
     }
+}
+
+fn look(folder: &Path) -> std::io::Result<Option<String>> {
+    let authorities = folder.join("ca");
+    let entry = fence::Entry { incarnation: folder.join("incarnation"), authorities, moved: false };
+    entry.look(folder, &folder.join("seal.pem"))
 }
 
 /// CAs and CRLs in one file, as organizations give them to each other: what is read says the same when it is written
@@ -143,7 +149,7 @@ mod tests {
         let manifest = Manifest::read(folder).expect("of the form").expect("there");
         assert!(!manifest.files.is_empty() && !manifest.channels.is_empty());
         fs::write(folder.join(FENCE), corpus("fence/place")).expect("writes");
-        let elsewhere = fence::look(folder, &folder.join("incarnation")).expect("of the form");
+        let elsewhere = look(folder).expect("of the form");
         assert!(elsewhere.is_some_and(|why| why.contains("written")), "a fence of another place");
         fs::write(folder.join("incarnation"), corpus("fence/incarnation")).expect("writes");
         assert!(Incarnation::read(&folder.join("incarnation")).expect("of the form").is_some());

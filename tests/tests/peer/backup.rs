@@ -133,12 +133,34 @@ async fn a_running_peer_is_backed_up_and_comes_back_with_all_that_was_committed(
     let peer = Peer::start(&world.consortium.dir(), &[]);
     world.commit(&peer, 20..21).await;
     world.backup();
-    let output = world.try_backup(&restored);
-    refused(&output, 1, "history is not the one in the backup");
-    let verified = try_run(&["verify", "--backup", text(&world.consortium.path("backup"))]);
-    assert_eq!(verified.status.code(), Some(1), "it says what is missing");
-    assert_eq!(height(&json_of(&verified.stdout).expect("JSON"), "trade"), 7, "as it was");
-    refused(&world.try_restore(&world.consortium.path("third")), 2, "--partial");
+    let backup = world.consortium.path("backup");
+    let before = contents(&backup);
+    refused(&world.try_backup(&restored), 1, "history is not the one in the backup");
+    assert!(contents(&backup) == before, "another history changed the backup");
+    let verified = run(&["verify", "--backup", text(&backup)]);
+    assert_eq!(height(&verified, "trade"), 7, "as it was");
+    peer.drain();
+
+    // The other way round: the retired peer is backed up over the restored one, running or not.
+    let second = world.consortium.path("second");
+    let onto = |dir: &Path| try_run(&["backup", "--dir", text(dir), "--out", text(&second)]);
+    assert!(onto(&restored).status.success());
+    let before = contents(&second);
+    refused(&onto(&world.consortium.dir()), 1, "it was retired, or is a copy");
+    assert!(contents(&second) == before, "a retired peer changed the backup");
+    let peer = Peer::start(&world.consortium.dir(), &[]);
+    refused(&onto(&world.consortium.dir()), 1, "it was retired, or is a copy");
+    assert!(contents(&second) == before, "a retired peer that runs changed the backup");
+    peer.drain();
+    assert!(onto(&restored).status.success(), "its own peer goes on with it");
+}
+
+/// All files below a folder, with what is in them.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = modes(folder).into_iter().filter(|(_, is_folder, _)| !is_folder);
+    let mut found: Vec<_> = files.map(|(path, _, _)| (fs::read(&path).expect("readable"), path)).collect();
+    found.sort_by(|one, other| one.1.cmp(&other.1));
+    found.into_iter().map(|(bytes, path)| (path, bytes)).collect()
 }
 
 /// Files and folders below one, each with its mode.
@@ -311,7 +333,7 @@ async fn what_is_not_whole_never_says_so() {
     assert_eq!(mode(&theirs), 0o755, "somebody else's directory stays as it was");
     other.serve().drain();
     let output = try_run(&["backup", "--dir", text(&other.dir()), "--out", text(&backup)]);
-    refused(&output, 1, "it is about the channel main");
+    refused(&output, 1, "it was retired, or is a copy");
     world.backup();
 
     // Rot in a file, and in a block.
@@ -391,6 +413,67 @@ async fn a_copy_of_a_peer_reads_and_seals_nothing_until_it_is_told_that_it_was_m
     fs::remove_dir_all(copy.join("data")).expect("removes");
     let output = chancery().args(["serve", "--dir", text(&copy)]).output().expect("runs");
     refused(&output, 3, "the directory of channels is not where its fence says");
+}
+
+/// A key that was copied without the file that says that it was used sealed another first block of `main`; and whoever
+/// could not read a fence went past it.
+#[tokio::test]
+async fn a_seal_key_or_a_ca_that_was_used_elsewhere_signs_nothing_in_a_new_directory() {
+    let (world, peer) = World::begin();
+    let (dir, other) = (world.consortium.dir(), world.consortium.path("other"));
+    fs::create_dir_all(other.join("peer")).expect("directories");
+    for name in ["cert.pem", "key.pem", "ca.pem", "seal.pem"] {
+        fs::copy(dir.join("peer").join(name), other.join("peer").join(name)).expect("copied");
+    }
+    for name in ["chancery.toml", "main.json", "authority.passphrase"] {
+        fs::copy(dir.join(name), other.join(name)).expect("copied");
+    }
+    let issue = |dir: &Path, name: &str| {
+        let out = world.consortium.path(name);
+        try_run(&["ca", "--dir", text(dir), "issue", "bank", "client", name, "--out", text(&out)])
+    };
+    let mut serve = chancery();
+    serve.args(["serve", "--dir", text(&other)]).env("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
+    let output = serve.output().expect("runs");
+    refused(&output, 3, "the directory of channels is not where its fence says");
+    assert!(said(&output).contains("nothing says that the seal key is unused"), "{}", said(&output));
+    assert!(!other.join("data/main").exists(), "it has no first block of its own");
+
+    // The authorities alone, and beside channels that both directories name.
+    copy_folder(&dir.join("ca"), &other.join("ca"));
+    refused(&issue(&other, "x"), 1, "serve --moved");
+    fs::remove_dir_all(other.join("peer")).expect("removes");
+    fs::remove_dir_all(other.join("data")).expect("removes");
+    refused(&issue(&other, "x"), 1, "this is a copy");
+    copy_folder(&dir.join("peer"), &other.join("peer"));
+    std::os::unix::fs::symlink(dir.join("data"), other.join("data")).expect("a link");
+    refused(&issue(&other, "x"), 1, "this is a copy");
+
+    // Where nobody can tell, nothing is signed; what is there can be read.
+    assert!(issue(&dir, "ann").status.success());
+    let fence = dir.join("data/fence.place");
+    let (whole, config) = (fs::read(&fence).expect("there"), fs::read(dir.join("chancery.toml")).expect("there"));
+    for damaged in [&b""[..], &whole[..whole.len() / 2]] {
+        fs::write(&fence, damaged).expect("writable");
+        refused(&issue(&dir, "x"), 1, "fence.place is damaged");
+    }
+    fs::remove_file(&fence).expect("there");
+    refused(&issue(&dir, "x"), 1, "serve --moved");
+    files::write_private(&fence, &whole).expect("writable");
+    fs::write(dir.join("chancery.toml"), "listen = 7").expect("writable");
+    refused(&try_run(&["ca", "--dir", text(&dir), "crl"]), 1, "nothing tells where its peer is");
+    assert!(try_run(&["ca", "--dir", text(&dir), "list"]).status.success());
+    fs::write(dir.join("chancery.toml"), config).expect("writable");
+    assert!(issue(&dir, "bob").status.success());
+    peer.drain();
+
+    // A folder that no peer has served may be copied on purpose: it has no fence.
+    let [offline, copy] = ["offline", "offline-copy"].map(|name| world.consortium.path(name));
+    run(&["ca", "--dir", text(&offline), "init", "--consortium", "test.example", "--org", "carrier"]);
+    copy_folder(&offline, &copy);
+    let out = world.consortium.path("carl");
+    let at = ["--at", "https://localhost:7100", "--out", text(&out)];
+    run(&[&["ca", "--dir", text(&copy), "issue", "carrier", "client", "carl"], &at[..]].concat());
 }
 
 /// docs/operating/backup.md says which files make a peer.

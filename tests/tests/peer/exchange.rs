@@ -126,6 +126,21 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     let remove = |key: &str| try_run(&["ca", "--dir", text(&dir), "trust", "remove", key]);
     refused(&remove(&key(&held, "bank")), 1, "authorities' folder");
     refused(&remove("ffffffff"), 1, "no CA with key");
+    for short in ["", "f", &key(&held, "bank")[..7], "no-key-at-all"] {
+        refused(&remove(short), 2, "is no beginning of a key");
+    }
+    // Also by its folder's name the peer keeps what it is known by.
+    let own = dir.join("peer");
+    let roots = run(&["ca", "trust", "list", "--into", text(&own)]);
+    let root = roots.as_array().expect("CAs").iter().find(|one| one["organization"].is_null()).expect("the root");
+    let root = root["key"].as_str().expect("a key");
+    refused(&try_run(&["ca", "trust", "remove", root, "--into", text(&own)]), 1, "own certificate is issued under");
+    assert_eq!(run(&["ca", "trust", "list", "--into", text(&own)]), roots);
+    refused(&try_run(&["ca", "trust", "show", "/dev/zero"]), 2, "has more than");
+    refused(&try_run(&["ca", "trust", "add", "/dev/zero", "--dir", text(&dir)]), 2, "has more than");
+    // What is public can be read from a pipe.
+    let shown = try_run(&["ca", "--dir", text(&dir), "bundle", "bank", "--out", "/dev/stdout"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("-----BEGIN CERTIFICATE-----"), "{shown:?}");
     let removed = run(&["ca", "--dir", text(&dir), "trust", "remove", &key(&held, "carrier")[..12]]);
     assert_eq!(removed[0]["organization"], "carrier", "{removed}");
     assert!(!run(&["ca", "--dir", text(&dir), "trust", "list"]).to_string().contains("carrier"));

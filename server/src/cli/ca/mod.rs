@@ -97,13 +97,17 @@ impl Directory {
 }
 
 /// The authorities' folder of a directory. Of a copy of a peer's directory it can only be read: its CAs issue where the
-/// peer is. A directory that is no peer's has no fence.
+/// peer is. So it is where nobody can tell. A folder that no peer has served has no fence.
 pub(super) fn open_folder(dir: &Path) -> Result<CertificateFolder, FolderError> {
-    let fenced = Config::load(dir).ok().and_then(|config| {
-        let incarnation = incarnation_file(&dir.join(&config.seal_key));
-        // What cannot be read is said by whoever serves there.
-        fence::look(&dir.join(&config.data_dir), &incarnation).ok().flatten()
-    });
+    let fenced = match Config::load(dir) {
+        Err(error) => Some(format!("nothing tells where its peer is: {}", in_full(&error))),
+        Ok(config) => {
+            let seal_key = dir.join(&config.seal_key);
+            let entry =
+                fence::Entry { incarnation: incarnation_file(&seal_key), authorities: dir.join("ca"), moved: false };
+            entry.look(&dir.join(&config.data_dir), &seal_key).unwrap_or_else(|error| Some(error.to_string()))
+        }
+    };
     Ok(CertificateFolder::open(dir)?.behind(fenced))
 }
 

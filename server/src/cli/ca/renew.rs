@@ -90,9 +90,11 @@ impl Renew {
         let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
         let credential = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
         let offered = runtime.block_on(authorities(&profile, options.clone()))?;
+        let held = ca::exchange::hold(&profile.directory).map_err(|error| Failure::usage(super::in_full(&error)))?;
         let taken = take_offered(&profile.directory, &offered, &profile.consortium, clock::now());
         let Taken { added, removed, outdated } = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
         let due = client::renew::due(credential)?;
+        drop(held);
         // Who renews tells the authorities that he has what they offer: they wait for that.
         let behind = outdated || added > 0 || removed > 0;
         if self.if_due && !behind && clock::now() < due {

@@ -4,9 +4,10 @@ use super::{Directory, NewKey, PassphraseFile, in_full};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean, table};
 use crate::config::Config;
+use crate::limits::TRUST_FILE_BYTES_MAX;
 use crate::{clock, operator};
 use ca::credentials::{TrustBundle, read_certificates};
-use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, remove_trust};
+use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, keys_beginning, remove_trust};
 use ca::folder::ROOT;
 use ca::{AuthorityScope, CertificateFolder, KeyId, Keyring};
 use clap::{Args, Subcommand};
@@ -16,9 +17,11 @@ use std::path::{Path, PathBuf};
 impl From<ExchangeError> for Failure {
     fn from(error: ExchangeError) -> Self {
         match error {
-            error @ (ExchangeError::Credentials(_) | ExchangeError::Form(_) | ExchangeError::Empty) => {
-                Self::usage(in_full(&error))
-            }
+            error @ (ExchangeError::Credentials(_)
+            | ExchangeError::Form(_)
+            | ExchangeError::Short(_)
+            | ExchangeError::Ambiguous(..)
+            | ExchangeError::Empty) => Self::usage(in_full(&error)),
             error => Self::refused(in_full(&error)),
         }
     }
@@ -195,9 +198,7 @@ impl Trust {
             Command::Remove { key, into } => {
                 if into.is_none() && directory.path()?.join("ca").join("index.jsonl").exists() {
                     let own = directory.open_quietly()?.trust()?;
-                    let mut ders = own.anchors.iter().chain(&own.issuing);
-                    let starts = |of: KeyId| of.to_string().starts_with(&key.to_ascii_lowercase());
-                    if ders.any(|der| KeyId::of_certificate(der).is_some_and(starts)) {
+                    if !keys_beginning(&own, &key)?.is_empty() {
                         return Err(ExchangeError::Own(key).into());
                     }
                 }
@@ -241,7 +242,7 @@ pub(super) fn refuse_a_second(dir: &Path, organization: &str) -> Result<(), Fail
 /// What is brought: of a folder the organizations, and the roots that they need.
 fn brought(source: &Path) -> Result<TrustBundle, Failure> {
     if !source.is_dir() {
-        let text = std::fs::read_to_string(source).map_err(|error| Failure::file(source, &error))?;
+        let text = files::read_text(source, TRUST_FILE_BYTES_MAX).map_err(|error| Failure::file(source, &error))?;
         return Ok(TrustBundle::of_text(&text)?);
     }
     let folder = CertificateFolder::open(source)?;
