@@ -159,12 +159,17 @@ fn signed(transaction: &Transaction, signer: u8) -> Envelope {
     Envelope::sign_binary(transaction, &[&key(signer)])
 }
 
+/// More than a payload may have.
+fn too_long() -> String {
+    "x".repeat(Limits::default().payload_bytes_max as usize)
+}
+
 /// Committed long ago: expired since, beyond today's limits, too far ahead by this clock, by somebody revoked since.
 fn committed(channel: Hash) -> Vec<Envelope> {
     let with_until = |nonce, until| Transaction { valid_until: until, ..transaction(channel, nonce, "") };
     vec![
         signed(&with_until(900, Time::from_millis(NOW.millis() - 1)), 1),
-        signed(&transaction(channel, 901, &"x".repeat(70_000)), 1),
+        signed(&transaction(channel, 901, &too_long()), 1),
         signed(&with_until(902, NOW.plus_millis(48 * 3_600_000)), 1),
         signed(&transaction(channel, 903, ""), 3),
     ]
@@ -234,7 +239,7 @@ fn only_the_bad_are_refused_each_by_its_name() {
         ("expired", with_until(8, Time::from_millis(NOW.millis() - 1))),
         ("too-far-ahead", with_until(9, NOW.plus_millis(24 * 3_600_000 + 1))),
         ("signatures", signed(&Transaction { sender: Some(key(9).public().address()), ..base(40) }, 1)),
-        ("oversize", signed(&transaction(channel, 10, &"x".repeat(70_000)), 1)),
+        ("oversize", signed(&transaction(channel, 10, &too_long()), 1)),
         ("oversize", signed(&Transaction { memo: "m".repeat(257), ..base(11) }, 1)),
         ("malformed", trailing),
         ("malformed", genesis),
