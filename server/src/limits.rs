@@ -54,7 +54,7 @@ pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
 pub const CRL_BODY_BYTES_MAX: usize = ca::limits::CRL_BYTES_MAX / 2 * 3;
 /// Bytes of a CA's answer with its path, in JSON.
 pub const ANSWER_BODY_BYTES_MAX: usize = 128 * 1024;
-/// Answers of CAs elsewhere that are kept, each until its certificate expires.
+/// Answers of one organization's CAs elsewhere that are kept, each until its certificate expires.
 pub const ANSWERS_MAX: usize = 10_000;
 /// How long who brings an answer waits for the channels to have it.
 pub const SPREAD_WAIT: Duration = Duration::from_secs(5);

@@ -6,42 +6,35 @@
 //! certificate is not known, so that a channel learns nothing of strangers; who is admitted with a revoked
 //! certificate later is found by the next look.
 //! Of a CA whose folder is elsewhere this peer has the answers that were brought (`chancery ca publish`,
-//! [`crate::trust`]). Whom that CA's CRL names without an answer is told of.
+//! [`crate::trust`]). Whom that CA's CRL names without an answer is told of ([`elsewhere`]).
 //! Nor is anything posted that the channel's rules refuse: the evidence is judged here first as execution would, and
 //! what execution refused all the same is final until the channel has another configuration. Both are told of
 //! ([`crate::duties`]).
+
+mod elsewhere;
 
 use crate::{
     certificates::{ParticipantPaths, describe},
     clock,
     duties::{Duties, Duty, Pause},
-    limits::{
-        COMMIT_WAIT, DUTY_RETRY_MAX, NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK, REVOCATION_RETRY,
-        REVOCATIONS_POSTED_MAX,
-    },
+    limits::{COMMIT_WAIT, DUTY_RETRY_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATIONS_POSTED_MAX},
     trust::Trust,
 };
 use ca::{
     CertificateFolder, KeyId, Serial, database::CertificateRecord, evidence::RevocationEvidence, folder::FolderError,
-    revocation::RevocationList,
 };
-use channel_actors::{
-    ChannelHandle, ChannelRegistry, LifeCycle, Reader, SubmitRefusal, SubmitResult, Wait, tasks::blocking,
-};
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitRefusal, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
+use elsewhere::Elsewhere;
 use futures_util::future::join_all;
 use ledger_classes::{
     action::{Action, channel::RevokeByEvidence},
     config::ChannelConfig,
-    execution::{
-        ConfigRecord,
-        channel::{NamedParticipant, participants},
-    },
+    execution::ConfigRecord,
     hash::{Hash, HexBytes},
     identity::Identity,
     keys::SigningKey,
     keyspace,
-    listing::Span,
     outcome::ResultCode,
     participant::{CertificatePaths as _, KnownCertificate},
     record,
@@ -64,6 +57,7 @@ pub(crate) async fn spread(
     duties: Arc<Duties>,
 ) -> Infallible {
     let mut changes = trust.subscribe();
+    let mut elsewhere = Elsewhere::new(Arc::clone(&trust), Arc::clone(&registry), Arc::clone(&duties));
     let mut spreader =
         Spreader { trust, registry, key, duties, revoked: Arc::default(), own: HashSet::new(), seen: HashMap::new() };
     let mut changed = true;
@@ -74,45 +68,29 @@ pub(crate) async fn spread(
         }
         spreader.look().await;
         spreader.trust.has_spread(generation);
-        spreader.notice().await;
+        elsewhere.look(&spreader.own, &spreader.revoked).await;
         // The sender lives in the trust.
         changed = tokio::time::timeout(spreader.wait(Instant::now()), changes.changed()).await.is_ok();
     }
 }
 
-/// Why a participation goes on that its CA has ended.
-const UNPROVEN: &str = "its CA's CRL names it, and the CA's answer was not brought: its organization runs \
-    `chancery ca publish`";
-
 /// What was seen of a channel.
 struct Seen {
     /// Nothing is to be done up to here.
     height: Option<u64>,
-    /// Revoked there, by serial: never asked for again.
-    done: HashSet<Vec<u8>>,
-    /// Refused there, by serial.
-    refused: HashMap<Vec<u8>, Refused>,
+    /// Revoked there: never asked for again. By identity and serial: a CA chooses its serials, and another's must not
+    /// stand for it.
+    done: HashSet<Arc<str>>,
+    /// Refused there.
+    refused: HashMap<Arc<str>, Refused>,
     /// It took nothing.
     pause: Pause,
-    /// Up to where those whom a CA elsewhere has revoked are known.
-    noticed: Option<Noticed>,
-    /// They, as they are told of.
-    unproven: HashSet<String>,
-}
-
-/// When participants were last held against the CRLs of CAs elsewhere.
-struct Noticed {
-    height: u64,
-    config: u64,
-    crls: u64,
-    at: Instant,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         let pause = Pause::new(REVOCATION_RETRY, DUTY_RETRY_MAX);
-        let (done, unproven) = (HashSet::new(), HashSet::new());
-        Self { height: None, done, refused: HashMap::new(), pause, noticed: None, unproven }
+        Self { height: None, done: HashSet::new(), refused: HashMap::new(), pause }
     }
 }
 
@@ -147,16 +125,29 @@ enum Outcome {
 struct Revoked {
     identity: Identity,
     serial: Serial,
+    /// How it is named to people, and told from others ([`name_of`]).
+    name: Arc<str>,
     proof: Proof,
+}
+
+impl Revoked {
+    fn new(identity: Identity, serial: Serial, proof: Proof) -> Self {
+        Self { name: name_of(&identity, &serial).into(), identity, serial, proof }
+    }
+}
+
+/// How a certificate is named.
+fn name_of(identity: &Identity, serial: &Serial) -> String {
+    format!("{identity} {serial}")
 }
 
 /// Where what proves it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Proof {
     /// In the authorities' folder.
-    Folder(Box<CertificateRecord>),
+    Folder(Arc<CertificateRecord>),
     /// It was brought.
-    Brought(Box<RevocationEvidence>),
+    Brought(Arc<RevocationEvidence>),
 }
 
 struct Spreader {
@@ -177,27 +168,26 @@ impl Spreader {
         pauses.fold(REVOCATION_LOOK, Duration::min)
     }
 
-    /// Reads what is revoked in the authorities' folder.
+    /// Reads what is revoked in the authorities' folder, and the answers that were brought.
     async fn read(&mut self) {
         let trust = Arc::clone(&self.trust);
         let read = blocking(move || {
-            let brought = trust.answers().into_iter().map(|answer| Revoked {
-                identity: answer.identity,
-                serial: answer.serial,
-                proof: Proof::Brought(Box::new(answer.evidence)),
-            });
-            let mut revoked: Vec<Revoked> = brought.collect();
-            let mut own = HashSet::new();
+            let (mut revoked, mut own) = (Vec::new(), HashSet::new());
             if let Some(folder) = trust.folder()? {
                 let authorities = folder.trust()?;
                 let ders = authorities.anchors.iter().chain(&authorities.issuing);
                 own.extend(ders.filter_map(|der| KeyId::of_certificate(der)));
-                revoked.extend(folder.revoked(clock::now())?.into_iter().map(|record| Revoked {
-                    identity: record.identity.clone(),
-                    serial: record.serial.clone(),
-                    proof: Proof::Folder(Box::new(record)),
+                revoked.extend(folder.revoked(clock::now())?.into_iter().map(|record| {
+                    let (identity, serial) = (record.identity.clone(), record.serial.clone());
+                    Revoked::new(identity, serial, Proof::Folder(Arc::new(record)))
                 }));
             }
+            let known: HashSet<Arc<str>> = revoked.iter().map(|one: &Revoked| Arc::clone(&one.name)).collect();
+            let brought = trust
+                .answers()
+                .into_iter()
+                .map(|answer| Revoked::new(answer.identity, answer.serial, Proof::Brought(Arc::new(answer.evidence))));
+            revoked.extend(brought.filter(|one| !known.contains(&one.name)));
             Ok::<_, FolderError>((revoked, own))
         });
         match read.await {
@@ -220,8 +210,11 @@ impl Spreader {
         if self.revoked.is_empty() {
             return;
         }
+        let channels = self.registry.list();
+        let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
+        self.seen.retain(|id, _| ids.contains(id));
         let (mut posts, now) = (Vec::new(), Instant::now());
-        for channel in self.registry.list() {
+        for channel in channels {
             let serving = channel.state() == LifeCycle::Serving;
             let (Some(id), Some(config), true) = (channel.id(), channel.config(), serving) else { continue };
             let seen = self.seen.entry(id).or_default();
@@ -231,16 +224,16 @@ impl Spreader {
             }
             seen.refused.retain(|_, refused| refused.config == config.height);
             let is_open = |record: &&Revoked| {
-                let serial = record.serial.as_bytes();
-                let stands = seen.refused.get(serial).is_some_and(|refused| refused.stands(config.height, now));
-                !stands && !seen.done.contains(serial)
+                let refused = seen.refused.get(&record.name);
+                let stands = refused.is_some_and(|refused| refused.stands(config.height, now));
+                !stands && !seen.done.contains(&record.name)
             };
             let open: Vec<Revoked> = self.revoked.iter().filter(is_open).cloned().collect();
             match missing(&channel, open).await {
                 Ok((missing, done)) => {
                     for record in done {
-                        self.duties.done(channel.name(), Duty::Revocation, &subject(&record));
-                        seen.done.insert(record.serial.as_bytes().to_vec());
+                        self.duties.done(channel.name(), Duty::Revocation, &record.name);
+                        seen.done.insert(record.name);
                     }
                     // What is posted moves the height, so that this channel is looked at again.
                     let waits = seen.refused.values().any(|refused| refused.again.is_some());
@@ -260,97 +253,47 @@ impl Spreader {
         }
     }
 
-    /// Tells of participants whom the CRL of a CA elsewhere names, and whose answer nobody has brought.
-    async fn notice(&mut self) {
-        let channels = self.registry.list();
-        let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
-        self.seen.retain(|id, _| ids.contains(id));
-        let generation = self.trust.store().revocation().generation();
-        for channel in channels {
-            let (Some(id), Some(config), LifeCycle::Serving) = (channel.id(), channel.config(), channel.state()) else {
-                continue;
-            };
-            let (name, height) = (channel.name().to_owned(), channel.tip().height);
-            let seen = self.seen.entry(id).or_default();
-            // Others than those who are there seldom come with a revoked certificate: that has time.
-            let is_known = |noticed: &Noticed| {
-                let same = (noticed.config, noticed.crls) == (config.height, generation);
-                same && (noticed.height == height || noticed.at.elapsed() < NOTICE_EVERY && seen.unproven.is_empty())
-            };
-            if seen.noticed.as_ref().is_some_and(is_known) {
-                continue;
-            }
-            let lists = self.trust.store().revocation().current();
-            let mut of: Vec<(String, Vec<Arc<RevocationList>>)> = Vec::new();
-            for member in &config.config.organizations {
-                // As the channel lists them: another CA of that name says nothing of its members.
-                let keys = member.authorities.iter().filter_map(|der| KeyId::of_certificate(&der.0));
-                let keys = keys.filter(|key| !self.own.contains(key));
-                let long = keys.filter_map(|key| lists.list(&key).filter(|list| !list.is_empty()).cloned());
-                let long: Vec<_> = long.collect();
-                if !long.is_empty() {
-                    of.push((member.name.clone(), long));
-                }
-            }
-            let at = Noticed { height, config: config.height, crls: generation, at: Instant::now() };
-            let proven: HashSet<String> = self.revoked.iter().map(subject).collect();
-            let found = if of.is_empty() { Ok(HashSet::new()) } else { unproven(&channel, config, of, proven).await };
-            let unproven = match found {
-                Ok(unproven) => unproven,
-                // It is looked at again.
-                Err(error) => {
-                    tracing::warn!(channel = name, %error, "participants cannot be held against CRLs");
-                    continue;
-                }
-            };
-            for subject in &unproven {
-                if self.duties.hinder(&name, Duty::Revocation, subject, UNPROVEN) {
-                    tracing::error!(channel = name, certificate = subject, reason = UNPROVEN, "a revocation waits");
-                }
-            }
-            for subject in seen.unproven.difference(&unproven) {
-                self.duties.done(&name, Duty::Revocation, subject);
-            }
-            (seen.noticed, seen.unproven) = (Some(at), unproven);
-        }
-    }
-
     /// Notes what became of what was posted.
     fn take_up(&mut self, channel: &str, id: Hash, config: u64, outcomes: Vec<(Revoked, Outcome)>) {
         let (seen, now) = (self.seen.entry(id).or_default(), Instant::now());
         let mut waits = false;
         for (record, outcome) in outcomes {
-            let (serial, subject) = (record.serial.as_bytes().to_vec(), subject(&record));
+            let subject = record.name;
             let hindered = |reason: &str| self.duties.hinder(channel, Duty::Revocation, &subject, reason);
             match outcome {
                 Outcome::Done => {
                     self.duties.done(channel, Duty::Revocation, &subject);
-                    seen.refused.remove(&serial);
+                    seen.refused.remove(&subject);
                 }
                 Outcome::Judged(reason) => {
                     if hindered(&reason) {
-                        tracing::error!(channel, certificate = subject, reason, "a revocation is not for the channel");
+                        tracing::error!(
+                            channel,
+                            certificate = &*subject,
+                            reason,
+                            "a revocation is not for the channel"
+                        );
                     }
-                    let before = seen.refused.remove(&serial).and_then(|refused| refused.again);
+                    let before = seen.refused.remove(&subject).and_then(|refused| refused.again);
                     let mut again = before.unwrap_or(Pause::new(REVOCATION_RETRY, DUTY_RETRY_MAX));
                     again.lengthen(now);
-                    seen.refused.insert(serial, Refused { config, again: Some(again) });
+                    seen.refused.insert(subject, Refused { config, again: Some(again) });
                     seen.height = None;
                 }
                 Outcome::Refused(reason) => {
                     hindered(&reason);
                     tracing::error!(
                         channel,
-                        certificate = subject,
+                        certificate = &*subject,
                         reason,
                         "the channel refuses a revocation, for good"
                     );
-                    seen.refused.insert(serial, Refused { config, again: None });
+                    seen.refused.insert(subject, Refused { config, again: None });
                 }
                 Outcome::Waits(reason) => {
                     waits = true;
                     if hindered(&reason) {
-                        tracing::warn!(channel, certificate = subject, reason, "a revocation waits");
+                        tracing::warn!(channel, certificate = &*subject, reason, "a revocation waits");
                     }
                 }
             }
@@ -403,11 +346,6 @@ impl Spreader {
     }
 }
 
-/// How a certificate is named to people.
-fn subject(record: &Revoked) -> String {
-    format!("{} {}", record.identity, record.serial)
-}
-
 /// Which of these certificates a channel knows as good although they are revoked, and those that are done there.
 async fn missing(
     channel: &ChannelHandle,
@@ -430,42 +368,6 @@ async fn missing(
             Ok((missing, done))
         })
         .await
-}
-
-/// Admitted participants whom these lists of their organizations' CAs name, without those that are `proven`. As many as
-/// status shows are enough.
-async fn unproven(
-    channel: &ChannelHandle,
-    config: Arc<ConfigRecord>,
-    of: Vec<(String, Vec<Arc<RevocationList>>)>,
-    proven: HashSet<String>,
-) -> Result<HashSet<String>, channel_actors::Unavailable> {
-    let mut named = HashSet::new();
-    let of: Vec<_> =
-        of.into_iter().map(|(organization, lists)| (Arc::<str>::from(organization), Arc::new(lists))).collect();
-    for (organization, lists) in of {
-        let mut span = Span::first(PAGE_MAX);
-        loop {
-            let (config, organization, asked) = (Arc::clone(&config), Arc::clone(&organization), span.clone());
-            // Page by page, so that nobody waits for all of a long list.
-            let look =
-                move |reader: &Reader<'_>| participants(reader.view(), &config.config, Some(&organization), &asked);
-            let page = channel.glance(look).await?;
-            for NamedParticipant { record, .. } in page.items {
-                let Ok(serial) = hex::encode(&record.serial.0).parse::<Serial>() else { continue };
-                let subject = format!("{} {serial}", record.identity);
-                let is_named = record.revoked_height.is_none() && lists.iter().any(|list| list.contains(&serial));
-                if is_named && !proven.contains(&subject) {
-                    named.insert(subject);
-                }
-            }
-            span.after = page.next;
-            if span.after.is_none() || named.len() >= OBSTACLES_SHOWN_MAX {
-                break;
-            }
-        }
-    }
-    Ok(named)
 }
 
 /// What became of each; fewer than were sent if their blocks did not come in time.

@@ -167,13 +167,13 @@ pub(super) async fn bring_answer(
     let trust = Arc::clone(&context.trust);
     let taken = web::block(move || {
         let _until_done = permit;
-        trust.bring(answer).map_err(|error| match error {
-            AnswerError::Refused(why) => ApiError::new(Kind::AnswerRefused, why),
-            AnswerError::Full => ApiError::new(Kind::RequestsFull, "the peer keeps no more answers"),
-            AnswerError::Kept(error) => {
-                tracing::error!(%error, "a CA's answer cannot be kept");
+        trust.bring(&answer).map_err(|error| match error {
+            AnswerError::Full => ApiError::new(Kind::RequestsFull, error.to_string()),
+            AnswerError::Disk(_) => {
+                tracing::error!(error = describe(&error), "a CA's answer cannot be kept");
                 Kind::Broken.into()
             }
+            _ => ApiError::new(Kind::AnswerRefused, describe(&error)),
         })
     });
     let new = taken.await.map_err(|_| super::query::unavailable("the peer is busy"))??;

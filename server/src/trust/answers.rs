@@ -4,9 +4,21 @@
 
 use super::{Trust, describe};
 use crate::{clock, limits::ANSWERS_MAX};
-use ca::{LeafClaims, evidence::RevocationEvidence, participant::verify_revocation};
-use ledger_classes::{action::channel::RevokeByEvidence, hash::HexBytes, identity::Identity, time::Time};
-use std::{fs, io, path::PathBuf};
+use ca::{
+    LeafClaims,
+    evidence::RevocationEvidence,
+    participant::{EvidenceError, verify_revocation},
+    profile::ProfileError,
+};
+use ledger_classes::{
+    action::channel::RevokeByEvidence,
+    hash::{Hash, HexBytes},
+    identity::Identity,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// A certificate that its CA says is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,91 +31,118 @@ pub struct BroughtAnswer {
     pub evidence: RevocationEvidence,
 }
 
-/// Why an answer is not taken.
+/// Why an answer is not taken, or passed over.
 #[derive(Debug, thiserror::Error)]
 pub enum AnswerError {
+    /// It is about no certificate of our profile.
+    #[error("the certificate")]
+    Certificate(#[from] ProfileError),
     /// It does not say that a certificate of a trusted CA is revoked.
-    #[error("{0}")]
-    Refused(String),
-    /// There are as many as this peer keeps.
-    #[error("no more are kept")]
+    #[error("the answer")]
+    Evidence(#[from] EvidenceError),
+    /// A file of another form.
+    #[error("the file's form: {0}")]
+    Form(String),
+    /// There are as many of this organization as this peer keeps.
+    #[error("{ANSWERS_MAX} answers of this organization are kept: no more")]
     Full,
     /// The disk.
     #[error("it cannot be kept")]
-    Kept(#[from] io::Error),
+    Disk(#[from] io::Error),
 }
 
 impl Trust {
+    /// A folder for each organization, in which none takes another's room or names.
     fn answers_dir(&self) -> PathBuf {
         self.certificate_dir.join("answers")
     }
 
     /// Keeps an answer, if a CA that is trusted here for the certificate's organization signed it. Returns whether none
     /// about this certificate was kept.
-    pub fn bring(&self, answer: RevokeByEvidence) -> Result<bool, AnswerError> {
-        let brought = self.judge_answer(&answer, clock::now()).map_err(AnswerError::Refused)?;
+    ///
+    /// # Errors
+    /// It is not good, or cannot be kept.
+    pub fn bring(&self, answer: &RevokeByEvidence) -> Result<bool, AnswerError> {
+        let brought = read_answer(answer)?.0;
+        // Only the organization's own CAs speak of its certificates.
+        let roots = self.authorities_of(brought.identity.organization());
+        let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
+        let RevocationEvidence { path, answer: signed } = &brought.evidence;
+        verify_revocation(path, signed, &roots, clock::now())?;
         self.exclusively(|| {
-            let folder = self.answers_dir();
+            let all = self.answers_dir();
+            let folder = all.join(brought.identity.organization());
+            ::files::private_folder(&all)?;
             ::files::private_folder(&folder)?;
-            let file = folder.join(format!("{}.json", brought.serial));
+            // By the certificate, and not by a serial, which another CA may choose as well.
+            let leaf = path.first().map_or(&[][..], Vec::as_slice);
+            let file = folder.join(format!("{}.json", Hash::plain(&[leaf])));
             if file.exists() {
                 return Ok(false);
             }
             if fs::read_dir(&folder)?.count() >= ANSWERS_MAX {
                 return Err(AnswerError::Full);
             }
-            let text = serde_json::to_vec(&answer).map_err(io::Error::from)?;
-            ::files::write_private(&file, &text)?;
+            ::files::write_private(&file, &serde_json::to_vec(answer).map_err(io::Error::from)?)?;
             tracing::info!(identity = %brought.identity, serial = %brought.serial, "a CA's answer was brought");
             self.changes.send_modify(|generation| *generation += 1);
             Ok(true)
         })
     }
 
-    /// The answers that are kept and whose certificates have not expired; the others go. One that cannot be read is
-    /// named in the log.
+    /// The answers that are kept and whose certificates have not expired; the others go. They were verified when they
+    /// were brought, and are again for each channel, under the CAs that it lists. What cannot be read is named in the log.
     pub fn answers(&self) -> Vec<BroughtAnswer> {
-        let Ok(entries) = fs::read_dir(self.answers_dir()) else { return Vec::new() };
-        let files = entries.flatten().map(|entry| entry.path());
-        let mut files: Vec<PathBuf> =
-            files.filter(|file| file.extension().is_some_and(|kind| kind == "json")).collect();
-        files.sort();
-        let now = clock::now();
-        let read = |file: &PathBuf| {
-            let text = fs::read(file).map_err(|error| error.to_string())?;
-            let answer: RevokeByEvidence =
-                ledger_classes::json::from_slice(&text).map_err(|error| error.to_string())?;
-            let leaf = answer.path.first().map_or(&[][..], |der| &der.0);
-            let claims = LeafClaims::of_certificate(leaf).map_err(|error| describe(&error))?;
-            if claims.not_after() < now {
-                fs::remove_file(file).map_err(|error| error.to_string())?;
-                return Ok(None);
-            }
-            self.judge_answer(&answer, now).map(Some)
-        };
         let mut answers = Vec::new();
-        for file in &files {
-            match read(file) {
-                Ok(answer) => answers.extend(answer),
-                Err(error) => tracing::error!(file = %file.display(), error, "a CA's answer is passed over"),
+        for folder in entries(&self.answers_dir()) {
+            for file in entries(&folder).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "json"))
+            {
+                match kept(&file) {
+                    Ok(answer) => answers.extend(answer),
+                    Err(error) => {
+                        let error = describe(&error);
+                        tracing::error!(file = %file.display(), error, "a CA's answer is passed over");
+                    }
+                }
             }
         }
         answers
     }
+}
 
-    fn judge_answer(&self, answer: &RevokeByEvidence, now: Time) -> Result<BroughtAnswer, String> {
-        let path: Vec<Vec<u8>> = answer.path.iter().map(|der| der.0.clone()).collect();
-        let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice));
-        let claims = claims.map_err(|error| describe(&error))?;
-        let HexBytes(answer) = &answer.evidence;
-        // Only the organization's own CAs speak of its certificates.
-        let roots = self.authorities_of(claims.identity().organization());
-        let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
-        let revoked = verify_revocation(&path, answer, &roots, now).map_err(|error| describe(&error))?;
-        Ok(BroughtAnswer {
-            identity: claims.identity().clone(),
-            serial: revoked.certificate.serial().clone(),
-            evidence: RevocationEvidence { path, answer: answer.clone() },
-        })
+/// What is in a folder, in order; nothing if there is none.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    match fs::read_dir(folder).and_then(|all| all.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()) {
+        Ok(mut paths) => {
+            paths.sort();
+            paths
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::error!(folder = %folder.display(), %error, "answers of CAs cannot be read");
+            Vec::new()
+        }
     }
+}
+
+/// The answer in a file, unless its certificate has expired: then the file goes.
+fn kept(file: &Path) -> Result<Option<BroughtAnswer>, AnswerError> {
+    let text = fs::read(file)?;
+    let answer = ledger_classes::json::from_slice(&text).map_err(|error| AnswerError::Form(error.to_string()))?;
+    let (brought, claims) = read_answer(&answer)?;
+    if claims.not_after() < clock::now() {
+        fs::remove_file(file)?;
+        return Ok(None);
+    }
+    Ok(Some(brought))
+}
+
+/// What an answer is about.
+fn read_answer(answer: &RevokeByEvidence) -> Result<(BroughtAnswer, LeafClaims), AnswerError> {
+    let path: Vec<Vec<u8>> = answer.path.iter().map(|der| der.0.clone()).collect();
+    let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
+    let HexBytes(signed) = &answer.evidence;
+    let evidence = RevocationEvidence { path, answer: signed.clone() };
+    let brought = BroughtAnswer { identity: claims.identity().clone(), serial: claims.serial().clone(), evidence };
+    Ok((brought, claims))
 }
