@@ -4,10 +4,12 @@
 
 use super::*;
 use crate::init::{InitOptions, init};
+use crate::limits::ANSWERS_MAX;
 use ca::{
     Credentials, KeyAlgorithm, RevocationReason,
     folder::{LeafOptions, Selection},
 };
+use ledger_classes::action::channel::RevokeByEvidence;
 use std::{fs, time::SystemTime};
 
 #[test]
@@ -241,4 +243,49 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
         assert_eq!(set.tag, client::crl::set_tag(&ours));
         assert_eq!(ca::credentials::crls_of(std::str::from_utf8(&set.pem).unwrap()).unwrap(), ours);
     }
+}
+
+/// Kept by serial and in one folder, an answer of one CA could have stood for another's, or taken its room.
+#[test]
+fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    folder.add_organization("south", KeyAlgorithm::P256, clock::now()).unwrap();
+    let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+    let answer = |organization: &str, name: &str| {
+        let identity: Identity = format!("spiffe://harbour.example/{organization}/client/{name}").parse().unwrap();
+        let out = parent.path().join(name);
+        folder.issue_profile(&identity, &LeafOptions::default(), &out, clock::now()).unwrap();
+        let good = folder.list().unwrap().into_iter().rfind(|record| record.identity == identity).unwrap();
+        let says_good = folder.ocsp_answer(&good.serial).unwrap();
+        let revoked =
+            folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+        let evidence = folder.evidence(&revoked[0]).unwrap().unwrap();
+        let path: Vec<HexBytes> = evidence.path.into_iter().map(HexBytes).collect();
+        let of = |evidence| RevokeByEvidence { path: path.clone(), evidence: HexBytes(evidence) };
+        (of(evidence.answer), of(says_good))
+    };
+    let (ann, good) = answer("north", "ann");
+    let (bea, _) = answer("south", "bea");
+    assert!(matches!(trust.bring(&good), Err(AnswerError::Evidence(_))));
+    let crossed = RevokeByEvidence { evidence: bea.evidence.clone(), ..ann.clone() };
+    assert!(matches!(trust.bring(&crossed), Err(AnswerError::Evidence(_))));
+    let generation = trust.generation();
+    assert!(trust.bring(&ann).unwrap());
+    assert!(!trust.bring(&ann).unwrap(), "known");
+    assert_eq!(trust.generation(), generation + 1);
+    let kept = dir.join("peer/answers/north").join(format!("{}.json", Hash::plain(&[&ann.path[0].0])));
+    assert!(kept.exists());
+
+    // One organization's room is full, and one of its files is damaged.
+    let room = dir.join("peer/answers/north");
+    (1..ANSWERS_MAX).for_each(|number| fs::write(room.join(format!("{number}.new")), "").unwrap());
+    fs::write(room.join("1.json"), "damaged").unwrap();
+    let (cid, _) = answer("north", "cid");
+    assert!(matches!(trust.bring(&cid), Err(AnswerError::Full)));
+    assert!(trust.bring(&bea).unwrap());
+    let names: Vec<String> = trust.answers().iter().map(|answer| answer.identity.name().to_owned()).collect();
+    assert_eq!(names, ["ann", "bea"]);
 }
