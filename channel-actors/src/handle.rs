@@ -1,11 +1,12 @@
 //! A channel as the API sees it: submit, read, follow. Cheap to clone; everything behind it is bounded.
 
+use crate::asker::Asker;
 use crate::committed::CommittedBlock;
 use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
-use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS};
+use crate::limits::{COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, RETRY_AFTER_MS};
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::production::in_full;
@@ -24,8 +25,9 @@ use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
 use ledger_classes::state::ReadError;
 use ledger_classes::transaction::{Envelope, SignedBy};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -71,6 +73,8 @@ pub(crate) struct Inner {
     pub(crate) life: Life,
     pub(crate) credits: Arc<Credits>,
     pub(crate) reads: Arc<Semaphore>,
+    /// How many of these each caller has.
+    reads_of: Mutex<HashMap<Asker, usize>>,
     pub(crate) reading: WorkPool,
     pub(crate) disk: Disk,
     pub(crate) metrics: ChannelMetrics,
@@ -92,9 +96,9 @@ fn size(envelope: &Envelope) -> u32 {
     u32::try_from(envelope.payload.len().saturating_add(signatures)).unwrap_or(u32::MAX)
 }
 
-/// A channel of this peer.
+/// A channel of this peer, for whoever asks it.
 #[derive(Clone)]
-pub struct ChannelHandle(pub(crate) Arc<Inner>);
+pub struct ChannelHandle(pub(crate) Arc<Inner>, Asker);
 
 impl ChannelHandle {
     pub(crate) fn new(
@@ -104,11 +108,12 @@ impl ChannelHandle {
         metrics: ChannelMetrics,
         registry: Weak<ChannelRegistry>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             name,
             life: Life::new(LifeCycle::Opening),
             credits: Arc::new(Credits::default()),
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            reads_of: Mutex::default(),
             reading,
             disk,
             metrics,
@@ -119,7 +124,14 @@ impl ChannelHandle {
             looking: RwLock::default(),
             registry,
             settled: watch::Sender::new(false),
-        }))
+        };
+        Self(Arc::new(inner), Asker::PEER)
+    }
+
+    /// The same channel, asked by a caller: its reads have that caller's turns.
+    #[must_use]
+    pub fn asked_by(&self, caller: Asker) -> Self {
+        Self(self.0.clone(), caller)
     }
 
     /// The channel's name.
@@ -339,9 +351,9 @@ impl ChannelHandle {
         W: FnOnce(&ChannelStore) -> Result<R, ReadError> + Send + 'static,
     {
         let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
-        let Ok(permit) = self.0.reads.clone().try_acquire_owned() else {
-            return Err(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS });
-        };
+        let busy = || Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS };
+        let place = AskerPlace::take(self).ok_or_else(busy)?;
+        let permit = self.0.reads.clone().try_acquire_owned().map_err(|_| busy())?;
         let (sender, receiver) = oneshot::channel();
         let store = match self.only_read() {
             true => None,
@@ -357,11 +369,11 @@ impl ChannelHandle {
             None => handle.look(work),
         };
         let done = move |result| {
-            drop(permit);
+            drop((permit, place));
             // The caller may have gone.
             let _ = sender.send(result);
         };
-        self.0.reading.run(known.id, read, done);
+        self.0.reading.run_for(known.id, self.1, read, done);
         let why = match receiver.await {
             Ok(Ok(Ok(answer))) => return Ok(answer),
             Ok(Ok(Err(Unavailable::Broken(why)))) => why,
@@ -431,6 +443,33 @@ impl ChannelHandle {
         let shared = known.shared.clone();
         let place = Arc::new(AtomicU64::new(shared.ring.newest()));
         Ok(Subscription { shared, place, channel: self.clone() })
+    }
+}
+
+/// One of the reads that a caller may have on a channel.
+struct AskerPlace(ChannelHandle);
+
+impl AskerPlace {
+    fn take(handle: &ChannelHandle) -> Option<Self> {
+        let mut reads = handle.0.reads_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_caller = reads.entry(handle.1).or_default();
+        if handle.1 != Asker::PEER && *of_caller >= READS_OF_CALLER_MAX {
+            return None;
+        }
+        *of_caller += 1;
+        Some(Self(handle.clone()))
+    }
+}
+
+impl Drop for AskerPlace {
+    fn drop(&mut self) {
+        let mut reads = self.0.0.reads_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_caller) = reads.get_mut(&self.0.1) {
+            *of_caller -= 1;
+            if *of_caller == 0 {
+                reads.remove(&self.0.1);
+            }
+        }
     }
 }
 

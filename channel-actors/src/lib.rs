@@ -6,6 +6,7 @@
 //! Absent on purpose: HTTP, JSON, certificates' inner form, contract rules. Only `store` knows redb.
 
 mod acceptor;
+mod asker;
 pub mod audit;
 pub mod block_folder;
 pub mod clock;
@@ -38,6 +39,7 @@ mod test_support;
 mod ticket;
 mod verifier;
 
+pub use asker::Asker;
 pub use committed::{CommittedBlock, Contents, Frame};
 pub use halt::LifeCycle;
 pub use handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};

@@ -54,6 +54,8 @@ pub const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub const LOOKS_MAX: usize = 65_536;
 /// Reads that one channel holds at once, running or waiting; at the limit a query is refused with a hint.
 pub const READS_MAX: usize = 1_024;
+/// Those of one caller: the others' places stay free.
+pub const READS_OF_CALLER_MAX: usize = 128;
 /// Channels of one peer.
 pub const CHANNELS_MAX: usize = 16_384;
 /// Seconds that a draining channel may take to commit what it has accepted.

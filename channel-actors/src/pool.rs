@@ -1,14 +1,15 @@
 //! Threads for what blocks: signature checks, execution, the store. Actors never block; they hand work to a pool and
 //! get a message back.
 //!
-//! A pool is shared by all channels and gives each its turn: a channel with a thousand jobs waits behind none of its
-//! own, and delays another by one job at most. A fair pool has a second set of threads, which give way to all others of
-//! the peer: a channel that has had most of the time of late runs on those, as long as others have work, too.
+//! A pool is shared by all channels and gives each its turn, and within a channel each caller: one with a thousand jobs
+//! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
+//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too.
 //! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
 //! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
 //! permits and its credits.
 
+use crate::asker::Asker;
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
 use crate::tasks::{Tasks, words};
 use ledger_classes::hash::Hash;
@@ -51,32 +52,62 @@ enum Lane {
 
 #[derive(Default)]
 struct Queues {
-    /// Channels with jobs, each once, in the order of their turns in each lane.
+    /// Channels with callers who have their next turn in a lane, each once a lane, in the order of their turns.
     turns: [VecDeque<Hash>; 2],
-    jobs: HashMap<Hash, VecDeque<Job>>,
-    recent: Recent,
+    channels: HashMap<Hash, Channel>,
+    recent: Recent<Hash>,
+    recent_callers: Recent<Asker>,
     closed: bool,
 }
 
+/// A channel with jobs.
+#[derive(Default)]
+struct Channel {
+    /// Callers with jobs, each once in one of the lanes, in the order of their turns.
+    callers: [VecDeque<Asker>; 2],
+    jobs: HashMap<Asker, VecDeque<Job>>,
+}
+
+impl Queues {
+    /// Gives a caller with jobs its next turn.
+    fn give_turn(&mut self, channel: Hash, caller: Asker, lane: Lane) {
+        let callers = &mut self.channels.entry(channel).or_default().callers[lane as usize];
+        callers.push_back(caller);
+        if callers.len() == 1 {
+            self.turns[lane as usize].push_back(channel);
+        }
+    }
+}
+
 /// Processor time of jobs in this span and in the one before.
-#[derive(Default)]
-struct Recent {
+struct Recent<K> {
     began: Option<Instant>,
-    spans: [Span; 2],
+    spans: [Span<K>; 2],
 }
 
-#[derive(Default)]
-struct Span {
+struct Span<K> {
     all: Duration,
-    of: HashMap<Hash, Duration>,
+    of: HashMap<K, Duration>,
 }
 
-impl Recent {
-    fn add(&mut self, channel: Hash, took: Duration, now: Instant) {
+impl<K> Default for Span<K> {
+    fn default() -> Self {
+        Self { all: Duration::ZERO, of: HashMap::new() }
+    }
+}
+
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self { began: None, spans: Default::default() }
+    }
+}
+
+impl<K: Eq + std::hash::Hash> Recent<K> {
+    fn add(&mut self, whose: K, took: Duration, now: Instant) {
         self.turn(now);
         let span = &mut self.spans[0];
         span.all += took;
-        *span.of.entry(channel).or_default() += took;
+        *span.of.entry(whose).or_default() += took;
     }
 
     fn turn(&mut self, now: Instant) {
@@ -89,22 +120,22 @@ impl Recent {
         self.spans[1] = if spans == 1 { last } else { Span::default() };
     }
 
-    /// The part of a channel, and that of all others.
-    fn parts(&self, channel: &Hash) -> (f64, f64) {
+    /// The part of one, and that of all others.
+    fn parts(&self, one: &K) -> (f64, f64) {
         let all: Duration = self.spans.iter().map(|span| span.all).sum();
-        let own: Duration = self.spans.iter().filter_map(|span| span.of.get(channel)).sum();
+        let own: Duration = self.spans.iter().filter_map(|span| span.of.get(one)).sum();
         let all_s = all.as_secs_f64().max(f64::MIN_POSITIVE);
         (own.as_secs_f64() / all_s, all.saturating_sub(own).as_secs_f64() / all_s)
     }
 
-    /// Whether others than `channel` have had work worth mentioning.
-    fn crowded(&self, channel: &Hash) -> bool {
-        self.parts(channel).1 > CROWD_SHARE
+    /// Whether others than this one have had work worth mentioning.
+    fn crowded(&self, one: &K) -> bool {
+        self.parts(one).1 > CROWD_SHARE
     }
 
-    /// Whether `channel` has had most of the time, beside others.
-    fn loud(&self, channel: &Hash) -> bool {
-        let (own, others) = self.parts(channel);
+    /// Whether this one has had most of the time, beside others.
+    fn loud(&self, one: &K) -> bool {
+        let (own, others) = self.parts(one);
         others > CROWD_SHARE && own > LOUD_SHARE
     }
 }
@@ -186,19 +217,28 @@ impl WorkPool {
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(Result<T, Panicked>) + Send + 'static,
     {
+        self.run_for(channel, Asker::PEER, work, done);
+    }
+
+    /// [`Self::run`] in the turn that a caller has in the channel's.
+    pub(crate) fn run_for<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
         let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(work)).map_err(message)));
         let shared = &self.0.0;
         let mut queues = shared.lock();
-        let jobs = queues.jobs.entry(channel).or_default();
+        let jobs = queues.channels.entry(channel).or_default().jobs.entry(caller).or_default();
         jobs.push_back(job);
-        let lane = if jobs.len() == 1 { Some(shared.lane_of(&mut queues, channel)) } else { None };
-        if let Some(lane) = lane {
-            queues.turns[lane as usize].push_back(channel);
+        if jobs.len() > 1 {
+            return;
         }
+        let lane = shared.lane_of(&mut queues, channel, caller);
+        queues.give_turn(channel, caller, lane);
         drop(queues);
-        if let Some(lane) = lane {
-            shared.ready[lane as usize].notify_one();
-        }
+        shared.ready[lane as usize].notify_one();
     }
 
     /// Whether others than `channel` have had work here of late, so that its jobs should be short.
@@ -219,17 +259,20 @@ impl Shared {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whose threads run the channel's next job.
-    fn lane_of(&self, queues: &mut Queues, channel: Hash) -> Lane {
+    /// Whose threads run a caller's next job on a channel.
+    fn lane_of(&self, queues: &mut Queues, channel: Hash, caller: Asker) -> Lane {
         if !self.fair {
             return Lane::Ordinary;
         }
-        queues.recent.turn(Instant::now());
-        if queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
+        let now = Instant::now();
+        queues.recent.turn(now);
+        queues.recent_callers.turn(now);
+        let loud_caller = caller != Asker::PEER && queues.recent_callers.loud(&caller);
+        if loud_caller || queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
     }
 
     fn work(&self, lane: Lane) {
-        while let Some((channel, job)) = self.next(lane) {
+        while let Some((channel, caller, job)) = self.next(lane) {
             let before = used();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
                 let reason = format!("the end of its work could not be taken up: {}", message(panic));
@@ -240,12 +283,16 @@ impl Shared {
             }
             let took = used().saturating_sub(before);
             if self.fair {
-                self.lock().recent.add(channel, took, Instant::now());
+                let (mut queues, now) = (self.lock(), Instant::now());
+                queues.recent.add(channel, took, now);
+                if caller != Asker::PEER {
+                    queues.recent_callers.add(caller, took, now);
+                }
             }
         }
     }
 
-    fn next(&self, lane: Lane) -> Option<(Hash, Job)> {
+    fn next(&self, lane: Lane) -> Option<(Hash, Asker, Job)> {
         let mut queues = self.lock();
         loop {
             let Some(channel) = queues.turns[lane as usize].pop_front() else {
@@ -255,23 +302,35 @@ impl Shared {
                 queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let Some(jobs) = queues.jobs.get_mut(&channel) else { continue };
+            let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
+            let callers = &mut of_channel.callers[lane as usize];
+            let Some(caller) = callers.pop_front() else { continue };
+            let mut ready = [false; 2];
+            // The others of the channel have their turns after those of other channels.
+            if !callers.is_empty() {
+                queues.turns[lane as usize].push_back(channel);
+                ready[lane as usize] = true;
+            }
+            let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
+            let jobs = of_channel.jobs.entry(caller).or_default();
             let job = jobs.pop_front();
-            let mut ready = None;
             if jobs.is_empty() {
-                queues.jobs.remove(&channel);
+                of_channel.jobs.remove(&caller);
+                if of_channel.jobs.is_empty() {
+                    queues.channels.remove(&channel);
+                }
             } else {
                 // At the end nobody may be left in the other lane.
-                let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel) };
-                queues.turns[to as usize].push_back(channel);
-                ready = Some(to);
+                let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel, caller) };
+                queues.give_turn(channel, caller, to);
+                ready[to as usize] = true;
             }
             let Some(job) = job else { continue };
             drop(queues);
-            if let Some(lane) = ready {
-                self.ready[lane as usize].notify_one();
+            for (lane, _) in ready.into_iter().enumerate().filter(|(_, ready)| *ready) {
+                self.ready[lane].notify_one();
             }
-            return Some((channel, job));
+            return Some((channel, caller, job));
         }
     }
 }
@@ -304,6 +363,59 @@ mod tests {
         let order: Vec<_> = order.iter().collect();
         assert_eq!(order.len(), 11);
         assert!(order.iter().position(|job| job.0 == "quiet").is_some_and(|place| place <= 1), "{order:?}");
+    }
+
+    /// One caller with many jobs on a channel took all of the channel's turns: the others waited for all of them.
+    #[test]
+    fn callers_take_turns_within_a_channel_and_many_of_them_delay_no_other_channel() {
+        let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");
+        let (hold, held) = mpsc::channel::<()>();
+        let (seen, order) = mpsc::channel();
+        let [busy, quiet] = [Hash([1; 32]), Hash([2; 32])];
+        let [many, few] = [Asker::named("many"), Asker::named("few")];
+        pool.run_for(busy, many, move || held.recv(), |_| {});
+        let run = |channel, caller, name: String| {
+            let seen = seen.clone();
+            pool.run_for(channel, caller, move || seen.send(name), |_| {});
+        };
+        for number in 0..10 {
+            run(busy, many, format!("many {number}"));
+        }
+        run(busy, few, "few".into());
+        (0..10).for_each(|number| run(busy, Asker::named(&format!("crowd {number}")), format!("crowd {number}")));
+        run(quiet, few, "quiet".into());
+        hold.send(()).expect("the first job waits");
+        drop(seen);
+        let order: Vec<String> = (0..22).map(|_| order.recv_timeout(ms(60_000)).expect("it runs")).collect();
+        let place = |name: &str| order.iter().position(|job| job == name).expect("it ran");
+        assert!(place("few") <= 3 && place("quiet") <= 2, "{order:?}");
+        assert!(place("many 9") == 21 && place("many 1") > place("crowd 8"), "{order:?}");
+        let many: Vec<usize> = (0..10).map(|number| place(&format!("many {number}"))).collect();
+        assert!(many.is_sorted(), "a caller's jobs keep their order: {order:?}");
+    }
+
+    /// A caller that has had most of the time gives way to others of its channel, too.
+    #[test]
+    fn a_loud_caller_has_threads_of_its_own_in_a_crowd() {
+        let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+        let (channel, [loud, quiet]) = (Hash([1; 32]), [Asker::named("loud"), Asker::named("quiet")]);
+        let (hold, held) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
+        {
+            let recent = &mut pool.0.0.lock().recent_callers;
+            recent.began = Some(Instant::now() + ms(3_600_000));
+            for (caller, took) in [(loud, ms(1_000_000)), (quiet, ms(100_000))] {
+                recent.spans[0].all += took;
+                recent.spans[0].of.insert(caller, took);
+            }
+        }
+        pool.run_for(channel, loud, move || held.recv(), |_| {});
+        for caller in [quiet, quiet] {
+            let told = told.clone();
+            pool.run_for(channel, caller, || (), move |_| told.send(caller).expect("the test waits"));
+            assert_eq!(tell.recv_timeout(ms(60_000)), Ok(caller), "while the loud one's job runs");
+        }
+        hold.send(()).expect("its job waits");
     }
 
     const fn ms(millis: u64) -> Duration {

@@ -180,7 +180,7 @@ impl ChannelRegistry {
             verification: WorkPool::fair(&options.tasks, "verify", options.verification_threads)?,
             storage: WorkPool::fair(&options.tasks, "store", STORAGE_THREADS)?,
             checkpoints: WorkPool::giving_way(&options.tasks, "checkpoint", CHECKPOINT_THREADS, CHECKPOINT_NICE)?,
-            reading: WorkPool::new(&options.tasks, "read", READING_THREADS)?,
+            reading: WorkPool::fair(&options.tasks, "read", READING_THREADS)?,
             opening: WorkPool::new(&options.tasks, "open", OPENING_THREADS)?,
             waking: WorkPool::new(&options.tasks, "wake", WAKING_THREADS)?,
             keeper: Keeper::default(),

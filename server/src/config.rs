@@ -56,6 +56,9 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of a request's body; larger ones are refused unread.
     pub body_bytes_max: usize,
+    /// Bytes of memory that the peer is to stay below. Half of it is for what is under way: answers that their readers
+    /// have not taken.
+    pub memory_bytes_max: usize,
     /// Bytes of the file system with the channels that are kept free, at most a sixteenth of it.
     pub disk_reserve_bytes: u64,
     /// Open client connections.
@@ -138,6 +141,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_bytes_max: 8 * 1024 * 1024,
+            memory_bytes_max: 1024 * 1024 * 1024,
             disk_reserve_bytes: 64 * 1024 * 1024,
             connections_max: 4_096,
             header_timeout_ms: 5_000,
@@ -272,6 +276,8 @@ impl Config {
         let range = |holds: bool, key, what| if holds { Ok(()) } else { Err(ConfigError::Range { key, what }) };
         let body = (64 * 1024..=256 * 1024 * 1024).contains(&limits.body_bytes_max);
         range(body, "limits.body_bytes_max", "64 KiB to 256 MiB")?;
+        let memory = limits.memory_bytes_max >= 64 * 1024 * 1024;
+        range(memory, "limits.memory_bytes_max", "at least 64 MiB")?;
         range(limits.connections_max > 0, "limits.connections_max", "at least 1")?;
         range((100..=600_000).contains(&limits.header_timeout_ms), "limits.header_timeout_ms", "100 to 600000")?;
         range((100..=600_000).contains(&limits.body_timeout_ms), "limits.body_timeout_ms", "100 to 600000")?;

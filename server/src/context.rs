@@ -2,6 +2,7 @@
 
 use crate::{
     access::{self, Asking, Visible},
+    budget::{Budget, Payer, Standing},
     config::Limits,
     duties::Duties,
     log_lines::LogLines,
@@ -11,7 +12,7 @@ use crate::{
     trust::Trust,
 };
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
-use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
+use ledger_classes::{config::ChannelConfig, hash::Hash, identity::Identity, keys::PublicKey, time::Time};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
@@ -36,6 +37,8 @@ pub struct PeerContext {
     pub registry: Arc<ChannelRegistry>,
     /// Counters.
     pub metrics: Arc<PeerMetrics>,
+    /// Memory for what is under way.
+    pub budget: Budget,
     /// One permit for each live subscription.
     pub subscriptions: Arc<Semaphore>,
     /// One permit for each request that works on the certificates folder.
@@ -63,9 +66,20 @@ impl PeerContext {
         Asking { caller, peer: &self.identity, trust: &self.trust }
     }
 
-    /// The channel that a caller names, if the caller may know of it, whatever its state.
+    /// The channel that a caller names, if the caller may know of it, whatever its state. Its reads are the caller's.
     pub fn any_channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
-        access::find(&self.registry, self.asking(caller), text, &self.stand_in)
+        let visible = access::find(&self.registry, self.asking(caller), text, &self.stand_in)?;
+        Ok(Visible { channel: visible.channel.asked_by(caller.asker()), ..visible })
+    }
+
+    /// For whom memory is held that a caller's request needs.
+    pub fn payer(&self, caller: &Caller, channel: Option<Hash>) -> Payer {
+        let standing = match caller.identity() {
+            None => Standing::Anonymous,
+            Some(_) if access::administers(&self.registry, self.asking(caller)) => Standing::Administrator,
+            Some(_) => Standing::Member,
+        };
+        Payer { standing, asker: caller.asker(), channel }
     }
 
     /// The channel that a caller names, if the caller may know of it and it has not halted.

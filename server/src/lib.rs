@@ -10,6 +10,7 @@ pub mod access;
 pub mod api;
 mod audit;
 pub mod backup;
+pub mod budget;
 pub mod certificates;
 pub mod cli;
 pub mod clock;

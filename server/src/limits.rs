@@ -7,6 +7,16 @@ use std::time::Duration;
 pub const BLOCKS_PAGE_MAX: u64 = 100;
 /// Encoded bytes of blocks in one page: a page ends early rather than grow with full blocks.
 pub const BLOCKS_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The part of the budget of memory that one caller may hold.
+pub const BUDGET_CALLER: (usize, usize) = (1, 8);
+/// That of all who ask one channel: the others keep half.
+pub const BUDGET_CHANNEL: (usize, usize) = (1, 2);
+/// That of all callers without a certificate.
+pub const BUDGET_ANONYMOUS: (usize, usize) = (1, 2);
+/// That of all but the peer's administrators.
+pub const BUDGET_MEMBERS: (usize, usize) = (7, 8);
+/// The part of `limits.memory_bytes_max` that the budget is: the other half is the program with its stores' caches.
+pub const BUDGET_OF_MEMORY: usize = 2;
 /// Items of any other page.
 pub const PAGE_MAX: usize = 1_000;
 /// Items of a page that says nothing.

@@ -1,6 +1,8 @@
 //! What a peer counts. `monitor.rs` tells it to Prometheus.
 
-use crate::{clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics};
+use crate::{
+    budget::Use, clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics,
+};
 use ca::forecast::{Expiring, Expiry};
 use channel_actors::{LifeCycle, store::DiskTrouble};
 use ledger_classes::{identity::Identity, time::Time};
@@ -69,6 +71,11 @@ struct DutyLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UseLabels {
+    r#use: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TaskLabels {
     task: String,
 }
@@ -94,6 +101,7 @@ pub struct PeerMetrics {
     process: ProcessMetrics,
     task_restarts: Family<TaskLabels, Counter>,
     log_lines_lost: Counter,
+    memory_refused: Family<UseLabels, Counter>,
     gauges: Gauges,
 }
 
@@ -112,6 +120,8 @@ struct Gauges {
     fenced: Gauge,
     disk_writable: Gauge,
     disk_free_bytes: Gauge,
+    memory_budget_bytes: Gauge,
+    memory_held_bytes: Family<UseLabels, Gauge>,
     task_running: Family<TaskLabels, Gauge>,
     obstacles: Family<DutyLabels, Gauge>,
 }
@@ -161,6 +171,13 @@ impl Default for PeerMetrics {
         registry.register("disk_writable", help, gauges.disk_writable.clone());
         let help = "What is free on the disk with the channels";
         registry.register_with_unit("disk_free", help, Unit::Bytes, gauges.disk_free_bytes.clone());
+        let help = "Memory that may be held for what is under way";
+        registry.register_with_unit("memory_budget", help, Unit::Bytes, gauges.memory_budget_bytes.clone());
+        let help = "Memory that is held for what is under way";
+        registry.register_with_unit("memory_held", help, Unit::Bytes, gauges.memory_held_bytes.clone());
+        let memory_refused = Family::default();
+        let help = "What was refused because a part of the memory was used up";
+        registry.register("memory_refused", help, Family::clone(&memory_refused));
         let help = "Revocations and acts that a channel does not take";
         registry.register("channel_obstacles", help, gauges.obstacles.clone());
         registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
@@ -185,6 +202,7 @@ impl Default for PeerMetrics {
             process: ProcessMetrics::default(),
             task_restarts,
             log_lines_lost,
+            memory_refused,
             gauges,
         }
     }
@@ -299,6 +317,14 @@ impl PeerMetrics {
         self.gauges.fenced.set(i64::from(registry.disk().trouble() == Some(DiskTrouble::Fenced)));
         self.gauges.disk_writable.set(i64::from(registry.disk().trouble().is_none()));
         self.gauges.disk_free_bytes.set(signed(registry.disk().free().unwrap_or_default()));
+        let bytes = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.gauges.memory_budget_bytes.set(bytes(context.budget.most()));
+        for what in Use::ALL {
+            let labels = UseLabels { r#use: what.word() };
+            self.gauges.memory_held_bytes.get_or_create(&labels).set(bytes(context.budget.used(what)));
+            let refused = context.budget.refused(what);
+            self.memory_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
+        }
         for task in context.tasks.list() {
             let labels = TaskLabels { task: task.name.into() };
             self.gauges.task_running.get_or_create(&labels).set(i64::from(task.running));

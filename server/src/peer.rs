@@ -5,6 +5,7 @@
 
 use crate::{
     audit, backup,
+    budget::Budget,
     certificates::{ParticipantPaths, describe},
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
@@ -14,7 +15,7 @@ use crate::{
     crl_exchange,
     duties::Duties,
     init::{self, InitError},
-    limits::{LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
+    limits::{BUDGET_OF_MEMORY, LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
     logging::Logs,
     metrics::PeerMetrics,
     monitor::Monitor,
@@ -281,6 +282,7 @@ impl Peer {
             trust: Arc::clone(&trust),
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
+            budget: Budget::new(config.limits.memory_bytes_max / BUDGET_OF_MEMORY),
             subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
             registrations: Arc::new(Semaphore::new(REGISTRATIONS_MAX)),
             crls: Arc::new(Semaphore::new(1)),

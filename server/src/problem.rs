@@ -102,6 +102,7 @@ kinds! {
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
     ChannelHalted = "channel-halted", 503, "The channel is halted on this peer until an operator acts";
     Stopped = "stopped", 503, "The channel stopped before an outcome was known";
+    PeerBusy = "peer-busy", 503, "The peer has no memory for this at the moment";
     Draining = "draining", 503, "The peer is shutting down";
     CommitPending = "commit-pending", 503, "The commit took too long to wait for; ask for the transaction later";
 }

@@ -13,8 +13,10 @@ use crate::{
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
+use channel_actors::Asker;
 use ledger_classes::{identity::Identity, time::Time};
 use std::{
+    net::{IpAddr, Ipv6Addr},
     rc::Rc,
     sync::{
         Arc,
@@ -94,21 +96,46 @@ impl Connection {
     }
 }
 
+/// An IPv4 address; of an IPv6 one the first 64 bits, because whoever has one has all of these (RFC 6177 §2).
+pub fn place(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from(prefix))
+        }
+    }
+}
+
 /// Who makes a request. Anonymous, or the holder of a certificate that was good when the request began.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     certificate: Option<Arc<LiveCertificate>>,
     identity: Option<Identity>,
     not_after: Option<Time>,
+    asker: Asker,
 }
 
 impl Caller {
-    /// Judges a connection's certificate for one request.
-    pub fn judge(certificate: Option<Arc<LiveCertificate>>, trust: &Trust) -> Result<Self, ApiError> {
-        let Some(certificate) = certificate else { return Ok(Self::default()) };
+    /// Judges a connection's certificate for one request. Who has none is told from others by the address.
+    pub fn judge(
+        certificate: Option<Arc<LiveCertificate>>,
+        address: Option<IpAddr>,
+        trust: &Trust,
+    ) -> Result<Self, ApiError> {
+        let Some(certificate) = certificate else {
+            let asker = address.map_or(Asker::default(), |address| Asker::named(&place(address)));
+            return Ok(Self { asker, ..Self::default() });
+        };
         let verified = certificate.check(trust)?;
+        let asker = Asker::named(&verified.identity().to_string());
         let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
-        Ok(Self { certificate: Some(certificate), identity, not_after })
+        Ok(Self { certificate: Some(certificate), identity, not_after, asker })
+    }
+
+    /// Whose turns its reads have.
+    pub const fn asker(&self) -> Asker {
+        self.asker
     }
 
     /// Who it is; nobody knows of an anonymous one.
@@ -140,5 +167,23 @@ impl Caller {
     /// Judges the certificate again: for what lasts longer than a request.
     pub fn check(&self, trust: &Trust) -> Result<(), ApiError> {
         self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.check(trust).map(|_| ()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn who_has_a_network_is_one_caller() {
+        for (address, expected) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ] {
+            assert_eq!(place(address.parse().unwrap()), expected);
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
     register::{part, request_view},
-    tls::Caller,
+    tls::{Caller, place},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -26,10 +26,7 @@ use ca::{
 use client::api::{ApprovalBody, CertificateRequestBody, CertificateView, RejectionBody, RenewalBody};
 use ledger_classes::identity::{Identity, Role};
 use serde::Deserialize;
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// The media type of a request (RFC 5967).
 pub(super) const MEDIA_TYPE_REQUEST: &str = "application/pkcs10";
@@ -70,17 +67,6 @@ pub(super) fn requester(caller: &Caller, request: &HttpRequest) -> String {
     match caller.identity() {
         Some(identity) => identity.to_string(),
         None => request.peer_addr().map_or_else(|| "unknown".into(), |address| place(address.ip())),
-    }
-}
-
-/// An IPv4 address; of an IPv6 one the first 64 bits, because whoever has one has all of these (RFC 6177 §2).
-fn place(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) >> 64 << 64;
-            format!("{}/64", Ipv6Addr::from(prefix))
-        }
     }
 }
 
@@ -336,22 +322,4 @@ pub(super) async fn succeed(
     asked: CertificateRequest,
 ) -> Result<Vec<Vec<u8>>, ApiError> {
     with_folder(context, move |folder| Ok(folder.renew(&leaf, &asked, Possession::Connection, clock::now())?)).await
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn who_has_a_network_is_one_caller() {
-        for (address, expected) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("::ffff:192.0.2.7", "192.0.2.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
-        ] {
-            assert_eq!(place(address.parse().unwrap()), expected);
-        }
-    }
 }

@@ -111,7 +111,7 @@ fn connection(request: &impl HttpMessage) -> Option<Rc<Connection>> {
 
 fn caller_of(request: &HttpRequest, context: &PeerContext) -> Result<Caller, ApiError> {
     let certificate = connection(request).and_then(|connection| connection.certificate());
-    Caller::judge(certificate, &context.trust)
+    Caller::judge(certificate, request.peer_addr().map(|address| address.ip()), &context.trust)
 }
 
 /// The caller that [`observe`] has judged.
