@@ -89,7 +89,8 @@ impl CertificateFolder {
         channel: &Hash,
         listed: &[HexBytes],
     ) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
-        let authority = self.authority(&self.read()?, organization)?;
+        let database = self.read()?;
+        let authority = self.authority(&database, organization)?;
         let proof = authority.consent(channel, listed)?;
         Ok((authority.certificate().to_vec(), proof))
     }

@@ -9,25 +9,27 @@ use crate::{
     acts::{self, Cause},
     enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
     folder::ROOT,
-    identifiers::{KeyId, Serial},
+    identifiers::{KeyId, RevocationReason, Serial},
     keys::PublicKey,
+    known::Known,
     record::Rollover,
 };
 pub use crate::{
     event::Event,
     record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Revocation},
 };
-use ledger_classes::time::Time;
+use ledger_classes::{identity::Identity, time::Time};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{File, OpenOptions},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The version that the first line names.
 const FORMAT: u32 = 1;
-const INDEX: &str = "index.jsonl";
+pub(crate) const INDEX: &str = "index.jsonl";
 const LOCK: &str = "lock";
 
 /// Why the database cannot be read or written.
@@ -57,8 +59,8 @@ pub enum DatabaseError {
     Broken,
 }
 
-/// The state after all lines.
-#[derive(Debug)]
+/// The state after all lines. What is asked for by strangers is found without looking at everything.
+#[derive(Clone, Debug)]
 pub struct Database {
     path: PathBuf,
     consortium: String,
@@ -70,8 +72,18 @@ pub struct Database {
     retired: Vec<KeyId>,
     certificates: Vec<CertificateRecord>,
     by_serial: HashMap<Serial, usize>,
+    by_key: HashMap<String, Vec<usize>>,
+    by_identity: HashMap<Identity, Vec<usize>>,
+    /// The certificates that continue one.
+    by_renewed: HashMap<Serial, Vec<usize>>,
+    /// Keys of which it is known that others have them.
+    compromised: HashSet<String>,
     requests: Vec<CertificateRequestRecord>,
     by_request: HashMap<RequestId, usize>,
+    /// The newest request of a key for an identity.
+    by_asked: HashMap<(Identity, String), usize>,
+    /// Requests of which nothing has come yet.
+    undecided: BTreeSet<usize>,
     tokens: BTreeMap<TokenId, TokenRecord>,
     policy: EnrolmentPolicy,
     lines: usize,
@@ -87,43 +99,66 @@ impl Database {
     }
 
     /// Reads the database in `directory`.
-    pub(crate) fn read(directory: &Path) -> Result<Self, DatabaseError> {
-        let path = directory.join(INDEX);
-        let bytes = index_bytes(directory)?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
-        let mut lines = bytes[..whole].split(|byte| *byte == b'\n').enumerate();
-        let corrupt = |line: usize, reason: &str| DatabaseError::Corrupt {
-            path: path.display().to_string(),
-            line: line + 1,
-            reason: reason.into(),
-        };
-        let first = lines.next().map(|(_, line)| ledger_classes::json::from_slice(line));
-        let Some(Ok(Event::Created { format: FORMAT, consortium, .. })) = first else {
-            return Err(corrupt(0, "not a certificate database of this version"));
-        };
-        let mut database = Self {
-            path: path.clone(),
-            consortium,
+    #[cfg(test)]
+    pub(crate) fn read(directory: &Path) -> Result<Arc<Self>, DatabaseError> {
+        Ok(Known::default().read(directory)?.0)
+    }
+
+    /// The state before the first line.
+    pub(crate) fn empty(path: &Path) -> Self {
+        Self {
+            path: path.into(),
+            consortium: String::new(),
             authorities: BTreeMap::new(),
             roots: vec![ROOT.into()],
             rollover: None,
             retired: Vec::new(),
             certificates: Vec::new(),
             by_serial: HashMap::new(),
+            by_key: HashMap::new(),
+            by_identity: HashMap::new(),
+            by_renewed: HashMap::new(),
+            compromised: HashSet::new(),
             requests: Vec::new(),
             by_request: HashMap::new(),
+            by_asked: HashMap::new(),
+            undecided: BTreeSet::new(),
             tokens: BTreeMap::new(),
             policy: EnrolmentPolicy::default(),
-            lines: bytes[..whole].iter().filter(|byte| **byte == b'\n').count(),
-        };
-        for (index, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            let (event, cause) = acts::parse_line(line).map_err(|error| corrupt(index, &error.to_string()))?;
-            database
-                .apply(&event)
-                .and_then(|()| database.note(&event, cause))
-                .map_err(|reason| corrupt(index, reason))?;
+            lines: 0,
         }
-        Ok(database)
+    }
+
+    /// Takes up whole lines that follow those of which this is the state.
+    pub(crate) fn extend(&mut self, lines: &[u8]) -> Result<(), DatabaseError> {
+        let corrupt = |line: usize, reason: &str| DatabaseError::Corrupt {
+            path: self.path.display().to_string(),
+            line: line + 1,
+            reason: reason.into(),
+        };
+        let mut lines = lines.split_inclusive(|byte| *byte == b'\n');
+        if self.lines == 0 {
+            let first = lines.next().map(ledger_classes::json::from_slice);
+            let Some(Ok(Event::Created { format: FORMAT, consortium, .. })) = first else {
+                return Err(corrupt(0, "not a certificate database of this version"));
+            };
+            (self.consortium, self.lines) = (consortium, 1);
+        }
+        for line in lines {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            if !line.is_empty() {
+                let taken = acts::parse_line(line).map_err(|error| error.to_string()).and_then(|(event, cause)| {
+                    self.apply(&event).and_then(|()| self.note(&event, cause)).map_err(str::to_owned)
+                });
+                taken.map_err(|reason| DatabaseError::Corrupt {
+                    path: self.path.display().to_string(),
+                    line: self.lines + 1,
+                    reason,
+                })?;
+            }
+            self.lines += 1;
+        }
+        Ok(())
     }
 
     /// The trust domain.
@@ -174,6 +209,31 @@ impl Database {
         self.by_serial.get(serial).and_then(|index| self.certificates.get(*index))
     }
 
+    /// The leaves at these places, in the order in which they were intended.
+    fn at<'a>(&'a self, places: Option<&'a Vec<usize>>) -> impl Iterator<Item = &'a CertificateRecord> + 'a {
+        places.into_iter().flatten().filter_map(|place| self.certificates.get(*place))
+    }
+
+    /// The leaves with a key: the hash of its SubjectPublicKeyInfo, hex.
+    pub fn of_key(&self, key: &str) -> impl Iterator<Item = &CertificateRecord> {
+        self.at(self.by_key.get(key))
+    }
+
+    /// The leaves of an identity.
+    pub fn of_identity(&self, identity: &Identity) -> impl Iterator<Item = &CertificateRecord> {
+        self.at(self.by_identity.get(identity))
+    }
+
+    /// The leaves that continue one.
+    pub fn renewals_of(&self, serial: &Serial) -> impl Iterator<Item = &CertificateRecord> {
+        self.at(self.by_renewed.get(serial))
+    }
+
+    /// Whether it is known of a key that others have it.
+    pub fn is_compromised(&self, key: &str) -> bool {
+        self.compromised.contains(key)
+    }
+
     /// Lines of the index that the state is of.
     pub const fn lines(&self) -> usize {
         self.lines
@@ -187,6 +247,18 @@ impl Database {
     /// One request.
     pub fn request(&self, id: &RequestId) -> Option<&CertificateRequestRecord> {
         self.by_request.get(id).and_then(|index| self.requests.get(*index))
+    }
+
+    /// The newest request of a key for an identity.
+    pub(crate) fn asked(&self, identity: &Identity, key: &PublicKey) -> Option<&CertificateRequestRecord> {
+        let key = KeyId::of_spki(&key.spki()).to_string();
+        self.by_asked.get(&(identity.clone(), key)).and_then(|place| self.requests.get(*place))
+    }
+
+    /// Requests of which nothing has come yet, the newest first. The lapsed ones are among them, at the end: they were
+    /// filed first.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = &CertificateRequestRecord> {
+        self.undecided.iter().rev().filter_map(|place| self.requests.get(*place))
     }
 
     /// All enrolment tokens, without their secrets.
@@ -230,6 +302,14 @@ impl Database {
                     return Err("a serial is used twice");
                 }
                 let (fingerprint, revoked) = (None, None);
+                let place = self.certificates.len();
+                self.by_identity.entry(identity.clone()).or_default().push(place);
+                if let Some(key) = &key {
+                    self.by_key.entry(key.clone()).or_default().push(place);
+                }
+                if let Some(renewed) = &renews {
+                    self.by_renewed.entry(renewed.clone()).or_default().push(place);
+                }
                 self.certificates.push(CertificateRecord {
                     authority,
                     serial,
@@ -278,10 +358,18 @@ impl Database {
                 leaf.fingerprint = Some(fingerprint);
                 if let Some(request) = leaf.request {
                     self.requested(&request)?.serial = Some(serial);
+                    self.decided(&request);
                 }
             }
             Event::Revoked { serial, reason, at } => {
-                self.leaf(&serial)?.revoked.get_or_insert(Revocation { at, reason });
+                let leaf = self.leaf(&serial)?;
+                let revoked = leaf.revoked.get_or_insert(Revocation { at, reason });
+                // What was revoked for another reason stays revoked since then; that others have its key is news.
+                if reason == RevocationReason::KeyCompromise {
+                    revoked.reason = reason;
+                    let key = leaf.key.clone();
+                    self.compromised.extend(key);
+                }
             }
             Event::CrlIntended { authority, number, next_update, .. } => {
                 let authority = self.authorities.get_mut(&authority).ok_or("an unknown authority")?;
@@ -303,9 +391,12 @@ impl Database {
                     record.token = Some(token);
                     record.terms = Some(known.terms.clone());
                 }
-                if self.by_request.insert(request, self.requests.len()).is_some() {
+                let place = self.requests.len();
+                if self.by_request.insert(request, place).is_some() {
                     return Err("a request is filed twice");
                 }
+                self.by_asked.insert((record.identity.clone(), record.key.clone()), place);
+                self.undecided.insert(place);
                 self.requests.push(record);
             }
             Event::Approved { request, by, terms, at } => {
@@ -315,6 +406,7 @@ impl Database {
             }
             Event::Rejected { request, by, reason, at } => {
                 self.requested(&request)?.rejected.get_or_insert(Rejection { by, reason, at });
+                self.decided(&request);
             }
             Event::TokenAdded { token, hash, identity, terms, expires, .. } => {
                 let mut bytes = [0; 32];
@@ -359,6 +451,13 @@ impl Database {
         self.requests.get_mut(*index).ok_or("an unknown request")
     }
 
+    /// Something has come of a request.
+    fn decided(&mut self, id: &RequestId) {
+        if let Some(place) = self.by_request.get(id) {
+            self.undecided.remove(place);
+        }
+    }
+
     fn leaf(&mut self, serial: &Serial) -> Result<&mut CertificateRecord, &'static str> {
         let index = self.by_serial.get(serial).ok_or("an unknown serial")?;
         self.certificates.get_mut(*index).ok_or("an unknown serial")
@@ -368,7 +467,7 @@ impl Database {
 /// The database with the right to write: one process, one at a time.
 #[derive(Debug)]
 pub(crate) struct LockedDatabase {
-    database: Database,
+    database: Arc<Database>,
     index: File,
     broken: bool,
     /// Who does what is appended, and why.
@@ -379,17 +478,15 @@ pub(crate) struct LockedDatabase {
 
 impl LockedDatabase {
     /// Waits for the lock, reads, and cuts off a line that a crash left without its end.
-    pub(crate) fn open(directory: &Path, cause: Cause) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(directory: &Path, cause: Cause, known: &Known) -> Result<Self, DatabaseError> {
         let path = directory.join(LOCK);
         let lock = files::private(&mut OpenOptions::new()).create(true).truncate(false).write(true).open(&path);
         let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|source| file_error(&path, source))?;
-        let database = Database::read(directory)?;
+        let (database, whole) = known.read(directory)?;
         let index = OpenOptions::new().append(true).open(&database.path);
         let index = index.and_then(|file| {
-            let bytes = std::fs::read(&database.path)?;
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |position| position + 1);
-            if whole < bytes.len() {
-                file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+            if file.metadata()?.len() > whole {
+                file.set_len(whole)?;
                 file.sync_all()?;
             }
             Ok(file)
@@ -413,14 +510,16 @@ impl LockedDatabase {
         let file = |source| file_error(&path, source);
         let noted =
             |database: &mut Database| database.apply(event).and_then(|()| database.note(event, self.cause.clone()));
-        noted(&mut self.database).map_err(|reason| DatabaseError::Corrupt {
+        // Whoever reads meanwhile goes on with the state before.
+        let database = Arc::make_mut(&mut self.database);
+        noted(database).map_err(|reason| DatabaseError::Corrupt {
             path: path.display().to_string(),
             line: 0,
             reason: reason.into(),
         })?;
         let line = acts::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
         self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
-        self.database.lines += 1;
+        Arc::make_mut(&mut self.database).lines += 1;
         self.broken = false;
         Ok(())
     }
@@ -440,7 +539,7 @@ pub(crate) fn index_bytes(directory: &Path) -> Result<Vec<u8>, DatabaseError> {
     std::fs::read(&path).map_err(|source| file_error(&path, source))
 }
 
-fn file_error(path: &Path, source: io::Error) -> DatabaseError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> DatabaseError {
     DatabaseError::File { path: path.display().to_string(), source }
 }
 
@@ -448,8 +547,6 @@ fn file_error(path: &Path, source: io::Error) -> DatabaseError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::identifiers::RevocationReason;
-    use ledger_classes::identity::Identity;
 
     fn at(millis: u64) -> Time {
         Time::from_millis(millis)
@@ -478,7 +575,7 @@ mod tests {
     fn what_was_appended_is_read_back() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
+        let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
         let serial: Serial = "07".parse().unwrap();
         open.append(&added()).unwrap();
         open.append(&intended("07")).unwrap();
@@ -495,12 +592,12 @@ mod tests {
     fn a_line_without_its_end_is_not_there() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&added()).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&added()).unwrap();
         let path = dir.path().join(INDEX);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(b"{\"event\":\"inten").unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 0);
-        LockedDatabase::open(dir.path(), Cause::default()).unwrap().append(&intended("07")).unwrap();
+        LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&intended("07")).unwrap();
         assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 1);
     }
 
@@ -518,7 +615,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             Database::create(dir.path(), "c", at(0)).unwrap();
-            let mut open = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
+            let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
             open.append(&added()).unwrap();
             let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
             let error = results.last().unwrap().as_ref().unwrap_err();
@@ -533,7 +630,7 @@ mod tests {
     fn a_second_writer_waits() {
         let dir = tempfile::tempdir().unwrap();
         Database::create(dir.path(), "c", at(0)).unwrap();
-        let held = LockedDatabase::open(dir.path(), Cause::default()).unwrap();
+        let held = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
         let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
         assert!(second.try_lock().is_err());
         drop(held);

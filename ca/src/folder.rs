@@ -26,8 +26,10 @@ use crate::{
     },
     enrolment::{RequestId, Terms},
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
+    key_compromise::{self, Revoked, renewed_by, with_their_keys},
     keyring::{KeyPlace, Keyring, NewKey},
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    known::Known,
     limits::{
         BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
     },
@@ -42,6 +44,7 @@ use ledger_classes::{
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The name of the consortium's root among the CAs of a folder.
@@ -71,6 +74,9 @@ pub enum FolderError {
     /// Nothing issued fits.
     #[error("no certificate {0} was issued here")]
     UnknownCertificate(String),
+    /// A certificate with this key was revoked because others have the key.
+    #[error("the key was revoked as compromised: no certificate is issued for it again; make a new key")]
+    CompromisedKey,
     /// The folder is not where it was: its CAs sign elsewhere, or nobody knows.
     #[error("its CAs sign nothing here: {0}")]
     Fenced(String),
@@ -148,6 +154,8 @@ pub struct CertificateFolder {
     pub(crate) cause: Cause,
     /// Why nothing is signed or changed, if so.
     fenced: Option<String>,
+    /// The index, as far as it was read.
+    known: Known,
 }
 
 impl CertificateFolder {
@@ -183,21 +191,23 @@ impl CertificateFolder {
             files::private_folders(&path).map_err(|source| file_error(&path, source))?;
         }
         Database::create(&draft, consortium, now)?;
-        let folder = Self { directory: draft.clone(), consortium: consortium.into(), keys, cause, fenced: None };
+        let (consortium, known) = (consortium.to_owned(), Known::default());
+        let folder = Self { directory: draft.clone(), consortium, keys, cause, fenced: None, known };
         let mut database = folder.lock()?;
         folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
         fs::rename(&draft, &directory).map_err(|source| file_error(&directory, source))?;
         files::sync_directory(dir).map_err(|source| file_error(dir, source))?;
-        Ok(Self { directory, ..folder })
+        Ok(Self { directory, known: Known::default(), ..folder })
     }
 
     /// Opens `<dir>/ca/`. The passphrase of its keys is looked for beside it.
     pub fn open(dir: &Path) -> Result<Self, FolderError> {
         let directory = dir.join("ca");
-        let consortium = Database::read(&directory)?.consortium().to_owned();
+        let known = Known::default();
+        let consortium = known.read(&directory)?.0.consortium().to_owned();
         let keys = Keyring::new(PassphraseSource::usual(dir));
-        Ok(Self { directory, consortium, keys, cause: Cause::default(), fenced: None })
+        Ok(Self { directory, consortium, keys, cause: Cause::default(), fenced: None, known })
     }
 
     /// The same folder with a keyring of the caller's.
@@ -277,15 +287,15 @@ impl CertificateFolder {
     /// The right to write, without which nothing is signed either.
     pub(crate) fn lock(&self) -> Result<LockedDatabase, FolderError> {
         self.check_fence()?;
-        Ok(LockedDatabase::open(&self.directory, self.cause.clone())?)
+        Ok(LockedDatabase::open(&self.directory, self.cause.clone(), &self.known)?)
     }
 
     /// The state, without the right to write.
-    pub(crate) fn read(&self) -> Result<Database, FolderError> {
-        Ok(Database::read(&self.directory)?)
+    pub(crate) fn read(&self) -> Result<Arc<Database>, FolderError> {
+        Ok(self.known.read(&self.directory)?.0)
     }
 
-    /// Records the intention, signs, records.
+    /// Records the intention, signs, records. The last door for whatever way led here: no compromised key passes.
     pub(crate) fn issue_locked(
         &self,
         database: &mut LockedDatabase,
@@ -296,6 +306,7 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<Vec<Vec<u8>>, FolderError> {
         let name = identity.organization();
+        key_compromise::check(database, public_key)?;
         let authority = self.authority(database, name)?;
         if authority.validity().not_after <= now {
             return Err(FolderError::AuthorityExpired(name.into(), authority.validity().not_after));
@@ -349,17 +360,17 @@ impl CertificateFolder {
 
     /// All leaves, in the order in which they were issued.
     pub fn list(&self) -> Result<Vec<CertificateRecord>, FolderError> {
-        Ok(Database::read(&self.directory)?.certificates().to_vec())
+        Ok(self.read()?.certificates().to_vec())
     }
 
     /// All CAs by name.
     pub fn authorities(&self) -> Result<Vec<AuthorityRecord>, FolderError> {
-        Ok(Database::read(&self.directory)?.authorities().values().cloned().collect())
+        Ok(self.read()?.authorities().values().cloned().collect())
     }
 
     /// One leaf and its path, leaf first; the path is empty while it is only intended.
     pub fn show(&self, serial: &Serial) -> Result<(CertificateRecord, Vec<Vec<u8>>), FolderError> {
-        let database = Database::read(&self.directory)?;
+        let database = self.read()?;
         let unknown = || FolderError::UnknownCertificate(serial.to_string());
         let record = database.certificate(serial).cloned().ok_or_else(unknown)?;
         let path = if record.fingerprint.is_some() { self.issued_path(&database, &record)? } else { Vec::new() };
@@ -367,20 +378,31 @@ impl CertificateFolder {
     }
 
     /// Revokes leaves and reissues the CRLs that carry them. Revoking again only reissues the CRLs, which heals a
-    /// revocation whose CRL could not be written. Returns what the selection names, newly revoked or not.
+    /// revocation whose CRL could not be written. Where the reason is that others have the key, every certificate of it
+    /// under the same CA is revoked. Returns what is revoked of what the selection names, newly or not.
     pub fn revoke(
         &self,
         selection: &Selection,
         reason: RevocationReason,
         now: Time,
     ) -> Result<Vec<CertificateRecord>, FolderError> {
+        Ok(self.revoke_with(selection, reason, false, now)?.certificates)
+    }
+
+    /// As [`CertificateFolder::revoke`]; with `renewals` a compromised key takes with it what it was renewed to.
+    pub fn revoke_with(
+        &self,
+        selection: &Selection,
+        reason: RevocationReason,
+        renewals: bool,
+        now: Time,
+    ) -> Result<Revoked, FolderError> {
         let mut database = self.lock()?;
-        let selected: Vec<CertificateRecord> = match selection {
+        let mut selected: Vec<CertificateRecord> = match selection {
             Selection::Serial(serial) => database.certificate(serial).cloned().into_iter().collect(),
             Selection::Identity(identity) => {
                 let usable = |record: &&CertificateRecord| record.status(now) != CertificateStatus::Expired;
-                let certificates = database.certificates().iter();
-                certificates.filter(|record| record.identity == *identity).filter(usable).cloned().collect()
+                database.of_identity(identity).filter(usable).cloned().collect()
             }
         };
         if selected.is_empty() {
@@ -389,7 +411,14 @@ impl CertificateFolder {
                 Selection::Identity(identity) => identity.to_string(),
             }));
         }
-        for record in selected.iter().filter(|record| record.revoked.is_none()) {
+        let compromised = reason == RevocationReason::KeyCompromise;
+        if compromised {
+            selected = with_their_keys(&database, selected, renewals);
+        }
+        let is_news = |record: &&CertificateRecord| {
+            record.revoked.is_none_or(|revoked| compromised && revoked.reason != RevocationReason::KeyCompromise)
+        };
+        for record in selected.iter().filter(is_news) {
             database.append(&Event::Revoked { serial: record.serial.clone(), reason, at: now })?;
         }
         let mut authorities: Vec<&str> = selected.iter().map(|record| record.authority.as_str()).collect();
@@ -404,7 +433,10 @@ impl CertificateFolder {
             }
             self.write_crl(&mut database, &authority, name, now)?;
         }
-        Ok(selected.iter().filter_map(|record| database.certificate(&record.serial).cloned()).collect())
+        let now_known = |record: &CertificateRecord| database.certificate(&record.serial).cloned();
+        let certificates: Vec<CertificateRecord> = selected.iter().filter_map(now_known).collect();
+        let renewed = if compromised { renewed_by(&database, &certificates, now) } else { Vec::new() };
+        Ok(Revoked { certificates, renewed })
     }
 
     /// Revokes an organization's issuing CA, and with it everything that it issued.

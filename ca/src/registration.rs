@@ -11,8 +11,9 @@ use crate::{
         CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Terms, TokenRecord,
     },
     folder::{CertificateFolder, FolderError, Purpose},
-    identifiers::{KeyId, RevocationReason},
-    keys::{KeyError, PublicKey},
+    identifiers::KeyId,
+    key_compromise,
+    keys::KeyError,
     limits::{
         ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX, REQUESTS_OPEN_MAX,
         REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
@@ -58,9 +59,6 @@ pub enum RegistrationError {
     /// The token's time is over.
     #[error("the enrolment token has expired")]
     ExpiredToken,
-    /// A certificate with this key was revoked because the key is not secret.
-    #[error("the key is revoked as compromised")]
-    CompromisedKey,
     /// See [`CERTIFICATES_PER_IDENTITY_MAX`].
     #[error(
         "{0} has {CERTIFICATES_PER_IDENTITY_MAX} valid certificates, as many as may be: an administrator revokes those \
@@ -161,7 +159,7 @@ impl CertificateFolder {
         let mut database = self.lock()?;
         database.cause(&identity.to_string(), None);
         self.check_authority(&database, identity)?;
-        if let Some(known) = find(&database, identity, request.public_key()) {
+        if let Some(known) = database.asked(identity, request.public_key()) {
             let (id, policy) = (known.id, database.policy());
             match (known.status(policy, now), &known.rejected) {
                 (RequestStatus::Rejected, Some(rejected)) => {
@@ -172,10 +170,12 @@ impl CertificateFolder {
                 _ => return self.complete(&mut database, id, now),
             }
         }
-        check_key(&database, request.public_key())?;
+        key_compromise::check(&database, request.public_key())?;
         let policy = database.policy();
         let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
-        let open: Vec<&CertificateRequestRecord> = database.requests().iter().filter(open).collect();
+        // Those that lapsed were filed before all others.
+        let alive = database.undecided().take_while(|record| record.status(policy, now) != RequestStatus::Lapsed);
+        let open: Vec<&CertificateRequestRecord> = alive.filter(open).collect();
         let of_requester = open.iter().filter(|record| record.requester == requester).count();
         if of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
             return Err(RegistrationError::TooManyRequests { requester });
@@ -220,7 +220,7 @@ impl CertificateFolder {
             }
         }
         self.check_authority(&database, &record.identity)?;
-        check_key(&database, request.public_key())?;
+        key_compromise::check(&database, request.public_key())?;
         check_count(&database, &record.identity, now)?;
         let id = self.append_request(&mut database, request, &record.identity, requester, Some(&record), now)?;
         self.complete(&mut database, id, now)
@@ -253,7 +253,8 @@ impl CertificateFolder {
 
     /// One request, with its certificate once there is one.
     pub fn request(&self, id: &RequestId, now: Time) -> Result<Registration, RegistrationError> {
-        self.registration_of(&self.read()?, id, now)
+        let database = self.read()?;
+        self.registration_of(&database, id, now)
     }
 
     /// An administrator's yes. The first one fixes the terms; later ones say the same, or nothing. With the last one
@@ -289,7 +290,7 @@ impl CertificateFolder {
         }
         let terms = record.terms.as_ref().or(terms).cloned().unwrap_or_default();
         check_terms(&record.identity, &terms)?;
-        check_key(&database, &record.public_key)?;
+        key_compromise::check(&database, &record.public_key)?;
         check_count(&database, &record.identity, now)?;
         self.check_authority(&database, &record.identity)?;
         database.append(&Event::Approved { request: *id, by, terms, at: now })?;
@@ -390,7 +391,7 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let record = database.request(&id).cloned().ok_or(RegistrationError::Unknown(id))?;
         if record.status(database.policy(), now) == RequestStatus::Approved {
-            check_key(database, &record.public_key)?;
+            key_compromise::check(database, &record.public_key)?;
             check_count(database, &record.identity, now)?;
             let purpose = Purpose { request: Some(id), renews: None };
             let terms = record.terms.unwrap_or_default();
@@ -407,7 +408,11 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
         let path = match &record.serial {
-            Some(serial) => Some(self.show(serial)?.1),
+            Some(serial) => {
+                let unknown = || FolderError::UnknownCertificate(serial.to_string());
+                let issued = database.certificate(serial).ok_or_else(unknown)?;
+                Some(self.issued_path(database, issued).map_err(FolderError::from)?)
+            }
             None => None,
         };
         Ok(registration(database, record, path, now))
@@ -449,30 +454,14 @@ fn resolve<'a>(
     }
 }
 
-/// The newest request of this key for this identity.
-fn find<'a>(database: &'a Database, identity: &Identity, key: &PublicKey) -> Option<&'a CertificateRequestRecord> {
-    database.requests().iter().rfind(|record| record.identity == *identity && record.public_key == *key)
-}
-
 fn is_valid(database: &Database, record: &CertificateRequestRecord, now: Time) -> bool {
     let certificate = record.serial.as_ref().and_then(|serial| database.certificate(serial));
     certificate.is_some_and(|certificate| certificate.status(now) == CertificateStatus::Valid)
 }
 
-/// Refuses a key of which it is known that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs).
-pub(crate) fn check_key(database: &Database, key: &PublicKey) -> Result<(), RegistrationError> {
-    let key = KeyId::of_spki(&key.spki()).to_string();
-    let compromised = database.certificates().iter().any(|record| {
-        record.key.as_ref() == Some(&key)
-            && record.revoked.is_some_and(|revocation| revocation.reason == RevocationReason::KeyCompromise)
-    });
-    if compromised { Err(RegistrationError::CompromisedKey) } else { Ok(()) }
-}
-
 /// Refuses more certificates of one identity than anybody needs at a time.
 pub(crate) fn check_count(database: &Database, identity: &Identity, now: Time) -> Result<(), RegistrationError> {
-    let of_identity = database.certificates().iter().filter(|record| record.identity == *identity);
-    let valid = of_identity.filter(|record| record.status(now) == CertificateStatus::Valid).count();
+    let valid = database.of_identity(identity).filter(|record| record.status(now) == CertificateStatus::Valid).count();
     if valid < CERTIFICATES_PER_IDENTITY_MAX {
         Ok(())
     } else {

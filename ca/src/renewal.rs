@@ -1,6 +1,6 @@
 //! Renewal: another certificate for the same identity, with the same key or a new one.
 //!
-//! Whoever renews holds the key of a certificate that was issued here and is not revoked. Over the network it has not
+//! Whoever renews holds the key of a certificate that was issued here and is not revoked, nor another of that key as compromised. Over the network it has not
 //! been over for longer than [`RENEWAL_GRACE_MS`]. Identity, host names and lifetime are those of the old certificate, which stays good
 //! until its own end: connections are never without a valid certificate.
 
@@ -11,10 +11,11 @@ use crate::{
     enrolment::Terms,
     folder::{CertificateFolder, FolderError, Purpose},
     identifiers::sha256,
+    key_compromise,
     keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
     limits::{ENROLLED_LIFETIME_MAX_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS},
     profile::ProfileError,
-    registration::{RegistrationError, check_count, check_key},
+    registration::{RegistrationError, check_count},
     request::CertificateRequest,
     tls::OwnCertificate,
 };
@@ -47,6 +48,9 @@ pub enum RenewalError {
     /// Revoked is for ever.
     #[error("the current certificate is revoked")]
     Revoked,
+    /// A sibling with the same key was revoked because others have that key: who asks may be one of them.
+    #[error("the current certificate's key was revoked as compromised: enrol again, with a new key")]
+    CompromisedKey,
     /// Expired for longer than [`RENEWAL_GRACE_MS`].
     #[error("the current certificate expired at {0}, too long ago to be renewed: enrol again")]
     Expired(Time),
@@ -159,13 +163,16 @@ impl CertificateFolder {
         if record.status(now) == CertificateStatus::Revoked {
             return Err(RenewalError::Revoked);
         }
+        if key_compromise::check(&database, &parsed.check_leaf()?.public_key).is_err() {
+            return Err(RenewalError::CompromisedKey);
+        }
         if let Some(asked) = asked
             && *asked != record.identity
         {
             let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
             return Err(RegistrationError::OtherIdentity { asked, bound }.into());
         }
-        check_key(&database, key)?;
+        key_compromise::check(&database, key)?;
         check_count(&database, &record.identity, now)?;
         let before = record.not_after.millis().saturating_sub(record.intended.millis());
         let lifetime_ms = lifetime_ms.unwrap_or(before).clamp(1_000, ENROLLED_LIFETIME_MAX_MS);

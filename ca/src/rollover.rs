@@ -155,7 +155,8 @@ impl CertificateFolder {
 
     /// Where the rollover is, and who has not been handed what the next step supposes.
     pub fn rollover_status(&self, now: Time) -> Result<RolloverStatus, FolderError> {
-        Ok(status(&self.read()?, now))
+        let database = self.read()?;
+        Ok(status(&database, now))
     }
 
     /// Where the links between the two roots are: nowhere outside of a rollover.

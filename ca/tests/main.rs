@@ -7,6 +7,7 @@ mod folders;
 mod foreign_verifiers;
 mod handshakes;
 mod hostile_inputs;
+mod key_compromises;
 mod large_lists;
 mod ocsp;
 mod passphrases;

@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder, CertificateRequest, Credentials, KeyAlgorithm, KeyPair, Possession, RegistrationError,
     RenewalError, RequestStatus, RevocationPolicy, RevocationReason, Terms, Usage,
     enrolment::EnrolmentPolicy,
-    folder::{LeafOptions, Selection},
+    folder::{FolderError, LeafOptions, Selection},
     limits::{
         CERTIFICATES_PER_IDENTITY_MAX, DAY_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS, REQUEST_LIFETIME_MS,
         REQUESTS_OPEN_PER_REQUESTER_MAX,
@@ -235,7 +235,7 @@ fn an_expired_certificate_is_renewed_by_its_key_within_the_grace_and_never_when_
     assert!(matches!(renew(&wanted, &old_key, at, at), Err(RenewalError::Revoked)));
     // The key is known to others: no new certificate for it either.
     let reused = folder.file_request(&request(&old_key, ALICE), None, "x", at);
-    assert!(matches!(reused, Err(RegistrationError::CompromisedKey)));
+    assert!(matches!(reused, Err(RegistrationError::Folder(FolderError::CompromisedKey))));
     let elsewhere = tempfile::tempdir().unwrap();
     let foreign = self::folder(elsewhere.path()).renew(&leaf, &wanted, Possession::Connection, at);
     assert!(matches!(foreign, Err(RenewalError::Foreign)));

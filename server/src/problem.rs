@@ -327,6 +327,9 @@ impl From<RegistrationError> for ApiError {
                 return Kind::NoAuthority.into();
             }
             E::Folder(FolderError::UnknownCertificate(_)) => Kind::CertificateUnknown,
+            E::Folder(error @ FolderError::CompromisedKey) => {
+                return Self::new(Kind::RequestInvalid, error.to_string());
+            }
             // As to those who post: nobody else is told where the peer's directory is.
             E::Folder(FolderError::Fenced(_)) => return Self::disk(DiskTrouble::Fenced),
             E::Folder(

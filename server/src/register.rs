@@ -2,12 +2,12 @@
 //! that a command says the same whether it works on the folder or over HTTPS.
 
 use ca::{
-    Registration,
+    Registration, Revoked,
     acts::CertificateAct,
     credentials::certificates_pem,
     database::{CertificateRecord, CertificateStatus},
 };
-use client::api::{CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView};
+use client::api::{CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView};
 use ledger_classes::{identity::Identity, time::Time};
 
 /// A request. `in_full` is for those who decide about it: who filed it, and who approved.
@@ -62,6 +62,12 @@ pub fn issued_view(record: &CertificateRecord, path: &[Vec<u8>], now: Time) -> I
         acts: record.acts.iter().map(act).collect(),
         certificate: (!path.is_empty()).then(|| certificates_pem(path)),
     }
+}
+
+/// What a revocation did.
+pub fn revoked_view(revoked: &Revoked, now: Time) -> RevokedView {
+    let views = |all: &[CertificateRecord]| all.iter().map(|record| issued_view(record, &[], now)).collect();
+    RevokedView { revoked: views(&revoked.certificates), renewed: views(&revoked.renewed) }
 }
 
 /// Which certificates.

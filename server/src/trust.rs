@@ -124,6 +124,8 @@ pub struct Trust {
     certificate_dir: PathBuf,
     authority_dir: PathBuf,
     keys: Keyring,
+    /// The authorities' folder, which knows its index as far as it was read.
+    opened: Mutex<Option<CertificateFolder>>,
     /// Why the CAs of the authorities' folder sign nothing, if so.
     fenced: Option<String>,
     store: Arc<TrustStore>,
@@ -163,6 +165,7 @@ impl Trust {
             certificate_dir,
             authority_dir,
             keys: config.keyring(dir),
+            opened: Mutex::default(),
             fenced: None,
             store: Arc::new(store),
             own,
@@ -195,10 +198,17 @@ impl Trust {
         &self.authority_dir
     }
 
-    /// The authorities' folder, if this machine has it. Its keys stay open from one call to the next. Behind a wrong
-    /// fence it can only be read.
+    /// The authorities' folder, if this machine has it. Its keys, and what was read of its index, stay from one call to
+    /// the next. Behind a wrong fence it can only be read.
     pub fn folder(&self) -> Result<Option<CertificateFolder>, FolderError> {
-        Ok(folder(&self.authority_dir, &self.keys)?.map(|folder| folder.behind(self.fenced.clone())))
+        if !self.authority_dir.join("ca").join("index.jsonl").exists() {
+            return Ok(None);
+        }
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_none() {
+            *opened = folder(&self.authority_dir, &self.keys)?;
+        }
+        Ok(opened.clone().map(|folder| folder.behind(self.fenced.clone())))
     }
 
     /// What TLS and path verification use.

@@ -222,13 +222,20 @@ pub struct RevocationBody {
     /// Why, for people to read: at most 256 characters, recorded with the act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// For `key-compromise`: also what came of renewals by the compromised key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renewals: bool,
 }
 
 /// What was revoked, now or before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevokedView {
-    /// The certificates.
+    /// The certificates. For `key-compromise` every one of that key under the same CA is among them.
     pub revoked: Vec<IssuedView>,
+    /// Certificates with other keys that came of renewals by a compromised key and could still be used: whoever had that
+    /// key may have made them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renewed: Vec<IssuedView>,
 }
 
 /// Asks for an enrolment token: `POST /v1/ca/tokens`.

@@ -10,7 +10,7 @@ use crate::{
     context::PeerContext,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
     problem::{ApiError, Kind},
-    register::{IssuedSelection, issued_view, part, status_word},
+    register::{IssuedSelection, issued_view, part, revoked_view, status_word},
     tls::Caller,
 };
 use actix_web::{
@@ -23,7 +23,7 @@ use ca::{
     database::{CertificateRecord, CertificateStatus},
     folder::{FolderError, Selection},
 };
-use client::api::{RevocationBody, RevokedView, TokenBody, TokenView};
+use client::api::{RevocationBody, TokenBody, TokenView};
 use ledger_classes::identity::Identity;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -141,9 +141,10 @@ pub(super) async fn revoke(
             return Err(unknown(&which));
         }
         let now = clock::now();
-        let revoked = folder.because(cause).revoke(&selection, reason, now).map_err(RegistrationError::Folder)?;
+        let revoked = folder.because(cause).revoke_with(&selection, reason, body.renewals, now);
+        let revoked = revoked.map_err(RegistrationError::Folder)?;
         trust.poll();
-        Ok(RevokedView { revoked: revoked.iter().map(|record| issued_view(record, &[], now)).collect() })
+        Ok(revoked_view(&revoked, now))
     });
     let revoked = revoked.await?;
     tracing::info!(by, certificates = revoked.revoked.len(), "certificates revoked over the API");

@@ -15,6 +15,8 @@ use std::{
 pub(super) struct TrustFiles {
     certificate_dir: PathBuf,
     authority_dir: PathBuf,
+    /// The authorities' folder, which reads of its index what is new.
+    opened: Option<CertificateFolder>,
     /// The files of the authorities' folder, by its index when it could last be read.
     of_authorities: Vec<TrustFile>,
     /// Roots that the authorities have retired: no file makes them anchors again.
@@ -36,15 +38,20 @@ pub(super) struct Reading {
 impl TrustFiles {
     pub(super) fn new(certificate_dir: &Path, authority_dir: &Path) -> Self {
         let (certificate_dir, authority_dir) = (certificate_dir.into(), authority_dir.into());
-        Self { certificate_dir, authority_dir, of_authorities: Vec::new(), retired: Vec::new(), last: BTreeMap::new() }
+        let (opened, of_authorities, retired, last) = (None, Vec::new(), Vec::new(), BTreeMap::new());
+        Self { certificate_dir, authority_dir, opened, of_authorities, retired, last }
     }
 
     /// What the two folders hold together. The peer's own may lack everything but `ca.pem`.
     pub(super) fn read(&mut self) -> Reading {
         let mut reading = Reading::default();
         if self.authority_dir.join("ca").join("index.jsonl").exists() {
-            let read = CertificateFolder::open(&self.authority_dir);
-            match read.and_then(|folder| Ok((folder.trust_files()?, folder.retired_roots()?))) {
+            let opened = self.opened.take().map_or_else(|| CertificateFolder::open(&self.authority_dir), Ok);
+            let read = opened.and_then(|folder| {
+                let folder = self.opened.insert(folder);
+                Ok((folder.trust_files()?, folder.retired_roots()?))
+            });
+            match read {
                 Ok((files, retired)) => (self.of_authorities, self.retired) = (files, retired),
                 Err(error) => reading.damage.push(describe(&error)),
             }

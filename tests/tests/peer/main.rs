@@ -21,6 +21,7 @@ mod governance;
 mod halted;
 mod http;
 mod isolation;
+mod key_compromise;
 mod keys;
 mod kills;
 mod monitoring;

@@ -78,11 +78,14 @@ pub(super) fn schemas() -> Value {
         "RevocationBody": body(
             json!({
                 "serial": or_null(text()), "identity": or_null(text()), "reason": or_null(text()),
-                "why": or_null(text()),
+                "why": or_null(text()), "renewals": { "type": "boolean" },
             }),
             &[],
         ),
-        "Revoked": object(json!({ "revoked": list(named("Issued")) }), &["revoked"]),
+        "Revoked": object(
+            json!({ "revoked": list(named("Issued")), "renewed": list(named("Issued")) }),
+            &["revoked"],
+        ),
         "TokenBody": body(
             json!({
                 "identity": text(), "hours": or_null(number()), "hosts": list(text()), "days": or_null(number()),

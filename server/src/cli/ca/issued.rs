@@ -8,12 +8,12 @@ use crate::cli::session::{Global, Paging};
 use crate::clock;
 use crate::config::Config;
 use crate::limits::{DAY_MS, PAGE_DEFAULT};
-use crate::register::{IssuedSelection, issued_view, part};
+use crate::register::{IssuedSelection, issued_view, part, revoked_view};
 use ca::database::CertificateStatus;
 use ca::folder::{CertificateFolder, FolderError, Selection};
 use ca::{Register, RevocationReason, Serial};
 use clap::{Args, ValueEnum};
-use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody, RevokedView};
+use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody};
 use ledger_classes::identity::Identity;
 use serde::Serialize;
 use std::path::Path;
@@ -168,6 +168,9 @@ fn act(act: &CertificateActView) -> String {
 /// Revoke certificates and publish the CRL
 #[derive(Args, Debug)]
 #[command(after_help = "\
+With --reason key-compromise every certificate of that key under the same CA is revoked, none is issued for it again, and
+what was renewed by it is listed: --renewals revokes that too.
+
 Running peers that watch the folder refuse the certificate within a second, and end its participant records on every
 channel that they hold.
 
@@ -181,6 +184,27 @@ pub(super) struct Revoke {
     /// privilege-withdrawn
     #[arg(long, default_value = "unspecified")]
     reason: RevocationReason,
+    /// With key-compromise: also what came of renewals by the compromised key, and so on from there
+    #[arg(long)]
+    renewals: bool,
+}
+
+/// What may be in the hands of whoever had the key.
+fn told_of_renewals(renewed: &[IssuedView], which: &str) -> String {
+    if renewed.is_empty() {
+        return String::new();
+    }
+    let line = |record: &IssuedView| {
+        let (serial, identity) = (clean(&record.serial), clean(&record.identity));
+        let renews = record.renews.as_deref().map_or_else(String::new, |from| format!(", from {}", clean(from)));
+        format!("renewed {serial} {identity} on {}{renews}\n", when(record.not_before))
+    };
+    let lines: String = renewed.iter().map(line).collect();
+    format!(
+        "{lines}Whoever had the key may have renewed it to these, which are still valid. To revoke them too:\n  \
+         chancery ca revoke {} --reason key-compromise --renewals\n",
+        clean(which)
+    )
 }
 
 /// Whether a peer is there, which watches the folder.
@@ -217,7 +241,7 @@ impl Revoke {
         let revoked = match directory.place(global)? {
             Place::Folder(folder) => {
                 let now = clock::now();
-                let revoked = match folder.revoke(&selection, self.reason, now) {
+                let revoked = match folder.revoke_with(&selection, self.reason, self.renewals, now) {
                     Err(error @ FolderError::UnknownCertificate(_)) => {
                         return Err(elsewhere(&folder, &selection, error));
                     }
@@ -229,7 +253,7 @@ impl Revoke {
                         dir.display()
                     )
                 });
-                RevokedView { revoked: revoked.iter().map(|record| issued_view(record, &[], now)).collect() }
+                revoked_view(&revoked, now)
             }
             Place::Peer(peer) => {
                 let (serial, identity) = match &selection {
@@ -237,13 +261,14 @@ impl Revoke {
                     Selection::Identity(identity) => (None, Some(identity.to_string())),
                 };
                 let (reason, why) = (Some(self.reason.to_string()), directory.acting.why.clone());
-                let body = RevocationBody { serial, identity, reason, why };
+                let body = RevocationBody { serial, identity, reason, why, renewals: self.renewals };
                 peer.ask(async |connection| connection.revoke(&body).await)?
             }
         };
         output.show(&revoked, |revoked| {
             let line = |record: &IssuedView| format!("revoked {} {}\n", clean(&record.serial), clean(&record.identity));
-            revoked.revoked.iter().map(line).collect::<String>() + untold.as_deref().unwrap_or_default()
+            let lines = revoked.revoked.iter().map(line).collect::<String>();
+            lines + &told_of_renewals(&revoked.renewed, &self.which) + untold.as_deref().unwrap_or_default()
         })
     }
 }

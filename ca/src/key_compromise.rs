@@ -1,0 +1,68 @@
+//! A key that others have: what is revoked is the key and not one serial. Every certificate of it under the same CA goes
+//! with the one that was named, and no other is issued for it again.
+//!
+//! Whoever had the key could renew itself to another key that nobody else has. Such certificates are told of, and
+//! revoked with the key if the administrator says so: only a person knows whether the key was stolen before or after.
+
+use crate::{database::CertificateStatus, identifiers::KeyId};
+use crate::{
+    database::{CertificateRecord, Database},
+    folder::{CertificateFolder, FolderError},
+    identifiers::Serial,
+    keys::PublicKey,
+};
+use ledger_classes::time::Time;
+use std::collections::BTreeSet;
+
+/// What a revocation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// What is revoked, newly or not, in the order in which it was issued.
+    pub certificates: Vec<CertificateRecord>,
+    /// Certificates with other keys that came of renewals by a compromised one and could still be used.
+    pub renewed: Vec<CertificateRecord>,
+}
+
+/// These certificates and all others of the same keys under the same CAs; with `renewals` also what they were renewed
+/// to, and so on.
+pub(crate) fn with_their_keys(
+    database: &Database,
+    named: Vec<CertificateRecord>,
+    renewals: bool,
+) -> Vec<CertificateRecord> {
+    let mut found: BTreeSet<Serial> = BTreeSet::new();
+    let mut open = named;
+    while let Some(record) = open.pop() {
+        if !found.insert(record.serial.clone()) {
+            continue;
+        }
+        let of_key = record.key.iter().flat_map(|key| database.of_key(key));
+        let renewed = database.renewals_of(&record.serial).filter(|_| renewals);
+        let related = of_key.chain(renewed).filter(|other| other.authority == record.authority);
+        open.extend(related.filter(|other| !found.contains(&other.serial)).cloned());
+    }
+    database.certificates().iter().filter(|record| found.contains(&record.serial)).cloned().collect()
+}
+
+/// What was renewed by the keys of `revoked`, and could still be used.
+pub(crate) fn renewed_by(database: &Database, revoked: &[CertificateRecord], now: Time) -> Vec<CertificateRecord> {
+    let mut all = with_their_keys(database, revoked.to_vec(), true);
+    all.retain(|record| matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Intended));
+    all
+}
+
+/// Refuses a key of which it is known that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs).
+pub(crate) fn check(database: &Database, key: &PublicKey) -> Result<(), FolderError> {
+    match database.is_compromised(&KeyId::of_spki(&key.spki()).to_string()) {
+        true => Err(FolderError::CompromisedKey),
+        false => Ok(()),
+    }
+}
+
+impl CertificateFolder {
+    /// Whether a key was revoked as compromised here.
+    pub fn is_compromised(&self, key: &PublicKey) -> Result<bool, FolderError> {
+        let database = self.read()?;
+        Ok(check(&database, key).is_err())
+    }
+}
