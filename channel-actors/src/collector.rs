@@ -7,6 +7,7 @@
 //! it waits, so that one id sent for ever fills no memory.
 
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, PIPELINE_DEPTH};
+use crate::production::LeftOut;
 use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
 use crate::verifier::{Flight, Passed, Witness};
@@ -156,9 +157,21 @@ impl Collector {
         recalled(recalls)
     }
 
-    /// The newest block has executed; it is being ordered and persisted.
-    pub(crate) fn executed(&mut self, now: Time) -> Vec<CollectorEffect> {
+    /// The newest block has executed; it is being ordered and persisted. What it had no budget for comes first in the next
+    /// one; who waits for what may be in no block is told, and it may be sent again.
+    pub(crate) fn executed(&mut self, left_out: LeftOut, now: Time) -> Vec<CollectorEffect> {
         self.executing = false;
+        let LeftOut { dropped, deferred } = left_out;
+        self.newest = self.newest.saturating_sub(dropped.len() + deferred.len());
+        for transaction in deferred.into_iter().rev() {
+            self.pool_bytes += transaction.envelope().len();
+            // It has waited for a block already.
+            self.pool.push_front((transaction, Time::ZERO));
+        }
+        for (id, refusal) in dropped {
+            let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
+            waiters.into_iter().for_each(|waiter| waiter.refuse(Some(id), refusal.clone()));
+        }
         self.cut(now)
     }
 

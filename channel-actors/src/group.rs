@@ -70,6 +70,13 @@ impl GroupContext {
         reasons.into_iter().for_each(|(name, count)| self.metrics.refused(name, count));
     }
 
+    /// Counts transactions that were left out of their block, by stable name.
+    fn dropped(&self, names: impl Iterator<Item = &'static str>) {
+        let names: Vec<_> = names.collect();
+        names.iter().for_each(|name| self.metrics.dropped(name));
+        self.refused(names);
+    }
+
     /// A guard for one actor.
     fn guard(self: &Arc<Self>, actor: &'static str) -> Guard {
         Guard { context: self.clone(), actor }

@@ -45,6 +45,8 @@ pub struct Metrics {
     resting: Gauge,
     transactions: Family<OutcomeLabel, Counter>,
     refusals: Family<OutcomeLabel, Counter>,
+    dropped: Family<OutcomeLabel, Counter>,
+    deferred: Family<ChannelLabel, Counter>,
     stages: Family<StageLabel, Histogram, Seconds>,
     end_to_end: Family<ChannelLabel, Counter<f64, AtomicU64>>,
 }
@@ -59,6 +61,8 @@ impl Metrics {
             resting: Gauge::default(),
             transactions: Family::default(),
             refusals: Family::default(),
+            dropped: Family::default(),
+            deferred: Family::default(),
             stages: Family::new_with_constructor(Seconds),
             end_to_end: Family::default(),
         };
@@ -69,6 +73,11 @@ impl Metrics {
         r.register("channels_resting", "Channels whose files are closed until they are used", metrics.resting.clone());
         r.register("channel_transactions", "Committed transactions by result", metrics.transactions.clone());
         r.register("channel_refusals", "Transactions refused before a block, by reason", metrics.refusals.clone());
+        let help =
+            "Transactions that were taken and then left out of their block, by reason; they are among the refusals";
+        r.register("channel_dropped", help, metrics.dropped.clone());
+        let help = "Times that a transaction waited for another block, since its own had used its budget";
+        r.register("channel_deferred", help, metrics.deferred.clone());
         // Of all channels together: with thousands of them, buckets for each would be what a peer mostly tells.
         r.register_with_unit("stage", "Time spent in a stage", Unit::Seconds, metrics.stages.clone());
         let help = "Time from the door to the answer of all transactions; their number is in channel_transactions";
@@ -154,6 +163,16 @@ impl ChannelMetrics {
 
     pub(crate) fn refused(&self, reason: &str, count: u64) {
         self.metrics.refusals.get_or_create(&self.outcome(reason)).inc_by(count);
+    }
+
+    pub(crate) fn dropped(&self, reason: &str) {
+        self.metrics.dropped.get_or_create(&self.outcome(reason)).inc();
+    }
+
+    pub(crate) fn deferred(&self, count: usize) {
+        if count > 0 {
+            self.metrics.deferred.get_or_create(&self.label()).inc_by(count as u64);
+        }
     }
 
     pub(crate) fn stage(&self, stage: Stage, time: Duration) {

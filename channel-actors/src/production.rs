@@ -3,12 +3,14 @@
 
 use crate::committed::CommittedBlock;
 use crate::store::{BlockRecord, ChannelStore, Pressure};
+use crate::ticket::SubmitRefusal;
 use ledger_classes::block::{self, BLOCK_VERSION, Block, Header, Seal};
 use ledger_classes::codec;
-use ledger_classes::execution::{self, BlockInput, ConfigRecord};
+use ledger_classes::execution::{self, BlockInput, ConfigRecord, Drafted, Fate};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
 use ledger_classes::keyspace;
+use ledger_classes::limits::BLOCK_RECEIPTS_ENCODED_BYTES_MAX;
 use ledger_classes::merkle;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
@@ -64,6 +66,17 @@ pub(crate) struct ExecutionResult {
     pub(crate) known: Vec<(Hash, Arc<Receipt>)>,
     /// Transactions that were committed before.
     pub(crate) committed: Vec<Hash>,
+    /// What did not get into the block.
+    pub(crate) left_out: LeftOut,
+}
+
+/// What was offered for a block and is not in it.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    /// What may not be in a block now: it leaves nothing, and whoever waits is told.
+    pub(crate) dropped: Vec<(Hash, SubmitRefusal)>,
+    /// What comes first in the next block, in order: this one had used its budget.
+    pub(crate) deferred: Vec<VerifiedTransaction>,
 }
 
 /// A view above blocks that are not applied yet. Blocks that were applied since are skipped; those that are kept
@@ -97,8 +110,9 @@ impl Execution {
         let read = |error: ReadError| error.to_string();
         with_view(&self.store, &self.above, |view| {
             let due = execution::next_timer(view).map_err(read)?;
-            if fresh.is_empty() && due.is_none_or(|due| due > self.time) {
-                return Ok(ExecutionResult { block: None, known, committed });
+            let idle = due.is_none_or(|due| due > self.time);
+            if fresh.is_empty() && idle {
+                return Ok(ExecutionResult { block: None, known, committed, left_out: LeftOut::default() });
             }
             let input = BlockInput {
                 channel: self.channel,
@@ -107,7 +121,11 @@ impl Execution {
                 certificates: &*self.certificates,
                 transactions: &fresh,
             };
-            let executed = execution::execute(view, &input).map_err(read)?;
+            let Drafted { executed, fates } = execution::draft(view, &input).map_err(read)?;
+            let (fresh, left_out) = part(fresh, fates);
+            if fresh.is_empty() && idle {
+                return Ok(ExecutionResult { block: None, known, committed, left_out });
+            }
             let leaves: Vec<Hash> = fresh.iter().map(VerifiedTransaction::leaf).collect();
             let ids = fresh.iter().enumerate();
             let ids = ids.map(|(place, transaction)| (transaction.id(), executed.timers + count(place))).collect();
@@ -142,7 +160,7 @@ impl Execution {
                 next_timer,
                 config,
             };
-            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed })
+            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed, left_out })
         })
     }
 
@@ -166,6 +184,24 @@ impl Execution {
     }
 }
 
+/// Parts what is in a block from what is not.
+fn part(offered: Vec<VerifiedTransaction>, fates: Vec<Fate>) -> (Vec<VerifiedTransaction>, LeftOut) {
+    if fates.iter().all(|fate| *fate == Fate::Included) {
+        return (offered, LeftOut::default());
+    }
+    let (mut included, mut left_out) = (Vec::with_capacity(offered.len()), LeftOut::default());
+    for (transaction, fate) in offered.into_iter().zip(fates) {
+        match fate {
+            Fate::Included => included.push(transaction),
+            Fate::Dropped { code, message } => {
+                left_out.dropped.push((transaction.id(), SubmitRefusal::Rejected { code, message }));
+            }
+            Fate::Deferred => left_out.deferred.push(transaction),
+        }
+    }
+    (included, left_out)
+}
+
 fn count(number: usize) -> u32 {
     u32::try_from(number).expect("a block's transactions and timers are limited")
 }
@@ -181,7 +217,7 @@ pub(crate) fn encode_receipts(receipts: &[Arc<Receipt>]) -> Vec<u8> {
 
 /// Decodes the receipts of a block as the log holds them.
 pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
-    codec::decode(bytes, 1 << 30).map_err(|error| format!("stored receipts: {error}"))
+    codec::decode(bytes, BLOCK_RECEIPTS_ENCODED_BYTES_MAX).map_err(|error| format!("stored receipts: {error}"))
 }
 
 /// What was persisted.

@@ -14,16 +14,17 @@ use crate::production::in_full;
 use crate::recall::Recall;
 use crate::store::ChannelStore;
 use crate::ticket::{Credit, SubmitRefusal, Waiter};
+use ledger_classes::amount::Amount;
 use ledger_classes::config::Limits;
 use ledger_classes::execution::{self, BlockInput};
 use ledger_classes::hash::{Hash, Tag};
-use ledger_classes::keys::{self, KeyCache, PublicKey, Signature, SigningKey};
+use ledger_classes::keys::{self, Address, KeyCache, PublicKey, Signature, SigningKey};
 use ledger_classes::outcome::Refusal;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -230,6 +231,8 @@ impl Screening {
         let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let mut flights = Vec::with_capacity(parsed.len());
+        // What those of this job owe who passed: what a sender has is spent once.
+        let mut owed = HashMap::<Address, Amount>::new();
         let mut bad_signatures = false;
         let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
         for (verdict, (mut waiter, credit, arrived)) in verdicts.into_iter().zip(company) {
@@ -249,9 +252,17 @@ impl Screening {
                 transactions: std::slice::from_ref(&transaction),
             };
             let screened = execution::screen(&view, &config, &transaction, self.now)
-                .and_then(|()| execution::screen_exempt(&view, &config, &input));
+                .and_then(|()| execution::screen_exempt(&view, &config, &input))
+                .and_then(|()| {
+                    let before = owed.get(&transaction.sender()).copied().unwrap_or_default();
+                    execution::screen_fee(&view, &config, &transaction, self.now, before)
+                });
             match screened {
-                Ok(()) => {
+                Ok(fee) => {
+                    if !fee.is_zero() {
+                        let owed = owed.entry(transaction.sender()).or_default();
+                        *owed = Amount(owed.0.saturating_add(fee.0));
+                    }
                     waiter.accept(transaction.id());
                     flights.push(Flight { transaction, waiter, credit, arrived });
                 }

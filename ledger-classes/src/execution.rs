@@ -2,20 +2,26 @@
 //! the view, the header's height and time, and the transactions in order.
 //!
 //! Relations that always hold: a failed transaction writes nothing but its fee; a timer is a unit of its own;
-//! writes of a block become visible to the transactions after them, and to nobody else until the block is sealed.
+//! writes of a block become visible to the transactions after them, and to nobody else until the block is sealed;
+//! what a proposer may not keep in a block ([`Fate`]) makes the block of another invalid.
 
 pub mod apps;
 pub mod assets;
 pub mod audit;
+pub mod budget;
+#[cfg(test)]
+mod budget_tests;
 pub mod channel;
 mod context;
 pub mod contracts;
+mod fees;
 pub mod logs;
 pub mod service;
 #[cfg(test)]
 pub(crate) mod test_support;
 
 pub use context::{Context, Sender};
+pub use fees::screen_fee;
 
 use crate::action::Action;
 use crate::amount::Amount;
@@ -87,25 +93,104 @@ pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
     Ok(timer.into_iter().chain(mark).min())
 }
 
-/// Executes a block above `view`. An error means that the store failed and nothing is known.
-pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, ReadError> {
+/// What becomes of a transaction that is offered for a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the block, done or failed, with a receipt.
+    Included,
+    /// It leaves nothing: it came at the wrong time, cannot pay its fee, or is free where others pay and failed. It has no
+    /// outcome, and may be sent again.
+    Dropped {
+        /// Why.
+        code: ResultCode,
+        /// For people to read.
+        message: String,
+    },
+    /// The block had used its budget: it waits for the next one, and so does all that comes after it.
+    Deferred,
+}
+
+/// A block that was made of what was offered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drafted {
+    /// What the included ones did.
+    pub executed: Executed,
+    /// What became of each transaction, in order.
+    pub fates: Vec<Fate>,
+}
+
+/// Why a block cannot be executed.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ExecutionError {
+    /// The store failed: nothing is known.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The block holds what may not be in it.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Executes a sealed block above `view`.
+pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, ExecutionError> {
+    let Drafted { executed, fates } = draft(view, input)?;
+    for (transaction, fate) in input.transactions.iter().zip(fates) {
+        let why = match fate {
+            Fate::Included => continue,
+            Fate::Dropped { code, message } => format!("{}: {message}", code.name()),
+            Fate::Deferred => "the block's budget was used before it".into(),
+        };
+        return Err(ExecutionError::Invalid(format!("transaction {} cannot be in the block: {why}", transaction.id())));
+    }
+    Ok(executed)
+}
+
+/// Makes a block above `view` of what is offered. An error means that the store failed and nothing is known.
+/// The block of the included ones alone executes to the same: what is dropped writes nothing, and only makes the block
+/// end earlier.
+pub fn draft(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Drafted, ReadError> {
     let ConfigRecord { config, height: config_height } = config_of(view)?;
     let mut context = Context::new(view, input, &config);
+    let (receipts, timers, fates) = run(&mut context, input)?;
+    Ok(Drafted { executed: Executed { receipts, timers, writes: context.into_writes(), config_height }, fates })
+}
+
+/// What such a block uses.
+#[cfg(test)]
+fn usage(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<budget::Usage, ReadError> {
+    let config = config_of(view)?.config;
+    let mut context = Context::new(view, input, &config);
+    run(&mut context, input)?;
+    Ok(context.block_usage())
+}
+
+/// Receipts, how many of them are timers', and what became of each transaction.
+fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<(Vec<Receipt>, u32, Vec<Fate>), ReadError> {
     let mut receipts = Vec::with_capacity(input.transactions.len());
-    service::begin_block(&mut context, &mut receipts)?;
-    run_timers(&mut context, &mut receipts)?;
+    service::begin_block(context, &mut receipts)?;
+    run_timers(context, &mut receipts)?;
     let timers = u32::try_from(receipts.len()).expect("timers are limited");
+    let mut fates = Vec::with_capacity(input.transactions.len());
     for transaction in input.transactions {
+        if !context.block_usage().is_below(&budget::BLOCK) {
+            fates.resize(input.transactions.len(), Fate::Deferred);
+            break;
+        }
         let index = u32::try_from(receipts.len()).expect("transactions are limited");
-        receipts.push(run_transaction(&mut context, index, transaction)?);
+        fates.push(match run_transaction(context, index, transaction)? {
+            Outcome::Receipt(receipt) => {
+                receipts.push(receipt);
+                Fate::Included
+            }
+            Outcome::Nothing { code, message } => Fate::Dropped { code, message },
+        });
     }
-    service::end_block(&mut context)?;
-    Ok(Executed { receipts, timers, writes: context.into_writes(), config_height })
+    service::end_block(context)?;
+    Ok((receipts, timers, fates))
 }
 
 fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {
     let mut after = keyspace::key(keyspace::Family::Timer, &[]);
-    while receipts.len() < limits::BLOCK_TIMERS_MAX {
+    while receipts.len() < limits::BLOCK_TIMERS_MAX && context.block_usage().is_below(&budget::TIMERS) {
         let index = u32::try_from(receipts.len()).expect("timers are limited");
         let Some(due) = contracts::timers::take_due(context, &after)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
@@ -122,53 +207,38 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
     Ok(())
 }
 
+/// What running a transaction gives.
+enum Outcome {
+    /// It stays in the block.
+    Receipt(Receipt),
+    /// It leaves nothing.
+    Nothing { code: ResultCode, message: String },
+}
+
 fn run_transaction<'a>(
     context: &mut Context<'a>,
     index: u32,
     transaction: &'a VerifiedTransaction,
-) -> Result<Receipt, ReadError> {
+) -> Result<Outcome, ReadError> {
     context.begin(transaction.id(), index, Sender::Transaction(transaction));
-    let fee = match charge(context, transaction) {
-        Ok(fee) => fee,
+    context.work(budget::SIGNATURE.saturating_mul(transaction.signers().len() as u64));
+    let paid = match fees::charge(context, transaction) {
+        Ok(paid) => paid,
         Err(Refusal::Broken(error)) => return Err(error),
-        Err(Refusal::Rejected { code, message }) => return Ok(context.fail(code, message, Amount::ZERO)),
+        Err(Refusal::Rejected { code, message }) => {
+            context.discard();
+            return Ok(Outcome::Nothing { code, message });
+        }
     };
     match run_actions(context, transaction).and_then(|()| context.check_writes()) {
-        Ok(()) => Ok(context.finish(ResultCode::Done, String::new(), fee)),
-        Err(Refusal::Rejected { code, message }) => Ok(context.fail(code, message, fee)),
+        Ok(()) => Ok(Outcome::Receipt(context.finish(ResultCode::Done, String::new(), paid.fee))),
+        Err(Refusal::Rejected { code, message }) if paid.leaves_nothing => {
+            context.discard();
+            Ok(Outcome::Nothing { code, message })
+        }
+        Err(Refusal::Rejected { code, message }) => Ok(Outcome::Receipt(context.fail(code, message, paid.fee))),
         Err(Refusal::Broken(error)) => Err(error),
     }
-}
-
-/// Whether a transaction owes no fee.
-fn is_exempt(transaction: &VerifiedTransaction) -> bool {
-    transaction.transaction().actions.iter().all(Action::is_administrative)
-}
-
-/// Takes the fee. What it wrote stays when the actions fail. Administrative acts are free if nothing else is done with
-/// them.
-fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Amount, Refusal> {
-    let until = transaction.transaction().valid_until;
-    if until < context.time() {
-        return reject(ResultCode::Expired, format!("valid until {until}"));
-    }
-    if until.millis_since(context.time()) > limits::VALIDITY_MS_MAX {
-        return reject(ResultCode::TooFarAhead, format!("valid until {until}"));
-    }
-    let fees = &context.config().fees;
-    let Some(asset) = fees.asset.clone() else { return Ok(Amount::ZERO) };
-    if is_exempt(transaction) {
-        return Ok(Amount::ZERO);
-    }
-    let bytes = u128::from(transaction.payload_bytes());
-    let fee = Amount(fees.base.0.saturating_add(fees.per_byte.0.saturating_mul(bytes)));
-    let collector = fees.collector;
-    if fee > transaction.transaction().fee_max {
-        return reject(ResultCode::FeeAboveMax, format!("the fee is {fee}"));
-    }
-    assets::pay_fee(context, &transaction.sender(), &asset, fee, collector)?;
-    context.keep();
-    Ok(fee)
 }
 
 fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<(), Refusal> {
@@ -324,8 +394,12 @@ pub fn screen(
 pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
     let mut context = Context::new(view, input, config);
     let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
-    for transaction in input.transactions.iter().filter(|transaction| is_exempt(transaction)) {
-        if config.fees.asset.is_some() && !transaction.transaction().actions.iter().any(sequence) {
+    if config.fees.asset.is_none() {
+        return Ok(());
+    }
+    for transaction in input.transactions {
+        let sequence = transaction.transaction().actions.iter().any(sequence);
+        if !sequence && fees::is_exempt(&context, config, transaction)? {
             context.begin(transaction.id(), 0, Sender::Transaction(transaction));
             run_actions(&mut context, transaction)?;
         }

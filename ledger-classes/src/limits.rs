@@ -31,6 +31,25 @@ pub const ENVELOPE_ROOM_BYTES: usize = 8 * 1024;
 pub const BLOCK_AGE_MS_MAX: u32 = 60_000;
 /// Timers that run at the start of one block; the rest run in the next.
 pub const BLOCK_TIMERS_MAX: usize = 1_024;
+/// Work that one transaction or timer may cause, in steps of about a microsecond (`execution/budget.rs`). What one may do
+/// by the other limits fits: 1,024 transfers in batches take 6,000, a recovery that looks at everything 20,000, a change
+/// of the largest configuration 76,000. At the limit it fails as `budget-exceeded`.
+pub const UNIT_STEPS_MAX: u64 = 131_072;
+/// Bytes of events that one transaction or timer may cause: a reader takes an event of this size.
+pub const UNIT_RECEIPT_BYTES_MAX: u64 = 1024 * 1024;
+/// Bytes that one transaction or timer may write: 1,024 movements between balances that hold 32 locks each.
+pub const UNIT_WRITTEN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Work of a block after which no other transaction begins in it; half of that for timers. A full block of transfers takes
+/// less than 400,000.
+pub const BLOCK_STEPS: u64 = 524_288;
+/// Events of a block after which no other transaction begins in it.
+pub const BLOCK_EVENTS: u64 = 65_536;
+/// Bytes of a block's receipts after which no other transaction begins in it: readers take them whole.
+pub const BLOCK_RECEIPT_BYTES: u64 = 16 * 1024 * 1024;
+/// Bytes that a block writes after which no other transaction begins in it.
+pub const BLOCK_WRITTEN_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of the receipts of any block: one transaction may begin below that limit, and end above it.
+pub const BLOCK_RECEIPTS_ENCODED_BYTES_MAX: usize = (BLOCK_RECEIPT_BYTES + 2 * UNIT_RECEIPT_BYTES_MAX) as usize;
 /// Bytes of a name: channel, organization, asset symbol, contract, app, topic segment.
 pub const NAME_BYTES_MAX: usize = 64;
 /// Bytes of a human-readable title or display name.

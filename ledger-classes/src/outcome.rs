@@ -52,6 +52,8 @@ codes! {
     InvalidField = 120, "invalid-field";
     /// More events or timers than a transaction may cause.
     TooManyEffects = 121, "too-many-effects";
+    /// More work, or more bytes of events or of what is written, than a transaction may cause.
+    BudgetExceeded = 122, "budget-exceeded";
     /// The named joint account does not exist.
     AccountUnknown = 130, "account-unknown";
     /// Too few of the joint account's keys signed.

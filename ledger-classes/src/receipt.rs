@@ -53,7 +53,19 @@ impl Receipt {
         fee: Amount,
         events: &[Event],
     ) -> Self {
-        let events: Vec<Vec<u8>> = events.iter().map(codec::encode).collect();
+        Self::of_encoded(id, height, index, code, message, fee, events.iter().map(codec::encode).collect())
+    }
+
+    /// Makes a receipt of events in their encoding, hashing them.
+    pub(crate) fn of_encoded(
+        id: Hash,
+        height: u64,
+        index: u32,
+        code: ResultCode,
+        message: String,
+        fee: Amount,
+        events: Vec<Vec<u8>>,
+    ) -> Self {
         let head = ReceiptHead {
             version: 1,
             id,

@@ -3,6 +3,7 @@
 //! Execution sees state through [`ReadView`] and answers with [`Writes`]; it never changes anything in place, so
 //! a view whose block is not sealed is dropped without trace.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -133,6 +134,17 @@ pub fn first_over(
     from: &[u8],
     end: &[u8],
 ) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
+    first_over_counting(below, writes, from, end, &Cell::new(0))
+}
+
+/// [`first_over`] that adds to `passed` the removed keys that it passes over: each is work.
+pub(crate) fn first_over_counting(
+    below: &dyn ReadView,
+    writes: &Writes,
+    from: &[u8],
+    end: &[u8],
+    passed: &Cell<u64>,
+) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
     if from >= end {
         return Ok(None);
     }
@@ -146,6 +158,7 @@ pub fn first_over(
             (Some((key, value)), Some((written, _))) if key < *written => return Ok(Some((key, value))),
             (_, Some((written, Some(value)))) => return Ok(Some((written.clone(), value.clone()))),
             (_, Some((removed, None))) => {
+                passed.set(passed.get().saturating_add(1));
                 from.clone_from(removed);
                 from.push(0);
             }

@@ -82,12 +82,17 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
 }
 
 fn executed(height: u64) -> Result<ExecutionResult, String> {
-    Ok(ExecutionResult { block: Some(block(height)), known: Vec::new(), committed: Vec::new() })
+    Ok(ExecutionResult {
+        block: Some(block(height)),
+        known: Vec::new(),
+        committed: Vec::new(),
+        left_out: LeftOut::default(),
+    })
 }
 
 fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
     let known = known.iter().map(|height| (id(*height), receipt(*height))).collect();
-    Ok(ExecutionResult { block: None, known, committed: Vec::new() })
+    Ok(ExecutionResult { block: None, known, committed: Vec::new(), left_out: LeftOut::default() })
 }
 
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
@@ -104,7 +109,7 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
             let above: Vec<u64> = above.iter().map(|block| block.header.height).collect();
             format!("execute {height} at {} above {above:?}", time.millis_since(NOW))
         }
-        AcceptorEffect::Executed => "executed".into(),
+        AcceptorEffect::Executed(_) => "executed".into(),
         AcceptorEffect::Known(ids) => format!("known {}", ids.len()),
         AcceptorEffect::Persist { block, .. } => format!("persist {}", block.header.height),
         AcceptorEffect::Checkpoint => "checkpoint".into(),

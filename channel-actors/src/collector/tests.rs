@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn executed(&mut self, millis: u64) -> Vec<Seen> {
-        seen(self.core.executed(at(millis)))
+        seen(self.core.executed(LeftOut::default(), at(millis)))
     }
 
     fn committed(&mut self, nonces: &[u64], next_timer: Option<Time>, millis: u64) -> Vec<Seen> {
@@ -333,4 +333,39 @@ fn new_limits_rule_the_next_block() {
     let _waiting: Vec<_> = (1..=4).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
     bench.core.set_limits(limits(2, 0));
     assert_eq!(bench.executed(1), [Seen::Propose(vec![2, 3])]);
+}
+
+/// What may not be in a block leaves nothing: no outcome, no credit, and nothing that keeps it from being sent again.
+#[test]
+fn what_is_dropped_is_told_at_once_and_may_be_sent_again() {
+    let mut bench = Bench::new(limits(100, 60_000), None);
+    let (mut first, _) = bench.arrives(1, Wait::Committed, 0);
+    let (mut again, _) = bench.arrives(1, Wait::Committed, 0);
+    let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
+    let left_out = LeftOut { dropped: vec![(id(1), refusal.clone())], deferred: Vec::new() };
+    assert_eq!(seen(bench.core.executed(left_out, at(0))), []);
+    assert_eq!(bench.committed(&[], None, 0), [], "the block had nothing else");
+    for waiting in [&mut first, &mut again] {
+        assert_eq!(answer(waiting), Some(SubmitResult::Refused { id: Some(id(1)), refusal: refusal.clone() }));
+    }
+    assert_eq!(bench.credits.used(), (0, 0));
+    assert_eq!(bench.arrives(1, Wait::Committed, 0).1, [Seen::Propose(vec![1])]);
+}
+
+#[test]
+fn what_its_block_had_no_budget_for_comes_first_in_the_next_in_order() {
+    let mut bench = Bench::new(limits(100, 60_000), None);
+    let _first = bench.arrives(1, Wait::Committed, 0);
+    let waiting: Vec<Submission> = [2, 3, 4].map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).into();
+    let _ = bench.executed(0);
+    assert_eq!(bench.committed(&[1], None, 0), [Seen::Propose(vec![2, 3, 4])]);
+    let _fifth = bench.arrives(5, Wait::Committed, 0);
+    let deferred: Vec<VerifiedTransaction> = [3, 4]
+        .map(|nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &bench.credits).1.transaction)
+        .into();
+    let left_out = LeftOut { dropped: Vec::new(), deferred };
+    // They have waited for a block already: the next does not wait for the disk.
+    assert_eq!(seen(bench.core.executed(left_out, at(0))), [Seen::Propose(vec![3, 4, 5])]);
+    assert_eq!(bench.core.pool_bytes, 0);
+    drop(waiting);
 }

@@ -104,9 +104,9 @@ impl AcceptorActor {
                 };
                 context.checkpoints.run(channel, checkpoint, done);
             }
-            AcceptorEffect::Executed => {
+            AcceptorEffect::Executed(left_out) => {
                 if let Some(collector) = &self.collector {
-                    collector.do_send(collector::BlockExecuted);
+                    collector.do_send(collector::BlockExecuted(left_out));
                 }
             }
             AcceptorEffect::Known(ids) => {

@@ -10,6 +10,7 @@ use ledger_classes::action::{Action, assets, channel::Admit};
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Fees};
+use ledger_classes::execution::assets::Balance;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keyspace;
@@ -318,4 +319,32 @@ fn a_free_act_that_would_fail_is_refused_on_a_channel_with_fees() {
         assert_eq!(screened.refused, expected);
         assert_eq!(screened.passed.flights.len(), usize::from(expected.is_empty()));
     }
+}
+
+/// A sender without funds, or one who would pay nothing, filled a channel that has fees: 34.5 MB in half a second.
+#[test]
+fn what_cannot_pay_is_refused_at_the_door_with_what_passed_before_it() {
+    let fees = Fees { asset: Some("coin".into()), base: Amount(5), ..Fees::default() };
+    let bench = Bench::new(&ChannelConfig { fees, ..config() });
+    let rich = Balance { owned: Amount(12), frozen: Amount::ZERO, locks: Vec::new() };
+    let key = keyspace::balance(&key(7).public().address(), "coin");
+    let writes = Writes::from([(key, Some(record::to_value(&rich)))]);
+    let record = BlockRecord {
+        height: 1,
+        header_hash: Hash::ZERO,
+        block: vec![1].into(),
+        receipts: encode_receipts(&[]).into(),
+    };
+    bench.opened.store.append(&record).expect("appends");
+    let _ = bench.opened.store.apply(1, &writes, &[]).expect("applies");
+    let costly = |nonce| transaction(bench.opened.channel, nonce, "x");
+    let frugal = |nonce| Transaction { fee_max: Amount(4), ..costly(nonce) };
+    let paying = |nonce| Transaction { fee_max: Amount(5), ..costly(nonce) };
+    let offered = [(paying(1), 7), (paying(2), 8), (frugal(3), 7), (paying(4), 7), (paying(5), 7)];
+    let offered = offered.iter().map(|(transaction, number)| signed(transaction, *number)).collect();
+    let (_, _, screened) = screen(&bench, offered);
+    assert_eq!(screened.passed.flights.len(), 2, "12 units pay two fees");
+    let mut refused = screened.refused;
+    refused.sort_unstable();
+    assert_eq!(refused, ["fee-above-max", "fee-unpaid", "fee-unpaid"]);
 }

@@ -27,7 +27,7 @@ pub use recovery::{Inherited, Recovery, Successor};
 pub(super) use accounts::{act, controllers, create_account, screen_act};
 pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
-    approve, burn, free_balance, mint, move_units, pay_fee, transfer, transfer_batch, transfer_from,
+    approve, burn, free_balance, mint, move_units, pay_fee, screen_fee, transfer, transfer_batch, transfer_from,
 };
 pub(super) use recovery::{heir, pass_on, recover, require_not_recovered};
 pub(super) use restraint::{freeze, lock, unfreeze};

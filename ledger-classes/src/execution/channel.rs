@@ -11,7 +11,7 @@ pub(super) use proposals::{approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
 
 use super::audit::{self, Act};
-use super::{ConfigRecord, Context};
+use super::{ConfigRecord, Context, budget};
 use crate::action::channel::{Admit, Revoke, RevokeByEvidence};
 use crate::config::ConfigChange;
 use crate::event::Event;
@@ -28,11 +28,13 @@ use crate::state;
 /// Most addresses bound to one identity: a revocation touches them all in one action.
 const ADDRESSES_MAX: usize = 64;
 /// A path that may be verified at all.
-fn path_of(path: &[HexBytes]) -> Result<Vec<&[u8]>, Refusal> {
+fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes]) -> Result<Vec<&'p [u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
     if path.is_empty() || path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
         return reject(ResultCode::InvalidField, "a path has 1 to 5 certificates of at most 8 KiB");
     }
+    // It is verified by the roots of all, and then by those of its organization.
+    context.work(2 * budget::PATH_PART * (path.len() as u64 + 1));
     Ok(path.iter().map(|der| der.0.as_slice()).collect())
 }
 
@@ -40,11 +42,13 @@ fn path_of(path: &[HexBytes]) -> Result<Vec<&[u8]>, Refusal> {
 fn roots_of<'a>(context: &Context<'a>, organization: Option<&str>) -> Vec<&'a [u8]> {
     let organizations = context.config().organizations.iter();
     let wanted = organizations.filter(|member| organization.is_none_or(|name| member.name == name));
-    wanted.flat_map(|member| member.authorities.iter().map(|der| der.0.as_slice())).collect()
+    let roots: Vec<&[u8]> = wanted.flat_map(|member| member.authorities.iter().map(|der| der.0.as_slice())).collect();
+    context.work(budget::CERTIFICATE * roots.len() as u64);
+    roots
 }
 
 pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
-    let path = path_of(&body.path)?;
+    let path = path_of(context, &body.path)?;
     // Addresses are public and each belongs to one identity: without its key's consent anybody with a certificate could
     // take a stranger's address for ever, or post an old admission again to undo a renewal. A key of small order would
     // give the consent of nobody.
@@ -135,7 +139,7 @@ pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Ref
 /// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it. A
 /// certificate that the channel does not know yet is recorded too, so that it is not admitted later.
 pub(super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvidence) -> Result<(), Refusal> {
-    let path = path_of(&body.path)?;
+    let path = path_of(context, &body.path)?;
     if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
         return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
     }

@@ -2,8 +2,10 @@
 //! acts, and where events go. Nothing here outlives the block.
 
 use super::BlockInput;
+use super::budget::{self, Usage};
 use super::contracts::timers::Timer;
 use crate::amount::Amount;
+use crate::codec;
 use crate::config::ChannelConfig;
 use crate::event::Event;
 use crate::hash::Hash;
@@ -14,9 +16,10 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView, Value, Writes, first_over};
+use crate::state::{ReadError, ReadView, Value, Writes, first_over_counting};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
+use std::cell::Cell;
 
 /// Who a unit of execution is from.
 #[derive(Clone, Copy)]
@@ -26,6 +29,11 @@ pub enum Sender<'a> {
     /// A due timer.
     Timer,
 }
+
+/// Bytes of a receipt in a block without its message and events, and of an event beside its encoding.
+const RECEIPT_HEAD_BYTES: u64 = 160;
+/// See [`RECEIPT_HEAD_BYTES`].
+const EVENT_BYTES: u64 = 8;
 
 /// What the running action had done at some point.
 pub(super) struct Savepoint {
@@ -55,7 +63,14 @@ pub struct Context<'a> {
     block: Writes,
     /// Written by what runs now.
     journal: Writes,
-    events: Vec<Event>,
+    /// In their binary encoding.
+    events: Vec<Vec<u8>>,
+    /// Work of what runs now: reading is work, and is done through shared references.
+    steps: Cell<u64>,
+    /// What else it has used.
+    used: Usage,
+    /// Used by what ran before in this block.
+    block_used: Usage,
     id: Hash,
     index: u32,
     action: u32,
@@ -78,6 +93,9 @@ impl<'a> Context<'a> {
             block: Writes::new(),
             journal: Writes::new(),
             events: Vec::new(),
+            steps: Cell::new(0),
+            used: Usage::default(),
+            block_used: Usage::default(),
             id: Hash::ZERO,
             index: 0,
             action: 0,
@@ -89,8 +107,7 @@ impl<'a> Context<'a> {
     }
 
     pub(super) fn begin(&mut self, id: Hash, index: u32, sender: Sender<'a>) {
-        self.journal.clear();
-        self.events.clear();
+        self.discard();
         self.id = id;
         self.index = index;
         self.action = 0;
@@ -102,6 +119,41 @@ impl<'a> Context<'a> {
         };
     }
 
+    /// Nothing of what runs now stays, but what it has cost.
+    pub(super) fn discard(&mut self) {
+        self.journal.clear();
+        self.events.clear();
+        let used = self.usage();
+        self.block_used.add(used);
+        self.steps.set(0);
+        self.used = Usage::default();
+    }
+
+    /// What runs now has used so much.
+    fn usage(&self) -> Usage {
+        Usage { steps: self.steps.get(), ..self.used }
+    }
+
+    /// What the block has used, what runs now included.
+    pub(super) fn block_usage(&self) -> Usage {
+        let mut usage = self.block_used;
+        usage.add(self.usage());
+        usage
+    }
+
+    /// Counts work.
+    pub(super) fn work(&self, steps: u64) {
+        self.steps.set(self.steps.get().saturating_add(steps));
+    }
+
+    /// Refuses what has used more than one transaction or timer may.
+    pub(super) fn check_budget(&self) -> Result<(), Refusal> {
+        match self.usage().beyond(&budget::UNIT) {
+            Some(what) => reject(ResultCode::BudgetExceeded, format!("{what} than one transaction may cause")),
+            None => Ok(()),
+        }
+    }
+
     /// What was written so far stays, whatever follows.
     pub(super) fn keep(&mut self) {
         // One by one: `append` merges the maps, which costs as much as the block is large, for each transaction.
@@ -111,15 +163,16 @@ impl<'a> Context<'a> {
     pub(super) fn finish(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
         self.keep();
         let events = std::mem::take(&mut self.events);
-        Receipt::new(self.id, self.height, self.index, code, message, fee, &events)
+        self.used.receipt_bytes += RECEIPT_HEAD_BYTES;
+        Receipt::of_encoded(self.id, self.height, self.index, code, message, fee, events)
     }
 
     /// The receipt of what failed. Nobody waits for the outcome of a timer, so its receipt has one event that tells
     /// whom it concerns.
     pub(super) fn fail(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
-        self.journal.clear();
-        self.events.clear();
+        self.discard();
         let message = bounded(message);
+        self.used.receipt_bytes += RECEIPT_HEAD_BYTES + 2 * message.len() as u64;
         let event = self.timer.take().map(|timer| Event::ContractTimerFailed {
             instance: timer.instance,
             timer: timer.timer,
@@ -136,6 +189,7 @@ impl<'a> Context<'a> {
 
     /// Where to return to if what follows fails and the action goes on without it.
     pub(super) fn savepoint(&self) -> Savepoint {
+        self.work(1 + self.journal.len() as u64 / budget::COPIES);
         Savepoint { journal: self.journal.clone(), events: self.events.len() }
     }
 
@@ -219,15 +273,18 @@ impl<'a> Context<'a> {
 
     /// Reads a record.
     pub fn get<R: Record>(&self, key: &[u8]) -> Result<Option<R>, Refusal> {
+        self.check_budget()?;
         Ok(self.get_value(key)?.map(|value| record::from_value(&value)).transpose()?)
     }
 
     /// Reads a value.
     pub fn get_value(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        match self.journal.get(key).or_else(|| self.block.get(key)) {
-            Some(value) => Ok(value.clone()),
-            None => self.view.get(key),
-        }
+        let value = match self.journal.get(key).or_else(|| self.block.get(key)) {
+            Some(value) => value.clone(),
+            None => self.view.get(key)?,
+        };
+        self.work(budget::of_value(value.as_ref().map_or(0, |value| value.len())));
+        Ok(value)
     }
 
     /// Writes a record.
@@ -237,17 +294,25 @@ impl<'a> Context<'a> {
 
     /// Writes a value.
     pub fn put_value(&mut self, key: Vec<u8>, value: Value) {
+        self.count_write(key.len() + value.len());
         self.journal.insert(key, Some(value));
     }
 
     /// Removes a key.
     pub fn remove(&mut self, key: Vec<u8>) {
+        self.count_write(key.len());
         self.journal.insert(key, None);
+    }
+
+    fn count_write(&mut self, bytes: usize) {
+        self.work(budget::of_value(bytes));
+        self.used.written_bytes = self.used.written_bytes.saturating_add(bytes as u64);
     }
 
     /// Refuses what would be written but could not be read back: the channel would halt at the next read. Keys have
     /// their bound too.
     pub(super) fn check_writes(&self) -> Result<(), Refusal> {
+        self.check_budget()?;
         if let Some(key) = self.journal.keys().find(|key| key.len() > limits::STATE_KEY_BYTES_MAX) {
             return reject(ResultCode::TooManyEffects, format!("a key of {} bytes", key.len()));
         }
@@ -265,8 +330,31 @@ impl<'a> Context<'a> {
         if self.events.len() >= limits::EVENTS_MAX {
             return reject(ResultCode::TooManyEffects, "too many events");
         }
+        let event = codec::encode(&event);
+        self.used.events += 1;
+        self.used.receipt_bytes = self.used.receipt_bytes.saturating_add(EVENT_BYTES + event.len() as u64);
         self.events.push(event);
-        Ok(())
+        self.check_budget()
+    }
+}
+
+/// What is below the journal.
+struct Below<'a> {
+    view: &'a dyn ReadView,
+    block: &'a Writes,
+    steps: &'a Cell<u64>,
+}
+
+impl ReadView for Below<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
+        match self.block.get(key) {
+            Some(value) => Ok(value.clone()),
+            None => self.view.get(key),
+        }
+    }
+
+    fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
+        first_over_counting(self.view, self.block, from, end, self.steps)
     }
 }
 
@@ -277,8 +365,10 @@ impl ReadView for Context<'_> {
     }
 
     fn first_in(&self, from: &[u8], end: &[u8]) -> Result<Option<(Vec<u8>, Value)>, ReadError> {
-        let block = crate::state::Overlay::new(self.view, &self.block);
-        first_over(&block, &self.journal, from, end)
+        let block = Below { view: self.view, block: &self.block, steps: &self.steps };
+        let first = first_over_counting(&block, &self.journal, from, end, &self.steps)?;
+        self.work(budget::LOOK + first.as_ref().map_or(0, |(_, value)| budget::of_value(value.len())));
+        Ok(first)
     }
 }
 

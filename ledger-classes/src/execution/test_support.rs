@@ -1,8 +1,9 @@
 //! A ledger in memory for tests of execution: an open channel without certificates, keys from small numbers, one
 //! call a block. Transactions take the real way, through signing, parsing and verification.
 
+use super::budget::Usage;
 use super::service::ServiceClock;
-use super::{BlockInput, Executed, execute, genesis_writes, next_timer};
+use super::{BlockInput, Drafted, Executed, Fate, draft, execute, genesis_writes, next_timer};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
@@ -12,7 +13,7 @@ use crate::keys::{Address, KeyCache, SigningKey};
 use crate::keyspace;
 use crate::limits;
 use crate::outcome::ResultCode;
-use crate::participant::{CertificatePaths, NoCertificates};
+use crate::participant::{CertificatePaths, NoCertificates, Participant};
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
 use crate::state::{MemoryState, Writes};
@@ -102,6 +103,38 @@ impl Ledger {
         self.state.apply(&Writes::from([(key, Some(record::to_value(record)))]));
     }
 
+    /// Makes signer `number` a participant, past all rules: the record that comes back.
+    pub(crate) fn admit(&mut self, number: u8, identity: &Identity) -> Participant {
+        let participant = Participant {
+            identity: identity.clone(),
+            serial: HexBytes(vec![number]),
+            not_after: Time::from_millis(u64::MAX),
+            admitted_height: 0,
+            revoked_height: None,
+            revoked_before: None,
+        };
+        self.put(keyspace::participant(&address(number)), &participant);
+        self.list(keyspace::identity_address(&identity.to_string(), &address(number)));
+        participant
+    }
+
+    /// Puts an entry of a listing family.
+    pub(crate) fn list(&mut self, key: Vec<u8>) {
+        self.state.apply(&Writes::from([(key, Some([1u8].as_slice().into()))]));
+    }
+
+    /// What a block of these uses.
+    pub(crate) fn usage(&self, transactions: &[VerifiedTransaction]) -> Usage {
+        let input = BlockInput {
+            channel: self.channel,
+            height: self.height + 1,
+            time: self.time,
+            certificates: self.certificates,
+            transactions,
+        };
+        super::usage(&self.state, &input).expect("memory does not fail")
+    }
+
     /// A verified transaction by `signers`, the first of them the sender.
     pub(crate) fn transaction(&mut self, signers: &[u8], actions: Vec<Action>) -> VerifiedTransaction {
         let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
@@ -143,18 +176,40 @@ impl Ledger {
             certificates: self.certificates,
             transactions,
         };
-        execute(&self.state, &input).expect("memory does not fail")
+        execute(&self.state, &input).expect("memory does not fail, and all may be in the block")
+    }
+
+    /// What the next block would be of what is offered; the state stays as it is.
+    pub(crate) fn draft(&self, transactions: &[VerifiedTransaction]) -> Drafted {
+        let input = BlockInput {
+            channel: self.channel,
+            height: self.height + 1,
+            time: self.time,
+            certificates: self.certificates,
+            transactions,
+        };
+        draft(&self.state, &input).expect("memory does not fail")
     }
 
     /// Executes the next block and applies it: transactions as signers and actions. Receipts of timers come first.
     pub(crate) fn run(&mut self, transactions: &[(&[u8], Vec<Action>)]) -> Vec<Receipt> {
         let verified: Vec<VerifiedTransaction> =
             transactions.iter().map(|(signers, actions)| self.transaction(signers, actions.clone())).collect();
-        let executed = self.preview(&verified);
+        self.seal(&verified).0
+    }
+
+    /// Makes the next block of what is offered and applies it: receipts, those of timers first, and fates. A proposer and
+    /// whoever executes its block agree.
+    pub(crate) fn seal(&mut self, offered: &[VerifiedTransaction]) -> (Vec<Receipt>, Vec<Fate>) {
+        let Drafted { executed, fates } = self.draft(offered);
+        let mut fate = fates.iter();
+        let included: Vec<VerifiedTransaction> =
+            offered.iter().filter(|_| fate.next() == Some(&Fate::Included)).cloned().collect();
+        assert_eq!(self.preview(&included), executed, "the block executes to something else than its draft");
         self.state.apply(&executed.writes);
         self.height += 1;
         self.time = self.time.plus_millis(1);
-        executed.receipts
+        (executed.receipts, fates)
     }
 
     /// A block of one transaction by one signer: its code and message. A timer's receipt is passed over.
@@ -162,9 +217,14 @@ impl Ledger {
         self.signed(&[signer], actions)
     }
 
-    /// [`Ledger::one`] with several signers.
+    /// [`Ledger::one`] with several signers. The same for what leaves no receipt.
     pub(crate) fn signed(&mut self, signers: &[u8], actions: Vec<Action>) -> (ResultCode, String) {
-        let receipt = self.run(&[(signers, actions)]).pop().expect("a transaction has a receipt");
+        let transaction = self.transaction(signers, actions);
+        let (mut receipts, mut fates) = self.seal(&[transaction]);
+        if let Some(Fate::Dropped { code, message }) = fates.pop() {
+            return (code, message);
+        }
+        let receipt = receipts.pop().expect("a transaction has a receipt");
         let code = ResultCode::from_number(receipt.head.code).expect("a receipt has a known code");
         (code, receipt.head.message)
     }

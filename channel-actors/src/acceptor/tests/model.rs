@@ -4,13 +4,14 @@
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::ordering::Solo;
-use crate::production::{self, Execution, ExecutionResult, Persisted, decode_receipts};
+use crate::production::{self, Execution, ExecutionResult, LeftOut, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
 use crate::verifier::{Arrival, Passed};
 use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
+use ledger_classes::outcome::ResultCode;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
@@ -31,7 +32,7 @@ enum Work {
 /// A message between the two actors: in order, at any time.
 enum Message {
     Propose(Vec<VerifiedTransaction>),
-    Executed,
+    Executed(LeftOut),
     Known(Vec<Hash>),
     Committed(BlockOutcome),
 }
@@ -47,6 +48,10 @@ struct World {
     tip: (u64, Hash, Time),
     /// A wake-up was asked for and has not fired.
     wake: bool,
+    /// Left out of a block since they could not pay, at some time.
+    dropped: BTreeSet<Hash>,
+    /// How often one waited for the next block.
+    deferred: usize,
 }
 
 impl World {
@@ -78,7 +83,7 @@ impl World {
                     };
                     self.work.push(Work::Run(execution, transactions));
                 }
-                AcceptorEffect::Executed => self.to_collector.push_back(Message::Executed),
+                AcceptorEffect::Executed(left_out) => self.to_collector.push_back(Message::Executed(left_out)),
                 AcceptorEffect::Known(ids) => self.to_collector.push_back(Message::Known(ids)),
                 AcceptorEffect::Persist { block, seal } => self.work.push(Work::Persist(block, seal)),
                 AcceptorEffect::Checkpoint => self.work.push(Work::Checkpoint),
@@ -111,7 +116,27 @@ impl World {
         if choice < work {
             match self.work.swap_remove(choice) {
                 // It sees the store as it is then, and is reported later.
-                Work::Run(execution, transactions) => self.work.push(Work::Execute(execution.run(transactions))),
+                Work::Run(execution, mut transactions) => {
+                    // Now and then a block's budget is used up, or what is in it cannot pay any more.
+                    let fitting = [transactions.len(), random.below(transactions.len() + 1)][random.below(2)];
+                    let deferred = transactions.split_off(fitting.max(1).min(transactions.len()));
+                    let store = execution.store.clone();
+                    let committed = |id: &Hash| store.transactions(&[*id]).is_ok_and(|found| found[0].is_some());
+                    let above: Vec<_> = execution.above.clone();
+                    let fresh = |transaction: &mut VerifiedTransaction| {
+                        let id = transaction.id();
+                        !committed(&id) && !above.iter().any(|block| block.ids.contains_key(&id))
+                    };
+                    let unpaid = if random.below(4) == 0 { transactions.pop_if(fresh) } else { None };
+                    self.deferred += deferred.len();
+                    self.dropped.extend(unpaid.iter().map(VerifiedTransaction::id));
+                    let result = execution.run(transactions).map(|result| {
+                        let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
+                        let dropped = unpaid.map(|transaction| (transaction.id(), refusal)).into_iter().collect();
+                        ExecutionResult { left_out: LeftOut { dropped, deferred }, ..result }
+                    });
+                    self.work.push(Work::Execute(result));
+                }
                 Work::Execute(result) => {
                     let effects = self.acceptor.executed(result);
                     self.acceptor_did(effects);
@@ -146,7 +171,7 @@ impl World {
             return true;
         }
         let effects = match self.to_collector.pop_front() {
-            Some(Message::Executed) => self.collector.executed(self.now),
+            Some(Message::Executed(left_out)) => self.collector.executed(left_out, self.now),
             Some(Message::Known(ids)) => self.collector.known(ids),
             Some(Message::Committed(outcome)) => self.collector.committed(outcome, self.now).0,
             _ => {
@@ -178,12 +203,15 @@ fn world() -> World {
         now: NOW,
         tip,
         wake: false,
+        dropped: BTreeSet::new(),
+        deferred: 0,
     }
 }
 
 /// Submits ids again and again, of which many are under way or committed, and lets things happen in between.
 #[test]
 fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
+    let mut left_out = (0, 0);
     for seed in seeds(4) {
         let mut random = Random(seed);
         let mut world = world();
@@ -236,8 +264,14 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         }
         let mut outcomes: BTreeMap<Hash, Arc<Receipt>> = BTreeMap::new();
         for (id, mut submission) in waiting {
-            let Some(SubmitResult::Committed { receipt, .. }) = answer(&mut submission) else {
-                panic!("{id} has no outcome")
+            let receipt = match answer(&mut submission) {
+                Some(SubmitResult::Committed { receipt, .. }) => receipt,
+                // It may have been committed before, or be later: then it was sent again.
+                Some(SubmitResult::Refused { refusal: SubmitRefusal::Rejected { code, .. }, .. }) => {
+                    assert!(code == ResultCode::FeeUnpaid && world.dropped.contains(&id), "{id}: {code:?}");
+                    continue;
+                }
+                other => panic!("{id} has no outcome: {other:?}"),
             };
             assert_eq!(receipt.head.id, id);
             assert_eq!(**outcomes.entry(id).or_insert_with(|| receipt.clone()), *receipt, "one outcome for ever");
@@ -246,12 +280,18 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             match answer(&mut submission) {
                 Some(SubmitResult::Committed { receipt, .. }) => assert_eq!(*outcomes[&id], *receipt),
                 Some(SubmitResult::Refused { refusal: SubmitRefusal::Busy { .. }, .. }) => {
-                    assert!(!taken, "{id} was taken before, and is refused");
+                    assert!(!taken || world.dropped.contains(&id), "{id} was taken before, and is refused");
                 }
+                // It waited for what was then left out.
+                Some(SubmitResult::Refused {
+                    refusal: SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, .. },
+                    ..
+                }) => assert!(world.dropped.contains(&id), "{id} cannot pay"),
                 other => panic!("{id}: {other:?}"),
             }
         }
         assert_eq!(credits.used(), (0, 0), "every credit came back");
+        left_out = (left_out.0 + world.dropped.len(), left_out.1 + world.deferred);
         let mut included = BTreeMap::<Hash, u32>::new();
         for height in 1..=world.tip.0 {
             let bytes = world.bench.opened.store.receipts(height).expect("readable").expect("there");
@@ -262,4 +302,5 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert!(included.values().all(|count| *count == 1), "no double inclusion");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
+    assert!(left_out.0 > 0 && left_out.1 > 0, "some are dropped, some wait: {left_out:?}");
 }

@@ -14,6 +14,9 @@ use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::BATCH_TRANSFERS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record;
+use crate::state::ReadView;
+use crate::time::Time;
 
 /// What `account` owns of `asset`, perhaps nothing.
 pub(super) fn load(context: &Context<'_>, asset: &str, account: &Address) -> Result<Balance, Refusal> {
@@ -105,7 +108,7 @@ pub(in crate::execution) fn move_units(
     context.emit(Event::AssetTransferred { asset: asset.into(), from: *from, to: *to, amount })
 }
 
-/// Pays a fee to `collector`, or burns it. Any shortage is `fee-unpaid`.
+/// Pays a fee to `collector`, or burns it, also while the asset is paused. Any shortage is `fee-unpaid`.
 /// No event tells of it: the receipt's `fee` does, also where the transaction fails and has no events.
 pub(in crate::execution) fn pay_fee(
     context: &mut Context<'_>,
@@ -125,6 +128,28 @@ pub(in crate::execution) fn pay_fee(
     })
 }
 
+/// Refuses early what [`pay_fee`] would refuse where `owed` is taken before it.
+pub(in crate::execution) fn screen_fee(
+    view: &dyn ReadView,
+    sender: &Address,
+    asset: &str,
+    fee: Amount,
+    owed: Amount,
+    time: Time,
+) -> Result<(), Refusal> {
+    if fee.is_zero() {
+        return Ok(());
+    }
+    let balance: Balance = record::read(view, &keyspace::balance(sender, asset))?.unwrap_or_default();
+    let free = balance.free(time).checked_sub(owed).unwrap_or_default();
+    if free < fee {
+        let what = if owed.is_zero() { String::new() } else { format!(" beside {owed} for what is under way") };
+        let message = format!("the fee is {fee} of {asset}, and {sender} has {free} free{what}");
+        return reject(ResultCode::FeeUnpaid, message);
+    }
+    Ok(())
+}
+
 fn take_fee(
     context: &mut Context<'_>,
     sender: &Address,
@@ -132,8 +157,8 @@ fn take_fee(
     fee: Amount,
     collector: Option<Address>,
 ) -> Result<(), Refusal> {
+    // A pause stops whom the asset belongs to and not the channel: its issuer would be the master of all who pay in it.
     let record = require_fungible(context, asset)?;
-    require_moving(&record, asset)?;
     match collector {
         Some(collector) => shift(context, asset, sender, &collector, fee),
         None => {

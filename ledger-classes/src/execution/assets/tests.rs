@@ -13,7 +13,9 @@ mod unique;
 use super::*;
 use crate::action::Action;
 use crate::action::assets::*;
+
 use crate::execution::test_support::{Ledger, address};
+use crate::execution::{Drafted, Fate};
 use crate::hash::Hash;
 use crate::listing::Span;
 use crate::time::Time;
@@ -166,7 +168,12 @@ fn check(rule: &str, signers: &[u8], actions: Vec<Action>, expected: Code) -> Le
 #[track_caller]
 fn check_on(mut ledger: Ledger, rule: &str, signers: &[u8], actions: Vec<Action>, expected: Code) -> Ledger {
     let transactions = [ledger.transaction(signers, actions)];
-    let executed = ledger.preview(&transactions);
+    let Drafted { executed, fates } = ledger.draft(&transactions);
+    if let Fate::Dropped { code, .. } = fates[0] {
+        assert_eq!(code, expected, "{rule}");
+        assert!(executed.writes.is_empty() && executed.receipts.is_empty(), "{rule}: it leaves nothing");
+        return ledger;
+    }
     assert_eq!(ledger.preview(&transactions), executed, "{rule}: the same again");
     let receipt = &executed.receipts[0];
     let message = &receipt.head.message;

@@ -6,8 +6,8 @@
 //!
 //! [`CertificatePaths::continuation`]: crate::participant::CertificatePaths::continuation
 
-use super::super::Context;
 use super::super::audit::{self, Act};
+use super::super::{Context, budget};
 use super::{take_effect, unchanged};
 use crate::action::channel::RenewAuthority;
 use crate::event::Event;
@@ -29,6 +29,7 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
         return reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel");
     };
     let listed: Vec<&[u8]> = member.authorities.iter().map(|der| der.0.as_slice()).collect();
+    context.work(budget::PATH_PART + budget::CERTIFICATE * listed.len() as u64);
     let message = authority_message(&context.channel(), &member.authorities, certificate);
     let next = match context.certificates().continuation(certificate, &listed, &message, proof) {
         Ok(next) => next,

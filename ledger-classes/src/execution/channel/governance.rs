@@ -6,7 +6,7 @@
 //! the change. An organization that has never had one counts, or none could be added. The administrators that were
 //! admitted last are looked at, so that no number of them makes this dear or blind.
 
-use super::super::{Context, standing};
+use super::super::{Context, budget, standing};
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, Organization};
 use crate::hash::Hash;
@@ -65,6 +65,7 @@ fn check_authorities(
 ) -> Result<(), Refusal> {
     let new = member.authorities.iter().filter(|der| known.is_none_or(|known| !known.authorities.contains(der)));
     for der in new {
+        context.work(budget::CERTIFICATE);
         if let Err(why) = context.certificates().authority(&der.0, &next.consortium, &member.name) {
             return reject(ResultCode::ConfigurationInvalid, format!("a CA certificate of {}: {why}", member.name));
         }
@@ -141,6 +142,7 @@ fn is_able(context: &Context<'_>, config: &ChannelConfig, address: &Address) -> 
 fn is_there(context: &Context<'_>, next: &ChannelConfig, member: &Organization) -> Result<bool, Refusal> {
     let record: Option<Administrators> = context.get(&keyspace::administrators(&member.name))?;
     let Some(Administrators { known }) = record else { return Ok(true) };
+    context.work(budget::CERTIFICATE * member.authorities.len() as u64);
     let listed = member.authorities.iter().filter_map(|der| context.certificates().authority_key(&der.0));
     let listed: BTreeSet<Hash> = listed.collect();
     for administrator in known {

@@ -225,6 +225,8 @@ impl<'c, 'a> Call<'c, 'a> {
         let savepoint = self.context.savepoint();
         match steps(self) {
             Ok(()) => Ok(Ok(())),
+            // There is nothing left to go on with.
+            Err(spent @ Refusal::Rejected { code: ResultCode::BudgetExceeded, .. }) => Err(spent),
             Err(Refusal::Rejected { code, .. }) => {
                 self.context.return_to(savepoint);
                 Ok(Err(code))

@@ -292,15 +292,15 @@ fn with_fees(collector: Option<Address>) -> Ledger {
 #[test]
 fn a_fee_goes_to_the_collector_also_when_the_actions_fail() {
     let mut ledger = with_fees(Some(address(4)));
-    let receipts = ledger.run(&[
-        (&[2], vec![transfer("coin", address(3), 3)]),
-        (&[2], vec![transfer("coin", address(3), 1)]),
-        (&[3], vec![transfer("coin", address(2), 1)]),
-    ]);
+    // The first one's fee leaves 12 - 5 - 3 = 4, which is less than the second one's; the third sender owns 3.
+    let offered = [(2, 3, 3), (2, 3, 1), (3, 2, 1)]
+        .map(|(from, to, amount)| ledger.transaction(&[from], vec![transfer("coin", address(to), amount)]));
+    let (receipts, fates) = ledger.seal(&offered);
     let outcomes: Vec<(u16, u128)> = receipts.iter().map(|receipt| (receipt.head.code, receipt.head.fee.0)).collect();
-    let done = (Code::Done.number(), 5);
-    // The second sender's fee leaves 12 - 5 - 3 = 4, which is less than the fee; the third owns 3.
-    assert_eq!(outcomes, [done, (Code::FeeUnpaid.number(), 0), (Code::FeeUnpaid.number(), 0)]);
+    assert_eq!(outcomes, [(Code::Done.number(), 5)]);
+    for fate in &fates[1..] {
+        assert!(matches!(fate, Fate::Dropped { code: Code::FeeUnpaid, .. }), "{fate:?}");
+    }
     assert_eq!(owned(&ledger, "coin"), [0, 4, 3, 5]);
 
     let mut ledger = with_fees(Some(address(4)));
@@ -318,7 +318,7 @@ fn a_fee_without_collector_is_burnt() {
 }
 
 #[test]
-fn frozen_or_paused_units_pay_no_fee() {
+fn frozen_units_pay_no_fee_and_paused_ones_do() {
     let held = Balance { owned: Amount(12), frozen: Amount(8), locks: Vec::new() };
     let mut ledger = with_fees(None);
     ledger.put(crate::keyspace::balance(&address(2), "coin"), &held);
@@ -328,7 +328,13 @@ fn frozen_or_paused_units_pay_no_fee() {
     let mut record = asset(&ledger.state, "coin").unwrap().unwrap();
     record.paused = true;
     ledger.put(crate::keyspace::asset("coin"), &record);
-    check_on(ledger, "paused", &[2], vec![transfer("coin", address(3), 1)], Code::FeeUnpaid);
+    let receipt = ledger.clone().run(&[(&[2], vec![transfer("coin", address(3), 1)])]).pop().unwrap();
+    assert_eq!((receipt.head.code, receipt.head.fee.0), (Code::AssetIsPaused.number(), 5), "the fee is paid");
+    // Whoever paused it ends that also without a unit of it; once it has ended, nothing is free any more.
+    let resume = || vec![Action::AssetResume(AssetName { asset: "coin".into() })];
+    check_on(ledger.clone(), "somebody else", &[2], resume(), Code::NotTheAuthority);
+    ledger.done(1, resume());
+    check_on(ledger, "again", &[1], resume(), Code::FeeUnpaid);
 
     let ledger = Ledger::with_fees("none", 5, None);
     check_on(ledger, "no such asset", &[2], vec![transfer("coin", address(3), 1)], Code::FeeUnpaid);

@@ -1,0 +1,213 @@
+//! What a block may cost, whoever makes it expensive.
+#![allow(clippy::unwrap_used)]
+
+use super::assets::{AssetRecord, ItemRecord, Successor};
+use super::budget::BLOCK;
+use super::contracts::timers::Timer;
+use super::test_support::{Ledger, address, open_config};
+use super::{Drafted, ExecutionError, Fate, execute};
+use crate::action::Action;
+use crate::action::assets::{Kind, Recover, Transfer, TransferBatch};
+use crate::action::logs::Append;
+use crate::amount::Amount;
+use crate::codec;
+use crate::config::ChannelConfig;
+use crate::hash::{Hash, HexBytes};
+use crate::identity::{Identity, Role};
+use crate::keyspace;
+use crate::limits;
+use crate::outcome::ResultCode;
+use crate::participant::Participant;
+use crate::receipt::Receipt;
+use crate::rights::{Grant, Grantee, Right};
+use crate::time::Time;
+use crate::transaction::VerifiedTransaction;
+
+const ADMIN: u8 = 20;
+
+fn asset(kind: Kind) -> AssetRecord {
+    AssetRecord {
+        title: String::new(),
+        kind,
+        mint_authority: address(1),
+        burn_authority: None,
+        control_authority: address(1),
+        metadata: None,
+        supply: Amount(1 << 40),
+        paused: false,
+        defined_by: address(1),
+        defined_height: 0,
+    }
+}
+
+/// 3 was recovered for 4 and still owns so many items, which an administrator may move 256 at a time.
+fn heirloom(items: u32) -> Ledger {
+    let rights = [Right::Admin].into_iter().collect();
+    let grants = vec![Grant { to: Grantee::Organization("alpha".into()), rights }];
+    let mut ledger = Ledger::with_config(ChannelConfig { grants, ..open_config() });
+    let who = |role, number: u8| Identity::new("test.example", "alpha", role, &format!("n{number}")).unwrap();
+    ledger.admit(ADMIN, &who(Role::Admin, ADMIN));
+    ledger.admit(4, &who(Role::Client, 4));
+    let gone = Participant { revoked_height: Some(0), ..ledger.admit(3, &who(Role::Client, 3)) };
+    ledger.put(keyspace::participant(&address(3)), &gone);
+    ledger.put(keyspace::successor(&address(3)), &Successor { to: address(4), height: 0 });
+    ledger.put(keyspace::asset("deed"), &asset(Kind::Unique {}));
+    for number in 0..items {
+        let item = format!("{number:08}");
+        let owner = address(3);
+        let record = ItemRecord {
+            owner,
+            metadata: Hash::ZERO,
+            frozen: false,
+            approved: None,
+            minted_height: 0,
+            burnt_height: None,
+        };
+        ledger.put(keyspace::item("deed", &item), &record);
+        ledger.list(keyspace::owned_item(&owner, "deed", &item));
+    }
+    ledger
+}
+
+fn recover() -> Action {
+    Action::AccountRecover(Recover { from: address(3), to: address(4), reason: String::new(), asset: None })
+}
+
+fn bytes_of(receipts: &[Receipt]) -> usize {
+    codec::encode(&receipts.to_vec()).len()
+}
+
+/// 58 KB of transactions made 12.6 MB of receipts and took 1.07 s, so that a block of the usual size would have taken
+/// 70 s, and receipts that nobody could decode.
+#[test]
+fn a_block_ends_before_it_costs_too_much_and_what_is_left_comes_in_the_next() {
+    let mut ledger = heirloom(30_000);
+    let mut offered: Vec<VerifiedTransaction> =
+        (0..100).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+    let (mut blocks, mut moved) = (0, 0);
+    while !offered.is_empty() && moved < 10_000 {
+        let (receipts, fates) = ledger.seal(&offered);
+        let included = fates.iter().filter(|fate| **fate == Fate::Included).count();
+        assert!(included > 0 && fates[..included].iter().all(|fate| *fate == Fate::Included), "in their order");
+        assert!(fates[included..].iter().all(|fate| *fate == Fate::Deferred), "nothing is lost");
+        let events: usize = receipts.iter().map(|receipt| receipt.events.len()).sum();
+        assert!(receipts.iter().all(Receipt::is_done));
+        assert!(bytes_of(&receipts) <= 4 * 1024 * 1024, "{} bytes", bytes_of(&receipts));
+        offered.drain(..included);
+        (blocks, moved) = (blocks + 1, moved + events);
+    }
+    assert!(blocks > 1 && moved >= 10_000, "{blocks} blocks, {moved} events");
+}
+
+/// Whoever makes a block that holds more is not followed.
+#[test]
+fn a_block_beyond_the_budget_or_with_what_may_be_in_none_is_invalid() {
+    let mut ledger = heirloom(20_000);
+    let offered: Vec<VerifiedTransaction> = (0..30).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+    let given = |ledger: &Ledger, transactions: &[VerifiedTransaction]| {
+        let input = super::BlockInput {
+            channel: ledger.channel,
+            height: ledger.height + 1,
+            time: ledger.time,
+            certificates: ledger.certificates,
+            transactions,
+        };
+        execute(&ledger.state, &input)
+    };
+    let Err(ExecutionError::Invalid(why)) = given(&ledger, &offered) else { panic!("it is above the budget") };
+    assert!(why.contains("budget"), "{why}");
+    let late = ledger.transaction(&[ADMIN], vec![recover()]);
+    assert!(given(&ledger, std::slice::from_ref(&late)).is_ok());
+    ledger.time = ledger.time.plus_millis(60_001);
+    let Err(ExecutionError::Invalid(why)) = given(&ledger, &[late]) else { panic!("it has expired") };
+    assert!(why.contains("expired"), "{why}");
+}
+
+#[test]
+fn a_transaction_that_does_too_much_fails_with_its_own_code() {
+    // It looks at 2,048 items for each of its actions, and moves none.
+    let mut ledger = heirloom(3_000);
+    let deed = AssetRecord { paused: true, ..asset(Kind::Unique {}) };
+    ledger.put(keyspace::asset("deed"), &deed);
+    let (code, message) = ledger.one(ADMIN, vec![recover(); 64]);
+    assert_eq!(code, ResultCode::BudgetExceeded, "{message}");
+    ledger.done(ADMIN, vec![recover(); 2]);
+}
+
+/// What the other limits allow is within the budget: 1,024 transfers between balances that hold the most.
+#[test]
+fn the_largest_transfers_fit_one_transaction() {
+    let mut ledger = Ledger::new();
+    let locks = (0..limits::LOCKS_MAX as u64)
+        .map(|number| super::assets::LockEntry {
+            amount: Amount(1),
+            until: ledger.time.plus_millis(1_000_000 + number),
+        })
+        .collect();
+    let balance = super::assets::Balance { owned: Amount(1 << 30), frozen: Amount(1), locks };
+    let name = "a".repeat(64);
+    ledger.put(keyspace::asset(&name), &asset(Kind::Fungible { decimals: 0, supply_cap: None }));
+    for number in [1, 2] {
+        ledger.put(keyspace::balance(&address(number), &name), &balance);
+    }
+    let transfers = vec![Transfer { asset: name, to: address(2), amount: Amount(1) }; limits::BATCH_TRANSFERS_MAX];
+    ledger.done(1, vec![Action::AssetTransferBatch(TransferBatch { transfers }); 4]);
+}
+
+/// Full blocks of what people do are not made shorter by it.
+#[test]
+fn the_largest_block_of_small_transactions_is_within_the_budget() {
+    let mut ledger = Ledger::new();
+    let append = |number: u64| {
+        vec![Action::LogAppend(Append { topic: "t".into(), digest: None, body: format!("{number:0200}") })]
+    };
+    let some: Vec<VerifiedTransaction> = (0..256).map(|number| ledger.transaction(&[1], append(number))).collect();
+    let few = ledger.usage(&some[..1]);
+    let many = ledger.usage(&some);
+    let each = (many.steps - few.steps) / 255;
+    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= BLOCK.steps, "{each} steps each");
+    let each = (many.receipt_bytes - few.receipt_bytes) / 255;
+    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= BLOCK.receipt_bytes, "{each} bytes each");
+}
+
+/// Neither keeps the other from a block.
+#[test]
+fn timers_and_transactions_both_have_their_part_of_each_block() {
+    let mut ledger = heirloom(20_000);
+    // Timers of instances that are not there fail; each costs little, and there are many.
+    for number in 0..3 * limits::BLOCK_TIMERS_MAX {
+        let (due, instance) = (Time::from_millis(1), format!("i{number:05}"));
+        ledger.put(keyspace::timer(due, &instance, "t"), &Timer { due, instance: instance.clone(), timer: "t".into() });
+    }
+    let mut offered: Vec<VerifiedTransaction> =
+        (0..20).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+    let mut blocks = Vec::new();
+    while !offered.is_empty() {
+        let Drafted { executed, fates } = ledger.draft(&offered);
+        let included = fates.iter().filter(|fate| **fate == Fate::Included).count();
+        ledger.seal(&offered);
+        offered.drain(..included);
+        blocks.push((executed.timers, included));
+    }
+    assert!(blocks.iter().take(2).all(|(timers, included)| *timers > 0 && *included > 0), "{blocks:?}");
+    assert_eq!(blocks.iter().map(|(_, included)| included).sum::<usize>(), 20, "{blocks:?}");
+}
+
+/// Free acts that fail were kept with their receipts: copies of one good act filled a channel where all else has a price.
+#[test]
+fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
+    let rights = [Right::Admin].into_iter().collect();
+    let grants = vec![Grant { to: Grantee::Organization("alpha".into()), rights }];
+    let fees = crate::config::Fees { asset: Some("coin".into()), base: Amount(5), ..Default::default() };
+    let mut ledger = Ledger::with_config(ChannelConfig { grants, fees, ..open_config() });
+    let who = Identity::new("test.example", "alpha", Role::Admin, "ann").unwrap();
+    ledger.admit(ADMIN, &who);
+    let revoke = crate::action::channel::Revoke { identity: who, serial: HexBytes(vec![9]), reason: String::new() };
+    let offered: Vec<VerifiedTransaction> =
+        (0..5).map(|_| ledger.transaction(&[ADMIN], vec![Action::ParticipantRevoke(revoke.clone())])).collect();
+    let (receipts, fates) = ledger.seal(&offered);
+    assert_eq!((receipts.len(), receipts[0].is_done()), (1, true));
+    for fate in &fates[1..] {
+        assert!(matches!(fate, Fate::Dropped { code: ResultCode::CertificateIsRevoked, .. }), "{fate:?}");
+    }
+}
