@@ -20,5 +20,6 @@ pub use submission::{
 };
 pub use views::{
     AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView,
-    ObstacleView, Page, PeerStatus, Problem, QueueView, ReceiptView, SpecOrganization, TaskView, TransactionView,
+    ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization, TaskView,
+    TransactionView,
 };

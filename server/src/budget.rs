@@ -31,6 +31,20 @@ pub enum Standing {
     Administrator,
 }
 
+impl Standing {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Anonymous, Self::Member, Self::Administrator];
+
+    /// Its name in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Member => "member",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
 /// For whom something is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payer {

@@ -4,6 +4,7 @@
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
+use crate::memory::Parts;
 use ca::{Keyring, PassphraseSource, passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
 use ledger_classes::json::Strict;
@@ -56,8 +57,7 @@ pub struct Config {
 pub struct Limits {
     /// Bytes of a request's body; larger ones are refused unread.
     pub body_bytes_max: usize,
-    /// Bytes of memory that the peer is to stay below. Half of it is for what is under way: answers that their readers
-    /// have not taken.
+    /// Bytes of memory for what callers cause, in fair parts ([`crate::memory::Parts`]).
     pub memory_bytes_max: usize,
     /// Bytes of the file system with the channels that are kept free, at most a sixteenth of it.
     pub disk_reserve_bytes: u64,
@@ -276,8 +276,10 @@ impl Config {
         let range = |holds: bool, key, what| if holds { Ok(()) } else { Err(ConfigError::Range { key, what }) };
         let body = (64 * 1024..=256 * 1024 * 1024).contains(&limits.body_bytes_max);
         range(body, "limits.body_bytes_max", "64 KiB to 256 MiB")?;
-        let memory = limits.memory_bytes_max >= 64 * 1024 * 1024;
-        range(memory, "limits.memory_bytes_max", "at least 64 MiB")?;
+        let memory = (128 * 1024 * 1024..=1 << 44).contains(&limits.memory_bytes_max);
+        range(memory, "limits.memory_bytes_max", "128 MiB to 16 TiB")?;
+        let fits = limits.body_bytes_max <= Parts::of(limits.memory_bytes_max).bodies / 2;
+        range(fits, "limits.body_bytes_max", "at most a sixteenth of limits.memory_bytes_max")?;
         range(limits.connections_max > 0, "limits.connections_max", "at least 1")?;
         range((100..=600_000).contains(&limits.header_timeout_ms), "limits.header_timeout_ms", "100 to 600000")?;
         range((100..=600_000).contains(&limits.body_timeout_ms), "limits.body_timeout_ms", "100 to 600000")?;
@@ -451,6 +453,8 @@ mod tests {
             ("listen = ", &[], "not usable"),
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),
+            ("[limits]\nmemory_bytes_max = 1", &[], "limits.memory_bytes_max: 128 MiB"),
+            ("[limits]\nbody_bytes_max = 100000000", &[], "at most a sixteenth of limits.memory_bytes_max"),
             ("[channels]\ncheckpoint_interval_ms = 1", &[], "10 to 600000"),
             ("[channels]\nrest_after_ms = 86400001", &[], "0 to 86400000"),
             ("[metrics]\nlisten = 'here'", &[], "metrics.listen"),

@@ -1,8 +1,15 @@
-//! The listener: TCP, TLS, time limits ([`crate::pace`]), HTTP ([`crate::wire`]).
+//! The listener: TCP, the door ([`crate::door`]), TLS, places ([`crate::places`]), time limits ([`crate::pace`]), HTTP
+//! ([`crate::wire`]).
 
 use crate::{
-    api, config::Limits, context::PeerContext, descriptors, limits::CONNECTIONS_LOOK, metrics::PeerMetrics,
-    pace::Paced, tls::Connection, wire::speak,
+    api,
+    config::Limits,
+    context::PeerContext,
+    metrics::PeerMetrics,
+    pace::Paced,
+    places::Who,
+    tls::{Caller, Connection, certificate},
+    wire::speak,
 };
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
@@ -26,24 +33,24 @@ use std::{
     io,
     net::TcpListener,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-/// Serves HTTPS on a bound socket with so many threads. [`Places::keep`] is to run beside it.
+/// Connections that a thread takes beyond its part of all places: whoever comes last is let in to the door, where the
+/// oldest goes for it.
+const SPARE: usize = 16;
+
+/// Serves HTTPS on a bound socket with so many threads.
 pub(crate) fn serve(
     socket: TcpListener,
     tls: ServerConfig,
     context: &web::Data<PeerContext>,
     threads: usize,
-) -> io::Result<(Server, Arc<Places>)> {
+) -> io::Result<Server> {
     let limits = context.limits.clone();
-    let each = descriptors::connections(limits.connections_max, context.registry.list().len()).div_ceil(threads);
-    // Handshakes at a time: those that do not go on must not keep others from theirs.
+    let each = (context.places.connections.total() + context.door.most()).div_ceil(threads) + SPARE;
+    // How many there are is the door's matter.
     max_concurrent_tls_connect(each);
     let builder = ServerBuilder::new()
         .workers(threads)
@@ -51,10 +58,9 @@ pub(crate) fn serve(
         .shutdown_timeout(limits.drain_seconds)
         .disable_signals();
     let drains = builder.graceful_shutdown_signal();
-    let places = Places::new(each * threads);
-    let (context, kept) = (context.clone(), Arc::clone(&places));
+    let context = context.clone();
     let factory = move || {
-        let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
+        let (context, drains) = (context.clone(), drains.clone());
         let head = Duration::from_millis(context.limits.header_timeout_ms);
         let app = App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure);
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
@@ -63,14 +69,14 @@ pub(crate) fn serve(
         acceptor.set_handshake_timeout(head);
         fn_factory(move || {
             let (app, acceptor) = (app.new_service(()), ServiceFactory::<TcpStream>::new_service(&acceptor, ()));
-            let (context, drains, places) = (context.clone(), drains.clone(), Arc::clone(&places));
+            let (context, drains) = (context.clone(), drains.clone());
             async move {
                 let (acceptor, app) = (acceptor.await?, Rc::new(app.await?));
-                Ok::<_, ()>(Listening { acceptor, app, context, drains, places })
+                Ok::<_, ()>(Listening { acceptor, app, context, drains })
             }
         })
     };
-    Ok((builder.listen("https", socket, factory)?.run(), kept))
+    Ok(builder.listen("https", socket, factory)?.run())
 }
 
 /// What becomes of a TCP connection.
@@ -79,7 +85,6 @@ struct Listening<A> {
     app: Rc<A>,
     context: web::Data<PeerContext>,
     drains: GracefulShutdownSignal,
-    places: Arc<Places>,
 }
 
 impl<A, B> Service<TcpStream> for Listening<A>
@@ -97,24 +102,56 @@ where
     }
 
     fn call(&self, tcp: TcpStream) -> Self::Future {
-        let place = self.places.take();
         prepare(&tcp, &self.context.limits);
         let address = tcp.peer_addr().ok();
+        let mut waiting = self.context.door.come(address);
         let handshake = self.acceptor.call(tcp);
         let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
-            let _place = place;
             // Whoever fails here learns it from TLS.
-            let secure = handshake.await.map_err(|error| refused(&from, &context.metrics, error))?;
+            let secure = tokio::select! {
+                done = handshake => done.map_err(|error| refused(&from, &context.metrics, error))?,
+                () = waiting.goes() => {
+                    tracing::debug!(from, "a handshake gave way to others");
+                    return Err(());
+                }
+            };
             let stream = Paced::new(secure, &context.limits);
+            let certificate = certificate(&stream, &context.trust);
+            // One whose certificate is no longer good is told so by its first answer.
+            let caller = Caller::judge(certificate.clone(), address.map(|address| address.ip()), &context.trust)
+                .unwrap_or_default();
+            let who = Who::of(&context, &caller, address);
+            let (place, refusal) = match context.places.connections.take(&who, 1) {
+                Ok(place) => (Some(place), None),
+                Err(full) => (None, Some(full.into())),
+            };
             let guard = context.metrics.connected();
-            let connection = Rc::new(Connection::new(&stream, &context.trust, guard));
-            let ended = speak(stream, app, drains, move |request| {
+            let connection = Rc::new(Connection::new(certificate, &stream, guard, who, refusal));
+            let head = Duration::from_millis(context.limits.header_timeout_ms);
+            let speaks = speak(stream, app, drains, move |request| {
                 request.head_mut().peer_addr = address;
                 request.extensions_mut().insert(Rc::clone(&connection));
             });
-            ended.await.map_err(|error| tracing::info!(from, %error, "a connection was closed"))
+            let ended = match &place {
+                Some(_) => {
+                    drop(waiting);
+                    speaks.await
+                }
+                // It has one answer, in the time for a head, and its place at the door until then.
+                None => {
+                    let answered = async {
+                        tokio::select! {
+                            ended = speaks => ended,
+                            () = waiting.goes() => Ok(()),
+                        }
+                    };
+                    tokio::time::timeout(head, answered).await.unwrap_or(Ok(()))
+                }
+            };
+            drop(place);
+            ended.map_err(|error| tracing::info!(from, %error, "a connection was closed"))
         }
         .boxed_local()
     }
@@ -144,50 +181,4 @@ fn prepare(tcp: &TcpStream, limits: &Limits) {
     // Who takes nothing of what is sent, or is not there any more: only the system knows how much was taken.
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(tcp, u32::try_from(limits.write_timeout_ms).unwrap_or(u32::MAX));
-}
-
-/// How many connections there are, handshakes with them, and how many there may be. Says once that all are taken, and
-/// once that they are free again: those who wait are not seen, and with each that goes another one comes.
-pub(crate) struct Places {
-    most: usize,
-    taken: AtomicUsize,
-    /// The highest number since the last look.
-    peak: AtomicUsize,
-    full: AtomicBool,
-}
-
-impl Places {
-    fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0), peak: AtomicUsize::new(0), full: AtomicBool::new(false) })
-    }
-
-    fn take(self: &Arc<Self>) -> Place {
-        let taken = self.taken.fetch_add(1, Ordering::AcqRel) + 1;
-        self.peak.fetch_max(taken, Ordering::AcqRel);
-        if taken >= self.most && !self.full.swap(true, Ordering::AcqRel) {
-            tracing::warn!(connections = self.most, "all connections are taken; others wait");
-        }
-        Place(Arc::clone(self))
-    }
-
-    /// Looks whether after a time in which all were taken they were not for a while.
-    pub(crate) async fn keep(self: Arc<Self>) -> Infallible {
-        let mut looks = tokio::time::interval(CONNECTIONS_LOOK);
-        loop {
-            looks.tick().await;
-            let peak = self.peak.swap(self.taken.load(Ordering::Acquire), Ordering::AcqRel);
-            if peak < self.most && self.full.swap(false, Ordering::AcqRel) {
-                tracing::info!(connections = self.most, "connections are free again");
-            }
-        }
-    }
-}
-
-/// One of the connections that there may be.
-struct Place(Arc<Places>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-    }
 }

@@ -4,9 +4,13 @@ use crate::{
     access::{self, Asking, Visible},
     budget::{Budget, Payer, Standing},
     config::Limits,
+    door::Door,
     duties::Duties,
+    limits::{OCSP_MAX, REGISTRATIONS_MAX},
     log_lines::LogLines,
+    memory::Parts,
     metrics::PeerMetrics,
+    places::Places,
     problem::{ApiError, Kind},
     tls::Caller,
     trust::Trust,
@@ -37,12 +41,12 @@ pub struct PeerContext {
     pub registry: Arc<ChannelRegistry>,
     /// Counters.
     pub metrics: Arc<PeerMetrics>,
-    /// Memory for what is under way.
+    /// Memory for answers that are under way.
     pub budget: Budget,
-    /// One permit for each live subscription.
-    pub subscriptions: Arc<Semaphore>,
-    /// One permit for each request that works on the certificates folder.
-    pub registrations: Arc<Semaphore>,
+    /// Connections of which it is not known yet whose they are.
+    pub door: Arc<Door>,
+    /// How many of each thing callers may have.
+    pub places: PeerPlaces,
     /// One permit: CRLs that members offer are verified one at a time.
     pub crls: Arc<Semaphore>,
     /// Organizations of which a member is sending a CRL. Each may send one at a time: so many bytes are held at most,
@@ -58,6 +62,40 @@ pub struct PeerContext {
     pub tasks: Tasks,
     /// Where the log goes, if that is counted.
     pub log_lines: Option<LogLines>,
+}
+
+/// The places of a peer.
+pub struct PeerPlaces {
+    /// Client connections whose handshake is done. Each does one request at a time, so that these are also the places of
+    /// requests at work.
+    pub connections: Arc<Places>,
+    /// Live subscriptions.
+    pub subscriptions: Arc<Places>,
+    /// Requests that work on the certificates folder.
+    pub registrations: Arc<Places>,
+    /// OCSP requests at work.
+    pub ocsp: Arc<Places>,
+    /// Bytes of requests' bodies, from before they are read until what they ask for is done.
+    pub bodies: Arc<Places>,
+}
+
+impl PeerPlaces {
+    /// As many as the limits say, and so many connections.
+    pub fn new(limits: &Limits, connections: usize) -> Self {
+        let bytes = Parts::of(limits.memory_bytes_max).bodies;
+        Self {
+            connections: Places::new("connections", Kind::NoPlace, connections),
+            subscriptions: Places::new("subscriptions", Kind::TooManySubscriptions, limits.subscriptions_max),
+            registrations: Places::new("registrations", Kind::RequestsFull, REGISTRATIONS_MAX),
+            ocsp: Places::new("ocsp", Kind::NoPlace, OCSP_MAX),
+            bodies: Places::new("body_bytes", Kind::NoPlace, bytes),
+        }
+    }
+
+    /// All of them.
+    pub const fn all(&self) -> [&Arc<Places>; 5] {
+        [&self.connections, &self.subscriptions, &self.registrations, &self.ocsp, &self.bodies]
+    }
 }
 
 impl PeerContext {

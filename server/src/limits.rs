@@ -15,8 +15,8 @@ pub const BUDGET_CHANNEL: (usize, usize) = (1, 2);
 pub const BUDGET_ANONYMOUS: (usize, usize) = (1, 2);
 /// That of all but the peer's administrators.
 pub const BUDGET_MEMBERS: (usize, usize) = (7, 8);
-/// The part of `limits.memory_bytes_max` that the budget is: the other half is the program with its stores' caches.
-pub const BUDGET_OF_MEMORY: usize = 2;
+/// The part of `limits.memory_bytes_max` that answers have: see [`crate::memory::Parts`] for the others.
+pub const BUDGET_OF_MEMORY: usize = 4;
 /// Items of any other page.
 pub const PAGE_MAX: usize = 1_000;
 /// Items of a page that says nothing.
@@ -71,7 +71,21 @@ pub const SPREAD_WAIT: Duration = Duration::from_secs(5);
 /// How often participants are held against the CRLs of CAs elsewhere while no CRL changes.
 pub const NOTICE_EVERY: Duration = Duration::from_secs(60);
 /// Requests that work on the certificates folder at a time: each may wait for its lock and holds a thread.
-pub const REGISTRATIONS_MAX: usize = 16;
+pub const REGISTRATIONS_MAX: usize = 64;
+/// OCSP requests at work at a time: each signs an answer, or looks for one, on a thread.
+pub const OCSP_MAX: usize = 64;
+/// The part of any places that callers without a certificate have together: one of so many. They cost nothing to be.
+pub const PLACES_OF_STRANGERS: usize = 2;
+/// The part that one address of such callers, or one identity, has: several have to be there to take all.
+pub const PLACES_OF_ONE: usize = 4;
+/// The part that is kept for administrators of the peer's organization, who must act when all others are taken.
+pub const PLACES_FOR_ADMINISTRATORS: usize = 16;
+/// Connections in their handshake at a time, at most: each takes the memory of a TLS session that has just begun.
+pub const DOOR_MAX: usize = 1_024;
+/// The part of these that one address has before its oldest gives way to its newest.
+pub const DOOR_OF_ONE: usize = 2;
+/// Bytes of a body of a caller without a certificate: that of a transaction in JSON.
+pub const STRANGER_BODY_BYTES_MAX: usize = JSON_BODY_BYTES_MAX;
 /// Milliseconds until somebody may have decided about a certificate request.
 pub const REGISTRATION_RETRY_MS: u64 = 60_000;
 /// How often the peer looks whether its own certificate should be renewed: one small file is read.
@@ -90,8 +104,8 @@ pub const CRL_ROUND: Duration = Duration::from_secs(30);
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Connections that wait for the peer to take them; the system may allow fewer (`net.core.somaxconn`).
 pub const LISTEN_QUEUE: i32 = 4_096;
-/// How often the peer looks whether connections are free again once all were taken.
-pub const CONNECTIONS_LOOK: Duration = Duration::from_secs(5);
+/// How often the peer looks whether there are places again once somebody got none.
+pub const PLACES_LOOK: Duration = Duration::from_secs(5);
 /// Conversations on the operator's socket at a time: further ones wait.
 pub const CONTROL_CONNECTIONS_MAX: usize = 4;
 /// Bytes of a question there.

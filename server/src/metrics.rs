@@ -1,7 +1,12 @@
 //! What a peer counts. `monitor.rs` tells it to Prometheus.
 
 use crate::{
-    budget::Use, clock, context::PeerContext, duties::Duty, log_lines::LogLines, process_metrics::ProcessMetrics,
+    budget::{Standing, Use},
+    clock,
+    context::PeerContext,
+    duties::Duty,
+    log_lines::LogLines,
+    process_metrics::ProcessMetrics,
 };
 use ca::forecast::{Expiring, Expiry};
 use channel_actors::{LifeCycle, store::DiskTrouble};
@@ -80,6 +85,17 @@ struct TaskLabels {
     task: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PlacesLabels {
+    places: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TakenLabels {
+    places: &'static str,
+    caller: &'static str,
+}
+
 type Seconds = Family<RouteLabels, Histogram, fn() -> Histogram>;
 
 fn seconds() -> Histogram {
@@ -102,6 +118,7 @@ pub struct PeerMetrics {
     task_restarts: Family<TaskLabels, Counter>,
     log_lines_lost: Counter,
     memory_refused: Family<UseLabels, Counter>,
+    places_refused: Family<TakenLabels, Counter>,
     gauges: Gauges,
 }
 
@@ -124,6 +141,9 @@ struct Gauges {
     memory_held_bytes: Family<UseLabels, Gauge>,
     task_running: Family<TaskLabels, Gauge>,
     obstacles: Family<DutyLabels, Gauge>,
+    places: Family<PlacesLabels, Gauge>,
+    places_taken: Family<TakenLabels, Gauge>,
+    memory_max: Gauge,
 }
 
 #[derive(Debug)]
@@ -187,6 +207,14 @@ impl Default for PeerMetrics {
         let log_lines_lost = Counter::default();
         let help = "Lines of the log that nobody took in time, or that could not be written";
         registry.register("log_lines_lost", help, log_lines_lost.clone());
+        registry.register("places", "Places that there are, by what they are", gauges.places.clone());
+        let help = "Places that are taken, by what they are and who has them";
+        registry.register("places_taken", help, gauges.places_taken.clone());
+        let places_refused = Family::default();
+        let help = "Requests and connections for which there was no place, by what it was and who asked";
+        registry.register("places_refused", help, Family::clone(&places_refused));
+        let help = "The peer's memory for what callers cause, as configured";
+        registry.register_with_unit("memory_max", help, Unit::Bytes, gauges.memory_max.clone());
         let channels = channel_actors::metrics::Metrics::new(&mut registry);
         Self {
             registry: Mutex::new(registry),
@@ -203,6 +231,7 @@ impl Default for PeerMetrics {
             task_restarts,
             log_lines_lost,
             memory_refused,
+            places_refused,
             gauges,
         }
     }
@@ -332,6 +361,8 @@ impl PeerMetrics {
         }
         let lost = context.log_lines.as_ref().map_or(0, LogLines::lost);
         self.log_lines_lost.inner().store(lost, Ordering::Relaxed);
+        self.gauges.memory_max.set(i64::try_from(context.limits.memory_bytes_max).unwrap_or(i64::MAX));
+        self.count_places(context);
         let mut slowest: BTreeMap<String, u64> = BTreeMap::new();
         for subscriber in self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).values() {
             let height = subscriber.height.load(Ordering::Relaxed);
@@ -364,6 +395,27 @@ impl PeerMetrics {
         self.process.expose(&mut text);
         encode_eof(&mut text).unwrap_or_default();
         text
+    }
+}
+
+impl PeerMetrics {
+    /// Places as they are at this moment; of connections also those at the door, whoever they are.
+    fn count_places(&self, context: &PeerContext) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let set = |places, total, caller, taken, refused| {
+            self.gauges.places.get_or_create(&PlacesLabels { places }).set(number(total));
+            let labels = TakenLabels { places, caller };
+            self.gauges.places_taken.get_or_create(&labels).set(number(taken));
+            self.places_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
+        };
+        for places in context.places.all() {
+            for standing in Standing::ALL {
+                let (taken, refused) = (places.taken(standing), places.refused(standing));
+                set(places.what(), places.total(), standing.word(), taken, refused);
+            }
+        }
+        let door = &context.door;
+        set("handshakes", door.most(), "unknown", door.standing(), door.sent_away());
     }
 }
 

@@ -10,12 +10,13 @@ use crate::{
     clock::{self, ClockWatch},
     config::{Config, ConfigError},
     connections,
-    context::PeerContext,
+    context::{PeerContext, PeerPlaces},
     control::{self, Places},
-    crl_exchange,
+    crl_exchange, descriptors,
+    door::Door,
     duties::Duties,
     init::{self, InitError},
-    limits::{BUDGET_OF_MEMORY, LISTEN_QUEUE, REGISTRATIONS_MAX, TRUST_POLL},
+    limits::{BUDGET_OF_MEMORY, LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     logging::Logs,
     metrics::PeerMetrics,
     monitor::Monitor,
@@ -272,6 +273,7 @@ impl Peer {
         }
 
         let fenced = entered.fenced.is_some();
+        let connections = descriptors::connections(config.limits.connections_max, registry.list().len());
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
@@ -283,8 +285,8 @@ impl Peer {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
             budget: Budget::new(config.limits.memory_bytes_max / BUDGET_OF_MEMORY),
-            subscriptions: Arc::new(Semaphore::new(config.limits.subscriptions_max)),
-            registrations: Arc::new(Semaphore::new(REGISTRATIONS_MAX)),
+            places: PeerPlaces::new(&config.limits, connections),
+            door: Door::new(connections),
             crls: Arc::new(Semaphore::new(1)),
             crl_senders: Arc::default(),
             draining: draining.subscribe(),
@@ -296,8 +298,7 @@ impl Peer {
         let socket = bind(config.listen, "listen")?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
-        let (server, places) =
-            connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
+        let server = connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
         let https = server.handle();
         let (monitor, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
@@ -330,12 +331,13 @@ impl Peer {
         let crl_peers = config.crl_peers()?;
         tracing::info!(peer = %context.identity, %address, "the peer serves");
         tasks.start_once("https", server);
+        let looked = context.clone();
         let parts = Parts { trust, metrics, registry, seal_key, duties };
         let mut keeping = vec![
             tasks.start("trust", parts.again(|parts| watch_trust(parts.trust, parts.metrics))),
             tasks.start("renewal", parts.again(|parts| renewal::keep(parts.trust))),
             tasks.start("upkeep", parts.again(|parts| upkeep::keep(parts.trust, parts.metrics))),
-            tasks.start("connections", move || Arc::clone(&places).keep()),
+            tasks.start("places", move || look_at_places(looked.clone())),
         ];
         if !crl_peers.is_empty() {
             let exchange = move |parts: Parts| crl_exchange::keep(parts.trust, crl_peers.clone());
@@ -463,6 +465,15 @@ fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, PeerError> {
         Ok(socket)
     });
     bound.map_err(io_error(format!("listening on {address} ({key} in chancery.toml)")))
+}
+
+/// Says when there are places again, until the peer stops.
+async fn look_at_places(context: web::Data<PeerContext>) -> Infallible {
+    let mut looks = tokio::time::interval(PLACES_LOOK);
+    loop {
+        looks.tick().await;
+        context.places.all().into_iter().for_each(|places| places.look());
+    }
 }
 
 /// Looks at the certificates' files, and at the clock that judges them, until the peer stops.

@@ -92,6 +92,7 @@ kinds! {
     QueryRefused = "query-refused", 422, "The contract refuses the query";
     Busy = "busy", 429, "The channel takes no more for the moment";
     RequestsFull = "requests-full", 429, "There is no room for another certificate request";
+    NoPlace = "no-place", 429, "The peer has no place left for this from this caller";
     TooManySubscriptions = "too-many-subscriptions", 429, "The peer has no room for another subscription";
     Broken = "broken", 500, "The peer cannot read its own data";
     TransferCodingUnknown = "transfer-coding-unknown", 501, "The body comes in a transfer coding other than chunked";

@@ -7,6 +7,7 @@ use crate::{
     limits::CERTIFICATE_RECHECK_MS,
     metrics::ConnectionGuard,
     pace::{Answering, Pace, Paced},
+    places::Who,
     problem::{ApiError, Kind},
     trust::Trust,
 };
@@ -73,16 +74,39 @@ pub type Stream = Paced<TlsStream<TcpStream>>;
 pub struct Connection {
     certificate: Option<Arc<LiveCertificate>>,
     pace: Rc<Pace>,
+    who: Who,
+    refusal: Option<ApiError>,
     _guard: ConnectionGuard,
 }
 
+/// The certificate that the other end of a connection has shown in its handshake.
+pub fn certificate(stream: &Stream, trust: &Trust) -> Option<Arc<LiveCertificate>> {
+    let (_, session) = stream.get_ref().get_ref();
+    let path = session.peer_certificates().map(|path| path.iter().map(|der| der.to_vec()).collect());
+    path.map(|path| Arc::new(LiveCertificate::new(trust, path)))
+}
+
 impl Connection {
-    /// Reads a connection's state when its handshake is done.
-    pub fn new(stream: &Stream, trust: &Trust, guard: ConnectionGuard) -> Self {
-        let (_, session) = stream.get_ref().get_ref();
-        let path = session.peer_certificates().map(|path| path.iter().map(|der| der.to_vec()).collect());
-        let certificate = path.map(|path| Arc::new(LiveCertificate::new(trust, path)));
-        Self { certificate, pace: stream.pace(), _guard: guard }
+    /// A connection whose handshake is done. With a refusal there is no place for it: it gets this answer to whatever
+    /// it asks.
+    pub fn new(
+        certificate: Option<Arc<LiveCertificate>>,
+        stream: &Stream,
+        guard: ConnectionGuard,
+        who: Who,
+        refusal: Option<ApiError>,
+    ) -> Self {
+        Self { certificate, pace: stream.pace(), who, refusal, _guard: guard }
+    }
+
+    /// Whose places it takes.
+    pub const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// Why it gets no other answer, if so.
+    pub const fn refusal(&self) -> Option<&ApiError> {
+        self.refusal.as_ref()
     }
 
     /// A request's head has come: it is being answered until what is returned is dropped.
@@ -114,6 +138,7 @@ pub struct Caller {
     identity: Option<Identity>,
     not_after: Option<Time>,
     asker: Asker,
+    who: Who,
 }
 
 impl Caller {
@@ -130,7 +155,18 @@ impl Caller {
         let verified = certificate.check(trust)?;
         let asker = Asker::named(&verified.identity().to_string());
         let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
-        Ok(Self { certificate: Some(certificate), identity, not_after, asker })
+        Ok(Self { certificate: Some(certificate), identity, not_after, asker, who: Who::default() })
+    }
+
+    /// The same caller, on a connection of whose places that is known.
+    #[must_use]
+    pub fn counted_as(self, who: Who) -> Self {
+        Self { who, ..self }
+    }
+
+    /// Whose places it takes.
+    pub const fn who(&self) -> &Who {
+        &self.who
     }
 
     /// Whose turns its reads have.

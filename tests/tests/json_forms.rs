@@ -331,6 +331,9 @@ fn what_a_peer_answers_is_made_of_objects() {
         &json!({
             "version": "1", "peer": "p", "consortium": "c", "started": TIME, "time": TIME, "caller": "x",
             "connections": 1, "certificate_not_after": TIME, "disk_trouble": "d", "incarnation": "i", "fenced": "f",
+            "places": [{
+                "what": "connections", "total": 9, "strangers": 1, "members": 2, "administrators": 3, "refused": 4,
+            }],
             "channels": [channel()],
         }),
         false,

@@ -246,6 +246,23 @@ pub struct ChannelView {
     pub config: Option<ChannelConfig>,
 }
 
+/// How many of a thing callers may have at a time on a peer, and have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacesView {
+    /// What: `connections`, `subscriptions`, `registrations`, `ocsp`, `body_bytes`.
+    pub what: String,
+    /// How many there are.
+    pub total: u64,
+    /// Those that callers without a certificate have.
+    pub strangers: u64,
+    /// Those that holders of certificates have.
+    pub members: u64,
+    /// Those that administrators of the peer have.
+    pub administrators: u64,
+    /// How often somebody got none since the peer started.
+    pub refused: u64,
+}
+
 /// `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerStatus {
@@ -287,6 +304,9 @@ pub struct PeerStatus {
     /// Lines of the peer's log that nobody took in time, or that could not be written.
     #[serde(default)]
     pub log_lines_lost: u64,
+    /// What callers may have at a time on this peer, for its administrators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<PlacesView>,
     /// Channels that the caller may see.
     pub channels: Vec<ChannelView>,
 }

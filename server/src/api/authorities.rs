@@ -184,23 +184,38 @@ pub(super) async fn bring_answer(
 /// OCSP over POST (RFC 6960 appendix A.1).
 pub(super) async fn ocsp(
     context: Data<PeerContext>,
+    caller: Caller,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     body::media_type(&request, &[MEDIA_TYPE_OCSP_REQUEST])?;
     let asked = body::read(&request, payload, ca::ocsp::REQUEST_BYTES_MAX).await?;
-    answer(&context, asked.to_vec(), false).await
+    answer(&context, &caller, asked.to_vec(), false).await
 }
 
 /// OCSP over GET (RFC 6960 appendix A.1, RFC 5019 §5): the request in base64, percent-encoded.
-pub(super) async fn ocsp_by_get(context: Data<PeerContext>, path: Path<String>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn ocsp_by_get(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+) -> Result<HttpResponse, ApiError> {
     // What is no base64 is no request either: the protocol has its own answer to that.
-    answer(&context, STANDARD.decode(path.as_bytes()).unwrap_or_default(), true).await
+    answer(&context, &caller, STANDARD.decode(path.as_bytes()).unwrap_or_default(), true).await
 }
 
-async fn answer(context: &Data<PeerContext>, asked: Vec<u8>, cacheable: bool) -> Result<HttpResponse, ApiError> {
+async fn answer(
+    context: &Data<PeerContext>,
+    caller: &Caller,
+    asked: Vec<u8>,
+    cacheable: bool,
+) -> Result<HttpResponse, ApiError> {
+    let place = context.places.ocsp.take(caller.who(), 1)?;
     let trust = context.trust.clone();
-    let reply = web::block(move || trust.ocsp(&asked)).await;
+    let reply = web::block(move || {
+        let _until_done = place;
+        trust.ocsp(&asked)
+    });
+    let reply = reply.await;
     let reply = reply.map_err(|_| super::query::unavailable("the peer is busy"))?;
     let mut response = HttpResponse::Ok();
     response.content_type(MEDIA_TYPE_OCSP_RESPONSE);

@@ -1,7 +1,11 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
+use super::service::who;
 use crate::{
+    budget::Standing,
     context::PeerContext,
+    limits::STRANGER_BODY_BYTES_MAX,
+    places::Place,
     problem::{ApiError, Kind},
 };
 use actix_web::{
@@ -10,7 +14,7 @@ use actix_web::{
     web::{self, Bytes, BytesMut},
 };
 use futures_util::StreamExt as _;
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 /// RFC 8259 §11.
 pub(super) const JSON: &str = "application/json";
@@ -26,18 +30,42 @@ pub(super) fn media_type<'a>(request: &HttpRequest, types: &[&'a str]) -> Result
     known.copied().ok_or_else(|| ApiError::needing(types))
 }
 
-/// The whole body, of at most `bytes_max` bytes. A `Content-Length` above that is refused before anything is read,
-/// and the connection is closed: nobody reads the rest.
-pub(super) async fn read(
-    request: &HttpRequest,
-    mut payload: web::Payload,
-    bytes_max: usize,
-) -> Result<Bytes, ApiError> {
+/// A body with the memory that it has: what is made of it may be as large, so it is kept until that is done.
+#[derive(Debug)]
+pub(super) struct Body {
+    bytes: Bytes,
+    place: Place,
+}
+
+impl Body {
+    /// The bytes, and what they and that which is made of them may take.
+    pub(super) fn into_parts(self) -> (Bytes, Place) {
+        (self.bytes, self.place)
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The whole body, of at most `bytes_max` bytes; of a caller without a certificate fewer. A `Content-Length` above that
+/// is refused before anything is read, as is one for which the caller has no memory left, and the connection is closed:
+/// nobody reads the rest.
+pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<Body, ApiError> {
+    let who = who(request);
+    let bytes_max = match who.standing {
+        Standing::Anonymous => bytes_max.min(STRANGER_BODY_BYTES_MAX),
+        Standing::Member | Standing::Administrator => bytes_max,
+    };
     let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
     if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(ApiError::encoded());
     }
-    let oversize = || ApiError::new(Kind::Oversize, format!("a body has at most {bytes_max} bytes")).closing();
+    let oversize = || ApiError::new(Kind::Oversize, format!("a body has at most {bytes_max} bytes here")).closing();
     let announced = match request.headers().get(header::CONTENT_LENGTH) {
         None => 0,
         // Digits that do not fit a number are a length above every limit.
@@ -46,6 +74,9 @@ pub(super) async fn read(
     if announced > bytes_max {
         return Err(oversize());
     }
+    let context = request.app_data::<web::Data<PeerContext>>().ok_or(Kind::Broken)?;
+    let full = |full| ApiError::from(full).closing();
+    let mut place = context.places.bodies.take(&who, announced).map_err(full)?;
     let arrives = async {
         let mut body = BytesMut::with_capacity(announced.min(RESERVE_BYTES_MAX));
         while let Some(chunk) = payload.next().await {
@@ -53,12 +84,15 @@ pub(super) async fn read(
             if body.len() + chunk.len() > bytes_max {
                 return Err(oversize());
             }
+            let unannounced = (body.len() + chunk.len()).saturating_sub(place.count());
+            if unannounced > 0 {
+                place.grow(unannounced).map_err(full)?;
+            }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        Ok(Body { bytes: body.freeze(), place })
     };
     let late = |_| ApiError::from(Kind::RequestTimeout).closing();
-    let context = request.app_data::<web::Data<PeerContext>>().ok_or(Kind::Broken)?;
     let limit = Duration::from_millis(context.limits.body_timeout_ms);
     tokio::time::timeout(limit, arrives).await.map_err(late)?
 }
@@ -70,6 +104,10 @@ pub(super) async fn read_json<T: serde::de::DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, ApiError> {
     media_type(request, &[JSON])?;
-    let body = read(request, payload, bytes_max).await?;
-    ledger_classes::json::from_slice(&body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
+    parse(&read(request, payload, bytes_max).await?)
+}
+
+/// What a body in JSON says.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    ledger_classes::json::from_slice(body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
 }

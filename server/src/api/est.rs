@@ -3,7 +3,7 @@
 
 use super::{
     body,
-    registration::{MEDIA_TYPE_REQUEST, requester, succeed, with_folder},
+    registration::{MEDIA_TYPE_REQUEST, succeed, with_folder},
 };
 use crate::{
     clock,
@@ -38,8 +38,8 @@ fn pkcs7(media_type: &'static str, certificates: &[Vec<u8>]) -> HttpResponse {
 }
 
 /// All CA certificates that this peer trusts, and the links between roots (RFC 7030 §4.1.3).
-pub(super) async fn certificates(context: Data<PeerContext>) -> Result<HttpResponse, ApiError> {
-    with_folder(&context, |_| Ok(())).await?;
+pub(super) async fn certificates(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
+    with_folder(&context, &caller, |_| Ok(())).await?;
     let bundle = context.trust.bundle();
     Ok(pkcs7(CERTIFICATES, &[bundle.anchors.as_slice(), &bundle.issuing, &bundle.links].concat()))
 }
@@ -60,9 +60,9 @@ pub(super) async fn enrol(
         },
     };
     let asked = read(&request, payload).await?;
-    let by = requester(&caller, &request);
+    let by = caller.who().name().to_owned();
     let with_token = bearer.is_some();
-    let done = with_folder(&context, move |folder| {
+    let done = with_folder(&context, &caller, move |folder| {
         let now = clock::now();
         Ok(match &bearer {
             Some((identity, token)) => folder.enrol(&asked, Some(identity), token, &by, now)?,
@@ -93,7 +93,7 @@ pub(super) async fn reenrol(
     context.accepting()?;
     let leaf = caller.leaf().ok_or(Kind::CertificateRequired)?.to_vec();
     let asked = read(&request, payload).await?;
-    let path = succeed(&context, leaf, asked).await?;
+    let path = succeed(&context, &caller, leaf, asked).await?;
     Ok(pkcs7(CERTIFICATE, path.get(..1).unwrap_or_default()))
 }
 

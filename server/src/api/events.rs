@@ -14,6 +14,7 @@ use crate::{
     context::{PeerContext, draining},
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, KEEP_ALIVE, RETRY_AFTER_MS},
     metrics::SubscriptionGuard,
+    places::Place,
     problem::{ApiError, Kind},
     tls::Caller,
 };
@@ -34,7 +35,7 @@ use std::{
     sync::{Arc, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 
 /// What is subscribed to.
 #[derive(Debug, Deserialize)]
@@ -74,8 +75,7 @@ pub(super) async fn subscribe(
         }
         check_topic(topic, classes.as_ref().unwrap_or(&Class::ALL.into()))?;
     }
-    let permit = Arc::clone(&context.subscriptions).try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::from(Kind::TooManySubscriptions).retry_after_ms(RETRY_AFTER_MS))?;
+    let place = context.places.subscriptions.take(caller.who(), 1)?;
 
     let channel = visible.channel;
     let begins = begins(&channel, start, visible.rights).await?;
@@ -111,7 +111,7 @@ pub(super) async fn subscribe(
         changed: false,
         begun: false,
         ended: false,
-        _permit: permit,
+        _place: place,
     };
     let stream = futures_util::stream::unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
@@ -268,7 +268,7 @@ struct Feed {
     begun: bool,
     ended: bool,
     _guard: SubscriptionGuard,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// A block that is being delivered. A reader may take minutes for it: it is not kept for one alone.

@@ -74,7 +74,7 @@ pub(super) async fn list(
         expires_within_ms: days.map(|days| days.saturating_mul(DAY_MS)),
     };
     let limit = limit(asked)?;
-    let page = with_folder(&context, move |folder| {
+    let page = with_folder(&context, &caller, move |folder| {
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
@@ -95,7 +95,7 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     let admin = Administrator::of(&caller)?;
     let serial: Serial = path.parse().map_err(|_| Kind::CertificateUnknown)?;
-    let shown = with_folder(&context, move |folder| {
+    let shown = with_folder(&context, &caller, move |folder| {
         let (record, path) = folder.show(&serial).map_err(RegistrationError::Folder)?;
         if !admin.of_own(&record.identity) || !admin.manages(folder)? {
             return Err(unknown(&serial.to_string()));
@@ -132,7 +132,7 @@ pub(super) async fn revoke(
     };
     let (by, cause) = (admin.identity.to_string(), admin.because(body.why.as_deref())?);
     let trust = Arc::clone(&context.trust);
-    let revoked = with_folder(&context, move |folder| {
+    let revoked = with_folder(&context, &caller, move |folder| {
         let identity = match &selection {
             Selection::Identity(identity) => identity.clone(),
             Selection::Serial(serial) => folder.show(serial).map_err(RegistrationError::Folder)?.0.identity,
@@ -165,7 +165,7 @@ pub(super) async fn token(
     let terms = terms(&body.hosts, body.days)?.unwrap_or_default();
     let lifetime_ms = body.hours.unwrap_or(TOKEN_HOURS).saturating_mul(3_600_000);
     let (by, cause) = (admin.identity.to_string(), admin.because(body.why.as_deref())?);
-    let made = with_folder(&context, move |folder| {
+    let made = with_folder(&context, &caller, move |folder| {
         if !admin.of_own(&identity) || !admin.manages(folder)? {
             return Err(RegistrationError::NoAuthority(Box::new(identity)).into());
         }

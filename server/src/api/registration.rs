@@ -9,10 +9,10 @@ use super::{body, service::json, service::json_with};
 use crate::{
     clock,
     context::PeerContext,
-    limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS, RETRY_AFTER_MS},
+    limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS},
     problem::{ApiError, Kind},
     register::{part, request_view},
-    tls::{Caller, place},
+    tls::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -42,13 +42,13 @@ pub(super) struct ListQuery {
 /// Runs on the folder, on a thread that may wait for its lock and its disk.
 pub(super) async fn with_folder<R: Send + 'static>(
     context: &PeerContext,
+    caller: &Caller,
     work: impl FnOnce(&CertificateFolder) -> Result<R, ApiError> + Send + 'static,
 ) -> Result<R, ApiError> {
-    let busy = |_| ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
-    let permit = Arc::clone(&context.registrations).try_acquire_owned().map_err(busy)?;
+    let place = context.places.registrations.take(caller.who(), 1)?;
     let trust = Arc::clone(&context.trust);
     let done = block(move || {
-        let _permit = permit;
+        let _until_done = place;
         let folder = trust.folder().map_err(RegistrationError::Folder)?;
         let done = work(&folder.ok_or(Kind::NoAuthority)?);
         // Who is handed a path counts as having been offered the roots that the folder has by now: so they are offered
@@ -60,14 +60,6 @@ pub(super) async fn with_folder<R: Send + 'static>(
         tracing::error!(%error, "work on the certificates folder panicked");
         ApiError::from(Kind::Broken)
     })?
-}
-
-/// Who files a request: an identity, or an address for those who have none yet.
-pub(super) fn requester(caller: &Caller, request: &HttpRequest) -> String {
-    match caller.identity() {
-        Some(identity) => identity.to_string(),
-        None => request.peer_addr().map_or_else(|| "unknown".into(), |address| place(address.ip())),
-    }
 }
 
 pub(super) fn parse_identity(text: &str) -> Result<Identity, ApiError> {
@@ -136,8 +128,8 @@ pub(super) async fn file(
             (CertificateRequest::parse(body.request.as_bytes())?, identity, token)
         }
     };
-    let requester = requester(&caller, &request);
-    let registration = with_folder(&context, move |folder| {
+    let requester = caller.who().name().to_owned();
+    let registration = with_folder(&context, &caller, move |folder| {
         let (request, identity, token) = &asked;
         let now = clock::now();
         Ok(match token {
@@ -181,7 +173,7 @@ pub(super) async fn list(
     let admin = Administrator::of(&caller)?;
     let ListQuery { status, after, limit: asked } = query.into_inner();
     let (wanted, limit) = (status.as_deref().map(statuses).transpose()?, limit(asked)?);
-    let page = with_folder(&context, move |folder| {
+    let page = with_folder(&context, &caller, move |folder| {
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
@@ -209,7 +201,7 @@ pub(super) async fn show(
 ) -> Result<HttpResponse, ApiError> {
     let id = parse_id(&path)?;
     let admin = Administrator::of(&caller).ok();
-    let shown = with_folder(&context, move |folder| {
+    let shown = with_folder(&context, &caller, move |folder| {
         let registration = folder.request(&id, clock::now())?;
         let own = match &admin {
             Some(admin) => admin.of_own(&registration.record.identity) && admin.manages(folder)?,
@@ -232,7 +224,7 @@ async fn decide(
     context.accepting()?;
     let id = parse_id(path)?;
     let (by, cause) = (admin.identity.to_string(), admin.because(why)?);
-    let registration = with_folder(context, move |folder| {
+    let registration = with_folder(context, caller, move |folder| {
         let known = folder.request(&id, clock::now())?;
         if !admin.of_own(&known.record.identity) || !admin.manages(folder)? {
             return Err(RegistrationError::Unknown(id).into());
@@ -299,12 +291,12 @@ pub(super) async fn renew(
     let asked = CertificateRequest::parse(body.request.as_bytes())?;
     let leaf = caller.leaf().map(<[u8]>::to_vec);
     let path = match (leaf, body.certificate, body.at, body.signature) {
-        (Some(leaf), ..) => succeed(&context, leaf, asked).await?,
+        (Some(leaf), ..) => succeed(&context, &caller, leaf, asked).await?,
         (None, Some(current), Some(at), Some(signature)) => {
             let malformed = |error| ApiError::new(Kind::Malformed, format!("the current certificate: {error}"));
             let path = ca::pem::read_some(current.as_bytes(), ca::pem::CERTIFICATE).map_err(malformed)?;
             let current = path.into_iter().next().ok_or(Kind::Malformed)?;
-            with_folder(&context, move |folder| {
+            with_folder(&context, &caller, move |folder| {
                 let possession = Possession::Signature { at, signature: &signature.0 };
                 Ok(folder.renew(&current, &asked, possession, clock::now())?)
             })
@@ -318,8 +310,11 @@ pub(super) async fn renew(
 /// Renews the certificate that the connection has shown.
 pub(super) async fn succeed(
     context: &PeerContext,
+    caller: &Caller,
     leaf: Vec<u8>,
     asked: CertificateRequest,
 ) -> Result<Vec<Vec<u8>>, ApiError> {
-    with_folder(context, move |folder| Ok(folder.renew(&leaf, &asked, Possession::Connection, clock::now())?)).await
+    let renew =
+        move |folder: &CertificateFolder| Ok(folder.renew(&leaf, &asked, Possession::Connection, clock::now())?);
+    with_folder(context, caller, renew).await
 }

@@ -240,6 +240,13 @@ pub(super) fn schemas() -> Value {
                     &["name", "running", "restarts"],
                 )),
                 "log_lines_lost": number(), "channels_incomplete": text(),
+                "places": list(object(
+                    json!({
+                        "what": text(), "total": number(), "strangers": number(), "members": number(),
+                        "administrators": number(), "refused": number(),
+                    }),
+                    &["what", "total", "strangers", "members", "administrators", "refused"],
+                )),
                 "channels": list(named("Channel")),
             }),
             &["version", "peer", "consortium", "started", "time", "connections", "certificate_not_after", "tasks",

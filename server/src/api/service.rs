@@ -5,6 +5,7 @@ use super::routes::{Method, ROUTES};
 use crate::{
     context::PeerContext,
     pace::AnswerBody,
+    places::Who,
     problem::{ApiError, Kind},
     tls::{Caller, Connection},
 };
@@ -76,7 +77,10 @@ pub async fn observe(
     let method = request.method().clone();
     let context = request.app_data::<web::Data<PeerContext>>().cloned();
     let judged = match &context {
-        Some(context) => caller_of(request.request(), context),
+        Some(context) => match connection(&request).and_then(|connection| connection.refusal().cloned()) {
+            Some(refusal) => Err(refusal.closing()),
+            None => caller_of(request.request(), context),
+        },
         None => Err(Kind::Broken.into()),
     };
     let mut response = match judged {
@@ -109,9 +113,16 @@ fn connection(request: &impl HttpMessage) -> Option<Rc<Connection>> {
     request.extensions().get::<Rc<Connection>>().cloned()
 }
 
+/// Whose places a request takes.
+pub(super) fn who(request: &HttpRequest) -> Who {
+    request.extensions().get::<Caller>().map_or_else(Who::default, |caller| caller.who().clone())
+}
+
 fn caller_of(request: &HttpRequest, context: &PeerContext) -> Result<Caller, ApiError> {
-    let certificate = connection(request).and_then(|connection| connection.certificate());
-    Caller::judge(certificate, request.peer_addr().map(|address| address.ip()), &context.trust)
+    let connection = connection(request);
+    let certificate = connection.as_ref().and_then(|connection| connection.certificate());
+    let caller = Caller::judge(certificate, request.peer_addr().map(|address| address.ip()), &context.trust)?;
+    Ok(caller.counted_as(connection.map_or_else(Who::default, |connection| connection.who().clone())))
 }
 
 /// The caller that [`observe`] has judged.

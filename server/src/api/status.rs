@@ -3,16 +3,18 @@
 use super::{channels::view, service::json};
 use crate::{
     access::{self, Visible},
+    budget::Standing,
     clock,
     context::PeerContext,
     duties::Obstacle,
     log_lines::LogLines,
+    places::Places,
     problem::ApiError,
     tls::Caller,
 };
 use actix_web::{HttpResponse, web::Data};
 use channel_actors::tasks::TaskState;
-use client::api::{ObstacleView, PeerStatus, TaskView};
+use client::api::{ObstacleView, PeerStatus, PlacesView, TaskView};
 use ledger_classes::rights::Right;
 use std::collections::BTreeSet;
 
@@ -38,9 +40,25 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),
         log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
+        places: match caller.who().standing {
+            Standing::Administrator => context.places.all().into_iter().map(|places| of(places)).collect(),
+            Standing::Member | Standing::Anonymous => Vec::new(),
+        },
         channels_incomplete: access::incomplete(&context.registry).map(Into::into),
         channels: visible.iter().map(|visible| view(visible, false)).collect(),
     })
+}
+
+fn of(places: &Places) -> PlacesView {
+    let [strangers, members, administrators] = Standing::ALL.map(|standing| places.taken(standing) as u64);
+    PlacesView {
+        what: places.what().into(),
+        total: places.total() as u64,
+        strangers,
+        members,
+        administrators,
+        refused: Standing::ALL.into_iter().map(|standing| places.refused(standing)).sum(),
+    }
 }
 
 fn task(state: TaskState) -> TaskView {

@@ -69,11 +69,14 @@ pub(super) async fn submit(
     };
     match body::media_type(&request, &[body::JSON, MEDIA_TYPE_BATCH])? {
         body::JSON => {
-            let envelope: JsonEnvelope = body::read_json(&request, payload, JSON_BODY_BYTES_MAX).await?;
+            let (bytes, _until_done) = body::read(&request, payload, JSON_BODY_BYTES_MAX).await?.into_parts();
+            let envelope: JsonEnvelope = body::parse(&bytes)?;
+            drop(bytes);
             one(&context, &visible, envelope, wait).await
         }
         _ => {
-            let bytes = body::read(&request, payload, context.limits.body_bytes_max).await?;
+            let body = body::read(&request, payload, context.limits.body_bytes_max).await?;
+            let (bytes, _until_done) = body.into_parts();
             let envelopes = decode_batch(&bytes)?;
             drop(bytes);
             let results = batch(&context, &visible, envelopes, wait).await?;

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{clean, pairs, rights, table, until, when};
 use super::session::Session;
 use clap::Args;
-use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, TaskView};
+use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, PlacesView, TaskView};
 use ledger_classes::hash::Hash;
 
 /// Show the peer, its channels, heights and queues
@@ -40,7 +40,21 @@ fn text(status: &PeerStatus) -> String {
     ]);
     let incomplete = status.channels_incomplete.as_deref();
     let incomplete = incomplete.map(|why| format!("not all that there may be: {}\n", clean(why))).unwrap_or_default();
-    format!("{lines}\n{}{incomplete}{}", channels(&status.channels), obstacles(&status.obstacles))
+    let (places, channels) = (places(&status.places), channels(&status.channels));
+    format!("{lines}\n{places}{channels}{incomplete}{}", obstacles(&status.obstacles))
+}
+
+/// What callers have, for who may know.
+fn places(places: &[PlacesView]) -> String {
+    if places.is_empty() {
+        return String::new();
+    }
+    let row = |it: &PlacesView| {
+        let numbers = [it.total, it.strangers, it.members, it.administrators, it.refused];
+        [vec![clean(&it.what)], numbers.map(|number| number.to_string()).into()].concat()
+    };
+    let rows: Vec<Vec<String>> = places.iter().map(row).collect();
+    table(&["places", "in all", "strangers", "members", "administrators", "refused"], &rows) + "\n"
 }
 
 /// What stands in the way of the peer's duties, a line each.

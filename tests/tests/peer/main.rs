@@ -26,6 +26,7 @@ mod keys;
 mod kills;
 mod monitoring;
 mod payments;
+mod places;
 mod python_verifier;
 mod registration;
 mod remote_authority;
