@@ -77,8 +77,8 @@ pub enum OcspError {
     /// The CA that should have signed it is none.
     #[error("the answer's issuer is not acceptable")]
     Issuer(#[from] ProfileError),
-    /// It is about a certificate of another CA.
-    #[error("the answer is about another CA's certificate")]
+    /// It is about a certificate of another CA, or about several.
+    #[error("the answer is not about one certificate of this CA")]
     OtherIssuer,
     /// RFC 6960 §3.2: not signed by the CA itself.
     #[error("the answer's signature is wrong")]
@@ -319,23 +319,40 @@ pub struct VerifiedAnswer {
 /// Verifies an answer under the CA that should have signed it, whose certificate the caller vouches for.
 /// Dates are the caller's matter. A pure function: the ledger takes its verdict into blocks.
 pub fn verify_answer(der: &[u8], issuer: &[u8], serial: &Serial) -> Result<VerifiedAnswer, OcspError> {
+    verified(der, issuer, |singles| singles.into_iter().find(|single| single.query.serial == *serial))
+}
+
+/// As [`verify_answer`], of whichever certificate the answer is about: all that it says of this CA's is of one.
+pub fn read_answer(der: &[u8], issuer: &[u8]) -> Result<VerifiedAnswer, OcspError> {
+    verified(der, issuer, |singles| {
+        let said = |single: &SingleResponse| (single.query.serial.clone(), single.status);
+        let one = singles.windows(2).all(|pair| pair.first().map(said) == pair.last().map(said));
+        singles.into_iter().next().filter(|_| one)
+    })
+}
+
+/// Verifies an answer, of which `choose` takes one of those about certificates of this CA.
+fn verified(
+    der: &[u8],
+    issuer: &[u8],
+    choose: impl FnOnce(Vec<SingleResponse>) -> Option<SingleResponse>,
+) -> Result<VerifiedAnswer, OcspError> {
     let issuer = Certificate::parse(issuer)?;
     issuer.check_authority()?;
-    let parts = parts(der)?;
-    let about = |single: &&SingleResponse| single.query == CertificateQuery::of(&issuer, serial, single.query.hash);
-    let single = parts.singles.iter().find(about).ok_or(OcspError::OtherIssuer)?;
-    let Ok(([], algorithm)) = AlgorithmIdentifier::from_der(parts.algorithm) else {
+    let Parts { data, algorithm, signature, mut singles } = parts(der)?;
+    singles.retain(|single| {
+        let CertificateQuery { hash, serial, .. } = &single.query;
+        single.query == CertificateQuery::of(&issuer, serial, *hash)
+    });
+    let SingleResponse { query, status, this_update, next_update } = choose(singles).ok_or(OcspError::OtherIssuer)?;
+    let Ok(([], algorithm)) = AlgorithmIdentifier::from_der(algorithm) else {
         return Err(OcspError::Malformed);
     };
-    if !verify(PROFILE_ALGORITHMS, issuer.x509().public_key(), &algorithm, parts.data, parts.signature) {
+    if !verify(PROFILE_ALGORITHMS, issuer.x509().public_key(), &algorithm, data, signature) {
         return Err(OcspError::Signature);
     }
-    Ok(VerifiedAnswer {
-        id: CertificateId { issuer: issuer.key_id(), serial: serial.clone() },
-        status: single.status,
-        this_update: single.this_update,
-        next_update: single.next_update,
-    })
+    let id = CertificateId { issuer: issuer.key_id(), serial: query.serial };
+    Ok(VerifiedAnswer { id, status, this_update, next_update })
 }
 
 /// An element's content, the element, and what follows it.

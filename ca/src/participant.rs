@@ -2,11 +2,14 @@
 //! because execution decides by participant records alone (DESIGN, A channel).
 
 use crate::{
+    algorithms::{PROFILE_ALGORITHMS, verify},
     certificate::Certificate,
-    ocsp::{OcspError, Status, verify_answer},
+    identifiers::{CertificateId, RevocationReason},
+    ocsp::{OcspError, Status, VerifiedAnswer, read_answer, verify_answer},
     path::{PathError, Usage, VerifiedCertificate, verify_path},
+    profile::{AuthorityScope, ProfileError},
 };
-use ledger_classes::time::Time;
+use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};
 
 /// Verifies the path that a `participant.admit` carries, leaf first, against the roots that the channel accepts for
 /// the organization, at block time. The caller compares the organization of the identity with the member whose roots
@@ -38,8 +41,94 @@ pub struct RevokedParticipant {
     pub status: Status,
 }
 
-/// Verifies what a `participant.revoke_by_evidence` carries: a path as for an admission, and an OCSP answer of the
-/// leaf's issuer that says revoked. How old the answer is does not matter: revoked is for ever.
+/// What a CA says of one of its certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenRevocation {
+    /// Which certificate.
+    pub certificate: CertificateId,
+    /// The organization of the CA; `None` for the consortium's root.
+    pub organization: Option<String>,
+    /// Why it is revoked.
+    pub reason: RevocationReason,
+}
+
+/// Verifies what a `participant.revoke_by_evidence` carries: the CA certificates from the one that answers up to a root
+/// (anything from the first root on is passed over), and that CA's OCSP answer, which says revoked. Dates do not matter,
+/// neither the answer's nor the CAs': what a CA has revoked stays so, and what it says is of its own certificates only.
+pub fn verify_evidence(path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<ProvenRevocation, EvidenceError> {
+    let below = path.iter().take_while(|der| !roots.contains(der)).copied();
+    let below: Vec<&[u8]> = below.collect();
+    if below.len() >= CERTIFICATE_PATH_MAX {
+        return Err(PathError::Length.into());
+    }
+    let mut authorities = Vec::with_capacity(below.len());
+    for (position, der) in below.iter().enumerate() {
+        authorities.push(authority(der).map_err(|source| PathError::Profile { position, source })?);
+    }
+    // A listed CA that is none of ours vouches for nobody; it must not keep others from being found.
+    let mut roots = roots.iter().filter_map(|der| authority(der).ok().map(|authority| (*der, authority)));
+    let (Some((_, scope)), Some((top, _))) = (authorities.first(), authorities.last()) else {
+        let mut refused = None;
+        for (der, (_, scope)) in roots.by_ref() {
+            match read_answer(evidence, der) {
+                Ok(answer) => return proven(answer, &scope),
+                Err(error @ OcspError::OtherIssuer) => refused = refused.or(Some(error)),
+                Err(error) => refused = Some(error),
+            }
+        }
+        return Err(refused.map_or(PathError::UnknownIssuer.into(), EvidenceError::Answer));
+    };
+    for ((child, _), (parent, above)) in authorities.iter().zip(authorities.iter().skip(1)) {
+        check_certified(child, parent, scope, above)?;
+    }
+    if !roots.any(|(_, (root, above))| check_certified(top, &root, scope, &above).is_ok()) {
+        return Err(PathError::UnknownIssuer.into());
+    }
+    proven(read_answer(evidence, below.first().copied().unwrap_or_default())?, scope)
+}
+
+/// A CA certificate that may stand in a path, with the scope that it claims.
+fn authority(der: &[u8]) -> Result<(Certificate<'_>, AuthorityScope), ProfileError> {
+    let certificate = Certificate::parse(der)?;
+    let scope = certificate.check_authority()?;
+    if certificate.is_link() { Err(ProfileError::NotAuthority) } else { Ok((certificate, scope)) }
+}
+
+/// RFC 5280 §6.1.3 (a)(1) and (a)(4), and docs/decisions/0002: no CA above is of another consortium or organization.
+fn check_certified(
+    child: &Certificate<'_>,
+    parent: &Certificate<'_>,
+    scope: &AuthorityScope,
+    above: &AuthorityScope,
+) -> Result<(), PathError> {
+    if child.issuer() != parent.subject() {
+        return Err(PathError::UnknownIssuer);
+    }
+    if above.consortium != scope.consortium {
+        return Err(PathError::Consortium);
+    }
+    if above.organization.is_some() && above.organization != scope.organization {
+        return Err(PathError::Organization);
+    }
+    let (signed, key) = (child.x509(), parent.x509().public_key());
+    let identifier = &signed.signature_algorithm;
+    match verify(PROFILE_ALGORITHMS, key, identifier, signed.tbs_certificate.as_ref(), &signed.signature_value.data) {
+        true => Ok(()),
+        false => Err(PathError::Signature),
+    }
+}
+
+fn proven(answer: VerifiedAnswer, scope: &AuthorityScope) -> Result<ProvenRevocation, EvidenceError> {
+    match answer.status {
+        Status::Good => Err(EvidenceError::Good),
+        Status::Revoked { reason, .. } => {
+            Ok(ProvenRevocation { certificate: answer.id, organization: scope.organization.clone(), reason })
+        }
+    }
+}
+
+/// Verifies that a leaf is revoked: a path as for an admission, and an OCSP answer of the leaf's issuer that says revoked.
+/// How old the answer is does not matter: revoked is for ever.
 pub fn verify_revocation(
     path: &[Vec<u8>],
     evidence: &[u8],

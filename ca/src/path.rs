@@ -123,6 +123,7 @@ pub struct VerifiedCertificate {
     public_key: PublicKey,
     fingerprint: [u8; 32],
     authorities: Vec<KeyId>,
+    above: Vec<CertificateId>,
 }
 
 impl VerifiedCertificate {
@@ -164,6 +165,11 @@ impl VerifiedCertificate {
     /// The keys of the CAs of its path, the issuing one first, the anchor last.
     pub fn authorities(&self) -> &[KeyId] {
         &self.authorities
+    }
+
+    /// The CA certificates of its path below the anchor, the issuing one first.
+    pub fn above(&self) -> &[CertificateId] {
+        &self.above
     }
 
     /// SHA-256 of the whole certificate.
@@ -223,9 +229,11 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
     if path.certificates.iter().skip(1).any(Certificate::is_link) {
         return Err(PathError::Link);
     }
+    let mut ids = path.ids().into_iter();
     Ok(VerifiedCertificate {
         identity: facts.identity,
-        id: path.ids().into_iter().next().ok_or(PathError::UnknownIssuer)?,
+        id: ids.next().ok_or(PathError::UnknownIssuer)?,
+        above: ids.collect(),
         not_before: leaf.not_before(),
         not_after: leaf.not_after(),
         public_key: facts.public_key,

@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder, KeyAlgorithm, KeyPair, PathError, RevocationReason, Serial,
     folder::{FolderError, LeafOptions, Selection},
     ocsp::{OcspError, Status, answers, parse_request, verify_answer},
-    participant::{EvidenceError, verify_revocation},
+    participant::{EvidenceError, verify_evidence, verify_revocation},
 };
 use ledger_classes::time::Time;
 use std::{fs, path::Path, process::Command, time::SystemTime};
@@ -145,6 +145,66 @@ fn evidence_convinces_only_of_a_revocation_by_the_issuer() {
         let answer = verify_answer(&folder.ocsp_answer(&other).unwrap(), issuing_of(&issuing, organization), &other);
         assert_eq!(answer.unwrap().status, Status::Good);
     }
+}
+
+/// What goes to channels: no leaf, and so no name. The answer tells the certificate.
+#[test]
+fn evidence_without_the_leaf_tells_certificate_and_reason_under_each_listed_ca() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = CertificateFolder::create(dir.path(), CONSORTIUM, KeyAlgorithm::P256, now()).unwrap();
+    folder.add_organization("north", KeyAlgorithm::Ed25519, now()).unwrap();
+    folder.add_organization("south", KeyAlgorithm::P256, now()).unwrap();
+    let trust = folder.trust().unwrap();
+    let (serial, path) = issue(&folder, "north/client/alice");
+    let good = folder.ocsp_answer(&serial).unwrap();
+    folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::KeyCompromise, now()).unwrap();
+    let answer = folder.ocsp_answer(&serial).unwrap();
+    let (north, south) = (issuing_of(&trust.issuing, "north"), issuing_of(&trust.issuing, "south"));
+    let root = trust.anchors[0].as_slice();
+    assert_eq!(path[1], north);
+    let judge = |path: &[&[u8]], answer: &[u8], roots: &[&[u8]]| {
+        let proven = verify_evidence(path, answer, roots)?;
+        Ok::<_, EvidenceError>((proven.certificate.serial, proven.organization, proven.reason))
+    };
+    let proven = Ok((serial.clone(), Some("north".to_owned()), RevocationReason::KeyCompromise));
+    for (path, roots) in [
+        (&[][..], &[north][..]),
+        (&[], &[south, north]),
+        (&[north], &[north]),
+        (&[north], &[root]),
+        (&[north, root], &[south, root]),
+    ] {
+        assert_eq!(judge(path, &answer, roots), proven, "{} {}", path.len(), roots.len());
+        assert_eq!(judge(path, &good, roots), Err(EvidenceError::Good));
+    }
+    let other = || Err(OcspError::OtherIssuer.into());
+    let unknown = || Err(PathError::UnknownIssuer.into());
+    for (path, answer, roots, refused) in [
+        (&[][..], &answer[..], &[][..], unknown()),
+        (&[], &answer, &[south], other()),
+        (&[], &answer, &[root], other()),
+        (&[south], &answer, &[root], other()),
+        (&[north], &answer, &[south], unknown()),
+        (&[north, south], &answer, &[root], unknown()),
+        (&[north, north, north, north, north], &answer, &[root], Err(PathError::Length.into())),
+        (&[], b"answer", &[north], Err(OcspError::Malformed.into())),
+    ] {
+        assert_eq!(judge(path, answer, roots), refused, "{} {}", path.len(), roots.len());
+    }
+    let leaf = path[0].as_slice();
+    assert!(matches!(judge(&[leaf], &answer, &[north]), Err(EvidenceError::Path(PathError::Profile { .. }))));
+    let mut forged = answer.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(judge(&[], &forged, &[north]), Err(OcspError::Signature.into()));
+
+    // A CA above says it of a CA below.
+    folder.revoke_organization("south", RevocationReason::CaCompromise, now()).unwrap();
+    let record = folder.authorities().unwrap().into_iter().find(|authority| authority.name == "south").unwrap();
+    let answer = folder.ocsp_answer(&record.serial).unwrap();
+    let proven = Ok((record.serial, None, RevocationReason::CaCompromise));
+    assert_eq!(judge(&[], &answer, &[root]), proven);
+    assert_eq!(judge(&[root], &answer, &[root, north]), proven);
+    assert_eq!(judge(&[], &answer, &[north]), other());
 }
 
 fn issuing_of<'a>(all: &'a [Vec<u8>], organization: &str) -> &'a [u8] {

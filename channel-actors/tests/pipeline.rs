@@ -206,7 +206,9 @@ async fn a_panic_in_execution_halts_its_channel_and_no_other() {
         path: vec![HexBytes(vec![1])],
         possession: Signature([0; 64]),
     });
-    let results = submit(&broken, vec![signed(broken.id().expect("open"), 1, 1, vec![admit])]).await;
+    // With something beside it that is not tried at the door.
+    let acts = vec![define("coin"), admit];
+    let results = submit(&broken, vec![signed(broken.id().expect("open"), 1, 1, acts)]).await;
     assert!(matches!(&results[0], SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. }), "{results:?}");
     let LifeCycle::Halted { reason } = broken.state() else { panic!("{:?}", broken.state()) };
     assert!(reason.contains("certificates are broken"), "{reason}");
@@ -321,8 +323,10 @@ impl CertificatePaths for Vouching {
     fn verify(&self, _: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
         let identity = Identity::new("test.example", "bank", Role::Admin, "boss").expect("valid");
         let not_after = time.plus_millis(1_000_000);
-        let authorities = roots.iter().filter_map(|der| self.authority_key(der)).collect();
-        Ok(CertifiedIdentity { identity, serial: vec![1], not_after, key: key(1).public(), authorities })
+        let authorities: Vec<Hash> = roots.iter().filter_map(|der| self.authority_key(der)).collect();
+        let issuer = authorities.first().copied().unwrap_or_default();
+        let (serial, key, above) = (vec![1], key(1).public(), Vec::new());
+        Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
     }
 }
 

@@ -1,10 +1,9 @@
 //! CRLs between peers: what one has learned, the others fetch or are given.
 
-use crate::api::{AnswerTaken, CrlTaken};
+use crate::api::{AnswerTaken, CaAnswer, CrlTaken};
 use crate::connection::{Ask, Connection, JSON, RequestError};
 use bytes::Bytes;
 use ca::pem;
-use ledger_classes::action::channel::RevokeByEvidence;
 use reqwest::Method;
 
 impl Connection {
@@ -27,7 +26,7 @@ impl Connection {
 
     /// Gives the peer a CA's answer that a certificate is revoked, with the certificate's path. The peer verifies it
     /// under the CAs that it trusts, and ends the participation on every channel that knows the certificate.
-    pub async fn bring_answer(&self, answer: &RevokeByEvidence) -> Result<AnswerTaken, RequestError> {
+    pub async fn bring_answer(&self, answer: &CaAnswer) -> Result<AnswerTaken, RequestError> {
         let url = self.url(&["ca", "answers"], &[])?;
         let bytes = serde_json::to_vec(answer).expect("hexadecimal strings");
         let body = Some((JSON, Bytes::from(bytes)));

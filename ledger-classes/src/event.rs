@@ -279,8 +279,11 @@ pub enum Event {
     /// What a certificate admitted ended.
     #[serde(rename = "participant.revoked")]
     ParticipantRevoked {
-        /// The identity.
-        identity: Identity,
+        /// The identity, if the certificate was admitted here.
+        identity: Option<Identity>,
+        /// The key of the CA that issued it (SHA-256 of the SubjectPublicKeyInfo). An administrator revokes a certificate
+        /// that the channel does not know by its identity alone.
+        issuer: Option<Hash>,
         /// The certificate's serial number.
         serial: HexBytes,
         /// Why.

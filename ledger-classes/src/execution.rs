@@ -385,8 +385,9 @@ pub fn screen(
     Ok(())
 }
 
-/// Refuses early, on a channel with fees, what is exempt from them and would fail: else whoever has no funds, or a key
-/// made a moment ago, could fill blocks with failed acts for nothing. All of it is done above `view`, and nothing is kept.
+/// Refuses early what would fail and costs its sender nothing: else whoever has no funds, or a key made a moment ago, could
+/// fill blocks with failed acts. On every channel that is what carries its own authority, on one with fees whatever is
+/// exempt from them. All of it is done above `view`, and nothing is kept.
 /// The cost is that of executing it once more: for each of its actions, of which the channel's limits allow at most 256,
 /// two certificate paths and an answer of a CA, or a recovery ([`limits::RECOVERY_LOOKS_MAX`] records read and
 /// [`limits::RECOVERY_MOVES_MAX`] moved), which needs an administrator. Records of sequences are left to execution: their author is an
@@ -394,12 +395,14 @@ pub fn screen(
 pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
     let mut context = Context::new(view, input, config);
     let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
-    if config.fees.asset.is_none() {
-        return Ok(());
-    }
     for transaction in input.transactions {
-        let sequence = transaction.transaction().actions.iter().any(sequence);
-        if !sequence && fees::is_exempt(&context, config, transaction)? {
+        let actions = &transaction.transaction().actions;
+        let free = if config.fees.asset.is_some() {
+            fees::is_exempt(&context, config, transaction)?
+        } else {
+            actions.iter().all(Action::carries_authority)
+        };
+        if free && !actions.iter().any(sequence) {
             context.begin(transaction.id(), 0, Sender::Transaction(transaction));
             run_actions(&mut context, transaction)?;
         }

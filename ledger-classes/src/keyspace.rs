@@ -17,7 +17,7 @@ pub enum Family {
     Proposal = 0x02,
     /// Participants: address.
     Participant = 0x03,
-    /// Certificates on the channel: identity, 0, serial.
+    /// Certificates that were admitted or revoked: the issuing CA's key (32), serial.
     Certificate = 0x04,
     /// Addresses of an identity: identity, 0, address.
     IdentityAddress = 0x05,
@@ -27,6 +27,10 @@ pub enum Family {
     OpenProposal = 0x07,
     /// An organization's administrators: organization.
     Administrators = 0x08,
+    /// Certificates by the names that organizations give them: identity, 0, serial.
+    NamedCertificate = 0x09,
+    /// Keys of certificates: the issuing CA's key (32), the certificate's key (32).
+    CertificateKey = 0x0a,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -109,9 +113,19 @@ pub fn participant(address: &Address) -> Vec<u8> {
     key(Family::Participant, &[&address.0])
 }
 
-/// Key of a certificate known to the channel.
-pub fn certificate(identity: &str, serial: &[u8]) -> Vec<u8> {
-    key(Family::Certificate, &[identity.as_bytes(), &[0], serial])
+/// Key of a certificate, by the key of the CA that issued it.
+pub fn certificate(issuer: &Hash, serial: &[u8]) -> Vec<u8> {
+    key(Family::Certificate, &[&issuer.0, serial])
+}
+
+/// Key of a certificate as its organization calls it.
+pub fn named_certificate(identity: &str, serial: &[u8]) -> Vec<u8> {
+    key(Family::NamedCertificate, &[identity.as_bytes(), &[0], serial])
+}
+
+/// Key of a key that a CA has certified.
+pub fn certificate_key(issuer: &Hash, certified: &Hash) -> Vec<u8> {
+    key(Family::CertificateKey, &[&issuer.0, &certified.0])
 }
 
 /// Key that lists an address under its identity.

@@ -73,6 +73,8 @@ pub const GRANTS_MAX: usize = 1_024;
 /// Administrators of an organization that a change of the configuration looks at, the last admitted ones. Beyond them the
 /// first is forgotten until it is admitted again.
 pub const ADMINISTRATORS_KNOWN_MAX: usize = 64;
+/// Addresses bound to one identity, and those bound by certificates of one key: a revocation touches them all in one action.
+pub const ADDRESSES_MAX: usize = 64;
 /// Keys of a joint account.
 pub const JOINT_KEYS_MAX: usize = 16;
 /// Live locks on one balance.

@@ -16,6 +16,14 @@ pub struct Participant {
     pub identity: Identity,
     /// Serial number of the certificate that admitted it, big-endian.
     pub serial: HexBytes,
+    /// The key of the CA that issued it, as [`CertificatePaths::authority_key`] tells it.
+    pub issuer: Hash,
+    /// The certificate's own key, as [`certificate_key`] tells it.
+    pub key: Hash,
+    /// The keys of the CAs on the certificate's path, as [`CertifiedIdentity::authorities`].
+    pub authorities: Vec<Hash>,
+    /// The CA certificates between this one and the CA that the channel listed: the participation holds as long as they do.
+    pub above: Vec<CertificateName>,
     /// When that certificate expires; block time decides.
     pub not_after: Time,
     /// Height of the admission or its last renewal.
@@ -28,14 +36,64 @@ pub struct Participant {
 
 impl Record for Participant {}
 
-/// A certificate that the channel knows, so that a revoked one is not admitted again.
+/// A certificate as revocations name it: serial numbers are unique for one CA only.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct CertificateName {
+    /// The key of the CA that issued it, as [`CertificatePaths::authority_key`] tells it.
+    pub issuer: Hash,
+    /// Serial number, big-endian, as in the certificate without sign byte.
+    pub serial: HexBytes,
+}
+
+/// A certificate that was admitted or revoked on the channel, by its CA's key and its serial number: a revoked one is not
+/// admitted, whether or not the channel had met it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct KnownCertificate {
+    /// Whose it is, if it was admitted.
+    pub holder: Option<CertificateHolder>,
     /// Height of the revocation.
     pub revoked_height: Option<u64>,
+    /// Whether its CA says that its key was compromised.
+    pub compromised: bool,
 }
 
 impl Record for KnownCertificate {}
+
+/// Who was admitted with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct CertificateHolder {
+    /// The identity.
+    pub identity: Identity,
+    /// The certificate's key, as [`certificate_key`] tells it.
+    pub key: Hash,
+}
+
+/// What an organization calls a certificate by, and its administrators revoke: the identity and the serial number.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct NamedCertificate {
+    /// The keys of the CAs that issued such a certificate that was admitted here.
+    pub issuers: Vec<Hash>,
+    /// Height of the revocation by an administrator.
+    pub revoked_height: Option<u64>,
+}
+
+impl Record for NamedCertificate {}
+
+/// A key that one CA's certificates are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct CertificateKey {
+    /// Addresses whose records name this key and CA, in the order of admission.
+    pub addresses: Vec<Address>,
+    /// The block in which that CA said that the key was compromised.
+    pub compromised_height: Option<u64>,
+}
+
+impl Record for CertificateKey {}
+
+/// How a certificate's key is told: SHA-256 over its scheme byte and itself.
+pub fn certificate_key(key: &PublicKey) -> Hash {
+    Hash::plain(&[&[key.scheme().byte()], key.bytes()])
+}
 
 /// What a verified certificate path says of its leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,23 +102,30 @@ pub struct CertifiedIdentity {
     pub identity: Identity,
     /// Serial number, big-endian, as in the certificate without sign byte.
     pub serial: Vec<u8>,
+    /// The key of the CA that issued it, as [`CertificatePaths::authority_key`] tells it.
+    pub issuer: Hash,
     /// When the leaf expires.
     pub not_after: Time,
     /// The leaf's key.
     pub key: PublicKey,
-    /// The keys of the CAs on its verified path, root included, each as [`CertificatePaths::authority_key`] tells it.
+    /// The keys of the CAs on its verified path, the issuing one first, root included, each as
+    /// [`CertificatePaths::authority_key`] tells it.
     pub authorities: Vec<Hash>,
+    /// The CA certificates of the path below the root.
+    pub above: Vec<CertificateName>,
 }
 
-/// A certificate that its own CA says is revoked.
+/// A certificate that its own CA says is revoked. Whose it is the answer does not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevokedCertificate {
-    /// Whose it was.
-    pub identity: Identity,
-    /// Serial number, as in [`CertifiedIdentity`].
-    pub serial: Vec<u8>,
+    /// Which.
+    pub certificate: CertificateName,
+    /// The organization of the CA; `None` for the consortium's root.
+    pub organization: Option<String>,
     /// Why, in RFC 5280's words.
     pub reason: String,
+    /// Whether that is that its key was compromised.
+    pub compromised: bool,
 }
 
 /// A CA certificate that continues one that a channel lists.
@@ -111,16 +176,12 @@ pub trait CertificatePaths: Send + Sync {
         Err("this build renews no CA".into())
     }
 
-    /// Verifies `path` as [`CertificatePaths::verify`] does, and that `evidence`, an OCSP answer (DER), is its
-    /// issuer's and says that the leaf is revoked. An implementation without CAs accepts none.
-    fn revocation(
-        &self,
-        path: &[&[u8]],
-        evidence: &[u8],
-        roots: &[&[u8]],
-        time: Time,
-    ) -> Result<RevokedCertificate, String> {
-        let _ = (path, evidence, roots, time);
+    /// Verifies that `evidence` is an OCSP answer (DER) of a CA whose own certificate is the first of `path` (DER, CA
+    /// certificates only, without the root) or, where that is empty, one of `roots`, that `path` leads to one of `roots`,
+    /// and that the answer says that a certificate is revoked. Dates do not matter: what is revoked stays so. An
+    /// implementation without CAs accepts none.
+    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+        let _ = (path, evidence, roots);
         Err("this build accepts no evidence".into())
     }
 }

@@ -2,11 +2,11 @@
 //! replay must get the same verdict.
 
 use crate::access;
-use ca::{AuthorityScope, ocsp::Status, verify_continuation, verify_participant, verify_revocation};
+use ca::{AuthorityScope, CertificateId, RevocationReason, verify_continuation, verify_evidence, verify_participant};
 use ledger_classes::{
-    hash::Hash,
+    hash::{Hash, HexBytes},
     keys::{PublicKey, Scheme},
-    participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate},
+    participant::{AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
 };
 
@@ -26,9 +26,11 @@ impl CertificatePaths for ParticipantPaths {
         Ok(CertifiedIdentity {
             identity: verified.identity().clone(),
             serial: verified.serial().as_bytes().to_vec(),
+            issuer: Hash(*verified.issuer().as_bytes()),
             not_after: verified.not_after(),
             key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
             authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
+            above: verified.above().iter().map(name_of).collect(),
         })
     }
 
@@ -60,25 +62,19 @@ impl CertificatePaths for ParticipantPaths {
         verify_continuation(certificate, listed, message, proof).map_err(|error| describe(&error))
     }
 
-    fn revocation(
-        &self,
-        path: &[&[u8]],
-        evidence: &[u8],
-        roots: &[&[u8]],
-        time: Time,
-    ) -> Result<RevokedCertificate, String> {
-        let revoked = verify_revocation(&owned(path), evidence, &owned(roots), time);
-        let revoked = revoked.map_err(|error| describe(&error))?;
-        let reason = match revoked.status {
-            Status::Revoked { reason, .. } => reason.to_string(),
-            Status::Good => return Err("the certificate is good".into()),
-        };
+    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+        let proven = verify_evidence(path, evidence, roots).map_err(|error| describe(&error))?;
         Ok(RevokedCertificate {
-            identity: revoked.certificate.identity().clone(),
-            serial: revoked.certificate.serial().as_bytes().to_vec(),
-            reason,
+            certificate: name_of(&proven.certificate),
+            organization: proven.organization,
+            reason: proven.reason.to_string(),
+            compromised: proven.reason == RevocationReason::KeyCompromise,
         })
     }
+}
+
+fn name_of(id: &CertificateId) -> CertificateName {
+    CertificateName { issuer: Hash(*id.issuer.as_bytes()), serial: HexBytes(id.serial.as_bytes().to_vec()) }
 }
 
 /// An error with its causes, in one line.

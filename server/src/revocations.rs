@@ -36,7 +36,7 @@ use ledger_classes::{
     keys::SigningKey,
     keyspace,
     outcome::ResultCode,
-    participant::{CertificatePaths as _, KnownCertificate},
+    participant::{CertificatePaths as _, KnownCertificate, NamedCertificate},
     record,
     time::Time,
     transaction::Envelope,
@@ -356,13 +356,19 @@ async fn missing(
         .glance(move |reader| {
             let (mut missing, mut done) = (Vec::new(), Vec::new());
             for certificate in open {
-                let serial = certificate.serial.as_bytes();
-                let key = keyspace::certificate(&certificate.identity.to_string(), serial);
-                match record::read::<KnownCertificate>(reader.view(), &key)? {
-                    None => {}
-                    Some(known) if known.revoked_height.is_some() => done.push(certificate),
-                    Some(_) if missing.len() < REVOCATIONS_POSTED_MAX => missing.push(certificate),
-                    Some(_) => {}
+                let (serial, view) = (certificate.serial.as_bytes(), reader.view());
+                let key = keyspace::named_certificate(&certificate.identity.to_string(), serial);
+                let named: NamedCertificate = record::read(view, &key)?.unwrap_or_default();
+                let (mut good, mut known) = (false, false);
+                for issuer in &named.issuers {
+                    let found: Option<KnownCertificate> = record::read(view, &keyspace::certificate(issuer, serial))?;
+                    known = true;
+                    good |= found.is_some_and(|found| found.revoked_height.is_none());
+                }
+                if good && missing.len() < REVOCATIONS_POSTED_MAX {
+                    missing.push(certificate);
+                } else if known && !good {
+                    done.push(certificate);
                 }
             }
             Ok((missing, done))
@@ -433,8 +439,14 @@ fn envelope(
     now: Time,
     evidence: RevocationEvidence,
 ) -> Result<Envelope, Outcome> {
-    judge(config, &evidence, now).map_err(Outcome::Judged)?;
-    let path = evidence.path.into_iter().map(HexBytes).collect();
+    // The leaf is not shown: a channel that does not know it must not learn whose it is.
+    let listed = |der: &Vec<u8>| {
+        let mut all = config.organizations.iter().flat_map(|member| &member.authorities);
+        all.any(|listed| listed.0 == *der)
+    };
+    let path: Vec<Vec<u8>> = evidence.path.into_iter().skip(1).take_while(|der| !listed(der)).collect();
+    judge(config, &path, &evidence.answer).map_err(Outcome::Judged)?;
+    let path = path.into_iter().map(HexBytes).collect();
     let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: HexBytes(evidence.answer) });
     let sender = key.public().address();
     let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
@@ -443,17 +455,17 @@ fn envelope(
 }
 
 /// Judges evidence as execution would: by the CAs that the channel lists, and by those of the organization alone.
-fn judge(config: &ChannelConfig, evidence: &RevocationEvidence, now: Time) -> Result<(), String> {
-    let path: Vec<&[u8]> = evidence.path.iter().map(Vec::as_slice).collect();
+fn judge(config: &ChannelConfig, path: &[Vec<u8>], answer: &[u8]) -> Result<(), String> {
+    let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
     let by_roots_of = |organization: Option<&str>| {
         let members = config.organizations.iter();
         let members = members.filter(|member| organization.is_none_or(|name| member.name == name));
         let roots: Vec<&[u8]> = members.flat_map(|member| member.authorities.iter().map(|der| &*der.0)).collect();
-        ParticipantPaths.revocation(&path, &evidence.answer, &roots, now)
+        ParticipantPaths.revocation(&path, answer, &roots)
     };
-    let identity = by_roots_of(None)?.identity;
-    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
-        return Err("the organization is not a member of this channel".into());
+    match by_roots_of(None)?.organization {
+        None => Ok(()),
+        Some(organization) if config.is_member(&organization) => by_roots_of(Some(&organization)).map(|_| ()),
+        Some(_) => Err("the organization is not a member of this channel".into()),
     }
-    by_roots_of(Some(identity.organization())).map(|_| ())
 }

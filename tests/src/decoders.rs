@@ -14,7 +14,7 @@ use ledger_classes::execution::{ConfigRecord, apps, assets, contracts, logs};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::KeyCache;
-use ledger_classes::participant::{KnownCertificate, Participant};
+use ledger_classes::participant::{CertificateKey, KnownCertificate, NamedCertificate, Participant};
 use ledger_classes::proof::{Proof, Trust};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record::{Record, from_value, to_value};
@@ -192,6 +192,8 @@ pub fn record(bytes: &[u8]) {
     stored::<ConfigRecord>(bytes);
     stored::<Participant>(bytes);
     stored::<KnownCertificate>(bytes);
+    stored::<NamedCertificate>(bytes);
+    stored::<CertificateKey>(bytes);
     stored::<assets::AssetRecord>(bytes);
     stored::<assets::Balance>(bytes);
     stored::<assets::Allowance>(bytes);

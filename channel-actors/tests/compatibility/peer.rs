@@ -51,8 +51,10 @@ impl CertificatePaths for Vouching {
         let identity = Identity::new("test.example", "bank", Role::Admin, &format!("admin-{number}"));
         let identity = identity.map_err(|error| error.to_string())?;
         let not_after = START.plus_millis(1 << 40);
-        let authorities = roots.iter().map(|der| Hash::plain(&[der])).collect();
-        Ok(CertifiedIdentity { identity, serial: vec![*number], not_after, key: key(*number).public(), authorities })
+        let authorities: Vec<Hash> = roots.iter().map(|der| Hash::plain(&[der])).collect();
+        let issuer = authorities.first().copied().unwrap_or_default();
+        let (serial, key, above) = (vec![*number], key(*number).public(), Vec::new());
+        Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
     }
 }
 

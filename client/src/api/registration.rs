@@ -94,6 +94,16 @@ pub struct CrlTaken {
     pub revoked: usize,
 }
 
+/// A CA's answer about a certificate that it has revoked, for `POST /v1/ca/answers`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaAnswer {
+    /// DER certificates as in an admission, leaf first, without the root: the leaf is what was revoked.
+    pub path: Vec<HexBytes>,
+    /// DER of an OCSP answer of the leaf's CA that says revoked.
+    pub evidence: HexBytes,
+}
+
 /// What became of a CA's answer that was brought: `POST /v1/ca/answers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnswerTaken {

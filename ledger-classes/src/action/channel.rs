@@ -34,13 +34,16 @@ pub struct Revoke {
     pub reason: String,
 }
 
-/// `participant.revoke_by_evidence`: anybody may post it, since path and answer carry the authority.
+/// `participant.revoke_by_evidence`: anybody may post it, since the CA's answer carries the authority. It tells the
+/// certificate by its CA's key and its serial number, and nobody's name, so that it may go to channels that have not met
+/// whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeByEvidence {
-    /// DER certificates as in an admission, leaf first, without the root: the leaf is what was revoked.
+    /// DER certificates of CAs: that of the CA that answers first, up to one that the channel lists and without it. Empty
+    /// where the channel lists the CA that answers.
     pub path: Vec<HexBytes>,
-    /// DER of an OCSP answer of the leaf's CA that says revoked.
+    /// DER of an OCSP answer of that CA that says revoked.
     pub evidence: HexBytes,
 }
 

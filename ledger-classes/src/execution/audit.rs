@@ -31,8 +31,8 @@ pub const CHANNEL: &str = "audit.channel";
 /// Acts on certificates: the index of an authorities' folder.
 pub const CERTIFICATE: &str = "audit.certificate";
 
-/// Most changes of a proposal that a record tells of; the proposal itself has them all.
-const CHANGES_TOLD_MAX: usize = 16;
+/// Most changes of a proposal, and most certificates, that a record tells of; proposal and receipt have them all.
+pub(super) const CHANGES_TOLD_MAX: usize = 16;
 
 /// The newest record of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -70,10 +70,13 @@ pub(super) enum Act<'a> {
         who: String,
         /// The reason given.
         why: &'a str,
-        /// Whose certificate.
-        identity: &'a Identity,
+        /// Whose certificate, if it was admitted here.
+        identity: Option<&'a Identity>,
         /// Which.
         serial: &'a HexBytes,
+        /// Serial numbers of the others of its compromised key that ended with it, the first [`CHANGES_TOLD_MAX`].
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        also: &'a [HexBytes],
     },
     /// A member's CA goes on under another certificate of its key.
     #[serde(rename = "channel.renew_authority")]

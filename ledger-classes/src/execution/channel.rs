@@ -5,33 +5,33 @@ pub(super) mod authority;
 mod governance;
 mod proposals;
 mod queries;
+mod revocation;
 
 pub use proposals::{Approval, Proposal, ProposalState, Subject};
 pub(super) use proposals::{approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
+pub(super) use revocation::{revoke, revoke_by_evidence};
 
 use super::audit::{self, Act};
 use super::{ConfigRecord, Context, budget};
-use crate::action::channel::{Admit, Revoke, RevokeByEvidence};
+use crate::action::channel::Admit;
 use crate::config::ConfigChange;
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::identity::{Identity, Role};
 use crate::keys::{self, PublicKey};
 use crate::keyspace;
-use crate::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
+use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{KnownCertificate, Participant, possession_message};
+use crate::participant::{Participant, certificate_key, possession_message};
 use crate::record;
 use crate::state;
 
-/// Most addresses bound to one identity: a revocation touches them all in one action.
-const ADDRESSES_MAX: usize = 64;
 /// A path that may be verified at all.
 fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes]) -> Result<Vec<&'p [u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
-    if path.is_empty() || path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
-        return reject(ResultCode::InvalidField, "a path has 1 to 5 certificates of at most 8 KiB");
+    if path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
+        return reject(ResultCode::InvalidField, "a path has at most 5 certificates of at most 8 KiB");
     }
     // It is verified by the roots of all, and then by those of its organization.
     context.work(2 * budget::PATH_PART * (path.len() as u64 + 1));
@@ -49,6 +49,9 @@ fn roots_of<'a>(context: &Context<'a>, organization: Option<&str>) -> Vec<&'a [u
 
 pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
     let path = path_of(context, &body.path)?;
+    if path.is_empty() {
+        return reject(ResultCode::InvalidField, "a path has its leaf");
+    }
     // Addresses are public and each belongs to one identity: without its key's consent anybody with a certificate could
     // take a stranger's address for ever, or post an old admission again to undo a renewal. A key of small order would
     // give the consent of nobody.
@@ -76,11 +79,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         return reject(ResultCode::PossessionRefused, "the certificate's key did not sign channel and address");
     }
     let text = identity.to_string();
-    let certificate_key = keyspace::certificate(&text, &certified.serial);
-    let known: Option<KnownCertificate> = context.get(&certificate_key)?;
-    if known.is_some_and(|known| known.revoked_height.is_some()) {
-        return reject(ResultCode::CertificateIsRevoked, "this certificate was revoked on this channel");
-    }
+    revocation::check_admission(context, &certified)?;
     let key = keyspace::participant(&body.address);
     let before: Option<Participant> = context.get(&key)?;
     if before.as_ref().is_some_and(|record| record.identity != identity) {
@@ -98,17 +97,21 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     let participant = Participant {
         identity: identity.clone(),
         serial: serial.clone(),
+        issuer: certified.issuer,
+        key: certificate_key(&certified.key),
+        authorities: certified.authorities,
+        above: certified.above,
         not_after: certified.not_after,
         admitted_height: context.height(),
         revoked_height: None,
         revoked_before: before.as_ref().and_then(|record| record.revoked_height.or(record.revoked_before)),
     };
     let noted = identity.role() == Role::Admin
-        && governance::note_administrator(context, &identity, body.address, certified.authorities)?;
+        && governance::note_administrator(context, &identity, body.address, participant.authorities.clone())?;
     // Admissions are free, also where nothing else is: one that changes nothing must not fill blocks.
-    let same = before.is_some_and(|before| {
-        let Participant { admitted_height, revoked_before, .. } = before;
-        before == Participant { admitted_height, revoked_before, ..participant.clone() }
+    let same = before.as_ref().is_some_and(|before| {
+        let Participant { admitted_height, revoked_before, .. } = *before;
+        *before == Participant { admitted_height, revoked_before, ..participant.clone() }
     });
     if same && !noted {
         return reject(
@@ -117,80 +120,12 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         );
     }
     context.put(key, &participant);
-    context.put(certificate_key, &KnownCertificate { revoked_height: None });
+    revocation::note_admission(context, body.address, before.as_ref(), &participant)?;
     context.put_value(listed, [1u8].as_slice().into());
     let (address, not_after) = (body.address, certified.not_after);
     let why = format!("certificate {}", hex::encode(&serial.0));
     context.emit(Event::ParticipantAdmitted { address, identity: identity.clone(), serial, not_after })?;
     audit::record(context, &Act::Admit { who: &identity, why, address, not_after })
-}
-
-pub(super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
-    if body.reason.len() > MEMO_BYTES_MAX || body.serial.0.is_empty() || body.serial.0.len() > 20 {
-        return reject(ResultCode::InvalidField, "a serial has 1 to 20 bytes and a reason at most 256");
-    }
-    let administrator = administrator(context)?;
-    if administrator.organization() != body.identity.organization() {
-        return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
-    }
-    revoke_certificate(context, &body.identity, &body.serial, &body.reason, administrator.to_string())
-}
-
-/// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it. A
-/// certificate that the channel does not know yet is recorded too, so that it is not admitted later.
-pub(super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvidence) -> Result<(), Refusal> {
-    let path = path_of(context, &body.path)?;
-    if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
-    }
-    let config = context.config();
-    let certificates = context.certificates();
-    let time = context.time();
-    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
-    let judge = |roots: &[&[u8]]| certificates.revocation(&path, &body.evidence.0, roots, time).map_err(refused);
-    let identity = judge(&roots_of(context, None))?.identity;
-    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
-        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
-    }
-    // As in an admission: only the organization's own CAs speak of its certificates.
-    let revoked = judge(&roots_of(context, Some(identity.organization())))?;
-    let who = format!("CA of {}", identity.organization());
-    revoke_certificate(context, &revoked.identity, &HexBytes(revoked.serial), &revoked.reason, who)
-}
-
-fn revoke_certificate(
-    context: &mut Context<'_>,
-    identity: &Identity,
-    serial: &HexBytes,
-    reason: &str,
-    who: String,
-) -> Result<(), Refusal> {
-    let text = identity.to_string();
-    let certificate_key = keyspace::certificate(&text, &serial.0);
-    let known: Option<KnownCertificate> = context.get(&certificate_key)?;
-    if known.as_ref().is_some_and(|known| known.revoked_height.is_some()) {
-        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
-    }
-    // Unknown certificates are recorded too: a revoked one must not be admitted later.
-    context.put(certificate_key, &KnownCertificate { revoked_height: Some(context.height()) });
-    let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[text.as_bytes(), &[0]]);
-    for (listed, _) in state::scan(context, &prefix, &prefix, ADDRESSES_MAX)? {
-        let key = keyspace::key(keyspace::Family::Participant, &[&listed[prefix.len()..]]);
-        if let Some(mut participant) = context.get::<Participant>(&key)?
-            && participant.serial == *serial
-        {
-            participant.revoked_height = Some(context.height());
-            context.put(key, &participant);
-        }
-    }
-    let by = context.acting();
-    context.emit(Event::ParticipantRevoked {
-        identity: identity.clone(),
-        serial: serial.clone(),
-        reason: reason.to_owned(),
-        by,
-    })?;
-    audit::record(context, &Act::Revoke { who, why: reason, identity, serial })
 }
 
 /// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.

@@ -3,7 +3,7 @@
 
 use super::budget::Usage;
 use super::service::ServiceClock;
-use super::{BlockInput, Drafted, Executed, Fate, draft, execute, genesis_writes, next_timer};
+use super::{BlockInput, Drafted, Executed, Fate, config_of, draft, execute, genesis_writes, next_timer};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
@@ -13,7 +13,10 @@ use crate::keys::{Address, KeyCache, SigningKey};
 use crate::keyspace;
 use crate::limits;
 use crate::outcome::ResultCode;
-use crate::participant::{CertificatePaths, NoCertificates, Participant};
+use crate::participant::{
+    CertificateHolder, CertificateKey, CertificatePaths, KnownCertificate, NamedCertificate, NoCertificates,
+    Participant, certificate_key,
+};
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
 use crate::state::{MemoryState, Writes};
@@ -103,18 +106,21 @@ impl Ledger {
         self.state.apply(&Writes::from([(key, Some(record::to_value(record)))]));
     }
 
-    /// Makes signer `number` a participant, past all rules: the record that comes back.
+    /// Makes signer `number` a participant, as an admission by a certificate of its own does: number, key and CA are told
+    /// by the record that comes back.
     pub(crate) fn admit(&mut self, number: u8, identity: &Identity) -> Participant {
-        let participant = Participant {
-            identity: identity.clone(),
-            serial: HexBytes(vec![number]),
-            not_after: Time::from_millis(u64::MAX),
-            admitted_height: 0,
-            revoked_height: None,
-            revoked_before: None,
-        };
-        self.put(keyspace::participant(&address(number)), &participant);
-        self.list(keyspace::identity_address(&identity.to_string(), &address(number)));
+        let config = config_of(&self.state).expect("memory does not fail").config;
+        let participant = participant(&config, number, identity);
+        let (issuer, key, serial) = (participant.issuer, participant.key, &participant.serial.0);
+        let (text, address) = (identity.to_string(), address(number));
+        self.put(keyspace::participant(&address), &participant);
+        self.list(keyspace::identity_address(&text, &address));
+        let holder = Some(CertificateHolder { identity: identity.clone(), key });
+        self.put(keyspace::certificate(&issuer, serial), &KnownCertificate { holder, ..KnownCertificate::default() });
+        let named = NamedCertificate { issuers: vec![issuer], revoked_height: None };
+        self.put(keyspace::named_certificate(&text, serial), &named);
+        let bound = CertificateKey { addresses: vec![address], compromised_height: None };
+        self.put(keyspace::certificate_key(&issuer, &key), &bound);
         participant
     }
 
@@ -233,6 +239,25 @@ impl Ledger {
     pub(crate) fn done(&mut self, signer: u8, actions: Vec<Action>) {
         let (code, message) = self.one(signer, actions);
         assert_eq!(code, ResultCode::Done, "{message}");
+    }
+}
+
+/// The record of signer `number` as a participant, for whom the CAs vouch that are listed for its organization.
+pub(crate) fn participant(config: &ChannelConfig, number: u8, identity: &Identity) -> Participant {
+    let member = config.organizations.iter().find(|member| member.name == identity.organization());
+    let listed = member.map(|member| member.authorities.as_slice()).unwrap_or_default();
+    let authorities: Vec<Hash> = listed.iter().filter_map(|der| NoCertificates.authority_key(&der.0)).collect();
+    Participant {
+        identity: identity.clone(),
+        serial: HexBytes(vec![number]),
+        issuer: authorities.first().copied().unwrap_or_default(),
+        key: certificate_key(&signer(number).public()),
+        authorities,
+        above: Vec::new(),
+        not_after: Time::from_millis(u64::MAX),
+        admitted_height: 0,
+        revoked_height: None,
+        revoked_before: None,
     }
 }
 

@@ -22,8 +22,7 @@ use ca::{
     credentials::{certificates_pem, crl_pem},
     revocation::RevocationError,
 };
-use client::api::{AnswerTaken, AuthorityView, CrlTaken};
-use ledger_classes::action::channel::RevokeByEvidence;
+use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
 use serde::Deserialize;
 use std::{
     collections::HashSet,
@@ -161,7 +160,7 @@ pub(super) async fn bring_answer(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     caller.identity().ok_or(Kind::CertificateRequired)?;
-    let answer: RevokeByEvidence = body::read_json(&request, payload, ANSWER_BODY_BYTES_MAX).await?;
+    let answer: CaAnswer = body::read_json(&request, payload, ANSWER_BODY_BYTES_MAX).await?;
     let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
     let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(|_| busy())?;
     let trust = Arc::clone(&context.trust);

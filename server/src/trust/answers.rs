@@ -10,8 +10,8 @@ use ca::{
     participant::{EvidenceError, verify_revocation},
     profile::ProfileError,
 };
+use client::api::CaAnswer;
 use ledger_classes::{
-    action::channel::RevokeByEvidence,
     hash::{Hash, HexBytes},
     identity::Identity,
 };
@@ -62,7 +62,7 @@ impl Trust {
     ///
     /// # Errors
     /// It is not good, or cannot be kept.
-    pub fn bring(&self, answer: &RevokeByEvidence) -> Result<bool, AnswerError> {
+    pub fn bring(&self, answer: &CaAnswer) -> Result<bool, AnswerError> {
         let brought = read_answer(answer)?.0;
         // Only the organization's own CAs speak of its certificates.
         let roots = self.authorities_of(brought.identity.organization());
@@ -138,7 +138,7 @@ fn kept(file: &Path) -> Result<Option<BroughtAnswer>, AnswerError> {
 }
 
 /// What an answer is about.
-fn read_answer(answer: &RevokeByEvidence) -> Result<(BroughtAnswer, LeafClaims), AnswerError> {
+fn read_answer(answer: &CaAnswer) -> Result<(BroughtAnswer, LeafClaims), AnswerError> {
     let path: Vec<Vec<u8>> = answer.path.iter().map(|der| der.0.clone()).collect();
     let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
     let HexBytes(signed) = &answer.evidence;

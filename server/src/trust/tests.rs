@@ -9,7 +9,7 @@ use ca::{
     Credentials, KeyAlgorithm, RevocationReason,
     folder::{LeafOptions, Selection},
 };
-use ledger_classes::action::channel::RevokeByEvidence;
+use client::api::CaAnswer;
 use std::{fs, time::SystemTime};
 
 #[test]
@@ -264,13 +264,13 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
             folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
         let evidence = folder.evidence(&revoked[0]).unwrap().unwrap();
         let path: Vec<HexBytes> = evidence.path.into_iter().map(HexBytes).collect();
-        let of = |evidence| RevokeByEvidence { path: path.clone(), evidence: HexBytes(evidence) };
+        let of = |evidence| CaAnswer { path: path.clone(), evidence: HexBytes(evidence) };
         (of(evidence.answer), of(says_good))
     };
     let (ann, good) = answer("north", "ann");
     let (bea, _) = answer("south", "bea");
     assert!(matches!(trust.bring(&good), Err(AnswerError::Evidence(_))));
-    let crossed = RevokeByEvidence { evidence: bea.evidence.clone(), ..ann.clone() };
+    let crossed = CaAnswer { evidence: bea.evidence.clone(), ..ann.clone() };
     assert!(matches!(trust.bring(&crossed), Err(AnswerError::Evidence(_))));
     let generation = trust.generation();
     assert!(trust.bring(&ann).unwrap());

@@ -10,7 +10,6 @@ use crate::event::Event;
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::identity::Role;
-use crate::participant::Participant;
 use crate::record;
 use crate::rights::{Right, Rights};
 use crate::state::scan;
@@ -133,15 +132,7 @@ fn of_two() -> Ledger {
     }
     let mut ledger = Ledger::with_config(config);
     for (number, organization) in [(1, "alpha"), (2, "beta")] {
-        let participant = Participant {
-            identity: Identity::new("test.example", organization, Role::Admin, "ann").unwrap(),
-            serial: HexBytes(vec![number]),
-            not_after: Time::from_millis(1_900_000_000_000),
-            admitted_height: 0,
-            revoked_height: None,
-            revoked_before: None,
-        };
-        ledger.put(keyspace::participant(&address(number)), &participant);
+        ledger.admit(number, &Identity::new("test.example", organization, Role::Admin, "ann").unwrap());
     }
     ledger
 }

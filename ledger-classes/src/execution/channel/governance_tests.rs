@@ -55,14 +55,11 @@ fn ledger(members: usize, state: &str, approvals: Approvals) -> Ledger {
     });
     ledger.certificates = &Readable;
     for ((number, name), state) in (1..).zip(NAMES).zip(state.chars()).filter(|(_, state)| *state != 'n') {
-        let participant = Participant {
-            identity: admin(name),
-            serial: HexBytes(vec![number]),
-            not_after: Time::from_millis(if state == 'e' { 1 } else { 1_900_000_000_000 }),
-            admitted_height: 0,
-            revoked_height: (state == 'r').then_some(0),
-            revoked_before: None,
-        };
+        let mut participant = ledger.admit(number, &admin(name));
+        if state == 'e' {
+            participant.not_after = Time::from_millis(1);
+        }
+        participant.revoked_height = (state == 'r').then_some(0);
         ledger.put(keyspace::participant(&address(number)), &participant);
         let authorities = vec![Hash::plain(&[format!("ca of {name}").as_bytes()])];
         let known = vec![KnownAdministrator { address: address(number), authorities }];

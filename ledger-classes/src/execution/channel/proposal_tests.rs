@@ -9,7 +9,6 @@ use crate::execution::test_support::{Ledger, address, open_config};
 use crate::keys::Address;
 use crate::listing::Span;
 use crate::rights::{Grant, Grantee, Right};
-use crate::time::Time;
 use ResultCode as C;
 
 /// Administrators 1 and 2 of alpha, 3 of beta, 4 of gamma; two organizations must approve. Client 5 of beta.
@@ -34,17 +33,7 @@ fn of_three() -> Ledger {
     ];
     for (number, organization, role, name) in people {
         let identity = Identity::new("test.example", organization, role, name).unwrap();
-        let listed = keyspace::identity_address(&identity.to_string(), &address(number));
-        let participant = Participant {
-            identity,
-            serial: HexBytes(vec![number]),
-            not_after: Time::from_millis(1_900_000_000_000),
-            admitted_height: 0,
-            revoked_height: None,
-            revoked_before: None,
-        };
-        ledger.put(keyspace::participant(&address(number)), &participant);
-        ledger.state.apply(&[(listed, Some([1u8].as_slice().into()))].into_iter().collect());
+        ledger.admit(number, &identity);
     }
     ledger
 }

@@ -19,9 +19,10 @@ impl CertificatePaths for Numbered {
         let role = if number == ADMIN || number >= MORE_ADMINS { Role::Admin } else { Role::Client };
         let key = if number == WEAK { neutral() } else { signer(number).public() };
         let identity = Identity::new("test.example", "alpha", role, &format!("n{number}")).expect("a valid identity");
-        let authorities = roots.iter().map(|der| Hash::plain(&[der])).collect();
-        let not_after = Time::from_millis(1_796_000_000_000);
-        Ok(CertifiedIdentity { identity, serial: vec![number], not_after, key, authorities })
+        let authorities: Vec<Hash> = roots.iter().map(|der| Hash::plain(&[der])).collect();
+        let issuer = authorities.first().copied().ok_or("no roots")?;
+        let (not_after, serial, above) = (Time::from_millis(1_796_000_000_000), vec![number], Vec::new());
+        Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
     }
 }
 

@@ -11,15 +11,13 @@ use crate::execution::assets::{Recovery, heir, joint_address};
 use crate::execution::audit;
 use crate::execution::channel::{self, Subject};
 use crate::execution::test_support::{Ledger, address, signer};
-use crate::hash::{Hash, HexBytes};
+use crate::hash::Hash;
 use crate::identity::{Identity, Role};
 use crate::keyspace;
 use crate::limits::SUCCESSORS_MAX;
 use crate::listing::Span;
 use crate::outcome::ResultCode as C;
-use crate::participant::Participant;
 use crate::rights::{Grant, Grantee};
-use crate::time::Time;
 
 /// Administrators of alpha and beta.
 const ALPHA: u8 = 20;
@@ -34,15 +32,8 @@ fn world() -> Ledger {
     let mut record = super::super::config_of(&ledger.state).unwrap();
     record.config.approvals = Approvals::All;
     for (number, organization) in [(ALPHA, "alpha"), (BETA, "beta")] {
-        let participant = Participant {
-            identity: Identity::new("test.example", organization, Role::Admin, "boss").unwrap(),
-            serial: HexBytes(vec![number]),
-            not_after: Time::from_millis(u64::MAX),
-            admitted_height: 1,
-            revoked_height: None,
-            revoked_before: None,
-        };
-        ledger.put(keyspace::participant(&address(number)), &participant);
+        let identity = Identity::new("test.example", organization, Role::Admin, "boss").unwrap();
+        let participant = ledger.admit(number, &identity);
         let to = Grantee::Identity(participant.identity);
         record.config.grants.push(Grant { to, rights: ["admin".parse().unwrap()].into_iter().collect() });
     }

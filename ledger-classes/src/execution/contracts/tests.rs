@@ -101,20 +101,13 @@ pub(super) fn ledger() -> Ledger {
 
 /// Makes signer `number` a participant of `organization`.
 pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
-    let participant = Participant {
-        identity: Identity::new("test.example", organization, Role::Client, &format!("s{number}")).unwrap(),
-        serial: crate::hash::HexBytes(vec![number]),
-        not_after: Time::from_millis(u64::MAX),
-        admitted_height: 1,
-        revoked_height: None,
-        revoked_before: None,
-    };
-    ledger.put(keyspace::participant(&address(number)), &participant);
     let peer_rights = crate::rights::Grant {
         to: crate::rights::Grantee::Organization(organization.into()),
         rights: ["write:assets", "write:contracts"].iter().map(|right| right.parse().unwrap()).collect(),
     };
     join(ledger, organization);
+    let identity = Identity::new("test.example", organization, Role::Client, &format!("s{number}")).unwrap();
+    ledger.admit(number, &identity);
     let mut record = super::super::config_of(&ledger.state).unwrap();
     crate::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
     ledger.put(keyspace::config(), &record);
@@ -122,7 +115,11 @@ pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
 
 /// Makes `organization` a member of the channel.
 pub(super) fn join(ledger: &mut Ledger, organization: &str) {
-    let member = Organization { name: organization.into(), title: String::new(), authorities: Vec::new() };
+    let member = Organization {
+        name: organization.into(),
+        title: String::new(),
+        authorities: vec![crate::hash::HexBytes(vec![0x30])],
+    };
     let mut record = super::super::config_of(&ledger.state).unwrap();
     crate::config::ConfigChange::PutOrganization(member).apply(&mut record.config);
     ledger.put(keyspace::config(), &record);

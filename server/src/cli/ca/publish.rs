@@ -9,8 +9,8 @@ use crate::cli::session::{Global, Session};
 use crate::clock;
 use ca::folder::ROOT;
 use clap::Args;
+use client::api::CaAnswer;
 use client::connection::RequestError;
-use ledger_classes::action::channel::RevokeByEvidence;
 use ledger_classes::hash::HexBytes;
 use serde::Serialize;
 
@@ -69,7 +69,7 @@ impl Publish {
                 let brought = match evidence {
                     Some(evidence) => {
                         let path = evidence.path.into_iter().map(HexBytes).collect();
-                        let answer = RevokeByEvidence { path, evidence: HexBytes(evidence.answer) };
+                        let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
                         bring_answer(session, what, &answer).await?
                     }
                     None => {
@@ -95,7 +95,7 @@ impl Publish {
     }
 }
 
-async fn bring_answer(session: &Session, what: String, answer: &RevokeByEvidence) -> Result<Brought, Failure> {
+async fn bring_answer(session: &Session, what: String, answer: &CaAnswer) -> Result<Brought, Failure> {
     became(what, session.connection.bring_answer(answer).await.map(|taken| taken.new))
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::execution::test_support::signer;
-use crate::hash::HexBytes;
 use crate::identity::{Identity, Role};
 use crate::keys::PublicKey;
 use crate::keyspace;
@@ -122,16 +121,8 @@ fn a_transaction_does_not_act_for_the_account_of_the_one_before() {
 #[test]
 fn a_revoked_co_signer_does_not_count() {
     let (mut ledger, account) = joint();
-    let record = Participant {
-        identity: Identity::new("test.example", "bank", Role::Client, "five").unwrap(),
-        serial: HexBytes(vec![1]),
-        not_after: ledger.time.plus_millis(1_000_000),
-        admitted_height: 1,
-        revoked_height: None,
-        revoked_before: None,
-    };
+    let record = ledger.admit(5, &Identity::new("test.example", "alpha", Role::Client, "five").unwrap());
     let pay = || vec![act(account), transfer("gold", address(4), 1)];
-    ledger.put(keyspace::participant(&address(5)), &record);
     let ledger = check_on(ledger, "in good standing", &[6, 5], pay(), Code::Done);
     for (rule, changed) in [
         ("revoked", Participant { revoked_height: Some(2), ..record.clone() }),

@@ -1,0 +1,219 @@
+//! What ends a participation, and what a channel keeps of it.
+//!
+//! A CA's word is kept by the CA's key and the serial number, whether or not the channel has met the certificate: it tells
+//! nobody's name, and whoever comes with that certificate later is refused. An administrator's word is kept by identity and
+//! serial number, as an organization knows its people, and ends what the channel knows under that name: by a CA's key
+//! an administrator could end what is another organization's where both have the same root.
+//! Where the CA says that the key was compromised, whatever that CA has certified of the key ends and stays out.
+//! All that one action touches is bounded by [`ADDRESSES_MAX`], which admissions keep.
+
+use super::super::Context;
+use super::super::audit::{self, Act};
+use super::{administrator, path_of, roots_of};
+use crate::action::channel::{Revoke, RevokeByEvidence};
+use crate::event::Event;
+use crate::hash::{Hash, HexBytes};
+use crate::identity::Identity;
+use crate::keys::Address;
+use crate::keyspace;
+use crate::limits::{ADDRESSES_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::participant::{
+    CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, NamedCertificate,
+    Participant, certificate_key,
+};
+
+pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
+    let Revoke { identity, serial, reason } = body;
+    if reason.len() > MEMO_BYTES_MAX || serial.0.is_empty() || serial.0.len() > 20 {
+        return reject(ResultCode::InvalidField, "a serial has 1 to 20 bytes and a reason at most 256");
+    }
+    let administrator = administrator(context)?;
+    if administrator.organization() != identity.organization() {
+        return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
+    }
+    let key = keyspace::named_certificate(&identity.to_string(), &serial.0);
+    let mut named: NamedCertificate = context.get(&key)?.unwrap_or_default();
+    let mut good = Vec::new();
+    for issuer in &named.issuers {
+        let certificate = CertificateName { issuer: *issuer, serial: serial.clone() };
+        good.extend(known(context, &certificate)?.filter(|known| known.revoked_height.is_none()).map(|_| certificate));
+    }
+    if named.revoked_height.is_some() || !named.issuers.is_empty() && good.is_empty() {
+        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
+    }
+    named.revoked_height = Some(context.height());
+    context.put(key, &named);
+    if good.is_empty() {
+        tell(context, Some(identity), None, serial, reason)?;
+    }
+    for certificate in good {
+        end(context, &certificate, false)?;
+        tell(context, Some(identity), Some(certificate.issuer), serial, reason)?;
+    }
+    let (who, why, identity) = (administrator.to_string(), reason.as_str(), Some(identity));
+    audit::record(context, &Act::Revoke { who, why, identity, serial, also: &[] })
+}
+
+/// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it.
+pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvidence) -> Result<(), Refusal> {
+    let path = path_of(context, &body.path)?;
+    if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
+    }
+    let certificates = context.certificates();
+    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
+    let judge = |roots: &[&[u8]]| certificates.revocation(&path, &body.evidence.0, roots).map_err(refused);
+    let mut revoked = judge(&roots_of(context, None))?;
+    if let Some(organization) = revoked.organization.clone() {
+        if !context.config().is_member(&organization) {
+            return reject(ResultCode::PathRefused, "the CA's organization is not a member of this channel");
+        }
+        // As in an admission: only what the organization itself lists speaks for its CAs.
+        revoked = judge(&roots_of(context, Some(&organization)))?;
+    }
+    let before = known(context, &revoked.certificate)?.unwrap_or_default();
+    // That the key was compromised is news about a certificate that was revoked for less.
+    if before.revoked_height.is_some() && (before.compromised || !revoked.compromised) {
+        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
+    }
+    let CertificateName { issuer, serial } = &revoked.certificate;
+    let others = end(context, &revoked.certificate, revoked.compromised)?;
+    let identity = before.holder.as_ref().map(|holder| &holder.identity);
+    tell(context, identity, Some(*issuer), serial, &revoked.reason)?;
+    for (identity, serial) in &others {
+        tell(context, Some(identity), Some(*issuer), serial, &revoked.reason)?;
+    }
+    let also: Vec<HexBytes> = others.into_iter().map(|(_, serial)| serial).take(audit::CHANGES_TOLD_MAX).collect();
+    let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium);
+    let who = format!("CA of {whose}");
+    audit::record(context, &Act::Revoke { who, why: &revoked.reason, identity, serial, also: &also })
+}
+
+fn known(context: &Context<'_>, certificate: &CertificateName) -> Result<Option<KnownCertificate>, Refusal> {
+    context.get(&keyspace::certificate(&certificate.issuer, &certificate.serial.0))
+}
+
+fn tell(
+    context: &mut Context<'_>,
+    identity: Option<&Identity>,
+    issuer: Option<Hash>,
+    serial: &HexBytes,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let (identity, serial, reason, by) = (identity.cloned(), serial.clone(), reason.to_owned(), context.acting());
+    context.emit(Event::ParticipantRevoked { identity, issuer, serial, reason, by })
+}
+
+/// Records a revocation and ends what the certificate admitted. Returns the other certificates of its key that ended
+/// with it, if the key was compromised.
+fn end(
+    context: &mut Context<'_>,
+    certificate: &CertificateName,
+    compromised: bool,
+) -> Result<Vec<(Identity, HexBytes)>, Refusal> {
+    let CertificateName { issuer, serial } = certificate;
+    let Some(holder) = mark(context, issuer, serial, compromised)? else { return Ok(Vec::new()) };
+    let place = keyspace::certificate_key(issuer, &holder.key);
+    let mut key: CertificateKey = context.get(&place)?.unwrap_or_default();
+    if compromised {
+        key.compromised_height = key.compromised_height.or(Some(context.height()));
+        context.put(place, &key);
+    }
+    let mut others: Vec<(Identity, HexBytes)> = Vec::new();
+    for address in key.addresses {
+        let place = keyspace::participant(&address);
+        let Some(mut participant) = context.get::<Participant>(&place)? else { continue };
+        let same = participant.serial == *serial;
+        if participant.revoked_height.is_some() || !(same || compromised) {
+            continue;
+        }
+        participant.revoked_height = Some(context.height());
+        context.put(place, &participant);
+        if !same && others.iter().all(|(_, other)| *other != participant.serial) {
+            mark(context, issuer, &participant.serial, true)?;
+            others.push((participant.identity, participant.serial));
+        }
+    }
+    Ok(others)
+}
+
+/// Records that a certificate is revoked; whose it is, if the channel knows.
+fn mark(
+    context: &mut Context<'_>,
+    issuer: &Hash,
+    serial: &HexBytes,
+    compromised: bool,
+) -> Result<Option<CertificateHolder>, Refusal> {
+    let place = keyspace::certificate(issuer, &serial.0);
+    let mut known: KnownCertificate = context.get(&place)?.unwrap_or_default();
+    known.revoked_height = known.revoked_height.or(Some(context.height()));
+    known.compromised |= compromised;
+    context.put(place, &known);
+    Ok(known.holder)
+}
+
+/// Refuses the admission of a certificate that was revoked here, by its CA or its organization, or whose key or path was.
+pub(super) fn check_admission(context: &Context<'_>, certified: &CertifiedIdentity) -> Result<(), Refusal> {
+    let refuse = |what: &str| reject(ResultCode::CertificateIsRevoked, format!("{what} revoked on this channel"));
+    let is_revoked = |issuer: &Hash, serial: &[u8]| -> Result<bool, Refusal> {
+        let known: Option<KnownCertificate> = context.get(&keyspace::certificate(issuer, serial))?;
+        Ok(known.is_some_and(|known| known.revoked_height.is_some()))
+    };
+    let CertifiedIdentity { identity, serial, issuer, key, above, .. } = certified;
+    let named: Option<NamedCertificate> = context.get(&keyspace::named_certificate(&identity.to_string(), serial))?;
+    if is_revoked(issuer, serial)? || named.is_some_and(|named| named.revoked_height.is_some()) {
+        return refuse("this certificate was");
+    }
+    for authority in above {
+        if is_revoked(&authority.issuer, &authority.serial.0)? {
+            return refuse("a CA certificate of the path was");
+        }
+    }
+    let key: Option<CertificateKey> = context.get(&keyspace::certificate_key(issuer, &certificate_key(key)))?;
+    match key.is_some_and(|key| key.compromised_height.is_some()) {
+        true => refuse("another certificate of this key was, since the key was compromised, "),
+        false => Ok(()),
+    }
+}
+
+/// Notes by which certificate an address is bound from here on, so that a revocation finds it.
+pub(super) fn note_admission(
+    context: &mut Context<'_>,
+    address: Address,
+    before: Option<&Participant>,
+    now: &Participant,
+) -> Result<(), Refusal> {
+    let bound = |participant: &Participant| keyspace::certificate_key(&participant.issuer, &participant.key);
+    let place = bound(now);
+    if let Some(left) = before.map(bound).filter(|left| *left != place)
+        && let Some(mut key) = context.get::<CertificateKey>(&left)?
+    {
+        key.addresses.retain(|other| *other != address);
+        match key == CertificateKey::default() {
+            true => context.remove(left),
+            false => context.put(left, &key),
+        }
+    }
+    let mut key: CertificateKey = context.get(&place)?.unwrap_or_default();
+    if !key.addresses.contains(&address) {
+        if key.addresses.len() >= ADDRESSES_MAX {
+            return reject(ResultCode::InvalidField, "a certificate's key binds at most 64 addresses on a channel");
+        }
+        key.addresses.push(address);
+        context.put(place, &key);
+    }
+    let place = keyspace::named_certificate(&now.identity.to_string(), &now.serial.0);
+    let mut named: NamedCertificate = context.get(&place)?.unwrap_or_default();
+    if !named.issuers.contains(&now.issuer) {
+        if named.issuers.len() >= ADDRESSES_MAX {
+            return reject(ResultCode::InvalidField, "at most 64 CAs issue a certificate of one name and number");
+        }
+        named.issuers.push(now.issuer);
+        context.put(place, &named);
+    }
+    let holder = Some(CertificateHolder { identity: now.identity.clone(), key: now.key });
+    let known = KnownCertificate { holder, revoked_height: None, compromised: false };
+    context.put(keyspace::certificate(&now.issuer, &now.serial.0), &known);
+    Ok(())
+}
