@@ -3,6 +3,7 @@
 
 use crate::{
     certificate::Certificate,
+    identifiers::{CertificateId, KeyId},
     path::{PathError, Usage, VerifiedCertificate, verify_path},
     profile::{AuthorityScope, ProfileError},
     revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
@@ -140,6 +141,36 @@ impl TrustStore {
         let issuing = self.authorities.load().issuing.clone();
         let mut others = issuing.iter().filter_map(|issuing| self.verify(&[leaf, issuing], at, usage).ok());
         others.next().map_or(verdict, Ok)
+    }
+}
+
+impl TrustStore {
+    /// What the certificates of a path, leaf first, may be called: each by the key of the next one and by those of the CAs
+    /// in force whose name its issuer has. For who asks what is revoked before the path is judged: nothing of it is
+    /// verified, and what is no certificate has no name.
+    pub fn names_of(&self, path: &[&[u8]]) -> Vec<CertificateId> {
+        let authorities = self.authorities.load();
+        let mut names = Vec::new();
+        let mut parsed: Vec<_> = path.iter().map(|der| Certificate::parse(der).ok()).collect();
+        // A channel may list the issuing CA itself: then the path ends below it, and it may be revoked as well.
+        if let Some(Some(last)) = parsed.last() {
+            let issuer = last.issuer().to_vec();
+            let issuing = authorities.issuing.iter().filter_map(|der| Certificate::parse(der).ok());
+            parsed.extend(issuing.filter(|authority| authority.subject() == issuer).map(Some).collect::<Vec<_>>());
+        }
+        for (place, certificate) in parsed.iter().enumerate() {
+            let Some(certificate) = certificate else { continue };
+            let serial = certificate.serial();
+            let next = parsed.get(place + 1).and_then(Option::as_ref).map(Certificate::key_id);
+            let known = authorities.anchors.iter().chain(&authorities.issuing);
+            let known = known.filter_map(|der| Certificate::parse(der).ok());
+            let known = known.filter(|authority| authority.subject() == certificate.issuer());
+            let mut issuers: Vec<KeyId> = next.into_iter().chain(known.map(|authority| authority.key_id())).collect();
+            issuers.sort_unstable();
+            issuers.dedup();
+            names.extend(issuers.into_iter().map(|issuer| CertificateId { issuer, serial: serial.clone() }));
+        }
+        names
     }
 }
 

@@ -14,6 +14,7 @@ mod publisher;
 pub(crate) use intake::{Intake, Submit};
 
 use crate::clock::Clock;
+use crate::door::Doors;
 use crate::halt::{Life, LifeCycle};
 use crate::limits::SHARDS_MAX;
 use crate::metrics::ChannelMetrics;
@@ -43,6 +44,7 @@ pub(crate) struct GroupContext {
     pub(crate) life: Life,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
+    pub(crate) doors: Doors,
     pub(crate) verification: WorkPool,
     pub(crate) storage: WorkPool,
     pub(crate) checkpoints: WorkPool,

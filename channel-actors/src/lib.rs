@@ -12,6 +12,7 @@ pub mod block_folder;
 pub mod clock;
 mod collector;
 mod committed;
+mod door;
 mod feed;
 pub mod fence;
 mod gate;
@@ -41,6 +42,7 @@ mod verifier;
 
 pub use asker::Asker;
 pub use committed::{CommittedBlock, Contents, Frame};
+pub use door::Door;
 pub use halt::LifeCycle;
 pub use handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};
 pub use hold::hold;

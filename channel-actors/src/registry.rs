@@ -2,6 +2,7 @@
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
 use crate::clock::Clock;
+use crate::door::{Door, Doors};
 use crate::fence;
 use crate::gate::Work;
 use crate::group::{self, GroupContext};
@@ -85,6 +86,7 @@ type FilesIn = Arc<dyn Fn(PathBuf, Option<&Disk>) -> Box<dyn StoreFiles> + Send 
 /// The channels of a peer.
 pub struct ChannelRegistry {
     options: RegistryOptions,
+    doors: Doors,
     files: FilesIn,
     disk: Disk,
     verification: WorkPool,
@@ -193,6 +195,7 @@ impl ChannelRegistry {
             later: Mutex::default(),
             held: Mutex::new(Some(held)),
             options,
+            doors: Doors::default(),
             files,
         });
         registry.hear_of_broken_jobs();
@@ -320,6 +323,7 @@ impl ChannelRegistry {
             life: handle.0.life.clone(),
             clock: self.options.clock.clone(),
             certificates: self.options.certificates.clone(),
+            doors: self.doors.clone(),
             verification: self.verification.clone(),
             storage: self.storage.clone(),
             checkpoints: self.checkpoints.clone(),
@@ -351,6 +355,11 @@ impl ChannelRegistry {
             let _ = life.wait_for(settled).await;
             let _ = handle.0.settled.subscribe().wait_for(|settled| *settled).await;
         }
+    }
+
+    /// Has a door asked before any transaction is taken, on every channel. The first one stays.
+    pub fn guard(&self, door: Arc<dyn Door>) {
+        self.doors.guard(door);
     }
 
     /// The file system that holds the channels.

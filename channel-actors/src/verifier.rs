@@ -6,6 +6,7 @@
 //! Jobs are numbered in the order of arrival, and the collector takes them in that order, whichever shard is done first.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
+use crate::door::Doors;
 use crate::limits::{
     VERIFY_JOB_BYTES_MAX, VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SIGNATURES_MAX,
     VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX, VERIFY_JOB_WORTH,
@@ -186,6 +187,7 @@ pub(crate) struct Screening {
     pub(crate) limits: Limits,
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
+    pub(crate) doors: Doors,
     /// The earliest time that the block may have.
     pub(crate) now: Time,
     /// Unpredictable to senders.
@@ -251,7 +253,12 @@ impl Screening {
                 certificates: &*self.certificates,
                 transactions: std::slice::from_ref(&transaction),
             };
+            let at_the_door = || match self.doors.refuses(&transaction.transaction().actions) {
+                Some((code, message)) => Err(Refusal::Rejected { code, message }),
+                None => Ok(()),
+            };
             let screened = execution::screen(&view, &config, &transaction, self.now)
+                .and_then(|()| at_the_door())
                 .and_then(|()| execution::screen_exempt(&view, &config, &input))
                 .and_then(|()| {
                     let before = owed.get(&transaction.sender()).copied().unwrap_or_default();

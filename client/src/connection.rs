@@ -7,20 +7,24 @@
 
 use crate::api::Problem;
 use crate::certificate::CredentialError;
+use crate::fork::SealedBytes;
 use crate::profile::Profile;
 use crate::refusal::CertificateRefusal;
 use crate::retry::{Retry, jitter};
+use crate::seen::{SeenError, SeenHeaders};
 use bytes::Bytes;
 use ca::revocation::RevocationPolicy;
 use ca::tls::{ExpectedServer, server_verifier};
 use ca::trust::{Acceptable, TrustError, TrustStore, acceptable};
+use ledger_classes::hash::Hash;
+use ledger_classes::proof::VerifiedTrust;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Bytes of an answer: a block of the largest size, in JSON.
@@ -45,12 +49,13 @@ impl Default for Options {
     }
 }
 
-/// Talks to one peer. Cheap to clone; clones share the pool.
+/// Talks to one peer. Cheap to clone; clones share the pool, and what was verified before.
 #[derive(Clone, Debug)]
 pub struct Connection {
     http: reqwest::Client,
     peer: Url,
     pub(crate) options: Options,
+    seen: Arc<Mutex<SeenHeaders>>,
 }
 
 /// Why a profile gives no connection. Nothing was sent.
@@ -211,7 +216,36 @@ impl Connection {
             .build()
             .map_err(OpenError::Http)?;
         let peer = options.peer.clone().unwrap_or_else(|| profile.peer.clone());
-        Ok(Self { http, peer, options })
+        Ok(Self { http, peer, options, seen: Arc::default() })
+    }
+
+    /// The same connection, with what was verified before: what is verified over it, and over its clones, is held against
+    /// that and remembered with it.
+    #[must_use]
+    pub fn remembering(self, seen: SeenHeaders) -> Self {
+        Self { seen: Arc::new(Mutex::new(seen)), ..self }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, SeenHeaders> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The height of the newest header that was verified of a channel.
+    pub(crate) fn newest_seen(&self, channel: &Hash) -> Option<u64> {
+        self.seen().newest(channel)
+    }
+
+    /// The peer has shown a header.
+    pub(crate) fn meet(&self, trust: &VerifiedTrust, shown: &SealedBytes) -> Result<(), SeenError> {
+        self.seen().meet(self.peer.as_str(), trust, shown)
+    }
+
+    /// Writes what was verified where it is kept, if anywhere.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_seen(&self) -> Result<(), SeenError> {
+        self.seen().keep()
     }
 
     /// The peer's address.

@@ -5,12 +5,15 @@
 
 use crate::api::CloudEvent;
 use crate::connection::{Connection, RequestError};
+use crate::fork::SealedBytes;
+use crate::query::Range;
+use crate::seen::SeenError;
 use crate::subscribe::{Cursor, Delivery};
 use ledger_classes::amount::Amount;
 use ledger_classes::block::Header;
 use ledger_classes::codec;
 use ledger_classes::event::Event;
-use ledger_classes::hash::Hash;
+use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::{self, Address};
 use ledger_classes::limits::PAYLOAD_BYTES_MAX;
 use ledger_classes::outcome::ResultCode;
@@ -51,6 +54,9 @@ pub enum VerifyError {
     /// An event came without evidence.
     #[error("the event came without evidence")]
     Absent,
+    /// It contradicts what was verified before, or the peer lacks that.
+    #[error(transparent)]
+    Seen(#[from] SeenError),
     /// The configuration that rules the block cannot be fetched.
     #[error("the channel's configuration cannot be fetched")]
     Trust(#[source] RequestError),
@@ -190,6 +196,29 @@ pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), Ver
     Ok(())
 }
 
+fn evidence_of(event: &CloudEvent) -> Option<Evidence> {
+    ledger_classes::json::from_str(event.evidence.as_deref()?).ok()
+}
+
+impl Connection {
+    /// Fetches the proof of a committed transaction, checks it, and holds it against what was verified before of the
+    /// channel. `known` is the channel's id that the verifier knows.
+    pub async fn verified_proof(
+        &self,
+        channel: &str,
+        id: Hash,
+        later: Option<u64>,
+        known: Option<Hash>,
+    ) -> Result<(Proof, Proven), VerifyError> {
+        let proof = self.proof(channel, id, later).await.map_err(VerifyError::Trust)?;
+        let proven = verify_proof(&proof, known)?;
+        let trust = proof.trust.verify(known)?;
+        let shown = SealedBytes { header: proof.evidence.header.clone(), seal: proof.evidence.seal.clone() };
+        self.meet(&trust, &shown)?;
+        Ok((proof, proven))
+    }
+}
+
 /// Checks the events of a subscription, fetching the channel's configurations again when one has changed.
 #[derive(Debug)]
 pub struct EventVerifier {
@@ -197,13 +226,39 @@ pub struct EventVerifier {
     channel: String,
     id: Hash,
     trust: VerifiedTrust,
+    /// The header of the last event.
+    met: Option<HexBytes>,
 }
 
 impl EventVerifier {
-    /// Fetches the way to the configuration in force. `id` is the channel's id that the verifier knows.
+    /// Fetches the way to the configuration in force. `id` is the channel's id that the verifier knows. What the connection
+    /// has seen of the channel before is asked for again, if the caller may read blocks: a peer that goes on with another
+    /// history is found at once.
     pub async fn open(connection: &Connection, channel: &str, id: Hash) -> Result<Self, VerifyError> {
         let trust = Self::fetch(connection, channel, id).await?;
-        Ok(Self { connection: connection.clone(), channel: channel.into(), id, trust })
+        let verifier = Self { connection: connection.clone(), channel: channel.into(), id, trust, met: None };
+        verifier.recall().await?;
+        Ok(verifier)
+    }
+
+    /// Holds the block at the newest height that was seen against what was seen.
+    async fn recall(&self) -> Result<(), VerifyError> {
+        let Some(height) = self.connection.newest_seen(&self.id) else { return Ok(()) };
+        let from = height.to_string();
+        let range = Range { from: Some(&from), limit: Some(1) };
+        let page = match self.connection.blocks(&self.channel, range).await {
+            Ok(page) => page,
+            // Not everybody may read blocks.
+            Err(RequestError::Problem(problem)) if matches!(problem.status, 403 | 404) => return Ok(()),
+            Err(error) => return Err(VerifyError::Trust(error)),
+        };
+        match page.items.first() {
+            Some(block) if block.header.height == height => {
+                Ok(self.connection.meet(&self.trust, &SealedBytes::new(&block.header, &block.seal))?)
+            }
+            _ if page.height < height => Err(SeenError::Behind { channel: self.id, height, tip: page.height }.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn fetch(connection: &Connection, channel: &str, id: Hash) -> Result<VerifiedTrust, VerifyError> {
@@ -216,16 +271,19 @@ impl EventVerifier {
         if !self.reaches(&delivery.event) {
             self.trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
         }
-        verify_event(&self.trust, &delivery.event)
+        verify_event(&self.trust, &delivery.event)?;
+        let Some(Evidence { header, seal, .. }) = evidence_of(&delivery.event) else { return Ok(()) };
+        if self.met.as_ref() != Some(&header) {
+            self.met = Some(header.clone());
+            self.connection.meet(&self.trust, &SealedBytes { header, seal })?;
+        }
+        Ok(())
     }
 
     /// Whether the trust holds the configuration that the event's header names. What does not decode is
     /// [`verify_event`]'s to refuse.
     fn reaches(&self, event: &CloudEvent) -> bool {
-        let header = || {
-            let evidence: Evidence = ledger_classes::json::from_str(event.evidence.as_deref()?).ok()?;
-            codec::decode::<Header>(&evidence.header.0, 4096).ok()
-        };
+        let header = || codec::decode::<Header>(&evidence_of(event)?.header.0, 4096).ok();
         header().is_none_or(|header| self.trust.configuration(&header).is_some())
     }
 }
@@ -238,7 +296,6 @@ mod tests {
     use ledger_classes::action::{Action, assets::AssetName};
     use ledger_classes::block::{Seal, genesis, receipt_leaves, solo_seal_message, transaction_leaves};
     use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
-    use ledger_classes::hash::HexBytes;
     use ledger_classes::identity::Identity;
     use ledger_classes::keys::SigningKey;
     use ledger_classes::merkle;

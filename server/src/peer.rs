@@ -256,6 +256,7 @@ impl Peer {
             },
         }
         let trust = Arc::new(Trust::open(dir, &config)?.behind(entered.fenced.clone()));
+        registry.guard(Arc::clone(&trust) as Arc<dyn channel_actors::Door>);
         let genesis = genesis(&dir.join(&config.genesis))?;
         if let Some(genesis) = &genesis
             && registry.by_name(&genesis.name).is_none()

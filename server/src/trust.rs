@@ -7,6 +7,7 @@
 //! nothing of what is in force. Each is said in the log, and counted.
 
 mod answers;
+mod door;
 mod files;
 
 use crate::{

@@ -58,6 +58,7 @@ impl Intake {
                 limits: context.shared.config().config.limits,
                 store: context.store.clone(),
                 certificates: context.certificates.clone(),
+                doors: context.doors.clone(),
                 // What execution will judge by, as far as it is known: block time may be ahead of this clock.
                 now: context.clock.now().max(context.shared.tip().time),
                 seed: random_seed(),

@@ -198,6 +198,7 @@ fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Cred
         limits: Limits::default(),
         store: bench.opened.store.clone(),
         certificates: Arc::new(NoCertificates),
+        doors: Doors::default(),
         now: NOW,
         seed: [9; 32],
     };

@@ -1,8 +1,9 @@
 //! What client commands share: the opened profile, the connection, and the way from actions to an outcome.
 
 use super::amounts::Units;
+use super::ca::in_full;
 use super::failure::Failure;
-use super::output::{Output, clean, pairs, table};
+use super::output::{Output, clean, note, pairs, table};
 use ca::{PassphraseSource, encrypted, passphrase::PassphraseError};
 use clap::{Args, ValueEnum};
 use client::api::{JsonEnvelope, Outcome, SubmissionStatus};
@@ -10,6 +11,7 @@ use client::certificate::CredentialError;
 use client::connection::{Connection, Options};
 use client::keys::read_account_key;
 use client::profile::{Profile, parse_peer};
+use client::seen::SeenHeaders;
 use client::submit::{Wait, sign_json, transaction};
 use client::window::valid_from;
 use ledger_classes::action::Action;
@@ -231,6 +233,21 @@ impl Session {
         let options = Options { peer: global.peer.clone(), timeout, ..Options::default() };
         let connection = Connection::open(&profile, options)?;
         Ok(Self { profile, connection, output: Output { json: global.json } })
+    }
+
+    /// The connection with what this profile has verified before; it is kept in the profile's folder.
+    pub(super) fn remembering(&self) -> Result<Connection, Failure> {
+        let seen = SeenHeaders::keep_in(&self.profile.directory);
+        let seen =
+            seen.map_err(|error| Failure::usage(format!("{}: remove the file to begin anew", in_full(&error))))?;
+        Ok(self.connection.clone().remembering(seen))
+    }
+
+    /// Keeps what was verified over a connection. A folder that cannot be written is told of, and keeps nothing back.
+    pub(super) fn kept(&self, connection: &Connection) {
+        if let Err(error) = connection.keep_seen() {
+            note(&format!("what was verified is not remembered: {}", in_full(&error)));
+        }
     }
 
     /// The channel's id: the text itself if it is one, else what the peer says.

@@ -106,9 +106,10 @@ impl Command {
                 session.show_outcome(&on.channel, &outcome).await
             }
             Self::Proof { id, on, later, out } => {
-                let proof = session.connection.proof(&on.channel, id, later).await?;
+                let connection = session.remembering()?;
                 let channel = Hash::parse(&on.channel).ok();
-                let proven = client::verify::verify_proof(&proof, channel)?;
+                let (proof, proven) = connection.verified_proof(&on.channel, id, later, channel).await?;
+                session.kept(&connection);
                 if proven.id != id {
                     return Err(Failure::refused(format!("the peer proved another transaction, {}", proven.id)));
                 }

@@ -17,6 +17,8 @@ use ledger_classes::identity::is_label;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
+mod histories;
+
 /// Check a proof, a channel's blocks, a backup or a peer's directory, without trusting whoever made it
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["proof", "dir", "blocks", "backup"]))]
@@ -29,17 +31,22 @@ executed again from genesis on; the peer must not be running. With --blocks the 
 channel fetch` wrote, on any machine, and with --backup with what `chancery backup` wrote, whose files are held against
 their hashes.
 
+With two proofs, or two folders of blocks, of one channel it is said whether one history can hold both. Two sealed
+headers of one height show that the ledger was copied and runs twice; they are printed with who sealed them, and keep
+them: they prove it to everybody.
+
 A channel's id vouches for all that its genesis says; compare the tip with what others have seen of the channel.
 
 Examples:
   $ chancery verify --proof transfer.json
   $ chancery verify --dir peer-1 --channel main
+  $ chancery verify --proof mine.json --proof theirs.json
   $ chancery verify --blocks trade
   $ chancery verify --backup /backup/peer-1")]
 pub(super) struct Verify {
-    /// Proof file, as `chancery tx proof` writes it
+    /// Proof file, as `chancery tx proof` writes it. Of two, whether one history can hold both
     #[arg(long, value_name = "FILE")]
-    proof: Option<PathBuf>,
+    proof: Vec<PathBuf>,
     /// The channel's id, from a source that you trust
     #[arg(long, value_name = "HEX", conflicts_with_all = ["dir", "backup"])]
     channel_id: Option<Hash>,
@@ -49,9 +56,9 @@ pub(super) struct Verify {
     /// One channel of it, by name
     #[arg(long, value_name = "NAME", conflicts_with_all = ["proof", "blocks", "backup"])]
     channel: Option<String>,
-    /// A folder with a channel's blocks, as `chancery channel fetch` writes it
+    /// A folder with a channel's blocks, as `chancery channel fetch` writes it. Of two, whether they are of one history
     #[arg(long, value_name = "DIR")]
-    blocks: Option<PathBuf>,
+    blocks: Vec<PathBuf>,
     /// A backup
     #[arg(long, value_name = "DIR")]
     backup: Option<PathBuf>,
@@ -67,17 +74,19 @@ struct Judged<'a> {
 
 impl Verify {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
-        match (&self.proof, &self.dir, &self.blocks, &self.backup) {
-            (Some(proof), ..) => {
+        match (self.proof.as_slice(), &self.dir, self.blocks.as_slice(), &self.backup) {
+            ([proof], ..) => {
                 let proven = verify_proof(&read_proof(proof)?, self.channel_id)?;
                 output.show(&Judged { proven: &proven, channel_id_compared: self.channel_id.is_some() }, |judged| {
                     text(judged.proven, judged.channel_id_compared)
                 })
             }
+            ([one, other], ..) => histories::proofs(one, other, self.channel_id, output),
             (_, Some(dir), ..) => ledger(dir, self.channel.as_deref(), output),
-            (_, _, Some(blocks), _) => fetched(blocks, self.channel_id, output),
+            (_, _, [blocks], _) => fetched(blocks, self.channel_id, output),
+            (_, _, [one, other], _) => histories::blocks([one, other], self.channel_id, output),
             (_, _, _, Some(backup)) => backed_up(backup, output),
-            _ => Err(Failure::usage("--proof, --dir, --blocks or --backup is needed")),
+            _ => Err(Failure::usage("--proof or --blocks, once or twice, --dir or --backup is needed")),
         }
     }
 }
@@ -120,8 +129,8 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
     if broken.is_empty() { Ok(()) } else { Err(Failure::Reported) }
 }
 
-/// Verifies a folder of blocks. Without an id it shows the one that they are of.
-fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Failure> {
+/// Checks the blocks of a folder.
+fn checked(folder: &Path, known: Option<Hash>, output: Output) -> Result<AuditReport, Failure> {
     let blocks = BlockReader::open(folder).map_err(|error| Failure::usage(in_full(&error)))?;
     let is = blocks.kept().channel;
     if let Some(known) = known.filter(|known| *known != is) {
@@ -132,7 +141,12 @@ fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Fai
     let audited: Result<AuditReport, AuditError> =
         audit_blocks(blocks, &ParticipantPaths, |done, of| progress.show(&name, done, of));
     drop(progress);
-    let report = audited.map_err(|error| Failure::refused(format!("NOT SOUND: {}", error.0)))?;
+    audited.map_err(|error| Failure::refused(format!("{}: NOT SOUND: {}", folder.display(), error.0)))
+}
+
+/// Verifies a folder of blocks. Without an id it shows the one that they are of.
+fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Failure> {
+    let report = checked(folder, known, output)?;
     let about = match known {
         Some(_) => "The blocks are those of the channel that was asked for.",
         None => "The blocks are sound in themselves. Compare the channel's id with one from a source that you trust.",

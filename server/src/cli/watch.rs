@@ -7,7 +7,7 @@ use super::output::{clean, note};
 use super::session::{About, Session, fields, read_file};
 use clap::Args;
 use client::api::Problem;
-use client::connection::RequestError;
+use client::connection::{Connection, RequestError};
 use client::retry::Retry;
 use client::subscribe::{Cursor, Delivery, Filter, Start, Step, SubscribeError};
 use client::verify::EventVerifier;
@@ -87,11 +87,14 @@ fn until(text: &str) -> Result<Until, String> {
 impl Watch {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let channel = self.about.clone().channel()?;
-        tokio::select! {
-            ended = self.events(session, &channel) => ended,
+        let connection = if self.proof { session.remembering()? } else { session.connection.clone() };
+        let ended = tokio::select! {
+            ended = self.events(session, &connection, &channel) => ended,
             // Without a signal handler ctrl-C ends the process anyway.
             Ok(()) = tokio::signal::ctrl_c() => Ok(()),
-        }
+        };
+        session.kept(&connection);
+        ended
     }
 
     /// What the cursor file says, if it is there.
@@ -131,7 +134,7 @@ impl Watch {
         }
     }
 
-    async fn events(&self, session: &Session, channel: &str) -> Result<(), Failure> {
+    async fn events(&self, session: &Session, connection: &Connection, channel: &str) -> Result<(), Failure> {
         let mut kept = self.kept()?;
         let start = kept.as_ref().map_or(self.from.unwrap_or_default(), |kept| Start::After(kept.cursor));
         let mut of = kept.as_ref().and_then(|kept| kept.channel.clone());
@@ -147,7 +150,7 @@ impl Watch {
                     Some(id) => id,
                     None => session.channel_id(channel).await?,
                 };
-                Some(EventVerifier::open(&session.connection, channel, id).await?)
+                Some(EventVerifier::open(connection, channel, id).await?)
             }
         };
         let filter = Filter { start, class: self.class, topic: self.topic.clone(), proof: self.proof };
@@ -155,7 +158,7 @@ impl Watch {
             return Err(Failure::usage("--human and --json: one of them"));
         }
         let human = self.human || (!session.output.json && io::stdout().is_terminal());
-        let subscription = session.connection.subscribe(channel, filter);
+        let subscription = connection.subscribe(channel, filter);
         let mut subscription = subscription.with_retry(Retry { attempts_max: 10, wait_max: PAUSE_MAX }).patient();
         let (mut progress, mut units) = (Progress::new(self.until), Units::default());
         let mut left = self.count.unwrap_or(u64::MAX);

@@ -11,6 +11,7 @@ mod bad_input;
 mod bank;
 mod closed;
 mod configuration;
+mod copies;
 mod crl_exchange;
 mod crowd;
 mod disk;

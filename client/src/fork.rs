@@ -1,0 +1,319 @@
+//! Two histories of one channel. A peer's directory that was copied and runs twice seals two blocks of one height, and
+//! each of them is proven. Nobody who sees only one can tell; whoever sees both can prove it to everybody, and this is how.
+//!
+//! Headers are compared only once their seals are known to hold. What contradicts is evidence against those who sealed;
+//! that nothing contradicts proves nothing, unless one header is in the other's history.
+
+use crate::verify::{VerifyError, read_proof};
+use ledger_classes::block::{Header, Seal};
+use ledger_classes::codec;
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::identity::Identity;
+use ledger_classes::keys::PublicKey;
+use ledger_classes::proof::{Evidence, Proof, ProofError, VerifiedTrust, part};
+use ledger_classes::time::Time;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+
+/// Bytes of an encoded header.
+const HEADER_BYTES_MAX: usize = 4096;
+/// Bytes of an encoded seal.
+const SEAL_BYTES_MAX: usize = 64 * 1024;
+
+/// A header and its seal, as they are kept and shown to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedBytes {
+    /// [`Header`], encoded.
+    pub header: HexBytes,
+    /// [`Seal`], encoded.
+    pub seal: HexBytes,
+}
+
+impl SealedBytes {
+    /// Of a header and its seal.
+    pub fn new(header: &Header, seal: &Seal) -> Self {
+        Self { header: part(header), seal: part(seal) }
+    }
+
+    /// The header, if it can be read; nothing of it is checked.
+    pub fn header(&self) -> Option<Header> {
+        codec::decode(&self.header.0, HEADER_BYTES_MAX).ok()
+    }
+}
+
+/// A header whose seal holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedHeader {
+    header: Header,
+    hash: Hash,
+    bytes: SealedBytes,
+    by: Option<(PublicKey, Identity)>,
+    /// It is known to have set another configuration.
+    configures: bool,
+}
+
+impl SealedHeader {
+    /// Checks a seal under a channel's configurations.
+    pub fn verify(trust: &VerifiedTrust, bytes: &SealedBytes) -> Result<Self, ProofError> {
+        let header = bytes.header().ok_or(ProofError::Malformed("the header"))?;
+        let seal: Seal = codec::decode(&bytes.seal.0, SEAL_BYTES_MAX).map_err(|_| ProofError::Malformed("the seal"))?;
+        trust.verify_header(&header, &seal)?;
+        let key = match seal {
+            Seal::Genesis {} => None,
+            Seal::Solo { key, .. } | Seal::Raft { key, .. } => Some(key),
+        };
+        let peers = trust.configuration(&header).map(|config| config.peers.as_slice()).unwrap_or_default();
+        let by = key.and_then(|key| Some((key, peers.iter().find(|peer| peer.key == key)?.identity.clone())));
+        Ok(Self { hash: header.hash(), header, bytes: bytes.clone(), by, configures: false })
+    }
+
+    /// A header whose seal was checked when it was kept; under `trust` it is known who sealed it.
+    pub(crate) fn remembered(trust: &VerifiedTrust, bytes: &SealedBytes) -> Option<Self> {
+        let unknown = || {
+            let header = bytes.header()?;
+            Some(Self { hash: header.hash(), header, bytes: bytes.clone(), by: None, configures: false })
+        };
+        Self::verify(trust, bytes).ok().or_else(unknown)
+    }
+
+    /// Its height.
+    pub const fn height(&self) -> u64 {
+        self.header.height
+    }
+
+    /// Its hash.
+    pub const fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// It and its seal, as they are kept.
+    pub const fn bytes(&self) -> &SealedBytes {
+        &self.bytes
+    }
+
+    fn side(&self) -> Side {
+        Side {
+            height: self.header.height,
+            header: self.hash,
+            time: self.header.time,
+            sealed_by: self.by.as_ref().map(|(_, identity)| identity.clone()),
+            seal_key: self.by.as_ref().map(|(key, _)| key.to_string()),
+            evidence: self.bytes.clone(),
+        }
+    }
+}
+
+/// What two sealed headers, or what they prove, cannot both be true of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contradiction {
+    /// One height, two headers.
+    Header,
+    /// The later one follows another header of the earlier one's height.
+    Previous,
+    /// One follows a change of configuration that is not before the other, which is later than that change.
+    Configuration,
+    /// Block time goes back.
+    Time,
+    /// One transaction has two outcomes.
+    Outcome,
+}
+
+/// One of the two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The block's height.
+    pub height: u64,
+    /// Hash of its header.
+    pub header: Hash,
+    /// Its time.
+    pub time: Time,
+    /// The peer whose key sealed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_by: Option<Identity>,
+    /// That key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_key: Option<String>,
+    /// Header and seal: what proves it.
+    pub evidence: SealedBytes,
+}
+
+/// Two histories of one channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("channel {channel} has two histories: {}", .sides.iter().map(Side::to_string).collect::<Vec<_>>().join(", and "))]
+pub struct Fork {
+    /// The channel's id.
+    pub channel: Hash,
+    /// They part at this height, or before.
+    pub height: u64,
+    /// What cannot both be true.
+    pub contradiction: Contradiction,
+    /// The transaction with two outcomes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Hash>,
+    /// Both headers, the lower one first.
+    pub sides: Vec<Side>,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {} is {}", self.height, self.header)?;
+        match (&self.sealed_by, &self.seal_key) {
+            (Some(identity), Some(key)) => write!(f, ", sealed by {identity} with {key}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How two headers of a channel contradict each other, if they do.
+fn contradiction(one: &SealedHeader, other: &SealedHeader) -> Option<Contradiction> {
+    let (low, high) = if one.height() <= other.height() { (one, other) } else { (other, one) };
+    let (configures, low, high) = (low.configures, &low.header, &high.header);
+    if low.height == high.height {
+        return (low.hash() != high.hash()).then_some(Contradiction::Header);
+    }
+    if low.height + 1 == high.height && high.previous != low.hash() {
+        return Some(Contradiction::Previous);
+    }
+    // Each header names the block that set its configuration: the last change before it. The higher one cannot know of
+    // fewer changes than the lower one, nor of one below the lower one that this does not know.
+    let changed_below = high.config_height < low.height && high.config_height != low.config_height;
+    let unknown_change = configures && high.config_height < low.height;
+    if high.config_height < low.config_height || changed_below || unknown_change {
+        return Some(Contradiction::Configuration);
+    }
+    (high.time < low.time).then_some(Contradiction::Time)
+}
+
+/// The lowest fork between two sets of sealed headers of one channel.
+fn lowest(channel: Hash, ones: &[SealedHeader], others: &[SealedHeader]) -> Option<Fork> {
+    let pairs = ones.iter().flat_map(|one| others.iter().map(move |other| (one, other)));
+    let forks = pairs.filter_map(|(one, other)| {
+        let found = contradiction(one, other)?;
+        let (low, high) = if one.height() <= other.height() { (one, other) } else { (other, one) };
+        Some((low.height(), high.height(), found, low, high))
+    });
+    let (height, _, contradiction, low, high) = forks.min_by_key(|(low, high, ..)| (*low, *high))?;
+    Some(Fork { channel, height, contradiction, transaction: None, sides: vec![low.side(), high.side()] })
+}
+
+/// Holds two sealed headers of one channel against each other.
+pub fn fork_of(channel: Hash, one: &SealedHeader, other: &SealedHeader) -> Option<Fork> {
+    lowest(channel, std::slice::from_ref(one), std::slice::from_ref(other))
+}
+
+/// What two proofs say together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// Both cannot be true of one channel.
+    Fork(Box<Fork>),
+    /// One history holds both.
+    OneHistory,
+    /// Nothing contradicts, and nothing ties them either.
+    NotTied,
+}
+
+/// Why proofs cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// One does not hold.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// They are of two channels.
+    #[error("the proofs are about two channels, {one} and {other}: each has its own history")]
+    Channels {
+        /// One.
+        one: Hash,
+        /// The other.
+        other: Hash,
+    },
+}
+
+impl From<ProofError> for CompareError {
+    fn from(error: ProofError) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+/// Reads two proof files and compares them.
+pub fn compare_files(one: &Path, other: &Path, channel: Option<Hash>) -> Result<Comparison, CompareError> {
+    compare(&read_proof(one)?, &read_proof(other)?, channel)
+}
+
+/// Checks two proofs and holds them against each other. `channel` is the id that the verifier knows.
+pub fn compare(one: &Proof, other: &Proof, channel: Option<Hash>) -> Result<Comparison, CompareError> {
+    let (ones, others) = (Proven::of(one, channel)?, Proven::of(other, channel)?);
+    let id = ones.channel;
+    if id != others.channel {
+        return Err(CompareError::Channels { one: id, other: others.channel });
+    }
+    if let Some(fork) = lowest(id, &ones.headers, &others.headers) {
+        return Ok(Comparison::Fork(Box::new(fork)));
+    }
+    let (last, other_last) = (ones.last(), others.last());
+    // A transaction is in one block at most, for ever.
+    if let (Some(last), Some(other_last)) = (last, other_last)
+        && ones.transaction == others.transaction
+        && last.hash != other_last.hash
+    {
+        let (low, high) = if last.height() <= other_last.height() { (last, other_last) } else { (other_last, last) };
+        return Ok(Comparison::Fork(Box::new(Fork {
+            channel: id,
+            height: low.height(),
+            contradiction: Contradiction::Outcome,
+            transaction: Some(ones.transaction),
+            sides: vec![low.side(), high.side()],
+        })));
+    }
+    match ones.holds(other_last) || others.holds(last) {
+        true => Ok(Comparison::OneHistory),
+        false => Ok(Comparison::NotTied),
+    }
+}
+
+/// What a proof has proven, as far as it concerns history.
+struct Proven {
+    channel: Hash,
+    transaction: Hash,
+    /// Every sealed header of it, ascending; the last is that of the receipt.
+    headers: Vec<SealedHeader>,
+    /// A header that has the last one in its history, and is not sealed here.
+    later: Option<Hash>,
+}
+
+impl Proven {
+    fn of(proof: &Proof, channel: Option<Hash>) -> Result<Self, ProofError> {
+        let checked = proof.verify(channel)?;
+        let trust = proof.trust.verify(channel)?;
+        let sealed = |evidence: &Evidence| {
+            let bytes = SealedBytes { header: evidence.header.clone(), seal: evidence.seal.clone() };
+            SealedHeader::verify(&trust, &bytes)
+        };
+        let links = proof.trust.links.iter().map(|link| sealed(&link.evidence));
+        let links = links.map(|link| link.map(|header| SealedHeader { configures: true, ..header }));
+        let headers = links.chain([sealed(&proof.evidence)]).collect::<Result<Vec<_>, _>>()?;
+        let later = proof.later.as_ref().map(|later| {
+            let header = codec::decode::<Header>(&later.header.0, HEADER_BYTES_MAX);
+            header.map(|header| header.hash()).map_err(|_| ProofError::Malformed("the later header"))
+        });
+        Ok(Self { channel: checked.channel, transaction: checked.receipt.id, headers, later: later.transpose()? })
+    }
+
+    /// The receipt's header.
+    fn last(&self) -> Option<&SealedHeader> {
+        self.headers.last()
+    }
+
+    /// Whether `other`, a sealed header, is one of these, comes right before or after the last, or is known to have it in
+    /// its history.
+    fn holds(&self, other: Option<&SealedHeader>) -> bool {
+        let (Some(last), Some(other)) = (self.last(), other) else { return false };
+        let known = self.headers.iter().any(|header| header.hash == other.hash || header.header.previous == other.hash);
+        known || other.header.previous == last.hash || self.later == Some(other.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests;
