@@ -232,6 +232,7 @@ impl Screening {
         }
         let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
+        let members = execution::Members::new(&config, &*self.certificates);
         let mut flights = Vec::with_capacity(parsed.len());
         // What those of this job owe who passed: what a sender has is spent once.
         let mut owed = HashMap::<Address, Amount>::new();
@@ -257,7 +258,7 @@ impl Screening {
                 Some((code, message)) => Err(Refusal::Rejected { code, message }),
                 None => Ok(()),
             };
-            let screened = execution::screen(&view, &config, &transaction, self.now)
+            let screened = execution::screen(&view, &members, &transaction, self.now)
                 .and_then(|()| at_the_door())
                 .and_then(|()| execution::screen_exempt(&view, &config, &input))
                 .and_then(|()| {

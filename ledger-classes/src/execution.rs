@@ -17,11 +17,13 @@ pub mod contracts;
 mod fees;
 pub mod logs;
 pub mod service;
+mod standing;
 #[cfg(test)]
 pub(crate) mod test_support;
 
 pub use context::{Context, Sender};
 pub use fees::screen_fee;
+pub use standing::Members;
 
 use crate::action::Action;
 use crate::amount::Amount;
@@ -33,6 +35,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{CertificatePaths, Participant};
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
+use crate::rights::Rights;
 use crate::state::{ReadError, ReadView, Writes};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
@@ -255,34 +258,17 @@ fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> 
     Ok(())
 }
 
-/// The sender's rights by its participant record. On an open channel a sender without record has the public's.
-/// A sender without record may still post what carries its own authority: an admission, a revocation by evidence.
-fn sender_rights(
-    context: &mut Context<'_>,
-    transaction: &VerifiedTransaction,
-) -> Result<crate::rights::Rights, Refusal> {
-    let open = context.config().open_submit;
-    let authority_in_itself = transaction.transaction().actions.iter().all(Action::carries_authority);
+/// The sender's rights by its participant record: what has ended leaves none, and the public's are for senders without any.
+/// Whoever has none may still post what carries its own authority: an admission, a revocation by evidence.
+fn sender_rights(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Rights, Refusal> {
     let record: Option<Participant> = context.get(&keyspace::participant(&transaction.sender()))?;
-    let standing = standing(record.as_ref(), context.time());
-    match (&record, standing) {
-        (Some(participant), Ok(())) => {
-            context.set_participant(participant.identity.clone());
-            Ok(context.config().rights_of(Some(&participant.identity)))
+    match context.members().rights(context, record.as_ref(), context.time())? {
+        Ok(rights) => {
+            context.set_participant(record.map(|participant| participant.identity), rights);
+            Ok(rights)
         }
-        _ if authority_in_itself || open => Ok(context.config().rights_of(None)),
-        (_, Err(code)) => reject(code, format!("{} may not sign here", transaction.sender())),
-        (None, Ok(())) => reject(ResultCode::NotAParticipant, "no record"),
-    }
-}
-
-/// Whether a participant record entitles its address to sign at block time `time`.
-pub fn standing(record: Option<&Participant>, time: Time) -> Result<(), ResultCode> {
-    match record {
-        None => Err(ResultCode::NotAParticipant),
-        Some(participant) if participant.revoked_height.is_some() => Err(ResultCode::ParticipantIsRevoked),
-        Some(participant) if participant.not_after < time => Err(ResultCode::ParticipantIsExpired),
-        Some(_) => Ok(()),
+        Err(_) if transaction.transaction().actions.iter().all(Action::carries_authority) => Ok(Rights::NONE),
+        Err(code) => reject(code, format!("{} may not sign here", transaction.sender())),
     }
 }
 
@@ -347,25 +333,28 @@ fn screen_authority(config: &ChannelConfig, sender: crate::keys::Address, action
 /// `view` may be older than the block in which the transaction would execute: execution decides.
 pub fn screen(
     view: &dyn ReadView,
-    config: &ChannelConfig,
+    members: &Members<'_>,
     transaction: &VerifiedTransaction,
     now: Time,
 ) -> Result<(), Refusal> {
-    let actions = &transaction.transaction().actions;
-    let record: Option<Participant> = record::read(view, &keyspace::participant(&transaction.sender()))?;
-    let rights = match standing(record.as_ref(), now) {
-        Ok(()) => config.rights_of(record.as_ref().map(|participant| &participant.identity)),
-        Err(_) if config.open_submit => config.rights_of(None),
+    let (config, sender, actions) = (members.config(), transaction.sender(), &transaction.transaction().actions);
+    let record: Option<Participant> = record::read(view, &keyspace::participant(&sender))?;
+    let rights = match members.rights(view, record.as_ref(), now)? {
+        Ok(rights) => rights,
         Err(_) if actions.iter().all(Action::carries_authority) => {
-            return actions.iter().try_for_each(|action| screen_authority(config, transaction.sender(), action));
+            return actions.iter().try_for_each(|action| screen_authority(config, sender, action));
         }
         Err(code) => {
-            let why = match &record {
-                Some(Participant { revoked_height: Some(height), .. }) => format!(": revoked in block {height}"),
-                Some(Participant { not_after, .. }) => format!(": its certificate expired at {not_after}"),
-                None => String::new(),
+            let why = match (code, &record) {
+                (ResultCode::ParticipantIsUnvouched, Some(participant)) => {
+                    let organization = participant.identity.organization();
+                    format!(": no CA that is listed for {organization} and good vouches for its certificate")
+                }
+                (_, Some(Participant { revoked_height: Some(height), .. })) => format!(": revoked in block {height}"),
+                (_, Some(Participant { not_after, .. })) => format!(": its certificate expired at {not_after}"),
+                (_, None) => String::new(),
             };
-            return reject(code, format!("{} may not sign here{why}", transaction.sender()));
+            return reject(code, format!("{sender} may not sign here{why}"));
         }
     };
     for action in actions {
@@ -376,10 +365,10 @@ pub fn screen(
         }
         // They are free, so nobody may fill blocks with those that fail.
         if action.carries_authority() {
-            screen_authority(config, transaction.sender(), action)?;
+            screen_authority(config, sender, action)?;
         }
         if let Action::AccountAct(body) = action {
-            assets::screen_act(view, transaction.signers(), body)?;
+            assets::screen_act(view, members, transaction.signers(), body, now)?;
         }
     }
     Ok(())

@@ -31,6 +31,8 @@ pub enum Family {
     NamedCertificate = 0x09,
     /// Keys of certificates: the issuing CA's key (32), the certificate's key (32).
     CertificateKey = 0x0a,
+    /// Since when organizations are members that joined later: organization.
+    Membership = 0x0b,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -106,6 +108,11 @@ pub fn open_proposal(height: u64, id: &Hash) -> Vec<u8> {
 /// Key of the administrators of an organization.
 pub fn administrators(organization: &str) -> Vec<u8> {
     key(Family::Administrators, &[organization.as_bytes()])
+}
+
+/// Key of an organization's membership.
+pub fn membership(organization: &str) -> Vec<u8> {
+    key(Family::Membership, &[organization.as_bytes()])
 }
 
 /// Key of a participant.

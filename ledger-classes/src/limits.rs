@@ -70,6 +70,10 @@ pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 pub const ORGANIZATIONS_MAX: usize = 256;
 /// Grants of a channel's configuration.
 pub const GRANTS_MAX: usize = 1_024;
+/// How long a proposal is open, milliseconds: 30 days of block time. Then it lapses and is made anew.
+pub const PROPOSAL_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// Proposals whose time has passed that a new one takes off the list of those that are open.
+pub const PROPOSALS_ENDED_MAX: usize = 8;
 /// Administrators of an organization that a change of the configuration looks at, the last admitted ones. Beyond them the
 /// first is forgotten until it is admitted again.
 pub const ADMINISTRATORS_KNOWN_MAX: usize = 64;

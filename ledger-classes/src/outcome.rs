@@ -48,6 +48,8 @@ codes! {
     ParticipantIsExpired = 112, "participant-expired";
     /// The sender has no right to this action.
     NoRight = 113, "no-right";
+    /// No CA that vouches for the sender's certificate is listed for its organization and good.
+    ParticipantIsUnvouched = 114, "participant-unvouched";
     /// A field of an action is outside its range or form.
     InvalidField = 120, "invalid-field";
     /// More events or timers than a transaction may cause.
@@ -118,6 +120,8 @@ codes! {
     AlreadyApproved = 311, "already-approved";
     /// The changed configuration would be invalid.
     ConfigurationInvalid = 312, "configuration-invalid";
+    /// The proposal's time has passed, or its organization has left.
+    ProposalLapsed = 313, "proposal-lapsed";
 
     /// No such contract.
     ContractUnknown = 400, "contract-unknown";

@@ -271,7 +271,11 @@ fn transaction_status(name: &str) -> u16 {
 fn code_status(code: ResultCode) -> u16 {
     use ResultCode as C;
     match code {
-        C::NotAParticipant | C::ParticipantIsRevoked | C::ParticipantIsExpired | C::NoRight => 403,
+        C::NotAParticipant
+        | C::ParticipantIsRevoked
+        | C::ParticipantIsExpired
+        | C::ParticipantIsUnvouched
+        | C::NoRight => 403,
         C::Expired => 410,
         _ => 422,
     }

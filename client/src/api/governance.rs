@@ -16,6 +16,8 @@ pub enum ParticipantStanding {
     Revoked,
     /// Its certificate has expired: it is admitted again with the next one.
     Expired,
+    /// No CA that vouches for its certificate is listed for its organization and good: it is admitted again with another.
+    Unvouched,
 }
 
 /// An address bound to an identity.
@@ -50,7 +52,8 @@ pub struct ApprovalView {
     pub by: String,
     /// The block.
     pub approved_height: u64,
-    /// Whether it counts: the organization is still a member.
+    /// Whether it counts now: its giver may sign and administers, was not revoked since, and the organization has been a
+    /// member all along.
     pub counts: bool,
 }
 
@@ -72,7 +75,7 @@ pub struct ProposalView {
     pub id: Hash,
     /// `configuration` or `recovery`.
     pub kind: String,
-    /// `open`, `done` or `withdrawn`.
+    /// `open`, `done`, `withdrawn` or `lapsed`.
     pub state: String,
     /// What is proposed, in words; of changes the first 16.
     pub summary: Vec<String>,
@@ -90,10 +93,10 @@ pub struct ProposalView {
     pub ended_height: Option<u64>,
     /// Who approved, in order.
     pub approvals: Vec<ApprovalView>,
-    /// Organizations that approved and are members.
+    /// Organizations whose approval counts now.
     pub approvals_given: usize,
     /// Organizations that must.
     pub approvals_needed: usize,
-    /// Members that have not approved; empty once the proposal has ended.
+    /// Members of whom no approval counts now; empty once the proposal has ended.
     pub not_yet: Vec<String>,
 }

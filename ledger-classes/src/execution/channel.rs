@@ -106,8 +106,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         revoked_height: None,
         revoked_before: before.as_ref().and_then(|record| record.revoked_height.or(record.revoked_before)),
     };
-    let noted = identity.role() == Role::Admin
-        && governance::note_administrator(context, &identity, body.address, participant.authorities.clone())?;
+    let noted = identity.role() == Role::Admin && governance::note_administrator(context, &identity, body.address)?;
     // Admissions are free, also where nothing else is: one that changes nothing must not fill blocks.
     let same = before.as_ref().is_some_and(|before| {
         let Participant { admitted_height, revoked_before, .. } = *before;
@@ -140,8 +139,14 @@ pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> 
 /// rules.
 fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) -> Result<u64, Refusal> {
     // Who comes back later is as new: nobody of it can be admitted before.
-    for left in context.config().organizations.iter().filter(|member| !record.config.is_member(&member.name)) {
+    let current = context.config();
+    for left in current.organizations.iter().filter(|member| !record.config.is_member(&member.name)) {
         context.remove(keyspace::administrators(&left.name));
+        context.remove(keyspace::membership(&left.name));
+    }
+    let since = context.height();
+    for joined in record.config.organizations.iter().filter(|member| !current.is_member(&member.name)) {
+        context.put(keyspace::membership(&joined.name), &proposals::Membership { since });
     }
     let value = record::to_value(record);
     context.put_value(keyspace::config(), value.clone());
@@ -173,6 +178,8 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
 }
 
 #[cfg(test)]
+mod approval_tests;
+#[cfg(test)]
 mod authority_tests;
 #[cfg(test)]
 mod governance_tests;
@@ -180,5 +187,7 @@ mod governance_tests;
 mod proposal_tests;
 #[cfg(test)]
 mod revocation_tests;
+#[cfg(test)]
+mod standing_tests;
 #[cfg(test)]
 mod tests;

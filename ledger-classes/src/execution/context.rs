@@ -1,9 +1,9 @@
 //! What an action sees while a block executes: state below, what the block and the transaction wrote so far, who
 //! acts, and where events go. Nothing here outlives the block.
 
-use super::BlockInput;
 use super::budget::{self, Usage};
 use super::contracts::timers::Timer;
+use super::{BlockInput, Members};
 use crate::amount::Amount;
 use crate::codec;
 use crate::config::ChannelConfig;
@@ -16,6 +16,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
+use crate::rights::Rights;
 use crate::state::{ReadError, ReadView, Value, Writes, first_over_counting};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
@@ -54,7 +55,7 @@ fn bounded(mut message: String) -> String {
 /// The state of an executing block and of the transaction or timer in it that runs now.
 pub struct Context<'a> {
     view: &'a dyn ReadView,
-    config: &'a ChannelConfig,
+    members: Members<'a>,
     certificates: &'a dyn CertificatePaths,
     channel: Hash,
     height: u64,
@@ -77,6 +78,7 @@ pub struct Context<'a> {
     sender: Option<&'a VerifiedTransaction>,
     acting: Address,
     participant: Option<Identity>,
+    rights: Rights,
     /// The timer that runs now.
     timer: Option<Timer>,
 }
@@ -85,7 +87,7 @@ impl<'a> Context<'a> {
     pub(super) fn new(view: &'a dyn ReadView, input: &'a BlockInput<'a>, config: &'a ChannelConfig) -> Self {
         Self {
             view,
-            config,
+            members: Members::new(config, input.certificates),
             certificates: input.certificates,
             channel: input.channel,
             height: input.height,
@@ -102,6 +104,7 @@ impl<'a> Context<'a> {
             sender: None,
             acting: Address::ZERO,
             participant: None,
+            rights: Rights::NONE,
             timer: None,
         }
     }
@@ -111,7 +114,7 @@ impl<'a> Context<'a> {
         self.id = id;
         self.index = index;
         self.action = 0;
-        self.participant = None;
+        (self.participant, self.rights) = (None, Rights::NONE);
         self.timer = None;
         (self.sender, self.acting) = match sender {
             Sender::Transaction(transaction) => (Some(transaction), transaction.sender()),
@@ -207,13 +210,18 @@ impl<'a> Context<'a> {
         self.action = action;
     }
 
-    pub(super) fn set_participant(&mut self, identity: Identity) {
-        self.participant = Some(identity);
+    pub(super) fn set_participant(&mut self, identity: Option<Identity>, rights: Rights) {
+        (self.participant, self.rights) = (identity, rights);
     }
 
     /// The configuration that rules this block.
     pub const fn config(&self) -> &'a ChannelConfig {
-        self.config
+        self.members.config()
+    }
+
+    /// The members under that configuration.
+    pub const fn members(&self) -> &Members<'a> {
+        &self.members
     }
 
     /// How certificate paths are verified.
@@ -269,6 +277,16 @@ impl<'a> Context<'a> {
     /// The sender's identity, if it has a participant record in good standing.
     pub const fn participant(&self) -> Option<&Identity> {
         self.participant.as_ref()
+    }
+
+    /// The sender's rights; none for a timer.
+    pub const fn rights(&self) -> Rights {
+        self.rights
+    }
+
+    /// Who signed first: the address by whose record the transaction is judged. [`Address::ZERO`] for a timer.
+    pub fn sender(&self) -> Address {
+        self.sender.map_or(Address::ZERO, VerifiedTransaction::sender)
     }
 
     /// Reads a record.

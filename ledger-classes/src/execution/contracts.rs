@@ -14,6 +14,8 @@ pub mod escrow;
 #[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
+mod rights_tests;
+#[cfg(test)]
 mod tests;
 pub mod timers;
 

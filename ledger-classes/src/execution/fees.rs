@@ -65,7 +65,7 @@ fn check_time(transaction: &VerifiedTransaction, time: Time) -> Result<(), Refus
 pub(super) struct Paid {
     /// The fee.
     pub(super) fee: Amount,
-    /// Whether it leaves nothing if it fails: it is free where others pay. Records of sequences stay, since only an
+    /// Whether it leaves nothing if it fails: it is free where others pay, or carries its own authority. Records of sequences stay, since only an
     /// ordering peer makes them, and it posts on before the last one is in a block.
     pub(super) leaves_nothing: bool,
 }
@@ -74,11 +74,15 @@ pub(super) struct Paid {
 pub(super) fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Paid, Refusal> {
     check_time(transaction, context.time())?;
     let config = context.config();
-    let Some(asset) = &config.fees.asset else { return Ok(Paid { fee: Amount::ZERO, leaves_nothing: false }) };
+    let actions = &transaction.transaction().actions;
+    let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
+    let (free, fee) = (!actions.iter().any(sequence), Amount::ZERO);
+    let Some(asset) = &config.fees.asset else {
+        // What anybody may post costs nobody anything here, either.
+        return Ok(Paid { fee, leaves_nothing: free && actions.iter().all(Action::carries_authority) });
+    };
     if is_exempt(&*context, config, transaction)? {
-        let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
-        let leaves_nothing = !transaction.transaction().actions.iter().any(sequence);
-        return Ok(Paid { fee: Amount::ZERO, leaves_nothing });
+        return Ok(Paid { fee, leaves_nothing: free });
     }
     let fee = fee_of(config, transaction)?;
     assets::pay_fee(context, &transaction.sender(), asset, fee, config.fees.collector)?;

@@ -6,6 +6,7 @@ use super::parameters::Query;
 use super::query::{PageQuery, address, at, hash, one, page_of, read, span};
 use super::service::json;
 use crate::{
+    certificates::ParticipantPaths,
     context::PeerContext,
     problem::{ApiError, Kind},
     tls::Caller,
@@ -16,8 +17,8 @@ use actix_web::{
 };
 use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
 use ledger_classes::{
-    config::ChannelConfig,
     execution::{
+        Members,
         assets::Recovery,
         audit::in_words,
         channel::{self, NamedParticipant, NamedProposal, ProposalState, Subject},
@@ -25,9 +26,10 @@ use ledger_classes::{
     },
     identity::is_label,
     keyspace,
+    outcome::ResultCode,
     participant::Participant,
     record,
-    state::ReadError,
+    state::{ReadError, ReadView},
     time::Time,
 };
 use serde::Deserialize;
@@ -43,7 +45,10 @@ pub(super) async fn show(
     let (address, time) = (address(&participant)?, visible.channel.tip().time);
     one(&visible.channel, Kind::ParticipantUnknown, move |view| {
         let record = record::read::<Participant>(view, &keyspace::participant(&address))?;
-        Ok(record.map(|record| participant_view(&NamedParticipant { address, record }, time)))
+        let Some(record) = record else { return Ok(None) };
+        let config = config_of(view)?.config;
+        let members = Members::new(&config, &ParticipantPaths);
+        Ok(Some(participant_view(view, &members, &NamedParticipant { address, record }, time)?))
     })
     .await
 }
@@ -72,22 +77,29 @@ pub(super) async fn list(
     let (span, time) = (span(after.as_deref(), limit)?, visible.channel.tip().time);
     let answer = read(&visible.channel, move |reader| {
         let config = config_of(reader.view())?.config;
+        let members = Members::new(&config, &ParticipantPaths);
         let listed = channel::participants(reader.view(), &config, organization.as_deref(), &span)?;
-        Ok(page_of(reader.height(), &listed, |participant| Ok(participant_view(participant, time)))?)
+        Ok(page_of(reader.height(), &listed, |participant| {
+            participant_view(reader.view(), &members, participant, time)
+        })?)
     });
     json(&answer.await?)
 }
 
-fn participant_view(participant: &NamedParticipant, time: Time) -> ParticipantView {
+fn participant_view(
+    view: &dyn ReadView,
+    members: &Members<'_>,
+    participant: &NamedParticipant,
+    time: Time,
+) -> Result<ParticipantView, ReadError> {
     let NamedParticipant { address, record } = participant;
-    let standing = if record.revoked_height.is_some() {
-        ParticipantStanding::Revoked
-    } else if record.not_after < time {
-        ParticipantStanding::Expired
-    } else {
-        ParticipantStanding::Admitted
+    let standing = match members.standing(view, Some(record), time)? {
+        Ok(()) => ParticipantStanding::Admitted,
+        Err(ResultCode::ParticipantIsExpired) => ParticipantStanding::Expired,
+        Err(ResultCode::ParticipantIsUnvouched) => ParticipantStanding::Unvouched,
+        Err(_) => ParticipantStanding::Revoked,
     };
-    ParticipantView {
+    Ok(ParticipantView {
         address: *address,
         identity: record.identity.to_string(),
         organization: record.identity.organization().into(),
@@ -97,7 +109,7 @@ fn participant_view(participant: &NamedParticipant, time: Time) -> ParticipantVi
         not_after: record.not_after,
         admitted_height: record.admitted_height,
         revoked_height: record.revoked_height,
-    }
+    })
 }
 
 pub(super) async fn proposal(
@@ -108,11 +120,12 @@ pub(super) async fn proposal(
     let (channel, proposal) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.governance()?;
-    let id = hash(&proposal)?;
+    let (id, time) = (hash(&proposal)?, visible.channel.tip().time);
     let answer = read(&visible.channel, move |reader| {
         let view = reader.view();
         let Some(proposal) = channel::proposal(view, &id)? else { return Ok(None) };
-        let shown = proposal_view(&proposal, &config_of(view)?.config)?;
+        let config = config_of(view)?.config;
+        let shown = proposal_view(view, &Members::new(&config, &ParticipantPaths), &proposal, time)?;
         Ok(Some(at(reader.height(), &shown)?))
     });
     json(&answer.await?.ok_or(Kind::ProposalUnknown)?)
@@ -126,21 +139,29 @@ pub(super) async fn proposals(
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
     visible.governance()?;
-    let span = query.into_inner().span()?;
+    let (span, time) = (query.into_inner().span()?, visible.channel.tip().time);
     let answer = read(&visible.channel, move |reader| {
         let config = config_of(reader.view())?.config;
+        let members = Members::new(&config, &ParticipantPaths);
         let listed = channel::open_proposals(reader.view(), &span)?;
-        Ok(page_of(reader.height(), &listed, |proposal| proposal_view(proposal, &config))?)
+        Ok(page_of(reader.height(), &listed, |proposal| proposal_view(reader.view(), &members, proposal, time))?)
     });
     json(&answer.await?)
 }
 
-/// A proposal, with what it still needs under the configuration in force.
-fn proposal_view(proposal: &NamedProposal, config: &ChannelConfig) -> Result<ProposalView, ReadError> {
-    let NamedProposal { id, record } = proposal;
-    let counted: Vec<String> = record.counted(config).map(str::to_owned).collect();
-    let missing = config.organizations.iter().map(|member| &member.name).filter(|name| !counted.contains(name));
-    let open = record.state == ProposalState::Open;
+/// A proposal, with which of its approvals count now and what it still needs under the configuration in force.
+fn proposal_view(
+    view: &dyn ReadView,
+    members: &Members<'_>,
+    proposal: &NamedProposal,
+    time: Time,
+) -> Result<ProposalView, ReadError> {
+    let (NamedProposal { id, record }, config) = (proposal, members.config());
+    let (state, counted) = (record.state_at(view, members, time)?, record.counted(view, members, time)?);
+    let organizations: Vec<&str> = counted.iter().map(|approval| approval.by.organization()).collect();
+    let names = config.organizations.iter().map(|member| &member.name);
+    let missing = names.filter(|name| !organizations.contains(&name.as_str()));
+    let open = state == ProposalState::Open;
     let (kind, changes, recovery) = match &record.subject {
         Subject::Configuration(changes) => ("configuration", changes.clone(), None),
         Subject::Recovery(Recovery { from, to, asset }) => {
@@ -150,7 +171,7 @@ fn proposal_view(proposal: &NamedProposal, config: &ChannelConfig) -> Result<Pro
     Ok(ProposalView {
         id: *id,
         kind: kind.into(),
-        state: serde_json::to_value(record.state)
+        state: serde_json::to_value(state)
             .ok()
             .and_then(|state| Some(state.as_str()?.to_owned()))
             .ok_or_else(|| ReadError("a proposal's state has no name".into()))?,
@@ -168,7 +189,7 @@ fn proposal_view(proposal: &NamedProposal, config: &ChannelConfig) -> Result<Pro
                 organization: approval.by.organization().into(),
                 by: approval.by.to_string(),
                 approved_height: approval.approved_height,
-                counts: config.is_member(approval.by.organization()),
+                counts: counted.contains(&approval),
             })
             .collect(),
         approvals_given: counted.len(),

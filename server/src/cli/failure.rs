@@ -141,6 +141,10 @@ fn hint(problem: &Problem) -> Option<&'static str> {
             "Renew the certificate (`chancery ca renew --profile DIR`), then bind the key to the new one: chancery participant \
              admit --channel CHANNEL"
         }
+        "participant-unvouched" => {
+            "The channel lists other CAs of your organization than the one of the certificate that the key was bound by: bind it \
+             by a certificate of a listed one, chancery participant admit --channel CHANNEL"
+        }
         "channel-unknown" => "`chancery channel list` shows those that this profile may see",
         "asset-unknown" => "`chancery asset list` shows those of the channel",
         "contract-unknown" => "`chancery contract list` shows those of the channel",

@@ -142,6 +142,7 @@ impl Command {
                     let standing = match participant.standing {
                         ParticipantStanding::Admitted => "admitted".into(),
                         ParticipantStanding::Expired => "expired".into(),
+                        ParticipantStanding::Unvouched => "no CA vouches".into(),
                         ParticipantStanding::Revoked => {
                             let height = participant.revoked_height.unwrap_or_default();
                             format!("revoked in block {height}")

@@ -32,6 +32,7 @@ mod python_verifier;
 mod registration;
 mod remote_authority;
 mod revocation;
+mod rights;
 mod rollover;
 mod rot;
 mod schemas;

@@ -5,7 +5,7 @@ use super::records::JointAccount;
 use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
 use crate::event::Event;
-use crate::execution::{Context, standing};
+use crate::execution::{Context, Members};
 use crate::hash::{Hash, Tag};
 use crate::keys::{Address, PublicKey};
 use crate::keyspace;
@@ -14,6 +14,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record;
 use crate::state::{ReadError, ReadView};
+use crate::time::Time;
 use std::collections::BTreeSet;
 
 /// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.
@@ -67,7 +68,7 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
     let controllers = joint_controllers(context, &joint)?;
     let mut signed = 0;
     for signer in context.signers().iter().map(PublicKey::address).filter(|signer| controllers.contains(signer)) {
-        signed += usize::from(may_sign(context, &signer)?);
+        signed += usize::from(may_sign(context, context.members(), &signer, context.time())?);
     }
     let needed = needed(&joint, &controllers);
     if signed < needed {
@@ -82,14 +83,19 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
 /// part of its signatures; a failed receipt would be its outcome for ever. An account's keys never change.
 pub(in crate::execution) fn screen_act(
     view: &dyn ReadView,
+    members: &Members<'_>,
     signers: &[PublicKey],
     body: &AccountAct,
+    now: Time,
 ) -> Result<(), Refusal> {
     let Some(joint) = record::read::<JointAccount>(view, &keyspace::joint_account(&body.account))? else {
         return Ok(());
     };
     let controllers = joint_controllers(view, &joint)?;
-    let signed = signers.iter().filter(|signer| controllers.contains(&signer.address())).count();
+    let mut signed = 0;
+    for signer in signers.iter().map(PublicKey::address).filter(|signer| controllers.contains(signer)) {
+        signed += usize::from(may_sign(view, members, &signer, now)?);
+    }
     let needed = needed(&joint, &controllers);
     if signed < needed {
         let message = format!("{signed} of the account's keys signed, {needed} are needed");
@@ -124,13 +130,9 @@ pub(in crate::execution) fn controllers(
     }
 }
 
-/// Whether a co-signer counts: as for a sender, a revoked or expired participant does not, and somebody without a
+/// Whether a co-signer counts: as for a sender, a participant whose record has ended does not, and somebody without a
 /// record only on an open channel.
-fn may_sign(context: &Context<'_>, signer: &Address) -> Result<bool, Refusal> {
-    let record: Option<Participant> = context.get(&keyspace::participant(signer))?;
-    Ok(match standing(record.as_ref(), context.time()) {
-        Ok(()) => true,
-        Err(ResultCode::NotAParticipant) => context.config().open_submit,
-        Err(_) => false,
-    })
+fn may_sign(view: &dyn ReadView, members: &Members<'_>, signer: &Address, time: Time) -> Result<bool, ReadError> {
+    let record: Option<Participant> = record::read(view, &keyspace::participant(signer))?;
+    Ok(members.rights(view, record.as_ref(), time)?.is_ok())
 }

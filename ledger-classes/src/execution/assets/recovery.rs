@@ -13,7 +13,7 @@ use super::unique::{move_item, require_movable};
 use crate::action::assets::Recover;
 use crate::codec::{Decode, Encode};
 use crate::event::Event;
-use crate::execution::{Context, channel, standing};
+use crate::execution::{Context, channel};
 use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::{MEMO_BYTES_MAX, RECOVERY_LOOKS_MAX, RECOVERY_MOVES_MAX, SUCCESSORS_MAX};
@@ -131,7 +131,7 @@ fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) ->
         Some(new) if new.identity.organization() != identity.organization() => {
             refused(format!("{to} is of another organization"))
         }
-        Some(new) if standing(Some(&new), context.time()).is_ok() => {
+        Some(new) if context.members().standing(context, Some(&new), context.time())?.is_ok() => {
             require_not_recovered(context, to)?;
             let before: Inherited = context.get(&keyspace::inherited(from))?.unwrap_or_default();
             if before.times >= SUCCESSORS_MAX {

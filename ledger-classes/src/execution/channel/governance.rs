@@ -6,10 +6,9 @@
 //! the change. An organization that has never had one counts, or none could be added. The administrators that were
 //! admitted last are looked at, so that no number of them makes this dear or blind.
 
-use super::super::{Context, budget, standing};
+use super::super::{Context, Members, budget};
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, Organization};
-use crate::hash::Hash;
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
@@ -18,7 +17,6 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::Record;
 use crate::rights::Right;
-use std::collections::BTreeSet;
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
@@ -37,9 +35,10 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
         check_authorities(context, next, known, member)?;
     }
     let needed = next.approvals.needed(next.organizations.len());
-    let (mut able, mut gone) = (0, Vec::new());
+    let (mut able, mut gone, members) = (0, Vec::new(), Members::new(next, context.certificates()));
     for member in next.organizations.iter().filter(|member| next.can_administer(&member.name)) {
-        if is_there(context, next, member)? {
+        context.work(budget::CERTIFICATE * member.authorities.len() as u64);
+        if is_there(context, &members, &member.name)? {
             able += 1;
         } else {
             gone.push(member.name.as_str());
@@ -76,42 +75,25 @@ fn check_authorities(
 /// An organization's administrators, as far as they are looked at. An organization that leaves has none any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(super) struct Administrators {
-    /// Those that were admitted last, in this order: at most [`ADMINISTRATORS_KNOWN_MAX`].
-    pub(super) known: Vec<KnownAdministrator>,
+    /// The addresses that were admitted last, in this order: at most [`ADMINISTRATORS_KNOWN_MAX`].
+    pub(super) known: Vec<Address>,
 }
 
 impl Record for Administrators {}
 
-/// An administrator that was admitted.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) struct KnownAdministrator {
-    /// Its address.
-    pub(super) address: Address,
-    /// The keys of the CAs on the path of the certificate that admitted it. Reading asks for a listed CA in the path, and
-    /// nothing can be posted without reading: where none of these is listed any more, the administrator is locked out.
-    pub(super) authorities: Vec<Hash>,
-}
-
 /// Notes an admission; whether anything is known that was not. With too many, one who may no longer sign or has not the
 /// right makes room, or the one that came first: it is known again once it is admitted again, which needs nobody's
 /// approval. Somebody without the right takes no room from those who have it.
-pub(super) fn note_administrator(
-    context: &mut Context<'_>,
-    who: &Identity,
-    address: Address,
-    authorities: Vec<Hash>,
-) -> Result<bool, Refusal> {
+pub(super) fn note_administrator(context: &mut Context<'_>, who: &Identity, address: Address) -> Result<bool, Refusal> {
     let key = keyspace::administrators(who.organization());
     let mut record: Administrators = context.get(&key)?.unwrap_or_default();
-    let new = KnownAdministrator { address, authorities };
-    if record.known.contains(&new) {
+    if record.known.contains(&address) {
         return Ok(false);
     }
-    record.known.retain(|known| known.address != address);
     if record.known.len() >= ADMINISTRATORS_KNOWN_MAX {
         let mut idle = None;
         for (place, known) in record.known.iter().enumerate() {
-            if !is_able(context, context.config(), &known.address)? {
+            if !is_able(context, context.members(), known)? {
                 idle = Some(place);
                 break;
             }
@@ -123,31 +105,25 @@ pub(super) fn note_administrator(
             None => return Ok(false),
         };
     }
-    record.known.push(new);
+    record.known.push(address);
     context.put(key, &record);
     Ok(true)
 }
 
-/// Whether a participant may sign at present and has the right to administer under a configuration.
-fn is_able(context: &Context<'_>, config: &ChannelConfig, address: &Address) -> Result<bool, Refusal> {
+/// Whether a participant may sign at present, and has the right to administer, under a configuration.
+fn is_able(context: &Context<'_>, members: &Members<'_>, address: &Address) -> Result<bool, Refusal> {
     let participant: Option<Participant> = context.get(&keyspace::participant(address))?;
-    Ok(participant.is_some_and(|participant| {
-        let may_sign = standing(Some(&participant), context.time()).is_ok();
-        may_sign && config.rights_of(Some(&participant.identity)).allows(Right::Admin)
-    }))
+    let rights = members.rights(context, participant.as_ref(), context.time())?;
+    Ok(participant.is_some() && rights.is_ok_and(|rights| rights.allows(Right::Admin)))
 }
 
-/// Whether an administrator of the organization, with the right and one of its CAs under `next`, may sign at present; or
-/// none ever could.
-fn is_there(context: &Context<'_>, next: &ChannelConfig, member: &Organization) -> Result<bool, Refusal> {
-    let record: Option<Administrators> = context.get(&keyspace::administrators(&member.name))?;
+/// Whether an administrator of the organization, with the right and one of its CAs under the configuration that is to
+/// follow, may sign at present; or none ever could.
+fn is_there(context: &Context<'_>, next: &Members<'_>, organization: &str) -> Result<bool, Refusal> {
+    let record: Option<Administrators> = context.get(&keyspace::administrators(organization))?;
     let Some(Administrators { known }) = record else { return Ok(true) };
-    context.work(budget::CERTIFICATE * member.authorities.len() as u64);
-    let listed = member.authorities.iter().filter_map(|der| context.certificates().authority_key(&der.0));
-    let listed: BTreeSet<Hash> = listed.collect();
-    for administrator in known {
-        let vouched = administrator.authorities.iter().any(|key| listed.contains(key));
-        if vouched && is_able(context, next, &administrator.address)? {
+    for address in &known {
+        if is_able(context, next, address)? {
             return Ok(true);
         }
     }

@@ -12,7 +12,7 @@ use crate::rights::{Grant, Grantee, Right};
 use ResultCode as C;
 
 /// Administrators 1 and 2 of alpha, 3 of beta, 4 of gamma; two organizations must approve. Client 5 of beta.
-fn of_three() -> Ledger {
+pub(super) fn of_three() -> Ledger {
     let mut config = ChannelConfig { public_read: false, open_submit: false, ..open_config() };
     for name in ["beta", "gamma"] {
         let authorities = vec![HexBytes(vec![0x30])];
@@ -38,7 +38,7 @@ fn of_three() -> Ledger {
     ledger
 }
 
-fn propose(ledger: &mut Ledger, signer: u8, to: &str) -> Hash {
+pub(super) fn propose(ledger: &mut Ledger, signer: u8, to: &str) -> Hash {
     let rights = [Right::Audit].into_iter().collect();
     let changes = vec![ConfigChange::Grant(Grant { to: Grantee::Organization(to.into()), rights })];
     let propose = Action::ChannelPropose(Propose { changes, reason: format!("for {to}") });
@@ -47,15 +47,15 @@ fn propose(ledger: &mut Ledger, signer: u8, to: &str) -> Hash {
     receipts[0].head.id
 }
 
-fn approve(proposal: Hash) -> Vec<Action> {
+pub(super) fn approve(proposal: Hash) -> Vec<Action> {
     vec![Action::ChannelApprove(Approve { proposal })]
 }
 
-fn withdraw(proposal: Hash) -> Vec<Action> {
+pub(super) fn withdraw(proposal: Hash) -> Vec<Action> {
     vec![Action::ChannelWithdraw(Withdraw { proposal, reason: "a mistake".into() })]
 }
 
-fn open(ledger: &Ledger) -> Vec<Hash> {
+pub(super) fn open(ledger: &Ledger) -> Vec<Hash> {
     let listed = open_proposals(&ledger.state, &Span::first(9)).unwrap();
     assert_eq!(listed.next, None);
     listed.items.into_iter().map(|proposal| proposal.id).collect()

@@ -1,22 +1,32 @@
 //! Proposals, of changes of the configuration and of recoveries: made, approved until the channel's policy is met, or
 //! withdrawn.
 //!
-//! A proposal is open until it is done or withdrawn, and listed as long ([`keyspace::open_proposal`]). Its record stays.
+//! A proposal is open until it is done or withdrawn, or lapses: after [`PROPOSAL_MS`], or when the organization that made
+//! it leaves the channel. It is listed as long ([`keyspace::open_proposal`]); one whose time has passed leaves the list with
+//! a later proposal. Its record stays.
+//!
+//! Approvals are counted when a proposal takes effect, and each time that it is looked at: one counts as long as its giver
+//! may sign, administers, was not revoked since, and is of an organization that was a member all along.
 
 use super::{administrator, changed, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, ConfigChange};
+use crate::config::ConfigChange;
 use crate::event::Event;
-use crate::execution::Context;
 use crate::execution::assets::{self, Recovery};
 use crate::execution::audit::{self, Act, Ballot};
+use crate::execution::{Context, Members};
 use crate::hash::Hash;
 use crate::identity::Identity;
-use crate::keyspace;
-use crate::limits::MEMO_BYTES_MAX;
+use crate::keys::Address;
+use crate::keyspace::{self, Family};
+use crate::limits::{MEMO_BYTES_MAX, PROPOSAL_MS, PROPOSALS_ENDED_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
+use crate::participant::Participant;
+use crate::record::{self, Record};
+use crate::rights::Right;
+use crate::state::{self, ReadError, ReadView};
+use crate::time::Time;
 use serde::Serialize;
 
 /// Most changes in one proposal.
@@ -32,6 +42,8 @@ pub enum ProposalState {
     Done,
     /// Its proposer's organization has taken it back.
     Withdrawn,
+    /// Its time has passed, or its proposer's organization has left the channel.
+    Lapsed,
 }
 
 /// A yes, which counts for the administrator's organization.
@@ -39,9 +51,20 @@ pub enum ProposalState {
 pub struct Approval {
     /// Who.
     pub by: Identity,
+    /// By the record of which address.
+    pub address: Address,
     /// The block.
     pub approved_height: u64,
 }
+
+/// Since when an organization is a member, if it was not from the beginning: what it did before it left is void.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub(super) struct Membership {
+    /// The block that set the configuration.
+    pub(super) since: u64,
+}
+
+impl Record for Membership {}
 
 /// What a proposal is about.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -64,6 +87,8 @@ pub struct Proposal {
     pub by: Identity,
     /// The block that proposed it.
     pub proposed_height: u64,
+    /// Its time.
+    pub proposed_at: Time,
     /// Who approved, one of an organization, in order.
     pub approvals: Vec<Approval>,
     /// What has become of it.
@@ -75,11 +100,50 @@ pub struct Proposal {
 impl Record for Proposal {}
 
 impl Proposal {
-    /// Organizations whose approval counts under a configuration: one that left since does not.
-    pub fn counted<'a>(&'a self, config: &'a ChannelConfig) -> impl Iterator<Item = &'a str> {
-        let approved = self.approvals.iter().map(|approval| approval.by.organization());
-        approved.filter(|organization| config.is_member(organization))
+    /// What has become of it at block time `time`.
+    pub fn state_at(&self, view: &dyn ReadView, members: &Members<'_>, time: Time) -> Result<ProposalState, ReadError> {
+        let lapsed = || -> Result<bool, ReadError> {
+            let stays = was_member(view, members, self.by.organization(), self.proposed_height)?;
+            Ok(self.is_late(time) || !stays)
+        };
+        Ok(if self.state == ProposalState::Open && lapsed()? { ProposalState::Lapsed } else { self.state })
     }
+
+    fn is_late(&self, time: Time) -> bool {
+        time.millis_since(self.proposed_at) > PROPOSAL_MS
+    }
+
+    /// The approvals that count under a configuration at block time `time`.
+    pub fn counted(&self, view: &dyn ReadView, members: &Members<'_>, time: Time) -> Result<Vec<&Approval>, ReadError> {
+        let mut counted = Vec::new();
+        for approval in &self.approvals {
+            if approval.counts(view, members, time)? {
+                counted.push(approval);
+            }
+        }
+        Ok(counted)
+    }
+}
+
+impl Approval {
+    fn counts(&self, view: &dyn ReadView, members: &Members<'_>, time: Time) -> Result<bool, ReadError> {
+        let record: Option<Participant> = record::read(view, &keyspace::participant(&self.address))?;
+        let Some(giver) = record.filter(|giver| giver.identity == self.by) else { return Ok(false) };
+        let good = members.standing(view, Some(&giver), time)?.is_ok()
+            && members.config().rights_of(Some(&giver.identity)).allows(Right::Admin)
+            // Whoever had the key before a revocation may have given it.
+            && giver.revoked_before.is_none_or(|height| height < self.approved_height);
+        Ok(good && was_member(view, members, self.by.organization(), self.approved_height)?)
+    }
+}
+
+/// Whether an organization is a member and was one at a height, without a break.
+fn was_member(view: &dyn ReadView, members: &Members<'_>, organization: &str, height: u64) -> Result<bool, ReadError> {
+    if !members.config().is_member(organization) {
+        return Ok(false);
+    }
+    let joined: Option<Membership> = record::read(view, &keyspace::membership(organization))?;
+    Ok(joined.is_none_or(|joined| joined.since < height))
 }
 
 pub(in crate::execution) fn propose(context: &mut Context<'_>, body: &Propose) -> Result<(), Refusal> {
@@ -102,11 +166,13 @@ pub(in crate::execution) fn put_forward(
     if context.get::<Proposal>(&keyspace::proposal(&id))?.is_some() {
         return reject(ResultCode::InvalidField, "a transaction makes one proposal");
     }
+    end_late(context)?;
     let proposal = Proposal {
         subject,
         reason: reason.to_owned(),
         by: by.clone(),
         proposed_height: height,
+        proposed_at: context.time(),
         approvals: Vec::new(),
         state: ProposalState::Open,
         ended_height: None,
@@ -139,10 +205,38 @@ pub(in crate::execution) fn withdraw(context: &mut Context<'_>, body: &Withdraw)
 
 /// A proposal that can still be approved or withdrawn.
 fn open(context: &Context<'_>, id: &Hash) -> Result<Proposal, Refusal> {
-    match context.get::<Proposal>(&keyspace::proposal(id))? {
-        Some(proposal) if proposal.state == ProposalState::Open => Ok(proposal),
+    let found: Option<Proposal> = context.get(&keyspace::proposal(id))?;
+    let state = match &found {
+        Some(proposal) => Some(proposal.state_at(context, context.members(), context.time())?),
+        None => None,
+    };
+    match (found, state) {
+        (Some(proposal), Some(ProposalState::Open)) => Ok(proposal),
+        (Some(proposal), Some(ProposalState::Lapsed)) => {
+            let why = match proposal.is_late(context.time()) {
+                true => format!("a proposal is open for 30 days, and this one is of {}", proposal.proposed_at),
+                false => format!("{} has left this channel since", proposal.by.organization()),
+            };
+            reject(ResultCode::ProposalLapsed, format!("{why}: propose it anew"))
+        }
         _ => reject(ResultCode::ProposalUnknown, format!("no open proposal {id}")),
     }
+}
+
+/// Takes those off the list whose time has passed, which are the first there: as many as one proposal makes up for.
+fn end_late(context: &mut Context<'_>) -> Result<(), Refusal> {
+    let prefix = keyspace::key(Family::OpenProposal, &[]);
+    for (place, _) in state::scan(context, &prefix, &prefix, PROPOSALS_ENDED_MAX)? {
+        let id = place.get(prefix.len() + 8..).and_then(|id| id.try_into().ok()).map(Hash);
+        let id = id.ok_or_else(|| ReadError("the list of open proposals is damaged".into()))?;
+        let Some(mut proposal) = context.get::<Proposal>(&keyspace::proposal(&id))? else { continue };
+        if !proposal.is_late(context.time()) {
+            break;
+        }
+        end(context, &id, &mut proposal, ProposalState::Lapsed);
+        context.put(keyspace::proposal(&id), &proposal);
+    }
+    Ok(())
 }
 
 /// It is open no more.
@@ -158,12 +252,18 @@ fn end(context: &mut Context<'_>, id: &Hash, proposal: &mut Proposal, state: Pro
 /// Adds an approval. With enough of them changes take effect for the blocks after this one, a recovery at once.
 fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
     let config = context.config();
-    if proposal.approvals.iter().any(|approval| approval.by.organization() == by.organization()) {
-        return reject(ResultCode::AlreadyApproved, format!("{} has approved already", by.organization()));
-    }
-    proposal.approvals.push(Approval { by: by.clone(), approved_height: context.height() });
-    let approvals = proposal.counted(config).count();
     let needed = config.approvals.needed(config.organizations.len());
+    let organization = by.organization().to_owned();
+    let counted = proposal.counted(context, context.members(), context.time())?;
+    let has = counted.iter().any(|approval| approval.by.organization() == organization);
+    // Where fewer are needed than before, whoever has approved may say so again, and it takes effect.
+    if has && counted.len() < needed {
+        return reject(ResultCode::AlreadyApproved, format!("{organization} has approved already"));
+    }
+    proposal.approvals.retain(|approval| approval.by.organization() != organization);
+    let (address, approved_height) = (context.sender(), context.height());
+    proposal.approvals.push(Approval { by: by.clone(), address, approved_height });
+    let approvals = proposal.counted(context, context.members(), context.time())?.len();
     context.emit(Event::ChannelApproved {
         proposal: id,
         by: by.clone(),

@@ -22,16 +22,21 @@ use crate::record;
 use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::time::Time;
 
-/// CA certificates read `ca of ORGANIZATION`, and `sub of ORGANIZATION`, which the first has certified under number 200. A
+/// CA certificates read `ca of ORGANIZATION`, with anything behind `#` another of the same key, and `sub of ORGANIZATION`, which the first has certified under number 200. A
 /// leaf reads `CA|SERIAL|ROLE/NAME|KEY`, and an answer `CA|SERIAL|REASON`.
-struct Readable;
+pub(super) struct Readable;
 
-fn identity(name: &str) -> Identity {
+pub(super) fn identity(name: &str) -> Identity {
     Identity::parse(&format!("spiffe://test.example/{name}")).unwrap()
 }
 
 fn key_of(ca: &str) -> Hash {
     Hash::plain(&[ca.as_bytes()])
+}
+
+/// Which key a CA's certificate is of.
+fn certified(der: &[u8]) -> &[u8] {
+    der.split(|byte| *byte == b'#').next().unwrap_or_default()
 }
 
 fn words(bytes: &[u8]) -> Vec<String> {
@@ -42,7 +47,7 @@ fn words(bytes: &[u8]) -> Vec<String> {
 fn judge(ca: &str, path: &[&[u8]], roots: &[&[u8]]) -> Result<(Vec<CertificateName>, String), String> {
     let organization = ca.split_once(" of ").ok_or("no CA")?.1.to_owned();
     let root = format!("ca of {organization}");
-    let listed = |ca: &str| roots.contains(&ca.as_bytes());
+    let listed = |ca: &str| roots.iter().any(|root| certified(root) == ca.as_bytes());
     match () {
         () if listed(ca) => Ok((Vec::new(), organization)),
         () if ca.starts_with("sub") && path.first() == Some(&ca.as_bytes()) && listed(&root) => {
@@ -69,6 +74,10 @@ impl CertificatePaths for Readable {
         })
     }
 
+    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+        Some(Hash::plain(&[certified(certificate)]))
+    }
+
     fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
         let [ca, serial, reason] = words(evidence).try_into().map_err(|_| "no answer")?;
         let (_, organization) = judge(&ca, path, roots)?;
@@ -83,7 +92,7 @@ impl CertificatePaths for Readable {
 
 /// Signer 1 is alpha's client, 2 and 3 are addresses of beta's client under serials 1 and 2, 4 is another client of beta with
 /// the key of serial 1, 5 has that key from beta's other CA, 9 is nobody, 20 is beta's administrator.
-fn ledger_with(open_submit: bool, fees: Fees) -> Ledger {
+pub(super) fn ledger_with(open_submit: bool, fees: Fees) -> Ledger {
     let organization = |name: &str, cas: &[&str]| Organization {
         name: name.into(),
         title: name.into(),
@@ -111,14 +120,14 @@ fn ledger_with(open_submit: bool, fees: Fees) -> Ledger {
     ledger
 }
 
-const BOB: &str = "ca of beta|1|client/bob|12";
+pub(super) const BOB: &str = "ca of beta|1|client/bob|12";
 const CY: &str = "ca of beta|4|client/cy|12";
 
 fn ledger() -> Ledger {
     ledger_with(false, Fees::default())
 }
 
-fn bytes(text: &str) -> HexBytes {
+pub(super) fn bytes(text: &str) -> HexBytes {
     HexBytes(text.as_bytes().to_vec())
 }
 
@@ -131,12 +140,12 @@ fn admission(ledger: &Ledger, number: u8, leaf: &str) -> Action {
     Action::ParticipantAdmit(Admit { address: address(number), path, possession })
 }
 
-fn admit(ledger: &mut Ledger, number: u8, leaf: &str) -> C {
+pub(super) fn admit(ledger: &mut Ledger, number: u8, leaf: &str) -> C {
     let action = admission(ledger, number, leaf);
     ledger.one(number, vec![action]).0
 }
 
-fn evidence(text: &str) -> Action {
+pub(super) fn evidence(text: &str) -> Action {
     let ca = text.split('|').next().unwrap();
     let path = if ca.starts_with("sub") { vec![bytes(ca)] } else { Vec::new() };
     Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: bytes(text) })
@@ -147,11 +156,11 @@ fn by_name(name: &str, serial: u8) -> Action {
     Action::ParticipantRevoke(Revoke { identity, serial, reason: "left".into() })
 }
 
-fn append() -> Action {
+pub(super) fn append() -> Action {
     Action::LogAppend(Append { topic: "tests".into(), digest: None, body: String::new() })
 }
 
-fn participant(ledger: &Ledger, number: u8) -> Participant {
+pub(super) fn participant(ledger: &Ledger, number: u8) -> Participant {
     record::read(&ledger.state, &keyspace::participant(&address(number))).unwrap().unwrap()
 }
 

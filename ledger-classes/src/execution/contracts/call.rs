@@ -16,6 +16,7 @@ use crate::keyspace;
 use crate::limits::{CALL_DATA_BYTES_MAX, CALL_EFFECTS_MAX, CALL_KEY_BYTES_MAX, NAME_BYTES_MAX, TIMER_STEP_MS_MIN};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::{self, Record};
+use crate::rights::{Class, Right};
 use crate::state::{ReadView, Value};
 use crate::time::Time;
 
@@ -235,8 +236,17 @@ impl<'c, 'a> Call<'c, 'a> {
         }
     }
 
+    /// Whom the contract takes from: the caller, who may then move assets by its own rights as well. Everything that a
+    /// contract takes comes through here.
     fn payer(&self) -> Result<Address, Refusal> {
-        self.caller.map_or_else(|| reject(ResultCode::CallerRefused, "a timer has no caller to take from"), Ok)
+        let Some(caller) = self.caller else {
+            return reject(ResultCode::CallerRefused, "a timer has no caller to take from");
+        };
+        let right = Right::Write(Class::Assets);
+        match self.context.rights().allows(right) {
+            true => Ok(caller),
+            false => reject(ResultCode::NoRight, format!("what it takes from the caller needs the right {right}")),
+        }
     }
 
     fn move_units(&mut self, asset: &str, from: Address, to: Address, amount: Amount) -> Result<(), Refusal> {

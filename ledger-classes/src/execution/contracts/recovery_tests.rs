@@ -169,7 +169,7 @@ fn a_successor_has_the_old_accounts_place_in_contracts_authorities_and_joint_acc
         vec![
             (6, call("a1", "bid", r#"{"amount":"100"}"#), C::Done),
             (7, call("desk", "repay", r#"{"loan":"l1"}"#), C::Done),
-            (3, mint_own(4), C::NotTheAuthority),
+            (3, mint_own(4), C::ParticipantIsRevoked),
             (4, mint_own(4), C::Done),
         ],
     );

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::execution::test_support::signer;
+use crate::execution::{Members, config_of};
 use crate::identity::{Identity, Role};
 use crate::keys::PublicKey;
 use crate::keyspace;
-use crate::participant::Participant;
+use crate::participant::{NoCertificates, Participant};
 use crate::time::Time;
 
 fn keys(numbers: &[u8]) -> Vec<PublicKey> {
@@ -98,7 +99,11 @@ fn every_rule_of_acting_has_its_code() {
 #[test]
 fn too_few_signatures_are_refused_before_they_become_an_outcome() {
     let (ledger, account) = joint();
-    let screened = |account, signers: &[u8]| screen_act(&ledger.state, &keys(signers), &AccountAct { account });
+    let config = config_of(&ledger.state).unwrap().config;
+    let members = Members::new(&config, &NoCertificates);
+    let screened = |account, signers: &[u8]| {
+        screen_act(&ledger.state, &members, &keys(signers), &AccountAct { account }, ledger.time)
+    };
     for signers in [&[5][..], &[5, 4], &[4, 1]] {
         let refused = screened(account, signers);
         let few = matches!(refused, Err(Refusal::Rejected { code: Code::ThresholdNotMet, .. }));

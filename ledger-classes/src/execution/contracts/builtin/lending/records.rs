@@ -65,13 +65,14 @@ pub enum CollateralState {
     Owed,
 }
 
-/// Takes collateral from the caller. Whatever the assets class says against it is `collateral-refused`.
+/// Takes collateral from the caller. Whatever the assets class says against it is `collateral-refused`; that the caller may
+/// not give any is said as everywhere.
 pub(super) fn pull_collateral(call: &mut Call<'_, '_>, collateral: &Valuable) -> Result<(), Refusal> {
     collateral.pull(call).map_err(|refusal| match refusal {
-        Refusal::Rejected { code, message } => {
+        Refusal::Rejected { code, message } if code != ResultCode::NoRight => {
             Refusal::rejected(ResultCode::CollateralRefused, format!("{}: {message}", code.name()))
         }
-        broken @ Refusal::Broken(_) => broken,
+        other => other,
     })
 }
 
