@@ -3,7 +3,7 @@
 
 use crate::production::decode_receipts;
 use bytes::Bytes;
-use ledger_classes::block::Block;
+use ledger_classes::block::{Block, transaction_leaves};
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::Levels;
 use ledger_classes::receipt::Receipt;
@@ -103,6 +103,7 @@ pub struct CommittedBlock {
     made_bytes: AtomicUsize,
     contents: OnceLock<Contents>,
     receipt_tree: OnceLock<Levels>,
+    transaction_tree: OnceLock<Levels>,
     plain: Frames,
     proven: Frames,
 }
@@ -120,6 +121,7 @@ impl CommittedBlock {
             made_bytes: AtomicUsize::new(0),
             contents: OnceLock::new(),
             receipt_tree: OnceLock::new(),
+            transaction_tree: OnceLock::new(),
             plain: OnceLock::new(),
             proven: OnceLock::new(),
         }
@@ -167,6 +169,20 @@ impl CommittedBlock {
             self.made(2 * size_of::<Hash>() * self.receipts.len());
             Levels::new(self.receipts.iter().map(|receipt| receipt.leaf()).collect())
         })
+    }
+
+    /// The tree over its transactions: made once, for whoever asks for proofs of several.
+    pub fn transaction_tree(&self) -> &Levels {
+        self.transaction_tree.get_or_init(|| {
+            self.made(2 * size_of::<Hash>() * self.block.transactions.len());
+            Levels::new(transaction_leaves(&self.block.transactions))
+        })
+    }
+
+    /// Whether the frames of a receipt were made.
+    pub fn has_frames(&self, proven: bool, receipt: u32) -> bool {
+        let frames = if proven { &self.proven } else { &self.plain };
+        frames.get().and_then(|frames| frames.get(receipt as usize)).is_some_and(|frames| frames.get().is_some())
     }
 
     /// The frames of a receipt, with or without evidence; `encode` makes them the first time. None of a receipt that is

@@ -257,7 +257,8 @@ impl ChannelHandle {
         R: Send + 'static,
         W: FnOnce(&Reader<'_>) -> Result<R, ReadError> + Send + 'static,
     {
-        self.on_store(false, |store| work(&Reader::new(store)?)).await
+        let shared = self.0.known.get().map(|known| known.shared.clone());
+        self.on_store(false, move |store| work(&Reader::new(store, shared.as_deref())?)).await
     }
 
     /// [`Self::read`] of somebody who looks at many channels, one after the other: one that rests goes back to rest.
@@ -269,7 +270,8 @@ impl ChannelHandle {
         R: Send + 'static,
         W: FnOnce(&Reader<'_>) -> Result<R, ReadError> + Send + 'static,
     {
-        self.on_store(true, |store| work(&Reader::new(store)?)).await
+        let shared = self.0.known.get().map(|known| known.shared.clone());
+        self.on_store(true, move |store| work(&Reader::new(store, shared.as_deref())?)).await
     }
 
     /// Whether its files are closed until somebody needs them.
@@ -390,6 +392,16 @@ impl ChannelHandle {
         }
     }
 
+    /// Runs what needs no store on a reading thread, in the caller's turn.
+    ///
+    /// # Errors
+    /// The channel is not open, or too busy.
+    pub async fn encode<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, Unavailable> {
+        let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
+        let place = AskerPlace::take(self).ok_or(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS })?;
+        run(&self.0.reading, known.id, self.1, move || (work(), place)).await.map(|(done, _)| done)
+    }
+
     /// A committed block: from the ring of recent ones, else from the store.
     ///
     /// # Errors
@@ -406,12 +418,12 @@ impl ChannelHandle {
         self.on_store(false, move |store| shared.ring.older(height, || load(store, height))).await
     }
 
-    /// Blocks from a height on as the log holds them, up to the newest committed one: at least one if there is one, and
-    /// about [`COPY_TURN_BYTES`]. For copies: one that rests goes back to rest.
+    /// Blocks from a height on as the log holds them, up to the newest committed one: at least one if there is one, `most`
+    /// of them, and about [`COPY_TURN_BYTES`]. For copies: one that rests goes back to rest.
     ///
     /// # Errors
     /// The channel is not open, too busy, or broken.
-    pub async fn encoded_blocks(&self, from: u64) -> Result<Vec<Bytes>, Unavailable> {
+    pub async fn encoded_blocks(&self, from: u64, most: usize) -> Result<Vec<Bytes>, Unavailable> {
         let tip = self.tip().height;
         if self.0.known.get().is_some() && from > tip {
             return Ok(Vec::new());
@@ -423,7 +435,7 @@ impl ChannelHandle {
                 let block = block.ok_or_else(|| ReadError(format!("no block {height}")))?;
                 bytes += block.len();
                 blocks.push(block);
-                if bytes >= COPY_TURN_BYTES {
+                if bytes >= COPY_TURN_BYTES || blocks.len() >= most {
                     break;
                 }
             }
@@ -443,6 +455,23 @@ impl ChannelHandle {
         let shared = known.shared.clone();
         let place = Arc::new(AtomicU64::new(shared.ring.newest()));
         Ok(Subscription { shared, place, channel: self.clone() })
+    }
+}
+
+/// Runs something on reading threads in a caller's turn.
+pub(crate) async fn run<R: Send + 'static>(
+    reading: &WorkPool,
+    turn: Hash,
+    caller: Asker,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, Unavailable> {
+    let (sender, receiver) = oneshot::channel();
+    // The caller may have gone.
+    reading.run_for(turn, caller, work, move |done| drop(sender.send(done)));
+    match receiver.await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(panicked)) => Err(Unavailable::Stopped { reason: panicked.to_string() }),
+        Err(_) => Err(Unavailable::Stopped { reason: "the reading threads are gone".into() }),
     }
 }
 

@@ -81,6 +81,10 @@ pub const BLOCK_FILE_BYTES: u64 = 64 * 1024 * 1024;
 pub const CHANNEL_FILE_BYTES_MAX: u64 = 4_096;
 /// Bytes of blocks that are read from a store in one turn for a copy: some milliseconds, after which others read.
 pub const COPY_TURN_BYTES: usize = 1024 * 1024;
+/// Bytes of a channel's configuration changes that are kept for proofs.
+pub const LINKS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Configuration changes of a channel whose place in the row is remembered.
+pub const LINKS_KNOWN_MAX: usize = 65_536;
 /// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
 /// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
 pub const DISK_LOOK: Duration = Duration::from_millis(150);

@@ -3,7 +3,8 @@
 //!
 //! A pool is shared by all channels and gives each its turn, and within a channel each caller: one with a thousand jobs
 //! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
-//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too.
+//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too. One
+//! caller has half of the threads at a time.
 //! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
 //! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
@@ -38,6 +39,8 @@ struct Shared {
     queues: Mutex<Queues>,
     ready: [Condvar; 2],
     fair: bool,
+    /// Threads that one caller has at a time.
+    of_caller_max: usize,
     tasks: Tasks,
     broken: OnceLock<Broken>,
 }
@@ -57,6 +60,8 @@ struct Queues {
     channels: HashMap<Hash, Channel>,
     recent: Recent<Hash>,
     recent_callers: Recent<Asker>,
+    /// Threads that each caller has.
+    running: HashMap<Asker, usize>,
     closed: bool,
 }
 
@@ -69,6 +74,27 @@ struct Channel {
 }
 
 impl Queues {
+    /// Takes the turn of the first caller who may have a thread more.
+    fn take_turn(&mut self, lane: Lane, of_caller_max: usize) -> Option<(Hash, Asker)> {
+        for _ in 0..self.turns[lane as usize].len() {
+            let channel = self.turns[lane as usize].pop_front()?;
+            let Some(of_channel) = self.channels.get_mut(&channel) else { continue };
+            let callers = &mut of_channel.callers[lane as usize];
+            let may = |caller: &Asker| {
+                *caller == Asker::PEER || self.running.get(caller).is_none_or(|running| *running < of_caller_max)
+            };
+            let caller = callers.iter().position(may).and_then(|at| callers.remove(at));
+            // The others of the channel have their turns after those of other channels.
+            if !callers.is_empty() {
+                self.turns[lane as usize].push_back(channel);
+            }
+            if let Some(caller) = caller {
+                return Some((channel, caller));
+            }
+        }
+        None
+    }
+
     /// Gives a caller with jobs its next turn.
     fn give_turn(&mut self, channel: Hash, caller: Asker, lane: Lane) {
         let callers = &mut self.channels.entry(channel).or_default().callers[lane as usize];
@@ -182,6 +208,7 @@ impl WorkPool {
             queues: Mutex::default(),
             ready: Default::default(),
             fair: lanes.len() > 1,
+            of_caller_max: (threads / 2).max(1),
             tasks: tasks.clone(),
             broken: OnceLock::new(),
         });
@@ -282,11 +309,17 @@ impl Shared {
                 }
             }
             let took = used().saturating_sub(before);
+            let (mut queues, now) = (self.lock(), Instant::now());
             if self.fair {
-                let (mut queues, now) = (self.lock(), Instant::now());
                 queues.recent.add(channel, took, now);
                 if caller != Asker::PEER {
                     queues.recent_callers.add(caller, took, now);
+                }
+            }
+            if let Some(running) = queues.running.get_mut(&caller) {
+                *running -= 1;
+                if *running == 0 {
+                    queues.running.remove(&caller);
                 }
             }
         }
@@ -295,22 +328,14 @@ impl Shared {
     fn next(&self, lane: Lane) -> Option<(Hash, Asker, Job)> {
         let mut queues = self.lock();
         loop {
-            let Some(channel) = queues.turns[lane as usize].pop_front() else {
+            let Some((channel, caller)) = queues.take_turn(lane, self.of_caller_max) else {
+                // Whoever has a thread takes up what is left of its jobs.
                 if queues.closed {
                     return None;
                 }
                 queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
-            let callers = &mut of_channel.callers[lane as usize];
-            let Some(caller) = callers.pop_front() else { continue };
-            let mut ready = [false; 2];
-            // The others of the channel have their turns after those of other channels.
-            if !callers.is_empty() {
-                queues.turns[lane as usize].push_back(channel);
-                ready[lane as usize] = true;
-            }
             let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
             let jobs = of_channel.jobs.entry(caller).or_default();
             let job = jobs.pop_front();
@@ -323,12 +348,15 @@ impl Shared {
                 // At the end nobody may be left in the other lane.
                 let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel, caller) };
                 queues.give_turn(channel, caller, to);
-                ready[to as usize] = true;
             }
             let Some(job) = job else { continue };
+            if caller != Asker::PEER {
+                *queues.running.entry(caller).or_default() += 1;
+            }
+            let waiting = [0, 1].map(|lane: usize| !queues.turns[lane].is_empty());
             drop(queues);
-            for (lane, _) in ready.into_iter().enumerate().filter(|(_, ready)| *ready) {
-                self.ready[lane].notify_one();
+            for (ready, _) in self.ready.iter().zip(waiting).filter(|(_, waiting)| *waiting) {
+                ready.notify_one();
             }
             return Some((channel, caller, job));
         }
@@ -392,6 +420,27 @@ mod tests {
         assert!(place("many 9") == 21 && place("many 1") > place("crowd 8"), "{order:?}");
         let many: Vec<usize> = (0..10).map(|number| place(&format!("many {number}"))).collect();
         assert!(many.is_sorted(), "a caller's jobs keep their order: {order:?}");
+    }
+
+    /// With several reads at a time one caller had all threads, and the others waited for the longest of them.
+    #[test]
+    fn one_caller_leaves_half_of_the_threads_to_others() {
+        let pool = WorkPool::new(&Tasks::default(), "test", 2).expect("threads");
+        let (channel, [many, few]) = (Hash([1; 32]), [Asker::named("many"), Asker::named("few")]);
+        let (hold, held) = mpsc::channel::<()>();
+        let (told, tell) = mpsc::channel();
+        pool.run_for(channel, many, move || held.recv(), |_| {});
+        let run = |caller, name: &'static str| {
+            let told = told.clone();
+            pool.run_for(channel, caller, || (), move |_| told.send(name).expect("the test waits"));
+        };
+        run(many, "many");
+        for name in ["few 1", "few 2"] {
+            run(few, name);
+            assert_eq!(tell.recv_timeout(ms(60_000)), Ok(name), "while the other caller's first job runs");
+        }
+        hold.send(()).expect("its job waits");
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok("many"));
     }
 
     /// A caller that has had most of the time gives way to others of its channel, too.

@@ -3,14 +3,14 @@
 
 use crate::committed::CommittedBlock;
 use crate::production::in_full;
+use crate::shared::Shared;
 use crate::store::{ChannelStore, StateView};
-use ledger_classes::block::{Header, transaction_leaves};
+use bytes::Bytes;
 use ledger_classes::codec;
 use ledger_classes::event::Event;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keyspace;
 use ledger_classes::limits::TRUST_LINKS_MAX;
-use ledger_classes::merkle;
 use ledger_classes::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, part,
 };
@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub struct Reader<'a> {
     view: StateView,
     store: &'a ChannelStore,
+    /// What readers of the channel share.
+    shared: Option<&'a Shared>,
 }
 
 /// A committed transaction.
@@ -35,13 +37,24 @@ pub struct Committed {
     pub receipt: Arc<Receipt>,
 }
 
+/// What a proof of a transaction holds beside the way from genesis.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The height of the configuration that rules its block.
+    pub config_height: u64,
+    /// The block's header and what it holds.
+    pub evidence: Evidence,
+    /// The later header.
+    pub later: Option<LaterHeader>,
+}
+
 fn broken(error: impl std::error::Error) -> ReadError {
     ReadError(in_full(error))
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(store: &'a ChannelStore) -> Result<Self, ReadError> {
-        Ok(Self { view: store.view().map_err(broken)?, store })
+    pub(crate) fn new(store: &'a ChannelStore, shared: Option<&'a Shared>) -> Result<Self, ReadError> {
+        Ok(Self { view: store.view().map_err(broken)?, store, shared })
     }
 
     /// The state.
@@ -54,12 +67,30 @@ impl<'a> Reader<'a> {
         self.view.height().unwrap_or_default()
     }
 
-    /// A block, not above [`Self::height`].
-    pub fn block(&self, height: u64) -> Result<Option<CommittedBlock>, ReadError> {
+    /// A block, not above [`Self::height`]: one that was read lately is shared.
+    pub fn block(&self, height: u64) -> Result<Option<Arc<CommittedBlock>>, ReadError> {
         if height > self.height() {
             return Ok(None);
         }
-        load(self.store, height)
+        match self.shared {
+            Some(shared) => match shared.ring.block(height) {
+                Some(block) => Ok(Some(block)),
+                None => shared.ring.older(height, || load(self.store, height)),
+            },
+            None => Ok(load(self.store, height)?.map(Arc::new)),
+        }
+    }
+
+    fn existing(&self, height: u64) -> Result<Arc<CommittedBlock>, ReadError> {
+        self.block(height)?.ok_or_else(|| ReadError(format!("no block {height}")))
+    }
+
+    /// A block as the log holds it, not above [`Self::height`].
+    pub fn encoded_block(&self, height: u64) -> Result<Option<Bytes>, ReadError> {
+        if height > self.height() {
+            return Ok(None);
+        }
+        self.store.block(height).map_err(broken)
     }
 
     /// Where a transaction is. The index may be newer than the view: what lies above it is not there yet.
@@ -67,58 +98,92 @@ impl<'a> Reader<'a> {
         Ok(self.store.transaction(id).map_err(broken)?.filter(|(height, _)| *height <= self.height()))
     }
 
+    /// The height of a committed transaction.
+    pub fn height_of(&self, id: &Hash) -> Result<Option<u64>, ReadError> {
+        Ok(self.place(id)?.map(|(height, _)| height))
+    }
+
     /// A committed transaction.
     pub fn transaction(&self, id: &Hash) -> Result<Option<Committed>, ReadError> {
         let Some((height, index)) = self.place(id)? else { return Ok(None) };
-        let Some(block) = load(self.store, height)? else { return Err(ReadError(format!("no block {height}"))) };
-        let receipt = block.receipts.get(index as usize).cloned();
+        let receipt = self.existing(height)?.receipts.get(index as usize).cloned();
         let receipt = receipt.ok_or_else(|| ReadError(format!("no receipt {height}.{index}")))?;
         Ok(Some(Committed { height, index, receipt }))
     }
 
-    /// The proof of a transaction, tied to the header at `later` if asked for; `None` if it is not committed or
+    /// What proves a transaction, tied to the header at `later` if asked for; `None` if it is not committed or
     /// `later` is not a later height.
-    pub fn proof(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proof>, ReadError> {
+    pub fn proven(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proven>, ReadError> {
         let Some((height, index)) = self.place(id)? else { return Ok(None) };
-        let Some(block) = load(self.store, height)? else { return Ok(None) };
-        let mut evidence = evidence(&block, index).ok_or_else(|| ReadError(format!("no receipt {height}.{index}")))?;
+        let block = self.existing(height)?;
+        let missing = || ReadError(format!("no receipt {height}.{index}"));
+        let mut evidence = evidence(&block, index).ok_or_else(missing)?;
         let place = (index as usize).saturating_sub(block.timers());
-        let path = merkle::inclusion_path(&transaction_leaves(&block.block.transactions), place as u64);
-        evidence.transaction = Some(TransactionProof {
-            envelope: HexBytes(block.block.transactions.get(place).cloned().unwrap_or_default()),
-            index: u32::try_from(place).map_err(broken)?,
-            path: path.map_err(broken)?,
-        });
+        let envelope = block.block.transactions.get(place).cloned().ok_or_else(missing)?;
+        let index = u32::try_from(place).map_err(broken)?;
+        let path = block.transaction_tree().path(index);
+        evidence.transaction = Some(TransactionProof { envelope: HexBytes(envelope), index, path });
         let later = match later {
             None => None,
             Some(later) if later <= height || later > self.height() => return Ok(None),
             Some(later) => {
-                let Some(block) = load(self.store, later)? else { return Ok(None) };
                 let path = self.store.history_path(later, height).map_err(broken)?;
-                Some(LaterHeader { header: part(&block.block.header), path })
+                Some(LaterHeader { header: part(&self.existing(later)?.block.header), path })
             }
         };
-        Ok(Some(Proof { version: 1, trust: self.trust(&block.block.header)?, evidence, later }))
+        Ok(Some(Proven { config_height: block.block.header.config_height, evidence, later }))
     }
 
-    /// The way from genesis to the configuration that rules `header`'s block, which is not above [`Self::height`].
-    /// Of more than [`TRUST_LINKS_MAX`] changes the newest: enough for whoever trusts one of those headers, while an
-    /// error here would say that the store is broken.
-    pub fn trust(&self, header: &Header) -> Result<Trust, ReadError> {
-        let genesis = self.store.block(0).map_err(broken)?.ok_or_else(|| ReadError("no genesis block".into()))?;
-        let mut links = Vec::new();
-        let mut height = header.config_height;
+    /// The whole proof of a transaction: [`Self::proven`] with the way from genesis, of which answers write a link at a
+    /// time.
+    pub fn proof(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proof>, ReadError> {
+        let Some(Proven { config_height, evidence, later }) = self.proven(id, later)? else { return Ok(None) };
+        let (mut links, mut height) = (Vec::new(), config_height);
         while height > 0 && links.len() < TRUST_LINKS_MAX {
-            let block = load(self.store, height)?.ok_or_else(|| ReadError(format!("no block {height}")))?;
-            links.push(self.link(&block)?);
-            height = block.block.header.config_height;
+            links.push(TrustLink::clone(&*self.link(height)?));
+            height = self.change_below(height)?;
         }
         links.reverse();
-        Ok(Trust { genesis: HexBytes(genesis.to_vec()), links })
+        Ok(Some(Proof { version: 1, trust: Trust { genesis: self.genesis()?, links }, evidence, later }))
+    }
+
+    /// The genesis block, encoded.
+    pub fn genesis(&self) -> Result<HexBytes, ReadError> {
+        let genesis = self.store.block(0).map_err(broken)?;
+        genesis.map(|block| HexBytes(block.to_vec())).ok_or_else(|| ReadError("no genesis block".into()))
+    }
+
+    /// The height of the configuration that is in force.
+    pub fn config_height(&self) -> Result<u64, ReadError> {
+        Ok(self.existing(self.height())?.block.header.config_height)
+    }
+
+    /// The configuration change before the one that the block at `height` made; 0 if that was the first.
+    pub fn change_below(&self, height: u64) -> Result<u64, ReadError> {
+        if let Some(below) = self.shared.and_then(|shared| shared.links.below(height)) {
+            return Ok(below);
+        }
+        let below = self.existing(height)?.block.header.config_height;
+        if let Some(shared) = self.shared {
+            shared.links.keep_below(height, below);
+        }
+        Ok(below)
+    }
+
+    /// The last configuration change in the block at `height`, which made one, as proofs show it.
+    pub fn link(&self, height: u64) -> Result<Arc<TrustLink>, ReadError> {
+        if let Some(link) = self.shared.and_then(|shared| shared.links.find(height)) {
+            return Ok(link);
+        }
+        let link = Arc::new(self.link_of(&*self.existing(height)?)?);
+        if let Some(shared) = self.shared {
+            shared.links.keep(height, link.clone());
+        }
+        Ok(link)
     }
 
     /// The last configuration change in a block that made one.
-    fn link(&self, block: &CommittedBlock) -> Result<TrustLink, ReadError> {
+    fn link_of(&self, block: &CommittedBlock) -> Result<TrustLink, ReadError> {
         let height = block.block.header.height;
         let missing = || ReadError(format!("block {height} changed no configuration"));
         for (index, receipt) in block.receipts.iter().enumerate().rev() {
@@ -150,9 +215,8 @@ pub(crate) fn load(store: &ChannelStore, height: u64) -> Result<Option<Committed
 /// Evidence of a receipt; `None` if the block has no such receipt.
 pub fn evidence(block: &CommittedBlock, index: u32) -> Option<Evidence> {
     let receipt = block.receipts.get(index as usize)?;
-    let leaves: Vec<Hash> = block.receipts.iter().map(|receipt| receipt.leaf()).collect();
-    debug_assert_eq!(leaves.len(), block.block.header.receipts as usize);
-    let path = merkle::inclusion_path(&leaves, u64::from(index)).ok()?;
+    debug_assert_eq!(block.receipts.len(), block.block.header.receipts as usize);
+    let path = block.receipt_tree().path(index);
     Some(Evidence {
         header: part(&block.block.header),
         seal: part(&block.block.seal),
@@ -188,7 +252,7 @@ mod tests {
     fn what_was_committed_after_the_view_is_not_there_yet() {
         let bench = Bench::new(&config());
         let store = &bench.opened.store;
-        let reader = Reader::new(store).expect("readable");
+        let reader = Reader::new(store, None).expect("readable");
         let id = Hash([5; 32]);
         let record = BlockRecord {
             height: 1,
@@ -202,6 +266,25 @@ mod tests {
         assert!(matches!(reader.proof(&id, None), Ok(None)));
         assert!(matches!(reader.block(1), Ok(None)));
         drop(reader);
-        assert_eq!(Reader::new(store).expect("readable").place(&id), Ok(Some((1, 0))));
+        assert_eq!(Reader::new(store, None).expect("readable").place(&id), Ok(Some((1, 0))));
+    }
+
+    /// Each proof of a block with 4,096 transactions hashed all of its leaves again, and each receipt decoded all of them.
+    #[test]
+    fn readers_of_one_block_share_it_with_its_trees() {
+        let bench = Bench::new(&config());
+        let (store, shared) = (&bench.opened.store, Shared::new(bench.opened.tip, bench.opened.config.clone()));
+        let read = || {
+            let reader = Reader::new(store, Some(&shared)).expect("readable");
+            reader.block(0).expect("readable").expect("there")
+        };
+        let (one, other) = (read(), read());
+        assert!(Arc::ptr_eq(&one, &other));
+        assert!(std::ptr::eq(one.transaction_tree(), other.transaction_tree()));
+        let leaves = ledger_classes::block::transaction_leaves(&one.block.transactions);
+        for index in 0..leaves.len() {
+            let path = ledger_classes::merkle::inclusion_path(&leaves, index as u64).expect("a leaf");
+            assert_eq!(one.transaction_tree().path(u32::try_from(index).expect("few")), path);
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! The channels of a peer: opened at start, made, found by name or id, drained at the end. Channels never wait for
 //! each other; one that cannot be opened is halted with its reason, and the others serve.
 
+use crate::asker::Asker;
 use crate::clock::Clock;
 use crate::door::{Door, Doors};
 use crate::fence;
 use crate::gate::Work;
 use crate::group::{self, GroupContext};
 use crate::halt::LifeCycle;
-use crate::handle::{ChannelHandle, Known};
+use crate::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::hold::hold;
 use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
 use crate::metrics::Metrics;
@@ -225,6 +226,18 @@ impl ChannelRegistry {
         }
         registry.keep();
         Ok((registry, entered))
+    }
+
+    /// Runs what reads no channel, such as the encoding of a list of them, on a reading thread in a caller's turn.
+    ///
+    /// # Errors
+    /// It panicked, or the threads are gone.
+    pub async fn encode<R: Send + 'static>(
+        &self,
+        caller: Asker,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Unavailable> {
+        run(&self.reading, Hash::ZERO, caller, work).await
     }
 
     /// A channel whose job's end was lost is stuck, so it halts; if it is none that is known, so may the whole peer be.

@@ -3,6 +3,7 @@
 
 use crate::committed::CommittedBlock;
 use crate::feed::Ring;
+use crate::links::Links;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
@@ -22,12 +23,13 @@ pub struct Tip {
 /// Facts of a channel that was opened once.
 pub(crate) struct Shared {
     pub(crate) ring: Ring,
+    pub(crate) links: Links,
     newest: RwLock<(Tip, Arc<ConfigRecord>)>,
 }
 
 impl Shared {
     pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>) -> Self {
-        Self { ring: Ring::new(tip.height), newest: RwLock::new((tip, config)) }
+        Self { ring: Ring::new(tip.height), links: Links::default(), newest: RwLock::new((tip, config)) }
     }
 
     /// The last committed block.

@@ -3,6 +3,7 @@
 //! peer's organization, who must act.
 
 use crate::{
+    budget::{Budget, Payer, Purse},
     init::MAIN,
     limits::RETRY_AFTER_MS,
     problem::{ApiError, Kind},
@@ -29,6 +30,8 @@ pub struct Visible {
     pub channel: ChannelHandle,
     /// Not empty, but for an administrator of the peer's organization who sees that a channel has halted.
     pub rights: Rights,
+    /// What pays for what the caller is answered.
+    pub purse: Purse,
 }
 
 /// Who asks, and whose peer is asked.
@@ -40,6 +43,8 @@ pub struct Asking<'a> {
     pub peer: &'a Identity,
     /// What the peer trusts, and its own certificate.
     pub trust: &'a Trust,
+    /// The peer's memory.
+    pub budget: &'a Budget,
 }
 
 impl Asking<'_> {
@@ -47,7 +52,16 @@ impl Asking<'_> {
     fn sees(&self, registry: &ChannelRegistry, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
         let rights = if channel.config().is_some() { rights } else { Rights::NONE };
         let acts = halted(&channel).is_some() && administers(registry, *self);
-        (acts || !rights.is_empty()).then_some(Visible { channel, rights })
+        (acts || !rights.is_empty()).then(|| {
+            let purse = self.purse(channel.id());
+            Visible { channel: channel.asked_by(self.caller.asker()), rights, purse }
+        })
+    }
+
+    /// What pays for what this caller is answered.
+    pub fn purse(&self, channel: Option<Hash>) -> Purse {
+        let (standing, asker) = (self.caller.who().standing, self.caller.asker());
+        self.budget.purse(Payer { standing, asker, channel })
     }
 }
 

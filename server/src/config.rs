@@ -69,6 +69,8 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     /// Milliseconds that a client may take nothing of what is sent to it.
     pub write_timeout_ms: u64,
+    /// Bytes that the reader of an answer takes a second at least, on average.
+    pub answer_bytes_per_second_min: u64,
     /// Seconds that an idle connection stays open.
     pub idle_seconds: u64,
     /// Live subscriptions of all channels.
@@ -147,6 +149,7 @@ impl Default for Limits {
             header_timeout_ms: 5_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 60_000,
+            answer_bytes_per_second_min: 16 * 1024,
             idle_seconds: 30,
             subscriptions_max: 10_000,
             drain_seconds: 10,
@@ -284,6 +287,8 @@ impl Config {
         range((100..=600_000).contains(&limits.header_timeout_ms), "limits.header_timeout_ms", "100 to 600000")?;
         range((100..=600_000).contains(&limits.body_timeout_ms), "limits.body_timeout_ms", "100 to 600000")?;
         range((100..=600_000).contains(&limits.write_timeout_ms), "limits.write_timeout_ms", "100 to 600000")?;
+        let pace = (1..=64 * 1024 * 1024).contains(&limits.answer_bytes_per_second_min);
+        range(pace, "limits.answer_bytes_per_second_min", "1 to 67108864")?;
         range((1..=3_600).contains(&limits.idle_seconds), "limits.idle_seconds", "1 to 3600")?;
         range((1..=3_600).contains(&limits.drain_seconds), "limits.drain_seconds", "1 to 3600")?;
         range(self.channels.shards <= 256, "channels.shards", "0 to 256")?;

@@ -5,6 +5,7 @@ use crate::{
     api,
     config::Limits,
     context::PeerContext,
+    limits::SEND_BUFFER_BYTES,
     metrics::PeerMetrics,
     pace::Paced,
     places::Who,
@@ -128,6 +129,7 @@ where
                 Err(full) => (None, Some(full.into())),
             };
             let guard = context.metrics.connected();
+            let pace = stream.pace();
             let connection = Rc::new(Connection::new(certificate, &stream, guard, who, refusal));
             let head = Duration::from_millis(context.limits.header_timeout_ms);
             let speaks = speak(stream, app, drains, move |request| {
@@ -151,6 +153,10 @@ where
                 }
             };
             drop(place);
+            if let Some(cut) = pace.cut() {
+                context.metrics.answer_cut(cut);
+                tracing::debug!(from, why = cut.word(), "an answer was cut off: its reader was too slow");
+            }
             ended.map_err(|error| tracing::info!(from, %error, "a connection was closed"))
         }
         .boxed_local()
@@ -178,6 +184,7 @@ fn refused(from: &str, metrics: &PeerMetrics, error: TlsError<io::Error, Infalli
 /// A connection that is gone already cannot be set up, and needs not be.
 fn prepare(tcp: &TcpStream, limits: &Limits) {
     let _ = tcp.set_nodelay(true);
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(tcp, SEND_BUFFER_BYTES);
     // Who takes nothing of what is sent, or is not there any more: only the system knows how much was taken.
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(tcp, u32::try_from(limits.write_timeout_ms).unwrap_or(u32::MAX));

@@ -2,7 +2,7 @@
 
 use crate::{
     access::{self, Asking, Visible},
-    budget::{Budget, Payer, Standing},
+    budget::{Budget, Purse},
     config::Limits,
     door::Door,
     duties::Duties,
@@ -16,7 +16,7 @@ use crate::{
     trust::Trust,
 };
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
-use ledger_classes::{config::ChannelConfig, hash::Hash, identity::Identity, keys::PublicKey, time::Time};
+use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
@@ -101,23 +101,17 @@ impl PeerPlaces {
 impl PeerContext {
     /// Who asks this peer.
     pub fn asking<'a>(&'a self, caller: &'a Caller) -> Asking<'a> {
-        Asking { caller, peer: &self.identity, trust: &self.trust }
+        Asking { caller, peer: &self.identity, trust: &self.trust, budget: &self.budget }
     }
 
     /// The channel that a caller names, if the caller may know of it, whatever its state. Its reads are the caller's.
     pub fn any_channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
-        let visible = access::find(&self.registry, self.asking(caller), text, &self.stand_in)?;
-        Ok(Visible { channel: visible.channel.asked_by(caller.asker()), ..visible })
+        access::find(&self.registry, self.asking(caller), text, &self.stand_in)
     }
 
-    /// For whom memory is held that a caller's request needs.
-    pub fn payer(&self, caller: &Caller, channel: Option<Hash>) -> Payer {
-        let standing = match caller.identity() {
-            None => Standing::Anonymous,
-            Some(_) if access::administers(&self.registry, self.asking(caller)) => Standing::Administrator,
-            Some(_) => Standing::Member,
-        };
-        Payer { standing, asker: caller.asker(), channel }
+    /// What pays for what a caller is answered that is of no channel.
+    pub fn purse(&self, caller: &Caller) -> Purse {
+        self.asking(caller).purse(None)
     }
 
     /// The channel that a caller names, if the caller may know of it and it has not halted.

@@ -194,7 +194,7 @@ async fn blocks(stream: &mut UnixStream, channel: &ChannelHandle, from: u64) -> 
     say(stream, &Answer::Blocks {}).await?;
     let mut next = from;
     while next <= tip {
-        let blocks = match channel.encoded_blocks(next).await {
+        let blocks = match channel.encoded_blocks(next, usize::MAX).await {
             Ok(blocks) => blocks,
             Err(why) => {
                 write(stream, &FAILED.to_le_bytes()).await?;

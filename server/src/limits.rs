@@ -5,8 +5,27 @@ use std::time::Duration;
 
 /// Blocks in one page of `…/blocks`.
 pub const BLOCKS_PAGE_MAX: u64 = 100;
-/// Encoded bytes of blocks in one page: a page ends early rather than grow with full blocks.
-pub const BLOCKS_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Encoded bytes of any page, its first item aside: a page ends by these or by its items. As many bytes of the state are
+/// read for one at most, its last item aside.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one piece of an answer, which count until the next one is asked for.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes that are encoded in one turn of a large answer, its last item aside: what a slow reader holds.
+pub const SLICE_BYTES: usize = 128 * 1024;
+/// Bytes of transactions that are looked at in one turn, if nothing of them is answered.
+pub const SLICE_READ_BYTES: usize = 1024 * 1024;
+/// Configuration changes that are looked up in one turn of a proof: each may be in a block of its own.
+pub const LINKS_AT_ONCE: usize = 16;
+/// Bytes of answers that the system is asked to keep for a connection: what it has is taken as far as the peer can tell.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+/// Bytes of an answer that is encoded whole before it begins, so that it has a length.
+pub const ANSWER_WHOLE_BYTES_MAX: usize = 256 * 1024;
+/// How long a reader may let the peer wait beside what the least pace gives it.
+pub const ANSWER_GRACE: Duration = Duration::from_secs(10);
+/// How long an answer may take, whatever its pace; a subscription is none.
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(600);
+/// Events that a subscription encodes without a turn on the reading threads: some hundred microseconds.
+pub const FRAMES_INLINE_MAX: usize = 32;
 /// The part of the budget of memory that one caller may hold.
 pub const BUDGET_CALLER: (usize, usize) = (1, 8);
 /// That of all who ask one channel: the others keep half.

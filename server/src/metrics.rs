@@ -6,6 +6,7 @@ use crate::{
     context::PeerContext,
     duties::Duty,
     log_lines::LogLines,
+    pace::Cut,
     process_metrics::ProcessMetrics,
 };
 use ca::forecast::{Expiring, Expiry};
@@ -81,6 +82,11 @@ struct UseLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CutLabels {
+    why: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TaskLabels {
     task: String,
 }
@@ -119,6 +125,7 @@ pub struct PeerMetrics {
     log_lines_lost: Counter,
     memory_refused: Family<UseLabels, Counter>,
     places_refused: Family<TakenLabels, Counter>,
+    answers_cut: Family<CutLabels, Counter>,
     gauges: Gauges,
 }
 
@@ -198,6 +205,13 @@ impl Default for PeerMetrics {
         let memory_refused = Family::default();
         let help = "What was refused because a part of the memory was used up";
         registry.register("memory_refused", help, Family::clone(&memory_refused));
+        let answers_cut = Family::<CutLabels, Counter>::default();
+        for why in Cut::ALL {
+            // A counter that is not there yet cannot be alerted on.
+            drop(answers_cut.get_or_create(&CutLabels { why: why.word() }));
+        }
+        let help = "Answers that were cut off because their readers were too slow";
+        registry.register("answers_cut", help, Family::clone(&answers_cut));
         let help = "Revocations and acts that a channel does not take";
         registry.register("channel_obstacles", help, gauges.obstacles.clone());
         registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
@@ -232,6 +246,7 @@ impl Default for PeerMetrics {
             log_lines_lost,
             memory_refused,
             places_refused,
+            answers_cut,
             gauges,
         }
     }
@@ -275,6 +290,11 @@ impl PeerMetrics {
     /// The wall clock jumped.
     pub fn clock_jumped(&self) {
         self.clock_jumps.inc();
+    }
+
+    /// An answer was cut off.
+    pub fn answer_cut(&self, why: Cut) {
+        self.answers_cut.get_or_create(&CutLabels { why: why.word() }).inc();
     }
 
     /// A TLS handshake was refused.

@@ -4,11 +4,17 @@
 //!   left of a refused body counts as one.
 //! - A connection on which nothing is being answered and nothing moves is closed after the time for idleness and that
 //!   for a head, whatever is waited for.
-//! - While a request is being answered there is no limit here: its body, its commit and its readers have their own.
+//! - While a request is being answered its body and its commit have their own limits. Its reader has one here: it may let
+//!   the peer wait for a grace, and beyond that for as long as what it has taken needs at the least pace. The whole
+//!   answer has a time limit.
+//! - A subscription lasts, and may be slow; one that takes nothing for the time of a write ends.
 //!
 //! A connection has one timer, which is moved only when a limit comes closer: one that is idle costs nothing.
 
-use crate::config::Limits;
+use crate::{
+    config::Limits,
+    limits::{ANSWER_GRACE, ANSWER_TIME_MAX},
+};
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},
     web::Bytes,
@@ -26,17 +32,57 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+/// Why an answer was ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cut {
+    /// Its reader took less than the least pace.
+    Pace,
+    /// It took too long as a whole.
+    Time,
+    /// It lasts, and its reader took nothing at all.
+    Stalled,
+}
+
+impl Cut {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Pace, Self::Time, Self::Stalled];
+
+    /// Its name in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pace => "pace",
+            Self::Time => "time",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
 /// What a connection is doing, and since when.
 #[derive(Debug)]
 pub struct Pace {
     head: Duration,
     idle: Duration,
+    /// How long a reader may take nothing of what lasts.
+    stall: Duration,
+    /// Bytes a second that a reader of anything else takes.
+    least: u64,
     /// Requests that are being answered; their heads were complete.
     answering: Cell<usize>,
     /// When the first byte came since the last answer ended.
     head_began: Cell<Option<Instant>>,
     /// When an answer ended, or some of it was taken.
     moved: Cell<Instant>,
+    /// When the last answer began.
+    began: Cell<Instant>,
+    /// Whether it lasts.
+    lasting: Cell<bool>,
+    /// Bytes that were taken since it began.
+    taken: Cell<u64>,
+    /// How long the peer waited for its reader before the last byte was taken.
+    waited: Cell<Duration>,
+    /// Since when it waits again.
+    waits: Cell<Option<Instant>>,
+    cut: Cell<Option<Cut>>,
 }
 
 impl Pace {
@@ -44,26 +90,82 @@ impl Pace {
         Self {
             head: Duration::from_millis(limits.header_timeout_ms),
             idle: Duration::from_secs(limits.idle_seconds),
+            stall: Duration::from_millis(limits.write_timeout_ms),
+            least: limits.answer_bytes_per_second_min.max(1),
             answering: Cell::new(0),
             head_began: Cell::new(None),
             moved: Cell::new(now),
+            began: Cell::new(now),
+            lasting: Cell::new(false),
+            taken: Cell::new(0),
+            waited: Cell::new(Duration::ZERO),
+            waits: Cell::new(None),
+            cut: Cell::new(None),
         }
     }
 
     /// A head is complete: its request is being answered until what is returned is dropped.
     pub fn answer(self: &Rc<Self>) -> Answering {
+        self.answer_at(Instant::now())
+    }
+
+    fn answer_at(self: &Rc<Self>, now: Instant) -> Answering {
         self.answering.set(self.answering.get() + 1);
         self.head_began.set(None);
+        self.began.set(now);
+        self.lasting.set(false);
+        self.taken.set(0);
+        self.waited.set(Duration::ZERO);
         Answering(Rc::clone(self))
     }
 
-    /// When the connection is to be closed if it goes on as it does; never while a request is being answered.
-    fn deadline(&self) -> Option<Instant> {
-        if self.answering.get() > 0 {
-            return None;
-        }
+    /// What was cut off because it took too long, if so.
+    pub const fn cut(&self) -> Option<Cut> {
+        self.cut.get()
+    }
+
+    /// When the connection is to be closed if it goes on as it does, and what is cut off then.
+    fn deadline(&self) -> Option<(Instant, Option<Cut>)> {
+        let answering = self.answering.get() > 0;
         let quiet = self.moved.get() + self.idle + self.head;
-        Some(self.head_began.get().map_or(quiet, |began| quiet.min(began + self.head)))
+        let between = self.head_began.get().map_or(quiet, |began| quiet.min(began + self.head));
+        let lasting = self.lasting.get();
+        let whole = self.began.get() + ANSWER_TIME_MAX;
+        let slow = self.waits.get().map(|since| match lasting {
+            true => (since + self.stall, Some(Cut::Stalled)),
+            false => {
+                let earned = Duration::from_millis(self.taken.get().saturating_mul(1_000) / self.least);
+                let allowed = ANSWER_GRACE.min(self.stall) + earned;
+                (since + allowed.saturating_sub(self.waited.get()), Some(Cut::Pace))
+            }
+        });
+        let own = match (answering, lasting) {
+            (false, _) => Some((between, None)),
+            (true, false) => Some((whole, Some(Cut::Time))),
+            (true, true) => None,
+        };
+        own.into_iter().chain(slow).min_by_key(|(at, _)| *at)
+    }
+
+    /// The reader takes nothing for the moment.
+    fn waits(&self, now: Instant) {
+        if self.waits.get().is_none() {
+            self.waits.set(Some(now));
+        }
+    }
+
+    /// The reader, or the system for it, took bytes.
+    fn took(&self, bytes: usize, now: Instant) {
+        self.moved.set(now);
+        self.taken.set(self.taken.get().saturating_add(bytes as u64));
+        self.goes_on(now);
+    }
+
+    /// The reader does not let the peer wait any more.
+    fn goes_on(&self, now: Instant) {
+        if let Some(since) = self.waits.take() {
+            self.waited.set(self.waited.get() + now.saturating_duration_since(since));
+        }
     }
 
     /// Bytes came.
@@ -82,6 +184,13 @@ impl Pace {
 /// A request that is being answered.
 #[derive(Debug)]
 pub struct Answering(Rc<Pace>);
+
+impl Answering {
+    /// The answer is a subscription: it lasts as long as its reader wants.
+    pub fn lasts(&self) {
+        self.0.lasting.set(true);
+    }
+}
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -142,7 +251,7 @@ impl<IO> Paced<IO> {
     /// Whether a head began and did not come in time.
     pub fn head_is_late(&self) -> bool {
         let began = self.pace.head_began.get().is_some();
-        began && self.pace.deadline().is_some_and(|deadline| Instant::now() >= deadline)
+        began && self.pace.deadline().is_some_and(|(deadline, _)| Instant::now() >= deadline)
     }
 
     /// The stream itself, without limits.
@@ -150,14 +259,22 @@ impl<IO> Paced<IO> {
         self.io
     }
 
+    /// The reader lets the peer wait: the task is woken when that has been long enough.
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        self.pace.waits(Instant::now());
+        self.in_time(cx)?;
+        Poll::Pending
+    }
+
     /// Fails after the deadline; before, the task is woken at it.
     fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let Some(deadline) = self.pace.deadline() else { return Ok(()) };
+        let Some((deadline, cut)) = self.pace.deadline() else { return Ok(()) };
         if self.timer.deadline() > deadline {
             self.timer.as_mut().reset(deadline);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
             if Instant::now() >= deadline {
+                self.pace.cut.set(cut);
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the connection was too slow"));
             }
             self.timer.as_mut().reset(deadline);
@@ -187,14 +304,26 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.in_time(cx)?;
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
-        self.pace.moved.set(Instant::now());
-        Poll::Ready(Ok(written))
+        match Pin::new(&mut self.io).poll_write(cx, bytes) {
+            Poll::Ready(written) => {
+                let written = written?;
+                self.pace.took(written, Instant::now());
+                Poll::Ready(Ok(written))
+            }
+            Poll::Pending => self.wait(cx),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.in_time(cx)?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                flushed?;
+                self.pace.goes_on(Instant::now());
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => self.wait(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -214,7 +343,7 @@ mod tests {
         let at = |seconds: u64| began + Duration::from_secs(seconds);
         let pace = Rc::new(Pace::new(&limits, began));
         steps(&pace, &at);
-        assert_eq!(pace.deadline(), expected.map(at));
+        assert_eq!(pace.deadline().map(|(deadline, _)| deadline), expected.map(at));
     }
 
     #[test]
@@ -235,11 +364,11 @@ mod tests {
         check(
             |pace, at| {
                 pace.read(at(3));
-                std::mem::forget(pace.answer());
+                std::mem::forget(pace.answer_at(at(4)));
                 // A body.
                 pace.read(at(4));
             },
-            None,
+            Some(4 + ANSWER_TIME_MAX.as_secs()),
         );
         // An answer, and then a further head.
         check(
@@ -259,5 +388,65 @@ mod tests {
             },
             Some(27),
         );
+    }
+
+    /// A reader at 13 KB a second held its answer for as long as it liked.
+    #[test]
+    fn a_reader_has_the_time_that_the_least_pace_gives_it() {
+        let kib_16 = 16 * 1024;
+        let grace = ANSWER_GRACE.as_secs();
+        // Nothing is taken.
+        let nothing = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            std::mem::forget(pace.answer_at(at(3)));
+            pace.waits(at(5));
+            pace.waits(at(7));
+        };
+        check(nothing, Some(5 + grace));
+        // Five seconds of waiting were for what five seconds pay.
+        let slow = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            std::mem::forget(pace.answer_at(at(3)));
+            pace.waits(at(5));
+            pace.took(kib_16 * 5, at(10));
+            pace.waits(at(20));
+        };
+        check(slow, Some(20 + grace));
+        // Half of the pace.
+        let slower = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            std::mem::forget(pace.answer_at(at(0)));
+            for second in 0..10 {
+                pace.waits(at(second));
+                pace.took(kib_16 / 2, at(second + 1));
+            }
+            pace.waits(at(10));
+        };
+        check(slower, Some(10 + grace - 5));
+        // The next answer begins anew, and so does one for which nobody waits.
+        let next = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            slower(pace, at);
+            pace.goes_on(at(12));
+            pace.ended(at(12));
+            std::mem::forget(pace.answer_at(at(13)));
+        };
+        check(next, Some(13 + ANSWER_TIME_MAX.as_secs()));
+    }
+
+    #[test]
+    fn a_subscription_lasts_and_ends_when_nothing_is_taken() {
+        let stall = Limits::default().write_timeout_ms / 1_000;
+        let lasts = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            let answering = pace.answer_at(at(3));
+            answering.lasts();
+            std::mem::forget(answering);
+            for hour in 0..10 {
+                pace.waits(at(hour * 3_600));
+                pace.took(1, at(hour * 3_600 + 50));
+            }
+        };
+        check(lasts, None);
+        let stalls = |pace: &Rc<Pace>, at: &dyn Fn(u64) -> Instant| {
+            lasts(pace, at);
+            pace.waits(at(40_000));
+        };
+        check(stalls, Some(40_000 + stall));
     }
 }

@@ -1,6 +1,7 @@
 //! What an authorities' folder holds, in the form in which the API and `chancery ca` show it: the same for both, so
 //! that a command says the same whether it works on the folder or over HTTPS.
 
+use crate::limits::PAGE_BYTES_MAX;
 use ca::{
     Registration, Revoked,
     acts::CertificateAct,
@@ -9,6 +10,7 @@ use ca::{
 };
 use client::api::{CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView};
 use ledger_classes::{identity::Identity, time::Time};
+use serde::Serialize;
 
 /// A request. `in_full` is for those who decide about it: who filed it, and who approved.
 pub fn request_view(registration: &Registration, in_full: bool) -> CertificateRequestView {
@@ -93,8 +95,8 @@ impl IssuedSelection {
 }
 
 /// Cuts a part out of `all`, behind the item whose `name` is `after`. Nothing if there is no such item: names are what
-/// a part before said.
-pub fn part<T, V>(
+/// a part before said. As all pages it ends by its items or by their bytes in JSON, and has one at least.
+pub fn part<T, V: Serialize>(
     line: usize,
     all: &[T],
     (after, limit): (Option<&str>, usize),
@@ -105,10 +107,18 @@ pub fn part<T, V>(
         None => 0,
         Some(after) => all.iter().position(|item| name(item) == after)? + 1,
     };
-    let items = &all[begin..all.len().min(begin.saturating_add(limit))];
-    let more = begin + items.len() < all.len();
-    let next = if more { items.last().map(&name) } else { None };
-    Some(RegisterPage { line: line as u64, items: items.iter().map(view).collect(), next })
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    for item in all[begin..].iter().take(limit).map(view) {
+        // What has no form is said when the page is encoded.
+        bytes += serde_json::to_vec(&item).map_or(0, |encoded| encoded.len());
+        if bytes > PAGE_BYTES_MAX && !items.is_empty() {
+            break;
+        }
+        items.push(item);
+    }
+    let end = begin + items.len();
+    let next = if end < all.len() { all[begin..end].last().map(&name) } else { None };
+    Some(RegisterPage { line: line as u64, items, next })
 }
 
 #[cfg(test)]
@@ -126,5 +136,10 @@ mod tests {
         assert_eq!(cut(Some("c"), 2), Some((String::new(), None)));
         assert_eq!(cut(None, 3), Some(("abc".into(), None)), "the last part names no other");
         assert_eq!(cut(Some("x"), 2), None);
+        let large = |after, limit| {
+            part(9, &["a", "b"], (after, limit), |item| (*item).to_owned(), |_| "x".repeat(PAGE_BYTES_MAX))
+        };
+        let parts = [None, Some("a")].map(|after| large(after, 2).map(|part| (part.items.len(), part.next)));
+        assert_eq!(parts, [Some((1, Some("a".into()))), Some((1, None))]);
     }
 }

@@ -94,8 +94,9 @@ async fn fill(registry: &Arc<ChannelRegistry>, name: &str) {
 async fn answers(channel: &ChannelHandle) -> BTreeMap<String, Option<String>> {
     let mut answers = BTreeMap::new();
     for height in 0..=BLOCKS {
-        let block =
-            channel.read(move |reader| Ok(reader.block(height)?.map(|found| (found.block, found.receipts)))).await;
+        let block = channel
+            .read(move |reader| Ok(reader.block(height)?.map(|found| (found.block.clone(), found.receipts.clone()))))
+            .await;
         let id = block.as_ref().ok().and_then(|block| Some(block.as_ref()?.1.first()?.head.id));
         answers.insert(format!("block {height}"), block.ok().map(|block| format!("{block:?}")));
         let Some(id) = id else { continue };

@@ -153,6 +153,7 @@ impl ChannelRegistry {
         shared: &Shared,
     ) -> Result<Option<Time>, String> {
         shared.ring.forget();
+        shared.links.forget();
         let files = (self.files)(self.options.directory.join(handle.name()), None);
         put_away(store, &*files, id, shared)
     }

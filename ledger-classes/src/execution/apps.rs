@@ -196,14 +196,14 @@ pub fn app_version(view: &dyn ReadView, name: &str, version: &str) -> Result<Opt
 
 /// Applications in the order of their names.
 pub fn apps(view: &dyn ReadView, span: &Span) -> Result<Listed<NamedApp>, ReadError> {
-    list(view, &keyspace::app(""), span, |name, value| {
+    list(view, &keyspace::app(""), span, |_, name, value| {
         Ok(NamedApp { app: text(name)?, record: record::from_value(value)? })
     })
 }
 
 /// Versions of the application named `name`, in the byte order of their texts.
 pub fn app_versions(view: &dyn ReadView, name: &str, span: &Span) -> Result<Listed<NamedAppVersion>, ReadError> {
-    list(view, &keyspace::app_version(name, ""), span, |version, value| {
+    list(view, &keyspace::app_version(name, ""), span, |_, version, value| {
         Ok(NamedAppVersion { version: text(version)?, record: record::from_value(value)? })
     })
 }

@@ -219,17 +219,17 @@ pub fn instance(view: &dyn ReadView, name: &str) -> Result<InstanceRecord, Refus
 
 /// Contracts by name.
 pub fn contracts(view: &dyn ReadView, span: &Span) -> Result<Listed<ContractRecord>, ReadError> {
-    list(view, &keyspace::contract(""), span, |_, value| record::from_value(value))
+    list(view, &keyspace::contract(""), span, |_, _, value| record::from_value(value))
 }
 
 /// Instances of all contracts by name.
 pub fn instances(view: &dyn ReadView, span: &Span) -> Result<Listed<InstanceRecord>, ReadError> {
-    list(view, &keyspace::instance(""), span, |_, value| record::from_value(value))
+    list(view, &keyspace::instance(""), span, |_, _, value| record::from_value(value))
 }
 
 /// Instances of a contract by name.
 pub fn instances_of(view: &dyn ReadView, contract: &str, span: &Span) -> Result<Listed<InstanceRecord>, ReadError> {
-    list(view, &keyspace::contract_instance(contract, ""), span, |name, _| {
+    list(view, &keyspace::contract_instance(contract, ""), span, |view, name, _| {
         let name = listing::text(name)?;
         let damaged = || ReadError(format!("the list of instances of {contract} is damaged at {name:?}"));
         record::read(view, &keyspace::instance(&name))?.ok_or_else(damaged)

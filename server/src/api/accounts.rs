@@ -1,12 +1,12 @@
 //! What accounts own and what they allow others. An account needs no registration: one that owns nothing is empty,
 //! not unknown.
 
+use super::answer::{Pieces, found, in_json, written};
 use super::parameters::Query;
-use super::query::{PageQuery, address, at, page, page_of, read};
-use super::service::json;
+use super::query::{PageQuery, address, at, page, write_page};
 use crate::{
     context::PeerContext,
-    limits::ACCOUNT_LIST_MAX,
+    limits::{ACCOUNT_LIST_MAX, PAGE_BYTES_MAX},
     problem::{self, ApiError},
     tls::Caller,
 };
@@ -14,6 +14,7 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
+use channel_actors::Reader;
 use client::api::{AccountView, BalanceView, ItemView};
 use ledger_classes::{
     action::assets::Kind,
@@ -42,9 +43,9 @@ pub(super) async fn show(
     let account = address(&account)?;
     // Locks end by block time, so the answer is as of the last block's.
     let time = visible.channel.tip().time;
-    let answer = read(&visible.channel, move |reader| {
+    let answer = move |reader: &Reader<'_>| {
         let view = reader.view();
-        let all = Span::first(ACCOUNT_LIST_MAX);
+        let all = Span { bytes: PAGE_BYTES_MAX, ..Span::first(ACCOUNT_LIST_MAX) };
         let balances = assets::holdings(view, &account, &all)?;
         let items = assets::items_of(view, &account, &all)?;
         let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
@@ -58,8 +59,8 @@ pub(super) async fn show(
             participant: participant.map(value).transpose()?,
             joint: assets::joint_account(view, &account)?.map(value).transpose()?,
         })
-    });
-    json(&answer.await?)
+    };
+    found(&visible, answer).await
 }
 
 /// Digits after the point of an asset's amounts; an asset of items, or none, has no amounts.
@@ -91,11 +92,11 @@ pub(super) async fn balances(
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
     let (account, span, time) = (address(&account)?, query.into_inner().span()?, visible.channel.tip().time);
-    let answer = read(&visible.channel, move |reader| {
+    let page = move |reader: &Reader<'_>, out: &mut Pieces| {
         let listed = assets::holdings(reader.view(), &account, &span)?;
-        Ok(page_of(reader.height(), &listed, |held| balance(reader.view(), held, time))?)
-    });
-    json(&answer.await?)
+        write_page(out, reader.height(), &listed, |held| balance(reader.view(), held, time))
+    };
+    written(&visible, in_json(), page).await
 }
 
 pub(super) async fn items(
@@ -108,7 +109,7 @@ pub(super) async fn items(
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
     let (account, span) = (address(&account)?, query.into_inner().span()?);
-    page(&visible.channel, move |view| assets::items_of(view, &account, &span)).await
+    page(&visible, move |view| assets::items_of(view, &account, &span)).await
 }
 
 fn value<T: Serialize>(record: T) -> Result<serde_json::Value, ReadError> {
@@ -137,10 +138,10 @@ pub(super) async fn allowance(
     if !is_label(&asset) {
         return Err(problem::Kind::AssetUnknown.into());
     }
-    let answer = read(&visible.channel, move |reader| {
+    let answer = move |reader: &Reader<'_>| {
         let amount = assets::allowance(reader.view(), &owner, &spender, &asset)?;
         let decimals = decimals(reader.view(), &asset)?;
         Ok(at(reader.height(), &AllowanceView { owner, spender, asset, decimals, amount })?)
-    });
-    json(&answer.await?)
+    };
+    found(&visible, answer).await
 }

@@ -22,7 +22,7 @@ pub(super) async fn list(
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Apps)?;
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| apps::apps(view, &span)).await
+    page(&visible, move |view| apps::apps(view, &span)).await
 }
 
 pub(super) async fn show(
@@ -33,10 +33,7 @@ pub(super) async fn show(
     let (channel, app) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Apps)?;
-    one(&visible.channel, Kind::AppUnknown, move |view| {
-        Ok(apps::app(view, &app)?.map(|record| NamedApp { app, record }))
-    })
-    .await
+    one(&visible, Kind::AppUnknown, move |view| Ok(apps::app(view, &app)?.map(|record| NamedApp { app, record }))).await
 }
 
 pub(super) async fn versions(
@@ -52,7 +49,7 @@ pub(super) async fn versions(
         return Err(Kind::AppUnknown.into());
     }
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| apps::app_versions(view, &app, &span)).await
+    page(&visible, move |view| apps::app_versions(view, &app, &span)).await
 }
 
 pub(super) async fn version(
@@ -63,7 +60,7 @@ pub(super) async fn version(
     let (channel, app, version) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Apps)?;
-    one(&visible.channel, Kind::AppUnknown, move |view| {
+    one(&visible, Kind::AppUnknown, move |view| {
         Ok(apps::app_version(view, &app, &version)?.map(|record| NamedAppVersion { version, record }))
     })
     .await

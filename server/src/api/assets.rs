@@ -22,7 +22,7 @@ pub(super) async fn list(
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Assets)?;
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| assets::assets(view, &span)).await
+    page(&visible, move |view| assets::assets(view, &span)).await
 }
 
 pub(super) async fn show(
@@ -33,7 +33,7 @@ pub(super) async fn show(
     let (channel, asset) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
-    one(&visible.channel, Kind::AssetUnknown, move |view| {
+    one(&visible, Kind::AssetUnknown, move |view| {
         Ok(assets::asset(view, &asset)?.map(|record| NamedAsset { asset, record }))
     })
     .await
@@ -53,7 +53,7 @@ pub(super) async fn items(
         return Err(Kind::AssetUnknown.into());
     }
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| assets::items(view, &asset, &span)).await
+    page(&visible, move |view| assets::items(view, &asset, &span)).await
 }
 
 pub(super) async fn item(
@@ -64,7 +64,7 @@ pub(super) async fn item(
     let (channel, asset, item) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
-    one(&visible.channel, Kind::ItemUnknown, move |view| {
+    one(&visible, Kind::ItemUnknown, move |view| {
         Ok(assets::item(view, &asset, &item)?.map(|record| NamedItem { asset, item, record }))
     })
     .await

@@ -1,5 +1,6 @@
 //! CA certificates and CRLs, for everybody: they are what others are judged by.
 
+use super::answer::{Pieces, in_json, made};
 use super::body::{self, JSON};
 use super::parameters::Query;
 use super::service::{json, negotiated, preferred};
@@ -45,7 +46,11 @@ const OCSP_CACHE_SECONDS: u32 = 60;
 
 /// PEM, anchors first; as JSON for those who ask for that. Links are in the JSON form only: PEM becomes somebody's
 /// `ca.pem`, and other people's path builders walk in circles where a root and its link are both anchors.
-pub(super) async fn certificates(context: Data<PeerContext>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(super) async fn certificates(
+    context: Data<PeerContext>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
     let bundle = context.trust.bundle();
     let media_type = preferred(&request, &[MEDIA_TYPE_PEM_CHAIN, MEDIA_TYPE_PEM, JSON]);
     if media_type == JSON {
@@ -58,22 +63,30 @@ pub(super) async fn certificates(context: Data<PeerContext>, request: HttpReques
         let anchors = bundle.anchors.iter().map(|der| view(der, true, false));
         let issuing = bundle.issuing.iter().map(|der| view(der, false, false));
         let all = anchors.chain(issuing).chain(bundle.links.iter().map(|der| view(der, false, true)));
-        return json(&all.collect::<Vec<_>>());
+        let all = all.collect::<Vec<_>>();
+        return made(&context, &caller, in_json(), move |out| out.json(&all)).await;
     }
-    let pem = certificates_pem(&bundle.anchors) + &certificates_pem(&bundle.issuing);
-    Ok(negotiated(media_type).body(pem))
+    let pem = move |out: &mut Pieces| {
+        out.text(&certificates_pem(&bundle.anchors))?;
+        out.text(&certificates_pem(&bundle.issuing))
+    };
+    made(&context, &caller, negotiated(media_type), pem).await
 }
 
 /// DER (RFC 5280 §5); PEM for those who ask for that.
 pub(super) async fn crl(
     context: Data<PeerContext>,
+    caller: Caller,
     path: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let der = context.trust.crl(&path).ok_or(Kind::AuthorityUnknown)?;
     let media_type = preferred(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM]);
-    let body = if media_type == MEDIA_TYPE_PEM { crl_pem(&der).into() } else { der.into() };
-    Ok(negotiated(media_type).body::<web::Bytes>(body))
+    let crl = move |out: &mut Pieces| match media_type == MEDIA_TYPE_PEM {
+        true => out.text(&crl_pem(&der)),
+        false => out.bytes(der.into()),
+    };
+    made(&context, &caller, negotiated(media_type), crl).await
 }
 
 /// What is asked of all CRLs.

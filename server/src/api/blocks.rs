@@ -3,13 +3,16 @@
 //! who may not read these, and a block with such transactions is not given to them in binary.
 
 use super::{
+    answer::{Pieces, Source, in_json, sent, streamed, written},
     parameters::Query,
     query::not_readable,
-    service::{json, negotiated, preferred},
+    service::{negotiated, preferred},
+    slices::{BlocksPage, OneBlock},
 };
 use crate::{
+    access::{Visible, forbidden},
     context::PeerContext,
-    limits::{BLOCKS_PAGE_BYTES_MAX, BLOCKS_PAGE_MAX},
+    limits::BLOCKS_PAGE_MAX,
     problem::{ApiError, Kind},
     tls::Caller,
 };
@@ -17,17 +20,15 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path},
 };
-use bytes::{BufMut as _, BytesMut};
-use channel_actors::{ChannelHandle, CommittedBlock};
+use channel_actors::{CommittedBlock, Reader};
 use client::{
-    api::{BlockView, MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Page, ReceiptView, TransactionView},
+    api::{MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS},
     verify::decode_payload,
 };
 use ledger_classes::{
     action::Action,
     codec,
     keys::Address,
-    rights::Rights,
     transaction::{ENVELOPE_BYTES_MAX, Envelope, Transaction},
 };
 use serde::Deserialize;
@@ -56,32 +57,28 @@ pub(super) async fn list(
     }
     if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCKS]) == MEDIA_TYPE_BLOCKS {
         visible.acts()?;
-        return encoded(&visible.channel, query.from, query.limit).await;
+        return encoded(&visible, query.from, query.limit).await;
     }
     let height = visible.channel.tip().height;
-    let (mut items, mut bytes, mut at) = (Vec::new(), 0, query.from);
-    let end = query.from.saturating_add(limit).min(height.saturating_add(1));
-    while at < end && bytes < BLOCKS_PAGE_BYTES_MAX {
-        let block = visible.channel.block(at).await.map_err(not_readable)?;
-        let Some(block) = block else { break };
-        bytes += block.block.transactions.iter().map(Vec::len).sum::<usize>();
-        items.push(view(&block, visible.rights));
-        at += 1;
-    }
-    let next = (at > query.from && at <= height).then(|| at.to_string());
-    json(&Page { height, items, next })
+    let (purse, rights, from) = (visible.purse.clone(), visible.rights, query.from);
+    let end = from.saturating_add(limit).min(height.saturating_add(1));
+    let page = BlocksPage { purse, rights, height, from, at: from, end, current: None, begun: false };
+    let source = Source::Channel(visible.channel);
+    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), page).await
 }
 
 /// Blocks as the log holds them, each after its length: about a MiB of them. For whoever takes all, such as an auditor.
-async fn encoded(channel: &ChannelHandle, from: u64, limit: Option<u64>) -> Result<HttpResponse, ApiError> {
-    let blocks = channel.encoded_blocks(from).await.map_err(not_readable)?;
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let mut body = BytesMut::new();
-    for block in blocks.iter().take(limit) {
-        body.put_u32_le(u32::try_from(block.len()).map_err(|_| ApiError::from(Kind::Broken))?);
-        body.put_slice(block);
-    }
-    Ok(negotiated(MEDIA_TYPE_BLOCKS).body(body.freeze()))
+async fn encoded(visible: &Visible, from: u64, limit: Option<u64>) -> Result<HttpResponse, ApiError> {
+    let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let blocks = visible.channel.encoded_blocks(from, most).await.map_err(not_readable)?;
+    sent(visible, negotiated(MEDIA_TYPE_BLOCKS), |out| {
+        for block in blocks {
+            let length = u32::try_from(block.len()).map_err(|_| ApiError::from(Kind::Broken))?;
+            out.raw(&length.to_le_bytes())?;
+            out.bytes(block)?;
+        }
+        Ok(())
+    })
 }
 
 pub(super) async fn show(
@@ -97,45 +94,24 @@ pub(super) async fn show(
     if height > visible.channel.tip().height {
         return Err(Kind::BlockUnknown.into());
     }
-    let block = visible.channel.block(height).await.map_err(not_readable)?;
-    let block = block.ok_or(Kind::BlockUnknown)?;
+    let (purse, rights) = (visible.purse.clone(), visible.rights);
     if preferred(&request, &[super::body::JSON, MEDIA_TYPE_BLOCK]) == MEDIA_TYPE_BLOCK {
-        if tells_acts(&block) {
-            visible.acts()?;
-        }
-        return Ok(negotiated(MEDIA_TYPE_BLOCK).body(codec::encode(&block.block)));
+        let block = move |reader: &Reader<'_>, out: &mut Pieces| {
+            let unknown = || ApiError::from(Kind::BlockUnknown);
+            if !rights.reads_acts() && tells_acts(&*reader.block(height)?.ok_or_else(unknown)?) {
+                return Err(forbidden("admin or audit").into());
+            }
+            out.bytes(reader.encoded_block(height)?.ok_or_else(unknown)?)
+        };
+        return written(&visible, negotiated(MEDIA_TYPE_BLOCK), block).await;
     }
-    json(&view(&block, visible.rights))
-}
-
-/// A block as JSON. What does not decode is left out, which the store's own checks make impossible.
-fn view(committed: &CommittedBlock, rights: Rights) -> BlockView {
-    let block = &committed.block;
-    let timers = committed.timers();
-    let receipts = committed.receipts.iter().skip(timers);
-    let mut withheld = 0;
-    let mut transactions = Vec::with_capacity(block.transactions.len());
-    for (bytes, receipt) in block.transactions.iter().zip(receipts) {
-        let Some((sender, transaction)) = decoded(bytes) else { continue };
-        if carries_act(&transaction) && !rights.reads_acts() {
-            withheld += 1;
-            continue;
-        }
-        let (id, receipt) = (receipt.head.id, ReceiptView::new(receipt, rights));
-        transactions.push(TransactionView { id, sender, transaction, receipt });
-    }
-    BlockView {
-        hash: committed.header_hash,
-        header: block.header.clone(),
-        seal: block.seal.clone(),
-        transactions,
-        withheld,
-        timers: committed.receipts.iter().take(timers).map(|receipt| ReceiptView::new(receipt, rights)).collect(),
-    }
+    let block = OneBlock { purse, rights, height, current: None };
+    let source = Source::Channel(visible.channel);
+    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), block).await
 }
 
 /// A transaction and its sender; none in the genesis block.
-fn decoded(bytes: &[u8]) -> Option<(Address, Transaction)> {
+pub(super) fn decoded(bytes: &[u8]) -> Option<(Address, Transaction)> {
     let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).ok()?;
     Some((envelope.signatures.first()?.key.address(), decode_payload(&envelope)?))
 }

@@ -1,6 +1,13 @@
 //! Channels: what the caller may see, and creation by this organization's administrators.
 
-use super::{body, parameters::Query, query::PageQuery, service::json, service::json_with};
+use super::{
+    answer::{Pieces, Source, in_json, made, streamed},
+    body,
+    parameters::Query,
+    query::{PageQuery, write_items},
+    service::json_with,
+    slices::TrustSlices,
+};
 use crate::{
     access::{self, Visible},
     certificates::ParticipantPaths,
@@ -17,7 +24,7 @@ use actix_web::{
     web::{self, Data, Path, Payload},
 };
 use channel_actors::{CreateError, LifeCycle};
-use client::api::{ChannelSpec, ChannelState, ChannelView, Page, QueueView};
+use client::api::{ChannelSpec, ChannelState, ChannelView, QueueView};
 use ledger_classes::{
     config::{ChannelConfig, Engine, OrderingPeer, Organization},
     hash::HexBytes,
@@ -25,7 +32,6 @@ use ledger_classes::{
     listing::Span,
     participant::CertificatePaths as _,
     rights::{Grant, Grantee, Right, Rights},
-    state::ReadError,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -72,16 +78,19 @@ pub(super) async fn list(
     caller: Caller,
     query: Query<PageQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let Span { after, limit } = query.into_inner().span()?;
+    let Span { after, limit, .. } = query.into_inner().span()?;
     // One more tells whether there is another page.
     let mut visible = access::list(&context.registry, context.asking(&caller), after.as_deref(), limit + 1);
     let more = visible.len() > limit;
     visible.truncate(limit);
     let next = visible.last().filter(|_| more).map(|last| hex::encode(last.channel.name()));
-    // A list over channels reflects no single height; the highest one tells how recent it is.
-    let items: Vec<ChannelView> = visible.iter().map(|visible| view(visible, false)).collect();
-    let height = items.iter().map(|item| item.height).max().unwrap_or_default();
-    json(&Page { height, items, next })
+    let page = move |out: &mut Pieces| {
+        // A list over channels reflects no single height; the highest one tells how recent it is.
+        let height = visible.iter().map(|visible| visible.channel.tip().height).max().unwrap_or_default();
+        let items = visible.iter().map(|visible| Ok(view(visible, false)));
+        write_items(out, height, items, next, |last| visible.get(last).map(|last| hex::encode(last.channel.name())))
+    };
+    made(&context, &caller, in_json(), page).await
 }
 
 pub(super) async fn show(
@@ -90,7 +99,8 @@ pub(super) async fn show(
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.any_channel(&caller, &path)?;
-    json(&view(&visible, true))
+    let channel = move |out: &mut Pieces| out.json(&view(&visible, true));
+    made(&context, &caller, in_json(), channel).await
 }
 
 /// The way from genesis to the configuration in force: what a verifier needs once.
@@ -100,11 +110,9 @@ pub(super) async fn trust(
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let visible = context.channel(&caller, &path)?;
-    let trust = super::query::read(&visible.channel, |reader| {
-        let tip = reader.block(reader.height())?.ok_or_else(|| ReadError("the last block is missing".into()))?;
-        Ok(reader.trust(&tip.block.header)?)
-    });
-    json(&trust.await?)
+    let source = Source::Channel(visible.channel);
+    let trust = TrustSlices::default();
+    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), trust).await
 }
 
 pub(super) async fn create(
@@ -140,7 +148,8 @@ pub(super) async fn create(
     let record = channel.config().ok_or(Kind::Unavailable)?;
     tracing::info!(channel = name, by = %admin, "a channel was created");
     let rights = access::visible_rights(&record.config, &caller);
-    json_with(StatusCode::CREATED, &view(&Visible { channel, rights }, true))
+    let purse = context.purse(&caller);
+    json_with(StatusCode::CREATED, &view(&Visible { channel, rights, purse }, true))
 }
 
 /// Only administrators of the peer's own organization make channels on it.

@@ -1,13 +1,14 @@
 //! Contracts, their instances, and questions to them.
 
+use super::answer::found;
 use super::parameters::Query;
-use super::query::{Failed, PageQuery, at, one, page, read};
-use super::service::json;
+use super::query::{Failed, PageQuery, at, one, page};
 use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
+use channel_actors::Reader;
 use ledger_classes::{
     execution::contracts,
     identity::is_label,
@@ -26,7 +27,7 @@ pub(super) async fn list(
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Contracts)?;
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| contracts::contracts(view, &span)).await
+    page(&visible, move |view| contracts::contracts(view, &span)).await
 }
 
 pub(super) async fn instances(
@@ -38,7 +39,7 @@ pub(super) async fn instances(
     let visible = context.channel(&caller, &path)?;
     visible.read(Class::Contracts)?;
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| contracts::instances(view, &span)).await
+    page(&visible, move |view| contracts::instances(view, &span)).await
 }
 
 pub(super) async fn instances_of(
@@ -54,7 +55,7 @@ pub(super) async fn instances_of(
         return Err(Kind::ContractUnknown.into());
     }
     let span = query.into_inner().span()?;
-    page(&visible.channel, move |view| contracts::instances_of(view, &contract, &span)).await
+    page(&visible, move |view| contracts::instances_of(view, &contract, &span)).await
 }
 
 pub(super) async fn show(
@@ -65,7 +66,7 @@ pub(super) async fn show(
     let (channel, name) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Contracts)?;
-    one(&visible.channel, Kind::ContractUnknown, move |view| known(contracts::contract(view, &name))).await
+    one(&visible, Kind::ContractUnknown, move |view| known(contracts::contract(view, &name))).await
 }
 
 pub(super) async fn instance(
@@ -76,7 +77,7 @@ pub(super) async fn instance(
     let (channel, name) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Contracts)?;
-    one(&visible.channel, Kind::InstanceUnknown, move |view| known(contracts::instance(view, &name))).await
+    one(&visible, Kind::InstanceUnknown, move |view| known(contracts::instance(view, &name))).await
 }
 
 /// A record, or nothing where there is none.
@@ -119,7 +120,7 @@ pub(super) async fn query(
     if arguments.len() > CALL_BYTES_MAX {
         return Err(ApiError::new(Kind::InvalidParameter, format!("arguments have at most {CALL_BYTES_MAX} bytes")));
     }
-    let answer = read(&visible.channel, move |reader| {
+    let answer = move |reader: &Reader<'_>| {
         let text = match contracts::query(reader.view(), &instance, &method, &arguments) {
             Ok(text) => text,
             Err(Refusal::Broken(error)) => return Err(error.into()),
@@ -133,6 +134,6 @@ pub(super) async fn query(
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.
         let result = ledger_classes::json::from_str(&text).unwrap_or(serde_json::Value::String(text));
         Ok(at(reader.height(), &AnswerView { instance, method, result })?)
-    });
-    json(&answer.await?)
+    };
+    found(&visible, answer).await
 }

@@ -7,12 +7,13 @@ use super::{
     cursor::{Cursor, Start},
     frames,
     parameters::Query,
+    service::EVENT_STREAM,
 };
 use crate::{
     access::{forbidden, visible_rights},
     clock,
     context::{PeerContext, draining},
-    limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, KEEP_ALIVE, RETRY_AFTER_MS},
+    limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     metrics::SubscriptionGuard,
     places::Place,
     problem::{ApiError, Kind},
@@ -21,7 +22,7 @@ use crate::{
 use actix_web::{
     Error, HttpRequest, HttpResponse,
     http::header,
-    web::{self, Bytes, BytesMut, Data, Path},
+    web::{Bytes, BytesMut, Data, Path},
 };
 use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
 use ledger_classes::{
@@ -118,7 +119,7 @@ pub(super) async fn subscribe(
         Some((Ok::<Bytes, Error>(chunk), feed))
     });
     Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
+        .content_type(EVENT_STREAM)
         .insert_header((header::CACHE_CONTROL, "no-store, no-transform"))
         .insert_header(("x-accel-buffering", "no"))
         .streaming(stream))
@@ -235,6 +236,11 @@ impl Readable {
     }
 }
 
+/// Events of a receipt.
+fn events_of(block: &CommittedBlock, receipt: u32) -> usize {
+    block.receipts.get(receipt as usize).map_or(0, |receipt| receipt.events.len())
+}
+
 /// A live subscription.
 struct Feed {
     context: Arc<PeerContext>,
@@ -334,11 +340,17 @@ impl Feed {
                     None => self.load().await?,
                 };
                 match block {
-                    Some(block) => {
-                        if let Some(chunk) = self.deliver(&block, reading) {
-                            return Ok(chunk);
+                    Some(block) => match self.unmade(&block, &reading) {
+                        unmade if unmade.is_empty() => {
+                            if let Some(chunk) = self.deliver(&block, reading) {
+                                return Ok(chunk);
+                            }
                         }
-                    }
+                        unmade => {
+                            self.block = Some(reading);
+                            self.make(block, unmade).await?;
+                        }
+                    },
                     None => self.block = Some(reading),
                 }
             }
@@ -377,8 +389,14 @@ impl Feed {
         }
         let mut first: Option<Bytes> = None;
         let mut chunk = BytesMut::new();
-        let mut looked = 0;
+        let (mut looked, mut unmade) = (0, 0);
         'receipts: while let Some(index) = receipts.last().copied() {
+            if !block.has_frames(self.proven, index) {
+                unmade += events_of(block, index);
+                if unmade > FRAMES_INLINE_MAX {
+                    break;
+                }
+            }
             let frames = self.frames(block, index);
             while let Some(frame) = frames.get(next) {
                 let full = chunk.len() + first.as_ref().map_or(0, Bytes::len) + frame.bytes.len() > CHUNK_BYTES_MAX;
@@ -416,6 +434,46 @@ impl Feed {
         first.or_else(|| (!chunk.is_empty()).then(|| chunk.freeze()))
     }
 
+    /// Receipts that come next whose frames take longer to make than others of this thread may wait.
+    fn unmade(&self, block: &CommittedBlock, reading: &Reading) -> Vec<u32> {
+        let mut events = 0;
+        let mut unmade = Vec::new();
+        for index in reading.receipts.iter().rev().copied().filter(|index| !block.has_frames(self.proven, *index)) {
+            events += events_of(block, index);
+            unmade.push(index);
+            if events > FRAMES_INLINE_MAX {
+                return unmade;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Makes the frames of receipts in this reader's turn.
+    async fn make(&mut self, block: Arc<CommittedBlock>, receipts: Vec<u32>) -> Result<(), ApiError> {
+        let (channel, proven) = (self.channel.clone(), self.proven);
+        let made = self.channel.encode(move || {
+            for receipt in receipts {
+                block.frames(proven, receipt, |block| frames::encode(channel.name(), block, receipt, proven));
+            }
+            // The block is not let go before it is looked at again.
+            block
+        });
+        self.done(made.await).await.map(drop)
+    }
+
+    /// What was done on a reading thread; nothing if there was no room, after the time that was asked for.
+    async fn done<R>(&mut self, done: Result<R, Unavailable>) -> Result<Option<R>, ApiError> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            // Readers of the past wait for each other; nobody is dropped for it.
+            Err(Unavailable::Busy { retry_after_ms }) => {
+                self.changed(false, Duration::from_millis(retry_after_ms)).await;
+                Ok(None)
+            }
+            Err(error) => Err(super::query::not_readable(error)),
+        }
+    }
+
     fn frames(&self, block: &CommittedBlock, receipt: u32) -> Arc<[Frame]> {
         block.frames(self.proven, receipt, |block| frames::encode(self.channel.name(), block, receipt, self.proven))
     }
@@ -449,27 +507,23 @@ impl Feed {
 
     /// The block that comes next; `None` if it is to be asked for again.
     async fn load(&mut self) -> Result<Option<Arc<CommittedBlock>>, ApiError> {
-        let block = match self.channel.block(self.height).await {
-            Ok(Some(block)) => block,
+        let block = self.channel.block(self.height).await;
+        let block = match self.done(block).await? {
+            Some(Some(block)) => block,
             // The tip moved before it could be read: it is there in a moment.
-            Ok(None) => {
+            Some(None) => {
                 self.changed(false, Duration::from_millis(RETRY_AFTER_MS)).await;
                 return Ok(None);
             }
-            // Readers of the past wait for each other; nobody is dropped for it.
-            Err(Unavailable::Busy { retry_after_ms }) => {
-                self.changed(false, Duration::from_millis(retry_after_ms)).await;
-                return Ok(None);
-            }
-            Err(error) => return Err(super::query::not_readable(error)),
+            None => return Ok(None),
         };
         if frames::takes_long(&block) {
             let looked = Arc::clone(&block);
-            let looked = web::block(move || {
+            let looked = self.channel.encode(move || {
                 looked.contents();
-            })
-            .await;
-            looked.map_err(|_| super::query::unavailable("the peer is busy"))?;
+            });
+            let looked = looked.await;
+            return Ok(self.done(looked).await?.map(|()| block));
         }
         Ok(Some(block))
     }

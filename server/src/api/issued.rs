@@ -1,6 +1,7 @@
 //! An organization's certificates, for its own administrators: what was issued, revocation, enrolment tokens. Where the
 //! peer holds the authorities' folder. To everybody else, administrators of other organizations too, there is nothing.
 
+use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
 use super::registration::{Administrator, no_cursor, parse_identity, terms, with_folder};
@@ -85,7 +86,8 @@ pub(super) async fn list(
         let view = |record: &CertificateRecord| issued_view(record, &[], now);
         part(line, &certificates, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
-    json(&page.await?)
+    let page = page.await?;
+    made(&context, &caller, in_json(), move |out| out.json(&page)).await
 }
 
 pub(super) async fn show(

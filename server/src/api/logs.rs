@@ -1,8 +1,8 @@
 //! Log records, by topic and then by the order in which they were appended.
 
+use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
-use super::query::{page_of, read, span};
-use super::service::json;
+use super::query::{span, write_page};
 use crate::{
     context::PeerContext,
     problem::{ApiError, Kind},
@@ -12,13 +12,14 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
+use channel_actors::Reader;
 use ledger_classes::{
     execution::logs::{LogRecord, is_topic},
     keyspace::{self, Family},
-    listing::Listed,
+    listing::{Listed, Span, list_without},
     record,
     rights::{ACTS, Class, is_act},
-    state::{ReadError, ReadView, Value, scan},
+    state::{ReadError, ReadView, Value},
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,44 +54,22 @@ pub(super) async fn list(
         Some(topic) => keyspace::key(Family::Log, &[topic.as_bytes(), &[0]]),
         None => keyspace::key(Family::Log, &[]),
     };
-    let answer = read(&visible.channel, move |reader| {
-        let from = match &span.after {
-            None => prefix.clone(),
-            Some(after) => [&prefix[..], after, &[0]].concat(),
-        };
-        let mut entries = records(reader.view(), &prefix, from, span.limit + 1, acts)?;
-        let more = entries.len() > span.limit;
-        entries.truncate(span.limit);
-        let next = entries.last().filter(|_| more).map(|(key, _)| key[prefix.len()..].to_vec());
-        let items: Result<Vec<LogView>, ReadError> = entries.iter().map(|(key, value)| log(key, value)).collect();
-        Ok(page_of(reader.height(), &Listed { items: items?, next }, |record| Ok(record.clone()))?)
-    });
-    json(&answer.await?)
+    let page = move |reader: &Reader<'_>, out: &mut Pieces| {
+        let listed = records(reader.view(), &prefix, &span, acts)?;
+        write_page(out, reader.height(), &listed, |(key, value)| log(key, value))
+    };
+    written(&visible, in_json(), page).await
 }
 
-/// Up to `limit` records from `from` on; administrative acts, which lie together, are passed over without `acts`.
-fn records(
-    view: &dyn ReadView,
-    prefix: &[u8],
-    mut from: Vec<u8>,
-    limit: usize,
-    acts: bool,
-) -> Result<Vec<(Vec<u8>, Value)>, ReadError> {
+/// A part of the records; administrative acts, which lie together, are passed over without `acts`.
+fn records(view: &dyn ReadView, prefix: &[u8], span: &Span, acts: bool) -> Result<Listed<(Vec<u8>, Value)>, ReadError> {
     let first = keyspace::key(Family::Log, &[ACTS.as_bytes()]);
     let mut behind = first.clone();
     // The reserved beginning ends with a dot: the key behind all that begin so ends with the next character.
     behind.pop();
     behind.push(b'.' + 1);
-    let hidden = |key: &[u8]| !acts && *first <= *key && *key < *behind;
-    if hidden(&from) {
-        from.clone_from(&behind);
-    }
-    let mut entries = scan(view, prefix, &from, limit)?;
-    if let Some(at) = entries.iter().position(|(key, _)| hidden(key)) {
-        entries.truncate(at);
-        entries.extend(scan(view, prefix, &behind, limit - at)?);
-    }
-    Ok(entries)
+    let hidden = (!acts).then_some((&first[..], &behind[..]));
+    list_without(view, prefix, span, hidden, |_, rest, value| Ok((rest.to_vec(), value.clone())))
 }
 
 /// A record with its place.
@@ -113,7 +92,12 @@ fn log(rest: &[u8], value: &Value) -> Result<LogView, ReadError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::{hash::Hash, keys::Address, state::MemoryState, time::Time};
+    use ledger_classes::{
+        hash::Hash,
+        keys::Address,
+        state::{MemoryState, scan},
+        time::Time,
+    };
 
     #[test]
     fn records_come_with_the_height_of_their_block() {
@@ -149,14 +133,17 @@ mod tests {
         assert_eq!(all.len(), 18);
         let act = |key: &Vec<u8>| key.starts_with(&keyspace::key(Family::Log, &[b"audit."]));
         for limit in 1..20 {
-            for (at, from) in all.iter().enumerate() {
+            for at in 0..all.len() {
+                let after = at.checked_sub(1).map(|before| all[before][prefix.len()..].to_vec());
                 let read = |acts| {
-                    let entries = records(&state, &prefix, from.clone(), limit, acts).unwrap();
-                    entries.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+                    let span = Span { after: after.clone(), ..Span::first(limit) };
+                    let listed = records(&state, &prefix, &span, acts).unwrap();
+                    let keys: Vec<_> = listed.items.into_iter().map(|(key, _)| [&prefix[..], &key].concat()).collect();
+                    (keys, listed.next.is_some())
                 };
                 let expected = |acts: bool| {
-                    let behind = all[at..].iter().filter(|key| acts || !act(key));
-                    behind.take(limit).cloned().collect::<Vec<_>>()
+                    let behind: Vec<_> = all[at..].iter().filter(|key| acts || !act(key)).cloned().collect();
+                    (behind.iter().take(limit).cloned().collect::<Vec<_>>(), behind.len() > limit)
                 };
                 assert_eq!((read(true), read(false)), (expected(true), expected(false)), "{at} {limit}");
             }

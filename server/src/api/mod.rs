@@ -2,6 +2,7 @@
 //! resource. Handlers decide nothing about a channel but who may see what: everything else is asked of the channel.
 
 mod accounts;
+mod answer;
 mod apps;
 mod assets;
 mod authorities;
@@ -23,6 +24,7 @@ mod registration;
 mod routes;
 mod schemas;
 mod service;
+mod slices;
 mod status;
 mod transactions;
 

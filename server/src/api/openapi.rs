@@ -4,20 +4,21 @@
 use super::{
     routes::{Answer, Method, ROUTES, Route},
     schemas::{address, hash, height, label, schemas, version},
-    service::json,
 };
 use crate::{
     limits::{BLOCKS_PAGE_MAX, PAGE_MAX},
     problem::{ApiError, Kind, MEDIA_TYPE},
 };
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, web::Bytes};
 use client::api::Problem;
 use ledger_classes::limits::{CALL_BYTES_MAX, STATE_KEY_BYTES_MAX, TOPIC_BYTES_MAX};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 pub(super) async fn show() -> Result<HttpResponse, ApiError> {
-    json(&document())
+    // Made once: whoever asks has it without work.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
+    Ok(HttpResponse::Ok().content_type("application/json").body(DOCUMENT.clone()))
 }
 
 /// What a transaction and its actions look like in JSON: a document of `docs/formats`, held against the types by

@@ -2,9 +2,9 @@
 //! ([`Visible::governance`](crate::access::Visible::governance)): members must see what decides about their transactions,
 //! whoever may only post or see another class sees nobody's name.
 
+use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
-use super::query::{PageQuery, address, at, hash, one, page_of, read, span};
-use super::service::json;
+use super::query::{PageQuery, address, hash, one, span, write_page};
 use crate::{
     certificates::ParticipantPaths,
     context::PeerContext,
@@ -15,6 +15,7 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
+use channel_actors::Reader;
 use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
 use ledger_classes::{
     execution::{
@@ -43,7 +44,7 @@ pub(super) async fn show(
     let visible = context.channel(&caller, &channel)?;
     visible.governance()?;
     let (address, time) = (address(&participant)?, visible.channel.tip().time);
-    one(&visible.channel, Kind::ParticipantUnknown, move |view| {
+    one(&visible, Kind::ParticipantUnknown, move |view| {
         let record = record::read::<Participant>(view, &keyspace::participant(&address))?;
         let Some(record) = record else { return Ok(None) };
         let config = config_of(view)?.config;
@@ -75,15 +76,15 @@ pub(super) async fn list(
         return Err(ApiError::new(Kind::InvalidParameter, "organization: 1 to 64 of a-z, 0-9 and hyphen"));
     }
     let (span, time) = (span(after.as_deref(), limit)?, visible.channel.tip().time);
-    let answer = read(&visible.channel, move |reader| {
+    let page = move |reader: &Reader<'_>, out: &mut Pieces| {
         let config = config_of(reader.view())?.config;
         let members = Members::new(&config, &ParticipantPaths);
         let listed = channel::participants(reader.view(), &config, organization.as_deref(), &span)?;
-        Ok(page_of(reader.height(), &listed, |participant| {
+        write_page(out, reader.height(), &listed, |participant| {
             participant_view(reader.view(), &members, participant, time)
-        })?)
-    });
-    json(&answer.await?)
+        })
+    };
+    written(&visible, in_json(), page).await
 }
 
 fn participant_view(
@@ -121,14 +122,12 @@ pub(super) async fn proposal(
     let visible = context.channel(&caller, &channel)?;
     visible.governance()?;
     let (id, time) = (hash(&proposal)?, visible.channel.tip().time);
-    let answer = read(&visible.channel, move |reader| {
-        let view = reader.view();
+    one(&visible, Kind::ProposalUnknown, move |view| {
         let Some(proposal) = channel::proposal(view, &id)? else { return Ok(None) };
         let config = config_of(view)?.config;
-        let shown = proposal_view(view, &Members::new(&config, &ParticipantPaths), &proposal, time)?;
-        Ok(Some(at(reader.height(), &shown)?))
-    });
-    json(&answer.await?.ok_or(Kind::ProposalUnknown)?)
+        Ok(Some(proposal_view(view, &Members::new(&config, &ParticipantPaths), &proposal, time)?))
+    })
+    .await
 }
 
 pub(super) async fn proposals(
@@ -140,13 +139,13 @@ pub(super) async fn proposals(
     let visible = context.channel(&caller, &path)?;
     visible.governance()?;
     let (span, time) = (query.into_inner().span()?, visible.channel.tip().time);
-    let answer = read(&visible.channel, move |reader| {
+    let page = move |reader: &Reader<'_>, out: &mut Pieces| {
         let config = config_of(reader.view())?.config;
         let members = Members::new(&config, &ParticipantPaths);
         let listed = channel::open_proposals(reader.view(), &span)?;
-        Ok(page_of(reader.height(), &listed, |proposal| proposal_view(reader.view(), &members, proposal, time))?)
-    });
-    json(&answer.await?)
+        write_page(out, reader.height(), &listed, |proposal| proposal_view(reader.view(), &members, proposal, time))
+    };
+    written(&visible, in_json(), page).await
 }
 
 /// A proposal, with which of its approvals count now and what it still needs under the configuration in force.

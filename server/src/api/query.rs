@@ -1,13 +1,13 @@
 //! What all queries share: running on the channel's store threads, pages, and the height that an answer reflects.
 
-use super::service::json;
+use super::answer::{Pieces, found, in_json, written};
 use crate::{
-    limits::{PAGE_DEFAULT, PAGE_MAX, RETRY_AFTER_MS},
+    access::Visible,
+    limits::{PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
 };
 use actix_web::HttpResponse;
 use channel_actors::{ChannelHandle, Reader, Unavailable};
-use client::api::Page;
 use ledger_classes::{
     hash::Hash,
     keys::{Address, ParseAddressError},
@@ -41,7 +41,11 @@ pub(super) fn span(after: Option<&str>, asked: Option<usize>) -> Result<Span, Ap
     if after.is_some_and(|after| after.bytes().any(|byte| byte.is_ascii_uppercase())) {
         return Err(malformed(hex::FromHexError::OddLength));
     }
-    Ok(Span { after: after.map(hex::decode).transpose().map_err(malformed)?, limit: limit(asked)? })
+    Ok(Span {
+        after: after.map(hex::decode).transpose().map_err(malformed)?,
+        limit: limit(asked)?,
+        bytes: PAGE_BYTES_MAX,
+    })
 }
 
 /// A page's length within its bounds.
@@ -118,34 +122,67 @@ pub(super) fn not_readable(error: Unavailable) -> ApiError {
 }
 
 /// Answers one item, or says what is unknown.
-pub(super) async fn one<T: Serialize + Send + 'static>(
-    channel: &ChannelHandle,
+pub(super) async fn one<T: Serialize>(
+    visible: &Visible,
     unknown: Kind,
     query: impl FnOnce(&dyn ReadView) -> Result<Option<T>, Failed> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let answer = read(channel, move |reader| {
-        let item = query(reader.view())?;
-        Ok(item.map(|item| at(reader.height(), &item)).transpose()?)
-    });
-    json(&answer.await?.ok_or(unknown)?)
+    let item = move |reader: &Reader<'_>| {
+        let item = query(reader.view())?.ok_or_else(|| ApiError::from(unknown))?;
+        Ok(at(reader.height(), &item)?)
+    };
+    found(visible, item).await
 }
 
 /// Answers a page of records.
-pub(super) async fn page<T: Serialize + Send + 'static>(
-    channel: &ChannelHandle,
+pub(super) async fn page<T: Serialize>(
+    visible: &Visible,
     query: impl FnOnce(&dyn ReadView) -> Result<Listed<T>, ReadError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    json(&read(channel, move |reader| Ok(page_of(reader.height(), &query(reader.view())?, record)?)).await?)
+    let page =
+        move |reader: &Reader<'_>, out: &mut Pieces| write_page(out, reader.height(), &query(reader.view())?, record);
+    written(visible, in_json(), page).await
 }
 
-/// A part of a list as the API answers it.
-pub(super) fn page_of<T, V>(
+/// Writes a part of a list as the API answers it, as [`client::api::Page`] has it: as many of its items as a page may
+/// have bytes, and one at least.
+pub(super) fn write_page<T, V: Serialize>(
+    out: &mut Pieces,
     height: u64,
     listed: &Listed<T>,
     view: impl Fn(&T) -> Result<V, ReadError>,
-) -> Result<Page<V>, ReadError> {
-    let items: Result<Vec<V>, ReadError> = listed.items.iter().map(view).collect();
-    Ok(Page { height, items: items?, next: listed.next.as_deref().map(hex::encode) })
+) -> Result<(), Failed> {
+    let items = listed.items.iter().map(|item| Ok(view(item)?));
+    let next = listed.next.as_deref().map(hex::encode);
+    write_items(out, height, items, next, |last| listed.places.get(last).map(hex::encode))
+}
+
+/// Writes items as a page. `next` is where the list goes on behind all of them, `behind` where behind one of them.
+pub(super) fn write_items<V: Serialize>(
+    out: &mut Pieces,
+    height: u64,
+    items: impl Iterator<Item = Result<V, Failed>>,
+    mut next: Option<String>,
+    behind: impl Fn(usize) -> Option<String>,
+) -> Result<(), Failed> {
+    out.text(&format!("{{\"height\":{height},\"items\":["))?;
+    for (index, item) in items.enumerate() {
+        let encoded = serde_json::to_vec(&item?).map_err(|error| ReadError(error.to_string()))?;
+        if index > 0 {
+            if out.total() + encoded.len() > PAGE_BYTES_MAX {
+                next = behind(index - 1);
+                break;
+            }
+            out.text(",")?;
+        }
+        out.raw(&encoded)?;
+    }
+    out.text("]")?;
+    if let Some(next) = next {
+        out.text(",\"next\":")?;
+        out.json(&next)?;
+    }
+    out.text("}")
 }
 
 /// The channel does not answer now.
@@ -168,6 +205,7 @@ pub(super) fn hash(text: &str) -> Result<Hash, ApiError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use client::api::Page;
 
     #[test]
     fn a_records_own_height_is_not_the_answers() {
@@ -182,15 +220,53 @@ mod tests {
 
     #[test]
     fn a_cursor_is_what_next_said_and_a_limit_has_bounds() {
-        let listed = Listed { items: vec![1, 2], next: Some(vec![0, 0xab]) };
-        let page = page_of(9, &listed, |item| Ok(*item)).unwrap();
+        let (items, places) = (vec![1, 2], vec![vec![9], vec![0, 0xab]]);
+        let listed = Listed { items, places, next: Some(vec![0, 0xab]) };
+        let page: Page<u8> = parsed(&written_page(&listed, |item| *item));
         assert_eq!((page.height, page.items, page.next.as_deref()), (9, vec![1, 2], Some("00ab")));
-        assert_eq!(span(page.next.as_deref(), Some(7)).unwrap(), Span { after: listed.next, limit: 7 });
+        let expected = Span { after: listed.next, limit: 7, bytes: PAGE_BYTES_MAX };
+        assert_eq!(span(page.next.as_deref(), Some(7)).unwrap(), expected);
         for malformed in ["x", "0", "bank"] {
             assert_eq!(span(Some(malformed), None).unwrap_err().name(), "invalid-parameter");
         }
         for (asked, given) in [(None, Some(PAGE_DEFAULT)), (Some(0), None), (Some(1), Some(1)), (Some(1001), None)] {
             assert_eq!(limit(asked).ok(), given, "{asked:?}");
         }
+    }
+
+    fn written_page<T, V: Serialize>(listed: &Listed<T>, view: impl Fn(&T) -> V) -> Vec<u8> {
+        let mut out = Pieces::unpaid();
+        write_page(&mut out, 9, listed, |item| Ok(view(item))).unwrap();
+        out.all()
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> T {
+        ledger_classes::json::from_slice(bytes).unwrap()
+    }
+
+    /// `logs?limit=1000` was 98.5 MB.
+    #[test]
+    fn a_page_ends_by_its_encoded_bytes_and_goes_on_behind_its_last_item() {
+        let listed = |count: u8, next: Option<u8>| Listed {
+            items: (0..count).collect(),
+            places: (0..count).map(|place| vec![place]).collect(),
+            next: next.map(|next| vec![next]),
+        };
+        let body = |bytes: usize| move |item: &u8| format!("{item}{}", "x".repeat(bytes));
+        let page = |listed: &Listed<u8>, bytes: usize| {
+            let encoded = written_page(listed, body(bytes));
+            let page: Page<String> = parsed(&encoded);
+            assert_eq!(serde_json::to_vec(&page).unwrap(), encoded, "as serde writes it");
+            (page.items.len(), page.next, encoded.len())
+        };
+        let quarter = PAGE_BYTES_MAX / 4;
+        let (items, next, bytes) = page(&listed(9, None), quarter);
+        assert_eq!((items, next.as_deref()), (3, Some("02")));
+        assert!(bytes <= PAGE_BYTES_MAX, "{bytes}");
+        assert_eq!(page(&listed(2, None), quarter).0, 2);
+        let (items, next, _) = page(&listed(3, Some(2)), quarter - 100);
+        assert_eq!((items, next.as_deref()), (3, Some("02")));
+        let (items, next, _) = page(&listed(2, None), 2 * PAGE_BYTES_MAX);
+        assert_eq!((items, next.as_deref()), (1, Some("00")), "one that is larger than a page is a page");
     }
 }

@@ -3,6 +3,7 @@
 //! Anybody may ask; only administrators of the identity's organization see the queue and decide. A request's id is a
 //! secret of whoever filed it: it shows what became of that request, and its certificate.
 
+use super::answer::{in_json, made};
 use super::parameters::Query;
 use super::query::limit;
 use super::{body, service::json, service::json_with};
@@ -186,7 +187,8 @@ pub(super) async fn list(
         let view = |registration: &Registration| request_view(registration, true);
         part(line, &requests, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
-    json(&page.await?)
+    let page = page.await?;
+    made(&context, &caller, in_json(), move |out| out.json(&page)).await
 }
 
 /// What a page said in `next` names an item of the list.

@@ -72,7 +72,8 @@ pub struct Route {
 
 const JSON: &str = "application/json";
 const AFTER: Parameter = optional("after", "string", "what the page before said in `next`");
-const LIMIT: Parameter = optional("limit", "integer", "items of the page, 1 to 1000");
+const LIMIT: Parameter =
+    optional("limit", "integer", "items of the page, 1 to 1000; a page of large items ends sooner, by 1 MiB");
 const PAGE: &[Parameter] = &[AFTER, LIMIT];
 
 const fn optional(name: &'static str, kind: &'static str, description: &'static str) -> Parameter {
@@ -136,7 +137,7 @@ routes! {
     Get "/v1/channels/{channel}/blocks" "blocks", "Blocks, ascending", needs "read on all classes",
         query &[
             optional("from", "integer", "the first height"),
-            optional("limit", "integer", "blocks of the page, 1 to 100")
+            optional("limit", "integer", "blocks of the page, 1 to 100; a page ends by 1 MiB, too, but has one block")
         ],
         body &[], answers [200 &[(JSON, "BlockPage"), ("application/vnd.chancery.blocks", "")]], blocks::list;
     Get "/v1/channels/{channel}/blocks/{height}" "block", "A block", needs "read on all classes",

@@ -27,6 +27,9 @@ use std::{
     time::Instant,
 };
 
+/// What subscriptions are answered in.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
 /// The path of the route that a request has reached: to ask the library for it is to search all routes again.
 struct Matched(&'static str);
 
@@ -104,6 +107,11 @@ pub async fn observe(
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         tracing::debug!(%method, route, status, micros = began.elapsed().as_micros(), "answered");
+    }
+    if let Some(answering) = &answering
+        && response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == EVENT_STREAM)
+    {
+        answering.lasts();
     }
     Ok(response.map_body(|_, body| AnswerBody::new(body, answering)))
 }

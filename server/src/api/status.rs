@@ -1,6 +1,9 @@
 //! `GET /v1/status`: the peer, and the channels that the caller may see.
 
-use super::{channels::view, service::json};
+use super::{
+    answer::{in_json, made},
+    channels::view,
+};
 use crate::{
     access::{self, Visible},
     budget::Standing,
@@ -25,7 +28,7 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         rights.allows(Right::Admin) || rights.allows(Right::Audit)
     };
     let asked: BTreeSet<&str> = visible.iter().filter(answers_for).map(|visible| visible.channel.name()).collect();
-    json(&PeerStatus {
+    let status = PeerStatus {
         version: env!("CARGO_PKG_VERSION").into(),
         peer: context.identity.to_string(),
         consortium: context.identity.consortium().into(),
@@ -46,7 +49,8 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         },
         channels_incomplete: access::incomplete(&context.registry).map(Into::into),
         channels: visible.iter().map(|visible| view(visible, false)).collect(),
-    })
+    };
+    made(&context, &caller, in_json(), move |out| out.json(&status)).await
 }
 
 fn of(places: &Places) -> PlacesView {

@@ -2,16 +2,17 @@
 //! them later; and their offline proofs.
 
 use super::{
-    blocks::carries_act,
+    answer::{Pieces, Source, found, in_json, made, streamed},
     body,
     parameters::Query,
-    query::{hash, read},
-    service::{json, json_with, negotiated, preferred},
+    query::hash,
+    service::{json_with, negotiated, preferred},
+    slices::{Outcomes, ProofSlices},
 };
 use crate::{
     access::Visible,
     context::PeerContext,
-    limits::{BATCH_ENVELOPES_MAX, COMMIT_WAIT, JSON_BODY_BYTES_MAX, RETRY_AFTER_MS},
+    limits::{BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
     tls::Caller,
 };
@@ -20,10 +21,9 @@ use actix_web::{
     http::StatusCode,
     web::{Data, Path, Payload},
 };
-use channel_actors::{SubmitResult, Wait};
-use client::{
-    api::{Batch, BatchAnswer, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus},
-    verify::decode_payload,
+use channel_actors::{Reader, SubmitResult, Wait};
+use client::api::{
+    Batch, BatchAnswer, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus,
 };
 use ledger_classes::{
     codec,
@@ -72,7 +72,7 @@ pub(super) async fn submit(
             let (bytes, _until_done) = body::read(&request, payload, JSON_BODY_BYTES_MAX).await?.into_parts();
             let envelope: JsonEnvelope = body::parse(&bytes)?;
             drop(bytes);
-            one(&context, &visible, envelope, wait).await
+            one(&context, &caller, &visible, envelope, wait).await
         }
         _ => {
             let body = body::read(&request, payload, context.limits.body_bytes_max).await?;
@@ -85,8 +85,10 @@ pub(super) async fn submit(
                 let answer = codec::encode(&BatchAnswer { version: 1, results });
                 Ok(negotiated(MEDIA_TYPE_BATCH).body(answer))
             } else {
-                let outcomes = results.into_iter().map(|result| outcome(result, visible.rights));
-                json(&outcomes.collect::<Vec<Outcome>>())
+                let rights = visible.rights;
+                let outcomes = Outcomes::new(results.into_iter().map(move |result| outcome(result, rights)));
+                let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
+                streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), outcomes).await
             }
         }
     }
@@ -94,6 +96,7 @@ pub(super) async fn submit(
 
 async fn one(
     context: &PeerContext,
+    caller: &Caller,
     visible: &Visible,
     envelope: JsonEnvelope,
     wait: Wait,
@@ -102,6 +105,12 @@ async fn one(
     let envelope = envelope.map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))?;
     match batch(context, visible, vec![Ok(envelope)], wait).await?.pop() {
         Some(Answered::Refused(_, refusal)) => Err(refusal),
+        // What takes more than a moment to encode has its turn on the threads for that.
+        Some(Answered::Committed(id, receipt)) if receipt.events.len() > FRAMES_INLINE_MAX => {
+            let rights = visible.rights;
+            let encode = move |out: &mut Pieces| out.json(&outcome(Answered::Committed(id, receipt), rights));
+            made(context, caller, in_json(), encode).await
+        }
         Some(done) => {
             let outcome = outcome(done, visible.rights);
             let committed = outcome.status == SubmissionStatus::Committed;
@@ -243,14 +252,12 @@ pub(super) async fn show(
     let (channel, id) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     let id = hash(&id)?;
-    let committed = read(&visible.channel, move |reader| Ok(reader.transaction(&id)?)).await?;
-    let receipt = committed.ok_or(Kind::TransactionUnknown)?.receipt;
-    json(&Outcome {
-        id: Some(id),
-        status: SubmissionStatus::Committed,
-        receipt: Some(ReceiptView::new(&receipt, visible.rights)),
-        problem: None,
-    })
+    let rights = visible.rights;
+    let outcome = move |reader: &Reader<'_>| {
+        let committed = reader.transaction(&id)?.ok_or_else(|| ApiError::from(Kind::TransactionUnknown))?;
+        Ok(outcome(Answered::Committed(id, committed.receipt), rights))
+    };
+    found(&visible, outcome).await
 }
 
 /// Which later header a proof is tied to.
@@ -269,26 +276,10 @@ pub(super) async fn proof(
     let (channel, id) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     let id = hash(&id)?;
-    let later = query.later;
-    let proof = read(&visible.channel, move |reader| {
-        if let (Some(later), Some(committed)) = (later, reader.transaction(&id)?)
-            && (later <= committed.height || later > reader.height())
-        {
-            let detail = format!("later: above {} and at most {}", committed.height, reader.height());
-            return Err(ApiError::new(Kind::InvalidParameter, detail).into());
-        }
-        Ok(reader.proof(&id, later)?)
-    });
-    let mut proof = proof.await?.ok_or(Kind::TransactionUnknown)?;
-    let carried = proof.evidence.transaction.as_ref();
-    let carried = carried.and_then(|carried| codec::decode(&carried.envelope.0, ENVELOPE_BYTES_MAX).ok());
-    let has_act = carried.and_then(|envelope| decode_payload(&envelope)).is_none_or(|carried| carries_act(&carried));
-    if !visible.reads_all() || (has_act && !visible.rights.reads_acts()) {
-        // The payload says what was done in every class; the receipt's head proves the outcome without it.
-        proof.evidence.transaction = None;
-        proof.evidence.event = None;
-    }
-    json(&proof)
+    let (reads_all, reads_acts) = (visible.reads_all(), visible.rights.reads_acts());
+    let proof = ProofSlices { id, later: query.later, reads_all, reads_acts, found: None };
+    let source = Source::Channel(visible.channel);
+    streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), proof).await
 }
 
 #[cfg(test)]

@@ -13,29 +13,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection, and what came on it and was not looked at.
-struct Wire<S> {
-    stream: S,
+pub(crate) struct Wire<S> {
+    pub(crate) stream: S,
     rest: Vec<u8>,
 }
 
 /// An answer without its body.
 #[derive(Debug)]
-struct Head {
+pub(crate) struct Head {
     version: String,
-    status: u16,
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
 }
 
 impl Head {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 /// A TLS connection without a client certificate: what is asked here is public.
-fn tls(consortium: &Consortium, peer: &Peer) -> Wire<Tls> {
+pub(crate) fn tls(consortium: &Consortium, peer: &Peer) -> Wire<Tls> {
     let mut roots = RootCertStore::empty();
     for root in CertificateDer::pem_file_iter(consortium.admin().join("ca.pem")).expect("readable") {
         roots.add(root.expect("PEM")).expect("a root");
@@ -55,12 +55,12 @@ fn tcp(address: &str) -> TcpStream {
 }
 
 impl<S: Read + Write> Wire<S> {
-    fn send(&mut self, bytes: &str) {
+    pub(crate) fn send(&mut self, bytes: &str) {
         self.stream.write_all(bytes.as_bytes()).and_then(|()| self.stream.flush()).expect("takes it");
     }
 
     /// Reads some more; false at the end of the connection.
-    fn more(&mut self) -> bool {
+    pub(crate) fn more(&mut self) -> bool {
         let mut piece = [0; 16 * 1024];
         match self.stream.read(&mut piece) {
             Ok(0) => false,
@@ -90,7 +90,7 @@ impl<S: Read + Write> Wire<S> {
         self.rest.drain(..bytes).collect()
     }
 
-    fn head(&mut self) -> Head {
+    pub(crate) fn head(&mut self) -> Head {
         let text = self.until("\r\n\r\n");
         let mut lines = text.split("\r\n");
         let first = lines.next().expect("a status line");
@@ -111,7 +111,7 @@ impl<S: Read + Write> Wire<S> {
     }
 
     /// The answer to a request that is not HEAD.
-    fn answer(&mut self) -> (Head, Vec<u8>) {
+    pub(crate) fn answer(&mut self) -> (Head, Vec<u8>) {
         let head = self.head();
         let mut body = Vec::new();
         if head.header("transfer-encoding").is_some() {
@@ -127,7 +127,7 @@ impl<S: Read + Write> Wire<S> {
         (head, body)
     }
 
-    fn ask(&mut self, bytes: &str) -> (Head, Vec<u8>) {
+    pub(crate) fn ask(&mut self, bytes: &str) -> (Head, Vec<u8>) {
         self.send(bytes);
         self.answer()
     }
@@ -146,7 +146,7 @@ impl<S: Read + Write> Wire<S> {
 }
 
 /// A request's head for `peer`, with more lines.
-fn head(line: &str, more: &[&str]) -> String {
+pub(crate) fn head(line: &str, more: &[&str]) -> String {
     let lines: String = more.iter().map(|line| format!("{line}\r\n")).collect();
     format!("{line} HTTP/1.1\r\nHost: peer\r\n{lines}\r\n")
 }

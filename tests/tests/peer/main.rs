@@ -5,6 +5,7 @@ mod seeds;
 mod wait;
 
 mod acts;
+mod answers;
 mod audit;
 mod backup;
 mod bad_input;

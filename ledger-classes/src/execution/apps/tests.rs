@@ -113,7 +113,8 @@ fn old_versions_stay_readable_and_settings_follow_the_owner() {
 fn lists_of_apps_and_versions_continue_where_a_page_ended() {
     let mut ledger = Ledger::new();
     ledger.done(1, vec![published("a", "1"), published("a", "2"), published("a-b", "9"), published("b", "1")]);
-    let span = |after: Option<&str>, limit| Span { after: after.map(|after| after.as_bytes().to_vec()), limit };
+    let span =
+        |after: Option<&str>, limit| Span { after: after.map(|after| after.as_bytes().to_vec()), ..Span::first(limit) };
     let names = |after, limit| -> Vec<String> {
         apps(&ledger.state, &span(after, limit)).unwrap().items.into_iter().map(|named| named.app).collect()
     };

@@ -48,7 +48,7 @@ pub fn asset(view: &dyn ReadView, name: &str) -> Result<Option<AssetRecord>, Rea
 
 /// Assets in the order of their names.
 pub fn assets(view: &dyn ReadView, span: &Span) -> Result<Listed<NamedAsset>, ReadError> {
-    list(view, &keyspace::asset(""), span, |name, value| {
+    list(view, &keyspace::asset(""), span, |_, name, value| {
         Ok(NamedAsset { asset: text(name)?, record: record::from_value(value)? })
     })
 }
@@ -60,7 +60,7 @@ pub fn balance_of(view: &dyn ReadView, asset: &str, account: &Address) -> Result
 
 /// Balances of `account`, in the order of the assets' names.
 pub fn holdings(view: &dyn ReadView, account: &Address, span: &Span) -> Result<Listed<Holding>, ReadError> {
-    list(view, &keyspace::balance(account, ""), span, |name, value| {
+    list(view, &keyspace::balance(account, ""), span, |_, name, value| {
         Ok(Holding { asset: text(name)?, balance: record::from_value(value)? })
     })
 }
@@ -78,14 +78,14 @@ pub fn item(view: &dyn ReadView, asset: &str, item: &str) -> Result<Option<ItemR
 
 /// Items of a unique asset in the order of their names, the burnt ones among them.
 pub fn items(view: &dyn ReadView, asset: &str, span: &Span) -> Result<Listed<NamedItem>, ReadError> {
-    list(view, &keyspace::item(asset, ""), span, |name, value| {
+    list(view, &keyspace::item(asset, ""), span, |_, name, value| {
         Ok(NamedItem { asset: asset.into(), item: text(name)?, record: record::from_value(value)? })
     })
 }
 
 /// Items of `owner`, in the order of asset and item.
 pub fn items_of(view: &dyn ReadView, owner: &Address, span: &Span) -> Result<Listed<NamedItem>, ReadError> {
-    list(view, &keyspace::key(Family::OwnedItem, &[&owner.0]), span, |listed, _| {
+    list(view, &keyspace::key(Family::OwnedItem, &[&owner.0]), span, |view, listed, _| {
         let listed = text(listed)?;
         let damaged = || ReadError(format!("the list of {owner}'s items is damaged at {listed:?}"));
         let (asset, name) = listed.split_once('\0').ok_or_else(damaged)?;

@@ -171,7 +171,7 @@ fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<(), Refusa
         }
     }
     let after = only.as_deref().map(|asset| [asset.as_bytes(), &[0]].concat());
-    for item in items_of(context, from, &Span { after, limit: RECOVERY_LOOKS_MAX })?.items {
+    for item in items_of(context, from, &Span { after, ..Span::first(RECOVERY_LOOKS_MAX) })?.items {
         if !wanted(&item.asset) || moves >= RECOVERY_MOVES_MAX {
             break;
         }

@@ -69,7 +69,7 @@ fn a_proposal_is_listed_until_it_is_done_or_withdrawn() {
     let third = propose(&mut ledger, 4, "alpha");
     assert_eq!(open(&ledger), [first, second, third], "in the order in which they were made");
     let page = open_proposals(&ledger.state, &Span::first(2)).unwrap();
-    let rest = open_proposals(&ledger.state, &Span { after: page.next, limit: 2 }).unwrap();
+    let rest = open_proposals(&ledger.state, &Span { after: page.next, ..Span::first(2) }).unwrap();
     assert_eq!(rest.items.iter().map(|proposal| proposal.id).collect::<Vec<_>>(), [third]);
 
     ledger.done(3, approve(first));
@@ -137,7 +137,7 @@ fn participants_are_listed_by_identity_and_those_of_an_organization_alone() {
     let ledger = of_three();
     let config = crate::execution::config_of(&ledger.state).unwrap().config;
     let names = |organization: Option<&str>, after: Option<Vec<u8>>, limit| {
-        let listed = participants(&ledger.state, &config, organization, &Span { after, limit }).unwrap();
+        let listed = participants(&ledger.state, &config, organization, &Span { after, ..Span::first(limit) }).unwrap();
         let names: Vec<String> =
             listed.items.iter().map(|participant| participant.record.identity.name().to_owned()).collect();
         (names.join(" "), listed.next)

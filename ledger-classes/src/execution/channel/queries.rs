@@ -38,7 +38,7 @@ pub fn proposal(view: &dyn ReadView, id: &Hash) -> Result<Option<NamedProposal>,
 
 /// Open proposals in the order in which they were made.
 pub fn open_proposals(view: &dyn ReadView, span: &Span) -> Result<Listed<NamedProposal>, ReadError> {
-    list(view, &keyspace::key(Family::OpenProposal, &[]), span, |place, _| {
+    list(view, &keyspace::key(Family::OpenProposal, &[]), span, |view, place, _| {
         let damaged = || ReadError("the list of open proposals is damaged".into());
         let id = place.get(8..).and_then(|id| id.try_into().ok()).map(Hash).ok_or_else(damaged)?;
         proposal(view, &id)?.ok_or_else(damaged)
@@ -55,7 +55,7 @@ pub fn participants(
 ) -> Result<Listed<NamedParticipant>, ReadError> {
     // An identity is `spiffe://<consortium>/<organization>/<role>/<name>`: those of an organization lie together.
     let of = organization.map(|name| format!("spiffe://{}/{name}/", config.consortium)).unwrap_or_default();
-    list(view, &keyspace::key(Family::IdentityAddress, &[of.as_bytes()]), span, |listed, _| {
+    list(view, &keyspace::key(Family::IdentityAddress, &[of.as_bytes()]), span, |view, listed, _| {
         let damaged = || ReadError("the list of participants is damaged".into());
         let at = listed.len().checked_sub(20).ok_or_else(damaged)?;
         let address = Address(listed[at..].try_into().map_err(|_| damaged())?);

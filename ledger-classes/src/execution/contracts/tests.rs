@@ -256,7 +256,7 @@ fn contracts_are_registered_once_and_changed_by_their_owner() {
     assert_eq!(super::version(&ledger.state, "sale", 2).unwrap().code, "lending");
     let contract = super::contract(&ledger.state, "sale").unwrap();
     assert_eq!((contract.version, contract.retired), (2, true));
-    let behind = Span { after: Some(b"auction".to_vec()), limit: 9 };
+    let behind = Span { after: Some(b"auction".to_vec()), ..Span::first(9) };
     let listed: Vec<String> =
         super::contracts(&ledger.state, &behind).unwrap().items.into_iter().map(|contract| contract.name).collect();
     assert_eq!(listed, ["lending", "sale"]);

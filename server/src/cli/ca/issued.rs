@@ -43,7 +43,7 @@ impl From<Status> for CertificateStatus {
 }
 
 /// A part of a folder's list, or what is said of a cursor that is none of it.
-pub(super) fn cut<T, V>(
+pub(super) fn cut<T, V: Serialize>(
     line: usize,
     all: &[T],
     paging: &Paging,

@@ -256,7 +256,7 @@ fn supply_follows_minting_and_burning_and_void_balances_leave_no_record() {
     let held: Vec<String> = held.into_iter().map(|holding| holding.asset).collect();
     assert_eq!(held, ["capped", "full", "gold"], "in order, up to the limit");
     let named = |after: Option<&str>, limit| -> Vec<String> {
-        let span = Span { after: after.map(|after| after.as_bytes().to_vec()), limit };
+        let span = Span { after: after.map(|after| after.as_bytes().to_vec()), ..Span::first(limit) };
         assets(&ledger.state, &span).unwrap().items.into_iter().map(|named| named.asset).collect()
     };
     assert_eq!(named(None, 2), ["art", "capped"]);

@@ -115,7 +115,7 @@ fn a_list_of_items_continues_where_a_page_ended() {
     let ledger = market();
     let page = |after: Option<(&str, &str)>, limit| -> Vec<(String, String)> {
         let after = after.map(|(asset, item)| [asset.as_bytes(), &[0], item.as_bytes()].concat());
-        let items = items_of(&ledger.state, &address(2), &Span { after, limit }).unwrap().items;
+        let items = items_of(&ledger.state, &address(2), &Span { after, ..Span::first(limit) }).unwrap().items;
         items.into_iter().map(|listed| (listed.asset, listed.item)).collect()
     };
     let pair = |asset: &str, item: &str| (asset.to_string(), item.to_string());

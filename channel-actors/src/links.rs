@@ -1,0 +1,105 @@
+//! The configuration changes of a channel as proofs show them. They never change: what was asked for lately is kept,
+//! within a bound, since every proof shows all of them up to its block.
+
+use crate::limits::{LINKS_BYTES_MAX, LINKS_KNOWN_MAX};
+use ledger_classes::proof::TrustLink;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Links by their height.
+#[derive(Default)]
+pub(crate) struct Links(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    links: HashMap<u64, (Arc<TrustLink>, usize)>,
+    /// Their heights in the order of coming.
+    order: VecDeque<u64>,
+    bytes: usize,
+    /// Of each change the height of the one before it.
+    below: HashMap<u64, u64>,
+}
+
+impl Links {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The link of a change, if it was asked for lately.
+    pub(crate) fn find(&self, height: u64) -> Option<Arc<TrustLink>> {
+        self.lock().links.get(&height).map(|(link, _)| link.clone())
+    }
+
+    /// Keeps the link of a change, in place of those that came first.
+    pub(crate) fn keep(&self, height: u64, link: Arc<TrustLink>) {
+        let bytes = size(&link);
+        let mut kept = self.lock();
+        if kept.links.insert(height, (link, bytes)).is_some() {
+            return;
+        }
+        kept.order.push_back(height);
+        kept.bytes += bytes;
+        while kept.bytes > LINKS_BYTES_MAX {
+            let Some((_, bytes)) = kept.order.pop_front().and_then(|height| kept.links.remove(&height)) else { break };
+            kept.bytes -= bytes;
+        }
+    }
+
+    /// Forgets all, as the channel rests.
+    pub(crate) fn forget(&self) {
+        *self.lock() = Kept::default();
+    }
+
+    /// The height of the change before this one, if it is known.
+    pub(crate) fn below(&self, height: u64) -> Option<u64> {
+        self.lock().below.get(&height).copied()
+    }
+
+    /// Keeps the height of the change before this one.
+    pub(crate) fn keep_below(&self, height: u64, below: u64) {
+        let mut kept = self.lock();
+        if kept.below.len() >= LINKS_KNOWN_MAX {
+            kept.below.clear();
+        }
+        kept.below.insert(height, below);
+    }
+}
+
+/// Bytes of a link in memory, about.
+fn size(link: &TrustLink) -> usize {
+    let evidence = &link.evidence;
+    let event = evidence.event.as_ref().map_or(0, |event| event.event.0.len() + 32 * event.path.len());
+    let receipt = evidence.receipt.head.0.len() + 32 * evidence.receipt.path.len();
+    link.configuration.0.len() + evidence.header.0.len() + evidence.seal.0.len() + event + receipt + 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_classes::hash::HexBytes;
+    use ledger_classes::proof::{Evidence, ReceiptProof};
+
+    fn link(bytes: usize) -> Arc<TrustLink> {
+        let empty = || HexBytes(Vec::new());
+        let receipt = ReceiptProof { head: empty(), path: Vec::new() };
+        let evidence = Evidence { header: empty(), seal: empty(), receipt, transaction: None, event: None };
+        Arc::new(TrustLink { evidence, configuration: HexBytes(vec![0; bytes]) })
+    }
+
+    #[test]
+    fn links_are_kept_within_a_bound() {
+        let links = Links::default();
+        for height in 1..=20 {
+            links.keep(height, link(LINKS_BYTES_MAX / 8));
+            links.keep(height, link(LINKS_BYTES_MAX / 8));
+            assert!(links.find(height).is_some() && links.lock().bytes <= LINKS_BYTES_MAX);
+        }
+        assert!(links.find(1).is_none());
+        let sizes = |kept: &Kept| (kept.links.len(), kept.order.len(), kept.bytes);
+        let (links_kept, order, _) = sizes(&links.lock());
+        assert_eq!(links_kept, order);
+        links.keep(30, link(LINKS_BYTES_MAX));
+        assert!(links.find(30).is_none(), "one that is larger than all is not kept");
+        assert_eq!(sizes(&links.lock()), (0, 0, 0));
+    }
+}

@@ -1,0 +1,337 @@
+//! Answers as they go out: encoded on reading threads, in the caller's turn, into pieces that count against the peer's
+//! budget of memory until they are sent. What may be large is encoded a slice at a time, each when its reader has taken
+//! the one before: a slow reader holds two slices and not an answer.
+//!
+//! What must never happen here: encoding on a thread that serves connections, or an answer that nobody counts.
+
+use super::query::{Failed, not_readable, read};
+use crate::{
+    access::Visible,
+    budget::{Held, Purse, Use, UsedUp},
+    context::PeerContext,
+    limits::{ANSWER_WHOLE_BYTES_MAX, PIECE_BYTES, RETRY_AFTER_MS},
+    problem::{ApiError, Kind},
+    tls::Caller,
+};
+use actix_web::{
+    HttpResponse, HttpResponseBuilder,
+    body::{BodySize, MessageBody},
+    web::Bytes,
+};
+use channel_actors::{Asker, ChannelHandle, ChannelRegistry, Reader, Unavailable};
+use ledger_classes::state::ReadError;
+use serde::Serialize;
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io::{self, Write},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+/// What is encoded and not sent yet.
+pub(super) struct Pieces {
+    full: VecDeque<Bytes>,
+    open: Vec<u8>,
+    /// Bytes so far, sent ones too.
+    total: usize,
+    held: Held,
+    /// Whether more may be held than there is room for: what has begun goes on.
+    begun: bool,
+    refused: Option<UsedUp>,
+}
+
+impl Pieces {
+    pub(super) fn new(held: Held) -> Self {
+        Self { full: VecDeque::new(), open: Vec::new(), total: 0, held, begun: false, refused: None }
+    }
+
+    /// Bytes so far.
+    pub(super) const fn total(&self) -> usize {
+        self.total
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), UsedUp> {
+        if self.begun {
+            self.held.add(bytes);
+            return Ok(());
+        }
+        self.held.grow(bytes).inspect_err(|used_up| self.refused = Some(*used_up))
+    }
+
+    /// Ends the piece that is being filled.
+    fn close(&mut self) -> Result<(), UsedUp> {
+        if !self.open.is_empty() {
+            self.hold(self.open.len())?;
+            self.full.push_back(std::mem::take(&mut self.open).into());
+        }
+        Ok(())
+    }
+
+    /// What of the error is the caller's matter.
+    fn failed(&self, error: impl ToString) -> Failed {
+        match self.refused {
+            Some(used_up) => Failed::Refused(used_up.into()),
+            None => Failed::Broken(ReadError(error.to_string())),
+        }
+    }
+
+    /// Encodes a value as JSON.
+    pub(super) fn json<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Failed> {
+        serde_json::to_writer(&mut *self, value).map_err(|error| self.failed(error))
+    }
+
+    /// Adds text as it is.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Failed> {
+        self.raw(text.as_bytes())
+    }
+
+    /// Adds encoded bytes.
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failed> {
+        self.write_all(bytes).map_err(|error| self.failed(error))
+    }
+
+    /// Adds bytes as they are, without copying them.
+    pub(super) fn bytes(&mut self, bytes: Bytes) -> Result<(), Failed> {
+        let closed = self.close().and_then(|()| self.hold(bytes.len()));
+        closed.map_err(|used_up| self.failed(used_up))?;
+        self.total += bytes.len();
+        self.full.push_back(bytes);
+        Ok(())
+    }
+
+    /// What nobody pays for, and all of it.
+    #[cfg(test)]
+    pub(super) fn unpaid() -> Self {
+        use crate::budget::{Budget, Payer, Standing};
+        let payer = Payer { standing: Standing::Anonymous, asker: Asker::PEER, channel: None };
+        Self::new(Budget::new(usize::MAX).hold(payer, Use::Answers))
+    }
+
+    #[cfg(test)]
+    pub(super) fn all(mut self) -> Vec<u8> {
+        assert!(self.close().is_ok());
+        self.full.iter().flatten().copied().collect()
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        self.full.pop_front()
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE_BYTES - self.open.len());
+        self.open.extend_from_slice(&bytes[..taken]);
+        self.total += taken;
+        if self.open.len() == PIECE_BYTES {
+            self.close().map_err(io::Error::other)?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A body of pieces; each is given back to the budget when the next one is asked for.
+struct Whole {
+    pieces: Pieces,
+    sent: usize,
+}
+
+impl MessageBody for Whole {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.pieces.total as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let sent = std::mem::take(&mut self.sent);
+        self.pieces.held.shrink(sent);
+        let piece = self.pieces.pop();
+        self.sent = piece.as_ref().map_or(0, Bytes::len);
+        Poll::Ready(piece.map(Ok))
+    }
+}
+
+/// Answers with what `encode` writes, a bounded amount, on a reading thread.
+pub(super) async fn written(
+    visible: &Visible,
+    mut response: HttpResponseBuilder,
+    encode: impl FnOnce(&Reader<'_>, &mut Pieces) -> Result<(), Failed> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let mut pieces = Pieces::new(visible.purse.hold(Use::Answers));
+    let written = read(&visible.channel, move |reader| {
+        encode(reader, &mut pieces)?;
+        pieces.close().map_err(|used_up| Failed::Refused(used_up.into()))?;
+        Ok(pieces)
+    });
+    Ok(response.body(Whole { pieces: written.await?, sent: 0 }))
+}
+
+/// Answers with what is of no channel, and what `encode` writes of it, on a reading thread.
+pub(super) async fn made(
+    context: &PeerContext,
+    caller: &Caller,
+    mut response: HttpResponseBuilder,
+    encode: impl FnOnce(&mut Pieces) -> Result<(), Failed> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    let mut pieces = Pieces::new(context.purse(caller).hold(Use::Answers));
+    let made = context.registry.encode(caller.asker(), move || {
+        encode(&mut pieces)?;
+        pieces.close().map_err(|used_up| Failed::Refused(used_up.into()))?;
+        Ok(pieces)
+    });
+    Ok(response.body(Whole { pieces: without_channel(made.await)?, sent: 0 }))
+}
+
+/// What became of work that reads no channel.
+fn without_channel<R>(worked: Result<Result<R, Failed>, Unavailable>) -> Result<R, ApiError> {
+    worked.map_err(not_readable)?.map_err(|failed| match failed {
+        Failed::Refused(refusal) => refusal,
+        Failed::Broken(error) => {
+            tracing::error!(%error, "an answer has no form");
+            Kind::Broken.into()
+        }
+    })
+}
+
+/// Answers with what is encoded already.
+pub(super) fn sent(
+    visible: &Visible,
+    mut response: HttpResponseBuilder,
+    parts: impl FnOnce(&mut Pieces) -> Result<(), Failed>,
+) -> Result<HttpResponse, ApiError> {
+    let mut pieces = Pieces::new(visible.purse.hold(Use::Answers));
+    let closed = |mut pieces: Pieces| match pieces.close() {
+        Ok(()) => Ok(pieces),
+        Err(used_up) => Err(Failed::Refused(used_up.into())),
+    };
+    let pieces = without_channel(Ok(parts(&mut pieces).and_then(|()| closed(pieces))))?;
+    Ok(response.body(Whole { pieces, sent: 0 }))
+}
+
+/// Answers with what a query finds, in JSON.
+pub(super) async fn found<T: Serialize>(
+    visible: &Visible,
+    query: impl FnOnce(&Reader<'_>) -> Result<T, Failed> + Send + 'static,
+) -> Result<HttpResponse, ApiError> {
+    written(visible, in_json(), move |reader, out| out.json(&query(reader)?)).await
+}
+
+/// An answer in JSON.
+pub(super) fn in_json() -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json");
+    response
+}
+
+/// Something large that is encoded a slice at a time.
+pub(super) trait Slices: Send + 'static {
+    /// Encodes some more: until `out` has [`crate::limits::SLICE_BYTES`] more, or as much work was done. False once all is encoded.
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed>;
+}
+
+/// The reader of what is encoded from a channel.
+pub(super) fn there<'a, 'r>(reader: Option<&'a Reader<'r>>) -> Result<&'a Reader<'r>, Failed> {
+    reader.ok_or_else(|| Failed::Refused(Kind::Broken.into()))
+}
+
+/// What is read while an answer is encoded.
+#[derive(Clone)]
+pub(super) enum Source {
+    /// A channel.
+    Channel(ChannelHandle),
+    /// Nothing: all is at hand.
+    Nothing(Arc<ChannelRegistry>, Asker),
+}
+
+/// What is encoded, and what is not encoded yet. Shared with the job that encodes: a read that is refused for the moment
+/// loses nothing.
+struct Progress<S> {
+    slices: S,
+    out: Pieces,
+    more: bool,
+}
+
+type Shared<S> = Arc<Mutex<Progress<S>>>;
+
+fn with<S, R>(shared: &Shared<S>, act: impl FnOnce(&mut Progress<S>) -> R) -> R {
+    act(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Encodes a slice in the caller's turn.
+async fn slice<S: Slices>(source: &Source, shared: &Shared<S>) -> Result<(), ApiError> {
+    let shared = Arc::clone(shared);
+    let encode = move |reader: Option<&Reader<'_>>| {
+        with(&shared, |Progress { slices, out, more }| {
+            *more = slices.next(reader, out)?;
+            out.close().map_err(|used_up| Failed::Refused(used_up.into()))
+        })
+    };
+    match source {
+        Source::Channel(channel) => read(channel, move |reader| encode(Some(reader))).await,
+        Source::Nothing(registry, caller) => without_channel(registry.encode(*caller, move || encode(None)).await),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when a caller's reads are fewer again")]
+async fn wait(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// Answers with what is encoded slice by slice; with a length, where the whole is small.
+pub(super) async fn streamed<S: Slices>(
+    context: &Arc<PeerContext>,
+    caller: &Caller,
+    purse: &Purse,
+    source: Source,
+    mut response: HttpResponseBuilder,
+    slices: S,
+) -> Result<HttpResponse, ApiError> {
+    let out = Pieces::new(purse.hold(Use::Answers));
+    let shared = Arc::new(Mutex::new(Progress { slices, out, more: true }));
+    while with(&shared, |progress| progress.more && progress.out.total < ANSWER_WHOLE_BYTES_MAX) {
+        slice(&source, &shared).await?;
+    }
+    let unheld = Pieces::new(purse.hold(Use::Answers));
+    let all = with(&shared, |progress| (!progress.more).then(|| std::mem::replace(&mut progress.out, unheld)));
+    if let Some(pieces) = all {
+        return Ok(response.body(Whole { pieces, sent: 0 }));
+    }
+    with(&shared, |progress| progress.out.begun = true);
+    let begun = (shared, source, Arc::clone(context), caller.clone(), 0);
+    let pieces = futures_util::stream::unfold(Some(begun), |state| async move {
+        let (shared, source, context, caller, sent) = state?;
+        with(&shared, |progress| progress.out.held.shrink(sent));
+        loop {
+            if let Some(piece) = with(&shared, |progress| progress.out.pop()) {
+                let sent = piece.len();
+                return Some((Ok(piece), Some((shared, source, context, caller, sent))));
+            }
+            if !with(&shared, |progress| progress.more) {
+                return None;
+            }
+            // Whoever is revoked meanwhile gets no more of it.
+            let encoded = match caller.check(&context.trust) {
+                Ok(()) => slice(&source, &shared).await,
+                Err(refusal) => Err(refusal),
+            };
+            match encoded {
+                Ok(()) => {}
+                // What has begun waits for its turn: it cannot be refused any more.
+                Err(busy) if busy.name() == Kind::Busy.name() => {
+                    wait(busy.retry_hint_ms().unwrap_or(RETRY_AFTER_MS)).await;
+                }
+                // The connection ends in the middle: that is how the reader learns of it.
+                Err(refusal) => return Some((Err(actix_web::Error::from(refusal)), None)),
+            }
+        }
+    });
+    Ok(response.streaming(Box::pin(pieces)))
+}

@@ -1,0 +1,354 @@
+//! The JSON of blocks, and of the way from genesis to a configuration, written slice by slice. What is written here is what
+//! serde writes of [`client::api::BlockView`], [`client::api::Page`], [`ledger_classes::proof::Trust`] and
+//! [`ledger_classes::proof::Proof`]: tests compare the two.
+
+use super::{
+    answer::{Pieces, Slices, there},
+    blocks::{carries_act, decoded},
+    query::Failed,
+};
+use crate::{
+    budget::{Held, Purse, Use},
+    limits::{LINKS_AT_ONCE, PAGE_BYTES_MAX, SLICE_BYTES, SLICE_READ_BYTES},
+    problem::{ApiError, Kind},
+};
+use channel_actors::{CommittedBlock, Proven, Reader};
+use client::{
+    api::{Outcome, ReceiptView, TransactionView},
+    verify::decode_payload,
+};
+use ledger_classes::{codec, hash::Hash, limits::TRUST_LINKS_MAX, rights::Rights, transaction::ENVELOPE_BYTES_MAX};
+use std::sync::Arc;
+
+/// A block as JSON. What does not decode is left out, which the store's own checks make impossible.
+pub(super) struct BlockWriter {
+    block: Arc<CommittedBlock>,
+    rights: Rights,
+    /// Transactions, and then timers, that were looked at.
+    at: usize,
+    begun: bool,
+    /// Whether the list that is being written has an item.
+    some: bool,
+    withheld: u32,
+}
+
+impl BlockWriter {
+    pub(super) const fn new(block: Arc<CommittedBlock>, rights: Rights) -> Self {
+        Self { block, rights, at: 0, begun: false, some: false, withheld: 0 }
+    }
+
+    fn item<T: serde::Serialize>(&mut self, item: &T, out: &mut Pieces) -> Result<(), Failed> {
+        if std::mem::replace(&mut self.some, true) {
+            out.text(",")?;
+        }
+        out.json(item)
+    }
+
+    /// Writes up to about `end` bytes of the whole answer. True once the block is written.
+    pub(super) fn write(&mut self, out: &mut Pieces, end: usize) -> Result<bool, Failed> {
+        let committed = Arc::clone(&self.block);
+        let block = &committed.block;
+        let (transactions, timers) = (block.transactions.len(), committed.timers());
+        if !std::mem::replace(&mut self.begun, true) {
+            out.text("{\"hash\":")?;
+            out.json(&committed.header_hash)?;
+            out.text(",\"header\":")?;
+            out.json(&block.header)?;
+            out.text(",\"seal\":")?;
+            out.json(&block.seal)?;
+            out.text(",\"transactions\":[")?;
+        }
+        let mut looked = 0;
+        while self.at < transactions {
+            if out.total() >= end || looked >= SLICE_READ_BYTES {
+                return Ok(false);
+            }
+            let at = self.at;
+            self.at += 1;
+            let (Some(bytes), Some(receipt)) = (block.transactions.get(at), committed.receipts.get(timers + at)) else {
+                continue;
+            };
+            looked += bytes.len();
+            let Some((sender, transaction)) = decoded(bytes) else { continue };
+            if carries_act(&transaction) && !self.rights.reads_acts() {
+                self.withheld += 1;
+                continue;
+            }
+            let (id, receipt) = (receipt.head.id, ReceiptView::new(receipt, self.rights));
+            self.item(&TransactionView { id, sender, transaction, receipt }, out)?;
+        }
+        if self.at == transactions {
+            self.at += 1;
+            self.some = false;
+            out.text(&format!("],\"withheld\":{},\"timers\":[", self.withheld))?;
+        }
+        while let Some(receipt) =
+            committed.receipts.get(self.at - transactions - 1).filter(|_| self.at - transactions <= timers)
+        {
+            if out.total() >= end {
+                return Ok(false);
+            }
+            self.at += 1;
+            self.item(&ReceiptView::new(receipt, self.rights), out)?;
+        }
+        out.text("]}")?;
+        Ok(true)
+    }
+}
+
+/// One block, which counts against the budget while it is being written.
+pub(super) struct OneBlock {
+    pub(super) purse: Purse,
+    pub(super) rights: Rights,
+    pub(super) height: u64,
+    pub(super) current: Option<(BlockWriter, Held)>,
+}
+
+impl Slices for OneBlock {
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let end = out.total() + SLICE_BYTES;
+        if self.current.is_none() {
+            let block = there(reader)?.block(self.height)?.ok_or_else(|| ApiError::from(Kind::BlockUnknown))?;
+            let mut held = self.purse.hold(Use::Answers);
+            held.grow(block.bytes).map_err(ApiError::from)?;
+            self.current = Some((BlockWriter::new(block, self.rights), held));
+        }
+        let written = self.current.as_mut().map_or(Ok(true), |(writer, _)| writer.write(out, end))?;
+        Ok(!written)
+    }
+}
+
+/// A page of blocks: it ends by their number or by the bytes that were written, and has one block at least.
+pub(super) struct BlocksPage {
+    pub(super) purse: Purse,
+    pub(super) rights: Rights,
+    /// The channel's last block when it was asked.
+    pub(super) height: u64,
+    pub(super) from: u64,
+    /// The block that comes next.
+    pub(super) at: u64,
+    /// Behind the last block that is asked for.
+    pub(super) end: u64,
+    pub(super) current: Option<(BlockWriter, Held)>,
+    pub(super) begun: bool,
+}
+
+impl Slices for BlocksPage {
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let until = out.total() + SLICE_BYTES;
+        if !std::mem::replace(&mut self.begun, true) {
+            out.text(&format!("{{\"height\":{},\"items\":[", self.height))?;
+        }
+        loop {
+            if let Some((writer, _)) = &mut self.current {
+                if !writer.write(out, until)? {
+                    return Ok(true);
+                }
+                self.current = None;
+                self.at += 1;
+            }
+            if self.at >= self.end || out.total() >= PAGE_BYTES_MAX {
+                break;
+            }
+            if out.total() >= until {
+                return Ok(true);
+            }
+            let Some(block) = there(reader)?.block(self.at)? else { break };
+            let mut held = self.purse.hold(Use::Answers);
+            match held.grow(block.bytes) {
+                Ok(()) => {}
+                Err(used_up) if self.at == self.from => return Err(ApiError::from(used_up).into()),
+                // What there is room for; the rest is another page.
+                Err(_) => break,
+            }
+            if self.at > self.from {
+                out.text(",")?;
+            }
+            self.current = Some((BlockWriter::new(block, self.rights), held));
+        }
+        out.text("]")?;
+        if self.at > self.from && self.at <= self.height {
+            out.text(&format!(",\"next\":\"{}\"", self.at))?;
+        }
+        out.text("}")?;
+        Ok(false)
+    }
+}
+
+/// The way from genesis to the configuration that rules a block. Of more than [`TRUST_LINKS_MAX`] changes the newest:
+/// enough for whoever trusts one of those headers, while an error here would say that the store is broken.
+pub(super) struct TrustWriter {
+    /// The change that is looked for next.
+    below: u64,
+    /// Changes, newest first.
+    heights: Vec<u64>,
+    begun: bool,
+    some: bool,
+}
+
+impl TrustWriter {
+    /// The way to the configuration of a height.
+    pub(super) const fn new(config_height: u64) -> Self {
+        Self { below: config_height, heights: Vec::new(), begun: false, some: false }
+    }
+
+    fn write(&mut self, reader: &Reader<'_>, out: &mut Pieces, end: usize) -> Result<bool, Failed> {
+        let mut links = 0;
+        while self.below > 0 && !self.begun && self.heights.len() < TRUST_LINKS_MAX {
+            if links == LINKS_AT_ONCE {
+                return Ok(false);
+            }
+            links += 1;
+            self.heights.push(self.below);
+            self.below = reader.change_below(self.below)?;
+        }
+        if !std::mem::replace(&mut self.begun, true) {
+            out.text("{\"genesis\":")?;
+            out.json(&reader.genesis()?)?;
+            out.text(",\"links\":[")?;
+        }
+        while let Some(height) = self.heights.last().copied() {
+            if out.total() >= end || links == LINKS_AT_ONCE {
+                return Ok(false);
+            }
+            links += 1;
+            if std::mem::replace(&mut self.some, true) {
+                out.text(",")?;
+            }
+            out.json(&*reader.link(height)?)?;
+            self.heights.pop();
+        }
+        out.text("]}")?;
+        Ok(true)
+    }
+}
+
+/// The way to the configuration in force.
+#[derive(Default)]
+pub(super) struct TrustSlices(Option<TrustWriter>);
+
+impl Slices for TrustSlices {
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
+        let writer = match &mut self.0 {
+            Some(writer) => writer,
+            none => none.insert(TrustWriter::new(reader.config_height()?)),
+        };
+        Ok(!writer.write(reader, out, end)?)
+    }
+}
+
+/// A proof of a transaction, as far as its reader may know.
+pub(super) struct ProofSlices {
+    pub(super) id: Hash,
+    pub(super) later: Option<u64>,
+    /// Whether every class may be read.
+    pub(super) reads_all: bool,
+    /// Whether administrative acts may be read.
+    pub(super) reads_acts: bool,
+    pub(super) found: Option<(Proven, TrustWriter)>,
+}
+
+impl ProofSlices {
+    fn find(&self, reader: &Reader<'_>) -> Result<Proven, Failed> {
+        let unknown = || ApiError::from(Kind::TransactionUnknown);
+        let height = reader.height_of(&self.id)?.ok_or_else(unknown)?;
+        if self.later.is_some_and(|later| later <= height || later > reader.height()) {
+            let detail = format!("later: above {height} and at most {}", reader.height());
+            return Err(ApiError::new(Kind::InvalidParameter, detail).into());
+        }
+        let mut proven = reader.proven(&self.id, self.later)?.ok_or_else(unknown)?;
+        let carried = proven.evidence.transaction.as_ref();
+        let carried = carried.and_then(|carried| codec::decode(&carried.envelope.0, ENVELOPE_BYTES_MAX).ok());
+        let has_act =
+            carried.and_then(|envelope| decode_payload(&envelope)).is_none_or(|carried| carries_act(&carried));
+        if !self.reads_all || (has_act && !self.reads_acts) {
+            // The payload says what was done in every class; the receipt's head proves the outcome without it.
+            proven.evidence.transaction = None;
+            proven.evidence.event = None;
+        }
+        Ok(proven)
+    }
+}
+
+impl Slices for ProofSlices {
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
+        if self.found.is_none() {
+            let proven = self.find(reader)?;
+            let trust = TrustWriter::new(proven.config_height);
+            self.found = Some((proven, trust));
+            out.text("{\"version\":1,\"trust\":")?;
+        }
+        let Some((proven, trust)) = &mut self.found else { return Ok(false) };
+        if !trust.write(reader, out, end)? {
+            return Ok(true);
+        }
+        out.text(",\"evidence\":")?;
+        out.json(&proven.evidence)?;
+        if let Some(later) = &proven.later {
+            out.text(",\"later\":")?;
+            out.json(later)?;
+        }
+        out.text("}")?;
+        Ok(false)
+    }
+}
+
+/// What became of the transactions of a batch.
+pub(super) struct Outcomes<I> {
+    left: I,
+    begun: bool,
+}
+
+impl<I: Iterator<Item = Outcome> + Send + 'static> Outcomes<I> {
+    /// Outcomes in order.
+    pub(super) const fn new(left: I) -> Self {
+        Self { left, begun: false }
+    }
+}
+
+impl<I: Iterator<Item = Outcome> + Send + 'static> Slices for Outcomes<I> {
+    fn next(&mut self, _: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let end = out.total() + SLICE_BYTES;
+        while out.total() < end {
+            let Some(outcome) = self.left.next() else {
+                out.text(if self.begun { "]" } else { "[]" })?;
+                return Ok(false);
+            };
+            out.text(if std::mem::replace(&mut self.begun, true) { "," } else { "[" })?;
+            out.json(&outcome)?;
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use client::api::SubmissionStatus;
+
+    #[test]
+    fn outcomes_of_a_batch_come_in_slices_and_as_serde_writes_them() {
+        let outcome = |number: u8| Outcome {
+            id: Some(Hash([number; 32])),
+            status: SubmissionStatus::Accepted,
+            receipt: None,
+            problem: None,
+        };
+        for count in [0, 1, 2, 5_000] {
+            let all: Vec<Outcome> = (0..count).map(|number| outcome((number % 251) as u8)).collect();
+            let (mut out, mut slices) = (Pieces::unpaid(), Outcomes::new(all.clone().into_iter()));
+            let mut turns = 1;
+            let mut before = 0;
+            while slices.next(None, &mut out).ok().unwrap() {
+                assert!(out.total() - before < SLICE_BYTES + 1_000);
+                (turns, before) = (turns + 1, out.total());
+            }
+            let encoded = serde_json::to_vec(&all).unwrap();
+            assert_eq!(turns, encoded.len() / SLICE_BYTES + 1, "{count}");
+            assert!(out.all() == encoded, "{count}");
+        }
+    }
+}
