@@ -60,6 +60,7 @@ fn heirloom(items: u32) -> Ledger {
             metadata: Hash::ZERO,
             frozen: false,
             approved: None,
+            approved_height: None,
             minted_height: 0,
             burnt_height: None,
         };

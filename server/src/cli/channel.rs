@@ -463,7 +463,7 @@ fn in_words(proposal: &ProposalView) -> String {
     lines.extend(proposal.summary.iter().map(|change| ("change", clean(change))));
     lines.push(("approvals", format!("{} of {}", proposal.approvals_given, proposal.approvals_needed)));
     for approval in &proposal.approvals {
-        let counts = if approval.counts { "" } else { ", which is no member any more" };
+        let counts = if approval.counts { "" } else { ", which does not count any more" };
         lines.push(("approved", clean(&format!("in block {} by {}{counts}", approval.approved_height, approval.by))));
     }
     if !proposal.not_yet.is_empty() {
@@ -475,13 +475,15 @@ fn in_words(proposal: &ProposalView) -> String {
 /// Lists what waits for approvals.
 async fn proposals(session: &Session, channel: &str, paging: &Paging) -> Result<(), Failure> {
     let page = session.connection.proposals(channel, paging.part()).await?;
-    let titles = ["proposal", "kind", "by", "block", "approvals", "not yet", "what", "reason"];
+    let titles = ["proposal", "kind", "state", "by", "block", "approvals", "not yet", "what", "reason"];
     session.output.list(&page, &titles, |proposal| {
-        let by: Vec<&str> = proposal.approvals.iter().map(|approval| approval.organization.as_str()).collect();
+        let counted = proposal.approvals.iter().filter(|approval| approval.counts);
+        let by: Vec<&str> = counted.map(|approval| approval.organization.as_str()).collect();
         let approvals = format!("{} of {}: {}", proposal.approvals_given, proposal.approvals_needed, by.join(", "));
         vec![
             proposal.id.to_string(),
             clean(&proposal.kind),
+            clean(&proposal.state),
             clean(&proposal.by),
             proposal.proposed_height.to_string(),
             clean(&approvals),

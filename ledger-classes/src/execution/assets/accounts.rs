@@ -13,6 +13,7 @@ use crate::limits::JOINT_KEYS_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record;
+use crate::rights::{Class, Right};
 use crate::state::{ReadError, ReadView};
 use crate::time::Time;
 use std::collections::BTreeSet;
@@ -130,9 +131,23 @@ pub(in crate::execution) fn controllers(
     }
 }
 
-/// Whether a co-signer counts: as for a sender, a participant whose record has ended does not, and somebody without a
-/// record only on an open channel.
+/// Whether what `account` offered or approved at `height` is void: its participant was revoked since. A joint account's is
+/// when too few of its keys are left to sign for it.
+pub(in crate::execution) fn is_void(view: &dyn ReadView, account: &Address, height: u64) -> Result<bool, ReadError> {
+    let (threshold, controllers) = controllers(view, account)?;
+    let mut good = 0;
+    for address in &controllers {
+        let record: Option<Participant> = record::read(view, &keyspace::participant(address))?;
+        let revoked = record.and_then(|record| record.revoked_height.or(record.revoked_before));
+        good += usize::from(revoked.is_none_or(|revoked| revoked < height));
+    }
+    Ok(good < threshold)
+}
+
+/// Whether a co-signer counts: who could send the action itself. A participant whose record has ended could not, nor an
+/// auditor, and somebody without a record only on an open channel.
 fn may_sign(view: &dyn ReadView, members: &Members<'_>, signer: &Address, time: Time) -> Result<bool, ReadError> {
     let record: Option<Participant> = record::read(view, &keyspace::participant(signer))?;
-    Ok(members.rights(view, record.as_ref(), time)?.is_ok())
+    let rights = members.rights(view, record.as_ref(), time)?;
+    Ok(rights.is_ok_and(|rights| rights.allows(Right::Write(Class::Assets))))
 }

@@ -3,6 +3,7 @@
 //! Every change of a balance goes through [`debit`] and [`credit`], every movement between accounts through
 //! [`shift`]; nothing else writes what is owned.
 
+use super::accounts::is_void;
 use super::definition::{require_authority, require_burner, require_fungible, require_moving};
 use super::records::{Allowance, AssetRecord, Balance};
 use super::{require_some, require_somebody};
@@ -219,7 +220,8 @@ pub(in crate::execution) fn approve(context: &mut Context<'_>, body: &Approve) -
     require_somebody(spender)?;
     require_fungible(context, asset)?;
     let owner = context.acting();
-    put_allowance(context, &owner, spender, asset, *amount);
+    let height = context.height();
+    put_allowance(context, &owner, spender, asset, Allowance { amount: *amount, height });
     context.emit(Event::AssetApproved { asset: asset.clone(), owner, spender: *spender, amount: *amount })
 }
 
@@ -229,21 +231,24 @@ pub(in crate::execution) fn transfer_from(context: &mut Context<'_>, body: &Tran
     require_fungible(context, asset)?;
     let spender = context.acting();
     let approved: Option<Allowance> = context.get(&keyspace::allowance(from, &spender, asset))?;
-    let approved = approved.map_or(Amount::ZERO, |allowance| allowance.amount);
+    let Allowance { amount: approved, height } = approved.unwrap_or(Allowance { amount: Amount::ZERO, height: 0 });
+    if is_void(context, from, height)? {
+        return reject(ResultCode::AllowanceExceeded, format!("{from} was revoked since it approved"));
+    }
     let Some(left) = approved.checked_sub(*amount) else {
         let message = format!("{amount} of {asset} needed, {approved} approved by {from}");
         return reject(ResultCode::AllowanceExceeded, message);
     };
     move_units(context, asset, from, to, *amount)?;
-    put_allowance(context, from, &spender, asset, left);
+    put_allowance(context, from, &spender, asset, Allowance { amount: left, height });
     Ok(())
 }
 
-fn put_allowance(context: &mut Context<'_>, owner: &Address, spender: &Address, asset: &str, amount: Amount) {
+fn put_allowance(context: &mut Context<'_>, owner: &Address, spender: &Address, asset: &str, allowance: Allowance) {
     let key = keyspace::allowance(owner, spender, asset);
-    if amount.is_zero() {
+    if allowance.amount.is_zero() {
         context.remove(key);
     } else {
-        context.put(key, &Allowance { amount });
+        context.put(key, &allowance);
     }
 }

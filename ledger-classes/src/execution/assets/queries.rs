@@ -1,5 +1,6 @@
 //! What one may ask about assets, over any view: the committed state for the API, a context inside execution.
 
+use super::accounts::is_void;
 use super::records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount};
 use crate::amount::Amount;
 use crate::keys::Address;
@@ -68,7 +69,10 @@ pub fn holdings(view: &dyn ReadView, account: &Address, span: &Span) -> Result<L
 /// What `spender` may still move of `owner`'s units of `asset`.
 pub fn allowance(view: &dyn ReadView, owner: &Address, spender: &Address, asset: &str) -> Result<Amount, ReadError> {
     let allowance: Option<Allowance> = record::read(view, &keyspace::allowance(owner, spender, asset))?;
-    Ok(allowance.map_or(Amount::ZERO, |allowance| allowance.amount))
+    match allowance {
+        Some(allowance) if !is_void(view, owner, allowance.height)? => Ok(allowance.amount),
+        _ => Ok(Amount::ZERO),
+    }
 }
 
 /// An item; a burnt one is told by its height of burning.

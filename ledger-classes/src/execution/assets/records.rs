@@ -86,6 +86,8 @@ impl Balance {
 pub struct Allowance {
     /// Base units, not zero.
     pub amount: Amount,
+    /// The block of the owner's approval: void once the owner was revoked since.
+    pub height: u64,
 }
 
 impl Record for Allowance {}
@@ -101,6 +103,8 @@ pub struct ItemRecord {
     pub frozen: bool,
     /// Who may move it besides its owner.
     pub approved: Option<Address>,
+    /// The block of that approval: void once the owner was revoked since.
+    pub approved_height: Option<u64>,
     /// The block in which it was minted.
     pub minted_height: u64,
     /// The block in which it was burnt, if it was.

@@ -1,6 +1,7 @@
 //! Items of unique assets. Each lies under its own key and is listed under its owner; the two change together, in
 //! [`relist`] alone.
 
+use super::accounts::is_void;
 use super::definition::{require_authority, require_burner, require_moving, require_unique};
 use super::records::{AssetRecord, ItemRecord};
 use super::require_somebody;
@@ -75,7 +76,7 @@ pub(in crate::execution) fn move_item(
     }
     require_thawed(&record, asset, item)?;
     record.owner = *to;
-    record.approved = None;
+    (record.approved, record.approved_height) = (None, None);
     context.put(keyspace::item(asset, item), &record);
     relist(context, asset, item, Some(from), Some(to));
     context.emit(Event::ItemTransferred { asset: asset.into(), item: item.into(), from: *from, to: *to })
@@ -106,6 +107,7 @@ pub(in crate::execution) fn mint_item(context: &mut Context<'_>, body: &MintItem
         metadata: *metadata,
         frozen: false,
         approved: None,
+        approved_height: None,
         minted_height: context.height(),
         burnt_height: None,
     };
@@ -128,7 +130,7 @@ pub(in crate::execution) fn burn_item(context: &mut Context<'_>, body: &ItemName
     }
     require_thawed(&record, asset, item)?;
     record.owner = Address::ZERO;
-    record.approved = None;
+    (record.approved, record.approved_height) = (None, None);
     record.burnt_height = Some(context.height());
     context.put(keyspace::item(asset, item), &record);
     relist(context, asset, item, Some(&from), None);
@@ -142,8 +144,11 @@ pub(in crate::execution) fn transfer_item(context: &mut Context<'_>, body: &Tran
     require_unique(context, asset)?;
     let record = require_item(context, asset, item)?;
     let acting = context.acting();
-    if record.owner != acting && record.approved != Some(acting) {
-        return not_the_owner(&acting, asset, item);
+    if record.owner != acting {
+        let height = record.approved_height.unwrap_or_default();
+        if record.approved != Some(acting) || is_void(context, &record.owner, height)? {
+            return not_the_owner(&acting, asset, item);
+        }
     }
     move_item(context, asset, item, &record.owner, to)
 }
@@ -157,7 +162,7 @@ pub(in crate::execution) fn approve_item(context: &mut Context<'_>, body: &Appro
     if record.owner != acting {
         return not_the_owner(&acting, asset, item);
     }
-    record.approved = *spender;
+    (record.approved, record.approved_height) = (*spender, spender.map(|_| context.height()));
     context.put(keyspace::item(asset, item), &record);
     context.emit(Event::ItemApproved { asset: asset.clone(), item: item.clone(), spender: *spender })
 }

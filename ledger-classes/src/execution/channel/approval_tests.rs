@@ -82,7 +82,10 @@ fn an_approval_counts_as_long_as_its_giver_may_give_it() {
         assert_eq!(shown(&ledger, id), open(&["gamma"]), "{what}");
         assert_eq!(found(&ledger, id).state, ProposalState::Open, "{what}");
         ledger.done(3, approve(id));
-        assert_eq!(found(&ledger, id).state, ProposalState::Done, "{what}");
+        assert_eq!(shown(&ledger, id), (ProposalState::Done, vec!["gamma".to_owned(), "beta".to_owned()]), "{what}");
+        // Who made it done does not change with what becomes of them.
+        change(&mut ledger, 4, |gil| gil.revoked_height = Some(9));
+        assert_eq!(shown(&ledger, id).1.len(), 2, "{what}");
     }
 }
 

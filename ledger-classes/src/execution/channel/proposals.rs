@@ -113,11 +113,11 @@ impl Proposal {
         time.millis_since(self.proposed_at) > PROPOSAL_MS
     }
 
-    /// The approvals that count under a configuration at block time `time`.
+    /// The approvals that count under a configuration at block time `time`; of one that is done those that made it so.
     pub fn counted(&self, view: &dyn ReadView, members: &Members<'_>, time: Time) -> Result<Vec<&Approval>, ReadError> {
         let mut counted = Vec::new();
         for approval in &self.approvals {
-            if approval.counts(view, members, time)? {
+            if self.state == ProposalState::Done || approval.counts(view, members, time)? {
                 counted.push(approval);
             }
         }
@@ -263,7 +263,8 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
     proposal.approvals.retain(|approval| approval.by.organization() != organization);
     let (address, approved_height) = (context.sender(), context.height());
     proposal.approvals.push(Approval { by: by.clone(), address, approved_height });
-    let approvals = proposal.counted(context, context.members(), context.time())?.len();
+    let counted = proposal.counted(context, context.members(), context.time())?;
+    let (approvals, counted) = (counted.len(), counted.into_iter().cloned().collect());
     context.emit(Event::ChannelApproved {
         proposal: id,
         by: by.clone(),
@@ -283,6 +284,7 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
             }
         });
         end(context, &id, &mut proposal, ProposalState::Done);
+        proposal.approvals = counted;
     } else if id == context.id() {
         context.put_value(keyspace::open_proposal(proposal.proposed_height, &id), [1u8].as_slice().into());
     }

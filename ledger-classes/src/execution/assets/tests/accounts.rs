@@ -124,17 +124,58 @@ fn a_transaction_does_not_act_for_the_account_of_the_one_before() {
 
 /// Once, the threshold counted every key that signed, also that of a participant who had been revoked since.
 #[test]
-fn a_revoked_co_signer_does_not_count() {
+fn a_co_signer_who_could_not_sign_alone_does_not_count() {
     let (mut ledger, account) = joint();
     let record = ledger.admit(5, &Identity::new("test.example", "alpha", Role::Client, "five").unwrap());
+    let auditor = Identity::new("test.example", "alpha", Role::Auditor, "five").unwrap();
     let pay = || vec![act(account), transfer("gold", address(4), 1)];
     let ledger = check_on(ledger, "in good standing", &[6, 5], pay(), Code::Done);
     for (rule, changed) in [
         ("revoked", Participant { revoked_height: Some(2), ..record.clone() }),
-        ("expired", Participant { not_after: Time::ZERO, ..record }),
+        ("expired", Participant { not_after: Time::ZERO, ..record.clone() }),
+        ("vouched for by nobody", Participant { authorities: Vec::new(), ..record.clone() }),
+        ("an auditor", Participant { identity: auditor, ..record }),
     ] {
         let mut ledger = ledger.clone();
         ledger.put(keyspace::participant(&address(5)), &changed);
         check_on(ledger, rule, &[6, 5], pay(), Code::ThresholdNotMet);
     }
+}
+
+/// With a stolen key a thief approved an accomplice, who took everything after the key had been revoked.
+#[test]
+fn what_was_approved_before_a_revocation_is_void() {
+    let spend = || vec![transfer_from("gold", 2, address(3), 10)];
+    let take = || vec![transfer_item("art", "a", address(3))];
+    let ann = Identity::new("test.example", "alpha", Role::Client, "ann").unwrap();
+    let approved = |revoked: Option<u64>, before: Option<u64>| {
+        let mut ledger = market();
+        let record = ledger.admit(2, &ann);
+        ledger.done(2, vec![approve("gold", address(3), 20), approve_item("art", "a", Some(address(3)))]);
+        let height = ledger.height;
+        let at = |since: Option<u64>| since.map(|since| height - 1 + since);
+        let record = Participant { revoked_height: at(revoked), revoked_before: at(before), ..record };
+        ledger.put(keyspace::participant(&address(2)), &record);
+        ledger
+    };
+    for (what, revoked, before, money, item) in [
+        ("good", None, None, Code::Done, Code::Done),
+        ("revoked and back before", None, Some(0), Code::Done, Code::Done),
+        ("revoked in that block", Some(1), None, Code::AllowanceExceeded, Code::NotTheOwner),
+        ("revoked", Some(2), None, Code::AllowanceExceeded, Code::NotTheOwner),
+        ("revoked and back", None, Some(2), Code::AllowanceExceeded, Code::NotTheOwner),
+    ] {
+        let ledger = approved(revoked, before);
+        let left = allowance(&ledger.state, &address(2), &address(3), "gold").unwrap().0;
+        assert_eq!(left, if money == Code::Done { 20 } else { 0 }, "{what}");
+        check_on(ledger.clone(), what, &[3], spend(), money);
+        check_on(ledger, what, &[3], take(), item);
+    }
+    // Who is back approves anew.
+    let mut ledger = approved(None, Some(2));
+    ledger.run(&[]);
+    ledger.run(&[]);
+    ledger.done(2, vec![approve("gold", address(3), 10), approve_item("art", "a", Some(address(3)))]);
+    ledger.done(3, spend());
+    ledger.done(3, take());
 }

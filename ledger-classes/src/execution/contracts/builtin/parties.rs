@@ -3,6 +3,7 @@
 
 use crate::codec::{Decode, Encode};
 use crate::execution::assets;
+pub(super) use crate::execution::assets::is_void;
 use crate::execution::contracts::Call;
 use crate::execution::service::Stopped;
 use crate::identity::{Identity, is_label};
@@ -61,19 +62,6 @@ pub(super) fn belongs(names: &[String], identity: Option<&Identity>) -> bool {
 
 fn participant(view: &dyn ReadView, address: &Address) -> Result<Option<Participant>, ReadError> {
     record::read(view, &keyspace::participant(address))
-}
-
-/// Whether what `account` offered at `height` is void: its participant was revoked since. A joint account's offer is
-/// when too few of its keys are left to sign for it.
-pub(super) fn is_void(view: &dyn ReadView, account: &Address, height: u64) -> Result<bool, ReadError> {
-    let (threshold, controllers) = assets::controllers(view, account)?;
-    let mut good = 0;
-    for address in &controllers {
-        let record = participant(view, address)?;
-        let revoked = record.and_then(|record| record.revoked_height.or(record.revoked_before));
-        good += usize::from(revoked.is_none_or(|revoked| revoked < height));
-    }
-    Ok(good < threshold)
 }
 
 /// The identities behind an account.
