@@ -10,7 +10,7 @@ use client::sse;
 use ledger_classes::block::{Block, Header, Seal};
 use ledger_classes::codec::{self, Decode, Encode};
 use ledger_classes::config::{ChannelConfig, Limits};
-use ledger_classes::execution::{ConfigRecord, apps, assets, contracts, logs};
+use ledger_classes::execution::{ConfigRecord, apps, assets, channel, contracts, logs};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::KeyCache;
@@ -194,6 +194,7 @@ pub fn record(bytes: &[u8]) {
     stored::<KnownCertificate>(bytes);
     stored::<NamedCertificate>(bytes);
     stored::<CertificateKey>(bytes);
+    stored::<channel::Proposal>(bytes);
     stored::<assets::AssetRecord>(bytes);
     stored::<assets::Balance>(bytes);
     stored::<assets::Allowance>(bytes);

@@ -203,6 +203,16 @@ pub(super) fn note_admission(
         key.addresses.push(address);
         context.put(place, &key);
     }
+    let holder = CertificateHolder { identity: now.identity.clone(), key: now.key };
+    let place = keyspace::certificate(&now.issuer, &now.serial.0);
+    let known: Option<KnownCertificate> = context.get(&place)?;
+    // RFC 5280 §4.1.2.2: a CA gives each certificate a number of its own. By a second one of that number the first would be
+    // forgotten, and no revocation find it.
+    if known.and_then(|known| known.holder).is_some_and(|known| known != holder) {
+        return reject(ResultCode::PathRefused, "its CA has issued another certificate under this number");
+    }
+    let known = KnownCertificate { holder: Some(holder), revoked_height: None, compromised: false };
+    context.put(place, &known);
     let place = keyspace::named_certificate(&now.identity.to_string(), &now.serial.0);
     let mut named: NamedCertificate = context.get(&place)?.unwrap_or_default();
     if !named.issuers.contains(&now.issuer) {
@@ -212,8 +222,5 @@ pub(super) fn note_admission(
         named.issuers.push(now.issuer);
         context.put(place, &named);
     }
-    let holder = Some(CertificateHolder { identity: now.identity.clone(), key: now.key });
-    let known = KnownCertificate { holder, revoked_height: None, compromised: false };
-    context.put(keyspace::certificate(&now.issuer, &now.serial.0), &known);
     Ok(())
 }

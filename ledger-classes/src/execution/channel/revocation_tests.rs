@@ -291,6 +291,19 @@ fn a_path_through_a_revoked_ca_admits_nobody() {
     assert_eq!(told(&mut ledger, 9, evidence("sub of beta|60|superseded")), [somebody("n60", 60)]);
 }
 
+/// By a second certificate of one number the first would be forgotten: its revocation would end the second alone.
+#[test]
+fn a_ca_does_not_hide_a_certificate_behind_another_of_its_number() {
+    let mut ledger = ledger();
+    for second in ["ca of beta|1|client/bob|80", "ca of beta|1|client/zoe|12"] {
+        assert_eq!(admit(&mut ledger, 80, second), C::PathRefused, "{second}");
+    }
+    assert_eq!(admit(&mut ledger, 81, BOB), C::Done, "another address by the same one");
+    ledger.done(9, vec![evidence("ca of beta|1|superseded")]);
+    assert_eq!(standing(&ledger), [1, 3, 4, 5]);
+    assert_eq!(ledger.one(81, vec![append()]).0, C::ParticipantIsRevoked);
+}
+
 #[test]
 fn a_revocation_touches_a_bounded_number_of_addresses() {
     let mut ledger = ledger();
