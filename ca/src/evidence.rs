@@ -4,7 +4,7 @@ use crate::{
     credentials::read_certificates,
     database::CertificateRecord,
     folder::{CertificateFolder, FolderError, read_ocsp_answer},
-    identifiers::Serial,
+    identifiers::{RevocationReason, Serial},
     ocsp,
 };
 use ledger_classes::time::Time;
@@ -18,6 +18,21 @@ pub struct RevocationEvidence {
     pub answer: Vec<u8>,
 }
 
+/// A certificate of a CA that its root has revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedAuthority {
+    /// Whose CA.
+    pub organization: String,
+    /// The certificate's serial number.
+    pub serial: Serial,
+    /// The root's certificate, DER.
+    pub issuer: Vec<u8>,
+    /// Others have its key.
+    pub compromised: bool,
+    /// The root's OCSP answer, DER; nothing while it is being written.
+    pub answer: Option<Vec<u8>>,
+}
+
 impl CertificateFolder {
     /// The leaves that are revoked and would not have expired yet.
     pub fn revoked(&self, now: Time) -> Result<Vec<CertificateRecord>, FolderError> {
@@ -26,6 +41,33 @@ impl CertificateFolder {
         // A certificate that was only intended was never handed out.
         let revoked = database.certificates().iter().filter(|record| record.fingerprint.is_some()).filter(alive);
         Ok(revoked.cloned().collect())
+    }
+
+    /// The CAs that are revoked and have not expired, each certificate of theirs with the word of the root that certified it.
+    pub fn revoked_authorities(&self, now: Time) -> Result<Vec<RevokedAuthority>, FolderError> {
+        let database = self.read()?;
+        let mut all = Vec::new();
+        for record in database.authorities().values() {
+            let Some(revoked) = record.revoked else { continue };
+            for certificate in record.certificates().filter(|certificate| certificate.not_after > now) {
+                if certificate.issuer == record.name {
+                    continue;
+                }
+                let issuer = self.authority_certificate(&certificate.issuer)?;
+                let answer = read_ocsp_answer(&self.directory, &certificate.serial).filter(|answer| {
+                    let verified = ocsp::verify_answer(answer, &issuer, &certificate.serial);
+                    verified.is_ok_and(|answer| answer.status != ocsp::Status::Good)
+                });
+                all.push(RevokedAuthority {
+                    organization: record.name.clone(),
+                    serial: certificate.serial,
+                    issuer,
+                    compromised: revoked.reason == RevocationReason::KeyCompromise,
+                    answer,
+                });
+            }
+        }
+        Ok(all)
     }
 
     /// The newest OCSP answer about a certificate, DER.

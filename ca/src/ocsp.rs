@@ -355,6 +355,14 @@ fn verified(
     Ok(VerifiedAnswer { id, status, this_update, next_update })
 }
 
+/// Whether an answer says that a key is compromised; nothing of it is verified.
+pub fn says_compromised(der: &[u8]) -> bool {
+    let compromised = |single: &SingleResponse| {
+        matches!(single.status, Status::Revoked { reason: RevocationReason::KeyCompromise, .. })
+    };
+    parts(der).is_ok_and(|parts| parts.singles.iter().any(compromised))
+}
+
 /// An element's content, the element, and what follows it.
 type Taken<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What a registry is made of.
 pub struct RegistryOptions {
@@ -88,6 +88,8 @@ type FilesIn = Arc<dyn Fn(PathBuf, Option<&Disk>) -> Box<dyn StoreFiles> + Send 
 pub struct ChannelRegistry {
     options: RegistryOptions,
     doors: Doors,
+    /// Counts channels that became known.
+    made: watch::Sender<u64>,
     files: FilesIn,
     disk: Disk,
     verification: WorkPool,
@@ -197,6 +199,7 @@ impl ChannelRegistry {
             held: Mutex::new(Some(held)),
             options,
             doors: Doors::default(),
+            made: watch::Sender::new(0),
             files,
         });
         registry.hear_of_broken_jobs();
@@ -324,6 +327,7 @@ impl ChannelRegistry {
             return Err("it was opened twice".into());
         }
         self.by_id.insert(id, handle.clone());
+        self.made.send_modify(|made| *made += 1);
         Ok(())
     }
 
@@ -368,6 +372,11 @@ impl ChannelRegistry {
             let _ = life.wait_for(settled).await;
             let _ = handle.0.settled.subscribe().wait_for(|settled| *settled).await;
         }
+    }
+
+    /// Wakes when a channel was opened for the first time, or made.
+    pub fn follow_made(&self) -> watch::Receiver<u64> {
+        self.made.subscribe()
     }
 
     /// Has a door asked before any transaction is taken, on every channel. The first one stays.

@@ -21,5 +21,5 @@ pub use submission::{
 pub use views::{
     AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView,
     ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization, TaskView,
-    TransactionView,
+    TransactionView, WaitingView,
 };

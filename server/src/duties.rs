@@ -48,13 +48,41 @@ pub struct Obstacle {
 
 type Key = (String, Duty, String);
 
-/// Everything that stands in the way now.
+/// Everything that stands in the way now, and how much is still to be done where nothing does.
 #[derive(Debug, Default)]
-pub struct Duties(Mutex<BTreeMap<Key, String>>);
+pub struct Duties {
+    obstacles: Mutex<BTreeMap<Key, String>>,
+    waiting: Mutex<BTreeMap<(String, Duty), u64>>,
+}
 
 impl Duties {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.obstacles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, BTreeMap<(String, Duty), u64>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many are still to be done.
+    pub fn wait_for(&self, channel: &str, duty: Duty, count: u64) {
+        let key = (channel.to_owned(), duty);
+        match count {
+            0 => drop(self.waits().remove(&key)),
+            count => drop(self.waits().insert(key, count)),
+        }
+    }
+
+    /// How many are still to be done, for a channel and a duty.
+    pub fn waiting(&self, channel: &str, duty: Duty) -> u64 {
+        self.waits().get(&(channel.to_owned(), duty)).copied().unwrap_or_default()
+    }
+
+    /// What is still to be done on channels that somebody may ask of.
+    pub fn all_waiting(&self, may_ask: impl Fn(&str) -> bool) -> Vec<(String, Duty, u64)> {
+        let all = self.waits();
+        let asked = all.iter().filter(|((channel, _), _)| may_ask(channel));
+        asked.map(|((channel, duty), count)| (channel.clone(), *duty, *count)).collect()
     }
 
     /// Something stands in the way. Returns whether that is news.
@@ -70,7 +98,9 @@ impl Duties {
 
     /// How many there are, for a channel and a duty.
     pub fn count(&self, channel: &str, duty: Duty) -> usize {
-        self.lock().keys().filter(|(of, which, _)| of == channel && *which == duty).count()
+        let all = self.lock();
+        let from = (channel.to_owned(), duty, String::new());
+        all.range(from..).take_while(|((of, which, _), _)| of == channel && *which == duty).count()
     }
 
     /// Those of the channels that somebody may ask of; a hundred at most, of each channel as many as of the others, so

@@ -65,14 +65,19 @@ pub const OWN_CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 /// How far the wall clock may run from the monotonic one between two looks, milliseconds, before it counts as a jump.
 /// Clocks that are disciplined move by far less.
 pub const CLOCK_JUMP_MS: u64 = 60_000;
-/// How often channels that have moved are asked whether they know a revoked certificate as good. A new revocation does
-/// not wait for this: it finds those who were admitted with a certificate that had been revoked before.
+/// How often channels are looked at for another configuration, and held against CRLs without an answer. A new revocation
+/// and a new channel do not wait for this.
 pub const REVOCATION_LOOK: Duration = Duration::from_secs(5);
 /// How long it waits after a channel took no revocation; twice as long after each further failure. Short at first: the
 /// evidence of a revocation is written a moment after the revocation itself.
 pub const REVOCATION_RETRY: Duration = Duration::from_millis(200);
+/// Longest pause after a channel took no revocation: whoever can keep a channel full must not keep revocations from it
+/// for longer once it has room.
+pub const REVOCATION_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Revocations posted to one channel at a time; the rest follows once they are committed.
-pub const REVOCATIONS_POSTED_MAX: usize = 256;
+pub const REVOCATIONS_POSTED_MAX: usize = 64;
+/// Revocations that are being posted to all channels together, a kilobyte each: beyond it channels wait for others.
+pub const REVOCATIONS_UNDER_WAY_MAX: usize = 16_384;
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new
 /// CAs do not wait for this; it bounds how late an expired CRL is noticed on connections that live. Judging a path
 /// costs some 0.2 ms: a thousand busy connections must not spend a core on it.

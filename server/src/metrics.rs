@@ -148,6 +148,7 @@ struct Gauges {
     memory_held_bytes: Family<UseLabels, Gauge>,
     task_running: Family<TaskLabels, Gauge>,
     obstacles: Family<DutyLabels, Gauge>,
+    waiting: Family<DutyLabels, Gauge>,
     places: Family<PlacesLabels, Gauge>,
     places_taken: Family<TakenLabels, Gauge>,
     memory_max: Gauge,
@@ -214,6 +215,8 @@ impl Default for PeerMetrics {
         registry.register("answers_cut", help, Family::clone(&answers_cut));
         let help = "Revocations and acts that a channel does not take";
         registry.register("channel_obstacles", help, gauges.obstacles.clone());
+        let help = "Revocations that a channel lists the CA of and has not taken yet";
+        registry.register("channel_duties_waiting", help, gauges.waiting.clone());
         registry.register("task_running", "Background tasks and threads that run", gauges.task_running.clone());
         let task_restarts = Family::default();
         let help = "Background tasks that panicked and began anew";
@@ -404,6 +407,8 @@ impl PeerMetrics {
                 let of_duty = DutyLabels { channel: channel.name().into(), duty: duty.word() };
                 let count = context.duties.count(channel.name(), duty);
                 self.gauges.obstacles.get_or_create(&of_duty).set(i64::try_from(count).unwrap_or(i64::MAX));
+                let waiting = context.duties.waiting(channel.name(), duty);
+                self.gauges.waiting.get_or_create(&of_duty).set(signed(waiting));
             }
             self.gauges.disk_bytes.get_or_create(&labels).set(signed(disk_bytes(&data_dir.join(channel.name()))));
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));

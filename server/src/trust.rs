@@ -18,7 +18,7 @@ use crate::{
     limits::{OWN_CERTIFICATE_LOOK, SPREAD_WAIT},
     stamp::Stamp,
 };
-pub use answers::{AnswerError, BroughtAnswer};
+pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
@@ -127,6 +127,8 @@ pub struct Trust {
     keys: Keyring,
     /// The authorities' folder, which knows its index as far as it was read.
     opened: Mutex<Option<CertificateFolder>>,
+    /// The answers that were brought, once they were read.
+    brought: Mutex<Option<Arc<BroughtAnswers>>>,
     /// Why the CAs of the authorities' folder sign nothing, if so.
     fenced: Option<String>,
     store: Arc<TrustStore>,
@@ -167,6 +169,7 @@ impl Trust {
             authority_dir,
             keys: config.keyring(dir),
             opened: Mutex::default(),
+            brought: Mutex::default(),
             fenced: None,
             store: Arc::new(store),
             own,

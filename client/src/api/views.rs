@@ -298,6 +298,9 @@ pub struct PeerStatus {
     /// What stands in the way of what the peer owes channels that the caller administers or audits.
     #[serde(default)]
     pub obstacles: Vec<ObstacleView>,
+    /// What the peer owes those channels and is about to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<WaitingView>,
     /// What the peer does beside answering requests.
     #[serde(default)]
     pub tasks: Vec<TaskView>,
@@ -309,6 +312,17 @@ pub struct PeerStatus {
     pub places: Vec<PlacesView>,
     /// Channels that the caller may see.
     pub channels: Vec<ChannelView>,
+}
+
+/// What a peer is about to do on a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// The channel.
+    pub channel: String,
+    /// What the peer owes it: `revocation`.
+    pub duty: String,
+    /// How many are still to come.
+    pub count: u64,
 }
 
 /// What stands in the way of a duty of a peer on a channel.

@@ -234,6 +234,10 @@ pub(super) fn schemas() -> Value {
                     json!({ "channel": text(), "duty": text(), "subject": text(), "reason": text() }),
                     &["channel", "duty", "reason"],
                 )),
+                "waiting": list(object(
+                    json!({ "channel": text(), "duty": text(), "count": number() }),
+                    &["channel", "duty", "count"],
+                )),
                 "incarnation": text(), "fenced": text(),
                 "tasks": list(object(
                     json!({ "name": text(), "running": number(), "restarts": number() }),

@@ -9,7 +9,7 @@ use crate::{
     budget::Standing,
     clock,
     context::PeerContext,
-    duties::Obstacle,
+    duties::{Duty, Obstacle},
     log_lines::LogLines,
     places::Places,
     problem::ApiError,
@@ -17,7 +17,7 @@ use crate::{
 };
 use actix_web::{HttpResponse, web::Data};
 use channel_actors::tasks::TaskState;
-use client::api::{ObstacleView, PeerStatus, PlacesView, TaskView};
+use client::api::{ObstacleView, PeerStatus, PlacesView, TaskView, WaitingView};
 use ledger_classes::rights::Right;
 use std::collections::BTreeSet;
 
@@ -41,6 +41,7 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         fenced: context.entered.fenced.clone(),
         disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
         obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
+        waiting: context.duties.all_waiting(|channel| asked.contains(channel)).into_iter().map(waiting).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),
         log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
         places: match caller.who().standing {
@@ -67,6 +68,10 @@ fn of(places: &Places) -> PlacesView {
 
 fn task(state: TaskState) -> TaskView {
     TaskView { name: state.name.into(), running: state.running, restarts: state.restarts }
+}
+
+fn waiting((channel, duty, count): (String, Duty, u64)) -> WaitingView {
+    WaitingView { channel, duty: duty.word().into(), count }
 }
 
 fn obstacle(Obstacle { channel, duty, subject, reason }: Obstacle) -> ObstacleView {

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{clean, pairs, rights, table, until, when};
 use super::session::Session;
 use clap::Args;
-use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, PlacesView, TaskView};
+use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, PlacesView, TaskView, WaitingView};
 use ledger_classes::hash::Hash;
 
 /// Show the peer, its channels, heights and queues
@@ -41,7 +41,7 @@ fn text(status: &PeerStatus) -> String {
     let incomplete = status.channels_incomplete.as_deref();
     let incomplete = incomplete.map(|why| format!("not all that there may be: {}\n", clean(why))).unwrap_or_default();
     let (places, channels) = (places(&status.places), channels(&status.channels));
-    format!("{lines}\n{places}{channels}{incomplete}{}", obstacles(&status.obstacles))
+    format!("{lines}\n{places}{channels}{incomplete}{}{}", waiting(&status.waiting), obstacles(&status.obstacles))
 }
 
 /// What callers have, for who may know.
@@ -55,6 +55,13 @@ fn places(places: &[PlacesView]) -> String {
     };
     let rows: Vec<Vec<String>> = places.iter().map(row).collect();
     table(&["places", "in all", "strangers", "members", "administrators", "refused"], &rows) + "\n"
+}
+
+/// What the peer is about to do, a line each.
+fn waiting(waiting: &[WaitingView]) -> String {
+    let line = |it: &WaitingView| format!("{}: {} still to come: {}\n", clean(&it.channel), clean(&it.duty), it.count);
+    let lines: String = waiting.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 /// What stands in the way of the peer's duties, a line each.

@@ -1,10 +1,10 @@
 //! Participants whom the CRL of a CA elsewhere names, and whose answer nobody has brought: their participation goes on, and
 //! this peer can only say so. Nothing is posted here.
 
-use super::{Revoked, name_of};
+use super::{Proven, source::name_of};
 use crate::{
     duties::{Duties, Duty},
-    limits::{NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX},
+    limits::{NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK},
     trust::Trust,
 };
 use ca::{KeyId, Serial, revocation::RevocationList};
@@ -19,9 +19,11 @@ use ledger_classes::{
 };
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
     sync::Arc,
     time::Instant,
 };
+use tokio::sync::watch;
 
 /// Why such a participation goes on.
 const UNPROVEN: &str = "its CA's CRL names it, and the CA's answer was not brought: its organization runs \
@@ -53,15 +55,24 @@ impl Elsewhere {
         Self { trust, registry, duties, seen: HashMap::new() }
     }
 
-    /// Looks at channels that have moved. `own` are the keys of the CAs whose folder is here, `revoked` what is proven.
-    pub(super) async fn look(&mut self, own: &HashSet<KeyId>, revoked: &[Revoked]) {
+    /// Looks again and again, at once when something else is proven.
+    pub(super) async fn keep(mut self, mut told: watch::Receiver<Arc<Proven>>) -> Infallible {
+        loop {
+            let proven = Arc::clone(&told.borrow_and_update());
+            self.look(&proven.own, &proven.names).await;
+            // The sender lives beside this.
+            let _ = tokio::time::timeout(REVOCATION_LOOK, told.changed()).await;
+        }
+    }
+
+    /// Looks at channels that have moved. `own` are the keys of the CAs whose folder is here.
+    async fn look(&mut self, own: &HashSet<KeyId>, proven: &HashSet<Arc<str>>) {
         let current = self.trust.store().revocation().current();
         let foreign = current.lists().any(|list| !list.is_empty() && !own.contains(&list.issuer()));
         // Of a peer with thousands of channels most have nothing to do with any of this.
         if !foreign && self.seen.is_empty() {
             return;
         }
-        let proven: Arc<HashSet<Arc<str>>> = Arc::new(revoked.iter().map(|one| Arc::clone(&one.name)).collect());
         let crls = self.trust.store().revocation().generation();
         let channels = self.registry.list();
         let ids: HashSet<Hash> = channels.iter().filter_map(ChannelHandle::id).collect();
@@ -90,7 +101,7 @@ impl Elsewhere {
                 }
             }
             let at = Instant::now();
-            let unproven = match unproven(&channel, &config, of, &proven).await {
+            let unproven = match unproven(&channel, &config, of, proven).await {
                 Ok(unproven) => unproven,
                 // It is looked at again.
                 Err(error) => {
@@ -100,7 +111,7 @@ impl Elsewhere {
             };
             let before = self.seen.insert(id, Seen { height, config: config.height, crls, at, unproven });
             let now = &self.seen[&id].unproven;
-            self.tell(channel.name(), before.map(|seen| seen.unproven).unwrap_or_default(), now, &proven);
+            self.tell(channel.name(), before.map(|seen| seen.unproven).unwrap_or_default(), now, proven);
         }
     }
 
@@ -136,7 +147,10 @@ async fn unproven(
             for NamedParticipant { record, .. } in page.items {
                 let Ok(serial) = hex::encode(&record.serial.0).parse::<Serial>() else { continue };
                 let name = name_of(&record.identity, &serial);
-                let is_named = record.revoked_height.is_none() && lists.iter().any(|list| list.contains(&serial));
+                let is_on = |list: &Arc<RevocationList>| {
+                    Hash(*list.issuer().as_bytes()) == record.issuer && list.contains(&serial)
+                };
+                let is_named = record.revoked_height.is_none() && lists.iter().any(is_on);
                 if is_named && !proven.contains(name.as_str()) {
                     named.insert(name);
                 }

@@ -5,8 +5,9 @@
 use super::{Trust, describe};
 use crate::{clock, limits::ANSWERS_MAX};
 use ca::{
-    LeafClaims,
+    CertificateId, KeyId, LeafClaims, PathError,
     evidence::RevocationEvidence,
+    ocsp,
     participant::{EvidenceError, verify_revocation},
     profile::ProfileError,
 };
@@ -14,10 +15,13 @@ use client::api::CaAnswer;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::Identity,
+    time::Time,
 };
 use std::{
+    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 /// A certificate that its CA says is revoked.
@@ -25,10 +29,39 @@ use std::{
 pub struct BroughtAnswer {
     /// Whose it is.
     pub identity: Identity,
-    /// Its serial number.
-    pub serial: ca::Serial,
+    /// The key of the CA that issued it, and its serial number.
+    pub id: CertificateId,
+    /// When it expires.
+    pub not_after: Time,
+    /// Others have its key.
+    pub compromised: bool,
     /// The path and the answer.
     pub evidence: RevocationEvidence,
+}
+
+/// All that were brought.
+#[derive(Clone, Debug, Default)]
+pub struct BroughtAnswers {
+    list: Vec<BroughtAnswer>,
+    ids: HashSet<CertificateId>,
+}
+
+impl BroughtAnswers {
+    fn of(list: Vec<BroughtAnswer>) -> Self {
+        let ids = list.iter().map(|answer| answer.id.clone()).collect();
+        Self { list, ids }
+    }
+
+    /// Those of certificates that have not expired.
+    pub fn iter(&self) -> impl Iterator<Item = &BroughtAnswer> {
+        let now = clock::now();
+        self.list.iter().filter(move |answer| answer.not_after >= now)
+    }
+
+    /// Whether one of them revokes a certificate.
+    pub fn revokes(&self, id: &CertificateId) -> bool {
+        self.ids.contains(id)
+    }
 }
 
 /// Why an answer is not taken, or passed over.
@@ -57,13 +90,13 @@ impl Trust {
         self.certificate_dir.join("answers")
     }
 
-    /// Keeps an answer, if a CA that is trusted here for the certificate's organization signed it. Returns whether none
-    /// about this certificate was kept.
+    /// Keeps an answer, if a CA that is trusted here for the certificate's organization signed it. Returns whether it says
+    /// more than what was kept about this certificate: that it is revoked, or that its key is compromised.
     ///
     /// # Errors
     /// It is not good, or cannot be kept.
     pub fn bring(&self, answer: &CaAnswer) -> Result<bool, AnswerError> {
-        let brought = read_answer(answer)?.0;
+        let brought = self.read_answer(answer)?;
         // Only the organization's own CAs speak of its certificates.
         let roots = self.authorities_of(brought.identity.organization());
         let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
@@ -77,14 +110,21 @@ impl Trust {
             // By the certificate, and not by a serial, which another CA may choose as well.
             let leaf = path.first().map_or(&[][..], Vec::as_slice);
             let file = folder.join(format!("{}.json", Hash::plain(&[leaf])));
+            // As it is on the disk: another process may have taken it away.
             if file.exists() {
-                return Ok(false);
-            }
-            if fs::read_dir(&folder)?.count() >= ANSWERS_MAX {
+                let known = self.kept(&file).ok().flatten();
+                if known.is_some_and(|known| known.compromised || !brought.compromised) {
+                    return Ok(false);
+                }
+            } else if fs::read_dir(&folder)?.count() >= ANSWERS_MAX {
                 return Err(AnswerError::Full);
             }
+            // Whoever reads the answers waits until this one is among them.
+            let mut known = self.brought();
             ::files::write_private(&file, &serde_json::to_vec(answer).map_err(io::Error::from)?)?;
-            tracing::info!(identity = %brought.identity, serial = %brought.serial, "a CA's answer was brought");
+            tracing::info!(identity = %brought.identity, serial = %brought.id.serial, "a CA's answer was brought");
+            known.take();
+            drop(known);
             self.changes.send_modify(|generation| *generation += 1);
             Ok(true)
         })
@@ -92,12 +132,21 @@ impl Trust {
 
     /// The answers that are kept and whose certificates have not expired; the others go. They were verified when they
     /// were brought, and are again for each channel, under the CAs that it lists. What cannot be read is named in the log.
-    pub fn answers(&self) -> Vec<BroughtAnswer> {
+    pub fn answers(&self) -> Arc<BroughtAnswers> {
+        let mut known = self.brought();
+        Arc::clone(known.get_or_insert_with(|| Arc::new(BroughtAnswers::of(self.read_answers()))))
+    }
+
+    fn brought(&self) -> MutexGuard<'_, Option<Arc<BroughtAnswers>>> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_answers(&self) -> Vec<BroughtAnswer> {
         let mut answers = Vec::new();
         for folder in entries(&self.answers_dir()) {
             for file in entries(&folder).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "json"))
             {
-                match kept(&file) {
+                match self.kept(&file) {
                     Ok(answer) => answers.extend(answer),
                     Err(error) => {
                         let error = describe(&error);
@@ -107,6 +156,44 @@ impl Trust {
             }
         }
         answers
+    }
+
+    /// The answer in a file, unless its certificate has expired: then the file goes.
+    fn kept(&self, file: &Path) -> Result<Option<BroughtAnswer>, AnswerError> {
+        let text = fs::read(file)?;
+        let answer = ledger_classes::json::from_slice(&text).map_err(|error| AnswerError::Form(error.to_string()))?;
+        let brought = self.read_answer(&answer)?;
+        if brought.not_after < clock::now() {
+            fs::remove_file(file)?;
+            return Ok(None);
+        }
+        Ok(Some(brought))
+    }
+
+    /// What an answer is about. Whose certificate it is is read of the path: of one that ends below a CA that is trusted
+    /// here, by the CA's name.
+    fn read_answer(&self, answer: &CaAnswer) -> Result<BroughtAnswer, AnswerError> {
+        let path: Vec<Vec<u8>> = answer.path.iter().map(|der| der.0.clone()).collect();
+        let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
+        let HexBytes(signed) = &answer.evidence;
+        let above = path.get(1).and_then(|der| KeyId::of_certificate(der));
+        let known = || {
+            let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+            self.store()
+                .names_of(&path)
+                .into_iter()
+                .find(|name| name.serial == *claims.serial())
+                .map(|name| name.issuer)
+        };
+        let issuer = above.or_else(known).ok_or(EvidenceError::Path(PathError::UnknownIssuer))?;
+        let compromised = ocsp::says_compromised(signed);
+        Ok(BroughtAnswer {
+            identity: claims.identity().clone(),
+            id: CertificateId { issuer, serial: claims.serial().clone() },
+            not_after: claims.not_after(),
+            compromised,
+            evidence: RevocationEvidence { path, answer: signed.clone() },
+        })
     }
 }
 
@@ -123,26 +210,4 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
             Vec::new()
         }
     }
-}
-
-/// The answer in a file, unless its certificate has expired: then the file goes.
-fn kept(file: &Path) -> Result<Option<BroughtAnswer>, AnswerError> {
-    let text = fs::read(file)?;
-    let answer = ledger_classes::json::from_slice(&text).map_err(|error| AnswerError::Form(error.to_string()))?;
-    let (brought, claims) = read_answer(&answer)?;
-    if claims.not_after() < clock::now() {
-        fs::remove_file(file)?;
-        return Ok(None);
-    }
-    Ok(Some(brought))
-}
-
-/// What an answer is about.
-fn read_answer(answer: &CaAnswer) -> Result<(BroughtAnswer, LeafClaims), AnswerError> {
-    let path: Vec<Vec<u8>> = answer.path.iter().map(|der| der.0.clone()).collect();
-    let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
-    let HexBytes(signed) = &answer.evidence;
-    let evidence = RevocationEvidence { path, answer: signed.clone() };
-    let brought = BroughtAnswer { identity: claims.identity().clone(), serial: claims.serial().clone(), evidence };
-    Ok((brought, claims))
 }

@@ -10,7 +10,8 @@ impl Trust {
     fn revokes(&self, path: &[HexBytes]) -> bool {
         let path: Vec<&[u8]> = path.iter().map(|der| der.0.as_slice()).collect();
         let current = self.store.revocation();
-        self.store.names_of(&path).iter().any(|name| current.is_revoked(name))
+        let brought = self.answers();
+        self.store.names_of(&path).iter().any(|name| current.is_revoked(name) || brought.revokes(name))
     }
 }
 

@@ -33,6 +33,7 @@ mod python_verifier;
 mod registration;
 mod remote_authority;
 mod revocation;
+mod revoked_unmet;
 mod rights;
 mod rollover;
 mod rot;

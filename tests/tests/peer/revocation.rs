@@ -115,12 +115,19 @@ async fn from_a_revocation_to_a_refusal_a_closed_subscription_and_an_ended_parti
     let refusal = outcome.expect_err("the participation has ended").to_string();
     assert!(refusal.contains("may not sign"), "{refusal}");
 
-    // Admitted with the revoked certificate on a channel that did not know it: the next look finds it.
+    // A channel that is made later knows of it by itself, and nobody's name; whoever comes with the certificate is refused.
     let later = create(&peer, &consortium, "later");
-    admit(&admin, "later", later, &ann, 6).await;
     let mut watched = from(&admin, "later", Some("participant.*"));
-    assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
-    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+    let told = tokio::time::timeout(LONG, watched.next()).await.expect("in time").expect("goes on").expect("an event");
+    let told = serde_json::to_value(&told.event.data).expect("an event");
+    assert_eq!((&told["kind"], &told["identity"]), (&"participant.revoked".into(), &serde_json::Value::Null));
+    let credential = Profile::open(&ann).expect("a profile").credential.expect("a certificate");
+    let admission = client::admit::admission(&credential, later, address(6)).expect("signs");
+    let height = admin.channel("later").await.expect("there").height;
+    let refused =
+        admin.submit("later", &signed(later, 6, vec![admission]), Wait::Committed).await.expect_err("revoked");
+    assert!(format!("{refused:?}").contains("problem:certificate-revoked"), "{refused:?}");
+    assert_eq!(admin.channel("later").await.expect("there").height, height, "it leaves nothing");
 
     // A restart posts nothing again.
     let height = admin.channel("private").await.expect("there").height;
@@ -299,13 +306,14 @@ async fn curl_and_openssl_get_ocsp_answers_from_the_peer() {
     assert_eq!(names, BTreeSet::from(["bank", "root"]));
 }
 
-/// It was posted again every five seconds, for ever: nine blocks in 40 seconds without any traffic.
+/// It was posted again every five seconds, for ever: nine blocks in 40 seconds without any traffic. And once the
+/// organization was back, its revoked members were, too.
 #[tokio::test]
-async fn a_revocation_that_a_channel_does_not_take_makes_no_blocks_and_is_told_of() {
+async fn a_revocation_of_an_organization_that_has_left_makes_no_blocks_and_comes_when_it_is_back() {
     let consortium = Consortium::new();
     consortium.organization("dealer");
     let (dora, ann) = (consortium.profile("dealer", "client", "dora"), consortium.profile("bank", "client", "ann"));
-    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")]);
+    let peer = consortium.serve();
     let profile = consortium.admin();
     let create = ["channel", "create", "trade", "--org", "bank", "--org", "dealer", "--grant", "bank=member"];
     let grants = ["--grant", "dealer=member", "--approvals", "any"];
@@ -323,25 +331,55 @@ async fn a_revocation_that_a_channel_does_not_take_makes_no_blocks_and_is_told_o
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let dealer = Identity::parse("spiffe://test.example/dealer/client/dora").expect("a valid identity");
     folder.revoke(&Selection::Identity(dealer), RevocationReason::KeyCompromise, client::now()).expect("revokes");
-    let told = wait::until("the obstacle is told", async || {
-        admin.status().await.expect("answers").obstacles.into_iter().next()
-    })
-    .await;
-    assert_eq!((told.channel.as_str(), told.duty.as_str()), ("trade", "revocation"));
-    assert!(told.subject.starts_with("spiffe://test.example/dealer/client/dora "), "{told:?}");
-    let counted = "chancery_channel_obstacles{channel=\"trade\",duty=\"revocation\"}";
-    assert_eq!(peer.metric(counted), "1");
-
-    // What can be revoked still is: the channel was looked at again, and that was the only block.
+    // What can be revoked still is, and that is the only block.
     let mut watched = from(&admin, "trade", Some("participant.revoked"));
     revoke(&consortium, "ann");
     assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
     let status = admin.status().await.expect("answers");
     let trade = status.channels.iter().find(|channel| channel.name == "trade").expect("visible");
-    assert_eq!((trade.height, status.obstacles.len()), (height + 1, 1));
-    assert_eq!(peer.said("a revocation is not for the channel"), 1);
-    assert_eq!(peer.said("the channel refuses a revocation"), 0, "nothing was posted");
+    assert_eq!((trade.height, status.obstacles.len(), status.waiting.len()), (height + 1, 0, 0), "{status:?}");
+
+    let back = ["--add-org", "dealer", "--grant", "dealer=member"];
+    peer.run(&profile, &[&["channel", "update", "trade"], &back[..]].concat());
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+    let outcome = admin.submit("trade", &signed(id, 5, vec![append("back")]), Wait::Committed).await;
+    assert!(outcome.expect_err("revoked").to_string().contains("may not sign"));
+}
+
+#[tokio::test]
+async fn a_revocation_whose_answer_is_missing_is_told_of_until_it_is_there() {
+    let consortium = Consortium::new();
+    consortium.profile("bank", "client", "ann");
+    let peer = consortium.serve();
+    create(&peer, &consortium, "trade");
+    peer.drain();
+    let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
+    let revoked = folder.revoke(&Selection::Identity(identity("ann")), RevocationReason::Superseded, client::now());
+    let serial = revoked.expect("revokes")[0].serial.clone();
+    std::fs::remove_file(consortium.dir().join(format!("ca/ocsp/{serial}.der"))).expect("it was signed");
+
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")]);
+    let admin = peer.connect(&consortium.admin());
+    let told = wait::until("the obstacle is told", async || {
+        let obstacles = admin.status().await.expect("answers").obstacles;
+        obstacles.into_iter().find(|obstacle| obstacle.channel == "trade")
+    })
+    .await;
+    assert_eq!((told.duty.as_str(), told.reason.as_str()), ("revocation", "its evidence is being written"));
+    assert!(told.subject.starts_with("spiffe://test.example/bank/client/ann "), "{told:?}");
+    for name in ["obstacles", "duties_waiting"] {
+        assert_eq!(peer.metric(&format!("chancery_channel_{name}{{channel=\"trade\",duty=\"revocation\"}}")), "1");
+    }
     // Whoever does not answer for the channel is told nothing.
     let client = peer.connect(&consortium.profile("bank", "client", "ben"));
-    assert!(client.status().await.expect("answers").obstacles.is_empty());
+    let status = client.status().await.expect("answers");
+    assert!(status.obstacles.is_empty() && status.waiting.is_empty(), "{status:?}");
+    folder.reissue_crl("bank", client::now()).expect("signs");
+    let mut watched = from(&admin, "trade", Some("participant.revoked"));
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.revoked");
+    wait::until("nothing is in the way", async || {
+        let status = admin.status().await.expect("answers");
+        (status.obstacles.is_empty() && status.waiting.is_empty()).then_some(())
+    })
+    .await;
 }

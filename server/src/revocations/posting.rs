@@ -1,0 +1,199 @@
+//! One step of a channel: what it knows already, and the rest posted.
+
+use super::{course::Outcome, source::Revoked};
+use crate::{certificates::ParticipantPaths, clock, limits::COMMIT_WAIT};
+use ca::evidence::RevocationEvidence;
+use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait, tasks::blocking};
+use client::submit::{VALIDITY_MS, transaction};
+use ledger_classes::{
+    action::{Action, channel::RevokeByEvidence},
+    config::ChannelConfig,
+    execution::ConfigRecord,
+    hash::{Hash, HexBytes},
+    keys::SigningKey,
+    keyspace,
+    outcome::ResultCode,
+    participant::{CertificatePaths as _, KnownCertificate},
+    record,
+    time::Time,
+    transaction::Envelope,
+};
+use std::{iter::repeat_with, sync::Arc};
+use tokio::sync::Semaphore;
+
+/// Channels for which evidence is judged and signed at a time: it takes a processor.
+const PREPARED_MAX: usize = 2;
+
+type Batch = Vec<(u64, Arc<Revoked>)>;
+
+/// What became of a step.
+pub(super) struct Stepped {
+    pub(super) channel: Hash,
+    pub(super) outcomes: Vec<(u64, Arc<Revoked>, Outcome)>,
+}
+
+/// Posts with the peer's key.
+#[derive(Clone)]
+pub(super) struct Poster {
+    key: Arc<SigningKey>,
+    preparing: Arc<Semaphore>,
+}
+
+impl Poster {
+    pub(super) fn new(key: Arc<SigningKey>) -> Self {
+        Self { key, preparing: Arc::new(Semaphore::new(PREPARED_MAX)) }
+    }
+
+    /// Asks the channel what it knows, posts the rest, and waits for the blocks.
+    pub(super) fn step(
+        &self,
+        channel: ChannelHandle,
+        id: Hash,
+        config: Arc<ConfigRecord>,
+        batch: Batch,
+    ) -> impl Future<Output = Stepped> + use<> {
+        let Self { key, preparing } = self.clone();
+        async move {
+            let (mut outcomes, mut missing): (Vec<_>, Batch) = (Vec::new(), Vec::new());
+            match known(&channel, &batch).await {
+                Ok(known) => {
+                    for ((number, revoked), known) in batch.into_iter().zip(known) {
+                        match known {
+                            true => outcomes.push((number, revoked, Outcome::Done)),
+                            false => missing.push((number, revoked)),
+                        }
+                    }
+                }
+                Err(error) => {
+                    let waits = |(number, revoked)| (number, revoked, Outcome::Waits(error.to_string()));
+                    return Stepped { channel: id, outcomes: batch.into_iter().map(waits).collect() };
+                }
+            }
+            if missing.is_empty() {
+                return Stepped { channel: id, outcomes };
+            }
+            let now = clock::now_on(&channel);
+            // Never closed.
+            let permit = preparing.acquire().await;
+            let prepare = move |(number, revoked): (u64, Arc<Revoked>)| {
+                let prepared = match &revoked.evidence {
+                    Ok(evidence) => envelope(&key, id, &config.config, now, evidence),
+                    Err(why) => Err(Outcome::Unproven(why.clone())),
+                };
+                (number, revoked, prepared)
+            };
+            let prepared = blocking(move || missing.into_iter().map(prepare).collect::<Vec<_>>()).await;
+            drop(permit);
+            let (mut posted, mut envelopes): (Batch, Vec<Envelope>) = (Vec::new(), Vec::new());
+            for (number, revoked, prepared) in prepared {
+                match prepared {
+                    Ok(envelope) => {
+                        posted.push((number, revoked));
+                        envelopes.push(envelope);
+                    }
+                    Err(outcome) => outcomes.push((number, revoked, outcome)),
+                }
+            }
+            if !envelopes.is_empty() {
+                let results = submit(&channel, envelopes).await;
+                let results = results.into_iter().chain(repeat_with(|| Outcome::Waits("no outcome in time".into())));
+                outcomes.extend(posted.into_iter().zip(results).map(|((number, it), outcome)| (number, it, outcome)));
+            }
+            Stepped { channel: id, outcomes }
+        }
+    }
+}
+
+/// Which of these a channel knows as revoked, and as compromised where they are.
+async fn known(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<bool>, Unavailable> {
+    let asked: Vec<(Vec<u8>, bool)> = batch
+        .iter()
+        .map(|(_, revoked)| {
+            let issuer = Hash(*revoked.id.issuer.as_bytes());
+            (keyspace::certificate(&issuer, revoked.id.serial.as_bytes()), revoked.compromised)
+        })
+        .collect();
+    // Of a peer with many channels most rest, and go on resting.
+    channel
+        .glance(move |reader| {
+            let is_known = |(key, compromised): &(Vec<u8>, bool)| {
+                let known: Option<KnownCertificate> = record::read(reader.view(), key)?;
+                Ok(known.is_some_and(|known| known.revoked_height.is_some() && (known.compromised || !compromised)))
+            };
+            asked.iter().map(is_known).collect()
+        })
+        .await
+}
+
+/// What became of each; fewer than were sent if their blocks did not come in time.
+async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcome> {
+    let sent = envelopes.len();
+    let submission = match channel.submit(envelopes, Wait::Committed) {
+        Ok(submission) => submission,
+        Err(error) => return repeat_with(|| Outcome::Waits(error.to_string())).take(sent).collect(),
+    };
+    let results = tokio::time::timeout(COMMIT_WAIT, submission).await.unwrap_or_default();
+    let outcome = |result| match result {
+        SubmitResult::Committed { receipt, .. } => {
+            let head = &receipt.head;
+            let done = [ResultCode::Done, ResultCode::CertificateIsRevoked];
+            if done.iter().any(|code| code.number() == head.code) {
+                tracing::info!(channel = channel.name(), "a channel knows of a revocation, on its CA's word");
+                Outcome::Done
+            } else {
+                let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
+                Outcome::Refused(format!("{} {name}: {}", head.code, head.message))
+            }
+        }
+        SubmitResult::Accepted { .. } => Outcome::Waits("its block is under way".into()),
+        // What is tried at the door is decided there as it would be in a block.
+        SubmitResult::Refused {
+            refusal: SubmitRefusal::Rejected { code: ResultCode::CertificateIsRevoked, .. },
+            ..
+        } => Outcome::Done,
+        SubmitResult::Refused { refusal: refusal @ SubmitRefusal::Rejected { .. }, .. } => {
+            Outcome::Judged(refusal.to_string())
+        }
+        SubmitResult::Refused { refusal, .. } => Outcome::Waits(refusal.to_string()),
+    };
+    results.into_iter().map(outcome).collect()
+}
+
+/// The transaction that revokes one certificate, if the channel's rules take it. What the peer posts costs it nothing on a
+/// channel with fees, and it offers none: such acts are free ([`Action::is_administrative`]).
+fn envelope(
+    key: &SigningKey,
+    channel: Hash,
+    config: &ChannelConfig,
+    now: Time,
+    evidence: &RevocationEvidence,
+) -> Result<Envelope, Outcome> {
+    let listed = |der: &&Vec<u8>| {
+        let mut all = config.organizations.iter().flat_map(|member| &member.authorities);
+        all.any(|listed| listed.0 == **der)
+    };
+    let path: Vec<Vec<u8>> = evidence.path.iter().take_while(|der| !listed(der)).cloned().collect();
+    judge(config, &path, &evidence.answer).map_err(Outcome::Judged)?;
+    let (path, evidence) = (path.into_iter().map(HexBytes).collect(), HexBytes(evidence.answer.clone()));
+    let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence });
+    let sender = key.public().address();
+    let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
+    let transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
+    Ok(Envelope::sign_binary(&transaction, &[key]))
+}
+
+/// Judges evidence as execution would: by the CAs that the channel lists, and by those of the organization alone.
+fn judge(config: &ChannelConfig, path: &[Vec<u8>], answer: &[u8]) -> Result<(), String> {
+    let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+    let by_roots_of = |organization: Option<&str>| {
+        let members = config.organizations.iter();
+        let members = members.filter(|member| organization.is_none_or(|name| member.name == name));
+        let roots: Vec<&[u8]> = members.flat_map(|member| member.authorities.iter().map(|der| &*der.0)).collect();
+        ParticipantPaths.revocation(&path, answer, &roots)
+    };
+    match by_roots_of(None)?.organization {
+        None => Ok(()),
+        Some(organization) if config.is_member(&organization) => by_roots_of(Some(&organization)).map(|_| ()),
+        Some(_) => Err("the organization is not a member of this channel".into()),
+    }
+}

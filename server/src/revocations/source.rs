@@ -1,0 +1,213 @@
+//! What is revoked: by the CAs of the authorities' folder, and by those elsewhere whose answers were brought. Each
+//! revocation has a number in the order in which this run of the peer learned of it, so that a channel's course is one
+//! number and few exceptions.
+
+use crate::{certificates::describe, clock, trust::Trust};
+use ca::{
+    CertificateFolder, CertificateId, KeyId, RevocationReason, Serial, evidence::RevocationEvidence,
+    folder::FolderError,
+};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+/// A certificate that is revoked and has not expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Revoked {
+    /// How it is named to people.
+    pub(super) name: Arc<str>,
+    /// The issuing CA's key and the serial number: what the ledger knows it by.
+    pub(super) id: CertificateId,
+    /// The organization whose CA issued it, or whose CA it is.
+    pub(super) organization: String,
+    /// Others have its key.
+    pub(super) compromised: bool,
+    /// The keys of the CAs that may vouch for its CA's word, its own among them.
+    pub(super) vouching: Vec<KeyId>,
+    /// The CA's answer, and the CA certificates from the one that answers upwards; why there is none yet.
+    pub(super) evidence: Result<Arc<RevocationEvidence>, String>,
+}
+
+/// How a certificate is named.
+pub(super) fn name_of(whose: impl std::fmt::Display, serial: &Serial) -> String {
+    format!("{whose} {serial}")
+}
+
+/// All that is revoked, by number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Source {
+    all: BTreeMap<u64, Arc<Revoked>>,
+    numbers: HashMap<CertificateId, u64>,
+    next: u64,
+    incomplete: bool,
+    /// Keys of the CAs in the authorities' folder.
+    pub(super) own: HashSet<KeyId>,
+}
+
+impl Source {
+    /// Of what is revoked.
+    #[cfg(test)]
+    pub(super) fn of(revoked: Vec<Revoked>) -> Self {
+        let mut source = Self::default();
+        source.renew(revoked);
+        source
+    }
+
+    /// Those from a number on, in order.
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Arc<Revoked>)> {
+        self.all.range(number..).map(|(number, revoked)| (*number, revoked))
+    }
+
+    /// One.
+    pub(super) fn get(&self, number: u64) -> Option<&Arc<Revoked>> {
+        self.all.get(&number)
+    }
+
+    /// The number that the next one will have.
+    pub(super) const fn end(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether an answer is still missing.
+    pub(super) const fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// What has an answer.
+    pub(super) fn proven(&self) -> HashSet<Arc<str>> {
+        let proven = self.all.values().filter(|revoked| revoked.evidence.is_ok());
+        proven.map(|revoked| Arc::clone(&revoked.name)).collect()
+    }
+
+    /// Takes up what is revoked now. What is gone has expired. That others have the key is news about a certificate that
+    /// was revoked for less: it gets another number.
+    pub(super) fn renew(&mut self, revoked: Vec<Revoked>) {
+        let now: HashSet<CertificateId> = revoked.iter().map(|one| one.id.clone()).collect();
+        self.numbers.retain(|id, number| {
+            let stays = now.contains(id);
+            if !stays {
+                self.all.remove(number);
+            }
+            stays
+        });
+        for one in revoked {
+            let known = self.numbers.get(&one.id).copied();
+            let before = known.and_then(|number| self.all.get(&number));
+            match (known, before) {
+                (Some(_), Some(before)) if **before == one => {}
+                (Some(number), Some(before)) if before.compromised == one.compromised => {
+                    self.all.insert(number, Arc::new(one));
+                }
+                _ => {
+                    known.map(|number| self.all.remove(&number));
+                    self.numbers.insert(one.id.clone(), self.next);
+                    self.all.insert(self.next, Arc::new(one));
+                    self.next += 1;
+                }
+            }
+        }
+        self.incomplete = self.all.values().any(|revoked| revoked.evidence.is_err());
+    }
+
+    /// What is known of a certificate, if it may stay: its answer is here, and it is as compromised as before.
+    fn kept(&self, id: &CertificateId, compromised: bool) -> Option<Revoked> {
+        let known = self.numbers.get(id).and_then(|number| self.all.get(number))?;
+        let stays = known.evidence.is_ok() && known.compromised == compromised;
+        stays.then(|| Revoked::clone(known))
+    }
+
+    /// Reads what is revoked now, each answer once. Blocking.
+    pub(super) fn read(mut self, trust: &Trust) -> Result<Self, FolderError> {
+        let mut revoked = Vec::new();
+        let mut own = HashSet::new();
+        if let Some(folder) = trust.folder()? {
+            let authorities = folder.trust()?;
+            let ders = authorities.anchors.iter().chain(&authorities.issuing);
+            own.extend(ders.filter_map(|der| KeyId::of_certificate(der)));
+            self.of_folder(&folder, trust, &mut revoked)?;
+        }
+        for answer in trust.answers().iter() {
+            let id = answer.id.clone();
+            if own.contains(&id.issuer) {
+                continue;
+            }
+            let path: Vec<&[u8]> = answer.evidence.path.iter().map(Vec::as_slice).collect();
+            let above = answer.evidence.path.iter().skip(1).cloned().collect();
+            let evidence = RevocationEvidence { path: above, answer: answer.evidence.answer.clone() };
+            revoked.push(Revoked {
+                name: name_of(&answer.identity, &id.serial).into(),
+                organization: answer.identity.organization().into(),
+                compromised: answer.compromised,
+                vouching: vouching(trust, &id, &path),
+                id,
+                evidence: Ok(Arc::new(evidence)),
+            });
+        }
+        self.own = own;
+        self.renew(revoked);
+        Ok(self)
+    }
+
+    fn of_folder(
+        &self,
+        folder: &CertificateFolder,
+        trust: &Trust,
+        revoked: &mut Vec<Revoked>,
+    ) -> Result<(), FolderError> {
+        let mut keys: HashMap<String, Option<KeyId>> = HashMap::new();
+        for record in folder.revoked(clock::now())? {
+            let key = keys.entry(record.authority.clone()).or_insert_with(|| {
+                let certificate = folder.authority_certificate(&record.authority).ok();
+                certificate.and_then(|der| KeyId::of_certificate(&der))
+            });
+            let Some(issuer) = *key else { continue };
+            let id = CertificateId { issuer, serial: record.serial.clone() };
+            let compromised = record.revoked.is_some_and(|it| it.reason == RevocationReason::KeyCompromise);
+            if let Some(known) = self.kept(&id, compromised) {
+                revoked.push(known);
+                continue;
+            }
+            let evidence = match folder.evidence(&record) {
+                Ok(Some(evidence)) => Ok(evidence),
+                Ok(None) => Err("its evidence is being written".to_owned()),
+                Err(error) => Err(format!("there is no evidence: {}", describe(&error))),
+            };
+            let path = evidence.as_ref().map(|evidence| evidence.path.clone()).unwrap_or_default();
+            let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
+            revoked.push(Revoked {
+                name: name_of(&record.identity, &record.serial).into(),
+                organization: record.identity.organization().into(),
+                compromised,
+                vouching: vouching(trust, &id, &path),
+                id,
+                evidence: evidence.map(|RevocationEvidence { path, answer }| {
+                    Arc::new(RevocationEvidence { path: path.into_iter().skip(1).collect(), answer })
+                }),
+            });
+        }
+        for authority in folder.revoked_authorities(clock::now())? {
+            let Some(issuer) = KeyId::of_certificate(&authority.issuer) else { continue };
+            let id = CertificateId { issuer, serial: authority.serial.clone() };
+            let evidence = authority.answer.map(|answer| Arc::new(RevocationEvidence { path: Vec::new(), answer }));
+            revoked.push(Revoked {
+                name: name_of(format_args!("CA of {}", authority.organization), &authority.serial).into(),
+                organization: authority.organization,
+                compromised: authority.compromised,
+                vouching: vec![issuer],
+                id,
+                evidence: evidence.ok_or_else(|| "its evidence is being written".to_owned()),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The keys of all CAs that may stand above a certificate, as far as this peer knows.
+fn vouching(trust: &Trust, id: &CertificateId, path: &[&[u8]]) -> Vec<KeyId> {
+    let mut keys: Vec<KeyId> = trust.store().names_of(path).into_iter().map(|name| name.issuer).collect();
+    keys.push(id.issuer);
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
