@@ -331,6 +331,11 @@ pub fn read_answer(der: &[u8], issuer: &[u8]) -> Result<VerifiedAnswer, OcspErro
     })
 }
 
+/// Whether bytes have the form of an answer: what has not costs nobody a look at any CA.
+pub(crate) fn check_form(der: &[u8]) -> Result<(), OcspError> {
+    parts(der).map(|_| ())
+}
+
 /// Verifies an answer, of which `choose` takes one of those about certificates of this CA.
 fn verified(
     der: &[u8],

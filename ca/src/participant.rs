@@ -5,7 +5,7 @@ use crate::{
     algorithms::{PROFILE_ALGORITHMS, verify},
     certificate::Certificate,
     identifiers::{CertificateId, RevocationReason},
-    ocsp::{OcspError, Status, VerifiedAnswer, read_answer, verify_answer},
+    ocsp::{OcspError, Status, VerifiedAnswer, check_form, read_answer, verify_answer},
     path::{PathError, Usage, VerifiedCertificate, verify_path},
     profile::{AuthorityScope, ProfileError},
 };
@@ -56,6 +56,7 @@ pub struct ProvenRevocation {
 /// (anything from the first root on is passed over), and that CA's OCSP answer, which says revoked. Dates do not matter,
 /// neither the answer's nor the CAs': what a CA has revoked stays so, and what it says is of its own certificates only.
 pub fn verify_evidence(path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<ProvenRevocation, EvidenceError> {
+    check_form(evidence)?;
     let below = path.iter().take_while(|der| !roots.contains(der)).copied();
     let below: Vec<&[u8]> = below.collect();
     if below.len() >= CERTIFICATE_PATH_MAX {
