@@ -298,6 +298,15 @@ impl Shared {
         if loud_caller || queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
     }
 
+    /// Wakes a thread of each lane in which somebody waits for a turn.
+    fn wake(&self, queues: MutexGuard<'_, Queues>) {
+        let waiting = [0, 1].map(|lane: usize| !queues.turns[lane].is_empty());
+        drop(queues);
+        for (ready, _) in self.ready.iter().zip(waiting).filter(|(_, waiting)| *waiting) {
+            ready.notify_one();
+        }
+    }
+
     fn work(&self, lane: Lane) {
         while let Some((channel, caller, job)) = self.next(lane) {
             let before = used();
@@ -322,14 +331,17 @@ impl Shared {
                     queues.running.remove(&caller);
                 }
             }
+            // Its next job may wait in the other lane, whose threads do not know that it may have one of them now.
+            self.wake(queues);
         }
     }
 
     fn next(&self, lane: Lane) -> Option<(Hash, Asker, Job)> {
         let mut queues = self.lock();
         loop {
-            let Some((channel, caller)) = queues.take_turn(lane, self.of_caller_max) else {
-                // Whoever has a thread takes up what is left of its jobs.
+            // At the end nobody may be left.
+            let of_caller_max = if queues.closed { usize::MAX } else { self.of_caller_max };
+            let Some((channel, caller)) = queues.take_turn(lane, of_caller_max) else {
                 if queues.closed {
                     return None;
                 }
@@ -353,11 +365,7 @@ impl Shared {
             if caller != Asker::PEER {
                 *queues.running.entry(caller).or_default() += 1;
             }
-            let waiting = [0, 1].map(|lane: usize| !queues.turns[lane].is_empty());
-            drop(queues);
-            for (ready, _) in self.ready.iter().zip(waiting).filter(|(_, waiting)| *waiting) {
-                ready.notify_one();
-            }
+            self.wake(queues);
             return Some((channel, caller, job));
         }
     }
@@ -443,6 +451,37 @@ mod tests {
         assert_eq!(tell.recv_timeout(ms(60_000)), Ok("many"));
     }
 
+    /// A caller that was loud and is not any more had its next job wait for ever: whose threads had run the one before had
+    /// nothing to do with it.
+    #[test]
+    fn a_callers_next_job_is_run_whichever_threads_had_its_last() {
+        let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+        let (channel, [caller, other]) = (Hash([1; 32]), [Asker::named("caller"), Asker::named("other")]);
+        let (hold, held) = mpsc::channel::<()>();
+        let (begun, began) = mpsc::channel();
+        let (told, tell) = mpsc::channel();
+        make_callers_loud(&pool, caller, other);
+        pool.run_for(channel, caller, move || (begun.send(()), held.recv()), |_| {});
+        began.recv_timeout(ms(60_000)).expect("it begins, on threads of its own");
+        pool.0.0.lock().recent_callers = Recent::default();
+        let next = told.clone();
+        pool.run_for(channel, caller, || (), move |_| next.send("next").expect("the test waits"));
+        pool.run_for(channel, other, || (), move |_| told.send("other").expect("the test waits"));
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok("other"), "the ordinary thread has passed over the next one");
+        hold.send(()).expect("its job waits");
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok("next"));
+    }
+
+    /// Makes `loud` loud beside `other` for good: the span begins in the future.
+    fn make_callers_loud(pool: &WorkPool, loud: Asker, other: Asker) {
+        let recent = &mut pool.0.0.lock().recent_callers;
+        recent.began = Some(Instant::now() + ms(3_600_000));
+        for (caller, took) in [(loud, ms(1_000_000)), (other, ms(100_000))] {
+            recent.spans[0].all += took;
+            recent.spans[0].of.insert(caller, took);
+        }
+    }
+
     /// A caller that has had most of the time gives way to others of its channel, too.
     #[test]
     fn a_loud_caller_has_threads_of_its_own_in_a_crowd() {
@@ -450,14 +489,7 @@ mod tests {
         let (channel, [loud, quiet]) = (Hash([1; 32]), [Asker::named("loud"), Asker::named("quiet")]);
         let (hold, held) = mpsc::channel::<()>();
         let (told, tell) = mpsc::channel();
-        {
-            let recent = &mut pool.0.0.lock().recent_callers;
-            recent.began = Some(Instant::now() + ms(3_600_000));
-            for (caller, took) in [(loud, ms(1_000_000)), (quiet, ms(100_000))] {
-                recent.spans[0].all += took;
-                recent.spans[0].of.insert(caller, took);
-            }
-        }
+        make_callers_loud(&pool, loud, quiet);
         pool.run_for(channel, loud, move || held.recv(), |_| {});
         for caller in [quiet, quiet] {
             let told = told.clone();

@@ -20,7 +20,7 @@ use actix_web::{
     web::Bytes,
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     fmt, io,
     pin::Pin,
     rc::Rc,
@@ -58,7 +58,6 @@ impl Cut {
 }
 
 /// What a connection is doing, and since when.
-#[derive(Debug)]
 pub struct Pace {
     head: Duration,
     idle: Duration,
@@ -83,6 +82,8 @@ pub struct Pace {
     /// Since when it waits again.
     waits: Cell<Option<Instant>>,
     cut: Cell<Option<Cut>>,
+    /// Bodies of which all was handed over and some may not be sent: what they hold is not given back before.
+    unsent: RefCell<Vec<BoxBody>>,
 }
 
 impl Pace {
@@ -101,6 +102,7 @@ impl Pace {
             waited: Cell::new(Duration::ZERO),
             waits: Cell::new(None),
             cut: Cell::new(None),
+            unsent: RefCell::default(),
         }
     }
 
@@ -168,6 +170,13 @@ impl Pace {
         }
     }
 
+    /// All that was handed over is sent.
+    fn flushed(&self, now: Instant) {
+        self.goes_on(now);
+        // What a body does when it is dropped must find no borrow.
+        drop(self.unsent.take());
+    }
+
     /// Bytes came.
     fn read(&self, now: Instant) {
         if self.answering.get() == 0 && self.head_began.get().is_none() {
@@ -178,6 +187,15 @@ impl Pace {
     fn ended(&self, now: Instant) {
         self.answering.set(self.answering.get().saturating_sub(1));
         self.moved.set(now);
+    }
+}
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pace")
+            .field("answering", &self.answering)
+            .field("lasting", &self.lasting)
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,16 +216,25 @@ impl Drop for Answering {
     }
 }
 
-/// The body of an answer: the request is being answered until it is sent.
+/// The body of an answer: the request is being answered until all of it is handed over, and what it holds is held until
+/// it is sent.
 pub struct AnswerBody {
     body: BoxBody,
-    _answering: Option<Answering>,
+    answering: Option<Answering>,
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(answering) = &self.answering {
+            answering.0.unsent.borrow_mut().push(std::mem::replace(&mut self.body, BoxBody::new(())));
+        }
+    }
 }
 
 impl AnswerBody {
     /// A body that goes out now.
     pub const fn new(body: BoxBody, answering: Option<Answering>) -> Self {
-        Self { body, _answering: answering }
+        Self { body, answering }
     }
 }
 
@@ -319,7 +346,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
         match Pin::new(&mut self.io).poll_flush(cx) {
             Poll::Ready(flushed) => {
                 flushed?;
-                self.pace.goes_on(Instant::now());
+                self.pace.flushed(Instant::now());
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => self.wait(cx),
@@ -448,5 +475,43 @@ mod tests {
             pace.waits(at(40_000));
         };
         check(stalls, Some(40_000 + stall));
+    }
+
+    /// A body that tells when it is dropped.
+    struct Told(Rc<Cell<bool>>);
+
+    impl MessageBody for Told {
+        type Error = std::convert::Infallible;
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    impl Drop for Told {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    /// What the last pieces of an answer hold was given back while they were in the connection's buffers.
+    #[test]
+    fn what_a_body_holds_is_held_until_it_is_sent_or_the_connection_goes() {
+        let pace = || Rc::new(Pace::new(&Limits::default(), Instant::now()));
+        for sent in [true, false] {
+            let (pace, gone) = (pace(), Rc::new(Cell::new(false)));
+            drop(AnswerBody::new(BoxBody::new(Told(Rc::clone(&gone))), Some(pace.answer())));
+            assert!(!gone.get() && pace.answering.get() == 0);
+            if sent {
+                pace.flushed(Instant::now());
+            } else {
+                drop(pace);
+            }
+            assert!(gone.get());
+        }
     }
 }

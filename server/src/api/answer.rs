@@ -19,6 +19,7 @@ use actix_web::{
     web::Bytes,
 };
 use channel_actors::{Asker, ChannelHandle, ChannelRegistry, Reader, Unavailable};
+use futures_util::StreamExt as _;
 use ledger_classes::state::ReadError;
 use serde::Serialize;
 use std::{
@@ -137,10 +138,32 @@ impl Write for Pieces {
     }
 }
 
-/// A body of pieces; each is given back to the budget when the next one is asked for.
+/// Pieces that were handed over and may be in the buffers of the connection, which hold two at most.
+#[derive(Default)]
+struct Handed(VecDeque<usize>);
+
+impl Handed {
+    /// One more is; what is sent by then is given back.
+    fn over(&mut self, piece: &Bytes, held: &mut Held) {
+        self.0.push_back(piece.len());
+        if self.0.len() > 3
+            && let Some(sent) = self.0.pop_front()
+        {
+            held.shrink(sent);
+        }
+    }
+}
+
+/// A body of pieces.
 struct Whole {
     pieces: Pieces,
-    sent: usize,
+    handed: Handed,
+}
+
+impl From<Pieces> for Whole {
+    fn from(pieces: Pieces) -> Self {
+        Self { pieces, handed: Handed::default() }
+    }
 }
 
 impl MessageBody for Whole {
@@ -151,10 +174,11 @@ impl MessageBody for Whole {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let sent = std::mem::take(&mut self.sent);
-        self.pieces.held.shrink(sent);
-        let piece = self.pieces.pop();
-        self.sent = piece.as_ref().map_or(0, Bytes::len);
+        let Self { pieces, handed } = &mut *self;
+        let piece = pieces.pop();
+        if let Some(piece) = &piece {
+            handed.over(piece, &mut pieces.held);
+        }
         Poll::Ready(piece.map(Ok))
     }
 }
@@ -171,7 +195,7 @@ pub(super) async fn written(
         pieces.close().map_err(|used_up| Failed::Refused(used_up.into()))?;
         Ok(pieces)
     });
-    Ok(response.body(Whole { pieces: written.await?, sent: 0 }))
+    Ok(response.body(Whole::from(written.await?)))
 }
 
 /// Answers with what is of no channel, and what `encode` writes of it, on a reading thread.
@@ -187,7 +211,7 @@ pub(super) async fn made(
         pieces.close().map_err(|used_up| Failed::Refused(used_up.into()))?;
         Ok(pieces)
     });
-    Ok(response.body(Whole { pieces: without_channel(made.await)?, sent: 0 }))
+    Ok(response.body(Whole::from(without_channel(made.await)?)))
 }
 
 /// What became of work that reads no channel.
@@ -213,7 +237,7 @@ pub(super) fn sent(
         Err(used_up) => Err(Failed::Refused(used_up.into())),
     };
     let pieces = without_channel(Ok(parts(&mut pieces).and_then(|()| closed(pieces))))?;
-    Ok(response.body(Whole { pieces, sent: 0 }))
+    Ok(response.body(Whole::from(pieces)))
 }
 
 /// Answers with what a query finds, in JSON.
@@ -257,6 +281,7 @@ struct Progress<S> {
     slices: S,
     out: Pieces,
     more: bool,
+    handed: Handed,
 }
 
 type Shared<S> = Arc<Mutex<Progress<S>>>;
@@ -269,7 +294,7 @@ fn with<S, R>(shared: &Shared<S>, act: impl FnOnce(&mut Progress<S>) -> R) -> R 
 async fn slice<S: Slices>(source: &Source, shared: &Shared<S>) -> Result<(), ApiError> {
     let shared = Arc::clone(shared);
     let encode = move |reader: Option<&Reader<'_>>| {
-        with(&shared, |Progress { slices, out, more }| {
+        with(&shared, |Progress { slices, out, more, .. }| {
             *more = slices.next(reader, out)?;
             out.close().map_err(|used_up| Failed::Refused(used_up.into()))
         })
@@ -295,24 +320,27 @@ pub(super) async fn streamed<S: Slices>(
     slices: S,
 ) -> Result<HttpResponse, ApiError> {
     let out = Pieces::new(purse.hold(Use::Answers));
-    let shared = Arc::new(Mutex::new(Progress { slices, out, more: true }));
+    let shared = Arc::new(Mutex::new(Progress { slices, out, more: true, handed: Handed::default() }));
     while with(&shared, |progress| progress.more && progress.out.total < ANSWER_WHOLE_BYTES_MAX) {
         slice(&source, &shared).await?;
     }
     let unheld = Pieces::new(purse.hold(Use::Answers));
     let all = with(&shared, |progress| (!progress.more).then(|| std::mem::replace(&mut progress.out, unheld)));
     if let Some(pieces) = all {
-        return Ok(response.body(Whole { pieces, sent: 0 }));
+        return Ok(response.body(Whole::from(pieces)));
     }
     with(&shared, |progress| progress.out.begun = true);
-    let begun = (shared, source, Arc::clone(context), caller.clone(), 0);
+    // What is handed over last is held until the body goes.
+    let until_sent = Arc::clone(&shared);
+    let begun = (shared, source, Arc::clone(context), caller.clone());
     let pieces = futures_util::stream::unfold(Some(begun), |state| async move {
-        let (shared, source, context, caller, sent) = state?;
-        with(&shared, |progress| progress.out.held.shrink(sent));
+        let (shared, source, context, caller) = state?;
         loop {
-            if let Some(piece) = with(&shared, |progress| progress.out.pop()) {
-                let sent = piece.len();
-                return Some((Ok(piece), Some((shared, source, context, caller, sent))));
+            let piece = with(&shared, |Progress { out, handed, .. }| {
+                out.pop().inspect(|piece| handed.over(piece, &mut out.held))
+            });
+            if let Some(piece) = piece {
+                return Some((Ok(piece), Some((shared, source, context, caller))));
             }
             if !with(&shared, |progress| progress.more) {
                 return None;
@@ -332,6 +360,9 @@ pub(super) async fn streamed<S: Slices>(
                 Err(refusal) => return Some((Err(actix_web::Error::from(refusal)), None)),
             }
         }
+    });
+    let pieces = pieces.inspect(move |_| {
+        let _ = &until_sent;
     });
     Ok(response.streaming(Box::pin(pieces)))
 }

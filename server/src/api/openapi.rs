@@ -254,7 +254,7 @@ fn retry_after() -> Value {
 
 /// What a route refuses with, by status. A kind that any request may meet is in every route.
 fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
-    let mut kinds = vec![Kind::Malformed, Kind::CertificateRefused, Kind::NoPlace, Kind::Broken];
+    let mut kinds = vec![Kind::Malformed, Kind::CertificateRefused, Kind::NoPlace, Kind::PeerBusy, Kind::Broken];
     if !route.parameters.is_empty() {
         kinds.push(Kind::InvalidParameter);
     }
