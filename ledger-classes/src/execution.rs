@@ -198,7 +198,7 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
         let Some(due) = contracts::timers::take_due(context, &after)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);
         context.begin(id, index, Sender::Timer);
-        let ran = contracts::timers::run(context, &due).and_then(|()| context.check_writes());
+        let ran = contracts::timers::run(context, &due).and_then(|()| context.check_budget());
         let receipt = match ran {
             Ok(()) => context.finish(ResultCode::Done, String::new(), Amount::ZERO),
             Err(Refusal::Broken(error)) => return Err(error),
@@ -233,7 +233,7 @@ fn run_transaction<'a>(
             return Ok(Outcome::Nothing { code, message });
         }
     };
-    match run_actions(context, transaction).and_then(|()| context.check_writes()) {
+    match run_actions(context, transaction).and_then(|()| context.check_budget()) {
         Ok(()) => Ok(Outcome::Receipt(context.finish(ResultCode::Done, String::new(), paid.fee))),
         Err(Refusal::Rejected { code, message }) if paid.leaves_nothing => {
             context.discard();
@@ -367,8 +367,10 @@ pub fn screen(
         if action.carries_authority() {
             screen_authority(config, sender, action)?;
         }
-        if let Action::AccountAct(body) = action {
-            assets::screen_act(view, members, transaction.signers(), body, now)?;
+        match action {
+            Action::AccountAct(body) => assets::screen_act(view, members, transaction.signers(), body, now)?,
+            Action::AccountCreate(body) => assets::require_consent(&body.keys, transaction.signers())?,
+            _ => {}
         }
     }
     Ok(())

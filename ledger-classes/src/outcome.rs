@@ -185,7 +185,7 @@ codes! {
     QuoteUnknown = 456, "quote-unknown";
     /// The borrower owns less than it wants to repay.
     RepaymentUnfunded = 457, "repayment-unfunded";
-    /// More than what is owed.
+    /// Not given any more: what is offered beyond what is owed is not taken.
     RepaymentTooHigh = 458, "repayment-too-high";
     /// The lender lacks what the request asks of lenders.
     LenderNotQualified = 459, "lender-not-qualified";

@@ -196,7 +196,7 @@ pub struct ApproveItem {
     pub spender: Option<Address>,
 }
 
-/// `account.create`: the address is the hash of threshold and keys in ascending order.
+/// `account.create`: the address is the hash of threshold and keys in ascending order. Each of the keys signs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccountCreate {

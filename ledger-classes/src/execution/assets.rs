@@ -24,7 +24,7 @@ pub use queries::{
 pub use records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount, LockEntry};
 pub use recovery::{Inherited, Recovery, Successor};
 
-pub(super) use accounts::{act, controllers, create_account, is_void, screen_act};
+pub(super) use accounts::{act, controllers, create_account, is_void, require_consent, screen_act};
 pub(super) use definition::{define, pause, resume};
 pub(super) use fungible::{
     approve, burn, free_balance, mint, move_units, pay_fee, screen_fee, transfer, transfer_batch, transfer_from,

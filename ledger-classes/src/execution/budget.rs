@@ -94,6 +94,8 @@ pub(super) const fn of_value(bytes: usize) -> u64 {
 pub(super) const LOOK: u64 = 4;
 /// The work of verifying one signature among many.
 pub(super) const SIGNATURE: u64 = 16;
+/// The work of looking whether a point of a curve is a usable key.
+pub(super) const KEY: u64 = 64;
 /// The work of reading a certificate.
 pub(super) const CERTIFICATE: u64 = 32;
 /// The work of verifying a certificate in a path, or an answer about one.

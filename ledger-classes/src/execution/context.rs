@@ -40,6 +40,7 @@ const EVENT_BYTES: u64 = 8;
 pub(super) struct Savepoint {
     journal: Writes,
     events: usize,
+    unreadable: Option<String>,
 }
 
 /// A message cut to what a receipt holds.
@@ -72,6 +73,8 @@ pub struct Context<'a> {
     used: Usage,
     /// Used by what ran before in this block.
     block_used: Usage,
+    /// What runs now would have written this, which could not be read back.
+    unreadable: Option<String>,
     id: Hash,
     index: u32,
     action: u32,
@@ -98,6 +101,7 @@ impl<'a> Context<'a> {
             steps: Cell::new(0),
             used: Usage::default(),
             block_used: Usage::default(),
+            unreadable: None,
             id: Hash::ZERO,
             index: 0,
             action: 0,
@@ -130,6 +134,7 @@ impl<'a> Context<'a> {
         self.block_used.add(used);
         self.steps.set(0);
         self.used = Usage::default();
+        self.unreadable = None;
     }
 
     /// What runs now has used so much.
@@ -149,8 +154,11 @@ impl<'a> Context<'a> {
         self.steps.set(self.steps.get().saturating_add(steps));
     }
 
-    /// Refuses what has used more than one transaction or timer may.
+    /// Refuses what has used more than one transaction or timer may, and what would have written what cannot be read back.
     pub(super) fn check_budget(&self) -> Result<(), Refusal> {
+        if let Some(what) = &self.unreadable {
+            return reject(ResultCode::TooManyEffects, what.clone());
+        }
         match self.usage().beyond(&budget::UNIT) {
             Some(what) => reject(ResultCode::BudgetExceeded, format!("{what} than one transaction may cause")),
             None => Ok(()),
@@ -193,13 +201,14 @@ impl<'a> Context<'a> {
     /// Where to return to if what follows fails and the action goes on without it.
     pub(super) fn savepoint(&self) -> Savepoint {
         self.work(1 + self.journal.len() as u64 / budget::COPIES);
-        Savepoint { journal: self.journal.clone(), events: self.events.len() }
+        Savepoint { journal: self.journal.clone(), events: self.events.len(), unreadable: self.unreadable.clone() }
     }
 
     /// Undoes everything since `savepoint`, which was taken by the same action.
     pub(super) fn return_to(&mut self, savepoint: Savepoint) {
         self.journal = savepoint.journal;
         self.events.truncate(savepoint.events);
+        self.unreadable = savepoint.unreadable;
     }
 
     pub(super) fn into_writes(self) -> Writes {
@@ -310,10 +319,17 @@ impl<'a> Context<'a> {
         self.put_value(key, record::to_value(record));
     }
 
-    /// Writes a value.
+    /// Writes a value. One that is too large to be read back, or to be found, is not written: whatever ran on would read it
+    /// as damage of the store, and the channel would halt. Nothing that is refused so stays.
     pub fn put_value(&mut self, key: Vec<u8>, value: Value) {
         self.count_write(key.len() + value.len());
-        self.journal.insert(key, Some(value));
+        if key.len() > limits::STATE_KEY_BYTES_MAX {
+            self.unreadable = Some(format!("a key of {} bytes", key.len()));
+        } else if value.len() > limits::STATE_VALUE_BYTES_MAX {
+            self.unreadable = Some(format!("a record of {} bytes", value.len()));
+        } else {
+            self.journal.insert(key, Some(value));
+        }
     }
 
     /// Removes a key.
@@ -325,22 +341,6 @@ impl<'a> Context<'a> {
     fn count_write(&mut self, bytes: usize) {
         self.work(budget::of_value(bytes));
         self.used.written_bytes = self.used.written_bytes.saturating_add(bytes as u64);
-    }
-
-    /// Refuses what would be written but could not be read back: the channel would halt at the next read. Keys have
-    /// their bound too.
-    pub(super) fn check_writes(&self) -> Result<(), Refusal> {
-        self.check_budget()?;
-        if let Some(key) = self.journal.keys().find(|key| key.len() > limits::STATE_KEY_BYTES_MAX) {
-            return reject(ResultCode::TooManyEffects, format!("a key of {} bytes", key.len()));
-        }
-        let sizes = self.journal.values().flatten().map(|value| value.len());
-        match sizes.max() {
-            Some(bytes) if bytes > limits::STATE_VALUE_BYTES_MAX => {
-                reject(ResultCode::TooManyEffects, format!("a record of {bytes} bytes"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Reports what happened.
@@ -391,6 +391,7 @@ impl ReadView for Context<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::execution::test_support::open_config;
@@ -410,7 +411,29 @@ mod tests {
         for (bytes, taken) in [(limits::STATE_KEY_BYTES_MAX, true), (limits::STATE_KEY_BYTES_MAX + 1, false)] {
             let mut context = Context::new(&state, &input, &config);
             context.put_value(vec![1; bytes], [1u8].as_slice().into());
-            assert_eq!(context.check_writes().is_ok(), taken, "{bytes}");
+            assert_eq!(context.check_budget().is_ok(), taken, "{bytes}");
+        }
+    }
+
+    /// Once, it was looked for at the end only, and what read it before halted the channel.
+    #[test]
+    fn a_value_above_the_limit_is_refused_at_once_and_is_not_what_is_read() {
+        let (config, state) = (open_config(), MemoryState::default());
+        let input = BlockInput {
+            channel: Hash::ZERO,
+            height: 1,
+            time: Time::ZERO,
+            certificates: &NoCertificates,
+            transactions: &[],
+        };
+        for (bytes, taken) in [(limits::STATE_VALUE_BYTES_MAX, true), (limits::STATE_VALUE_BYTES_MAX + 1, false)] {
+            let mut context = Context::new(&state, &input, &config);
+            let before = context.savepoint();
+            context.put_value(vec![1], vec![0; bytes].into());
+            assert_eq!(context.get_value(&[1]).unwrap().is_some(), taken, "{bytes}");
+            assert_eq!(context.emit(Event::AssetPaused { asset: "eur".into() }).is_ok(), taken, "{bytes}");
+            context.return_to(before);
+            assert_eq!(context.check_budget(), Ok(()), "a contract that goes on without it");
         }
     }
 }

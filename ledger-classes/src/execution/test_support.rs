@@ -144,7 +144,10 @@ impl Ledger {
     /// A verified transaction by `signers`, the first of them the sender.
     pub(crate) fn transaction(&mut self, signers: &[u8], actions: Vec<Action>) -> VerifiedTransaction {
         let keys: Vec<SigningKey> = signers.iter().map(|number| signer(*number)).collect();
-        let envelope = Envelope::sign_binary(&self.unsigned(actions), &keys.iter().collect::<Vec<_>>());
+        // Of several signers the payload names the sender.
+        let sender = signers.first().filter(|_| signers.len() > 1).map(|first| address(*first));
+        let transaction = Transaction { sender, ..self.unsigned(actions) };
+        let envelope = Envelope::sign_binary(&transaction, &keys.iter().collect::<Vec<_>>());
         self.verified(envelope)
     }
 

@@ -48,6 +48,10 @@ Example:
     },
     /// Create a joint account that some of several keys control; its address is in the event
     #[command(after_help = "\
+Each member signs, since whoever is listed stands behind the account. Give the keys at hand with --key. For others write the
+transaction to a file with --print, let each of them run `chancery tx submit FILE --key KEYFILE --print`, which adds a
+signature, and submit the last one; --valid-for says how long that may take, at most a day.
+
 Example:
   $ chancery account create --member ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a \
 --threshold 1 --channel trade")]

@@ -1,11 +1,14 @@
 //! Joint accounts: m-of-n keys under one address. The address is a hash of threshold and keys, so nobody can take
 //! another's, and units can be sent to it before it is registered.
+//!
+//! Each of its keys signs its creation: whoever is listed stands behind the account ([`controllers`]), which counts against
+//! them in contracts, and a stranger's key must not be made to.
 
 use super::records::JointAccount;
 use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
 use crate::event::Event;
-use crate::execution::{Context, Members};
+use crate::execution::{Context, Members, budget};
 use crate::hash::{Hash, Tag};
 use crate::keys::{Address, PublicKey};
 use crate::keyspace;
@@ -45,7 +48,9 @@ pub(in crate::execution) fn create_account(context: &mut Context<'_>, body: &Acc
     if keys.len() != body.keys.len() {
         return reject(ResultCode::InvalidField, "a key is listed twice");
     }
+    require_consent(&keys, context.signers())?;
     for key in &keys {
+        context.work(budget::KEY);
         if let Err(error) = key.check_registrable() {
             return reject(ResultCode::InvalidField, format!("key {key}: {error}"));
         }
@@ -58,6 +63,14 @@ pub(in crate::execution) fn create_account(context: &mut Context<'_>, body: &Acc
     let count = u32::try_from(keys.len()).expect("keys are limited");
     context.put(key, &JointAccount { keys, threshold });
     context.emit(Event::AccountCreated { account, threshold, keys: count })
+}
+
+/// Refuses a joint account of which a key has not signed.
+pub(in crate::execution) fn require_consent(keys: &[PublicKey], signers: &[PublicKey]) -> Result<(), Refusal> {
+    match keys.iter().find(|key| !signers.contains(key)) {
+        Some(key) => reject(ResultCode::ThresholdNotMet, format!("each key signs the creation, and {key} has not")),
+        None => Ok(()),
+    }
 }
 
 pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) -> Result<(), Refusal> {
@@ -132,11 +145,14 @@ pub(in crate::execution) fn controllers(
 }
 
 /// Whether what `account` offered or approved at `height` is void: its participant was revoked since. A joint account's is
-/// when too few of its keys are left to sign for it.
+/// when of the keys that it was made with too few were never revoked since: a successor of one has not said it.
 pub(in crate::execution) fn is_void(view: &dyn ReadView, account: &Address, height: u64) -> Result<bool, ReadError> {
-    let (threshold, controllers) = controllers(view, account)?;
+    let (threshold, keys) = match record::read::<JointAccount>(view, &keyspace::joint_account(account))? {
+        Some(joint) => (usize::from(joint.threshold), joint.keys.iter().map(PublicKey::address).collect()),
+        None => (1, vec![*account]),
+    };
     let mut good = 0;
-    for address in &controllers {
+    for address in &keys {
         let record: Option<Participant> = record::read(view, &keyspace::participant(address))?;
         let revoked = record.and_then(|record| record.revoked_height.or(record.revoked_before));
         good += usize::from(revoked.is_none_or(|revoked| revoked < height));

@@ -152,3 +152,30 @@ fn participants_are_listed_by_identity_and_those_of_an_organization_alone() {
     let expected: Address = address(1);
     assert_eq!(all.items[0].address, expected);
 }
+
+/// A record above what the store reads back was looked for at the end of a transaction only: what its next action read
+/// halted the channel.
+#[test]
+fn a_proposal_too_large_to_be_read_back_is_refused_and_the_channel_goes_on() {
+    let name = "x".to_owned();
+    // In the payload three bytes each, in the record eight.
+    let authorities = vec![HexBytes(Vec::new()); 66_000];
+    let put = ConfigChange::PutOrganization(Organization { name: name.clone(), title: name.clone(), authorities });
+    let changes = vec![put, ConfigChange::RemoveOrganization { name }];
+    let large = || Action::ChannelPropose(Propose { changes: changes.clone(), reason: String::new() });
+    let changes = vec![ConfigChange::SetApprovals { approvals: Approvals::Any }];
+    let small = Action::ChannelPropose(Propose { changes, reason: String::new() });
+    let recover = Action::AccountRecover(crate::action::assets::Recover {
+        from: address(5),
+        to: address(3),
+        reason: String::new(),
+        asset: None,
+    });
+    for after in [vec![], vec![small], vec![recover]] {
+        let mut ledger = of_three();
+        let transaction = ledger.json_transaction(1, [vec![large()], after].concat());
+        let (receipts, _) = ledger.seal(&[transaction]);
+        assert_ne!(receipts[0].head.code, C::Done.number());
+        propose(&mut ledger, 1, "beta");
+    }
+}

@@ -102,7 +102,8 @@ fn share_control(ledger: &mut Ledger, asset: &str, who: u8, threshold: u8) {
     record.control_authority = assets::joint_address(threshold, &keys);
     ledger.put(crate::keyspace::asset(asset), &record);
     // Of several assets with one control the first makes it.
-    let (code, message) = ledger.one(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
+    let members: Vec<u8> = members.into_iter().collect();
+    let (code, message) = ledger.signed(&members, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
     assert!(matches!(code, ResultCode::Done | ResultCode::AccountExists), "{message}");
 }
 

@@ -5,6 +5,7 @@ use super::tests::*;
 use crate::action::Action;
 use crate::action::assets::{AccountCreate, Kind, Recover};
 use crate::action::channel::{Approve, Withdraw};
+use crate::amount::Amount;
 use crate::config::Approvals;
 use crate::event::Event;
 use crate::execution::assets::{Recovery, heir, joint_address};
@@ -145,7 +146,9 @@ fn a_successor_has_the_old_accounts_place_in_contracts_authorities_and_joint_acc
     admit(&mut ledger, 2, "alpha");
     let keys = vec![signer(3).public(), signer(8).public()];
     let account = joint_address(2, &keys);
-    ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold: 2 }), mint("eur", 6, 5_000)]);
+    ledger.done(ISSUER, vec![mint("eur", 6, 5_000)]);
+    let made = Action::AccountCreate(AccountCreate { keys, threshold: 2 });
+    assert_eq!(ledger.signed(&[3, 8], vec![made]).0, C::Done);
     ledger.done(6, vec![transfer("eur", account, 10)]);
     // 3 sells, and lends to 7.
     let lot = auction_arguments(&ledger, "mona", "");
@@ -202,4 +205,53 @@ fn what_was_passed_on_as_often_as_is_followed_is_not_passed_on_again() {
     check(&mut ledger, vec![(ALPHA, recover(last, 4), C::SuccessionTooLong)]);
     assert_eq!(heir(&ledger.state, &address(3)).unwrap(), address(last));
     assert_eq!(units(&ledger, "eur", address(last)), 1_000);
+}
+
+/// A successor of the seller bid for it from an account that it shares, and so made the price what it liked.
+#[test]
+fn a_successor_is_the_seller_and_the_borrower_also_from_an_account_that_it_shares() {
+    let mut ledger = world();
+    admit(&mut ledger, 2, "alpha");
+    ledger.done(ISSUER, vec![mint("eur", 6, 5_000), mint("eur", 4, 500)]);
+    let lot = auction_arguments(&ledger, "mona", "");
+    ledger.done(3, vec![create("auction", "a1", &lot)]);
+    let desk = r#"{"currencies":["eur"],"grace_seconds":5,"registrars":["alpha"]}"#;
+    ledger.done(2, vec![create("lending", "desk", desk)]);
+    ledger.done(2, vec![call("desk", "register_borrower", &format!(r#"{{"borrower":"{}"}}"#, address(3)))]);
+    let deadline = ledger.time.plus_millis(1_000);
+    let request = format!(
+        r#"{{"loan":"l1","asset":"eur","amount":"100","term_seconds":5000,"installments":1,"rate_max_bps":0,"quote_deadline":"{deadline}"}}"#
+    );
+    ledger.done(3, vec![call("desk", "request", &request)]);
+    let shared = joint(&mut ledger, &[4, 8]);
+    ledger.done(6, vec![transfer("eur", shared, 1_000)]);
+    passed_on(&mut ledger, 3, 4);
+    let bid = call("a1", "bid", r#"{"amount":"100"}"#);
+    let quote = call("desk", "quote", r#"{"loan":"l1","rate_bps":0}"#);
+    check(&mut ledger, vec![(4, bid.clone(), C::BidBySeller), (4, quote.clone(), C::QuoteByBorrower)]);
+    assert_eq!(ledger.one(8, vec![act(shared), bid]).0, C::BidByCoOwner);
+    assert_eq!(ledger.one(8, vec![act(shared), quote]).0, C::QuoteByCoOwner);
+}
+
+/// An approval by a joint account of which a key was revoked came back to life when that key had a successor.
+#[test]
+fn what_a_joint_account_allowed_stays_void_when_its_revoked_key_has_a_successor() {
+    let mut ledger = world();
+    let shared = joint(&mut ledger, &[3]);
+    ledger.done(3, vec![transfer("eur", shared, 500)]);
+    let allow = Action::AssetApprove(crate::action::assets::Approve {
+        asset: "eur".into(),
+        spender: address(6),
+        amount: Amount(200),
+    });
+    ledger.done(3, vec![act(shared), allow]);
+    let take = Action::AssetTransferFrom(crate::action::assets::TransferFrom {
+        asset: "eur".into(),
+        from: shared,
+        to: address(6),
+        amount: Amount(10),
+    });
+    check(&mut ledger, vec![(6, take.clone(), C::Done)]);
+    passed_on(&mut ledger, 3, 4);
+    check(&mut ledger, vec![(6, take, C::AllowanceExceeded)]);
 }

@@ -153,7 +153,8 @@ pub(super) fn claim(instance: &str, of: Address, asset: &str, item: Option<&str>
 pub(super) fn joint(ledger: &mut Ledger, members: &[u8]) -> Address {
     let keys: Vec<_> = members.iter().map(|number| crate::execution::test_support::signer(*number).public()).collect();
     let account = assets::joint_address(1, &keys);
-    ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold: 1 })]);
+    let (code, message) = ledger.signed(members, vec![Action::AccountCreate(AccountCreate { keys, threshold: 1 })]);
+    assert_eq!(code, ResultCode::Done, "{message}");
     account
 }
 

@@ -6,7 +6,7 @@
 //! owed, and nothing else. An auction ends within `AUCTION_MS_MAX`, the stops that its deadline bears, and outages:
 //! sold, item and price in one step, or with everything given back.
 
-use super::parties::{beyond_control, controls, is_void, related};
+use super::parties::{beyond_control, controls, is_void, organizations, related, signing_organizations};
 use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
@@ -176,7 +176,7 @@ impl Contract for AuctionContract {
             return invalid("the buy-now price is not zero and not below the reserve or the starting price");
         }
         bidders.check(call, "bidders")?;
-        if exclude_sellers_organization && call.identity().is_none() {
+        if exclude_sellers_organization && organizations(call.view(), &call.caller())?.is_empty() {
             return invalid("the seller has no organization to exclude");
         }
         check_prices(call, &currency, [reserve, starting_price, minimum_increment, buy_now.unwrap_or_default()])?;
@@ -365,16 +365,16 @@ impl Auction {
         if related(call.view(), &self.seller, &call.caller())? {
             return reject(ResultCode::BidByCoOwner, "who shares an account with the seller cannot bid");
         }
-        if !self.bidders.admit(call.identity()) {
+        let bidder = call.caller();
+        if !self.bidders.admit(call.view(), &bidder)? {
             return reject(ResultCode::BidderNotQualified, "the auction is for participants of other organizations");
         }
-        if let Some(seller) = self.seller_identity.as_ref().filter(|_| self.exclude_sellers_organization) {
-            match call.identity() {
-                None => return reject(ResultCode::BidderNotQualified, "the auction is for participants only"),
-                Some(bidder) if bidder.organization() == seller.organization() => {
-                    return reject(ResultCode::BidBySellersOrganization, "the seller's organization cannot bid");
-                }
-                Some(_) => {}
+        if self.exclude_sellers_organization {
+            let Some(behind) = signing_organizations(call.view(), &bidder)? else {
+                return reject(ResultCode::BidderNotQualified, "the auction is for participants only");
+            };
+            if !behind.is_disjoint(&organizations(call.view(), &self.seller)?) {
+                return reject(ResultCode::BidBySellersOrganization, "the seller's organization cannot bid");
             }
         }
         // Nobody shall pay for what could not be handed over.

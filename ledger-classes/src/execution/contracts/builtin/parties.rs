@@ -37,10 +37,14 @@ impl Parties {
         }
     }
 
-    pub(super) fn admit(&self, identity: Option<&Identity>) -> bool {
+    /// Whether all who may sign for `account` are of these.
+    pub(super) fn admit(&self, view: &dyn ReadView, account: &Address) -> Result<bool, ReadError> {
         match self {
-            Self::Any => true,
-            Self::Organizations(names) => belongs(names, identity),
+            Self::Any => Ok(true),
+            Self::Organizations(names) => {
+                let behind = signing_organizations(view, account)?;
+                Ok(behind.is_some_and(|behind| behind.iter().all(|organization| names.contains(organization))))
+            }
         }
     }
 }
@@ -64,32 +68,50 @@ fn participant(view: &dyn ReadView, address: &Address) -> Result<Option<Particip
     record::read(view, &keyspace::participant(address))
 }
 
-/// The identities behind an account.
-fn identities(view: &dyn ReadView, account: &Address) -> Result<Vec<Identity>, ReadError> {
-    let (_, controllers) = assets::controllers(view, account)?;
-    let mut identities = Vec::new();
-    for address in &controllers {
-        identities.extend(participant(view, address)?.map(|record| record.identity));
-    }
-    Ok(identities)
+/// Who stands behind an account: it and those who may sign for it, they and their successors, with their identities.
+struct Behind {
+    addresses: BTreeSet<Address>,
+    identities: Vec<Identity>,
 }
 
-/// Whether somebody stands behind both accounts: by a key, or by an identity with several keys.
+impl Behind {
+    fn of(view: &dyn ReadView, account: &Address) -> Result<Self, ReadError> {
+        let heir = assets::heir(view, account)?;
+        let mut addresses = BTreeSet::from([*account, heir]);
+        for account in [*account, heir] {
+            addresses.extend(assets::controllers(view, &account)?.1);
+        }
+        let mut identities = Vec::new();
+        for address in &addresses {
+            identities.extend(participant(view, address)?.map(|record| record.identity));
+        }
+        Ok(Self { addresses, identities })
+    }
+
+    /// Whether somebody stands behind both: by a key, or by an identity with several keys.
+    fn meets(&self, other: &Self) -> bool {
+        !self.addresses.is_disjoint(&other.addresses)
+            || self.identities.iter().any(|identity| other.identities.contains(identity))
+    }
+}
+
+/// Whether somebody stands behind both accounts.
 pub(super) fn related(view: &dyn ReadView, one: &Address, other: &Address) -> Result<bool, ReadError> {
-    let ((_, mine), (_, theirs)) = (assets::controllers(view, one)?, assets::controllers(view, other)?);
-    let known: Vec<Identity> = identities(view, one)?;
-    Ok(!mine.is_disjoint(&theirs) || identities(view, other)?.iter().any(|identity| known.contains(identity)))
+    Ok(Behind::of(view, one)?.meets(&Behind::of(view, other)?))
 }
 
 /// Whether `party`, or who stands behind it, controls an asset, and so could pause it and freeze what is of it without
 /// anybody else. Of a joint control as many keys as must sign are the party's: what others do with theirs is not its.
 pub(super) fn controls(view: &dyn ReadView, asset: &str, party: &Address) -> Result<bool, ReadError> {
     let Some(record) = assets::asset(view, asset)? else { return Ok(false) };
-    let party = assets::heir(view, party)?;
+    let party = Behind::of(view, party)?;
     let (needed, controllers) = assets::controllers(view, &assets::heir(view, &record.control_authority)?)?;
     let mut own = 0;
     for controller in &controllers {
-        own += usize::from(related(view, controller, &party)?);
+        own += usize::from(
+            party.addresses.contains(controller)
+                || participant(view, controller)?.is_some_and(|record| party.identities.contains(&record.identity)),
+        );
     }
     Ok(own >= needed)
 }
@@ -111,5 +133,20 @@ pub(super) fn beyond_control<'a>(
 
 /// The organizations behind an account.
 pub(super) fn organizations(view: &dyn ReadView, account: &Address) -> Result<BTreeSet<String>, ReadError> {
-    Ok(identities(view, account)?.iter().map(|identity| identity.organization().to_owned()).collect())
+    let identities = Behind::of(view, account)?.identities;
+    Ok(identities.iter().map(|identity| identity.organization().to_owned()).collect())
+}
+
+/// The organizations of all who may sign for an account, which is not always who signed first; `None` if one of them is no
+/// participant.
+pub(super) fn signing_organizations(
+    view: &dyn ReadView,
+    account: &Address,
+) -> Result<Option<BTreeSet<String>>, ReadError> {
+    let mut organizations = BTreeSet::new();
+    for address in &assets::controllers(view, account)?.1 {
+        let Some(record) = participant(view, address)? else { return Ok(None) };
+        organizations.insert(record.identity.organization().to_owned());
+    }
+    Ok(Some(organizations))
 }

@@ -137,7 +137,7 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
     if related(call.view(), &loan.borrower, &lender)? {
         return reject(ResultCode::QuoteByCoOwner, "who shares an account with the borrower cannot lend to it");
     }
-    if !loan.lenders.admit(call.identity()) {
+    if !loan.lenders.admit(call.view(), &lender)? {
         return reject(ResultCode::LenderNotQualified, "the request is for participants of other organizations");
     }
     if rate_bps > loan.rate_max_bps {
@@ -175,7 +175,7 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
 fn check_first(call: &Call<'_, '_>, standing: &Quotes) -> Result<(), Refusal> {
     let lender = call.caller();
     for quote in &standing.quotes {
-        if quote.lender == lender {
+        if call.is_from(&quote.lender)? {
             return reject(
                 ResultCode::AlreadyQuoted,
                 format!("{lender} has quoted; withdraw first to change the rate"),

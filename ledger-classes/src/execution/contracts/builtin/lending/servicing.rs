@@ -15,17 +15,16 @@ use crate::time::Time;
 
 /// Repays part of what is owed at block time, or all of it, from the caller's account: anybody may pay for the
 /// borrower. Who repays all of it early owes the interest of the seconds that passed, and no more.
+/// What is offered beyond what is owed is not taken, or whoever pays a unit just before keeps the borrower from paying the
+/// whole debt.
 pub(super) fn repay(call: &mut Call<'_, '_>, mut loan: Loan, amount: Option<Amount>) -> Result<(), Refusal> {
     let lender = require_active(&loan)?;
     let now = loan.refresh(call)?.now();
     let (debt, seconds) = loan.debt_at(now).map_or_else(overflow, Ok)?;
     let owed = Amount(debt.owed());
-    let amount = amount.unwrap_or(owed);
+    let amount = amount.unwrap_or(owed).min(owed);
     if amount.is_zero() {
         return invalid("an amount is not zero");
-    }
-    if amount > owed {
-        return reject(ResultCode::RepaymentTooHigh, format!("{owed} of {} is owed", loan.asset));
     }
     let payer = call.caller();
     let free = call.free_balance(&loan.asset, &payer)?;

@@ -228,6 +228,35 @@ fn co_owners_of_the_sellers_account_and_where_asked_its_organization_cannot_bid(
     assert_eq!(code, C::BidByCoOwner, "an account that it shares with the seller's co-owner");
 }
 
+/// The first signer was asked for its organization, who need not have a key of the account that bids.
+#[test]
+fn bidders_are_judged_by_the_keys_of_their_account_and_not_by_who_signs_first() {
+    let mut ledger = ledger();
+    for (number, organization) in [(2, "alpha"), (3, "alpha"), (4, "beta"), (5, "beta")] {
+        admit(&mut ledger, number, organization);
+    }
+    let ours = joint(&mut ledger, &[3]);
+    let mixed = joint(&mut ledger, &[3, 4]);
+    let theirs = joint(&mut ledger, &[4]);
+    let stranger = joint(&mut ledger, &[7]);
+    let accounts = [ours, mixed, theirs, stranger];
+    ledger.done(ISSUER, vec![mint("eur", 9, 4_000), mint_item("art", "mona", 2), mint_item("art", "lisa", 2)]);
+    ledger.done(9, accounts.map(|account| transfer("eur", account, 1_000)).to_vec());
+    let alphas = auction_arguments(&ledger, "mona", r#","bidders":{"organizations":["alpha"]}"#);
+    let no_alphas = auction_arguments(&ledger, "lisa", r#","exclude_sellers_organization":true"#);
+    ledger.done(2, vec![create("auction", "a1", &alphas), create("auction", "a2", &no_alphas)]);
+    let other = |who| call("a2", "bid", &format!(r#"{{"amount":"{who}"}}"#));
+    for (account, signers, first, second) in [
+        (ours, [5, 3], C::Done, C::BidBySellersOrganization),
+        (mixed, [3, 4], C::BidderNotQualified, C::BidBySellersOrganization),
+        (theirs, [3, 4], C::BidderNotQualified, C::Done),
+        (stranger, [3, 7], C::BidderNotQualified, C::BidderNotQualified),
+    ] {
+        assert_eq!(ledger.signed(&signers, vec![act(account), bid("100")]).0, first, "{signers:?}");
+        assert_eq!(ledger.signed(&signers, vec![act(account), other(100)]).0, second, "{signers:?}");
+    }
+}
+
 /// Gives the control of `asset` to `who`.
 fn hand_control(ledger: &mut Ledger, asset: &str, who: Address) {
     let mut record = crate::execution::assets::asset(&ledger.state, asset).unwrap().unwrap();

@@ -275,6 +275,23 @@ fn a_lender_that_keeps_its_borrower_from_repaying_does_not_get_the_collateral() 
     }
 }
 
+/// The lender paid itself a unit in the borrower's name just before the borrower's whole repayment, which was then more
+/// than was owed: refused, default, collateral gone.
+#[test]
+fn a_unit_paid_before_does_not_refuse_the_whole_repayment() {
+    let mut ledger = funded(HOUSE);
+    ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+    ledger.advance(END_MS - 60_000);
+    ledger.run(&[]);
+    let owed = owed_by_loan(&ledger);
+    let receipts = ledger.run(&[(&[4], vec![repay("1")]), (&[3], vec![repay(&owed)])]);
+    assert_eq!(codes(&receipts), [C::Done, C::Done]);
+    assert_eq!((status(&ledger).0, house(&ledger)), ("repaid".into(), address(3)));
+    // What was taken is told, and the rest stays with the borrower.
+    assert!(format!("{:?}", events(&receipts[1])).contains(r#"\"amount\":\"1100\""#), "{:?}", events(&receipts[1]));
+    assert_eq!(eur(&ledger, 3), 2_000 - 1_100);
+}
+
 /// Freezing what would not be enough anyhow is no way to keep somebody from repaying.
 #[test]
 fn a_borrower_without_the_money_is_in_default_also_where_the_lender_froze_some() {
@@ -303,9 +320,11 @@ fn a_joint_control_is_a_partys_if_its_own_keys_are_enough() {
         (1, [4, 6, 7], [4, 4], "active", "released"),
     ] {
         let mut ledger = desk();
-        let keys = keys.map(|number| signer(number).public()).to_vec();
+        let members = keys;
+        let keys = members.map(|number| signer(number).public()).to_vec();
         let control = crate::execution::assets::joint_address(threshold, &keys);
-        ledger.done(ISSUER, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
+        let made = Action::AccountCreate(AccountCreate { keys, threshold });
+        assert_eq!(ledger.signed(&members, vec![made]).0, C::Done);
         let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
         record.control_authority = control;
         ledger.put(crate::keyspace::asset("eur"), &record);
