@@ -183,7 +183,7 @@ impl<'a> Chain<'a> {
             return Err("its time goes back".into());
         }
         let config = execution::config_of(state).map_err(in_full)?;
-        block.seal.check(header, &config.config).map_err(|error| error.to_string())?;
+        block.seal.check(header, config.config.engine, &config.config.peers).map_err(|error| error.to_string())?;
         let transactions = verified(block, self.report.channel)?;
         let executed = execute_again(state, header, self.report.channel, self.certificates, &transactions)?;
         self.report.transactions += transactions.len() as u64;

@@ -9,12 +9,10 @@ use ledger_classes::codec;
 use ledger_classes::execution::{self, BlockInput, ConfigRecord, Drafted, Fate};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
-use ledger_classes::keyspace;
 use ledger_classes::limits::BLOCK_RECEIPTS_ENCODED_BYTES_MAX;
 use ledger_classes::merkle;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
-use ledger_classes::record;
 use ledger_classes::state::{Overlay, ReadError, ReadView, Writes};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
@@ -146,10 +144,7 @@ impl Execution {
                 receipts: count(executed.receipts.len()),
             };
             let next_timer = execution::next_timer(&Overlay::new(view, &executed.writes)).map_err(read)?;
-            let config = match executed.writes.get(&keyspace::config()) {
-                Some(Some(value)) => Some(Arc::new(record::from_value(value).map_err(read)?)),
-                _ => None,
-            };
+            let config = execution::config_in(&executed.writes, self.height).map_err(read)?.map(Arc::new);
             let block = ExecutedBlock {
                 hash: header.hash(),
                 header,

@@ -8,14 +8,15 @@ use crate::store::{ChannelStore, StateView};
 use bytes::Bytes;
 use ledger_classes::codec;
 use ledger_classes::event::Event;
+use ledger_classes::execution::{self, ConfigHead};
 use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::keyspace;
 use ledger_classes::limits::TRUST_LINKS_MAX;
 use ledger_classes::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, part,
 };
 use ledger_classes::receipt::Receipt;
-use ledger_classes::state::{ReadError, ReadView, Value};
+use ledger_classes::record;
+use ledger_classes::state::ReadError;
 use std::sync::Arc;
 
 /// One consistent look at a channel.
@@ -192,10 +193,11 @@ impl<'a> Reader<'a> {
             if let Some(event) = last {
                 let index = u32::try_from(index).map_err(broken)?;
                 let evidence = event_evidence(block, index, u32::try_from(event).map_err(broken)?);
-                let configuration: Value = self.view.get(&keyspace::config_at(height))?.ok_or_else(missing)?;
+                let configuration = execution::config_at(&self.view, height)?.ok_or_else(missing)?;
+                let head = record::to_value(&ConfigHead::of(&configuration));
                 return Ok(TrustLink {
                     evidence: evidence.ok_or_else(missing)?,
-                    configuration: HexBytes(configuration.to_vec()),
+                    configuration: HexBytes(head.to_vec()),
                 });
             }
         }

@@ -122,7 +122,7 @@ pub fn read_proof(path: &Path) -> Result<Proof, VerifyError> {
 /// Checks a proof. `channel` is the id that the verifier knows.
 pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, VerifyError> {
     let checked = proof.verify(channel)?;
-    let config = proof.trust.verify(channel)?.configuration(&checked.header).map(|config| config.name.clone());
+    let name = proof.trust.verify(channel)?.name().to_owned();
     let (mut signers, mut transaction) = (Vec::new(), None);
     if let Some(envelope) = &checked.envelope {
         let message = envelope.message();
@@ -145,7 +145,7 @@ pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, Veri
     let receipt = checked.receipt;
     Ok(Proven {
         channel: checked.channel,
-        channel_name: config.unwrap_or_default(),
+        channel_name: name,
         height: checked.header.height,
         time: checked.header.time,
         block: checked.header.hash(),

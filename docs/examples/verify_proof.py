@@ -136,9 +136,18 @@ def read_configuration(r):
         "grants": r.list(lambda: {"kind": r.choice(["organization", "identity"]), "to": r.text(), "rights": r.u16()}),
         "public_read": r.bool(), "open_submit": r.bool(),
         "limits": [r.u32() for _ in range(5)],
-        "fees": {"asset": r.option(r.text), "base": r.u128(), "per_byte": r.u128(),
+        "fees": {"asset": r.option(r.text), "issuer": r.option(lambda: r.take(20)), "base": r.u128(), "per_byte": r.u128(),
                  "collector": r.option(lambda: r.take(20))},
         "approvals": r.choice(["any", "majority", "all"]),
+    }
+
+
+def read_head(r):
+    """Who seals under a configuration; its hash stands for the rest."""
+    need(r.u8() == 1, "a configuration's head of an unknown version")
+    return {
+        "engine": r.choice(["solo", "raft", "bft"]), "peers": r.list(lambda: {"identity": r.text(), "key": r.key()}),
+        "height": r.u64(), "configuration": r.hash(),
     }
 
 
@@ -399,22 +408,21 @@ def check_trust(trust):
         r.hash(), r.u64()
         need(tagged("chancery/content/1", data) == r.end(r.hash()), "a link's configuration is not its event's")
         r = Reader(data, "a link's configuration")
-        need(r.u8() == 1, "a configuration record of an unknown version")
-        configuration, height = read_configuration(r), r.u64()
-        need(r.end(height) == header["height"], "a link's configuration is of another height")
-        configurations.append((height, configuration))
-    return channel, configurations
+        head = r.end(read_head(r))
+        need(head["height"] == header["height"], "a link's configuration is of another height")
+        configurations.append((head["height"], head))
+    return channel, configuration["name"], configurations
 
 
 def verify(text, known=None):
     """Checks a proof and says what it proves. `known` is the channel's id, 64 hex digits."""
     version, trust, evidence, later = fields(json_strict(text), ["version", "trust", "evidence"], ["later"])
     need(type(version) is int and version == 1, "unknown proof version")
-    channel, configurations = check_trust(trust)
+    channel, name, configurations = check_trust(trust)
     need(known is None or channel.hex() == known, f"the proof is about channel {channel.hex()}")
     header, receipt, envelope, event = check_evidence(channel, configurations, evidence)
     proven = {
-        "channel": channel.hex(), "channel_name": ruling(configurations, header)["name"], "height": header["height"],
+        "channel": channel.hex(), "channel_name": name, "height": header["height"],
         "block": header["hash"].hex(), "index": receipt["index"], "id": receipt["id"].hex(), "code": receipt["code"],
         "message": receipt["message"], "fee": str(receipt["fee"]),
         "signers": [address_text(address(key)) for key, _ in envelope["signatures"]] if envelope else [],

@@ -1,7 +1,7 @@
 //! Blocks: a header whose roots commit to everything, the envelopes in order, and the seal that makes it final.
 
 use crate::codec::{self, Decode, DecodeError, Encode};
-use crate::config::{ChannelConfig, ConfigError};
+use crate::config::{ChannelConfig, ConfigError, Engine, OrderingPeer};
 use crate::hash::{Hash, Tag};
 use crate::keys::{self, Address, PublicKey, Signature};
 use crate::limits;
@@ -111,10 +111,9 @@ pub fn raft_seal_message(header_hash: Hash, term: u64) -> Vec<u8> {
 }
 
 impl Seal {
-    /// Checks this seal on `header` under `config`, the configuration that rules the block.
-    pub fn check(&self, header: &Header, config: &ChannelConfig) -> Result<(), SealError> {
-        use crate::config::Engine;
-        let (key, signature, message) = match (self, config.engine) {
+    /// Checks this seal on `header` under the engine and the ordering peers of the configuration that rules the block.
+    pub fn check(&self, header: &Header, engine: Engine, peers: &[OrderingPeer]) -> Result<(), SealError> {
+        let (key, signature, message) = match (self, engine) {
             (Self::Genesis {}, _) => return if header.height == 0 { Ok(()) } else { Err(SealError::Kind) },
             (Self::Solo { key, signature }, Engine::Solo) => (key, signature, solo_seal_message(header.hash())),
             (Self::Raft { term, key, signature }, Engine::Raft) => {
@@ -125,7 +124,7 @@ impl Seal {
         if header.height == 0 {
             return Err(SealError::Kind);
         }
-        if key.address() != header.proposer || !config.peers.iter().any(|peer| peer.key == *key) {
+        if key.address() != header.proposer || !peers.iter().any(|peer| peer.key == *key) {
             return Err(SealError::Key);
         }
         if keys::verify(key, &message, signature) { Ok(()) } else { Err(SealError::Signature) }
@@ -191,7 +190,7 @@ impl Block {
         }
         let config: ChannelConfig =
             codec::decode(&envelope.payload, limits::BLOCK_BYTES_MAX).map_err(|error| fail(error.to_string()))?;
-        config.check().map_err(|error: ConfigError| fail(error.to_string()))?;
+        config.check_genesis().map_err(|error: ConfigError| fail(error.to_string()))?;
         Ok(config)
     }
 }
@@ -231,7 +230,7 @@ pub fn writes_root(writes: &Writes) -> Hash {
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
 pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
-    config.check()?;
+    config.check_genesis()?;
     let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(config), signatures: Vec::new() };
     let transactions = vec![codec::encode(&envelope)];
     let writes = crate::execution::genesis_writes(config);

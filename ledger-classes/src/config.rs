@@ -7,6 +7,7 @@ use crate::hash::HexBytes;
 use crate::identity::{Identity, Role, is_label};
 use crate::keys::{Address, PublicKey};
 use crate::limits;
+use crate::participant::CertificatePaths;
 use crate::rights::{Class, Grant, Grantee, Right, Rights};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,8 @@ impl Default for Limits {
 pub struct Fees {
     /// The fungible asset that fees are paid in, if any.
     pub asset: Option<String>,
+    /// Who issues that asset, its mint authority: whoever approves these fees knows whom all will pay by.
+    pub issuer: Option<Address>,
     /// For each transaction.
     pub base: Amount,
     /// For each payload byte.
@@ -183,7 +186,8 @@ impl ChannelConfig {
                 return fail("organizations have distinct names of a-z, 0-9 and hyphen and short titles");
             }
             let oversize = |der: &HexBytes| der.0.len() > limits::CERTIFICATE_BYTES_MAX;
-            if organization.authorities.len() > 8 || organization.authorities.iter().any(oversize) {
+            if organization.authorities.len() > limits::AUTHORITIES_MAX || organization.authorities.iter().any(oversize)
+            {
                 return fail("an organization has at most 8 CA certificates of 8 KiB");
             }
         }
@@ -222,13 +226,46 @@ impl ChannelConfig {
                 return Err(ConfigError(format!("{what} is {least} to {most}, and not {value}")));
             }
         }
+        if self.fees.asset.is_some() != self.fees.issuer.is_some() {
+            return fail("fees name both an asset and who issues it, or neither");
+        }
+        if self.fees.asset.as_deref().is_some_and(|asset| !is_label(asset)) {
+            return fail("an asset is named by 1 to 64 of a-z, 0-9 and hyphen");
+        }
         // Anybody can sign for a key of small order, and so seal.
         if let Some(error) = self.peers.iter().find_map(|peer| peer.key.check_registrable().err()) {
             return Err(ConfigError(format!("an ordering peer's key: {error}")));
         }
         // Each block reads it as one record; one that does not fit would halt the channel for ever.
         if codec::encode(self).len() > limits::CONFIG_BYTES_MAX {
-            return fail("a configuration has at most 448 KiB");
+            return Err(ConfigError(format!("a configuration has at most {} KiB", limits::CONFIG_BYTES_MAX / 1024)));
+        }
+        Ok(())
+    }
+
+    /// Checks that a channel can begin with this configuration, by the rules that changes are held to: no asset is there
+    /// yet, so fees come later, by a change.
+    pub fn check_genesis(&self) -> Result<(), ConfigError> {
+        self.check()?;
+        match &self.fees.asset {
+            Some(asset) => Err(ConfigError(format!(
+                "a new channel has no asset {asset:?} to pay fees in: define it, then set the fees by a change"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// [`Self::check_genesis`], [`Self::check_governable`], and that each CA certificate is its organization's: what who
+    /// makes a channel is held to. `certificates` judges them.
+    pub fn check_founding(&self, certificates: &dyn CertificatePaths) -> Result<(), ConfigError> {
+        self.check_genesis()?;
+        self.check_governable()?;
+        for member in &self.organizations {
+            for der in &member.authorities {
+                if let Err(why) = certificates.authority(&der.0, &self.consortium, &member.name) {
+                    return Err(ConfigError(format!("a CA certificate of {}: {why}", member.name)));
+                }
+            }
         }
         Ok(())
     }
@@ -518,10 +555,28 @@ mod tests {
             authorities: vec![HexBytes(vec![0; limits::CERTIFICATE_BYTES_MAX]); 8],
         };
         let mut config = open_config();
-        config.organizations.extend((0..6).map(organization));
+        config.organizations.extend((0..2).map(organization));
         assert_eq!(config.check(), Ok(()));
-        config.organizations.extend((6..8).map(organization));
+        config.organizations.extend((2..4).map(organization));
         assert!(config.check().is_err(), "it would be written once and never be read again");
+
+        // As many members as there may be, each with a CA certificate of the usual size and a grant.
+        let member = |number: usize| Organization {
+            name: format!("organization-{number}"),
+            title: format!("Organization {number}"),
+            authorities: vec![HexBytes(vec![0; 600])],
+        };
+        let mut config = open_config();
+        config.organizations = (0..limits::ORGANIZATIONS_MAX).map(member).collect();
+        config.grants = config
+            .organizations
+            .iter()
+            .map(|member| Grant {
+                to: Grantee::Organization(member.name.clone()),
+                rights: [Right::Admin].into_iter().collect(),
+            })
+            .collect();
+        assert_eq!(config.check(), Ok(()));
 
         let mut config = open_config();
         let mut neutral = [0; 32];

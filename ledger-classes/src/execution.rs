@@ -12,6 +12,7 @@ pub mod budget;
 #[cfg(test)]
 mod budget_tests;
 pub mod channel;
+mod configuration;
 mod context;
 pub mod contracts;
 mod fees;
@@ -21,6 +22,7 @@ mod standing;
 #[cfg(test)]
 pub(crate) mod test_support;
 
+pub use configuration::{ConfigHead, ConfigRecord, config_at, config_in, config_of, genesis_writes};
 pub use context::{Context, Sender};
 pub use fees::screen_fee;
 pub use standing::Members;
@@ -34,7 +36,7 @@ use crate::limits;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{CertificatePaths, Participant};
 use crate::receipt::Receipt;
-use crate::record::{self, Record};
+use crate::record;
 use crate::rights::Rights;
 use crate::state::{ReadError, ReadView, Writes};
 use crate::time::Time;
@@ -67,29 +69,6 @@ pub struct Executed {
     pub config_height: u64,
 }
 
-/// The configuration with the height whose block set it.
-#[derive(Clone, Debug, PartialEq, Eq, crate::codec::Encode, crate::codec::Decode)]
-pub struct ConfigRecord {
-    /// The configuration.
-    pub config: ChannelConfig,
-    /// The block that set it; it rules from the next one on.
-    pub height: u64,
-}
-
-impl Record for ConfigRecord {}
-
-/// What a genesis block writes.
-pub fn genesis_writes(config: &ChannelConfig) -> Writes {
-    let record = ConfigRecord { config: config.clone(), height: 0 };
-    let value = Some(record::to_value(&record));
-    Writes::from([(keyspace::config(), value.clone()), (keyspace::config_at(0), value)])
-}
-
-/// The configuration in force above `view`.
-pub fn config_of(view: &dyn ReadView) -> Result<ConfigRecord, ReadError> {
-    record::read(view, &keyspace::config())?.ok_or_else(|| ReadError("the channel has no configuration".into()))
-}
-
 /// When the next block is due by time alone, if one is: for a timer, or as a mark while a timer is set.
 pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
     let (timer, mark) = (contracts::timers::next_due(view)?, service::next_mark(view)?);
@@ -101,8 +80,8 @@ pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
 pub enum Fate {
     /// It is in the block, done or failed, with a receipt.
     Included,
-    /// It leaves nothing: it came at the wrong time, cannot pay its fee, or is free where others pay and failed. It has no
-    /// outcome, and may be sent again.
+    /// It leaves nothing: it came at the wrong time, cannot pay its fee, or failed and had nothing to lose, as what anybody
+    /// may post and what is free where others pay. It has no outcome, and may be sent again.
     Dropped {
         /// Why.
         code: ResultCode,
@@ -386,15 +365,8 @@ pub fn screen(
 pub fn screen_exempt(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<(), Refusal> {
     // Hardly any transaction is tried, and a context costs something.
     let mut context = None;
-    let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
     for transaction in input.transactions {
-        let actions = &transaction.transaction().actions;
-        let free = if config.fees.asset.is_some() {
-            fees::is_exempt(view, config, transaction)?
-        } else {
-            actions.iter().all(Action::carries_authority)
-        };
-        if free && !actions.iter().any(sequence) {
+        if fees::must_succeed(view, config, transaction)? {
             let context = context.get_or_insert_with(|| Context::new(view, input, config));
             context.begin(transaction.id(), 0, Sender::Transaction(transaction));
             run_actions(context, transaction)?;

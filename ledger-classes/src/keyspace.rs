@@ -33,6 +33,8 @@ pub enum Family {
     CertificateKey = 0x0a,
     /// Since when organizations are members that joined later: organization.
     Membership = 0x0b,
+    /// When an organization's changes of the configuration are spent: organization.
+    ConfigPace = 0x0c,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -113,6 +115,11 @@ pub fn administrators(organization: &str) -> Vec<u8> {
 /// Key of an organization's membership.
 pub fn membership(organization: &str) -> Vec<u8> {
     key(Family::Membership, &[organization.as_bytes()])
+}
+
+/// Key of how an organization's changes of the configuration are spent.
+pub fn config_pace(organization: &str) -> Vec<u8> {
+    key(Family::ConfigPace, &[organization.as_bytes()])
 }
 
 /// Key of a participant.

@@ -68,6 +68,8 @@ pub const CERTIFICATE_PATH_MAX: usize = 5;
 pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 /// Member organizations of a channel.
 pub const ORGANIZATIONS_MAX: usize = 256;
+/// CA certificates of an organization on a channel.
+pub const AUTHORITIES_MAX: usize = 8;
 /// Grants of a channel's configuration.
 pub const GRANTS_MAX: usize = 1_024;
 /// How long a proposal is open, milliseconds: 30 days of block time. Then it lapses and is made anew.
@@ -133,8 +135,14 @@ pub const MESSAGE_BYTES_MAX: usize = 256;
 pub const STATE_KEY_BYTES_MAX: usize = 640;
 /// Bytes of a state value.
 pub const STATE_VALUE_BYTES_MAX: usize = 512 * 1024;
-/// Bytes of a channel's encoded configuration: with its height it stays within a state value.
-pub const CONFIG_BYTES_MAX: usize = 448 * 1024;
+/// Bytes of a channel's encoded configuration, which each change writes anew: 256 members with a CA certificate of the
+/// usual size, a title and a grant each.
+pub const CONFIG_BYTES_MAX: usize = 192 * 1024;
+/// Changes of the configuration that one organization's proposals may make at once, after a time without any. Who has
+/// used them up stands in no other organization's way, and revocations are no changes.
+pub const CONFIG_CHANGES_SAVED: u64 = 64;
+/// Milliseconds until one more is there: four a day.
+pub const CONFIG_CHANGE_MS: u64 = 6 * 60 * 60 * 1000;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
 /// Bytes of the signature by which a CA's key renews its certificate: ECDSA on P-384 in ASN.1 has at most 104.
@@ -144,8 +152,9 @@ pub const AUTHORITY_PROOF_BYTES_MAX: usize = 160;
 pub const AUTHORITY_RENEWAL_EARLY_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 /// See [`AUTHORITY_RENEWAL_EARLY_MS`].
 pub const AUTHORITY_RENEWAL_MS_MIN: u64 = 30 * 24 * 60 * 60 * 1000;
-/// Configuration changes that a proof may walk through.
-pub const TRUST_LINKS_MAX: usize = 4_096;
+/// Configuration changes that a proof may walk through: of the largest links, in JSON, less than 48 MiB, and more than an
+/// organization can make in five years of nothing else.
+pub const TRUST_LINKS_MAX: usize = 8_192;
 
 const _: () = assert!(IDENTITY_BYTES_MAX + 22 <= STATE_KEY_BYTES_MAX);
 const _: () = assert!(LOG_BODY_BYTES_MAX < PAYLOAD_BYTES_MAX);

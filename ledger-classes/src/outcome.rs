@@ -122,6 +122,8 @@ codes! {
     ConfigurationInvalid = 312, "configuration-invalid";
     /// The proposal's time has passed, or its organization has left.
     ProposalLapsed = 313, "proposal-lapsed";
+    /// The proposer's organization has changed the configuration too often of late.
+    ChangesTooFrequent = 314, "changes-too-frequent";
 
     /// No such contract.
     ContractUnknown = 400, "contract-unknown";

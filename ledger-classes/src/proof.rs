@@ -9,7 +9,7 @@ use crate::block::{BLOCK_VERSION, Block, Header, Seal, SealError};
 use crate::codec::{self, Encode};
 use crate::config::ChannelConfig;
 use crate::event::Event;
-use crate::execution::ConfigRecord;
+use crate::execution::{ConfigHead, ConfigRecord};
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::limits::{BLOCK_BYTES_MAX, MERKLE_PATH_MAX, TRUST_LINKS_MAX};
 use crate::merkle;
@@ -95,13 +95,13 @@ pub struct Evidence {
     pub event: Option<EventProof>,
 }
 
-/// A configuration change: evidence of its `channel.configured` event, and the configuration.
+/// A configuration change: evidence of its `channel.configured` event, and the head of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustLink {
     /// Evidence with an event.
     pub evidence: Evidence,
-    /// The configuration record's state value.
+    /// The state value of the configuration's head: who seals, and the configuration's hash.
     pub configuration: HexBytes,
 }
 
@@ -144,7 +144,8 @@ pub struct Proof {
 #[derive(Clone, Debug)]
 pub struct VerifiedTrust {
     channel: Hash,
-    configurations: Vec<ConfigRecord>,
+    name: String,
+    configurations: Vec<ConfigHead>,
 }
 
 /// What checked evidence says.
@@ -201,7 +202,9 @@ impl Trust {
         if channel.is_some_and(|channel| channel != id) {
             return Err(ProofError::OtherChannel(id));
         }
-        let mut trust = VerifiedTrust { channel: id, configurations: vec![ConfigRecord { config, height: 0 }] };
+        let name = config.name.clone();
+        let configurations = vec![ConfigHead::of(&ConfigRecord { config, height: 0 })];
+        let mut trust = VerifiedTrust { channel: id, name, configurations };
         for link in &self.links {
             // Each link is sealed under the configuration that the one before it set, and under no earlier one: who
             // was an orderer once must not be able to write a new history from there.
@@ -215,7 +218,7 @@ impl Trust {
             if Hash::tagged(Tag::Content, &[&link.configuration.0]) != configuration {
                 return Err(ProofError::Mismatch("a trust link's configuration differs from its event"));
             }
-            let record: ConfigRecord = record::from_value(&link.configuration.0)
+            let record: ConfigHead = record::from_value(&link.configuration.0)
                 .map_err(|_| ProofError::Malformed("a trust link's configuration"))?;
             if record.height != checked.header.height {
                 return Err(ProofError::Mismatch("a trust link's configuration is of another height"));
@@ -232,14 +235,19 @@ impl VerifiedTrust {
         self.channel
     }
 
-    /// The configuration that rules a block with this header, if the trust reaches that far. It rules from the block
+    /// The channel's name, which no change changes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The head of the configuration that rules a block with this header, if the trust reaches that far. It rules from the block
     /// after the one that set it to the one that sets the next, and no other block, whatever a header says.
-    pub fn configuration(&self, header: &Header) -> Option<&ChannelConfig> {
+    pub fn configuration(&self, header: &Header) -> Option<&ConfigHead> {
         let place = self.configurations.binary_search_by_key(&header.config_height, |record| record.height).ok()?;
         let record = &self.configurations[place];
         let begun = header.height > record.height || header.height == 0;
         let ended = self.configurations.get(place + 1).is_some_and(|next| header.height > next.height);
-        (begun && !ended).then_some(&record.config)
+        (begun && !ended).then_some(record)
     }
 
     /// Checks a sealed header.
@@ -250,7 +258,8 @@ impl VerifiedTrust {
         let config = self
             .configuration(header)
             .ok_or(ProofError::Mismatch("the header's configuration is not in the trust part of the proof"))?;
-        seal.check(header, config).map_err(|source| ProofError::Seal { height: header.height, source })
+        seal.check(header, config.engine, &config.peers)
+            .map_err(|source| ProofError::Seal { height: header.height, source })
     }
 
     /// Checks evidence: seal, receipt, and what it carries beside.
@@ -366,7 +375,7 @@ mod tests {
 
     /// A link by `orderer`, under the configuration of `config_height`, to one under which `next` seals.
     fn link(genesis: &Block, orderer: u8, height: u64, config_height: u64, next: u8) -> TrustLink {
-        let value = record::to_value(&ConfigRecord { config: config(next), height });
+        let value = record::to_value(&ConfigHead::of(&ConfigRecord { config: config(next), height }));
         let configuration = Hash::tagged(Tag::Content, &[&value]);
         let event = Event::ChannelConfigured { proposal: Hash::ZERO, height: height + 1, configuration };
         TrustLink {

@@ -95,7 +95,6 @@ pub fn open_channel(name: &str) -> ChannelSpec {
         public_read: false,
         open_submit: true,
         limits: None,
-        fees: None,
         approvals: None,
     }
 }

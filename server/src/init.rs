@@ -2,6 +2,7 @@
 //! profile, and the genesis configuration of `main`. The directory appears whole or not at all.
 
 use crate::{
+    certificates::ParticipantPaths,
     clock,
     config::{Config, FILE},
     operator,
@@ -298,8 +299,7 @@ fn main_config(
         fees: Fees::default(),
         approvals: Approvals::default(),
     };
-    config.check()?;
-    config.check_governable()?;
+    config.check_founding(&ParticipantPaths)?;
     Ok(config)
 }
 

@@ -434,7 +434,7 @@ fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
     };
     let fail = |what: String| PeerError::Genesis { path: path.into(), what };
     let config: ChannelConfig = ledger_classes::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
-    config.check().and_then(|()| config.check_governable()).map_err(|error| fail(error.to_string()))?;
+    config.check_founding(&ParticipantPaths).map_err(|error| fail(error.to_string()))?;
     Ok(Some(config))
 }
 

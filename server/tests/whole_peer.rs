@@ -120,7 +120,6 @@ fn deals() -> ChannelSpec {
         public_read: false,
         open_submit: false,
         limits: None,
-        fees: None,
         approvals: None,
     }
 }

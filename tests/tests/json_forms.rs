@@ -57,7 +57,7 @@ fn limits() -> Value {
 }
 
 fn fees() -> Value {
-    json!({ "asset": "eur", "base": "1", "per_byte": "2", "collector": address() })
+    json!({ "asset": "eur", "issuer": address(), "base": "1", "per_byte": "2", "collector": address() })
 }
 
 fn changes() -> Value {
@@ -297,7 +297,7 @@ fn what_others_post_is_made_of_objects_without_strange_or_repeated_keys() {
     check::<ChannelSpec>(
         &json!({
             "name": "a", "engine": "solo", "organizations": [organization()], "grants": [grant()],
-            "public_read": true, "open_submit": false, "limits": limits(), "fees": fees(), "approvals": "all",
+            "public_read": true, "open_submit": false, "limits": limits(), "approvals": "all",
         }),
         true,
     );

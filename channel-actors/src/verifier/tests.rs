@@ -11,6 +11,7 @@ use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Fees};
 use ledger_classes::execution::assets::Balance;
+use ledger_classes::execution::genesis_writes;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keyspace;
@@ -312,12 +313,32 @@ fn a_committed_id_gets_its_receipt_when_it_would_be_refused_today() {
     }
 }
 
+/// A channel whose first block made it cost 5 of `asset`, and wrote `more`.
+fn with_fees(asset: &str, more: Writes) -> Bench {
+    let bench = Bench::new(&config());
+    let issuer = Some(key(1).public().address());
+    let fees = Fees { asset: Some(asset.into()), issuer, base: Amount(5), ..Fees::default() };
+    let mut writes = genesis_writes(&ChannelConfig { fees, ..config() });
+    writes.extend(more);
+    let record = BlockRecord {
+        height: 1,
+        header_hash: Hash::ZERO,
+        block: vec![1].into(),
+        receipts: encode_receipts(&[]).into(),
+    };
+    bench.opened.store.append(&record).expect("appends");
+    let _ = bench.opened.store.apply(1, &writes, &[]).expect("applies");
+    bench
+}
+
 /// What costs nothing and would fail takes no room in a block: whoever posts it has nothing to lose.
 #[test]
 fn an_admission_that_would_fail_is_refused_at_the_door() {
     for asset in [Some("coin"), None] {
-        let fees = Fees { asset: asset.map(Into::into), base: Amount(5), ..Fees::default() };
-        let bench = Bench::new(&ChannelConfig { fees, ..config() });
+        let bench = match asset {
+            Some(asset) => with_fees(asset, Writes::new()),
+            None => Bench::new(&config()),
+        };
         let address = key(7).public().address();
         let admit = Admit { address, path: vec![HexBytes(vec![0x30])], possession: Signature([1; 64]) };
         let admission =
@@ -331,19 +352,9 @@ fn an_admission_that_would_fail_is_refused_at_the_door() {
 /// A sender without funds, or one who would pay nothing, filled a channel that has fees: 34.5 MB in half a second.
 #[test]
 fn what_cannot_pay_is_refused_at_the_door_with_what_passed_before_it() {
-    let fees = Fees { asset: Some("coin".into()), base: Amount(5), ..Fees::default() };
-    let bench = Bench::new(&ChannelConfig { fees, ..config() });
     let rich = Balance { owned: Amount(12), frozen: Amount::ZERO, locks: Vec::new() };
     let key = keyspace::balance(&key(7).public().address(), "coin");
-    let writes = Writes::from([(key, Some(record::to_value(&rich)))]);
-    let record = BlockRecord {
-        height: 1,
-        header_hash: Hash::ZERO,
-        block: vec![1].into(),
-        receipts: encode_receipts(&[]).into(),
-    };
-    bench.opened.store.append(&record).expect("appends");
-    let _ = bench.opened.store.apply(1, &writes, &[]).expect("applies");
+    let bench = with_fees("coin", Writes::from([(key, Some(record::to_value(&rich)))]));
     let costly = |nonce| transaction(bench.opened.channel, nonce, "x");
     let frugal = |nonce| Transaction { fee_max: Amount(4), ..costly(nonce) };
     let paying = |nonce| Transaction { fee_max: Amount(5), ..costly(nonce) };

@@ -2,7 +2,7 @@
 
 use ledger_classes::amount::Amount;
 use ledger_classes::block::{Header, Seal};
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits};
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Limits};
 use ledger_classes::event::Event;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::Address;
@@ -169,9 +169,6 @@ pub struct ChannelSpec {
     /// Limits, if not the usual ones.
     #[serde(default)]
     pub limits: Option<Limits>,
-    /// Fees, if any.
-    #[serde(default)]
-    pub fees: Option<Fees>,
     /// Who must approve configuration changes; a majority if absent.
     #[serde(default)]
     pub approvals: Option<Approvals>,

@@ -199,7 +199,12 @@ fn timers_and_transactions_both_have_their_part_of_each_block() {
 fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
     let rights = [Right::Admin].into_iter().collect();
     let grants = vec![Grant { to: Grantee::Organization("alpha".into()), rights }];
-    let fees = crate::config::Fees { asset: Some("coin".into()), base: Amount(5), ..Default::default() };
+    let fees = crate::config::Fees {
+        asset: Some("coin".into()),
+        issuer: Some(address(1)),
+        base: Amount(5),
+        ..Default::default()
+    };
     let mut ledger = Ledger::with_config(ChannelConfig { grants, fees, ..open_config() });
     let who = Identity::new("test.example", "alpha", Role::Admin, "ann").unwrap();
     ledger.admit(ADMIN, &who);

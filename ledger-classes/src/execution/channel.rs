@@ -13,18 +13,17 @@ pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants,
 pub(super) use revocation::{revoke, revoke_by_evidence};
 
 use super::audit::{self, Act};
-use super::{ConfigRecord, Context, budget};
+use super::{ConfigRecord, Context, budget, configuration};
 use crate::action::channel::Admit;
 use crate::config::ConfigChange;
 use crate::event::Event;
-use crate::hash::{Hash, HexBytes, Tag};
+use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keys::{self, PublicKey};
 use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{Participant, certificate_key, possession_message};
-use crate::record;
 use crate::state;
 
 /// A path that may be verified at all.
@@ -148,11 +147,9 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
     for joined in record.config.organizations.iter().filter(|member| !current.is_member(&member.name)) {
         context.put(keyspace::membership(&joined.name), &proposals::Membership { since });
     }
-    let value = record::to_value(record);
-    context.put_value(keyspace::config(), value.clone());
-    context.put_value(keyspace::config_at(record.height), value.clone());
+    let (configuration, writes) = configuration::writes_of(record);
+    writes.into_iter().for_each(|(key, value)| context.put_value(key, value));
     let height = context.height() + 1;
-    let configuration = Hash::tagged(Tag::Content, &[&value]);
     context.emit(Event::ChannelConfigured { proposal: cause, height, configuration })?;
     Ok(height)
 }
@@ -171,7 +168,14 @@ fn unchanged(context: &Context<'_>) -> Result<ConfigRecord, Refusal> {
 /// The configuration after `changes`, checked.
 fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigRecord, Refusal> {
     let mut record = unchanged(context)?;
-    changes.iter().for_each(|change| change.apply(&mut record.config));
+    for change in changes {
+        governance::check_change(context, change)?;
+        change.apply(&mut record.config);
+    }
+    // Each makes the way from genesis longer.
+    if record.config == *context.config() {
+        return reject(ResultCode::ConfigurationInvalid, "it changes nothing");
+    }
     record.height = context.height();
     governance::check(context, &record.config)?;
     Ok(record)
@@ -185,6 +189,8 @@ mod authority_tests;
 mod governance_tests;
 #[cfg(test)]
 mod proposal_tests;
+#[cfg(test)]
+mod repair_tests;
 #[cfg(test)]
 mod revocation_tests;
 #[cfg(test)]

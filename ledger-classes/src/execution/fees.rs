@@ -1,7 +1,8 @@
 //! What a transaction costs, and who need not pay.
 //!
 //! Relations that always hold: what repairs a channel is free, whatever its fees and their asset are; on a channel with
-//! fees nothing that is not paid for stays in a block, but the acts that are free and were done.
+//! fees nothing that is not paid for stays in a block, but the acts that are free and were done; what anybody may post stays
+//! only if it was done.
 
 use super::{Context, assets};
 use crate::action::Action;
@@ -38,6 +39,24 @@ pub(super) fn is_exempt(
     Ok(acts && !actions.iter().any(|action| matches!(action, Action::AccountAct(_))))
 }
 
+/// Whether a transaction that fails leaves nothing, since whoever posts it has nothing to lose: it carries its own
+/// authority, so that anybody may post it, or it is free where others pay. Records of sequences stay: only an ordering peer
+/// makes them, and it posts on before the last one is in a block.
+pub(super) fn must_succeed(
+    view: &dyn ReadView,
+    config: &ChannelConfig,
+    transaction: &VerifiedTransaction,
+) -> Result<bool, ReadError> {
+    let actions = &transaction.transaction().actions;
+    if actions.iter().any(|action| matches!(action, Action::LogAudit(_))) {
+        return Ok(false);
+    }
+    match config.fees.asset {
+        Some(_) => is_exempt(view, config, transaction),
+        None => Ok(actions.iter().all(Action::carries_authority)),
+    }
+}
+
 /// The fee of a transaction that owes one.
 fn fee_of(config: &ChannelConfig, transaction: &VerifiedTransaction) -> Result<Amount, Refusal> {
     let bytes = u128::from(transaction.payload_bytes());
@@ -65,8 +84,7 @@ fn check_time(transaction: &VerifiedTransaction, time: Time) -> Result<(), Refus
 pub(super) struct Paid {
     /// The fee.
     pub(super) fee: Amount,
-    /// Whether it leaves nothing if it fails: it is free where others pay, or carries its own authority. Records of sequences stay, since only an
-    /// ordering peer makes them, and it posts on before the last one is in a block.
+    /// Whether it leaves nothing if it fails.
     pub(super) leaves_nothing: bool,
 }
 
@@ -74,15 +92,10 @@ pub(super) struct Paid {
 pub(super) fn charge(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<Paid, Refusal> {
     check_time(transaction, context.time())?;
     let config = context.config();
-    let actions = &transaction.transaction().actions;
-    let sequence = |action: &Action| matches!(action, Action::LogAudit(_));
-    let (free, fee) = (!actions.iter().any(sequence), Amount::ZERO);
-    let Some(asset) = &config.fees.asset else {
-        // What anybody may post costs nobody anything here, either.
-        return Ok(Paid { fee, leaves_nothing: free && actions.iter().all(Action::carries_authority) });
-    };
+    let leaves_nothing = must_succeed(&*context, config, transaction)?;
+    let Some(asset) = &config.fees.asset else { return Ok(Paid { fee: Amount::ZERO, leaves_nothing }) };
     if is_exempt(&*context, config, transaction)? {
-        return Ok(Paid { fee, leaves_nothing: free });
+        return Ok(Paid { fee: Amount::ZERO, leaves_nothing });
     }
     let fee = fee_of(config, transaction)?;
     assets::pay_fee(context, &transaction.sender(), asset, fee, config.fees.collector)?;

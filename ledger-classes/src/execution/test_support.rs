@@ -55,7 +55,8 @@ impl Ledger {
 
     /// An open channel with fees: `base` of `asset` for each transaction.
     pub(crate) fn with_fees(asset: &str, base: u128, collector: Option<Address>) -> Self {
-        let fees = Fees { asset: Some(asset.into()), base: Amount(base), per_byte: Amount::ZERO, collector };
+        let (asset, issuer) = (Some(asset.into()), Some(address(1)));
+        let fees = Fees { asset, issuer, base: Amount(base), per_byte: Amount::ZERO, collector };
         Self::with_config(ChannelConfig { fees, ..open_config() })
     }
 

@@ -26,11 +26,10 @@ use actix_web::{
 use channel_actors::{CreateError, LifeCycle};
 use client::api::{ChannelSpec, ChannelState, ChannelView, QueueView};
 use ledger_classes::{
-    config::{ChannelConfig, Engine, OrderingPeer, Organization},
+    config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization},
     hash::HexBytes,
     identity::Identity,
     listing::Span,
-    participant::CertificatePaths as _,
     rights::{Grant, Grantee, Right, Rights},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -218,12 +217,6 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
         organizations.push(Organization { name: organization.name, title, authorities });
     }
     let member = |name: &str| organizations.iter().any(|organization| organization.name == name);
-    for organization in &organizations {
-        for der in &organization.authorities {
-            let fits = ParticipantPaths.authority(&der.0, context.identity.consortium(), &organization.name);
-            fits.map_err(|why| invalid(format!("a CA certificate of {}: {why}", organization.name)))?;
-        }
-    }
     let mut grants = spec.grants;
     if grants.is_empty() {
         let names = organizations.iter().map(|organization| organization.name.as_str());
@@ -260,9 +253,9 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
         public_read: spec.public_read,
         open_submit: spec.open_submit,
         limits: spec.limits.unwrap_or_default(),
-        fees: spec.fees.unwrap_or_default(),
+        fees: Fees::default(),
         approvals: spec.approvals.unwrap_or_default(),
     };
-    config.check().and_then(|()| config.check_governable()).map_err(|error| invalid(error.0))?;
+    config.check_founding(&ParticipantPaths).map_err(|error| invalid(error.0))?;
     Ok(config)
 }

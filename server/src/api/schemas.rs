@@ -112,14 +112,6 @@ pub(super) fn schemas() -> Value {
         let properties: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).into(), each())).collect();
         body(properties.into(), &names)
     };
-    let fees = || {
-        body(
-            json!({
-                "asset": or_null(label()), "base": amount(), "per_byte": amount(), "collector": or_null(address()),
-            }),
-            &["base", "per_byte"],
-        )
-    };
     let why = || or_null(json!({ "type": "string", "maxLength": 256 }));
     let pem = || json!({ "type": "string", "minLength": 1 });
     let signature = || {
@@ -221,7 +213,7 @@ pub(super) fn schemas() -> Value {
                 "grants": list_of(grant(), 0, GRANTS_MAX),
                 "public_read": { "type": "boolean", "default": false },
                 "open_submit": { "type": "boolean", "default": false },
-                "limits": or_null(limits()), "fees": or_null(fees()),
+                "limits": or_null(limits()),
                 "approvals": or_null(json!({ "enum": ["any", "majority", "all"] })),
             }),
             &["name", "organizations"],

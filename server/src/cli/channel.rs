@@ -291,7 +291,6 @@ impl Create {
             public_read: self.public_read,
             open_submit: self.open_submit,
             limits: None,
-            fees: None,
             approvals: self.approvals,
         })
     }

@@ -150,7 +150,6 @@ pub(super) async fn channels(world: &mut World) -> Shown {
             public_read: false,
             open_submit: false,
             limits: None,
-            fees: None,
             approvals: None,
         };
         let view = world.person(&cast.founder()?.name)?.connection.create_channel(&spec).await?;

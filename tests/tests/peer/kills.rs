@@ -340,7 +340,6 @@ fn spec(name: &str) -> ChannelSpec {
         public_read: false,
         open_submit: true,
         limits: None,
-        fees: None,
         approvals: None,
     }
 }

@@ -228,8 +228,10 @@ fn a_contract_is_told_an_amount_with_its_asset_and_fees_have_their_point() {
     assert!(raised.contains(r#""amount":"350 base units""#), "{raised}");
 
     let file = world.admin.join("fees.json");
-    let fees = r#"[{"change": "set_fees", "asset": "coin", "base": "3", "per_byte": "0", "collector": null}]"#;
-    std::fs::write(&file, fees).expect("writable");
+    let fees = serde_json::json!([{
+        "change": "set_fees", "asset": "coin", "issuer": world.own, "base": "3", "per_byte": "0", "collector": null,
+    }]);
+    std::fs::write(&file, fees.to_string()).expect("writable");
     world.printed(&["participant", "admit"]);
     let update = [text(&world.admin), &world.peer.url, text(&file)];
     let [profile, url, file] = update;

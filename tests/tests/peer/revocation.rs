@@ -151,13 +151,23 @@ async fn a_revocation_reaches_a_channel_whose_fees_the_peer_cannot_pay() {
     let spec = consortium.path("spec.json");
     let document = serde_json::json!({
         "name": "priced", "organizations": [{ "name": "bank" }],
-        "fees": { "asset": "coin", "base": "5", "per_byte": "0", "collector": null },
     });
     std::fs::write(&spec, document.to_string()).expect("writable");
     let made = peer.run(&consortium.admin(), &["channel", "create", "--spec", text(&spec)]);
     let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
     let admin = peer.connect(&consortium.admin());
-    // Nobody has funds: the asset is not even defined. Admission is free.
+    let own = |words: &[&str]| peer.run(&consortium.admin(), words);
+    own(&["key", "new"]);
+    own(&["participant", "admit", "--channel", "priced"]);
+    own(&["asset", "define", "coin", "--channel", "priced"]);
+    let issuer = own(&["asset", "show", "coin", "--channel", "priced"])["mint_authority"].clone();
+    let changes = consortium.path("fees.json");
+    let fees = serde_json::json!([{
+        "change": "set_fees", "asset": "coin", "issuer": issuer, "base": "5", "per_byte": "0", "collector": null,
+    }]);
+    std::fs::write(&changes, fees.to_string()).expect("writable");
+    own(&["channel", "update", "priced", "--changes", text(&changes)]);
+    // Nobody has funds: there is no unit of the asset. Admission is free.
     admit(&admin, "priced", id, &ann, 5).await;
     let mut watched = from(&admin, "priced", Some("participant.*"));
     assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");

@@ -30,7 +30,7 @@ fn change(ledger: &mut Ledger, number: u8, change: impl FnOnce(&mut Participant)
 fn configure(ledger: &mut Ledger, change: impl FnOnce(&mut ChannelConfig)) {
     let mut record = config_of(&ledger.state).unwrap();
     change(&mut record.config);
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
 }
 
 fn found(ledger: &Ledger, id: Hash) -> Proposal {

@@ -7,7 +7,7 @@ use crate::action::logs::Append;
 use crate::config::Organization;
 use crate::event::Event;
 use crate::execution::test_support::{Ledger, open_config};
-use crate::execution::{ConfigRecord, config_of};
+use crate::execution::{ConfigHead, ConfigRecord, config_of};
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX};
 use crate::outcome::ResultCode;
@@ -109,7 +109,7 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
         _ => None,
     });
     let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
-    let value = record::to_value(&ConfigRecord { config, height });
+    let value = record::to_value(&ConfigHead::of(&ConfigRecord { config, height }));
     let expected = (3, Hash::tagged(Tag::Content, &[&value]), receipt.head.id);
     assert_eq!((renewed, configured, height), (1, Some(expected), 2));
     let told = events.iter().filter_map(|event| match event {

@@ -6,17 +6,22 @@
 //! the change. An organization that has never had one counts, or none could be added. The administrators that were
 //! admitted last are looked at, so that no number of them makes this dear or blind.
 
-use super::super::{Context, Members, budget};
+use super::super::{Context, Members, assets, budget};
+use crate::action::assets::Kind;
 use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, Organization};
+use crate::config::{ChannelConfig, ConfigChange, Organization};
+use crate::hash::HexBytes;
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
-use crate::limits::ADMINISTRATORS_KNOWN_MAX;
+use crate::limits::{
+    ADMINISTRATORS_KNOWN_MAX, AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED,
+};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::Record;
 use crate::rights::Right;
+use crate::time::Time;
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
@@ -30,6 +35,7 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
             "orders this channel, and several peers are not there yet: without it and its key the channel would halt";
         return refuse(format!("{} {what}", peer.identity));
     }
+    check_fees(context, next)?;
     for member in &next.organizations {
         let known = current.organizations.iter().find(|known| known.name == member.name);
         check_authorities(context, next, known, member)?;
@@ -52,6 +58,65 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
             gone.join(", ")
         ));
     }
+    Ok(())
+}
+
+/// Fees in what nobody has, or in what somebody else issues than was meant, would let nobody but the administrators do
+/// anything. Those in force are not judged again: they must be no reason to refuse another change.
+fn check_fees(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
+    let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
+    let Some(asset) = next.fees.asset.as_deref().filter(|_| next.fees != context.config().fees) else { return Ok(()) };
+    let Some(record) = assets::asset(context, asset)? else {
+        return refuse(format!("fees are to be paid in {asset}, and there is no such asset"));
+    };
+    if !matches!(record.kind, Kind::Fungible { .. }) {
+        return refuse(format!("fees are to be paid in {asset}, which consists of items, not of units"));
+    }
+    let issuer = assets::heir(context, &record.mint_authority)?;
+    if next.fees.issuer != Some(issuer) {
+        return refuse(format!(
+            "{asset} is issued by {issuer}: name it as the issuer, if you want fees in what it issues"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a change that is not well formed by itself, whatever those after it do: it is kept as long as its proposal.
+pub(super) fn check_change(context: &Context<'_>, change: &ConfigChange) -> Result<(), Refusal> {
+    let ConfigChange::PutOrganization(organization) = change else { return Ok(()) };
+    let fits = |der: &HexBytes| der.0.len() <= CERTIFICATE_BYTES_MAX;
+    if organization.authorities.len() > AUTHORITIES_MAX || !organization.authorities.iter().all(fits) {
+        let what = "an organization has at most 8 CA certificates of 8 KiB";
+        return reject(ResultCode::ConfigurationInvalid, what);
+    }
+    let known = context.config().organizations.iter().find(|known| known.name == organization.name);
+    check_authorities(context, context.config(), known, organization)
+}
+
+/// Until when an organization has spent its changes of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+struct ConfigPace {
+    /// Block time at which all that may be saved is there again.
+    full: Time,
+}
+
+impl Record for ConfigPace {}
+
+/// Takes one of the changes that `organization`, whose proposal takes effect, may make in a time. Each organization has
+/// its own: who uses them up is in nobody else's way, and where another approval was needed it was given.
+pub(super) fn spend(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
+    let key = keyspace::config_pace(organization);
+    let now = context.time();
+    let full = context.get::<ConfigPace>(&key)?.map_or(now, |pace| pace.full.max(now));
+    let full = full.plus_millis(CONFIG_CHANGE_MS);
+    let ahead = full.millis_since(now);
+    if ahead > CONFIG_CHANGES_SAVED * CONFIG_CHANGE_MS {
+        let wait = ahead - CONFIG_CHANGES_SAVED * CONFIG_CHANGE_MS;
+        let next = now.plus_millis(wait);
+        let what = "have changed the configuration too often of late: what they propose can take effect from";
+        return reject(ResultCode::ChangesTooFrequent, format!("proposals of {organization} {what} {next} on"));
+    }
+    context.put(key, &ConfigPace { full });
     Ok(())
 }
 

@@ -217,7 +217,8 @@ fn the_ordering_peer_and_its_key_stay_until_there_can_be_several() {
         (vec![present, OrderingPeer { identity: other, key: signer(201).public() }], false),
     ] {
         let mut ledger = ledger(1, "h", Approvals::Any);
-        let outcome = change(&mut ledger, "h", vec![ConfigChange::SetPeers { peers: peers.clone() }]);
+        let read = ConfigChange::SetPublicRead { public_read: true };
+        let outcome = change(&mut ledger, "h", vec![ConfigChange::SetPeers { peers: peers.clone() }, read]);
         assert_eq!(outcome.is_ok(), good, "{peers:?}: {outcome:?}");
         ledger.done(
             1,

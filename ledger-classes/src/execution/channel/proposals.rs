@@ -8,7 +8,7 @@
 //! Approvals are counted when a proposal takes effect, and each time that it is looked at: one counts as long as its giver
 //! may sign, administers, was not revoked since, and is of an organization that was a member all along.
 
-use super::{administrator, changed, take_effect};
+use super::{administrator, changed, governance, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::codec::{Decode, Encode};
 use crate::config::ConfigChange;
@@ -276,6 +276,7 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         effective = Some(match &proposal.subject {
             Subject::Configuration(changes) => {
                 let record = changed(context, changes)?;
+                governance::spend(context, proposal.by.organization())?;
                 take_effect(context, &record, id)?
             }
             Subject::Recovery(recovery) => {

@@ -353,7 +353,7 @@ fn only_what_carries_its_authority_is_taken_from_a_stranger() {
 }
 
 fn paying() -> Fees {
-    Fees { asset: Some("coin".into()), base: Amount(5), per_byte: Amount::ZERO, collector: None }
+    Fees { asset: Some("coin".into()), issuer: Some(address(1)), base: Amount(5), ..Fees::default() }
 }
 
 /// A revoked key once went on signing on a channel with fees until the account that posts revocations had funds: a

@@ -28,7 +28,7 @@ fn verdict(ledger: &mut Ledger, number: u8, actions: Vec<Action>) -> C {
 fn configure(ledger: &mut Ledger, change: impl FnOnce(&mut ChannelConfig)) {
     let mut record = config_of(&ledger.state).unwrap();
     change(&mut record.config);
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
 }
 
 /// Beta's CAs from here on.

@@ -6,6 +6,7 @@ use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::keys::{Address, PublicKey, Signature};
 use crate::participant::{CertificatePaths, CertifiedIdentity};
+use crate::record;
 use crate::rights::{Grant, Grantee, Right};
 use crate::time::Time;
 use crate::{action::Action, limits};
@@ -129,7 +130,7 @@ fn a_proposal_that_could_not_be_read_again_is_refused() {
     assert!(payload.len() < limits::PAYLOAD_BYTES_MAX);
     let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);
     let receipt = ledger.preview(std::slice::from_ref(&transaction)).receipts.pop().expect("a receipt");
-    assert_eq!(receipt.head.code, ResultCode::TooManyEffects.number(), "{}", receipt.head.message);
+    assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.head.message);
 }
 
 /// An organization with 1,024 addresses of administrators counted as able to govern, unseen.
@@ -146,8 +147,8 @@ fn no_number_of_revoked_administrators_counts_as_one_who_is_there() {
         record.revoked_height = Some(ledger.height);
         ledger.put(key, &record);
     };
-    let propose = || {
-        let changes = vec![ConfigChange::SetPublicRead { public_read: true }];
+    let propose = |public_read| {
+        let changes = vec![ConfigChange::SetPublicRead { public_read }];
         vec![Action::ChannelPropose(crate::action::channel::Propose { changes, reason: String::new() })]
     };
     let known = u8::try_from(limits::ADMINISTRATORS_KNOWN_MAX).expect("fits");
@@ -157,15 +158,15 @@ fn no_number_of_revoked_administrators_counts_as_one_who_is_there() {
     revoke(&mut ledger, first + 9);
     admit(&mut ledger, last);
     (first + 1..=last).for_each(|number| revoke(&mut ledger, number));
-    ledger.done(first, propose());
+    ledger.done(first, propose(true));
     // Of more who were all good the last are known; who is forgotten is known again when it is admitted again.
     (last + 1..=last + known).for_each(|number| admit(&mut ledger, number));
     (last + 1..=last + known).for_each(|number| revoke(&mut ledger, number));
-    let (code, message) = ledger.one(first, propose());
+    let (code, message) = ledger.one(first, propose(false));
     assert_eq!(code, ResultCode::ConfigurationInvalid);
     assert!(message.contains("admitted first"), "{message}");
     admit(&mut ledger, first);
-    ledger.done(first, propose());
+    ledger.done(first, propose(false));
 }
 
 /// An admission is free, also where nothing else is: the same one could fill blocks for ever.

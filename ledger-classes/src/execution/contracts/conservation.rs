@@ -56,7 +56,7 @@ fn world() -> Ledger {
     // Whoever is revoked can do nothing any more.
     let mut record = super::super::config_of(&ledger.state).unwrap();
     record.config.open_submit = false;
-    ledger.put(crate::keyspace::config(), &record);
+    ledger.put(crate::keyspace::config_at(record.height), &record);
     ledger
 }
 

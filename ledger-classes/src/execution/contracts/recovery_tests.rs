@@ -38,7 +38,7 @@ fn world() -> Ledger {
         let to = Grantee::Identity(participant.identity);
         record.config.grants.push(Grant { to, rights: ["admin".parse().unwrap()].into_iter().collect() });
     }
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
     let things = vec![
         mint("eur", 3, 1_000),
         mint("usd", 3, 50),

@@ -39,7 +39,7 @@ fn world(rights: &str) -> Ledger {
     record.config.grants.retain(|grant| grant.to != Grantee::Organization("gamma".into()));
     let rights = rights.split(' ').map(|right| right.parse::<Right>().unwrap()).collect();
     ConfigChange::Grant(Grant { to: Grantee::Organization("gamma".into()), rights }).apply(&mut record.config);
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
     ledger
 }
 

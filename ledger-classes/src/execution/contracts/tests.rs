@@ -110,7 +110,7 @@ pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
     ledger.admit(number, &identity);
     let mut record = super::super::config_of(&ledger.state).unwrap();
     crate::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
 }
 
 /// Makes `organization` a member of the channel.
@@ -122,7 +122,7 @@ pub(super) fn join(ledger: &mut Ledger, organization: &str) {
     };
     let mut record = super::super::config_of(&ledger.state).unwrap();
     crate::config::ConfigChange::PutOrganization(member).apply(&mut record.config);
-    ledger.put(keyspace::config(), &record);
+    ledger.put(keyspace::config_at(record.height), &record);
 }
 
 /// Revokes participant `number` in the last block.
