@@ -4,9 +4,15 @@
 use crate::{
     identifiers::{AlternativeName, KeyId, Serial, sha256},
     keys::PublicKey,
-    limits::{ENROLLED_LIFETIME_MAX_MS, ENROLLED_LIFETIME_MS, REQUEST_LIFETIME_MS},
+    limits::{
+        ENROLLED_LIFETIME_MAX_MS, ENROLLED_LIFETIME_MS, REQUEST_LIFETIME_MS, REQUESTS_KEPT_FOR_ADMINISTRATORS,
+        REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, STRANGERS_REQUEST_LIFETIME_MS,
+    },
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::{
+    identity::{Identity, Role},
+    time::Time,
+};
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use std::{fmt, str::FromStr};
@@ -178,6 +184,48 @@ pub struct Rejection {
     pub at: Time,
 }
 
+/// Who files at the command line: whoever has the folder.
+pub const FOLDER: &str = "folder";
+
+/// What kind of caller files a request: each has its places in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requester {
+    /// Shows no certificate: an address.
+    Stranger,
+    /// Shows one: an identity.
+    Member,
+    /// An administrator, or whoever has the folder.
+    Administrator,
+}
+
+impl Requester {
+    /// The kind of whoever a request says that it is of.
+    pub fn of(requester: &str) -> Self {
+        match Identity::parse(requester) {
+            _ if requester == FOLDER => Self::Administrator,
+            Ok(identity) if identity.role() == Role::Admin => Self::Administrator,
+            Ok(_) => Self::Member,
+            Err(_) => Self::Stranger,
+        }
+    }
+
+    /// Requests of all kinds that may wait before another one of this kind is filed.
+    pub(crate) const fn queue(self) -> usize {
+        match self {
+            Self::Administrator => REQUESTS_OPEN_MAX,
+            Self::Member | Self::Stranger => REQUESTS_OPEN_MAX - REQUESTS_KEPT_FOR_ADMINISTRATORS,
+        }
+    }
+
+    /// Requests of this kind that may wait.
+    pub(crate) const fn of_kind(self) -> usize {
+        match self {
+            Self::Administrator | Self::Member => REQUESTS_OPEN_MAX,
+            Self::Stranger => REQUESTS_OPEN_OF_STRANGERS_MAX,
+        }
+    }
+}
+
 /// A request in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CertificateRequestRecord {
@@ -228,6 +276,17 @@ impl CertificateRequestRecord {
         }
     }
 
+    /// What kind of caller filed it.
+    pub fn filed_by(&self) -> Requester {
+        Requester::of(&self.requester)
+    }
+
+    /// Its last instant, if nobody decides.
+    pub fn lapses(&self) -> Time {
+        let strange = self.approvals.is_empty() && self.token.is_none() && self.filed_by() == Requester::Stranger;
+        self.requested.plus_millis(if strange { STRANGERS_REQUEST_LIFETIME_MS } else { REQUEST_LIFETIME_MS })
+    }
+
     /// What has become of it at `now` under a policy.
     pub fn status(&self, policy: EnrolmentPolicy, now: Time) -> RequestStatus {
         let approvals = u32::try_from(self.approvals.len()).unwrap_or(u32::MAX);
@@ -235,7 +294,7 @@ impl CertificateRequestRecord {
             RequestStatus::Issued
         } else if self.rejected.is_some() {
             RequestStatus::Rejected
-        } else if self.requested.plus_millis(REQUEST_LIFETIME_MS) < now {
+        } else if self.lapses() < now {
             RequestStatus::Lapsed
         } else if self.token.is_some() || approvals >= policy.approvals {
             RequestStatus::Approved

@@ -40,11 +40,21 @@ pub const REQUEST_TEXT_BYTES_MAX: usize = 24 * 1024;
 /// Requests that wait for a decision, of a whole folder: strangers may file them, and somebody must look at each.
 pub const REQUESTS_OPEN_MAX: usize = 256;
 
+/// Those of them that callers without a certificate filed: they cost nothing to file.
+pub const REQUESTS_OPEN_OF_STRANGERS_MAX: usize = 128;
+
+/// Places among all of them that are kept for administrators.
+pub const REQUESTS_KEPT_FOR_ADMINISTRATORS: usize = 16;
+
 /// Requests of one caller (an identity, or an address for those who have none yet) that wait for a decision.
 pub const REQUESTS_OPEN_PER_REQUESTER_MAX: usize = 8;
 
 /// From filing a request to its lapse, if nobody decides: a queue must not fill up for ever.
 pub const REQUEST_LIFETIME_MS: u64 = 30 * DAY_MS;
+
+/// The same for a request of a caller without a certificate to which no administrator has said yes: over a weekend, and
+/// no longer than that does a stranger keep others out.
+pub const STRANGERS_REQUEST_LIFETIME_MS: u64 = 3 * DAY_MS;
 
 /// Certificates of one identity that are valid at the same time: renewal overlaps, but does not pile up.
 pub const CERTIFICATES_PER_IDENTITY_MAX: usize = 16;

@@ -8,15 +8,16 @@
 use crate::{
     database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
     enrolment::{
-        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Terms, TokenRecord,
+        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms,
+        TokenRecord,
     },
     folder::{CertificateFolder, FolderError, Purpose},
     identifiers::KeyId,
     key_compromise,
     keys::KeyError,
     limits::{
-        ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX, REQUESTS_OPEN_MAX,
-        REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
+        ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX, REQUEST_LIFETIME_MS, REQUESTS_OPEN_MAX,
+        REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
     },
     request::CertificateRequest,
 };
@@ -31,7 +32,7 @@ const TEXT_CHARS_MAX: usize = 256;
 
 /// How a queue of requests gets shorter, and who needs no place in it.
 const WAY_OUT: &str = "an administrator decides some (chancery ca requests, approve, reject), or they lapse 30 days after \
-    they were filed; a request with an enrolment token (chancery ca token) waits for nobody";
+    they were filed, without a certificate 3 days; a request with an enrolment token (chancery ca token) waits for nobody";
 
 /// Why a request is not filed, decided or granted.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,11 @@ pub enum RegistrationError {
     /// See [`REQUESTS_OPEN_MAX`].
     #[error("{REQUESTS_OPEN_MAX} requests wait for a decision, as many as may: {WAY_OUT}")]
     QueueFull,
+    /// See [`REQUESTS_OPEN_OF_STRANGERS_MAX`].
+    #[error(
+        "{REQUESTS_OPEN_OF_STRANGERS_MAX} requests of callers without a certificate wait for a decision, as many as may: {WAY_OUT}"
+    )]
+    StrangersFull,
     /// No such request.
     #[error("there is no request {0}")]
     Unknown(RequestId),
@@ -173,14 +179,18 @@ impl CertificateFolder {
         key_compromise::check(&database, request.public_key())?;
         let policy = database.policy();
         let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
-        // Those that lapsed were filed before all others.
-        let alive = database.undecided().take_while(|record| record.status(policy, now) != RequestStatus::Lapsed);
+        // Those that lapsed, whoever filed them, were filed before all others.
+        let alive = database.undecided().take_while(|record| now <= record.requested.plus_millis(REQUEST_LIFETIME_MS));
         let open: Vec<&CertificateRequestRecord> = alive.filter(open).collect();
         let of_requester = open.iter().filter(|record| record.requester == requester).count();
         if of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
             return Err(RegistrationError::TooManyRequests { requester });
         }
-        if open.len() >= REQUESTS_OPEN_MAX {
+        let kind = Requester::of(&requester);
+        if open.iter().filter(|record| record.filed_by() == kind).count() >= kind.of_kind() {
+            return Err(RegistrationError::StrangersFull);
+        }
+        if open.len() >= kind.queue() {
             return Err(RegistrationError::QueueFull);
         }
         let id = self.append_request(&mut database, request, identity, requester, None, now)?;

@@ -9,7 +9,8 @@ use ca::{
     folder::{FolderError, LeafOptions, Selection},
     limits::{
         CERTIFICATES_PER_IDENTITY_MAX, DAY_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS, REQUEST_LIFETIME_MS,
-        REQUESTS_OPEN_PER_REQUESTER_MAX,
+        REQUESTS_KEPT_FOR_ADMINISTRATORS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX,
+        REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
     },
     renewal::renewal_message,
     request::make_request,
@@ -139,6 +140,49 @@ fn the_queue_is_bounded_and_takes_only_what_can_be_issued() {
     let (asked, bound) = (request(&key, "north/admin/boss"), identity(ALICE));
     let mismatch = folder.file_request(&asked, Some(&bound), "x", NOW);
     assert!(matches!(mismatch, Err(RegistrationError::OtherIdentity { .. })));
+}
+
+/// 256 requests of strangers in 0.7 s closed the queue to members for 30 days.
+#[test]
+fn strangers_do_not_close_the_queue_to_members_nor_members_to_administrators() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let file = |by: &str, now| folder.file_request(&request(&key(), ALICE), None, by, now);
+    let fill = |by: &dyn Fn(usize) -> String, now| {
+        let filed = (0..REQUESTS_OPEN_MAX).map(|number| file(&by(number / REQUESTS_OPEN_PER_REQUESTER_MAX), now));
+        let mut filed = filed.skip_while(Result::is_ok);
+        filed.next().unwrap().unwrap_err().to_string()
+    };
+    let waiting = |now| {
+        let requests = folder.requests(now).unwrap();
+        requests.iter().filter(|request| request.status == RequestStatus::Requested).count()
+    };
+    let told = fill(&|number| format!("192.0.2.{number}"), NOW);
+    assert!(told.contains("callers without a certificate") && told.contains("3 days"), "{told}");
+    assert_eq!(waiting(NOW), REQUESTS_OPEN_OF_STRANGERS_MAX);
+    let told = fill(&|number| identity(&format!("north/client/c{number}")).to_string(), NOW);
+    assert!(told.contains("256 requests wait"), "{told}");
+    assert_eq!(waiting(NOW), REQUESTS_OPEN_MAX - REQUESTS_KEPT_FOR_ADMINISTRATORS);
+    file(&identity("north/admin/boss").to_string(), NOW).unwrap();
+    file("folder", NOW).unwrap();
+    // Over the weekend, what strangers filed has lapsed; what members filed waits.
+    let monday = later(STRANGERS_REQUEST_LIFETIME_MS + 1);
+    assert_eq!(
+        waiting(monday),
+        REQUESTS_OPEN_MAX - REQUESTS_KEPT_FOR_ADMINISTRATORS + 2 - REQUESTS_OPEN_OF_STRANGERS_MAX
+    );
+    file("192.0.2.1", monday).unwrap();
+}
+
+#[test]
+fn a_strangers_request_that_an_administrator_has_approved_waits_as_long_as_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    folder.set_policy(EnrolmentPolicy { approvals: 2 }, NOW).unwrap();
+    let id = folder.file_request(&request(&key(), ALICE), None, "192.0.2.1", NOW).unwrap().record.id;
+    folder.approve(&id, "ann", None, NOW).unwrap();
+    let issued = folder.approve(&id, "bob", None, later(REQUEST_LIFETIME_MS)).unwrap();
+    assert_eq!(issued.status, RequestStatus::Issued);
 }
 
 #[test]

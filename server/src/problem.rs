@@ -321,7 +321,7 @@ impl From<RegistrationError> for ApiError {
             E::Rejected(_) | E::Decided(_) | E::ApprovedAlready(_) => Kind::RequestDecided,
             E::OwnRequest | E::AloneForSeveral(_) => Kind::Forbidden,
             E::NoAuthority(_) => Kind::NoAuthority,
-            E::TooManyRequests { .. } | E::QueueFull | E::TooManyCertificates(_) => {
+            E::TooManyRequests { .. } | E::QueueFull | E::StrangersFull | E::TooManyCertificates(_) => {
                 return Self::new(Kind::RequestsFull, error.to_string())
                     .retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
             }

@@ -1,8 +1,9 @@
 //! Places by kind: strangers and single addresses take a part of everything, whatever they do, and members and
 //! administrators have theirs. Each attack here once kept an administrator out, or took the peer's memory.
 
-use crate::harness::{Consortium, Peer, append, signed, text};
+use crate::harness::{Consortium, Peer, append, run, signed, text};
 use crate::wait;
+use client::api::CertificateRequestBody;
 use client::connection::Connection;
 use client::submit::Wait;
 use std::io::{Read as _, Write as _};
@@ -166,6 +167,42 @@ async fn connections_that_never_begin_their_handshake_keep_nobody_out() {
     assert!(took < SOON, "{took:?}");
     assert_eq!(peer.metric("chancery_places{places=\"handshakes\"}"), "8");
     drop(silent);
+    peer.drain();
+}
+
+/// 256 requests by strangers in 0.7 s closed the queue to members for 30 days.
+#[tokio::test]
+async fn strangers_that_fill_the_queue_of_requests_leave_room_for_members_and_are_cleared() {
+    let consortium = Consortium::new();
+    let ann = consortium.profile("bank", "client", "ann");
+    let peer = consortium.serve();
+    let nobody = consortium.path("nobody");
+    std::fs::create_dir_all(&nobody).expect("writable");
+    for file in ["ca.pem", "profile.toml"] {
+        std::fs::copy(consortium.admin().join(file), nobody.join(file)).expect("copied");
+    }
+    let identity = "spiffe://test.example/bank/client/new".parse().expect("an identity");
+    let body = || {
+        let key = ca::KeyPair::generate(ca::KeyAlgorithm::P256).expect("a key");
+        let request = ca::request::make_request(&key, &identity).expect("a request");
+        CertificateRequestBody { request, identity: None, token: None }
+    };
+    let stranger = peer.connect_once(&nobody);
+    for _ in 0..8 {
+        stranger.file_request(&body()).await.expect("filed");
+    }
+    let full = stranger.file_request(&body()).await.expect_err("an address has eight");
+    assert_eq!(full.problem().map(|problem| problem.name().to_owned()).as_deref(), Some("requests-full"));
+    peer.connect_once(&ann).file_request(&body()).await.expect("a member has places of its own");
+    let reject = ["ca", "reject", "--strangers", "--reason", "flooded"];
+    assert_eq!(peer.run(&consortium.admin(), &reject)["rejected"], 8);
+    let left = peer.run(&consortium.admin(), &["ca", "requests"]);
+    let left: Vec<&str> =
+        left["items"].as_array().expect("a list").iter().filter_map(|it| it["requester"].as_str()).collect();
+    assert_eq!(left, ["spiffe://test.example/bank/client/ann"]);
+    stranger.file_request(&body()).await.expect("there is room again");
+    let folder = run(&["ca", "--dir", text(&consortium.dir()), "reject", "--strangers", "--reason", "flooded"]);
+    assert_eq!(folder["rejected"], 1);
     peer.drain();
 }
 

@@ -9,21 +9,18 @@ use crate::cli::session::{Global, Paging, read_file};
 use crate::clock;
 use crate::register::request_view;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::enrolment::EnrolmentPolicy;
+use ca::enrolment::{EnrolmentPolicy, FOLDER};
 use ca::limits::REQUEST_TEXT_BYTES_MAX;
 use ca::request::make_request;
 use ca::{
     AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId,
-    RequestStatus, Terms,
+    RequestStatus, Requester, Terms,
 };
 use clap::Args;
 use client::api::{ApprovalBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView};
 use ledger_classes::identity::Identity;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-
-/// Who files at the command line: whoever has the folder.
-const FOLDER: &str = "folder";
 
 impl From<RegistrationError> for Failure {
     fn from(error: RegistrationError) -> Self {
@@ -261,34 +258,97 @@ impl Approve {
     }
 }
 
-/// Reject a certificate request for good
+/// Reject a certificate request for good, or all that callers without a certificate filed
 #[derive(Args, Debug)]
 #[command(after_help = "\
+With --strangers all requests are rejected that wait and were filed from an address, with no certificate: the way out when
+somebody has filled their part of the queue. Whoever of them means it files again, with another key, or gets a token.
+
 Examples:
   $ chancery ca reject 00112233445566778899aabbccddeeff --reason 'not known to us' --dir peer-1
+  $ chancery ca reject --strangers --reason 'the queue was flooded' --dir peer-1
   $ chancery ca reject 00112233445566778899aabbccddeeff --reason 'not known to us' --profile profiles/boss")]
 pub(super) struct Reject {
     /// Request
-    id: RequestId,
+    #[arg(required_unless_present = "strangers")]
+    id: Option<RequestId>,
+    /// All requests of callers without a certificate that wait
+    #[arg(long, conflicts_with = "id")]
+    strangers: bool,
     /// Why; the requester is told
     #[arg(long)]
     reason: String,
 }
 
+/// Whether a request waits, and nobody with a certificate filed it.
+fn is_of_a_stranger(request: &CertificateRequestView) -> bool {
+    let waits = request.status == RequestStatus::Requested.to_string();
+    waits && request.requester.as_deref().is_some_and(|by| Requester::of(by) == Requester::Stranger)
+}
+
 impl Reject {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
-        let decided = match directory.place(global)? {
+        let place = directory.place(global)?;
+        let Some(id) = self.id else {
+            let rejected = self.strangers(directory, &place)?;
+            let shown = json!({ "rejected": rejected.len(), "items": rejected });
+            return output.show(&shown, |_| format!("rejected {} requests\n", rejected.len()));
+        };
+        let decided = match place {
             Place::Folder(folder) => {
                 let by = directory.acting.who();
-                request_view(&folder.reject(&self.id, &by, &self.reason, clock::now())?, true)
+                request_view(&folder.reject(&id, &by, &self.reason, clock::now())?, true)
             }
             Place::Peer(peer) => {
                 let body = RejectionBody { reason: self.reason, why: directory.acting.why.clone() };
-                let id = self.id.to_string();
+                let id = id.to_string();
                 peer.ask(async |connection| connection.reject_request(&id, &body).await)?
             }
         };
         show(output, &decided)
+    }
+
+    /// Rejects one after the other all that strangers filed; those that were rejected. One that is decided meanwhile is
+    /// none of them.
+    fn strangers(&self, directory: &Directory, place: &Place) -> Result<Vec<CertificateRequestView>, Failure> {
+        match place {
+            Place::Folder(folder) => {
+                let (by, now) = (directory.acting.who(), clock::now());
+                let waiting =
+                    folder.requests(now)?.into_iter().map(|known| (known.record.id, request_view(&known, true)));
+                let mut rejected = Vec::new();
+                for (id, _) in waiting.filter(|(_, view)| is_of_a_stranger(view)) {
+                    match folder.reject(&id, &by, &self.reason, now) {
+                        Ok(known) => rejected.push(request_view(&known, true)),
+                        Err(RegistrationError::Decided(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                Ok(rejected)
+            }
+            Place::Peer(peer) => peer.ask(async |connection| {
+                let (mut waiting, mut after) = (Vec::new(), None::<String>);
+                loop {
+                    let paging = client::query::Paging { after: after.as_deref(), limit: None };
+                    let page = connection.certificate_requests(Some("requested"), paging).await?;
+                    waiting.extend(page.items.into_iter().filter(is_of_a_stranger));
+                    after = page.next;
+                    if after.is_none() {
+                        break;
+                    }
+                }
+                let body = RejectionBody { reason: self.reason.clone(), why: directory.acting.why.clone() };
+                let mut rejected = Vec::new();
+                for request in waiting {
+                    match connection.reject_request(&request.id, &body).await {
+                        Ok(known) => rejected.push(known),
+                        Err(error) if error.problem().is_some_and(|it| it.name() == "request-decided") => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(rejected)
+            }),
+        }
     }
 }
 
