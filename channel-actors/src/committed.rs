@@ -1,6 +1,9 @@
 //! Committed blocks as readers and subscribers share them, with the frames that subscribers are sent: encoded once,
-//! whoever asks first, and only for receipts that somebody is sent something of.
+//! whoever asks first, and only for receipts that somebody is sent something of. Of each block those are kept that were
+//! made last; whoever is far behind the others of its block has them made again.
 
+use crate::limits::{FRAMES_OF_BLOCK_BYTES_MAX, FRAMES_OF_BLOCK_BYTES_MIN};
+use crate::memory::{Counted, Pool};
 use crate::production::decode_receipts;
 use bytes::Bytes;
 use ledger_classes::block::{Block, transaction_leaves};
@@ -8,9 +11,9 @@ use ledger_classes::hash::Hash;
 use ledger_classes::merkle::Levels;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::rights::Class;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// One delivered event, encoded.
 #[derive(Clone, Debug)]
@@ -86,8 +89,19 @@ impl Contents {
     }
 }
 
-/// The frames of each receipt.
-type Frames = OnceLock<Vec<OnceLock<Arc<[Frame]>>>>;
+/// The frames of each receipt, where they are kept.
+type Frames = OnceLock<Vec<Mutex<Option<Arc<[Frame]>>>>>;
+
+/// Frames that are kept of a block, in the order in which they were made.
+#[derive(Debug, Default)]
+struct Kept {
+    order: VecDeque<(bool, u32, usize)>,
+    bytes: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A block that is final and on disk.
 #[derive(Debug)]
@@ -106,6 +120,9 @@ pub struct CommittedBlock {
     transaction_tree: OnceLock<Levels>,
     plain: Frames,
     proven: Frames,
+    kept: Mutex<Kept>,
+    /// Where its bytes are counted once a ring holds it.
+    counted: OnceLock<Counted>,
 }
 
 impl CommittedBlock {
@@ -124,7 +141,14 @@ impl CommittedBlock {
             transaction_tree: OnceLock::new(),
             plain: OnceLock::new(),
             proven: OnceLock::new(),
+            kept: Mutex::default(),
+            counted: OnceLock::new(),
         }
+    }
+
+    /// Counts its bytes from now on, until it is dropped. To be called before others know of it.
+    pub(crate) fn count_in(&self, memory: &Arc<Pool>) {
+        self.counted.get_or_init(|| Counted::new(memory, self.held()));
     }
 
     /// Decodes a block of the log. The log's bytes were checked against their digest by the store.
@@ -147,6 +171,16 @@ impl CommittedBlock {
 
     fn made(&self, bytes: usize) {
         self.made_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(counted) = self.counted.get() {
+            counted.add(bytes);
+        }
+    }
+
+    fn let_go(&self, bytes: usize) {
+        self.made_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(counted) = self.counted.get() {
+            counted.give_back(bytes);
+        }
     }
 
     /// What its events are about; made the first time, which takes some milliseconds of a large block.
@@ -179,24 +213,59 @@ impl CommittedBlock {
         })
     }
 
-    /// Whether the frames of a receipt were made.
-    pub fn has_frames(&self, proven: bool, receipt: u32) -> bool {
+    fn slot(&self, proven: bool, receipt: u32) -> Option<&Mutex<Option<Arc<[Frame]>>>> {
         let frames = if proven { &self.proven } else { &self.plain };
-        frames.get().and_then(|frames| frames.get(receipt as usize)).is_some_and(|frames| frames.get().is_some())
+        let frames = frames.get_or_init(|| {
+            self.made(self.receipts.len() * size_of::<Mutex<Option<Arc<[Frame]>>>>());
+            self.receipts.iter().map(|_| Mutex::default()).collect()
+        });
+        frames.get(receipt as usize)
     }
 
-    /// The frames of a receipt, with or without evidence; `encode` makes them the first time. None of a receipt that is
-    /// not there.
+    /// Whether the frames of a receipt are kept; those that are just being made are not yet.
+    pub fn has_frames(&self, proven: bool, receipt: u32) -> bool {
+        self.slot(proven, receipt).is_some_and(|slot| slot.try_lock().is_ok_and(|kept| kept.is_some()))
+    }
+
+    /// The frames of a receipt, with or without evidence; `encode` makes them where they are not kept. None of a receipt
+    /// that is not there.
     pub fn frames(&self, proven: bool, receipt: u32, encode: impl FnOnce(&Self) -> Vec<Frame>) -> Arc<[Frame]> {
-        let frames = if proven { &self.proven } else { &self.plain };
-        let frames = frames.get_or_init(|| self.receipts.iter().map(|_| OnceLock::new()).collect());
-        let Some(frames) = frames.get(receipt as usize) else { return Arc::default() };
-        let encode = || {
-            let frames: Arc<[Frame]> = encode(self).into();
-            self.made(frames.iter().map(|frame| frame.bytes.len() + frame.topic.len() + size_of::<Frame>()).sum());
-            frames
+        let Some(slot) = self.slot(proven, receipt) else { return Arc::default() };
+        let mut kept = lock(slot);
+        if let Some(frames) = kept.as_ref() {
+            return frames.clone();
+        }
+        let frames: Arc<[Frame]> = encode(self).into();
+        *kept = Some(frames.clone());
+        drop(kept);
+        self.keep(proven, receipt, &frames);
+        frames
+    }
+
+    /// Counts frames that were just made, and lets go of those made before them that are too many.
+    fn keep(&self, proven: bool, receipt: u32, frames: &[Frame]) {
+        let bytes = frames.iter().map(|frame| frame.bytes.len() + frame.topic.len() + size_of::<Frame>()).sum();
+        self.made(bytes);
+        let most = match self.counted.get().is_some_and(Counted::is_over) {
+            true => FRAMES_OF_BLOCK_BYTES_MIN,
+            false => FRAMES_OF_BLOCK_BYTES_MAX,
         };
-        frames.get_or_init(encode).clone()
+        let mut gone = Vec::new();
+        let mut kept = lock(&self.kept);
+        kept.order.push_back((proven, receipt, bytes));
+        kept.bytes += bytes;
+        while kept.bytes > most && kept.order.len() > 1 {
+            let Some(oldest) = kept.order.pop_front() else { break };
+            kept.bytes -= oldest.2;
+            gone.push(oldest);
+        }
+        drop(kept);
+        for (proven, receipt, bytes) in gone {
+            if let Some(slot) = self.slot(proven, receipt) {
+                *lock(slot) = None;
+            }
+            self.let_go(bytes);
+        }
     }
 }
 
@@ -206,6 +275,36 @@ mod tests {
     use ledger_classes::amount::Amount;
     use ledger_classes::event::Event;
     use ledger_classes::outcome::ResultCode;
+
+    /// The newest block's frames: 433 MB.
+    #[test]
+    fn of_a_blocks_frames_those_that_were_made_last_are_kept() {
+        let (block, _) = ledger_classes::block::genesis(&crate::test_support::config()).expect("valid");
+        let receipt = || Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]));
+        let block = CommittedBlock::new(block, Hash::ZERO, (0..40).map(|_| receipt()).collect());
+        let memory = Arc::new(Pool::new(64 * 1024 * 1024));
+        block.count_in(&memory);
+        let bytes = Bytes::from(vec![0; 1024 * 1024]);
+        let frame = || Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.clone() };
+        let make = |receipt| block.frames(receipt % 2 == 0, receipt, |_| vec![frame()]);
+        let kept = || (0..40).filter(|receipt| block.has_frames(receipt % 2 == 0, *receipt)).collect::<Vec<u32>>();
+        for receipt in 0..40 {
+            assert_eq!(make(receipt).len(), 1);
+            assert!(block.held() <= block.bytes + FRAMES_OF_BLOCK_BYTES_MAX + 1024 * 1024, "{}", block.held());
+            assert_eq!(memory.held(), block.held());
+        }
+        assert_eq!(kept(), (25..40).collect::<Vec<u32>>());
+        assert_eq!(block.frames(true, 38, |_| vec![]).len(), 1, "made once");
+        make(3);
+        assert_eq!(kept(), [&[3], &(26..40).collect::<Vec<u32>>()[..]].concat());
+        // While all channels hold too much, little more than what was made last.
+        let others = Counted::new(&memory, 64 * 1024 * 1024);
+        make(4);
+        make(5);
+        assert_eq!(kept(), [5]);
+        drop((others, block));
+        assert_eq!(memory.held(), 0);
+    }
 
     #[test]
     fn contents_name_the_receipts_of_what_is_wanted() {

@@ -3,7 +3,8 @@
 //! waits, so a slow one slows nobody, and holds no block either.
 
 use crate::committed::CommittedBlock;
-use crate::limits::{LOOKS_MAX, RING_BLOCKS_MAX, RING_BYTES_MAX};
+use crate::limits::{LOOKS_MAX, NEWEST_KEPT_BYTES_MAX, RING_BLOCKS_MAX, RING_BYTES_MAX};
+use crate::memory::Pool;
 use ledger_classes::rights::Class;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +16,7 @@ pub(crate) struct Ring {
     blocks: Mutex<Blocks>,
     older: Mutex<Older>,
     readers: Mutex<Readers>,
+    memory: Arc<Pool>,
 }
 
 /// A reader's filter: events of this class and topic.
@@ -63,7 +65,8 @@ struct Blocks {
 const LOOKED_AT: usize = 8;
 
 impl Blocks {
-    fn trim(&mut self) {
+    /// `over`: all channels together hold more than they may.
+    fn trim(&mut self, over: bool) {
         for _ in 0..LOOKED_AT.min(self.recent.len()) {
             self.next = (self.next + 1) % self.recent.len();
             if let Some((block, counted)) = self.recent.get_mut(self.next) {
@@ -71,7 +74,13 @@ impl Blocks {
                 self.bytes = self.bytes - before + *counted;
             }
         }
-        while self.recent.len() > RING_BLOCKS_MAX || (self.bytes > RING_BYTES_MAX && self.recent.len() > 1) {
+        let too_much = |blocks: &Self| {
+            let alone = blocks.recent.len() <= 1;
+            blocks.recent.len() > RING_BLOCKS_MAX
+                || ((over || blocks.bytes > RING_BYTES_MAX) && !alone)
+                || (over && blocks.bytes > NEWEST_KEPT_BYTES_MAX)
+        };
+        while too_much(self) {
             let Some((_, counted)) = self.recent.pop_front() else { break };
             self.bytes -= counted;
             self.next = self.next.saturating_sub(1);
@@ -93,24 +102,25 @@ struct Older {
 const OLDER_READS: usize = 16;
 
 impl Older {
-    fn find(&mut self, height: u64) -> Option<Arc<CommittedBlock>> {
+    fn find(&mut self, height: u64, over: bool) -> Option<Arc<CommittedBlock>> {
         self.reads += 1;
         if self.reads >= OLDER_READS {
-            self.trim();
+            self.trim(over);
         }
         self.blocks.get(&height).cloned()
     }
 
-    fn insert(&mut self, height: u64, block: Arc<CommittedBlock>) {
+    fn insert(&mut self, height: u64, block: Arc<CommittedBlock>, over: bool) {
         self.blocks.insert(height, block);
         self.order.push_back(height);
-        self.trim();
+        self.trim(over);
     }
 
-    fn trim(&mut self) {
+    fn trim(&mut self, over: bool) {
         self.reads = 0;
         let mut bytes: usize = self.blocks.values().map(|block| block.held()).sum();
-        while self.order.len() > RING_BLOCKS_MAX || (bytes > RING_BYTES_MAX && self.order.len() > 1) {
+        let most = if over { 0 } else { RING_BYTES_MAX };
+        while self.order.len() > RING_BLOCKS_MAX || (bytes > most && self.order.len() > 1) {
             let Some(oldest) = self.order.pop_front().and_then(|height| self.blocks.remove(&height)) else { break };
             bytes = bytes.saturating_sub(oldest.held());
         }
@@ -118,9 +128,9 @@ impl Older {
 }
 
 impl Ring {
-    pub(crate) fn new(height: u64) -> Self {
+    pub(crate) fn new(height: u64, memory: Arc<Pool>) -> Self {
         let readers = Readers { newest: height, waiting: HashMap::new(), number: 0 };
-        Self { blocks: Mutex::default(), older: Mutex::default(), readers: Mutex::new(readers) }
+        Self { blocks: Mutex::default(), older: Mutex::default(), readers: Mutex::new(readers), memory }
     }
 
     fn readers(&self) -> MutexGuard<'_, Readers> {
@@ -135,11 +145,12 @@ impl Ring {
     /// change of rights. Others are moved past it.
     pub(crate) fn publish(&self, block: Arc<CommittedBlock>, all: bool) {
         let height = block.block.header.height;
+        block.count_in(&self.memory);
         let mut blocks = self.lock();
         let held = block.held();
         blocks.bytes += held;
         blocks.recent.push_back((block.clone(), held));
-        blocks.trim();
+        blocks.trim(self.memory.is_over());
         drop(blocks);
         let mut readers = self.readers();
         readers.newest = height;
@@ -199,7 +210,7 @@ impl Ring {
     /// A block, if it is recent.
     pub(crate) fn block(&self, height: u64) -> Option<Arc<CommittedBlock>> {
         let mut blocks = self.lock();
-        blocks.trim();
+        blocks.trim(self.memory.is_over());
         let first = blocks.recent.front()?.0.block.header.height;
         blocks.recent.get(usize::try_from(height.checked_sub(first)?).ok()?).map(|(block, _)| block.clone())
     }
@@ -211,16 +222,18 @@ impl Ring {
         load: impl FnOnce() -> Result<Option<CommittedBlock>, E>,
     ) -> Result<Option<Arc<CommittedBlock>>, E> {
         let lock = || self.older.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(block) = lock().find(height) {
+        let over = self.memory.is_over();
+        if let Some(block) = lock().find(height, over) {
             return Ok(Some(block));
         }
         let Some(block) = load()?.map(Arc::new) else { return Ok(None) };
         let mut older = lock();
         // Whoever was quicker has its block shared.
-        if let Some(block) = older.find(height) {
+        if let Some(block) = older.find(height, over) {
             return Ok(Some(block));
         }
-        older.insert(height, block.clone());
+        block.count_in(&self.memory);
+        older.insert(height, block.clone(), self.memory.is_over());
         Ok(Some(block))
     }
 
@@ -260,7 +273,7 @@ mod tests {
     /// Frames with evidence are many times larger than their block; only the block was counted.
     #[test]
     fn frames_count_against_the_rings_bytes() {
-        let ring = Ring::new(0);
+        let ring = Ring::new(0, Arc::default());
         let bytes = vec![0; RING_BYTES_MAX * 2 / 3];
         let frame = || Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.clone().into() };
         for height in 1..=3 {
@@ -276,6 +289,33 @@ mod tests {
         // Nobody commits any more, and a reader takes what is left with evidence.
         assert_eq!(ring.block(4).expect("recent").frames(true, 0, |_| vec![frame()]).len(), 1);
         assert_eq!([3, 4].map(|height| ring.block(height).is_some()), [false, true]);
+    }
+
+    /// Each channel had a bound of its own, and a hundred of them had a hundred times as much.
+    #[test]
+    fn all_channels_together_have_a_bound() {
+        const CHANNELS: usize = 20;
+        let memory = Arc::new(Pool::new(RING_BYTES_MAX));
+        let rings: Vec<Ring> = (0..CHANNELS).map(|_| Ring::new(0, memory.clone())).collect();
+        let bytes = bytes::Bytes::from(vec![0; NEWEST_KEPT_BYTES_MAX / 2]);
+        let frame = || Frame { event: 0, class: Class::Logs, topic: String::new(), bytes: bytes.clone() };
+        let mut most = 0;
+        for height in 1..=10 {
+            for ring in &rings {
+                let block = block(height);
+                ring.publish(block.clone(), false);
+                block.frames(true, 0, |_| vec![frame()]);
+                let old = ring.older(1_000 + height, || Ok::<_, ()>(Arc::into_inner(about(1_000 + height, &[]))));
+                old.expect("loads").expect("there").frames(true, 0, |_| vec![frame()]);
+                most = most.max(memory.held());
+            }
+        }
+        // Two blocks of each channel are what readers are at.
+        let bound = RING_BYTES_MAX + CHANNELS * 2 * NEWEST_KEPT_BYTES_MAX;
+        assert!(most <= bound, "{most} bytes");
+        assert!(rings.iter().all(|ring| ring.block(10).is_some()), "small blocks are there for whoever waits");
+        drop(rings);
+        assert_eq!(memory.held(), 0);
     }
 
     /// A reader of one asset, polled by hand.
@@ -309,7 +349,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_told_of_what_it_wants_and_moved_past_the_rest() {
-        let ring = Ring::new(5);
+        let ring = Ring::new(5, Arc::default());
         let mut behind = reader(&ring, 4, Some("gold"));
         assert_eq!(behind.look(), (true, 4), "block 5 is there already");
         let [mut gold, mut any, mut later] =
@@ -330,7 +370,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_waiting_keeps_its_place_and_leaves_nothing() {
-        let ring = Ring::new(1);
+        let ring = Ring::new(1, Arc::default());
         let mut gold = reader(&ring, 1, Some("gold"));
         assert_eq!(gold.look(), (false, 1));
         publish(&ring, 2, &["tin"], false);
@@ -343,13 +383,13 @@ mod tests {
 
     #[test]
     fn readers_look_for_themselves_where_telling_them_apart_takes_long() {
-        let ring = Ring::new(1);
+        let ring = Ring::new(1, Arc::default());
         let mut gold = reader(&ring, 1, Some("gold"));
         assert_eq!(gold.look(), (false, 1));
         ring.publish(about(2, &["tin"]), false);
         assert_eq!(gold.look(), (true, 1), "nobody had looked through it");
 
-        let ring = Ring::new(1);
+        let ring = Ring::new(1, Arc::default());
         let names: Vec<String> = (0..=LOOKS_MAX / 2).map(|name| name.to_string()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut readers = [1, 1].map(|place| reader(&ring, place, Some("gold")));
@@ -362,7 +402,7 @@ mod tests {
 
     #[test]
     fn readers_of_the_past_share_blocks_within_bounds() {
-        let ring = Ring::new(0);
+        let ring = Ring::new(0, Arc::default());
         let load = |height: u64| Ok::<_, ()>(Arc::into_inner(block(height)));
         let first = ring.older(1, || load(1)).expect("loads").expect("there");
         let second = ring.older(1, || Err(())).expect("not loaded again").expect("there");

@@ -7,6 +7,7 @@ use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
 use crate::limits::{COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, RETRY_AFTER_MS};
+use crate::memory::Pool;
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::production::in_full;
@@ -106,12 +107,13 @@ impl ChannelHandle {
         reading: WorkPool,
         disk: Disk,
         metrics: ChannelMetrics,
+        in_flight: Arc<Pool>,
         registry: Weak<ChannelRegistry>,
     ) -> Self {
         let inner = Inner {
             name,
             life: Life::new(LifeCycle::Opening),
-            credits: Arc::new(Credits::default()),
+            credits: Arc::new(Credits::new(in_flight)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
             reads_of: Mutex::default(),
             reading,

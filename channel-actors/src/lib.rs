@@ -22,6 +22,7 @@ mod handle;
 mod hold;
 pub mod limits;
 mod links;
+pub mod memory;
 pub mod metrics;
 mod opening;
 pub mod ordering;

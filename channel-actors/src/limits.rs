@@ -49,6 +49,17 @@ pub const RETRY_AFTER_MS: u64 = 250;
 pub const RING_BLOCKS_MAX: usize = 256;
 /// Bytes of the blocks in the ring.
 pub const RING_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Bytes of the frames that are kept of one block, those made last: of one with large receipts all frames with evidence
+/// would be hundreds of megabytes, and readers at about the same place share what they need.
+pub const FRAMES_OF_BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The same while all channels together hold more than they may.
+pub const FRAMES_OF_BLOCK_BYTES_MIN: usize = 1024 * 1024;
+/// Bytes of the newest block of a channel above which it is not kept in memory while all channels together hold more
+/// than they may.
+pub const NEWEST_KEPT_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of recent blocks of all channels with what was made of them, and of what is between door and commit, unless the
+/// peer says otherwise.
+pub const POOL_DEFAULT: usize = 128 * 1024 * 1024;
 /// Looks at a kind of event for a reader, by which a block's publisher tells apart whom to wake: about a millisecond.
 /// Beyond, everybody is woken.
 pub const LOOKS_MAX: usize = 65_536;

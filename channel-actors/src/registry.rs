@@ -11,6 +11,7 @@ use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::hold::hold;
 use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
+use crate::memory::PeerMemory;
 use crate::metrics::Metrics;
 use crate::opening;
 use crate::ordering::{OrderingEngine, Solo};
@@ -52,6 +53,8 @@ pub struct RegistryOptions {
     pub disk_reserve_bytes: u64,
     /// Bounds of each store.
     pub store: StoreOptions,
+    /// What its channels share of the peer's memory.
+    pub memory: PeerMemory,
     /// How long a channel is not used until it rests: its files are closed and its actors end until it is used again. Also
     /// whether channels rest from their start on. `None`: they never rest.
     pub rest_after: Option<Duration>,
@@ -243,6 +246,11 @@ impl ChannelRegistry {
         run(&self.reading, Hash::ZERO, caller, work).await
     }
 
+    /// What its channels share of the peer's memory.
+    pub const fn memory(&self) -> &PeerMemory {
+        &self.options.memory
+    }
+
     /// A channel whose job's end was lost is stuck, so it halts; if it is none that is known, so may the whole peer be.
     fn hear_of_broken_jobs(self: &Arc<Self>) {
         let (registry, tasks) = (Arc::downgrade(self), self.options.tasks.clone());
@@ -272,7 +280,15 @@ impl ChannelRegistry {
 
     fn handle(self: &Arc<Self>, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
-        ChannelHandle::new(name.into(), self.reading.clone(), self.disk.clone(), metrics, Arc::downgrade(self))
+        let in_flight = self.options.memory.in_flight.clone();
+        ChannelHandle::new(
+            name.into(),
+            self.reading.clone(),
+            self.disk.clone(),
+            metrics,
+            in_flight,
+            Arc::downgrade(self),
+        )
     }
 
     fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
@@ -296,7 +312,7 @@ impl ChannelRegistry {
         if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
             return Ok(());
         }
-        let shared = Arc::new(Shared::new(opened.tip, opened.config.clone()));
+        let shared = Arc::new(Shared::new(opened.tip, opened.config.clone(), self.options.memory.blocks.clone()));
         // Asked before anything is promised. Whoever may see the channel sees that it halts.
         if let Err(reason) = self.engine(&opened.config.config) {
             self.known(handle, opened.channel, shared)?;

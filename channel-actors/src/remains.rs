@@ -112,7 +112,7 @@ mod tests {
         let life = Life::new(LifeCycle::Opening);
         let step = opening::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX);
         let opening::Step::Done(opened) = step.unwrap() else { panic!("there is time") };
-        put_away(&opened.store, &files, id, &Shared::new(opened.tip, opened.config.clone())).unwrap();
+        put_away(&opened.store, &files, id, &Shared::new(opened.tip, opened.config.clone(), Arc::default())).unwrap();
         (folder, id)
     }
 

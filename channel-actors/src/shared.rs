@@ -4,6 +4,7 @@
 use crate::committed::CommittedBlock;
 use crate::feed::Ring;
 use crate::links::Links;
+use crate::memory::Pool;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
@@ -28,8 +29,9 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>) -> Self {
-        Self { ring: Ring::new(tip.height), links: Links::default(), newest: RwLock::new((tip, config)) }
+    pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>, memory: Arc<Pool>) -> Self {
+        let newest = RwLock::new((tip, config));
+        Self { ring: Ring::new(tip.height, memory), links: Links::default(), newest }
     }
 
     /// The last committed block.

@@ -2,6 +2,7 @@
 //! promise to answer it. A promise that is dropped anywhere answers by itself, so that no caller waits for ever.
 
 use crate::limits::{BYTES_IN_FLIGHT_MAX, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
+use crate::memory::Pool;
 use crate::store::DiskTrouble;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
@@ -197,10 +198,11 @@ impl Drop for Waiter {
 }
 
 /// What one channel may hold between door and commit. Taken at the door, given back when a [`Credit`] is dropped.
-#[derive(Default)]
 pub(crate) struct Credits {
     transactions: AtomicU32,
     bytes: AtomicU32,
+    /// What all channels hold.
+    shared: Arc<Pool>,
     all_back: Notify,
 }
 
@@ -210,7 +212,19 @@ pub(crate) struct Credit {
     bytes: u32,
 }
 
+/// Of a channel that is alone.
+impl Default for Credits {
+    fn default() -> Self {
+        Self::new(Arc::new(Pool::new(usize::MAX)))
+    }
+}
+
 impl Credits {
+    /// What a channel may hold beside others.
+    pub(crate) fn new(shared: Arc<Pool>) -> Self {
+        Self { transactions: AtomicU32::new(0), bytes: AtomicU32::new(0), shared, all_back: Notify::new() }
+    }
+
     /// Room for transactions of these sizes: all of it or none.
     pub(crate) fn take(self: &Arc<Self>, sizes: impl ExactSizeIterator<Item = u32> + Clone) -> Option<Vec<Credit>> {
         let count = u32::try_from(sizes.len()).ok()?;
@@ -218,7 +232,13 @@ impl Credits {
         if !add_below(&self.transactions, count, TRANSACTIONS_IN_FLIGHT_MAX) {
             return None;
         }
+        let own = self.bytes.load(Ordering::Acquire);
         if !add_below(&self.bytes, bytes, BYTES_IN_FLIGHT_MAX) {
+            self.transactions.fetch_sub(count, Ordering::AcqRel);
+            return None;
+        }
+        if !self.shared.take(own as usize, bytes as usize) {
+            self.bytes.fetch_sub(bytes, Ordering::AcqRel);
             self.transactions.fetch_sub(count, Ordering::AcqRel);
             return None;
         }
@@ -249,6 +269,7 @@ fn add_below(counter: &AtomicU32, more: u32, max: u32) -> bool {
 
 impl Drop for Credit {
     fn drop(&mut self) {
+        self.credits.shared.give_back(self.bytes as usize);
         self.credits.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         if self.credits.transactions.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.credits.all_back.notify_waiters();

@@ -74,6 +74,7 @@ async fn block_time_decides_which_transactions_are_timely() {
     let directory = tempfile::tempdir().expect("a directory");
     let clock = Arc::new(SetClock::default());
     let registry = ChannelRegistry::open(RegistryOptions {
+        memory: Default::default(),
         directory: directory.path().to_owned(),
         seal_key: Arc::new(SigningKey::from_seed(&[200; 32])),
         certificates: Arc::new(NoCertificates),

@@ -48,6 +48,7 @@ fn config(name: &str) -> ChannelConfig {
 
 fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn CertificatePaths>) -> Arc<ChannelRegistry> {
     let options = RegistryOptions {
+        memory: Default::default(),
         directory: directory.to_owned(),
         seal_key: Arc::new(key(200)),
         certificates,

@@ -66,6 +66,7 @@ impl CertificatePaths for Panicking {
 
 fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<ChannelRegistry> {
     let options = RegistryOptions {
+        memory: Default::default(),
         directory: directory.to_owned(),
         seal_key: Arc::new(key(200)),
         certificates,

@@ -41,6 +41,7 @@ fn config(name: String) -> ChannelConfig {
 
 fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
     let options = RegistryOptions {
+        memory: Default::default(),
         directory: directory.to_owned(),
         seal_key: Arc::new(SigningKey::from_seed(&[200; 32])),
         certificates: Arc::new(NoCertificates),

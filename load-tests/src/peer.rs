@@ -36,6 +36,25 @@ const RESTART_PATIENCE: Duration = Duration::from_secs(600);
 /// How long one request may take: longer than the peer waits for a commit.
 const REQUEST: Duration = Duration::from_secs(60);
 
+/// Somebody who is no administrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anybody {
+    /// Without a certificate.
+    Stranger,
+    /// With one of the organization.
+    Member,
+}
+
+impl Anybody {
+    /// What its profile is called.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::Member => "member",
+        }
+    }
+}
+
 /// A running peer.
 pub struct Peer {
     process: Child,
@@ -200,6 +219,41 @@ impl Peer {
     pub fn dialer(&self) -> Result<Dialer, LoadError> {
         let profile = Profile::open(&self.dir().join("profiles/admin"))?;
         Ok(Dialer::new(&profile, self.address)?)
+    }
+
+    /// What makes lean connections of somebody else: nothing may be hoped for but what strangers and members may do.
+    pub async fn dialer_of(&self, who: Anybody) -> Result<Dialer, LoadError> {
+        let (admin, folder) = (self.dir().join("profiles/admin"), self.root.join(who.word()));
+        match who {
+            Anybody::Stranger => {
+                fs::create_dir_all(&folder).map_err(|source| LoadError::file(&folder, source))?;
+                for file in ["ca.pem", "profile.toml"] {
+                    let to = folder.join(file);
+                    fs::copy(admin.join(file), &to).map_err(|source| LoadError::file(&to, source))?;
+                }
+            }
+            Anybody::Member => {
+                let (dir, words) = (self.dir(), ["ca", "--dir"].map(OsStr::new));
+                let issue = ["issue", ORGANIZATION, "client", who.word(), "--out"].map(OsStr::new);
+                command(&self.chancery, &[&words[..], &[dir.as_os_str()], &issue, &[folder.as_os_str()]].concat())
+                    .await?;
+            }
+        }
+        Ok(Dialer::new(&Profile::open(&folder)?, self.address)?)
+    }
+
+    /// Certificate requests of keys that nobody knows, as PEM.
+    pub async fn certificate_requests(&self, count: usize) -> Result<Vec<String>, LoadError> {
+        let mut requests = Vec::new();
+        for number in 0..count {
+            let folder = self.root.join(format!("request-{number}"));
+            let identity = format!("spiffe://{CONSORTIUM}/{ORGANIZATION}/client/hopeful-{number}");
+            let words = ["ca", "request", "--identity", &identity, "--out"].map(OsStr::new);
+            command(&self.chancery, &[&words[..], &[folder.as_os_str()]].concat()).await?;
+            let file = folder.join("request.pem");
+            requests.push(fs::read_to_string(&file).map_err(|source| LoadError::file(&file, source))?);
+        }
+        Ok(requests)
     }
 
     /// `count` connections of their own.

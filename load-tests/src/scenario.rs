@@ -4,6 +4,7 @@ mod bench;
 mod channels;
 mod fanout;
 mod half;
+mod hostile;
 mod hot;
 mod json;
 mod latency;
@@ -63,6 +64,11 @@ pub const ALL: &[Scenario] = &[
         run: noisy::run,
     },
     Scenario {
+        name: "hostile",
+        about: "memory, and a quiet channel's latency, while all that strangers and members can try is tried at once",
+        run: hostile::run,
+    },
+    Scenario {
         name: "recovery",
         about: "from the start of the process to the first answer, after a clean end and a kill, as history grows",
         run: recovery::run,
@@ -103,7 +109,7 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
-    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, recovery, json, fanout, soak, limit";
+    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, hostile, recovery, json, fanout, soak, limit";
 
     #[test]
     fn scenarios_are_found_by_their_names() {

@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -23,6 +24,20 @@ const BODY_BYTES_MAX: usize = 1024 * 1024;
 fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+/// How slowly an answer is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// So many bytes,
+    pub bytes: usize,
+    /// then a pause.
+    pub pause: Duration,
+}
+
+/// Bytes that are read at once of an answer that nobody needs.
+const PIECE_BYTES: usize = 64 * 1024;
+/// The end of a body in chunks.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Makes connections to one peer.
 #[derive(Clone)]
@@ -70,23 +85,31 @@ fn head(bytes: &[u8]) -> io::Result<Option<Head>> {
 }
 
 impl Dialer {
-    /// With the profile's certificate, to `address`.
+    /// With the profile's certificate if it has one, to `address`.
     pub fn new(profile: &Profile, address: SocketAddr) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for authority in &profile.authorities {
             roots.add(authority.clone()).map_err(io::Error::other)?;
         }
-        let credential = profile.credential.as_ref().ok_or_else(|| invalid("a profile without a certificate"))?;
-        let path = credential.path_without_root().map_err(io::Error::other)?;
-        let path = path.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(io::Error::other)?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(path, credential.key())
-            .map_err(io::Error::other)?;
+            .with_root_certificates(roots);
+        let mut config = match &profile.credential {
+            None => config.with_no_client_auth(),
+            Some(credential) => {
+                let path = credential.path_without_root().map_err(io::Error::other)?;
+                let path = path.into_iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+                config.with_client_auth_cert(path, credential.key()).map_err(io::Error::other)?
+            }
+        };
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), address })
+    }
+
+    /// The peer's address.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A new connection.
@@ -136,6 +159,58 @@ impl Wire {
         }
         let rest = self.received.split_off(length);
         Ok((status, std::mem::replace(&mut self.received, rest)))
+    }
+
+    /// Asks, and reads the answer to its end without keeping it: its status, and the bytes of its body. One that never
+    /// ends is read until the peer ends the connection.
+    pub async fn get(&mut self, path: &str, pace: Option<Pace>) -> io::Result<(u16, u64)> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.stream.write_all(request.as_bytes()).await?;
+        self.stream.flush().await?;
+        let Head { status, length, .. } = self.head().await?;
+        let mut tail = std::mem::take(&mut self.received);
+        let mut read = tail.len() as u64;
+        let mut piece = vec![0; pace.map_or(PIECE_BYTES, |pace| pace.bytes)];
+        let is_whole = |read: u64, tail: &[u8]| match length {
+            Some(length) => read >= length as u64,
+            None => tail.ends_with(LAST_CHUNK),
+        };
+        while !is_whole(read, &tail) {
+            let bytes = self.stream.read(&mut piece).await?;
+            if bytes == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            read += bytes as u64;
+            tail.extend_from_slice(&piece[..bytes]);
+            tail.drain(..tail.len().saturating_sub(LAST_CHUNK.len()));
+            if let Some(pace) = pace {
+                tokio::time::sleep(pace.pause).await;
+            }
+        }
+        Ok((status, read))
+    }
+
+    /// Announces a batch of so many bytes, sends all but the last, and waits for what the peer says to that.
+    pub async fn withhold(&mut self, path: &str, bytes: usize) -> io::Result<(u16, u64)> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/vnd.chancery.batch\r\n\
+             content-length: {bytes}\r\n\r\n",
+            self.address
+        );
+        self.stream.write_all(head.as_bytes()).await?;
+        let piece = vec![0; PIECE_BYTES];
+        let mut left = bytes.saturating_sub(1);
+        while left > 0 {
+            let next = left.min(piece.len());
+            // It may refuse at once, and take no more: then there is an answer to read.
+            if self.stream.write_all(&piece[..next]).await.is_err() {
+                break;
+            }
+            left -= next;
+        }
+        let _ = self.stream.flush().await;
+        let Head { status, length, .. } = self.head().await?;
+        Ok((status, length.unwrap_or_default() as u64))
     }
 
     /// Opens a stream of events. What follows is read with [`Wire::chunk`].

@@ -211,6 +211,22 @@ impl Workload {
         })
     }
 
+    /// Log records of one topic with a body of so many bytes, encoded one by one.
+    pub fn sign_bulk(&mut self, count: u64, topic: &str, bytes: usize) -> EncodedBatch {
+        let signed = self.sign_each(count, 1, |this, number| {
+            let sender = usize::try_from(number % this.senders.len() as u64).expect("below the number of senders");
+            let body = format!("{number} {}", "x".repeat(bytes));
+            let action = Action::LogAppend(Append { topic: topic.into(), digest: None, body });
+            codec::encode(&this.sign_one(&this.senders[sender], this.addresses[sender], number, vec![action]))
+        });
+        signed.into_iter().flatten().collect()
+    }
+
+    /// The address of an account, by its number.
+    pub fn address(&self, number: usize) -> Address {
+        self.addresses[number]
+    }
+
     /// Bids of `from` and up at the auction of [`Workload::open_auction`], by two accounts in turn, each a batch of its
     /// own: they must be sent in order.
     pub fn sign_bids(&mut self, count: u64, from: u64) -> Vec<EncodedBatch> {

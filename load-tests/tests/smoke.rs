@@ -104,6 +104,30 @@ fn noisy_offers_good_bad_and_heavy_transactions() {
 }
 
 #[test]
+fn hostile_tries_everything_and_the_quiet_channel_is_served() {
+    let report = run(&["hostile", "--rate", "50"]);
+    has_targets(
+        &report,
+        &[
+            "most memory of the peer, bytes,",
+            "p99 of posts under attack to that alone",
+            "p99 of reads under attack to that alone",
+            "quiet transactions not taken",
+        ],
+    );
+    assert!(report.targets[0].reached && report.targets[3].reached, "{}", report.table());
+    for (attack, count) in [
+        ("large pages", "bytes"),
+        ("scans of the past", "whole"),
+        ("proofs", "whole"),
+        ("certificate requests", "refused"),
+        ("handshakes that never begin", "refused"),
+    ] {
+        assert!(figure(&report, &format!("attack: {attack}"), count) > 0.0, "{attack}: {}", report.table());
+    }
+}
+
+#[test]
 fn recovery_restarts_after_each_step() {
     let report = run(&["recovery", "--transactions", "64,200"]);
     let heights: Vec<f64> = ["64 transactions, clean end", "64 transactions, kill -9", "200 transactions, clean end"]

@@ -48,6 +48,8 @@ pub const BATCH_ENVELOPES_MAX: usize = 8_192;
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of one chunk of a subscription: what is copied at most before the socket asks for more.
 pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of a subscription's classes: each of the four, and some again.
+pub const CLASS_FILTER_BYTES_MAX: usize = 64;
 /// Events that a subscription looks through before others of its thread have their turn, but for the rest of a receipt,
 /// which holds a thousand at most.
 pub const EVENTS_AT_ONCE: usize = 1_024;
@@ -138,8 +140,9 @@ pub const CONTROL_QUESTION_BYTES_MAX: u64 = 4_096;
 pub const CONTROL_PAUSE: Duration = Duration::from_secs(1);
 /// How long whoever asks there may take for the question, and to take a part of the answer: a backup's disk may be slow.
 pub const CONTROL_WAIT: Duration = Duration::from_secs(120);
-/// Bytes of a request's head, and of what is read ahead on a connection; above, 431.
-pub const HEAD_BYTES_MAX: usize = 128 * 1024;
+/// Bytes of a request's head, and of what is read ahead on a connection, which keeps that memory while it lives; above,
+/// 431.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Header lines of a request; above, 431.
 pub const HEADER_LINES_MAX: usize = 96;
 /// How long a connection that the peer closes is read on for its last answer to arrive (RFC 9112 §9.6).

@@ -377,6 +377,13 @@ impl PeerMetrics {
             let refused = context.budget.refused(what);
             self.memory_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
         }
+        let bodies = Standing::ALL.map(|standing| context.places.bodies.taken(standing)).iter().sum();
+        let memory = registry.memory();
+        for (word, held) in
+            [("bodies", bodies), ("in_flight", memory.in_flight.held()), ("blocks", memory.blocks.held())]
+        {
+            self.gauges.memory_held_bytes.get_or_create(&UseLabels { r#use: word }).set(bytes(held));
+        }
         for task in context.tasks.list() {
             let labels = TaskLabels { task: task.name.into() };
             self.gauges.task_running.get_or_create(&labels).set(i64::from(task.running));

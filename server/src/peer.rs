@@ -18,6 +18,7 @@ use crate::{
     init::{self, InitError},
     limits::{BUDGET_OF_MEMORY, LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     logging::Logs,
+    memory,
     metrics::PeerMetrics,
     monitor::Monitor,
     renewal, revocations,
@@ -30,6 +31,7 @@ use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
     clock::SystemClock,
     fence::{self, Entry},
+    memory::PeerMemory,
     store::StoreOptions,
     tasks::{Task, Tasks, blocking},
 };
@@ -224,6 +226,7 @@ impl Peer {
         let shards = if config.channels.shards == 0 { cores } else { config.channels.shards };
         let incarnation = backup::incarnation_file(&dir.join(&config.seal_key));
         let entry = Entry { incarnation, authorities: dir.join(&config.authority_dir).join("ca"), moved };
+        let memory = memory::Parts::of(config.limits.memory_bytes_max);
         let options = RegistryOptions {
             directory: dir.join(&config.data_dir),
             seal_key: Arc::clone(&seal_key),
@@ -236,6 +239,7 @@ impl Peer {
                 checkpoint_interval_ms: config.channels.checkpoint_interval_ms,
                 ..StoreOptions::default()
             },
+            memory: PeerMemory::new(memory.blocks, memory.in_flight),
             rest_after: (config.channels.rest_after_ms > 0)
                 .then(|| Duration::from_millis(config.channels.rest_after_ms)),
             metrics: metrics.channels(),

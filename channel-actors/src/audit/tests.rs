@@ -33,6 +33,7 @@ impl crate::clock::Clock for Still {
 
 async fn open(directory: &Path) -> Arc<ChannelRegistry> {
     let registry = ChannelRegistry::open(RegistryOptions {
+        memory: Default::default(),
         directory: directory.to_owned(),
         seal_key: Arc::new(key(200)),
         certificates: Arc::new(NoCertificates),

@@ -177,7 +177,9 @@ impl ChannelRegistry {
         }
         self.rest_from_start(handle, channel, next_timer);
         // Nothing has opened it before.
-        let known = self.known(handle, channel, Arc::new(Shared::new(tip, Arc::new(config)))).is_ok();
+        let known = self
+            .known(handle, channel, Arc::new(Shared::new(tip, Arc::new(config), self.options.memory.blocks.clone())))
+            .is_ok();
         if known {
             serves(handle);
         }

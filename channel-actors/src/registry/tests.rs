@@ -63,6 +63,7 @@ impl Peer {
             }
         };
         let options = RegistryOptions {
+            memory: Default::default(),
             directory: self.folders.path().to_owned(),
             seal_key: Arc::new(key(200)),
             certificates: Arc::new(NoCertificates),

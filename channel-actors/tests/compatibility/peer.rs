@@ -61,6 +61,7 @@ impl CertificatePaths for Vouching {
 /// Opens every channel in a directory; they rest after this time without work, if ever.
 pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<Duration>) -> Arc<ChannelRegistry> {
     let registry = ChannelRegistry::open(RegistryOptions {
+        memory: Default::default(),
         directory: directory.to_owned(),
         seal_key: Arc::new(key(200)),
         certificates: Arc::new(Vouching),

@@ -13,7 +13,7 @@ use crate::{
     access::{forbidden, visible_rights},
     clock,
     context::{PeerContext, draining},
-    limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
+    limits::{CHUNK_BYTES_MAX, CLASS_FILTER_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     metrics::SubscriptionGuard,
     places::Place,
     problem::{ApiError, Kind},
@@ -196,11 +196,14 @@ fn check_topic(filter: &str, classes: &BTreeSet<Class>) -> Result<(), ApiError> 
 /// The classes of a filter; `None` is every class that the caller may read, now and later.
 fn classes(text: Option<&str>) -> Result<Option<BTreeSet<Class>>, ApiError> {
     let Some(text) = text else { return Ok(None) };
+    let malformed =
+        || ApiError::new(Kind::InvalidParameter, "class: assets, contracts, apps or logs, separated by commas");
+    if text.len() > CLASS_FILTER_BYTES_MAX {
+        return Err(malformed());
+    }
     let parsed = text.split(',').map(|class| class.parse::<Class>());
     let parsed: Result<BTreeSet<Class>, _> = parsed.collect();
-    parsed.map(Some).map_err(|_| {
-        ApiError::new(Kind::InvalidParameter, "class: assets, contracts, apps or logs, separated by commas")
-    })
+    parsed.map(Some).map_err(|_| malformed())
 }
 
 /// What a subscription may deliver.
@@ -436,6 +439,10 @@ impl Feed {
 
     /// Receipts that come next whose frames take longer to make than others of this thread may wait.
     fn unmade(&self, block: &CommittedBlock, reading: &Reading) -> Vec<u32> {
+        // What was just made is delivered first: frames that are made for what comes behind it could push it out.
+        if reading.receipts.last().is_some_and(|index| block.has_frames(self.proven, *index)) {
+            return Vec::new();
+        }
         let mut events = 0;
         let mut unmade = Vec::new();
         for index in reading.receipts.iter().rev().copied().filter(|index| !block.has_frames(self.proven, *index)) {
@@ -452,7 +459,8 @@ impl Feed {
     async fn make(&mut self, block: Arc<CommittedBlock>, receipts: Vec<u32>) -> Result<(), ApiError> {
         let (channel, proven) = (self.channel.clone(), self.proven);
         let made = self.channel.encode(move || {
-            for receipt in receipts {
+            // What is delivered first is made last: it is kept in any case.
+            for receipt in receipts.into_iter().rev() {
                 block.frames(proven, receipt, |block| frames::encode(channel.name(), block, receipt, proven));
             }
             // The block is not let go before it is looked at again.
@@ -623,6 +631,7 @@ mod tests {
             ("read:assets read:logs", Some("logs,assets,logs"), Ok(2)),
             ("read:assets read:logs", Some("logs,apps"), Err("forbidden")),
             ("read:assets", Some(""), Err("invalid-parameter")),
+            ("read:assets", Some(&["assets"; 20].join(",")), Err("invalid-parameter")),
             ("read:assets", Some("asset"), Err("invalid-parameter")),
             ("audit", Some("apps"), Ok(1)),
             ("write:assets", None, Err("forbidden")),

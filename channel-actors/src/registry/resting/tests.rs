@@ -56,6 +56,7 @@ impl Peer {
 
     fn options(&self, rest_after: Duration) -> RegistryOptions {
         RegistryOptions {
+            memory: Default::default(),
             directory: self.folder.path().to_owned(),
             seal_key: Arc::new(key(200)),
             certificates: Arc::new(NoCertificates),
@@ -353,8 +354,13 @@ async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes()
     let store = ChannelStore::open(peer.path("main"), StoreOptions::default()).expect("opens");
     let tip = crate::Tip { hash: Hash([9; 32]), ..channel.tip() };
     let config = channel.config().expect("known");
-    put_away(&store, &Directory(peer.path("main")), channel.id().expect("known"), &Shared::new(tip, config))
-        .expect("closes");
+    put_away(
+        &store,
+        &Directory(peer.path("main")),
+        channel.id().expect("known"),
+        &Shared::new(tip, config, Arc::default()),
+    )
+    .expect("closes");
 
     let registry = peer.open(LONG);
     let channel = registry.by_name("main").expect("there");
