@@ -384,6 +384,27 @@ mod tests {
         }
     }
 
+    /// Links carried whole configurations: 46.8 MB for 20.7 KB of changes. As many as a proof may have, each of the largest
+    /// size, stay below what readers take, 64 MiB.
+    #[test]
+    fn the_longest_proof_of_the_largest_links_can_be_read() {
+        let (genesis, _) = genesis(&config(1)).expect("a valid configuration");
+        let mut link = link(&genesis, 1, u64::from(u32::MAX), 0, 2);
+        // The longest identity of an ordering peer and the longest key, and paths of the fullest block and receipt.
+        let grown = 2 * (crate::limits::IDENTITY_BYTES_MAX + 65);
+        link.configuration.0.extend(vec![0; grown]);
+        let receipts = crate::limits::BLOCK_TRANSACTIONS_MAX + crate::limits::BLOCK_TIMERS_MAX + 1;
+        link.evidence.receipt.path = vec![Hash::ZERO; receipts.ilog2() as usize + 1];
+        if let Some(event) = &mut link.evidence.event {
+            event.path = vec![Hash::ZERO; crate::limits::EVENTS_MAX.ilog2() as usize + 1];
+        }
+        let bytes = serde_json::to_vec(&link).expect("it serializes").len() + 1;
+        assert!(bytes <= 6 * 1024, "{bytes} bytes a link");
+        let genesis = 2 * crate::limits::CONFIG_BYTES_MAX;
+        let transaction = 2 * crate::limits::PAYLOAD_BYTES_MAX;
+        assert!(TRUST_LINKS_MAX * bytes + genesis + transaction < 56 * 1024 * 1024);
+    }
+
     /// Orderer 1 seals from genesis to block 10, which hands over to orderer 2; 2 hands over to 3 at block 20.
     /// Before links had to follow each other, orderer 1 could seal a block above 10 that named the genesis
     /// configuration, and any configuration from there on.

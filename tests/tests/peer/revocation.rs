@@ -171,6 +171,7 @@ async fn a_revocation_reaches_a_channel_whose_fees_the_peer_cannot_pay() {
     admit(&admin, "priced", id, &ann, 5).await;
     let mut watched = from(&admin, "priced", Some("participant.*"));
     assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
+    assert_eq!(next_kind(&mut watched).await, "chancery.participant.admitted");
     let refused = admin.submit("priced", &signed(id, 5, vec![append("x")]), Wait::Committed).await.expect_err("fees");
     assert!(format!("{refused:?}").contains("urn:chancery:problem:fee-above-max"), "{refused:?}");
     revoke(&consortium, "ann");
