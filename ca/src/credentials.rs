@@ -139,7 +139,12 @@ impl TrustBundle {
     pub fn trust_store(&self, consortium: &str, policy: RevocationPolicy) -> Result<TrustStore, CredentialsError> {
         let store = TrustStore::new(consortium, self.anchors.clone(), self.issuing.clone(), policy)?;
         for crl in &self.crls {
-            store.install_crl(crl)?;
+            match store.install_crl(crl) {
+                // One that a newer one has made needless.
+                Ok(_) => {}
+                Err(error) if error.is_needless() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(store)
     }

@@ -76,8 +76,8 @@ pub struct Database {
     by_identity: HashMap<Identity, Vec<usize>>,
     /// The certificates that continue one.
     by_renewed: HashMap<Serial, Vec<usize>>,
-    /// Keys of which it is known that others have them.
-    compromised: HashSet<String>,
+    /// Keys of which a CA knows that others have them.
+    compromised: HashSet<(String, String)>,
     requests: Vec<CertificateRequestRecord>,
     by_request: HashMap<RequestId, usize>,
     /// The newest request of a key for an identity.
@@ -229,9 +229,9 @@ impl Database {
         self.at(self.by_renewed.get(serial))
     }
 
-    /// Whether it is known of a key that others have it.
-    pub fn is_compromised(&self, key: &str) -> bool {
-        self.compromised.contains(key)
+    /// Whether a CA knows of a key that others have it.
+    pub fn is_compromised(&self, authority: &str, key: &str) -> bool {
+        self.compromised.contains(&(authority.to_owned(), key.to_owned()))
     }
 
     /// Lines of the index that the state is of.
@@ -367,7 +367,7 @@ impl Database {
                 // What was revoked for another reason stays revoked since then; that others have its key is news.
                 if reason == RevocationReason::KeyCompromise {
                     revoked.reason = reason;
-                    let key = leaf.key.clone();
+                    let key = leaf.key.clone().map(|key| (leaf.authority.clone(), key));
                     self.compromised.extend(key);
                 }
             }

@@ -152,17 +152,24 @@ impl CertificateFolder {
         for name in organizations {
             let record = records.iter().find(|record| record.name == *name && *name != ROOT);
             let record = record.ok_or_else(|| FolderError::UnknownAuthority(name.clone()))?;
-            names.extend([record.name.clone(), record.issuer.clone()]);
+            // All that certify it: while a root is replaced, those who know only one of the two need it.
+            names.extend(record.certificates().map(|certificate| certificate.issuer));
+            names.push(record.name.clone());
         }
-        let files = self.trust_files()?;
+        let database = self.read()?;
         let mut bundle = TrustBundle::default();
-        for file in files.into_iter().filter(|file| file.part != TrustPart::Links) {
-            let name = file.path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if names.contains(&name) {
-                bundle.add(file.part, file.read_whole()?);
-            }
+        for file in self.files_of(&database, |name| names.iter().any(|wanted| wanted == name)) {
+            bundle.add(file.part, file.read_whole()?);
         }
-        Ok(bundle)
+        // Of each organization that was asked for, or the file says less than it seems to.
+        let holds = |name: &String| {
+            let cas = bundle.anchors.iter().chain(&bundle.issuing);
+            cas.filter_map(|der| scope(der).ok()).any(|scope| scope.organization.as_ref() == Some(name))
+        };
+        match organizations.iter().find(|name| !holds(name)) {
+            Some(name) => Err(FolderError::UnknownAuthority(name.clone())),
+            None => Ok(bundle),
+        }
     }
 }
 
@@ -223,7 +230,8 @@ impl TrustBundle {
             TrustStore::new(consortium, self.anchors.clone(), self.issuing.clone(), RevocationPolicy::default())?;
         for crl in &self.crls {
             match store.install_crl(crl) {
-                Ok(_) | Err(RevocationError::Older { .. } | RevocationError::UnknownIssuer) => {}
+                Ok(_) | Err(RevocationError::UnknownIssuer) => {}
+                Err(error) if error.is_needless() => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -303,7 +311,7 @@ pub fn add_trust(
         match store.install_crl(crl) {
             Ok(Some(_)) if position >= held.crls.len() => crls += 1,
             Ok(_) => {}
-            Err(RevocationError::Older { .. }) => {}
+            Err(error) if error.is_needless() => {}
             // Of a CA that is trusted no more: it was here before.
             Err(RevocationError::UnknownIssuer) if position < held.crls.len() => {}
             Err(error) => return Err(error.into()),
@@ -312,7 +320,7 @@ pub fn add_trust(
     if new.is_empty() && crls == 0 {
         return Ok(TrustAdded::default());
     }
-    merged.crls = store.revocation().current().lists().map(|list| list.der().to_vec()).collect();
+    merged.crls = store.revocation().current().ders().map(<[u8]>::to_vec).collect();
     merged.save(folder)?;
     Ok(TrustAdded { authorities: new, crls })
 }

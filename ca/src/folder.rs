@@ -21,8 +21,7 @@ use crate::{
     authority::{Authority, AuthorityError, LeafRequest, Validity},
     credentials::{Credentials, CredentialsError, certificates_pem, read_certificates},
     database::{
-        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
-        LockedDatabase,
+        AuthorityCertificate, AuthorityRecord, CertificateRecord, Database, DatabaseError, Event, LockedDatabase,
     },
     enrolment::{RequestId, Terms},
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
@@ -140,7 +139,7 @@ pub(crate) struct Purpose {
 pub enum Selection {
     /// One certificate.
     Serial(Serial),
-    /// Every certificate of an identity that could still be used.
+    /// Every certificate of an identity that could still be used, or be renewed; all of them if none could.
     Identity(Identity),
 }
 
@@ -306,7 +305,7 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<Vec<Vec<u8>>, FolderError> {
         let name = identity.organization();
-        key_compromise::check(database, public_key)?;
+        key_compromise::check(database, name, public_key)?;
         let authority = self.authority(database, name)?;
         if authority.validity().not_after <= now {
             return Err(FolderError::AuthorityExpired(name.into(), authority.validity().not_after));
@@ -401,8 +400,11 @@ impl CertificateFolder {
         let mut selected: Vec<CertificateRecord> = match selection {
             Selection::Serial(serial) => database.certificate(serial).cloned().into_iter().collect(),
             Selection::Identity(identity) => {
-                let usable = |record: &&CertificateRecord| record.status(now) != CertificateStatus::Expired;
-                database.of_identity(identity).filter(usable).cloned().collect()
+                // An expired one can be renewed for a while: a usual renewal leaves one behind that is as good as a
+                // certificate to whoever has its key.
+                let all = || database.of_identity(identity).cloned();
+                let renewable: Vec<_> = all().filter(|record| record.is_renewable(now)).collect();
+                if renewable.is_empty() { all().collect() } else { renewable }
             }
         };
         if selected.is_empty() {

@@ -56,7 +56,7 @@ pub enum Expiring {
 const CRL_DUE_MS: u64 = CRL_LIFETIME_MS / 3 * 2;
 
 impl CertificateFolder {
-    /// The CAs whose CRL should be signed again, by name.
+    /// The CAs whose CRL should be signed again, by name: its time has come, or it lacks what was revoked.
     pub fn due_crls(&self, now: Time) -> Result<Vec<String>, FolderError> {
         let database = self.read()?;
         // One that ends later than a new one would was signed while a clock was ahead, and is not in force yet.
@@ -67,7 +67,8 @@ impl CertificateFolder {
         };
         let mut authorities: Vec<&AuthorityRecord> = database.authorities().values().collect();
         // Nobody asks for the list of a CA that was revoked: its own certificate is refused.
-        authorities.retain(|record| record.revoked.is_none() && record.retired.is_none() && due(record));
+        authorities.retain(|record| record.revoked.is_none() && record.retired.is_none());
+        authorities.retain(|record| due(record) || self.crl_lacks(&database, &record.name));
         Ok(authorities.into_iter().map(|record| record.name.clone()).collect())
     }
 

@@ -4,11 +4,10 @@
 //! Whoever had the key could renew itself to another key that nobody else has. Such certificates are told of, and
 //! revoked with the key if the administrator says so: only a person knows whether the key was stolen before or after.
 
-use crate::{database::CertificateStatus, identifiers::KeyId};
 use crate::{
     database::{CertificateRecord, Database},
     folder::{CertificateFolder, FolderError},
-    identifiers::Serial,
+    identifiers::{KeyId, Serial},
     keys::PublicKey,
 };
 use ledger_classes::time::Time;
@@ -47,22 +46,23 @@ pub(crate) fn with_their_keys(
 /// What was renewed by the keys of `revoked`, and could still be used.
 pub(crate) fn renewed_by(database: &Database, revoked: &[CertificateRecord], now: Time) -> Vec<CertificateRecord> {
     let mut all = with_their_keys(database, revoked.to_vec(), true);
-    all.retain(|record| matches!(record.status(now), CertificateStatus::Valid | CertificateStatus::Intended));
+    all.retain(|record| record.revoked.is_none() && record.is_renewable(now));
     all
 }
 
-/// Refuses a key of which it is known that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs).
-pub(crate) fn check(database: &Database, key: &PublicKey) -> Result<(), FolderError> {
-    match database.is_compromised(&KeyId::of_spki(&key.spki()).to_string()) {
+/// Refuses a key of which a CA knows that others have it (CA/Browser Forum BR §6.1.1.3 asks the same of public CAs). What
+/// one organization says of a key binds no other: it may never have had it.
+pub(crate) fn check(database: &Database, authority: &str, key: &PublicKey) -> Result<(), FolderError> {
+    match database.is_compromised(authority, &KeyId::of_spki(&key.spki()).to_string()) {
         true => Err(FolderError::CompromisedKey),
         false => Ok(()),
     }
 }
 
 impl CertificateFolder {
-    /// Whether a key was revoked as compromised here.
-    pub fn is_compromised(&self, key: &PublicKey) -> Result<bool, FolderError> {
+    /// Whether an organization's CA has revoked a key as compromised.
+    pub fn is_compromised(&self, organization: &str, key: &PublicKey) -> Result<bool, FolderError> {
         let database = self.read()?;
-        Ok(check(&database, key).is_err())
+        Ok(check(&database, organization, key).is_err())
     }
 }

@@ -7,6 +7,13 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Bytes of a CRL: some 400,000 entries. A larger one is refused unread.
 pub const CRL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Earlier CRLs of one CA that are kept because they revoke what no newer one does. With one more, the oldest is
+/// forgotten: a CA that drops what has expired needs one more only once in the life of a certificate.
+pub const EARLIER_CRLS_MAX: usize = 16;
+
+/// Bytes of those of one CA.
+pub const EARLIER_CRL_BYTES_MAX: usize = 2 * CRL_BYTES_MAX;
+
 /// Octets of a serial number (RFC 5280 §4.1.2.2).
 pub const SERIAL_BYTES_MAX: usize = 20;
 

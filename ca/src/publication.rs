@@ -8,7 +8,8 @@ use crate::{
     folder::{CertificateFolder, FolderError, file_error, whole_second, write},
     identifiers::Serial,
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
-    ocsp,
+    ocsp, revocation,
+    trust_files::{TrustFile, TrustPart},
 };
 use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
 use std::{
@@ -102,25 +103,55 @@ impl CertificateFolder {
         name: &str,
         now: Time,
     ) -> Result<(), FolderError> {
-        let is_root = database.is_root(name);
-        let revoked: Vec<RevokedSerial> = if is_root {
-            let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
-            let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
-                let all = record.certificates().chain(record.intended.clone());
-                let below = all.filter(|certificate| certificate.issuer == name);
-                below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
-            };
-            revoked.flat_map(every).collect()
-        } else {
-            let issued = database.certificates().iter().filter(|record| record.authority == name);
-            issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
-        };
-        let number = database.authorities().get(name).map_or(0, |record| record.crl_number) + 1;
-        let lifetime = if is_root { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
+        let revoked = revoked_by(database, name);
+        // A folder that comes back from a backup knows an old number, and what it revokes from then on must not look
+        // older than what was revoked before: numbers go with the time.
+        let next = database.authorities().get(name).map_or(0, |record| record.crl_number).saturating_add(1);
+        let number = next.max(now.millis() / 1000);
+        let lifetime = if database.is_root(name) { ROOT_CRL_LIFETIME_MS } else { CRL_LIFETIME_MS };
         let next_update = whole_second(now.plus_millis(lifetime));
         database.append(&Event::CrlIntended { authority: name.into(), number, next_update, at: now })?;
         let crl = authority.issue_crl(&revoked, number, now, next_update)?;
-        write(&self.directory.join("crl").join(format!("{name}.pem")), &crl_pem(&crl))
+        write(&self.crl_file(name), &crl_pem(&crl))
+    }
+
+    pub(crate) fn crl_file(&self, name: &str) -> PathBuf {
+        self.directory.join("crl").join(format!("{name}.pem"))
+    }
+
+    /// Whether the CRL of a CA that lies in the folder is not the one that the index announces, or lacks what the index
+    /// revokes: a crash came between the two, and what was revoked is in force nowhere.
+    pub(crate) fn crl_lacks(&self, database: &Database, name: &str) -> bool {
+        let list = TrustFile::needed(TrustPart::Crls, self.crl_file(name)).read_whole();
+        let list = list.ok().and_then(|lists| lists.first().and_then(|der| revocation::contents(der)));
+        let Some((number, listed)) = list else { return true };
+        let announced = database.authorities().get(name).map_or(0, |record| record.crl_number);
+        number != u128::from(announced)
+            || revoked_by(database, name).iter().any(|entry| !listed.contains(&entry.serial))
+    }
+
+    /// The CAs in use whose newest CRL lacks what was revoked, by name.
+    pub fn lacking_crls(&self) -> Result<Vec<String>, FolderError> {
+        let database = self.read()?;
+        let in_use =
+            database.authorities().values().filter(|record| record.revoked.is_none() && record.retired.is_none());
+        Ok(in_use.map(|record| record.name.clone()).filter(|name| self.crl_lacks(&database, name)).collect())
+    }
+}
+
+/// What a CA revokes, by the index.
+fn revoked_by(database: &Database, name: &str) -> Vec<RevokedSerial> {
+    if database.is_root(name) {
+        let revoked = database.authorities().values().filter_map(|record| Some((record, record.revoked?)));
+        let every = |(record, revocation): (&AuthorityRecord, Revocation)| {
+            let all = record.certificates().chain(record.intended.clone());
+            let below = all.filter(|certificate| certificate.issuer == name);
+            below.map(|certificate| entry((certificate.serial, revocation))).collect::<Vec<_>>()
+        };
+        revoked.flat_map(every).collect()
+    } else {
+        let issued = database.certificates().iter().filter(|record| record.authority == name);
+        issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
     }
 }
 

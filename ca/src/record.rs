@@ -5,6 +5,7 @@ use crate::{
     acts::CertificateAct,
     enrolment::RequestId,
     identifiers::{RevocationReason, Serial},
+    limits::RENEWAL_GRACE_MS,
 };
 use ledger_classes::{identity::Identity, time::Time};
 use serde::Serialize;
@@ -69,6 +70,11 @@ pub struct CertificateRecord {
 }
 
 impl CertificateRecord {
+    /// Whether it can be used or renewed at `now`, unless it is revoked.
+    pub fn is_renewable(&self, now: Time) -> bool {
+        self.not_after.plus_millis(999 + RENEWAL_GRACE_MS) >= now
+    }
+
     /// What has become of it at `now`.
     pub fn status(&self, now: Time) -> CertificateStatus {
         if self.revoked.is_some() {

@@ -176,7 +176,7 @@ impl CertificateFolder {
                 _ => return self.complete(&mut database, id, now),
             }
         }
-        key_compromise::check(&database, request.public_key())?;
+        key_compromise::check(&database, identity.organization(), request.public_key())?;
         let policy = database.policy();
         let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
         // Those that lapsed, whoever filed them, were filed before all others.
@@ -230,7 +230,7 @@ impl CertificateFolder {
             }
         }
         self.check_authority(&database, &record.identity)?;
-        key_compromise::check(&database, request.public_key())?;
+        key_compromise::check(&database, record.identity.organization(), request.public_key())?;
         check_count(&database, &record.identity, now)?;
         let id = self.append_request(&mut database, request, &record.identity, requester, Some(&record), now)?;
         self.complete(&mut database, id, now)
@@ -300,7 +300,7 @@ impl CertificateFolder {
         }
         let terms = record.terms.as_ref().or(terms).cloned().unwrap_or_default();
         check_terms(&record.identity, &terms)?;
-        key_compromise::check(&database, &record.public_key)?;
+        key_compromise::check(&database, record.identity.organization(), &record.public_key)?;
         check_count(&database, &record.identity, now)?;
         self.check_authority(&database, &record.identity)?;
         database.append(&Event::Approved { request: *id, by, terms, at: now })?;
@@ -401,7 +401,7 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let record = database.request(&id).cloned().ok_or(RegistrationError::Unknown(id))?;
         if record.status(database.policy(), now) == RequestStatus::Approved {
-            key_compromise::check(database, &record.public_key)?;
+            key_compromise::check(database, record.identity.organization(), &record.public_key)?;
             check_count(database, &record.identity, now)?;
             let purpose = Purpose { request: Some(id), renews: None };
             let terms = record.terms.unwrap_or_default();

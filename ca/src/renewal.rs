@@ -7,7 +7,7 @@
 use crate::{
     certificate::Certificate,
     credentials::{Credentials, CredentialsError, read_certificates},
-    database::CertificateStatus,
+    database::{CertificateRecord, CertificateStatus, Database},
     enrolment::Terms,
     folder::{CertificateFolder, FolderError, Purpose},
     identifiers::sha256,
@@ -48,6 +48,12 @@ pub enum RenewalError {
     /// Revoked is for ever.
     #[error("the current certificate is revoked")]
     Revoked,
+    /// What came after it in its line was revoked, or after it has expired any later one of its identity.
+    #[error("a later certificate of the same holder is revoked: enrol again")]
+    LaterRevoked,
+    /// Its successor was renewed itself, so its holder has that.
+    #[error("the current certificate was renewed, and its successor too: renew the newest one, or enrol again")]
+    Superseded,
     /// A sibling with the same key was revoked because others have that key: who asks may be one of them.
     #[error("the current certificate's key was revoked as compromised: enrol again, with a new key")]
     CompromisedKey,
@@ -163,7 +169,7 @@ impl CertificateFolder {
         if record.status(now) == CertificateStatus::Revoked {
             return Err(RenewalError::Revoked);
         }
-        if key_compromise::check(&database, &parsed.check_leaf()?.public_key).is_err() {
+        if key_compromise::check(&database, &record.authority, &parsed.check_leaf()?.public_key).is_err() {
             return Err(RenewalError::CompromisedKey);
         }
         if let Some(asked) = asked
@@ -172,12 +178,33 @@ impl CertificateFolder {
             let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
             return Err(RegistrationError::OtherIdentity { asked, bound }.into());
         }
-        key_compromise::check(&database, key)?;
+        key_compromise::check(&database, &record.authority, key)?;
+        check_line(&database, &record, now)?;
         check_count(&database, &record.identity, now)?;
         let before = record.not_after.millis().saturating_sub(record.intended.millis());
         let lifetime_ms = lifetime_ms.unwrap_or(before).clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
         let terms = Terms { alternative_names, lifetime_ms };
         let purpose = Purpose { request: None, renews: Some(record.serial) };
         Ok(self.issue_locked(&mut database, &record.identity, key, terms, purpose, now)?)
+    }
+}
+
+/// Refuses a certificate that is not the end of its line. One that nobody revoked because it had been replaced must not
+/// bring back whoever was revoked after it. A successor that was never used may be one that never arrived, so that alone
+/// refuses nothing.
+fn check_line(database: &Database, record: &CertificateRecord, now: Time) -> Result<(), RenewalError> {
+    let renewed = |of: &CertificateRecord| {
+        database.renewals_of(&of.serial).any(|later| later.fingerprint.is_some() && later.serial != of.serial)
+    };
+    let mut successors = database.renewals_of(&record.serial);
+    let mut later = database.of_identity(&record.identity).filter(|other| other.intended > record.intended);
+    if database.renewals_of(&record.serial).any(|later| later.revoked.is_some()) {
+        Err(RenewalError::LaterRevoked)
+    } else if successors.any(renewed) {
+        Err(RenewalError::Superseded)
+    } else if record.status(now) == CertificateStatus::Expired && later.any(|other| other.revoked.is_some()) {
+        Err(RenewalError::LaterRevoked)
+    } else {
+        Ok(())
     }
 }

@@ -3,12 +3,16 @@
 //!
 //! A list's number never goes back, a serial once revoked under an issuer stays revoked, and whoever holds a
 //! connection or a subscription is told of a revocation before `install` returns.
+//!
+//! What any good list names is revoked, also if the list comes after a newer one that does not name it: a CA whose folder
+//! came back from a backup, or one that drops expired certificates (RFC 5280 §3.3), takes no revocation back. Lists that
+//! name what no newer one does are kept beside the newest, and go with it to disk and to other peers.
 
 use crate::{
     algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
     certificate::{Certificate, is_date, time_of},
     identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
-    limits::{BACKDATE_MS, CRL_BYTES_MAX},
+    limits::{BACKDATE_MS, CRL_BYTES_MAX, EARLIER_CRL_BYTES_MAX, EARLIER_CRLS_MAX},
     profile::ProfileError,
 };
 use arc_swap::ArcSwap;
@@ -71,7 +75,7 @@ pub enum RevocationError {
     /// RFC 5280 §5.2: an extension that occurs twice.
     #[error("an extension of the CRL is repeated")]
     RepeatedExtension,
-    /// A newer list of this issuer is installed (RFC 5280 §5.2.3).
+    /// A newer list of this issuer is installed (RFC 5280 §5.2.3), and this one revokes nothing else.
     #[error("CRL number {offered} is older than {installed}")]
     Older {
         /// The number of the refused list.
@@ -82,6 +86,13 @@ pub enum RevocationError {
     /// Two different lists with one number: the issuer broke RFC 5280 §5.2.3, or its key is in two hands.
     #[error("another CRL with number {0} is installed")]
     Conflict(u128),
+}
+
+impl RevocationError {
+    /// Whether the list is good, and all that it revokes is revoked already.
+    pub const fn is_needless(&self) -> bool {
+        matches!(self, Self::Older { .. } | Self::Conflict(_))
+    }
 }
 
 /// Why a certificate is not known to be good.
@@ -117,8 +128,12 @@ pub struct RevocationList {
     number: u128,
     this_update: Time,
     next_update: Time,
-    revoked: HashSet<Serial>,
-    der: Vec<u8>,
+    revoked: Arc<HashSet<Serial>>,
+    der: Arc<[u8]>,
+    /// Lists that name what neither this one nor one before them names, the newest first; they have none themselves.
+    earlier: Vec<Arc<Self>>,
+    /// How many certificates only those name.
+    only_earlier: usize,
 }
 
 impl RevocationList {
@@ -198,7 +213,8 @@ impl RevocationList {
                 return Err(RevocationError::RepeatedEntry);
             }
         }
-        Ok(Self { issuer: issuer.key_id(), number, this_update, next_update, revoked, der: der.to_vec() })
+        let (revoked, der, earlier, only_earlier) = (Arc::new(revoked), der.into(), Vec::new(), 0);
+        Ok(Self { issuer: issuer.key_id(), number, this_update, next_update, revoked, der, earlier, only_earlier })
     }
 
     /// The key that signed it.
@@ -221,19 +237,46 @@ impl RevocationList {
         self.next_update
     }
 
-    /// How many certificates it revokes.
+    /// How many certificates it revokes, with the earlier lists that are kept beside it.
     pub fn len(&self) -> usize {
-        self.revoked.len()
+        self.revoked.len() + self.only_earlier
     }
 
     /// Whether it revokes none.
     pub fn is_empty(&self) -> bool {
-        self.revoked.is_empty()
+        self.len() == 0
     }
 
-    /// Whether it revokes this serial.
+    /// Whether it revokes this serial, or an earlier list did.
     pub fn contains(&self, serial: &Serial) -> bool {
-        self.revoked.contains(serial)
+        self.revoked.contains(serial) || self.earlier.iter().any(|list| list.revoked.contains(serial))
+    }
+
+    /// It and the earlier lists that name what it does not, the newest first.
+    pub fn with_earlier(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.earlier.iter().map(AsRef::as_ref))
+    }
+
+    /// The newest of some lists of one issuer, with those beside it that name what no newer one does. Whoever has seen
+    /// the same lists keeps the same ones, in whatever order they came.
+    fn newest_of(mut lists: Vec<Arc<Self>>) -> Option<Self> {
+        lists.sort_by_cached_key(|list| std::cmp::Reverse((list.number, sha256(&list.der))));
+        let mut lists = lists.into_iter();
+        let mut newest = Self::clone(lists.next()?.as_ref());
+        (newest.earlier, newest.only_earlier) = (Vec::new(), 0);
+        let mut bytes = 0;
+        for list in lists {
+            let news = list.revoked.iter().filter(|serial| !newest.contains(serial)).count();
+            bytes += if news > 0 { list.der.len() } else { 0 };
+            if newest.earlier.len() >= EARLIER_CRLS_MAX || bytes > EARLIER_CRL_BYTES_MAX {
+                break;
+            }
+            if news > 0 {
+                newest.only_earlier += news;
+                newest.earlier.push(Arc::new(Self { earlier: Vec::new(), only_earlier: 0, ..Self::clone(&list) }));
+            }
+        }
+        Some(newest)
     }
 
     /// The list as it came, for peers and for `GET /v1/ca/…`.
@@ -245,6 +288,17 @@ impl RevocationList {
 /// The name of the CA that a CRL says is its own, DER; nothing is verified.
 pub(crate) fn issuer_name(der: &[u8]) -> Option<Vec<u8>> {
     CertificateRevocationList::from_der(der).ok().map(|(_, list)| list.issuer().as_raw().to_vec())
+}
+
+/// The number and the serials of a CRL of one's own, DER; nothing is verified.
+pub(crate) fn contents(der: &[u8]) -> Option<(u128, HashSet<Serial>)> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    let number = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::CRLNumber(value) => u128::try_from(value).ok(),
+        _ => None,
+    })?;
+    let serials = list.iter_revoked_certificates().map(|entry| Serial::from_der_content(entry.raw_serial()).ok());
+    Some((number, serials.collect::<Option<_>>()?))
 }
 
 /// The extensions of a list (RFC 5280 §5.2); returns its number.
@@ -315,7 +369,13 @@ impl RevocationSet {
         self.lists.get(issuer)
     }
 
-    /// All lists, in the order of their issuers' key identifiers.
+    /// Every list that revokes what no newer one of its issuer does, the newest of all issuers first; DER.
+    pub fn ders(&self) -> impl Iterator<Item = &[u8]> {
+        let earlier = self.lists.values().flat_map(|list| list.with_earlier().skip(1));
+        self.lists.values().map(AsRef::as_ref).chain(earlier).map(RevocationList::der)
+    }
+
+    /// The newest list of each issuer, in the order of their key identifiers.
     pub fn lists(&self) -> impl Iterator<Item = &Arc<RevocationList>> {
         self.lists.values()
     }
@@ -369,27 +429,34 @@ impl RevocationStore {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
 
-    /// Puts a verified list in force. `None` if it is in force already.
+    /// Puts a verified list in force. `None` if it is in force already. What one that is not newer revokes is revoked;
+    /// it is refused if that is nothing new.
     pub fn install(&self, list: RevocationList) -> Result<Option<RevocationChange>, RevocationError> {
         let _one_at_a_time = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut set = RevocationSet::clone(&self.set.load());
         let mut revoked: Vec<Serial> = list.revoked.iter().cloned().collect();
-        let mut list = list;
-        if let Some(installed) = set.lists.get(&list.issuer) {
-            if list.number < installed.number {
-                return Err(RevocationError::Older { offered: list.number, installed: installed.number });
-            }
-            if list.number == installed.number {
-                let same = sha256(&list.der) == sha256(&installed.der);
-                return if same { Ok(None) } else { Err(RevocationError::Conflict(list.number)) };
+        let issuer = list.issuer;
+        let mut lists = Vec::new();
+        if let Some(installed) = set.lists.get(&issuer) {
+            if installed.with_earlier().any(|known| known.der == list.der) {
+                return Ok(None);
             }
             revoked.retain(|serial| !installed.contains(serial));
-            // A CA may drop entries of expired certificates (RFC 5280 §3.3); for us revoked is for ever.
-            list.revoked.extend(installed.revoked.iter().cloned());
+            if revoked.is_empty() && list.number == installed.number {
+                return Err(RevocationError::Conflict(list.number));
+            }
+            lists.push(Arc::clone(installed));
+            lists.extend(installed.earlier.iter().cloned());
         }
         revoked.sort_unstable();
-        let issuer = list.issuer;
-        set.lists.insert(issuer, Arc::new(list));
+        let (offered, der) = (list.number, Arc::clone(&list.der));
+        lists.push(Arc::new(list));
+        if let Some(newest) = RevocationList::newest_of(lists) {
+            if !newest.with_earlier().any(|kept| kept.der == der) {
+                return Err(RevocationError::Older { offered, installed: newest.number });
+            }
+            set.lists.insert(issuer, Arc::new(newest));
+        }
         self.set.store(Arc::new(set));
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();

@@ -234,10 +234,6 @@ impl CertificateFolder {
         Ok(())
     }
 
-    fn crl_file(&self, name: &str) -> PathBuf {
-        self.directory.join("crl").join(format!("{name}.pem"))
-    }
-
     fn link_file(&self, subject: &str, issuer: &str) -> PathBuf {
         self.directory.join("links").join(format!("{subject}-by-{issuer}.pem"))
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     credentials::{CredentialsError, TrustBundle, read_certificates},
-    database::AuthorityCertificate,
+    database::{AuthorityCertificate, Database},
     folder::{CertificateFolder, FolderError},
     pem::{self, Scan},
 };
@@ -118,9 +118,16 @@ impl CertificateFolder {
 
     /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
     pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
-        let mut all = Vec::new();
         let database = self.read()?;
-        for (name, record) in database.authorities() {
+        let mut all = self.files_of(&database, |_| true);
+        all.extend(self.link_files(&database).map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
+        Ok(all)
+    }
+
+    /// The files of the CAs that are in force and wanted, by name: certificates and CRLs.
+    pub(crate) fn files_of(&self, database: &Database, wanted: impl Fn(&str) -> bool) -> Vec<TrustFile> {
+        let mut all = Vec::new();
+        for (name, record) in database.authorities().iter().filter(|(name, _)| wanted(name)) {
             let mut vouching = record.certificates().filter(|of| !database.is_retired(&of.issuer)).peekable();
             if vouching.peek().is_none() {
                 continue;
@@ -129,11 +136,9 @@ impl CertificateFolder {
                 let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
                 all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
             }
-            let crl = self.directory.join("crl").join(format!("{name}.pem"));
-            all.push(TrustFile::needed(TrustPart::Crls, crl));
+            all.push(TrustFile::needed(TrustPart::Crls, self.crl_file(name)));
         }
-        all.extend(self.link_files(&database).map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
-        Ok(all)
+        all
     }
 }
 

@@ -15,5 +15,6 @@ mod paths;
 mod registrations;
 mod reissues;
 mod revocations;
+mod revoked_for_ever;
 mod rollovers;
 mod root_updates;

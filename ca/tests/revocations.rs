@@ -96,12 +96,16 @@ fn revoked_is_for_ever() {
 fn a_list_number_never_goes_back() {
     let scene = Scene::new(RevocationPolicy::default());
     scene.trust.install_crl(&scene.crl(7, &[])).unwrap();
-    assert_eq!(
-        scene.trust.install_crl(&scene.crl(6, &[&scene.id.serial])),
-        Err(RevocationError::Older { offered: 6, installed: 7 })
-    );
-    assert_eq!(scene.trust.install_crl(&scene.crl(7, &[&scene.id.serial])), Err(RevocationError::Conflict(7)));
+    assert_eq!(scene.trust.install_crl(&scene.crl(6, &[])), Err(RevocationError::Older { offered: 6, installed: 7 }));
+    let later = scene.root.issue_crl(&[], 1, NOW, NOW.plus_millis(2 * DAY_MS)).unwrap();
+    assert_eq!(scene.trust.install_crl(&later), Err(RevocationError::Conflict(1)));
     assert_eq!(scene.verdict(NOW), None);
+    // What an older one revokes is revoked all the same.
+    let change = scene.trust.install_crl(&scene.crl(6, &[&scene.id.serial])).unwrap().expect("news");
+    assert_eq!(change.revoked, std::slice::from_ref(&scene.id));
+    assert_eq!(scene.verdict(NOW), refusal(0, RevocationStatusError::Revoked));
+    let number = scene.trust.revocation().current().list(&scene.id.issuer).map(|list| list.number());
+    assert_eq!(number, Some(7));
 }
 
 #[test]

@@ -136,6 +136,7 @@ pub struct Trust {
     own_path: ArcSwap<OwnPath>,
     bundle: ArcSwap<TrustBundle>,
     crl_set: ArcSwap<CrlSet>,
+    crl_troubles: ArcSwap<Vec<String>>,
     seen: Mutex<Seen>,
     /// Held by who writes the peer's own folder from what is in force or in it: an older set must not replace a newer.
     saving: Mutex<()>,
@@ -176,6 +177,7 @@ impl Trust {
             own_path: ArcSwap::from_pointee(own_path),
             bundle: ArcSwap::from_pointee(bundle),
             crl_set: ArcSwap::from_pointee(CrlSet::of(0, &[])),
+            crl_troubles: ArcSwap::default(),
             saving: Mutex::new(()),
             seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
@@ -414,9 +416,9 @@ impl Trust {
         names
     }
 
-    /// All CRLs in force, DER.
+    /// All CRLs in force, DER: the newest of each CA, and earlier ones that revoke what no newer one does.
     pub fn crls(&self) -> Vec<Vec<u8>> {
-        self.store.revocation().current().lists().map(|list| list.der().to_vec()).collect()
+        self.store.revocation().current().ders().map(<[u8]>::to_vec).collect()
     }
 
     /// The CRLs to keep in the peer's own folder: those in force, and those that were put there, also of CAs that are not
@@ -425,6 +427,41 @@ impl Trust {
         let mut there = TrustBundle::load(&self.certificate_dir).map(|held| held.crls).unwrap_or_default();
         there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
         [self.crls(), there].concat()
+    }
+
+    /// Whether a CRL is the newest one of its CA in force.
+    pub fn is_newest(&self, crl: &[u8]) -> bool {
+        self.store.revocation().current().lists().any(|list| list.der() == crl)
+    }
+
+    /// What was wrong with the CRLs of the authorities' folder when it was looked at last.
+    pub fn crl_troubles(&self) -> Arc<Vec<String>> {
+        self.crl_troubles.load_full()
+    }
+
+    /// Looks at the CRLs of the authorities' folder. One that lacks what was revoked is in force nowhere. A folder whose
+    /// number is below that in force came back from a backup: it knows less than it has published.
+    pub fn judge_crls(&self) -> Result<(), FolderError> {
+        let mut troubles = Vec::new();
+        if let Some(folder) = self.folder()? {
+            for name in folder.lacking_crls()? {
+                troubles
+                    .push(format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
+            }
+            for (name, number, in_force) in folder_behind(&folder, &self.store)? {
+                troubles.push(format!(
+                    "CRL {in_force} of {name} is in force, and the authorities' folder is at {number}: it is older than what \
+                     it has published; what that revoked stays revoked, and `chancery ca list` does not know of it"
+                ));
+            }
+        }
+        if *self.crl_troubles.load_full() != troubles {
+            for trouble in &troubles {
+                tracing::error!(trouble, "a CRL of the authorities' folder");
+            }
+            self.crl_troubles.store(Arc::new(troubles));
+        }
+        Ok(())
     }
 
     /// All CRLs in force, as they are handed out.
@@ -481,6 +518,21 @@ impl Trust {
             }
         }
     }
+}
+
+/// The folder's CAs of which a newer CRL is in force than the folder knows of, with both numbers.
+fn folder_behind(folder: &CertificateFolder, store: &TrustStore) -> Result<Vec<(String, u64, u128)>, FolderError> {
+    let current = store.revocation().current();
+    let mut behind = Vec::new();
+    for record in folder.authorities()? {
+        let key = KeyId::of_certificate(&folder.authority_certificate(&record.name)?);
+        if let Some(list) = key.and_then(|key| current.list(&key))
+            && list.number() > u128::from(record.crl_number)
+        {
+            behind.push((record.name, record.crl_number, list.number()));
+        }
+    }
+    Ok(behind)
 }
 
 fn fresh(stamps: &[(PathBuf, Stamp)]) -> bool {

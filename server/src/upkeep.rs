@@ -25,7 +25,7 @@ const WARNED_DAYS: [u64; 3] = [30, 7, 1];
 /// Whose CRL was to be signed again, and whether it was.
 type Signed = Vec<(String, Result<(), FolderError>)>;
 
-/// Signs every CRL of the folder, if there is one, that is past a third of its life, with the OCSP answers of the same CA. Returns whose
+/// Signs every CRL of the folder, if there is one, that is past a third of its life or lacks what was revoked, with the OCSP answers of the same CA. Returns whose
 /// was signed; a CA that cannot sign, because its key is kept elsewhere, does not keep the others from it.
 pub fn sign_due_crls(folder: Option<&CertificateFolder>, now: Time) -> Result<Signed, FolderError> {
     let Some(folder) = folder.filter(|folder| folder.fenced().is_none()) else { return Ok(Vec::new()) };
@@ -122,7 +122,8 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
             if signed.as_ref().is_ok_and(|signed| !signed.is_empty()) {
                 looked.poll();
             }
-            (signed, forecast(&looked, now), now)
+            let judged = looked.judge_crls();
+            (signed, judged.and_then(|()| forecast(&looked, now)), now)
         });
         let (signed, forecast, now) = look.await;
         let mut fails = false;
@@ -130,7 +131,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
             Ok(signed) => {
                 for (authority, result) in signed {
                     match result {
-                        Ok(()) => tracing::info!(authority, "a CRL was signed again before its end"),
+                        Ok(()) => tracing::info!(authority, "a CRL was signed again"),
                         Err(error) => {
                             fails = true;
                             tracing::warn!(authority, error = describe(&error), "the CRL is not signed again here");
@@ -201,6 +202,37 @@ mod tests {
             assert!(list.next_update() > start.plus_millis(380 * DAY_MS));
         }
         assert_eq!(current.lists().map(|list| list.len()).sum::<usize>(), 1);
+    }
+
+    /// The index said revoked, and nobody heard of it for ten days.
+    #[test]
+    fn a_revocation_that_a_crash_kept_from_its_list_is_in_force_after_the_next_look() {
+        let (_parent, dir) = peer();
+        let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+        let (list, index) = (dir.join("ca/crl/north.pem"), dir.join("ca/index.jsonl"));
+        let before = std::fs::read(&list).unwrap();
+        let identity = "spiffe://harbour.example/north/admin/admin".parse().unwrap();
+        let folder = CertificateFolder::open(&dir).unwrap();
+        folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+        let lines = std::fs::read_to_string(&index).unwrap();
+        let without_list: String = lines.split_inclusive('\n').take(lines.lines().count() - 1).collect();
+        std::fs::write(&index, without_list).unwrap();
+        std::fs::write(&list, &before).unwrap();
+        trust.judge_crls().unwrap();
+        assert!(trust.crl_troubles()[0].starts_with("the CRL of north lacks"), "{:?}", trust.crl_troubles());
+
+        let folder = CertificateFolder::open(&dir).unwrap();
+        let signed = sign_due_crls(Some(&folder), clock::now()).unwrap();
+        assert!(matches!(&signed[..], [(name, Ok(()))] if name == "north"), "{signed:?}");
+        trust.poll();
+        trust.judge_crls().unwrap();
+        assert!(trust.crl_troubles().is_empty());
+        assert_eq!(trust.store().revocation().current().lists().map(|list| list.len()).sum::<usize>(), 1);
+
+        // A folder from a backup tells that it is behind what it has published.
+        std::fs::write(&index, lines.split_inclusive('\n').take(4).collect::<String>()).unwrap();
+        trust.judge_crls().unwrap();
+        assert!(trust.crl_troubles().iter().any(|trouble| trouble.contains("older than what it has published")));
     }
 
     #[test]

@@ -331,6 +331,7 @@ fn what_a_peer_answers_is_made_of_objects() {
         &json!({
             "version": "1", "peer": "p", "consortium": "c", "started": TIME, "time": TIME, "caller": "x",
             "connections": 1, "certificate_not_after": TIME, "disk_trouble": "d", "incarnation": "i", "fenced": "f",
+            "crl_troubles": ["the CRL of north lacks what was revoked"],
             "places": [{
                 "what": "connections", "total": 9, "strangers": 1, "members": 2, "administrators": 3, "refused": 4,
             }],
@@ -360,7 +361,7 @@ fn what_a_peer_answers_is_made_of_objects() {
         false,
     );
     check::<AuthorityView>(&json!({ "organization": "o", "anchor": true, "link": true, "pem": "p" }), false);
-    check::<CrlTaken>(&json!({ "new": true, "revoked": 1 }), false);
+    check::<CrlTaken>(&json!({ "new": true, "revoked": 1, "older": true }), false);
     check::<CertificateRequestView>(
         &json!({
             "id": "i", "status": "issued", "identity": "i", "key": "k", "requested": TIME, "requester": "r",

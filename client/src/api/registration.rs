@@ -88,10 +88,13 @@ pub struct CertificateView {
 /// What became of a CRL that was offered: `POST /v1/ca/crl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CrlTaken {
-    /// Whether it is newer than what the peer had.
+    /// Whether it is newer than what the peer had, or revokes what the peer did not know of.
     pub new: bool,
     /// Certificates that were not revoked before.
     pub revoked: usize,
+    /// Whether a newer one of the same CA stays the newest: what this one revokes counts beside it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub older: bool,
 }
 
 /// A CA's answer about a certificate that it has revoked, for `POST /v1/ca/answers`.

@@ -304,6 +304,10 @@ pub struct PeerStatus {
     /// Lines of the peer's log that nobody took in time, or that could not be written.
     #[serde(default)]
     pub log_lines_lost: u64,
+    /// What is wrong with the CRLs of the authorities' folder: one that lacks what was revoked, or a folder that is behind
+    /// what it has published. For administrators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crl_troubles: Vec<String>,
     /// What callers may have at a time on this peer, for its administrators.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub places: Vec<PlacesView>,

@@ -152,7 +152,8 @@ pub(super) async fn offer(
         } else {
             body.to_vec()
         };
-        trust.learn(&der).map_err(|error| match error {
+        let learned = trust.learn(&der).map(|change| (change, !trust.is_newest(&der)));
+        learned.map_err(|error| match error {
             LearnError::Refused(RevocationError::Older { .. }) => ApiError::new(Kind::CrlOlder, describe(&error)),
             LearnError::Refused(_) => ApiError::new(Kind::CrlRefused, describe(&error)),
             LearnError::Kept(_) => {
@@ -162,7 +163,8 @@ pub(super) async fn offer(
         })
     });
     let change = learned.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
-    json(&CrlTaken { new: change.is_some(), revoked: change.map_or(0, |change| change.revoked.len()) })
+    let (change, older) = change;
+    json(&CrlTaken { new: change.is_some(), revoked: change.map_or(0, |change| change.revoked.len()), older })
 }
 
 /// Takes a CA's answer that a certificate is revoked. Who brings it does not matter, as with a CRL.

@@ -235,7 +235,7 @@ pub(super) fn schemas() -> Value {
                     json!({ "name": text(), "running": number(), "restarts": number() }),
                     &["name", "running", "restarts"],
                 )),
-                "log_lines_lost": number(), "channels_incomplete": text(),
+                "log_lines_lost": number(), "crl_troubles": list(text()), "channels_incomplete": text(),
                 "places": list(object(
                     json!({
                         "what": text(), "total": number(), "strangers": number(), "members": number(),
@@ -324,7 +324,10 @@ pub(super) fn schemas() -> Value {
             }),
             &["path", "evidence"],
         ),
-        "CrlTaken": object(json!({ "new": { "type": "boolean" }, "revoked": number() }), &["new", "revoked"]),
+        "CrlTaken": object(
+            json!({ "new": { "type": "boolean" }, "revoked": number(), "older": { "type": "boolean" } }),
+            &["new", "revoked"],
+        ),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     });
     if let (Some(all), Value::Object(more)) = (all.as_object_mut(), governance::schemas()) {

@@ -44,6 +44,10 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         waiting: context.duties.all_waiting(|channel| asked.contains(channel)).into_iter().map(waiting).collect(),
         tasks: context.tasks.list().into_iter().map(task).collect(),
         log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
+        crl_troubles: match caller.who().standing {
+            Standing::Administrator => context.trust.crl_troubles().to_vec(),
+            Standing::Member | Standing::Anonymous => Vec::new(),
+        },
         places: match caller.who().standing {
             Standing::Administrator => context.places.all().into_iter().map(|places| of(places)).collect(),
             Standing::Member | Standing::Anonymous => Vec::new(),

@@ -41,7 +41,8 @@ fn text(status: &PeerStatus) -> String {
     let incomplete = status.channels_incomplete.as_deref();
     let incomplete = incomplete.map(|why| format!("not all that there may be: {}\n", clean(why))).unwrap_or_default();
     let (places, channels) = (places(&status.places), channels(&status.channels));
-    format!("{lines}\n{places}{channels}{incomplete}{}{}", waiting(&status.waiting), obstacles(&status.obstacles))
+    let (waiting, troubles) = (waiting(&status.waiting), crl_troubles(&status.crl_troubles));
+    format!("{lines}\n{places}{channels}{incomplete}{waiting}{}{troubles}", obstacles(&status.obstacles))
 }
 
 /// What callers have, for who may know.
@@ -71,6 +72,12 @@ fn obstacles(obstacles: &[ObstacleView]) -> String {
         format!("{}: {}{subject} is not done: {}\n", clean(&it.channel), clean(&it.duty), clean(&it.reason))
     };
     let lines: String = obstacles.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+/// What is wrong with the CAs' lists, a line each.
+fn crl_troubles(troubles: &[String]) -> String {
+    let lines: String = troubles.iter().map(|trouble| format!("{}\n", clean(trouble))).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 

@@ -245,6 +245,36 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
     }
 }
 
+/// The next list did not name it, and the next start forgot it: who was refused came in.
+#[test]
+fn what_a_newer_list_leaves_out_is_revoked_also_after_a_restart() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, alone) = (parent.path().join("peer"), Config { authority_dir: "elsewhere".into(), ..Config::default() });
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let index = dir.join("ca/index.jsonl");
+    let before = fs::read(&index).unwrap();
+    let list =
+        || ca::credentials::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0);
+    let admin = Selection::Identity("spiffe://harbour.example/north/admin/admin".parse().unwrap());
+    let folder = CertificateFolder::open(&dir).unwrap();
+    folder.revoke(&admin, RevocationReason::KeyCompromise, clock::now()).unwrap();
+    let names_it = list();
+    fs::write(&index, before).unwrap();
+    let restored = CertificateFolder::open(&dir).unwrap();
+    restored.reissue_crl("north", clock::now().plus_millis(100_000)).unwrap();
+    let newer = list();
+
+    let revoked = |trust: &Trust| trust.store().revocation().current().lists().map(|list| list.len()).sum::<usize>();
+    let trust = Trust::open(&dir, &alone).unwrap();
+    trust.learn(&names_it).unwrap().unwrap();
+    trust.learn(&newer).unwrap().unwrap();
+    assert!(trust.is_newest(&newer) && !trust.is_newest(&names_it));
+    assert!(trust.crls().contains(&names_it), "other peers are given it, too");
+    assert_eq!(revoked(&trust), 1);
+    drop(trust);
+    assert_eq!(revoked(&Trust::open(&dir, &alone).unwrap()), 1);
+}
+
 /// Kept by serial and in one folder, an answer of one CA could have stood for another's, or taken its room.
 #[test]
 fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() {

@@ -84,6 +84,9 @@ impl Directory {
         if !plain.is_empty() {
             note(&format!("keys lie unencrypted ({}): `chancery ca passphrase` encrypts them", plain.join(", ")));
         }
+        for name in folder.lacking_crls()? {
+            note(&format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
+        }
         Ok(folder)
     }
 

@@ -95,12 +95,26 @@ impl Publish {
     }
 }
 
+/// What is said of a list that is older than the one that the peer has.
+const BEHIND: &str = "the peer has a newer one of this CA: this folder is an older copy of the one that signed it, or came \
+    from a backup. Work where the newest is; if this is it, revoke again what was revoked since, and `chancery ca crl`";
+
 async fn bring_answer(session: &Session, what: String, answer: &CaAnswer) -> Result<Brought, Failure> {
     became(what, session.connection.bring_answer(answer).await.map(|taken| taken.new))
 }
 
 async fn bring_crl(session: &Session, what: String, der: Vec<u8>) -> Result<Brought, Failure> {
-    became(what, session.connection.offer_crl(der).await.map(|taken| taken.new))
+    // What the peer's own list lacks counts there all the same; but who has published it is older than what it published.
+    match session.connection.offer_crl(der).await {
+        Ok(taken) if taken.older => {
+            let became = format!("what it revokes is taken; {BEHIND}");
+            Ok(Brought { what, became, done: false })
+        }
+        Err(RequestError::Problem(problem)) if problem.name() == "crl-older" => {
+            Ok(Brought { what, became: BEHIND.into(), done: false })
+        }
+        taken => became(what, taken.map(|taken| taken.new)),
+    }
 }
 
 /// What the peer refuses is told beside the rest, which is brought all the same; a peer that is not there ends it.
@@ -108,7 +122,6 @@ fn became(what: String, new: Result<bool, RequestError>) -> Result<Brought, Fail
     let (became, done) = match new {
         Ok(true) => ("taken".to_owned(), true),
         Ok(false) => ("known".to_owned(), true),
-        Err(RequestError::Problem(problem)) if problem.name() == "crl-older" => ("known".to_owned(), true),
         Err(error) if error.problem().is_some() && !error.is_unavailable() => (in_full(&error), false),
         Err(error) => return Err(error.into()),
     };
