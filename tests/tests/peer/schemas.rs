@@ -187,14 +187,14 @@ struct World {
 
 impl World {
     /// Commits actions as they are, in one transaction.
-    async fn commit(&self, signer: &SigningKey, actions: &[Value]) {
+    async fn commit(&self, signers: &[&SigningKey], actions: &[Value]) {
         let mut transaction = transaction_of(actions);
         transaction["channel"] = self.id.to_string().into();
         transaction["valid_until"] = client::now().plus_millis(600_000).to_string().into();
         transaction["nonce"] = next_nonce().into();
         transaction["fee_max"] = "0".into();
-        transaction["sender"] = signer.public().address().to_string().into();
-        let envelope = Envelope::sign(Encoding::Json, transaction.to_string().into_bytes(), &[signer]);
+        transaction["sender"] = signers[0].public().address().to_string().into();
+        let envelope = Envelope::sign(Encoding::Json, transaction.to_string().into_bytes(), signers);
         let outcome = self.connection.submit_json("trade", &JsonEnvelope::from(&envelope), Wait::Committed).await;
         let receipt = outcome.unwrap_or_else(|error| panic!("{actions:?}: {error:?}")).receipt.expect("committed");
         assert_eq!(receipt.code, 0, "{actions:?}: {} {}", receipt.result, receipt.message);
@@ -262,10 +262,12 @@ async fn an_example_of_each_action_is_committed() {
             let ends = client::now().plus_millis(600_000).to_string();
             *arguments = arguments.as_str().expect("text").replace("2026-12-24T12:00:00.000Z", &ends).into();
         }
-        world.commit(signer, &[action]).await;
+        // A joint account is made by all of its keys.
+        let both: &[&SigningKey] = if action["type"] == "account.create" { &[&one, &two] } else { &[signer] };
+        world.commit(both, &[action]).await;
     }
     // What acts for somebody needs something to do.
-    world.commit(&one, &[example(&schema, "account.act"), example(&schema, "log.append")]).await;
+    world.commit(&[&one], &[example(&schema, "account.act"), example(&schema, "log.append")]).await;
     seen.insert("account.act".into());
 
     // What needs certificates is done by the commands, and read back from the blocks.
