@@ -7,9 +7,11 @@
 //!
 //! serde_json refuses trailing text and nesting above 128; unknown and duplicate keys are refused by the types.
 
+mod document;
 mod strict;
 mod tagged;
 
+pub use document::check_document;
 pub use serde_json::Error;
 pub use strict::Strict;
 #[doc(hidden)]

@@ -170,6 +170,8 @@ codes! {
     BidByCoOwner = 427, "bid-by-co-owner";
     /// The auction takes no bid of the seller's organization.
     BidBySellersOrganization = 428, "bid-by-sellers-organization";
+    /// The bidder could stop the currency or the item, and so keep others from bidding.
+    BidByController = 429, "bid-by-controller";
 
     /// The borrower has no credit record.
     NoCreditRecord = 450, "no-credit-record";
@@ -219,7 +221,7 @@ codes! {
     /// The settings are not a JSON document.
     SettingsInvalid = 504, "settings-invalid";
 
-    /// Only the ledger itself and its ordering peers write under this topic.
+    /// Only the ledger itself and its ordering peers write under this topic, or it is the kind of an event.
     TopicIsReserved = 600, "topic-reserved";
     /// Another record than the named one is the last of the sequence.
     AuditOutOfSequence = 601, "audit-out-of-sequence";

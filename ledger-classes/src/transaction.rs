@@ -66,7 +66,8 @@ pub struct Transaction {
     #[serde(default)]
     pub memo: String,
     /// The first signer's address. The id covers the payload and not the signatures, so without this field whoever
-    /// sees the payload before it is committed could sign it as their own and take its one outcome.
+    /// sees the payload before it is committed could sign it as their own and take its one outcome. With more than one
+    /// signature it must be there: in another order another signer would be the sender, and pay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<Address>,
 }
@@ -223,6 +224,10 @@ fn check(envelope: &Envelope, channel: Hash, channel_limits: &Limits) -> Result<
         if envelope.signatures[..index].iter().any(|earlier| earlier.key == signed.key) {
             return Err(TransactionError::Signatures("a key signs once".into()));
         }
+    }
+    if transaction.sender.is_none() && envelope.signatures.len() > 1 {
+        // The signatures are not signed: in another order they would make another signer the sender, and let it pay.
+        return Err(TransactionError::Signatures("with more than one, the payload names its sender".into()));
     }
     if transaction.sender.is_some_and(|sender| sender != envelope.signatures[0].key.address()) {
         return Err(TransactionError::Signatures("the first signer is not the sender that the payload names".into()));

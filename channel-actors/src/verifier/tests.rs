@@ -226,7 +226,8 @@ fn only_the_bad_are_refused_each_by_its_name() {
     let with_until = |nonce, until| signed(&Transaction { valid_until: until, ..base(nonce) }, 1);
     let mut forged = signed(&base(1), 1);
     forged.signatures[0].signature = Signature([1; 64]);
-    let mut half_forged = Envelope::sign_binary(&base(2), &[&key(1), &key(2)]);
+    let named = |nonce| Transaction { sender: Some(key(1).public().address()), ..base(nonce) };
+    let mut half_forged = Envelope::sign_binary(&named(2), &[&key(1), &key(2)]);
     half_forged.signatures[1].signature = half_forged.signatures[0].signature;
     let mut unsigned = signed(&base(3), 1);
     unsigned.signatures.clear();
@@ -244,6 +245,9 @@ fn only_the_bad_are_refused_each_by_its_name() {
         ("wrong-signature", half_forged),
         ("signatures", unsigned),
         ("signatures", twice),
+        // Else in another order another signer pays.
+        ("signatures", Envelope::sign_binary(&base(2), &[&key(1), &key(2)])),
+        ("signatures", Envelope::sign_binary(&named(2), &[&key(2), &key(1)])),
         ("wrong-channel", signed(&transaction(Hash([3; 32]), 7, ""), 1)),
         ("expired", with_until(8, Time::from_millis(NOW.millis() - 1))),
         ("too-far-ahead", with_until(9, NOW.plus_millis(24 * 3_600_000 + 1))),

@@ -88,7 +88,7 @@ pub(crate) async fn post(channel: &ChannelHandle, now: Time, nonce: u64, signers
         fee_max: Amount::ZERO,
         actions,
         memo: format!("number {nonce}"),
-        sender: None,
+        sender: signers.first().filter(|_| signers.len() > 1).map(|first| address(*first)),
     };
     let keys: Vec<SigningKey> = signers.iter().map(|number| key(*number)).collect();
     let keys: Vec<&SigningKey> = keys.iter().collect();

@@ -90,8 +90,8 @@ fn check_settings(settings: &str) -> Result<(), Refusal> {
     if settings.len() > APP_SETTINGS_BYTES_MAX {
         return reject(ResultCode::SettingsInvalid, format!("settings have at most {APP_SETTINGS_BYTES_MAX} bytes"));
     }
-    match crate::json::from_str::<serde::de::IgnoredAny>(settings) {
-        Ok(_) => Ok(()),
+    match crate::json::check_document(settings) {
+        Ok(()) => Ok(()),
         // Only the position: the library's words may change with its version, and receipts are hashed.
         Err(error) => {
             let (line, column) = (error.line(), error.column());

@@ -96,6 +96,20 @@ pub(super) enum Act<'a> {
     /// They were approved.
     #[serde(rename = "channel.approve")]
     Approve(Ballot<'a>),
+    /// What had become movable of a recovered account's followed to its successor.
+    #[serde(rename = "account.recover")]
+    Recover {
+        /// The administrator.
+        who: &'a Identity,
+        /// The reason given.
+        why: &'a str,
+        /// The recovered account.
+        from: Address,
+        /// The successor that was decided on.
+        to: Address,
+        /// Movements.
+        moves: usize,
+    },
     /// A proposal was taken back.
     #[serde(rename = "channel.withdraw")]
     Withdraw {

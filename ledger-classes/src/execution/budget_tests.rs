@@ -84,7 +84,7 @@ fn bytes_of(receipts: &[Receipt]) -> usize {
 fn a_block_ends_before_it_costs_too_much_and_what_is_left_comes_in_the_next() {
     let mut ledger = heirloom(30_000);
     let mut offered: Vec<VerifiedTransaction> =
-        (0..100).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+        (0..100).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
     let (mut blocks, mut moved) = (0, 0);
     while !offered.is_empty() && moved < 10_000 {
         let (receipts, fates) = ledger.seal(&offered);
@@ -104,7 +104,7 @@ fn a_block_ends_before_it_costs_too_much_and_what_is_left_comes_in_the_next() {
 #[test]
 fn a_block_beyond_the_budget_or_with_what_may_be_in_none_is_invalid() {
     let mut ledger = heirloom(20_000);
-    let offered: Vec<VerifiedTransaction> = (0..30).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+    let offered: Vec<VerifiedTransaction> = (0..30).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
     let given = |ledger: &Ledger, transactions: &[VerifiedTransaction]| {
         let input = super::BlockInput {
             channel: ledger.channel,
@@ -181,7 +181,7 @@ fn timers_and_transactions_both_have_their_part_of_each_block() {
         ledger.put(keyspace::timer(due, &instance, "t"), &Timer { due, instance: instance.clone(), timer: "t".into() });
     }
     let mut offered: Vec<VerifiedTransaction> =
-        (0..20).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 4])).collect();
+        (0..20).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
     let mut blocks = Vec::new();
     while !offered.is_empty() {
         let Drafted { executed, fates } = ledger.draft(&offered);

@@ -52,6 +52,10 @@ pub(super) fn append(context: &mut Context<'_>, body: &Append) -> Result<(), Ref
     if is_act(Class::Logs, &body.topic) {
         return reject(ResultCode::TopicIsReserved, "topics below audit. hold administrative acts");
     }
+    // What tells of such an event has its kind for a topic: whoever waits for it must not be told by anybody.
+    if Event::KINDS.contains(&body.topic.as_str()) {
+        return reject(ResultCode::TopicIsReserved, "the kind of an event is no topic of a log record");
+    }
     write(context, &body.topic, body.digest, &body.body)
 }
 

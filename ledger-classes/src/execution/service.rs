@@ -63,6 +63,8 @@ pub struct Stop {
     pub since: Option<u64>,
     /// The stops that have ended, each with the time to come back.
     pub total: u64,
+    /// When the last of them ended, as `since` counts.
+    pub ended: Option<u64>,
 }
 
 impl Record for Stop {}
@@ -180,7 +182,7 @@ pub(in crate::execution) fn set_stopped(
     match (stop.since, stopped) {
         (None, true) => stop.since = Some(now),
         (Some(since), false) => {
-            stop.since = None;
+            (stop.since, stop.ended) = (None, Some(now));
             stop.total = stop.total.saturating_add(with_return(now.saturating_sub(since)));
         }
         _ => return Ok(()),
@@ -205,6 +207,19 @@ pub(in crate::execution) fn stopped(
     let Some(since) = stop.since else { return Ok((stop.total, None)) };
     let runs = served(view, time)?.saturating_sub(since);
     Ok((stop.total.saturating_add(with_return(runs)), Some(runs)))
+}
+
+/// For how long `what` could move without a break up to `time`: nothing while it is stopped, `None` if it never was.
+pub(in crate::execution) fn moves_for(
+    view: &dyn ReadView,
+    what: Stopped<'_>,
+    time: Time,
+) -> Result<Option<u64>, ReadError> {
+    Ok(match record::read::<Stop>(view, &what.key())? {
+        Some(Stop { since: Some(_), .. }) => Some(0),
+        Some(Stop { ended: Some(ended), .. }) => Some(served(view, time)?.saturating_sub(ended)),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ fn every_rule_of_apps_has_its_code() {
         ("settings above 16 KiB", 1, with(|body| body.settings = json(16 * 1024 + 1)), Code::SettingsInvalid),
         ("settings that are no JSON", 1, with(|body| body.settings = "{".into()), Code::SettingsInvalid),
         ("settings with more behind", 1, with(|body| body.settings = "{} {}".into()), Code::SettingsInvalid),
+        ("settings with a key twice", 1, with(|body| body.settings = "{\"a\":1,\"a\":2}".into()), Code::SettingsInvalid),
+        ("half of a surrogate pair", 1, settings("known", r#"{"a":"\ud800"}"#), Code::SettingsInvalid),
         ("deeply nested settings", 1, with(|body| body.settings = "[".repeat(16 * 1024)), Code::SettingsInvalid),
         ("empty settings", 1, settings("known", ""), Code::SettingsInvalid),
         ("settings by the owner", 1, settings("known", "{\"a\":1}"), Code::Done),

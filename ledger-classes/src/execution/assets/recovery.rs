@@ -13,6 +13,7 @@ use super::unique::{move_item, require_movable};
 use crate::action::assets::Recover;
 use crate::codec::{Decode, Encode};
 use crate::event::Event;
+use crate::execution::audit::{self, Act};
 use crate::execution::{Context, channel};
 use crate::keys::Address;
 use crate::keyspace;
@@ -86,8 +87,19 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
     let by = channel::administrator(context)?;
     let recovery = Recovery { from: body.from, to: body.to, asset: body.asset.clone() };
     match context.get::<Successor>(&keyspace::successor(&body.from))? {
-        // Decided: what has become movable since follows.
-        Some(Successor { to, .. }) if to == body.to => move_all(context, &recovery),
+        // Decided: what has become movable since follows. By an administrator of theirs, with a record as any act.
+        Some(Successor { to, .. }) if to == body.to => {
+            let old: Option<Participant> = context.get(&keyspace::participant(&body.from))?;
+            if old.is_none_or(|old| old.identity.organization() != by.organization()) {
+                return reject(ResultCode::OtherOrganization, "an organization moves what is its own participants'");
+            }
+            let moves = move_all(context, &recovery)?;
+            if moves == 0 {
+                return Ok(());
+            }
+            let (who, why, from, to) = (&by, body.reason.as_str(), body.from, body.to);
+            audit::record(context, &Act::Recover { who, why, from, to, moves })
+        }
         _ => {
             check_parties(context, &recovery)?;
             channel::put_forward(context, channel::Subject::Recovery(recovery), &body.reason, by)
@@ -110,7 +122,7 @@ pub(in crate::execution) fn pass_on(
     let known: Inherited = context.get(&keyspace::inherited(&to))?.unwrap_or_default();
     context.put(keyspace::inherited(&to), &Inherited { times: known.times.max(times) });
     context.emit(Event::AccountRecovered { from, to })?;
-    move_all(context, recovery)
+    move_all(context, recovery).map(|_| ())
 }
 
 fn refused<T>(why: String) -> Result<T, Refusal> {
@@ -144,8 +156,8 @@ fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) ->
     }
 }
 
-/// Moves what can move, up to a limit: who posts the action again goes on from there.
-fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<(), Refusal> {
+/// Moves what can move, up to a limit: who posts the action again goes on from there. How many movements it was.
+fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<usize, Refusal> {
     let Recovery { from, asset: only, .. } = recovery;
     // The successor may have been recovered itself.
     let to = &heir(context, from)?;
@@ -184,5 +196,5 @@ fn move_all(context: &mut Context<'_>, recovery: &Recovery) -> Result<(), Refusa
             Err(broken) => return Err(broken),
         }
     }
-    Ok(())
+    Ok(moves)
 }

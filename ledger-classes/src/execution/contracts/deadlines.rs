@@ -41,6 +41,9 @@ impl Lost {
 pub struct Served {
     #[serde(skip)]
     begun: Lost,
+    /// What had been lost before something else came to be what must move.
+    #[serde(skip)]
+    carried: Lost,
     /// As the last event told.
     pub extended: Lost,
 }
@@ -74,15 +77,24 @@ impl Served {
     /// Begins to count. What `concerned` names is what must move for the escrow's parties to do their part.
     pub fn begin(call: &Call<'_, '_>, concerned: &[Stopped<'_>]) -> Result<Self, Refusal> {
         let (begun, _) = lost(call.view(), call.time(), concerned)?;
-        Ok(Self { begun, extended: Lost::default() })
+        Ok(Self { begun, ..Self::default() })
+    }
+
+    /// Goes on with something else that must move, `concerned`; what was lost `before` stays.
+    pub fn go_on(&mut self, call: &Call<'_, '_>, before: &Lag, concerned: &[Stopped<'_>]) -> Result<(), Refusal> {
+        self.begun = lost(call.view(), call.time(), concerned)?.0;
+        self.carried = before.lost;
+        Ok(())
     }
 
     /// By how much times are later at `time`.
     pub fn lag(&self, view: &dyn ReadView, time: Time, concerned: &[Stopped<'_>]) -> Result<Lag, ReadError> {
         let (now, runs) = lost(view, time, concerned)?;
-        let pause = now.pause.saturating_sub(self.begun.pause).min(STOPS_MS_MAX);
-        let freeze = now.freeze.saturating_sub(self.begun.freeze).min(STOPS_MS_MAX - pause);
-        let outage = now.outage.saturating_sub(self.begun.outage);
+        let since = |carried: u64, now: u64, begun: u64| carried.saturating_add(now.saturating_sub(begun));
+        let (carried, begun) = (self.carried, self.begun);
+        let pause = since(carried.pause, now.pause, begun.pause).min(STOPS_MS_MAX);
+        let freeze = since(carried.freeze, now.freeze, begun.freeze).min(STOPS_MS_MAX - pause);
+        let outage = since(carried.outage, now.outage, begun.outage);
         let runs = runs.filter(|_| pause + freeze < STOPS_MS_MAX);
         Ok(Lag { time, lost: Lost { outage, pause, freeze }, runs })
     }

@@ -120,9 +120,16 @@ fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizatio
             (ISSUER, unfreeze_item("deed", "hut"), C::Done),
             (ISSUER, unfreeze("eur", address(3), 100), C::Done),
             (ALPHA, recover(3, 5), C::RecoveryRefused),
-            (ALPHA, recover(3, 4), C::Done),
+            (ALPHA, recover(3, 4), C::OtherOrganization),
+            (BETA, recover(3, 4), C::Done),
+            (BETA, recover(3, 4), C::Done),
         ],
     );
+    let topic = keyspace::key(keyspace::Family::Log, &[audit::CHANNEL.as_bytes(), &[0]]);
+    let records = crate::state::scan(&ledger.state, &topic, &[], 9).unwrap();
+    assert_eq!(records.len(), 3, "what followed is on the record as well");
+    let last = String::from_utf8_lossy(&records[2].1);
+    assert!(last.contains(r#"{"act":"account.recover","who":"#) && last.contains(r#""moves":3}"#), "{last}");
     assert_eq!((of(&ledger, 3), of(&ledger, 4)), ([0, 0], [1_000, 50]));
     assert_eq!(owners(&ledger), [address(4), address(4)]);
 }
@@ -254,4 +261,63 @@ fn what_a_joint_account_allowed_stays_void_when_its_revoked_key_has_a_successor(
     check(&mut ledger, vec![(6, take.clone(), C::Done)]);
     passed_on(&mut ledger, 3, 4);
     check(&mut ledger, vec![(6, take, C::AllowanceExceeded)]);
+}
+
+/// The lender froze what the successor of its borrower had, and the loan looked at the borrower's old account only.
+#[test]
+fn a_lender_that_keeps_its_borrowers_successor_from_repaying_does_not_get_the_collateral() {
+    const YEAR_MS: u64 = 365 * 86_400_000;
+    for stops in [3, ISSUER] {
+        let mut ledger = world();
+        admit(&mut ledger, 2, "alpha");
+        admit(&mut ledger, 7, "beta");
+        admit(&mut ledger, 8, "beta");
+        ledger.done(ISSUER, vec![mint_item("deed", "farm", 7)]);
+        let desk = r#"{"currencies":["eur"],"grace_seconds":86400,"registrars":["alpha"]}"#;
+        ledger.done(2, vec![create("lending", "desk", desk)]);
+        ledger.done(2, vec![call("desk", "register_borrower", &format!(r#"{{"borrower":"{}"}}"#, address(7)))]);
+        let deadline = ledger.time.plus_millis(1_000);
+        let request = format!(
+            r#"{{"loan":"l1","asset":"eur","amount":"400","term_seconds":31536000,"installments":1,"rate_max_bps":0,"quote_deadline":"{deadline}","collateral":{{"item":{{"asset":"deed","item":"farm"}}}}}}"#
+        );
+        ledger.done(7, vec![call("desk", "request", &request)]);
+        ledger.done(3, vec![call("desk", "quote", r#"{"loan":"l1","rate_bps":0}"#)]);
+        if stops == 3 {
+            let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+            record.control_authority = address(3);
+            ledger.put(keyspace::asset("eur"), &record);
+        }
+        ledger.advance(1_000);
+        ledger.run(&[]);
+        passed_on(&mut ledger, 7, 8);
+        ledger.done(4, vec![call("desk", "review", r#"{"loan":"l1"}"#)]);
+        assert_eq!(units(&ledger, "eur", address(8)), 400);
+        ledger.done(stops, vec![freeze("eur", address(8), 400)]);
+        let status =
+            |ledger: &Ledger| ask(ledger, "desk", "loan", r#"{"loan":"l1"}"#)["status"].as_str().unwrap().to_owned();
+        ledger.advance(YEAR_MS + 86_400_000 + 1_000);
+        ledger.run(&[]);
+        assert_eq!(status(&ledger), "active", "a stop moves the default: {stops}");
+        ledger.advance(crate::limits::STOPS_MS_MAX);
+        ledger.run(&[]);
+        // The lender's own stop brings it nothing, somebody else's has its bound.
+        assert_eq!(status(&ledger), if stops == 3 { "active" } else { "defaulted" });
+    }
+}
+
+/// A successor could not raise the bid that it took over without paying all of it again.
+#[test]
+fn a_successor_goes_on_with_the_bid_that_it_took_over() {
+    let mut ledger = world();
+    ledger.done(ISSUER, vec![mint_item("art", "lisa", 5), mint("eur", 6, 5_000)]);
+    let lot = auction_arguments(&ledger, "lisa", "");
+    ledger.done(5, vec![create("auction", "a1", &lot)]);
+    let bid = |amount: u32| call("a1", "bid", &format!(r#"{{"amount":"{amount}"}}"#));
+    ledger.done(3, vec![bid(900)]);
+    passed_on(&mut ledger, 3, 4);
+    check(&mut ledger, vec![(6, bid(904), C::BidTooLow), (4, bid(1_000), C::Done)]);
+    assert_eq!((units(&ledger, "eur", address(4)), units(&ledger, "eur", account(&ledger, "a1"))), (0, 1_000));
+    ledger.advance(10_000);
+    ledger.run(&[]);
+    assert_eq!((owner(&ledger, "art", "lisa"), units(&ledger, "eur", address(5))), (address(4), 1_000));
 }

@@ -6,7 +6,7 @@
 //! owed, and nothing else. An auction ends within `AUCTION_MS_MAX`, the stops that its deadline bears, and outages:
 //! sold, item and price in one step, or with everything given back.
 
-use super::parties::{beyond_control, controls, is_void, organizations, related, signing_organizations};
+use super::parties::{beyond_control, controls, organizations, related, signing_organizations};
 use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
@@ -32,6 +32,8 @@ const BID: &[u8] = b"bid/";
 const TIMER: &str = "end";
 /// Bids in one answer.
 const BIDS_LISTED_MAX: u32 = 100;
+/// How long after the end the seller may still cancel, where the highest bidder controls what is sold or paid with.
+const CANCEL_MS: u64 = 86_400 * 1_000;
 /// Longest time for bids: 366 days.
 const AUCTION_MS_MAX: u64 = 366 * 86_400 * 1_000;
 /// Highest price that an auction may ask for, and highest increment: two of them fit an amount.
@@ -60,7 +62,7 @@ pub struct Bid {
     pub amount: Amount,
     /// Block time.
     pub time: Time,
-    /// Height of its block: a later revocation of the bidder makes it void.
+    /// Height of its block.
     pub height: u64,
 }
 
@@ -144,8 +146,9 @@ struct StateAnswer {
     least_bid: Option<Amount>,
     /// When bids end as far as is known now, outages and stops included, while the auction is open.
     ends_extended: Option<Time>,
-    /// Whether the highest bid is void, since its bidder was revoked: the next step that anybody takes returns it.
-    highest_is_void: bool,
+    /// Whether the highest bidder has come to control the currency or the item's asset: the seller may cancel, until a day
+    /// after the end.
+    highest_controls: bool,
     /// The last bids, oldest first.
     last_bids: Vec<Bid>,
 }
@@ -249,11 +252,7 @@ impl Contract for AuctionContract {
                 let from = auction.bids.saturating_sub(BIDS_LISTED_MAX);
                 let last_bids = bids(view, from)?;
                 let least_bid = if auction.phase == Phase::Open { auction.least_bid() } else { None };
-                let highest = auction.highest.as_ref().filter(|_| auction.phase == Phase::Open);
-                let highest_is_void = match highest {
-                    Some(bid) => is_void(view.state(), &bid.bidder, bid.height)?,
-                    None => false,
-                };
+                let highest_controls = auction.phase == Phase::Open && auction.highest_controls(view.state())?;
                 let last = service::last_block(view.state())?.filter(|_| auction.phase == Phase::Open);
                 let ends_extended = match last {
                     Some(last) => {
@@ -262,7 +261,7 @@ impl Contract for AuctionContract {
                     }
                     None => None,
                 };
-                super::answer(&StateAnswer { least_bid, ends_extended, highest_is_void, auction, last_bids })
+                super::answer(&StateAnswer { least_bid, ends_extended, highest_controls, auction, last_bids })
             }
             "bids" => {
                 let BidsArguments { from } = parse(arguments, r#"{"from"?: number of the first bid}"#)?;
@@ -336,19 +335,21 @@ impl Auction {
         }
     }
 
-    /// Takes account of what happened since the last step: time that was lost, a bidder that was revoked.
+    /// Whether `who` could stop what the auction needs: it would keep others from bidding, or the item from moving.
+    fn is_controlled_by(&self, view: &dyn ReadView, who: &Address) -> Result<bool, ReadError> {
+        Ok(controls(view, &self.currency, who)? || controls(view, &self.item.asset, who)?)
+    }
+
+    /// Whether the highest bidder could, who could not when it bid.
+    fn highest_controls(&self, view: &dyn ReadView) -> Result<bool, ReadError> {
+        self.highest.as_ref().map_or(Ok(false), |bid| self.is_controlled_by(view, &bid.bidder))
+    }
+
+    /// Takes account of time that was lost since the last step.
     fn refresh(&mut self, call: &mut Call<'_, '_>) -> Result<Lag, Refusal> {
         let mut served = self.served;
         let lag = served.refresh(call, &self.concerned(call.view())?, TIMER)?;
         self.served = served;
-        let void = match &self.highest {
-            Some(bid) if self.phase == Phase::Open => is_void(call.view(), &bid.bidder, bid.height)?,
-            _ => false,
-        };
-        if let Some(bid) = self.highest.take_if(|_| void) {
-            escrow::pay(call, &self.currency, bid.bidder, bid.amount)?;
-            emit(call, "auction.bid_void", &[("bidder", text(bid.bidder)), ("amount", text(bid.amount))])?;
-        }
         Ok(lag)
     }
 
@@ -376,6 +377,9 @@ impl Auction {
             if !behind.is_disjoint(&organizations(call.view(), &self.seller)?) {
                 return reject(ResultCode::BidBySellersOrganization, "the seller's organization cannot bid");
             }
+        }
+        if self.is_controlled_by(call.view(), &bidder)? {
+            return reject(ResultCode::BidByController, "who controls the currency or the item's asset cannot bid");
         }
         // Nobody shall pay for what could not be handed over.
         call.require_movable(&self.item.asset, &self.item.item)
@@ -425,15 +429,17 @@ impl Auction {
     /// Escrows a bid and returns the one that it beats. Who raises its own bid needs the difference only.
     fn take(&mut self, call: &mut Call<'_, '_>, amount: Amount) -> Result<Bid, Refusal> {
         let bidder = call.caller();
-        let beaten = self.highest.take();
-        let mine = beaten.as_ref().filter(|beaten| beaten.bidder == bidder).map_or(Amount::ZERO, |bid| bid.amount);
+        let mut beaten = self.highest.take();
+        // A successor raises what it took over.
+        let is_mine = beaten.as_ref().map_or(Ok(false), |beaten| call.is_from(&beaten.bidder))?;
+        let mine = beaten.take_if(|_| is_mine).map_or(Amount::ZERO, |bid| bid.amount);
         let needed = amount.checked_sub(mine).unwrap_or_default();
         let free = call.free_balance(&self.currency, &bidder)?;
         if free < needed {
             return reject(ResultCode::BidUnfunded, format!("{needed} of {} needed, {free} free", self.currency));
         }
         call.pull_units(&self.currency, needed)?;
-        if let Some(beaten) = beaten.filter(|beaten| beaten.bidder != bidder) {
+        if let Some(beaten) = beaten {
             escrow::pay(call, &self.currency, beaten.bidder, beaten.amount)?;
             let fields = [("bidder", text(beaten.bidder)), ("amount", text(beaten.amount))];
             emit(call, "auction.outbid", &fields)?;
@@ -447,8 +453,11 @@ impl Auction {
         }
         self.require_open()?;
         self.refresh(call)?;
-        if self.highest.is_some() {
+        if self.highest.is_some() && !self.highest_controls(call.view())? {
             return reject(ResultCode::AuctionHasBids, "there is a bid already");
+        }
+        if let Some(bid) = self.highest.take() {
+            escrow::pay(call, &self.currency, bid.bidder, bid.amount)?;
         }
         self.end(call, Phase::Cancelled)?;
         escrow::hand(call, &self.item, self.seller)?;
@@ -459,11 +468,14 @@ impl Auction {
     fn settle(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         self.require_open()?;
         let lag = self.refresh(call)?;
-        if !lag.has_come(self.ends) {
+        // Others may have been kept from bidding: the seller has a day to withdraw the item.
+        let controlled = self.highest_controls(call.view())?;
+        let settles = if controlled { self.ends.plus_millis(CANCEL_MS) } else { self.ends };
+        if !lag.has_come(settles) {
             if !call.is_timer() {
-                return reject(ResultCode::WrongPhase, format!("the auction ends at {}", lag.comes(self.ends)));
+                return reject(ResultCode::WrongPhase, format!("the auction ends at {}", lag.comes(settles)));
             }
-            call.set_timer(TIMER, lag.next_look(self.ends))?;
+            call.set_timer(TIMER, lag.next_look(settles))?;
             return call.write(RECORD, &self);
         }
         let Some(highest) = self.highest.take() else { return self.give_back(call, "no-bids") };

@@ -8,11 +8,12 @@ use super::records::{
 use super::{INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX};
 use crate::amount::Amount;
 use crate::execution::contracts::Call;
-use crate::execution::contracts::builtin::parties::{is_void, organizations, related};
+use crate::execution::contracts::builtin::parties::{controls, is_void, organizations, related};
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::{self, Valuable};
 use crate::identity::is_label;
+use crate::limits::{STOP_LOOK_MS_MAX, STOPS_MS_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 
 /// The last part of the time for quotes, as a divisor, in which those that stand are binding: a quarter.
@@ -71,6 +72,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
     let quoting = quote_deadline.millis_since(call.time());
     let mut record = Loan {
         borrower,
+        debtor: borrower,
         borrower_identity: call.identity().cloned(),
         asset,
         amount,
@@ -143,7 +145,7 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
     if rate_bps > loan.rate_max_bps {
         return reject(ResultCode::RateTooHigh, format!("at most {} basis points", loan.rate_max_bps));
     }
-    let mut standing = standing(call, &loan)?;
+    let mut standing = quotes(call, &loan.loan)?;
     check_first(call, &standing)?;
     if standing.quotes.len() >= QUOTES_MAX {
         // The last of the highest rates makes room for a lower one.
@@ -189,24 +191,10 @@ fn check_first(call: &Call<'_, '_>, standing: &Quotes) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The quotes that stand. Those of lenders that were revoked since are void and have their escrow back.
-fn standing(call: &mut Call<'_, '_>, loan: &Loan) -> Result<Quotes, Refusal> {
-    let mut standing = Quotes::default();
-    for quote in quotes(call, &loan.loan)?.quotes {
-        if is_void(call.view(), &quote.lender, quote.height)? {
-            emit(call, "lending.quote_void", &[("loan", text(&loan.loan)), ("lender", text(quote.lender))])?;
-            refund(call, loan, &quote)?;
-        } else {
-            standing.quotes.push(quote);
-        }
-    }
-    Ok(standing)
-}
-
 /// Takes a quote back while others can still answer.
 pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     let lag = require_quotable(call, &mut loan)?;
-    let mut standing = standing(call, &loan)?;
+    let mut standing = quotes(call, &loan.loan)?;
     let mut mine = None;
     for (place, quote) in standing.quotes.iter().enumerate() {
         if call.is_from(&quote.lender)? {
@@ -226,16 +214,33 @@ pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Re
     refund(call, &loan, &quote)
 }
 
-/// Takes a request back that nobody has quoted for.
-pub(super) fn cancel(call: &mut Call<'_, '_>, loan: Loan) -> Result<(), Refusal> {
+/// Takes a request back that nobody has quoted for, or whose award waits for a lender that stops the currency.
+pub(super) fn cancel(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     if !call.is_from(&loan.borrower)? {
         return reject(ResultCode::CallerRefused, "only the borrower cancels its request");
     }
     require_quoting(&loan)?;
-    if !standing(call, &loan)?.quotes.is_empty() {
+    let standing = quotes(call, &loan.loan)?;
+    let lag = loan.refresh(call)?;
+    let kept = lag.has_come(loan.quote_deadline) && is_kept_by_lender(call, &loan, &standing)?;
+    if !standing.quotes.is_empty() && !kept {
         return reject(ResultCode::WrongPhase, "there are quotes already");
     }
-    close_unfunded(call, loan, &Quotes::default(), LoanStatus::Cancelled, "cancelled")
+    close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "cancelled")
+}
+
+/// Whether the desk cannot pay the amount, and one of the lenders that quoted could have seen to that: it controls the asset,
+/// which the borrower does not. Its quote, or a better one, would end with its own stop.
+fn is_kept_by_lender(call: &Call<'_, '_>, loan: &Loan, standing: &Quotes) -> Result<bool, Refusal> {
+    if call.payable(&loan.asset)? >= loan.amount || controls(call.view(), &loan.asset, &loan.borrower)? {
+        return Ok(false);
+    }
+    for quote in &standing.quotes {
+        if controls(call.view(), &loan.asset, &quote.lender)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Decides a request whose deadline has passed: pays the borrower, and every lender that did not win. Before that its
@@ -251,7 +256,7 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
         call.set_timer(&loan.loan, lag.next_look(loan.quote_deadline))?;
         return put_loan(call, &loan);
     }
-    let mut standing = standing(call, &loan)?;
+    let mut standing = quotes(call, &loan.loan)?;
     if is_void(call.view(), &loan.borrower, loan.requested_height)? {
         return close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "borrower-revoked");
     }
@@ -260,6 +265,16 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
     let Some(best) = standing.quotes.iter().position(|quote| Some(quote.rate_bps) == lowest) else {
         return close_unfunded(call, loan, &standing, LoanStatus::Unfunded, "unfunded");
     };
+    // A binding quote is not escaped by a stop: it waits, as long as stops may move a deadline.
+    let waits = loan.quote_deadline.plus_millis(STOPS_MS_MAX);
+    if !lag.has_come(waits) && is_kept_by_lender(call, &loan, &standing)? {
+        if !call.is_timer() {
+            let until = lag.comes(waits);
+            return reject(ResultCode::WrongPhase, format!("a lender stops {}: quotes bind until {until}", loan.asset));
+        }
+        call.set_timer(&loan.loan, call.time().plus_millis(STOP_LOOK_MS_MAX))?;
+        return put_loan(call, &loan);
+    }
     // Nobody shall owe interest on what it did not get.
     if call.payable(&loan.asset)? < loan.amount {
         return close_unfunded(call, loan, &standing, LoanStatus::Unfunded, "currency-cannot-move");

@@ -184,6 +184,9 @@ pub struct Loan {
     pub loan: String,
     /// Who borrows.
     pub borrower: Address,
+    /// Whose account must be able to move for the loan to be repaid: the borrower's, or its successor's once there was a look
+    /// at the loan since the recovery.
+    pub debtor: Address,
     /// The borrower's identity, so that it cannot lend to itself from another address.
     pub borrower_identity: Option<Identity>,
     /// The asset borrowed.
@@ -247,7 +250,7 @@ impl Loan {
     /// to stop.
     pub(super) fn concerned(&self, view: &dyn ReadView) -> Result<Vec<Stopped<'_>>, ReadError> {
         let asset = Stopped::Asset(&self.asset);
-        let account = Stopped::Account { asset: &self.asset, account: &self.borrower };
+        let account = Stopped::Account { asset: &self.asset, account: &self.debtor };
         match self.status {
             LoanStatus::Quoting => beyond_control(view, &[asset], &self.borrower),
             _ => beyond_control(view, &[asset, account], &self.borrower),
@@ -257,6 +260,12 @@ impl Loan {
     /// By how much the loan's times are later now. Tells of what was added.
     pub(super) fn refresh(&mut self, call: &mut Call<'_, '_>) -> Result<Lag, Refusal> {
         let mut served = self.served;
+        let debtor = call.heir(&self.borrower)?;
+        if debtor != self.debtor {
+            let before = served.lag(call.view(), call.time(), &self.concerned(call.view())?)?;
+            self.debtor = debtor;
+            served.go_on(call, &before, &self.concerned(call.view())?)?;
+        }
         let lag = served.refresh(call, &self.concerned(call.view())?, &self.loan)?;
         self.served = served;
         Ok(lag)
@@ -316,7 +325,7 @@ pub struct Quote {
     pub identity: Option<Identity>,
     /// Block time.
     pub time: Time,
-    /// Height of its block: a later revocation of the lender makes it void.
+    /// Height of its block.
     pub height: u64,
 }
 

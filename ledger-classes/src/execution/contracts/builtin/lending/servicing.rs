@@ -1,7 +1,7 @@
 //! From the funding to the end: repayments, due times, default. Times are compared as the loan counts them ([`Lag`]).
 
-use super::KEPT_DAYS_MAX;
 use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
+use super::{DAY_SECONDS, KEPT_DAYS_MAX};
 use crate::amount::Amount;
 use crate::execution::assets;
 use crate::execution::contracts::Call;
@@ -9,6 +9,7 @@ use crate::execution::contracts::builtin::parties::controls;
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::Lag;
 use crate::execution::contracts::escrow;
+use crate::execution::service::{self, Stopped};
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::time::Time;
@@ -142,17 +143,28 @@ fn default(call: &mut Call<'_, '_>, mut loan: Loan, lender: Address, lag: &Lag) 
     emit(call, "lending.closed", &[("loan", text(&loan.loan)), ("outcome", text("defaulted"))])
 }
 
-/// Whether the lender, who controls the asset, keeps the borrower from repaying: the asset is paused, or the borrower
-/// has enough but for what is frozen. What a borrower who controls it as well can lift is not the lender's alone.
+/// Whether the lender, who controls the asset, keeps the borrower from repaying: in the last day the asset was paused, or
+/// units of the borrower's were frozen until it was too late, or it has enough but for what is frozen. A stop that ends just
+/// before the default leaves no time to pay. What a borrower who controls the asset as well can lift is not the lender's
+/// alone.
 fn keeps_from_paying(call: &Call<'_, '_>, loan: &Loan, lender: &Address, lag: &Lag) -> Result<bool, Refusal> {
-    if !controls(call.view(), &loan.asset, lender)? || controls(call.view(), &loan.asset, &loan.borrower)? {
+    let view = call.view();
+    if !controls(view, &loan.asset, lender)? || controls(view, &loan.asset, &loan.borrower)? {
         return Ok(false);
     }
+    let is_short = |moved: Option<u64>| moved.is_some_and(|moved| moved < DAY_SECONDS * 1_000);
+    if is_short(service::moves_for(view, Stopped::Asset(&loan.asset), call.time())?) {
+        return Ok(true);
+    }
+    match service::moves_for(view, Stopped::Account { asset: &loan.asset, account: &loan.debtor }, call.time())? {
+        Some(0) => {}
+        moved => return Ok(is_short(moved)),
+    }
     let (debt, _) = loan.debt_at(lag.now()).map_or_else(overflow, Ok)?;
-    let balance = assets::balance_of(call.view(), &loan.asset, &loan.borrower)?;
+    let balance = assets::balance_of(view, &loan.asset, &loan.debtor)?;
     let free = balance.free(call.time()).0;
     let frozen_too = free.saturating_add(balance.frozen.0);
-    Ok(call.asset(&loan.asset)?.paused || (free < debt.owed() && debt.owed() <= frozen_too))
+    Ok(free < debt.owed() && debt.owed() <= frozen_too)
 }
 
 /// Leaves the borrower a day more.

@@ -177,9 +177,9 @@ fn anybody_may_repay_for_anybody_also_for_a_revoked_borrower() {
     assert_eq!((house(&ledger), &credit(&ledger)["repaid"]), (address(3), &1.into()));
 }
 
-/// A revoked lender won, and what was paid to it was stuck.
+/// A binding quote was escaped by a revocation, and so was a lower one that had kept others away.
 #[test]
-fn a_revoked_lenders_quote_is_void_and_a_revoked_borrowers_request_too() {
+fn a_quote_stays_bound_when_its_lender_is_revoked_and_a_revoked_borrowers_request_is_not_funded() {
     let mut ledger = desk();
     admit(&mut ledger, 3, "beta");
     admit(&mut ledger, 4, "beta");
@@ -189,8 +189,8 @@ fn a_revoked_lenders_quote_is_void_and_a_revoked_borrowers_request_too() {
     let mut of_borrower = ledger.clone();
     revoke(&mut ledger, 4);
     ledger.advance(10_000);
-    assert_eq!(names(&ledger.run(&[])), ["lending.quote_void", "lending.refunded", "lending.awarded"]);
-    assert_eq!((eur(&ledger, 4), loan(&ledger)["lender"].clone()), (10_000, address(5).to_string().into()));
+    assert_eq!(names(&ledger.run(&[])), ["lending.awarded", "lending.refunded"]);
+    assert_eq!((eur(&ledger, 5), loan(&ledger)["lender"].clone()), (10_000, address(4).to_string().into()));
     revoke(&mut of_borrower, 3);
     of_borrower.advance(10_000);
     assert_eq!(
@@ -198,6 +198,83 @@ fn a_revoked_lenders_quote_is_void_and_a_revoked_borrowers_request_too() {
         ["lending.refunded", "lending.refunded", "lending.collateral_released", "lending.closed"]
     );
     assert_eq!((eur(&of_borrower, 4), eur(&of_borrower, 5), house(&of_borrower)), (10_000, 10_000, address(3)));
+}
+
+/// A lender froze the desk's account at the deadline: its binding quote was released, or a rival's better one.
+#[test]
+fn a_lender_that_stops_the_desk_stays_bound_and_releases_nobody() {
+    for stops in [4, 5] {
+        let mut ledger = desk();
+        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+        record.control_authority = address(stops);
+        ledger.put(crate::keyspace::asset("eur"), &record);
+        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        ledger.done(4, vec![quote(100)]);
+        ledger.done(5, vec![quote(900)]);
+        let desk = account(&ledger, "desk");
+        ledger.done(stops, vec![freeze("eur", desk, 1_500)]);
+        ledger.advance(10_000);
+        ledger.run(&[]);
+        assert_eq!(status(&ledger), ("quoting".into(), "held".into()));
+        check(
+            &mut ledger,
+            vec![
+                (4, of_loan("withdraw_quote"), C::QuoteTooLate),
+                (9, of_loan("award"), C::WrongPhase),
+                (4, of_loan("cancel"), C::CallerRefused),
+            ],
+        );
+        // The borrower need not wait for it.
+        let mut cancelled = ledger.clone();
+        cancelled.done(3, vec![of_loan("cancel")]);
+        assert_eq!((status(&cancelled).0, house(&cancelled)), ("cancelled".into(), address(3)));
+        // Lifted: the award follows within an hour.
+        let mut lifted = ledger.clone();
+        lifted.done(stops, vec![unfreeze("eur", desk, 1_500)]);
+        lifted.advance(3_600_000);
+        assert_eq!(names(&lifted.run(&[])), ["lending.awarded", "lending.refunded"], "{stops}");
+        // For ever is bounded.
+        ledger.advance(STOPS_MS_MAX);
+        ledger.run(&[]);
+        assert_eq!((status(&ledger).0, house(&ledger)), ("unfunded".into(), address(3)));
+        assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None);
+    }
+}
+
+/// The lender paused the currency from the funding on and resumed it half a second before the default: there was one look, at
+/// that instant.
+#[test]
+fn a_lenders_stop_that_ends_just_before_the_default_leaves_the_borrower_a_day() {
+    for frozen in [false, true] {
+        let mut ledger = desk();
+        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+        record.control_authority = address(4);
+        ledger.put(crate::keyspace::asset("eur"), &record);
+        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        ledger.done(4, vec![quote(1_000)]);
+        ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
+        ledger.advance(10_000);
+        ledger.run(&[]);
+        let funded_at = ledger.time.millis() - 1;
+        let (stop, lift) = match frozen {
+            true => (freeze("eur", address(3), 1_500), unfreeze("eur", address(3), 1_500)),
+            false => (pause("eur"), resume("eur")),
+        };
+        ledger.done(4, vec![stop]);
+        ledger.advance_to(crate::time::Time::from_millis(funded_at + END_MS + STOPS_MS_MAX - 500));
+        ledger.done(4, vec![lift]);
+        ledger.advance(500);
+        // The timer looks once an hour while something is stopped, and who is in a hurry before it.
+        ledger.done(4, vec![of_loan("review")]);
+        assert_eq!((status(&ledger).0, &loan(&ledger)["kept_days"]), ("active".into(), &1.into()), "{frozen}");
+        let mut paid = ledger.clone();
+        paid.done(3, vec![of_loan("repay")]);
+        assert_eq!((status(&paid).0, house(&paid)), ("repaid".into(), address(3)));
+        // Who had its day and does not pay is in default.
+        ledger.advance(86_400_000);
+        ledger.run(&[]);
+        assert_eq!((status(&ledger).0, house(&ledger)), ("defaulted".into(), address(4)));
+    }
 }
 
 #[test]
