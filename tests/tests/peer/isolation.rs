@@ -113,3 +113,43 @@ fn an_organization_can_be_a_member_as_soon_as_its_ca_is_there() {
     }
     peer.drain();
 }
+
+/// `POST /v1/channels` says that a name is taken where `GET` says that there is no such channel. Who administers the peer
+/// may know which names are taken on it, and no more of a channel without a right on it; to everybody else all names are one.
+#[test]
+fn only_who_administers_the_peer_is_told_that_a_name_is_taken() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    let deputy = consortium.profile("bank", "admin", "deputy");
+    let others = [
+        None,
+        Some(consortium.profile("bank", "client", "ann")),
+        Some(consortium.profile("bank", "auditor", "eve")),
+        Some(consortium.profile("dealer", "admin", "boss")),
+    ];
+    let peer = consortium.serve();
+    let admin = consortium.admin();
+    let only_admin = "spiffe://test.example/bank/admin/admin=read,write,admin";
+    let made = peer.run(&admin, &["channel", "create", "secret", "--org", "bank", "--grant", only_admin]);
+    let id = made["id"].as_str().expect("an id");
+    let ca = admin.join("ca.pem");
+    let create = |who: Option<&Path>, name: &str| {
+        let body = format!("{{\"name\":\"{name}\",\"organizations\":[{{\"name\":\"bank\"}}]}}");
+        ask(&peer, who, &ca, "POST", "/v1/channels", Some(&body))
+    };
+    for who in &others {
+        let who = who.as_deref();
+        let answers = ["absent", "secret", "main", id].map(|name| create(who, name));
+        assert!(answers[0].starts_with("HTTP/1.1 40"), "{}", answers[0]);
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+    let deputy = Some(deputy.as_path());
+    let hidden = ask(&peer, deputy, &ca, "GET", "/v1/channels/secret", None);
+    assert_eq!(hidden, ask(&peer, deputy, &ca, "GET", "/v1/channels/absent", None));
+    // As of a channel that is seen, and nothing of the one that is not.
+    let body = |answer: String| answer.split_once("\n\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    let (taken, seen) = (body(create(deputy, "secret")), body(create(deputy, "main")));
+    assert!(taken.contains("channel-exists"), "{taken}");
+    assert_eq!(taken, seen.replace("main", "secret"));
+    assert!(create(deputy, "absent").starts_with("HTTP/1.1 201"));
+}

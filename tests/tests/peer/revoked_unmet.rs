@@ -150,20 +150,33 @@ async fn what_the_peer_posts_costs_its_account_nothing() {
     consortium.profile("bank", "client", "ann");
     let peer = consortium.serve();
     let admin = peer.connect(&consortium.admin());
-    let spec = consortium.path("spec.json");
-    let document = serde_json::json!({
-        "name": "priced", "organizations": [{ "name": "bank" }], "open_submit": true, "public_read": true,
-        "fees": { "asset": "coin", "base": "1000000", "per_byte": "1000", "collector": null },
-    });
-    std::fs::write(&spec, document.to_string()).expect("writable");
-    peer.run(&consortium.admin(), &["channel", "create", "--spec", text(&spec)]);
+    let own = |words: &[&str]| peer.run(&consortium.admin(), &[words, &["--channel", "priced"]].concat());
+    peer.run(&consortium.admin(), &["channel", "create", "priced", "--org", "bank"]);
+    peer.run(&consortium.admin(), &["key", "new"]);
+    own(&["participant", "admit"]);
+    own(&["asset", "define", "coin"]);
+    // The account that posts has funds: there would be something to take.
+    let tip = admin.blocks("priced", client::query::Range { from: Some("1"), limit: Some(1) }).await.expect("readable");
+    let seal = tip.items[0].header.proposer;
+    own(&["asset", "mint", "coin", &seal.to_string(), "5000", "--new"]);
+    let issuer = own(&["asset", "show", "coin"])["mint_authority"].clone();
+    let changes = consortium.path("fees.json");
+    let fees = serde_json::json!([{
+        "change": "set_fees", "asset": "coin", "issuer": issuer, "base": "5", "per_byte": "1", "collector": null,
+    }]);
+    std::fs::write(&changes, fees.to_string()).expect("writable");
+    peer.run(&consortium.admin(), &["channel", "update", "priced", "--changes", text(&changes)]);
+    let before = admin.account("priced", seal).await.expect("readable").balances;
+    assert!(!before.is_empty());
     revoke(&consortium, "bank/client/ann", RevocationReason::Superseded);
     told(&admin, "priced", 1).await;
     // It is charged nothing, and what it says that it would pay at most is nothing.
-    let page =
-        admin.blocks("priced", client::query::Range { from: Some("1"), limit: Some(10) }).await.expect("readable");
-    let posted: Vec<_> = page.items.iter().flat_map(|block| &block.transactions).collect();
-    assert!(!posted.is_empty());
+    assert_eq!(admin.account("priced", seal).await.expect("readable").balances, before);
+    let page = admin.blocks("priced", client::query::Range { from: Some("1"), limit: Some(20) }).await;
+    let page = page.expect("readable");
+    let all = page.items.iter().flat_map(|block| &block.transactions);
+    let posted: Vec<_> = all.filter(|one| one.sender == seal).collect();
+    assert_eq!(posted.len(), 1);
     for one in posted {
         assert!(one.receipt.fee.is_zero() && one.transaction.fee_max.is_zero(), "{one:?}");
         assert!(matches!(one.transaction.actions[..], [Action::ParticipantRevokeByEvidence(_)]), "{one:?}");
