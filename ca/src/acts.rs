@@ -7,7 +7,7 @@
 
 use crate::{
     database::{Database, DatabaseError, Event},
-    enrolment::RequestId,
+    enrolment::{RequestId, TokenId},
     folder::{CertificateFolder, FolderError},
     identifiers::{Serial, sha256},
     limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
@@ -317,6 +317,10 @@ fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> Strin
     }
     let request: Option<RequestId> = text("request").and_then(|request| request.parse().ok());
     if let Some(record) = request.and_then(|request| database.request(&request)) {
+        put("identity", record.identity.to_string());
+    }
+    let token: Option<TokenId> = text("token").and_then(|token| token.parse().ok());
+    if let Some(record) = token.and_then(|token| database.tokens().get(&token)) {
         put("identity", record.identity.to_string());
     }
     let who = text("who").or(text("by")).unwrap_or("unknown");

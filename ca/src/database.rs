@@ -7,7 +7,9 @@
 
 use crate::{
     acts::{self, Cause},
-    enrolment::{Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord},
+    enrolment::{
+        Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord, TokenStanding,
+    },
     folder::ROOT,
     identifiers::{KeyId, RevocationReason, Serial},
     keys::PublicKey,
@@ -78,6 +80,9 @@ pub struct Database {
     by_renewed: HashMap<Serial, Vec<usize>>,
     /// Keys of which a CA knows that others have them.
     compromised: HashSet<(String, String)>,
+    /// The last line that revoked a certificate of an identity, but for one that another superseded: what it decided
+    /// before counts no more.
+    revoked: HashMap<String, usize>,
     requests: Vec<CertificateRequestRecord>,
     by_request: HashMap<RequestId, usize>,
     /// The newest request of a key for an identity.
@@ -119,6 +124,7 @@ impl Database {
             by_identity: HashMap::new(),
             by_renewed: HashMap::new(),
             compromised: HashSet::new(),
+            revoked: HashMap::new(),
             requests: Vec::new(),
             by_request: HashMap::new(),
             by_asked: HashMap::new(),
@@ -232,6 +238,58 @@ impl Database {
     /// Whether a CA knows of a key that others have it.
     pub fn is_compromised(&self, authority: &str, key: &str) -> bool {
         self.compromised.contains(&(authority.to_owned(), key.to_owned()))
+    }
+
+    /// Whether an identity was revoked after a line of the index.
+    fn is_revoked_since(&self, identity: &str, line: usize) -> bool {
+        self.revoked.get(identity).is_some_and(|revoked| *revoked > line)
+    }
+
+    /// Why a token is good no more, though nobody used or cancelled it: it says what somebody has decided who may not, or
+    /// for whom.
+    pub(crate) fn void(&self, token: &TokenRecord) -> Option<&'static str> {
+        let since = |identity: &Identity| self.is_revoked_since(&identity.to_string(), token.line);
+        if since(&token.identity) {
+            Some("whom it is for was revoked since it was made")
+        } else if token.by.as_ref().is_some_and(since) {
+            Some("who made it was revoked since")
+        } else if token.by.is_some() && self.policy.approvals > 1 {
+            Some("the policy asks for several approvals now, and it is one")
+        } else {
+            None
+        }
+    }
+
+    /// What a token is good for.
+    pub(crate) fn standing(&self, token: &TokenRecord, now: Time) -> TokenStanding {
+        if token.spent.is_some() {
+            TokenStanding::Spent
+        } else if token.cancelled.is_some() {
+            TokenStanding::Cancelled
+        } else if token.expires < now {
+            TokenStanding::Expired
+        } else if self.void(token).is_some() {
+            TokenStanding::Void
+        } else {
+            TokenStanding::Open
+        }
+    }
+
+    /// A request with what counts of its approvals: those of approvers who were not revoked since, and the terms of the
+    /// first of them.
+    pub(crate) fn counted(&self, record: &CertificateRequestRecord) -> CertificateRequestRecord {
+        let mut counted = record.clone();
+        if record.serial.is_some() || record.rejected.is_some() {
+            return counted;
+        }
+        counted.approvals.retain(|approval| !self.is_revoked_since(&approval.by, approval.line));
+        let token = record.token.and_then(|token| self.tokens.get(&token));
+        if token.is_none() {
+            counted.terms = counted.approvals.first().map(|approval| approval.terms.clone());
+        }
+        counted.void = self.is_revoked_since(&record.identity.to_string(), record.line)
+            || token.is_some_and(|token| self.void(token).is_some());
+        counted
     }
 
     /// Lines of the index that the state is of.
@@ -362,13 +420,18 @@ impl Database {
                 }
             }
             Event::Revoked { serial, reason, at } => {
+                let line = self.lines;
                 let leaf = self.leaf(&serial)?;
+                let identity = leaf.identity.to_string();
                 let revoked = leaf.revoked.get_or_insert(Revocation { at, reason });
                 // What was revoked for another reason stays revoked since then; that others have its key is news.
                 if reason == RevocationReason::KeyCompromise {
                     revoked.reason = reason;
                     let key = leaf.key.clone().map(|key| (leaf.authority.clone(), key));
                     self.compromised.extend(key);
+                }
+                if reason != RevocationReason::Superseded {
+                    self.revoked.insert(identity, line);
                 }
             }
             Event::CrlIntended { authority, number, next_update, .. } => {
@@ -383,6 +446,7 @@ impl Database {
                 let spki = hex::decode(public_key).map_err(|_| "a key is not in hex")?;
                 let public_key = PublicKey::from_spki(&spki).map_err(|_| "a key of an unknown form")?;
                 let mut record = CertificateRequestRecord::new(request, identity, public_key, requester, at);
+                record.line = self.lines;
                 if let Some(token) = token {
                     let known = self.tokens.get_mut(&token).ok_or("an unknown token")?;
                     if known.spent.replace(request).is_some() {
@@ -400,21 +464,36 @@ impl Database {
                 self.requests.push(record);
             }
             Event::Approved { request, by, terms, at } => {
-                let record = self.requested(&request)?;
-                record.terms.get_or_insert(terms);
-                record.approvals.push(Approval { by, at });
+                let line = self.lines;
+                let index = self.by_request.get(&request).ok_or("an unknown request")?;
+                let record = self.requests.get_mut(*index).ok_or("an unknown request")?;
+                // What an approver said who was revoked since is gone, with the terms that it fixed.
+                let counts = |approval: &Approval| {
+                    self.revoked.get(&approval.by).is_none_or(|revoked| *revoked <= approval.line)
+                };
+                record.approvals.retain(counts);
+                if record.token.is_none() && record.approvals.is_empty() {
+                    record.terms = Some(terms.clone());
+                }
+                record.approvals.push(Approval { by, at, terms, line });
             }
             Event::Rejected { request, by, reason, at } => {
                 self.requested(&request)?.rejected.get_or_insert(Rejection { by, reason, at });
                 self.decided(&request);
             }
-            Event::TokenAdded { token, hash, identity, terms, expires, .. } => {
+            Event::TokenAdded { token, hash, identity, terms, expires, by, at } => {
                 let mut bytes = [0; 32];
                 hex::decode_to_slice(hash, &mut bytes).map_err(|_| "a token's hash is not one")?;
-                let record = TokenRecord { id: token, hash: bytes, identity, terms, expires, spent: None };
+                let (made, line) = (at, self.lines);
+                let (spent, cancelled) = (None, None);
+                let record =
+                    TokenRecord { id: token, hash: bytes, identity, terms, expires, spent, by, made, cancelled, line };
                 if self.tokens.insert(token, record).is_some() {
                     return Err("a token is added twice");
                 }
+            }
+            Event::TokenCancelled { token, at } => {
+                self.tokens.get_mut(&token).ok_or("an unknown token")?.cancelled.get_or_insert(at);
             }
             Event::PolicySet { policy, .. } => self.policy = policy,
         }

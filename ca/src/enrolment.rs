@@ -143,7 +143,7 @@ pub enum RequestStatus {
     Rejected,
     /// Its certificate was issued.
     Issued,
-    /// Nobody decided in time.
+    /// Nobody decided in time, or whom it is for was revoked since it was filed.
     Lapsed,
 }
 
@@ -171,6 +171,12 @@ pub struct Approval {
     pub by: String,
     /// When.
     pub at: Time,
+    /// What the certificate is to be issued with.
+    #[serde(skip)]
+    pub(crate) terms: Terms,
+    /// Its line in the index.
+    #[serde(skip)]
+    pub(crate) line: usize,
 }
 
 /// An administrator's no.
@@ -257,6 +263,12 @@ pub struct CertificateRequestRecord {
     /// The certificate that was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Serial>,
+    /// Its line in the index.
+    #[serde(skip)]
+    pub(crate) line: usize,
+    /// Whether for whom it is, or who made its token, was revoked since.
+    #[serde(skip)]
+    pub(crate) void: bool,
 }
 
 impl CertificateRequestRecord {
@@ -273,6 +285,8 @@ impl CertificateRequestRecord {
             terms: None,
             rejected: None,
             serial: None,
+            line: 0,
+            void: false,
         }
     }
 
@@ -294,7 +308,7 @@ impl CertificateRequestRecord {
             RequestStatus::Issued
         } else if self.rejected.is_some() {
             RequestStatus::Rejected
-        } else if self.lapses() < now {
+        } else if self.lapses() < now || self.void {
             RequestStatus::Lapsed
         } else if self.token.is_some() || approvals >= policy.approvals {
             RequestStatus::Approved
@@ -321,6 +335,44 @@ pub struct TokenRecord {
     /// The request that used it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spent: Option<RequestId>,
+    /// The administrator who made it; none if it was made where the folder is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<Identity>,
+    /// When it was made.
+    pub made: Time,
+    /// When it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Time>,
+    /// Its line in the index.
+    #[serde(skip)]
+    pub(crate) line: usize,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenStanding {
+    /// It approves one request.
+    Open,
+    /// It has.
+    Spent,
+    /// Its time is over.
+    Expired,
+    /// An administrator has cancelled it.
+    Cancelled,
+    /// Whom it is for or who made it was revoked since, or the policy asks for several approvals now.
+    Void,
+}
+
+impl fmt::Display for TokenStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Spent => "spent",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Void => "void",
+        })
+    }
 }
 
 /// A token as it is given to the member: `<id>.<secret>`, once.

@@ -203,6 +203,16 @@ pub enum Event {
         terms: Terms,
         /// Its last instant.
         expires: Time,
+        /// The administrator who made it, who has not the folder: what the policy and later revocations say binds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Identity>,
+        /// When.
+        at: Time,
+    },
+    /// An enrolment token is good no more.
+    TokenCancelled {
+        /// Which.
+        token: TokenId,
         /// When.
         at: Time,
     },

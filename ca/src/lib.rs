@@ -61,7 +61,7 @@ pub use acts::Cause;
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
 pub use continuation::verify_continuation;
 pub use credentials::Credentials;
-pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Requester, Terms};
+pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId};
 pub use folder::CertificateFolder;
 pub use identifiers::{AlternativeName, CertificateId, KeyId, RevocationReason, Serial};
 pub use key_compromise::Revoked;

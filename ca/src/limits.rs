@@ -20,6 +20,9 @@ pub const SERIAL_BYTES_MAX: usize = 20;
 /// Alternative names of one peer besides its identity.
 pub const ALTERNATIVE_NAMES_MAX: usize = 32;
 
+/// Bytes of those together: with them a certificate stays below what paths take.
+pub const ALTERNATIVE_NAME_BYTES_MAX: usize = 4 * 1024;
+
 /// Lifetime of a root: outlives every issuing CA below it.
 pub const ROOT_LIFETIME_MS: u64 = 20 * 365 * DAY_MS;
 
@@ -44,7 +47,7 @@ pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a certificate request in PEM or base64: those of the largest one, with its lines.
 pub const REQUEST_TEXT_BYTES_MAX: usize = 24 * 1024;
 
-/// Requests that wait for a decision, of a whole folder: strangers may file them, and somebody must look at each.
+/// Requests for one organization that wait for a decision: strangers may file them, and somebody must look at each.
 pub const REQUESTS_OPEN_MAX: usize = 256;
 
 /// Those of them that callers without a certificate filed: they cost nothing to file.
@@ -78,6 +81,10 @@ pub const ENROLLED_LIFETIME_MS: u64 = 90 * DAY_MS;
 
 /// The longest lifetime that an administrator can give.
 pub const ENROLLED_LIFETIME_MAX_MS: u64 = 3650 * DAY_MS;
+
+/// Enrolment tokens of one organization that are open at a time. With one more, none is made until some are cancelled or
+/// expire.
+pub const TOKENS_OPEN_MAX: usize = 1_000;
 
 /// The longest time for which an enrolment token is good.
 pub const TOKEN_LIFETIME_MAX_MS: u64 = 90 * DAY_MS;

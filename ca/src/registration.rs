@@ -8,16 +8,17 @@
 use crate::{
     database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
     enrolment::{
-        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms,
-        TokenRecord,
+        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId,
+        TokenRecord, TokenStanding,
     },
     folder::{CertificateFolder, FolderError, Purpose},
     identifiers::KeyId,
     key_compromise,
     keys::KeyError,
     limits::{
-        ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX, REQUEST_LIFETIME_MS, REQUESTS_OPEN_MAX,
-        REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
+        ALTERNATIVE_NAME_BYTES_MAX, ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX,
+        REQUEST_LIFETIME_MS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX,
+        TOKEN_LIFETIME_MAX_MS, TOKENS_OPEN_MAX,
     },
     request::CertificateRequest,
 };
@@ -60,6 +61,21 @@ pub enum RegistrationError {
     /// The token's time is over.
     #[error("the enrolment token has expired")]
     ExpiredToken,
+    /// The token was good once.
+    #[error("the enrolment token is void: {0}")]
+    VoidToken(&'static str),
+    /// No such token.
+    #[error("there is no enrolment token {0}")]
+    NoToken(TokenId),
+    /// See [`TOKENS_OPEN_MAX`].
+    #[error(
+        "{TOKENS_OPEN_MAX} enrolment tokens of the organization are open, as many as may be: cancel some \
+         (chancery ca token list, chancery ca token cancel), or they expire"
+    )]
+    TooManyTokens,
+    /// Host names that would not fit into a certificate together.
+    #[error("the host names have more than {ALTERNATIVE_NAME_BYTES_MAX} bytes together, which no certificate takes")]
+    LongTerms,
     /// See [`CERTIFICATES_PER_IDENTITY_MAX`].
     #[error(
         "{0} has {CERTIFICATES_PER_IDENTITY_MAX} valid certificates, as many as may be: an administrator revokes those \
@@ -75,7 +91,7 @@ pub enum RegistrationError {
         requester: String,
     },
     /// See [`REQUESTS_OPEN_MAX`].
-    #[error("{REQUESTS_OPEN_MAX} requests wait for a decision, as many as may: {WAY_OUT}")]
+    #[error("{REQUESTS_OPEN_MAX} requests for the organization wait for a decision, as many as may: {WAY_OUT}")]
     QueueFull,
     /// See [`REQUESTS_OPEN_OF_STRANGERS_MAX`].
     #[error(
@@ -167,7 +183,7 @@ impl CertificateFolder {
         self.check_authority(&database, identity)?;
         if let Some(known) = database.asked(identity, request.public_key()) {
             let (id, policy) = (known.id, database.policy());
-            match (known.status(policy, now), &known.rejected) {
+            match (database.counted(known).status(policy, now), &known.rejected) {
                 (RequestStatus::Rejected, Some(rejected)) => {
                     return Err(RegistrationError::Rejected(rejected.reason.clone()));
                 }
@@ -178,7 +194,11 @@ impl CertificateFolder {
         }
         key_compromise::check(&database, identity.organization(), request.public_key())?;
         let policy = database.policy();
-        let open = |record: &&CertificateRequestRecord| record.status(policy, now) == RequestStatus::Requested;
+        // Each organization has its own queue: nobody closes another's, whose administrators would not see why.
+        let open = |record: &&CertificateRequestRecord| {
+            record.identity.organization() == identity.organization()
+                && database.counted(record).status(policy, now) == RequestStatus::Requested
+        };
         // Those that lapsed, whoever filed them, were filed before all others.
         let alive = database.undecided().take_while(|record| now <= record.requested.plus_millis(REQUEST_LIFETIME_MS));
         let open: Vec<&CertificateRequestRecord> = alive.filter(open).collect();
@@ -213,6 +233,12 @@ impl CertificateFolder {
         let record = record.ok_or(RegistrationError::UnknownToken)?;
         // Not the requester: the act goes onto a ledger, where an address would stay for ever.
         database.cause(&record.identity.to_string(), Some(&format!("enrolment token {}", record.id)));
+        if record.cancelled.is_some() {
+            return Err(RegistrationError::VoidToken("it was cancelled"));
+        }
+        if let Some(why) = database.void(&record) {
+            return Err(RegistrationError::VoidToken(why));
+        }
         if let Some(spent) = record.spent {
             // The crash came between the two: the same key gets its certificate, nobody else does.
             let same = database.request(&spent).is_some_and(|known| {
@@ -261,6 +287,15 @@ impl CertificateFolder {
         Ok(KeyId::of_certificate(&self.authority_certificate(organization)?).as_ref() == Some(issuer))
     }
 
+    /// Whether a certificate, DER, is one that the index has.
+    pub fn has_issued(&self, leaf: &[u8]) -> Result<bool, RegistrationError> {
+        let database = self.read()?;
+        let serial = crate::LeafClaims::of_certificate(leaf).map(|claims| claims.serial().clone());
+        let fingerprint = Some(hex::encode(crate::identifiers::sha256(leaf)));
+        Ok(serial
+            .is_ok_and(|serial| database.certificate(&serial).is_some_and(|record| record.fingerprint == fingerprint)))
+    }
+
     /// One request, with its certificate once there is one.
     pub fn request(&self, id: &RequestId, now: Time) -> Result<Registration, RegistrationError> {
         let database = self.read()?;
@@ -280,7 +315,8 @@ impl CertificateFolder {
         let mut database = self.lock()?;
         database.cause(&by, None);
         let policy = database.policy();
-        let record = database.request(id).cloned().ok_or(RegistrationError::Unknown(*id))?;
+        let record = database.request(id).map(|record| database.counted(record));
+        let record = record.ok_or(RegistrationError::Unknown(*id))?;
         match record.status(policy, now) {
             RequestStatus::Requested => {}
             // Granted before a crash, or by a policy that has been relaxed since.
@@ -313,7 +349,7 @@ impl CertificateFolder {
         let mut database = self.lock()?;
         database.cause(&by, Some(&reason));
         let record = database.request(id).ok_or(RegistrationError::Unknown(*id))?;
-        match record.status(database.policy(), now) {
+        match database.counted(record).status(database.policy(), now) {
             RequestStatus::Requested | RequestStatus::Approved => {}
             decided => return Err(RegistrationError::Decided(decided)),
         }
@@ -345,6 +381,11 @@ impl CertificateFolder {
             return Err(RegistrationError::AloneForSeveral(needed));
         }
         self.check_authority(&database, identity)?;
+        let of_organization = |token: &&TokenRecord| token.identity.organization() == identity.organization();
+        let open = |token: &&TokenRecord| database.standing(token, now) == TokenStanding::Open;
+        if database.tokens().values().filter(of_organization).filter(open).count() >= TOKENS_OPEN_MAX {
+            return Err(RegistrationError::TooManyTokens);
+        }
         let token = EnrolmentToken::random(&SystemRandom::new()).map_err(|_| no_random())?;
         let expires = now.plus_millis(lifetime_ms);
         database.append(&Event::TokenAdded {
@@ -353,9 +394,39 @@ impl CertificateFolder {
             identity: identity.clone(),
             terms,
             expires,
+            by: by.cloned(),
             at: now,
         })?;
         Ok((token, expires))
+    }
+
+    /// All enrolment tokens without their secrets, in the order in which they were made, and the last line of the index.
+    pub fn tokens(&self, now: Time) -> Result<(usize, Vec<(TokenRecord, TokenStanding)>), RegistrationError> {
+        let database = self.read()?;
+        let mut tokens: Vec<_> = database.tokens().values().cloned().collect();
+        tokens.sort_by_key(|token| token.line);
+        let tokens = tokens.into_iter().map(|token| (token.clone(), database.standing(&token, now))).collect();
+        Ok((database.lines(), tokens))
+    }
+
+    /// One of them.
+    pub fn token(&self, id: &TokenId) -> Result<TokenRecord, RegistrationError> {
+        self.read()?.tokens().get(id).cloned().ok_or(RegistrationError::NoToken(*id))
+    }
+
+    /// Makes a token good for nothing; again changes nothing.
+    pub fn cancel_token(&self, id: &TokenId, now: Time) -> Result<(TokenRecord, TokenStanding), RegistrationError> {
+        let mut database = self.lock()?;
+        let record = database.tokens().get(id).cloned().ok_or(RegistrationError::NoToken(*id))?;
+        if record.spent.is_some() {
+            return Err(RegistrationError::SpentToken);
+        }
+        if record.cancelled.is_none() {
+            database.append(&Event::TokenCancelled { token: *id, at: now })?;
+        }
+        let record = database.tokens().get(id).cloned().unwrap_or(record);
+        let standing = database.standing(&record, now);
+        Ok((record, standing))
     }
 
     /// What requests need.
@@ -399,7 +470,8 @@ impl CertificateFolder {
         id: RequestId,
         now: Time,
     ) -> Result<Registration, RegistrationError> {
-        let record = database.request(&id).cloned().ok_or(RegistrationError::Unknown(id))?;
+        let record = database.request(&id).map(|record| database.counted(record));
+        let record = record.ok_or(RegistrationError::Unknown(id))?;
         if record.status(database.policy(), now) == RequestStatus::Approved {
             key_compromise::check(database, record.identity.organization(), &record.public_key)?;
             check_count(database, &record.identity, now)?;
@@ -447,8 +519,9 @@ fn registration(
     now: Time,
 ) -> Registration {
     let policy = database.policy();
+    let record = database.counted(record);
     let status = record.status(policy, now);
-    Registration { record: record.clone(), status, approvals_needed: policy.approvals, path }
+    Registration { record, status, approvals_needed: policy.approvals, path }
 }
 
 /// The one identity that the request and its sender agree on.
@@ -481,6 +554,10 @@ pub(crate) fn check_count(database: &Database, identity: &Identity, now: Time) -
 
 fn check_terms(identity: &Identity, terms: &Terms) -> Result<(), RegistrationError> {
     let names = terms.alternative_names.len();
+    let bytes: usize = terms.alternative_names.iter().map(|name| name.to_string().len()).sum();
+    if bytes > ALTERNATIVE_NAME_BYTES_MAX {
+        return Err(RegistrationError::LongTerms);
+    }
     let fits = names <= ALTERNATIVE_NAMES_MAX && (names == 0 || identity.role() == Role::Peer);
     if fits && terms.in_range() { Ok(()) } else { Err(RegistrationError::Terms) }
 }

@@ -18,3 +18,4 @@ mod revocations;
 mod revoked_for_ever;
 mod rollovers;
 mod root_updates;
+mod void_decisions;

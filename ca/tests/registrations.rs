@@ -161,7 +161,7 @@ fn strangers_do_not_close_the_queue_to_members_nor_members_to_administrators() {
     assert!(told.contains("callers without a certificate") && told.contains("3 days"), "{told}");
     assert_eq!(waiting(NOW), REQUESTS_OPEN_OF_STRANGERS_MAX);
     let told = fill(&|number| identity(&format!("north/client/c{number}")).to_string(), NOW);
-    assert!(told.contains("256 requests wait"), "{told}");
+    assert!(told.contains("256 requests for the organization wait"), "{told}");
     assert_eq!(waiting(NOW), REQUESTS_OPEN_MAX - REQUESTS_KEPT_FOR_ADMINISTRATORS);
     file(&identity("north/admin/boss").to_string(), NOW).unwrap();
     file("folder", NOW).unwrap();

@@ -10,9 +10,9 @@ mod views;
 pub use cursor::{Cursor, ParseCursorError, Position, plain_number};
 pub use governance::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
 pub use registration::{
-    AnswerTaken, ApprovalBody, AuthorityView, CaAnswer, CertificateActView, CertificateRequestBody,
+    AnswerTaken, ApprovalBody, AuthorityView, CaAnswer, CancelBody, CertificateActView, CertificateRequestBody,
     CertificateRequestView, CertificateView, CrlTaken, IssuedView, RegisterPage, RejectionBody, RenewalBody,
-    RevocationBody, RevocationView, RevokedView, TokenBody, TokenView,
+    RevocationBody, RevocationView, RevokedView, TokenBody, TokenRecordView, TokenView,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

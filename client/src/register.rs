@@ -2,8 +2,8 @@
 //! that has the authorities' folder.
 
 use crate::api::{
-    ApprovalBody, CertificateRequestBody, CertificateRequestView, IssuedView, RegisterPage, RejectionBody,
-    RevocationBody, RevokedView, TokenBody, TokenView,
+    ApprovalBody, CancelBody, CertificateRequestBody, CertificateRequestView, IssuedView, RegisterPage, RejectionBody,
+    RevocationBody, RevokedView, TokenBody, TokenRecordView, TokenView,
 };
 use crate::connection::{Ask, Connection, JSON, RequestError};
 use crate::query::Paging;
@@ -82,6 +82,16 @@ impl Connection {
     /// Revokes certificates of the caller's organization.
     pub async fn revoke(&self, body: &RevocationBody) -> Result<RevokedView, RequestError> {
         self.post(&["ca", "revocations"], body).await
+    }
+
+    /// Enrolment tokens for the caller's organization, in the order in which they were made.
+    pub async fn enrolment_tokens(&self, paging: Paging<'_>) -> Result<RegisterPage<TokenRecordView>, RequestError> {
+        self.part(&["ca", "tokens"], &[], paging).await
+    }
+
+    /// Makes one of them good for nothing.
+    pub async fn cancel_token(&self, id: &str, body: &CancelBody) -> Result<TokenRecordView, RequestError> {
+        self.post(&["ca", "tokens", id, "cancel"], body).await
     }
 
     /// Makes a one-time enrolment token for an identity of the caller's organization.

@@ -75,6 +75,7 @@ kinds! {
     NoAuthority = "no-authority", 404, "This peer issues no such certificates";
     CertificateUnknown = "certificate-unknown", 404, "There is no such certificate for this caller";
     RequestUnknown = "request-unknown", 404, "There is no such certificate request for this caller";
+    TokenUnknown = "token-unknown", 404, "There is no such enrolment token for this caller";
     MethodNotAllowed = "method-not-allowed", 405, "This address does not take this method";
     RequestTimeout = "request-timeout", 408, "The request took too long to arrive";
     ChannelExists = "channel-exists", 409, "A channel of this name exists on this peer";
@@ -316,12 +317,17 @@ impl From<RegistrationError> for ApiError {
     fn from(error: RegistrationError) -> Self {
         use RegistrationError as E;
         let kind = match &error {
-            E::UnknownToken | E::SpentToken | E::ExpiredToken => Kind::TokenRefused,
+            E::NoToken(_) => Kind::TokenUnknown,
+            E::UnknownToken | E::SpentToken | E::ExpiredToken | E::VoidToken(_) => Kind::TokenRefused,
             E::Unknown(_) => Kind::RequestUnknown,
             E::Rejected(_) | E::Decided(_) | E::ApprovedAlready(_) => Kind::RequestDecided,
             E::OwnRequest | E::AloneForSeveral(_) => Kind::Forbidden,
             E::NoAuthority(_) => Kind::NoAuthority,
-            E::TooManyRequests { .. } | E::QueueFull | E::StrangersFull | E::TooManyCertificates(_) => {
+            E::TooManyTokens
+            | E::TooManyRequests { .. }
+            | E::QueueFull
+            | E::StrangersFull
+            | E::TooManyCertificates(_) => {
                 return Self::new(Kind::RequestsFull, error.to_string())
                     .retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
             }

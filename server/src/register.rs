@@ -1,14 +1,18 @@
 //! What an authorities' folder holds, in the form in which the API and `chancery ca` show it: the same for both, so
 //! that a command says the same whether it works on the folder or over HTTPS.
 
+use crate::limits::DAY_MS;
 use crate::limits::PAGE_BYTES_MAX;
 use ca::{
-    Registration, Revoked,
+    Registration, Revoked, Terms,
     acts::CertificateAct,
     credentials::certificates_pem,
     database::{CertificateRecord, CertificateStatus},
+    enrolment::{TokenRecord, TokenStanding},
 };
-use client::api::{CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView};
+use client::api::{
+    CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView, TokenRecordView,
+};
 use ledger_classes::{identity::Identity, time::Time};
 use serde::Serialize;
 
@@ -25,9 +29,30 @@ pub fn request_view(registration: &Registration, in_full: bool) -> CertificateRe
         requester: in_full.then(|| record.requester.clone()),
         approvals: if in_full { approvals.collect() } else { Vec::new() },
         approvals_needed: registration.approvals_needed,
+        hosts: record.terms.iter().filter(|_| in_full).flat_map(hosts).collect(),
+        days: record.terms.as_ref().filter(|_| in_full).map(|terms| terms.lifetime_ms / DAY_MS),
         serial: record.serial.as_ref().map(ToString::to_string),
         reason: record.rejected.as_ref().map(|rejected| rejected.reason.clone()),
         certificate: registration.path.as_deref().map(certificates_pem),
+    }
+}
+
+fn hosts(terms: &Terms) -> Vec<String> {
+    terms.alternative_names.iter().map(ToString::to_string).collect()
+}
+
+/// An enrolment token, without its secret.
+pub fn token_view((token, standing): &(TokenRecord, TokenStanding)) -> TokenRecordView {
+    TokenRecordView {
+        id: token.id.to_string(),
+        status: standing.to_string(),
+        identity: token.identity.to_string(),
+        by: token.by.as_ref().map(ToString::to_string),
+        made: token.made,
+        expires: token.expires,
+        hosts: hosts(&token.terms),
+        days: token.terms.lifetime_ms / DAY_MS,
+        request: token.spent.map(|request| request.to_string()),
     }
 }
 

@@ -365,7 +365,7 @@ fn what_a_peer_answers_is_made_of_objects() {
     check::<CertificateRequestView>(
         &json!({
             "id": "i", "status": "issued", "identity": "i", "key": "k", "requested": TIME, "requester": "r",
-            "approvals": ["a"], "approvals_needed": 1, "serial": "01", "reason": "r", "certificate": "c",
+            "approvals": ["a"], "approvals_needed": 1, "hosts": ["h"], "days": 90, "serial": "01", "reason": "r", "certificate": "c",
         }),
         false,
     );

@@ -135,6 +135,12 @@ pub struct CertificateRequestView {
     pub approvals: Vec<String>,
     /// How many must.
     pub approvals_needed: u32,
+    /// Host names and addresses that it is approved with so far; for administrators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Days of the certificate that it is approved with so far; for administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u64>,
     /// Serial number of the certificate that was issued, hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
@@ -271,6 +277,15 @@ pub struct TokenBody {
     pub why: Option<String>,
 }
 
+/// Cancels an enrolment token: `POST /v1/ca/tokens/{id}/cancel`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelBody {
+    /// Why, for people to read: at most 256 characters, recorded with the act.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 /// An enrolment token: said once, kept nowhere.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenView {
@@ -280,6 +295,33 @@ pub struct TokenView {
     pub identity: String,
     /// When it is good no more.
     pub expires: Time,
+}
+
+/// An enrolment token as it is known without its secret: `GET /v1/ca/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecordView {
+    /// Which: the part of the token before the dot.
+    pub id: String,
+    /// `open`, `spent`, `expired`, `cancelled`, or `void`: whom it is for or who made it was revoked since, or the policy
+    /// asks for several approvals now.
+    pub status: String,
+    /// Whom it enrols.
+    pub identity: String,
+    /// The administrator who made it; absent if it was made where the folder is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// When it was made.
+    pub made: Time,
+    /// When it is good no more.
+    pub expires: Time,
+    /// Host names and addresses of the certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+    /// Days of the certificate.
+    pub days: u64,
+    /// The request that used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl std::fmt::Debug for TokenView {

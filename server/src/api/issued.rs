@@ -11,7 +11,7 @@ use crate::{
     context::PeerContext,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
     problem::{ApiError, Kind},
-    register::{IssuedSelection, issued_view, part, revoked_view, status_word},
+    register::{IssuedSelection, issued_view, part, revoked_view, status_word, token_view},
     tls::Caller,
 };
 use actix_web::{
@@ -20,11 +20,11 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 use ca::{
-    Register, RegistrationError, RevocationReason, Serial,
+    Register, RegistrationError, RevocationReason, Serial, TokenId,
     database::{CertificateRecord, CertificateStatus},
     folder::{FolderError, Selection},
 };
-use client::api::{RevocationBody, TokenBody, TokenView};
+use client::api::{CancelBody, RevocationBody, TokenBody, TokenView};
 use ledger_classes::identity::Identity;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -151,6 +151,57 @@ pub(super) async fn revoke(
     let revoked = revoked.await?;
     tracing::info!(by, certificates = revoked.revoked.len(), "certificates revoked over the API");
     json(&revoked)
+}
+
+/// What of a list is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokensQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Tokens for identities of the administrator's organization, without their secrets.
+pub(super) async fn tokens(
+    context: Data<PeerContext>,
+    caller: Caller,
+    query: Query<TokensQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let admin = Administrator::of(&caller)?;
+    let TokensQuery { after, limit: asked } = query.into_inner();
+    let limit = limit(asked)?;
+    let page = with_folder(&context, &caller, move |folder| {
+        if !admin.manages(folder)? {
+            return Err(Kind::NoAuthority.into());
+        }
+        let (line, mut tokens) = folder.tokens(clock::now())?;
+        tokens.retain(|(token, _)| admin.of_own(&token.identity));
+        part(line, &tokens, (after.as_deref(), limit), |(token, _)| token.id.to_string(), token_view)
+            .ok_or_else(no_cursor)
+    });
+    json(&page.await?)
+}
+
+/// Makes a token of the administrator's organization good for nothing.
+pub(super) async fn cancel_token(
+    context: Data<PeerContext>,
+    caller: Caller,
+    path: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let admin = Administrator::of(&caller)?;
+    context.accepting()?;
+    let body: CancelBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
+    let id: TokenId = path.parse().map_err(|_| Kind::TokenUnknown)?;
+    let cause = admin.because(body.why.as_deref())?;
+    let cancelled = with_folder(&context, &caller, move |folder| {
+        if !admin.of_own(&folder.token(&id)?.identity) || !admin.manages(folder)? {
+            return Err(RegistrationError::NoToken(id).into());
+        }
+        Ok(token_view(&folder.because(cause).cancel_token(&id, clock::now())?))
+    });
+    json(&cancelled.await?)
 }
 
 /// Makes a one-time token for an identity of the administrator's organization.

@@ -300,6 +300,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         Kind::TokenRefused,
         Kind::Forbidden,
         Kind::RequestUnknown,
+        Kind::TokenUnknown,
         Kind::CertificateRequired,
         Kind::Unavailable,
     ];

@@ -73,6 +73,8 @@ pub(super) struct Administrator {
     /// Who.
     pub(super) identity: Identity,
     issuer: KeyId,
+    /// The certificate, DER.
+    leaf: Vec<u8>,
 }
 
 impl Administrator {
@@ -81,7 +83,8 @@ impl Administrator {
         let identity = caller.identity().ok_or(Kind::CertificateRequired)?.clone();
         let issuer = caller.issuer().ok_or(Kind::CertificateRequired)?;
         if identity.role() == Role::Admin {
-            Ok(Self { identity, issuer })
+            let leaf = caller.leaf().ok_or(Kind::CertificateRequired)?.to_vec();
+            Ok(Self { identity, issuer, leaf })
         } else {
             Err(ApiError::new(Kind::Forbidden, "only administrators decide about certificates"))
         }
@@ -90,7 +93,8 @@ impl Administrator {
     /// Whether the folder's CA of the administrator's organization issued the certificate. A second CA of the same name
     /// under another trusted root decides nothing here: to its administrators there is nothing.
     pub(super) fn manages(&self, folder: &CertificateFolder) -> Result<bool, ApiError> {
-        Ok(folder.speaks_for(self.identity.organization(), &self.issuer)?)
+        // The index holds every certificate of its CAs: one that it has not is somebody's who has the CA's key.
+        Ok(folder.speaks_for(self.identity.organization(), &self.issuer)? && folder.has_issued(&self.leaf)?)
     }
 
     /// Whether an identity is of the organization that this administrator decides for.

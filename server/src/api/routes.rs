@@ -271,6 +271,12 @@ routes! {
     Post "/v1/ca/tokens" "createEnrolmentToken", "Makes a token that approves one certificate request",
         needs "an administrator's certificate of the identity's organization, and a policy of one approval",
         query &[], body &[(JSON, "TokenBody")], answers [201 &[(JSON, "EnrolmentToken")]], issued::token;
+    Get "/v1/ca/tokens" "enrolmentTokens", "Enrolment tokens of the caller's organization, without their secrets",
+        needs "an administrator's certificate of an organization whose CA is here",
+        query &[AFTER, LIMIT], body &[], answers [200 &[(JSON, "TokenPage")]], issued::tokens;
+    Post "/v1/ca/tokens/{id}/cancel" "cancelEnrolmentToken", "Makes an enrolment token good for nothing",
+        needs "an administrator's certificate of the identity's organization",
+        query &[], body &[(JSON, "CancelBody")], answers [200 &[(JSON, "Token")]], issued::cancel_token;
     Post "/v1/ca/renew" "renewCertificate", "Issues a successor of the caller's certificate",
         needs "the certificate, or its key's signature if it has expired",
         query &[], body &[(JSON, "RenewalBody")], answers [201 &[(JSON, "IssuedCertificate")]], registration::renew;

@@ -300,7 +300,7 @@ pub(super) fn schemas() -> Value {
             json!({
                 "id": text(), "status": { "enum": ["requested", "approved", "rejected", "issued", "lapsed"] },
                 "identity": text(), "key": hash(), "requested": time(), "requester": text(),
-                "approvals": list(text()), "approvals_needed": number(), "serial": hex(), "reason": text(),
+                "approvals": list(text()), "hosts": list(text()), "days": number(), "approvals_needed": number(), "serial": hex(), "reason": text(),
                 "certificate": text(),
             }),
             &["id", "status", "identity", "key", "requested", "approvals_needed"],

@@ -165,9 +165,10 @@ pub fn backup(options: &BackupOptions, mut progress: impl FnMut(&str, u64, u64))
     channels.sort_by(|one, other| one.name.cmp(&other.name));
     missing.sort_by(|one, other| one.name.cmp(&other.name));
 
-    let Items { items, relocated, left_out } = places::items(&options.dir, &peer.places, options.with_passphrase)?;
     let folder = manifest::next_folder(out)?;
+    // Before its files are listed: one that comes in between would be named in the index and not be there.
     let _authorities = places::hold_authorities(&peer.places);
+    let Items { items, relocated, left_out } = places::items(&options.dir, &peer.places, options.with_passphrase)?;
     let mut files = Vec::with_capacity(items.len());
     for Item { from, path } in items {
         files.extend(manifest::keep_file(&from, &out.join(&folder), &path)?);

@@ -93,6 +93,16 @@ pub(super) fn schemas() -> Value {
             }),
             &["identity"],
         ),
+        "Token": object(
+            json!({
+                "id": text(), "status": { "enum": ["open", "spent", "expired", "cancelled", "void"] }, "identity": text(),
+                "by": text(), "made": time(), "expires": time(), "hosts": list(text()), "days": number(),
+                "request": text(),
+            }),
+            &["id", "status", "identity", "made", "expires", "days"],
+        ),
+        "TokenPage": register(named("Token")),
+        "CancelBody": body(json!({ "why": or_null(text()) }), &[]),
         "EnrolmentToken": object(
             json!({ "token": text(), "identity": text(), "expires": time() }),
             &["token", "identity", "expires"],

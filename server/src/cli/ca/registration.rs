@@ -4,20 +4,22 @@ use super::issued::{cut, show_part};
 use super::place::Place;
 use super::{Algorithm, DAY_MS, Directory};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean, pairs};
+use crate::cli::output::{Output, clean, pairs, when};
 use crate::cli::session::{Global, Paging, read_file};
 use crate::clock;
-use crate::register::request_view;
+use crate::register::{request_view, token_view};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::enrolment::{EnrolmentPolicy, FOLDER};
 use ca::limits::REQUEST_TEXT_BYTES_MAX;
 use ca::request::make_request;
 use ca::{
     AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId,
-    RequestStatus, Requester, Terms,
+    RequestStatus, Requester, Terms, TokenId,
 };
-use clap::Args;
-use client::api::{ApprovalBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView};
+use clap::{Args, Subcommand};
+use client::api::{
+    ApprovalBody, CancelBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView,
+};
 use ledger_classes::identity::Identity;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,9 @@ fn show(output: Output, request: &CertificateRequestView) -> Result<(), Failure>
         let by: Vec<String> = request.approvals.iter().map(|by| clean(by)).collect();
         let approvals = format!("{} of {} {}", by.len(), request.approvals_needed, by.join(", "));
         facts.push(("approvals", approvals.trim_end().to_owned()));
+        let hosts: Vec<String> = request.hosts.iter().map(|host| clean(host)).collect();
+        facts.extend((!hosts.is_empty()).then(|| ("host names", hosts.join(" "))));
+        facts.extend(request.days.map(|days| ("days", days.to_string())));
         facts.extend(request.reason.as_deref().map(|reason| ("rejected", clean(reason))));
         facts.push(("serial", serial));
         pairs(&facts) + request.certificate.as_deref().unwrap_or_default()
@@ -190,11 +195,19 @@ impl Requests {
                 peer.ask(async |connection| connection.certificate_requests(status, self.paging.part()).await)?
             }
         };
-        show_part(output, &page, &["request", "identity", "status", "approvals", "requester"], |request| {
-            let approvals = format!("{} of {}", request.approvals.len(), request.approvals_needed);
-            let requester = request.requester.as_deref().map_or_else(|| "-".into(), clean);
-            vec![clean(&request.id), clean(&request.identity), clean(&request.status), approvals, requester]
-        })
+        show_part(
+            output,
+            &page,
+            &["request", "identity", "status", "approvals", "days", "hosts", "requester"],
+            |request| {
+                let approvals = format!("{} of {}", request.approvals.len(), request.approvals_needed);
+                let requester = request.requester.as_deref().map_or_else(|| "-".into(), clean);
+                let days = request.days.map_or_else(|| "-".into(), |days| days.to_string());
+                let hosts: Vec<String> = request.hosts.iter().map(|host| clean(host)).collect();
+                let (id, identity, status) = (clean(&request.id), clean(&request.identity), clean(&request.status));
+                vec![id, identity, status, approvals, days, hosts.join(" "), requester]
+            },
+        )
     }
 }
 
@@ -354,34 +367,104 @@ impl Reject {
 
 /// Make a one-time enrolment token for an identity
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    after_help = "\
 The token is printed once and approves one request. Hand it to the member on a confidential way. Over HTTPS there are
 tokens only where the policy asks for one approval.
 
 Examples:
   $ chancery ca token spiffe://harbour.example/bank/client/alice --hours 24 --dir peer-1
-  $ chancery ca token spiffe://harbour.example/bank/client/alice --profile profiles/boss")]
+  $ chancery ca token spiffe://harbour.example/bank/client/alice --profile profiles/boss
+  $ chancery ca token list --profile profiles/boss
+  $ chancery ca token cancel 0011223344556677 --why 'lost' --profile profiles/boss",
+    args_conflicts_with_subcommands = true
+)]
 pub(super) struct Token {
     /// Identity that it enrols
-    identity: Identity,
+    #[arg(required = true)]
+    identity: Option<Identity>,
     /// Hours for which it is good
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=2160))]
     hours: u64,
     #[command(flatten)]
     terms: TermsArguments,
+    #[command(subcommand)]
+    known: Option<KnownTokens>,
+}
+
+/// What is done with tokens that were made.
+#[derive(Debug, Subcommand)]
+enum KnownTokens {
+    /// List the tokens that were made, without their secrets
+    #[command(after_help = "Example:\n  $ chancery ca token list --dir peer-1")]
+    List {
+        #[command(flatten)]
+        paging: Paging,
+    },
+    /// Make a token good for nothing
+    #[command(after_help = "Example:\n  $ chancery ca token cancel 0011223344556677 --dir peer-1")]
+    Cancel {
+        /// Token: the part before the dot
+        id: TokenId,
+    },
+}
+
+impl KnownTokens {
+    fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        let place = directory.place(global)?;
+        match self {
+            Self::List { paging } => {
+                let page = match place {
+                    Place::Folder(folder) => {
+                        let (line, tokens) = folder.tokens(clock::now())?;
+                        cut(line, &tokens, &paging, |(token, _)| token.id.to_string(), token_view)?
+                    }
+                    Place::Peer(peer) => {
+                        peer.ask(async |connection| connection.enrolment_tokens(paging.part()).await)?
+                    }
+                };
+                show_part(
+                    output,
+                    &page,
+                    &["token", "status", "identity", "until", "made by", "hosts", "days"],
+                    |token| {
+                        let by = token.by.as_deref().map_or_else(|| "-".into(), clean);
+                        let hosts: Vec<String> = token.hosts.iter().map(|host| clean(host)).collect();
+                        let (id, status, identity) = (clean(&token.id), clean(&token.status), clean(&token.identity));
+                        vec![id, status, identity, when(token.expires), by, hosts.join(" "), token.days.to_string()]
+                    },
+                )
+            }
+            Self::Cancel { id } => {
+                let cancelled = match place {
+                    Place::Folder(folder) => token_view(&folder.cancel_token(&id, clock::now())?),
+                    Place::Peer(peer) => {
+                        let (id, body) = (id.to_string(), CancelBody { why: directory.acting.why.clone() });
+                        peer.ask(async |connection| connection.cancel_token(&id, &body).await)?
+                    }
+                };
+                output.show(&cancelled, |token| format!("{} {}\n", clean(&token.status), clean(&token.id)))
+            }
+        }
+    }
 }
 
 impl Token {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
+        if let Some(known) = self.known {
+            return known.run(directory, global, output);
+        }
+        let identity = self.identity.ok_or_else(|| Failure::usage("say whom the token enrols"))?;
         let made = match directory.place(global)? {
             Place::Folder(folder) => {
-                let (identity, terms) = (&self.identity, self.terms.given().unwrap_or_default());
-                let (token, expires) = folder.add_token(identity, None, terms, self.hours * 3_600_000, clock::now())?;
+                let terms = self.terms.given().unwrap_or_default();
+                let (token, expires) =
+                    folder.add_token(&identity, None, terms, self.hours * 3_600_000, clock::now())?;
                 TokenView { token: token.reveal().to_string(), identity: identity.to_string(), expires }
             }
             Place::Peer(peer) => {
                 let body = TokenBody {
-                    identity: self.identity.to_string(),
+                    identity: identity.to_string(),
                     hours: Some(self.hours),
                     hosts: self.terms.hosts(),
                     days: self.terms.days,
