@@ -5,8 +5,10 @@
 //! for `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
+//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`pool.rs`).
 
-use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, PIPELINE_DEPTH};
+use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
+use crate::place::Place;
 use crate::production::LeftOut;
 use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
@@ -17,9 +19,12 @@ use ledger_classes::keys::PublicKey;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use pool::{Pool, Room};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
+
+mod pool;
 
 /// What the collector wants done.
 #[must_use]
@@ -45,6 +50,7 @@ pub(crate) struct BlockOutcome {
 struct UnderWay {
     waiters: Vec<Waiter>,
     credits: Vec<Credit>,
+    place: Place,
     arrived: Instant,
 }
 
@@ -57,9 +63,9 @@ pub(crate) struct Collector {
     turn: u64,
     /// Later jobs that were done before.
     early: BTreeMap<u64, Passed>,
-    pool: VecDeque<(VerifiedTransaction, Time)>,
-    /// Bytes of the pool's envelopes.
-    pool_bytes: usize,
+    pool: Pool,
+    /// How many transactions are offered for a block at most: fewer while budgets end before them.
+    offer: usize,
     under_way: HashMap<Hash, UnderWay>,
     /// Blocks proposed and not yet committed.
     depth: usize,
@@ -80,8 +86,8 @@ impl Collector {
             limits,
             turn: 1,
             early: BTreeMap::new(),
-            pool: VecDeque::new(),
-            pool_bytes: 0,
+            pool: Pool::default(),
+            offer: usize::MAX,
             under_way: HashMap::new(),
             depth: 0,
             newest: 0,
@@ -109,7 +115,7 @@ impl Collector {
     }
 
     fn take(&mut self, flights: Vec<Flight>, now: Time) {
-        for Flight { transaction, waiter, credit, arrived } in flights {
+        for Flight { transaction, place, waiter, credit, arrived } in flights {
             let id = transaction.id();
             match self.under_way.get_mut(&id) {
                 Some(under_way) if waiter.waits() => {
@@ -119,10 +125,9 @@ impl Collector {
                 // Answered already; nothing of it stays.
                 Some(_) => {}
                 None => {
-                    let under_way = UnderWay { waiters: vec![waiter], credits: vec![credit], arrived };
+                    let under_way = UnderWay { waiters: vec![waiter], credits: vec![credit], place, arrived };
                     self.under_way.insert(id, under_way);
-                    self.pool_bytes += transaction.envelope().len();
-                    self.pool.push_back((transaction, now));
+                    self.pool.push(transaction, place, now);
                 }
             }
         }
@@ -157,17 +162,19 @@ impl Collector {
         recalled(recalls)
     }
 
-    /// The newest block has executed; it is being ordered and persisted. What it had no budget for comes first in the next
+    /// The newest block has executed; it is being ordered and persisted. What it had no budget for waits for the next
     /// one; who waits for what may be in no block is told, and it may be sent again.
     pub(crate) fn executed(&mut self, left_out: LeftOut, now: Time) -> Vec<CollectorEffect> {
         self.executing = false;
         let LeftOut { dropped, deferred } = left_out;
         self.newest = self.newest.saturating_sub(dropped.len() + deferred.len());
-        for transaction in deferred.into_iter().rev() {
-            self.pool_bytes += transaction.envelope().len();
-            // It has waited for a block already.
-            self.pool.push_front((transaction, Time::ZERO));
-        }
+        self.offer = match deferred.is_empty() {
+            true => self.offer.saturating_mul(OFFER_FACTOR),
+            false => self.newest.saturating_mul(OFFER_FACTOR).max(EAGER_BLOCK_TRANSACTIONS_MIN),
+        };
+        let place = |id: Hash| self.under_way.get(&id).map(|under_way| under_way.place).unwrap_or_default();
+        let deferred = deferred.into_iter().map(|transaction| (place(transaction.id()), transaction));
+        self.pool.give_back(deferred.map(|(place, transaction)| (transaction, place)).collect());
         for (id, refusal) in dropped {
             let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
             waiters.into_iter().for_each(|waiter| waiter.refuse(Some(id), refusal.clone()));
@@ -215,28 +222,21 @@ impl Collector {
         let timer_due = self.next_timer.is_some_and(|due| due <= now);
         let age = u64::from(self.limits.block_age_ms_max);
         let enough = self.newest.clamp(EAGER_BLOCK_TRANSACTIONS_MIN, EAGER_BLOCK_TRANSACTIONS_MAX);
+        let room = Room {
+            transactions: self.offer.min(self.limits.block_transactions_max as usize),
+            bytes: self.limits.block_bytes_max as usize,
+        };
         let eager = self.depth == 0
-            || self.pool_bytes >= self.limits.block_bytes_max as usize
-            || self.pool.len() >= enough.min(self.limits.block_transactions_max as usize)
-            || self.pool.front().is_some_and(|(_, since)| now.millis_since(*since) >= age);
+            || self.pool.bytes() >= room.bytes
+            || self.pool.len() >= enough.min(room.transactions)
+            || self.pool.since().is_some_and(|since| now.millis_since(since) >= age);
         if (self.pool.is_empty() && !(timer_due && self.depth == 0)) || !eager {
             // A block under way comes back here by itself; only time that passes alone needs a call.
             let due = if self.depth == 0 { self.next_timer } else { None };
-            let aged = self.pool.front().map(|(_, since)| since.plus_millis(age));
+            let aged = self.pool.since().map(|since| since.plus_millis(age));
             return aged.or(due).map(CollectorEffect::WakeAt).into_iter().collect();
         }
-        let mut bytes = 0;
-        let mut block = Vec::new();
-        while let Some((transaction, _)) = self.pool.front() {
-            bytes += transaction.envelope().len();
-            let full = block.len() >= self.limits.block_transactions_max as usize
-                || (bytes > self.limits.block_bytes_max as usize && !block.is_empty());
-            if full {
-                break;
-            }
-            block.extend(self.pool.pop_front().map(|(transaction, _)| transaction));
-        }
-        self.pool_bytes -= block.iter().map(|transaction| transaction.envelope().len()).sum::<usize>();
+        let block = self.pool.take(room);
         self.depth += 1;
         self.newest = block.len();
         self.executing = true;

@@ -216,7 +216,7 @@ impl ChannelHandle {
             self.0.metrics.refused("busy", envelopes.len() as u64);
             SubmitRefusal::BUSY
         };
-        let credits = self.0.credits.take(sizes).ok_or_else(refused)?;
+        let credits = self.0.credits.take(self.1, sizes).ok_or_else(refused)?;
         let (submission, waiters) = submission(envelopes.len(), wait);
         let arrived = Instant::now();
         let arrivals = envelopes

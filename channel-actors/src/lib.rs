@@ -26,6 +26,8 @@ pub mod memory;
 pub mod metrics;
 mod opening;
 pub mod ordering;
+mod part;
+mod place;
 mod pool;
 mod production;
 mod reader;

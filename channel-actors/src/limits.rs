@@ -8,6 +8,10 @@ use std::time::Duration;
 pub const TRANSACTIONS_IN_FLIGHT_MAX: u32 = 65_536;
 /// Bytes of payloads and signatures that one channel holds between the door and its commit.
 pub const BYTES_IN_FLIGHT_MAX: u32 = 256 * 1024 * 1024;
+/// The part of these that one caller may hold: a fourth. At the limit it is refused with a hint, and others are not.
+pub const CALLER_PART: u32 = 4;
+/// The part of these that is left to the peer's own posts, such as revocations, when callers fill the rest.
+pub const PEER_PART: u32 = 16;
 /// Submissions (each up to a batch) that may wait in the intake's mailbox.
 pub const INTAKE_MAILBOX: usize = 1_024;
 /// Mailbox of the other actors: their senders are bounded by credits, so this only has to hold bursts.
@@ -43,6 +47,9 @@ pub const PIPELINE_DEPTH: usize = 2;
 pub const EAGER_BLOCK_TRANSACTIONS_MAX: usize = 2_048;
 /// A pool less full never is: executing it later, with more, costs less.
 pub const EAGER_BLOCK_TRANSACTIONS_MIN: usize = 16;
+/// What is offered to a block's execution after one whose budget ended early, as a multiple of what that one took: what is
+/// not executed was offered in vain, and is looked up again.
+pub const OFFER_FACTOR: usize = 2;
 /// Milliseconds that a refused caller is asked to wait: about the time in which a full pipeline moves on.
 pub const RETRY_AFTER_MS: u64 = 250;
 /// Recent blocks that subscribers share in memory; older ones come from the store.

@@ -1,8 +1,10 @@
 //! What tests of the cores share: a channel in a temporary directory, signed transactions, submissions, a seeded
 //! random generator.
 
+use crate::asker::Asker;
 use crate::halt::{Life, LifeCycle};
 use crate::opening::{self, Opened, Step};
+use crate::place::Place;
 use crate::store::{Directory, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::{Arrival, Flight};
@@ -104,7 +106,7 @@ pub(crate) fn arrival(envelope: Envelope, wait: Wait, credits: &Arc<Credits>) ->
     let (submission, mut waiters) = submission(1, wait);
     let waiter = waiters.pop().expect("one");
     let size = u32::try_from(envelope.payload.len()).expect("small");
-    let credit = credits.take([size].into_iter()).expect("room").pop().expect("one");
+    let credit = credits.take(Asker::PEER, [size].into_iter()).expect("room").pop().expect("one");
     (submission, Arrival { envelope, waiter, credit, arrived: Instant::now() })
 }
 
@@ -113,7 +115,7 @@ pub(crate) fn flight(channel: Hash, envelope: Envelope, wait: Wait, credits: &Ar
     let (submission, Arrival { envelope, mut waiter, credit, arrived }) = arrival(envelope, wait, credits);
     let transaction = verified(channel, envelope);
     waiter.accept(transaction.id());
-    (submission, Flight { transaction, waiter, credit, arrived })
+    (submission, Flight { transaction, place: Place::default(), waiter, credit, arrived })
 }
 
 /// The answer to a submission of one, if it is there.

@@ -1,8 +1,11 @@
 //! The two ends of a submission: the caller's future and, travelling with each transaction through the pipeline, the
 //! promise to answer it. A promise that is dropped anywhere answers by itself, so that no caller waits for ever.
 
-use crate::limits::{BYTES_IN_FLIGHT_MAX, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
+use crate::asker::Asker;
+use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
 use crate::memory::Pool;
+use crate::part::{Held, Parts, Shared};
+use crate::place::Place;
 use crate::store::DiskTrouble;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
@@ -10,7 +13,6 @@ use ledger_classes::receipt::Receipt;
 use ledger_classes::transaction::TransactionError;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio::sync::{Notify, oneshot};
@@ -199,8 +201,12 @@ impl Drop for Waiter {
 
 /// What one channel may hold between door and commit. Taken at the door, given back when a [`Credit`] is dropped.
 pub(crate) struct Credits {
-    transactions: AtomicU32,
-    bytes: AtomicU32,
+    held: Held,
+    /// What each caller holds of it.
+    callers: Parts<Asker>,
+    /// What each organization holds of what is verified.
+    places: Parts<Place>,
+    verified: Shared,
     /// What all channels hold.
     shared: Arc<Pool>,
     all_back: Notify,
@@ -209,6 +215,8 @@ pub(crate) struct Credits {
 /// Room for one transaction.
 pub(crate) struct Credit {
     credits: Arc<Credits>,
+    caller: Arc<Held>,
+    place: Option<Arc<Held>>,
     bytes: u32,
 }
 
@@ -222,27 +230,53 @@ impl Default for Credits {
 impl Credits {
     /// What a channel may hold beside others.
     pub(crate) fn new(shared: Arc<Pool>) -> Self {
-        Self { transactions: AtomicU32::new(0), bytes: AtomicU32::new(0), shared, all_back: Notify::new() }
+        Self {
+            held: Held::default(),
+            callers: Parts::default(),
+            places: Parts::default(),
+            verified: Shared::default(),
+            shared,
+            all_back: Notify::new(),
+        }
     }
 
-    /// Room for transactions of these sizes: all of it or none.
-    pub(crate) fn take(self: &Arc<Self>, sizes: impl ExactSizeIterator<Item = u32> + Clone) -> Option<Vec<Credit>> {
+    /// Room for a caller's transactions of these sizes: all of it or none.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        caller: Asker,
+        sizes: impl ExactSizeIterator<Item = u32> + Clone,
+    ) -> Option<Vec<Credit>> {
         let count = u32::try_from(sizes.len()).ok()?;
         let bytes = sizes.clone().try_fold(0u32, u32::checked_add)?;
-        if !add_below(&self.transactions, count, TRANSACTIONS_IN_FLIGHT_MAX) {
+        let all = (TRANSACTIONS_IN_FLIGHT_MAX, BYTES_IN_FLIGHT_MAX);
+        // The peer's own posts, such as revocations, find room when callers do not.
+        let (part, of_callers) = match caller == Asker::PEER {
+            true => (all, all),
+            false => {
+                ((all.0 / CALLER_PART, all.1 / CALLER_PART), (all.0 - all.0 / PEER_PART, all.1 - all.1 / PEER_PART))
+            }
+        };
+        let held = self.callers.of(caller);
+        if !held.take((count, bytes), part) {
             return None;
         }
-        let own = self.bytes.load(Ordering::Acquire);
-        if !add_below(&self.bytes, bytes, BYTES_IN_FLIGHT_MAX) {
-            self.transactions.fetch_sub(count, Ordering::AcqRel);
+        let own = self.held.used().1;
+        if !self.held.take((count, bytes), of_callers) {
+            held.give_back(count, bytes);
             return None;
         }
         if !self.shared.take(own as usize, bytes as usize) {
-            self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            self.transactions.fetch_sub(count, Ordering::AcqRel);
+            self.held.give_back(count, bytes);
+            held.give_back(count, bytes);
             return None;
         }
-        Some(sizes.map(|bytes| Credit { credits: self.clone(), bytes }).collect())
+        let credit = |bytes| Credit { credits: self.clone(), caller: held.clone(), place: None, bytes };
+        Some(sizes.map(credit).collect())
+    }
+
+    /// What a place holds of what is verified.
+    pub(crate) fn of_place(&self, place: Place) -> Arc<Held> {
+        self.places.of(place)
     }
 
     /// Waits until no credit is out.
@@ -258,20 +292,34 @@ impl Credits {
 
     /// Transactions and bytes that are out.
     pub(crate) fn used(&self) -> (u32, u32) {
-        (self.transactions.load(Ordering::Acquire), self.bytes.load(Ordering::Acquire))
+        self.held.used()
     }
 }
 
-fn add_below(counter: &AtomicU32, more: u32, max: u32) -> bool {
-    let add = |value: u32| value.checked_add(more).filter(|sum| *sum <= max);
-    counter.fetch_update(Ordering::AcqRel, Ordering::Acquire, add).is_ok()
+impl Credit {
+    /// It is known whose transaction this is: counts it to what its place holds. False if that is too much.
+    pub(crate) fn is_for(&mut self, place: &Arc<Held>) -> bool {
+        let room = self.credits.verified.take(place, self.bytes);
+        if room {
+            self.place = Some(place.clone());
+        }
+        room
+    }
+
+    /// Of which credits it is one.
+    pub(crate) const fn credits(&self) -> &Arc<Credits> {
+        &self.credits
+    }
 }
 
 impl Drop for Credit {
     fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            self.credits.verified.give_back(place, self.bytes);
+        }
+        self.caller.give_back(1, self.bytes);
         self.credits.shared.give_back(self.bytes as usize);
-        self.credits.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-        if self.credits.transactions.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.credits.held.give_back(1, self.bytes) {
             self.credits.all_back.notify_waiters();
         }
     }
@@ -284,11 +332,61 @@ mod tests {
     #[test]
     fn credits_are_all_or_none_and_come_back() {
         let credits = Arc::new(Credits::default());
-        let half = credits.take([BYTES_IN_FLIGHT_MAX / 2, 1].into_iter()).expect("room");
-        assert!(credits.take([1, BYTES_IN_FLIGHT_MAX / 2 + 1].into_iter()).is_none());
+        let half = credits.take(Asker::PEER, [BYTES_IN_FLIGHT_MAX / 2, 1].into_iter()).expect("room");
+        assert!(credits.take(Asker::PEER, [1, BYTES_IN_FLIGHT_MAX / 2 + 1].into_iter()).is_none());
         assert_eq!(credits.used(), (2, BYTES_IN_FLIGHT_MAX / 2 + 1));
         drop(half);
         assert_eq!(credits.used(), (0, 0));
+    }
+
+    /// One caller filled a channel, and everybody else was refused until its work was done.
+    #[test]
+    fn a_caller_holds_a_part_and_the_peer_itself_finds_room() {
+        let credits = Arc::new(Credits::default());
+        let part = TRANSACTIONS_IN_FLIGHT_MAX / CALLER_PART;
+        let fill = |caller: Asker| {
+            let mut held = Vec::new();
+            while let Some(more) = credits.take(caller, [1; 64].into_iter()) {
+                held.extend(more);
+            }
+            held
+        };
+        let first = fill(Asker::from_number(1));
+        assert_eq!(first.len(), part as usize);
+        let others: Vec<_> = (2..=CALLER_PART).map(|caller| fill(Asker::from_number(u64::from(caller)))).collect();
+        assert!(others[..others.len() - 1].iter().all(|held| held.len() == part as usize));
+        assert!(fill(Asker::from_number(99)).is_empty(), "callers have no more");
+        assert_eq!(fill(Asker::PEER).len(), (TRANSACTIONS_IN_FLIGHT_MAX / PEER_PART) as usize);
+        drop(first);
+        assert!(!fill(Asker::from_number(99)).is_empty(), "it came back");
+        drop(others);
+        assert_eq!(credits.used(), (0, 0));
+    }
+
+    /// Its members have as many certificates as their organization gives them.
+    #[test]
+    fn an_organization_holds_no_more_than_it_leaves() {
+        let credits = Arc::new(Credits::default());
+        let fill = |place: &str| {
+            let place = credits.of_place(Place::of_organization(place));
+            let mut held = Vec::new();
+            for caller in 1.. {
+                let taken = credits.take(Asker::from_number(caller), [1].into_iter());
+                let Some(mut credit) = taken.and_then(|mut taken| taken.pop()) else { break };
+                if !credit.is_for(&place) {
+                    break;
+                }
+                held.push(credit);
+            }
+            held
+        };
+        let [one, two, three] = ["one", "two", "three"].map(fill);
+        let max = TRANSACTIONS_IN_FLIGHT_MAX as usize;
+        assert_eq!([one.len(), two.len(), three.len()], [max / 2, max / 4, max / 8]);
+        assert!(!fill("four").is_empty());
+        drop((one, two, three));
+        assert_eq!(credits.used(), (0, 0));
+        assert_eq!(fill("one").len(), max / 2, "everything came back");
     }
 
     #[tokio::test]

@@ -11,6 +11,8 @@ use crate::limits::{
     VERIFY_JOB_BYTES_MAX, VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SIGNATURES_MAX,
     VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX, VERIFY_JOB_WORTH,
 };
+use crate::part::Held;
+use crate::place::{Place, Places};
 use crate::production::in_full;
 use crate::recall::Recall;
 use crate::store::ChannelStore;
@@ -40,6 +42,8 @@ pub(crate) struct Arrival {
 /// A verified transaction on its way to a block.
 pub(crate) struct Flight {
     pub(crate) transaction: VerifiedTransaction,
+    /// Beside whom its sender has turns.
+    pub(crate) place: Place,
     pub(crate) waiter: Waiter,
     pub(crate) credit: Credit,
     pub(crate) arrived: Instant,
@@ -233,12 +237,15 @@ impl Screening {
         let view = self.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
         let members = execution::Members::new(&config, &*self.certificates);
+        let places = Places::new(&config);
+        // What the places of this job hold.
+        let mut held = HashMap::<Place, Arc<Held>>::new();
         let mut flights = Vec::with_capacity(parsed.len());
         // What those of this job owe who passed: what a sender has is spent once.
         let mut owed = HashMap::<Address, Amount>::new();
         let mut bad_signatures = false;
         let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
-        for (verdict, (mut waiter, credit, arrived)) in verdicts.into_iter().zip(company) {
+        for (verdict, (mut waiter, mut credit, arrived)) in verdicts.into_iter().zip(company) {
             let transaction = match verdict {
                 Ok(transaction) => transaction,
                 Err((id, error)) => {
@@ -258,21 +265,27 @@ impl Screening {
                 Some((code, message)) => Err(Refusal::Rejected { code, message }),
                 None => Ok(()),
             };
-            let screened = execution::screen(&view, &members, &transaction, self.now)
-                .and_then(|()| at_the_door())
-                .and_then(|()| execution::screen_exempt(&view, &config, &input))
-                .and_then(|()| {
-                    let before = owed.get(&transaction.sender()).copied().unwrap_or_default();
-                    execution::screen_fee(&view, &config, &transaction, self.now, before)
-                });
+            let screened = execution::screen(&view, &members, &transaction, self.now).and_then(|record| {
+                at_the_door()?;
+                execution::screen_exempt(&view, &config, &input)?;
+                let before = owed.get(&transaction.sender()).copied().unwrap_or_default();
+                let fee = execution::screen_fee(&view, &config, &transaction, self.now, before)?;
+                Ok((fee, places.of(transaction.sender(), record.as_ref())))
+            });
             match screened {
-                Ok(fee) => {
+                Ok((fee, place)) => {
+                    let held = held.entry(place).or_insert_with(|| credit.credits().of_place(place));
+                    if !credit.is_for(held) {
+                        refused.push(BUSY);
+                        waiter.refuse(Some(transaction.id()), SubmitRefusal::BUSY);
+                        continue;
+                    }
                     if !fee.is_zero() {
                         let owed = owed.entry(transaction.sender()).or_default();
                         *owed = Amount(owed.0.saturating_add(fee.0));
                     }
                     waiter.accept(transaction.id());
-                    flights.push(Flight { transaction, waiter, credit, arrived });
+                    flights.push(Flight { transaction, place, waiter, credit, arrived });
                 }
                 Err(Refusal::Broken(error)) => return Err(error.to_string()),
                 Err(Refusal::Rejected { code, message }) => {
@@ -285,6 +298,9 @@ impl Screening {
         Ok(Screened { passed: Passed { doubted, ..passed }, refused, bad_signatures })
     }
 }
+
+/// The reason of a refusal for want of room, as metrics name it.
+const BUSY: &str = "busy";
 
 fn refuse(waiter: Waiter, id: Hash, error: TransactionError, refused: &mut Vec<&'static str>) {
     refused.push(error.name());

@@ -310,18 +310,20 @@ fn screen_authority(config: &ChannelConfig, sender: crate::keys::Address, action
 /// Refuses early what execution would refuse for the sender's standing or rights, or for missing signatures, so that it
 /// costs no failed receipt.
 /// `view` may be older than the block in which the transaction would execute: execution decides.
+/// Gives the sender's record, if it has one.
 pub fn screen(
     view: &dyn ReadView,
     members: &Members<'_>,
     transaction: &VerifiedTransaction,
     now: Time,
-) -> Result<(), Refusal> {
+) -> Result<Option<Participant>, Refusal> {
     let (config, sender, actions) = (members.config(), transaction.sender(), &transaction.transaction().actions);
     let record: Option<Participant> = record::read(view, &keyspace::participant(&sender))?;
     let rights = match members.rights(view, record.as_ref(), now)? {
         Ok(rights) => rights,
         Err(_) if actions.iter().all(Action::carries_authority) => {
-            return actions.iter().try_for_each(|action| screen_authority(config, sender, action));
+            actions.iter().try_for_each(|action| screen_authority(config, sender, action))?;
+            return Ok(record);
         }
         Err(code) => {
             let why = match (code, &record) {
@@ -352,7 +354,7 @@ pub fn screen(
             _ => {}
         }
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Refuses early what would fail and costs its sender nothing: else whoever has no funds, or a key made a moment ago, could

@@ -270,7 +270,7 @@ fn duplicates_share_an_outcome_and_keep_their_credits_as_long_as_they_wait() {
     }
     assert_eq!(bench.credits.used(), (0, 0));
     assert!(bench.core.under_way.is_empty() && bench.core.pool.is_empty());
-    assert_eq!(bench.core.pool_bytes, 0);
+    assert_eq!(bench.core.pool.bytes(), 0);
 }
 
 #[test]
@@ -366,6 +366,32 @@ fn what_its_block_had_no_budget_for_comes_first_in_the_next_in_order() {
     let left_out = LeftOut { dropped: Vec::new(), deferred };
     // They have waited for a block already: the next does not wait for the disk.
     assert_eq!(seen(bench.core.executed(left_out, at(0))), [Seen::Propose(vec![3, 4, 5])]);
-    assert_eq!(bench.core.pool_bytes, 0);
+    assert_eq!(bench.core.pool.bytes(), 0);
     drop(waiting);
+}
+
+/// Whatever is offered beyond a block's budget is looked up, taken back and offered again: 8,192 of which four are executed.
+#[test]
+fn a_budget_that_ends_early_has_less_offered_until_blocks_take_all() {
+    let mut bench = Bench::new(limits(1_000, 60_000), None);
+    let first = bench.arrives(1, Wait::Committed, 0);
+    let waiting: Vec<Submission> = (2..200).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
+    let deferred = |from: u64, to: u64| {
+        let one = |nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &Arc::default()).1.transaction;
+        LeftOut { dropped: Vec::new(), deferred: (from..to).map(one).collect() }
+    };
+    let next = |effects: Vec<Seen>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Seen::Propose(offered) => Some((offered[0], offered.len())),
+            _ => None,
+        })
+    };
+    assert_eq!(next(bench.executed(0)), Some((2, 198)));
+    assert_eq!(bench.committed(&[1], None, 0), []);
+    assert_eq!(next(seen(bench.core.executed(deferred(6, 200), at(0)))), Some((6, 16)));
+    let _ = bench.committed(&[2, 3, 4, 5], None, 0);
+    assert_eq!(next(bench.executed(0)), Some((22, 32)));
+    let _ = bench.committed(&(6..22).collect::<Vec<_>>(), None, 0);
+    assert_eq!(next(seen(bench.core.executed(deferred(42, 54), at(0)))), Some((42, 40)));
+    drop((first, waiting));
 }

@@ -110,7 +110,7 @@ fn through(ledger: &mut Ledger, signers: &[u8], actions: Vec<Action>, fee_max: A
         transactions: std::slice::from_ref(&verified),
     };
     screen(&ledger.state, &Members::new(&config, ledger.certificates), &verified, ledger.time)
-        .and_then(|()| screen_exempt(&ledger.state, &config, &input))
+        .and_then(|_| screen_exempt(&ledger.state, &config, &input))
         .and_then(|()| screen_fee(&ledger.state, &config, &verified, ledger.time, Amount::ZERO))
         .map_err(|refusal: Refusal| refusal.to_string())?;
     let (receipts, fates) = ledger.seal(std::slice::from_ref(&verified));

@@ -17,7 +17,7 @@ fn verdict(ledger: &mut Ledger, number: u8, actions: Vec<Action>) -> C {
     let config = config_of(&ledger.state).unwrap().config;
     let members = Members::new(&config, ledger.certificates);
     let screened = match screen(&ledger.state, &members, &transaction, ledger.time) {
-        Ok(()) => C::Done,
+        Ok(_) => C::Done,
         Err(Refusal::Rejected { code, .. }) => code,
         Err(broken) => panic!("{broken:?}"),
     };

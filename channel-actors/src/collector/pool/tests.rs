@@ -1,0 +1,188 @@
+//! Turns, one sentence each.
+
+use super::*;
+use crate::test_support::{NOW, Random, key, seeds, transaction, verified};
+use ledger_classes::action::channel::Revoke;
+use ledger_classes::hash::HexBytes;
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::transaction::Envelope;
+
+const CHANNEL: Hash = Hash([7; 32]);
+const MUCH: Room = Room { transactions: 1_000, bytes: usize::MAX };
+
+fn room(transactions: usize) -> Room {
+    Room { transactions, ..MUCH }
+}
+
+/// A record of a sender, or an administrative act.
+fn one(sender: u8, nonce: u64, administrative: bool) -> VerifiedTransaction {
+    let mut transaction = transaction(CHANNEL, nonce, "");
+    if administrative {
+        let identity = Identity::new("test.example", "bank", Role::Client, "client").expect("valid");
+        let revoke = Revoke { identity, serial: HexBytes(vec![1]), reason: "left".into() };
+        transaction.actions = vec![Action::ParticipantRevoke(revoke)];
+    }
+    verified(CHANNEL, Envelope::sign_binary(&transaction, &[&key(sender)]))
+}
+
+fn nonces(block: &[VerifiedTransaction]) -> Vec<u64> {
+    block.iter().map(|transaction| transaction.transaction().nonce).collect()
+}
+
+/// The place of a sender, two of which have one each.
+fn place(sender: u8) -> Place {
+    Place::of_organization(["a", "b", "c"][usize::from(sender - 1) / 2])
+}
+
+/// The sender of a transaction.
+fn sender(transaction: &VerifiedTransaction) -> u8 {
+    (1..=6).find(|number| key(*number).public().address() == transaction.sender()).expect("one of them")
+}
+
+/// What a block takes of those who wait: place, sender, nonce and whether it is administrative.
+fn check(waiting: &[(&str, u8, u64, bool)], room: Room, expected: &[u64]) -> Pool {
+    let mut pool = Pool::default();
+    for (place, sender, nonce, administrative) in waiting {
+        pool.push(one(*sender, *nonce, *administrative), Place::of_organization(place), NOW);
+    }
+    assert_eq!(nonces(&pool.take(room)), expected);
+    pool
+}
+
+#[test]
+fn what_a_block_takes_at_once_goes_in_the_order_of_arrival() {
+    let waiting = [("a", 1, 1, false), ("a", 1, 2, false), ("b", 2, 3, false), ("c", 3, 4, true)];
+    check(&waiting, room(4), &[1, 2, 3, 4]);
+}
+
+#[test]
+fn organizations_have_turns_and_their_senders_within() {
+    let waiting = [
+        ("a", 1, 1, false),
+        ("a", 1, 2, false),
+        ("a", 1, 3, false),
+        ("a", 2, 4, false),
+        ("a", 3, 5, false),
+        ("b", 4, 6, false),
+        ("b", 4, 7, false),
+        ("b", 5, 8, false),
+    ];
+    let mut pool = check(&waiting, room(7), &[1, 6, 4, 8, 5, 7, 2]);
+    pool.give_back(Vec::new());
+    assert_eq!(nonces(&pool.take(room(7))), [3]);
+    assert!(pool.crowd.is_some(), "it may come back");
+    pool.give_back(Vec::new());
+    assert!(pool.crowd.is_none() && pool.is_empty() && pool.bytes() == 0);
+}
+
+/// A revocation waited behind everything that its reason had posted.
+#[test]
+fn administrative_acts_have_every_other_turn() {
+    let others = [("a", 1, 1, false), ("a", 1, 2, false), ("a", 1, 3, false), ("b", 2, 4, false)];
+    let acts = [("a", 3, 5, true), ("b", 4, 6, true), ("b", 4, 7, true)];
+    check(&[&others[..], &acts].concat(), room(6), &[5, 1, 6, 4, 7, 2]);
+}
+
+#[test]
+fn a_sender_overtakes_itself_by_no_administrative_act() {
+    let waiting = [
+        ("a", 1, 1, false),
+        ("a", 1, 2, true),
+        ("a", 2, 3, true),
+        ("a", 2, 4, false),
+        ("b", 3, 5, false),
+        ("b", 3, 6, true),
+    ];
+    check(&waiting, room(5), &[3, 1, 4, 5, 2]);
+}
+
+#[test]
+fn what_is_given_back_has_the_next_turns() {
+    let waiting = [
+        ("a", 1, 1, false),
+        ("a", 1, 2, false),
+        ("a", 1, 3, false),
+        ("b", 2, 4, false),
+        ("b", 2, 5, false),
+        ("c", 3, 6, false),
+    ];
+    let mut pool = Pool::default();
+    for (place, sender, nonce, administrative) in waiting {
+        pool.push(one(sender, nonce, administrative), Place::of_organization(place), NOW);
+    }
+    // In order of arrival first: the budget ended behind the first one.
+    let mut block = pool.take(MUCH);
+    assert_eq!(nonces(&block), [1, 2, 3, 4, 5, 6]);
+    pool.push(one(4, 7, false), Place::of_organization("d"), NOW);
+    let with_places = |deferred: Vec<VerifiedTransaction>| {
+        let place =
+            |one: &VerifiedTransaction| Place::of_organization(["a", "b", "c", "d"][usize::from(sender(one) - 1)]);
+        deferred.into_iter().map(|one| (place(&one), one)).map(|(place, one)| (one, place)).collect::<Vec<_>>()
+    };
+    pool.give_back(with_places(block.split_off(1)));
+    let mut block = pool.take(room(5));
+    assert_eq!(nonces(&block), [2, 4, 6, 7, 3]);
+    assert_eq!(pool.since(), Some(Time::ZERO), "they have waited for a block already");
+    // This time behind two; what comes meanwhile waits behind its sender's.
+    pool.push(one(3, 8, false), Place::of_organization("c"), NOW);
+    pool.push(one(3, 9, true), Place::of_organization("c"), NOW);
+    pool.push(one(1, 10, true), Place::of_organization("a"), NOW);
+    pool.give_back(with_places(block.split_off(2)));
+    assert_eq!(nonces(&pool.take(MUCH)), [6, 7, 3, 5, 8, 10, 9]);
+    assert_eq!((pool.len(), pool.bytes(), pool.since()), (0, 0, None));
+}
+
+/// In any course of arrivals and of budgets that end early: a sender's transactions come in their order, each once, and one
+/// that has nothing before it waits for no more than one of each place and each sender of its place.
+#[test]
+fn a_sender_waits_for_one_of_each_place_whatever_the_others_post() {
+    let all: HashMap<(u8, u64, bool), VerifiedTransaction> = (1..=6)
+        .flat_map(|sender| (0..30).flat_map(move |n| [false, true].map(|acts| (sender, n, acts))))
+        .map(|(sender, nonce, acts)| ((sender, nonce, acts), one(sender, nonce, acts)))
+        .collect();
+    for seed in seeds(20) {
+        let mut random = Random(seed);
+        let mut pool = Pool::default();
+        let (mut next, mut done) = ([0u64; 7], [0u64; 7]);
+        let (mut waits_since, mut executed) = ([None::<usize>; 7], 0);
+        let mut steps = 0;
+        while steps < 400 || !pool.is_empty() {
+            steps += 1;
+            let mut arrive = |pool: &mut Pool, random: &mut Random, executed: usize| {
+                for _ in 0..random.below(12) {
+                    // The first two post most.
+                    let sender = [1, 1, 1, 2, 2, 2, 3, 4, 5, 6][random.below(10)];
+                    let number = &mut next[sender];
+                    if *number < 30 && steps < 400 {
+                        let acts = random.below(6) == 0;
+                        let number_of = u8::try_from(sender).expect("small");
+                        let transaction = all[&(number_of, *number, acts)].clone();
+                        if waits_since[sender].is_none() {
+                            waits_since[sender] = Some(executed);
+                        }
+                        pool.push(transaction, place(number_of), NOW);
+                        *number += 1;
+                    }
+                }
+            };
+            arrive(&mut pool, &mut random, executed);
+            let mut block = pool.take(room(1 + random.below(8)));
+            arrive(&mut pool, &mut random, executed);
+            let fitting = 1 + random.below(block.len().max(1));
+            let deferred = block.split_off(fitting.min(block.len()));
+            for transaction in block {
+                let sender = usize::from(sender(&transaction));
+                assert_eq!(transaction.transaction().nonce, done[sender], "its own order");
+                done[sender] += 1;
+                executed += 1;
+                let waited = executed - waits_since[sender].expect("it waited");
+                // A block in order of arrival that was under way, then two lanes, three places, two senders.
+                assert!(waited <= 24 + 2 * 2 * 3 * 2, "sender {sender} waited for {waited} others");
+                waits_since[sender] = (next[sender] > done[sender]).then_some(executed);
+            }
+            let with_place = |one: VerifiedTransaction| (place(sender(&one)), one);
+            pool.give_back(deferred.into_iter().map(with_place).map(|(place, one)| (one, place)).collect());
+        }
+        assert_eq!(next, done);
+    }
+}
