@@ -352,7 +352,7 @@ async fn the_order_is_not_taken_from_the_only_peer() {
     let proposed = submit(&channel, vec![signed(id, 2, 1, vec![Action::ChannelPropose(propose)])]).await;
     assert_eq!(code(&proposed[0]), ResultCode::ConfigurationInvalid.number(), "{proposed:?}");
     let propose = channel::Propose {
-        changes: vec![ConfigChange::SetPublicRead { public_read: true }],
+        changes: vec![ConfigChange::SetPublicRead { public_read: false }],
         reason: "it goes on".into(),
     };
     let proposed = submit(&channel, vec![signed(id, 3, 1, vec![Action::ChannelPropose(propose)])]).await;
