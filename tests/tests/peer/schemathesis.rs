@@ -66,6 +66,8 @@ async fn seeds(trade: &Trade) -> Value {
         id_of(&run(&["ca", "--dir", text(&dir), "request", text(&path)]))
     };
     let (approved, rejected) = (file("client/approved"), file("client/rejected"));
+    let made = run(&["ca", "--dir", text(&dir), "token", "spiffe://test.example/bank/client/cancelled"]);
+    let token = made["token"].as_str().and_then(|token| token.split_once('.')).expect("a token").0.to_owned();
     let gone = trade.consortium.path("gone");
     let gone = run(&["ca", "--dir", text(&dir), "issue", "bank", "client", "gone", "--out", text(&gone)]);
     let serial = gone["certificate"]["serial"].as_str().expect("a serial").to_owned();
@@ -122,6 +124,7 @@ async fn seeds(trade: &Trade) -> Value {
             "createEnrolmentToken": {
                 "body": { "identity": "spiffe://test.example/bank/client/token" },
             },
+            "cancelEnrolmentToken": { "path": { "id": token }, "body": { "why": "lost" } },
             "renewCertificate": { "body": { "request": request_for("admin/admin") } },
         },
         "bodies": {
