@@ -178,6 +178,23 @@ impl VerifiedCertificate {
     }
 }
 
+/// Whether a leaf is good at an instant and signed by this CA, whose own standing is the caller's matter: for a holder whose
+/// CA is not below any of the roots that it knows.
+pub fn is_issued_by(leaf: &[u8], authority: &[u8], at: Time, usage: Usage) -> bool {
+    let (Ok(leaf), Ok(authority)) = (Certificate::parse(leaf), Certificate::parse(authority)) else { return false };
+    let Ok(facts) = leaf.check_leaf() else { return false };
+    let in_time = leaf.not_before() <= at && at <= leaf.not_after();
+    let scope = authority.check_authority();
+    let own = scope.is_ok_and(|scope| {
+        let organization = scope.organization.as_deref();
+        scope.consortium == facts.identity.consortium()
+            && organization.is_none_or(|organization| organization == facts.identity.organization())
+    });
+    let signed = leaf.issuer() == authority.subject()
+        && leaf.x509().verify_signature(Some(authority.x509().public_key())).is_ok();
+    check_usage(&facts, usage).is_ok() && in_time && own && signed
+}
+
 /// Verifies a path (leaf first; anything from the first anchor on is passed over) against anchors, at an instant.
 ///
 /// With `revocation`, every certificate below the anchor must be known to be good; without, revocation is somebody

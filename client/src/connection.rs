@@ -8,21 +8,24 @@
 use crate::api::Problem;
 use crate::certificate::CredentialError;
 use crate::fork::SealedBytes;
+use crate::known::{Known, KnownError};
 use crate::profile::Profile;
 use crate::refusal::CertificateRefusal;
 use crate::retry::{Retry, jitter};
 use crate::seen::{SeenError, SeenHeaders};
 use bytes::Bytes;
-use ca::revocation::RevocationPolicy;
+use ca::LeafClaims;
 use ca::tls::{ExpectedServer, server_verifier};
-use ca::trust::{Acceptable, TrustError, TrustStore, acceptable};
+use ca::trust::TrustError;
 use ledger_classes::hash::Hash;
 use ledger_classes::proof::VerifiedTrust;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 use serde::de::DeserializeOwned;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -56,6 +59,7 @@ pub struct Connection {
     peer: Url,
     pub(crate) options: Options,
     seen: Arc<Mutex<SeenHeaders>>,
+    known: Arc<Mutex<Known>>,
 }
 
 /// Why a profile gives no connection. Nothing was sent.
@@ -73,6 +77,9 @@ pub enum OpenError {
     /// The HTTP client does not start.
     #[error("the HTTP client does not start")]
     Http(#[source] reqwest::Error),
+    /// What the profile remembers cannot be read.
+    #[error(transparent)]
+    Known(#[from] KnownError),
 }
 
 /// Why a request has no answer.
@@ -112,6 +119,9 @@ pub enum RequestError {
     /// A name that cannot be part of a URL's path.
     #[error("{0:?} cannot be a name in a request")]
     Name(String),
+    /// The peer contradicts what this profile was told before.
+    #[error(transparent)]
+    Known(#[from] KnownError),
 }
 
 fn problem_text(problem: &Problem) -> String {
@@ -128,7 +138,7 @@ impl RequestError {
             Self::Unreachable { .. } | Self::Late { .. } => true,
             Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504 | 507),
             // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
-            Self::Certificate { .. } | Self::Answer(_) | Self::Name(_) => false,
+            Self::Certificate { .. } | Self::Answer(_) | Self::Name(_) | Self::Known(_) => false,
         }
     }
 
@@ -172,21 +182,19 @@ pub(crate) const JSON: &str = "application/json";
 
 /// Whom `ca.pem` vouches for is decided by the one check that there is (`ca::path`): a path of our profile to one of the
 /// profile's authorities, of a peer of this consortium by its own organization's CA, with the name that was dialled.
-/// A caller has no CRLs: who was revoked is the peers' business.
-fn tls(profile: &Profile) -> Result<ClientConfig, OpenError> {
+/// Who is revoked by the CRLs that the profile has ([`crate::crl::refresh`]) is no such peer.
+fn tls(profile: &Profile, address: String, known: &Arc<Mutex<Known>>) -> Result<ClientConfig, OpenError> {
     let authorities: Vec<Vec<u8>> = profile.authorities.iter().map(|der| der.to_vec()).collect();
-    let Acceptable { anchors, refused, .. } = acceptable(&profile.consortium, &authorities, &[]);
-    if anchors.is_empty() {
-        return Err(OpenError::Authorities(refused.into_iter().next().map(|(_, why)| why)));
-    }
-    let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
-    let trust = TrustStore::new(&profile.consortium, anchors, Vec::new(), policy)
-        .map_err(|why| OpenError::Authorities(Some(why)))?;
+    let trust = crate::crl::trust(profile, &authorities).map_err(OpenError::Authorities)?;
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("the ring provider has TLS 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(server_verifier(Arc::new(trust), ExpectedServer::Named));
+        .with_custom_certificate_verifier(Arc::new(SamePeer {
+            good: server_verifier(Arc::new(trust), ExpectedServer::Named),
+            known: Arc::clone(known),
+            address,
+        }));
     let mut config = match &profile.credential {
         None => builder.with_no_client_auth(),
         Some(credential) => {
@@ -199,11 +207,75 @@ fn tls(profile: &Profile) -> Result<ClientConfig, OpenError> {
     Ok(config)
 }
 
+/// Beside being good, the certificate is of the peer that has answered at this address before: another organization's
+/// peer may have the same host name in its certificate, and is not whom the profile means.
+#[derive(Debug)]
+struct SamePeer {
+    good: Arc<dyn ServerCertVerifier>,
+    known: Arc<Mutex<Known>>,
+    address: String,
+}
+
+impl ServerCertVerifier for SamePeer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.good.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.good.verify_tls12_signature(message, certificate, signature)
+    }
+
+    /// Comes after the certificate was judged, and shows that the other end has its key: a certificate alone is public.
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let valid = self.good.verify_tls13_signature(message, certificate, signature)?;
+        let claims = LeafClaims::of_certificate(certificate).map_err(|_| CertificateError::BadEncoding)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = known.hold_peer(&self.address, claims.identity());
+        held.map_err(|error| CertificateError::Other(OtherError(Arc::new(error))))?;
+        Ok(valid)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.good.supported_verify_schemes()
+    }
+}
+
+/// A peer's address as [`Known`] has it: without the path that every URL has.
+pub fn address_of(peer: &Url) -> String {
+    peer.as_str().trim_end_matches('/').to_owned()
+}
+
 impl Connection {
-    /// Prepares the connection; nothing is sent yet.
+    /// Prepares the connection; nothing is sent yet. What the profile's folder remembers holds the peer to its word, and what
+    /// is new is remembered there ([`Known::keep_in`]).
     pub fn open(profile: &Profile, options: Options) -> Result<Self, OpenError> {
+        let known = Known::keep_in(&profile.directory)?;
+        Self::open_knowing(profile, options, known)
+    }
+
+    /// The same, with what is known given.
+    pub fn open_knowing(profile: &Profile, options: Options, known: Known) -> Result<Self, OpenError> {
+        let peer = options.peer.clone().unwrap_or_else(|| profile.peer.clone());
+        let known = Arc::new(Mutex::new(known));
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(profile)?)
+            .tls_backend_preconfigured(tls(profile, address_of(&peer), &known)?)
             .https_only(true)
             .http1_only()
             .no_proxy()
@@ -215,8 +287,7 @@ impl Connection {
             .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(OpenError::Http)?;
-        let peer = options.peer.clone().unwrap_or_else(|| profile.peer.clone());
-        Ok(Self { http, peer, options, seen: Arc::default() })
+        Ok(Self { http, peer, options, seen: Arc::default(), known })
     }
 
     /// The same connection, with what was verified before: what is verified over it, and over its clones, is held against
@@ -224,6 +295,11 @@ impl Connection {
     #[must_use]
     pub fn remembering(self, seen: SeenHeaders) -> Self {
         Self { seen: Arc::new(Mutex::new(seen)), ..self }
+    }
+
+    /// What this profile holds peers to; clones of the connection share it.
+    pub fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn seen(&self) -> MutexGuard<'_, SeenHeaders> {
@@ -283,7 +359,8 @@ impl Connection {
                 RequestError::Certificate { .. }
                 | RequestError::Late { .. }
                 | RequestError::Answer(_)
-                | RequestError::Name(_) => false,
+                | RequestError::Name(_)
+                | RequestError::Known(_) => false,
             };
             let wait = self.options.retry.wait(attempts, error.retry_after(), jitter()).filter(|_| worthwhile);
             let Some(wait) = wait else { return Err(error) };

@@ -1,10 +1,110 @@
-//! CRLs between peers: what one has learned, the others fetch or are given.
+//! CRLs between peers: what one has learned, the others fetch or are given. A profile keeps those that it was given, too, in
+//! its folder `crls`, and talks to no peer that is revoked by them.
 
 use crate::api::{AnswerTaken, CaAnswer, CrlTaken};
-use crate::connection::{Ask, Connection, JSON, RequestError};
+use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
+use crate::profile::Profile;
+use crate::retry::Retry;
 use bytes::Bytes;
+use ca::credentials::{CredentialsError, TrustBundle};
 use ca::pem;
+use ca::revocation::RevocationPolicy;
+use ca::trust::{Acceptable, TrustError, TrustStore, acceptable};
+use ca::trust_files::TrustPart;
 use reqwest::Method;
+use std::path::Path;
+
+/// Where a profile keeps CRLs, with the CAs that have signed them.
+pub const FOLDER: &str = "crls";
+
+/// Why CRLs are not brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// No connection can be made of the profile.
+    #[error("the profile")]
+    Open(#[from] OpenError),
+    /// No peer has answered.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// They cannot be kept.
+    #[error("the CRLs")]
+    Kept(#[from] CredentialsError),
+}
+
+/// What a profile's folder holds of CAs and CRLs beside `ca.pem`. What cannot be read is nothing: whom it would revoke is the
+/// peers' business, too.
+fn held(directory: &Path) -> TrustBundle {
+    let mut held = TrustBundle::load(directory).unwrap_or_default();
+    held.extend(TrustBundle::load(&directory.join(FOLDER)).unwrap_or_default());
+    held
+}
+
+/// Whom a profile trusts, by these roots: with the CRLs that it has. Without one nobody is revoked.
+pub(crate) fn trust(profile: &Profile, roots: &[Vec<u8>]) -> Result<TrustStore, Option<TrustError>> {
+    let mut held = held(&profile.directory);
+    let own = profile.credential.iter().flat_map(|credential| credential.path().iter().skip(1));
+    held.add(TrustPart::Issuing, own.map(|der| der.to_vec()).collect());
+    store(profile, roots, &held)
+}
+
+fn store(profile: &Profile, roots: &[Vec<u8>], held: &TrustBundle) -> Result<TrustStore, Option<TrustError>> {
+    let Acceptable { anchors, issuing, refused } = acceptable(&profile.consortium, roots, &held.issuing);
+    if anchors.is_empty() {
+        return Err(refused.into_iter().next().map(|(_, why)| why));
+    }
+    let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
+    let store = TrustStore::new(&profile.consortium, anchors, issuing, policy)?;
+    for crl in &held.crls {
+        // Of a CA that is not known here, or an older one.
+        let _ = store.install_crl(crl);
+    }
+    Ok(store)
+}
+
+/// Fetches CRLs from the profile's peer, and from the others that it has talked to: who is revoked does not hand out the
+/// list that says so. Those that are good are kept for the connections that are opened next. Returns how many are.
+///
+/// # Errors
+/// No peer has answered, or they cannot be kept.
+pub async fn refresh(profile: &Profile, options: &Options) -> Result<usize, RefreshError> {
+    let first = options.peer.clone().unwrap_or_else(|| profile.peer.clone());
+    let mut places = vec![first];
+    let known = crate::known::Known::keep_in(&profile.directory).map_err(OpenError::from)?;
+    let others = known.peers().filter_map(|address| crate::profile::parse_peer(address).ok());
+    others.for_each(|other| {
+        if !places.contains(&other) {
+            places.push(other)
+        }
+    });
+    let (mut held, mut answered, mut failed) = (held(&profile.directory), false, None);
+    for place in places {
+        let options = Options { peer: Some(place), retry: Retry::NEVER, ..options.clone() };
+        let connection = Connection::open(profile, options)?;
+        let fetched = async { Ok::<_, RequestError>((connection.authorities().await?, connection.crls("").await?)) };
+        match fetched.await {
+            Ok((authorities, crls)) => {
+                answered = true;
+                held.add(TrustPart::Issuing, authorities);
+                held.add(TrustPart::Crls, crls);
+            }
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    if let (false, Some(error)) = (answered, failed) {
+        return Err(error.into());
+    }
+    let roots: Vec<Vec<u8>> = profile.authorities.iter().map(|der| der.to_vec()).collect();
+    let Acceptable { anchors, issuing, .. } = acceptable(&profile.consortium, &roots, &held.issuing);
+    let store = store(profile, &roots, &held).map_err(OpenError::Authorities)?;
+    let crls: Vec<Vec<u8>> = store.revocation().current().lists().map(|list| list.der().to_vec()).collect();
+    let (folder, count) = (profile.directory.join(FOLDER), crls.len());
+    files::private_folder(&folder)
+        .map_err(|source| CredentialsError::File { path: folder.display().to_string(), source })?;
+    TrustBundle { anchors, issuing, crls, links: Vec::new() }.save(&folder)?;
+    Ok(count)
+}
 
 impl Connection {
     /// The CRLs in force at the peer, DER. None if the peer's set is `known`, as [`set_tag`] names it;
@@ -18,9 +118,9 @@ impl Connection {
     }
 
     /// Gives the peer a CRL, DER. The peer verifies it under the CAs that it knows.
-    pub async fn offer_crl(&self, crl: Vec<u8>) -> Result<CrlTaken, RequestError> {
+    pub async fn offer_crl(&self, crl: impl Into<Bytes>) -> Result<CrlTaken, RequestError> {
         let url = self.url(&["ca", "crl"], &[])?;
-        let body = Some(("application/pkix-crl", Bytes::from(crl)));
+        let body = Some(("application/pkix-crl", crl.into()));
         self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: true }).await?.json()
     }
 

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod crl;
 pub mod fork;
 pub mod keys;
+pub mod known;
 pub mod profile;
 pub mod query;
 pub mod refusal;

@@ -33,6 +33,11 @@ pub struct Paging<'a> {
     pub limit: Option<u32>,
 }
 
+/// The decimals in an asset's record; an asset of items has none.
+pub fn decimals_of(record: &Value) -> u8 {
+    record["kind"]["fungible"]["decimals"].as_u64().and_then(|decimals| decimals.try_into().ok()).unwrap_or(0)
+}
+
 impl Connection {
     async fn fetch(&self, path: &[&str], query: &[(&str, &str)], accept: &'static str) -> Result<Answer, RequestError> {
         let url = self.url(path, query)?;
@@ -91,9 +96,34 @@ impl Connection {
         }
     }
 
-    /// One channel, by name or id, with its configuration.
+    /// One channel, by name or id, with its configuration. The channel of an id is the one of that id, and that of a name
+    /// the one that the name meant before ([`crate::known`]).
     pub async fn channel(&self, channel: &str) -> Result<ChannelView, RequestError> {
-        self.get(&["channels", channel], &[]).await
+        let view: ChannelView = self.get(&["channels", channel], &[]).await?;
+        // One that cannot be opened may have none.
+        if view.id != Hash::ZERO {
+            self.known().hold_channel(channel, view.id)?;
+        }
+        Ok(view)
+    }
+
+    /// A channel's id: the text itself if it is one, else what its name meant before, else what the peer says.
+    pub async fn channel_id(&self, channel: &str) -> Result<Hash, RequestError> {
+        let known = self.known().channel(channel);
+        match known {
+            Some(id) => Ok(id),
+            None => Ok(self.channel(channel).await?.id),
+        }
+    }
+
+    /// Digits after the point of an asset's amounts; none of an asset of items. They never change on a ledger, so what the
+    /// peer says is what it, or another one, has said before.
+    pub async fn decimals(&self, channel: &str, asset: &str) -> Result<u8, RequestError> {
+        let id = self.channel_id(channel).await?;
+        let record: Value = self.get(&["channels", channel, "assets", asset], &[]).await?;
+        let decimals = decimals_of(&record);
+        self.known().hold_decimals(id, asset, decimals)?;
+        Ok(decimals)
     }
 
     /// Creates a channel on the peer; for administrators.
@@ -101,7 +131,10 @@ impl Connection {
         let url = self.url(&["channels"], &[])?;
         let body = serde_json::to_vec(spec).map_err(|error| RequestError::Answer(error.to_string()))?;
         let body = Some((JSON, body.into()));
-        self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: false }).await?.json()
+        let made: ChannelView =
+            self.ask(Ask { method: Method::POST, url, accept: JSON, body, again: false }).await?.json()?;
+        self.known().hold_channel(&made.name, made.id)?;
+        Ok(made)
     }
 
     /// What became of a transaction.

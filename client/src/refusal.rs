@@ -1,6 +1,7 @@
 //! What TLS says of certificates, in words: theirs that we do not accept, ours that they do not. Told apart from a peer
 //! that does not answer: waiting mends neither.
 
+use crate::known::KnownError;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use std::error::Error;
 use std::fmt;
@@ -79,6 +80,9 @@ impl fmt::Display for CertificateRefusal {
             }
             Self::Theirs(E::ApplicationVerificationFailure) => {
                 f.write_str("shows a certificate that is no peer's of this consortium")
+            }
+            Self::Theirs(E::Other(other)) if other.0.is::<KnownError>() => {
+                write!(f, "is not the peer that it was: {}", other.0)
             }
             Self::Theirs(why) => write!(f, "shows a certificate that is not acceptable: {why}"),
             Self::Other(why) => write!(f, "does not speak TLS as it should: {why}"),

@@ -2,7 +2,8 @@
 //!
 //! A certificate that is still valid authenticates the connection. One that has expired opens none; then its key signs
 //! the renewal itself, which the CA accepts for some time after the end (docs/formats/certificates.md).
-//! What must never happen here: a folder whose key and certificate do not fit for longer than the next call.
+//! What must never happen here: a folder whose key and certificate do not fit for longer than the next call; a certificate
+//! that is good replaced by one that is not, whatever the peer says.
 
 use crate::api::{AuthorityView, CertificateView, RenewalBody};
 use crate::certificate::{Credential, CredentialError, SignError, certificates, leaf};
@@ -10,7 +11,9 @@ use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError}
 use crate::profile::Profile;
 use bytes::Bytes;
 use ca::limits::KEY_FILE_BYTES_MAX;
+use ca::path::Usage;
 use ca::pem;
+use ca::revocation::RevocationPolicy;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
@@ -18,12 +21,15 @@ use reqwest::Method;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A new path whose key is not in place yet.
 const NEXT: &str = "cert.pem.next";
+/// The certificate before, and its key if that was replaced, too.
+pub const PREVIOUS: [&str; 2] = ["cert.pem.previous", "key.pem.previous"];
 /// PKCS#8 version 1 around a 32-octet Ed25519 seed (RFC 8410 §7): OpenSSL 3.0 and curl read no version 2.
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -56,6 +62,12 @@ pub enum RenewError {
     /// The peer's certificate is not the one that was asked for.
     #[error("the peer answered with a certificate of another identity or key")]
     Other,
+    /// Nobody that the profile trusts has issued it.
+    #[error(
+        "the peer answered with a certificate that neither ca.pem nor the CA of the current one vouches for; the profile is as \
+         it was"
+    )]
+    Path(#[source] ca::path::PathError),
     /// A file of the profile.
     #[error("{}", path.display())]
     File {
@@ -141,6 +153,8 @@ pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>)
     if !same || !fits(&certificates(issued.certificate.as_bytes())?[0], &renewed) {
         return Err(RenewError::Other);
     }
+    check_path(profile, current, renewed.path())?;
+    keep_previous(&profile.directory, new_key.is_some())?;
     let certificate = profile.directory.join("cert.pem");
     let write = |path: &Path| {
         let written = files::write_public(path, issued.certificate.as_bytes());
@@ -154,6 +168,61 @@ pub async fn renew(profile: &Profile, options: Options, new_key: Option<Scheme>)
         write(&certificate)?;
     }
     Ok(renewed)
+}
+
+/// What a peer answers replaces a certificate that is good, so it must be one: by the profile's roots as they are in its
+/// folder now, or by the CA that has issued the current one, where that one's root is not among them.
+fn check_path(profile: &Profile, current: &Credential, path: &[CertificateDer<'_>]) -> Result<(), RenewError> {
+    let ca = profile.directory.join("ca.pem");
+    let anchors = std::fs::read(&ca).map_err(|source| RenewError::File { path: ca, source })?;
+    let mut anchors: Vec<Vec<u8>> = certificates(&anchors)?.iter().map(|der| der.to_vec()).collect();
+    let revoked = crate::crl::trust(profile, &anchors).ok();
+    let revoked = revoked.as_ref().map(|store| store.revocation().current());
+    let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
+    let lists = revoked.as_deref().map(|lists| (lists, policy));
+    let verdict = ca::path::verify_path(path, &anchors, lists, crate::now(), Usage::ClientAuth);
+    let Err(why) = verdict else { return Ok(()) };
+    let (Some(leaf), Some(issuer)) = (path.first(), current.path().get(1)) else { return Err(RenewError::Path(why)) };
+    anchors = vec![issuer.to_vec()];
+    match (&why, ca::path::is_issued_by(leaf, &anchors[0], crate::now(), Usage::ClientAuth)) {
+        (ca::path::PathError::UnknownIssuer, true) => Ok(()),
+        _ => Err(RenewError::Path(why)),
+    }
+}
+
+/// The files that are about to be replaced, beside the new ones: until somebody was let in with those
+/// ([`forget_previous`]), or the next renewal.
+fn keep_previous(directory: &Path, key: bool) -> Result<(), RenewError> {
+    let file = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RenewError::File { path, source }
+    };
+    let (certificate, previous) = (directory.join("cert.pem"), directory.join(PREVIOUS[0]));
+    let pem = std::fs::read(&certificate).map_err(file(&certificate))?;
+    files::write_public(&previous, &pem).map_err(file(&previous))?;
+    let (current, previous) = (directory.join("key.pem"), directory.join(PREVIOUS[1]));
+    match key {
+        true => {
+            let pem = files::read_secret(&current, KEY_FILE_BYTES_MAX).map_err(file(&current))?;
+            files::write_private(&previous, &pem).map_err(file(&previous))
+        }
+        // One of an earlier renewal belongs to another certificate.
+        false => remove(&previous),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), RenewError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RenewError::File { path: path.into(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes the certificate and the key before: the new ones were used.
+pub fn forget_previous(directory: &Path) -> Result<(), RenewError> {
+    PREVIOUS.iter().try_for_each(|name| remove(&directory.join(name)))
 }
 
 /// Ends a change of key that a crash interrupted: the new path comes into force if the key is its key, and goes if

@@ -6,6 +6,7 @@
 use crate::api::CloudEvent;
 use crate::connection::{Connection, RequestError};
 use crate::fork::SealedBytes;
+use crate::known::KnownError;
 use crate::query::Range;
 use crate::seen::SeenError;
 use crate::subscribe::{Cursor, Delivery};
@@ -57,6 +58,9 @@ pub enum VerifyError {
     /// It contradicts what was verified before, or the peer lacks that.
     #[error(transparent)]
     Seen(#[from] SeenError),
+    /// The proof is of another channel than the one that the name meant before.
+    #[error(transparent)]
+    Known(#[from] KnownError),
     /// The configuration that rules the block cannot be fetched.
     #[error("the channel's configuration cannot be fetched")]
     Trust(#[source] RequestError),
@@ -212,6 +216,9 @@ impl Connection {
     ) -> Result<(Proof, Proven), VerifyError> {
         let proof = self.proof(channel, id, later).await.map_err(VerifyError::Trust)?;
         let proven = verify_proof(&proof, known)?;
+        if known.is_none() {
+            self.known().hold_channel(channel, proven.channel)?;
+        }
         let trust = proof.trust.verify(known)?;
         let shown = SealedBytes { header: proof.evidence.header.clone(), seal: proof.evidence.seal.clone() };
         self.meet(&trust, &shown)?;

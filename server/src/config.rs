@@ -85,6 +85,9 @@ pub struct Limits {
 pub struct Metrics {
     /// Where `GET /metrics` is answered, in plain HTTP; empty or `off` for nowhere.
     pub listen: String,
+    /// Host names by which it may be asked, beside `localhost` and any address: a page in somebody's browser that lets its
+    /// own name lead here is not answered. Separated by commas.
+    pub names: String,
 }
 
 /// Logs.
@@ -159,7 +162,7 @@ impl Default for Limits {
 
 impl Default for Metrics {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:7101".into() }
+        Self { listen: "127.0.0.1:7101".into(), names: String::new() }
     }
 }
 
@@ -305,6 +308,12 @@ impl Config {
         let address = (!text.is_empty() && text != "off").then(|| parse_listen(text)).transpose();
         let what = "an address or name, and a port, as in 127.0.0.1:7101; or off";
         address.map_err(|_| ConfigError::Range { key: "metrics.listen", what })
+    }
+
+    /// The names by which metrics may be asked for.
+    pub fn metrics_names(&self) -> Vec<String> {
+        let named = self.metrics.names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        named.map(str::to_owned).collect()
     }
 
     /// The peers that CRLs are exchanged with.

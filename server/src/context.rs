@@ -14,14 +14,12 @@ use crate::{
     problem::{ApiError, Kind},
     tls::Caller,
     trust::Trust,
+    turns::Turns,
 };
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
 use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
-use tokio::sync::{Semaphore, watch};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The peer as its handlers see it.
 pub struct PeerContext {
@@ -47,11 +45,8 @@ pub struct PeerContext {
     pub door: Arc<Door>,
     /// How many of each thing callers may have.
     pub places: PeerPlaces,
-    /// One permit: CRLs that members offer are verified one at a time.
-    pub crls: Arc<Semaphore>,
-    /// Organizations of which a member is sending a CRL. Each may send one at a time: so many bytes are held at most,
-    /// and who sends slowly keeps out nobody but the own organization.
-    pub crl_senders: Arc<Mutex<HashSet<String>>>,
+    /// CRLs and answers that members bring are verified one at a time.
+    pub crls: Arc<Turns>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.

@@ -15,6 +15,7 @@ use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
     crl::set_tag,
+    known::Known,
     profile::{Profile, Url},
     retry::Retry,
 };
@@ -165,5 +166,6 @@ fn open(trust: &Trust, peer: Url) -> Result<Connection, Failure> {
         credential: Some(Credential::from_pem(&path, &key)?),
     };
     let options = Options { peer: None, timeout: TIMEOUT, retry: Retry::NEVER };
-    Ok(Connection::open(&profile, options)?)
+    // Not who brings a list matters, but who signed it.
+    Ok(Connection::open_knowing(&profile, options, Known::default())?)
 }

@@ -14,6 +14,11 @@ use ca::{
     passphrase::PASSPHRASE_FILE,
 };
 use channel_actors::fence::Incarnation;
+use client::{
+    connection::address_of,
+    known::{Known, KnownError},
+    profile::parse_peer,
+};
 use ledger_classes::{
     block,
     config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization},
@@ -106,6 +111,9 @@ pub struct Initialized {
 /// Why nothing was made.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
+    /// What a profile remembers of peers.
+    #[error(transparent)]
+    Known(#[from] KnownError),
     /// The directory is there.
     #[error("{0} exists already: choose a directory that does not")]
     Exists(PathBuf),
@@ -215,10 +223,11 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     let address = profile_address(options);
     let leaf = LeafOptions { algorithm, ..LeafOptions::default() };
     folder.issue_profile(admin, &leaf, &draft.join(ADMIN_PROFILE), now)?;
-    write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium())?;
+    write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium(), Some(peer))?;
 
     let genesis = main_config(&folder, peer, options.public, &seal, now)?;
     let (first, _) = block::genesis(&genesis)?;
+    Known::keep_in(&draft.join(ADMIN_PROFILE))?.hold_channel(MAIN, first.header.hash())?;
     let text = serde_json::to_vec_pretty(&genesis).expect("a configuration is JSON");
     write(&draft.join(&config.genesis), &text)?;
     write(&draft.join(FILE), config.to_toml().as_bytes())?;
@@ -235,16 +244,28 @@ pub fn issue_profile(
     now: Time,
 ) -> Result<(), InitError> {
     folder.issue_profile(identity, &LeafOptions::default(), into, now)?;
-    write_profile(into, address, identity.consortium())
+    write_profile(into, address, identity.consortium(), None)
 }
 
-/// Writes `profile.toml` into a folder that has its certificate.
-pub fn write_profile(into: &Path, address: &str, consortium: &str) -> Result<(), InitError> {
+/// Writes `profile.toml` into a folder that has its certificate. Whose certificate the peer shows is written beside it if it
+/// is known ([`client::known`]): then not even the first word of another peer counts.
+pub fn write_profile(into: &Path, address: &str, consortium: &str, peer: Option<&Identity>) -> Result<(), InitError> {
+    if let (Some(peer), Ok(address)) = (peer, parse_peer(address))
+        && address.port() != Some(0)
+    {
+        Known::keep_in(into)?.hold_peer(&address_of(&address), peer)?;
+    }
     let table = toml::Table::from_iter([
         ("peer".to_owned(), toml::Value::String(address.into())),
         ("consortium".to_owned(), toml::Value::String(consortium.into())),
     ]);
     write(&into.join("profile.toml"), table.to_string().as_bytes())
+}
+
+/// Whose certificate a peer's folder has, if it has one.
+pub fn own_identity(certificate_dir: &Path) -> Option<Identity> {
+    let path = ca::credentials::read_certificates(&certificate_dir.join("cert.pem")).ok()?;
+    Some(ca::LeafClaims::of_certificate(path.first()?).ok()?.identity().clone())
 }
 
 /// Adds an organization: its issuing CA under the consortium's root, and its first administrator's profile. The

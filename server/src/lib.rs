@@ -42,5 +42,6 @@ mod revocations;
 mod stamp;
 pub mod tls;
 pub mod trust;
+pub mod turns;
 pub mod upkeep;
 mod wire;

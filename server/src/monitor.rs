@@ -13,9 +13,16 @@ use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_service::{
     IntoServiceFactory as _, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, fn_service, map_config,
 };
-use actix_web::{App, HttpResponse, dev::AppConfig, guard, rt::net::TcpStream, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse,
+    dev::AppConfig,
+    guard,
+    http::{StatusCode, header},
+    rt::net::TcpStream,
+    web,
+};
 use std::{
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -31,6 +38,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 struct Watched {
     context: web::Data<PeerContext>,
     data_dir: PathBuf,
+    names: Vec<String>,
 }
 
 /// The listener while it runs.
@@ -38,8 +46,13 @@ pub(crate) struct Monitor(Arc<Mutex<Option<ServerHandle>>>);
 
 impl Monitor {
     /// Starts it on a bound socket.
-    pub(crate) fn start(socket: TcpListener, context: &web::Data<PeerContext>, data_dir: PathBuf) -> Self {
-        let watched = web::Data::new(Watched { context: context.clone(), data_dir });
+    pub(crate) fn start(
+        socket: TcpListener,
+        context: &web::Data<PeerContext>,
+        data_dir: PathBuf,
+        names: Vec<String>,
+    ) -> Self {
+        let watched = web::Data::new(Watched { context: context.clone(), data_dir, names });
         let current = Arc::new(Mutex::new(None));
         let handle = Arc::clone(&current);
         context.tasks.start("monitor", move || {
@@ -96,7 +109,15 @@ fn configure(services: &mut web::ServiceConfig) {
     let refuse = || async { ApiError::from(Kind::MethodNotAllowed).allowing("GET, HEAD").response() };
     let get = |path, answer: fn(&Watched) -> HttpResponse| {
         let reads = guard::Any(guard::Get()).or(guard::Head());
-        let answer = move |watched: web::Data<Watched>| async move { answer(&watched) };
+        let answer = move |watched: web::Data<Watched>, request: HttpRequest| async move {
+            let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
+            match host.is_none_or(|host| is_asked_by(host, &watched.names)) {
+                true => answer(&watched),
+                false => HttpResponse::build(StatusCode::MISDIRECTED_REQUEST).content_type(TEXT).body(
+                    "this listener is asked by an address, by localhost, or by a name in metrics.names of chancery.toml\n",
+                ),
+            }
+        };
         web::resource(path).route(web::route().guard(reads).to(answer)).default_service(web::to(refuse))
     };
     services
@@ -104,6 +125,20 @@ fn configure(services: &mut web::ServiceConfig) {
         .service(get("/healthz", health))
         .service(get("/readyz", readiness))
         .default_service(web::to(|| async { ApiError::from(Kind::RouteUnknown).response() }));
+}
+
+/// Whether this is whom a request means. The name of a page whose owner lets it lead to this address would have a browser
+/// read here for that page; an address cannot be made to lead elsewhere.
+fn is_asked_by(host: &str, names: &[String]) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let name = name.trim_end_matches('.');
+    address.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn expose(watched: &Watched) -> HttpResponse {
@@ -135,5 +170,34 @@ fn verdict(reasons: Vec<String>) -> HttpResponse {
     match reasons.is_empty() {
         true => HttpResponse::Ok().content_type(TEXT).body("ok\n"),
         false => HttpResponse::ServiceUnavailable().content_type(TEXT).body(reasons.join("\n") + "\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page by the name of evil.example, which leads to this address, read the names of hidden channels.
+    #[test]
+    fn a_strangers_name_does_not_lead_here() {
+        let names = ["peer-1.monitoring".to_owned()];
+        for (host, is_meant) in [
+            ("127.0.0.1:7101", true),
+            ("10.0.0.7", true),
+            ("[::1]:7101", true),
+            ("[fd00::1]", true),
+            ("localhost:7101", true),
+            ("LOCALHOST.", true),
+            ("peer-1.monitoring:7101", true),
+            ("Peer-1.Monitoring", true),
+            ("evil.example", false),
+            ("evil.example:7101", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("peer-1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_asked_by(host, &names), is_meant, "{host}");
+        }
     }
 }

@@ -45,7 +45,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// Why a peer does not run.
 #[derive(Debug, thiserror::Error)]
@@ -292,8 +292,7 @@ impl Peer {
             budget: Budget::new(config.limits.memory_bytes_max / BUDGET_OF_MEMORY),
             places: PeerPlaces::new(&config.limits, connections),
             door: Door::new(connections),
-            crls: Arc::new(Semaphore::new(1)),
-            crl_senders: Arc::default(),
+            crls: Arc::default(),
             draining: draining.subscribe(),
             stand_in,
             duties: Arc::clone(&duties),
@@ -310,7 +309,10 @@ impl Peer {
             Some(listen) => {
                 let socket = bind(listen, "metrics.listen")?;
                 let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-                (Some(Monitor::start(socket, &context, dir.join(&config.data_dir))), Some(address))
+                (
+                    Some(Monitor::start(socket, &context, dir.join(&config.data_dir), config.metrics_names())),
+                    Some(address),
+                )
             }
         };
         let control = match control::bind(dir) {

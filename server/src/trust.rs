@@ -28,7 +28,7 @@ use ca::{
     ocsp,
     path::PathError,
     profile::ProfileError,
-    revocation::{RevocationChange, RevocationError},
+    revocation::{RevocationChange, RevocationError, RevocationList},
     tls::OwnCertificate,
     trust::acceptable,
 };
@@ -39,7 +39,8 @@ use ledger_classes::{
     time::Time,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
@@ -110,12 +111,24 @@ pub struct CrlSet {
     pub tag: String,
     /// All of them, PEM.
     pub pem: Bytes,
+    /// Where each of them is there, by its SHA-256.
+    places: HashMap<Hash, Range<usize>>,
 }
 
 impl CrlSet {
     fn of(generation: u64, crls: &[Vec<u8>]) -> Self {
-        let pem: String = crls.iter().map(|der| crl_pem(der)).collect();
-        Self { generation, tag: client::crl::set_tag(crls), pem: pem.into() }
+        let (mut pem, mut places) = (String::new(), HashMap::new());
+        for der in crls {
+            let start = pem.len();
+            pem.push_str(&crl_pem(der));
+            places.insert(Hash::plain(&[der]), start..pem.len());
+        }
+        Self { generation, tag: client::crl::set_tag(crls), pem: pem.into(), places }
+    }
+
+    /// One of them, PEM, if it is there.
+    pub fn pem_of(&self, der: &[u8]) -> Option<Bytes> {
+        self.places.get(&Hash::plain(&[der])).map(|place| self.pem.slice(place.clone()))
     }
 }
 
@@ -385,12 +398,23 @@ impl Trust {
         self.names().into_iter().filter_map(|(name, key)| Some((name, dates(&key)?))).collect()
     }
 
-    /// The CRL in force of a CA by its name (`names`); DER. It was verified when it was installed: to verify a
+    /// The CRL in force of a CA by its name (`names`); DER, not copied. It was verified when it was installed: to verify a
     /// long one for each request would let anybody keep the peer busy.
-    pub fn crl(&self, name: &str) -> Option<Vec<u8>> {
+    pub fn crl(&self, name: &str) -> Option<Bytes> {
+        struct Der(Arc<RevocationList>);
+        impl AsRef<[u8]> for Der {
+            fn as_ref(&self) -> &[u8] {
+                self.0.der()
+            }
+        }
         let current = self.store.revocation().current();
         let (_, key) = self.names().into_iter().find(|(of, key)| of == name && current.list(key).is_some())?;
-        current.list(&key).map(|list| list.der().to_vec())
+        current.list(&key).map(|list| Bytes::from_owner(Der(Arc::clone(list))))
+    }
+
+    /// Whether this very list is in force.
+    pub fn is_in_force(&self, crl: &[u8]) -> bool {
+        self.store.revocation().current().ders().any(|der| der == crl)
     }
 
     /// The CAs in force and their keys. An organization's is called like it, the consortium's `root`; another root beside

@@ -39,6 +39,18 @@ impl Authority {
 
     /// A leaf of any identity: what the authority itself would refuse as well.
     fn issue(&self, names: Vec<SanType>, purpose: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        (self.certify(names, purpose, &key), key)
+    }
+
+    /// A leaf of a client, in PEM, for a key that is there.
+    pub(crate) fn client(&self, identity: &str, key_pem: &str) -> String {
+        let uri = SanType::URI(identity.try_into().unwrap());
+        let key = KeyPair::from_pem(key_pem).unwrap();
+        self.certify(vec![uri], ExtendedKeyUsagePurpose::ClientAuth, &key).pem() + &self.pem
+    }
+
+    fn certify(&self, names: Vec<SanType>, purpose: ExtendedKeyUsagePurpose, key: &KeyPair) -> rcgen::Certificate {
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from_slice(&[1, 2, 3]));
         let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(client::now().millis() / 1000);
@@ -50,8 +62,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![purpose];
         params.subject_alt_names = names;
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        params.signed_by(key, &self.issuer).unwrap()
     }
 }
 

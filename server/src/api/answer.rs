@@ -198,6 +198,28 @@ pub(super) async fn written(
     Ok(response.body(Whole::from(written.await?)))
 }
 
+/// A body that all who are answered with it share: it goes out piece by piece, so that a slow reader holds one.
+struct Shared(Bytes);
+
+impl MessageBody for Shared {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0.len() as u64)
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+        let most = self.0.len().min(PIECE_BYTES);
+        let piece = self.0.split_to(most);
+        Poll::Ready((most > 0).then_some(Ok(piece)))
+    }
+}
+
+/// Answers with what is kept anyway, and copied for nobody.
+pub(super) fn shared(response: &mut HttpResponseBuilder, bytes: Bytes) -> HttpResponse {
+    response.body(Shared(bytes))
+}
+
 /// Answers with what is of no channel, and what `encode` writes of it, on a reading thread.
 pub(super) async fn made(
     context: &PeerContext,
@@ -284,14 +306,14 @@ struct Progress<S> {
     handed: Handed,
 }
 
-type Shared<S> = Arc<Mutex<Progress<S>>>;
+type Encoding<S> = Arc<Mutex<Progress<S>>>;
 
-fn with<S, R>(shared: &Shared<S>, act: impl FnOnce(&mut Progress<S>) -> R) -> R {
+fn with<S, R>(shared: &Encoding<S>, act: impl FnOnce(&mut Progress<S>) -> R) -> R {
     act(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Encodes a slice in the caller's turn.
-async fn slice<S: Slices>(source: &Source, shared: &Shared<S>) -> Result<(), ApiError> {
+async fn slice<S: Slices>(source: &Source, shared: &Encoding<S>) -> Result<(), ApiError> {
     let shared = Arc::clone(shared);
     let encode = move |reader: Option<&Reader<'_>>| {
         with(&shared, |Progress { slices, out, more, .. }| {

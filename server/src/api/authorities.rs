@@ -1,9 +1,9 @@
 //! CA certificates and CRLs, for everybody: they are what others are judged by.
 
-use super::answer::{Pieces, in_json, made};
+use super::answer::{Pieces, in_json, made, shared};
 use super::body::{self, JSON};
 use super::parameters::Query;
-use super::service::{json, negotiated, preferred};
+use super::service::{json, negotiated, preferred, still_good};
 use crate::{
     certificates::describe,
     context::PeerContext,
@@ -11,6 +11,7 @@ use crate::{
     problem::{ApiError, Kind},
     tls::Caller,
     trust::{AnswerError, LearnError, OcspReply},
+    turns::Turn,
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -24,11 +25,9 @@ use ca::{
     revocation::RevocationError,
 };
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
+use ledger_classes::identity::Identity;
 use serde::Deserialize;
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{borrow::Cow, sync::Arc};
 
 /// RFC 8555 §9.1.
 const MEDIA_TYPE_PEM_CHAIN: &str = "application/pem-certificate-chain";
@@ -82,11 +81,15 @@ pub(super) async fn crl(
 ) -> Result<HttpResponse, ApiError> {
     let der = context.trust.crl(&path).ok_or(Kind::AuthorityUnknown)?;
     let media_type = preferred(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM]);
-    let crl = move |out: &mut Pieces| match media_type == MEDIA_TYPE_PEM {
-        true => out.text(&crl_pem(&der)),
-        false => out.bytes(der.into()),
-    };
-    made(&context, &caller, negotiated(media_type), crl).await
+    let mut response = negotiated(media_type);
+    if media_type == MEDIA_TYPE_CRL {
+        return Ok(shared(&mut response, der));
+    }
+    match context.trust.crl_set().pem_of(&der) {
+        Some(pem) => Ok(shared(&mut response, pem)),
+        // It came into force at this moment.
+        None => made(&context, &caller, response, move |out| out.text(&crl_pem(&der))).await,
+    }
 }
 
 /// What is asked of all CRLs.
@@ -104,28 +107,15 @@ pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) ->
     if query.unless.as_ref() == Some(&set.tag) {
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM).body(set.pem.clone()))
+    Ok(shared(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM), set.pem.clone()))
 }
 
-/// A member of an organization sends a CRL; ends when it is dropped, also with a request that is given up.
-#[derive(Debug)]
-struct Sending {
-    senders: Arc<Mutex<HashSet<String>>>,
-    organization: String,
-}
-
-impl Sending {
-    /// `None` while another member of the organization sends one.
-    fn begin(senders: &Arc<Mutex<HashSet<String>>>, organization: String) -> Option<Self> {
-        let new = senders.lock().unwrap_or_else(PoisonError::into_inner).insert(organization.clone());
-        new.then(|| Self { senders: Arc::clone(senders), organization })
-    }
-}
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.senders.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.organization);
-    }
+/// Waits for the turn of who has brought something, all of which is here; who was revoked meanwhile has none.
+async fn turn(context: &PeerContext, identity: &Identity, request: &HttpRequest) -> Result<Turn, ApiError> {
+    let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
+    let turn = context.crls.take(identity).await.ok_or_else(busy)?;
+    still_good(request)?;
+    Ok(turn)
 }
 
 /// Takes a CRL that a member brings. Who it is matters only for the work that a stranger could cause: the signature
@@ -136,21 +126,24 @@ pub(super) async fn offer(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let organization = caller.identity().ok_or(Kind::CertificateRequired)?.organization().to_owned();
+    let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
     let pem = body::media_type(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM])? == MEDIA_TYPE_PEM;
-    let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
-    let sending = Sending::begin(&context.crl_senders, organization).ok_or_else(|| busy().closing())?;
     let body = body::read(&request, payload, CRL_BODY_BYTES_MAX).await?;
-    // One at a time: see above. Not before all of it is here: who sends slowly must not keep the others out.
-    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(|_| busy())?;
+    // A list that is in force needs no turn: it is compared, and nothing is verified.
+    if !pem && context.trust.is_in_force(&body) {
+        let older = !context.trust.is_newest(&body);
+        return json(&CrlTaken { new: false, revoked: 0, older });
+    }
+    // One at a time: the signature over millions of bytes is verified here.
+    let turn = turn(&context, identity, &request).await?;
     let trust = Arc::clone(&context.trust);
     let learned = web::block(move || {
-        let _until_done = (permit, sending);
+        let _until_done = turn;
         let der = if pem {
             let malformed = |error| ApiError::new(Kind::Malformed, format!("one CRL is needed: {error}"));
-            ca::pem::read_one(&body, ca::pem::CRL).map_err(malformed)?.to_vec()
+            Cow::Owned(ca::pem::read_one(&body, ca::pem::CRL).map_err(malformed)?.to_vec())
         } else {
-            body.to_vec()
+            Cow::Borrowed(&*body)
         };
         let learned = trust.learn(&der).map(|change| (change, !trust.is_newest(&der)));
         learned.map_err(|error| match error {
@@ -174,13 +167,12 @@ pub(super) async fn bring_answer(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    caller.identity().ok_or(Kind::CertificateRequired)?;
+    let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
     let answer: CaAnswer = body::read_json(&request, payload, ANSWER_BODY_BYTES_MAX).await?;
-    let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
-    let permit = Arc::clone(&context.crls).try_acquire_owned().map_err(|_| busy())?;
+    let turn = turn(&context, identity, &request).await?;
     let trust = Arc::clone(&context.trust);
     let taken = web::block(move || {
-        let _until_done = permit;
+        let _until_done = turn;
         trust.bring(&answer).map_err(|error| match error {
             AnswerError::Full => ApiError::new(Kind::RequestsFull, error.to_string()),
             AnswerError::Disk(_) => {
@@ -244,23 +236,4 @@ async fn answer(
         }
         OcspReply::Error(der) => response.insert_header((header::CACHE_CONTROL, "no-store")).body(der),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    /// Every connection of every member could have held a whole list in memory at once.
-    #[test]
-    fn an_organization_sends_one_crl_at_a_time_and_keeps_out_no_other() {
-        let senders = Arc::default();
-        let first = Sending::begin(&senders, "bank".into()).unwrap();
-        assert!(Sending::begin(&senders, "bank".into()).is_none());
-        let other = Sending::begin(&senders, "dealer".into()).unwrap();
-        drop(first);
-        let again = Sending::begin(&senders, "bank".into()).unwrap();
-        drop((again, other));
-        assert!(senders.lock().unwrap().is_empty());
-    }
 }

@@ -1,6 +1,6 @@
 //! Reading a request's body without ever holding more of it than allowed.
 
-use super::service::who;
+use super::service::{still_good, who};
 use crate::{
     budget::Standing,
     context::PeerContext,
@@ -54,7 +54,8 @@ impl Deref for Body {
 
 /// The whole body, of at most `bytes_max` bytes; of a caller without a certificate fewer. A `Content-Length` above that
 /// is refused before anything is read, as is one for which the caller has no memory left, and the connection is closed:
-/// nobody reads the rest.
+/// nobody reads the rest. A body may take long to come: who was revoked meanwhile is refused, so that everything that is
+/// done by a body is done for somebody who is judged after it.
 pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes_max: usize) -> Result<Body, ApiError> {
     let who = who(request);
     let bytes_max = match who.standing {
@@ -94,7 +95,9 @@ pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes
     };
     let late = |_| ApiError::from(Kind::RequestTimeout).closing();
     let limit = Duration::from_millis(context.limits.body_timeout_ms);
-    tokio::time::timeout(limit, arrives).await.map_err(late)?
+    let body = tokio::time::timeout(limit, arrives).await.map_err(late)??;
+    still_good(request)?;
+    Ok(body)
 }
 
 /// A JSON body.

@@ -126,6 +126,9 @@ pub(super) async fn create(
     // A CA that lies in the folder, but was not looked at yet.
     let trust = Arc::clone(&context.trust);
     web::block(move || trust.poll()).await.map_err(|_| Kind::Unavailable)?;
+    // Both may have changed since: who the caller is, and who administers this peer.
+    caller.check(&context.trust)?;
+    administrator(&context, &caller)?;
     let config = configuration(&context, spec)?;
     check_own_authorities(&config, &caller, admin)?;
     let name = config.name.clone();

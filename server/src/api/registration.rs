@@ -47,9 +47,12 @@ pub(super) async fn with_folder<R: Send + 'static>(
     work: impl FnOnce(&CertificateFolder) -> Result<R, ApiError> + Send + 'static,
 ) -> Result<R, ApiError> {
     let place = context.places.registrations.take(caller.who(), 1)?;
-    let trust = Arc::clone(&context.trust);
+    let (trust, caller) = (Arc::clone(&context.trust), caller.clone());
     let done = block(move || {
         let _until_done = place;
+        // Since the request began another process may have revoked the caller in this very folder.
+        trust.poll();
+        caller.check(&trust)?;
         let folder = trust.folder().map_err(RegistrationError::Folder)?;
         let done = work(&folder.ok_or(Kind::NoAuthority)?);
         // Who is handed a path counts as having been offered the roots that the folder has by now: so they are offered

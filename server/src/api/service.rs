@@ -15,7 +15,7 @@ use actix_web::{
     dev::{Payload, ServiceRequest, ServiceResponse},
     guard,
     http::{
-        ConnectionType, StatusCode,
+        ConnectionType, Method as HttpMethod, StatusCode,
         header::{self, Accept, Header as _, HeaderValue, Quality},
     },
     middleware::Next,
@@ -89,7 +89,13 @@ pub async fn observe(
     let mut response = match judged {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.call(request).await?.map_into_boxed_body()
+            let response = next.call(request).await?.map_into_boxed_body();
+            // What was done is told; what was only read is not, to who has no right to it any more.
+            let reads = matches!(method, HttpMethod::GET | HttpMethod::HEAD);
+            match still_good(response.request()) {
+                Err(refusal) if reads => response.into_response(refusal.response()),
+                _ => response,
+            }
         }
         Err(refusal) => request.into_response(refusal.response()),
     };
@@ -142,6 +148,14 @@ impl FromRequest for Caller {
         let caller = request.extensions().get::<Self>().cloned();
         ready(caller.ok_or_else(|| Kind::Broken.into()))
     }
+}
+
+/// Judges the caller of a request again, for who has waited since it began: whoever is revoked meanwhile does nothing more.
+/// What reads a body asks this itself, so that no handler has a body of somebody who is out.
+pub(super) fn still_good(request: &HttpRequest) -> Result<(), ApiError> {
+    let context = request.app_data::<web::Data<PeerContext>>().ok_or(Kind::Broken)?;
+    let caller = request.extensions().get::<Caller>().cloned().ok_or(Kind::Broken)?;
+    caller.check(&context.trust)
 }
 
 /// An answer in JSON.

@@ -72,6 +72,7 @@ pub(super) async fn submit(
             let (bytes, _until_done) = body::read(&request, payload, JSON_BODY_BYTES_MAX).await?.into_parts();
             let envelope: JsonEnvelope = body::parse(&bytes)?;
             drop(bytes);
+            let visible = again(&context, &caller, &path)?;
             one(&context, &caller, &visible, envelope, wait).await
         }
         _ => {
@@ -79,6 +80,7 @@ pub(super) async fn submit(
             let (bytes, _until_done) = body.into_parts();
             let envelopes = decode_batch(&bytes)?;
             drop(bytes);
+            let visible = again(&context, &caller, &path)?;
             let results = batch(&context, &visible, envelopes, wait).await?;
             if preferred(&request, &[body::JSON, MEDIA_TYPE_BATCH]) == MEDIA_TYPE_BATCH {
                 let results = results.into_iter().map(binary).collect();
@@ -92,6 +94,13 @@ pub(super) async fn submit(
             }
         }
     }
+}
+
+/// What the caller may do by now: the body may have come slowly.
+fn again(context: &PeerContext, caller: &Caller, channel: &str) -> Result<Visible, ApiError> {
+    let visible = context.channel(caller, channel)?;
+    visible.post()?;
+    Ok(visible)
 }
 
 async fn one(

@@ -121,8 +121,12 @@ impl Manifest {
         if let Some(channel) = self.channels.iter().find(|channel| !is_label(&channel.name)) {
             return Err(format!("{} is no name of a channel", channel.name));
         }
-        let paths = self.files.iter().map(|file| &file.path).chain(self.relocated.values());
-        for path in paths {
+        // A passphrase that was left out stays where it is, wherever that is: nothing is written there.
+        let stays = |key: &str, place: &str| {
+            key == "authority_passphrase_file" && self.left_out.iter().any(|left| left.as_os_str() == place)
+        };
+        let moved = self.relocated.iter().filter(|(key, place)| !stays(key, place)).map(|(_, place)| place);
+        for path in self.files.iter().map(|file| &file.path).chain(moved) {
             let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
             // `authority_dir` may be the peer's directory itself.
             if !(inside && !path.is_empty() || path == ".") {
@@ -133,7 +137,11 @@ impl Manifest {
     }
 
     /// Writes it, now that all that it names is on disk, and removes files that only earlier ones named.
+    ///
+    /// # Errors
+    /// It cannot be written, or could not be read again: what says that it is done can be restored.
     pub(super) fn write(&self, out: &Path) -> Result<(), BackupError> {
+        self.check().map_err(|what| BackupError::Unsound { path: out.join(MANIFEST), what })?;
         sync_all_directories(&out.join(&self.folder))?;
         let path = out.join(MANIFEST);
         let mut bytes = serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(file_error(&path))?;

@@ -6,17 +6,13 @@ mod contracts;
 use super::failure::Failure;
 use super::session::Session;
 use client::connection::RequestError;
+pub(super) use client::query::decimals_of;
 use ledger_classes::amount::{Amount, Decimal};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Assets, instances and loans that are kept in mind while events are shown; then the oldest are asked for again.
 const KNOWN_MAX: usize = 4_096;
-
-/// The decimals in an asset's record; an asset of items has none.
-pub(super) fn decimals_of(record: &Value) -> u8 {
-    record["kind"]["fungible"]["decimals"].as_u64().and_then(|decimals| decimals.try_into().ok()).unwrap_or(0)
-}
 
 /// Puts the point into the amount that a field of a record holds.
 pub(super) fn put_point(record: &mut Value, field: &str, decimals: u8) {
@@ -111,9 +107,8 @@ impl Units {
 impl Session {
     /// Digits after the point of an asset's amounts.
     pub(super) async fn decimals(&self, channel: &str, asset: &str) -> Result<u8, Failure> {
-        let record: Result<Value, _> = self.connection.get(&["channels", channel, "assets", asset], &[]).await;
-        match record {
-            Ok(record) => Ok(decimals_of(&record)),
+        match self.connection.decimals(channel, asset).await {
+            Ok(decimals) => Ok(decimals),
             Err(RequestError::Problem(problem)) if problem.name() == "asset-unknown" => Err(Failure::Refused {
                 message: format!("there is no asset {asset} on this channel (`chancery asset list` shows them)"),
                 problem: Some(problem),
@@ -154,7 +149,11 @@ impl Session {
             return plain_units("the fee asset", number);
         }
         match self.fee_asset(channel).await? {
-            Some(asset) => self.amount(channel, &asset, number, false).await,
+            Some(asset) => {
+                let id = self.channel_id(channel).await?;
+                self.connection.known().hold_fee_asset(id, &asset).map_err(RequestError::from)?;
+                self.amount(channel, &asset, number, false).await
+            }
             None => Err(Failure::usage("the channel has no fees: leave --fee-max out")),
         }
     }

@@ -28,6 +28,8 @@ pub enum Failure {
     },
     /// No, and the command's own output says why: a transaction that was committed without effect.
     Reported,
+    /// Not all of it yet, and the command's own output says what is left.
+    Left,
     /// The command cannot work as it was given.
     Usage(String),
     /// Nobody answers, or the peer says later.
@@ -80,7 +82,7 @@ impl Failure {
         match self {
             Self::Refused { .. } | Self::Reported => 1,
             Self::Usage(_) => 2,
-            Self::Unavailable { .. } => 3,
+            Self::Unavailable { .. } | Self::Left => 3,
             // Whoever reads our output has read enough.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) => 1,
@@ -98,7 +100,7 @@ impl Failure {
                 Some(message.clone())
             }
             Self::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => Some(error.to_string()),
-            Self::Output(_) | Self::Reported => None,
+            Self::Output(_) | Self::Reported | Self::Left => None,
         }
     }
 
@@ -280,6 +282,7 @@ mod tests {
             (Failure::from(ProfileError::Half { path: path.into() }), 2),
             (Failure::from(AdmitError::Oversize), 2),
             (Failure::Reported, 1),
+            (Failure::Left, 3),
             (Failure::Output(io::ErrorKind::BrokenPipe.into()), 0),
             (Failure::Output(io::ErrorKind::StorageFull.into()), 1),
         ] {

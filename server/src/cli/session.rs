@@ -8,8 +8,9 @@ use ca::{PassphraseSource, encrypted, passphrase::PassphraseError};
 use clap::{Args, ValueEnum};
 use client::api::{JsonEnvelope, Outcome, SubmissionStatus};
 use client::certificate::CredentialError;
-use client::connection::{Connection, Options};
+use client::connection::{Connection, OpenError, Options};
 use client::keys::read_account_key;
+use client::known::Known;
 use client::profile::{Profile, parse_peer};
 use client::seen::SeenHeaders;
 use client::submit::{Wait, sign_json, transaction};
@@ -231,8 +232,15 @@ impl Session {
         let profile = open_profile(global, directory)?;
         let timeout = Duration::from_secs(global.timeout);
         let options = Options { peer: global.peer.clone(), timeout, ..Options::default() };
-        let connection = Connection::open(&profile, options)?;
+        let known = Known::keep_in(&profile.directory).map_err(OpenError::from)?;
+        let connection = Connection::open_knowing(&profile, options, known.telling(note))?;
         Ok(Self { profile, connection, output: Output { json: global.json } })
+    }
+
+    /// Waits, as a peer has asked for.
+    #[expect(clippy::disallowed_methods, reason = "nothing tells when a busy peer is less busy")]
+    pub(super) async fn pause(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
     }
 
     /// The connection with what this profile has verified before; it is kept in the profile's folder.
@@ -250,12 +258,9 @@ impl Session {
         }
     }
 
-    /// The channel's id: the text itself if it is one, else what the peer says.
+    /// The channel's id: the text itself if it is one, else what the name meant before, else what the peer says.
     pub(super) async fn channel_id(&self, channel: &str) -> Result<Hash, Failure> {
-        match Hash::parse(channel) {
-            Ok(id) => Ok(id),
-            Err(_) => Ok(self.connection.channel(channel).await?.id),
-        }
+        Ok(self.connection.channel_id(channel).await?)
     }
 
     /// The channel's id, and from when a transaction on it is valid. A channel that is named is asked for its id anyway

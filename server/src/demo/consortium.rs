@@ -70,7 +70,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
             let identity = cast.identity(&person.name)?;
             let leaf = LeafOptions { algorithm: organization.algorithm()?, ..LeafOptions::default() };
             folder.issue_profile(&identity, &leaf, &directory, clock::now())?;
-            init::write_profile(&directory, &world.address, &cast.consortium.consortium)?;
+            init::write_profile(&directory, &world.address, &cast.consortium.consortium, None)?;
         }
         write_account(&directory)?;
         world.people.insert(person.name.clone(), Actor::open(&directory)?);
@@ -78,7 +78,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     let anonymous = world.profile_dir(ANONYMOUS);
     fs::create_dir_all(&anonymous)?;
     copy_trust(&world.profile_dir(AUDITOR), &anonymous)?;
-    init::write_profile(&anonymous, &world.address, &cast.consortium.consortium)?;
+    init::write_profile(&anonymous, &world.address, &cast.consortium.consortium, None)?;
     write_account(&anonymous)?;
     world.people.insert(ANONYMOUS.into(), Actor::open(&anonymous)?);
 

@@ -543,3 +543,26 @@ async fn an_auditor_fetches_blocks_and_verifies_them_elsewhere() {
 fn json_of(bytes: &[u8]) -> Result<Value, impl std::fmt::Debug> {
     ledger_classes::json::from_slice(bytes)
 }
+
+/// The passphrase is elsewhere by a variable: the backup said that it was done, and neither `verify` nor `restore` read it.
+#[test]
+fn a_backup_whose_passphrase_is_elsewhere_by_a_variable_can_be_read() {
+    let consortium = Consortium::new();
+    let dir = consortium.dir();
+    consortium.serve().drain();
+    let (secret, out) = (consortium.path("secret/passphrase"), consortium.path("backup"));
+    fs::create_dir_all(secret.parent().expect("a folder")).expect("writable");
+    fs::rename(dir.join("authority.passphrase"), &secret).expect("moved");
+    let by = |arguments: &[&str]| {
+        let mut command = chancery();
+        command.env("CHANCERY_AUTHORITY_PASSPHRASE_FILE", &secret).arg("--json").args(arguments);
+        let output = command.output().expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    by(&["backup", "--dir", text(&dir), "--out", text(&out)]);
+    by(&["verify", "--backup", text(&out)]);
+    let restored = consortium.path("restored");
+    by(&["restore", "--from", text(&out), "--dir", text(&restored)]);
+    let config = fs::read_to_string(restored.join("chancery.toml")).expect("readable");
+    assert!(config.contains(text(&secret)) && !restored.join("authority.passphrase").exists(), "{config}");
+}

@@ -42,3 +42,4 @@ mod schemathesis;
 mod silence;
 mod subscriptions;
 mod tokens;
+mod ways_in;

@@ -19,14 +19,14 @@ const SUBSCRIBE: &str = "GET /v1/channels/main/events HTTP/1.1\r\nHost: peer\r\n
 const SOON: Duration = Duration::from_secs(3);
 
 /// A TLS connection by `openssl` that has sent something, and what comes back.
-struct Raw {
+pub(crate) struct Raw {
     child: Child,
     answers: Receiver<String>,
 }
 
 impl Raw {
     /// With a profile's certificate, if there is one.
-    fn send(peer: &Peer, who: Option<&Path>, request: &str) -> Self {
+    pub(crate) fn send(peer: &Peer, who: Option<&Path>, request: &str) -> Self {
         let mut command = Command::new("openssl");
         command.args(["s_client", "-quiet", "-ign_eof", "-connect", peer.url.trim_start_matches("https://")]);
         if let Some(who) = who {
@@ -49,8 +49,13 @@ impl Raw {
         Self { child, answers }
     }
 
+    /// Sends more.
+    pub(crate) fn go_on(&mut self, text: &str) {
+        self.child.stdin.as_mut().expect("piped").write_all(text.as_bytes()).expect("takes it");
+    }
+
     /// What was answered up to a text that ends it.
-    fn answer(&self, end: &str) -> String {
+    pub(crate) fn answer(&self, end: &str) -> String {
         let mut said = String::new();
         while !said.contains(end) {
             let more = self.answers.recv_timeout(wait::PATIENCE);
@@ -60,7 +65,7 @@ impl Raw {
     }
 
     /// The status, and the whole answer up to the end of its head or of a problem.
-    fn status(&self) -> (u16, String) {
+    pub(crate) fn status(&self) -> (u16, String) {
         let mut said = self.answer("\r\n\r\n");
         let status = said.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{said}"));
         if status >= 400 && !said.trim_end().ends_with('}') {

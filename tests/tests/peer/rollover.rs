@@ -2,7 +2,7 @@
 //! is retired; then a path under it is.
 
 use crate::crl_exchange::second_peer;
-use crate::harness::{Consortium, Peer, run, signed, text, try_run};
+use crate::harness::{Consortium, Peer, copy_folder, run, signed, text, try_run};
 use crate::wait;
 use ca::credentials::{certificates_of, read_certificates};
 use client::connection::{Connection, Options};
@@ -108,11 +108,7 @@ fn roots(profile: &Path) -> usize {
 /// A copy of a profile as it is at this moment.
 fn keep(profile: &Path, name: &str) -> PathBuf {
     let copy = profile.with_file_name(name);
-    fs::create_dir(&copy).expect("a directory");
-    for file in fs::read_dir(profile).expect("readable") {
-        let file = file.expect("readable").path();
-        fs::copy(&file, copy.join(file.file_name().expect("a name"))).expect("copied");
-    }
+    copy_folder(profile, &copy);
     copy
 }
 

@@ -157,6 +157,23 @@ impl Session {
         }
     }
 
+    /// The same for who signs by it: what the peer says is what was said before.
+    async fn known_asset_of(
+        &self,
+        channel: &str,
+        instance: &str,
+        code: Code,
+        loan: Option<&str>,
+    ) -> Result<Option<String>, RequestError> {
+        let asset = self.asset_of(channel, instance, code, loan).await?;
+        if let Some(asset) = &asset {
+            let id = self.connection.channel_id(channel).await?;
+            let name = loan.map_or_else(|| instance.to_owned(), |loan| format!("{instance} {loan}"));
+            self.connection.known().hold_asset_of(id, &name, asset)?;
+        }
+        Ok(asset)
+    }
+
     /// The arguments of a new instance in base units: amounts are written with the point of their asset, `"2.50"`, and may
     /// name it, `"2.50 coin"`.
     pub(in crate::cli) async fn create_arguments(
@@ -212,7 +229,7 @@ impl Session {
             Ok(())
         })?;
         let about = match instance {
-            Some(instance) => self.asset_of(channel, instance, code, value["loan"].as_str()).await?,
+            Some(instance) => self.known_asset_of(channel, instance, code, value["loan"].as_str()).await?,
             None => None,
         };
         let mut amounts = Vec::with_capacity(found.len());

@@ -306,11 +306,12 @@ impl Ca {
                 let folder = open()?;
                 let identity = Identity::new(folder.consortium(), &organization, role, &name)
                     .map_err(|error| Failure::usage(error.to_string()))?;
-                let at = match at {
-                    Some(at) => at,
+                let (at, peer) = match at {
+                    Some(at) => (at, None),
                     None => {
-                        let config = Config::load(self.directory.path()?);
-                        let listen = config.map_err(|error| Failure::usage(in_full(&error)))?.listen;
+                        let dir = self.directory.path()?;
+                        let config = Config::load(dir).map_err(|error| Failure::usage(in_full(&error)))?;
+                        let listen = config.listen;
                         // Nobody dials the address that stands for all, and no certificate names it.
                         if listen.ip().is_unspecified() && role != Role::Peer {
                             return Err(Failure::usage(format!(
@@ -319,13 +320,13 @@ impl Ca {
                                 listen.port()
                             )));
                         }
-                        format!("https://{listen}")
+                        (format!("https://{listen}"), init::own_identity(&dir.join(&config.certificate_dir)))
                     }
                 };
                 let lifetime_ms = days * DAY_MS;
                 let options = LeafOptions { algorithm: algorithm.into(), alternative_names: host, lifetime_ms };
                 folder.issue_profile(&identity, &options, &out, now)?;
-                init::write_profile(&out, &at, folder.consortium())?;
+                init::write_profile(&out, &at, folder.consortium(), peer.as_ref())?;
                 let issued = folder.list()?.into_iter().rfind(|record| record.identity == identity);
                 let issued = issued.ok_or_else(|| Failure::refused("the new certificate is not in the database"))?;
                 let issued = issued_view(&issued, &[], now);

@@ -7,12 +7,19 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean};
 use crate::cli::session::{Global, Session};
 use crate::clock;
+use bytes::Bytes;
 use ca::folder::ROOT;
 use clap::Args;
 use client::api::CaAnswer;
 use client::connection::RequestError;
 use ledger_classes::hash::HexBytes;
 use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Between two attempts, if the peer does not say.
+const PAUSE: Duration = Duration::from_millis(250);
+/// The longest, whatever the peer says.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Give a peer the newest CRLs and the CA's answers about certificates that are revoked
 #[derive(Args, Debug)]
@@ -20,7 +27,7 @@ use serde::Serialize;
 For an organization whose CA is in a folder of its own (--dir), with the profile of any member: the CA's signatures are
 the authority. The peer ends the connections of those who are revoked, and their participation on every channel, also on
 those that this profile does not see. Run it after each `chancery ca revoke` and `chancery ca crl`; what the peer knows is
-left alone.
+left alone. A peer that is busy is asked again for up to two minutes; what is left then is told, and the exit code is 3.
 
 Example:
   $ chancery ca publish --dir carrier --profile profiles/donna")]
@@ -34,7 +41,17 @@ struct Brought {
     /// `taken`, `known`, or why not.
     became: String,
     #[serde(skip)]
-    done: bool,
+    done: Done,
+}
+
+/// Whether it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Yes,
+    /// The peer says no.
+    No,
+    /// It may be brought later.
+    Left,
 }
 
 /// All of it.
@@ -64,34 +81,43 @@ impl Publish {
         let remote = Remote::open(global)?;
         let published = remote.work(async |session| {
             let mut published = Published { answers: Vec::new(), crls: Vec::new() };
-            // Answers first: a list that came alone would be told of as one without them.
+            // Lists first: they end connections, and what ends the participation on channels comes right behind.
+            let mut bringing = Bringing { session, until: Instant::now() + PATIENCE, gone: None };
+            for (authority, lists) in crls {
+                for der in lists {
+                    let der = Bytes::from(der);
+                    let send = async || session.connection.offer_crl(der.clone()).await.map(|taken| (taken.new, taken.older));
+                    published.crls.push(bringing.bring(format!("CRL of {authority}"), send).await);
+                }
+            }
             for (what, evidence, authority) in answers {
-                let brought = match evidence {
+                published.answers.push(match evidence {
                     Some(evidence) => {
                         let path = evidence.path.into_iter().map(HexBytes).collect();
                         let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
-                        bring_answer(session, what, &answer).await?
+                        let send = async || session.connection.bring_answer(&answer).await.map(|taken| (taken.new, false));
+                        bringing.bring(what, send).await
                     }
                     None => {
                         let became = format!("its answer is not signed yet: `chancery ca ocsp {authority}`");
-                        Brought { what, became, done: false }
+                        Brought { what, became, done: Done::No }
                     }
-                };
-                published.answers.push(brought);
-            }
-            for (authority, lists) in crls {
-                for der in lists {
-                    published.crls.push(bring_crl(session, format!("CRL of {authority}"), der).await?);
-                }
+                });
             }
             Ok(published)
         })?;
-        let whole = published.answers.iter().chain(&published.crls).all(|brought| brought.done);
+        let all = || published.crls.iter().chain(&published.answers);
+        let left = all().any(|brought| brought.done == Done::Left);
+        let whole = all().all(|brought| brought.done == Done::Yes);
         output.show(&published, |published| {
-            let all = published.answers.iter().chain(&published.crls);
+            let all = published.crls.iter().chain(&published.answers);
             all.map(|brought| format!("{}: {}\n", clean(&brought.what), clean(&brought.became))).collect()
         })?;
-        if whole { Ok(()) } else { Err(Failure::Reported) }
+        match (whole, left) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Failure::Left),
+            (false, false) => Err(Failure::Reported),
+        }
     }
 }
 
@@ -99,31 +125,54 @@ impl Publish {
 const BEHIND: &str = "the peer has a newer one of this CA: this folder is an older copy of the one that signed it, or came \
     from a backup. Work where the newest is; if this is it, revoke again what was revoked since, and `chancery ca crl`";
 
-async fn bring_answer(session: &Session, what: String, answer: &CaAnswer) -> Result<Brought, Failure> {
-    became(what, session.connection.bring_answer(answer).await.map(|taken| taken.new))
+/// How long a peer that is busy is asked again, for all of it: whoever keeps it busy does not end this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Brings one thing after the other.
+struct Bringing<'a> {
+    session: &'a Session,
+    until: Instant,
+    /// Why the peer is not asked any more.
+    gone: Option<String>,
 }
 
-async fn bring_crl(session: &Session, what: String, der: Vec<u8>) -> Result<Brought, Failure> {
-    // What the peer's own list lacks counts there all the same; but who has published it is older than what it published.
-    match session.connection.offer_crl(der).await {
-        Ok(taken) if taken.older => {
-            let became = format!("what it revokes is taken; {BEHIND}");
-            Ok(Brought { what, became, done: false })
+impl Bringing<'_> {
+    /// Brings one thing, and waits as the peer says where it is busy. What it refuses is told beside the rest, which is
+    /// brought all the same; what a peer that is not there has not got is left.
+    async fn bring(&mut self, what: String, send: impl AsyncFn() -> Result<(bool, bool), RequestError>) -> Brought {
+        let left = |what, why: &str| Brought { what, became: format!("left: {why}"), done: Done::Left };
+        if let Some(gone) = &self.gone {
+            return left(what, gone);
         }
-        Err(RequestError::Problem(problem)) if problem.name() == "crl-older" => {
-            Ok(Brought { what, became: BEHIND.into(), done: false })
+        loop {
+            let error = match send().await {
+                // What the peer's own list lacks counts there all the same; but who has published it is older than what it
+                // published.
+                Ok((_, true)) => {
+                    return Brought { what, became: format!("what it revokes is taken; {BEHIND}"), done: Done::No };
+                }
+                Ok((true, _)) => return Brought { what, became: "taken".into(), done: Done::Yes },
+                Ok((false, _)) => return Brought { what, became: "known".into(), done: Done::Yes },
+                Err(error) => error,
+            };
+            match error.problem() {
+                Some(problem) if problem.name() == "crl-older" => {
+                    return Brought { what, became: BEHIND.into(), done: Done::No };
+                }
+                Some(_) if error.is_unavailable() => {
+                    let pause = error.retry_after().unwrap_or(PAUSE).clamp(PAUSE, PAUSE_MAX);
+                    if Instant::now() + pause > self.until {
+                        return left(what, &in_full(&error));
+                    }
+                    self.session.pause(pause).await;
+                }
+                Some(_) => return Brought { what, became: in_full(&error), done: Done::No },
+                None => {
+                    let gone = in_full(&error);
+                    self.gone = Some(gone.clone());
+                    return left(what, &gone);
+                }
+            }
         }
-        taken => became(what, taken.map(|taken| taken.new)),
     }
-}
-
-/// What the peer refuses is told beside the rest, which is brought all the same; a peer that is not there ends it.
-fn became(what: String, new: Result<bool, RequestError>) -> Result<Brought, Failure> {
-    let (became, done) = match new {
-        Ok(true) => ("taken".to_owned(), true),
-        Ok(false) => ("known".to_owned(), true),
-        Err(error) if error.problem().is_some() && !error.is_unavailable() => (in_full(&error), false),
-        Err(error) => return Err(error.into()),
-    };
-    Ok(Brought { what, became, done })
 }

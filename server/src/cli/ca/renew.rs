@@ -2,14 +2,14 @@
 
 use super::{Algorithm, Directory, certificates_text};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, pairs, until};
+use crate::cli::output::{Output, note, pairs, until};
 use crate::cli::session::{Global, PeerUrl, open_profile};
 use crate::clock;
 use ca::KeyAlgorithm;
 use ca::holder::{Taken, take_offered};
 use clap::Args;
 use client::connection::Options;
-use client::renew::{RenewError, authorities, complete, renew};
+use client::renew::{RenewError, authorities, complete, forget_previous, renew};
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
 use serde_json::json;
@@ -95,6 +95,10 @@ impl Renew {
         let Taken { added, removed, outdated } = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
         let due = client::renew::due(credential)?;
         drop(held);
+        // Whom this profile does not talk to any more: what a daily job brings up to date, also while nothing is due.
+        if let Err(error) = runtime.block_on(client::crl::refresh(&profile, &options)) {
+            note(&format!("CRLs are not brought up to date: {}", super::in_full(&error)));
+        }
         // Who renews tells the authorities that he has what they offer: they wait for that.
         let behind = outdated || added > 0 || removed > 0;
         if self.if_due && !behind && clock::now() < due {
@@ -105,12 +109,19 @@ impl Renew {
             Algorithm::Ed25519 => Scheme::Ed25519,
             Algorithm::P256 => Scheme::EcdsaP256,
         });
-        let again = options.clone();
+        let (again, last) = (options.clone(), options.clone());
         let renewed = runtime.block_on(renew(&profile, options, new_key))?;
         // What came into force between the two requests is offered by now, and counts as handed out.
         let offered = runtime.block_on(authorities(&profile, again))?;
         let taken = take_offered(&profile.directory, &offered, &profile.consortium, clock::now());
         let later = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
+        // The pair before is kept until a peer has let somebody in with the new one.
+        let used =
+            open_profile(global, &profile.directory).map(|renewed| runtime.block_on(authorities(&renewed, last)));
+        match used {
+            Ok(Ok(_)) => forget_previous(&profile.directory)?,
+            _ => note("the new certificate was not used yet: the files before it stay beside it, *.previous"),
+        }
         let (added, removed) = (added + later.added, removed + later.removed);
         let leaf = renewed.leaf();
         let not_after = Time::from_millis(u64::try_from(leaf.not_after).unwrap_or_default() * 1000);
