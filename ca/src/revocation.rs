@@ -257,24 +257,42 @@ impl RevocationList {
         std::iter::once(self).chain(self.earlier.iter().map(AsRef::as_ref))
     }
 
-    /// The newest of some lists of one issuer, with those beside it that name what no newer one does. Whoever has seen
-    /// the same lists keeps the same ones, in whatever order they came.
-    fn newest_of(mut lists: Vec<Arc<Self>>) -> Option<Self> {
+    /// Whether its time has come: the CA's clock may be ahead of ours by as much as certificates are dated back.
+    fn has_begun(&self, at: Time) -> bool {
+        self.this_update <= at.plus_millis(BACKDATE_MS)
+    }
+
+    /// The list whose dates count at an instant: the newest of which the time has come. What is named by one of the future
+    /// is revoked, but a CA whose clock was wrong once locks nobody out, itself included.
+    fn in_force(&self, at: Time) -> Option<&Self> {
+        self.with_earlier().find(|list| list.has_begun(at))
+    }
+
+    /// The newest of some lists of one issuer, with those beside it that name what no newer one does, and the one that is in
+    /// force at `now` if that is another. Whoever has seen the same lists keeps the same ones, in whatever order they came.
+    fn newest_of(mut lists: Vec<Arc<Self>>, now: Time) -> Option<Self> {
         lists.sort_by_cached_key(|list| std::cmp::Reverse((list.number, sha256(&list.der))));
         let mut lists = lists.into_iter();
         let mut newest = Self::clone(lists.next()?.as_ref());
         (newest.earlier, newest.only_earlier) = (Vec::new(), 0);
-        let mut bytes = 0;
+        let (mut bytes, mut begun) = (0, newest.has_begun(now));
         for list in lists {
+            let stands_in = !begun && list.has_begun(now);
+            begun |= stands_in;
             let news = list.revoked.iter().filter(|serial| !newest.contains(serial)).count();
-            bytes += if news > 0 { list.der.len() } else { 0 };
-            if newest.earlier.len() >= EARLIER_CRLS_MAX || bytes > EARLIER_CRL_BYTES_MAX {
-                break;
+            if news == 0 && !stands_in {
+                continue;
             }
-            if news > 0 {
-                newest.only_earlier += news;
-                newest.earlier.push(Arc::new(Self { earlier: Vec::new(), only_earlier: 0, ..Self::clone(&list) }));
+            bytes += list.der.len();
+            let no_room = newest.earlier.len() >= EARLIER_CRLS_MAX || bytes > EARLIER_CRL_BYTES_MAX;
+            if no_room && !stands_in {
+                if begun {
+                    break;
+                }
+                continue;
             }
+            newest.only_earlier += news;
+            newest.earlier.push(Arc::new(Self { earlier: Vec::new(), only_earlier: 0, ..Self::clone(&list) }));
         }
         Some(newest)
     }
@@ -357,10 +375,11 @@ impl RevocationSet {
             None if policy.accept_missing => Ok(()),
             None => Err(RevocationStatusError::Missing),
             Some(list) if list.contains(&id.serial) => Err(RevocationStatusError::Revoked),
-            // The CA's clock may be ahead of ours by as much as certificates are dated back.
-            Some(list) if list.this_update > at.plus_millis(BACKDATE_MS) => Err(RevocationStatusError::NotYetValid),
-            Some(list) if list.next_update < at && !policy.accept_expired => Err(RevocationStatusError::Expired),
-            Some(_) => Ok(()),
+            Some(list) => match list.in_force(at) {
+                None => Err(RevocationStatusError::NotYetValid),
+                Some(list) if list.next_update < at && !policy.accept_expired => Err(RevocationStatusError::Expired),
+                Some(_) => Ok(()),
+            },
         }
     }
 
@@ -388,6 +407,8 @@ pub struct RevocationChange {
     pub generation: u64,
     /// Certificates that were not revoked before: close what hangs on them.
     pub revoked: Vec<CertificateId>,
+    /// When the list says that it was made, if that is in the future: its dates do not count until then.
+    pub early: Option<Time>,
 }
 
 type Listener = Box<dyn Fn(&RevocationChange) + Send + Sync>;
@@ -399,6 +420,7 @@ pub struct RevocationStore {
     generation: AtomicU64,
     listeners: Mutex<Vec<Listener>>,
     installing: Mutex<()>,
+    clock: Option<fn() -> Time>,
 }
 
 impl fmt::Debug for RevocationStore {
@@ -408,6 +430,12 @@ impl fmt::Debug for RevocationStore {
 }
 
 impl RevocationStore {
+    /// A store that tells lists of the future by this clock; without one all are of the past.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Time) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
     /// The lists in force.
     pub fn current(&self) -> Arc<RevocationSet> {
         self.set.load_full()
@@ -449,9 +477,11 @@ impl RevocationStore {
             lists.extend(installed.earlier.iter().cloned());
         }
         revoked.sort_unstable();
+        let now = self.clock.map_or(Time::from_millis(u64::MAX), |clock| clock());
+        let early = (!list.has_begun(now)).then_some(list.this_update);
         let (offered, der) = (list.number, Arc::clone(&list.der));
         lists.push(Arc::new(list));
-        if let Some(newest) = RevocationList::newest_of(lists) {
+        if let Some(newest) = RevocationList::newest_of(lists, now) {
             if !newest.with_earlier().any(|kept| kept.der == der) {
                 return Err(RevocationError::Older { offered, installed: newest.number });
             }
@@ -460,7 +490,7 @@ impl RevocationStore {
         self.set.store(Arc::new(set));
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();
-        let change = RevocationChange { generation, revoked };
+        let change = RevocationChange { generation, revoked, early };
         for listener in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             listener(&change);
         }

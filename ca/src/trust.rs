@@ -87,6 +87,13 @@ impl TrustStore {
         })
     }
 
+    /// The same store, which tells CRLs of the future by a clock: their dates do not count before their time, what they name
+    /// is revoked at once.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Time) -> Self {
+        Self { revocation: self.revocation.with_clock(clock), ..self }
+    }
+
     /// Replaces all CAs. CRLs stay in force.
     pub fn replace(&self, anchors: Vec<Vec<u8>>, issuing: Vec<Vec<u8>>) -> Result<(), TrustError> {
         self.authorities.store(Arc::new(check(&self.consortium, anchors, issuing)?));

@@ -226,3 +226,41 @@ fn a_trust_store_takes_only_cas_of_its_consortium() {
     let leaf = stranger.leaf(&identity("north/client/a"), &KeyPair::generate(KeyAlgorithm::Ed25519).unwrap());
     assert!(matches!(open(vec![leaf], vec![]), Some(TrustError::Profile { position: 0, .. })));
 }
+
+/// A list that was signed 26 hours ahead was in force at once, and said nothing about the present: its organization was
+/// locked out, and whoever would have brought the next list, too.
+#[test]
+fn a_list_of_the_future_revokes_and_locks_nobody_out() {
+    let hours = |hours: u64| NOW.plus_millis(hours * 3_600_000);
+    for clocked in [true, false] {
+        let scene = Scene::new(RevocationPolicy::default());
+        let anchors = vec![scene.root.certificate().to_vec()];
+        let trust =
+            TrustStore::new(CONSORTIUM, anchors, vec![scene.path[1].clone()], RevocationPolicy::default()).unwrap();
+        let trust = if clocked { trust.with_clock(|| NOW) } else { trust };
+        let of = |number, from: Time, revoked: &[&Serial]| {
+            let revoked: Vec<RevokedSerial> = revoked.iter().map(|serial| entry(serial)).collect();
+            scene.north.authority.issue_crl(&revoked, number, from, from.plus_millis(30 * DAY_MS)).unwrap()
+        };
+        let other = serial("0102030405060708");
+        let (present, future) = (of(1, NOW, &[]), of(2, hours(26), &[&other]));
+        trust.install_crl(&scene.root.issue_crl(&[], 1, NOW, NOW.plus_millis(99 * DAY_MS)).unwrap()).unwrap();
+        assert_eq!(trust.install_crl(&present).unwrap().unwrap().early, None);
+        let change = trust.install_crl(&future).unwrap().unwrap();
+        assert_eq!((change.early.is_some(), change.revoked.len()), (clocked, 1));
+        let verdict = |at| trust.verify(&scene.path, at, Usage::ClientAuth).err();
+        let lockout = if clocked { None } else { refusal(0, RevocationStatusError::NotYetValid) };
+        assert_eq!(verdict(NOW), lockout);
+        assert_eq!(verdict(hours(27)), None);
+        let id = CertificateId { serial: other.clone(), ..scene.id.clone() };
+        assert!(trust.revocation().is_revoked(&id), "what it names is revoked at once");
+        if clocked {
+            // Both are kept, and handed on.
+            assert_eq!(trust.revocation().current().ders().filter(|der| *der == present || *der == future).count(), 2);
+        }
+        // The next one of the present, with a higher number, ends it.
+        trust.install_crl(&of(3, NOW, &[&other])).unwrap().unwrap();
+        assert_eq!(verdict(NOW), None);
+        assert_eq!(trust.revocation().current().ders().count(), 2, "the root's and the newest");
+    }
+}

@@ -53,7 +53,7 @@ fn store(profile: &Profile, roots: &[Vec<u8>], held: &TrustBundle) -> Result<Tru
         return Err(refused.into_iter().next().map(|(_, why)| why));
     }
     let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
-    let store = TrustStore::new(&profile.consortium, anchors, issuing, policy)?;
+    let store = TrustStore::new(&profile.consortium, anchors, issuing, policy)?.with_clock(crate::now);
     for crl in &held.crls {
         // Of a CA that is not known here, or an older one.
         let _ = store.install_crl(crl);
@@ -98,7 +98,7 @@ pub async fn refresh(profile: &Profile, options: &Options) -> Result<usize, Refr
     let roots: Vec<Vec<u8>> = profile.authorities.iter().map(|der| der.to_vec()).collect();
     let Acceptable { anchors, issuing, .. } = acceptable(&profile.consortium, &roots, &held.issuing);
     let store = store(profile, &roots, &held).map_err(OpenError::Authorities)?;
-    let crls: Vec<Vec<u8>> = store.revocation().current().lists().map(|list| list.der().to_vec()).collect();
+    let crls: Vec<Vec<u8>> = store.revocation().current().ders().map(<[u8]>::to_vec).collect();
     let (folder, count) = (profile.directory.join(FOLDER), crls.len());
     files::private_folder(&folder)
         .map_err(|source| CredentialsError::File { path: folder.display().to_string(), source })?;

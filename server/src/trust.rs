@@ -176,6 +176,7 @@ impl Trust {
         let bundle = usable(&consortium, reading.bundle);
         let policy = RevocationPolicy::default();
         let store = TrustStore::new(&consortium, bundle.anchors.clone(), bundle.issuing.clone(), policy)?;
+        let store = store.with_clock(clock::now);
         install(&store, &bundle);
         let whole = reading.damage.is_empty();
         let trust = Self {
@@ -517,6 +518,7 @@ impl Trust {
         let change = self.store.install_crl(crl)?;
         if let Some(change) = &change {
             tracing::info!(newly_revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
+            say_early(change);
             // In force first: what cannot be written is still obeyed, until a restart fetches it again.
             self.changes.send_modify(|generation| *generation += 1);
             self.exclusively(|| {
@@ -591,6 +593,7 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
                     generation = change.generation,
                     "a CRL is in force"
                 );
+                say_early(&change);
             }
             // The same CA's CRL may be in two folders, of which one is behind.
             Err(RevocationError::Older { .. }) => {}
@@ -598,6 +601,15 @@ fn install(store: &TrustStore, bundle: &TrustBundle) {
             Err(RevocationError::UnknownIssuer) => tracing::debug!("a CRL of a CA that is not trusted is passed over"),
             Err(error) => tracing::error!(error = describe(&error), "a CRL is refused"),
         }
+    }
+}
+
+/// A clock is wrong: the CA's, or this one.
+fn say_early(change: &RevocationChange) {
+    if let Some(made) = change.early {
+        let what =
+            "a CRL is of the future: what it revokes is revoked, and the one before it stays in force until then";
+        tracing::warn!(%made, "{what}; compare the clocks, and have the CA sign another one");
     }
 }
 

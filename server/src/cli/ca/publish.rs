@@ -86,7 +86,8 @@ impl Publish {
             for (authority, lists) in crls {
                 for der in lists {
                     let der = Bytes::from(der);
-                    let send = async || session.connection.offer_crl(der.clone()).await.map(|taken| (taken.new, taken.older));
+                    let send =
+                        async || session.connection.offer_crl(der.clone()).await.map(|taken| (taken.new, taken.older));
                     published.crls.push(bringing.bring(format!("CRL of {authority}"), send).await);
                 }
             }
@@ -95,7 +96,8 @@ impl Publish {
                     Some(evidence) => {
                         let path = evidence.path.into_iter().map(HexBytes).collect();
                         let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
-                        let send = async || session.connection.bring_answer(&answer).await.map(|taken| (taken.new, false));
+                        let send =
+                            async || session.connection.bring_answer(&answer).await.map(|taken| (taken.new, false));
                         bringing.bring(what, send).await
                     }
                     None => {
