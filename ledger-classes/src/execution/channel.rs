@@ -7,6 +7,9 @@ mod proposals;
 mod queries;
 mod revocation;
 
+#[cfg(test)]
+pub(super) use governance::Administrators;
+pub use governance::approvals_needed;
 pub use proposals::{Approval, Proposal, ProposalState, Subject};
 pub(super) use proposals::{approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};

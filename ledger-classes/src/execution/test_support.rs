@@ -2,6 +2,7 @@
 //! call a block. Transactions take the real way, through signing, parsing and verification.
 
 use super::budget::Usage;
+use super::channel::Administrators;
 use super::service::ServiceClock;
 use super::{BlockInput, Drafted, Executed, Fate, config_of, draft, execute, genesis_writes, next_timer};
 use crate::action::Action;
@@ -122,6 +123,13 @@ impl Ledger {
         self.put(keyspace::named_certificate(&text, serial), &named);
         let bound = CertificateKey { addresses: vec![address], compromised_height: None };
         self.put(keyspace::certificate_key(&issuer, &key), &bound);
+        if identity.role() == Role::Admin {
+            let place = keyspace::administrators(identity.organization());
+            let read = record::read(&self.state, &place).expect("memory does not fail");
+            let mut administrators: Administrators = read.unwrap_or_default();
+            administrators.known.push(address);
+            self.put(place, &administrators);
+        }
         participant
     }
 

@@ -192,7 +192,7 @@ fn proposal_view(
             })
             .collect(),
         approvals_given: counted.len(),
-        approvals_needed: config.approvals.needed(config.organizations.len()),
+        approvals_needed: record.needed(view, config, &counted)?,
         not_yet: if open { missing.cloned().collect() } else { Vec::new() },
     })
 }

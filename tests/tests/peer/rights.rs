@@ -9,7 +9,7 @@ use ca::{CertificateFolder, RevocationReason};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;
-use ledger_classes::action::{Action, assets, contracts};
+use ledger_classes::action::{Action, assets, channel, contracts};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use std::path::Path;
@@ -94,7 +94,13 @@ async fn whom_a_replaced_ca_vouched_for_writes_no_more_until_a_listed_one_does()
     let other = Consortium::closed(&[]);
     other.organization("dealer");
     let replaced = format!("dealer={}", text(&other.dir().join("ca/dealer.pem")));
-    peer.run(&bank, &["channel", "update", "trade", "--put-org", &replaced, "--reason", "its key was stolen"]);
+    let update = ["channel", "update", "trade", "--put-org", &replaced, "--reason", "its key was stolen"];
+    let made = peer.run(&bank, &update);
+    // Whatever the policy, not without an administrator of dealer.
+    assert_eq!(posted(&admin, "trade", id, 5, vec![append("tests", "dora")]).await, "done");
+    let proposal = made["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let approve = Action::ChannelApprove(channel::Approve { proposal });
+    assert_eq!(posted(&admin, "trade", id, 6, vec![approve]).await, "done");
     let height = admin.channel("trade").await.expect("there").height;
     for number in [5, 6] {
         stands(&admin, "trade", number, "unvouched").await;

@@ -1,10 +1,14 @@
 //! What a change of configuration must leave behind: a channel that can be changed again, and that its ordering peer
 //! can go on with. It is judged at the proposal and again when the change takes effect, from the ledger alone.
 //!
-//! An organization counts if it may administer and has a CA. If its administrators have been on the channel, one of them
-//! must be there now, admitted by a certificate of a CA that stays, told by its key: who was revoked or has expired comes back by an admission, which needs nobody's approval, and before
-//! the change. An organization that has never had one counts, or none could be added. The administrators that were
-//! admitted last are looked at, so that no number of them makes this dear or blind.
+//! An organization counts if it may administer, has a CA, and one of its administrators is on the channel now, admitted by
+//! a certificate of a CA that stays, told by its key: who was revoked or has expired comes back by an admission, which needs
+//! nobody's approval, and before the change. The administrators that were admitted last are looked at, so that no number of
+//! them makes this dear or blind.
+//!
+//! An organization that joined by a change is not counted before its first administrator is admitted, neither among those
+//! who must approve nor among those who could: who never comes must not stand in the way of those who are there. One that
+//! the channel was made with is always counted among those who must: else the first to come would govern alone.
 
 use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
@@ -21,6 +25,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::Record;
 use crate::rights::Right;
+use crate::state::{ReadError, ReadView};
 use crate::time::Time;
 
 /// Refuses a configuration that must not follow the one in force.
@@ -40,7 +45,11 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
         let known = current.organizations.iter().find(|known| known.name == member.name);
         check_authorities(context, next, known, member)?;
     }
-    let needed = next.approvals.needed(next.organizations.len());
+    let mut counted = 0;
+    for member in &next.organizations {
+        counted += usize::from(current.is_member(&member.name) && has_part(context, &member.name)?);
+    }
+    let needed = next.approvals.needed(counted).max(1);
     let (mut able, mut gone, members) = (0, Vec::new(), Members::new(next, context.certificates()));
     for member in next.organizations.iter().filter(|member| next.can_administer(&member.name)) {
         context.work(budget::CERTIFICATE * member.authorities.len() as u64);
@@ -59,6 +68,51 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
         ));
     }
     Ok(())
+}
+
+/// How many organizations must approve a change of the configuration in force, `config`.
+pub fn approvals_needed(view: &dyn ReadView, config: &ChannelConfig) -> Result<usize, ReadError> {
+    let mut counted = 0;
+    for member in &config.organizations {
+        counted += usize::from(has_part(view, &member.name)?);
+    }
+    Ok(config.approvals.needed(counted).max(1))
+}
+
+/// Whether a member is one of those whose approvals are asked for: from the beginning, or since its first administrator.
+fn has_part(view: &dyn ReadView, organization: &str) -> Result<bool, ReadError> {
+    let joined = view.get(&keyspace::membership(organization))?.is_some();
+    Ok(!joined || view.get(&keyspace::administrators(organization))?.is_some())
+}
+
+/// The members whose own approval changes need, whatever the policy: those that go on with other CA certificates. By a CA
+/// of their own the others would be that member. One without a CA has nobody who could approve, and nothing to lose.
+pub(super) fn owners<'c>(
+    view: &dyn ReadView,
+    config: &ChannelConfig,
+    changes: &'c [ConfigChange],
+) -> Result<Vec<&'c str>, ReadError> {
+    let (mut seen, mut owners) = (Vec::new(), Vec::new());
+    // The last word about each decides.
+    for change in changes.iter().rev() {
+        let (name, listed) = match change {
+            ConfigChange::PutOrganization(member) => (member.name.as_str(), Some(&member.authorities)),
+            ConfigChange::RemoveOrganization { name } => (name.as_str(), None),
+            _ => continue,
+        };
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let known = config.organizations.iter().find(|known| known.name == name);
+        let (Some(listed), Some(known)) = (listed, known) else { continue };
+        let nobody =
+            known.authorities.is_empty() && view.get(&keyspace::administrators(name))?.is_none();
+        if *listed != known.authorities && !nobody {
+            owners.push(name);
+        }
+    }
+    Ok(owners)
 }
 
 /// Fees in what nobody has, or in what somebody else issues than was meant, would let nobody but the administrators do
@@ -139,9 +193,9 @@ fn check_authorities(
 
 /// An organization's administrators, as far as they are looked at. An organization that leaves has none any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub(super) struct Administrators {
+pub(in crate::execution) struct Administrators {
     /// The addresses that were admitted last, in this order: at most [`ADMINISTRATORS_KNOWN_MAX`].
-    pub(super) known: Vec<Address>,
+    pub(in crate::execution) known: Vec<Address>,
 }
 
 impl Record for Administrators {}
@@ -183,10 +237,10 @@ fn is_able(context: &Context<'_>, members: &Members<'_>, address: &Address) -> R
 }
 
 /// Whether an administrator of the organization, with the right and one of its CAs under the configuration that is to
-/// follow, may sign at present; or none ever could.
+/// follow, may sign at present.
 fn is_there(context: &Context<'_>, next: &Members<'_>, organization: &str) -> Result<bool, Refusal> {
     let record: Option<Administrators> = context.get(&keyspace::administrators(organization))?;
-    let Some(Administrators { known }) = record else { return Ok(true) };
+    let Some(Administrators { known }) = record else { return Ok(false) };
     for address in &known {
         if is_able(context, next, address)? {
             return Ok(true);

@@ -133,7 +133,7 @@ fn a_change_leaves_a_channel_that_can_be_changed_again() {
         // Who is known to be gone comes back first.
         (3, "hhr", Majority, vec![approvals(All)], false),
         (3, "hhe", Majority, vec![approvals(All)], false),
-        (3, "hhn", Majority, vec![approvals(All)], true),
+        (3, "hhn", Majority, vec![approvals(All)], false),
         (3, "hhr", Majority, vec![remove("beta")], false),
         (3, "hhr", Majority, vec![remove("gamma")], true),
     ];
@@ -148,6 +148,79 @@ fn a_change_leaves_a_channel_that_can_be_changed_again() {
             assert_eq!(config_of(&ledger.state).unwrap().config, before, "{what}");
         }
     }
+}
+
+/// An organization without a person counted as one who could approve: two that never came made a majority of four that the
+/// two others could not reach, and `any` with one stolen key ended in `all` of somebody who does not exist.
+#[test]
+fn who_never_came_is_neither_asked_nor_counted_as_able() {
+    let join = |name: &str| vec![put(name), grant(Grantee::Organization(name.into()))];
+    let mut ledger = ledger(2, "hh", Approvals::Majority);
+    change(&mut ledger, "hh", [join("gamma"), join("delta")].concat()).unwrap();
+    let config = |ledger: &Ledger| config_of(&ledger.state).unwrap().config;
+    assert_eq!(config(&ledger).organizations.len(), 4);
+    let read = |public_read| vec![ConfigChange::SetPublicRead { public_read }];
+    change(&mut ledger, "hh", read(true)).unwrap();
+    assert!(config(&ledger).public_read, "two of the two who are there");
+    // Who has come is asked, and so the majority of four are three.
+    for (number, name) in [(3, "gamma"), (4, "delta")] {
+        ledger.admit(number, &admin(name));
+        ledger.put(keyspace::administrators(name), &Administrators { known: vec![address(number)] });
+    }
+    change(&mut ledger, "hh", read(false)).unwrap();
+    assert!(config(&ledger).public_read, "two of four");
+    change(&mut ledger, "hhhn", read(false)).unwrap();
+    assert!(!config(&ledger).public_read);
+}
+
+#[test]
+fn one_administrator_does_not_bind_a_channel_to_people_who_do_not_exist() {
+    let mut ledger = ledger(2, "hn", Approvals::Any);
+    let ghost = vec![put("gamma"), grant(Grantee::Organization("gamma".into())), approvals(Approvals::All)];
+    let refused = change(&mut ledger, "h", ghost).unwrap_err();
+    assert!(refused.contains("nobody could change it again") && refused.contains("beta, gamma"), "{refused}");
+}
+
+/// The first to come would govern alone, if those who have not come were not asked.
+#[test]
+fn who_founded_a_channel_is_asked_before_it_has_come() {
+    let mut ledger = ledger(3, "hnn", Approvals::Majority);
+    change(&mut ledger, "h", vec![approvals(Approvals::Any)]).unwrap();
+    assert_eq!(config_of(&ledger.state).unwrap().config.approvals, Approvals::Majority, "one of three");
+}
+
+/// By a CA of their own in another member's entry the others were that member, and what it has was theirs.
+#[test]
+fn the_cas_of_a_member_change_with_its_own_approval_only() {
+    let theirs = |name: &str| {
+        let mut member = organization(name);
+        member.authorities.push(HexBytes(format!("stolen ca of {name}").into_bytes()));
+        ConfigChange::PutOrganization(member)
+    };
+    let listed = |ledger: &Ledger| {
+        let config = config_of(&ledger.state).unwrap().config;
+        config.organizations.into_iter().find(|member| member.name == "gamma").map(|member| member.authorities.len())
+    };
+    let again = || vec![remove("gamma"), theirs("gamma"), grant(Grantee::Organization("gamma".into()))];
+    for changes in [vec![theirs("gamma")], again()] {
+        for policy in [Approvals::Any, Approvals::Majority] {
+            let mut ledger = ledger(3, "hhh", policy);
+            let proposal = change(&mut ledger, "h", changes.clone()).unwrap();
+            let approve = || vec![Action::ChannelApprove(Approve { proposal })];
+            ledger.done(2, approve());
+            assert_eq!(listed(&ledger), Some(1), "two of three, and not whose CAs they are");
+            assert_eq!(ledger.one(2, approve()).0, ResultCode::AlreadyApproved);
+            ledger.done(3, approve());
+            assert_eq!(listed(&ledger), Some(2));
+        }
+    }
+    // Its title is the others' to set, and so is whether it is a member.
+    let mut ledger = ledger(3, "hhh", Approvals::Majority);
+    let titled = Organization { title: "The third".into(), ..organization("gamma") };
+    change(&mut ledger, "hh", vec![ConfigChange::PutOrganization(titled)]).unwrap();
+    assert_eq!(config_of(&ledger.state).unwrap().config.organizations[2].title, "The third");
+    change(&mut ledger, "hh", vec![remove("gamma")]).unwrap();
+    assert_eq!(listed(&ledger), None);
 }
 
 /// Another CA of the same name was done, and from then on every member got `channel-unknown`: nobody could change it back.

@@ -6,12 +6,13 @@
 //! a later proposal. Its record stays.
 //!
 //! Approvals are counted when a proposal takes effect, and each time that it is looked at: one counts as long as its giver
-//! may sign, administers, was not revoked since, and is of an organization that was a member all along.
+//! may sign, administers, was not revoked since, and is of an organization that was a member all along. Whatever the policy,
+//! a member's CA certificates change with its own approval only.
 
 use super::{administrator, changed, governance, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::codec::{Decode, Encode};
-use crate::config::ConfigChange;
+use crate::config::{ChannelConfig, ConfigChange};
 use crate::event::Event;
 use crate::execution::assets::{self, Recovery};
 use crate::execution::audit::{self, Act, Ballot};
@@ -122,6 +123,23 @@ impl Proposal {
             }
         }
         Ok(counted)
+    }
+
+    /// How many approvals it needs, with those that are there: what the policy asks for, and those of the members whose own
+    /// is needed whatever the policy.
+    pub fn needed(&self, view: &dyn ReadView, config: &ChannelConfig, counted: &[&Approval]) -> Result<usize, ReadError> {
+        let missing = self.owners(view, config)?.into_iter();
+        let missing = missing.filter(|owner| counted.iter().all(|given| given.by.organization() != *owner)).count();
+        let policy = governance::approvals_needed(view, config)?;
+        Ok(if missing == 0 { policy } else { policy.max(counted.len() + missing) })
+    }
+
+    /// The members whose own approval it needs, whatever the policy.
+    pub fn owners(&self, view: &dyn ReadView, config: &ChannelConfig) -> Result<Vec<&str>, ReadError> {
+        match &self.subject {
+            Subject::Configuration(changes) => governance::owners(view, config, changes),
+            Subject::Recovery(_) => Ok(Vec::new()),
+        }
     }
 }
 
@@ -252,19 +270,19 @@ fn end(context: &mut Context<'_>, id: &Hash, proposal: &mut Proposal, state: Pro
 /// Adds an approval. With enough of them changes take effect for the blocks after this one, a recovery at once.
 fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
     let config = context.config();
-    let needed = config.approvals.needed(config.organizations.len());
     let organization = by.organization().to_owned();
     let counted = proposal.counted(context, context.members(), context.time())?;
     let has = counted.iter().any(|approval| approval.by.organization() == organization);
     // Where fewer are needed than before, whoever has approved may say so again, and it takes effect.
-    if has && counted.len() < needed {
+    if has && counted.len() < proposal.needed(context, config, &counted)? {
         return reject(ResultCode::AlreadyApproved, format!("{organization} has approved already"));
     }
     proposal.approvals.retain(|approval| approval.by.organization() != organization);
     let (address, approved_height) = (context.sender(), context.height());
     proposal.approvals.push(Approval { by: by.clone(), address, approved_height });
     let counted = proposal.counted(context, context.members(), context.time())?;
-    let (approvals, counted) = (counted.len(), counted.into_iter().cloned().collect());
+    let needed = proposal.needed(context, config, &counted)?;
+    let (approvals, counted): (usize, Vec<Approval>) = (counted.len(), counted.into_iter().cloned().collect());
     context.emit(Event::ChannelApproved {
         proposal: id,
         by: by.clone(),
