@@ -74,24 +74,26 @@ fn extensions<'a>(certificate: &'a Certificate<'_>) -> Vec<(Vec<u8>, bool, &'a [
 }
 
 impl Authority {
-    /// The signature by which this CA goes on under its certificate on a channel that lists `listed` for it.
-    pub fn consent(&self, channel: &Hash, listed: &[HexBytes]) -> Result<Vec<u8>, AuthorityError> {
-        self.sign(&authority_message(channel, listed, self.certificate()))
+    /// The signature by which this CA goes on under its certificate on a channel that lists `listed` for it, by the
+    /// configuration that the block at `configured` set.
+    pub fn consent(&self, channel: &Hash, configured: u64, listed: &[HexBytes]) -> Result<Vec<u8>, AuthorityError> {
+        self.sign(&authority_message(channel, configured, listed, self.certificate()))
     }
 }
 
 impl CertificateFolder {
     /// The newest certificate of an organization's CA, DER, with the CA's consent to go on under it on a channel
-    /// that lists `listed` for the organization.
+    /// that lists `listed` for the organization, by the configuration that the block at `configured` set.
     pub fn consent(
         &self,
         organization: &str,
         channel: &Hash,
+        configured: u64,
         listed: &[HexBytes],
     ) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
         let database = self.read()?;
         let authority = self.authority(&database, organization)?;
-        let proof = authority.consent(channel, listed)?;
+        let proof = authority.consent(channel, configured, listed)?;
         Ok((authority.certificate().to_vec(), proof))
     }
 }

@@ -31,8 +31,8 @@ fn a_reissued_ca_goes_on_and_its_new_leaves_are_admitted() {
         let late = made.not_after.plus_millis(DAY_MS);
         let renewed = folder.reissue("north", late).unwrap();
         let listed = [HexBytes(old.clone())];
-        let (new, proof) = folder.consent("north", &CHANNEL, &listed).unwrap();
-        let message = authority_message(&CHANNEL, &listed, &new);
+        let (new, proof) = folder.consent("north", &CHANNEL, 7, &listed).unwrap();
+        let message = authority_message(&CHANNEL, 7, &listed, &new);
         let next = verify_continuation(&new, &[b"damaged", &old], &message, &proof).unwrap();
         assert_eq!((next.replaces, next.listed_not_after), (1, made.not_after));
         assert_eq!((next.serial.as_slice(), next.not_after), (renewed.serial.as_bytes(), renewed.not_after));
@@ -59,7 +59,7 @@ fn another_key_another_name_or_another_channel_is_no_continuation() {
         verify_continuation(next.certificate(), &[listed.certificate()], message, proof).map(|next| next.replaces)
     };
     let judge = |next: &Authority| {
-        verify(next, &authority_message(&CHANNEL, &[], next.certificate()), &next.consent(&CHANNEL, &[]).unwrap())
+        verify(next, &authority_message(&CHANNEL, 7, &[], next.certificate()), &next.consent(&CHANNEL, 7, &[]).unwrap())
     };
     assert_eq!(judge(&make("north", &key)), Ok(0));
     assert_eq!(judge(&make("north", &other)), Err(ContinuationError::Unknown));
@@ -68,20 +68,21 @@ fn another_key_another_name_or_another_channel_is_no_continuation() {
     assert_eq!(judge(&root), Err(ContinuationError::Different));
 
     let next = make("north", &key);
-    let message = authority_message(&CHANNEL, &[], next.certificate());
+    let message = authority_message(&CHANNEL, 7, &[], next.certificate());
     // Given for another list: it may not be brought again once members have decided otherwise.
-    let another_list = next.consent(&CHANNEL, &[HexBytes(listed.certificate().to_vec())]).unwrap();
+    let another_list = next.consent(&CHANNEL, 7, &[HexBytes(listed.certificate().to_vec())]).unwrap();
     for proof in [
-        next.consent(&Hash([8; 32]), &[]).unwrap(),
+        next.consent(&Hash([8; 32]), 7, &[]).unwrap(),
         another_list,
-        listed.consent(&CHANNEL, &[]).unwrap(),
+        next.consent(&CHANNEL, 8, &[]).unwrap(),
+        listed.consent(&CHANNEL, 7, &[]).unwrap(),
         vec![0; 70],
         Vec::new(),
     ] {
         assert_eq!(verify(&next, &message, &proof), Err(ContinuationError::Proof));
     }
     // The key that signs is the CA's, and no other that it certifies or that resembles it.
-    let forged = make("north", &other).consent(&CHANNEL, &[]).unwrap();
+    let forged = make("north", &other).consent(&CHANNEL, 7, &[]).unwrap();
     assert_eq!(verify(&next, &message, &forged), Err(ContinuationError::Proof));
     let leaf = verify_continuation(b"no certificate", &[listed.certificate()], &message, &forged);
     assert!(matches!(leaf, Err(ContinuationError::Profile(_))));

@@ -168,6 +168,9 @@ impl ChannelConfig {
         if !is_label(&self.name) {
             return fail("a channel is named by 1 to 64 of a-z, 0-9 and hyphen");
         }
+        if self.name.len() == 64 && self.name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return fail("64 hex digits are a channel's id, and no name");
+        }
         if self.salt.0.len() != 16 {
             return fail("the salt has 16 bytes");
         }
@@ -339,13 +342,14 @@ impl ChannelConfig {
             Grantee::Organization(name) => name == identity.organization(),
             Grantee::Identity(other) => other == identity,
         });
-        let granted = mine.fold(rights, |rights, grant| rights.union(grant.rights));
+        let granted = mine.fold(Rights::NONE, |granted, grant| granted.union(grant.rights));
+        // What anybody may read is no reason to show an auditor what only auditors see.
+        let reads_all = Class::ALL.into_iter().all(|class| granted.allows(Right::Read(class)));
+        let granted = granted.union(rights);
         let administration = Rights::from_iter([Right::Admin]);
         match identity.role() {
-            // An auditor writes nothing, whatever its organization may, and reads all if that reads every class.
-            Role::Auditor if Class::ALL.into_iter().all(|class| granted.allows(Right::Read(class))) => {
-                granted.without(Rights::WRITES).union(Rights::from_iter([Right::Audit]))
-            }
+            // An auditor writes nothing, whatever its organization may, and reads all if that was given every class to read.
+            Role::Auditor if reads_all => granted.without(Rights::WRITES).union(Rights::from_iter([Right::Audit])),
             Role::Auditor => granted.without(Rights::WRITES),
             // An organization's right to administer is its administrators'.
             Role::Peer | Role::Client => granted.without(administration),
@@ -440,6 +444,30 @@ mod tests {
     use crate::action::Action;
     use crate::action::channel::{Propose, RevokeByEvidence};
     use crate::execution::test_support::{open_config, signer};
+
+    /// Paths and commands take an id or a name, and this one meant the other channel.
+    #[test]
+    fn a_name_that_reads_as_an_id_is_refused() {
+        for (name, good) in
+            [("a".repeat(64), false), ("0".repeat(64), false), ("g".repeat(64), true), ("a".repeat(63), true)]
+        {
+            assert_eq!(ChannelConfig { name: name.clone(), ..open_config() }.check().is_ok(), good, "{name}");
+        }
+    }
+
+    /// Every auditor of a member saw administrative acts where anybody could read.
+    #[test]
+    fn what_anybody_may_read_makes_no_auditor() {
+        let eve = Identity::new("test.example", "alpha", Role::Auditor, "eve").expect("valid");
+        let mut config = open_config();
+        assert!(config.public_read && !config.rights_of(Some(&eve)).allows(Right::Audit));
+        assert!(config.rights_of(Some(&eve)).allows(Right::Read(Class::Logs)));
+        config.grants = vec![Grant {
+            to: Grantee::Organization("alpha".into()),
+            rights: Class::ALL.into_iter().map(Right::Read).collect(),
+        }];
+        assert!(config.rights_of(Some(&eve)).allows(Right::Audit));
+    }
 
     /// The quick start once made a channel of two organizations whose changes both had to approve, and only one of them
     /// had an administrator.

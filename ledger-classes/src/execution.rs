@@ -224,8 +224,14 @@ fn run_transaction<'a>(
 }
 
 fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> Result<(), Refusal> {
+    let actions = &transaction.transaction().actions;
+    let admissions = actions.iter().filter(|action| matches!(action, Action::ParticipantAdmit(_))).count();
+    if admissions > limits::ADMISSIONS_MAX {
+        let what = format!("a transaction has at most {} admissions, not {admissions}", limits::ADMISSIONS_MAX);
+        return reject(ResultCode::TooManyAdmissions, what);
+    }
     let rights = sender_rights(context, transaction)?;
-    for (number, action) in transaction.transaction().actions.iter().enumerate() {
+    for (number, action) in actions.iter().enumerate() {
         context.set_action(u32::try_from(number).expect("actions are limited"));
         if let Some(right) = action.right()
             && !rights.allows(right)

@@ -35,6 +35,12 @@ pub enum Family {
     Membership = 0x0b,
     /// When an organization's changes of the configuration are spent: organization.
     ConfigPace = 0x0c,
+    /// How many addresses of an identity are not revoked: identity.
+    IdentityCount = 0x0d,
+    /// Certificate paths that have admitted an address: address, hash. Empty values.
+    AdmittedBy = 0x0e,
+    /// Open proposals of an organization: organization, 0, height (u64, big-endian), id. Empty values.
+    OwnProposal = 0x0f,
     /// Asset definitions: asset.
     Asset = 0x10,
     /// Balances: address, asset.
@@ -145,6 +151,21 @@ pub fn certificate_key(issuer: &Hash, certified: &Hash) -> Vec<u8> {
 /// Key that lists an address under its identity.
 pub fn identity_address(identity: &str, address: &Address) -> Vec<u8> {
     key(Family::IdentityAddress, &[identity.as_bytes(), &[0], &address.0])
+}
+
+/// Key of how many addresses an identity has.
+pub fn identity_count(identity: &str) -> Vec<u8> {
+    key(Family::IdentityCount, &[identity.as_bytes()])
+}
+
+/// Key that lists what has admitted an address.
+pub fn admitted_by(address: &Address, certificate: &Hash) -> Vec<u8> {
+    key(Family::AdmittedBy, &[&address.0, &certificate.0])
+}
+
+/// Key that lists an open proposal of an organization.
+pub fn own_proposal(organization: &str, height: u64, id: &Hash) -> Vec<u8> {
+    key(Family::OwnProposal, &[organization.as_bytes(), &[0], &height.to_be_bytes(), &id.0])
 }
 
 /// Key of an asset's definition.

@@ -79,7 +79,12 @@ pub const PROPOSALS_ENDED_MAX: usize = 8;
 /// Administrators of an organization that a change of the configuration looks at, the last admitted ones. Beyond them the
 /// first is forgotten until it is admitted again.
 pub const ADMINISTRATORS_KNOWN_MAX: usize = 64;
+/// Open proposals of one organization; nothing has to be paid for them.
+pub const PROPOSALS_OPEN_MAX: usize = 64;
+/// Admissions of one transaction: each is free, and costs the verification of certificate paths before and in its block.
+pub const ADMISSIONS_MAX: usize = 4;
 /// Addresses bound to one identity, and those bound by certificates of one key: a revocation touches them all in one action.
+/// Revoked ones do not count.
 pub const ADDRESSES_MAX: usize = 64;
 /// Keys of a joint account.
 pub const JOINT_KEYS_MAX: usize = 16;

@@ -114,6 +114,8 @@ codes! {
     RecoveryRefused = 307, "recovery-refused";
     /// The account was passed on from one successor to the next as often as can be.
     SuccessionTooLong = 308, "succession-too-long";
+    /// More admissions than a transaction may have.
+    TooManyAdmissions = 309, "too-many-admissions";
     /// No such open proposal.
     ProposalUnknown = 310, "proposal-unknown";
     /// This organization has approved already.
@@ -124,6 +126,8 @@ codes! {
     ProposalLapsed = 313, "proposal-lapsed";
     /// The proposer's organization has changed the configuration too often of late.
     ChangesTooFrequent = 314, "changes-too-frequent";
+    /// The organization has as many open proposals as it may have.
+    TooManyProposals = 315, "too-many-proposals";
 
     /// No such contract.
     ContractUnknown = 400, "contract-unknown";

@@ -36,6 +36,23 @@ pub struct Participant {
 
 impl Record for Participant {}
 
+impl Participant {
+    /// What tells this admission from those by another certificate or another path of it, whenever it was made.
+    pub fn admission(&self) -> Hash {
+        let timeless = Self { admitted_height: 0, revoked_height: None, revoked_before: None, ..self.clone() };
+        Hash::plain(&[&codec::encode(&timeless)])
+    }
+}
+
+/// How many addresses an identity has that are admitted and not revoked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct IdentityCount {
+    /// At most [`crate::limits::ADDRESSES_MAX`].
+    pub addresses: u32,
+}
+
+impl Record for IdentityCount {}
+
 /// A certificate as revocations name it: serial numbers are unique for one CA only.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
 pub struct CertificateName {
@@ -201,9 +218,9 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
 }
 
 /// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`, where its organization's CAs are
-/// those `listed`: a consent is spent with the list that it was given for, so that nobody can bring it again when the
-/// members have decided otherwise.
-pub fn authority_message(channel: &Hash, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
+/// those `listed`, by the configuration that the block at `configured` set: a consent is spent with the configuration that it
+/// was given for, so that nobody can bring it again when the members have decided otherwise, even if the list comes back.
+pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
     let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
-    Tag::Authority.message(&[&channel.0, &listed.0, certificate])
+    Tag::Authority.message(&[&channel.0, &configured.to_le_bytes(), &listed.0, certificate])
 }

@@ -241,6 +241,9 @@ pub struct ChannelView {
     /// The configuration; only in the view of one channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ChannelConfig>,
+    /// The block that set the configuration; with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_height: Option<u64>,
 }
 
 /// How many of a thing callers may have at a time on a peer, and have.

@@ -26,8 +26,7 @@ use crate::keys::{self, PublicKey};
 use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{Participant, certificate_key, possession_message};
-use crate::state;
+use crate::participant::{IdentityCount, Participant, certificate_key, possession_message};
 
 /// A path that may be verified at all.
 fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes]) -> Result<Vec<&'p [u8]>, Refusal> {
@@ -88,12 +87,15 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         return reject(ResultCode::AddressIsTaken, format!("{} belongs to another identity", body.address));
     }
     super::assets::require_not_recovered(context, &body.address)?;
-    let prefix = keyspace::key(keyspace::Family::IdentityAddress, &[text.as_bytes(), &[0]]);
     let listed = keyspace::identity_address(&text, &body.address);
-    if context.get_value(&listed)?.is_none()
-        && state::scan(context, &prefix, &prefix, ADDRESSES_MAX)?.len() >= ADDRESSES_MAX
-    {
-        return reject(ResultCode::InvalidField, "an identity has at most 64 addresses on a channel");
+    let place = keyspace::identity_count(&text);
+    let mut count: IdentityCount = context.get(&place)?.unwrap_or_default();
+    // Revoked ones do not count: whoever had the key for a while would else leave no room for its owner.
+    if before.as_ref().is_none_or(|record| record.revoked_height.is_some()) {
+        if count.addresses as usize >= ADDRESSES_MAX {
+            return reject(ResultCode::InvalidField, "an identity has at most 64 addresses on a channel");
+        }
+        count.addresses += 1;
     }
     let serial = HexBytes(certified.serial);
     let participant = Participant {
@@ -110,16 +112,28 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     };
     let noted = identity.role() == Role::Admin && governance::note_administrator(context, &identity, body.address)?;
     // Admissions are free, also where nothing else is: one that changes nothing must not fill blocks.
-    let same = before.as_ref().is_some_and(|before| {
-        let Participant { admitted_height, revoked_before, .. } = *before;
-        *before == Participant { admitted_height, revoked_before, ..participant.clone() }
-    });
+    let admission = participant.admission();
+    let same = before.as_ref().is_some_and(|before| before.revoked_height.is_none() && before.admission() == admission);
     if same && !noted {
         return reject(
             ResultCode::AddressIsTaken,
             format!("{} is admitted with this certificate already", body.address),
         );
     }
+    // So must two by turns, each of which changes something: what another has replaced stays so while that one is good.
+    let admitted = keyspace::admitted_by(&body.address, &admission);
+    let stands = context.members().standing(context, before.as_ref(), context.time())?.is_ok();
+    if !same && stands && context.get_value(&admitted)?.is_some() {
+        return reject(
+            ResultCode::AddressIsTaken,
+            format!(
+                "{} was admitted with this certificate before the one that it has now, which is good",
+                body.address
+            ),
+        );
+    }
+    context.put_value(admitted, [1u8].as_slice().into());
+    context.put(place, &count);
     context.put(key, &participant);
     revocation::note_admission(context, body.address, before.as_ref(), &participant)?;
     context.put_value(listed, [1u8].as_slice().into());
@@ -145,6 +159,7 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
     for left in current.organizations.iter().filter(|member| !record.config.is_member(&member.name)) {
         context.remove(keyspace::administrators(&left.name));
         context.remove(keyspace::membership(&left.name));
+        proposals::forget(context, &left.name)?;
     }
     let since = context.height();
     for joined in record.config.organizations.iter().filter(|member| !current.is_member(&member.name)) {

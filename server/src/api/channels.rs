@@ -39,6 +39,8 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
     let channel = &visible.channel;
     let (tip, queue, config) = (channel.tip(), channel.queue(), channel.config());
     let open = |choice: fn(&ChannelConfig) -> bool| config.as_ref().is_some_and(|record| choice(&record.config));
+    // Who sees only that it has halted is no member.
+    let shown = config.as_ref().filter(|_| with_config && !visible.rights.is_empty());
     ChannelView {
         name: channel.name().into(),
         id: channel.id().unwrap_or_default(),
@@ -54,10 +56,8 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
             bytes: queue.bytes.into(),
             subscriptions: queue.subscriptions,
         },
-        // Who sees only that it has halted is no member.
-        config: (with_config && !visible.rights.is_empty())
-            .then(|| channel.config().map(|record| record.config.clone()))
-            .flatten(),
+        config: shown.map(|record| record.config.clone()),
+        config_height: shown.map(|record| record.height),
     }
 }
 

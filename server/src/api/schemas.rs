@@ -188,6 +188,7 @@ pub(super) fn schemas() -> Value {
                 "state": { "enum": ["opening", "replaying", "serving", "draining", "closed", "halted"] },
                 "done": number(), "of": number(), "reason": text(), "rights": rights(), "queue": named("Queue"),
                 "public_read": { "type": "boolean" }, "open_submit": { "type": "boolean" }, "config": any(),
+                "config_height": number(),
             }),
             &["name", "id", "height", "tip", "time", "state", "rights", "public_read", "open_submit", "queue"],
         ),
@@ -402,6 +403,7 @@ mod tests {
                 open_submit: false,
                 queue: QueueView::default(),
                 config: None,
+                config_height: None,
             },
         );
     }

@@ -344,7 +344,7 @@ impl Session {
 impl Session {
     /// Prints what became of a transaction.
     pub(super) async fn show_outcome(&self, channel: &str, outcome: &Outcome) -> Result<(), Failure> {
-        let (mut units, mut events, mut waits) = (Units::default(), Vec::new(), None);
+        let (mut units, mut events, mut note) = (Units::default(), Vec::new(), None);
         if let Some(receipt) = outcome.receipt.as_ref().filter(|_| !self.output.json) {
             if !receipt.fee.is_zero() {
                 units.learn_fee(self, channel).await;
@@ -357,15 +357,22 @@ impl Session {
                 if let Event::ChannelApproved { proposal, approvals, needed, .. } = &view.event
                     && approvals < needed
                 {
-                    waits = Some(format!(
+                    note = Some(format!(
                         "\nIt waits: {approvals} of {needed} organizations have approved. Administrators of the others \
                          run: chancery channel approve {channel} {proposal}\n"
+                    ));
+                }
+                if let Event::ParticipantRevoked { issuer: None, serial, .. } = &view.event {
+                    let serial = hex::encode(&serial.0);
+                    note = Some(format!(
+                        "\nNobody was admitted here with the certificate {serial}: nobody's participation has ended, and \
+                         whoever comes with it will be refused.\n"
                     ));
                 }
             }
         }
         self.output
-            .show(outcome, |outcome| outcome_text(outcome, &units, &events) + waits.as_deref().unwrap_or_default())
+            .show(outcome, |outcome| outcome_text(outcome, &units, &events) + note.as_deref().unwrap_or_default())
     }
 }
 

@@ -155,6 +155,10 @@ fn an_organization_that_leaves_takes_its_proposals_and_approvals_with_it() {
             let to = Grantee::Organization("gamma".into());
             agreed(&mut ledger, vec![ConfigChange::PutOrganization(gamma), ConfigChange::Grant(Grant { to, rights })]);
         }
+        if comes_back {
+            // From its first administrator on it is asked again.
+            ledger.admit(4, &Identity::new("test.example", "gamma", Role::Admin, "gil").unwrap());
+        }
         configure(&mut ledger, |config| config.approvals = Approvals::All);
         assert_eq!(shown(&ledger, own), (ProposalState::Lapsed, vec![]), "{comes_back}");
         assert_eq!(shown(&ledger, others), (ProposalState::Open, vec!["alpha".to_owned()]), "{comes_back}");
@@ -170,6 +174,22 @@ fn an_organization_that_leaves_takes_its_proposals_and_approvals_with_it() {
             assert_eq!(shown(&ledger, again), (ProposalState::Open, vec!["gamma".to_owned()]));
         }
     }
+}
+
+/// Records outlive a membership: two organizations that came back would have been two of the two that are asked.
+#[test]
+fn who_came_back_is_asked_from_its_first_act_on() {
+    let mut ledger = of_three();
+    agreed(&mut ledger, vec![ConfigChange::RemoveOrganization { name: "gamma".into() }]);
+    let gamma = Organization { name: "gamma".into(), title: String::new(), authorities: vec![HexBytes(vec![0x30])] };
+    let (rights, to) = (Rights::from_iter([Right::Admin]), Grantee::Organization("gamma".into()));
+    agreed(&mut ledger, vec![ConfigChange::PutOrganization(gamma), ConfigChange::Grant(Grant { to, rights })]);
+    configure(&mut ledger, |config| config.approvals = Approvals::All);
+    let id = propose(&mut ledger, 1, "beta");
+    ledger.done(4, approve(id));
+    assert_eq!(shown(&ledger, id), (ProposalState::Open, vec!["alpha".to_owned(), "gamma".to_owned()]), "two of three");
+    ledger.done(3, approve(id));
+    assert_eq!(found(&ledger, id).state, ProposalState::Done);
 }
 
 #[test]

@@ -24,13 +24,14 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
         return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
     }
     let mut record = unchanged(context)?;
+    let configured = record.height;
     let member = record.config.organizations.iter_mut().find(|member| member.name == body.organization);
     let Some(member) = member else {
         return reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel");
     };
     let listed: Vec<&[u8]> = member.authorities.iter().map(|der| der.0.as_slice()).collect();
     context.work(budget::PATH_PART + budget::CERTIFICATE * listed.len() as u64);
-    let message = authority_message(&context.channel(), &member.authorities, certificate);
+    let message = authority_message(&context.channel(), configured, &member.authorities, certificate);
     let next = match context.certificates().continuation(certificate, &listed, &message, proof) {
         Ok(next) => next,
         Err(why) => return reject(ResultCode::AuthorityRefused, why),

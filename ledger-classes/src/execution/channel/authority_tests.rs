@@ -68,10 +68,10 @@ fn ledger() -> Ledger {
 }
 
 fn renew(ledger: &Ledger, organization: &str, certificate: &str, key: &str) -> Action {
-    let config = config_of(&ledger.state).unwrap().config;
+    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
     let member = config.organizations.iter().find(|member| member.name == organization);
     let listed = member.map(|member| member.authorities.clone()).unwrap_or_default();
-    let message = authority_message(&ledger.channel, &listed, certificate.as_bytes());
+    let message = authority_message(&ledger.channel, height, &listed, certificate.as_bytes());
     let proof = [key.as_bytes(), &message].concat();
     let certificate = HexBytes(certificate.as_bytes().to_vec());
     Action::ChannelRenewAuthority(RenewAuthority {
@@ -98,6 +98,9 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
     let codes: Vec<u16> = receipts.iter().map(|receipt| receipt.head.code).collect();
     assert_eq!(codes, [ResultCode::Done.number()]);
     assert_eq!(listed(&ledger), ["a1 19000 20100", "a2 19000 20900", "b1 19990 23000"]);
+    // A consent is for one configuration: the CA signs again.
+    assert!(ledger.clone().one(9, vec![alpha]).1.contains("no proof"));
+    let alpha = renew(&ledger, "alpha", "a1 20000 23000", "a1");
     let receipt = ledger.run(&[(&[9], vec![alpha])]).pop().unwrap();
     assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.head.message);
     assert_eq!(listed(&ledger), ["a1 20000 23000", "a2 19000 20900", "b1 19990 23000"]);
@@ -158,4 +161,21 @@ fn what_does_not_continue_a_listed_certificate_changes_nothing() {
     let append = Action::LogAppend(Append { topic: "tests".into(), digest: None, body: String::new() });
     let actions = vec![renew(&ledger, "beta", "b1 19990 23000", "b1"), append];
     assert_eq!(ledger.one(9, actions).0, ResultCode::NotAParticipant, "it opens the door to nothing else");
+}
+
+/// It came back once the members had put the list back, by whoever had kept it.
+#[test]
+fn a_consent_is_spent_with_its_configuration_even_if_the_list_comes_back() {
+    let mut ledger = ledger();
+    let old = renew(&ledger, "beta", "b1 19990 23000", "b1");
+    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
+    ledger.done(9, vec![old.clone()]);
+    let back = ConfigRecord { config, height: height + 1 };
+    let (_, writes) = crate::execution::configuration::writes_of(&back);
+    ledger.state.apply(&writes.into_iter().map(|(key, value)| (key, Some(value))).collect());
+    assert!(listed(&ledger).contains(&"b1 19000 19999".to_owned()));
+    let (code, message) = ledger.one(9, vec![old]);
+    assert_eq!(code, ResultCode::AuthorityRefused, "{message}");
+    let new = renew(&ledger, "beta", "b1 19990 23000", "b1");
+    ledger.done(9, vec![new]);
 }

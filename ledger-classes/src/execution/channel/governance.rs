@@ -106,8 +106,7 @@ pub(super) fn owners<'c>(
         seen.push(name);
         let known = config.organizations.iter().find(|known| known.name == name);
         let (Some(listed), Some(known)) = (listed, known) else { continue };
-        let nobody =
-            known.authorities.is_empty() && view.get(&keyspace::administrators(name))?.is_none();
+        let nobody = known.authorities.is_empty() && view.get(&keyspace::administrators(name))?.is_none();
         if *listed != known.authorities && !nobody {
             owners.push(name);
         }

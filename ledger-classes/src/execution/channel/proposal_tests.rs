@@ -7,6 +7,7 @@ use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
 use crate::execution::test_support::{Ledger, address, open_config};
 use crate::keys::Address;
+use crate::limits::PROPOSALS_OPEN_MAX;
 use crate::listing::Span;
 use crate::rights::{Grant, Grantee, Right};
 use ResultCode as C;
@@ -151,6 +152,46 @@ fn participants_are_listed_by_identity_and_those_of_an_organization_alone() {
     let all = participants(&ledger.state, &config, None, &Span::first(1)).unwrap();
     let expected: Address = address(1);
     assert_eq!(all.items[0].address, expected);
+}
+
+/// They are free, so one organization's filled a channel's list.
+#[test]
+fn an_organization_has_a_bounded_number_of_open_proposals() {
+    let change = || {
+        let changes = vec![ConfigChange::SetPublicRead { public_read: true }];
+        vec![Action::ChannelPropose(Propose { changes, reason: String::new() })]
+    };
+    let mut ledger = of_three();
+    // Older ones of others, which a new one takes off the list first.
+    for _ in 0..9 {
+        propose(&mut ledger, 3, "beta");
+    }
+    let made: Vec<Hash> = (0..PROPOSALS_OPEN_MAX).map(|_| propose(&mut ledger, 4, "gamma")).collect();
+    let (code, message) = ledger.one(4, change());
+    assert_eq!(code, C::TooManyProposals, "{message}");
+    ledger.done(1, change());
+    ledger.done(4, withdraw(made[5]));
+    ledger.done(4, change());
+    assert_eq!(ledger.one(4, change()).0, C::TooManyProposals);
+    let mut left = ledger.clone();
+    ledger.advance(crate::limits::PROPOSAL_MS + 1_000);
+    ledger.done(4, change());
+
+    // Who comes back begins anew.
+    let propose_by = |ledger: &mut Ledger, changes| {
+        let propose = Action::ChannelPropose(Propose { changes, reason: String::new() });
+        ledger.run(&[(&[1], vec![propose])])[0].head.id
+    };
+    let out = propose_by(&mut left, vec![ConfigChange::RemoveOrganization { name: "gamma".into() }]);
+    left.done(3, approve(out));
+    let authorities = vec![HexBytes(vec![0x30])];
+    let gamma = Organization { name: "gamma".into(), title: "gamma".into(), authorities };
+    let rights = [Right::Admin].into_iter().collect();
+    let grant = Grant { to: Grantee::Organization("gamma".into()), rights };
+    let back = propose_by(&mut left, vec![ConfigChange::PutOrganization(gamma), ConfigChange::Grant(grant)]);
+    left.done(3, approve(back));
+    left.admit(4, &Identity::new("test.example", "gamma", Role::Admin, "gil").unwrap());
+    propose(&mut left, 4, "gamma");
 }
 
 /// A record above what the store reads back was looked for at the end of a transaction only: what its next action read

@@ -21,7 +21,7 @@ use crate::hash::Hash;
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace::{self, Family};
-use crate::limits::{MEMO_BYTES_MAX, PROPOSAL_MS, PROPOSALS_ENDED_MAX};
+use crate::limits::{MEMO_BYTES_MAX, PROPOSAL_MS, PROPOSALS_ENDED_MAX, PROPOSALS_OPEN_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::{self, Record};
@@ -127,7 +127,12 @@ impl Proposal {
 
     /// How many approvals it needs, with those that are there: what the policy asks for, and those of the members whose own
     /// is needed whatever the policy.
-    pub fn needed(&self, view: &dyn ReadView, config: &ChannelConfig, counted: &[&Approval]) -> Result<usize, ReadError> {
+    pub fn needed(
+        &self,
+        view: &dyn ReadView,
+        config: &ChannelConfig,
+        counted: &[&Approval],
+    ) -> Result<usize, ReadError> {
         let missing = self.owners(view, config)?.into_iter();
         let missing = missing.filter(|owner| counted.iter().all(|given| given.by.organization() != *owner)).count();
         let policy = governance::approvals_needed(view, config)?;
@@ -185,6 +190,7 @@ pub(in crate::execution) fn put_forward(
         return reject(ResultCode::InvalidField, "a transaction makes one proposal");
     }
     end_late(context)?;
+    require_room(context, by.organization())?;
     let proposal = Proposal {
         subject,
         reason: reason.to_owned(),
@@ -257,11 +263,56 @@ fn end_late(context: &mut Context<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Nothing has to be paid for a proposal, and each is listed for 30 days.
+fn require_room(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
+    let open = own(context, organization)?;
+    if open.len() < PROPOSALS_OPEN_MAX {
+        return Ok(());
+    }
+    let mut room = false;
+    for (_, id) in open {
+        let Some(mut proposal) = context.get::<Proposal>(&keyspace::proposal(&id))? else { continue };
+        if proposal.is_late(context.time()) {
+            end(context, &id, &mut proposal, ProposalState::Lapsed);
+            context.put(keyspace::proposal(&id), &proposal);
+            room = true;
+        }
+    }
+    match room {
+        true => Ok(()),
+        false => {
+            let what = format!("{organization} has {PROPOSALS_OPEN_MAX} open proposals: withdraw one of them first");
+            reject(ResultCode::TooManyProposals, what)
+        }
+    }
+}
+
+/// Where an organization's open proposals are listed, and their ids.
+fn own(context: &Context<'_>, organization: &str) -> Result<Vec<(Vec<u8>, Hash)>, Refusal> {
+    let prefix = keyspace::key(Family::OwnProposal, &[organization.as_bytes(), &[0]]);
+    let mut found = Vec::new();
+    for (place, _) in state::scan(context, &prefix, &prefix, PROPOSALS_OPEN_MAX)? {
+        let id = place.get(prefix.len() + 8..).and_then(|id| id.try_into().ok()).map(Hash);
+        let id = id.ok_or_else(|| ReadError("the list of an organization's proposals is damaged".into()))?;
+        found.push((place.to_vec(), id));
+    }
+    Ok(found)
+}
+
+/// What an organization that leaves has proposed is none of its open proposals if it comes back.
+pub(super) fn forget(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
+    for (place, _) in own(context, organization)? {
+        context.remove(place);
+    }
+    Ok(())
+}
+
 /// It is open no more.
 fn end(context: &mut Context<'_>, id: &Hash, proposal: &mut Proposal, state: ProposalState) {
     // One that is done as it is made was never listed.
     if *id != context.id() {
         context.remove(keyspace::open_proposal(proposal.proposed_height, id));
+        context.remove(keyspace::own_proposal(proposal.by.organization(), proposal.proposed_height, id));
     }
     proposal.state = state;
     proposal.ended_height = Some(context.height());
@@ -271,6 +322,10 @@ fn end(context: &mut Context<'_>, id: &Hash, proposal: &mut Proposal, state: Pro
 fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, by: Identity) -> Result<(), Refusal> {
     let config = context.config();
     let organization = by.organization().to_owned();
+    // Of an organization that came back who was admitted before may act: from here on it is asked as well.
+    if context.get_value(&keyspace::administrators(&organization))?.is_none() {
+        governance::note_administrator(context, &by, context.sender())?;
+    }
     let counted = proposal.counted(context, context.members(), context.time())?;
     let has = counted.iter().any(|approval| approval.by.organization() == organization);
     // Where fewer are needed than before, whoever has approved may say so again, and it takes effect.
@@ -305,7 +360,10 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         end(context, &id, &mut proposal, ProposalState::Done);
         proposal.approvals = counted;
     } else if id == context.id() {
-        context.put_value(keyspace::open_proposal(proposal.proposed_height, &id), [1u8].as_slice().into());
+        let own = keyspace::own_proposal(proposal.by.organization(), proposal.proposed_height, &id);
+        for place in [keyspace::open_proposal(proposal.proposed_height, &id), own] {
+            context.put_value(place, [1u8].as_slice().into());
+        }
     }
     context.put(keyspace::proposal(&id), &proposal);
     let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.subject));

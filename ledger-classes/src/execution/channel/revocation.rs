@@ -19,14 +19,16 @@ use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{
-    CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, NamedCertificate,
-    Participant, certificate_key,
+    CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, IdentityCount, KnownCertificate,
+    NamedCertificate, Participant, certificate_key,
 };
 
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
     let Revoke { identity, serial, reason } = body;
-    if reason.len() > MEMO_BYTES_MAX || serial.0.is_empty() || serial.0.len() > 20 {
-        return reject(ResultCode::InvalidField, "a serial has 1 to 20 bytes and a reason at most 256");
+    // With a zero before it a number reads the same to people, and is no certificate's here.
+    if reason.len() > MEMO_BYTES_MAX || serial.0.len() > 20 || serial.0.first().is_none_or(|first| *first == 0) {
+        let what = "a serial has 1 to 20 bytes, of which the first is not 0, and a reason at most 256";
+        return reject(ResultCode::InvalidField, what);
     }
     let administrator = administrator(context)?;
     if administrator.organization() != identity.organization() {
@@ -118,22 +120,33 @@ fn end(
     let mut key: CertificateKey = context.get(&place)?.unwrap_or_default();
     if compromised {
         key.compromised_height = key.compromised_height.or(Some(context.height()));
-        context.put(place, &key);
     }
     let mut others: Vec<(Identity, HexBytes)> = Vec::new();
-    for address in key.addresses {
+    // Who is revoked makes room for the next admission of the key, and of the identity.
+    for address in std::mem::take(&mut key.addresses) {
         let place = keyspace::participant(&address);
         let Some(mut participant) = context.get::<Participant>(&place)? else { continue };
+        if participant.revoked_height.is_some() {
+            continue;
+        }
         let same = participant.serial == *serial;
-        if participant.revoked_height.is_some() || !(same || compromised) {
+        if !(same || compromised) {
+            key.addresses.push(address);
             continue;
         }
         participant.revoked_height = Some(context.height());
         context.put(place, &participant);
+        let place = keyspace::identity_count(&participant.identity.to_string());
+        let IdentityCount { addresses } = context.get(&place)?.unwrap_or_default();
+        context.put(place, &IdentityCount { addresses: addresses.saturating_sub(1) });
         if !same && others.iter().all(|(_, other)| *other != participant.serial) {
             mark(context, issuer, &participant.serial, true)?;
             others.push((participant.identity, participant.serial));
         }
+    }
+    match key == CertificateKey::default() {
+        true => context.remove(place),
+        false => context.put(place, &key),
     }
     Ok(others)
 }

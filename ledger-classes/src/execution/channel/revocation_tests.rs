@@ -321,6 +321,54 @@ fn a_revocation_touches_a_bounded_number_of_addresses() {
     assert!(!ended.contains(&somebody("cy", 90)));
 }
 
+/// A thief admitted 63 addresses, and after the revocation there was no room for whom it had robbed.
+#[test]
+fn revoked_addresses_leave_room_for_the_next_of_their_identity_and_key() {
+    let mut ledger = ledger();
+    for number in 100..162 {
+        assert_eq!(admit(&mut ledger, number, BOB), C::Done, "{number}");
+    }
+    // Bob has two by other certificates, and the key binds one more of cy's.
+    let (new, same_key) = ("ca of beta|50|client/bob|50", "ca of beta|51|client/bob|12");
+    assert_eq!(admit(&mut ledger, 99, new), C::InvalidField, "64 are good");
+    ledger.done(20, vec![by_name("beta/client/bob", 1)]);
+    assert_eq!(admit(&mut ledger, 99, new), C::Done);
+    assert_eq!(admit(&mut ledger, 98, same_key), C::Done);
+    assert_eq!(standing(&ledger), [1, 3, 4, 5]);
+    // Who comes back counts once.
+    for number in 100..161 {
+        assert_eq!(admit(&mut ledger, number, same_key), C::Done, "{number}");
+    }
+    assert_eq!(admit(&mut ledger, 161, same_key), C::InvalidField);
+}
+
+/// Two good certificates by turns changed something each time, for nothing, where everything else costs a fee.
+#[test]
+fn a_certificate_that_was_replaced_does_not_come_back_while_the_later_one_is_good() {
+    let mut ledger = ledger();
+    let (second, third) = ("ca of beta|60|client/bob|60", "ca2 of beta|61|client/bob|61");
+    assert_eq!(admit(&mut ledger, 2, second), C::Done);
+    for again in [BOB, second] {
+        assert_eq!(admit(&mut ledger, 2, again), C::AddressIsTaken, "{again}");
+    }
+    assert_eq!(admit(&mut ledger, 2, third), C::Done, "also one that ends no later");
+    for again in [BOB, second, third] {
+        assert_eq!(admit(&mut ledger, 2, again), C::AddressIsTaken, "{again}");
+    }
+    ledger.done(9, vec![evidence("ca2 of beta|61|superseded")]);
+    assert_eq!(admit(&mut ledger, 2, second), C::Done);
+}
+
+/// `0001` is no certificate's number: it was done, and the certificate with the number 1 went on.
+#[test]
+fn a_number_with_a_zero_before_it_is_refused() {
+    let mut ledger = ledger();
+    for serial in [vec![0, 1], vec![0], vec![]] {
+        let revoke = Revoke { identity: identity("beta/client/bob"), serial: HexBytes(serial), reason: "left".into() };
+        assert_eq!(ledger.one(20, vec![Action::ParticipantRevoke(revoke)]).0, C::InvalidField);
+    }
+}
+
 #[test]
 fn what_does_not_convince_changes_nothing() {
     let oversize = format!("ca of beta|1|{}", "x".repeat(OCSP_BYTES_MAX));

@@ -179,13 +179,26 @@ fn an_admission_that_changes_nothing_is_refused() {
         let (code, message) = ledger.one(number, vec![admit.clone()]);
         assert_eq!(code, ResultCode::AddressIsTaken);
         assert!(message.contains("already"), "{message}");
-        // What another certificate admitted is renewed.
+        // What was revoked comes back.
         let key = keyspace::participant(&address(number));
         let mut record: Participant = record::read(&ledger.state, &key).expect("readable").expect("a record");
-        record.serial = HexBytes(vec![99]);
+        (record.serial, record.revoked_height) = (HexBytes(vec![99]), Some(1));
         ledger.put(key, &record);
         ledger.done(number, vec![admit]);
     }
+}
+
+/// 31 good ones and a bad one cost nothing, and paths are verified before anything is paid or kept.
+#[test]
+fn a_transaction_has_few_admissions() {
+    let mut ledger = ledger(closed());
+    let people: Vec<u8> = (1..=5).collect();
+    let admissions: Vec<Action> = people.iter().map(|number| admission(&ledger, *number, address(*number))).collect();
+    let (code, message) = ledger.signed(&people, admissions.clone());
+    assert_eq!(code, ResultCode::TooManyAdmissions, "{message}");
+    let (code, message) =
+        ledger.signed(&people[..limits::ADMISSIONS_MAX], admissions[..limits::ADMISSIONS_MAX].to_vec());
+    assert_eq!(code, ResultCode::Done, "{message}");
 }
 
 /// With the role alone, 64 of them pushed out those who can change the channel.

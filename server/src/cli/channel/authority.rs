@@ -34,12 +34,13 @@ impl RenewAuthority {
     pub(in crate::cli) async fn run(self, session: &Session) -> Result<(), Failure> {
         let (named, [organization]) = self.option.and(self.words)?;
         let channel = session.channel_id(&named).await?;
-        let config = session.connection.channel(&named).await?.config;
-        let mut members = config.into_iter().flat_map(|config| config.organizations);
+        let shown = session.connection.channel(&named).await?;
+        let configured = shown.config_height.unwrap_or_default();
+        let mut members = shown.config.into_iter().flat_map(|config| config.organizations);
         let member = members.find(|member| member.name == organization);
         let listed = member.map(|member| member.authorities).unwrap_or_default();
         let folder = open_folder(&self.dir)?;
-        let (certificate, proof) = folder.consent(&organization, &channel, &listed)?;
+        let (certificate, proof) = folder.consent(&organization, &channel, configured, &listed)?;
         let (certificate, proof) = (HexBytes(certificate), HexBytes(proof));
         let renewal = Renewal { organization, certificate, proof };
         session.act(&named, Action::ChannelRenewAuthority(renewal), &self.signing).await
