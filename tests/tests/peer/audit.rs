@@ -262,7 +262,10 @@ async fn acts_on_a_private_channel_are_on_that_channel_and_not_on_main() {
     let created = peer.run(&admin, &["channel", "create", "secret", "--org", "bank", "--grant", "bank=member"]);
     peer.run(&admin, &["key", "new"]);
     peer.run(&admin, &["participant", "admit", "--channel", "secret"]);
-    peer.run(&admin, &["channel", "grant", "secret", "bank=hold", "--reason", "auditors asked"]);
+    peer.run(
+        &admin,
+        &["channel", "grant", "secret", "spiffe://test.example/bank/auditor/ann=audit", "--reason", "auditors asked"],
+    );
     peer.run(
         &admin,
         &[
@@ -288,7 +291,7 @@ async fn acts_on_a_private_channel_are_on_that_channel_and_not_on_main() {
         ["participant.revoke", ADMIN, "left"],
     ];
     assert_eq!(told, expected);
-    assert_eq!(acts[1]["changes"], json!(["grant hold to bank"]));
+    assert_eq!(acts[1]["changes"], json!(["grant audit to spiffe://test.example/bank/auditor/ann"]));
     assert!(acts[1]["effective"].is_u64(), "{}", acts[1]);
 
     // Nothing on main tells of it, in state or in events, whoever reads.

@@ -112,7 +112,9 @@ async fn python_says_of_every_proof_what_the_program_says() {
 
     // JSON under Ed25519 in the genesis configuration; binary under P-256 after two changes of it.
     let mut ids = Vec::new();
-    let first = sign_json(&transaction(id, vec![append("a", "first"), append("b", "second")]), &[&key(1), &key(2)]);
+    let mut first = transaction(id, vec![append("a", "first"), append("b", "second")]);
+    first.sender = Some(key(1).public().address());
+    let first = sign_json(&first, &[&key(1), &key(2)]);
     ids.push(first.id());
     connection.submit("trade", &first, Wait::Committed).await.expect("taken");
     for approvals in ["all", "majority"] {
