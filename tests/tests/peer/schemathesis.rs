@@ -124,7 +124,7 @@ async fn seeds(trade: &Trade) -> Value {
             "createEnrolmentToken": {
                 "body": { "identity": "spiffe://test.example/bank/client/token" },
             },
-            "cancelEnrolmentToken": { "path": { "id": token }, "body": { "why": "lost" } },
+            "cancelEnrolmentToken": { "path": { "id": token } },
             "renewCertificate": { "body": { "request": request_for("admin/admin") } },
         },
         "bodies": {
