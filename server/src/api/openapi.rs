@@ -117,6 +117,9 @@ fn place(route: &Route, name: &str) -> (&'static str, Value) {
         "id" if route.path.starts_with("/v1/ca/requests") => {
             ("the request's id", json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }))
         }
+        "id" if route.path.starts_with("/v1/ca/tokens") => {
+            ("the token's public part", json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }))
+        }
         "serial" => ("a certificate's serial number", json!({ "type": "string", "pattern": "^([0-9a-f]{2}){1,20}$" })),
         "id" => ("an id", hash()),
         _ => ("", json!({ "type": "string" })),
