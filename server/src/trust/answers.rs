@@ -42,20 +42,26 @@ pub struct BroughtAnswer {
 /// All that were brought.
 #[derive(Clone, Debug, Default)]
 pub struct BroughtAnswers {
-    list: Vec<BroughtAnswer>,
+    list: Vec<Arc<BroughtAnswer>>,
     ids: HashSet<CertificateId>,
 }
 
 impl BroughtAnswers {
-    fn of(list: Vec<BroughtAnswer>) -> Self {
+    fn of(list: Vec<Arc<BroughtAnswer>>) -> Self {
         let ids = list.iter().map(|answer| answer.id.clone()).collect();
         Self { list, ids }
+    }
+
+    /// These and another one, in place of what was known about its certificate.
+    fn with(&self, answer: Arc<BroughtAnswer>) -> Self {
+        let others = self.list.iter().filter(|known| known.id != answer.id);
+        Self::of(others.cloned().chain([Arc::clone(&answer)]).collect())
     }
 
     /// Those of certificates that have not expired.
     pub fn iter(&self) -> impl Iterator<Item = &BroughtAnswer> {
         let now = clock::now();
-        self.list.iter().filter(move |answer| answer.not_after >= now)
+        self.list.iter().map(AsRef::as_ref).filter(move |answer| answer.not_after >= now)
     }
 
     /// Whether one of them revokes a certificate.
@@ -101,7 +107,12 @@ impl Trust {
         let roots = self.authorities_of(brought.identity.organization());
         let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
         let RevocationEvidence { path, answer: signed } = &brought.evidence;
-        verify_revocation(path, signed, &roots, clock::now())?;
+        let certificate = verify_revocation(path, signed, &roots, clock::now())?.certificate;
+        // The issuer is read of the path, in which nobody vouches for what stands behind a CA that is trusted here. A stranger's
+        // certificate there would put another CA's name to the answer, and the true one would be known already.
+        if brought.id != *certificate.id() {
+            return Err(EvidenceError::Path(PathError::UnknownIssuer).into());
+        }
         self.exclusively(|| {
             let all = self.answers_dir();
             let folder = all.join(brought.identity.organization());
@@ -123,7 +134,7 @@ impl Trust {
             let mut known = self.brought();
             ::files::write_private(&file, &serde_json::to_vec(answer).map_err(io::Error::from)?)?;
             tracing::info!(identity = %brought.identity, serial = %brought.id.serial, "a CA's answer was brought");
-            known.take();
+            *known = known.take().map(|known| Arc::new(known.with(Arc::new(brought.clone()))));
             drop(known);
             self.changes.send_modify(|generation| *generation += 1);
             Ok(true)
@@ -141,13 +152,13 @@ impl Trust {
         self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_answers(&self) -> Vec<BroughtAnswer> {
+    fn read_answers(&self) -> Vec<Arc<BroughtAnswer>> {
         let mut answers = Vec::new();
         for folder in entries(&self.answers_dir()) {
             for file in entries(&folder).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "json"))
             {
                 match self.kept(&file) {
-                    Ok(answer) => answers.extend(answer),
+                    Ok(answer) => answers.extend(answer.map(Arc::new)),
                     Err(error) => {
                         let error = describe(&error);
                         tracing::error!(file = %file.display(), error, "a CA's answer is passed over");

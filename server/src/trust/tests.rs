@@ -303,8 +303,18 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     let crossed = CaAnswer { evidence: bea.evidence.clone(), ..ann.clone() };
     assert!(matches!(trust.bring(&crossed), Err(AnswerError::Evidence(_))));
     let generation = trust.generation();
+    // Whoever is revoked brings it first, with a stranger's CA behind its own certificate.
+    let stranger = HexBytes(folder.authority_certificate("south").unwrap());
+    let path = [&ann.path[..1], &[stranger], &ann.path[1..]].concat();
+    assert!(matches!(trust.bring(&CaAnswer { path, ..ann.clone() }), Err(AnswerError::Evidence(_))));
+    assert!(trust.answers().iter().next().is_none(), "the empty list is known from here on");
     assert!(trust.bring(&ann).unwrap());
     assert!(!trust.bring(&ann).unwrap(), "known");
+    let north = KeyId::of_certificate(&folder.authority_certificate("north").unwrap()).unwrap();
+    let answers = trust.answers();
+    let of_ann = answers.iter().next().unwrap();
+    assert_eq!(of_ann.id.issuer, north);
+    assert!(answers.revokes(&of_ann.id));
     assert_eq!(trust.generation(), generation + 1);
     let kept = dir.join("peer/answers/north").join(format!("{}.json", Hash::plain(&[&ann.path[0].0])));
     assert!(kept.exists());
