@@ -1,4 +1,4 @@
-//! The listener: TCP, the door ([`crate::door`]), TLS, places ([`crate::places`]), time limits ([`crate::pace`]), HTTP
+//! The listener: TCP, TLS ([`crate::handshakes`]), places ([`crate::places`]), time limits ([`crate::pace`]), HTTP
 //! ([`crate::wire`]).
 
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     metrics::PeerMetrics,
     pace::Paced,
     places::Who,
+    seldom::Seldom,
     tls::{Caller, Connection, certificate},
     wire::speak,
 };
@@ -38,9 +39,12 @@ use std::{
     time::Duration,
 };
 
-/// Connections that a thread takes beyond its part of all places: whoever comes last is let in to the door, where the
+/// Connections that a thread takes beyond its part of all places: whoever comes last is let in to the handshakes, where the
 /// oldest goes for it.
 const SPARE: usize = 16;
+
+/// What connections cause to be written.
+static LINES: Seldom = Seldom::new();
 
 /// Serves HTTPS on a bound socket with so many threads.
 pub(crate) fn serve(
@@ -50,8 +54,8 @@ pub(crate) fn serve(
     threads: usize,
 ) -> io::Result<Server> {
     let limits = context.limits.clone();
-    let each = (context.places.connections.total() + context.door.most()).div_ceil(threads) + SPARE;
-    // How many there are is the door's matter.
+    let each = (context.places.connections.total() + context.handshakes.most()).div_ceil(threads) + SPARE;
+    // How many handshakes there are is decided by `Handshakes`.
     max_concurrent_tls_connect(each);
     let builder = ServerBuilder::new()
         .workers(threads)
@@ -105,7 +109,7 @@ where
     fn call(&self, tcp: TcpStream) -> Self::Future {
         prepare(&tcp, &self.context.limits);
         let address = tcp.peer_addr().ok();
-        let mut waiting = self.context.door.come(address);
+        let mut waiting = self.context.handshakes.come(address);
         let handshake = self.acceptor.call(tcp);
         let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
@@ -141,7 +145,7 @@ where
                     drop(waiting);
                     speaks.await
                 }
-                // It has one answer, in the time for a head, and its place at the door until then.
+                // It has one answer, in the time for a head, and its place among the handshakes until then.
                 None => {
                     let answered = async {
                         tokio::select! {
@@ -157,7 +161,9 @@ where
                 context.metrics.answer_cut(cut);
                 tracing::debug!(from, why = cut.word(), "an answer was cut off: its reader was too slow");
             }
-            ended.map_err(|error| tracing::info!(from, %error, "a connection was closed"))
+            ended.map_err(|error| {
+                LINES.say(|left_out| tracing::info!(from, %error, left_out, "a connection was closed"));
+            })
         }
         .boxed_local()
     }
@@ -171,11 +177,11 @@ fn refused(from: &str, metrics: &PeerMetrics, error: TlsError<io::Error, Infalli
         }
         TlsError::Tls(error) => {
             metrics.handshake_refused();
-            tracing::info!(from, %error, "a handshake was refused");
+            LINES.say(|left_out| tracing::info!(from, %error, left_out, "a handshake was refused"));
         }
         TlsError::Timeout => {
             metrics.handshake_refused();
-            tracing::info!(from, "a handshake took too long");
+            LINES.say(|left_out| tracing::info!(from, left_out, "a handshake took too long"));
         }
         TlsError::Service(never) => match never {},
     }

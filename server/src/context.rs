@@ -4,8 +4,8 @@ use crate::{
     access::{self, Asking, Visible},
     budget::{Budget, Purse},
     config::Limits,
-    door::Door,
     duties::Duties,
+    handshakes::Handshakes,
     limits::{OCSP_MAX, REGISTRATIONS_MAX},
     log_lines::LogLines,
     memory::Parts,
@@ -42,7 +42,7 @@ pub struct PeerContext {
     /// Memory for answers that are under way.
     pub budget: Budget,
     /// Connections of which it is not known yet whose they are.
-    pub door: Arc<Door>,
+    pub handshakes: Arc<Handshakes>,
     /// How many of each thing callers may have.
     pub places: PeerPlaces,
     /// CRLs and answers that members bring are verified one at a time.

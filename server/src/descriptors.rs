@@ -1,7 +1,7 @@
 //! File descriptors: as many as the system gives, and never so many for connections that none is left for a channel's
 //! files. A peer that runs out of them could not open a store, and would say so twice a second.
 
-use crate::limits::DOOR_MAX;
+use crate::limits::HANDSHAKES_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Kept for everything but client connections: listeners, logs, certificates, and what a few new channels open.
@@ -10,15 +10,15 @@ const KEPT: u64 = 256;
 const KEPT_FOR_A_CHANNEL: u64 = 3;
 
 /// Raises the soft limit to the hard one; returns how many of `wanted` connections fit beside `channels`, with those in
-/// their handshake besides ([`crate::door`]). Logs if that is fewer.
+/// their handshake besides ([`crate::handshakes`]). Logs if that is fewer.
 pub(crate) fn connections(wanted: usize, channels: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     let files = if raised.is_ok() { limit.maximum } else { limit.current };
     let Some(files) = files else { return wanted };
     let all = fitting(files, channels);
-    // Half as many stand at the door, up to its bound.
-    let fitting = all.saturating_sub(DOOR_MAX).max(all * 2 / 3).max(1);
+    // Half as many are in their handshake, up to the bound of these.
+    let fitting = all.saturating_sub(HANDSHAKES_MAX).max(all * 2 / 3).max(1);
     if fitting < wanted {
         tracing::warn!(
             files,

@@ -107,9 +107,13 @@ pub const PLACES_OF_ONE: usize = 4;
 /// The part that is kept for administrators of the peer's organization, who must act when all others are taken.
 pub const PLACES_FOR_ADMINISTRATORS: usize = 16;
 /// Connections in their handshake at a time, at most: each takes the memory of a TLS session that has just begun.
-pub const DOOR_MAX: usize = 1_024;
+pub const HANDSHAKES_MAX: usize = 1_024;
 /// The part of these that one address has before its oldest gives way to its newest.
-pub const DOOR_OF_ONE: usize = 2;
+pub const HANDSHAKES_OF_ONE: usize = 2;
+/// Lines of the log in a second that whoever connects can cause.
+pub const STRANGERS_LINES_MAX: u32 = 20;
+/// Connections of the listener for metrics: more wait for the system, and take no files from callers.
+pub const MONITOR_CONNECTIONS_MAX: usize = 32;
 /// Bytes of a body of a caller without a certificate: that of a transaction in JSON.
 pub const STRANGER_BODY_BYTES_MAX: usize = JSON_BODY_BYTES_MAX;
 /// Milliseconds until somebody may have decided about a certificate request.

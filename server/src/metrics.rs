@@ -431,7 +431,7 @@ impl PeerMetrics {
 }
 
 impl PeerMetrics {
-    /// Places as they are at this moment; of connections also those at the door, whoever they are.
+    /// Places as they are at this moment; of connections also those in their handshake, whoever they are.
     fn count_places(&self, context: &PeerContext) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let set = |places, total, caller, taken, refused| {
@@ -446,8 +446,8 @@ impl PeerMetrics {
                 set(places.what(), places.total(), standing.word(), taken, refused);
             }
         }
-        let door = &context.door;
-        set("handshakes", door.most(), "unknown", door.standing(), door.sent_away());
+        let handshakes = &context.handshakes;
+        set("handshakes", handshakes.most(), "unknown", handshakes.standing(), handshakes.sent_away());
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::{
     certificates::describe,
     context::PeerContext,
+    limits::MONITOR_CONNECTIONS_MAX,
     pace::Paced,
     problem::{ApiError, Kind},
     wire::speak,
@@ -78,7 +79,11 @@ impl Monitor {
 }
 
 fn serve(socket: TcpListener, watched: web::Data<Watched>) -> std::io::Result<Server> {
-    let builder = ServerBuilder::new().workers(1).disable_signals().shutdown_timeout(1);
+    let builder = ServerBuilder::new()
+        .workers(1)
+        .max_concurrent_connections(MONITOR_CONNECTIONS_MAX)
+        .disable_signals()
+        .shutdown_timeout(1);
     let drains = builder.graceful_shutdown_signal();
     let factory = move || {
         let (drains, limits) = (drains.clone(), watched.context.limits.clone());

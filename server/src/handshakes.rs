@@ -3,7 +3,7 @@
 //! address if that has its part. A handshake takes milliseconds, so whoever means it is through before.
 
 use crate::{
-    limits::{DOOR_MAX, DOOR_OF_ONE},
+    limits::{HANDSHAKES_MAX, HANDSHAKES_OF_ONE},
     tls::place,
 };
 use std::{
@@ -16,9 +16,9 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Everybody who stands at the door.
+/// Connections of which nobody knows whose they are.
 #[derive(Debug)]
-pub struct Door {
+pub struct Handshakes {
     most: usize,
     standing: Mutex<Standing>,
     sent_away: AtomicU64,
@@ -45,10 +45,10 @@ impl Standing {
     }
 }
 
-impl Door {
-    /// A door for so many connections: half as many stand there at a time.
+impl Handshakes {
+    /// Room for half as many as there are places for connections.
     pub fn new(connections: usize) -> Arc<Self> {
-        let most = (connections / 2).clamp(1, DOOR_MAX);
+        let most = (connections / 2).clamp(1, HANDSHAKES_MAX);
         Arc::new(Self { most, standing: Mutex::default(), sent_away: AtomicU64::new(0) })
     }
 
@@ -77,7 +77,7 @@ impl Door {
         let (told, goes) = oneshot::channel();
         let mut standing = self.lock();
         let own = standing.by_network.get(&network);
-        let of_one = (self.most / DOOR_OF_ONE).max(1);
+        let of_one = (self.most / HANDSHAKES_OF_ONE).max(1);
         let leaves = match own {
             Some(own) if own.len() >= of_one => own.first().copied(),
             _ if standing.all.len() >= self.most => standing.all.first_key_value().map(|(number, _)| *number),
@@ -93,14 +93,14 @@ impl Door {
         standing.by_network.entry(Arc::clone(&network)).or_default().insert(number);
         standing.all.insert(number, (network, told));
         drop(standing);
-        Waiting { door: Arc::clone(self), number, goes }
+        Waiting { handshakes: Arc::clone(self), number, goes }
     }
 }
 
-/// A connection at the door, until it is dropped.
+/// One of them, until it is dropped.
 #[derive(Debug)]
 pub struct Waiting {
-    door: Arc<Door>,
+    handshakes: Arc<Handshakes>,
     number: u64,
     goes: oneshot::Receiver<()>,
 }
@@ -115,7 +115,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.door.lock().leave(self.number);
+        self.handshakes.lock().leave(self.number);
     }
 }
 
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
     use futures_util::FutureExt as _;
 
-    fn come(door: &Arc<Door>, last: u8) -> Waiting {
-        door.come(Some(SocketAddr::from(([192, 0, 2, last], 1))))
+    fn come(handshakes: &Arc<Handshakes>, last: u8) -> Waiting {
+        handshakes.come(Some(SocketAddr::from(([192, 0, 2, last], 1))))
     }
 
     /// Numbers of those that have to go.
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn the_oldest_of_an_address_goes_for_its_next_one_and_the_oldest_of_all_once_all_places_are_taken() {
-        let door = Door::new(16);
-        let mut one: Vec<Waiting> = (0..6).map(|_| come(&door, 1)).collect();
-        assert_eq!((gone(&mut one), door.standing(), door.sent_away()), (vec![0, 1], 4, 2));
-        let mut others: Vec<Waiting> = (2..7).map(|last| come(&door, last)).collect();
+        let handshakes = Handshakes::new(16);
+        let mut one: Vec<Waiting> = (0..6).map(|_| come(&handshakes, 1)).collect();
+        assert_eq!((gone(&mut one), handshakes.standing(), handshakes.sent_away()), (vec![0, 1], 4, 2));
+        let mut others: Vec<Waiting> = (2..7).map(|last| come(&handshakes, last)).collect();
         assert_eq!((gone(&mut one[2..]), gone(&mut others)), (vec![0], vec![]));
-        assert_eq!((door.most(), door.standing(), door.sent_away()), (8, 8, 3));
+        assert_eq!((handshakes.most(), handshakes.standing(), handshakes.sent_away()), (8, 8, 3));
         drop((one, others));
-        assert_eq!(door.standing(), 0);
-        assert!(door.lock().by_network.is_empty());
-        assert_eq!(Door::new(1).most(), 1);
+        assert_eq!(handshakes.standing(), 0);
+        assert!(handshakes.lock().by_network.is_empty());
+        assert_eq!(Handshakes::new(1).most(), 1);
     }
 }
