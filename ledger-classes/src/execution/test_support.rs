@@ -140,14 +140,7 @@ impl Ledger {
 
     /// What a block of these uses.
     pub(crate) fn usage(&self, transactions: &[VerifiedTransaction]) -> Usage {
-        let input = BlockInput {
-            channel: self.channel,
-            height: self.height + 1,
-            time: self.time,
-            certificates: self.certificates,
-            transactions,
-        };
-        super::usage(&self.state, &input).expect("memory does not fail")
+        super::usage(&self.state, &self.next_block(transactions)).expect("memory does not fail")
     }
 
     /// A verified transaction by `signers`, the first of them the sender.
@@ -185,28 +178,24 @@ impl Ledger {
         verified.pop().expect("one verdict for one transaction").expect("a test's signatures verify")
     }
 
-    /// What the next block would do; the state stays as it is.
-    pub(crate) fn preview(&self, transactions: &[VerifiedTransaction]) -> Executed {
-        let input = BlockInput {
+    fn next_block<'a>(&'a self, transactions: &'a [VerifiedTransaction]) -> BlockInput<'a> {
+        BlockInput {
             channel: self.channel,
             height: self.height + 1,
             time: self.time,
             certificates: self.certificates,
             transactions,
-        };
-        execute(&self.state, &input).expect("memory does not fail, and all may be in the block")
+        }
+    }
+
+    /// What the next block would do; the state stays as it is.
+    pub(crate) fn preview(&self, transactions: &[VerifiedTransaction]) -> Executed {
+        execute(&self.state, &self.next_block(transactions)).expect("memory does not fail, and all may be in the block")
     }
 
     /// What the next block would be of what is offered; the state stays as it is.
     pub(crate) fn draft(&self, transactions: &[VerifiedTransaction]) -> Drafted {
-        let input = BlockInput {
-            channel: self.channel,
-            height: self.height + 1,
-            time: self.time,
-            certificates: self.certificates,
-            transactions,
-        };
-        draft(&self.state, &input).expect("memory does not fail")
+        draft(&self.state, &self.next_block(transactions)).expect("memory does not fail")
     }
 
     /// Executes the next block and applies it: transactions as signers and actions. Receipts of timers come first.

@@ -1,0 +1,93 @@
+//! Tests of the index in memory and on the disk.
+
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+fn at(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
+
+fn added() -> Event {
+    let (name, issuer) = ("north".to_owned(), "root".to_owned());
+    Event::AuthorityAdded { name, issuer, serial: "01".parse().unwrap(), not_after: at(9), at: at(1) }
+}
+
+fn intended(serial: &str) -> Event {
+    Event::Intended {
+        authority: "north".into(),
+        serial: serial.parse().unwrap(),
+        identity: Identity::parse("spiffe://c/north/client/a").unwrap(),
+        not_before: at(1_000),
+        not_after: at(2_000),
+        key: None,
+        request: None,
+        renews: None,
+        at: at(1),
+    }
+}
+
+#[test]
+fn what_was_appended_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    Database::create(dir.path(), "c", at(0)).unwrap();
+    let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+    let serial: Serial = "07".parse().unwrap();
+    open.append(&added()).unwrap();
+    open.append(&intended("07")).unwrap();
+    let status = |now| Database::read(dir.path()).unwrap().certificate(&serial).unwrap().status(at(now));
+    assert_eq!(status(1_500), CertificateStatus::Intended);
+    open.append(&Event::Issued { serial: serial.clone(), fingerprint: "aa".into(), at: at(2) }).unwrap();
+    assert_eq!((status(2_999), status(3_000)), (CertificateStatus::Valid, CertificateStatus::Expired));
+    let reason = RevocationReason::KeyCompromise;
+    open.append(&Event::Revoked { serial: serial.clone(), reason, at: at(3) }).unwrap();
+    assert_eq!(status(3_000), CertificateStatus::Revoked);
+}
+
+#[test]
+fn a_line_without_its_end_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    Database::create(dir.path(), "c", at(0)).unwrap();
+    LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&added()).unwrap();
+    let path = dir.path().join(INDEX);
+    let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"event\":\"inten").unwrap();
+    assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 0);
+    LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&intended("07")).unwrap();
+    assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 1);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let crl = |number| Event::CrlIntended { authority: "north".into(), number, next_update: at(9), at: at(1) };
+    for (events, reason) in [
+        (vec![added()], "an authority is added twice"),
+        (vec![intended("07"), intended("07")], "a serial is used twice"),
+        (vec![crl(2), crl(2)], "a CRL number goes back"),
+        (
+            vec![Event::Issued { serial: "08".parse().unwrap(), fingerprint: String::new(), at: at(1) }],
+            "an unknown serial",
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        Database::create(dir.path(), "c", at(0)).unwrap();
+        let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+        open.append(&added()).unwrap();
+        let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
+        let error = results.last().unwrap().as_ref().unwrap_err();
+        assert!(error.to_string().ends_with(reason), "{error}");
+        assert!(matches!(open.append(&crl(9)), Err(DatabaseError::Broken)), "nothing is written after that");
+        drop(open);
+        assert_eq!(Database::read(dir.path()).unwrap().authorities().len(), 1);
+    }
+}
+
+#[test]
+fn a_second_writer_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    Database::create(dir.path(), "c", at(0)).unwrap();
+    let held = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
+    let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
+    assert!(second.try_lock().is_err());
+    drop(held);
+    assert!(second.try_lock().is_ok());
+}

@@ -1,0 +1,176 @@
+//! Tests of what a configuration may be.
+
+use super::*;
+use crate::action::Action;
+use crate::action::channel::{Propose, RevokeByEvidence};
+use crate::execution::test_support::{open_config, signer};
+
+/// Paths and commands take an id or a name, and this one meant the other channel.
+#[test]
+fn a_name_that_reads_as_an_id_is_refused() {
+    for (name, good) in
+        [("a".repeat(64), false), ("0".repeat(64), false), ("g".repeat(64), true), ("a".repeat(63), true)]
+    {
+        assert_eq!(ChannelConfig { name: name.clone(), ..open_config() }.check().is_ok(), good, "{name}");
+    }
+}
+
+/// Every auditor of a member saw administrative acts where anybody could read.
+#[test]
+fn what_anybody_may_read_makes_no_auditor() {
+    let eve = Identity::new("test.example", "alpha", Role::Auditor, "eve").expect("valid");
+    let mut config = open_config();
+    assert!(config.public_read && !config.rights_of(Some(&eve)).allows(Right::Audit));
+    assert!(config.rights_of(Some(&eve)).allows(Right::Read(Class::Logs)));
+    config.grants = vec![Grant {
+        to: Grantee::Organization("alpha".into()),
+        rights: Class::ALL.into_iter().map(Right::Read).collect(),
+    }];
+    assert!(config.rights_of(Some(&eve)).allows(Right::Audit));
+}
+
+/// The quick start once made a channel of two organizations whose changes both had to approve, and only one of them
+/// had an administrator.
+#[test]
+fn a_configuration_that_nobody_could_change_again_is_told_from_one_that_somebody_could() {
+    let member = |name: &str, cas: usize| Organization {
+        name: name.into(),
+        title: String::new(),
+        authorities: vec![HexBytes(vec![0x30]); cas],
+    };
+    let grants = |text: &str| -> Vec<Grant> {
+        let grant = |text: &str| {
+            let (to, rights) = text.split_once('=').expect("whom and what");
+            let to = match Identity::parse(&format!("spiffe://test.example/{to}")) {
+                Ok(identity) => Grantee::Identity(identity),
+                Err(_) => Grantee::Organization(to.into()),
+            };
+            let rights = rights.split(',').map(|right| right.parse::<Right>().expect("a right")).collect();
+            Grant { to, rights }
+        };
+        text.split_whitespace().map(grant).collect()
+    };
+    use Approvals::{All, Any, Majority};
+    for (approvals, cas, text, good) in [
+        (Majority, [1, 1, 0], "alpha=admin beta=admin", true),
+        (Majority, [1, 1, 0], "alpha=admin", false),
+        (Majority, [1, 1, 0], "alpha=admin beta=read:logs,write:logs", false),
+        (Majority, [1, 1, 0], "alpha=admin beta/admin/ann=admin", true),
+        // Only administrators approve.
+        (Majority, [1, 1, 0], "alpha=admin beta/client/ann=admin", false),
+        (Majority, [1, 0, 1], "alpha=admin beta=admin", false),
+        (Majority, [1, 0, 1], "alpha=admin beta=admin gamma=admin", true),
+        (All, [1, 1, 0], "alpha=admin beta=admin", false),
+        (All, [1, 1, 1], "alpha=admin beta=admin gamma=admin", true),
+        (Any, [1, 0, 0], "alpha=admin", true),
+        (Any, [1, 1, 1], "alpha=audit", false),
+        (Any, [0, 1, 1], "alpha=admin", false),
+        // What several peers would have.
+        (Any, [1, 1, 1], "alpha=admin alpha/peer/p1=order,hold", true),
+        (Any, [1, 1, 1], "alpha=admin beta/peer/p2=hold", false),
+        (Any, [1, 1, 1], "alpha=admin,order", false),
+    ] {
+        let mut config = open_config();
+        let names = ["alpha", "beta", "gamma"];
+        config.organizations = names.iter().zip(cas).map(|(name, cas)| member(name, cas)).collect();
+        (config.approvals, config.grants) = (approvals, grants(text));
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(config.check_governable().is_ok(), good, "{approvals:?} {cas:?} {text}");
+    }
+    let mut config = open_config();
+    (config.grants, config.organizations) = (grants("alpha=admin"), vec![member("alpha", 1)]);
+    assert_eq!(config.check_governable(), Ok(()));
+    config.engine = Engine::Raft;
+    let refused = config.check_governable().expect_err("one peer orders").to_string();
+    assert!(refused.contains("not there yet"), "{refused}");
+}
+
+/// At `payload_bytes_max: 1` every later change was oversize, at 1200 no revocation by evidence fitted.
+#[test]
+fn no_limit_of_a_channel_keeps_it_from_being_changed_or_people_from_being_revoked() {
+    let good = Limits {
+        payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MIN).expect("fits"),
+        actions_max: 2,
+        block_transactions_max: 16,
+        block_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MIN + limits::ENVELOPE_ROOM_BYTES).expect("fits"),
+        block_age_ms_max: 0,
+    };
+    let check = |limits| ChannelConfig { limits, ..open_config() }.check();
+    assert_eq!((check(good), check(Limits::default())), (Ok(()), Ok(())));
+    for (bad, what) in [
+        (Limits { payload_bytes_max: 1, ..Limits::default() }, "payload_bytes_max"),
+        (Limits { payload_bytes_max: 1_200, ..Limits::default() }, "payload_bytes_max"),
+        (Limits { payload_bytes_max: good.payload_bytes_max - 1, ..good }, "payload_bytes_max"),
+        (Limits { actions_max: 1, ..good }, "actions_max"),
+        (Limits { block_transactions_max: 15, ..good }, "block_transactions_max"),
+        (Limits { block_bytes_max: good.block_bytes_max - 1, ..good }, "block_bytes_max"),
+        (Limits { block_age_ms_max: limits::BLOCK_AGE_MS_MAX + 1, ..good }, "block_age_ms_max"),
+    ] {
+        let refused = check(bad).expect_err("it would lock the channel").to_string();
+        assert!(refused.contains(&format!("{what} is ")), "{refused}");
+    }
+    // The largest that must fit, as people post it.
+    let certificate = || HexBytes(vec![0xff; limits::CERTIFICATE_BYTES_MAX]);
+    let evidence = Action::ParticipantRevokeByEvidence(RevokeByEvidence {
+        path: vec![certificate(); limits::CERTIFICATE_PATH_MAX],
+        evidence: HexBytes(vec![0xff; limits::OCSP_BYTES_MAX]),
+    });
+    let raise = Action::ChannelPropose(Propose {
+        changes: vec![ConfigChange::SetLimits(Limits::default())],
+        reason: "x".repeat(limits::MEMO_BYTES_MAX),
+    });
+    for action in [evidence, raise] {
+        let transaction = crate::transaction::Transaction {
+            channel: crate::hash::Hash([7; 32]),
+            nonce: u64::MAX,
+            valid_until: Time::from_millis(1_795_000_000_000),
+            fee_max: Amount::MAX,
+            actions: vec![action],
+            memo: "x".repeat(limits::MEMO_BYTES_MAX),
+            sender: Some(signer(1).public().address()),
+        };
+        let json = serde_json::to_vec(&transaction).expect("a transaction serializes");
+        assert!(json.len() <= limits::PAYLOAD_BYTES_MIN, "{}", json.len());
+    }
+}
+
+#[test]
+fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
+    assert_eq!(open_config().check(), Ok(()));
+    let organization = |number: usize| Organization {
+        name: format!("org-{number}"),
+        title: String::new(),
+        authorities: vec![HexBytes(vec![0; limits::CERTIFICATE_BYTES_MAX]); 8],
+    };
+    let mut config = open_config();
+    config.organizations.extend((0..2).map(organization));
+    assert_eq!(config.check(), Ok(()));
+    config.organizations.extend((2..4).map(organization));
+    assert!(config.check().is_err(), "it would be written once and never be read again");
+
+    // As many members as there may be, each with a CA certificate of the usual size and a grant.
+    let member = |number: usize| Organization {
+        name: format!("organization-{number}"),
+        title: format!("Organization {number}"),
+        authorities: vec![HexBytes(vec![0; 600])],
+    };
+    let mut config = open_config();
+    config.organizations = (0..limits::ORGANIZATIONS_MAX).map(member).collect();
+    config.grants = config
+        .organizations
+        .iter()
+        .map(|member| Grant {
+            to: Grantee::Organization(member.name.clone()),
+            rights: [Right::Admin].into_iter().collect(),
+        })
+        .collect();
+    assert_eq!(config.check(), Ok(()));
+
+    let mut config = open_config();
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    config.peers[0].key = PublicKey::ed25519(neutral);
+    assert!(config.check().is_err(), "anybody could seal");
+    config.peers[0].key = signer(1).public();
+    assert_eq!(config.check(), Ok(()));
+}
