@@ -204,6 +204,11 @@ pub enum Requester {
     Administrator,
 }
 
+/// The organization of who shows a certificate.
+pub(crate) fn member_of(requester: &str) -> Option<String> {
+    Identity::parse(requester).ok().map(|identity| identity.organization().to_owned())
+}
+
 impl Requester {
     /// The kind of whoever a request says that it is of.
     pub fn of(requester: &str) -> Self {
@@ -212,6 +217,14 @@ impl Requester {
             Ok(identity) if identity.role() == Role::Admin => Self::Administrator,
             Ok(_) => Self::Member,
             Err(_) => Self::Stranger,
+        }
+    }
+
+    /// The kind of who asks for a certificate of an organization: administrators of others are members to it.
+    pub(crate) fn at(organization: &str, requester: &str) -> Self {
+        match Self::of(requester) {
+            Self::Administrator if member_of(requester).is_some_and(|of| of != organization) => Self::Member,
+            kind => kind,
         }
     }
 

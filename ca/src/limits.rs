@@ -53,6 +53,9 @@ pub const REQUESTS_OPEN_MAX: usize = 256;
 /// Those of them that callers without a certificate filed: they cost nothing to file.
 pub const REQUESTS_OPEN_OF_STRANGERS_MAX: usize = 128;
 
+/// Those of them that members of one organization filed, administrators aside: it gives as many certificates as it likes.
+pub const REQUESTS_OPEN_OF_ORGANIZATION_MAX: usize = 64;
+
 /// Places among all of them that are kept for administrators.
 pub const REQUESTS_KEPT_FOR_ADMINISTRATORS: usize = 16;
 

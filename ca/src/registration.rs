@@ -9,7 +9,7 @@ use crate::{
     database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
     enrolment::{
         CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId,
-        TokenRecord, TokenStanding,
+        TokenRecord, TokenStanding, member_of,
     },
     folder::{CertificateFolder, FolderError, Purpose},
     identifiers::KeyId,
@@ -17,8 +17,8 @@ use crate::{
     keys::KeyError,
     limits::{
         ALTERNATIVE_NAME_BYTES_MAX, ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX,
-        REQUEST_LIFETIME_MS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX,
-        TOKEN_LIFETIME_MAX_MS, TOKENS_OPEN_MAX,
+        REQUEST_LIFETIME_MS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_ORGANIZATION_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX,
+        REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS, TOKENS_OPEN_MAX,
     },
     request::CertificateRequest,
 };
@@ -98,6 +98,11 @@ pub enum RegistrationError {
         "{REQUESTS_OPEN_OF_STRANGERS_MAX} requests of callers without a certificate wait for a decision, as many as may: {WAY_OUT}"
     )]
     StrangersFull,
+    /// See [`REQUESTS_OPEN_OF_ORGANIZATION_MAX`].
+    #[error(
+        "{REQUESTS_OPEN_OF_ORGANIZATION_MAX} requests of members of one organization wait for a decision, as many as may: {WAY_OUT}"
+    )]
+    OrganizationFull,
     /// No such request.
     #[error("there is no request {0}")]
     Unknown(RequestId),
@@ -178,6 +183,10 @@ impl CertificateFolder {
     ) -> Result<Registration, RegistrationError> {
         let identity = resolve(request, identity)?;
         let requester = text(requester)?;
+        // Whoever asks again is answered from the index: nothing is locked, and nothing is done again.
+        if let Some(known) = self.known(request, identity, now)? {
+            return Ok(known);
+        }
         let mut database = self.lock()?;
         database.cause(&identity.to_string(), None);
         self.check_authority(&database, identity)?;
@@ -206,15 +215,43 @@ impl CertificateFolder {
         if of_requester >= REQUESTS_OPEN_PER_REQUESTER_MAX {
             return Err(RegistrationError::TooManyRequests { requester });
         }
-        let kind = Requester::of(&requester);
+        let kind = Requester::at(identity.organization(), &requester);
         if open.iter().filter(|record| record.filed_by() == kind).count() >= kind.of_kind() {
             return Err(RegistrationError::StrangersFull);
+        }
+        let organization = member_of(&requester).filter(|_| kind == Requester::Member);
+        let of_organization = |record: &&&CertificateRequestRecord| member_of(&record.requester) == organization;
+        if organization.is_some() && open.iter().filter(of_organization).count() >= REQUESTS_OPEN_OF_ORGANIZATION_MAX {
+            return Err(RegistrationError::OrganizationFull);
         }
         if open.len() >= kind.queue() {
             return Err(RegistrationError::QueueFull);
         }
         let id = self.append_request(&mut database, request, identity, requester, None, now)?;
         self.complete(&mut database, id, now)
+    }
+
+    /// What the index says of this very request, if that is all that there is to say: it waits, or its certificate is good.
+    fn known(
+        &self,
+        request: &CertificateRequest,
+        identity: &Identity,
+        now: Time,
+    ) -> Result<Option<Registration>, RegistrationError> {
+        let database = self.read()?;
+        self.check_authority(&database, identity)?;
+        let Some(known) = database.asked(identity, request.public_key()) else { return Ok(None) };
+        match database.counted(known).status(database.policy(), now) {
+            RequestStatus::Rejected => {
+                let reason = known.rejected.as_ref().map(|rejected| rejected.reason.clone()).unwrap_or_default();
+                Err(RegistrationError::Rejected(reason))
+            }
+            RequestStatus::Issued if !is_valid(&database, known, now) => Ok(None),
+            RequestStatus::Issued | RequestStatus::Requested => {
+                self.registration_of(&database, &known.id, now).map(Some)
+            }
+            RequestStatus::Lapsed | RequestStatus::Approved => Ok(None),
+        }
     }
 
     /// Issues at once to the bearer of a token that was made for this identity. The line that files the request spends

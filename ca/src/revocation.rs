@@ -130,6 +130,8 @@ pub struct RevocationList {
     next_update: Time,
     revoked: Arc<HashSet<Serial>>,
     der: Arc<[u8]>,
+    /// SHA-256 of it: it may be long, and is compared often.
+    digest: [u8; 32],
     /// Lists that name what neither this one nor one before them names, the newest first; they have none themselves.
     earlier: Vec<Arc<Self>>,
     /// How many certificates only those name.
@@ -148,6 +150,26 @@ impl RevocationList {
         Self::parse(der, &issuer, PROFILE_ALGORITHMS)
     }
 
+    /// As [`RevocationList::verify`], under the one of several CAs that has signed it: a list is parsed once, however many
+    /// CAs there are.
+    pub fn verify_by_any<'a>(der: &[u8], authorities: impl Iterator<Item = &'a [u8]>) -> Result<Self, RevocationError> {
+        let list = read(der)?;
+        let mut refused = RevocationError::UnknownIssuer;
+        for authority in authorities {
+            let Ok(issuer) = Certificate::parse(authority) else { continue };
+            if issuer.subject() != list.issuer().as_raw() {
+                continue;
+            }
+            let acceptable = issuer.check_authority().map_err(RevocationError::Issuer);
+            match acceptable.and_then(|_| Self::of(der, &list, &issuer, PROFILE_ALGORITHMS)) {
+                Ok(list) => return Ok(list),
+                // Another CA of the same name may have signed it: remember the reason and look on.
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
     /// As [`RevocationList::verify`], but for CAs of any profile: RFC 5280's rules alone.
     pub fn verify_under(der: &[u8], issuer: &[u8], algorithms: &Algorithms) -> Result<Self, RevocationError> {
         let issuer = Certificate::parse_under(issuer, algorithms).map_err(RevocationError::Issuer)?;
@@ -156,16 +178,15 @@ impl RevocationList {
     }
 
     fn parse(der: &[u8], issuer: &Certificate<'_>, algorithms: &Algorithms) -> Result<Self, RevocationError> {
-        if der.len() > CRL_BYTES_MAX {
-            return Err(RevocationError::Oversize);
-        }
-        let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
-            return Err(RevocationError::Malformed);
-        };
-        // RFC 5280 §5.1.2.1: version 2 is written as 1.
-        if list.version().map(|version| version.0) != Some(1) {
-            return Err(RevocationError::Malformed);
-        }
+        Self::of(der, &read(der)?, issuer, algorithms)
+    }
+
+    fn of(
+        der: &[u8],
+        list: &CertificateRevocationList<'_>,
+        issuer: &Certificate<'_>,
+        algorithms: &Algorithms,
+    ) -> Result<Self, RevocationError> {
         if list.issuer().as_raw() != issuer.subject() {
             return Err(RevocationError::UnknownIssuer);
         }
@@ -189,7 +210,7 @@ impl RevocationList {
         if !algorithms::is_frame(der, list.tbs_cert_list.as_ref(), identifier, &signature.data) {
             return Err(RevocationError::Malformed);
         }
-        let number = check_extensions(&list, issuer)?;
+        let number = check_extensions(list, issuer)?;
         // RFC 5280 §5.1.2.4 and §5.1.2.5.
         if !std::iter::once(list.last_update()).chain(list.next_update()).all(is_date) {
             return Err(RevocationError::Dates);
@@ -213,8 +234,17 @@ impl RevocationList {
                 return Err(RevocationError::RepeatedEntry);
             }
         }
-        let (revoked, der, earlier, only_earlier) = (Arc::new(revoked), der.into(), Vec::new(), 0);
-        Ok(Self { issuer: issuer.key_id(), number, this_update, next_update, revoked, der, earlier, only_earlier })
+        Ok(Self {
+            issuer: issuer.key_id(),
+            number,
+            this_update,
+            next_update,
+            revoked: Arc::new(revoked),
+            der: der.into(),
+            digest: sha256(der),
+            earlier: Vec::new(),
+            only_earlier: 0,
+        })
     }
 
     /// The key that signed it.
@@ -271,7 +301,7 @@ impl RevocationList {
     /// The newest of some lists of one issuer, with those beside it that name what no newer one does, and the one that is in
     /// force at `now` if that is another. Whoever has seen the same lists keeps the same ones, in whatever order they came.
     fn newest_of(mut lists: Vec<Arc<Self>>, now: Time) -> Option<Self> {
-        lists.sort_by_cached_key(|list| std::cmp::Reverse((list.number, sha256(&list.der))));
+        lists.sort_by_cached_key(|list| std::cmp::Reverse((list.number, list.digest)));
         let mut lists = lists.into_iter();
         let mut newest = Self::clone(lists.next()?.as_ref());
         (newest.earlier, newest.only_earlier) = (Vec::new(), 0);
@@ -297,10 +327,30 @@ impl RevocationList {
         Some(newest)
     }
 
+    /// SHA-256 of [`Self::der`].
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
     /// The list as it came, for peers and for `GET /v1/ca/…`.
     pub fn der(&self) -> &[u8] {
         &self.der
     }
+}
+
+/// Parses a list; nothing is verified.
+fn read(der: &[u8]) -> Result<CertificateRevocationList<'_>, RevocationError> {
+    if der.len() > CRL_BYTES_MAX {
+        return Err(RevocationError::Oversize);
+    }
+    let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
+        return Err(RevocationError::Malformed);
+    };
+    // RFC 5280 §5.1.2.1: version 2 is written as 1.
+    if list.version().map(|version| version.0) != Some(1) {
+        return Err(RevocationError::Malformed);
+    }
+    Ok(list)
 }
 
 /// The name of the CA that a CRL says is its own, DER; nothing is verified.
@@ -388,10 +438,14 @@ impl RevocationSet {
         self.lists.get(issuer)
     }
 
-    /// Every list that revokes what no newer one of its issuer does, the newest of all issuers first; DER.
+    /// Every list that revokes what no newer one of its issuer does, the newest of all issuers first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<RevocationList>> {
+        self.lists.values().chain(self.lists.values().flat_map(|list| &list.earlier))
+    }
+
+    /// The same, DER.
     pub fn ders(&self) -> impl Iterator<Item = &[u8]> {
-        let earlier = self.lists.values().flat_map(|list| list.with_earlier().skip(1));
-        self.lists.values().map(AsRef::as_ref).chain(earlier).map(RevocationList::der)
+        self.all().map(|list| list.der())
     }
 
     /// The newest list of each issuer, in the order of their key identifiers.
@@ -419,7 +473,8 @@ pub struct RevocationStore {
     set: ArcSwap<RevocationSet>,
     generation: AtomicU64,
     listeners: Mutex<Vec<Listener>>,
-    installing: Mutex<()>,
+    /// One for each issuer: a long list of one does not keep the lists of others waiting.
+    installing: Mutex<BTreeMap<KeyId, Arc<Mutex<()>>>>,
     clock: Option<fn() -> Time>,
 }
 
@@ -460,16 +515,22 @@ impl RevocationStore {
     /// Puts a verified list in force. `None` if it is in force already. What one that is not newer revokes is revoked;
     /// it is refused if that is nothing new.
     pub fn install(&self, list: RevocationList) -> Result<Option<RevocationChange>, RevocationError> {
-        let _one_at_a_time = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut set = RevocationSet::clone(&self.set.load());
-        let mut revoked: Vec<Serial> = list.revoked.iter().cloned().collect();
         let issuer = list.issuer;
+        let turn = {
+            let mut issuers = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(issuers.entry(issuer).or_default())
+        };
+        let _one_at_a_time = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let installed = self.set.load().lists.get(&issuer).cloned();
         let mut lists = Vec::new();
-        if let Some(installed) = set.lists.get(&issuer) {
-            if installed.with_earlier().any(|known| known.der == list.der) {
-                return Ok(None);
-            }
-            revoked.retain(|serial| !installed.contains(serial));
+        if let Some(installed) = &installed
+            && installed.with_earlier().any(|known| known.digest == list.digest)
+        {
+            return Ok(None);
+        }
+        let is_new = |serial: &&Serial| installed.as_ref().is_none_or(|installed| !installed.contains(serial));
+        let mut revoked: Vec<Serial> = list.revoked.iter().filter(is_new).cloned().collect();
+        if let Some(installed) = &installed {
             if revoked.is_empty() && list.number == installed.number {
                 return Err(RevocationError::Conflict(list.number));
             }
@@ -479,15 +540,19 @@ impl RevocationStore {
         revoked.sort_unstable();
         let now = self.clock.map_or(Time::from_millis(u64::MAX), |clock| clock());
         let early = (!list.has_begun(now)).then_some(list.this_update);
-        let (offered, der) = (list.number, Arc::clone(&list.der));
+        let (offered, digest) = (list.number, list.digest);
         lists.push(Arc::new(list));
         if let Some(newest) = RevocationList::newest_of(lists, now) {
-            if !newest.with_earlier().any(|kept| kept.der == der) {
+            if !newest.with_earlier().any(|kept| kept.digest == digest) {
                 return Err(RevocationError::Older { offered, installed: newest.number });
             }
-            set.lists.insert(issuer, Arc::new(newest));
+            let newest = Arc::new(newest);
+            self.set.rcu(|set| {
+                let mut set = RevocationSet::clone(set);
+                set.lists.insert(issuer, Arc::clone(&newest));
+                set
+            });
         }
-        self.set.store(Arc::new(set));
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();
         let change = RevocationChange { generation, revoked, early };

@@ -122,16 +122,8 @@ impl TrustStore {
             return Ok(None);
         }
         let authorities = self.authorities.load();
-        let mut refused = RevocationError::UnknownIssuer;
-        for authority in authorities.anchors.iter().chain(&authorities.issuing) {
-            match RevocationList::verify(der, authority) {
-                Ok(list) => return self.revocation.install(list),
-                Err(RevocationError::UnknownIssuer) => {}
-                // Another CA of the same name may have signed it: remember the reason and look on.
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
+        let all = authorities.anchors.iter().chain(&authorities.issuing);
+        self.revocation.install(RevocationList::verify_by_any(der, all.map(Vec::as_slice))?)
     }
 
     /// Verifies a path, leaf first, under everything in force.

@@ -72,21 +72,35 @@ impl TrustFile {
         ]
     }
 
+    /// The file of CRLs of a profile's or peer's folder.
+    pub fn crls_of(folder: &Path) -> Self {
+        let [.., crls, _] = Self::of_folder(folder);
+        crls
+    }
+
     /// Reads what is whole.
     pub fn read(&self) -> TrustContent {
+        match self.text() {
+            Ok(text) => self.content(&text),
+            Err(damage) => TrustContent { whole: Vec::new(), damage: Some(damage) },
+        }
+    }
+
+    /// The file as it is; nothing if it is not there and need not be.
+    pub fn text(&self) -> Result<Vec<u8>, CredentialsError> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => Ok(Vec::new()),
+            read => read.map_err(|source| CredentialsError::File { path: self.path.display().to_string(), source }),
+        }
+    }
+
+    /// What is whole of a text that was read of it.
+    pub fn content(&self, text: &[u8]) -> TrustContent {
         let (path, labels) = (self.path.display().to_string(), self.part.labels());
-        let text = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => Vec::new(),
-            Err(source) => {
-                let damage = Some(CredentialsError::File { path, source });
-                return TrustContent { whole: Vec::new(), damage };
-            }
-        };
-        let Scan { objects, damage } = pem::scan_for(&text, labels);
+        let Scan { objects, damage } = pem::scan_for(text, labels);
         // Words around objects are allowed (RFC 7468 §2); words alone are none of our files.
         let empty = objects.is_empty() && (self.needed || !text.trim_ascii().is_empty());
-        let damage = damage.or_else(|| empty.then(|| pem::missing(&text, labels)));
+        let damage = damage.or_else(|| empty.then(|| pem::missing(text, labels)));
         TrustContent {
             whole: objects.into_iter().map(|object| object.der.to_vec()).collect(),
             damage: damage.map(|reason| CredentialsError::Form { path, reason }),

@@ -9,8 +9,8 @@ use ca::{
     folder::{FolderError, LeafOptions, Selection},
     limits::{
         CERTIFICATES_PER_IDENTITY_MAX, DAY_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS, REQUEST_LIFETIME_MS,
-        REQUESTS_KEPT_FOR_ADMINISTRATORS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX,
-        REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
+        REQUESTS_KEPT_FOR_ADMINISTRATORS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_ORGANIZATION_MAX,
+        REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
     },
     renewal::renewal_message,
     request::make_request,
@@ -160,7 +160,13 @@ fn strangers_do_not_close_the_queue_to_members_nor_members_to_administrators() {
     let told = fill(&|number| format!("192.0.2.{number}"), NOW);
     assert!(told.contains("callers without a certificate") && told.contains("3 days"), "{told}");
     assert_eq!(waiting(NOW), REQUESTS_OPEN_OF_STRANGERS_MAX);
-    let told = fill(&|number| identity(&format!("north/client/c{number}")).to_string(), NOW);
+    // An organization gives as many certificates as it likes, and so do administrators of another one.
+    let told = fill(&|number| identity(&format!("east/client/c{number}")).to_string(), NOW);
+    assert!(told.contains("64 requests of members of one organization wait"), "{told}");
+    assert_eq!(waiting(NOW), REQUESTS_OPEN_OF_STRANGERS_MAX + REQUESTS_OPEN_OF_ORGANIZATION_MAX);
+    let refused = file(&identity("east/admin/eve").to_string(), NOW).unwrap_err().to_string();
+    assert!(refused.contains("of one organization"), "{refused}");
+    let told = fill(&|number| identity(&format!("o{}/client/c{number}", number / 8)).to_string(), NOW);
     assert!(told.contains("256 requests for the organization wait"), "{told}");
     assert_eq!(waiting(NOW), REQUESTS_OPEN_MAX - REQUESTS_KEPT_FOR_ADMINISTRATORS);
     file(&identity("north/admin/boss").to_string(), NOW).unwrap();

@@ -74,6 +74,8 @@ pub const LOOKS_MAX: usize = 65_536;
 pub const READS_MAX: usize = 1_024;
 /// Those of one caller: the others' places stay free.
 pub const READS_OF_CALLER_MAX: usize = 128;
+/// Those of all callers of one organization, or of all who have none, together.
+pub const READS_OF_ORGANIZATION_MAX: usize = READS_MAX / 2;
 /// Channels of one peer.
 pub const CHANNELS_MAX: usize = 16_384;
 /// Seconds that a draining channel may take to commit what it has accepted.

@@ -137,10 +137,15 @@ impl Connection {
 /// Names a set of CRLs, in whatever order: hexadecimal SHA-256 over the sorted SHA-256 of each.
 pub fn set_tag<C: AsRef<[u8]>>(crls: &[C]) -> String {
     use ring::digest::{SHA256, digest};
-    let mut digests: Vec<_> = crls.iter().map(|crl| digest(&SHA256, crl.as_ref())).collect();
-    digests.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
-    let joined: Vec<u8> = digests.iter().flat_map(|digest| digest.as_ref().iter().copied()).collect();
-    hex::encode(digest(&SHA256, &joined))
+    let digests = crls.iter().map(|crl| digest(&SHA256, crl.as_ref()).as_ref().try_into().expect("32 octets"));
+    tag_of(digests.collect())
+}
+
+/// The same, by the SHA-256 of each.
+pub fn tag_of(mut digests: Vec<[u8; 32]>) -> String {
+    use ring::digest::{SHA256, digest};
+    digests.sort_unstable();
+    hex::encode(digest(&SHA256, &digests.concat()))
 }
 
 #[cfg(test)]

@@ -103,6 +103,8 @@ struct Used {
     /// Anonymous callers too, but not administrators.
     members: usize,
     callers: HashMap<Asker, usize>,
+    /// Members of each organization, but not administrators.
+    organizations: HashMap<u64, usize>,
     channels: HashMap<Hash, usize>,
     uses: [usize; Use::ALL.len()],
 }
@@ -124,10 +126,15 @@ impl Inner {
         let fits = |used: usize, part: Part| used == 0 || used + bytes <= self.part(part);
         let anonymous = payer.standing == Standing::Anonymous;
         let administrator = payer.standing == Standing::Administrator;
+        let organization = payer.asker.organization().filter(|_| !administrator);
+        let of_organization = organization.and_then(|of| used.organizations.get(&of).copied()).unwrap_or_default();
+        // An organization takes no more than it leaves for others, however many certificates it gives.
+        let left = self.part(BUDGET_MEMBERS).saturating_sub(used.members + bytes);
         let of_caller = used.callers.get(&payer.asker).copied().unwrap_or_default();
         let of_channel = payer.channel.and_then(|channel| used.channels.get(&channel).copied()).unwrap_or_default();
         let used_up = [
             (fits(of_caller, BUDGET_CALLER), "the caller's part"),
+            (of_organization == 0 || of_organization + bytes <= left, "the organization's part"),
             (fits(of_channel, BUDGET_CHANNEL), "the channel's part"),
             (!anonymous || fits(used.anonymous, BUDGET_ANONYMOUS), "the part of callers without a certificate"),
             (administrator || fits(used.members, BUDGET_MEMBERS), "the part of all but administrators"),
@@ -142,6 +149,9 @@ impl Inner {
         used.anonymous += if anonymous { bytes } else { 0 };
         used.members += if administrator { 0 } else { bytes };
         *used.callers.entry(payer.asker).or_default() += bytes;
+        if let Some(organization) = organization {
+            *used.organizations.entry(organization).or_default() += bytes;
+        }
         if let Some(channel) = payer.channel {
             *used.channels.entry(channel).or_default() += bytes;
         }
@@ -163,6 +173,9 @@ impl Inner {
         used.anonymous -= if payer.standing == Standing::Anonymous { bytes } else { 0 };
         used.members -= if payer.standing == Standing::Administrator { 0 } else { bytes };
         less(&mut used.callers, payer.asker, bytes);
+        if let Some(organization) = payer.asker.organization().filter(|_| payer.standing != Standing::Administrator) {
+            less(&mut used.organizations, organization, bytes);
+        }
         if let Some(channel) = payer.channel {
             less(&mut used.channels, channel, bytes);
         }
@@ -315,6 +328,29 @@ mod tests {
         assert!(refused > 0);
         let administrators = all(Standing::Administrator, 200);
         assert_eq!(total(&strangers) + total(&members) + total(&administrators), MOST);
+    }
+
+    /// Members of one organization, each with its part, held all that members have.
+    #[test]
+    fn an_organization_takes_no_more_than_it_leaves_for_others() {
+        let budget = Budget::new(MOST);
+        let of = |organization: &str, asker: u64, standing| Payer {
+            asker: Asker::from_number(asker).of(organization),
+            ..payer(standing, asker, asker as u8)
+        };
+        let fill_all = |organization: &str, from: u64| -> Vec<Held> {
+            (from..from + 20).map(|asker| fill(&budget, of(organization, asker, Standing::Member))).collect()
+        };
+        let total = |held: &[Held]| held.iter().map(Held::bytes).sum::<usize>();
+        let many = fill_all("many", 1);
+        let few = fill_all("few", 40);
+        let members = budget.0.part(BUDGET_MEMBERS);
+        assert_eq!((total(&many), total(&few)), (members / 2, members / 4 / 100 * 100));
+        assert!(total(&fill_all("third", 80)) > 0);
+        assert!(fill(&budget, of("many", 120, Standing::Administrator)).bytes() > 0, "administrators act");
+        drop((many, few));
+        assert_eq!(budget.used(Use::Answers), 0);
+        assert!(budget.0.lock().organizations.is_empty());
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct PeerContext {
     pub places: PeerPlaces,
     /// CRLs and answers that members bring are verified one at a time.
     pub crls: Arc<Turns>,
+    /// So are long CRLs, beside the others: nobody's short list waits behind them.
+    pub long_crls: Arc<Turns>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
     /// A configuration to do the work of a lookup over where there is no channel.

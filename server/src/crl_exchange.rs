@@ -7,14 +7,13 @@ use crate::{
     certificates::describe,
     clock,
     limits::{CRL_EXCHANGE, CRL_ROUND},
-    trust::{LearnError, Trust},
+    trust::{Crl, LearnError, Trust},
 };
 use ca::{holder::take_offered, limits::KEY_FILE_BYTES_MAX, revocation::RevocationError};
 use channel_actors::tasks::blocking;
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
-    crl::set_tag,
     known::Known,
     profile::{Profile, Url},
     retry::Retry,
@@ -82,10 +81,14 @@ async fn exchange(trust: &Arc<Trust>, peer: &Url, told: &mut Option<HashSet<Hash
 /// Takes what the peer has and this one has not, and notes what it has.
 async fn fetch(trust: &Arc<Trust>, connection: &Connection, told: &mut Option<HashSet<Hash>>) -> Result<(), Failure> {
     learn_authorities(trust, connection.authorities().await?).await?;
-    let ours = trust.crls();
-    let theirs = connection.crls(&set_tag(&ours)).await?;
-    let known = if theirs.is_empty() { &ours } else { &theirs };
-    *told = Some(known.iter().map(|crl| digest(crl)).collect());
+    let ours = trust.crl_set();
+    let mut theirs = connection.crls(&ours.tag).await?;
+    *told = Some(match theirs.is_empty() {
+        true => ours.crls.iter().map(|crl| crl.digest).collect(),
+        false => theirs.iter().map(|crl| Hash::plain(&[crl])).collect(),
+    });
+    // A long list does not keep others waiting.
+    theirs.sort_by_key(Vec::len);
     let learning = Arc::clone(trust);
     // All of them, also after one that could not be kept.
     let learned = move || theirs.iter().map(|crl| learn(&learning, crl)).fold(Ok(()), Result::and);
@@ -94,12 +97,11 @@ async fn fetch(trust: &Arc<Trust>, connection: &Connection, told: &mut Option<Ha
 
 /// Offers what the peer is not known to have.
 async fn give(trust: &Trust, connection: &Connection, told: &mut HashSet<Hash>) -> Result<(), Failure> {
-    for crl in trust.crls() {
-        let digest = digest(&crl);
-        if told.contains(&digest) {
-            continue;
-        }
-        match connection.offer_crl(crl).await {
+    let set = trust.crl_set();
+    let mut crls: Vec<&Crl> = set.crls.iter().filter(|crl| !told.contains(&crl.digest)).collect();
+    crls.sort_by_key(|crl| crl.der.len());
+    for Crl { digest, der, .. } in crls {
+        match connection.offer_crl(der.clone()).await {
             Err(RequestError::Problem(problem)) => match problem.status {
                 // Theirs is newer.
                 _ if problem.name() == "crl-older" => {}
@@ -112,13 +114,9 @@ async fn give(trust: &Trust, connection: &Connection, told: &mut HashSet<Hash>) 
                 done?;
             }
         }
-        told.insert(digest);
+        told.insert(*digest);
     }
     Ok(())
-}
-
-fn digest(crl: &[u8]) -> Hash {
-    Hash::plain(&[crl])
 }
 
 /// Takes the CAs of another peer, as far as they are proven, where no authorities' folder says who they are: the next

@@ -88,6 +88,9 @@ pub const CERTIFICATE_RECHECK_MS: u64 = 60_000;
 pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of a CRL that is offered: the largest that `ca` takes, in PEM.
 pub const CRL_BODY_BYTES_MAX: usize = ca::limits::CRL_BYTES_MAX / 2 * 3;
+/// Bytes of a CRL, DER, that is short: some 20,000 entries, verified within a tenth of a second. Longer ones wait for each
+/// other and not in front of these.
+pub const SHORT_CRL_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a CA's answer with its path, in JSON.
 pub const ANSWER_BODY_BYTES_MAX: usize = 128 * 1024;
 /// Answers of one organization's CAs elsewhere that are kept, each until its certificate expires.

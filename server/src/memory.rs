@@ -14,12 +14,14 @@ pub struct Parts {
     pub in_flight: usize,
     /// Recent blocks with the frames that subscribers are sent.
     pub blocks: usize,
+    /// Answers of CAs elsewhere, which are kept until the certificates that they revoke expire.
+    pub brought: usize,
 }
 
 impl Parts {
     /// The parts of `limits.memory_bytes_max`.
     pub const fn of(total: usize) -> Self {
         let answers = total / BUDGET_OF_MEMORY;
-        Self { bodies: total / 8, answers, in_flight: total / 8, blocks: total / 8 }
+        Self { bodies: total / 8, answers, in_flight: total / 8, blocks: total / 8, brought: total / 16 }
     }
 }

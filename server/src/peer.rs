@@ -293,6 +293,7 @@ impl Peer {
             places: PeerPlaces::new(&config.limits, connections),
             handshakes: Handshakes::new(connections),
             crls: Arc::default(),
+            long_crls: Arc::default(),
             draining: draining.subscribe(),
             stand_in,
             duties: Arc::clone(&duties),

@@ -1,8 +1,9 @@
 //! Places: how many of a thing there may be at a time on this peer, and what part of them each kind of caller may take.
 //!
 //! Whoever has no certificate costs nothing to be, so that strangers together get a half of each, and one address a
-//! quarter. One identity gets a quarter, too, and what is kept to the end is for administrators of the peer's
-//! organization: with many hands or few, nobody keeps out those who must act. What a place is, is its owner's matter: a
+//! quarter. One identity gets a quarter, too, and all of an organization together no more than they leave for others: it
+//! gives as many certificates as it likes. What is kept to the end is for administrators of the peer's organization: with
+//! many hands or few, nobody keeps out those who must act. What a place is, is its owner's matter: a
 //! connection, a subscription, a byte of a body.
 
 use crate::{
@@ -28,6 +29,8 @@ pub struct Who {
     /// What kind of caller.
     pub standing: Standing,
     name: Arc<str>,
+    /// Of a member.
+    organization: Option<Arc<str>>,
 }
 
 impl Who {
@@ -37,7 +40,8 @@ impl Who {
             Some(identity) => {
                 let acts = administers(&context.registry, context.asking(caller));
                 let standing = if acts { Standing::Administrator } else { Standing::Member };
-                Self { standing, name: identity.to_string().into() }
+                let organization = (!acts).then(|| identity.organization().into());
+                Self { standing, name: identity.to_string().into(), organization }
             }
             None => Self::stranger(address),
         }
@@ -46,7 +50,7 @@ impl Who {
     /// Somebody without a certificate.
     pub fn stranger(address: Option<SocketAddr>) -> Self {
         let name = address.map_or_else(|| "unknown".to_owned(), |address| place(address.ip()));
-        Self { standing: Standing::Anonymous, name: name.into() }
+        Self { standing: Standing::Anonymous, name: name.into(), organization: None }
     }
 
     /// The identity, or the network.
@@ -80,6 +84,7 @@ pub struct Places {
 struct Taken {
     by: [usize; 3],
     by_name: HashMap<Arc<str>, usize>,
+    by_organization: HashMap<Arc<str>, usize>,
 }
 
 impl Taken {
@@ -101,6 +106,7 @@ pub struct Full {
 enum Why {
     Address,
     Identity,
+    Organization,
     Strangers,
     All,
 }
@@ -110,6 +116,9 @@ impl From<Full> for ApiError {
         let detail = match why {
             Why::Address => format!("{what}: one address without a certificate has {most} at most"),
             Why::Identity => format!("{what}: one identity has {most} at most"),
+            Why::Organization => {
+                format!("{what}: one organization has no more than it leaves for others, and its members have {most}")
+            }
             Why::Strangers => format!("{what}: callers without a certificate have {most} at most, and have them"),
             Why::All => format!("{what}: all that there are for this caller, {most}, are taken"),
         };
@@ -180,6 +189,9 @@ impl Places {
         }
         taken.by[who.standing as usize] += count;
         *taken.by_name.entry(Arc::clone(&who.name)).or_default() += count;
+        if let Some(organization) = &who.organization {
+            *taken.by_organization.entry(Arc::clone(organization)).or_default() += count;
+        }
         Ok(())
     }
 
@@ -196,7 +208,14 @@ impl Places {
             return Err((Why::Strangers, together));
         }
         let for_all = if who.standing == Standing::Administrator { self.total } else { self.most(Standing::Member) };
-        if taken.all() + count > for_all { Err((Why::All, for_all)) } else { Ok(()) }
+        if taken.all() + count > for_all {
+            return Err((Why::All, for_all));
+        }
+        let left = for_all - taken.all() - count;
+        match who.organization.as_ref().and_then(|of| taken.by_organization.get(of).copied()) {
+            Some(of_organization) if of_organization + count > left => Err((Why::Organization, of_organization)),
+            _ => Ok(()),
+        }
     }
 
     fn refuse(&self, who: &Who, (why, most): (Why, usize)) -> Full {
@@ -219,11 +238,19 @@ impl Places {
     fn give_back(&self, who: &Who, count: usize) {
         let mut taken = self.lock();
         taken.by[who.standing as usize] -= count;
-        if let Some(own) = taken.by_name.get_mut(&who.name) {
-            *own -= count;
-            if *own == 0 {
-                taken.by_name.remove(&who.name);
-            }
+        less(&mut taken.by_name, &who.name, count);
+        if let Some(organization) = &who.organization {
+            less(&mut taken.by_organization, organization, count);
+        }
+    }
+}
+
+/// Somebody has fewer; who has none is forgotten.
+fn less(parts: &mut HashMap<Arc<str>, usize>, of: &Arc<str>, count: usize) {
+    if let Some(own) = parts.get_mut(of) {
+        *own -= count;
+        if *own == 0 {
+            parts.remove(of);
         }
     }
 }
@@ -268,7 +295,11 @@ mod tests {
     use super::*;
 
     fn who(standing: Standing, name: &str) -> Who {
-        Who { standing, name: name.into() }
+        Who { standing, name: name.into(), organization: None }
+    }
+
+    fn of(organization: &str, name: &str) -> Who {
+        Who { organization: Some(organization.into()), ..who(Standing::Member, name) }
     }
 
     /// How many places somebody gets until none is left.
@@ -293,6 +324,32 @@ mod tests {
         drop((all, held, admin));
         assert!(places.lock().by_name.is_empty() && places.lock().all() == 0);
         assert_eq!(fill(&places, &who(Standing::Administrator, "admin")).len(), 32);
+    }
+
+    /// Four certificates of one organization took all places that members have.
+    #[test]
+    fn an_organization_takes_no_more_places_than_it_leaves_for_others() {
+        let places = Places::new("connections", Kind::NoPlace, 64);
+        let fill_all = |organization: &str| -> Vec<Vec<Place>> {
+            (0..6).map(|number| fill(&places, &of(organization, &format!("{organization} {number}")))).collect()
+        };
+        let count = |held: &[Vec<Place>]| held.iter().map(Vec::len).collect::<Vec<_>>();
+        let dealers = fill_all("dealer");
+        assert_eq!(count(&dealers), [16, 14, 0, 0, 0, 0]);
+        let carriers = fill_all("carrier");
+        assert_eq!(count(&carriers), [15, 0, 0, 0, 0, 0]);
+        assert_eq!(places.take(&of("carrier", "another"), 1).unwrap_err().why, Why::Organization);
+        let third = fill_all("third");
+        assert_eq!(count(&third), [7, 0, 0, 0, 0, 0]);
+        assert!(places.take(&of("fourth", "a"), 1).is_ok(), "there is always one for another organization");
+        let admin = fill(&places, &who(Standing::Administrator, "admin"));
+        assert_eq!(admin.len(), 64 - 30 - 15 - 7);
+        drop((dealers, carriers, third, admin));
+        assert!(places.lock().by_organization.is_empty());
+        let strangers: Vec<_> =
+            (0..9).map(|n| fill(&places, &who(Standing::Anonymous, &format!("192.0.2.{n}")))).collect();
+        assert_eq!(strangers.iter().map(Vec::len).sum::<usize>(), 32);
+        assert_eq!(count(&fill_all("dealer")).iter().sum::<usize>(), 14, "half of what strangers leave");
     }
 
     #[test]

@@ -327,6 +327,7 @@ impl From<RegistrationError> for ApiError {
             | E::TooManyRequests { .. }
             | E::QueueFull
             | E::StrangersFull
+            | E::OrganizationFull
             | E::TooManyCertificates(_) => {
                 return Self::new(Kind::RequestsFull, error.to_string())
                     .retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);

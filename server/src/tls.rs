@@ -153,7 +153,7 @@ impl Caller {
             return Ok(Self { asker, ..Self::default() });
         };
         let verified = certificate.check(trust)?;
-        let asker = Asker::named(&verified.identity().to_string());
+        let asker = Asker::named(&verified.identity().to_string()).of(verified.identity().organization());
         let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
         Ok(Self { certificate: Some(certificate), identity, not_after, asker, who: Who::default() })
     }

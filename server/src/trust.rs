@@ -15,7 +15,8 @@ use crate::{
     certificates::describe,
     clock,
     config::Config,
-    limits::{OWN_CERTIFICATE_LOOK, SPREAD_WAIT},
+    limits::{OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX, SPREAD_WAIT},
+    memory::Parts,
     stamp::Stamp,
 };
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
@@ -23,14 +24,15 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
     AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, TrustStore, Usage,
-    credentials::{CredentialsError, TrustBundle, crl_pem, read_certificates, save_crls},
+    credentials::{CredentialsError, TrustBundle, crl_pem, read_certificates},
     folder::{FolderError, ROOT, read_ocsp_answer},
     ocsp,
     path::PathError,
     profile::ProfileError,
-    revocation::{RevocationChange, RevocationError, RevocationList},
+    revocation::{RevocationChange, RevocationError, RevocationList, RevocationSet},
     tls::OwnCertificate,
     trust::acceptable,
+    trust_files::TrustFile,
 };
 use files::TrustFiles;
 use ledger_classes::{
@@ -40,9 +42,8 @@ use ledger_classes::{
 };
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime},
 };
 use tokio::sync::watch;
@@ -109,27 +110,58 @@ pub struct CrlSet {
     generation: u64,
     /// Names the set ([`client::crl::set_tag`]).
     pub tag: String,
-    /// All of them, PEM.
+    /// Each of them.
+    pub crls: Vec<Crl>,
+}
+
+/// A CRL in force, in both forms; clones share them.
+#[derive(Clone, Debug)]
+pub struct Crl {
+    /// SHA-256 of the DER.
+    pub digest: Hash,
+    /// DER.
+    pub der: Bytes,
+    /// PEM.
     pub pem: Bytes,
-    /// Where each of them is there, by its SHA-256.
-    places: HashMap<Hash, Range<usize>>,
 }
 
 impl CrlSet {
-    fn of(generation: u64, crls: &[Vec<u8>]) -> Self {
-        let (mut pem, mut places) = (String::new(), HashMap::new());
-        for der in crls {
-            let start = pem.len();
-            pem.push_str(&crl_pem(der));
-            places.insert(Hash::plain(&[der]), start..pem.len());
-        }
-        Self { generation, tag: client::crl::set_tag(crls), pem: pem.into(), places }
+    /// The lists of a set. What was there before is not encoded again.
+    fn of(generation: u64, set: &RevocationSet, before: &[Crl]) -> Self {
+        let known: HashMap<Hash, &Crl> = before.iter().map(|crl| (crl.digest, crl)).collect();
+        let crl = |list: &Arc<RevocationList>| {
+            let digest = Hash(*list.digest());
+            known.get(&digest).map_or_else(
+                || Crl { digest, der: Bytes::from_owner(Der(Arc::clone(list))), pem: crl_pem(list.der()).into() },
+                |crl| Crl::clone(crl),
+            )
+        };
+        let crls: Vec<Crl> = set.all().map(crl).collect();
+        Self { generation, tag: client::crl::tag_of(crls.iter().map(|crl| crl.digest.0).collect()), crls }
     }
 
-    /// One of them, PEM, if it is there.
-    pub fn pem_of(&self, der: &[u8]) -> Option<Bytes> {
-        self.places.get(&Hash::plain(&[der])).map(|place| self.pem.slice(place.clone()))
+    /// One of them, by its SHA-256.
+    pub fn find(&self, digest: &Hash) -> Option<&Crl> {
+        self.crls.iter().find(|crl| crl.digest == *digest)
     }
+}
+
+/// A list's DER, not copied.
+struct Der(Arc<RevocationList>);
+
+impl AsRef<[u8]> for Der {
+    fn as_ref(&self) -> &[u8] {
+        self.0.der()
+    }
+}
+
+/// What the peer has written of lists: it knows what is in there without reading it piece by piece.
+#[derive(Debug)]
+struct Written {
+    /// SHA-256 of the file.
+    digest: Hash,
+    /// The lists in it of CAs that are not in force yet.
+    unknown: Vec<Vec<u8>>,
 }
 
 /// The trust of a running peer.
@@ -140,6 +172,8 @@ pub struct Trust {
     keys: Keyring,
     /// The authorities' folder, which knows its index as far as it was read.
     opened: Mutex<Option<CertificateFolder>>,
+    /// Bytes of the answers that are kept.
+    answers_bytes_max: usize,
     /// The answers that were brought, once they were read.
     brought: Mutex<Option<Arc<BroughtAnswers>>>,
     /// Why the CAs of the authorities' folder sign nothing, if so.
@@ -153,6 +187,10 @@ pub struct Trust {
     seen: Mutex<Seen>,
     /// Held by who writes the peer's own folder from what is in force or in it: an older set must not replace a newer.
     saving: Mutex<()>,
+    /// Held while what is handed out is made again.
+    publishing: Mutex<()>,
+    /// The peer's own `crl.pem`, if the peer has written it last.
+    written: Mutex<Option<Written>>,
     changes: watch::Sender<u64>,
     /// The change up to which revocations were brought to the channels.
     spread: watch::Sender<u64>,
@@ -170,34 +208,38 @@ impl Trust {
         let fresh = fresh(&stamps);
         let (own_path, key) = own(&certificate_dir)?;
         let own = tls(&own_path, &key)?;
-        let reading = files.read();
+        let reading = files.read(&stamps, false, None);
         report(&reading.damage);
         let consortium = own_path.claims.identity().consortium().to_owned();
         let bundle = usable(&consortium, reading.bundle);
         let policy = RevocationPolicy::default();
         let store = TrustStore::new(&consortium, bundle.anchors.clone(), bundle.issuing.clone(), policy)?;
         let store = store.with_clock(clock::now);
-        install(&store, &bundle);
+        install(&store, &bundle.crls);
+        let bundle = TrustBundle { crls: Vec::new(), ..bundle };
         let whole = reading.damage.is_empty();
         let trust = Self {
             certificate_dir,
             authority_dir,
             keys: config.keyring(dir),
             opened: Mutex::default(),
+            answers_bytes_max: Parts::of(config.limits.memory_bytes_max).brought,
             brought: Mutex::default(),
             fenced: None,
             store: Arc::new(store),
             own,
             own_path: ArcSwap::from_pointee(own_path),
             bundle: ArcSwap::from_pointee(bundle),
-            crl_set: ArcSwap::from_pointee(CrlSet::of(0, &[])),
+            crl_set: ArcSwap::from_pointee(CrlSet::of(0, &RevocationSet::default(), &[])),
             crl_troubles: ArcSwap::default(),
             saving: Mutex::new(()),
+            publishing: Mutex::new(()),
+            written: Mutex::default(),
             seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
             spread: watch::Sender::new(0),
         };
-        trust.exclusively(|| trust.publish());
+        trust.publish();
         trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(trust)
     }
@@ -265,7 +307,7 @@ impl Trust {
         self.store.verify(&own.path, clock::now(), Usage::ServerAuth).map(|_| ())
     }
 
-    /// CAs and CRLs as they were read last.
+    /// CAs as they were read last, without CRLs.
     pub fn bundle(&self) -> Arc<TrustBundle> {
         self.bundle.load_full()
     }
@@ -311,8 +353,9 @@ impl Trust {
         let stamps = seen.files.stamps();
         let changed = seen.stamps != stamps;
         let read = if changed || seen.fresh || !seen.whole {
+            let sure = !seen.fresh;
             (seen.fresh, seen.stamps) = (fresh(&stamps), stamps);
-            self.read(&mut seen, changed)
+            self.read(&mut seen, changed, sure)
         } else {
             false
         };
@@ -335,8 +378,10 @@ impl Trust {
 
     /// Takes the files into force. `changed` is what their stamps say: without it, what is wrong with them was said
     /// before, and all is as it was unless something can be read now that could not.
-    fn read(&self, seen: &mut Seen, changed: bool) -> bool {
-        let reading = seen.files.read();
+    /// `sure`: no file has changed since the last reading without another stamp.
+    fn read(&self, seen: &mut Seen, changed: bool, sure: bool) -> bool {
+        let written = self.written().as_ref().map(|written| written.digest);
+        let reading = seen.files.read(&seen.stamps, sure, written);
         seen.whole = reading.damage.is_empty();
         if changed {
             report(&reading.damage);
@@ -347,9 +392,16 @@ impl Trust {
         if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
             tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
         }
-        install(&self.store, &bundle);
-        self.exclusively(|| self.publish());
-        self.bundle.store(Arc::new(bundle));
+        let is_short = |crl: &&Vec<u8>| crl.len() <= SHORT_CRL_BYTES_MAX;
+        let (short, long): (Vec<_>, Vec<_>) = bundle.crls.iter().partition(is_short);
+        install(&self.store, short);
+        if !long.is_empty() {
+            // Whoever is revoked by a short list is out before a long one is verified.
+            self.changes.send_modify(|generation| *generation += 1);
+            install(&self.store, long);
+        }
+        self.publish();
+        self.bundle.store(Arc::new(TrustBundle { crls: Vec::new(), ..bundle }));
         if let Err(error) = self.renew() {
             tracing::error!(error = describe(&error), "the peer's certificate is not usable: the old one stays");
         }
@@ -399,18 +451,18 @@ impl Trust {
         self.names().into_iter().filter_map(|(name, key)| Some((name, dates(&key)?))).collect()
     }
 
-    /// The CRL in force of a CA by its name (`names`); DER, not copied. It was verified when it was installed: to verify a
+    /// The CRL in force of a CA by its name (`names`), not copied. It was verified when it was installed: to verify a
     /// long one for each request would let anybody keep the peer busy.
-    pub fn crl(&self, name: &str) -> Option<Bytes> {
-        struct Der(Arc<RevocationList>);
-        impl AsRef<[u8]> for Der {
-            fn as_ref(&self) -> &[u8] {
-                self.0.der()
-            }
-        }
+    pub fn crl(&self, name: &str) -> Option<Crl> {
         let current = self.store.revocation().current();
         let (_, key) = self.names().into_iter().find(|(of, key)| of == name && current.list(key).is_some())?;
-        current.list(&key).map(|list| Bytes::from_owner(Der(Arc::clone(list))))
+        let digest = Hash(*current.list(&key)?.digest());
+        let find = || self.crl_set().find(&digest).cloned();
+        find().or_else(|| {
+            // It came into force at this moment.
+            self.publish();
+            find()
+        })
     }
 
     /// Whether this very list is in force.
@@ -446,12 +498,30 @@ impl Trust {
         self.store.revocation().current().ders().map(<[u8]>::to_vec).collect()
     }
 
-    /// The CRLs to keep in the peer's own folder: those in force, and those that were put there, also of CAs that are not
-    /// in force yet. Only for who has [`Trust::exclusively`].
-    fn kept_crls(&self) -> Vec<Vec<u8>> {
-        let mut there = TrustBundle::load(&self.certificate_dir).map(|held| held.crls).unwrap_or_default();
+    fn written(&self) -> MutexGuard<'_, Option<Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps in the peer's own folder the CRLs in force, and those that were put there of CAs that are not in force yet.
+    /// Only for who has [`Trust::exclusively`].
+    fn save_crls(&self) -> Result<(), CredentialsError> {
+        let file = TrustFile::crls_of(&self.certificate_dir);
+        let text = file.text().unwrap_or_default();
+        let mut there = match &*self.written() {
+            // It is what was written last: lists of megabytes are not parsed to write them again.
+            Some(Written { digest, unknown }) if *digest == Hash::plain(&[&text]) => unknown.clone(),
+            _ => file.content(&text).whole,
+        };
+        drop(text);
         there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
-        [self.crls(), there].concat()
+        self.publish();
+        let set = self.crl_set();
+        let in_force = set.crls.iter().map(|crl| crl.pem.clone());
+        let text = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
+        ::files::write_public(&file.path, &text)
+            .map_err(|source| CredentialsError::File { path: file.path.display().to_string(), source })?;
+        *self.written() = Some(Written { digest: Hash::plain(&[&text]), unknown: there });
+        Ok(())
     }
 
     /// Whether a CRL is the newest one of its CA in force.
@@ -494,12 +564,15 @@ impl Trust {
         self.crl_set.load_full()
     }
 
-    /// Makes what is handed out again if another set is in force. Only for who has [`Trust::exclusively`].
+    /// Makes what is handed out again if another set is in force.
     fn publish(&self) {
+        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the set is read: one that is newer than its number is only made again.
         let generation = self.store.revocation().generation();
-        if self.crl_set.load().generation != generation {
-            self.crl_set.store(Arc::new(CrlSet::of(generation, &self.crls())));
+        let before = self.crl_set();
+        if before.generation != generation {
+            let set = self.store.revocation().current();
+            self.crl_set.store(Arc::new(CrlSet::of(generation, &set, &before.crls)));
         }
     }
 
@@ -520,11 +593,9 @@ impl Trust {
             tracing::info!(newly_revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
             say_early(change);
             // In force first: what cannot be written is still obeyed, until a restart fetches it again.
+            self.publish();
             self.changes.send_modify(|generation| *generation += 1);
-            self.exclusively(|| {
-                self.publish();
-                save_crls(&self.certificate_dir, &self.kept_crls())
-            })?;
+            self.exclusively(|| self.save_crls())?;
         }
         Ok(change)
     }
@@ -583,8 +654,8 @@ pub enum OcspReply {
 }
 
 /// Puts every CRL in force that is newer than the one that is.
-fn install(store: &TrustStore, bundle: &TrustBundle) {
-    for crl in &bundle.crls {
+fn install<'a>(store: &TrustStore, crls: impl IntoIterator<Item = &'a Vec<u8>>) {
+    for crl in crls {
         match store.install_crl(crl) {
             Ok(None) => {}
             Ok(Some(change)) => {

@@ -198,26 +198,53 @@ pub(super) async fn written(
     Ok(response.body(Whole::from(written.await?)))
 }
 
-/// A body that all who are answered with it share: it goes out piece by piece, so that a slow reader holds one.
-struct Shared(Bytes);
+/// A body that all who are answered with it share: it goes out piece by piece, so that a slow reader holds one. What the
+/// peer keeps no longer, because something newer has taken its place, is there for its readers alone: they pay for it.
+struct Shared<K> {
+    parts: VecDeque<Bytes>,
+    left: usize,
+    kept: K,
+    held: Held,
+}
 
-impl MessageBody for Shared {
-    type Error = Infallible;
+impl<K: Fn() -> bool + Unpin> MessageBody for Shared<K> {
+    type Error = UsedUp;
 
     fn size(&self) -> BodySize {
-        BodySize::Sized(self.0.len() as u64)
+        BodySize::Sized(self.left as u64)
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
-        let most = self.0.len().min(PIECE_BYTES);
-        let piece = self.0.split_to(most);
-        Poll::Ready((most > 0).then_some(Ok(piece)))
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, UsedUp>>> {
+        if !(self.kept)() {
+            let more = self.left.saturating_sub(self.held.bytes());
+            if let Err(used_up) = self.held.grow(more) {
+                // The connection ends in the middle; whoever asks again gets what is in its place.
+                return Poll::Ready(Some(Err(used_up)));
+            }
+        }
+        while self.parts.front().is_some_and(Bytes::is_empty) {
+            self.parts.pop_front();
+        }
+        let Some(part) = self.parts.front_mut() else { return Poll::Ready(None) };
+        let piece = part.split_to(part.len().min(PIECE_BYTES));
+        self.left -= piece.len();
+        let (left, held) = (self.left, self.held.bytes());
+        self.held.shrink(held.saturating_sub(left));
+        Poll::Ready(Some(Ok(piece)))
     }
 }
 
-/// Answers with what is kept anyway, and copied for nobody.
-pub(super) fn shared(response: &mut HttpResponseBuilder, bytes: Bytes) -> HttpResponse {
-    response.body(Shared(bytes))
+/// Answers with what is kept anyway, as long as `kept` says so, and copied for nobody.
+pub(super) fn shared(
+    context: &PeerContext,
+    caller: &Caller,
+    mut response: HttpResponseBuilder,
+    parts: Vec<Bytes>,
+    kept: impl Fn() -> bool + Unpin + 'static,
+) -> HttpResponse {
+    let left = parts.iter().map(Bytes::len).sum();
+    let held = context.purse(caller).hold(Use::Answers);
+    response.body(Shared { parts: parts.into(), left, kept, held })
 }
 
 /// Answers with what is of no channel, and what `encode` writes of it, on a reading thread.
@@ -387,4 +414,44 @@ pub(super) async fn streamed<S: Slices>(
         let _ = &until_sent;
     });
     Ok(response.streaming(Box::pin(pieces)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::budget::{Budget, Payer, Standing};
+    use futures_util::task::noop_waker_ref;
+    use std::cell::Cell;
+
+    /// Whoever replaced a list of 16 MiB again and again had the peer keep each one for its slow readers.
+    #[test]
+    fn what_is_kept_no_longer_is_paid_for_by_those_who_still_read_it() {
+        let budget = Budget::new(80 * PIECE_BYTES);
+        let kept = Cell::new(true);
+        let body = |asker: u64| Shared {
+            parts: [2, 4, 3].map(|pieces| Bytes::from(vec![pieces; usize::from(pieces) * PIECE_BYTES])).into(),
+            left: 9 * PIECE_BYTES,
+            kept: || kept.get(),
+            held: budget.hold(
+                Payer { standing: Standing::Member, asker: Asker::from_number(asker), channel: None },
+                Use::Answers,
+            ),
+        };
+        let next = |body: &mut Shared<_>| match Pin::new(body).poll_next(&mut Context::from_waker(noop_waker_ref())) {
+            Poll::Ready(next) => next,
+            Poll::Pending => panic!("all of it is there"),
+        };
+        let (mut one, mut other) = (body(1), body(1));
+        assert_eq!(next(&mut one).unwrap().unwrap().len(), PIECE_BYTES);
+        assert_eq!(next(&mut other).unwrap().unwrap().len(), PIECE_BYTES);
+        assert_eq!(budget.used(Use::Answers), 0);
+        kept.set(false);
+        assert_eq!(next(&mut one).unwrap().unwrap().len(), PIECE_BYTES);
+        assert_eq!(budget.used(Use::Answers), 7 * PIECE_BYTES);
+        assert!(next(&mut other).unwrap().is_err(), "the caller's part, a tenth, has no room for two");
+        drop(other);
+        let rest: usize = std::iter::from_fn(|| next(&mut one)).map(|piece| piece.unwrap().len()).sum();
+        assert_eq!((rest, budget.used(Use::Answers)), (7 * PIECE_BYTES, 0));
+    }
 }

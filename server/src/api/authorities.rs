@@ -7,11 +7,11 @@ use super::service::{json, negotiated, preferred, still_good};
 use crate::{
     certificates::describe,
     context::PeerContext,
-    limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS},
+    limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX},
     problem::{ApiError, Kind},
     tls::Caller,
     trust::{AnswerError, LearnError, OcspReply},
-    turns::Turn,
+    turns::{Turn, Turns},
 };
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -19,11 +19,7 @@ use actix_web::{
     web::{self, Data, Path, Payload},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::{
-    AuthorityScope,
-    credentials::{certificates_pem, crl_pem},
-    revocation::RevocationError,
-};
+use ca::{AuthorityScope, credentials::certificates_pem, revocation::RevocationError};
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
 use ledger_classes::identity::Identity;
 use serde::Deserialize;
@@ -79,17 +75,12 @@ pub(super) async fn crl(
     path: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let der = context.trust.crl(&path).ok_or(Kind::AuthorityUnknown)?;
+    let crl = context.trust.crl(&path).ok_or(Kind::AuthorityUnknown)?;
     let media_type = preferred(&request, &[MEDIA_TYPE_CRL, MEDIA_TYPE_PEM]);
-    let mut response = negotiated(media_type);
-    if media_type == MEDIA_TYPE_CRL {
-        return Ok(shared(&mut response, der));
-    }
-    match context.trust.crl_set().pem_of(&der) {
-        Some(pem) => Ok(shared(&mut response, pem)),
-        // It came into force at this moment.
-        None => made(&context, &caller, response, move |out| out.text(&crl_pem(&der))).await,
-    }
+    let bytes = if media_type == MEDIA_TYPE_CRL { crl.der } else { crl.pem };
+    let (trust, digest) = (Arc::clone(&context.trust), crl.digest);
+    let kept = move || trust.crl_set().find(&digest).is_some();
+    Ok(shared(&context, &caller, negotiated(media_type), vec![bytes], kept))
 }
 
 /// What is asked of all CRLs.
@@ -101,19 +92,27 @@ pub(super) struct CrlsQuery {
 }
 
 /// All CRLs in force, PEM; nothing for who has them all.
-pub(super) async fn crls(context: Data<PeerContext>, query: Query<CrlsQuery>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn crls(
+    context: Data<PeerContext>,
+    caller: Caller,
+    query: Query<CrlsQuery>,
+) -> Result<HttpResponse, ApiError> {
     query.unless.as_deref().map(super::query::hash).transpose()?;
     let set = context.trust.crl_set();
     if query.unless.as_ref() == Some(&set.tag) {
         return Ok(HttpResponse::NoContent().finish());
     }
-    Ok(shared(HttpResponse::Ok().content_type(MEDIA_TYPE_PEM), set.pem.clone()))
+    let mut response = HttpResponse::Ok();
+    response.content_type(MEDIA_TYPE_PEM);
+    let (trust, parts) = (Arc::clone(&context.trust), set.crls.iter().map(|crl| crl.pem.clone()).collect());
+    let tag = set.tag.clone();
+    Ok(shared(&context, &caller, response, parts, move || trust.crl_set().tag == tag))
 }
 
 /// Waits for the turn of who has brought something, all of which is here; who was revoked meanwhile has none.
-async fn turn(context: &PeerContext, identity: &Identity, request: &HttpRequest) -> Result<Turn, ApiError> {
+async fn turn(turns: &Arc<Turns>, identity: &Identity, request: &HttpRequest) -> Result<Turn, ApiError> {
     let busy = || ApiError::from(Kind::RequestsFull).retry_after_ms(RETRY_AFTER_MS);
-    let turn = context.crls.take(identity).await.ok_or_else(busy)?;
+    let turn = turns.take(identity).await.ok_or_else(busy)?;
     still_good(request)?;
     Ok(turn)
 }
@@ -135,7 +134,8 @@ pub(super) async fn offer(
         return json(&CrlTaken { new: false, revoked: 0, older });
     }
     // One at a time: the signature over millions of bytes is verified here.
-    let turn = turn(&context, identity, &request).await?;
+    let short = body.len() <= SHORT_CRL_BYTES_MAX;
+    let turn = turn(if short { &context.crls } else { &context.long_crls }, identity, &request).await?;
     let trust = Arc::clone(&context.trust);
     let learned = web::block(move || {
         let _until_done = turn;
@@ -169,12 +169,12 @@ pub(super) async fn bring_answer(
 ) -> Result<HttpResponse, ApiError> {
     let identity = caller.identity().ok_or(Kind::CertificateRequired)?;
     let answer: CaAnswer = body::read_json(&request, payload, ANSWER_BODY_BYTES_MAX).await?;
-    let turn = turn(&context, identity, &request).await?;
+    let turn = turn(&context.crls, identity, &request).await?;
     let trust = Arc::clone(&context.trust);
     let taken = web::block(move || {
         let _until_done = turn;
         trust.bring(&answer).map_err(|error| match error {
-            AnswerError::Full => ApiError::new(Kind::RequestsFull, error.to_string()),
+            AnswerError::Full(_) => ApiError::new(Kind::RequestsFull, error.to_string()),
             AnswerError::Disk(_) => {
                 tracing::error!(error = describe(&error), "a CA's answer cannot be kept");
                 Kind::Broken.into()

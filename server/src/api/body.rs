@@ -9,7 +9,7 @@ use crate::{
     problem::{ApiError, Kind},
 };
 use actix_web::{
-    HttpRequest,
+    HttpMessage as _, HttpRequest,
     http::header,
     web::{self, Bytes, BytesMut},
 };
@@ -107,8 +107,14 @@ pub(super) async fn read_json<T: serde::de::DeserializeOwned>(
     bytes_max: usize,
 ) -> Result<T, ApiError> {
     media_type(request, &[JSON])?;
-    parse(&read(request, payload, bytes_max).await?)
+    let (bytes, place) = read(request, payload, bytes_max).await?.into_parts();
+    // What was made of it is there until the request is done.
+    request.extensions_mut().insert(UntilDone(place));
+    parse(&bytes)
 }
+
+/// What a body may take, for as long as its request.
+struct UntilDone(#[expect(dead_code, reason = "it is given back when it is dropped")] Place);
 
 /// What a body in JSON says.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {

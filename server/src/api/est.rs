@@ -2,6 +2,7 @@
 //! and other people's clients speak it. Certificates travel as PKCS#7 in base64.
 
 use super::{
+    answer::made,
     body,
     registration::{MEDIA_TYPE_REQUEST, succeed, with_folder},
 };
@@ -26,22 +27,29 @@ const CERTIFICATES: &str = "application/pkcs7-mime";
 /// RFC 7030 §4.2.3.
 const CERTIFICATE: &str = "application/pkcs7-mime; smime-type=certs-only";
 
-fn pkcs7(media_type: &'static str, certificates: &[Vec<u8>]) -> HttpResponse {
-    let mut text = STANDARD.encode(certs_only(certificates));
-    // RFC 2045 §6.8: lines of at most 76 characters.
-    for at in (1..text.len().div_ceil(76)).rev() {
-        text.insert_str(at * 76, "\r\n");
-    }
-    text.push_str("\r\n");
-    let encoding = ("Content-Transfer-Encoding", "base64");
-    HttpResponse::Ok().content_type(media_type).insert_header(encoding).body(text)
+async fn pkcs7(
+    context: &PeerContext,
+    caller: &Caller,
+    media_type: &'static str,
+    certificates: Vec<Vec<u8>>,
+) -> Result<HttpResponse, ApiError> {
+    let mut response = HttpResponse::Ok();
+    response.content_type(media_type).insert_header(("Content-Transfer-Encoding", "base64"));
+    made(context, caller, response, move |out| out.text(&in_lines(&certs_only(&certificates)))).await
+}
+
+/// Base64 in lines of at most 76 characters (RFC 2045 §6.8).
+fn in_lines(bytes: &[u8]) -> String {
+    // So many octets make a line.
+    bytes.chunks(57).flat_map(|line| [STANDARD.encode(line), "\r\n".to_owned()]).collect()
 }
 
 /// All CA certificates that this peer trusts, and the links between roots (RFC 7030 §4.1.3).
 pub(super) async fn certificates(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {
     with_folder(&context, &caller, |_| Ok(())).await?;
     let bundle = context.trust.bundle();
-    Ok(pkcs7(CERTIFICATES, &[bundle.anchors.as_slice(), &bundle.issuing, &bundle.links].concat()))
+    let all = [bundle.anchors.as_slice(), &bundle.issuing, &bundle.links].concat();
+    pkcs7(&context, &caller, CERTIFICATES, all).await
 }
 
 /// With a token the certificate, without one a place in the queue.
@@ -75,7 +83,7 @@ pub(super) async fn enrol(
     };
     match registration.path.as_deref() {
         // RFC 7030 §4.2.3: only the certificate that was issued.
-        Some([leaf, ..]) => Ok(pkcs7(CERTIFICATE, std::slice::from_ref(leaf))),
+        Some([leaf, ..]) => pkcs7(&context, &caller, CERTIFICATE, vec![leaf.clone()]).await,
         _ => {
             let retry = (header::RETRY_AFTER, (REGISTRATION_RETRY_MS / 1000).to_string());
             Ok(HttpResponse::build(StatusCode::ACCEPTED).insert_header(retry).finish())
@@ -94,7 +102,7 @@ pub(super) async fn reenrol(
     let leaf = caller.leaf().ok_or(Kind::CertificateRequired)?.to_vec();
     let asked = read(&request, payload).await?;
     let path = succeed(&context, &caller, leaf, asked).await?;
-    Ok(pkcs7(CERTIFICATE, path.get(..1).unwrap_or_default()))
+    pkcs7(&context, &caller, CERTIFICATE, path.into_iter().take(1).collect()).await
 }
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<CertificateRequest, ApiError> {
@@ -145,18 +153,12 @@ mod tests {
 
     #[test]
     fn base64_has_lines() {
-        let line = |certificates: &[Vec<u8>]| {
-            let mut text = STANDARD.encode(certs_only(certificates));
-            let plain = text.clone();
-            for at in (1..text.len().div_ceil(76)).rev() {
-                text.insert_str(at * 76, "\r\n");
-            }
-            (plain, text)
-        };
-        for length in [0, 10, 200, 1000] {
-            let (plain, text) = line(&[vec![0x30; length]]);
-            assert!(text.lines().all(|line| (1..=76).contains(&line.len())));
-            assert_eq!(text.replace("\r\n", ""), plain);
+        for length in [1, 56, 57, 58, 114, 1000] {
+            let bytes = vec![0x30; length];
+            let text = in_lines(&bytes);
+            assert!(text.ends_with("\r\n") && text.lines().all(|line| (1..=76).contains(&line.len())));
+            assert_eq!(text.lines().count(), length.div_ceil(57));
+            assert_eq!(text.replace("\r\n", ""), STANDARD.encode(bytes));
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS},
     problem::{ApiError, Kind},
     register::{part, request_view},
+    seldom::Seldom,
     tls::Caller,
 };
 use actix_web::{
@@ -147,7 +148,12 @@ pub(super) async fn file(
     });
     let registration = registration.await?;
     let record = &registration.record;
-    tracing::info!(request = %record.id, identity = %record.identity, status = %registration.status, "certificate request");
+    // Anybody may post the same one again and again.
+    static LINES: Seldom = Seldom::new();
+    LINES.say(|left_out| {
+        let (identity, status) = (&record.identity, registration.status);
+        tracing::info!(request = %record.id, %identity, %status, left_out, "certificate request");
+    });
     answer(&registration)
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 use channel_actors::{CommittedBlock, Proven, Reader};
 use client::{
-    api::{Outcome, ReceiptView, TransactionView},
+    api::{BatchAnswer, ReceiptView, TransactionView},
     verify::decode_payload,
 };
 use ledger_classes::{codec, hash::Hash, limits::TRUST_LINKS_MAX, rights::Rights, transaction::ENVELOPE_BYTES_MAX};
@@ -295,29 +295,53 @@ impl Slices for ProofSlices {
     }
 }
 
-/// What became of the transactions of a batch.
+/// What became of the transactions of a batch, in JSON or binary: each is encoded when its turn comes, and what it holds
+/// counts until then.
 pub(super) struct Outcomes<I> {
     left: I,
+    held: Held,
+    /// What comes before the first one, between two, and at the end.
+    form: (Vec<u8>, &'static str, &'static str),
     begun: bool,
 }
 
-impl<I: Iterator<Item = Outcome> + Send + 'static> Outcomes<I> {
-    /// Outcomes in order.
-    pub(super) const fn new(left: I) -> Self {
-        Self { left, begun: false }
+/// One of them: the bytes that it holds, and how it is written.
+pub(super) type Encode = (usize, Box<dyn FnOnce(&mut Pieces) -> Result<(), Failed> + Send>);
+
+impl<I: Iterator<Item = Encode> + Send + 'static> Outcomes<I> {
+    /// Outcomes in order, as a list in JSON.
+    pub(super) fn in_json(left: I, held: Held) -> Self {
+        Self { left, held, form: (b"[".to_vec(), ",", "]"), begun: false }
+    }
+
+    /// So many of them, as a [`BatchAnswer`].
+    pub(super) fn binary(left: I, count: usize, held: Held) -> Self {
+        // An answer to nothing, and in place of its count the true one.
+        let mut before = codec::encode(&BatchAnswer { version: 1, results: Vec::new() });
+        before.truncate(before.len() - size_of::<u64>());
+        before.extend((count as u64).to_le_bytes());
+        Self { left, held, form: (before, "", ""), begun: false }
     }
 }
 
-impl<I: Iterator<Item = Outcome> + Send + 'static> Slices for Outcomes<I> {
+impl<I: Iterator<Item = Encode> + Send + 'static> Slices for Outcomes<I> {
     fn next(&mut self, _: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
         let end = out.total() + SLICE_BYTES;
+        let (before, between, after) = &self.form;
+        if !self.begun {
+            out.raw(before)?;
+        }
         while out.total() < end {
-            let Some(outcome) = self.left.next() else {
-                out.text(if self.begun { "]" } else { "[]" })?;
+            let Some((bytes, encode)) = self.left.next() else {
+                self.begun = true;
+                out.text(after)?;
                 return Ok(false);
             };
-            out.text(if std::mem::replace(&mut self.begun, true) { "," } else { "[" })?;
-            out.json(&outcome)?;
+            if std::mem::replace(&mut self.begun, true) {
+                out.text(between)?;
+            }
+            encode(out)?;
+            self.held.shrink(bytes);
         }
         Ok(true)
     }
@@ -327,28 +351,62 @@ impl<I: Iterator<Item = Outcome> + Send + 'static> Slices for Outcomes<I> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use client::api::SubmissionStatus;
+    use crate::budget::{Budget, Payer, Standing};
+    use channel_actors::Asker;
+    use client::api::{BatchResult, Outcome, SubmissionStatus};
 
+    /// Binary answers were encoded whole, on a thread that serves connections, and counted nowhere.
     #[test]
-    fn outcomes_of_a_batch_come_in_slices_and_as_serde_writes_them() {
+    fn outcomes_of_a_batch_come_in_slices_and_as_one_would_write_the_whole() {
         let outcome = |number: u8| Outcome {
             id: Some(Hash([number; 32])),
             status: SubmissionStatus::Accepted,
             receipt: None,
             problem: None,
         };
+        let result = |number: u8| BatchResult::Refused {
+            id: Hash([number; 32]),
+            problem: "malformed".into(),
+            detail: "x".repeat(usize::from(number)),
+            retry_after_ms: 0,
+        };
+        let budget = Budget::new(1 << 20);
+        let payer = Payer { standing: Standing::Member, asker: Asker::from_number(1), channel: None };
+        let held = |count: usize| {
+            let mut held = budget.hold(payer, Use::Answers);
+            held.add(count * 100);
+            held
+        };
         for count in [0, 1, 2, 5_000] {
             let all: Vec<Outcome> = (0..count).map(|number| outcome((number % 251) as u8)).collect();
-            let (mut out, mut slices) = (Pieces::unpaid(), Outcomes::new(all.clone().into_iter()));
-            let mut turns = 1;
-            let mut before = 0;
-            while slices.next(None, &mut out).ok().unwrap() {
-                assert!(out.total() - before < SLICE_BYTES + 1_000);
-                (turns, before) = (turns + 1, out.total());
+            let results: Vec<BatchResult> = (0..count).map(|number| result((number % 251) as u8)).collect();
+            let json: Vec<Encode> = all
+                .clone()
+                .into_iter()
+                .map(|outcome| -> Encode { (100, Box::new(move |out: &mut Pieces| out.json(&outcome))) })
+                .collect();
+            let binary: Vec<Encode> = results
+                .clone()
+                .into_iter()
+                .map(|result| -> Encode { (100, Box::new(move |out: &mut Pieces| out.raw(&codec::encode(&result)))) })
+                .collect();
+            let both: [(Box<dyn Slices>, Vec<u8>); 2] = [
+                (Box::new(Outcomes::in_json(json.into_iter(), held(count))), serde_json::to_vec(&all).unwrap()),
+                (
+                    Box::new(Outcomes::binary(binary.into_iter(), count, held(count))),
+                    codec::encode(&BatchAnswer { version: 1, results }),
+                ),
+            ];
+            for (mut slices, encoded) in both {
+                let (mut out, mut turns, mut before) = (Pieces::unpaid(), 1, 0);
+                while slices.next(None, &mut out).ok().unwrap() {
+                    assert!(out.total() - before < SLICE_BYTES + 1_000);
+                    (turns, before) = (turns + 1, out.total());
+                }
+                assert_eq!(turns, encoded.len() / SLICE_BYTES + 1, "{count}");
+                assert!(out.all() == encoded, "{count}");
             }
-            let encoded = serde_json::to_vec(&all).unwrap();
-            assert_eq!(turns, encoded.len() / SLICE_BYTES + 1, "{count}");
-            assert!(out.all() == encoded, "{count}");
+            assert_eq!(budget.used(Use::Answers), 0, "what is written holds nothing more");
         }
     }
 }

@@ -2,15 +2,16 @@
 //! them later; and their offline proofs.
 
 use super::{
-    answer::{Pieces, Source, found, in_json, made, streamed},
+    answer::{Pieces, Source, found, in_json, made, sent, streamed},
     body,
     parameters::Query,
     query::hash,
-    service::{json_with, negotiated, preferred},
-    slices::{Outcomes, ProofSlices},
+    service::{negotiated, preferred},
+    slices::{Encode, Outcomes, ProofSlices},
 };
 use crate::{
     access::Visible,
+    budget::Use,
     context::PeerContext,
     limits::{BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, RETRY_AFTER_MS},
     problem::{ApiError, Kind},
@@ -22,9 +23,7 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 use channel_actors::{Reader, SubmitResult, Wait};
-use client::api::{
-    Batch, BatchAnswer, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus,
-};
+use client::api::{Batch, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus};
 use ledger_classes::{
     codec,
     hash::Hash,
@@ -82,15 +81,25 @@ pub(super) async fn submit(
             drop(bytes);
             let visible = again(&context, &caller, &path)?;
             let results = batch(&context, &visible, envelopes, wait).await?;
+            let (rights, purse) = (visible.rights, visible.purse);
+            let mut held = purse.hold(Use::Answers);
+            // They are committed, whatever room there is: who posts them waits with what it asks for next.
+            held.add(results.iter().map(Answered::bytes).sum());
+            let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
+            let context = context.into_inner();
             if preferred(&request, &[body::JSON, MEDIA_TYPE_BATCH]) == MEDIA_TYPE_BATCH {
-                let results = results.into_iter().map(binary).collect();
-                let answer = codec::encode(&BatchAnswer { version: 1, results });
-                Ok(negotiated(MEDIA_TYPE_BATCH).body(answer))
+                let count = results.len();
+                let encode = |result: Answered| -> Encode {
+                    (result.bytes(), Box::new(|out: &mut Pieces| out.raw(&codec::encode(&binary(result)))))
+                };
+                let outcomes = Outcomes::binary(results.into_iter().map(encode), count, held);
+                streamed(&context, &caller, &purse, source, negotiated(MEDIA_TYPE_BATCH), outcomes).await
             } else {
-                let rights = visible.rights;
-                let outcomes = Outcomes::new(results.into_iter().map(move |result| outcome(result, rights)));
-                let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
-                streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), outcomes).await
+                let encode = move |result: Answered| -> Encode {
+                    (result.bytes(), Box::new(move |out: &mut Pieces| out.json(&outcome(result, rights))))
+                };
+                let outcomes = Outcomes::in_json(results.into_iter().map(encode), held);
+                streamed(&context, &caller, &purse, source, in_json(), outcomes).await
             }
         }
     }
@@ -122,8 +131,11 @@ async fn one(
         }
         Some(done) => {
             let outcome = outcome(done, visible.rights);
-            let committed = outcome.status == SubmissionStatus::Committed;
-            json_with(if committed { StatusCode::OK } else { StatusCode::ACCEPTED }, &outcome)
+            let mut response = in_json();
+            if outcome.status != SubmissionStatus::Committed {
+                response.status(StatusCode::ACCEPTED);
+            }
+            sent(visible, response, |out| out.json(&outcome))
         }
         None => Err(Kind::Broken.into()),
     }
@@ -134,6 +146,17 @@ enum Answered {
     Accepted(Hash),
     Committed(Hash, Arc<Receipt>),
     Refused(Option<Hash>, ApiError),
+}
+
+impl Answered {
+    /// Bytes that it holds in memory until it is encoded, about.
+    fn bytes(&self) -> usize {
+        let receipt = match self {
+            Self::Committed(_, receipt) => receipt.events.iter().map(Vec::len).sum(),
+            Self::Accepted(_) | Self::Refused(..) => 0,
+        };
+        size_of::<Self>() + size_of::<Receipt>() + receipt
+    }
 }
 
 /// A batch's envelopes; each that does not decode is refused by itself.

@@ -4,7 +4,7 @@
 
 use crate::{certificates::describe, clock, trust::Trust};
 use ca::{
-    CertificateFolder, CertificateId, KeyId, RevocationReason, Serial, evidence::RevocationEvidence,
+    CertificateFolder, CertificateId, KeyId, RevocationReason, Serial, TrustPart, evidence::RevocationEvidence,
     folder::FolderError,
 };
 use std::{
@@ -122,9 +122,11 @@ impl Source {
         let mut revoked = Vec::new();
         let mut own = HashSet::new();
         if let Some(folder) = trust.folder()? {
-            let authorities = folder.trust()?;
-            let ders = authorities.anchors.iter().chain(&authorities.issuing);
-            own.extend(ders.filter_map(|der| KeyId::of_certificate(der)));
+            // Its lists may be long, and are not asked for.
+            for file in folder.trust_files()?.iter().filter(|file| file.part != TrustPart::Crls) {
+                let ders = file.read_whole().map_err(FolderError::from)?;
+                own.extend(ders.iter().filter_map(|der| KeyId::of_certificate(der)));
+            }
             self.of_folder(&folder, trust, &mut revoked)?;
         }
         for answer in trust.answers().iter() {
@@ -133,6 +135,10 @@ impl Source {
                 continue;
             }
             let path: Vec<&[u8]> = answer.evidence.path.iter().map(Vec::as_slice).collect();
+            if let Some(known) = self.kept(&id, answer.compromised) {
+                revoked.push(Revoked { vouching: vouching(trust, &id, &path), ..known });
+                continue;
+            }
             let above = answer.evidence.path.iter().skip(1).cloned().collect();
             let evidence = RevocationEvidence { path: above, answer: answer.evidence.answer.clone() };
             revoked.push(Revoked {

@@ -18,7 +18,7 @@ use ledger_classes::{
     time::Time,
 };
 use std::{
-    collections::HashSet,
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, MutexGuard, PoisonError},
@@ -39,34 +39,69 @@ pub struct BroughtAnswer {
     pub evidence: RevocationEvidence,
 }
 
+impl BroughtAnswer {
+    /// Bytes that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let path: usize = self.evidence.path.iter().map(Vec::len).sum();
+        size_of::<Self>() + path + self.evidence.answer.len()
+    }
+
+    /// The name of its file: by the certificate, and not by a serial, which another CA may choose as well.
+    fn file(&self) -> String {
+        let leaf = self.evidence.path.first().map_or(&[][..], Vec::as_slice);
+        format!("{}.json", Hash::plain(&[leaf]))
+    }
+}
+
 /// All that were brought.
 #[derive(Clone, Debug, Default)]
 pub struct BroughtAnswers {
-    list: Vec<Arc<BroughtAnswer>>,
-    ids: HashSet<CertificateId>,
+    list: BTreeMap<CertificateId, Arc<BroughtAnswer>>,
+    /// How many there are of each organization, and their bytes.
+    organizations: BTreeMap<String, (usize, usize)>,
+    bytes: usize,
 }
 
 impl BroughtAnswers {
-    fn of(list: Vec<Arc<BroughtAnswer>>) -> Self {
-        let ids = list.iter().map(|answer| answer.id.clone()).collect();
-        Self { list, ids }
+    fn of(list: impl IntoIterator<Item = BroughtAnswer>) -> Self {
+        let mut all = Self::default();
+        list.into_iter().for_each(|answer| all.insert(answer));
+        all
     }
 
-    /// These and another one, in place of what was known about its certificate.
-    fn with(&self, answer: Arc<BroughtAnswer>) -> Self {
-        let others = self.list.iter().filter(|known| known.id != answer.id);
-        Self::of(others.cloned().chain([Arc::clone(&answer)]).collect())
+    /// Another one, in place of what was known about its certificate.
+    fn insert(&mut self, answer: BroughtAnswer) {
+        self.remove(&answer.id);
+        let (count, bytes) = self.organizations.entry(answer.identity.organization().to_owned()).or_default();
+        (*count, *bytes) = (*count + 1, *bytes + answer.bytes());
+        self.bytes += answer.bytes();
+        self.list.insert(answer.id.clone(), Arc::new(answer));
+    }
+
+    fn remove(&mut self, id: &CertificateId) {
+        let Some(answer) = self.list.remove(id) else { return };
+        self.bytes -= answer.bytes();
+        if let Some((count, bytes)) = self.organizations.get_mut(answer.identity.organization()) {
+            (*count, *bytes) = (*count - 1, *bytes - answer.bytes());
+        }
+    }
+
+    /// Whether there is room for another one. An organization takes no more bytes than it leaves for others.
+    fn has_room(&self, answer: &BroughtAnswer, bytes_max: usize) -> bool {
+        let of_it = self.organizations.get(answer.identity.organization()).copied().unwrap_or_default();
+        let Some(left) = bytes_max.checked_sub(self.bytes + answer.bytes()) else { return false };
+        of_it.0 < ANSWERS_MAX && (of_it.0 == 0 || of_it.1 + answer.bytes() <= left)
     }
 
     /// Those of certificates that have not expired.
     pub fn iter(&self) -> impl Iterator<Item = &BroughtAnswer> {
         let now = clock::now();
-        self.list.iter().map(AsRef::as_ref).filter(move |answer| answer.not_after >= now)
+        self.list.values().map(AsRef::as_ref).filter(move |answer| answer.not_after >= now)
     }
 
     /// Whether one of them revokes a certificate.
     pub fn revokes(&self, id: &CertificateId) -> bool {
-        self.ids.contains(id)
+        self.list.contains_key(id)
     }
 }
 
@@ -82,9 +117,9 @@ pub enum AnswerError {
     /// A file of another form.
     #[error("the file's form: {0}")]
     Form(String),
-    /// There are as many of this organization as this peer keeps.
-    #[error("{ANSWERS_MAX} answers of this organization are kept: no more")]
-    Full,
+    /// There are as many of this organization as this peer keeps, or as many bytes.
+    #[error("this peer keeps {0} answers of the organization: there is no room for more until certificates expire")]
+    Full(usize),
     /// The disk.
     #[error("it cannot be kept")]
     Disk(#[from] io::Error),
@@ -102,7 +137,7 @@ impl Trust {
     /// # Errors
     /// It is not good, or cannot be kept.
     pub fn bring(&self, answer: &CaAnswer) -> Result<bool, AnswerError> {
-        let brought = self.read_answer(answer)?;
+        let mut brought = self.read_answer(answer)?;
         // Only the organization's own CAs speak of its certificates.
         let roots = self.authorities_of(brought.identity.organization());
         let roots: Vec<Vec<u8>> = roots.into_iter().map(|der| der.0).collect();
@@ -113,32 +148,67 @@ impl Trust {
         if brought.id != *certificate.id() {
             return Err(EvidenceError::Path(PathError::UnknownIssuer).into());
         }
-        self.exclusively(|| {
-            let all = self.answers_dir();
-            let folder = all.join(brought.identity.organization());
-            ::files::private_folder(&all)?;
-            ::files::private_folder(&folder)?;
-            // By the certificate, and not by a serial, which another CA may choose as well.
-            let leaf = path.first().map_or(&[][..], Vec::as_slice);
-            let file = folder.join(format!("{}.json", Hash::plain(&[leaf])));
-            // As it is on the disk: another process may have taken it away.
-            if file.exists() {
-                let known = self.kept(&file).ok().flatten();
-                if known.is_some_and(|known| known.compromised || !brought.compromised) {
-                    return Ok(false);
-                }
-            } else if fs::read_dir(&folder)?.count() >= ANSWERS_MAX {
-                return Err(AnswerError::Full);
+        brought.evidence.path = self.needed_of(path, &roots);
+        let all = self.answers_dir();
+        let folder = all.join(brought.identity.organization());
+        let file = folder.join(brought.file());
+        // Whoever reads the answers waits until this one is among them.
+        let mut locked = self.brought();
+        let known = Arc::make_mut(locked.get_or_insert_with(|| Arc::new(BroughtAnswers::of(self.read_answers()))));
+        // As it is on the disk: another process may have taken it away.
+        if let Some(before) = known.list.get(&brought.id).filter(|_| file.exists())
+            && (before.compromised || !brought.compromised)
+        {
+            return Ok(false);
+        }
+        if !known.list.contains_key(&brought.id) && !known.has_room(&brought, self.answers_bytes_max) {
+            self.forget_expired(known);
+            if !known.has_room(&brought, self.answers_bytes_max) {
+                let count = known.organizations.get(brought.identity.organization()).map_or(0, |(count, _)| *count);
+                return Err(AnswerError::Full(count));
             }
-            // Whoever reads the answers waits until this one is among them.
-            let mut known = self.brought();
-            ::files::write_private(&file, &serde_json::to_vec(answer).map_err(io::Error::from)?)?;
-            tracing::info!(identity = %brought.identity, serial = %brought.id.serial, "a CA's answer was brought");
-            *known = known.take().map(|known| Arc::new(known.with(Arc::new(brought.clone()))));
-            drop(known);
-            self.changes.send_modify(|generation| *generation += 1);
-            Ok(true)
-        })
+        }
+        ::files::private_folder(&all)?;
+        ::files::private_folder(&folder)?;
+        let path = brought.evidence.path.iter().cloned().map(HexBytes).collect();
+        let kept = CaAnswer { path, evidence: answer.evidence.clone() };
+        ::files::write_private(&file, &serde_json::to_vec(&kept).map_err(io::Error::from)?)?;
+        tracing::info!(identity = %brought.identity, serial = %brought.id.serial, "a CA's answer was brought");
+        known.insert(brought);
+        drop(locked);
+        self.changes.send_modify(|generation| *generation += 1);
+        Ok(true)
+    }
+
+    /// What channels may need of a path that was verified: what stands below the first CA that is trusted for the
+    /// organization, and of the rest CAs of this peer. Nobody vouches for anything else there.
+    fn needed_of(&self, path: &[Vec<u8>], roots: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let bundle = self.bundle();
+        let below = path.iter().take_while(|der| !roots.contains(der)).count();
+        let (verified, rest) = path.split_at(below);
+        let trusted = rest.iter().filter(|der| roots.contains(der) || bundle.anchors.contains(der));
+        let mut needed = verified.to_vec();
+        for der in trusted {
+            if !needed.contains(der) {
+                needed.push(der.clone());
+            }
+        }
+        needed
+    }
+
+    /// Whose certificates have expired go, with their files.
+    fn forget_expired(&self, known: &mut BroughtAnswers) {
+        let now = clock::now();
+        let expired: Vec<_> = known.list.values().filter(|answer| answer.not_after < now).cloned().collect();
+        for answer in expired {
+            let file = self.answers_dir().join(answer.identity.organization()).join(answer.file());
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!(file = %file.display(), %error, "an answer about an expired certificate stays");
+                }
+                _ => known.remove(&answer.id),
+            }
+        }
     }
 
     /// The answers that are kept and whose certificates have not expired; the others go. They were verified when they
@@ -152,13 +222,13 @@ impl Trust {
         self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_answers(&self) -> Vec<Arc<BroughtAnswer>> {
+    fn read_answers(&self) -> Vec<BroughtAnswer> {
         let mut answers = Vec::new();
         for folder in entries(&self.answers_dir()) {
             for file in entries(&folder).into_iter().filter(|file| file.extension().is_some_and(|kind| kind == "json"))
             {
                 match self.kept(&file) {
-                    Ok(answer) => answers.extend(answer.map(Arc::new)),
+                    Ok(answer) => answers.extend(answer),
                     Err(error) => {
                         let error = describe(&error);
                         tracing::error!(file = %file.display(), error, "a CA's answer is passed over");

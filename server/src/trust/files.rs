@@ -3,7 +3,8 @@
 
 use super::describe;
 use crate::stamp::Stamp;
-use ca::{CertificateFolder, KeyId, TrustFile, credentials::TrustBundle};
+use ca::{CertificateFolder, KeyId, TrustFile, TrustPart, credentials::TrustBundle};
+use ledger_classes::hash::Hash;
 use std::{
     collections::BTreeMap,
     fs,
@@ -21,13 +22,25 @@ pub(super) struct TrustFiles {
     of_authorities: Vec<TrustFile>,
     /// Roots that the authorities have retired: no file makes them anchors again.
     retired: Vec<KeyId>,
-    /// What each file held when it was last whole.
+    /// What each file of certificates held when it was last whole.
     last: BTreeMap<PathBuf, Vec<Vec<u8>>>,
+    /// What is known of each file of CRLs. Lists stay in force whatever becomes of their file, and may be long.
+    lists: BTreeMap<PathBuf, Lists>,
+}
+
+/// A file of CRLs as it was read last.
+#[derive(Debug, PartialEq, Eq)]
+struct Lists {
+    stamp: Option<Stamp>,
+    /// SHA-256 of the file; none of one that could not be read.
+    digest: Option<Hash>,
+    damage: Option<String>,
 }
 
 /// What was read.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
+    /// The CAs, and of CRLs those of files that are not as they were.
     pub(super) bundle: TrustBundle,
     /// What is damaged, each with its file's name.
     pub(super) damage: Vec<String>,
@@ -38,12 +51,15 @@ pub(super) struct Reading {
 impl TrustFiles {
     pub(super) fn new(certificate_dir: &Path, authority_dir: &Path) -> Self {
         let (certificate_dir, authority_dir) = (certificate_dir.into(), authority_dir.into());
-        let (opened, of_authorities, retired, last) = (None, Vec::new(), Vec::new(), BTreeMap::new());
-        Self { certificate_dir, authority_dir, opened, of_authorities, retired, last }
+        let (opened, of_authorities, retired) = (None, Vec::new(), Vec::new());
+        let (last, lists) = (BTreeMap::new(), BTreeMap::new());
+        Self { certificate_dir, authority_dir, opened, of_authorities, retired, last, lists }
     }
 
-    /// What the two folders hold together. The peer's own may lack everything but `ca.pem`.
-    pub(super) fn read(&mut self) -> Reading {
+    /// What the two folders hold together. The peer's own may lack everything but `ca.pem`. A file of CRLs is not read if
+    /// its stamp is the one that it had, and `sure` says that it cannot have changed without; and not parsed if its bytes
+    /// are what they were, or what the peer has `written`.
+    pub(super) fn read(&mut self, stamps: &[(PathBuf, Stamp)], sure: bool, written: Option<Hash>) -> Reading {
         let mut reading = Reading::default();
         if self.authority_dir.join("ca").join("index.jsonl").exists() {
             let opened = self.opened.take().map_or_else(|| CertificateFolder::open(&self.authority_dir), Ok);
@@ -59,8 +75,10 @@ impl TrustFiles {
             self.of_authorities.clear();
         }
         let own = TrustFile::of_folder(&self.certificate_dir);
+        let files = own.iter().chain(&self.of_authorities);
+        let (lists, certificates): (Vec<_>, Vec<_>) = files.partition(|file| file.part == TrustPart::Crls);
         let mut last = BTreeMap::new();
-        for file in own.iter().chain(&self.of_authorities) {
+        for file in certificates {
             let content = file.read();
             let mut held = content.whole;
             if let Some(damage) = content.damage {
@@ -73,8 +91,22 @@ impl TrustFiles {
             last.insert(file.path.clone(), held);
         }
         reading.bundle.remove_roots(&self.retired);
-        reading.news = self.last != last;
-        self.last = last;
+        // A list that nobody could judge may be one of a CA that is there now.
+        let others = self.last != last;
+        let stamps: BTreeMap<&Path, &Stamp> = stamps.iter().map(|(path, stamp)| (path.as_path(), stamp)).collect();
+        let mut found = BTreeMap::new();
+        for file in lists {
+            let stamp = stamps.get(file.path.as_path()).copied().cloned();
+            let before = self.lists.remove(&file.path).filter(|_| !others);
+            let read = match before {
+                Some(before) if sure && stamp.is_some() && before.stamp == stamp && before.digest.is_some() => before,
+                before => read_lists(file, stamp, before, written.filter(|_| !others), &mut reading),
+            };
+            reading.damage.extend(read.damage.clone());
+            found.insert(file.path.clone(), read);
+        }
+        reading.news |= others || !self.lists.is_empty();
+        (self.last, self.lists) = (last, found);
         reading
     }
 
@@ -98,6 +130,38 @@ impl TrustFiles {
         stamps.sort();
         stamps
     }
+}
+
+/// Reads a file of CRLs, and parses it unless its bytes are known.
+fn read_lists(
+    file: &TrustFile,
+    stamp: Option<Stamp>,
+    before: Option<Lists>,
+    written: Option<Hash>,
+    reading: &mut Reading,
+) -> Lists {
+    let known = |digest: &Hash| before.as_ref().is_some_and(|before| before.digest.as_ref() == Some(digest));
+    let text = match file.text() {
+        Ok(text) => text,
+        Err(damage) => {
+            let damage = Some(describe(&damage));
+            reading.news |= before.is_none_or(|before| before.damage != damage);
+            return Lists { stamp, digest: None, damage };
+        }
+    };
+    let digest = Hash::plain(&[&text]);
+    if known(&digest) {
+        let damage = before.and_then(|before| before.damage);
+        return Lists { stamp, digest: Some(digest), damage };
+    }
+    reading.news = true;
+    let mut damage = None;
+    if written != Some(digest) {
+        let content = file.content(&text);
+        damage = content.damage.as_ref().map(|damage| describe(damage));
+        reading.bundle.add(TrustPart::Crls, content.whole);
+    }
+    Lists { stamp, digest: Some(digest), damage }
 }
 
 #[cfg(test)]
@@ -167,6 +231,41 @@ mod tests {
             fs::remove_dir_all(parent).unwrap();
         }
         fs::rename(&new, parent).unwrap();
+    }
+
+    /// A list of 16 MB beside it made each revocation 0.7 s late, since all files were read and parsed at each change.
+    #[test]
+    fn of_lists_only_those_are_parsed_that_are_not_as_they_were() {
+        let home = tempfile::tempdir().unwrap();
+        let own = home.path().join("own");
+        fs::create_dir_all(&own).unwrap();
+        let mut files = TrustFiles::new(&own, &home.path().join("authorities"));
+        let crl = |byte: u8| ca::credentials::crl_pem(&[byte; 9]);
+        let write = |name: &str, text: &str| fs::write(own.join(name), text).unwrap();
+        let mut read = |sure: bool, written: Option<&str>| {
+            let stamps = files.stamps();
+            let reading = files.read(&stamps, sure, written.map(|text| Hash::plain(&[text.as_bytes()])));
+            (reading.bundle.crls.len(), reading.news, reading.damage.len())
+        };
+        write("ca.pem", &ca::credentials::certificates_pem(&[vec![1; 9]]));
+        write("crl.pem", &(crl(1) + &crl(2)));
+        assert_eq!(read(false, None), (2, true, 0));
+        for sure in [true, false] {
+            assert_eq!(read(sure, None), (0, false, 0), "as it was, by its stamp or by its bytes");
+        }
+        // What the peer has written itself is in force already.
+        write("crl.pem", &crl(3));
+        assert_eq!(read(true, Some(&crl(3))), (0, true, 0));
+        write("crl.pem", &crl(4));
+        assert_eq!(read(true, Some(&crl(3))), (1, true, 0));
+        // Of a CA that is here from now on.
+        write("issuing.pem", &ca::credentials::certificates_pem(&[vec![2; 9]]));
+        assert_eq!(read(true, Some(&crl(4))), (1, true, 0));
+        write("crl.pem", "damaged");
+        assert_eq!(read(true, None), (0, true, 1));
+        assert_eq!(read(true, None), (0, false, 1), "it is said again, and nothing is new");
+        fs::remove_file(own.join("crl.pem")).unwrap();
+        assert_eq!(read(true, None), (0, true, 0));
     }
 
     /// A CRL that was mounted as a link and swapped was never noticed: a revoked client stayed in.

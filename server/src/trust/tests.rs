@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::config::Limits;
 use crate::init::{InitOptions, init};
-use crate::limits::ANSWERS_MAX;
 use ca::{
     Credentials, KeyAlgorithm, RevocationReason,
     folder::{LeafOptions, Selection},
@@ -241,7 +241,8 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
         // What is handed out is the same set.
         let set = trust.crl_set();
         assert_eq!(set.tag, client::crl::set_tag(&ours));
-        assert_eq!(ca::credentials::crls_of(std::str::from_utf8(&set.pem).unwrap()).unwrap(), ours);
+        let pem: Vec<u8> = set.crls.iter().flat_map(|crl| crl.pem.clone()).collect();
+        assert_eq!(ca::credentials::crls_of(std::str::from_utf8(&pem).unwrap()).unwrap(), ours);
     }
 }
 
@@ -283,7 +284,8 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
     let folder = CertificateFolder::open(&dir).unwrap();
     folder.add_organization("south", KeyAlgorithm::P256, clock::now()).unwrap();
-    let trust = Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap();
+    let config = Config::load(&dir).unwrap();
+    let trust = Trust::open(&dir, &config).unwrap();
     let answer = |organization: &str, name: &str| {
         let identity: Identity = format!("spiffe://harbour.example/{organization}/client/{name}").parse().unwrap();
         let out = parent.path().join(name);
@@ -319,13 +321,34 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     let kept = dir.join("peer/answers/north").join(format!("{}.json", Hash::plain(&[&ann.path[0].0])));
     assert!(kept.exists());
 
-    // One organization's room is full, and one of its files is damaged.
-    let room = dir.join("peer/answers/north");
-    (1..ANSWERS_MAX).for_each(|number| fs::write(room.join(format!("{number}.new")), "").unwrap());
-    fs::write(room.join("1.json"), "damaged").unwrap();
+    // What nobody vouches for is not kept: paths of 117 KiB were, ten thousand of them.
+    let (dan, _) = answer("north", "dan");
+    let padded = CaAnswer { path: [&dan.path[..], &[HexBytes(vec![7; 58_000])]].concat(), ..dan.clone() };
+    assert!(trust.bring(&padded).unwrap());
+    let file = dir.join("peer/answers/north").join(format!("{}.json", Hash::plain(&[&dan.path[0].0])));
+    assert!(fs::metadata(&file).unwrap().len() < 8 * 1024);
+    let again = Trust::open(&dir, &config).unwrap();
+    let read = again.answers();
+    let of_dan = read.iter().find(|answer| answer.identity.name() == "dan").unwrap();
+    assert_eq!(of_dan.evidence.path, dan.path.iter().map(|der| der.0.clone()).collect::<Vec<_>>());
+
+    // One organization's room is full, and a file is damaged.
+    fs::write(dir.join("peer/answers/north/1.json"), "damaged").unwrap();
+    let one = of_dan.bytes();
+    let limits = Limits { memory_bytes_max: 16 * 6 * one, ..config.limits };
+    let trust = Trust::open(&dir, &Config { limits, ..config }).unwrap();
+    let names = |trust: &Trust| -> Vec<String> {
+        let mut names: Vec<_> = trust.answers().iter().map(|answer| answer.identity.name().to_owned()).collect();
+        names.sort();
+        names
+    };
     let (cid, _) = answer("north", "cid");
-    assert!(matches!(trust.bring(&cid), Err(AnswerError::Full)));
-    assert!(trust.bring(&bea).unwrap());
-    let names: Vec<String> = trust.answers().iter().map(|answer| answer.identity.name().to_owned()).collect();
-    assert_eq!(names, ["ann", "bea"]);
+    assert!(trust.bring(&cid).unwrap(), "half of the room");
+    let (eve, _) = answer("north", "eve");
+    assert!(matches!(trust.bring(&eve), Err(AnswerError::Full(3))));
+    assert!(trust.bring(&bea).unwrap(), "another organization has its own");
+    assert_eq!(names(&trust), ["ann", "bea", "cid", "dan"]);
+    assert_eq!(names(&Trust::open(&dir, &Config::load(&dir).unwrap()).unwrap()), names(&trust));
+    // Who is known already is answered, whatever room there is.
+    assert!(!trust.bring(&cid).unwrap());
 }
