@@ -68,7 +68,10 @@ pub use key_compromise::Revoked;
 pub use keyring::{KeyPlace, Keyring};
 pub use keys::{KeyAlgorithm, KeyPair, PublicKey};
 pub use leaf::LeafClaims;
-pub use participant::{ProvenRevocation, RevokedParticipant, verify_evidence, verify_participant, verify_revocation};
+pub use participant::{
+    ProvenRevocation, RevokedParticipant, claimed_organization, steady, verify_evidence, verify_participant,
+    verify_revocation,
+};
 pub use passphrase::PassphraseSource;
 pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;

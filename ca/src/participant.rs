@@ -10,12 +10,39 @@ use crate::{
     profile::{AuthorityScope, ProfileError},
 };
 use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};
+use std::ops::Range;
 
 /// Verifies the path that a `participant.admit` carries, leaf first, against the roots that the channel accepts for
 /// the organization, at block time. The caller compares the organization of the identity with the member whose roots
 /// these are, and asks for a proof of possession of the key.
 pub fn verify_participant(path: &[Vec<u8>], roots: &[Vec<u8>], at: Time) -> Result<VerifiedCertificate, PathError> {
     verify_path(path, roots, None, at, Usage::Participant)
+}
+
+/// The organization that a leaf says it is of. Only its form is looked at.
+pub fn claimed_organization(leaf: &[u8]) -> Option<String> {
+    let facts = Certificate::parse(leaf).ok()?.check_leaf().ok()?;
+    Some(facts.identity.organization().to_owned())
+}
+
+/// From when on and up to when none of these certificates begins or ends to be valid: whatever is verified with them at
+/// `at` has the same outcome all of that time.
+pub fn steady<'c>(certificates: impl IntoIterator<Item = &'c [u8]>, at: Time) -> Range<Time> {
+    let mut steady = Time::ZERO..Time::from_millis(u64::MAX);
+    for certificate in certificates {
+        // What cannot be read is refused at any time.
+        let Ok(certificate) = Certificate::parse(certificate) else { continue };
+        let second = |time: Time| Time::from_millis(time.millis() / 1000 * 1000);
+        // The last second counts whole.
+        for change in [second(certificate.not_before()), second(certificate.not_after()).plus_millis(1000)] {
+            if change <= at {
+                steady.start = steady.start.max(change);
+            } else {
+                steady.end = steady.end.min(change);
+            }
+        }
+    }
+    steady
 }
 
 /// Why evidence does not show that a certificate is revoked.

@@ -5,7 +5,7 @@
 use crate::consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_params, root};
 use ca::{
     Authority, AuthorityScope, KeyAlgorithm, KeyPair, LeafRequest, PathError, Usage, Validity,
-    authority::AuthorityError, limits::DAY_MS, profile::ProfileError, verify_participant, verify_path,
+    authority::AuthorityError, limits::DAY_MS, profile::ProfileError, steady, verify_participant, verify_path,
 };
 use ledger_classes::time::Time;
 use rcgen::{
@@ -72,6 +72,41 @@ fn the_root_may_be_sent_along_and_an_issuing_ca_may_be_an_anchor() {
     assert_eq!(refused(verify_participant(&[], std::slice::from_ref(&root), NOW)), PathError::Empty);
     let long = vec![leaf; 6];
     assert_eq!(refused(verify_participant(&long, &[root], NOW)), PathError::Length);
+}
+
+/// What was verified is remembered as long as this says: an answer that differed would part the peers of a channel.
+#[test]
+fn an_answer_is_the_same_as_long_as_nothing_begins_or_ends() {
+    let root = root(KeyAlgorithm::P256);
+    let north = Issuing::under(&root, "north", KeyAlgorithm::P256);
+    let leaf = north.leaf(&identity("north/client/alice"), &KeyPair::generate(KeyAlgorithm::P256).unwrap());
+    let (ca, root) = (north.authority.certificate().to_vec(), root.certificate().to_vec());
+    let path = [leaf.clone(), ca.clone()];
+    let mut ranges = Vec::new();
+    // A century, in steps of 20 days, and closely around each change.
+    let mut times: Vec<Time> =
+        (0..1800).map(|step| NOW.minus_millis(20 * DAY_MS).plus_millis(step * 20 * DAY_MS)).collect();
+    for time in times.clone() {
+        let range = steady([&leaf[..], &ca, &root, &[0x30, 0]], time);
+        assert!(range.contains(&time));
+        if !ranges.contains(&range) {
+            times.extend([range.start, range.end].into_iter().flat_map(|change| {
+                [change, change.minus_millis(1), change.minus_millis(1000), change.plus_millis(999)]
+            }));
+            ranges.push(range);
+        }
+    }
+    times.sort_unstable();
+    let (mut before, mut outcomes) = (None, 0);
+    for time in times {
+        let range = steady([&leaf[..], &ca, &root], time);
+        let answer = verify_participant(&path, std::slice::from_ref(&root), time);
+        if let Some((last, known)) = before.replace((range.clone(), answer.clone())) {
+            assert!(last != range || known == answer, "{time}: {known:?} and {answer:?}");
+            outcomes += usize::from(known != answer);
+        }
+    }
+    assert!(ranges.len() >= 4 && outcomes >= 2, "{ranges:?}, {outcomes}");
 }
 
 type Change = Box<dyn FnOnce(&mut CertificateParams)>;

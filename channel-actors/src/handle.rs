@@ -2,6 +2,7 @@
 
 use crate::asker::Asker;
 use crate::committed::CommittedBlock;
+use crate::dealer::Arrival;
 use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
@@ -18,7 +19,6 @@ use crate::rest::Stage;
 use crate::shared::{Shared, Tip};
 use crate::store::{ChannelStore, Disk, DiskTrouble};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
-use crate::verifier::Arrival;
 use actix::dev::SendError;
 use bytes::Bytes;
 use ledger_classes::execution::ConfigRecord;
@@ -223,7 +223,7 @@ impl ChannelHandle {
             .into_iter()
             .zip(waiters)
             .zip(credits)
-            .map(|((envelope, waiter), credit)| Arrival { envelope, waiter, credit, arrived })
+            .map(|((envelope, waiter), credit)| Arrival::new(envelope, self.1, waiter, credit, arrived))
             .collect();
         match self.0.gate.submit(Submit(arrivals)) {
             Ok(wake) => {

@@ -1,7 +1,7 @@
 //! The actor group of a channel: intake, verifier shards, collector, ordering, acceptor, publisher; its store; and the
 //! registry of a peer's channels.
 //!
-//! Decisions are in pure cores (`verifier`, `collector`, `acceptor`, `ordering`), work that blocks in functions that
+//! Decisions are in pure cores (`dealer`, `collector`, `acceptor`, `ordering`), work that blocks in functions that
 //! run on pools (`verifier::Screening`, `production`, `opening`), and `group` is the thin shell of actix around them.
 //! Absent on purpose: HTTP, JSON, certificates' inner form, contract rules. Only `store` knows redb.
 
@@ -12,6 +12,7 @@ pub mod block_folder;
 pub mod clock;
 mod collector;
 mod committed;
+mod dealer;
 mod door;
 mod feed;
 pub mod fence;
@@ -34,6 +35,7 @@ mod reader;
 mod recall;
 mod registry;
 mod remains;
+mod remembered;
 mod rest;
 mod shared;
 pub mod store;

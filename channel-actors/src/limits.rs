@@ -16,18 +16,41 @@ pub const PEER_PART: u32 = 16;
 pub const INTAKE_MAILBOX: usize = 1_024;
 /// Mailbox of the other actors: their senders are bounded by credits, so this only has to hold bursts.
 pub const MAILBOX: usize = 4_096;
-/// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little, and a job
-/// of this size takes some 20 ms of a core, after which another channel has its turn.
+/// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little.
 pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
-/// Signatures in one such job: a transaction may carry 32, and 2,048 of the slowest kind take some 110 ms of a core.
-pub const VERIFY_JOB_SIGNATURES_MAX: usize = 2_048;
-/// Signatures in a job after one that held bad ones: those are found one by one, which takes ten times as long.
-pub const VERIFY_JOB_SUSPECT_SIGNATURES_MAX: usize = 128;
-/// Signatures in a job while other channels verify, too: some 3 ms of a core, after which they have their turn.
-pub const VERIFY_JOB_CROWDED_SIGNATURES_MAX: usize = 256;
-/// Signatures that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
+/// Microseconds of a core that a job takes, as far as that is known before, after which another channel has its turn.
+pub const VERIFY_JOB_MICROS_MAX: u64 = 24_000;
+/// The same while other channels verify, too, or this one has something to verify apart.
+pub const VERIFY_JOB_CROWDED_MICROS_MAX: u64 = 5_000;
+/// The same of what is verified apart: bad signatures are found one by one, which takes four times as long.
+pub const VERIFY_JOB_APART_MICROS_MAX: u64 = 2_000;
+/// Microseconds that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
 /// than waiting for that one.
-pub const VERIFY_JOB_WORTH: usize = 128;
+pub const VERIFY_JOB_WORTH_MICROS: u64 = 2_048;
+/// Microseconds of a caller's turn among those who wait for verification.
+pub const VERIFY_TURN_MICROS: u64 = 500;
+/// Microseconds that a job may take for paths, evidence and recoveries beside other work; what would take more is set
+/// aside, and has jobs of its own.
+pub const VERIFY_JOB_CHECKS_MICROS_MAX: u64 = 2_000;
+/// Microseconds that a job judges what was verified, before others have a turn: a store may be slow.
+pub const VERIFY_SLICE: Duration = Duration::from_millis(3);
+/// Microseconds of an Ed25519 signature in a batch.
+pub const VERIFY_ED25519_MICROS: u64 = 16;
+/// Microseconds of a P-256 signature.
+pub const VERIFY_P256_MICROS: u64 = 56;
+/// Bytes of a payload that take a microsecond to decode and hash.
+pub const VERIFY_BYTES_OF_MICRO: u64 = 128;
+/// Microseconds for each certificate of a path, its root included.
+pub const VERIFY_CERTIFICATE_MICROS: u64 = 250;
+/// Microseconds of a recovery that is tried at the door.
+pub const VERIFY_RECOVERY_MICROS: u64 = 1_000;
+/// Transactions with good signatures that a caller posts after wrong ones before it is verified with others again.
+pub const SUSPECT_UNTIL: usize = 1_024;
+/// Callers of a channel whose signatures are known to have been wrong.
+pub const SUSPECTS_MAX: usize = 4_096;
+/// Answers about certificate paths and evidence that a channel remembers, in each of two generations: a block's admissions
+/// many times over, of about 1 KB each.
+pub const REMEMBERED_ANSWERS_MAX: usize = 256;
 /// What threads know of the past: what processor time each channel's jobs took in the last one to two of these.
 pub const SPAN: Duration = Duration::from_millis(100);
 /// The part that all others must have had before a channel takes them into account.
@@ -37,7 +60,7 @@ pub const CROWD_SHARE: f64 = 0.005;
 pub const LOUD_SHARE: f64 = 2.0 / 3.0;
 /// How far it gives way, as in `nice`: others who want a processor have ten times as much of it.
 pub const LOUD_NICE: i32 = 10;
-/// Bytes of payloads in one such job, which are decoded there.
+/// Bytes of payloads in one job of a verifier, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.
 pub const WAKE_MS_MAX: u64 = 60_000;

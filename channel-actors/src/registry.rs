@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::opening;
 use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Broken, WorkPool};
+use crate::remembered::Remembered;
 use crate::shared::Shared;
 use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
 use crate::tasks::Tasks;
@@ -355,7 +356,7 @@ impl ChannelRegistry {
             channel: opened.channel,
             life: handle.0.life.clone(),
             clock: self.options.clock.clone(),
-            certificates: self.options.certificates.clone(),
+            certificates: Arc::new(Remembered::new(self.options.certificates.clone())),
             doors: self.doors.clone(),
             verification: self.verification.clone(),
             storage: self.storage.clone(),

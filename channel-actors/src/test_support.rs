@@ -2,12 +2,13 @@
 //! random generator.
 
 use crate::asker::Asker;
+use crate::dealer::{Arrival, Content};
 use crate::halt::{Life, LifeCycle};
 use crate::opening::{self, Opened, Step};
 use crate::place::Place;
 use crate::store::{Directory, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
-use crate::verifier::{Arrival, Flight};
+use crate::verifier::Flight;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::amount::Amount;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
@@ -107,12 +108,13 @@ pub(crate) fn arrival(envelope: Envelope, wait: Wait, credits: &Arc<Credits>) ->
     let waiter = waiters.pop().expect("one");
     let size = u32::try_from(envelope.payload.len()).expect("small");
     let credit = credits.take(Asker::PEER, [size].into_iter()).expect("room").pop().expect("one");
-    (submission, Arrival { envelope, waiter, credit, arrived: Instant::now() })
+    (submission, Arrival::new(envelope, Asker::PEER, waiter, credit, Instant::now()))
 }
 
 /// One verified transaction on its way to the collector.
 pub(crate) fn flight(channel: Hash, envelope: Envelope, wait: Wait, credits: &Arc<Credits>) -> (Submission, Flight) {
-    let (submission, Arrival { envelope, mut waiter, credit, arrived }) = arrival(envelope, wait, credits);
+    let (submission, Arrival { content, mut waiter, credit, arrived, .. }) = arrival(envelope, wait, credits);
+    let Content::Envelope(envelope) = content else { panic!("it was not decoded") };
     let transaction = verified(channel, envelope);
     waiter.accept(transaction.id());
     (submission, Flight { transaction, place: Place::default(), waiter, credit, arrived })

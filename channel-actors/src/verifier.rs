@@ -1,16 +1,16 @@
 //! Verifier shards: decode strictly, check time, signatures in batches, and the sender's standing. A shard signs the
 //! digest of what it passed, the witness, which the collector checks.
 //!
-//! What arrives is queued and dealt out in jobs ([`Dealer`]); the work ([`Screening::screen`]) runs on the verification
-//! pool. One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches pay.
-//! Jobs are numbered in the order of arrival, and the collector takes them in that order, whichever shard is done first.
+//! What arrives is queued and dealt out in jobs ([`crate::dealer`]); the work ([`Screening::screen`]) runs on the
+//! verification pool. One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches
+//! pay. Jobs are numbered in the order of arrival, and the collector takes them in that order, whichever shard is done
+//! first. A job that takes longer than it may gives its thread to others and goes on in its next turn.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
+use crate::asker::Asker;
+use crate::dealer::{Arrival, Content, Findings, cost_at_the_door};
 use crate::door::Doors;
-use crate::limits::{
-    VERIFY_JOB_BYTES_MAX, VERIFY_JOB_CROWDED_SIGNATURES_MAX, VERIFY_JOB_SIGNATURES_MAX,
-    VERIFY_JOB_SUSPECT_SIGNATURES_MAX, VERIFY_JOB_TRANSACTIONS_MAX, VERIFY_JOB_WORTH,
-};
+use crate::limits::VERIFY_JOB_CHECKS_MICROS_MAX;
 use crate::part::Held;
 use crate::place::{Place, Places};
 use crate::production::in_full;
@@ -25,19 +25,13 @@ use ledger_classes::keys::{self, Address, KeyCache, PublicKey, Signature, Signin
 use ledger_classes::outcome::Refusal;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
-use ledger_classes::transaction::{self, Envelope, TransactionError, VerifiedTransaction};
+use ledger_classes::transaction::{
+    self, ParsedTransaction, TransactionError, Unverified, VerifiedTransaction, verify_screened,
+};
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
-
-/// A transaction on its way to a shard.
-pub(crate) struct Arrival {
-    pub(crate) envelope: Envelope,
-    pub(crate) waiter: Waiter,
-    pub(crate) credit: Credit,
-    pub(crate) arrived: Instant,
-}
+use std::time::{Duration, Instant};
 
 /// A verified transaction on its way to a block.
 pub(crate) struct Flight {
@@ -93,90 +87,6 @@ impl Passed {
     }
 }
 
-/// Work for a shard.
-#[must_use]
-pub(crate) struct Job {
-    pub(crate) shard: usize,
-    /// Jobs of a channel are numbered from 1 in the order of arrival.
-    pub(crate) sequence: u64,
-    pub(crate) batch: Vec<Arrival>,
-}
-
-/// What waits for a shard, and which shards wait.
-pub(crate) struct Dealer {
-    queue: VecDeque<Arrival>,
-    /// Those of the queue.
-    signatures: usize,
-    sequence: u64,
-    idle: Vec<usize>,
-    shards: usize,
-    /// The job before held bad signatures: the next are short, so that another channel has its turn soon.
-    suspect: bool,
-}
-
-impl Dealer {
-    /// Deals to `shards` shards, at least 1.
-    pub(crate) fn new(shards: usize) -> Self {
-        let idle = (0..shards).rev().collect();
-        Self { queue: VecDeque::new(), signatures: 0, sequence: 0, idle, shards, suspect: false }
-    }
-
-    /// Transactions arrive. `crowded` tells whether other channels verify, too.
-    pub(crate) fn arrive(&mut self, arrivals: Vec<Arrival>, crowded: impl Fn() -> bool) -> Vec<Job> {
-        self.signatures += arrivals.iter().map(weight).sum::<usize>();
-        self.queue.extend(arrivals);
-        self.deal(crowded)
-    }
-
-    /// A shard's job is done.
-    pub(crate) fn screened(&mut self, shard: usize, bad_signatures: bool, crowded: impl Fn() -> bool) -> Vec<Job> {
-        self.idle.push(shard);
-        self.suspect = bad_signatures;
-        self.deal(crowded)
-    }
-
-    fn deal(&mut self, crowded: impl Fn() -> bool) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        loop {
-            // Small jobs beside each other cost more than one after the other, in which more have gathered.
-            let worth = if self.idle.len() == self.shards { 1 } else { VERIFY_JOB_WORTH };
-            if self.signatures < worth || self.idle.is_empty() {
-                return jobs;
-            }
-            let max = match () {
-                () if self.suspect => VERIFY_JOB_SUSPECT_SIGNATURES_MAX,
-                () if crowded() => VERIFY_JOB_CROWDED_SIGNATURES_MAX,
-                () => VERIFY_JOB_SIGNATURES_MAX,
-            };
-            let share = self.signatures.div_ceil(self.idle.len()).max(VERIFY_JOB_WORTH);
-            let (size, signatures) = self.size(share.min(max));
-            let Some(shard) = self.idle.pop() else { return jobs };
-            self.sequence += 1;
-            self.signatures -= signatures;
-            jobs.push(Job { shard, sequence: self.sequence, batch: self.queue.drain(..size).collect() });
-        }
-    }
-
-    /// How many of the queue make a job of at most so many signatures, and how many those have.
-    fn size(&self, signatures_max: usize) -> (usize, usize) {
-        let (mut size, mut signatures, mut bytes) = (0, 0, 0);
-        for arrival in self.queue.iter().take(VERIFY_JOB_TRANSACTIONS_MAX) {
-            bytes += arrival.envelope.payload.len();
-            if size > 0 && (signatures + weight(arrival) > signatures_max || bytes > VERIFY_JOB_BYTES_MAX) {
-                break;
-            }
-            signatures += weight(arrival);
-            size += 1;
-        }
-        (size, signatures)
-    }
-}
-
-/// The signatures of a transaction; one without is work, too.
-fn weight(arrival: &Arrival) -> usize {
-    arrival.envelope.signatures.len().max(1)
-}
-
 thread_local! {
     /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
     static KEYS: RefCell<KeyCache> = RefCell::default();
@@ -196,6 +106,8 @@ pub(crate) struct Screening {
     pub(crate) now: Time,
     /// Unpredictable to senders.
     pub(crate) seed: [u8; 32],
+    /// After this time of judging others have a turn.
+    pub(crate) slice: Duration,
 }
 
 /// What came of a screening.
@@ -203,25 +115,87 @@ pub(crate) struct Screened {
     pub(crate) passed: Passed,
     /// What was refused, by stable name.
     pub(crate) refused: Vec<&'static str>,
-    /// Whether some signatures were bad.
-    pub(crate) bad_signatures: bool,
+    pub(crate) findings: Findings,
 }
 
+/// How far a screening has come.
+#[must_use]
+pub(crate) enum Step {
+    Done(Screened),
+    /// It took its time: others have their turn before it goes on.
+    Paused(Box<Judging>),
+}
+
+/// Who waits for a transaction.
+struct Company {
+    caller: Asker,
+    waiter: Waiter,
+    credit: Credit,
+    arrived: Instant,
+}
+
+/// Decoded transactions of a job.
+#[derive(Default)]
+struct Parsed {
+    transactions: Vec<ParsedTransaction>,
+    company: Vec<Company>,
+    aside: Vec<Arrival>,
+    refused: Vec<&'static str>,
+    doubted: Vec<Recall>,
+}
+
+type Verdict = Result<VerifiedTransaction, (Hash, Unverified<Refusal>)>;
+
 impl Screening {
-    /// Does the work. An error is a store that cannot be read: the channel halts.
-    pub(crate) fn screen(self, batch: Vec<Arrival>) -> Result<Screened, String> {
-        let (mut refused, mut doubted) = (Vec::new(), Vec::new());
-        let mut parsed = Vec::with_capacity(batch.len());
-        let mut company = Vec::with_capacity(batch.len());
-        for Arrival { envelope, waiter, credit, arrived } in batch {
-            let timely = transaction::parse(envelope, self.channel, &self.limits).and_then(|parsed| {
+    /// Does the work, or begins it. An error is a store that cannot be read: the channel halts.
+    pub(crate) fn screen(self, batch: Vec<Arrival>) -> Result<Step, String> {
+        let Parsed { transactions, company, aside, refused, doubted } = self.parse(batch);
+        let view = self.store.view().map_err(in_full)?;
+        let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
+        let members = execution::Members::new(&config, &*self.certificates);
+        let standing = |one: &ParsedTransaction| {
+            execution::screen_standing(&view, &members, one.claimed_sender(), one.actions(), self.now).map(|_| ())
+        };
+        let verdicts: Vec<Verdict> =
+            KEYS.with_borrow_mut(|keys| verify_screened(transactions, self.seed, keys, standing));
+        let todo: Vec<_> = verdicts.into_iter().zip(company).collect();
+        Judging {
+            flights: Vec::with_capacity(todo.len()),
+            screening: self,
+            todo: todo.into_iter(),
+            doubted,
+            refused,
+            findings: Findings { aside, forgers: Vec::new() },
+            held: HashMap::new(),
+            owed: HashMap::new(),
+        }
+        .go_on()
+    }
+
+    /// Decodes, and sets aside what costs more than a job may spend on it beside others.
+    fn parse(&self, batch: Vec<Arrival>) -> Parsed {
+        let mut parsed = Parsed::default();
+        let mut checks = 0;
+        for Arrival { content, caller, waiter, credit, arrived, cost } in batch {
+            let (whole, decoded) = match content {
+                Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
+                Content::Parsed(parsed) => (false, Ok(*parsed)),
+            };
+            let timely = decoded.and_then(|parsed| {
                 let timely = parsed.check_time(self.now);
                 timely.map_err(|error| (parsed.id(), error)).map(|()| parsed)
             });
             match timely {
                 Ok(transaction) => {
-                    parsed.push(transaction);
-                    company.push((waiter, credit, arrived));
+                    let cost_here = if whole { cost_at_the_door(transaction.actions()) } else { 0 };
+                    if cost_here > 0 && checks + cost_here > VERIFY_JOB_CHECKS_MICROS_MAX {
+                        let (content, cost) = (Content::Parsed(Box::new(transaction)), cost + cost_here);
+                        parsed.aside.push(Arrival { content, caller, waiter, credit, arrived, cost });
+                        continue;
+                    }
+                    checks += cost_here;
+                    parsed.transactions.push(transaction);
+                    parsed.company.push(Company { caller, waiter, credit, arrived });
                 }
                 // Exactly once: however late it comes again, also under narrower limits, an id that was taken keeps its
                 // outcome.
@@ -230,74 +204,112 @@ impl Screening {
                     error @ (TransactionError::Expired(_)
                     | TransactionError::TooFarAhead(_)
                     | TransactionError::Oversize(_)),
-                )) => doubted.push(Recall { id, waiter, credit, refusal: Some(error.into()) }),
-                Err((id, error)) => refuse(waiter, id, error, &mut refused),
+                )) => parsed.doubted.push(Recall { id, waiter, credit, refusal: Some(error.into()) }),
+                Err((id, error)) => refuse(waiter, id, error, &mut parsed.refused),
             }
         }
-        let view = self.store.view().map_err(in_full)?;
+        parsed
+    }
+}
+
+/// A screening whose signatures are checked.
+pub(crate) struct Judging {
+    screening: Screening,
+    todo: std::vec::IntoIter<(Verdict, Company)>,
+    flights: Vec<Flight>,
+    doubted: Vec<Recall>,
+    refused: Vec<&'static str>,
+    findings: Findings,
+    /// What the places of this job hold.
+    held: HashMap<Place, Arc<Held>>,
+    /// What those of this job owe who passed: what a sender has is spent once.
+    owed: HashMap<Address, Amount>,
+}
+
+impl Judging {
+    /// Judges by the state as it is now, until all are judged or it has taken its time.
+    pub(crate) fn go_on(mut self) -> Result<Step, String> {
+        let began = Instant::now();
+        let view = self.screening.store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(|error| error.to_string())?.config;
-        let members = execution::Members::new(&config, &*self.certificates);
+        let members = execution::Members::new(&config, &*self.screening.certificates);
         let places = Places::new(&config);
-        // What the places of this job hold.
-        let mut held = HashMap::<Place, Arc<Held>>::new();
-        let mut flights = Vec::with_capacity(parsed.len());
-        // What those of this job owe who passed: what a sender has is spent once.
-        let mut owed = HashMap::<Address, Amount>::new();
-        let mut bad_signatures = false;
-        let verdicts = KEYS.with_borrow_mut(|keys| transaction::verify_all(parsed, self.seed, keys));
-        for (verdict, (mut waiter, mut credit, arrived)) in verdicts.into_iter().zip(company) {
+        let height = view.height().map_or(0, |height| height + 1);
+        while let Some((verdict, Company { caller, mut waiter, mut credit, arrived })) = self.todo.next() {
             let transaction = match verdict {
                 Ok(transaction) => transaction,
-                Err((id, error)) => {
-                    bad_signatures = true;
-                    refuse(waiter, id, error, &mut refused);
+                Err((id, Unverified::Wrong(error))) => {
+                    if self.findings.forgers.last() != Some(&caller) {
+                        self.findings.forgers.push(caller);
+                    }
+                    refuse(waiter, id, error, &mut self.refused);
+                    continue;
+                }
+                Err((id, Unverified::Refused(refusal))) => {
+                    doubt(&mut self.doubted, id, refusal, waiter, credit)?;
                     continue;
                 }
             };
+            let Screening { channel, certificates, doors, now, .. } = &self.screening;
             let input = BlockInput {
-                channel: self.channel,
-                height: view.height().map_or(0, |height| height + 1),
-                time: self.now,
-                certificates: &*self.certificates,
+                channel: *channel,
+                height,
+                time: *now,
+                certificates: &**certificates,
                 transactions: std::slice::from_ref(&transaction),
             };
-            let at_the_door = || match self.doors.refuses(&transaction.transaction().actions) {
+            let at_the_door = || match doors.refuses(&transaction.transaction().actions) {
                 Some((code, message)) => Err(Refusal::Rejected { code, message }),
                 None => Ok(()),
             };
-            let screened = execution::screen(&view, &members, &transaction, self.now).and_then(|record| {
+            let owes = self.owed.get(&transaction.sender()).copied().unwrap_or_default();
+            let screened = execution::screen(&view, &members, &transaction, *now).and_then(|record| {
                 at_the_door()?;
                 execution::screen_exempt(&view, &config, &input)?;
-                let before = owed.get(&transaction.sender()).copied().unwrap_or_default();
-                let fee = execution::screen_fee(&view, &config, &transaction, self.now, before)?;
+                let fee = execution::screen_fee(&view, &config, &transaction, *now, owes)?;
                 Ok((fee, places.of(transaction.sender(), record.as_ref())))
             });
             match screened {
                 Ok((fee, place)) => {
-                    let held = held.entry(place).or_insert_with(|| credit.credits().of_place(place));
+                    let held = self.held.entry(place).or_insert_with(|| credit.credits().of_place(place));
                     if !credit.is_for(held) {
-                        refused.push(BUSY);
+                        self.refused.push(BUSY);
                         waiter.refuse(Some(transaction.id()), SubmitRefusal::BUSY);
                         continue;
                     }
                     if !fee.is_zero() {
-                        let owed = owed.entry(transaction.sender()).or_default();
-                        *owed = Amount(owed.0.saturating_add(fee.0));
+                        self.owed.insert(transaction.sender(), Amount(owes.0.saturating_add(fee.0)));
                     }
                     waiter.accept(transaction.id());
-                    flights.push(Flight { transaction, place, waiter, credit, arrived });
+                    self.flights.push(Flight { transaction, place, waiter, credit, arrived });
                 }
-                Err(Refusal::Broken(error)) => return Err(error.to_string()),
-                Err(Refusal::Rejected { code, message }) => {
-                    let refusal = Some(SubmitRefusal::Rejected { code, message });
-                    doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
-                }
+                Err(refusal) => doubt(&mut self.doubted, transaction.id(), refusal, waiter, credit)?,
+            }
+            if self.todo.len() % CLOCK_EVERY == 0 && self.todo.len() > 0 && began.elapsed() > self.screening.slice {
+                return Ok(Step::Paused(Box::new(self)));
             }
         }
-        let passed = Passed::sign(&self.channel, self.shard, self.sequence, &self.key, flights);
-        Ok(Screened { passed: Passed { doubted, ..passed }, refused, bad_signatures })
+        let Screening { channel, shard, sequence, key, .. } = self.screening;
+        let passed = Passed::sign(&channel, shard, sequence, &key, self.flights);
+        let passed = Passed { doubted: self.doubted, ..passed };
+        Ok(Step::Done(Screened { passed, refused: self.refused, findings: self.findings }))
     }
 }
+
+/// It would be refused today, and may have been taken before. An error is a store that cannot be read.
+fn doubt(doubted: &mut Vec<Recall>, id: Hash, refusal: Refusal, waiter: Waiter, credit: Credit) -> Result<(), String> {
+    match refusal {
+        Refusal::Broken(error) => Err(error.to_string()),
+        Refusal::Rejected { code, message } => {
+            let refusal = Some(SubmitRefusal::Rejected { code, message });
+            doubted.push(Recall { id, waiter, credit, refusal });
+            Ok(())
+        }
+    }
+}
+
+/// After how many transactions a screening looks at the clock: most take a few microseconds.
+const CLOCK_EVERY: usize = 4;
 
 /// The reason of a refusal for want of room, as metrics name it.
 const BUSY: &str = "busy";

@@ -23,8 +23,10 @@ use ledger_classes::rights::{Grant, Grantee, Right};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction, TransactionError};
 use prometheus_client::registry::Registry;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn key(number: u8) -> SigningKey {
     SigningKey::from_seed(&[number; 32])
@@ -59,6 +61,10 @@ fn config(name: &str) -> ChannelConfig {
 struct Panicking;
 
 impl CertificatePaths for Panicking {
+    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        Some("bank".into())
+    }
+
     fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         panic!("certificates are broken")
     }
@@ -321,6 +327,10 @@ fn serde_json_text(transaction: &Transaction) -> String {
 struct Vouching;
 
 impl CertificatePaths for Vouching {
+    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        Some("bank".into())
+    }
+
     fn verify(&self, _: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
         let identity = Identity::new("test.example", "bank", Role::Admin, "boss").expect("valid");
         let not_after = time.plus_millis(1_000_000);
@@ -329,6 +339,43 @@ impl CertificatePaths for Vouching {
         let (serial, key, above) = (vec![1], key(1).public(), Vec::new());
         Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
     }
+}
+
+/// Counts how often it is asked.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl CertificatePaths for Counting {
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+        Vouching.claimed_organization(leaf)
+    }
+
+    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Vouching.verify(path, roots, SystemClock.now())
+    }
+
+    fn steady(&self, _: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
+        time.minus_millis(600_000)..time.plus_millis(600_000)
+    }
+}
+
+/// It was verified four times, and each of these took half a millisecond.
+#[actix::test]
+async fn an_admission_is_verified_once_for_the_door_and_its_block() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let counting = Arc::new(Counting::default());
+    let registry = open(directory.path(), counting.clone());
+    let mut closed = config("main");
+    closed.organizations[0].authorities = vec![HexBytes(vec![0x30])];
+    let channel = registry.create(closed).await.expect("creates");
+    let id = channel.id().expect("open");
+    let possession = key(1).sign(&possession_message(&id, &address(1)));
+    let admit = channel::Admit { address: address(1), path: vec![HexBytes(vec![1])], possession };
+    let admitted = submit(&channel, vec![signed(id, 1, 1, vec![Action::ParticipantAdmit(admit)])]).await;
+    assert_eq!(code(&admitted[0]), 0, "{admitted:?}");
+    assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+    registry.drain().await;
 }
 
 /// A configuration that took the order from the only peer once halted the channel for good.

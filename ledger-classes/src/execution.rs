@@ -31,6 +31,7 @@ use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::ChannelConfig;
 use crate::hash::{Hash, Tag};
+use crate::keys::Address;
 use crate::keyspace;
 use crate::limits;
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -301,7 +302,7 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
 }
 
 /// Refuses early what brings an authority that cannot be good: strangers must not fill a channel with failed receipts.
-fn screen_authority(config: &ChannelConfig, sender: crate::keys::Address, action: &Action) -> Result<(), Refusal> {
+fn screen_authority(config: &ChannelConfig, sender: Address, action: &Action) -> Result<(), Refusal> {
     match action {
         Action::LogAudit(_) if !config.peers.iter().any(|peer| peer.key.address() == sender) => {
             reject(ResultCode::NoRight, "only the seal key of an ordering peer appends to an audit sequence")
@@ -324,26 +325,8 @@ pub fn screen(
     now: Time,
 ) -> Result<Option<Participant>, Refusal> {
     let (config, sender, actions) = (members.config(), transaction.sender(), &transaction.transaction().actions);
-    let record: Option<Participant> = record::read(view, &keyspace::participant(&sender))?;
-    let rights = match members.rights(view, record.as_ref(), now)? {
-        Ok(rights) => rights,
-        Err(_) if actions.iter().all(Action::carries_authority) => {
-            actions.iter().try_for_each(|action| screen_authority(config, sender, action))?;
-            return Ok(record);
-        }
-        Err(code) => {
-            let why = match (code, &record) {
-                (ResultCode::ParticipantIsUnvouched, Some(participant)) => {
-                    let organization = participant.identity.organization();
-                    format!(": no CA that is listed for {organization} and good vouches for its certificate")
-                }
-                (_, Some(Participant { revoked_height: Some(height), .. })) => format!(": revoked in block {height}"),
-                (_, Some(Participant { not_after, .. })) => format!(": its certificate expired at {not_after}"),
-                (_, None) => String::new(),
-            };
-            return reject(code, format!("{sender} may not sign here{why}"));
-        }
-    };
+    let (record, rights) = screen_standing(view, members, sender, actions, now)?;
+    let Some(rights) = rights else { return Ok(record) };
     for action in actions {
         if let Some(right) = action.right()
             && !rights.allows(right)
@@ -361,6 +344,37 @@ pub fn screen(
         }
     }
     Ok(record)
+}
+
+/// Refuses early what execution would refuse for its sender's standing alone. Gives the sender's record, and its rights:
+/// none if what it posts carries its own authority.
+pub fn screen_standing(
+    view: &dyn ReadView,
+    members: &Members<'_>,
+    sender: Address,
+    actions: &[Action],
+    now: Time,
+) -> Result<(Option<Participant>, Option<Rights>), Refusal> {
+    let record: Option<Participant> = record::read(view, &keyspace::participant(&sender))?;
+    match members.rights(view, record.as_ref(), now)? {
+        Ok(rights) => Ok((record, Some(rights))),
+        Err(_) if actions.iter().all(Action::carries_authority) => {
+            actions.iter().try_for_each(|action| screen_authority(members.config(), sender, action))?;
+            Ok((record, None))
+        }
+        Err(code) => {
+            let why = match (code, &record) {
+                (ResultCode::ParticipantIsUnvouched, Some(participant)) => {
+                    let organization = participant.identity.organization();
+                    format!(": no CA that is listed for {organization} and good vouches for its certificate")
+                }
+                (_, Some(Participant { revoked_height: Some(height), .. })) => format!(": revoked in block {height}"),
+                (_, Some(Participant { not_after, .. })) => format!(": its certificate expired at {not_after}"),
+                (_, None) => String::new(),
+            };
+            reject(code, format!("{sender} may not sign here{why}"))
+        }
+    }
 }
 
 /// Refuses early what would fail and costs its sender nothing: else whoever has no funds, or a key made a moment ago, could

@@ -32,7 +32,7 @@ mod signing;
 mod tests;
 
 pub use address::{Address, ParseAddressError};
-pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, KeyCache, SignatureItem, verify_batch};
+pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, GroupsVerdict, KeyCache, SignatureItem, verify_batch, verify_groups};
 pub use signature::{Signature, SignatureError, verify};
 pub use signing::SigningKey;
 

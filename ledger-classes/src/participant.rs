@@ -8,6 +8,7 @@ use crate::keys::{Address, PublicKey};
 use crate::record::Record;
 use crate::time::Time;
 use serde::Serialize;
+use std::ops::Range;
 
 /// An address bound to an identity.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -166,6 +167,16 @@ pub trait CertificatePaths: Send + Sync {
     /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
 
+    /// The organization that a leaf (DER) says it is of, of which nothing is verified. `None`: it is no leaf of ours.
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String>;
+
+    /// From when on and up to when [`Self::verify`] says of these what it says at `time`, as far as can be told without
+    /// asking it.
+    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+        let _ = (path, roots);
+        time..time.plus_millis(1)
+    }
+
     /// Whether `certificate` (DER) can be a CA of `organization` in `consortium`, as far as it says itself; its dates do
     /// not matter. Why not is in words of our own, since they are hashed. An implementation without CAs takes all.
     fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
@@ -209,6 +220,10 @@ pub struct NoCertificates;
 impl CertificatePaths for NoCertificates {
     fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         Err("this build accepts no certificates".into())
+    }
+
+    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        None
     }
 }
 

@@ -175,7 +175,7 @@ pub struct ParsedTransaction {
     transaction: Transaction,
 }
 
-/// A transaction whose form and signatures were checked. Only [`verify_all`] makes one.
+/// A transaction whose form and signatures were checked. Only [`verify_screened`] makes one.
 #[derive(Clone, Debug)]
 pub struct VerifiedTransaction {
     id: Hash,
@@ -275,6 +275,19 @@ impl ParsedTransaction {
         self.envelope.signatures[0].key.address()
     }
 
+    /// What it asks for. Nothing proves yet that somebody does.
+    pub fn actions(&self) -> &[Action] {
+        &self.transaction.actions
+    }
+
+    fn signature_items(&self) -> impl Iterator<Item = SignatureItem<'_>> {
+        self.envelope.signatures.iter().map(|SignedBy { key, signature }| SignatureItem {
+            key,
+            message: &self.message,
+            signature,
+        })
+    }
+
     /// Block time after which it cannot be included.
     pub const fn valid_until(&self) -> Time {
         self.transaction.valid_until
@@ -298,6 +311,15 @@ impl ParsedTransaction {
     }
 }
 
+/// Why a transaction was not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unverified<R> {
+    /// A signature is wrong.
+    Wrong(TransactionError),
+    /// It was refused before all of its signatures were looked at.
+    Refused(R),
+}
+
 /// Checks the signatures of many transactions in one batch; each verdict is its own.
 /// `seed` must be unpredictable to senders: see [`keys::verify_batch`].
 pub fn verify_all(
@@ -305,48 +327,75 @@ pub fn verify_all(
     seed: [u8; 32],
     keys: &mut KeyCache,
 ) -> Vec<Result<VerifiedTransaction, (Hash, TransactionError)>> {
-    let items: Vec<SignatureItem<'_>> = parsed
-        .iter()
-        .flat_map(|transaction| {
-            transaction.envelope.signatures.iter().map(|signed| SignatureItem {
-                key: &signed.key,
-                message: &transaction.message,
-                signature: &signed.signature,
-            })
-        })
-        .collect();
-    let mut valid = keys::verify_batch(&items, seed, keys).valid.into_iter();
-    drop(items);
+    let verdicts = verify_screened(parsed, seed, keys, |_| Ok::<(), std::convert::Infallible>(()));
+    let narrow = |(id, unverified)| match unverified {
+        Unverified::Wrong(error) => (id, error),
+        Unverified::Refused(never) => match never {},
+    };
+    verdicts.into_iter().map(|verdict| verdict.map_err(narrow)).collect()
+}
+
+/// As [`verify_all`], in two steps: the sender's signature first, and of what has more signatures only then, and only if
+/// `screen` does not refuse it, the others, up to the first that is found wrong. So whoever may not send, or signs for
+/// others, makes nobody check 32 signatures.
+pub fn verify_screened<R>(
+    parsed: Vec<ParsedTransaction>,
+    seed: [u8; 32],
+    keys: &mut KeyCache,
+    mut screen: impl FnMut(&ParsedTransaction) -> Result<(), R>,
+) -> Vec<Result<VerifiedTransaction, (Hash, Unverified<R>)>> {
+    let first: Vec<SignatureItem<'_>> = parsed.iter().filter_map(|one| one.signature_items().next()).collect();
+    let valid = keys::verify_batch(&first, seed, keys).valid;
+    drop(first);
+    let wrong = |one: &ParsedTransaction, place: usize| {
+        let address = one.envelope.signatures[place].key.address();
+        Some(Unverified::Wrong(TransactionError::WrongSignature(address)))
+    };
+    let mut refused: Vec<Option<Unverified<R>>> = Vec::with_capacity(parsed.len());
+    let (mut others, mut whose) = (Vec::new(), Vec::new());
+    for (number, (one, valid)) in parsed.iter().zip(valid).enumerate() {
+        refused.push(match (valid, one.envelope.signatures.len()) {
+            (false, _) => wrong(one, 0),
+            (true, 1) => None,
+            (true, _) => screen(one).err().map(Unverified::Refused),
+        });
+        if one.envelope.signatures.len() > 1 && refused[number].is_none() {
+            others.push(one.signature_items().skip(1).collect());
+            whose.push(number);
+        }
+    }
+    if !others.is_empty() {
+        // Another batch is another combination.
+        let seed = Hash::plain(&[&seed]).0;
+        for (number, place) in whose.into_iter().zip(keys::verify_groups(&others, seed, keys).wrong) {
+            refused[number] = place.and_then(|place| wrong(&parsed[number], place + 1));
+        }
+    }
     parsed
         .into_iter()
-        .map(|parsed| {
-            let ParsedTransaction { id, envelope, transaction, .. } = parsed;
-            let mut wrong = None;
-            for signed in &envelope.signatures {
-                if !valid.next().unwrap_or(false) && wrong.is_none() {
-                    wrong = Some(signed.key.address());
-                }
-            }
-            match wrong {
-                Some(address) => Err((id, TransactionError::WrongSignature(address))),
-                None => {
-                    let encoded = codec::encode(&envelope);
-                    Ok(VerifiedTransaction {
-                        id,
-                        payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
-                        sender: envelope.signatures[0].key.address(),
-                        signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
-                        leaf: merkle::leaf_hash(&encoded),
-                        envelope: encoded,
-                        transaction,
-                    })
-                }
-            }
+        .zip(refused)
+        .map(|(parsed, refused)| match refused {
+            Some(refused) => Err((parsed.id, refused)),
+            None => Ok(VerifiedTransaction::new(parsed)),
         })
         .collect()
 }
 
 impl VerifiedTransaction {
+    /// All of its signatures are right.
+    fn new(ParsedTransaction { id, envelope, transaction, .. }: ParsedTransaction) -> Self {
+        let encoded = codec::encode(&envelope);
+        Self {
+            id,
+            payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
+            sender: envelope.signatures[0].key.address(),
+            signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
+            leaf: merkle::leaf_hash(&encoded),
+            envelope: encoded,
+            transaction,
+        }
+    }
+
     /// The transaction's id.
     pub const fn id(&self) -> Hash {
         self.id

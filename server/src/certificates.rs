@@ -2,13 +2,17 @@
 //! replay must get the same verdict.
 
 use crate::access;
-use ca::{AuthorityScope, CertificateId, RevocationReason, verify_continuation, verify_evidence, verify_participant};
+use ca::{
+    AuthorityScope, CertificateId, RevocationReason, claimed_organization, steady, verify_continuation,
+    verify_evidence, verify_participant,
+};
 use ledger_classes::{
     hash::{Hash, HexBytes},
     keys::{PublicKey, Scheme},
     participant::{AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
 };
+use std::ops::Range;
 
 /// `ca`'s path verification behind the ledger's trait.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +36,14 @@ impl CertificatePaths for ParticipantPaths {
             authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
             above: verified.above().iter().map(name_of).collect(),
         })
+    }
+
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+        claimed_organization(leaf)
+    }
+
+    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+        steady(path.iter().chain(roots).copied(), time)
     }
 
     fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {

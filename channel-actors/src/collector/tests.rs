@@ -1,9 +1,9 @@
 //! The collector's rules, one sentence each.
 
 use super::*;
+use crate::dealer::Arrival;
 use crate::test_support::{NOW, answer, arrival, envelope, flight, key, transaction};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait};
-use crate::verifier::Arrival;
 use ledger_classes::amount::Amount;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::transaction::Envelope;

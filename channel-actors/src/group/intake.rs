@@ -1,10 +1,12 @@
 //! The door's actor: takes submissions that have their credits, and has the shards screen them on the pool.
 
 use super::{GroupContext, Guard, collector, random_seed, stops};
-use crate::limits::INTAKE_MAILBOX;
+use crate::asker::Asker;
+use crate::dealer::{Arrival, Dealer, Job};
+use crate::limits::{INTAKE_MAILBOX, VERIFY_SLICE};
 use crate::metrics::Stage;
 use crate::pool::Panicked;
-use crate::verifier::{Arrival, Dealer, Job, Screened, Screening};
+use crate::verifier::{Screened, Screening, Step};
 use actix::prelude::*;
 use ledger_classes::keys::SigningKey;
 use std::sync::Arc;
@@ -15,12 +17,20 @@ use std::time::Instant;
 #[rtype(result = "()")]
 pub(crate) struct Submit(pub(crate) Vec<Arrival>);
 
-/// A shard is done.
+/// A shard is done, or has had its turn.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct ScreeningDone {
+struct Screens {
+    turn: Turn,
+    result: Result<Result<Step, String>, Panicked>,
+}
+
+/// What a shard works on.
+#[derive(Clone, Copy)]
+struct Turn {
     shard: usize,
-    result: Result<Result<Screened, String>, Panicked>,
+    /// Whose turn on the pool it takes.
+    caller: Asker,
     started: Instant,
 }
 
@@ -49,7 +59,7 @@ impl Intake {
 
     fn perform(&mut self, jobs: Vec<Job>, actor: &mut Context<Self>) {
         let context = &self.context;
-        for Job { shard, sequence, batch } in jobs {
+        for Job { shard, sequence, caller, batch } in jobs {
             let screening = Screening {
                 channel: context.channel,
                 shard,
@@ -62,12 +72,17 @@ impl Intake {
                 // What execution will judge by, as far as it is known: block time may be ahead of this clock.
                 now: context.clock.now().max(context.shared.tip().time),
                 seed: random_seed(),
+                slice: VERIFY_SLICE,
             };
-            let (address, started) = (actor.address(), Instant::now());
-            // One job at a time a shard.
-            let done = move |result| address.do_send(ScreeningDone { shard, result, started });
-            context.verification.run(context.channel, move || screening.screen(batch), done);
+            self.run(Turn { shard, caller, started: Instant::now() }, move || screening.screen(batch), actor);
         }
+    }
+
+    /// One job at a time a shard.
+    fn run(&self, turn: Turn, work: impl FnOnce() -> Result<Step, String> + Send + 'static, actor: &mut Context<Self>) {
+        let address = actor.address();
+        let done = move |result| address.do_send(Screens { turn, result });
+        self.context.verification.run_for(self.context.channel, turn.caller, work, done);
     }
 }
 
@@ -85,18 +100,19 @@ impl Handler<Submit> for Intake {
     }
 }
 
-impl Handler<ScreeningDone> for Intake {
+impl Handler<Screens> for Intake {
     type Result = ();
 
-    fn handle(&mut self, ScreeningDone { shard, result, started }: ScreeningDone, actor: &mut Self::Context) {
-        self.context.metrics.stage(Stage::Verify, started.elapsed());
+    fn handle(&mut self, Screens { turn, result }: Screens, actor: &mut Self::Context) {
         match result {
-            Ok(Ok(Screened { passed, refused, bad_signatures })) => {
+            Ok(Ok(Step::Paused(judging))) => self.run(turn, move || judging.go_on(), actor),
+            Ok(Ok(Step::Done(Screened { passed, refused, findings }))) => {
+                self.context.metrics.stage(Stage::Verify, turn.started.elapsed());
                 self.context.refused(refused);
                 self.collector.do_send(collector::Verified(passed));
                 let context = &self.context;
                 let crowded = || context.verification.crowded(context.channel);
-                let jobs = self.dealer.screened(shard, bad_signatures, crowded);
+                let jobs = self.dealer.screened(turn.shard, findings, crowded);
                 self.perform(jobs, actor);
             }
             Ok(Err(reason)) => self.context.halt(format!("verification failed: {reason}")),

@@ -46,6 +46,10 @@ impl Clock for Hand {
 pub(crate) struct Vouching;
 
 impl CertificatePaths for Vouching {
+    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        Some("bank".into())
+    }
+
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         let [[number]] = path else { return Err("no such path".into()) };
         let identity = Identity::new("test.example", "bank", Role::Admin, &format!("admin-{number}"));

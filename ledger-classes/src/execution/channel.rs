@@ -28,14 +28,13 @@ use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{IdentityCount, Participant, certificate_key, possession_message};
 
-/// A path that may be verified at all.
-fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes]) -> Result<Vec<&'p [u8]>, Refusal> {
+/// A path that may be verified, so many times.
+fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes], times: u64) -> Result<Vec<&'p [u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
     if path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
         return reject(ResultCode::InvalidField, "a path has at most 5 certificates of at most 8 KiB");
     }
-    // It is verified by the roots of all, and then by those of its organization.
-    context.work(2 * budget::PATH_PART * (path.len() as u64 + 1));
+    context.work(times * budget::PATH_PART * (path.len() as u64 + 1));
     Ok(path.iter().map(|der| der.0.as_slice()).collect())
 }
 
@@ -49,7 +48,7 @@ fn roots_of<'a>(context: &Context<'a>, organization: Option<&str>) -> Vec<&'a [u
 }
 
 pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
-    let path = path_of(context, &body.path)?;
+    let path = path_of(context, &body.path, 1)?;
     if path.is_empty() {
         return reject(ResultCode::InvalidField, "a path has its leaf");
     }
@@ -62,16 +61,21 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
         Some(Err(error)) => return reject(ResultCode::PossessionRefused, format!("the account's key: {error}")),
         Some(Ok(())) => {}
     }
-    let config = context.config();
-    let roots = roots_of(context, None);
-    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
-    let identity = context.certificates().verify(&path, &roots, context.time()).map_err(refused)?.identity;
-    if identity.consortium() != config.consortium || !config.is_member(identity.organization()) {
+    let (config, certificates) = (context.config(), context.certificates());
+    let Some(organization) = certificates.claimed_organization(path[0]) else {
+        return reject(ResultCode::PathRefused, "the path's leaf is no certificate of an identity");
+    };
+    if !config.is_member(&organization) {
         return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
     }
-    // A root of one organization must not vouch for another's identity: verify again with its own roots alone.
-    let own = roots_of(context, Some(identity.organization()));
-    let certified = context.certificates().verify(&path, &own, context.time()).map_err(refused)?;
+    // A root of one organization must not vouch for another's identity: its own roots alone are asked.
+    let own = roots_of(context, Some(&organization));
+    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
+    let certified = certificates.verify(&path, &own, context.time()).map_err(refused)?;
+    let identity = certified.identity.clone();
+    if identity.consortium() != config.consortium || identity.organization() != organization {
+        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
+    }
     if let Err(error) = certified.key.check_registrable() {
         return reject(ResultCode::PossessionRefused, format!("the certificate's key: {error}"));
     }

@@ -94,7 +94,7 @@ pub struct BatchVerdict {
 impl BatchVerdict {
     /// Checks beyond one for each item: to be charged to the senders of the invalid items.
     pub fn extra_checks(&self) -> usize {
-        self.checks - self.valid.len()
+        self.checks.saturating_sub(self.valid.len())
     }
 }
 
@@ -105,16 +105,54 @@ impl BatchVerdict {
 /// choose invalid signatures whose errors cancel, so that the batch passes. The verdicts do not depend on the
 /// seed but with a probability of about 2^-128. Nor do they depend on what `keys` holds.
 pub fn verify_batch(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyCache) -> BatchVerdict {
+    let group_of = (0..items.len()).collect();
+    run(items, group_of, items.len(), seed, keys).verdict
+}
+
+/// The outcome of [`verify_groups`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct GroupsVerdict {
+    /// For each group the place in it of a wrong signature that was found; `None` if all of it are valid.
+    pub wrong: Vec<Option<usize>>,
+    /// Times that a signature was checked.
+    pub checks: usize,
+}
+
+/// As [`verify_batch`], of groups that are good whole or not at all, such as a transaction's signatures: one in which a
+/// wrong signature was found costs no further check.
+pub fn verify_groups(groups: &[Vec<SignatureItem<'_>>], seed: [u8; 32], keys: &mut KeyCache) -> GroupsVerdict {
+    let items: Vec<SignatureItem<'_>> = groups.iter().flatten().copied().collect();
+    let numbers = groups.iter().enumerate();
+    let group_of = numbers.flat_map(|(number, group)| std::iter::repeat_n(number, group.len())).collect();
+    let work = run(&items, group_of, groups.len(), seed, keys);
+    let mut begin = 0;
+    let wrong = groups.iter().zip(work.wrong).map(|(group, wrong)| {
+        let first = begin;
+        begin += group.len();
+        wrong.map(|place| place - first)
+    });
+    GroupsVerdict { wrong: wrong.collect(), checks: work.verdict.checks }
+}
+
+fn run<'k>(
+    items: &[SignatureItem<'_>],
+    group_of: Vec<usize>,
+    groups: usize,
+    seed: [u8; 32],
+    keys: &'k mut KeyCache,
+) -> Work<'k> {
     let mut work = Work {
         random: ChaCha20Rng::from_seed(seed),
         verdict: BatchVerdict { valid: vec![false; items.len()], ..BatchVerdict::default() },
+        group_of,
+        wrong: vec![None; groups],
         keys,
     };
     if let [item] = items {
         // Alone there is nothing to combine it with.
-        work.verdict.checks = 1;
-        work.verdict.valid[0] = verify(item.key, item.message, item.signature);
-        return work.verdict;
+        work.single(0, item);
+        return work;
     }
     let mut prepared = Vec::with_capacity(items.len().min(BATCH_ITEMS_MAX));
     for (place, item) in items.iter().enumerate() {
@@ -126,14 +164,11 @@ pub fn verify_batch(items: &[SignatureItem<'_>], seed: [u8; 32], keys: &mut KeyC
                     prepared.clear();
                 }
             }
-            KeyBytes::EcdsaP256(_) => {
-                work.verdict.checks += 1;
-                work.verdict.valid[place] = verify(item.key, item.message, item.signature);
-            }
+            KeyBytes::EcdsaP256(_) => work.single(place, item),
         }
     }
     work.settle(&prepared);
-    work.verdict
+    work
 }
 
 /// An item whose points were found.
@@ -155,6 +190,10 @@ struct Equation {
 struct Work<'k> {
     random: ChaCha20Rng,
     verdict: BatchVerdict,
+    /// The group of each item.
+    group_of: Vec<usize>,
+    /// For each group an item that is wrong, once one was found.
+    wrong: Vec<Option<usize>>,
     keys: &'k mut KeyCache,
 }
 
@@ -173,15 +212,32 @@ impl Work<'_> {
 
     /// Decides all of `items`: in one equation, or else in groups, or else one by one.
     fn settle(&mut self, items: &[Prepared<'_>]) {
+        if items.iter().all(|item| self.is_decided(item.place)) {
+            return;
+        }
         if items.len() > 1 && self.all_valid(items) {
             items.iter().for_each(|item| self.verdict.valid[item.place] = true);
         } else if items.len() > GROUP_ITEMS {
             items.chunks(GROUP_ITEMS).for_each(|group| self.settle(group));
         } else {
-            for Prepared { place, item, .. } in items {
-                self.verdict.checks += 1;
-                self.verdict.valid[*place] = verify(item.key, item.message, item.signature);
-            }
+            items.iter().for_each(|Prepared { place, item, .. }| self.single(*place, item));
+        }
+    }
+
+    /// Whether its group is refused already.
+    fn is_decided(&self, place: usize) -> bool {
+        self.wrong[self.group_of[place]].is_some()
+    }
+
+    /// Decides one item, unless its group is refused already.
+    fn single(&mut self, place: usize, item: &SignatureItem<'_>) {
+        if self.is_decided(place) {
+            return;
+        }
+        self.verdict.checks += 1;
+        self.verdict.valid[place] = verify(item.key, item.message, item.signature);
+        if !self.verdict.valid[place] {
+            self.wrong[self.group_of[place]] = Some(place);
         }
     }
 

@@ -3,12 +3,13 @@
 
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
+use crate::dealer::Arrival;
 use crate::ordering::Solo;
 use crate::production::{self, Execution, ExecutionResult, LeftOut, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
-use crate::verifier::{Arrival, Passed};
+use crate::verifier::Passed;
 use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
@@ -238,9 +239,9 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             let now = world.now.millis() + random.below(40) as u64 - random.below(20) as u64;
             world.now = Time::from_millis(now);
             let doubted = (0..random.below(3)).map(|_| {
-                let (submission, Arrival { envelope, waiter, credit, .. }) =
-                    arrival(envelope(channel, random.below(40) as u64, 1), Wait::Committed, &credits);
+                let envelope = envelope(channel, random.below(40) as u64, 1);
                 let id = envelope.id();
+                let (submission, Arrival { waiter, credit, .. }) = arrival(envelope, Wait::Committed, &credits);
                 doubting.push((id, taken.contains(&id), submission));
                 Recall { id, waiter, credit, refusal: Some(SubmitRefusal::BUSY) }
             });

@@ -25,6 +25,10 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Readable;
 
 impl CertificatePaths for Readable {
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+        Some(std::str::from_utf8(leaf).ok()?.split_once('/')?.0.to_owned())
+    }
+
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         let name = std::str::from_utf8(path[0]).map_err(|error| error.to_string())?;
         let (organization, rest) = name.split_once('/').ok_or("no leaf")?;

@@ -59,7 +59,8 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Resu
 
 /// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it.
 pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &RevokeByEvidence) -> Result<(), Refusal> {
-    let path = path_of(context, &body.path)?;
+    // By the roots of all, and then by those of the CA's organization.
+    let path = path_of(context, &body.path, 2)?;
     if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
         return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
     }

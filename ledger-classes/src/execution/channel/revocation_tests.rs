@@ -58,6 +58,10 @@ fn judge(ca: &str, path: &[&[u8]], roots: &[&[u8]]) -> Result<(Vec<CertificateNa
 }
 
 impl CertificatePaths for Readable {
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+        Some(words(leaf)[0].split_once(" of ")?.1.to_owned())
+    }
+
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
         let leaf = words(path[0]);
         let (above, organization) = judge(&leaf[0], &path[1..], roots)?;

@@ -1,0 +1,220 @@
+//! What a channel has asked of certificates of late. An admission is verified at the door and again when its block is
+//! executed, and so is the evidence of a revocation: the second time the answer is known.
+//!
+//! Relation that always holds: an answer equals the one that would be given afresh, whatever is remembered. The paths'
+//! verification is a function of its arguments ([`CertificatePaths`]), of which all but the time are in the key, and of
+//! times an answer holds only as long as no certificate begins or ends ([`CertificatePaths::steady`]). So block time
+//! decides, and no clock.
+
+use crate::limits::REMEMBERED_ANSWERS_MAX;
+use ledger_classes::hash::Hash;
+use ledger_classes::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate};
+use ledger_classes::time::Time;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One channel's.
+pub(crate) struct Remembered {
+    paths: Arc<dyn CertificatePaths>,
+    known: Mutex<Known>,
+}
+
+/// Two generations: the older one is given up when the younger one is full.
+#[derive(Default)]
+struct Known {
+    young: HashMap<Hash, Answer>,
+    old: HashMap<Hash, Answer>,
+}
+
+#[derive(Clone)]
+enum Answer {
+    Path(Range<Time>, Result<CertifiedIdentity, String>),
+    Evidence(Result<RevokedCertificate, String>),
+}
+
+impl Remembered {
+    pub(crate) fn new(paths: Arc<dyn CertificatePaths>) -> Self {
+        Self { paths, known: Mutex::default() }
+    }
+
+    fn get(&self, key: &Hash) -> Option<Answer> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.young.get(key).or_else(|| known.old.get(key)).cloned()
+    }
+
+    fn put(&self, key: Hash, answer: Answer) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.young.len() >= REMEMBERED_ANSWERS_MAX {
+            known.old = std::mem::take(&mut known.young);
+        }
+        known.young.insert(key, answer);
+    }
+}
+
+/// What tells questions apart: each list with its length, each part with its own.
+fn key(kind: u8, lists: &[&[&[u8]]]) -> Hash {
+    let mut bytes = vec![kind];
+    for list in lists {
+        bytes.extend((list.len() as u64).to_le_bytes());
+        for part in *list {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part);
+        }
+    }
+    Hash::plain(&[&bytes])
+}
+
+impl CertificatePaths for Remembered {
+    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+        let key = key(0, &[path, roots]);
+        match self.get(&key) {
+            Some(Answer::Path(steady, answer)) if steady.contains(&time) => answer,
+            _ => {
+                let answer = self.paths.verify(path, roots, time);
+                self.put(key, Answer::Path(self.paths.steady(path, roots, time), answer.clone()));
+                answer
+            }
+        }
+    }
+
+    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+        self.paths.claimed_organization(leaf)
+    }
+
+    fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
+        self.paths.steady(path, roots, time)
+    }
+
+    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
+        self.paths.authority(certificate, consortium, organization)
+    }
+
+    fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
+        self.paths.authority_key(certificate)
+    }
+
+    fn continuation(
+        &self,
+        certificate: &[u8],
+        listed: &[&[u8]],
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<AuthorityContinuation, String> {
+        self.paths.continuation(certificate, listed, message, proof)
+    }
+
+    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+        let key = key(1, &[path, &[evidence], roots]);
+        match self.get(&key) {
+            Some(Answer::Evidence(answer)) => answer,
+            _ => {
+                let answer = self.paths.revocation(path, evidence, roots);
+                self.put(key, Answer::Evidence(answer.clone()));
+                answer
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{NOW, key};
+    use ledger_classes::identity::{Identity, Role};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts what it is asked. A path of one byte is good from that many seconds on, for ten; an odd root refuses.
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    fn begin(path: &[&[u8]]) -> Time {
+        NOW.plus_millis(u64::from(path[0][0]) * 1000)
+    }
+
+    impl CertificatePaths for Counting {
+        fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+            None
+        }
+
+        fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            match time {
+                _ if roots[0][0] % 2 == 1 => return Err("another root".into()),
+                time if time < begin(path) => return Err("not yet".into()),
+                time if time >= begin(path).plus_millis(10_000) => return Err("expired".into()),
+                _ => {}
+            }
+            Ok(CertifiedIdentity {
+                identity: Identity::new("test.example", "bank", Role::Client, "carl").expect("valid"),
+                serial: path[0].to_vec(),
+                issuer: Hash::ZERO,
+                not_after: begin(path),
+                key: key(1).public(),
+                authorities: Vec::new(),
+                above: Vec::new(),
+            })
+        }
+
+        fn steady(&self, path: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {
+            let (begin, end) = (begin(path), begin(path).plus_millis(10_000));
+            match time {
+                time if time < begin => Time::ZERO..begin,
+                time if time < end => begin..end,
+                _ => end..Time::from_millis(u64::MAX),
+            }
+        }
+
+        fn revocation(&self, _: &[&[u8]], evidence: &[u8], _: &[&[u8]]) -> Result<RevokedCertificate, String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Err(format!("{evidence:?}"))
+        }
+    }
+
+    /// An admission cost its path's verification four times, and whoever posted a wrong one paid for none of them.
+    #[test]
+    fn what_was_answered_is_not_asked_again_and_never_differs_from_what_would_be() {
+        let counting = Arc::new(Counting::default());
+        let (remembered, fresh) = (Remembered::new(counting.clone()), Counting::default());
+        let mut asked = 0;
+        for _ in 0..2 {
+            for leaf in 0..20u8 {
+                for root in 0..2u8 {
+                    for second in [0, 5, 9, 10, 19, 20, 29, 40] {
+                        for millis in [0, 999] {
+                            let time = NOW.plus_millis(second * 1000 + millis);
+                            let question: (&[&[u8]], &[&[u8]]) = (&[&[leaf]], &[&[root]]);
+                            let expected = fresh.verify(question.0, question.1, time);
+                            assert_eq!(remembered.verify(question.0, question.1, time), expected, "{leaf} at {time}");
+                            asked += 1;
+                        }
+                    }
+                }
+            }
+        }
+        let count = counting.0.load(Ordering::Relaxed);
+        assert!(count * 5 < asked, "{count} of {asked} were verified");
+    }
+
+    #[test]
+    fn parts_of_a_question_are_told_apart_and_few_answers_are_kept() {
+        let counting = Arc::new(Counting::default());
+        let remembered = Remembered::new(counting.clone());
+        let ask = |path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]| {
+            let answer = remembered.revocation(path, evidence, roots);
+            assert_eq!(answer, Err(format!("{evidence:?}")));
+        };
+        ask(&[b"ab"], b"c", &[b"d"]);
+        ask(&[b"ab"], b"c", &[b"d"]);
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+        ask(&[b"a", b"b"], b"c", &[b"d"]);
+        ask(&[b"a"], b"bc", &[b"d"]);
+        ask(&[b"ab"], b"c", &[b"d", b""]);
+        assert_eq!(counting.0.load(Ordering::Relaxed), 4);
+        for number in 0..10_000u32 {
+            ask(&[&number.to_le_bytes()], b"c", &[]);
+        }
+        let known = remembered.known.lock().expect("whole");
+        assert!(known.young.len() <= REMEMBERED_ANSWERS_MAX && known.old.len() <= REMEMBERED_ANSWERS_MAX);
+    }
+}
