@@ -8,7 +8,7 @@
 
 use crate::committed::CommittedBlock;
 use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput};
-use crate::production::{ExecutedBlock, ExecutionResult, LeftOut, Persisted};
+use crate::production::{ExecutedBlock, ExecutionResult, Offered, Persisted};
 use crate::store::Pressure;
 use ledger_classes::block::Seal;
 use ledger_classes::execution::ConfigRecord;
@@ -33,7 +33,7 @@ pub(crate) enum AcceptorEffect {
         transactions: Vec<VerifiedTransaction>,
     },
     /// Tell the collector that the next block may be cut, and what did not get into this one.
-    Executed(LeftOut),
+    Executed(Offered),
     /// Tell the collector which transactions were committed before.
     Known(Vec<Hash>),
     /// Persist on a store thread.
@@ -119,12 +119,12 @@ impl Acceptor {
 
     /// An execution is done.
     pub(crate) fn executed(&mut self, result: Result<ExecutionResult, String>) -> Vec<AcceptorEffect> {
-        let ExecutionResult { block, known, committed, left_out } = match result {
+        let ExecutionResult { block, known, committed, offered } = match result {
             Ok(_) if self.failed => return Vec::new(),
             Ok(result) => result,
             Err(reason) => return self.fail(format!("execution failed: {reason}")),
         };
-        let mut effects = vec![AcceptorEffect::Executed(left_out)];
+        let mut effects = vec![AcceptorEffect::Executed(offered)];
         if !committed.is_empty() {
             effects.push(AcceptorEffect::Known(committed));
         }

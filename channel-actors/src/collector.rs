@@ -9,7 +9,7 @@
 
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
 use crate::place::Place;
-use crate::production::LeftOut;
+use crate::production::Offered;
 use crate::recall::Recall;
 use crate::ticket::{Credit, SubmitResult, Waiter};
 use crate::verifier::{Flight, Passed, Witness};
@@ -164,9 +164,9 @@ impl Collector {
 
     /// The newest block has executed; it is being ordered and persisted. What it had no budget for waits for the next
     /// one; who waits for what may be in no block is told, and it may be sent again.
-    pub(crate) fn executed(&mut self, left_out: LeftOut, now: Time) -> Vec<CollectorEffect> {
+    pub(crate) fn executed(&mut self, offered: Offered, now: Time) -> Vec<CollectorEffect> {
         self.executing = false;
-        let LeftOut { dropped, deferred } = left_out;
+        let Offered { costs, dropped, deferred } = offered;
         self.newest = self.newest.saturating_sub(dropped.len() + deferred.len());
         self.offer = match deferred.is_empty() {
             true => self.offer.saturating_mul(OFFER_FACTOR),
@@ -174,7 +174,7 @@ impl Collector {
         };
         let place = |id: Hash| self.under_way.get(&id).map(|under_way| under_way.place).unwrap_or_default();
         let deferred = deferred.into_iter().map(|transaction| (place(transaction.id()), transaction));
-        self.pool.give_back(deferred.map(|(place, transaction)| (transaction, place)).collect());
+        self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
         for (id, refusal) in dropped {
             let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
             waiters.into_iter().for_each(|waiter| waiter.refuse(Some(id), refusal.clone()));
@@ -222,10 +222,9 @@ impl Collector {
         let timer_due = self.next_timer.is_some_and(|due| due <= now);
         let age = u64::from(self.limits.block_age_ms_max);
         let enough = self.newest.clamp(EAGER_BLOCK_TRANSACTIONS_MIN, EAGER_BLOCK_TRANSACTIONS_MAX);
-        let room = Room {
-            transactions: self.offer.min(self.limits.block_transactions_max as usize),
-            bytes: self.limits.block_bytes_max as usize,
-        };
+        let places = self.limits.block_transactions_max as usize;
+        let bytes = self.limits.block_bytes_max as usize;
+        let room = Room { transactions: self.offer.min(places), bytes, places };
         let eager = self.depth == 0
             || self.pool.bytes() >= room.bytes
             || self.pool.len() >= enough.min(room.transactions)

@@ -7,7 +7,7 @@ use ledger_classes::participant::Participant;
 
 /// A place among senders: an organization has one, since its members make keys as they like; the ordering peers have one,
 /// and all senders without a record share one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place(Asker);
 
 impl Place {

@@ -64,13 +64,15 @@ pub(crate) struct ExecutionResult {
     pub(crate) known: Vec<(Hash, Arc<Receipt>)>,
     /// Transactions that were committed before.
     pub(crate) committed: Vec<Hash>,
-    /// What did not get into the block.
-    pub(crate) left_out: LeftOut,
+    /// What became of what was offered for it.
+    pub(crate) offered: Offered,
 }
 
-/// What was offered for a block and is not in it.
+/// What became of what was offered for a block.
 #[derive(Default)]
-pub(crate) struct LeftOut {
+pub(crate) struct Offered {
+    /// What each of those cost that were executed, as in [`Drafted`].
+    pub(crate) costs: Vec<(Hash, u64)>,
     /// What may not be in a block now: it leaves nothing, and whoever waits is told.
     pub(crate) dropped: Vec<(Hash, SubmitRefusal)>,
     /// What comes first in the next block, in order: this one had used its budget.
@@ -110,7 +112,7 @@ impl Execution {
             let due = execution::next_timer(view).map_err(read)?;
             let idle = due.is_none_or(|due| due > self.time);
             if fresh.is_empty() && idle {
-                return Ok(ExecutionResult { block: None, known, committed, left_out: LeftOut::default() });
+                return Ok(ExecutionResult { block: None, known, committed, offered: Offered::default() });
             }
             let input = BlockInput {
                 channel: self.channel,
@@ -119,10 +121,12 @@ impl Execution {
                 certificates: &*self.certificates,
                 transactions: &fresh,
             };
-            let Drafted { executed, fates } = execution::draft(view, &input).map_err(read)?;
-            let (fresh, left_out) = part(fresh, fates);
+            let Drafted { executed, fates, costs } = execution::draft(view, &input).map_err(read)?;
+            let costs = fresh.iter().map(VerifiedTransaction::id).zip(costs).collect();
+            let (fresh, parted) = part(fresh, fates);
+            let offered = Offered { costs, ..parted };
             if fresh.is_empty() && idle {
-                return Ok(ExecutionResult { block: None, known, committed, left_out });
+                return Ok(ExecutionResult { block: None, known, committed, offered });
             }
             let leaves: Vec<Hash> = fresh.iter().map(VerifiedTransaction::leaf).collect();
             let ids = fresh.iter().enumerate();
@@ -155,7 +159,7 @@ impl Execution {
                 next_timer,
                 config,
             };
-            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed, left_out })
+            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed, offered })
         })
     }
 
@@ -180,21 +184,21 @@ impl Execution {
 }
 
 /// Parts what is in a block from what is not.
-fn part(offered: Vec<VerifiedTransaction>, fates: Vec<Fate>) -> (Vec<VerifiedTransaction>, LeftOut) {
+fn part(transactions: Vec<VerifiedTransaction>, fates: Vec<Fate>) -> (Vec<VerifiedTransaction>, Offered) {
     if fates.iter().all(|fate| *fate == Fate::Included) {
-        return (offered, LeftOut::default());
+        return (transactions, Offered::default());
     }
-    let (mut included, mut left_out) = (Vec::with_capacity(offered.len()), LeftOut::default());
-    for (transaction, fate) in offered.into_iter().zip(fates) {
+    let (mut included, mut offered) = (Vec::with_capacity(transactions.len()), Offered::default());
+    for (transaction, fate) in transactions.into_iter().zip(fates) {
         match fate {
             Fate::Included => included.push(transaction),
             Fate::Dropped { code, message } => {
-                left_out.dropped.push((transaction.id(), SubmitRefusal::Rejected { code, message }));
+                offered.dropped.push((transaction.id(), SubmitRefusal::Rejected { code, message }));
             }
-            Fate::Deferred => left_out.deferred.push(transaction),
+            Fate::Deferred => offered.deferred.push(transaction),
         }
     }
-    (included, left_out)
+    (included, offered)
 }
 
 fn count(number: usize) -> u32 {

@@ -285,7 +285,8 @@ impl Judging {
                 }
                 Err(refusal) => doubt(&mut self.doubted, transaction.id(), refusal, waiter, credit)?,
             }
-            if self.todo.len() % CLOCK_EVERY == 0 && self.todo.len() > 0 && began.elapsed() > self.screening.slice {
+            let left = self.todo.len();
+            if left > 0 && left.is_multiple_of(CLOCK_EVERY) && began.elapsed() > self.screening.slice {
                 return Ok(Step::Paused(Box::new(self)));
             }
         }

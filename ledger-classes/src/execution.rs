@@ -100,6 +100,9 @@ pub struct Drafted {
     pub executed: Executed,
     /// What became of each transaction, in order.
     pub fates: Vec<Fate>,
+    /// What each of those cost that were executed, which are the first: its part of a block's budget, where
+    /// [`budget::BLOCK_COST`] is all of it. For turns; no rule is about it.
+    pub costs: Vec<u64>,
 }
 
 /// Why a block cannot be executed.
@@ -115,7 +118,7 @@ pub enum ExecutionError {
 
 /// Executes a sealed block above `view`.
 pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, ExecutionError> {
-    let Drafted { executed, fates } = draft(view, input)?;
+    let Drafted { executed, fates, .. } = draft(view, input)?;
     for (transaction, fate) in input.transactions.iter().zip(fates) {
         let why = match fate {
             Fate::Included => continue,
@@ -133,8 +136,8 @@ pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, 
 pub fn draft(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Drafted, ReadError> {
     let ConfigRecord { config, height: config_height } = config_of(view)?;
     let mut context = Context::new(view, input, &config);
-    let (receipts, timers, fates) = run(&mut context, input)?;
-    Ok(Drafted { executed: Executed { receipts, timers, writes: context.into_writes(), config_height }, fates })
+    let Run { receipts, timers, fates, costs } = run(&mut context, input)?;
+    Ok(Drafted { executed: Executed { receipts, timers, writes: context.into_writes(), config_height }, fates, costs })
 }
 
 /// What such a block uses.
@@ -146,15 +149,25 @@ fn usage(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<budget::Usage, R
     Ok(context.block_usage())
 }
 
-/// Receipts, how many of them are timers', and what became of each transaction.
-fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<(Vec<Receipt>, u32, Vec<Fate>), ReadError> {
+/// What running a block gave.
+struct Run {
+    receipts: Vec<Receipt>,
+    /// How many of them are timers'.
+    timers: u32,
+    fates: Vec<Fate>,
+    costs: Vec<u64>,
+}
+
+fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<Run, ReadError> {
     let mut receipts = Vec::with_capacity(input.transactions.len());
     service::begin_block(context, &mut receipts)?;
     run_timers(context, &mut receipts)?;
     let timers = u32::try_from(receipts.len()).expect("timers are limited");
     let mut fates = Vec::with_capacity(input.transactions.len());
+    let mut costs = Vec::with_capacity(input.transactions.len());
     for transaction in input.transactions {
-        if !context.block_usage().is_below(&budget::BLOCK) {
+        let before = context.block_usage();
+        if !before.is_below(&budget::BLOCK) {
             fates.resize(input.transactions.len(), Fate::Deferred);
             break;
         }
@@ -166,9 +179,10 @@ fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<(Vec<
             }
             Outcome::Nothing { code, message } => Fate::Dropped { code, message },
         });
+        costs.push(context.block_usage().since(&before).cost());
     }
     service::end_block(context)?;
-    Ok((receipts, timers, fates))
+    Ok(Run { receipts, timers, fates, costs })
 }
 
 fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {

@@ -86,13 +86,13 @@ fn executed(height: u64) -> Result<ExecutionResult, String> {
         block: Some(block(height)),
         known: Vec::new(),
         committed: Vec::new(),
-        left_out: LeftOut::default(),
+        offered: Offered::default(),
     })
 }
 
 fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
     let known = known.iter().map(|height| (id(*height), receipt(*height))).collect();
-    Ok(ExecutionResult { block: None, known, committed: Vec::new(), left_out: LeftOut::default() })
+    Ok(ExecutionResult { block: None, known, committed: Vec::new(), offered: Offered::default() })
 }
 
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {

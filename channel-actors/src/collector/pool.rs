@@ -1,22 +1,25 @@
 //! What is verified and waits for a block, and whose turn it is.
 //!
 //! As long as a block takes all that waits, it goes in the order of arrival. As soon as more waits than a block takes, or a
-//! block's budget ended before its transactions, the pool is crowded: then organizations have turns of one transaction, and
-//! within an organization its senders have. So whoever posts much, or what is costly to execute, waits for itself, and
-//! others wait for one transaction of each organization beside theirs. Administrative acts have turns of their own beside
-//! the others', one each, so that neither waits for the other. The first block that takes all ends it.
+//! block's budget ended before its transactions, the pool is crowded: then whoever has had least of the blocks is next, an
+//! organization among organizations, and within it a sender among its senders. What somebody has had is what its
+//! transactions cost: the part of a block's budget that they used, or of its bytes or its places, whichever is most. What
+//! one will cost is not known before it executes: until then it counts as its sender's usually do. So whoever posts much, or
+//! what is costly to execute, waits for itself. Administrative acts are the half of it, as long as both they and others
+//! wait. The first block that takes all ends it.
 //!
 //! Relations that always hold: transactions of one sender come in the order of their arrival, whatever they are; what is
-//! given back comes as if it had never been taken. Each step costs the same however much waits, but for giving back, which
-//! costs as much as what is given back.
+//! given back comes as if it had never been taken; nobody saves up what it did not use. Each step costs the logarithm of
+//! those who wait, but for the end of a block, which costs as much as the block.
 
 use crate::place::Place;
 use ledger_classes::action::Action;
+use ledger_classes::execution::budget::BLOCK_COST;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// The lane of what concerns who takes part and by which rules, and that of the rest.
 const ADMINISTRATIVE: usize = 0;
@@ -37,8 +40,19 @@ impl Waiting {
 /// What a block may take.
 #[derive(Clone, Copy)]
 pub(super) struct Room {
+    /// At most this time.
     pub(super) transactions: usize,
     pub(super) bytes: usize,
+    /// At most at any time.
+    pub(super) places: usize,
+}
+
+impl Room {
+    /// The part of a block that a transaction is, whatever it does.
+    fn part(&self, waiting: &Waiting) -> u64 {
+        let part = |of: usize, all: usize| BLOCK_COST.saturating_mul(of as u64) / (all as u64).max(1);
+        part(waiting.bytes(), self.bytes).max(part(1, self.places))
+    }
 }
 
 /// The transactions that wait.
@@ -54,7 +68,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn len(&self) -> usize {
-        self.arrived.len() + self.crowd.as_ref().map_or(0, |crowd| crowd.lanes.iter().map(|lane| lane.len).sum())
+        self.arrived.len() + self.crowd.as_ref().map_or(0, Crowd::len)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -97,21 +111,20 @@ impl Pool {
         block
     }
 
-    /// The block that was taken last has executed, without these of its end: they come as if they had not been taken.
-    pub(super) fn give_back(&mut self, deferred: Vec<(VerifiedTransaction, Place)>) {
-        if deferred.is_empty() {
-            match &mut self.crowd {
-                Some(crowd) if crowd.lanes.iter().all(|lane| lane.len == 0) => self.crowd = None,
-                Some(crowd) => crowd.settle(),
-                None => {}
-            }
-            return;
+    /// The block that was taken last has executed, at these costs and without these of its end: they come as if they had
+    /// not been taken.
+    pub(super) fn executed(&mut self, costs: &[(Hash, u64)], deferred: Vec<(VerifiedTransaction, Place)>) {
+        if deferred.is_empty() && self.crowd.as_ref().is_some_and(|crowd| crowd.len() == 0) {
+            self.crowd = None;
         }
-        self.bytes += deferred.iter().map(|(transaction, _)| transaction.envelope().len()).sum::<usize>();
-        // They have waited for a block already.
-        self.since = Some(Time::ZERO);
+        if !deferred.is_empty() {
+            self.bytes += deferred.iter().map(|(transaction, _)| transaction.envelope().len()).sum::<usize>();
+            // They have waited for a block already.
+            self.since = Some(Time::ZERO);
+        }
         match &mut self.crowd {
-            Some(crowd) => crowd.give_back(deferred),
+            Some(crowd) => crowd.executed(&costs.iter().copied().collect(), deferred),
+            None if deferred.is_empty() => {}
             None => {
                 let deferred = deferred.into_iter().map(|(transaction, place)| Waiting { transaction, place });
                 self.crowd = Some(Crowd::of(deferred.chain(self.arrived.drain(..))));
@@ -124,17 +137,32 @@ impl Pool {
 #[derive(Default)]
 struct Crowd {
     lanes: [Lane; 2],
-    /// The lane whose turn it is.
-    turn: usize,
+    /// What each lane has had.
+    had: [u64; 2],
+    /// Lanes in which nobody waited before the newest block.
+    joined: [bool; 2],
     /// What was taken for the newest block, in its order.
     taken: Vec<Taken>,
 }
 
-/// Where a transaction was.
+/// Where a transaction was, and what it counts as.
 struct Taken {
     id: Hash,
     lane: usize,
-    round: u64,
+    place: Place,
+    sender: Address,
+    part: Part,
+    /// When its place and its sender began to wait for that turn.
+    since: (u64, u64),
+}
+
+/// What a transaction counts as.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Until it has executed.
+    expected: u64,
+    /// Whatever it does.
+    least: u64,
 }
 
 impl Crowd {
@@ -142,6 +170,10 @@ impl Crowd {
         let mut crowd = Self::default();
         waiting.for_each(|waiting| crowd.push(waiting));
         crowd
+    }
+
+    fn len(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.len).sum()
     }
 
     fn push(&mut self, waiting: Waiting) {
@@ -155,181 +187,297 @@ impl Crowd {
             true => ADMINISTRATIVE,
             false => OTHERS,
         };
+        self.joined[lane] |= self.lanes[lane].len == 0;
         self.lanes[lane].push(waiting);
     }
 
     fn take(&mut self, room: Room) -> Vec<VerifiedTransaction> {
         let (mut block, mut bytes) = (Vec::new(), 0);
         self.taken.clear();
+        match std::mem::take(&mut self.joined) {
+            [true, false] => self.had[0] = self.had[0].max(self.had[1]),
+            [false, true] => self.had[1] = self.had[1].max(self.had[0]),
+            _ => {}
+        }
+        self.lanes.iter_mut().for_each(Lane::begin);
         while block.len() < room.transactions.max(1) {
-            let lane = if self.lanes[self.turn].len > 0 { self.turn } else { 1 - self.turn };
+            let lane = match (self.lanes[ADMINISTRATIVE].len > 0, self.lanes[OTHERS].len > 0) {
+                (true, true) if self.had[OTHERS] < self.had[ADMINISTRATIVE] => OTHERS,
+                (true, _) => ADMINISTRATIVE,
+                (false, true) => OTHERS,
+                (false, false) => break,
+            };
             let Some(next) = self.lanes[lane].first() else { break };
             bytes += next.bytes();
             if bytes > room.bytes && !block.is_empty() {
                 break;
             }
-            let Some((round, Waiting { transaction, .. })) = self.lanes[lane].take() else { break };
-            self.taken.push(Taken { id: transaction.id(), lane, round });
+            let Some((part, since, Waiting { transaction, place })) = self.lanes[lane].take(room) else { break };
+            self.had[lane] = self.had[lane].saturating_add(part.expected);
+            let sender = transaction.sender();
+            self.taken.push(Taken { id: transaction.id(), lane, place, sender, part, since });
             block.push(transaction);
-            self.turn = 1 - lane;
         }
         block
     }
 
-    fn give_back(&mut self, deferred: Vec<(VerifiedTransaction, Place)>) {
-        // In which order they had their turns, last ones first.
-        let mut turns: [Vec<Place>; 2] = Default::default();
+    /// The block has executed: what these cost is known, and those of its end come as if they had not been taken.
+    fn executed(&mut self, costs: &HashMap<Hash, u64>, deferred: Vec<(VerifiedTransaction, Place)>) {
+        let mut taken = std::mem::take(&mut self.taken);
         for (transaction, place) in deferred.into_iter().rev() {
-            let id = transaction.id();
-            while let Some(Taken { id: taken, lane, round }) = self.taken.pop() {
-                if taken == id {
-                    self.lanes[lane].give_back(round, Waiting { transaction, place });
-                    turns[lane].push(place);
-                    self.turn = lane;
+            // What stands behind it was found to be in a block before.
+            while let Some(Taken { id, lane, place: of, sender, part, since }) = taken.pop() {
+                self.lanes[lane].settle(of, &sender);
+                if id == transaction.id() {
+                    self.had[lane] = self.had[lane].saturating_sub(part.expected);
+                    self.joined[lane] = false;
+                    self.lanes[lane].give_back(part.expected, since, Waiting { transaction, place });
                     break;
                 }
             }
         }
-        self.settle();
-        for (lane, turns) in self.lanes.iter_mut().zip(turns) {
-            lane.begin_with(turns.into_iter().rev());
+        for Taken { id, lane, place, sender, part, .. } in taken {
+            self.lanes[lane].settle(place, &sender);
+            if let Some(cost) = costs.get(&id) {
+                let cost = part.least.max(*cost);
+                self.had[lane] = self.had[lane].saturating_add(cost).saturating_sub(part.expected);
+                self.lanes[lane].correct(place, sender, part.expected, cost);
+            }
         }
-    }
-
-    /// No block executes that may give something back.
-    fn settle(&mut self) {
-        self.taken.clear();
-        for lane in &mut self.lanes {
-            lane.places.retain(|_, queue| queue.len > 0);
-            lane.places.values_mut().for_each(Queue::settle);
-        }
+        self.lanes.iter_mut().for_each(Lane::forget);
     }
 }
 
-/// Places that have turns.
+/// Organizations that have turns, and their senders.
 #[derive(Default)]
 struct Lane {
-    places: HashMap<Place, Queue>,
-    /// Those where somebody waits; the first is next.
-    ring: VecDeque<Place>,
+    places: Turns<Place>,
+    senders: HashMap<Place, Senders>,
     len: usize,
+}
+
+#[derive(Default)]
+struct Senders {
+    turns: Turns<Address>,
+    waiting: HashMap<Address, VecDeque<Waiting>>,
+}
+
+impl Senders {
+    fn of(&mut self, sender: Address) -> &mut VecDeque<Waiting> {
+        self.waiting.entry(sender).or_default()
+    }
 }
 
 impl Lane {
     fn may_hold(&self, place: Place, sender: &Address) -> bool {
-        self.places.get(&place).is_some_and(|queue| queue.may_hold(sender))
+        let senders = self.senders.get(&place);
+        senders.is_some_and(|senders| senders.waiting.contains_key(sender) || senders.turns.is_out(sender))
     }
 
     fn push(&mut self, waiting: Waiting) {
-        let place = waiting.place;
-        let queue = self.places.entry(place).or_default();
-        if queue.len == 0 {
-            self.ring.push_back(place);
-        }
-        queue.push(waiting);
+        let (place, sender) = (waiting.place, waiting.transaction.sender());
+        let senders = self.senders.entry(place).or_default();
+        senders.of(sender).push_back(waiting);
+        senders.turns.enter(sender);
+        self.places.enter(place);
         self.len += 1;
     }
 
-    fn first(&mut self) -> Option<&Waiting> {
-        self.places.get_mut(self.ring.front()?)?.first()
+    /// Those who came meanwhile have their turns in the next block.
+    fn begin(&mut self) {
+        self.places.begin();
+        self.senders.values_mut().for_each(|senders| senders.turns.begin());
     }
 
-    fn take(&mut self) -> Option<(u64, Waiting)> {
-        let place = self.ring.pop_front()?;
-        let queue = self.places.get_mut(&place)?;
-        let taken = queue.take();
-        if queue.len > 0 {
-            self.ring.push_back(place);
+    fn first(&self) -> Option<&Waiting> {
+        let senders = self.senders.get(&self.places.first()?)?;
+        senders.waiting.get(&senders.turns.first()?)?.front()
+    }
+
+    /// The next one, what it counts as, and since when its place and its sender waited.
+    fn take(&mut self, room: Room) -> Option<(Part, (u64, u64), Waiting)> {
+        let place = self.places.first()?;
+        let senders = self.senders.get_mut(&place)?;
+        let sender = senders.turns.first()?;
+        let queue = senders.waiting.get_mut(&sender)?;
+        let waiting = queue.pop_front()?;
+        let last = queue.is_empty();
+        if last {
+            senders.waiting.remove(&sender);
         }
-        self.len -= usize::from(taken.is_some());
-        taken
-    }
-
-    fn give_back(&mut self, round: u64, waiting: Waiting) {
-        let queue = self.places.entry(waiting.place).or_default();
-        if queue.len == 0 {
-            self.ring.push_back(waiting.place);
-        }
-        queue.give_back(round, waiting);
-        self.len += 1;
-    }
-
-    /// These have the next turns, in this order, before the others.
-    fn begin_with(&mut self, places: impl Iterator<Item = Place>) {
-        let mut first = HashSet::new();
-        let mut ring: VecDeque<Place> = places.filter(|place| first.insert(*place)).collect();
-        ring.extend(self.ring.drain(..).filter(|place| !first.contains(place)));
-        self.ring = ring;
-    }
-}
-
-/// What waits at one place, in rounds in which each sender has one turn. A sender's next transaction is of a later round
-/// than its last.
-#[derive(Default)]
-struct Queue {
-    rounds: VecDeque<VecDeque<Waiting>>,
-    /// The number of the first of these.
-    first: u64,
-    /// What is of this round or later may still wait, or be given back.
-    settled: u64,
-    /// The round of each sender's last transaction; one before `settled` says nothing.
-    last: HashMap<Address, u64>,
-    len: usize,
-}
-
-impl Queue {
-    fn may_hold(&self, sender: &Address) -> bool {
-        self.last.get(sender).is_some_and(|round| *round >= self.settled)
-    }
-
-    fn push(&mut self, waiting: Waiting) {
-        // Forgotten once they are many, so that senders who come once fill no memory.
-        if self.last.len() > 2 * self.len + 1_024 {
-            self.last.retain(|_, round| *round >= self.settled);
-        }
-        let first = self.first;
-        let round = self.last.entry(waiting.transaction.sender());
-        let round = *round.and_modify(|last| *last = first.max(*last + 1)).or_insert(first);
-        self.round(round).push_back(waiting);
-        self.len += 1;
-    }
-
-    /// The transactions of a round, which is not before the first.
-    fn round(&mut self, round: u64) -> &mut VecDeque<Waiting> {
-        // Rounds are as many as a sender's transactions at most, which credits bound.
-        let place = usize::try_from(round - self.first).expect("rounds are in memory");
-        if self.rounds.len() <= place {
-            self.rounds.resize_with(place + 1, VecDeque::new);
-        }
-        &mut self.rounds[place]
-    }
-
-    fn first(&mut self) -> Option<&Waiting> {
-        while self.rounds.front()?.is_empty() {
-            self.rounds.pop_front();
-            self.first += 1;
-        }
-        self.rounds.front()?.front()
-    }
-
-    fn take(&mut self) -> Option<(u64, Waiting)> {
-        self.first()?;
-        let waiting = self.rounds.front_mut()?.pop_front()?;
+        let usual = senders.turns.usual(&sender).or_else(|| self.places.usual(&place)).unwrap_or_default();
+        let least = room.part(&waiting);
+        let expected = usual.max(least);
+        let of_sender = senders.turns.took(sender, expected, last);
+        let of_place = self.places.took(place, expected, senders.waiting.is_empty());
         self.len -= 1;
-        Some((self.first, waiting))
+        Some((Part { expected, least }, (of_place, of_sender), waiting))
     }
 
-    fn give_back(&mut self, round: u64, waiting: Waiting) {
-        while self.first > round {
-            self.first -= 1;
-            self.rounds.push_front(VecDeque::new());
-        }
-        self.round(round).push_front(waiting);
+    fn give_back(&mut self, expected: u64, (of_place, of_sender): (u64, u64), waiting: Waiting) {
+        let (place, sender) = (waiting.place, waiting.transaction.sender());
+        let senders = self.senders.entry(place).or_default();
+        senders.of(sender).push_front(waiting);
+        senders.turns.give_back(sender, expected, of_sender);
+        self.places.give_back(place, expected, of_place);
         self.len += 1;
     }
 
-    fn settle(&mut self) {
-        self.settled = self.first;
+    /// One that was taken is given back or done.
+    fn settle(&mut self, place: Place, sender: &Address) {
+        if let Some(senders) = self.senders.get_mut(&place) {
+            senders.turns.settle(sender);
+        }
+        self.places.settle(&place);
+    }
+
+    fn correct(&mut self, place: Place, sender: Address, expected: u64, cost: u64) {
+        if let Some(senders) = self.senders.get_mut(&place) {
+            senders.turns.correct(sender, expected, cost);
+        }
+        self.places.correct(place, expected, cost);
+    }
+
+    /// Who waits for nothing and has had no more than those who do is as new.
+    fn forget(&mut self) {
+        self.places.forget();
+        let places = &self.places;
+        self.senders.retain(|place, senders| {
+            senders.turns.forget();
+            !senders.waiting.is_empty() || places.knows(place)
+        });
+    }
+}
+
+/// Those who have turns, by what they have had: least is next, and of several the one who waits longest.
+struct Turns<K> {
+    known: HashMap<K, Known>,
+    order: BTreeSet<(u64, u64, K)>,
+    /// Those who have come since the newest block was begun.
+    entering: Vec<K>,
+    /// What the last one had had whose turn it was.
+    level: u64,
+    entered: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Known {
+    had: u64,
+    /// The number of its entry.
+    since: u64,
+    waits: bool,
+    /// It is not in the order yet.
+    enters: bool,
+    /// How many were taken for the block that executes.
+    out: u32,
+    /// What its transactions cost of late.
+    usual: Option<u64>,
+}
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self { known: HashMap::new(), order: BTreeSet::new(), entering: Vec::new(), level: 0, entered: 0 }
+    }
+}
+
+impl<K: Copy + Ord + std::hash::Hash> Turns<K> {
+    /// Changes what is known of one, and its place in the order.
+    fn change(&mut self, one: K, change: impl FnOnce(&mut Known)) {
+        let known = self.known.entry(one).or_default();
+        if known.waits && !known.enters {
+            self.order.remove(&(known.had, known.since, one));
+        }
+        change(known);
+        if known.waits && !known.enters {
+            self.order.insert((known.had, known.since, one));
+        }
+    }
+
+    /// One waits for its turn, if it does not yet.
+    fn enter(&mut self, one: K) {
+        if self.known.get(&one).is_some_and(|known| known.waits) {
+            return;
+        }
+        self.entered += 1;
+        let since = self.entered;
+        self.change(one, |known| (known.since, known.waits, known.enters) = (since, true, true));
+        self.entering.push(one);
+    }
+
+    /// A block is begun. Who has come since the last one counts as if it had had as much as whoever of the others has had
+    /// least: before, what those had was not known yet.
+    fn begin(&mut self) {
+        let level = self.least();
+        for one in std::mem::take(&mut self.entering) {
+            self.change(one, |known| {
+                if known.enters {
+                    (known.had, known.enters) = (known.had.max(level), false);
+                }
+            });
+        }
+    }
+
+    /// What whoever has had least has had, of those who wait.
+    fn least(&self) -> u64 {
+        self.order.first().map_or(self.level, |(had, _, _)| *had)
+    }
+
+    fn first(&self) -> Option<K> {
+        self.order.first().map(|(_, _, one)| *one)
+    }
+
+    fn usual(&self, one: &K) -> Option<u64> {
+        self.known.get(one)?.usual
+    }
+
+    fn is_out(&self, one: &K) -> bool {
+        self.known.get(one).is_some_and(|known| known.out > 0)
+    }
+
+    fn knows(&self, one: &K) -> bool {
+        self.known.contains_key(one)
+    }
+
+    /// It had its turn, and counts as much; it was the `last` that one waited for. Tells since when it waited.
+    fn took(&mut self, one: K, expected: u64, last: bool) -> u64 {
+        self.entered += 1;
+        let (mut level, mut since) = (self.level, self.entered);
+        self.change(one, |known| {
+            level = level.max(known.had);
+            known.had = known.had.saturating_add(expected);
+            std::mem::swap(&mut known.since, &mut since);
+            (known.waits, known.out) = (!last, known.out + 1);
+        });
+        self.level = level;
+        since
+    }
+
+    /// It had no turn, and has waited since then.
+    fn give_back(&mut self, one: K, expected: u64, since: u64) {
+        self.change(one, |known| {
+            known.had = known.had.saturating_sub(expected);
+            (known.since, known.waits, known.enters) = (since, true, false);
+        });
+    }
+
+    fn settle(&mut self, one: &K) {
+        if let Some(known) = self.known.get_mut(one) {
+            known.out = known.out.saturating_sub(1);
+        }
+    }
+
+    /// What counted as `expected` has cost so much.
+    fn correct(&mut self, one: K, expected: u64, cost: u64) {
+        self.change(one, |known| {
+            known.had = known.had.saturating_add(cost).saturating_sub(expected);
+            // Mostly the last ones.
+            known.usual = Some(known.usual.map_or(cost, |usual| (3 * usual.min(u64::MAX / 4) + cost) / 4));
+        });
+    }
+
+    fn forget(&mut self) {
+        let level = self.least();
+        self.known.retain(|_, known| known.waits || known.out > 0 || known.had > level);
     }
 }
 

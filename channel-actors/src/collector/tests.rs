@@ -60,7 +60,7 @@ impl Bench {
     }
 
     fn executed(&mut self, millis: u64) -> Vec<Seen> {
-        seen(self.core.executed(LeftOut::default(), at(millis)))
+        seen(self.core.executed(Offered::default(), at(millis)))
     }
 
     fn committed(&mut self, nonces: &[u64], next_timer: Option<Time>, millis: u64) -> Vec<Seen> {
@@ -342,8 +342,8 @@ fn what_is_dropped_is_told_at_once_and_may_be_sent_again() {
     let (mut first, _) = bench.arrives(1, Wait::Committed, 0);
     let (mut again, _) = bench.arrives(1, Wait::Committed, 0);
     let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
-    let left_out = LeftOut { dropped: vec![(id(1), refusal.clone())], deferred: Vec::new() };
-    assert_eq!(seen(bench.core.executed(left_out, at(0))), []);
+    let offered = Offered { dropped: vec![(id(1), refusal.clone())], ..Offered::default() };
+    assert_eq!(seen(bench.core.executed(offered, at(0))), []);
     assert_eq!(bench.committed(&[], None, 0), [], "the block had nothing else");
     for waiting in [&mut first, &mut again] {
         assert_eq!(answer(waiting), Some(SubmitResult::Refused { id: Some(id(1)), refusal: refusal.clone() }));
@@ -363,9 +363,9 @@ fn what_its_block_had_no_budget_for_comes_first_in_the_next_in_order() {
     let deferred: Vec<VerifiedTransaction> = [3, 4]
         .map(|nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &bench.credits).1.transaction)
         .into();
-    let left_out = LeftOut { dropped: Vec::new(), deferred };
+    let offered = Offered { deferred, ..Offered::default() };
     // They have waited for a block already: the next does not wait for the disk.
-    assert_eq!(seen(bench.core.executed(left_out, at(0))), [Seen::Propose(vec![3, 4, 5])]);
+    assert_eq!(seen(bench.core.executed(offered, at(0))), [Seen::Propose(vec![3, 4, 5])]);
     assert_eq!(bench.core.pool.bytes(), 0);
     drop(waiting);
 }
@@ -378,7 +378,7 @@ fn a_budget_that_ends_early_has_less_offered_until_blocks_take_all() {
     let waiting: Vec<Submission> = (2..200).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0).collect();
     let deferred = |from: u64, to: u64| {
         let one = |nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &Arc::default()).1.transaction;
-        LeftOut { dropped: Vec::new(), deferred: (from..to).map(one).collect() }
+        Offered { deferred: (from..to).map(one).collect(), ..Offered::default() }
     };
     let next = |effects: Vec<Seen>| {
         effects.into_iter().find_map(|effect| match effect {

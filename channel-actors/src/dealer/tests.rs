@@ -57,7 +57,7 @@ fn p256(signatures: usize) -> Envelope {
     let mut envelope = empty(1, signatures);
     // The generator of the group.
     let point = r#""046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5""#;
-    let point: HexBytes = serde_json::from_str(point).expect("hex");
+    let point: HexBytes = ledger_classes::json::from_str(point).expect("hex");
     let key = PublicKey::new(Scheme::EcdsaP256, &point.0).expect("a point");
     envelope.signatures.iter_mut().for_each(|signed| signed.key = key);
     envelope

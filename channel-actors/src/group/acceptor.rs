@@ -104,9 +104,9 @@ impl AcceptorActor {
                 };
                 context.checkpoints.run(channel, checkpoint, done);
             }
-            AcceptorEffect::Executed(left_out) => {
+            AcceptorEffect::Executed(offered) => {
                 if let Some(collector) = &self.collector {
-                    collector.do_send(collector::BlockExecuted(left_out));
+                    collector.do_send(collector::BlockExecuted(offered));
                 }
             }
             AcceptorEffect::Known(ids) => {

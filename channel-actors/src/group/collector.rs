@@ -5,7 +5,7 @@ use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::limits::{MAILBOX, WAKE_MS_MAX};
 use crate::metrics::Stage;
 use crate::opening::Opened;
-use crate::production::LeftOut;
+use crate::production::Offered;
 use crate::recall::{self, Recall};
 use crate::verifier::Passed;
 use actix::prelude::*;
@@ -28,7 +28,7 @@ pub(super) struct Known(pub(super) Vec<Hash>);
 /// The newest block has executed, without these.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct BlockExecuted(pub(super) LeftOut);
+pub(super) struct BlockExecuted(pub(super) Offered);
 
 /// The oldest block under way is final, or was dropped because nothing was left to do.
 #[derive(Message)]
@@ -158,10 +158,10 @@ impl Handler<Known> for CollectorActor {
 impl Handler<BlockExecuted> for CollectorActor {
     type Result = ();
 
-    fn handle(&mut self, BlockExecuted(left_out): BlockExecuted, actor: &mut Self::Context) {
-        self.context.metrics.deferred(left_out.deferred.len());
-        self.context.dropped(left_out.dropped.iter().filter_map(|(_, refusal)| refusal.name()));
-        let effects = self.core.executed(left_out, self.context.clock.now());
+    fn handle(&mut self, BlockExecuted(offered): BlockExecuted, actor: &mut Self::Context) {
+        self.context.metrics.deferred(offered.deferred.len());
+        self.context.dropped(offered.dropped.iter().filter_map(|(_, refusal)| refusal.name()));
+        let effects = self.core.executed(offered, self.context.clock.now());
         self.perform(effects, actor);
     }
 }

@@ -85,6 +85,29 @@ impl Usage {
     }
 }
 
+/// What a whole block costs, as transactions are told what they cost.
+pub const BLOCK_COST: u64 = 1 << 20;
+
+impl Usage {
+    /// The part of a block's budget that this is, of what it uses most of, where [`BLOCK_COST`] is all of it.
+    pub(super) fn cost(&self) -> u64 {
+        let part = |used: u64, all: u64| used.saturating_mul(BLOCK_COST) / all;
+        part(self.steps, BLOCK.steps)
+            .max(part(self.events, BLOCK.events))
+            .max(part(self.receipt_bytes, BLOCK.receipt_bytes))
+            .max(part(self.written_bytes, BLOCK.written_bytes))
+    }
+
+    pub(super) const fn since(&self, before: &Self) -> Self {
+        Self {
+            steps: self.steps.saturating_sub(before.steps),
+            events: self.events.saturating_sub(before.events),
+            receipt_bytes: self.receipt_bytes.saturating_sub(before.receipt_bytes),
+            written_bytes: self.written_bytes.saturating_sub(before.written_bytes),
+        }
+    }
+}
+
 /// The work of reading or writing a value of so many bytes.
 pub(super) const fn of_value(bytes: usize) -> u64 {
     1 + (bytes as u64 >> 10)

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::assets::{AssetRecord, ItemRecord, Successor};
-use super::budget::BLOCK;
+use super::budget::{BLOCK, BLOCK_COST};
 use super::contracts::timers::Timer;
 use super::test_support::{Ledger, address, open_config};
 use super::{Drafted, ExecutionError, Fate, execute};
@@ -86,6 +86,11 @@ fn a_block_ends_before_it_costs_too_much_and_what_is_left_comes_in_the_next() {
     let mut offered: Vec<VerifiedTransaction> =
         (0..100).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
     let (mut blocks, mut moved) = (0, 0);
+    let Drafted { costs, fates, .. } = ledger.draft(&offered);
+    let included = fates.iter().filter(|fate| **fate == Fate::Included).count();
+    let all: u64 = costs.iter().sum();
+    assert_eq!(costs.len(), included, "what did not begin has cost nothing");
+    assert!((BLOCK_COST * 98 / 100..2 * BLOCK_COST).contains(&all), "{all} is about a block");
     while !offered.is_empty() && moved < 10_000 {
         let (receipts, fates) = ledger.seal(&offered);
         let included = fates.iter().filter(|fate| **fate == Fate::Included).count();
@@ -184,7 +189,7 @@ fn timers_and_transactions_both_have_their_part_of_each_block() {
         (0..20).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
     let mut blocks = Vec::new();
     while !offered.is_empty() {
-        let Drafted { executed, fates } = ledger.draft(&offered);
+        let Drafted { executed, fates, .. } = ledger.draft(&offered);
         let included = fates.iter().filter(|fate| **fate == Fate::Included).count();
         ledger.seal(&offered);
         offered.drain(..included);

@@ -208,7 +208,7 @@ impl Ledger {
     /// Makes the next block of what is offered and applies it: receipts, those of timers first, and fates. A proposer and
     /// whoever executes its block agree.
     pub(crate) fn seal(&mut self, offered: &[VerifiedTransaction]) -> (Vec<Receipt>, Vec<Fate>) {
-        let Drafted { executed, fates } = self.draft(offered);
+        let Drafted { executed, fates, .. } = self.draft(offered);
         let mut fate = fates.iter();
         let included: Vec<VerifiedTransaction> =
             offered.iter().filter(|_| fate.next() == Some(&Fate::Included)).cloned().collect();

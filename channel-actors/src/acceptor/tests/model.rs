@@ -5,7 +5,7 @@ use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::dealer::Arrival;
 use crate::ordering::Solo;
-use crate::production::{self, Execution, ExecutionResult, LeftOut, Persisted, decode_receipts};
+use crate::production::{self, Execution, ExecutionResult, Offered, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
@@ -33,7 +33,7 @@ enum Work {
 /// A message between the two actors: in order, at any time.
 enum Message {
     Propose(Vec<VerifiedTransaction>),
-    Executed(LeftOut),
+    Executed(Offered),
     Known(Vec<Hash>),
     Committed(BlockOutcome),
 }
@@ -84,7 +84,7 @@ impl World {
                     };
                     self.work.push(Work::Run(execution, transactions));
                 }
-                AcceptorEffect::Executed(left_out) => self.to_collector.push_back(Message::Executed(left_out)),
+                AcceptorEffect::Executed(offered) => self.to_collector.push_back(Message::Executed(offered)),
                 AcceptorEffect::Known(ids) => self.to_collector.push_back(Message::Known(ids)),
                 AcceptorEffect::Persist { block, seal } => self.work.push(Work::Persist(block, seal)),
                 AcceptorEffect::Checkpoint => self.work.push(Work::Checkpoint),
@@ -134,7 +134,10 @@ impl World {
                     let result = execution.run(transactions).map(|result| {
                         let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
                         let dropped = unpaid.map(|transaction| (transaction.id(), refusal)).into_iter().collect();
-                        ExecutionResult { left_out: LeftOut { dropped, deferred }, ..result }
+                        ExecutionResult {
+                            offered: Offered { dropped, deferred, costs: result.offered.costs },
+                            ..result
+                        }
                     });
                     self.work.push(Work::Execute(result));
                 }
@@ -172,7 +175,7 @@ impl World {
             return true;
         }
         let effects = match self.to_collector.pop_front() {
-            Some(Message::Executed(left_out)) => self.collector.executed(left_out, self.now),
+            Some(Message::Executed(offered)) => self.collector.executed(offered, self.now),
             Some(Message::Known(ids)) => self.collector.known(ids),
             Some(Message::Committed(outcome)) => self.collector.committed(outcome, self.now).0,
             _ => {
@@ -212,7 +215,7 @@ fn world() -> World {
 /// Submits ids again and again, of which many are under way or committed, and lets things happen in between.
 #[test]
 fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
-    let mut left_out = (0, 0);
+    let mut offered = (0, 0);
     for seed in seeds(4) {
         let mut random = Random(seed);
         let mut world = world();
@@ -292,7 +295,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             }
         }
         assert_eq!(credits.used(), (0, 0), "every credit came back");
-        left_out = (left_out.0 + world.dropped.len(), left_out.1 + world.deferred);
+        offered = (offered.0 + world.dropped.len(), offered.1 + world.deferred);
         let mut included = BTreeMap::<Hash, u32>::new();
         for height in 1..=world.tip.0 {
             let bytes = world.bench.opened.store.receipts(height).expect("readable").expect("there");
@@ -303,5 +306,5 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert!(included.values().all(|count| *count == 1), "no double inclusion");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
-    assert!(left_out.0 > 0 && left_out.1 > 0, "some are dropped, some wait: {left_out:?}");
+    assert!(offered.0 > 0 && offered.1 > 0, "some are dropped, some wait: {offered:?}");
 }
