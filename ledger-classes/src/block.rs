@@ -205,11 +205,16 @@ pub fn receipt_leaves(receipts: &[Receipt]) -> Vec<Hash> {
     receipts.iter().map(Receipt::leaf).collect()
 }
 
-/// Root over what a block wrote: a leaf is key length (u32, little-endian), key, then 0x00 for a removal or 0x01
-/// and the value.
+/// Root over what a block wrote.
 pub fn writes_root(writes: &Writes) -> Hash {
+    merkle::root(&write_leaves(writes))
+}
+
+/// Leaf hashes of what a block wrote: a leaf is key length (u32, little-endian), key, then 0x00 for a removal or 0x01
+/// and the value.
+pub fn write_leaves(writes: &Writes) -> Vec<Hash> {
     let mut bytes = Vec::with_capacity(256);
-    let leaves: Vec<Hash> = writes
+    writes
         .iter()
         .map(|(key, value)| {
             bytes.clear();
@@ -224,8 +229,7 @@ pub fn writes_root(writes: &Writes) -> Hash {
             }
             merkle::leaf_hash(&bytes)
         })
-        .collect();
-    merkle::root(&leaves)
+        .collect()
 }
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.

@@ -16,6 +16,8 @@ mod configuration;
 mod context;
 pub mod contracts;
 mod fees;
+#[cfg(test)]
+mod largest_tests;
 pub mod logs;
 pub mod service;
 mod standing;

@@ -95,6 +95,8 @@ codes! {
     TooManyLocks = 214, "too-many-locks";
     /// Less is frozen than is to be freed.
     NotFrozen = 215, "not-frozen";
+    /// The spender may move another amount than the owner expected.
+    AllowanceDiffers = 216, "allowance-differs";
 
     /// The certificate path does not verify.
     PathRefused = 300, "path-refused";
@@ -213,6 +215,8 @@ codes! {
     OwnOrganization = 466, "own-organization";
     /// Who shares an account with the borrower cannot lend to it.
     QuoteByCoOwner = 467, "quote-by-co-owner";
+    /// The lender could stop the currency, and so keep others from quoting, and the request does not allow it.
+    QuoteByController = 468, "quote-by-controller";
 
     /// No such application.
     AppUnknown = 500, "app-unknown";

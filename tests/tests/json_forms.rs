@@ -100,7 +100,7 @@ fn actions() -> Value {
         ("asset.burn", json!({ "asset": "eur", "amount": "1" })),
         ("asset.transfer", transfer()),
         ("asset.transfer_batch", json!({ "transfers": [transfer(), transfer()] })),
-        ("asset.approve", json!({ "asset": "eur", "spender": address(), "amount": "1" })),
+        ("asset.approve", json!({ "asset": "eur", "spender": address(), "amount": "1", "expected": "2" })),
         ("asset.transfer_from", json!({ "asset": "eur", "from": address(), "to": address(), "amount": "1" })),
         ("asset.freeze", freeze()),
         ("asset.unfreeze", freeze()),

@@ -90,6 +90,8 @@ pub struct TransferBatch {
 }
 
 /// `asset.approve`: sets, not adds; zero ends the approval.
+///
+/// Who changes an approval from 100 to 50 says `expected: 100`: else a spender who moves the 100 just before has 150.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
@@ -99,6 +101,10 @@ pub struct Approve {
     pub spender: Address,
     /// Base units.
     pub amount: Amount,
+    /// What the spender may still move before this, zero if nothing: refused where it is something else. Not asked if
+    /// absent.
+    #[serde(default)]
+    pub expected: Option<Amount>,
 }
 
 /// `asset.transfer_from`.

@@ -9,9 +9,11 @@ mod revocation;
 
 #[cfg(test)]
 pub(super) use governance::Administrators;
+#[cfg(test)]
+pub(super) use governance::ConfigPace;
 pub use governance::approvals_needed;
 pub use proposals::{Approval, Proposal, ProposalState, Subject};
-pub(super) use proposals::{approve, propose, put_forward, withdraw};
+pub(super) use proposals::{Membership, approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
 pub(super) use revocation::{revoke, revoke_by_evidence};
 
@@ -167,7 +169,7 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
     }
     let since = context.height();
     for joined in record.config.organizations.iter().filter(|member| !current.is_member(&member.name)) {
-        context.put(keyspace::membership(&joined.name), &proposals::Membership { since });
+        context.put(keyspace::membership(&joined.name), &Membership { since });
     }
     let (configuration, writes) = configuration::writes_of(record);
     writes.into_iter().for_each(|(key, value)| context.put_value(key, value));

@@ -151,7 +151,8 @@ Example:
     /// Let another account move own units, up to an amount; 0 ends it
     #[command(after_help = "\
 Example:
-  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000 --channel trade")]
+  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 1000 --channel trade
+  $ chancery asset approve coin 0x5cB4B8a1C62BD8ae4bDBB6eA1c0Da9bA2b4F2e51 400 --expected 1000 --channel trade")]
     Approve {
         /// The asset
         asset: String,
@@ -160,6 +161,9 @@ Example:
         /// How much, such as 2.50
         #[arg(allow_negative_numbers = true)]
         amount: Decimal,
+        /// Only if it may still move exactly this much, 0 if nothing: else who moves the old amount just before has both
+        #[arg(long, value_name = "AMOUNT", allow_negative_numbers = true)]
+        expected: Option<Decimal>,
         #[command(flatten)]
         act: Act,
     },
@@ -452,10 +456,11 @@ impl Command {
                 let transfers = shares.into_iter().map(transfer).collect::<Result<_, _>>()?;
                 (Action::AssetTransferBatch(assets::TransferBatch { transfers }), act)
             }
-            Self::Approve { asset, spender, amount, act } => {
+            Self::Approve { asset, spender, amount, expected, act } => {
                 // Nothing ends an approval.
                 let amount = any(&asset, amount)?;
-                (Action::AssetApprove(assets::Approve { asset, spender, amount }), act)
+                let expected = expected.map(|expected| any(&asset, expected)).transpose()?;
+                (Action::AssetApprove(assets::Approve { asset, spender, amount, expected }), act)
             }
             Self::TransferFrom { asset, from, to, amount, act } => {
                 let amount = units(&asset, amount)?;

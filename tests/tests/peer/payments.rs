@@ -100,6 +100,10 @@ fn every_command_reads_and_shows_amounts_with_the_decimals_of_their_asset() {
     world.printed(&["asset", "approve", "coin", &two, "12.5"]);
     assert!(world.printed(&["account", "allowance", "coin", &two]).contains("12.50"));
     assert_eq!(world.json(&["account", "allowance", "coin", &two])["amount"], "1250");
+    let (code, said) = world.refused(&["asset", "approve", "coin", &two, "1", "--expected", "12"]);
+    assert!(code == 1 && said.contains("allowance-differs"), "{code}: {said}");
+    world.printed(&["asset", "approve", "coin", &two, "3.25", "--expected", "12.50"]);
+    assert_eq!(world.json(&["account", "allowance", "coin", &two])["amount"], "325");
     world.printed(&["asset", "freeze", "coin", own, "1.01"]);
     world.printed(&["asset", "unfreeze", "coin", own, "0.01"]);
     world.printed(&["asset", "lock", "coin", "2.5", "--until", "2090-01-01T00:00:00Z"]);

@@ -5,6 +5,7 @@
 
 use super::accounts::is_void;
 use super::definition::{require_authority, require_burner, require_fungible, require_moving};
+use super::queries::allowance;
 use super::records::{Allowance, AssetRecord, Balance};
 use super::{require_some, require_somebody};
 use crate::action::assets::{Approve, Burn, Kind, Mint, Transfer, TransferBatch, TransferFrom};
@@ -216,10 +217,17 @@ pub(in crate::execution) fn transfer_batch(context: &mut Context<'_>, body: &Tra
 }
 
 pub(in crate::execution) fn approve(context: &mut Context<'_>, body: &Approve) -> Result<(), Refusal> {
-    let Approve { asset, spender, amount } = body;
+    let Approve { asset, spender, amount, expected } = body;
     require_somebody(spender)?;
     require_fungible(context, asset)?;
     let owner = context.acting();
+    if let Some(expected) = expected {
+        let left = allowance(context, &owner, spender, asset)?;
+        if left != *expected {
+            let message = format!("{spender} may still move {left} of {asset}, not {expected}");
+            return reject(ResultCode::AllowanceDiffers, message);
+        }
+    }
     let height = context.height();
     put_allowance(context, &owner, spender, asset, Allowance { amount: *amount, height });
     context.emit(Event::AssetApproved { asset: asset.clone(), owner, spender: *spender, amount: *amount })

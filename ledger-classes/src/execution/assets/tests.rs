@@ -63,7 +63,13 @@ fn batch(transfers: &[(&str, u8, u128)]) -> Action {
 }
 
 fn approve(asset: &str, spender: Address, amount: u128) -> Action {
-    Action::AssetApprove(Approve { asset: asset.into(), spender, amount: Amount(amount) })
+    Action::AssetApprove(Approve { asset: asset.into(), spender, amount: Amount(amount), expected: None })
+}
+
+/// Lets 3 move `amount` of 2's gold if it may still move `expected`.
+fn expect(expected: u128, amount: u128) -> Action {
+    let (asset, spender, amount) = ("gold".into(), address(3), Amount(amount));
+    Action::AssetApprove(Approve { asset, spender, amount, expected: Some(Amount(expected)) })
 }
 
 fn transfer_from(asset: &str, from: u8, to: Address, amount: u128) -> Action {

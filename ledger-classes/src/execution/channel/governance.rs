@@ -148,9 +148,9 @@ pub(super) fn check_change(context: &Context<'_>, change: &ConfigChange) -> Resu
 
 /// Until when an organization has spent its changes of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-struct ConfigPace {
+pub(in crate::execution) struct ConfigPace {
     /// Block time at which all that may be saved is there again.
-    full: Time,
+    pub(in crate::execution) full: Time,
 }
 
 impl Record for ConfigPace {}

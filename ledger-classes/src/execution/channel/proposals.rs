@@ -60,9 +60,9 @@ pub struct Approval {
 
 /// Since when an organization is a member, if it was not from the beginning: what it did before it left is void.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
-pub(super) struct Membership {
+pub(in crate::execution) struct Membership {
     /// The block that set the configuration.
-    pub(super) since: u64,
+    pub(in crate::execution) since: u64,
 }
 
 impl Record for Membership {}

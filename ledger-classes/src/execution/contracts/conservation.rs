@@ -64,7 +64,7 @@ fn world() -> Ledger {
 #[derive(Clone, Debug)]
 enum Step {
     Auction { method: &'static str, auction: &'static str, amount: u128 },
-    Request { loan: &'static str, asset: &'static str, amount: u128, collateral: u8, installments: u32 },
+    Request { loan: &'static str, asset: &'static str, amount: u128, collateral: u8, installments: u32, allowed: bool },
     Quote { loan: &'static str, rate: u32 },
     Loan { method: &'static str, loan: &'static str },
     Repay { loan: &'static str, amount: u128 },
@@ -157,7 +157,7 @@ impl Step {
                 let arguments = if *method == "bid" { format!(r#"{{"amount":"{amount}"}}"#) } else { "{}".into() };
                 call(auction, method, &arguments)
             }
-            Self::Request { loan, asset, amount, collateral, installments } => {
+            Self::Request { loan, asset, amount, collateral, installments, allowed } => {
                 let collateral = match collateral {
                     0 => String::new(),
                     1 => r#","collateral":{"units":{"asset":"usd","amount":"77"}}"#.into(),
@@ -165,7 +165,7 @@ impl Step {
                 };
                 let deadline = ledger.time.plus_millis(3_000);
                 let arguments = format!(
-                    r#"{{"loan":"{loan}","asset":"{asset}","amount":"{amount}","term_seconds":12,"installments":{installments},"rate_max_bps":1000000,"quote_deadline":"{deadline}"{collateral}}}"#
+                    r#"{{"loan":"{loan}","asset":"{asset}","amount":"{amount}","term_seconds":12,"installments":{installments},"rate_max_bps":1000000,"quote_deadline":"{deadline}"{collateral},"controller_may_quote":{allowed}}}"#
                 );
                 call("desk", "request", &arguments)
             }
@@ -198,13 +198,14 @@ fn steps() -> impl Strategy<Value = Step> {
     let auction =
         (select(vec!["bid", "bid", "bid", "bid", "buy_now", "cancel", "settle"]), select(&AUCTIONS[..]), amounts())
             .prop_map(|(method, auction, amount)| Step::Auction { method, auction, amount });
-    let request = (select(&LOANS[..]), select(vec!["eur", "usd"]), amounts(), 0u8..3, 1u32..4).prop_map(
-        |(loan, asset, amount, collateral, installments)| Step::Request {
+    let request = (select(&LOANS[..]), select(vec!["eur", "usd"]), amounts(), 0u8..3, 1u32..4, any::<bool>()).prop_map(
+        |(loan, asset, amount, collateral, installments, allowed)| Step::Request {
             loan,
             asset,
             amount,
             collateral,
             installments,
+            allowed,
         },
     );
     let quote =
@@ -480,6 +481,7 @@ fn documents() -> impl Strategy<Value = String> {
         "collateral",
         "units",
         "lenders",
+        "controller_may_quote",
         "organizations",
         "currencies",
         "grace_seconds",

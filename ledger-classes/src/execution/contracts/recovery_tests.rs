@@ -250,6 +250,7 @@ fn what_a_joint_account_allowed_stays_void_when_its_revoked_key_has_a_successor(
         asset: "eur".into(),
         spender: address(6),
         amount: Amount(200),
+        expected: None,
     });
     ledger.done(3, vec![act(shared), allow]);
     let take = Action::AssetTransferFrom(crate::action::assets::TransferFrom {
@@ -282,13 +283,13 @@ fn a_lender_that_keeps_its_borrowers_successor_from_repaying_does_not_get_the_co
         );
         ledger.done(7, vec![call("desk", "request", &request)]);
         ledger.done(3, vec![call("desk", "quote", r#"{"loan":"l1","rate_bps":0}"#)]);
+        ledger.advance(1_000);
+        ledger.run(&[]);
         if stops == 3 {
             let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
             record.control_authority = address(3);
             ledger.put(keyspace::asset("eur"), &record);
         }
-        ledger.advance(1_000);
-        ledger.run(&[]);
         passed_on(&mut ledger, 7, 8);
         ledger.done(4, vec![call("desk", "review", r#"{"loan":"l1"}"#)]);
         assert_eq!(units(&ledger, "eur", address(8)), 400);

@@ -129,6 +129,11 @@ fn every_rule_of_approvals_has_its_code() {
         ("approve sets, not adds", 2, vec![approve("gold", address(3), 7)], Code::Done, ([0, 100, 50, 0], 7)),
         ("approve more than is owned", 2, vec![approve("gold", address(3), u128::MAX)], Code::Done, ([0, 100, 50, 0], u128::MAX)),
         ("approve nothing", 2, vec![approve("gold", address(3), 0)], Code::Done, ([0, 100, 50, 0], 0)),
+        ("approve what was expected", 2, vec![expect(30, 7)], Code::Done, ([0, 100, 50, 0], 7)),
+        ("approve what was expected, twice in one", 2, vec![expect(30, 7), expect(7, 9)], Code::Done, ([0, 100, 50, 0], 9)),
+        ("approve with more expected", 2, vec![expect(31, 7)], Code::AllowanceDiffers, untouched),
+        ("approve with less expected", 2, vec![expect(0, 7)], Code::AllowanceDiffers, untouched),
+        ("approve nothing with another amount expected", 2, vec![expect(29, 0)], Code::AllowanceDiffers, untouched),
         ("approve nobody", 2, vec![approve("gold", Address::ZERO, 7)], Code::InvalidField, untouched),
         ("approve what is not defined", 2, vec![approve("none", address(3), 7)], Code::AssetUnknown, untouched),
         ("approve units of items", 2, vec![approve("art", address(3), 7)], Code::WrongAssetKind, untouched),
@@ -151,6 +156,18 @@ fn every_rule_of_approvals_has_its_code() {
         let ledger = check(rule, &[signer], actions, expected);
         let left = allowance(&ledger.state, &address(2), &address(3), "gold").unwrap().0;
         assert_eq!((owned(&ledger, "gold"), left), after, "{rule}");
+    }
+}
+
+/// The owner lowers 30 to 20 while the spender moves the 30: without a word on what it expects it gives 50.
+#[test]
+fn a_change_of_an_approval_that_comes_after_its_use_gives_no_more() {
+    for (change, given) in [(approve("gold", address(3), 20), 50), (expect(30, 20), 30)] {
+        let mut ledger = market();
+        let moves = |amount| transfer_from("gold", 2, address(3), amount);
+        ledger.run(&[(&[3], vec![moves(30)]), (&[2], vec![change])]);
+        ledger.one(3, vec![moves(20)]);
+        assert_eq!(owned(&ledger, "gold")[2], 50 + given);
     }
 }
 

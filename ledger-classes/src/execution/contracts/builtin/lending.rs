@@ -4,8 +4,8 @@
 //!
 //! A relation that always holds: the desk's account owns exactly the escrow of every quote of every request, the
 //! collateral of every loan that holds some, and what the desk owes.
-//! A loan ends within its quoting time, term and grace time, the stops that its deadlines bear, `KEPT_DAYS_MAX`, and
-//! outages.
+//! A loan ends within its quoting time, term and grace time, the stops that its deadlines bear, `KEPT_DAYS_MAX`,
+//! `CANCEL_MS`, and outages.
 //! Every event of a loan updates the borrower's credit record in the same step.
 
 mod interest;
@@ -18,6 +18,8 @@ mod tests;
 
 pub use interest::{YEAR_SECONDS, installment, interest};
 pub use records::{CollateralState, CreditRecord, CreditTotals, Desk, Loan, LoanStatus, Quote};
+#[cfg(test)]
+pub(in crate::execution) use records::{LoanName, Quotes};
 
 use super::parties::{belongs, check_organizations, organizations};
 use super::{Contract, emit, invalid, no_method, parse, text};
@@ -47,6 +49,9 @@ const QUOTING_MS_MAX: u64 = 366 * 86_400 * 1_000;
 /// ends without.
 const KEPT_DAYS_MAX: u32 = 30;
 const DAY_SECONDS: u64 = 86_400;
+/// How long after the deadline the borrower may still cancel, where the lowest quote is of somebody who came to control the
+/// currency.
+const CANCEL_MS: u64 = DAY_SECONDS * 1_000;
 /// Quotes that stand at once for one request; a better one displaces the worst.
 const QUOTES_MAX: usize = 64;
 
@@ -80,6 +85,8 @@ struct RequestArguments {
     collateral: Option<Valuable>,
     #[serde(default)]
     lenders: super::Parties,
+    #[serde(default)]
+    controller_may_quote: bool,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +112,7 @@ struct LoanArguments {
 
 const CREATE_FORM: &str = r#"{"currencies": [asset, ...], "grace_seconds": number, "registrars": [organization, ...]}"#;
 const REGISTER_FORM: &str = r#"{"borrower": address, "evidence"?: hash}"#;
-const REQUEST_FORM: &str = r#"{"loan", "asset", "amount": "1", "term_seconds": 1, "installments": 1, "rate_max_bps": 1, "quote_deadline": time, "collateral"?: {"units": {"asset", "amount"}} or {"item": {"asset", "item"}}, "lenders"?: "any" or {"organizations": [...]}}"#;
+const REQUEST_FORM: &str = r#"{"loan", "asset", "amount": "1", "term_seconds": 1, "installments": 1, "rate_max_bps": 1, "quote_deadline": time, "collateral"?: {"units": {"asset", "amount"}} or {"item": {"asset", "item"}}, "lenders"?: "any" or {"organizations": [...]}, "controller_may_quote"?: true}"#;
 const QUOTE_FORM: &str = r#"{"loan", "rate_bps": number}"#;
 const REPAY_FORM: &str = r#"{"loan", "amount"?: "123"}"#;
 const LOAN_FORM: &str = r#"{"loan"}"#;

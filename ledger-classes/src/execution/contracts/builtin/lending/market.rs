@@ -5,7 +5,9 @@ use super::records::{
     CollateralState, CreditRecord, Loan, LoanName, LoanStatus, Quote, Quotes, add, borrowed_key, credit_key, desk,
     loan_key, pull_collateral, put_loan, put_quotes, quotes, quotes_key, update_credit,
 };
-use super::{INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX};
+use super::{
+    CANCEL_MS, INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX,
+};
 use crate::amount::Amount;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::{controls, is_void, organizations, related};
@@ -13,8 +15,10 @@ use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::{self, Valuable};
 use crate::identity::is_label;
+use crate::keys::Address;
 use crate::limits::{STOP_LOOK_MS_MAX, STOPS_MS_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
+use crate::state::{ReadError, ReadView};
 
 /// The last part of the time for quotes, as a divisor, in which those that stand are binding: a quarter.
 const BINDING_PART: u64 = 4;
@@ -31,6 +35,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         quote_deadline,
         collateral,
         lenders,
+        controller_may_quote,
     } = arguments;
     if !is_label(&loan) {
         return invalid("a loan is named by 1 to 64 of a-z, 0-9 and hyphen");
@@ -85,6 +90,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         collateral_state: if collateral.is_some() { CollateralState::Held } else { CollateralState::None },
         collateral,
         lenders,
+        controller_may_quote,
         grace_seconds: desk.grace_seconds,
         status: LoanStatus::Quoting,
         requested_height: call.height(),
@@ -121,7 +127,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
 }
 
 /// A borrower whom its own organization registered has no credit record that others could rely on.
-fn check_registrar(call: &Call<'_, '_>, borrower: &crate::keys::Address) -> Result<(), Refusal> {
+fn check_registrar(call: &Call<'_, '_>, borrower: &Address) -> Result<(), Refusal> {
     let Some(credit) = call.read::<CreditRecord>(&credit_key(borrower))? else { return Ok(()) };
     if organizations(call.view(), borrower)?.contains(credit.registrar.organization()) {
         return reject(ResultCode::OwnOrganization, "the borrower is of the registrar's organization now");
@@ -141,6 +147,10 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
     }
     if !loan.lenders.admit(call.view(), &lender)? {
         return reject(ResultCode::LenderNotQualified, "the request is for participants of other organizations");
+    }
+    if keeps_others(call.view(), &loan, &lender)? {
+        let message = format!("who controls {} quotes only where the request says controller_may_quote", loan.asset);
+        return reject(ResultCode::QuoteByController, message);
     }
     if rate_bps > loan.rate_max_bps {
         return reject(ResultCode::RateTooHigh, format!("at most {} basis points", loan.rate_max_bps));
@@ -171,6 +181,19 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
     put_loan(call, &loan)?;
     let fields = [("loan", text(&loan.loan)), ("lender", text(lender)), ("rate_bps", number(rate_bps))];
     emit(call, "lending.quoted", &fields)
+}
+
+/// Whether `lender` could freeze what others would quote with, which leaves no trace in the request: it controls the asset,
+/// which the borrower, who has not allowed it, does not.
+fn keeps_others(view: &dyn ReadView, loan: &Loan, lender: &Address) -> Result<bool, ReadError> {
+    Ok(!loan.controller_may_quote
+        && controls(view, &loan.asset, lender)?
+        && !controls(view, &loan.asset, &loan.borrower)?)
+}
+
+/// Whether the lowest quote is of somebody who could, and could not yet when it quoted.
+pub(super) fn lowest_keeps_others(view: &dyn ReadView, loan: &Loan, standing: &Quotes) -> Result<bool, ReadError> {
+    standing.lowest().map_or(Ok(false), |lowest| keeps_others(view, loan, &standing.quotes[lowest].lender))
 }
 
 /// Refuses a second quote of one account, or of one identity.
@@ -214,7 +237,8 @@ pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Re
     refund(call, &loan, &quote)
 }
 
-/// Takes a request back that nobody has quoted for, or whose award waits for a lender that stops the currency.
+/// Takes a request back that nobody has quoted for, whose award waits for a lender that stops the currency, or whose lowest
+/// quote is of somebody who came to control the currency.
 pub(super) fn cancel(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     if !call.is_from(&loan.borrower)? {
         return reject(ResultCode::CallerRefused, "only the borrower cancels its request");
@@ -223,7 +247,7 @@ pub(super) fn cancel(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refu
     let standing = quotes(call, &loan.loan)?;
     let lag = loan.refresh(call)?;
     let kept = lag.has_come(loan.quote_deadline) && is_kept_by_lender(call, &loan, &standing)?;
-    if !standing.quotes.is_empty() && !kept {
+    if !standing.quotes.is_empty() && !kept && !lowest_keeps_others(call.view(), &loan, &standing)? {
         return reject(ResultCode::WrongPhase, "there are quotes already");
     }
     close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "cancelled")
@@ -248,21 +272,23 @@ fn is_kept_by_lender(call: &Call<'_, '_>, loan: &Loan, standing: &Quotes) -> Res
 pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     require_quoting(&loan)?;
     let lag = loan.refresh(call)?;
-    if !lag.has_come(loan.quote_deadline) {
+    let mut standing = quotes(call, &loan.loan)?;
+    // Others may have been kept from quoting: the borrower has a day to take its request back.
+    let decided = match lowest_keeps_others(call.view(), &loan, &standing)? {
+        true => loan.quote_deadline.plus_millis(CANCEL_MS),
+        false => loan.quote_deadline,
+    };
+    if !lag.has_come(decided) {
         if !call.is_timer() {
-            let until = lag.comes(loan.quote_deadline);
-            return reject(ResultCode::WrongPhase, format!("quotes are taken until {until}"));
+            return reject(ResultCode::WrongPhase, format!("the request is decided at {}", lag.comes(decided)));
         }
-        call.set_timer(&loan.loan, lag.next_look(loan.quote_deadline))?;
+        call.set_timer(&loan.loan, lag.next_look(decided))?;
         return put_loan(call, &loan);
     }
-    let mut standing = quotes(call, &loan.loan)?;
     if is_void(call.view(), &loan.borrower, loan.requested_height)? {
         return close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "borrower-revoked");
     }
-    // Of equal rates the first: quotes are in the order in which they came.
-    let lowest = standing.quotes.iter().map(|quote| quote.rate_bps).min();
-    let Some(best) = standing.quotes.iter().position(|quote| Some(quote.rate_bps) == lowest) else {
+    let Some(best) = standing.lowest() else {
         return close_unfunded(call, loan, &standing, LoanStatus::Unfunded, "unfunded");
     };
     // A binding quote is not escaped by a stop: it waits, as long as stops may move a deadline.

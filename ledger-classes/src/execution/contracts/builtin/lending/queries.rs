@@ -1,6 +1,7 @@
 //! What one may ask a lending desk.
 
-use super::records::{self, CreditRecord, Desk, Loan, LoanName, Quotes};
+use super::market::lowest_keeps_others;
+use super::records::{self, CreditRecord, Desk, Loan, LoanName, LoanStatus, Quotes};
 use crate::amount::Amount;
 use crate::execution::contracts::builtin::{Nothing, answer, no_method, parse};
 use crate::execution::contracts::engine::InstanceView;
@@ -48,6 +49,9 @@ struct LoanAnswer {
     loan: Loan,
     /// Due times and amounts as agreed at the funding.
     schedule: Vec<Due>,
+    /// Whether the lowest quote is of somebody who has come to control the asset, without being allowed to: the borrower may
+    /// cancel, until a day after the deadline.
+    lowest_controls: bool,
     /// When it is in default as far as is known now, outages and stops included.
     default_time: Option<Time>,
     /// What repays it all at the time asked for, else at its last event.
@@ -72,7 +76,14 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             let known = loan.closed_at.or(service::last_block(view.state())?).unwrap_or(at);
             let lag = loan.served.lag(view.state(), known, &loan.concerned(view.state())?)?;
             let default_time = loan.default_time().map(|time| lag.comes(time));
-            answer(&LoanAnswer { schedule, default_time, owed, loan })
+            let lowest_controls = match loan.status {
+                LoanStatus::Quoting => {
+                    let standing: Option<Quotes> = view.read(&records::quotes_key(&loan.loan))?;
+                    lowest_keeps_others(view.state(), &loan, &standing.unwrap_or_default())?
+                }
+                _ => false,
+            };
+            answer(&LoanAnswer { lowest_controls, schedule, default_time, owed, loan })
         }
         "loans" => {
             let LoansQuestion { borrower, from } = parse(arguments, r#"{"borrower": address, "from"?: loan}"#)?;

@@ -211,6 +211,8 @@ pub struct Loan {
     pub collateral_state: CollateralState,
     /// Who may quote.
     pub lenders: Parties,
+    /// Whether who controls the asset may quote as well: it could keep others from it.
+    pub controller_may_quote: bool,
     /// Seconds after the last due time before default.
     pub grace_seconds: u64,
     /// Where it stands.
@@ -310,7 +312,7 @@ impl Loan {
 
 /// A loan in its borrower's list.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(super) struct LoanName(pub(super) String);
+pub(in crate::execution) struct LoanName(pub(in crate::execution) String);
 
 impl Record for LoanName {}
 
@@ -331,11 +333,19 @@ pub struct Quote {
 
 /// The quotes of a request that stand, earliest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub(super) struct Quotes {
-    pub(super) quotes: Vec<Quote>,
+pub(in crate::execution) struct Quotes {
+    pub(in crate::execution) quotes: Vec<Quote>,
 }
 
 impl Record for Quotes {}
+
+impl Quotes {
+    /// Which has the lowest rate. Of equal ones the first: quotes are in the order in which they came.
+    pub(super) fn lowest(&self) -> Option<usize> {
+        let lowest = self.quotes.iter().map(|quote| quote.rate_bps).min()?;
+        self.quotes.iter().position(|quote| quote.rate_bps == lowest)
+    }
+}
 
 pub(super) fn desk(call: &Call<'_, '_>) -> Result<Desk, Refusal> {
     Ok(call.read(DESK)?.ok_or_else(no_desk)?)

@@ -2,10 +2,20 @@
 //! Each once ended wrongly, or not at all.
 
 use super::*;
+use crate::keys::Address;
 use crate::limits::{RETURN_MS, STOPS_MS_MAX};
 use crate::outcome::ResultCode;
 
 const END_MS: u64 = YEAR_MS + GRACE_MS;
+/// A borrower who takes money of the currency's own issuer.
+const ISSUER_TOO: &str = r#","collateral":{"item":{"asset":"deed","item":"house"}},"controller_may_quote":true"#;
+
+/// Gives the control of eur to `who`.
+fn hand_control(ledger: &mut Ledger, who: Address) {
+    let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
+    record.control_authority = who;
+    ledger.put(crate::keyspace::asset("eur"), &record);
+}
 
 fn owed_by_loan(ledger: &Ledger) -> String {
     let at = format!(r#"{{"loan":"l1","at":"{}"}}"#, ledger.time);
@@ -77,9 +87,7 @@ fn frozen_units_of_the_borrower_stop_the_loan_and_a_stop_of_its_own_making_does_
     for (own, defaulted) in [(false, false), (true, true)] {
         let mut ledger = desk();
         if own {
-            let mut eur = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-            eur.control_authority = address(3);
-            ledger.put(crate::keyspace::asset("eur"), &eur);
+            hand_control(&mut ledger, address(3));
         }
         ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
         ledger.done(4, vec![quote(1_000)]);
@@ -205,10 +213,8 @@ fn a_quote_stays_bound_when_its_lender_is_revoked_and_a_revoked_borrowers_reques
 fn a_lender_that_stops_the_desk_stays_bound_and_releases_nobody() {
     for stops in [4, 5] {
         let mut ledger = desk();
-        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-        record.control_authority = address(stops);
-        ledger.put(crate::keyspace::asset("eur"), &record);
-        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        hand_control(&mut ledger, address(stops));
+        ledger.done(3, vec![request(&ledger, "l1", ISSUER_TOO)]);
         ledger.done(4, vec![quote(100)]);
         ledger.done(5, vec![quote(900)]);
         let desk = account(&ledger, "desk");
@@ -247,10 +253,8 @@ fn a_lender_that_stops_the_desk_stays_bound_and_releases_nobody() {
 fn a_lenders_stop_that_ends_just_before_the_default_leaves_the_borrower_a_day() {
     for frozen in [false, true] {
         let mut ledger = desk();
-        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-        record.control_authority = address(4);
-        ledger.put(crate::keyspace::asset("eur"), &record);
-        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        hand_control(&mut ledger, address(4));
+        ledger.done(3, vec![request(&ledger, "l1", ISSUER_TOO)]);
         ledger.done(4, vec![quote(1_000)]);
         ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
         ledger.advance(10_000);
@@ -320,10 +324,8 @@ fn a_registrar_does_not_register_its_own_organization() {
 fn a_lender_that_keeps_its_borrower_from_repaying_does_not_get_the_collateral() {
     for frozen in [false, true] {
         let mut ledger = desk();
-        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-        record.control_authority = address(4);
-        ledger.put(crate::keyspace::asset("eur"), &record);
-        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        hand_control(&mut ledger, address(4));
+        ledger.done(3, vec![request(&ledger, "l1", ISSUER_TOO)]);
         ledger.done(4, vec![quote(1_000)]);
         ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
         ledger.advance(10_000);
@@ -369,13 +371,58 @@ fn a_unit_paid_before_does_not_refuse_the_whole_repayment() {
     assert_eq!(eur(&ledger, 3), 2_000 - 1_100);
 }
 
+/// The issuer of the currency froze what rivals would have quoted with (453), and lent at the borrower's highest rate.
+#[test]
+fn who_could_keep_others_from_quoting_quotes_where_the_borrower_allows_it_and_who_comes_to_does_not_bind_it() {
+    let mut ledger = desk();
+    hand_control(&mut ledger, address(4));
+    ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+    let mut allowed = desk();
+    hand_control(&mut allowed, address(4));
+    allowed.done(3, vec![request(&allowed, "l1", ISSUER_TOO)]);
+    assert_eq!(loan(&allowed)["controller_may_quote"], true);
+    check(&mut ledger, vec![(4, quote(2_000), C::QuoteByController), (5, quote(900), C::Done)]);
+    check(&mut allowed, vec![(4, quote(2_000), C::Done), (5, quote(900), C::Done)]);
+    // A borrower who controls the currency as well lifts what keeps others away.
+    let mut own = desk();
+    hand_control(&mut own, address(3));
+    own.done(3, vec![request(&own, "l1", HOUSE)]);
+    let both = joint(&mut own, &[3, 4]);
+    hand_control(&mut own, both);
+    check(&mut own, vec![(4, quote(2_000), C::Done)]);
+
+    // The control was nobody's whom the ledger knew, and was made an account after the quote.
+    let mut ledger = desk();
+    ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+    ledger.done(4, vec![quote(2_000)]);
+    check(&mut ledger, vec![(3, of_loan("cancel"), C::WrongPhase)]);
+    hand_control(&mut ledger, address(4));
+    let stops = [5, 6].map(|rival| freeze("eur", address(rival), 10_000)).to_vec();
+    ledger.done(4, stops);
+    check(&mut ledger, vec![(5, quote(900), C::QuoteUnfunded), (4, of_loan("cancel"), C::CallerRefused)]);
+    assert_eq!(loan(&ledger)["lowest_controls"], true);
+    let cancels = |mut ledger: Ledger| {
+        ledger.done(3, vec![of_loan("cancel")]);
+        assert_eq!((status(&ledger).0, house(&ledger)), ("cancelled".into(), address(3)));
+        assert_eq!((eur(&ledger, 4), held(&ledger, "eur")), (10_000, 0));
+        assert_eq!(crate::execution::next_timer(&ledger.state).unwrap(), None);
+    };
+    cancels(ledger.clone());
+    // A borrower who slept has a day after the deadline; who says nothing takes the quote.
+    ledger.advance(10_000);
+    ledger.run(&[]);
+    check(&mut ledger, vec![(9, of_loan("award"), C::WrongPhase), (6, quote(800), C::QuoteTooLate)]);
+    cancels(ledger.clone());
+    ledger.advance(86_400_000);
+    assert_eq!(names(&ledger.run(&[])), ["lending.awarded"]);
+    assert_eq!((status(&ledger).0, eur(&ledger, 3)), ("active".into(), 1_000));
+}
+
 /// Freezing what would not be enough anyhow is no way to keep somebody from repaying.
 #[test]
 fn a_borrower_without_the_money_is_in_default_also_where_the_lender_froze_some() {
     let mut ledger = funded(HOUSE);
-    let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-    record.control_authority = address(4);
-    ledger.put(crate::keyspace::asset("eur"), &record);
+    hand_control(&mut ledger, address(4));
     ledger.done(4, vec![freeze("eur", address(3), 1_000)]);
     ledger.advance(END_MS + STOPS_MS_MAX);
     ledger.run(&[]);
@@ -402,10 +449,8 @@ fn a_joint_control_is_a_partys_if_its_own_keys_are_enough() {
         let control = crate::execution::assets::joint_address(threshold, &keys);
         let made = Action::AccountCreate(AccountCreate { keys, threshold });
         assert_eq!(ledger.signed(&members, vec![made]).0, C::Done);
-        let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
-        record.control_authority = control;
-        ledger.put(crate::keyspace::asset("eur"), &record);
-        ledger.done(3, vec![request(&ledger, "l1", HOUSE)]);
+        hand_control(&mut ledger, control);
+        ledger.done(3, vec![request(&ledger, "l1", ISSUER_TOO)]);
         ledger.done(4, vec![quote(1_000)]);
         ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
         ledger.advance(10_000);
