@@ -465,7 +465,7 @@ pub struct RevocationChange {
     pub early: Option<Time>,
 }
 
-type Listener = Box<dyn Fn(&RevocationChange) + Send + Sync>;
+type Listener = Arc<dyn Fn(&RevocationChange) + Send + Sync>;
 
 /// The revocation set in force: read without locks, replaced whole.
 #[derive(Default)]
@@ -509,7 +509,7 @@ impl RevocationStore {
     /// Calls `listener` after each installation, on the installing thread, before `install` returns. It must not
     /// block and must not install lists itself: it hands the change to whoever owns connections and subscriptions.
     pub fn on_change(&self, listener: impl Fn(&RevocationChange) + Send + Sync + 'static) {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(listener));
     }
 
     /// Puts a verified list in force. `None` if it is in force already. What one that is not newer revokes is revoked;
@@ -556,9 +556,8 @@ impl RevocationStore {
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let revoked = revoked.into_iter().map(|serial| CertificateId { issuer, serial }).collect();
         let change = RevocationChange { generation, revoked, early };
-        for listener in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            listener(&change);
-        }
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        listeners.iter().for_each(|listener| listener(&change));
         Ok(Some(change))
     }
 }

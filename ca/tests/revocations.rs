@@ -84,6 +84,35 @@ fn a_revoked_certificate_is_out_and_its_holders_are_told_at_once() {
     assert_eq!(scene.trust.install_crl(&crl).unwrap(), None, "the same list again changes nothing");
 }
 
+/// A list of 16 MB took seconds, and every other CA's list waited behind it.
+#[test]
+fn lists_of_different_cas_do_not_wait_for_each_other() {
+    let scene = Scene::new(RevocationPolicy::default());
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (ends, ended) = std::sync::mpsc::channel::<()>();
+    let (begun, ended) = (Mutex::new(begun), Mutex::new(ended));
+    let slow = scene.id.issuer;
+    scene.trust.revocation().on_change(move |change| {
+        if change.revoked.iter().any(|id| id.issuer == slow) {
+            begun.lock().unwrap().send(()).unwrap();
+            // Until the other CA's list is in force; nobody waits for ever.
+            let _ = ended.lock().unwrap().recv_timeout(std::time::Duration::from_secs(20));
+        }
+    });
+    let crl = scene.crl(1, &[&scene.id.serial]);
+    let of_root = [entry(&serial("05"))];
+    let of_root = scene.root.issue_crl(&of_root, 2, NOW, NOW.plus_millis(99 * DAY_MS)).unwrap();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| scene.trust.install_crl(&crl).unwrap());
+        begins.recv().unwrap();
+        assert!(scene.trust.install_crl(&of_root).unwrap().is_some());
+        ends.send(()).expect("the first one is still at it");
+        assert!(slow.join().unwrap().is_some());
+    });
+    let current = scene.trust.revocation().current();
+    assert_eq!(current.lists().map(|list| list.len()).collect::<Vec<_>>(), [1, 1], "neither lost the other's");
+}
+
 #[test]
 fn revoked_is_for_ever() {
     let scene = Scene::new(RevocationPolicy::default());

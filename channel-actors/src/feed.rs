@@ -120,7 +120,8 @@ impl Older {
         self.reads = 0;
         let mut bytes: usize = self.blocks.values().map(|block| block.held()).sum();
         let most = if over { 0 } else { RING_BYTES_MAX };
-        while self.order.len() > RING_BLOCKS_MAX || (bytes > most && self.order.len() > 1) {
+        let alone = if over { NEWEST_KEPT_BYTES_MAX } else { usize::MAX };
+        while self.order.len() > RING_BLOCKS_MAX || (bytes > most && (self.order.len() > 1 || bytes > alone)) {
             let Some(oldest) = self.order.pop_front().and_then(|height| self.blocks.remove(&height)) else { break };
             bytes = bytes.saturating_sub(oldest.held());
         }

@@ -22,7 +22,7 @@ use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
 use crate::pool::{Panicked, WorkPool};
 use crate::shared::Shared;
-use crate::store::{ChannelStore, Disk};
+use crate::store::{ChannelStore, Disk, Share};
 use crate::tasks::Tasks;
 use crate::ticket::Credits;
 use actix::prelude::*;
@@ -55,6 +55,7 @@ pub(crate) struct GroupContext {
     pub(crate) proposer: Address,
     pub(crate) credits: Arc<Credits>,
     pub(crate) disk: Disk,
+    pub(crate) share: Share,
     pub(crate) checkpoint_interval_ms: u64,
     /// The group ends while the channel lives on: it goes to rest.
     pub(crate) ends: AtomicBool,

@@ -7,7 +7,9 @@ use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
-use crate::limits::{COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, READS_OF_ORGANIZATION_MAX, RETRY_AFTER_MS};
+use crate::limits::{
+    COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, READS_OF_ORGANIZATION_MAX, RETRY_AFTER_MS, SHARE_SHOWN,
+};
 use crate::memory::Pool;
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
@@ -17,7 +19,7 @@ use crate::registry::ChannelRegistry;
 use crate::remains::Remains;
 use crate::rest::Stage;
 use crate::shared::{Shared, Tip};
-use crate::store::{ChannelStore, Disk, DiskTrouble};
+use crate::store::{ChannelStore, Disk, DiskTrouble, DiskUse, Share};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
 use actix::dev::SendError;
 use bytes::Bytes;
@@ -29,7 +31,7 @@ use ledger_classes::transaction::{Envelope, SignedBy};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot, watch};
 
 /// Why a channel cannot be read now.
@@ -78,6 +80,7 @@ pub(crate) struct Inner {
     reads_of: Mutex<ReadsOf>,
     pub(crate) reading: WorkPool,
     pub(crate) disk: Disk,
+    pub(crate) share: Share,
     pub(crate) metrics: ChannelMetrics,
     pub(crate) subscriptions: AtomicU64,
     pub(crate) known: OnceLock<Known>,
@@ -105,7 +108,7 @@ impl ChannelHandle {
     pub(crate) fn new(
         name: String,
         reading: WorkPool,
-        disk: Disk,
+        (disk, share): (Disk, Share),
         metrics: ChannelMetrics,
         in_flight: Arc<Pool>,
         registry: Weak<ChannelRegistry>,
@@ -118,6 +121,7 @@ impl ChannelHandle {
             reads_of: Mutex::default(),
             reading,
             disk,
+            share,
             metrics,
             subscriptions: AtomicU64::new(0),
             known: OnceLock::new(),
@@ -179,6 +183,12 @@ impl ChannelHandle {
             true => Some(tip.hash),
             false => shared.ring.block(height).map(|block| block.header_hash),
         }
+    }
+
+    /// What its files take of the disk, and may. Blocking, for some microseconds.
+    pub fn disk_use(&self) -> DiskUse {
+        // Nothing writes to files that rest.
+        self.0.share.used(if self.rests() { Duration::MAX } else { SHARE_SHOWN })
     }
 
     /// How full the pipeline is.

@@ -90,6 +90,10 @@ pub const NEWEST_KEPT_BYTES_MAX: usize = 1024 * 1024;
 /// Bytes of recent blocks of all channels with what was made of them, and of what is between door and commit, unless the
 /// peer says otherwise.
 pub const POOL_DEFAULT: usize = 128 * 1024 * 1024;
+/// What a store's cache has at least of what it would have alone, one of so many: a quarter of a MiB.
+pub const GRANT_LEAST: usize = 256;
+/// Bytes that a channel may have applied and not written yet, however much others have.
+pub const DIRTY_LEAST: usize = 1024 * 1024;
 /// Looks at a kind of event for a reader, by which a block's publisher tells apart whom to wake: about a millisecond.
 /// Beyond, everybody is woken.
 pub const LOOKS_MAX: usize = 65_536;
@@ -131,6 +135,15 @@ pub const LINKS_KNOWN_MAX: usize = 65_536;
 /// How often the peer looks whether the disk has room, and how long a write that found none waits until it is tried
 /// again. At a hundred megabytes a second, a look finds a quarter of the usual reserve used.
 pub const DISK_LOOK: Duration = Duration::from_millis(150);
+/// A channel's part of the file system unless the peer says otherwise: one of so many.
+pub const DISK_PART: u64 = 4;
+/// What administrative acts have beyond a channel's part, one of so many of it: so that they repair what is full.
+pub const ACTS_PART: u64 = 8;
+/// How often it is looked at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
+/// large part is written in a minute, and a look costs some ten microseconds.
+pub const SHARE_LOOK: Duration = Duration::from_millis(150);
+/// The same for those who only show it.
+pub const SHARE_SHOWN: Duration = Duration::from_secs(2);
 /// The pause before a background task that panicked begins anew; four times as long after each further panic. Revoked
 /// means out within a second, also when the task that watches has just panicked.
 pub const TASK_PAUSE_MIN: Duration = Duration::from_millis(20);

@@ -2,13 +2,17 @@
 //! within a bound, since every proof shows all of them up to its block.
 
 use crate::limits::{LINKS_BYTES_MAX, LINKS_KNOWN_MAX};
+use crate::memory::{Counted, Pool};
 use ledger_classes::proof::TrustLink;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Links by their height.
-#[derive(Default)]
-pub(crate) struct Links(Mutex<Kept>);
+pub(crate) struct Links {
+    kept: Mutex<Kept>,
+    /// Their bytes, among those of the blocks that are kept for readers.
+    counted: Counted,
+}
 
 #[derive(Default)]
 struct Kept {
@@ -21,8 +25,13 @@ struct Kept {
 }
 
 impl Links {
+    /// Within what all channels share.
+    pub(crate) fn new(memory: &Arc<Pool>) -> Self {
+        Self { kept: Mutex::default(), counted: Counted::new(memory, 0) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The link of a change, if it was asked for lately.
@@ -39,15 +48,19 @@ impl Links {
         }
         kept.order.push_back(height);
         kept.bytes += bytes;
-        while kept.bytes > LINKS_BYTES_MAX {
+        // While all channels together hold too much, what was asked for last.
+        let most = if self.counted.is_over() { LINKS_BYTES_MAX / 16 } else { LINKS_BYTES_MAX };
+        while kept.bytes > most {
             let Some((_, bytes)) = kept.order.pop_front().and_then(|height| kept.links.remove(&height)) else { break };
             kept.bytes -= bytes;
         }
+        self.counted.set(kept.bytes);
     }
 
     /// Forgets all, as the channel rests.
     pub(crate) fn forget(&self) {
         *self.lock() = Kept::default();
+        self.counted.set(0);
     }
 
     /// The height of the change before this one, if it is known.
@@ -88,7 +101,8 @@ mod tests {
 
     #[test]
     fn links_are_kept_within_a_bound() {
-        let links = Links::default();
+        let memory = Arc::new(Pool::new(LINKS_BYTES_MAX * 2));
+        let links = Links::new(&memory);
         for height in 1..=20 {
             links.keep(height, link(LINKS_BYTES_MAX / 8));
             links.keep(height, link(LINKS_BYTES_MAX / 8));
@@ -98,8 +112,13 @@ mod tests {
         let sizes = |kept: &Kept| (kept.links.len(), kept.order.len(), kept.bytes);
         let (links_kept, order, _) = sizes(&links.lock());
         assert_eq!(links_kept, order);
+        assert_eq!(memory.held(), links.lock().bytes);
         links.keep(30, link(LINKS_BYTES_MAX));
         assert!(links.find(30).is_none(), "one that is larger than all is not kept");
-        assert_eq!(sizes(&links.lock()), (0, 0, 0));
+        assert_eq!((sizes(&links.lock()), memory.held()), ((0, 0, 0), 0));
+        // Each channel kept its 4 MiB, however many there were.
+        let _others = Counted::new(&memory, LINKS_BYTES_MAX * 2 + 1);
+        (40..60).for_each(|height| links.keep(height, link(LINKS_BYTES_MAX / 64)));
+        assert!(links.lock().bytes <= LINKS_BYTES_MAX / 16 && links.find(59).is_some());
     }
 }

@@ -10,7 +10,7 @@ use crate::group::{self, GroupContext};
 use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::hold::hold;
-use crate::limits::{CHANNELS_MAX, DRAIN_SECONDS_MAX};
+use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX};
 use crate::memory::PeerMemory;
 use crate::metrics::Metrics;
 use crate::opening;
@@ -18,7 +18,7 @@ use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Broken, WorkPool};
 use crate::remembered::Remembered;
 use crate::shared::Shared;
-use crate::store::{Directory, Disk, DiskTrouble, StoreFiles, StoreOptions};
+use crate::store::{Directory, Disk, DiskTrouble, Share, StoreFiles, StoreOptions};
 use crate::tasks::Tasks;
 use actix::{Arbiter, ArbiterHandle};
 use dashmap::DashMap;
@@ -52,6 +52,8 @@ pub struct RegistryOptions {
     pub verification_threads: usize,
     /// Bytes of the directory's file system that are kept free, at most a sixteenth of it.
     pub disk_reserve_bytes: u64,
+    /// Bytes of the disk that one channel may take; 0 for a quarter of the file system.
+    pub channel_bytes_max: u64,
     /// Bounds of each store.
     pub store: StoreOptions,
     /// What its channels share of the peer's memory.
@@ -206,6 +208,7 @@ impl ChannelRegistry {
             made: watch::Sender::new(0),
             files,
         });
+        registry.disk.share(registry.options.memory.stores.clone());
         registry.hear_of_broken_jobs();
         if entered.as_ref().is_some_and(|entered| entered.fenced.is_some()) {
             registry.disk.fence();
@@ -282,14 +285,23 @@ impl ChannelRegistry {
     fn handle(self: &Arc<Self>, name: &str) -> ChannelHandle {
         let metrics = self.options.metrics.channel(name);
         let in_flight = self.options.memory.in_flight.clone();
+        let share = Share::new(name, &self.options.directory, self.channel_bytes_max());
         ChannelHandle::new(
             name.into(),
             self.reading.clone(),
-            self.disk.clone(),
+            (self.disk.clone(), share),
             metrics,
             in_flight,
             Arc::downgrade(self),
         )
+    }
+
+    /// A channel's part of the disk. What the file system does not tell bounds nothing.
+    fn channel_bytes_max(&self) -> u64 {
+        match self.options.channel_bytes_max {
+            0 => self.disk.size().map_or(u64::MAX, |size| size / DISK_PART),
+            bytes_max => bytes_max,
+        }
     }
 
     fn engine(&self, config: &ChannelConfig) -> Result<Box<dyn OrderingEngine>, String> {
@@ -368,6 +380,7 @@ impl ChannelRegistry {
             proposer: self.options.seal_key.public().address(),
             credits: handle.0.credits.clone(),
             disk: self.disk.clone(),
+            share: handle.0.share.clone(),
             checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
             ends: AtomicBool::new(false),
         });

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>, memory: Arc<Pool>) -> Self {
         let newest = RwLock::new((tip, config));
-        Self { ring: Ring::new(tip.height, memory), links: Links::default(), newest }
+        Self { links: Links::new(&memory), ring: Ring::new(tip.height, memory), newest }
     }
 
     /// The last committed block.

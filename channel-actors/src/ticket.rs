@@ -6,7 +6,7 @@ use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, RETRY_AFTER_MS,
 use crate::memory::Pool;
 use crate::part::{Held, Parts, Shared};
 use crate::place::Place;
-use crate::store::DiskTrouble;
+use crate::store::{DiskTrouble, DiskUse};
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::Receipt;
@@ -49,6 +49,9 @@ pub enum SubmitRefusal {
     /// The disk takes no writes now.
     #[error("{0}")]
     Disk(DiskTrouble),
+    /// The channel's part of the disk is used up.
+    #[error("{0}")]
+    ChannelFull(DiskUse),
     /// The channel stopped before the outcome was known: ask for the id later.
     #[error("the channel does not serve: {reason}")]
     Stopped {
@@ -66,6 +69,7 @@ impl SubmitRefusal {
         match self {
             Self::Transaction(error) => Some(error.name()),
             Self::Rejected { code, .. } => Some(code.name()),
+            Self::ChannelFull(_) => Some("channel-full"),
             Self::Busy { .. } | Self::Disk(_) | Self::Stopped { .. } => None,
         }
     }
@@ -216,6 +220,8 @@ pub(crate) struct Credits {
 pub(crate) struct Credit {
     credits: Arc<Credits>,
     caller: Arc<Held>,
+    /// Whether the caller is the peer itself.
+    of_peer: bool,
     place: Option<Arc<Held>>,
     bytes: u32,
 }
@@ -270,7 +276,13 @@ impl Credits {
             held.give_back(count, bytes);
             return None;
         }
-        let credit = |bytes| Credit { credits: self.clone(), caller: held.clone(), place: None, bytes };
+        let credit = |bytes| Credit {
+            credits: self.clone(),
+            caller: held.clone(),
+            of_peer: caller == Asker::PEER,
+            place: None,
+            bytes,
+        };
         Some(sizes.map(credit).collect())
     }
 
@@ -304,6 +316,11 @@ impl Credit {
             self.place = Some(place.clone());
         }
         room
+    }
+
+    /// Whether the peer itself posts the transaction.
+    pub(crate) const fn is_of_peer(&self) -> bool {
+        self.of_peer
     }
 
     /// Of which credits it is one.

@@ -10,13 +10,14 @@
 use crate::asker::Asker;
 use crate::dealer::{Arrival, Content, Findings, cost_at_the_door};
 use crate::door::Doors;
-use crate::limits::VERIFY_JOB_CHECKS_MICROS_MAX;
+use crate::limits::{SHARE_LOOK, VERIFY_JOB_CHECKS_MICROS_MAX};
 use crate::part::Held;
 use crate::place::{Place, Places};
 use crate::production::in_full;
 use crate::recall::Recall;
-use crate::store::ChannelStore;
+use crate::store::{ChannelStore, Room, Share};
 use crate::ticket::{Credit, SubmitRefusal, Waiter};
+use ledger_classes::action::Action;
 use ledger_classes::amount::Amount;
 use ledger_classes::config::Limits;
 use ledger_classes::execution::{self, BlockInput};
@@ -102,6 +103,7 @@ pub(crate) struct Screening {
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) doors: Doors,
+    pub(crate) share: Share,
     /// The earliest time that the block may have.
     pub(crate) now: Time,
     /// Unpredictable to senders.
@@ -176,6 +178,7 @@ impl Screening {
     fn parse(&self, batch: Vec<Arrival>) -> Parsed {
         let mut parsed = Parsed::default();
         let mut checks = 0;
+        let (room, used) = self.share.room(SHARE_LOOK, self.store.waiting_bytes());
         for Arrival { content, caller, waiter, credit, arrived, cost } in batch {
             let (whole, decoded) = match content {
                 Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
@@ -186,6 +189,11 @@ impl Screening {
                 timely.map_err(|error| (parsed.id(), error)).map(|()| parsed)
             });
             match timely {
+                // What was taken before keeps its outcome here, too.
+                Ok(transaction) if room < needs(&transaction, &credit) => {
+                    let refusal = Some(SubmitRefusal::ChannelFull(used));
+                    parsed.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                }
                 Ok(transaction) => {
                     let cost_here = if whole { cost_at_the_door(transaction.actions()) } else { 0 };
                     if cost_here > 0 && checks + cost_here > VERIFY_JOB_CHECKS_MICROS_MAX {
@@ -311,6 +319,15 @@ fn doubt(doubted: &mut Vec<Recall>, id: Hash, refusal: Refusal, waiter: Waiter, 
 
 /// After how many transactions a screening looks at the clock: most take a few microseconds.
 const CLOCK_EVERY: usize = 4;
+
+/// What room of the disk a transaction needs: acts repair what is full, and so do the peer's own posts.
+fn needs(transaction: &ParsedTransaction, credit: &Credit) -> Room {
+    match transaction.actions().iter().all(Action::is_administrative) {
+        true if credit.is_of_peer() => Room::Peer,
+        true => Room::Acts,
+        false => Room::All,
+    }
+}
 
 /// The reason of a refusal for want of room, as metrics name it.
 const BUSY: &str = "busy";

@@ -82,6 +82,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         shards: 1,
         verification_threads: 1,
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),

@@ -56,6 +56,7 @@ fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn Cert
         shards: 2,
         verification_threads: 2,
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),

@@ -80,6 +80,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         shards: 2,
         verification_threads: 2,
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),

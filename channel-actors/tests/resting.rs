@@ -49,6 +49,7 @@ fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
         shards: 2,
         verification_threads: 2,
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
         store: StoreOptions::default(),
         rest_after: Some(rest_after),
         metrics: Metrics::new(&mut Registry::default()),

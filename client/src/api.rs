@@ -19,7 +19,7 @@ pub use submission::{
     MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, SubmissionStatus,
 };
 pub use views::{
-    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, EventView, ItemView,
-    ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization, TaskView,
+    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, DiskUseView, EventView,
+    ItemView, ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization, TaskView,
     TransactionView, WaitingView,
 };

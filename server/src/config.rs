@@ -4,6 +4,7 @@
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
+use crate::limits::CHANNEL_BYTES_LEAST;
 use crate::memory::Parts;
 use ca::{Keyring, PassphraseSource, passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
@@ -61,6 +62,8 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Bytes of the file system with the channels that are kept free, at most a sixteenth of it.
     pub disk_reserve_bytes: u64,
+    /// Bytes of the disk that the files of one channel may take; 0 for a quarter of the file system.
+    pub channel_bytes_max: u64,
     /// Open client connections.
     pub connections_max: usize,
     /// Milliseconds for a TLS handshake, and for a request's head.
@@ -148,6 +151,7 @@ impl Default for Limits {
             body_bytes_max: 8 * 1024 * 1024,
             memory_bytes_max: 1024 * 1024 * 1024,
             disk_reserve_bytes: 64 * 1024 * 1024,
+            channel_bytes_max: 0,
             connections_max: 4_096,
             header_timeout_ms: 5_000,
             body_timeout_ms: 30_000,
@@ -284,6 +288,8 @@ impl Config {
         range(body, "limits.body_bytes_max", "64 KiB to 256 MiB")?;
         let memory = (128 * 1024 * 1024..=1 << 44).contains(&limits.memory_bytes_max);
         range(memory, "limits.memory_bytes_max", "128 MiB to 16 TiB")?;
+        let some = limits.channel_bytes_max == 0 || limits.channel_bytes_max >= CHANNEL_BYTES_LEAST;
+        range(some, "limits.channel_bytes_max", "0 for a quarter of the file system, or at least 16 MiB")?;
         let fits = limits.body_bytes_max <= Parts::of(limits.memory_bytes_max).bodies / 2;
         range(fits, "limits.body_bytes_max", "at most a sixteenth of limits.memory_bytes_max")?;
         range(limits.connections_max > 0, "limits.connections_max", "at least 1")?;
@@ -468,6 +474,7 @@ mod tests {
             ("[limits]\nbody_bytes_max = 1", &[], "limits.body_bytes_max: 64 KiB"),
             ("[limits]\nconnections_max = 0", &[], "at least 1"),
             ("[limits]\nmemory_bytes_max = 1", &[], "limits.memory_bytes_max: 128 MiB"),
+            ("[limits]\nchannel_bytes_max = 1000", &[], "limits.channel_bytes_max: 0 for a quarter"),
             ("[limits]\nbody_bytes_max = 100000000", &[], "at most a sixteenth of limits.memory_bytes_max"),
             ("[channels]\ncheckpoint_interval_ms = 1", &[], "10 to 600000"),
             ("[channels]\nrest_after_ms = 86400001", &[], "0 to 86400000"),

@@ -34,8 +34,6 @@ pub const BUDGET_CHANNEL: (usize, usize) = (1, 2);
 pub const BUDGET_ANONYMOUS: (usize, usize) = (1, 2);
 /// That of all but the peer's administrators.
 pub const BUDGET_MEMBERS: (usize, usize) = (7, 8);
-/// The part of `limits.memory_bytes_max` that answers have: see [`crate::memory::Parts`] for the others.
-pub const BUDGET_OF_MEMORY: usize = 4;
 /// Items of any other page.
 pub const PAGE_MAX: usize = 1_000;
 /// Items of a page that says nothing.
@@ -156,6 +154,8 @@ pub const HEADER_LINES_MAX: usize = 96;
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
+/// The least part of the disk that a channel has, bytes: the files of one that is empty take less than a tenth of it.
+pub const CHANNEL_BYTES_LEAST: u64 = 16 * 1024 * 1024;
 /// Milliseconds until a disk without room may have some: somebody must make it, so not at once, but within what clients
 /// wait by themselves.
 pub const DISK_RETRY_MS: u64 = 5_000;

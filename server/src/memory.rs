@@ -1,9 +1,6 @@
 //! The peer's memory for what callers cause: one configured number, in parts for what must not crowd out each other.
 
-use crate::limits::BUDGET_OF_MEMORY;
-
-/// The parts, in bytes. What is left of the whole is for the program itself, its
-/// connections, and what its channels' stores keep of their files and have not written yet.
+/// The parts, in bytes. What is left of the whole, an eighth, is for the program itself and its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// Bodies of requests, from their first byte to the answer.
@@ -16,12 +13,26 @@ pub struct Parts {
     pub blocks: usize,
     /// Answers of CAs elsewhere, which are kept until the certificates that they revoke expire.
     pub brought: usize,
+    /// Pages that the channels' stores keep of their files.
+    pub caches: usize,
+    /// What they have applied and not written yet, and what they wrote last.
+    pub writes: usize,
 }
 
 impl Parts {
     /// The parts of `limits.memory_bytes_max`.
     pub const fn of(total: usize) -> Self {
-        let answers = total / BUDGET_OF_MEMORY;
-        Self { bodies: total / 8, answers, in_flight: total / 8, blocks: total / 8, brought: total / 16 }
+        let part = total / 32;
+        Self {
+            bodies: 4 * part,
+            answers: 6 * part,
+            in_flight: 4 * part,
+            blocks: 4 * part,
+            brought: part,
+            caches: 3 * part,
+            // One channel alone has what it would have on a machine of its own: 64 MiB that wait, 64 that are being written,
+            // 64 that come meanwhile.
+            writes: 6 * part,
+        }
     }
 }

@@ -10,7 +10,10 @@ use crate::{
     process_metrics::ProcessMetrics,
 };
 use ca::forecast::{Expiring, Expiry};
-use channel_actors::{LifeCycle, store::DiskTrouble};
+use channel_actors::{
+    LifeCycle,
+    store::{DiskTrouble, DiskUse},
+};
 use ledger_classes::{identity::Identity, time::Time};
 use prometheus_client::{
     encoding::{
@@ -28,7 +31,6 @@ use prometheus_client::{
 };
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -139,6 +141,7 @@ struct Gauges {
     serving: Family<ChannelLabels, Gauge>,
     queue_bytes: Family<ChannelLabels, Gauge>,
     disk_bytes: Family<ChannelLabels, Gauge>,
+    disk_max: Family<ChannelLabels, Gauge>,
     time_ahead: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
     fenced: Gauge,
@@ -188,7 +191,10 @@ impl Default for PeerMetrics {
         registry.register("channel_halted", "1 if the channel has halted, 0 if not", gauges.halted.clone());
         let help = "Payload bytes of transactions between door and commit";
         registry.register_with_unit("channel_queue", help, Unit::Bytes, gauges.queue_bytes.clone());
-        registry.register_with_unit("channel_disk", "The channel's files", Unit::Bytes, gauges.disk_bytes.clone());
+        let help = "What the channel's files take of the disk";
+        registry.register_with_unit("channel_disk", help, Unit::Bytes, gauges.disk_bytes.clone());
+        let help = "The channel's part of the disk: above it only administrative acts are taken";
+        registry.register_with_unit("channel_disk_max", help, Unit::Bytes, gauges.disk_max.clone());
         let help = "How far the channel's block time is ahead of the peer's clock";
         registry.register_with_unit("channel_time_ahead", help, Unit::Seconds, gauges.time_ahead.clone());
         let help = "Blocks that the slowest subscription is behind";
@@ -357,7 +363,7 @@ impl PeerMetrics {
     }
 
     /// Everything as text, with gauges read at this moment.
-    pub fn expose(&self, context: &PeerContext, data_dir: &Path) -> String {
+    pub fn expose(&self, context: &PeerContext) -> String {
         let PeerContext { registry, trust, .. } = context;
         let now = clock::now();
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -379,9 +385,13 @@ impl PeerMetrics {
         }
         let bodies = Standing::ALL.map(|standing| context.places.bodies.taken(standing)).iter().sum();
         let memory = registry.memory();
-        for (word, held) in
-            [("bodies", bodies), ("in_flight", memory.in_flight.held()), ("blocks", memory.blocks.held())]
-        {
+        for (word, held) in [
+            ("bodies", bodies),
+            ("in_flight", memory.in_flight.held()),
+            ("blocks", memory.blocks.held()),
+            ("store_caches", memory.stores.caches.held()),
+            ("store_writes", memory.stores.writes.held()),
+        ] {
             self.gauges.memory_held_bytes.get_or_create(&UseLabels { r#use: word }).set(bytes(held));
         }
         for task in context.tasks.list() {
@@ -417,7 +427,9 @@ impl PeerMetrics {
                 let waiting = context.duties.waiting(channel.name(), duty);
                 self.gauges.waiting.get_or_create(&of_duty).set(signed(waiting));
             }
-            self.gauges.disk_bytes.get_or_create(&labels).set(signed(disk_bytes(&data_dir.join(channel.name()))));
+            let DiskUse { bytes, bytes_max } = channel.disk_use();
+            self.gauges.disk_bytes.get_or_create(&labels).set(signed(bytes));
+            self.gauges.disk_max.get_or_create(&labels).set(signed(bytes_max));
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
             self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));
         }
@@ -454,12 +466,6 @@ impl PeerMetrics {
 /// Unix time in seconds.
 fn seconds_of(time: Time) -> i64 {
     i64::try_from(time.millis() / 1000).unwrap_or(i64::MAX)
-}
-
-/// Bytes of a channel's files. What cannot be read counts as nothing: a channel may just be closing.
-fn disk_bytes(directory: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(directory) else { return 0 };
-    entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }
 
 #[cfg(test)]

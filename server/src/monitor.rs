@@ -24,7 +24,6 @@ use actix_web::{
 };
 use std::{
     net::{IpAddr, TcpListener},
-    path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -38,7 +37,6 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// What the listener answers from.
 struct Watched {
     context: web::Data<PeerContext>,
-    data_dir: PathBuf,
     names: Vec<String>,
 }
 
@@ -47,13 +45,8 @@ pub(crate) struct Monitor(Arc<Mutex<Option<ServerHandle>>>);
 
 impl Monitor {
     /// Starts it on a bound socket.
-    pub(crate) fn start(
-        socket: TcpListener,
-        context: &web::Data<PeerContext>,
-        data_dir: PathBuf,
-        names: Vec<String>,
-    ) -> Self {
-        let watched = web::Data::new(Watched { context: context.clone(), data_dir, names });
+    pub(crate) fn start(socket: TcpListener, context: &web::Data<PeerContext>, names: Vec<String>) -> Self {
+        let watched = web::Data::new(Watched { context: context.clone(), names });
         let current = Arc::new(Mutex::new(None));
         let handle = Arc::clone(&current);
         context.tasks.start("monitor", move || {
@@ -147,7 +140,7 @@ fn is_asked_by(host: &str, names: &[String]) -> bool {
 }
 
 fn expose(watched: &Watched) -> HttpResponse {
-    let text = watched.context.metrics.expose(&watched.context, &watched.data_dir);
+    let text = watched.context.metrics.expose(&watched.context);
     HttpResponse::Ok().content_type(MEDIA_TYPE).body(text)
 }
 

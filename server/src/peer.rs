@@ -16,7 +16,7 @@ use crate::{
     duties::Duties,
     handshakes::Handshakes,
     init::{self, InitError},
-    limits::{BUDGET_OF_MEMORY, LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
+    limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     logging::Logs,
     memory,
     metrics::PeerMetrics,
@@ -31,7 +31,7 @@ use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
     clock::SystemClock,
     fence::{self, Entry},
-    memory::PeerMemory,
+    memory::{PeerMemory, StoreMemory},
     store::StoreOptions,
     tasks::{Task, Tasks, blocking},
 };
@@ -227,6 +227,7 @@ impl Peer {
         let incarnation = backup::incarnation_file(&dir.join(&config.seal_key));
         let entry = Entry { incarnation, authorities: dir.join(&config.authority_dir).join("ca"), moved };
         let memory = memory::Parts::of(config.limits.memory_bytes_max);
+        let stores = StoreMemory::new(memory.caches, memory.writes);
         let options = RegistryOptions {
             directory: dir.join(&config.data_dir),
             seal_key: Arc::clone(&seal_key),
@@ -235,11 +236,12 @@ impl Peer {
             shards,
             verification_threads: cores,
             disk_reserve_bytes: config.limits.disk_reserve_bytes,
+            channel_bytes_max: config.limits.channel_bytes_max,
             store: StoreOptions {
                 checkpoint_interval_ms: config.channels.checkpoint_interval_ms,
                 ..StoreOptions::default()
             },
-            memory: PeerMemory::new(memory.blocks, memory.in_flight),
+            memory: PeerMemory::new(memory.blocks, memory.in_flight, stores),
             rest_after: (config.channels.rest_after_ms > 0)
                 .then(|| Duration::from_millis(config.channels.rest_after_ms)),
             metrics: metrics.channels(),
@@ -289,7 +291,7 @@ impl Peer {
             trust: Arc::clone(&trust),
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
-            budget: Budget::new(config.limits.memory_bytes_max / BUDGET_OF_MEMORY),
+            budget: Budget::new(memory.answers),
             places: PeerPlaces::new(&config.limits, connections),
             handshakes: Handshakes::new(connections),
             crls: Arc::default(),
@@ -310,10 +312,7 @@ impl Peer {
             Some(listen) => {
                 let socket = bind(listen, "metrics.listen")?;
                 let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-                (
-                    Some(Monitor::start(socket, &context, dir.join(&config.data_dir), config.metrics_names())),
-                    Some(address),
-                )
+                (Some(Monitor::start(socket, &context, config.metrics_names())), Some(address))
             }
         };
         let control = match control::bind(dir) {

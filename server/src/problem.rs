@@ -100,6 +100,7 @@ kinds! {
     StorageReadOnly = "storage-read-only", 503, "The peer's disk is read-only";
     PeerFenced = "peer-fenced", 503, "The peer seals and issues nothing: its directory is not where it was";
     StorageFull = "storage-full", 507, "The peer's disk has no room";
+    ChannelFull = "channel-full", 507, "The channel has used up its part of the peer's disk";
     AuthorityLocked = "authority-locked", 503, "The CA's key cannot be used at the moment";
     Unavailable = "unavailable", 503, "The channel does not serve at the moment";
     ChannelHalted = "channel-halted", 503, "The channel is halted on this peer until an operator acts";
@@ -295,6 +296,9 @@ impl From<SubmitRefusal> for ApiError {
             },
             SubmitRefusal::Busy { retry_after_ms } => Self::from(Kind::Busy).retry_after_ms(retry_after_ms),
             SubmitRefusal::Disk(trouble) => Self::disk(trouble),
+            SubmitRefusal::ChannelFull(used) => {
+                Self::new(Kind::ChannelFull, used.to_string()).retry_after_ms(DISK_RETRY_MS)
+            }
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }

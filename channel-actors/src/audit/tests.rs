@@ -41,6 +41,7 @@ async fn open(directory: &Path) -> Arc<ChannelRegistry> {
         shards: 1,
         verification_threads: 1,
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),

@@ -69,6 +69,7 @@ impl Intake {
                 store: context.store.clone(),
                 certificates: context.certificates.clone(),
                 doors: context.doors.clone(),
+                share: context.share.clone(),
                 // What execution will judge by, as far as it is known: block time may be ahead of this clock.
                 now: context.clock.now().max(context.shared.tip().time),
                 seed: random_seed(),

@@ -71,6 +71,7 @@ impl Peer {
             shards: 1,
             verification_threads: 1,
             disk_reserve_bytes: 0,
+            channel_bytes_max: 0,
             store: self.store,
             rest_after: self.rest_after,
             metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),

@@ -2,7 +2,7 @@
 //!
 //! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the
 //! exchange of the layers waits for a block that is being applied, and the other way round. The written layer stays as
-//! a cache until the next one is frozen, so a channel holds at most three times its dirty bound: active (up to twice,
+//! a cache until the next one is frozen, unless the peer's stores hold more than they may, so a channel holds at most three times its dirty bound: active (up to twice,
 //! see [`Pressure`](super::Pressure)) and frozen.
 
 use super::error::StoreError;
@@ -43,6 +43,11 @@ impl State {
         assert!(inner.checkpointed < applied && applied <= inner.applied, "checkpoints move on behind the state");
         inner.checkpointed = applied;
         inner.checkpointed_at = Instant::now();
+        if self.is_crowded() {
+            // Whoever reads from here on finds it in the file.
+            inner.frozen = None;
+        }
+        self.count(&inner);
         Ok(applied)
     }
 
@@ -52,6 +57,7 @@ impl State {
         let mut inner = write(&self.inner);
         let layer = std::mem::take(&mut inner.active);
         inner.frozen = Some(layer.clone());
+        self.count(&inner);
         (layer, inner.applied)
     }
 

@@ -9,13 +9,14 @@
 use super::error::StoreError;
 use super::files::{Backend, JournalFile, StoreFiles, locks_of};
 use crate::limits::DISK_LOOK;
+use crate::memory::StoreMemory;
 use crate::tasks::Tasks;
 use redb::StorageBackend;
 use rustix::fs::{StatVfsMountFlags, statvfs};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// Why the disk takes no writes now.
@@ -84,6 +85,8 @@ struct Shared {
     trouble: watch::Sender<Option<DiskTrouble>>,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// What the stores on it share.
+    memory: OnceLock<StoreMemory>,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +109,7 @@ impl Disk {
             trouble: watch::Sender::new(None),
             inner: Mutex::default(),
             changed: Condvar::new(),
+            memory: OnceLock::new(),
         }));
         disk.look();
         let watched = Arc::downgrade(&disk.0);
@@ -127,6 +131,17 @@ impl Disk {
     pub fn free(&self) -> Option<u64> {
         let status = statvfs(&self.0.directory).ok()?;
         Some(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
+    /// Bytes of the whole file system, if it tells.
+    pub(crate) fn size(&self) -> Option<u64> {
+        let status = statvfs(&self.0.directory).ok()?;
+        Some(status.f_blocks.saturating_mul(status.f_frsize))
+    }
+
+    /// From now on stores that are opened on it share this memory.
+    pub(crate) fn share(&self, memory: StoreMemory) {
+        self.0.memory.get_or_init(|| memory);
     }
 
     /// The same files, whose writes wait for room.
@@ -295,6 +310,10 @@ impl StoreFiles for Waiting {
 
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError> {
         self.files.set_state_aside(why)
+    }
+
+    fn memory(&self) -> StoreMemory {
+        self.disk.0.memory.get().cloned().unwrap_or_default()
     }
 
     fn keep_summary(&self, content: &[u8]) -> Result<(), StoreError> {

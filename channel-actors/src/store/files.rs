@@ -7,6 +7,7 @@
 use super::error::StoreError;
 use super::read_only::ReadOnly;
 use super::summary;
+use crate::memory::StoreMemory;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, StorageBackend};
 use std::fs::{self, OpenOptions};
@@ -48,6 +49,10 @@ pub trait StoreFiles: Send + Sync {
     /// Puts a state that is broken, and why, where a person can look at it, so that `open_state` gives an empty one.
     /// Returns the name it has now.
     fn set_state_aside(&self, why: &str) -> Result<String, StoreError>;
+    /// What the store shares with others of its peer.
+    fn memory(&self) -> StoreMemory {
+        StoreMemory::default()
+    }
     /// Keeps a summary of a store that is closed, durably. Files that keep none do nothing.
     fn keep_summary(&self, _content: &[u8]) -> Result<(), StoreError> {
         Ok(())

@@ -13,6 +13,7 @@ use super::journal::{Digested, Journal};
 use super::lock::{lock, read, write};
 use super::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
 use super::{BlockRecord, StoreOptions, sums};
+use crate::memory::Counted;
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, PathError};
@@ -33,6 +34,8 @@ pub(super) struct Log {
     /// Blocks on disk: the next height.
     size: AtomicU64,
     latch: Arc<Latch>,
+    /// The pages that its database keeps.
+    _cache: Counted,
 }
 
 struct Writer {
@@ -46,9 +49,10 @@ impl Log {
     pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
         let pages = sums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
         let journal = Journal::create(files.journal(), options.journal_bytes_max)?;
-        let database = open_database(pages, options.log_cache_bytes).map_err(|error| open_error("log.redb", error))?;
+        let cache = files.memory().caches.grant(options.log_cache_bytes);
+        let database = open_database(pages, cache.bytes()).map_err(|error| open_error("log.redb", error))?;
         initialise(&database).map_err(StoreError::disk("initialising the log"))?;
-        Ok(Self::new(database, CompactRange::new(), journal, latch))
+        Ok(Self::new(database, CompactRange::new(), journal, latch, cache))
     }
 
     /// Opens a log and checks that its tables agree and that its last record is whole. What its journal holds is in the
@@ -59,7 +63,8 @@ impl Log {
             return corrupt("the file holds nothing");
         }
         let pages = sums::open_anyway(backend).map_err(reading("opening the log"))?;
-        let database = open_database(pages, options.log_cache_bytes).map_err(|error| match says_corrupt(&error) {
+        let cache = files.memory().caches.grant(options.log_cache_bytes);
+        let database = open_database(pages, cache.bytes()).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),
             false => open_error("log.redb", error),
         })?;
@@ -71,7 +76,7 @@ impl Log {
             Ok((history, journal))
         });
         match opened {
-            Ok((history, journal)) => Ok(Self::new(database, history, journal, latch)),
+            Ok((history, journal)) => Ok(Self::new(database, history, journal, latch, cache)),
             Err(error) => {
                 release("log.redb", Some(database));
                 Err(error)
@@ -79,10 +84,10 @@ impl Log {
         }
     }
 
-    fn new(database: Database, history: CompactRange, journal: Journal, latch: Arc<Latch>) -> Self {
+    fn new(database: Database, history: CompactRange, journal: Journal, latch: Arc<Latch>, cache: Counted) -> Self {
         let size = AtomicU64::new(history.size());
         let writer = Mutex::new(Writer { history, journal });
-        Self { database: RwLock::new(Some(database)), writer, tail: RwLock::default(), size, latch }
+        Self { database: RwLock::new(Some(database)), writer, tail: RwLock::default(), size, latch, _cache: cache }
     }
 
     /// Blocks on disk.

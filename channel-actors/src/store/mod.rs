@@ -24,6 +24,7 @@ mod log;
 mod pace;
 mod read_only;
 mod record;
+mod share;
 mod state;
 mod summary;
 mod sums;
@@ -35,8 +36,11 @@ pub use disk::{Disk, DiskTrouble};
 pub use error::StoreError;
 pub use files::{Backend, Directory, JournalFile, StoreFiles};
 pub(crate) use files::{Inspected, left_summary};
+pub use share::DiskUse;
+pub(crate) use share::{Room, Share};
 pub use state::StateView;
 
+pub use crate::memory::StoreMemory;
 use bytes::Bytes;
 use error::Latch;
 use ledger_classes::hash::{Hash, Tag};
@@ -66,16 +70,17 @@ fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Bytes of redb's page cache for the log: recent blocks come from the publisher's ring, so little is enough.
+    /// Bytes of redb's page cache for the log: recent blocks come from the publisher's ring, so little is enough. With
+    /// others it has a part of what [`StoreMemory::caches`] has.
     pub log_cache_bytes: usize,
-    /// Bytes of redb's page cache for the state.
+    /// Bytes of redb's page cache for the state, likewise.
     pub state_cache_bytes: usize,
     /// Bytes of the journal, which holds small blocks, each twice, until there are enough of them for the log: half as
     /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into
     /// the log, at 0.
     pub journal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
-    /// are told to wait for it ([`Pressure::Wait`]).
+    /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of [`StoreMemory::writes`].
     pub dirty_bytes_max: usize,
     /// Bytes that a checkpoint writes before it waits until they are on the disk, and then for as long again: so many
     /// may be before another channel's block in the disk's queue, some milliseconds' worth.
@@ -289,6 +294,11 @@ impl ChannelStore {
     /// [`Self::transaction`] for many at once, which costs less for each.
     pub fn transactions(&self, ids: &[Hash]) -> Result<Vec<Option<(u64, u32)>>, StoreError> {
         self.0.state.transactions(ids)
+    }
+
+    /// Bytes that wait for the next checkpoint, about.
+    pub fn waiting_bytes(&self) -> usize {
+        self.0.state.waiting_bytes()
     }
 
     /// How much waits for the next checkpoint.

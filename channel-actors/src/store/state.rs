@@ -25,6 +25,8 @@ use super::lock::{lock, read, write};
 use super::pace::{Paced, PacedBackend};
 use super::record::{STATE_FORMAT, decode_reflects, decode_value};
 use super::{Pressure, StoreOptions, sums};
+use crate::limits::DIRTY_LEAST;
+use crate::memory::Counted;
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
@@ -65,6 +67,10 @@ pub(super) struct State {
     live: Arc<Mutex<BTreeMap<u64, usize>>>,
     pub(super) latch: Arc<Latch>,
     options: StoreOptions,
+    /// What the layers hold.
+    held: Counted,
+    /// The pages that the database keeps.
+    _cache: Counted,
 }
 
 impl State {
@@ -75,12 +81,14 @@ impl State {
         options: StoreOptions,
         latch: Arc<Latch>,
     ) -> Result<(Self, Option<Hash>), StoreError> {
-        let (database, paced, (reflects, runs)) = match open_file(files, options)? {
+        let memory = files.memory();
+        let cache = memory.caches.grant(options.state_cache_bytes);
+        let (database, paced, (reflects, runs)) = match open_file(files, options, cache.bytes())? {
             Opened::Sound(database, paced, found) => (database, paced, found),
             Opened::Broken(why) => {
                 let aside = files.set_state_aside(&why)?;
                 tracing::warn!(why, aside, "the state file is broken: it will be rebuilt");
-                match open_file(files, options)? {
+                match open_file(files, options, cache.bytes())? {
                     Opened::Sound(database, paced, found) => (database, paced, found),
                     Opened::Broken(why) => return Err(StoreError::Corrupt(format!("a fresh state file: {why}"))),
                 }
@@ -103,7 +111,9 @@ impl State {
             checkpointing: Mutex::new(()),
             live: Arc::default(),
             latch,
+            held: Counted::new(&memory.writes, 0),
             options,
+            _cache: cache,
         };
         Ok((state, reflects.map(|(_, hash)| hash)))
     }
@@ -151,6 +161,7 @@ impl State {
         assert!(Arc::ptr_eq(&inner.active, &active), "layers are not exchanged while a block is applied");
         inner.applied = height + 1;
         assert!(inner.checkpointed <= inner.applied && inner.applied <= log_size, "the log is ahead of the state");
+        self.count(&inner);
         Ok(self.pressure_of(&inner))
     }
 
@@ -165,15 +176,31 @@ impl State {
         protected
     }
 
+    /// Counts what the layers hold. To be called whenever that changes.
+    pub(super) fn count(&self, inner: &Inner) {
+        self.held.set(inner.active.bytes() + inner.frozen.as_ref().map_or(0, |layer| layer.bytes()));
+    }
+
+    /// Whether all stores together hold more than they may: then what was written is not kept.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.held.is_over()
+    }
+
     fn pressure_of(&self, inner: &Inner) -> Pressure {
         let bytes = inner.active.bytes();
-        let bound = self.options.dirty_bytes_max;
+        // No more than is left for others; a little is always allowed.
+        let bound = self.options.dirty_bytes_max.min(self.held.left().max(DIRTY_LEAST));
         let age = inner.checkpointed_at.elapsed().as_millis();
         match inner.applied > inner.checkpointed {
             true if bytes > bound.saturating_mul(2) => Pressure::Wait,
             true if bytes >= bound || age >= u128::from(self.options.checkpoint_interval_ms) => Pressure::CheckpointDue,
             _ => Pressure::None,
         }
+    }
+
+    /// Bytes that wait for the next checkpoint, about.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        read(&self.inner).active.bytes()
     }
 
     /// How much waits for the next checkpoint.
@@ -260,11 +287,11 @@ enum Opened {
     Broken(String),
 }
 
-fn open_file(files: &dyn StoreFiles, options: StoreOptions) -> Result<Opened, StoreError> {
+fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) -> Result<Opened, StoreError> {
     let paced = Paced::new(files.open_state()?, options.checkpoint_piece_bytes);
     let file = Arc::downgrade(&paced);
     let pages = sums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
-    let opened = pages.and_then(|pages| open_database(pages, options.state_cache_bytes));
+    let opened = pages.and_then(|pages| open_database(pages, cache_bytes));
     let opened = opened.and_then(|database| {
         match catching(|| initialise(&database)) {
             Ok(Ok(found)) => Ok(Opened::Sound(database, file, found)),

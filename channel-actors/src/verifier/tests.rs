@@ -1,13 +1,17 @@
 //! What a screening refuses, by name, among good neighbours, and what it leaves to other jobs.
 
 use super::*;
+use crate::asker::Asker;
 use crate::limits::VERIFY_SLICE;
 use crate::production::encode_receipts;
 use crate::recall;
 use crate::store::BlockRecord;
 use crate::test_support::{Bench, NOW, answer, arrival, config, key, transaction};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait};
-use ledger_classes::action::{Action, assets, channel::Admit};
+use ledger_classes::action::{
+    Action, assets,
+    channel::{Admit, Propose},
+};
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Fees};
@@ -23,6 +27,7 @@ use ledger_classes::record;
 use ledger_classes::rights::{Class, Grant, Grantee, Right};
 use ledger_classes::state::Writes;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use std::path::Path;
 use std::time::Duration;
 
 fn member(number: u8) -> Identity {
@@ -94,10 +99,28 @@ fn json(text: String) -> Envelope {
 }
 
 fn screen(bench: &Bench, envelopes: Vec<Envelope>) -> (Vec<Submission>, Arc<Credits>, Screened) {
+    screen_with(bench, envelopes, Asker::PEER, whole_disk())
+}
+
+/// The same by a caller, of a channel with this part of the disk.
+fn screen_with(
+    bench: &Bench,
+    envelopes: Vec<Envelope>,
+    caller: Asker,
+    share: Share,
+) -> (Vec<Submission>, Arc<Credits>, Screened) {
     let credits = Arc::new(Credits::default());
-    let arrivals = envelopes.into_iter().map(|envelope| arrival(envelope, Wait::Committed, &credits));
+    let arrivals = envelopes.into_iter().map(|envelope| {
+        let (submission, arrival) = arrival(envelope, Wait::Committed, &credits);
+        let credit = credits.take(caller, [1].into_iter()).expect("room").pop().expect("one");
+        (submission, Arrival { credit, ..arrival })
+    });
     let (waiting, batch): (Vec<_>, Vec<_>) = arrivals.unzip();
-    (waiting, credits, screen_arrivals(bench, batch))
+    (waiting, credits, screen_by(bench, Screening { share, ..screening(bench, VERIFY_SLICE) }, batch))
+}
+
+fn whole_disk() -> Share {
+    Share::new("none", Path::new("/nowhere"), u64::MAX)
 }
 
 fn screening(bench: &Bench, slice: Duration) -> Screening {
@@ -110,6 +133,7 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
         store: bench.opened.store.clone(),
         certificates: Arc::new(NoCertificates),
         doors: Doors::default(),
+        share: whole_disk(),
         now: NOW,
         seed: [9; 32],
         slice,
@@ -117,7 +141,11 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
 }
 
 fn screen_arrivals(bench: &Bench, batch: Vec<Arrival>) -> Screened {
-    let mut step = screening(bench, VERIFY_SLICE).screen(batch).expect("readable");
+    screen_by(bench, screening(bench, VERIFY_SLICE), batch)
+}
+
+fn screen_by(bench: &Bench, screening: Screening, batch: Vec<Arrival>) -> Screened {
+    let mut step = screening.screen(batch).expect("readable");
     let mut screened = loop {
         match step {
             Step::Done(screened) => break screened,
@@ -130,6 +158,56 @@ fn screen_arrivals(bench: &Bench, batch: Vec<Arrival>) -> Screened {
     screened.refused.extend(refused);
     found.into_iter().for_each(|found| recall::tell(store, found).expect("readable"));
     screened
+}
+
+/// What an envelope of these tests says.
+fn payload(envelope: &Envelope) -> Transaction {
+    codec::decode(&envelope.payload, usize::MAX).expect("binary")
+}
+
+/// Whoever posted to one channel could fill the disk for all.
+#[test]
+fn a_channel_above_its_part_of_the_disk_takes_acts_and_tells_what_it_has_taken() {
+    let bench = closed_channel();
+    let channel = bench.opened.channel;
+    let record = |nonce| signed(&transaction(channel, nonce, "more"), 1);
+    let act = |nonce| {
+        let propose = Action::ChannelPropose(Propose { changes: Vec::new(), reason: String::new() });
+        signed(&Transaction { actions: vec![propose], ..transaction(channel, nonce, "") }, 1)
+    };
+    let both = |nonce| {
+        let both = [act(nonce), record(nonce)].map(|envelope| payload(&envelope).actions).concat();
+        signed(&Transaction { actions: both, ..transaction(channel, nonce, "") }, 1)
+    };
+    let known = || committed(channel)[3].clone();
+    // Its folder takes so many pages, of which 8 are its part.
+    let disk = tempfile::tempdir().expect("a folder");
+    let take = |pages: usize| {
+        std::fs::create_dir_all(disk.path().join("trade")).expect("writable");
+        std::fs::write(disk.path().join("trade/log.redb"), vec![7; pages * 4096]).expect("writable");
+        Share::new("trade", disk.path(), 8 * 4096)
+    };
+    let mut nonce = 5_000;
+    for (pages, caller, full) in [
+        (7, Asker::from_number(1), [false, false, false]),
+        (8, Asker::from_number(1), [true, false, true]),
+        (9, Asker::from_number(1), [true, true, true]),
+        (9, Asker::PEER, [true, false, true]),
+    ] {
+        nonce += 10;
+        let envelopes = vec![record(nonce), act(nonce + 1), both(nonce + 2), known()];
+        let (mut waiting, _, screened) = screen_with(&bench, envelopes, caller, take(pages));
+        let is_full = |result: Option<SubmitResult>| {
+            matches!(result, Some(SubmitResult::Refused { refusal: SubmitRefusal::ChannelFull(_), .. }))
+        };
+        let refused: Vec<bool> = waiting[..3].iter_mut().map(|waiting| is_full(answer(waiting))).collect();
+        assert_eq!(refused, full, "{pages} pages");
+        assert_eq!(
+            screened.refused.iter().filter(|name| **name == "channel-full").count(),
+            full.iter().filter(|it| **it).count()
+        );
+        assert!(matches!(answer(&mut waiting[3]), Some(SubmitResult::Committed { .. })), "known: {pages} pages");
+    }
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
         tasks: channel_actors::tasks::Tasks::default(),
         disk_reserve_bytes: 0,
+        channel_bytes_max: 0,
     });
     let registry = registry.expect("opens");
     registry.opened().await;

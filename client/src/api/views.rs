@@ -238,12 +238,24 @@ pub struct ChannelView {
     pub open_submit: bool,
     /// How full the pipeline is.
     pub queue: QueueView,
+    /// What its files take of the peer's disk; for those who administer or audit the channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskUseView>,
     /// The configuration; only in the view of one channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ChannelConfig>,
     /// The block that set the configuration; with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_height: Option<u64>,
+}
+
+/// What a channel takes of a peer's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskUseView {
+    /// Bytes that its files take.
+    pub bytes: u64,
+    /// Its part: above it only administrative acts are taken, and other transactions get `channel-full`.
+    pub bytes_max: u64,
 }
 
 /// How many of a thing callers may have at a time on a peer, and have.

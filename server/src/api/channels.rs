@@ -23,8 +23,8 @@ use actix_web::{
     http::StatusCode,
     web::{self, Data, Path, Payload},
 };
-use channel_actors::{CreateError, LifeCycle};
-use client::api::{ChannelSpec, ChannelState, ChannelView, QueueView};
+use channel_actors::{CreateError, LifeCycle, store::DiskUse};
+use client::api::{ChannelSpec, ChannelState, ChannelView, DiskUseView, QueueView};
 use ledger_classes::{
     config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization},
     hash::HexBytes,
@@ -34,7 +34,7 @@ use ledger_classes::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-/// A channel as somebody with these rights sees it.
+/// A channel as somebody with these rights sees it. Looks at its files, if it did not lately.
 pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
     let channel = &visible.channel;
     let (tip, queue, config) = (channel.tip(), channel.queue(), channel.config());
@@ -56,6 +56,10 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
             bytes: queue.bytes.into(),
             subscriptions: queue.subscriptions,
         },
+        disk: [Right::Admin, Right::Audit].iter().any(|right| visible.rights.allows(*right)).then(|| {
+            let DiskUse { bytes, bytes_max } = channel.disk_use();
+            DiskUseView { bytes, bytes_max }
+        }),
         config: shown.map(|record| record.config.clone()),
         config_height: shown.map(|record| record.height),
     }

@@ -150,7 +150,7 @@ pub(super) async fn revoke(
     });
     let revoked = revoked.await?;
     tracing::info!(by, certificates = revoked.revoked.len(), "certificates revoked over the API");
-    json(&revoked)
+    made(&context, &caller, in_json(), move |out| out.json(&revoked)).await
 }
 
 /// What of a list is asked for.
@@ -179,7 +179,8 @@ pub(super) async fn tokens(
         part(line, &tokens, (after.as_deref(), limit), |(token, _)| token.id.to_string(), token_view)
             .ok_or_else(no_cursor)
     });
-    json(&page.await?)
+    let page = page.await?;
+    made(&context, &caller, in_json(), move |out| out.json(&page)).await
 }
 
 /// Makes a token of the administrator's organization good for nothing.

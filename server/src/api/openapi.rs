@@ -308,7 +308,9 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         Kind::Unavailable,
     ];
     kinds.extend_from_slice(match route.operation {
-        "submit" => &[Kind::StorageReadOnly, Kind::PeerFenced, Kind::StorageFull, Kind::CommitPending],
+        "submit" => {
+            &[Kind::StorageReadOnly, Kind::PeerFenced, Kind::StorageFull, Kind::ChannelFull, Kind::CommitPending]
+        }
         "createChannel" => &[
             Kind::ChannelHalted,
             Kind::CertificateRequired,

@@ -182,13 +182,14 @@ pub(super) fn schemas() -> Value {
             json!({ "transactions": number(), "bytes": number(), "subscriptions": number() }),
             &["transactions", "bytes", "subscriptions"],
         ),
+        "DiskUse": object(json!({ "bytes": number(), "bytes_max": number() }), &["bytes", "bytes_max"]),
         "Channel": object(
             json!({
                 "name": label(), "id": hash(), "height": number(), "tip": hash(), "time": time(),
                 "state": { "enum": ["opening", "replaying", "serving", "draining", "closed", "halted"] },
                 "done": number(), "of": number(), "reason": text(), "rights": rights(), "queue": named("Queue"),
                 "public_read": { "type": "boolean" }, "open_submit": { "type": "boolean" }, "config": any(),
-                "config_height": number(),
+                "config_height": number(), "disk": named("DiskUse"),
             }),
             &["name", "id", "height", "tip", "time", "state", "rights", "public_read", "open_submit", "queue"],
         ),
@@ -341,7 +342,9 @@ pub(super) fn schemas() -> Value {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use client::api::{ChannelState, ChannelView, Outcome, Problem, QueueView, ReceiptView, SubmissionStatus};
+    use client::api::{
+        ChannelState, ChannelView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, SubmissionStatus,
+    };
     use ledger_classes::{amount::Amount, hash::Hash, rights::Rights};
     use std::collections::BTreeSet;
 
@@ -402,6 +405,7 @@ mod tests {
                 public_read: false,
                 open_submit: false,
                 queue: QueueView::default(),
+                disk: Some(DiskUseView { bytes: 1, bytes_max: 2 }),
                 config: None,
                 config_height: None,
             },

@@ -1,7 +1,7 @@
 //! `GET /v1/status`: the peer, and the channels that the caller may see.
 
 use super::{
-    answer::{in_json, made},
+    answer::{Pieces, in_json, made},
     channels::view,
 };
 use crate::{
@@ -53,9 +53,13 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
             Standing::Member | Standing::Anonymous => Vec::new(),
         },
         channels_incomplete: access::incomplete(&context.registry).map(Into::into),
-        channels: visible.iter().map(|visible| view(visible, false)).collect(),
+        channels: Vec::new(),
     };
-    made(&context, &caller, in_json(), move |out| out.json(&status)).await
+    let with_channels = move |out: &mut Pieces| {
+        let channels = visible.iter().map(|visible| view(visible, false)).collect();
+        out.json(&PeerStatus { channels, ..status })
+    };
+    made(&context, &caller, in_json(), with_channels).await
 }
 
 fn of(places: &Places) -> PlacesView {

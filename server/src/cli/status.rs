@@ -106,7 +106,7 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
                 clean(&channel.name),
                 known(channel.height.to_string()),
                 known(when(channel.time)),
-                state(&channel.state),
+                state(&channel.state) + full(channel),
                 access(channel.public_read, channel.open_submit).into(),
                 format!("{} waiting, {} subscribed", channel.queue.transactions, channel.queue.subscriptions),
                 rights(channel.rights),
@@ -114,6 +114,14 @@ pub(super) fn channels(channels: &[ChannelView]) -> String {
         })
         .collect();
     table(&["channel", "height", "block time", "state", "open to", "queue", "rights"], &rows)
+}
+
+/// Whether it has used up its part of the disk, to those who are told.
+fn full(channel: &ChannelView) -> &'static str {
+    match channel.disk {
+        Some(disk) if disk.bytes >= disk.bytes_max => ", its part of the disk is FULL",
+        _ => "",
+    }
 }
 
 /// Who may do without a certificate what needs a right otherwise.

@@ -50,8 +50,10 @@ impl Trial {
     async fn new(variables: &[(&str, &str)]) -> Self {
         let consortium = Consortium::new();
         let disk = SmallDisk::new(&consortium.dir().join("data"), 64);
-        let metrics = [("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")];
-        let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[&metrics, variables].concat());
+        // One channel may take all of this disk.
+        let settings =
+            [("CHANCERY_METRICS_LISTEN", "127.0.0.1:0"), ("CHANCERY_LIMITS_CHANNEL_BYTES_MAX", "1073741824")];
+        let peer = Peer::start_by(disk.chancery(), &consortium.dir(), &[&settings, variables].concat());
         let made = peer.run(&consortium.admin(), &["channel", "create", "open", "--org", "bank", "--open-submit"]);
         let connection = peer.connect_once(&consortium.admin());
         let main = connection.channel("main").await.expect("public").id;

@@ -39,6 +39,7 @@ mod rollover;
 mod rot;
 mod schemas;
 mod schemathesis;
+mod share;
 mod silence;
 mod subscriptions;
 mod tokens;

@@ -8,7 +8,7 @@ use client::connection::Connection;
 use client::submit::Wait;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -133,6 +133,29 @@ async fn strangers_that_want_all_subscriptions_get_a_part_of_them() {
         (peer.metric("chancery_places_taken{places=\"subscriptions\",caller=\"anonymous\"}") == "0").then_some(())
     };
     wait::until("places are given back", stranger).await;
+    peer.drain();
+}
+
+/// Four certificates of one organization had all places that members have.
+#[tokio::test]
+async fn members_of_one_organization_leave_places_for_those_of_others() {
+    let consortium = Consortium::new();
+    consortium.organization("dealer");
+    consortium.organization("carrier");
+    let of = |organization: &str, count: usize| -> Vec<PathBuf> {
+        (0..count)
+            .map(|number| consortium.profile(organization, "client", &format!("{organization}{number}")))
+            .collect()
+    };
+    let (dealers, carriers) = (of("dealer", 4), of("carrier", 1));
+    let peer = Peer::start(&consortium.dir(), &[METRICS, ("CHANCERY_LIMITS_SUBSCRIPTIONS_MAX", "16")]);
+    let subscribe =
+        |who: &Path, count| let_in(count, "too-many-subscriptions", || Raw::send(&peer, Some(who), SUBSCRIBE));
+    let held: Vec<Vec<Raw>> = dealers.iter().map(|who| subscribe(who, 5)).collect();
+    assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [4, 3, 0, 0], "half of what members have");
+    let (_, answer) = Raw::send(&peer, Some(&dealers[3]), SUBSCRIBE).status();
+    assert!(answer.contains("one organization has no more than it leaves for others"), "{answer}");
+    assert_eq!(subscribe(&carriers[0], 5).len(), 4, "another organization finds its own");
     peer.drain();
 }
 

@@ -64,6 +64,7 @@ impl Peer {
             shards: 2,
             verification_threads: 1,
             disk_reserve_bytes: 0,
+            channel_bytes_max: 0,
             store: StoreOptions { checkpoint_interval_ms: 10, ..StoreOptions::default() },
             rest_after: Some(rest_after),
             metrics: Metrics::new(&mut Registry::default()),

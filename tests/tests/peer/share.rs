@@ -1,0 +1,85 @@
+//! A channel's part of the disk: who fills one channel fills no other, and what is full is repaired.
+
+use crate::harness::{Consortium, Peer, append, signed};
+use client::connection::{Connection, RequestError};
+use client::submit::{SubmitError, Wait};
+use ledger_classes::hash::Hash;
+use ledger_classes::transaction::Envelope;
+
+const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
+const PART: u64 = 16 * 1024 * 1024;
+/// Bytes of each record.
+const BODY: usize = 15_000;
+/// Records of a transaction.
+const RECORDS: usize = 5;
+
+/// The code of its outcome, or the name of the problem with which it was refused.
+async fn post(connection: &Connection, channel: &str, envelope: &Envelope) -> Result<u16, String> {
+    match connection.submit(channel, envelope, Wait::Committed).await {
+        Ok(outcome) => Ok(outcome.receipt.expect("committed").code),
+        Err(SubmitError::Request(RequestError::Problem(problem))) => Err(problem.name().to_owned()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn filling(channel: Hash) -> Envelope {
+    signed(channel, 7, (0..RECORDS).map(|_| append("fill", "x".repeat(BODY))).collect())
+}
+
+/// One client filled the disk, and all channels answered 507.
+#[tokio::test]
+async fn a_channel_that_is_full_takes_what_repairs_it_and_others_go_on() {
+    let consortium = Consortium::new();
+    let admin = consortium.admin();
+    let part = PART.to_string();
+    let peer = Peer::start(&consortium.dir(), &[METRICS, ("CHANCERY_LIMITS_CHANNEL_BYTES_MAX", &part)]);
+    let made = peer.run(&admin, &["channel", "create", "open", "--org", "bank", "--open-submit", "--approvals", "any"]);
+    let open: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let connection = peer.connect_once(&admin);
+    let main = connection.channel("main").await.expect("there").id;
+    let first = filling(open);
+    assert_eq!(post(&connection, "open", &first).await, Ok(0));
+    let mut posted = 1;
+    let refused = loop {
+        match post(&connection, "open", &filling(open)).await {
+            Ok(code) => assert_eq!(code, 0),
+            Err(name) => break name,
+        }
+        posted += 1;
+        assert!(posted * RECORDS * BODY < 4 * PART as usize, "nothing refuses");
+    };
+    assert_eq!(refused, "channel-full");
+    // It is not for a moment, and what was taken keeps its outcome.
+    assert_eq!(post(&connection, "open", &filling(open)).await, Err("channel-full".into()));
+    assert_eq!(post(&connection, "open", &first).await, Ok(0));
+    assert_eq!(post(&connection, "main", &signed(main, 7, vec![append("other", "goes on")])).await, Ok(0));
+
+    // Those who answer for the channel see it.
+    let status = peer.run(&admin, &["status"]);
+    let of = |name: &str| status["channels"].as_array().expect("a list").iter().find(|it| it["name"] == name).cloned();
+    let disk = of("open").expect("there")["disk"].clone();
+    assert_eq!(disk["bytes_max"], PART);
+    assert!(disk["bytes"].as_u64().is_some_and(|bytes| (PART..2 * PART).contains(&bytes)), "{disk}");
+    assert!(of("main").expect("there")["disk"]["bytes"].as_u64().is_some_and(|bytes| bytes < PART / 2));
+    let ann = consortium.profile("bank", "client", "ann");
+    assert!(peer.run(&ann, &["channel", "show", "open"])["disk"].is_null(), "others are told when they post");
+    assert_eq!(peer.metric("chancery_channel_disk_max_bytes{channel=\"open\"}"), part);
+    let bytes: u64 = peer.metric("chancery_channel_disk_bytes{channel=\"open\"}").parse().expect("a number");
+    assert!(bytes >= PART / 4, "{bytes}: what waits is written by then, or not");
+    assert_eq!(peer.metric("chancery_disk_writable"), "1");
+    peer.says("the channel's part of the disk is used up");
+
+    // What repairs it is taken: an admission, a change of the configuration.
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "open"]);
+    peer.run(&admin, &["channel", "update", "open", "--public-read", "true"]);
+    assert_eq!(post(&connection, "open", &filling(open)).await, Err("channel-full".into()));
+    peer.drain();
+
+    // A larger part, and all is as ever.
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_LIMITS_CHANNEL_BYTES_MAX", "1073741824")]);
+    let connection = peer.connect_once(&admin);
+    assert_eq!(post(&connection, "open", &filling(open)).await, Ok(0));
+    assert_eq!(post(&connection, "open", &first).await, Ok(0));
+    peer.drain();
+}
