@@ -5,12 +5,14 @@ use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::dealer::Arrival;
 use crate::ordering::Solo;
+use crate::place::Place;
 use crate::production::{self, Execution, ExecutionResult, Offered, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
 use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
-use crate::verifier::Passed;
+use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
+use ledger_classes::execution::budget::BLOCK_COST;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::participant::NoCertificates;
@@ -134,10 +136,10 @@ impl World {
                     let result = execution.run(transactions).map(|result| {
                         let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
                         let dropped = unpaid.map(|transaction| (transaction.id(), refusal)).into_iter().collect();
-                        ExecutionResult {
-                            offered: Offered { dropped, deferred, costs: result.offered.costs },
-                            ..result
-                        }
+                        // Some cost a quarter of a block, by which turns go.
+                        let costs = result.offered.costs.into_iter();
+                        let costs = costs.map(|(id, cost)| (id, [cost, BLOCK_COST / 4][random.below(2)])).collect();
+                        ExecutionResult { offered: Offered { dropped, deferred, costs }, ..result }
                     });
                     self.work.push(Work::Execute(result));
                 }
@@ -212,6 +214,15 @@ fn world() -> World {
     }
 }
 
+/// One of four senders, two of an organization.
+fn signer(nonce: u64) -> u8 {
+    u8::try_from(nonce % 4).expect("small") + 1
+}
+
+fn place(signer: u8) -> Place {
+    Place::of_organization(["one", "other"][usize::from(signer) / 3])
+}
+
 /// Submits ids again and again, of which many are under way or committed, and lets things happen in between.
 #[test]
 fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
@@ -223,17 +234,22 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         let credits = Arc::new(Credits::default());
         let mut waiting: Vec<(Hash, Submission)> = Vec::new();
         let (mut doubting, mut taken) = (Vec::new(), BTreeSet::new());
+        // In which order each sender's came first.
+        let mut came: BTreeMap<u8, Vec<Hash>> = BTreeMap::new();
         // Jobs of two shards, of which the later one is done before at times.
         let mut early = Vec::new();
         for sequence in 1..=60 {
             let shard = random.below(2);
             let flights = (0..random.below(4)).map(|_| {
-                let envelope = envelope(channel, random.below(40) as u64, 1);
+                let nonce = random.below(40) as u64;
+                let envelope = envelope(channel, nonce, signer(nonce));
                 let id = envelope.id();
                 let (submission, flight) = flight(channel, envelope, Wait::Committed, &credits);
                 waiting.push((id, submission));
-                taken.insert(id);
-                flight
+                if taken.insert(id) {
+                    came.entry(signer(nonce)).or_default().push(id);
+                }
+                Flight { place: place(signer(nonce)), ..flight }
             });
             let flights = flights.collect();
             let shard_key = key([1, 2][shard]);
@@ -242,7 +258,8 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             let now = world.now.millis() + random.below(40) as u64 - random.below(20) as u64;
             world.now = Time::from_millis(now);
             let doubted = (0..random.below(3)).map(|_| {
-                let envelope = envelope(channel, random.below(40) as u64, 1);
+                let nonce = random.below(40) as u64;
+                let envelope = envelope(channel, nonce, signer(nonce));
                 let id = envelope.id();
                 let (submission, Arrival { waiter, credit, .. }) = arrival(envelope, Wait::Committed, &credits);
                 doubting.push((id, taken.contains(&id), submission));
@@ -297,11 +314,20 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert_eq!(credits.used(), (0, 0), "every credit came back");
         offered = (offered.0 + world.dropped.len(), offered.1 + world.deferred);
         let mut included = BTreeMap::<Hash, u32>::new();
+        let mut order = Vec::new();
         for height in 1..=world.tip.0 {
             let bytes = world.bench.opened.store.receipts(height).expect("readable").expect("there");
             let receipts = decode_receipts(&bytes).expect("decodes");
             assert!(!receipts.is_empty() && receipts.len() <= 4, "no empty block, none too large");
             receipts.iter().for_each(|receipt| *included.entry(receipt.head.id).or_default() += 1);
+            order.extend(receipts.iter().map(|receipt| receipt.head.id));
+        }
+        for (sender, came) in came {
+            // What was left out may have come again, later.
+            let kept = |id: &&Hash| !world.dropped.contains(*id);
+            let expected: Vec<&Hash> = came.iter().filter(kept).collect();
+            let own: Vec<&Hash> = order.iter().filter(|id| came.contains(id)).filter(kept).collect();
+            assert_eq!(own, expected, "sender {sender}'s are in the order in which they came");
         }
         assert!(included.values().all(|count| *count == 1), "no double inclusion");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
