@@ -122,7 +122,7 @@ impl TrustBundle {
         }
     }
 
-    /// Takes out roots by their keys, and the issuing CAs that they certified.
+    /// Takes out roots and issuing CAs by their keys, and the issuing CAs that such roots certified.
     pub fn remove_roots(&mut self, keys: &[KeyId]) {
         let is_root = |der: &Vec<u8>| KeyId::of_certificate(der).is_some_and(|key| keys.contains(&key));
         let is_below = |der: &Vec<u8>| {
@@ -132,7 +132,7 @@ impl TrustBundle {
             issuer.is_some_and(|issuer| keys.iter().any(|key| key.as_bytes()[..20] == *issuer))
         };
         self.anchors.retain(|der| !is_root(der));
-        self.issuing.retain(|der| !is_below(der));
+        self.issuing.retain(|der| !is_root(der) && !is_below(der));
     }
 
     /// A trust store with everything in force.

@@ -14,6 +14,7 @@ use crate::{
     identifiers::{KeyId, RevocationReason, Serial},
     keys::PublicKey,
     known::Known,
+    lost::LostCertificate,
     record::Rollover,
 };
 pub use crate::{
@@ -70,7 +71,7 @@ pub struct Database {
     /// The consortium's roots, oldest first, the retired ones among them.
     roots: Vec<String>,
     rollover: Option<Rollover>,
-    /// Keys of roots that are anchors no more.
+    /// Keys of roots and of CAs that are trusted no more, since others took their places.
     retired: Vec<KeyId>,
     certificates: Vec<CertificateRecord>,
     by_serial: HashMap<Serial, usize>,
@@ -91,6 +92,8 @@ pub struct Database {
     undecided: BTreeSet<usize>,
     tokens: BTreeMap<TokenId, TokenRecord>,
     policy: EnrolmentPolicy,
+    /// What was revoked by its number alone.
+    lost: Vec<LostCertificate>,
     lines: usize,
 }
 
@@ -131,6 +134,7 @@ impl Database {
             undecided: BTreeSet::new(),
             tokens: BTreeMap::new(),
             policy: EnrolmentPolicy::default(),
+            lost: Vec::new(),
             lines: 0,
         }
     }
@@ -195,7 +199,7 @@ impl Database {
         self.rollover.as_ref()
     }
 
-    /// The keys of the roots that are anchors no more.
+    /// The keys of the roots and CAs that are trusted no more, since others took their places.
     pub(crate) fn retired(&self) -> &[KeyId] {
         &self.retired
     }
@@ -324,6 +328,11 @@ impl Database {
         &self.tokens
     }
 
+    /// What was revoked by its number alone, since the index has lost it.
+    pub fn lost(&self) -> &[LostCertificate] {
+        &self.lost
+    }
+
     /// What requests need.
     pub const fn policy(&self) -> EnrolmentPolicy {
         self.policy
@@ -352,14 +361,23 @@ impl Database {
             }
             Event::AuthorityRevoked { name, reason, at } => {
                 let authority = self.authorities.get_mut(&name).ok_or("an unknown authority")?;
-                authority.revoked.get_or_insert(Revocation { at, reason });
+                let revoked = *authority.revoked.get_or_insert(Revocation { at, reason });
+                let issued = self.certificates.iter_mut().filter(|record| record.authority == name);
+                issued.for_each(|record| record.authority_revoked = Some(revoked));
+            }
+            replaced @ Event::AuthorityReplaced { .. } => self.replace_authority(replaced)?,
+            Event::LostRevoked { authority, serial, reason, at } => {
+                if !self.authorities.contains_key(&authority) {
+                    return Err("an unknown authority");
+                }
+                self.lost.push(LostCertificate { authority, serial, revoked: Revocation { at, reason } });
             }
             Event::Intended { authority, serial, identity, not_before, not_after, key, request, renews, at } => {
                 let issuing = self.authorities.get(&authority).ok_or("an unknown authority")?.serial.clone();
                 if self.by_serial.insert(serial.clone(), self.certificates.len()).is_some() {
                     return Err("a serial is used twice");
                 }
-                let (fingerprint, revoked) = (None, None);
+                let (fingerprint, revoked, authority_revoked) = (None, None, None);
                 let place = self.certificates.len();
                 self.by_identity.entry(identity.clone()).or_default().push(place);
                 if let Some(key) = &key {
@@ -382,6 +400,7 @@ impl Database {
                     issuing,
                     handed_out: at,
                     revoked,
+                    authority_revoked,
                     acts: Vec::new(),
                 });
             }
@@ -427,7 +446,8 @@ impl Database {
                 // What was revoked for another reason stays revoked since then; that others have its key is news.
                 if reason == RevocationReason::KeyCompromise {
                     revoked.reason = reason;
-                    let key = leaf.key.clone().map(|key| (leaf.authority.clone(), key));
+                    let organization = leaf.identity.organization().to_owned();
+                    let key = leaf.key.clone().map(|key| (organization, key));
                     self.compromised.extend(key);
                 }
                 if reason != RevocationReason::Superseded {
@@ -512,6 +532,7 @@ impl Database {
         let AuthorityCertificate { issuer, serial, not_after } = certificate;
         let record = AuthorityRecord {
             name: name.clone(),
+            keys: None,
             issuer,
             serial,
             not_after,
@@ -521,6 +542,7 @@ impl Database {
             crl_next_update: None,
             revoked: None,
             retired: None,
+            compromise: None,
         };
         self.authorities.insert(name, record).map_or(Ok(()), |_| Err("an authority is added twice"))
     }
@@ -622,5 +644,6 @@ pub(crate) fn file_error(path: &Path, source: io::Error) -> DatabaseError {
     DatabaseError::File { path: path.display().to_string(), source }
 }
 
+mod replaced;
 #[cfg(test)]
 mod tests;

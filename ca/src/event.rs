@@ -66,6 +66,30 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// An organization's CA has another key from now on, and the one before is no longer trusted.
+    AuthorityReplaced {
+        /// The organization.
+        name: String,
+        /// What the CA before is called from now on.
+        former: String,
+        /// The name of the new key's file.
+        keys: String,
+        /// Who signed the new certificate: a root, or the CA itself.
+        issuer: String,
+        /// Its serial under that issuer.
+        serial: Serial,
+        /// Its last second.
+        not_after: Time,
+        /// Why the CA before is not trusted.
+        reason: RevocationReason,
+        /// SHA-256 of the SubjectPublicKeyInfo of the CA before, hex.
+        key: String,
+        /// The signature by which that key says that others have it, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proof: Option<String>,
+        /// When.
+        at: Time,
+    },
     /// A new root lies beside the old one: both are anchors from now on.
     RolloverStarted {
         /// The new root's name.
@@ -135,6 +159,17 @@ pub enum Event {
     },
     /// A leaf is revoked. The next CRL carries it.
     Revoked {
+        /// Which.
+        serial: Serial,
+        /// Why.
+        reason: RevocationReason,
+        /// When.
+        at: Time,
+    },
+    /// A number of a CA is revoked of which this index knows nothing. The next CRL carries it.
+    LostRevoked {
+        /// The organization.
+        authority: String,
         /// Which.
         serial: Serial,
         /// Why.

@@ -8,6 +8,7 @@ use crate::{
     ocsp,
 };
 use ledger_classes::time::Time;
+use std::path::Path;
 
 /// What proves that a leaf is revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,12 +55,9 @@ impl CertificateFolder {
                     continue;
                 }
                 let issuer = self.authority_certificate(&certificate.issuer)?;
-                let answer = read_ocsp_answer(&self.directory, &certificate.serial).filter(|answer| {
-                    let verified = ocsp::verify_answer(answer, &issuer, &certificate.serial);
-                    verified.is_ok_and(|answer| answer.status != ocsp::Status::Good)
-                });
+                let answer = read_revoked(&self.directory, &issuer, &certificate.serial);
                 all.push(RevokedAuthority {
-                    organization: record.name.clone(),
+                    organization: record.organization().to_owned(),
                     serial: certificate.serial,
                     issuer,
                     compromised: revoked.reason == RevocationReason::KeyCompromise,
@@ -77,11 +75,17 @@ impl CertificateFolder {
 
     /// What proves to others that a leaf is revoked. `None` while its answer is being written.
     pub fn evidence(&self, record: &CertificateRecord) -> Result<Option<RevocationEvidence>, FolderError> {
-        let Some(answer) = read_ocsp_answer(&self.directory, &record.serial) else { return Ok(None) };
         let issuer = self.authority_certificate(&record.authority)?;
-        let verified = ocsp::verify_answer(&answer, &issuer, &record.serial);
-        let says_revoked = verified.is_ok_and(|answer| answer.status != ocsp::Status::Good);
+        let Some(answer) = read_revoked(&self.directory, &issuer, &record.serial) else { return Ok(None) };
         let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
-        Ok(says_revoked.then_some(RevocationEvidence { path, answer }))
+        Ok(Some(RevocationEvidence { path, answer }))
     }
+}
+
+/// The answer about a certificate, if it says revoked: `None` while it is being written.
+pub(crate) fn read_revoked(directory: &Path, issuer: &[u8], serial: &Serial) -> Option<Vec<u8>> {
+    read_ocsp_answer(directory, serial).filter(|answer| {
+        let verified = ocsp::verify_answer(answer, issuer, serial);
+        verified.is_ok_and(|answer| answer.status != ocsp::Status::Good)
+    })
 }

@@ -145,8 +145,9 @@ impl CertificateFolder {
     /// CAs of organizations with their CRLs, and of the roots above them; of all organizations if none is named. A root
     /// that no organization is under, as in a folder where the only CA is a root itself, concerns nobody else.
     pub fn bundle(&self, organizations: &[String]) -> Result<TrustBundle, FolderError> {
-        let records = self.authorities()?;
-        let all: Vec<String> = records.iter().map(|record| record.name.clone()).filter(|name| name != ROOT).collect();
+        let (database, records) = (self.read()?, self.authorities()?);
+        let in_use = records.iter().filter(|record| record.retired.is_none() && !database.is_root(&record.name));
+        let all: Vec<String> = in_use.map(|record| record.name.clone()).collect();
         let organizations = if organizations.is_empty() { &all } else { organizations };
         let mut names: Vec<String> = Vec::new();
         for name in organizations {
@@ -156,7 +157,6 @@ impl CertificateFolder {
             names.extend(record.certificates().map(|certificate| certificate.issuer));
             names.push(record.name.clone());
         }
-        let database = self.read()?;
         let mut bundle = TrustBundle::default();
         for file in self.files_of(&database, |name| names.iter().any(|wanted| wanted == name)) {
             bundle.add(file.part, file.read_whole()?);

@@ -19,9 +19,11 @@ pub use crate::publication::read_ocsp_answer;
 use crate::{
     acts::Cause,
     authority::{Authority, AuthorityError, LeafRequest, Validity},
+    certificate::Certificate,
     credentials::{Credentials, CredentialsError, certificates_pem, read_certificates},
     database::{
-        AuthorityCertificate, AuthorityRecord, CertificateRecord, Database, DatabaseError, Event, LockedDatabase,
+        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
+        LockedDatabase,
     },
     enrolment::{RequestId, Terms},
     identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
@@ -41,7 +43,7 @@ use ledger_classes::{
     time::Time,
 };
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -73,6 +75,12 @@ pub enum FolderError {
     /// Nothing issued fits.
     #[error("no certificate {0} was issued here")]
     UnknownCertificate(String),
+    /// The index knows it.
+    #[error("certificate {0} was issued by the CA of {1}, and is not lost")]
+    KnownCertificate(String, String),
+    /// A peer of another organization is known under this name or address.
+    #[error("{0} is a name of {1}: two organizations' peers of one name are taken for each other")]
+    HostTaken(AlternativeName, Box<Identity>),
     /// A certificate with this key was revoked because others have the key.
     #[error("the key was revoked as compromised: no certificate is issued for it again; make a new key")]
     CompromisedKey,
@@ -182,10 +190,8 @@ impl CertificateFolder {
         let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
         let key = keys.generate(&format!("{consortium} {ROOT}"), &key.into())?;
         let root = Authority::new_root(consortium, key.signer(), Validity::starting(start, ROOT_LIFETIME_MS))?;
-        let draft = dir.join(format!(".ca.{}.new", std::process::id()));
-        if draft.exists() {
-            fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
-        }
+        let whole = files::Draft::begin(&directory).map_err(|source| file_error(&directory, source))?;
+        let draft = whole.path().to_path_buf();
         for path in [draft.join("issued"), draft.join("crl")] {
             files::private_folders(&path).map_err(|source| file_error(&path, source))?;
         }
@@ -195,8 +201,7 @@ impl CertificateFolder {
         let mut database = folder.lock()?;
         folder.add(&mut database, &root, &key, ROOT, ROOT, now)?;
         drop(database);
-        fs::rename(&draft, &directory).map_err(|source| file_error(&directory, source))?;
-        files::sync_directory(dir).map_err(|source| file_error(dir, source))?;
+        whole.finish().map_err(|source| file_error(&directory, source))?;
         Ok(Self { directory, known: Known::default(), ..folder })
     }
 
@@ -307,6 +312,10 @@ impl CertificateFolder {
         let name = identity.organization();
         key_compromise::check(database, name, public_key)?;
         let authority = self.authority(database, name)?;
+        // A renewal asks for no other names than there were.
+        if purpose.renews.is_none() {
+            self.check_hosts(database, identity, &terms.alternative_names, now)?;
+        }
         if authority.validity().not_after <= now {
             return Err(FolderError::AuthorityExpired(name.into(), authority.validity().not_after));
         }
@@ -335,6 +344,34 @@ impl CertificateFolder {
         self.write_answer(&authority, &serial, ocsp::Status::Good, now, CRL_LIFETIME_MS)?;
         database.append(&Event::Issued { serial, fingerprint: hex::encode(sha256(&leaf)), at: now })?;
         Ok(path)
+    }
+
+    /// Refuses host names and addresses that a good certificate of another organization's peer has, as far as this folder's
+    /// CAs have issued it: who dials that name would be answered by either. Names of one's own machine are everybody's.
+    fn check_hosts(
+        &self,
+        database: &Database,
+        identity: &Identity,
+        names: &[AlternativeName],
+        now: Time,
+    ) -> Result<(), FolderError> {
+        let asked: Vec<&AlternativeName> = names.iter().filter(|name| !name.is_own_machine()).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let others = database.certificates().iter().filter(|record| {
+            let of = &record.identity;
+            of.role() == Role::Peer && of.organization() != identity.organization()
+        });
+        for record in others.filter(|record| record.status(now) == CertificateStatus::Valid) {
+            let path = read_certificates(&self.directory.join("issued").join(format!("{}.pem", record.serial)))?;
+            let leaf = path.first().and_then(|der| Certificate::parse(der).ok());
+            let taken = leaf.and_then(|leaf| leaf.server_names().ok()).unwrap_or_default();
+            if let Some(name) = asked.iter().find(|name| taken.contains(name)) {
+                return Err(FolderError::HostTaken((*name).clone(), Box::new(record.identity.clone())));
+            }
+        }
+        Ok(())
     }
 
     /// Issues a leaf with a new key into a profile's folder, which has none yet.
@@ -458,17 +495,30 @@ impl CertificateFolder {
         if record.revoked.is_none() {
             database.append(&Event::AuthorityRevoked { name: organization.into(), reason, at: now })?;
         }
-        let revoked = database.authorities().get(organization).and_then(|record| record.revoked);
+        self.publish_revoked(&mut database, organization, now)
+    }
+
+    /// Has the roots that certified a CA say that it is revoked.
+    pub(crate) fn publish_revoked(
+        &self,
+        database: &mut LockedDatabase,
+        name: &str,
+        now: Time,
+    ) -> Result<(), FolderError> {
+        let unknown = || FolderError::UnknownAuthority(name.into());
+        let record = database.authorities().get(name).cloned().ok_or_else(unknown)?;
+        let revoked = record.revoked;
         let certificates: Vec<AuthorityCertificate> = record.certificates().chain(record.intended.clone()).collect();
-        let mut roots: Vec<&str> = certificates.iter().map(|certificate| certificate.issuer.as_str()).collect();
+        let issuers = certificates.iter().map(|certificate| certificate.issuer.as_str());
+        let mut roots: Vec<&str> = issuers.filter(|issuer| *issuer != name).collect();
         roots.sort_unstable();
         roots.dedup();
         for name in roots.into_iter().filter(|name| !database.is_retired(name)).collect::<Vec<_>>() {
-            let root = self.load(&database, name)?;
+            let root = self.load(database, name)?;
             for certificate in certificates.iter().filter(|certificate| certificate.issuer == name) {
                 self.write_answer(&root, &certificate.serial, status(revoked), now, ROOT_CRL_LIFETIME_MS)?;
             }
-            self.write_crl(&mut database, &root, name, now)?;
+            self.write_crl(database, &root, name, now)?;
         }
         Ok(())
     }
@@ -527,7 +577,7 @@ impl CertificateFolder {
         let record = database.authorities().get(name).ok_or_else(unknown)?;
         let certificates = read_certificates(&self.authority_file(name, &record.serial))?;
         let certificate = certificates.first().ok_or_else(unknown)?;
-        Ok(Authority::load(certificate, self.keys.open(&self.directory, name, certificate)?)?)
+        Ok(Authority::load(certificate, self.keys.open(&self.directory, record.keys(), certificate)?)?)
     }
 }
 

@@ -153,6 +153,16 @@ pub enum AlternativeName {
 #[error("neither an IP address nor a lower-case host name: {0:?}")]
 pub struct AlternativeNameError(pub String);
 
+impl AlternativeName {
+    /// Whether it names whichever machine it is used on.
+    pub fn is_own_machine(&self) -> bool {
+        match self {
+            Self::Dns(name) => name == "localhost" || name.ends_with(".localhost"),
+            Self::Ip(address) => address.is_loopback() || address.is_unspecified(),
+        }
+    }
+}
+
 impl FromStr for AlternativeName {
     type Err = AlternativeNameError;
 

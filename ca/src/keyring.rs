@@ -130,6 +130,11 @@ impl Keyring {
         Ok(())
     }
 
+    /// Whether a file of a key of this name is there.
+    pub(crate) fn is_there(&self, directory: &Path, name: &str) -> bool {
+        directory.join(format!("{name}.key")).exists() || token_file(directory, name).exists()
+    }
+
     /// The key of a CA's certificate.
     pub(crate) fn open(&self, directory: &Path, name: &str, certificate: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
         let (path, token) = (directory.join(format!("{name}.key")), token_file(directory, name));

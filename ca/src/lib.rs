@@ -4,7 +4,8 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA and [`continuation`] its place on channels; [`rollover`] replaces a root, and
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels, [`replacement`] its key; [`lost`] puts out what the index has
+//! lost; [`rollover`] replaces a root, and
 //! [`root_update`] says who follows; [`pem`] reads all PEM there is; [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what
 //! was done there, by whom and why.
 //!
@@ -34,6 +35,7 @@ pub mod keys;
 mod known;
 pub mod leaf;
 pub mod limits;
+pub mod lost;
 mod names;
 pub mod ocsp;
 pub mod participant;
@@ -47,6 +49,7 @@ mod record;
 pub mod registration;
 pub mod reissue;
 pub mod renewal;
+pub mod replacement;
 pub mod request;
 pub mod revocation;
 pub mod rollover;
@@ -77,6 +80,7 @@ pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
 pub use registration::{Register, Registration, RegistrationError};
 pub use renewal::{Possession, RenewalError};
+pub use replacement::{CompromisedAuthority, Successor};
 pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};
 pub use signer::Signer;

@@ -26,6 +26,8 @@ impl CertificateFolder {
             return Err(FolderError::UnknownAuthority(name.into()));
         }
         let authority = self.load(&database, name)?;
+        // What people look at may be of the CA before, if a crash came when its key was replaced.
+        self.show_newest(&database, name)?;
         self.write_crl(&mut database, &authority, name, now)?;
         self.write_answers(&database, &authority, name, now)
     }
@@ -50,6 +52,9 @@ impl CertificateFolder {
         let issued = database.certificates().iter().filter(|record| record.authority == name);
         for record in issued.filter(|record| record.fingerprint.is_some() && record.not_after > now) {
             self.renew_answer(authority, &record.serial, status(record.revoked), now, CRL_LIFETIME_MS)?;
+        }
+        for lost in database.lost().iter().filter(|lost| lost.authority == name) {
+            self.renew_answer(authority, &lost.serial, status(Some(lost.revoked)), now, CRL_LIFETIME_MS)?;
         }
         Ok(())
     }
@@ -151,7 +156,9 @@ fn revoked_by(database: &Database, name: &str) -> Vec<RevokedSerial> {
         revoked.flat_map(every).collect()
     } else {
         let issued = database.certificates().iter().filter(|record| record.authority == name);
-        issued.filter_map(|record| Some((record.serial.clone(), record.revoked?))).map(entry).collect()
+        let issued = issued.filter_map(|record| Some((record.serial.clone(), record.revoked?)));
+        let lost = database.lost().iter().filter(|lost| lost.authority == name);
+        issued.chain(lost.map(|lost| (lost.serial.clone(), lost.revoked))).map(entry).collect()
     }
 }
 

@@ -65,6 +65,9 @@ pub struct CertificateRecord {
     pub handed_out: Time,
     /// Whether it was revoked.
     pub revoked: Option<Revocation>,
+    /// Whether its CA was, and it with that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority_revoked: Option<Revocation>,
     /// What was done with it, by whom and why.
     pub acts: Vec<CertificateAct>,
 }
@@ -77,7 +80,7 @@ impl CertificateRecord {
 
     /// What has become of it at `now`.
     pub fn status(&self, now: Time) -> CertificateStatus {
-        if self.revoked.is_some() {
+        if self.revoked.is_some() || self.authority_revoked.is_some() {
             CertificateStatus::Revoked
         } else if self.fingerprint.is_none() {
             CertificateStatus::Intended
@@ -92,8 +95,11 @@ impl CertificateRecord {
 /// A CA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuthorityRecord {
-    /// `root`, or the organization.
+    /// `root`, or the organization; of one whose key was replaced with a number behind it.
     pub name: String,
+    /// The name of its key's file, if that is another one.
+    #[serde(skip)]
+    pub keys: Option<String>,
     /// Who signed its certificate.
     pub issuer: String,
     /// The serial of its certificate.
@@ -112,12 +118,25 @@ pub struct AuthorityRecord {
     pub crl_next_update: Option<Time>,
     /// Whether it was revoked.
     pub revoked: Option<Revocation>,
-    /// When it ceased to be an anchor: for a root that another has replaced.
+    /// When another took its place, for good: a root that was replaced, or a CA whose key was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retired: Option<Time>,
+    /// The signature by which its key says that others have it, hex.
+    #[serde(skip)]
+    pub compromise: Option<String>,
 }
 
 impl AuthorityRecord {
+    /// Whose CA it is: the name without the number behind it.
+    pub fn organization(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
+    }
+
+    /// The name of its key's file.
+    pub(crate) fn keys(&self) -> &str {
+        self.keys.as_deref().unwrap_or(&self.name)
+    }
+
     /// Every certificate that was handed out, the newest first.
     pub fn certificates(&self) -> impl Iterator<Item = AuthorityCertificate> {
         let (issuer, serial, not_after) = (self.issuer.clone(), self.serial.clone(), self.not_after);

@@ -82,7 +82,7 @@ impl CertificateFolder {
         self.directory.join("authorities").join(format!("{serial}.pem"))
     }
 
-    fn keep_authority(&self, serial: &Serial, der: &[u8]) -> Result<(), FolderError> {
+    pub(crate) fn keep_authority(&self, serial: &Serial, der: &[u8]) -> Result<(), FolderError> {
         let file = self.kept_authority(serial);
         if file.exists() {
             return Ok(());

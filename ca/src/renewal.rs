@@ -111,6 +111,10 @@ impl CertificateFolder {
         if parsed.not_after().plus_millis(RENEWAL_GRACE_MS) < now {
             return Err(RenewalError::Expired(parsed.not_after()));
         }
+        // Who has the CA's key may have made it.
+        if self.has_lost_its_authority(current)? {
+            return Err(RenewalError::Revoked);
+        }
         self.succeed(current, request.identity(), request.public_key(), None, now)
     }
 
@@ -166,10 +170,11 @@ impl CertificateFolder {
         let record = record.cloned().ok_or(RenewalError::Foreign)?;
         // Whoever renews has the key: to the folder that is the identity itself.
         database.cause(&record.identity.to_string(), Some("renewal"));
-        if record.status(now) == CertificateStatus::Revoked {
+        // With the folder also what has lost its CA: what the index knows was issued here.
+        if record.revoked.is_some() {
             return Err(RenewalError::Revoked);
         }
-        if key_compromise::check(&database, &record.authority, &parsed.check_leaf()?.public_key).is_err() {
+        if key_compromise::check(&database, record.identity.organization(), &parsed.check_leaf()?.public_key).is_err() {
             return Err(RenewalError::CompromisedKey);
         }
         if let Some(asked) = asked
@@ -178,7 +183,7 @@ impl CertificateFolder {
             let (asked, bound) = (Box::new(asked.clone()), Box::new(record.identity));
             return Err(RegistrationError::OtherIdentity { asked, bound }.into());
         }
-        key_compromise::check(&database, &record.authority, key)?;
+        key_compromise::check(&database, record.identity.organization(), key)?;
         check_line(&database, &record, now)?;
         check_count(&database, &record.identity, now)?;
         let before = record.not_after.millis().saturating_sub(record.intended.millis());

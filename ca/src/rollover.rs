@@ -166,7 +166,7 @@ impl CertificateFolder {
         files.into_iter().flatten()
     }
 
-    /// The keys of the roots that are anchors no more, wherever somebody still has their certificates.
+    /// The keys of the roots and CAs that others have replaced, wherever somebody still has their certificates.
     pub fn retired_roots(&self) -> Result<Vec<KeyId>, FolderError> {
         Ok(self.read()?.retired().to_vec())
     }

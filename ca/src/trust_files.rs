@@ -117,7 +117,13 @@ impl TrustFile {
 impl CertificateFolder {
     /// The certificate of a CA, DER.
     pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
-        let certificates = read_certificates(&self.directory.join(format!("{name}.pem")))?;
+        let database = self.read()?;
+        // Not what people look at: that may be a moment behind the index.
+        let file = match database.authorities().get(name) {
+            Some(record) => self.authority_file(name, &record.serial),
+            None => self.directory.join(format!("{name}.pem")),
+        };
+        let certificates = read_certificates(&file)?;
         certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
     }
 
@@ -142,6 +148,9 @@ impl CertificateFolder {
     pub(crate) fn files_of(&self, database: &Database, wanted: impl Fn(&str) -> bool) -> Vec<TrustFile> {
         let mut all = Vec::new();
         for (name, record) in database.authorities().iter().filter(|(name, _)| wanted(name)) {
+            if record.retired.is_some() {
+                continue;
+            }
             let mut vouching = record.certificates().filter(|of| !database.is_retired(&of.issuer)).peekable();
             if vouching.peek().is_none() {
                 continue;

@@ -213,3 +213,31 @@ fn writers_of_one_folders_trust_lose_nothing_of_each_other() {
     let trusted = |name: &String| held.iter().any(|one| one.organization.as_ref() == Some(name));
     assert!(organizations.iter().all(trusted), "{held:?}");
 }
+
+/// A CA gave any organization's peer the name of another's, and whoever dialled it reached either.
+#[test]
+fn a_host_name_of_another_organizations_peer_is_refused_while_that_is_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let hosts = |names: &[&str]| LeafOptions {
+        alternative_names: names.iter().map(|name| name.parse().unwrap()).collect(),
+        ..LeafOptions::default()
+    };
+    let issue = |who: &str, names: &[&str]| {
+        let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
+        folder.issue(&identity(who), key.public(), &hosts(names), NOW)
+    };
+    issue("north/peer/p1", &["localhost", "127.0.0.1", "::1", "p.example", "192.0.2.7"]).unwrap();
+    for name in ["p.example", "192.0.2.7"] {
+        let refused = issue("south/peer/p1", &["localhost", "other.example", name]);
+        let Err(FolderError::HostTaken(taken, by)) = refused else { panic!("{name} {refused:?}") };
+        assert_eq!((taken.to_string().as_str(), *by), (name, identity("north/peer/p1")));
+    }
+    // Its own organization moves it, what names any machine is everybody's, and others have other names.
+    issue("north/peer/p2", &["p.example"]).unwrap();
+    issue("south/peer/p1", &["localhost", "127.0.0.1", "::1", "q.example"]).unwrap();
+    for peer in ["north/peer/p1", "north/peer/p2"] {
+        folder.revoke(&Selection::Identity(identity(peer)), RevocationReason::CessationOfOperation, NOW).unwrap();
+    }
+    issue("south/peer/p2", &["p.example"]).unwrap();
+}

@@ -14,6 +14,7 @@ mod passphrases;
 mod paths;
 mod registrations;
 mod reissues;
+mod replacements;
 mod revocations;
 mod revoked_for_ever;
 mod rollovers;

@@ -105,6 +105,8 @@ fn steps(channel: Hash) -> Vec<(Vec<u8>, Value)> {
         (vec![1], json!([{"type": "channel.propose", "changes": [{"change": "set_approvals", "approvals": "any"}], "reason": "one is enough"}])),
         (vec![1], json!([{"type": "channel.propose", "changes": [serde_json::to_value(ledger_classes::config::ConfigChange::SetLimits(limits)).expect("JSON")], "reason": "fewer"}])),
         (vec![1], json!([{"type": "participant.revoke", "identity": "spiffe://test.example/bank/admin/admin-2", "serial": "02", "reason": "left"}])),
+        (vec![1], json!([{"type": "participant.revoke", "identity": "spiffe://test.example/bank/admin/admin-9", "reason": "never"}])),
+        (vec![1], json!([{"type": "participant.reinstate", "identity": "spiffe://test.example/bank/admin/admin-9", "reason": "or so"}])),
     ]
 }
 

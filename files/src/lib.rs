@@ -4,6 +4,10 @@
 //!
 //! Nothing here knows what a file holds, and nothing else in the program replaces a file.
 
+mod draft;
+
+pub use draft::Draft;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};

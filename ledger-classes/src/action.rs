@@ -57,6 +57,7 @@ impl Action {
                 | Self::ParticipantRevokeByEvidence(_)
                 | Self::LogAudit(_)
                 | Self::ChannelRenewAuthority(_)
+                | Self::ChannelRevokeAuthority(_)
         )
     }
 }
@@ -128,7 +129,7 @@ actions! {
     LogAppend(logs::Append) = "log.append", LOGS;
     /// Binds an address to an identity by a certificate path.
     ParticipantAdmit(channel::Admit) = "participant.admit", None;
-    /// Ends what a certificate admitted.
+    /// Ends what a certificate admitted, or an identity.
     ParticipantRevoke(channel::Revoke) = "participant.revoke", ADMIN;
     /// Proposes changes of the channel's configuration, and approves them.
     ChannelPropose(channel::Propose) = "channel.propose", ADMIN;
@@ -144,6 +145,10 @@ actions! {
     AccountRecover(assets::Recover) = "account.recover", ADMIN;
     /// Takes a proposal back.
     ChannelWithdraw(channel::Withdraw) = "channel.withdraw", ADMIN;
+    /// Lets an identity that ended be admitted again.
+    ParticipantReinstate(channel::Reinstate) = "participant.reinstate", ADMIN;
+    /// Takes a CA off the channel whose key others have.
+    ChannelRevokeAuthority(channel::RevokeAuthority) = "channel.revoke_authority", None;
 }
 
 #[cfg(test)]
@@ -163,6 +168,8 @@ mod tests {
             "channel.renew_authority",
             "account.recover",
             "channel.withdraw",
+            "participant.reinstate",
+            "channel.revoke_authority",
         ];
         let schema: serde_json::Value =
             crate::json::from_str(include_str!("../../docs/formats/transaction.schema.json")).expect("JSON");

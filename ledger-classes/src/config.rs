@@ -263,6 +263,8 @@ impl ChannelConfig {
     pub fn check_founding(&self, certificates: &dyn CertificatePaths) -> Result<(), ConfigError> {
         self.check_genesis()?;
         self.check_governable()?;
+        // A member that is to approve from the beginning has a CA from the beginning.
+        self.check_approvals(self.organizations.len())?;
         for member in &self.organizations {
             for der in &member.authorities {
                 if let Err(why) = certificates.authority(&der.0, &self.consortium, &member.name) {
@@ -274,8 +276,8 @@ impl ChannelConfig {
     }
 
     /// Checks that a channel can have this configuration and be changed again: that what it asks for is there, and that
-    /// as many organizations could approve a change as its policy needs. For creation and for every change;
-    /// [`Self::check`] is what blocks rely on.
+    /// as many organizations could approve a change as its policy needs, of those that have a CA: another has lost it, and
+    /// nobody could approve for it. For creation and for every change; [`Self::check`] is what blocks rely on.
     pub fn check_governable(&self) -> Result<(), ConfigError> {
         let fail = |what: String| Err(ConfigError(what));
         if self.engine != Engine::Solo || self.peers.len() != 1 {
@@ -291,17 +293,22 @@ impl ChannelConfig {
             let what = "several peers are not there yet: order and hold are for the ordering peer, not for";
             return fail(format!("{what} {}", grant.to));
         }
+        self.check_approvals(self.organizations.iter().filter(|member| !member.authorities.is_empty()).count())
+    }
+
+    /// Whether as many organizations could approve a change as the policy needs of `counted` ones.
+    fn check_approvals(&self, counted: usize) -> Result<(), ConfigError> {
         let names = self.organizations.iter().map(|member| member.name.as_str());
         let (able, unable): (Vec<&str>, Vec<&str>) = names.partition(|name| self.can_administer(name));
-        let needed = self.approvals.needed(self.organizations.len());
+        let needed = self.approvals.needed(counted).max(1);
         if able.len() < needed {
-            return fail(format!(
+            return Err(ConfigError(format!(
                 "nobody could change it again: approvals {} of {} organizations are {needed}, and administrators with the \
                  right admin, or a CA, are missing in {}",
                 self.approvals.text(),
-                self.organizations.len(),
+                counted,
                 unable.join(", "),
-            ));
+            )));
         }
         Ok(())
     }

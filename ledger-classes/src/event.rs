@@ -361,6 +361,35 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// An identity ended: nobody is admitted under its name until it is reinstated. A `participant.revoked` came before for
+    /// each certificate that it was admitted with.
+    #[serde(rename = "participant.ended")]
+    ParticipantEnded {
+        /// Whose participation.
+        identity: Identity,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: Address,
+    },
+    /// An identity that ended may be admitted again, by another certificate.
+    #[serde(rename = "participant.reinstated")]
+    ParticipantReinstated {
+        /// Whose participation.
+        identity: Identity,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: Address,
+    },
+    /// A member's CA is listed no more, since its key has said that others have it. `channel.configured` follows.
+    #[serde(rename = "channel.authority_revoked")]
+    AuthorityRevoked {
+        /// The member.
+        organization: String,
+        /// The CA's key: SHA-256 of the SubjectPublicKeyInfo.
+        authority: Hash,
+    },
 }
 
 crate::tagged!(Event, "kind");
@@ -420,6 +449,9 @@ kinds! {
     ChannelOutage = "channel.outage", Contracts;
     AccountRecovered = "account.recovered", Logs;
     ChannelWithdrawn = "channel.withdrawn", Logs;
+    ParticipantEnded = "participant.ended", Logs;
+    ParticipantReinstated = "participant.reinstated", Logs;
+    AuthorityRevoked = "channel.authority_revoked", Logs;
 }
 
 impl Event {

@@ -314,6 +314,8 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
         Action::ChannelApprove(body) => channel::approve(context, body),
         Action::ChannelWithdraw(body) => channel::withdraw(context, body),
         Action::ChannelRenewAuthority(body) => channel::authority::renew(context, body),
+        Action::ParticipantReinstate(body) => channel::reinstate(context, body),
+        Action::ChannelRevokeAuthority(body) => channel::authority::revoke(context, body),
     }
 }
 

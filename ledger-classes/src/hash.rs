@@ -26,6 +26,8 @@ pub enum Tag {
     Possession,
     /// What a CA's key signs to go on under another certificate, in `channel.renew_authority`.
     Authority,
+    /// What a CA's key signs to say that others have it, in `channel.revoke_authority`.
+    AuthorityCompromise,
     /// Outcome of a timer: the id of its receipt.
     Timer,
     /// Content stored beside the ledger.
@@ -47,6 +49,7 @@ impl Tag {
             Self::Witness => "chancery/witness/1",
             Self::Possession => "chancery/possession/1",
             Self::Authority => "chancery/authority/1",
+            Self::AuthorityCompromise => "chancery/authority-compromise/1",
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
             Self::Audit => "chancery/audit/1",

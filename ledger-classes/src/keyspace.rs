@@ -33,10 +33,11 @@ pub enum Family {
     CertificateKey = 0x0a,
     /// Since when organizations are members that joined later: organization.
     Membership = 0x0b,
-    /// When an organization's changes of the configuration are spent: organization.
-    ConfigPace = 0x0c,
-    /// How many addresses of an identity are not revoked: identity.
-    IdentityCount = 0x0d,
+    /// Until when an organization has spent what it may do in a time: kind (1 changes of the configuration, 2 admissions,
+    /// 3 answers of its CAs, 4 names given by its administrators), organization.
+    Pace = 0x0c,
+    /// What is known of an identity: identity.
+    Identity = 0x0d,
     /// Certificate paths that have admitted an address: address, hash. Empty values.
     AdmittedBy = 0x0e,
     /// Open proposals of an organization: organization, 0, height (u64, big-endian), id. Empty values.
@@ -123,9 +124,9 @@ pub fn membership(organization: &str) -> Vec<u8> {
     key(Family::Membership, &[organization.as_bytes()])
 }
 
-/// Key of how an organization's changes of the configuration are spent.
-pub fn config_pace(organization: &str) -> Vec<u8> {
-    key(Family::ConfigPace, &[organization.as_bytes()])
+/// Key of how an organization has spent what it may do of a kind in a time.
+pub fn pace(kind: u8, organization: &str) -> Vec<u8> {
+    key(Family::Pace, &[&[kind], organization.as_bytes()])
 }
 
 /// Key of a participant.
@@ -153,9 +154,9 @@ pub fn identity_address(identity: &str, address: &Address) -> Vec<u8> {
     key(Family::IdentityAddress, &[identity.as_bytes(), &[0], &address.0])
 }
 
-/// Key of how many addresses an identity has.
-pub fn identity_count(identity: &str) -> Vec<u8> {
-    key(Family::IdentityCount, &[identity.as_bytes()])
+/// Key of what is known of an identity.
+pub fn identity(identity: &str) -> Vec<u8> {
+    key(Family::Identity, &[identity.as_bytes()])
 }
 
 /// Key that lists what has admitted an address.

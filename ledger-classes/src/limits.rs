@@ -148,6 +148,22 @@ pub const CONFIG_BYTES_MAX: usize = 192 * 1024;
 pub const CONFIG_CHANGES_SAVED: u64 = 64;
 /// Milliseconds until one more is there: four a day.
 pub const CONFIG_CHANGE_MS: u64 = 6 * 60 * 60 * 1000;
+/// Admissions of one organization's people at once, after a time without any: they are free, and each leaves a kilobyte.
+/// Beyond, they wait, and nothing else does.
+pub const ADMISSIONS_SAVED: u64 = 65_536;
+/// Milliseconds until one more is there.
+pub const ADMISSION_MS: u64 = 1000;
+/// Certificates that the channel has not met which one organization's CAs may revoke at once, after a time without any.
+/// Those that the channel has met are of no number. Beyond, they wait; the door of each peer that knows of them refuses
+/// them all the same.
+pub const UNMET_REVOCATIONS_SAVED: u64 = 65_536;
+/// Milliseconds until one more is there.
+pub const UNMET_REVOCATION_MS: u64 = 1000;
+/// Certificates and identities that the channel has not met which one organization's administrators may revoke at once, and
+/// identities that they may reinstate, after a time without any.
+pub const NAMED_ACTS_SAVED: u64 = 256;
+/// Milliseconds until one more is there: 144 a day.
+pub const NAMED_ACT_MS: u64 = 10 * 60 * 1000;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
 /// Bytes of the signature by which a CA's key renews its certificate: ECDSA on P-384 in ASN.1 has at most 104.

@@ -130,6 +130,10 @@ codes! {
     ChangesTooFrequent = 314, "changes-too-frequent";
     /// The organization has as many open proposals as it may have.
     TooManyProposals = 315, "too-many-proposals";
+    /// The organization has had the channel keep too much of this kind for nothing of late.
+    ActsTooFrequent = 316, "acts-too-frequent";
+    /// The identity's organization has ended it on this channel.
+    IdentityIsEnded = 317, "identity-ended";
 
     /// No such contract.
     ContractUnknown = 400, "contract-unknown";

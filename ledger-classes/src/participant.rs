@@ -45,14 +45,27 @@ impl Participant {
     }
 }
 
-/// How many addresses an identity has that are admitted and not revoked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
-pub struct IdentityCount {
-    /// At most [`crate::limits::ADDRESSES_MAX`].
-    pub addresses: u32,
+/// What a channel keeps of an identity, by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize)]
+pub struct KnownIdentity {
+    /// Its addresses that are admitted and not revoked, in the order of admission: at most
+    /// [`crate::limits::ADDRESSES_MAX`].
+    pub addresses: Vec<Address>,
+    /// Height at which its organization ended it last: no certificate that was admitted under this name until then is
+    /// admitted again.
+    pub ended_height: Option<u64>,
+    /// Whether its organization has reinstated it since: other certificates of it are admitted.
+    pub reinstated: bool,
 }
 
-impl Record for IdentityCount {}
+impl Record for KnownIdentity {}
+
+impl KnownIdentity {
+    /// Whether nothing of it is admitted at present.
+    pub const fn is_ended(&self) -> bool {
+        self.ended_height.is_some() && !self.reinstated
+    }
+}
 
 /// A certificate as revocations name it: serial numbers are unique for one CA only.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize)]
@@ -93,6 +106,8 @@ pub struct NamedCertificate {
     pub issuers: Vec<Hash>,
     /// Height of the revocation by an administrator.
     pub revoked_height: Option<u64>,
+    /// Height of the first admission.
+    pub admitted_height: Option<u64>,
 }
 
 impl Record for NamedCertificate {}
@@ -238,4 +253,10 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
 pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
     let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
     Tag::Authority.message(&[&channel.0, &configured.to_le_bytes(), &listed.0, certificate])
+}
+
+/// What a CA's key signs to say that others have it (RFC 5280 §5.3.1, `cACompromise`). It holds on every channel and for
+/// ever: whoever brings it, and wherever the key is listed again, it vouches for nobody.
+pub fn authority_compromise_message(key: &Hash) -> Vec<u8> {
+    Tag::AuthorityCompromise.message(&[&key.0])
 }

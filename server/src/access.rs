@@ -135,9 +135,10 @@ pub fn list(registry: &ChannelRegistry, asking: Asking<'_>, after: Option<&[u8]>
 
 /// The rights that a channel's configuration gives a caller, or the public. A name alone is nothing: a CA that the channel
 /// lists for the caller's organization stands in the caller's path. It is told by its key, so that a renewed certificate
-/// of it counts as the listed one does (docs/decisions/0010).
+/// of it counts as the listed one does (docs/decisions/0010). One whose key was replaced, by the folder that is here, counts
+/// as the one that a channel still lists: its administrators are to change that.
 pub fn visible_rights(config: &ChannelConfig, caller: &Caller) -> Rights {
-    rights_by(config, caller.identity(), |der| key_of(der).is_some_and(|key| caller.authorities().contains(&key)))
+    rights_by(config, caller.identity(), |der| key_of(der).is_some_and(|key| caller.is_vouched_for_by(&key)))
 }
 
 /// Whether the CA that vouches for the peer's organization on this peer stands in the caller's path.
@@ -146,7 +147,7 @@ fn is_vouched_for(registry: &ChannelRegistry, asking: Asking<'_>) -> bool {
     let organization = asking.peer.organization();
     let member =
         main.as_ref().and_then(|main| main.config.organizations.iter().find(|member| member.name == organization));
-    let stands = |key: Option<KeyId>| key.is_some_and(|key| asking.caller.authorities().contains(&key));
+    let stands = |key: Option<KeyId>| key.is_some_and(|key| asking.caller.is_vouched_for_by(&key));
     match member {
         Some(member) => member.authorities.iter().any(|der| stands(key_of(&der.0))),
         None => stands(asking.trust.own_issuer()),

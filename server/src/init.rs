@@ -30,7 +30,7 @@ use ledger_classes::{
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
-    fs, io,
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -154,23 +154,9 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
     }
     let identity = |role, name: &str| Identity::new(&options.consortium, &options.organization, role, name);
     let (peer, admin) = (identity(Role::Peer, &options.peer)?, identity(Role::Admin, &options.admin)?);
-    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let draft = dir.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    if draft.exists() {
-        fs::remove_dir_all(&draft).map_err(|source| file_error(&draft, source))?;
-    }
-    let made = fill(options, &draft, &peer, &admin).and_then(|main| {
-        fs::rename(&draft, dir).map_err(|source| file_error(dir, source))?;
-        Ok(main)
-    });
-    let main = match made {
-        Ok(main) => main,
-        Err(error) => {
-            // The first error is the one that matters; what is left of the draft goes with the next try.
-            fs::remove_dir_all(&draft).unwrap_or_default();
-            return Err(error);
-        }
-    };
+    let draft = files::Draft::begin(dir).map_err(|source| file_error(dir, source))?;
+    let main = fill(options, draft.path(), &peer, &admin)?;
+    draft.finish().map_err(|source| file_error(dir, source))?;
     let shown = dir.display();
     let passphrase_file = options.passphrase_file.clone().unwrap_or_else(|| dir.join(PASSPHRASE_FILE));
     let mut next_steps = vec![
@@ -189,8 +175,6 @@ pub fn init(options: &InitOptions) -> Result<Initialized, InitError> {
 
 fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) -> Result<Hash, InitError> {
     let now = clock::now();
-    // Names of members, keys and the ledger will be in it.
-    files::private_folder(draft).map_err(|source| file_error(draft, source))?;
     let mut config = Config { listen: options.listen, ..Config::default() };
     config.metrics.listen.clone_from(&options.metrics_listen);
     let passphrase = match &options.passphrase_file {
@@ -398,6 +382,7 @@ fn file_error(path: &Path, source: io::Error) -> InitError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_new_peer_has_everything_to_serve_main() {

@@ -28,7 +28,9 @@ pub fn renew_if_due(
     let leaf = path.first().ok_or(RenewalError::Foreign)?;
     let claims = LeafClaims::of_certificate(leaf)?;
     // One that is not valid yet was made while the clock was ahead: nobody accepts it before it has caught up.
-    let due = now < claims.not_before() || now >= due(claims.not_before(), claims.not_after());
+    let aged = now < claims.not_before() || now >= due(claims.not_before(), claims.not_after());
+    // Its CA has another key: nobody accepts what the one before has signed.
+    let due = aged || folder.has_lost_its_authority(leaf)?;
     if due {
         folder.renew_credentials(certificate_dir, None, now)?;
     }

@@ -136,6 +136,8 @@ pub fn place(address: IpAddr) -> String {
 pub struct Caller {
     certificate: Option<Arc<LiveCertificate>>,
     identity: Option<Identity>,
+    /// Keys of CAs that those of its path have replaced.
+    predecessors: Vec<KeyId>,
     not_after: Option<Time>,
     asker: Asker,
     who: Who,
@@ -154,8 +156,9 @@ impl Caller {
         };
         let verified = certificate.check(trust)?;
         let asker = Asker::named(&verified.identity().to_string()).of(verified.identity().organization());
+        let predecessors = trust.predecessors(verified.identity().organization(), verified.authorities());
         let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
-        Ok(Self { certificate: Some(certificate), identity, not_after, asker, who: Who::default() })
+        Ok(Self { certificate: Some(certificate), identity, predecessors, not_after, asker, who: Who::default() })
     }
 
     /// The same caller, on a connection of whose places that is known.
@@ -193,6 +196,11 @@ impl Caller {
     pub fn authorities(&self) -> &[KeyId] {
         let verified = self.certificate.as_ref().and_then(|certificate| certificate.verified.as_ref().ok());
         verified.map_or(&[], VerifiedCertificate::authorities)
+    }
+
+    /// Whether a CA that is listed under this key vouches for it: one of its path, or one that such a CA has replaced.
+    pub fn is_vouched_for_by(&self, key: &KeyId) -> bool {
+        self.authorities().contains(key) || self.predecessors.contains(key)
     }
 
     /// When its certificate expires.

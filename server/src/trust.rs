@@ -23,7 +23,8 @@ pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ca::{
-    AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, TrustStore, Usage,
+    AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, Successor, TrustStore,
+    Usage,
     credentials::{CredentialsError, TrustBundle, crl_pem, read_certificates},
     folder::{FolderError, ROOT, read_ocsp_answer},
     ocsp,
@@ -182,6 +183,8 @@ pub struct Trust {
     own: Arc<OwnCertificate>,
     own_path: ArcSwap<OwnPath>,
     bundle: ArcSwap<TrustBundle>,
+    /// CAs of the authorities' folder that others have replaced.
+    successors: ArcSwap<Vec<Successor>>,
     crl_set: ArcSwap<CrlSet>,
     crl_troubles: ArcSwap<Vec<String>>,
     seen: Mutex<Seen>,
@@ -230,6 +233,7 @@ impl Trust {
             own,
             own_path: ArcSwap::from_pointee(own_path),
             bundle: ArcSwap::from_pointee(bundle),
+            successors: ArcSwap::from_pointee(reading.successors),
             crl_set: ArcSwap::from_pointee(CrlSet::of(0, &RevocationSet::default(), &[])),
             crl_troubles: ArcSwap::default(),
             saving: Mutex::new(()),
@@ -323,6 +327,15 @@ impl Trust {
         ca::reissue::newest(of_it.cloned()).into_iter().map(HexBytes).collect()
     }
 
+    /// The keys of an organization's CAs that one of `authorities` has replaced, by the authorities' folder: until a channel
+    /// lists the new one, whoever holds a certificate of it has there what the old one gave. Whoever has the folder had
+    /// both keys; what may be signed the ledger decides alone.
+    pub fn predecessors(&self, organization: &str, authorities: &[KeyId]) -> Vec<KeyId> {
+        let all = self.successors.load();
+        let of_it = all.iter().filter(|one| one.organization == organization && authorities.contains(&one.now));
+        of_it.map(|one| one.before).collect()
+    }
+
     /// Counts changes of trust: whoever holds a verified certificate judges it again when this moves.
     pub fn generation(&self) -> u64 {
         *self.changes.borrow()
@@ -400,6 +413,7 @@ impl Trust {
             self.changes.send_modify(|generation| *generation += 1);
             install(&self.store, long);
         }
+        self.successors.store(Arc::new(reading.successors));
         self.publish();
         self.bundle.store(Arc::new(TrustBundle { crls: Vec::new(), ..bundle }));
         if let Err(error) = self.renew() {

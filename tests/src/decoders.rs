@@ -14,7 +14,7 @@ use ledger_classes::execution::{ConfigRecord, apps, assets, channel, contracts, 
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::KeyCache;
-use ledger_classes::participant::{CertificateKey, KnownCertificate, NamedCertificate, Participant};
+use ledger_classes::participant::{CertificateKey, KnownCertificate, KnownIdentity, NamedCertificate, Participant};
 use ledger_classes::proof::{Proof, Trust};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record::{Record, from_value, to_value};
@@ -193,6 +193,7 @@ pub fn record(bytes: &[u8]) {
     stored::<Participant>(bytes);
     stored::<KnownCertificate>(bytes);
     stored::<NamedCertificate>(bytes);
+    stored::<KnownIdentity>(bytes);
     stored::<CertificateKey>(bytes);
     stored::<channel::Proposal>(bytes);
     stored::<assets::AssetRecord>(bytes);

@@ -144,6 +144,8 @@ fn actions() -> Value {
         ("channel.renew_authority", json!({ "organization": "north", "certificate": "aa", "proof": "bb" })),
         ("account.recover", json!({ "from": address(), "to": address(), "reason": "left", "asset": "eur" })),
         ("channel.withdraw", json!({ "proposal": h('e'), "reason": "r" })),
+        ("participant.reinstate", json!({ "identity": "spiffe://c.example/north/client/a", "reason": "r" })),
+        ("channel.revoke_authority", json!({ "certificate": "aa", "proof": "bb" })),
     ];
     let typed = bodies.into_iter().map(|(action, mut body)| {
         body["type"] = action.into();

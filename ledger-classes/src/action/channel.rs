@@ -21,14 +21,28 @@ pub struct Admit {
     pub possession: Signature,
 }
 
-/// `participant.revoke`, by an administrator of the identity's organization.
+/// `participant.revoke`, by an administrator of the identity's organization: one certificate of it, or, without a serial
+/// number, the identity: whatever it is admitted with ends, and no certificate of it is admitted until it is reinstated.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
     /// Whose certificate.
     pub identity: Identity,
-    /// The certificate's serial number, big-endian.
-    pub serial: HexBytes,
+    /// The certificate's serial number, big-endian; all of the identity if absent.
+    #[serde(default)]
+    pub serial: Option<HexBytes>,
+    /// Why, for people to read.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// `participant.reinstate`, by an administrator of the identity's organization: certificates of it are admitted again, but
+/// none that was admitted before the identity ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reinstate {
+    /// Whose participation ended.
+    pub identity: Identity,
     /// Why, for people to read.
     #[serde(default)]
     pub reason: String,
@@ -59,6 +73,20 @@ pub struct RenewAuthority {
     /// The new certificate, DER.
     pub certificate: HexBytes,
     /// By the CA's key, over tag `chancery/authority/1`, channel id and certificate; an ECDSA signature in ASN.1.
+    pub proof: HexBytes,
+}
+
+/// `channel.revoke_authority`: anybody may post it, since the CA's key signs that others have it. From the next block on
+/// no member lists that key, and whom it vouched for may sign nothing. It takes effect as a change of configuration does and
+/// needs no approval, since whoever has the key takes only from itself; a channel that nobody could change afterwards is
+/// refused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeAuthority {
+    /// A certificate of the CA, DER, with the name and extensions of the one that is listed.
+    pub certificate: HexBytes,
+    /// By the CA's key, over tag `chancery/authority-compromise/1` and the SHA-256 of its SubjectPublicKeyInfo; an ECDSA
+    /// signature in ASN.1.
     pub proof: HexBytes,
 }
 

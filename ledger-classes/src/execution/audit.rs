@@ -120,6 +120,38 @@ pub(super) enum Act<'a> {
         /// The proposal.
         proposal: Hash,
     },
+    /// An identity ended, with all that it was admitted with.
+    #[serde(rename = "participant.end")]
+    End {
+        /// The administrator.
+        who: &'a Identity,
+        /// The reason given.
+        why: &'a str,
+        /// Whose participation.
+        identity: &'a Identity,
+    },
+    /// An identity that ended may be admitted again.
+    #[serde(rename = "participant.reinstate")]
+    Reinstate {
+        /// The administrator.
+        who: &'a Identity,
+        /// The reason given.
+        why: &'a str,
+        /// Whose participation.
+        identity: &'a Identity,
+    },
+    /// A CA whose key others have is listed no more.
+    #[serde(rename = "channel.revoke_authority")]
+    RevokeAuthority {
+        /// The CA, whose key said so.
+        who: String,
+        /// Why, in RFC 5280's words.
+        why: &'a str,
+        /// Its key.
+        authority: Hash,
+        /// The first height at which it is not listed.
+        effective: u64,
+    },
 }
 
 /// An approval, and what became of the proposal with it.

@@ -213,7 +213,8 @@ fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
     let mut ledger = Ledger::with_config(ChannelConfig { grants, fees, ..open_config() });
     let who = Identity::new("test.example", "alpha", Role::Admin, "ann").unwrap();
     ledger.admit(ADMIN, &who);
-    let revoke = crate::action::channel::Revoke { identity: who, serial: HexBytes(vec![9]), reason: String::new() };
+    let revoke =
+        crate::action::channel::Revoke { identity: who, serial: Some(HexBytes(vec![9])), reason: String::new() };
     let offered: Vec<VerifiedTransaction> =
         (0..5).map(|_| ledger.transaction(&[ADMIN], vec![Action::ParticipantRevoke(revoke.clone())])).collect();
     let (receipts, fates) = ledger.seal(&offered);

@@ -3,19 +3,20 @@
 
 pub(super) mod authority;
 mod governance;
+mod pace;
 mod proposals;
 mod queries;
 mod revocation;
 
 #[cfg(test)]
 pub(super) use governance::Administrators;
-#[cfg(test)]
-pub(super) use governance::ConfigPace;
 pub use governance::approvals_needed;
+#[cfg(test)]
+pub(super) use pace::Pace;
 pub use proposals::{Approval, Proposal, ProposalState, Subject};
 pub(super) use proposals::{Membership, approve, propose, put_forward, withdraw};
 pub use queries::{NamedParticipant, NamedProposal, open_proposals, participants, proposal};
-pub(super) use revocation::{revoke, revoke_by_evidence};
+pub(super) use revocation::{reinstate, revoke, revoke_by_evidence};
 
 use super::audit::{self, Act};
 use super::{ConfigRecord, Context, budget, configuration};
@@ -28,7 +29,7 @@ use crate::keys::{self, PublicKey};
 use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{IdentityCount, Participant, certificate_key, possession_message};
+use crate::participant::{KnownIdentity, Participant, certificate_key, possession_message};
 
 /// A path that may be verified, so many times.
 fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes], times: u64) -> Result<Vec<&'p [u8]>, Refusal> {
@@ -94,14 +95,14 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     }
     super::assets::require_not_recovered(context, &body.address)?;
     let listed = keyspace::identity_address(&text, &body.address);
-    let place = keyspace::identity_count(&text);
-    let mut count: IdentityCount = context.get(&place)?.unwrap_or_default();
+    let place = keyspace::identity(&text);
+    let mut known: KnownIdentity = context.get(&place)?.unwrap_or_default();
     // Revoked ones do not count: whoever had the key for a while would else leave no room for its owner.
     if before.as_ref().is_none_or(|record| record.revoked_height.is_some()) {
-        if count.addresses as usize >= ADDRESSES_MAX {
+        if known.addresses.len() >= ADDRESSES_MAX {
             return reject(ResultCode::InvalidField, "an identity has at most 64 addresses on a channel");
         }
-        count.addresses += 1;
+        known.addresses.push(body.address);
     }
     let serial = HexBytes(certified.serial);
     let participant = Participant {
@@ -138,8 +139,9 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
             ),
         );
     }
+    pace::spend(context, pace::Kind::Admission, identity.organization())?;
     context.put_value(admitted, [1u8].as_slice().into());
-    context.put(place, &count);
+    context.put(place, &known);
     context.put(key, &participant);
     revocation::note_admission(context, body.address, before.as_ref(), &participant)?;
     context.put_value(listed, [1u8].as_slice().into());
@@ -168,8 +170,18 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
         proposals::forget(context, &left.name)?;
     }
     let since = context.height();
-    for joined in record.config.organizations.iter().filter(|member| !current.is_member(&member.name)) {
-        context.put(keyspace::membership(&joined.name), &Membership { since });
+    for member in &record.config.organizations {
+        let before = current.organizations.iter().find(|before| before.name == member.name);
+        let Some(before) = before else {
+            context.put(keyspace::membership(&member.name), &Membership { since });
+            continue;
+        };
+        // So is who has no CA any more: nobody of it can be admitted before it has another.
+        if member.authorities.is_empty() && !before.authorities.is_empty() {
+            context.remove(keyspace::administrators(&member.name));
+            context.put(keyspace::membership(&member.name), &Membership { since });
+            proposals::forget(context, &member.name)?;
+        }
     }
     let (configuration, writes) = configuration::writes_of(record);
     writes.into_iter().for_each(|(key, value)| context.put_value(key, value));
@@ -209,6 +221,8 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
 mod approval_tests;
 #[cfg(test)]
 mod authority_tests;
+#[cfg(test)]
+mod ending_tests;
 #[cfg(test)]
 mod governance_tests;
 #[cfg(test)]

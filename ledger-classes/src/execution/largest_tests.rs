@@ -8,7 +8,7 @@ use super::assets::{
     Allowance, AssetRecord, Balance, Inherited, ItemRecord, JointAccount, LockEntry, Recovery, Successor,
 };
 use super::audit::AuditHead;
-use super::channel::{Administrators, Approval, ConfigPace, Membership, Proposal, ProposalState, Subject};
+use super::channel::{Administrators, Approval, Membership, Pace, Proposal, ProposalState, Subject};
 use super::contracts::builtin::Parties;
 use super::contracts::builtin::auction::{Auction, Bid, Phase};
 use super::contracts::builtin::lending::{
@@ -34,7 +34,7 @@ use crate::keyspace::{self, Family};
 use crate::limits::*;
 use crate::merkle;
 use crate::participant::{
-    CertificateHolder, CertificateKey, CertificateName, IdentityCount, KnownCertificate, NamedCertificate, Participant,
+    CertificateHolder, CertificateKey, CertificateName, KnownCertificate, KnownIdentity, NamedCertificate, Participant,
 };
 use crate::record::{self, Record};
 use crate::rights::{Grant, Grantee, Right};
@@ -413,7 +413,16 @@ fn table() -> Vec<Row> {
     assert_eq!(keys.len(), JOINT_KEYS_MAX);
     let holder = Some(CertificateHolder { identity: identity(0), key: HASH });
     let known = KnownCertificate { holder, revoked_height: Some(u64::MAX), compromised: true };
-    let named = NamedCertificate { issuers: vec![HASH; ADDRESSES_MAX], revoked_height: Some(u64::MAX) };
+    let named = NamedCertificate {
+        issuers: vec![HASH; ADDRESSES_MAX],
+        revoked_height: Some(u64::MAX),
+        admitted_height: Some(u64::MAX),
+    };
+    let identity = KnownIdentity {
+        addresses: vec![Address([255; 20]); ADDRESSES_MAX],
+        ended_height: Some(u64::MAX),
+        reinstated: true,
+    };
     let certified = CertificateKey { addresses: vec![who; ADDRESSES_MAX], compromised_height: Some(u64::MAX) };
     let stop = Stop { since: Some(u64::MAX), total: u64::MAX, ended: Some(u64::MAX) };
     let topic = "t".repeat(TOPIC_BYTES_MAX);
@@ -435,8 +444,8 @@ fn table() -> Vec<Row> {
         NamedCertificate: [row(keyspace::named_certificate(&text, &serial().0), &named)];
         CertificateKey: [row(keyspace::certificate_key(&HASH, &HASH), &certified)];
         Membership: [row(keyspace::membership(&name(0)), &Membership { since: u64::MAX })];
-        ConfigPace: [hidden(keyspace::config_pace(&name(0)), &ConfigPace { full: FAR })];
-        IdentityCount: [row(keyspace::identity_count(&text), &IdentityCount { addresses: u32::MAX })];
+        Pace: [hidden(keyspace::pace(4, &name(0)), &Pace { full: FAR })];
+        Identity: [row(keyspace::identity(&text), &identity)];
         AdmittedBy: [listing(keyspace::admitted_by(&who, &HASH))];
         OwnProposal: [listing(keyspace::own_proposal(&name(0), u64::MAX, &HASH))];
         Asset: [row(keyspace::asset(&name(0)), &asset())];

@@ -15,8 +15,8 @@ use crate::keyspace;
 use crate::limits;
 use crate::outcome::ResultCode;
 use crate::participant::{
-    CertificateHolder, CertificateKey, CertificatePaths, KnownCertificate, NamedCertificate, NoCertificates,
-    Participant, certificate_key,
+    CertificateHolder, CertificateKey, CertificatePaths, KnownCertificate, KnownIdentity, NamedCertificate,
+    NoCertificates, Participant, certificate_key,
 };
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
@@ -117,9 +117,14 @@ impl Ledger {
         let (text, address) = (identity.to_string(), address(number));
         self.put(keyspace::participant(&address), &participant);
         self.list(keyspace::identity_address(&text, &address));
+        let place = keyspace::identity(&text);
+        let read = record::read(&self.state, &place).expect("memory does not fail");
+        let mut known: KnownIdentity = read.unwrap_or_default();
+        known.addresses.push(address);
+        self.put(place, &known);
         let holder = Some(CertificateHolder { identity: identity.clone(), key });
         self.put(keyspace::certificate(&issuer, serial), &KnownCertificate { holder, ..KnownCertificate::default() });
-        let named = NamedCertificate { issuers: vec![issuer], revoked_height: None };
+        let named = NamedCertificate { issuers: vec![issuer], revoked_height: None, admitted_height: Some(0) };
         self.put(keyspace::named_certificate(&text, serial), &named);
         let bound = CertificateKey { addresses: vec![address], compromised_height: None };
         self.put(keyspace::certificate_key(&issuer, &key), &bound);

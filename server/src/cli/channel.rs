@@ -65,11 +65,20 @@ pub(super) struct Proposal {
 
 /// What `update` takes.
 #[derive(Args, Debug)]
-#[group(id = "change", required = true, multiple = true, args = ["changes", "add_organizations", "put_organizations",
-    "grants", "denials", "remove_organizations", "approvals", "public_read", "open_submit"])]
 pub(super) struct Update {
     #[command(flatten)]
     about: About,
+    #[command(flatten)]
+    what: Changes,
+    #[command(flatten)]
+    proposal: Proposal,
+}
+
+/// What is to change, at least one thing.
+#[derive(Args, Debug)]
+#[group(id = "change", required = true, multiple = true, args = ["changes", "add_organizations", "put_organizations", "add_authorities",
+    "grants", "denials", "remove_organizations", "approvals", "public_read", "open_submit"])]
+struct Changes {
     /// JSON file with a list of changes, such as [{"change": "set_fees", …}]; done before the others
     #[arg(long, value_name = "FILE")]
     changes: Option<PathBuf>,
@@ -80,6 +89,10 @@ pub(super) struct Update {
     /// Add an organization without rights, or replace its CA. Repeat for several
     #[arg(long = "put-org", value_name = "NAME[=FILE]")]
     put_organizations: Vec<Named>,
+    /// List another CA of a member beside those that the channel lists for it; without FILE the one that the peer trusts.
+    /// Repeat for several
+    #[arg(long = "add-ca", value_name = "NAME[=FILE]")]
+    add_authorities: Vec<Named>,
     /// Give rights to an organization or to one identity. Repeat for several
     #[arg(long = "grant", value_name = "WHOM=RIGHTS", value_parser = grant)]
     grants: Vec<Grant>,
@@ -98,8 +111,6 @@ pub(super) struct Update {
     /// Whether anybody may submit, without a certificate
     #[arg(long, value_name = "BOOL")]
     open_submit: Option<bool>,
-    #[command(flatten)]
-    proposal: Proposal,
 }
 
 #[derive(Debug, Subcommand)]
@@ -218,6 +229,7 @@ Example:
         paging: Paging,
     },
     RenewAuthority(authority::RenewAuthority),
+    RevokeAuthority(authority::RevokeAuthority),
     /// Show a proposal and who has approved it
     #[command(after_help = "\
 Example:
@@ -296,8 +308,8 @@ impl Create {
     }
 }
 
-impl Update {
-    async fn changes(&self, session: &Session) -> Result<Vec<ConfigChange>, Failure> {
+impl Changes {
+    async fn changes(&self, session: &Session, channel: &str) -> Result<Vec<ConfigChange>, Failure> {
         let mut changes: Vec<ConfigChange> = match &self.changes {
             Some(path) => read_json(path)?,
             None => Vec::new(),
@@ -309,6 +321,9 @@ impl Update {
         }
         for named in &self.put_organizations {
             changes.push(ConfigChange::PutOrganization(named.organization(session).await?));
+        }
+        for named in &self.add_authorities {
+            changes.push(ConfigChange::PutOrganization(named.beside(session, channel).await?));
         }
         changes.extend(self.grants.iter().cloned().map(ConfigChange::Grant));
         changes.extend(self.denials.iter().cloned().map(ConfigChange::Deny));
@@ -362,6 +377,7 @@ impl Command {
             }
             Self::Fetch(command) => return command.run(session).await,
             Self::RenewAuthority(command) => return command.run(session).await,
+            Self::RevokeAuthority(command) => return command.run(session).await,
             Self::Grant { words, option, proposal } => {
                 let (channel, grants) = grants_of(words, option)?;
                 (channel, grants.into_iter().map(ConfigChange::Grant).collect(), proposal)
@@ -370,9 +386,10 @@ impl Command {
                 let (channel, grants) = grants_of(words, option)?;
                 (channel, grants.into_iter().map(ConfigChange::Deny).collect(), proposal)
             }
-            Self::Update(update) => {
-                let changes = update.changes(session).await?;
-                (update.about.channel()?, changes, update.proposal)
+            Self::Update(Update { about, proposal, what }) => {
+                let channel = about.channel()?;
+                let changes = what.changes(session, &channel).await?;
+                (channel, changes, proposal)
             }
         };
         members_only(session, &channel, &changes).await?;

@@ -7,11 +7,10 @@ use clap::Subcommand;
 use client::admit::admission;
 use client::api::ParticipantStanding;
 use ledger_classes::action::Action;
-use ledger_classes::action::channel::Revoke;
+use ledger_classes::action::channel::{Reinstate, Revoke};
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::Address;
-use std::collections::BTreeSet;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -31,8 +30,11 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
-    /// End on a channel what a certificate admitted; for administrators of its organization
+    /// End an identity on a channel, or one certificate of it; for administrators of its organization
     #[command(after_help = "\
+Without a serial number the identity ends: whatever it is admitted with, and nobody is admitted under its name until
+`chancery participant reinstate`. With one only that certificate ends, and an earlier or later one goes on.
+
 After `chancery ca revoke` a peer that has the folder of the CA does this by itself, and `chancery ca publish` does it for
 an organization whose CA is elsewhere.
 
@@ -42,9 +44,26 @@ Examples:
     Revoke {
         /// Whose certificate
         identity: Identity,
-        /// Its serial number, in hex; if absent, of each certificate that the identity is admitted with now
+        /// Its serial number, in hex; if absent, the identity ends with all its certificates
         #[arg(value_parser = serial)]
         serial: Option<HexBytes>,
+        /// Why, for people to read
+        #[arg(long, default_value = "")]
+        reason: String,
+        #[command(flatten)]
+        on: ToChannel,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// Let an identity that ended be admitted again; for administrators of its organization
+    #[command(after_help = "\
+It comes back by a certificate that had not admitted it before it ended. Revoke the old ones at the CA as well.
+
+Example:
+  $ chancery participant reinstate spiffe://harbour.example/bank/client/alice --reason 'a new phone' --channel trade")]
+    Reinstate {
+        /// Whose participation ended
+        identity: Identity,
         /// Why, for people to read
         #[arg(long, default_value = "")]
         reason: String,
@@ -90,27 +109,6 @@ fn serial(text: &str) -> Result<HexBytes, String> {
     }
 }
 
-/// The certificates that an identity is admitted with.
-async fn admitted(session: &Session, channel: &str, identity: &Identity) -> Result<Vec<HexBytes>, Failure> {
-    let (name, mut serials, mut after) = (identity.to_string(), BTreeSet::new(), None::<String>);
-    loop {
-        let part = client::query::Paging { after: after.as_deref(), limit: Some(1000) };
-        let page = session.connection.participants(channel, Some(identity.organization()), part).await?;
-        let its = page.items.into_iter().filter(|participant| {
-            participant.identity == name && participant.standing == ParticipantStanding::Admitted
-        });
-        serials.extend(its.map(|participant| participant.serial.0));
-        match page.next {
-            Some(next) => after = Some(next),
-            None if serials.is_empty() => {
-                let what = format!("{identity} is not admitted on {channel}: nothing to revoke");
-                return Err(Failure::refused(what));
-            }
-            None => return Ok(serials.into_iter().map(HexBytes).collect()),
-        }
-    }
-}
-
 impl Command {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         match self {
@@ -126,13 +124,12 @@ impl Command {
                 session.act(&on.channel, admission(credential, channel, address)?, &signing).await
             }
             Self::Revoke { identity, serial, reason, on, signing } => {
-                let serials = match serial {
-                    Some(serial) => vec![serial],
-                    None => admitted(session, &on.channel, &identity).await?,
-                };
-                let revoke = |serial| Revoke { identity: identity.clone(), serial, reason: reason.clone() };
-                let actions = serials.into_iter().map(|serial| Action::ParticipantRevoke(revoke(serial))).collect();
-                session.act_all(&on.channel, actions, &signing).await
+                let revoke = Action::ParticipantRevoke(Revoke { identity, serial, reason });
+                session.act(&on.channel, revoke, &signing).await
+            }
+            Self::Reinstate { identity, reason, on, signing } => {
+                let reinstate = Action::ParticipantReinstate(Reinstate { identity, reason });
+                session.act(&on.channel, reinstate, &signing).await
             }
             Self::List { organization, paging, on } => {
                 let organization = organization.as_deref();

@@ -369,6 +369,13 @@ impl Session {
                          whoever comes with it will be refused.\n"
                     ));
                 }
+                if let Event::ParticipantEnded { identity, .. } = &view.event
+                    && receipt.events.iter().all(|view| !matches!(view.event, Event::ParticipantRevoked { .. }))
+                {
+                    note = Some(format!(
+                        "\nNobody was admitted here as {identity}: whoever comes under this name will be refused.\n"
+                    ));
+                }
             }
         }
         self.output

@@ -1,12 +1,18 @@
 //! One step of a channel: what it knows already, and the rest posted.
 
-use super::{course::Outcome, source::Revoked};
+use super::{
+    course::Outcome,
+    source::{Revoked, Word},
+};
 use crate::{certificates::ParticipantPaths, clock, limits::COMMIT_WAIT};
-use ca::evidence::RevocationEvidence;
+use ca::{CompromisedAuthority, evidence::RevocationEvidence};
 use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
-    action::{Action, channel::RevokeByEvidence},
+    action::{
+        Action,
+        channel::{RevokeAuthority, RevokeByEvidence},
+    },
     config::ChannelConfig,
     execution::ConfigRecord,
     hash::{Hash, HexBytes},
@@ -77,7 +83,7 @@ impl Poster {
             let permit = preparing.acquire().await;
             let prepare = move |(number, revoked): (u64, Arc<Revoked>)| {
                 let prepared = match &revoked.evidence {
-                    Ok(evidence) => envelope(&key, id, &config.config, now, evidence),
+                    Ok(word) => envelope(&key, id, &config.config, now, word),
                     Err(why) => Err(Outcome::Unproven(why.clone())),
                 };
                 (number, revoked, prepared)
@@ -106,17 +112,22 @@ impl Poster {
 
 /// Which of these a channel knows as revoked, and as compromised where they are.
 async fn known(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<bool>, Unavailable> {
-    let asked: Vec<(Vec<u8>, bool)> = batch
+    // Of a CA whose key others have the configuration alone tells, and one that does not list it is not told.
+    let asked: Vec<Option<(Vec<u8>, bool)>> = batch
         .iter()
         .map(|(_, revoked)| {
+            if revoked.evidence.as_ref().is_ok_and(|word| matches!(**word, Word::Compromise(_))) {
+                return None;
+            }
             let issuer = Hash(*revoked.id.issuer.as_bytes());
-            (keyspace::certificate(&issuer, revoked.id.serial.as_bytes()), revoked.compromised)
+            Some((keyspace::certificate(&issuer, revoked.id.serial.as_bytes()), revoked.compromised))
         })
         .collect();
     // Of a peer with many channels most rest, and go on resting.
     channel
         .glance(move |reader| {
-            let is_known = |(key, compromised): &(Vec<u8>, bool)| {
+            let is_known = |asked: &Option<(Vec<u8>, bool)>| {
+                let Some((key, compromised)) = asked else { return Ok(false) };
                 let known: Option<KnownCertificate> = record::read(reader.view(), key)?;
                 Ok(known.is_some_and(|known| known.revoked_height.is_some() && (known.compromised || !compromised)))
             };
@@ -137,7 +148,9 @@ async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcom
         SubmitResult::Committed { receipt, .. } => {
             let head = &receipt.head;
             let done = [ResultCode::Done, ResultCode::CertificateIsRevoked];
-            if done.iter().any(|code| code.number() == head.code) {
+            if head.code == ResultCode::ActsTooFrequent.number() {
+                Outcome::Waits(head.message.clone())
+            } else if done.iter().any(|code| code.number() == head.code) {
                 tracing::info!(channel = channel.name(), "a channel knows of a revocation, on its CA's word");
                 Outcome::Done
             } else {
@@ -151,6 +164,11 @@ async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcom
             refusal: SubmitRefusal::Rejected { code: ResultCode::CertificateIsRevoked, .. },
             ..
         } => Outcome::Done,
+        // The CA has revoked much that the channel has not met: it goes on when the channel takes more.
+        SubmitResult::Refused {
+            refusal: refusal @ SubmitRefusal::Rejected { code: ResultCode::ActsTooFrequent, .. },
+            ..
+        } => Outcome::Waits(refusal.to_string()),
         SubmitResult::Refused { refusal: refusal @ SubmitRefusal::Rejected { .. }, .. } => {
             Outcome::Judged(refusal.to_string())
         }
@@ -166,8 +184,23 @@ fn envelope(
     channel: Hash,
     config: &ChannelConfig,
     now: Time,
-    evidence: &RevocationEvidence,
+    word: &Word,
 ) -> Result<Envelope, Outcome> {
+    let action = match word {
+        Word::Answer(evidence) => answered(config, evidence)?,
+        Word::Compromise(CompromisedAuthority { certificate, proof, .. }) => {
+            let (certificate, proof) = (HexBytes(certificate.clone()), HexBytes(proof.clone()));
+            Action::ChannelRevokeAuthority(RevokeAuthority { certificate, proof })
+        }
+    };
+    let sender = key.public().address();
+    let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
+    let transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
+    Ok(Envelope::sign_binary(&transaction, &[key]))
+}
+
+/// A CA's answer as a channel takes it, if its rules do.
+fn answered(config: &ChannelConfig, evidence: &RevocationEvidence) -> Result<Action, Outcome> {
     let listed = |der: &&Vec<u8>| {
         let mut all = config.organizations.iter().flat_map(|member| &member.authorities);
         all.any(|listed| listed.0 == **der)
@@ -175,11 +208,7 @@ fn envelope(
     let path: Vec<Vec<u8>> = evidence.path.iter().take_while(|der| !listed(der)).cloned().collect();
     judge(config, &path, &evidence.answer).map_err(Outcome::Judged)?;
     let (path, evidence) = (path.into_iter().map(HexBytes).collect(), HexBytes(evidence.answer.clone()));
-    let action = Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence });
-    let sender = key.public().address();
-    let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);
-    let transaction = transaction.map_err(|error| Outcome::Waits(format!("it cannot be signed: {error}")))?;
-    Ok(Envelope::sign_binary(&transaction, &[key]))
+    Ok(Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence }))
 }
 
 /// Judges evidence as execution would: by the CAs that the channel lists, and by those of the organization alone.

@@ -4,20 +4,30 @@
 
 use crate::{certificates::describe, clock, trust::Trust};
 use ca::{
-    CertificateFolder, CertificateId, KeyId, RevocationReason, Serial, TrustPart, evidence::RevocationEvidence,
-    folder::FolderError,
+    CertificateFolder, CertificateId, CompromisedAuthority, KeyId, RevocationReason, Serial, TrustPart,
+    evidence::RevocationEvidence, folder::FolderError,
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-/// A certificate that is revoked and has not expired.
+/// By what a channel is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// The CA's answer about a certificate, and the CA certificates from the one that answers upwards.
+    Answer(RevocationEvidence),
+    /// The word of a CA's own key that others have it.
+    Compromise(CompromisedAuthority),
+}
+
+/// A certificate that is revoked and has not expired, or a CA whose key others have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Revoked {
     /// How it is named to people.
     pub(super) name: Arc<str>,
-    /// The issuing CA's key and the serial number: what the ledger knows it by.
+    /// The issuing CA's key and the serial number: what the ledger knows it by. Of a compromised CA its own key, and the
+    /// serial number of its certificate.
     pub(super) id: CertificateId,
     /// The organization whose CA issued it, or whose CA it is.
     pub(super) organization: String,
@@ -25,8 +35,8 @@ pub(super) struct Revoked {
     pub(super) compromised: bool,
     /// The keys of the CAs that may vouch for its CA's word, its own among them.
     pub(super) vouching: Vec<KeyId>,
-    /// The CA's answer, and the CA certificates from the one that answers upwards; why there is none yet.
-    pub(super) evidence: Result<Arc<RevocationEvidence>, String>,
+    /// What proves it; why there is nothing yet.
+    pub(super) evidence: Result<Arc<Word>, String>,
 }
 
 /// How a certificate is named.
@@ -147,7 +157,7 @@ impl Source {
                 compromised: answer.compromised,
                 vouching: vouching(trust, &id, &path),
                 id,
-                evidence: Ok(Arc::new(evidence)),
+                evidence: Ok(Arc::new(Word::Answer(evidence))),
             });
         }
         self.own = own;
@@ -188,14 +198,16 @@ impl Source {
                 vouching: vouching(trust, &id, &path),
                 id,
                 evidence: evidence.map(|RevocationEvidence { path, answer }| {
-                    Arc::new(RevocationEvidence { path: path.into_iter().skip(1).collect(), answer })
+                    let path = path.into_iter().skip(1).collect();
+                    Arc::new(Word::Answer(RevocationEvidence { path, answer }))
                 }),
             });
         }
         for authority in folder.revoked_authorities(clock::now())? {
             let Some(issuer) = KeyId::of_certificate(&authority.issuer) else { continue };
             let id = CertificateId { issuer, serial: authority.serial.clone() };
-            let evidence = authority.answer.map(|answer| Arc::new(RevocationEvidence { path: Vec::new(), answer }));
+            let word = |answer| Arc::new(Word::Answer(RevocationEvidence { path: Vec::new(), answer }));
+            let evidence = authority.answer.map(word);
             revoked.push(Revoked {
                 name: name_of(format_args!("CA of {}", authority.organization), &authority.serial).into(),
                 organization: authority.organization,
@@ -203,6 +215,47 @@ impl Source {
                 vouching: vec![issuer],
                 id,
                 evidence: evidence.ok_or_else(|| "its evidence is being written".to_owned()),
+            });
+        }
+        self.lost_and_compromised(folder, trust, revoked)
+    }
+
+    /// Certificates that the index has lost, and CAs whose keys say that others have them.
+    fn lost_and_compromised(
+        &self,
+        folder: &CertificateFolder,
+        trust: &Trust,
+        revoked: &mut Vec<Revoked>,
+    ) -> Result<(), FolderError> {
+        for lost in folder.lost(clock::now())? {
+            let Some(issuer) = KeyId::of_certificate(&lost.issuer) else { continue };
+            let id = CertificateId { issuer, serial: lost.certificate.serial.clone() };
+            let path = vec![lost.issuer];
+            let vouching = vouching(trust, &id, &path.iter().map(Vec::as_slice).collect::<Vec<_>>());
+            let word = |answer| Arc::new(Word::Answer(RevocationEvidence { path, answer }));
+            let evidence = lost.answer.map(word).ok_or_else(|| "its evidence is being written".to_owned());
+            revoked.push(Revoked {
+                name: name_of(format_args!("a certificate of {}", lost.certificate.authority), &id.serial).into(),
+                organization: lost.organization,
+                compromised: lost.certificate.revoked.reason == RevocationReason::KeyCompromise,
+                vouching,
+                id,
+                evidence,
+            });
+        }
+        for authority in folder.compromised()? {
+            revoked.push(Revoked {
+                name: name_of(
+                    format_args!("CA of {}, whose key others have,", authority.organization),
+                    &authority.serial,
+                )
+                .into(),
+                organization: authority.organization.clone(),
+                compromised: false,
+                // A channel that lists a CA above it learns of the revocation from that one.
+                vouching: vec![authority.key],
+                id: CertificateId { issuer: authority.key, serial: authority.serial.clone() },
+                evidence: Ok(Arc::new(Word::Compromise(authority))),
             });
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use super::describe;
 use crate::stamp::Stamp;
-use ca::{CertificateFolder, KeyId, TrustFile, TrustPart, credentials::TrustBundle};
+use ca::{CertificateFolder, KeyId, Successor, TrustFile, TrustPart, credentials::TrustBundle};
 use ledger_classes::hash::Hash;
 use std::{
     collections::BTreeMap,
@@ -20,8 +20,10 @@ pub(super) struct TrustFiles {
     opened: Option<CertificateFolder>,
     /// The files of the authorities' folder, by its index when it could last be read.
     of_authorities: Vec<TrustFile>,
-    /// Roots that the authorities have retired: no file makes them anchors again.
+    /// Roots and CAs that the authorities have replaced: no file makes them trusted again.
     retired: Vec<KeyId>,
+    /// Which CAs those are, and their successors.
+    successors: Vec<Successor>,
     /// What each file of certificates held when it was last whole.
     last: BTreeMap<PathBuf, Vec<Vec<u8>>>,
     /// What is known of each file of CRLs. Lists stay in force whatever becomes of their file, and may be long.
@@ -42,6 +44,8 @@ struct Lists {
 pub(super) struct Reading {
     /// The CAs, and of CRLs those of files that are not as they were.
     pub(super) bundle: TrustBundle,
+    /// CAs that others have replaced.
+    pub(super) successors: Vec<Successor>,
     /// What is damaged, each with its file's name.
     pub(super) damage: Vec<String>,
     /// Whether any file holds anything else than at the last reading.
@@ -51,9 +55,10 @@ pub(super) struct Reading {
 impl TrustFiles {
     pub(super) fn new(certificate_dir: &Path, authority_dir: &Path) -> Self {
         let (certificate_dir, authority_dir) = (certificate_dir.into(), authority_dir.into());
-        let (opened, of_authorities, retired) = (None, Vec::new(), Vec::new());
+        let (opened, of_authorities) = (None, Vec::new());
+        let (retired, successors) = (Vec::new(), Vec::new());
         let (last, lists) = (BTreeMap::new(), BTreeMap::new());
-        Self { certificate_dir, authority_dir, opened, of_authorities, retired, last, lists }
+        Self { certificate_dir, authority_dir, opened, of_authorities, retired, successors, last, lists }
     }
 
     /// What the two folders hold together. The peer's own may lack everything but `ca.pem`. A file of CRLs is not read if
@@ -65,10 +70,10 @@ impl TrustFiles {
             let opened = self.opened.take().map_or_else(|| CertificateFolder::open(&self.authority_dir), Ok);
             let read = opened.and_then(|folder| {
                 let folder = self.opened.insert(folder);
-                Ok((folder.trust_files()?, folder.retired_roots()?))
+                Ok((folder.trust_files()?, folder.retired_roots()?, folder.replaced()?))
             });
             match read {
-                Ok((files, retired)) => (self.of_authorities, self.retired) = (files, retired),
+                Ok(read) => (self.of_authorities, self.retired, self.successors) = read,
                 Err(error) => reading.damage.push(describe(&error)),
             }
         } else {
@@ -91,6 +96,7 @@ impl TrustFiles {
             last.insert(file.path.clone(), held);
         }
         reading.bundle.remove_roots(&self.retired);
+        reading.successors.clone_from(&self.successors);
         // A list that nobody could judge may be one of a CA that is there now.
         let others = self.last != last;
         let stamps: BTreeMap<&Path, &Stamp> = stamps.iter().map(|(path, stamp)| (path.as_path(), stamp)).collect();

@@ -234,3 +234,24 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     });
     refused(&try_run(&["--profile", text(&cora), "channel", "list"]), 1, "revoked");
 }
+
+/// A killed `ca init` left a folder without an organization, and the same command said that it is there.
+#[test]
+fn an_interrupted_ca_init_goes_on_and_another_consortiums_folder_is_left_alone() {
+    let home = tempfile::tempdir().expect("a directory");
+    let dir = home.path().join("carrier");
+    fs::create_dir(&dir).expect("writable");
+    ca::CertificateFolder::create(&dir, "test.example", ca::KeyAlgorithm::P256, client::now()).expect("made");
+    // What a draft of another process that was killed has left.
+    fs::create_dir(dir.join(".ca.1.new")).expect("writable");
+    let init = |consortium: &str, org: &str| {
+        try_run(&["ca", "init", "--consortium", consortium, "--org", org, "--dir", text(&dir)]).status.code()
+    };
+    assert_eq!(init("other.example", "carrier"), Some(1));
+    assert_eq!(init("test.example", "carrier"), Some(0));
+    let folder = ca::CertificateFolder::open(&dir).expect("a folder");
+    let names: Vec<String> = folder.authorities().expect("read").into_iter().map(|authority| authority.name).collect();
+    assert_eq!(names, ["carrier", "root"]);
+    assert_eq!(init("test.example", "carrier"), Some(1), "it is done");
+    assert_eq!(init("test.example", "ferry"), Some(1), "it is another's");
+}

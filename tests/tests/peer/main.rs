@@ -41,6 +41,7 @@ mod schemas;
 mod schemathesis;
 mod share;
 mod silence;
+mod stolen_ca;
 mod subscriptions;
 mod tokens;
 mod ways_in;

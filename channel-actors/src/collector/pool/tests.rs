@@ -19,7 +19,7 @@ fn one(sender: u8, nonce: u64, administrative: bool) -> VerifiedTransaction {
     let mut transaction = transaction(CHANNEL, nonce, "");
     if administrative {
         let identity = Identity::new("test.example", "bank", Role::Client, "client").expect("valid");
-        let revoke = Revoke { identity, serial: HexBytes(vec![1]), reason: "left".into() };
+        let revoke = Revoke { identity, serial: Some(HexBytes(vec![1])), reason: "left".into() };
         transaction.actions = vec![Action::ParticipantRevoke(revoke)];
     }
     verified(CHANNEL, Envelope::sign_binary(&transaction, &[&key(sender)]))

@@ -151,7 +151,7 @@ fn an_act_on_the_channel_is_told_with_who_and_why() {
     let receipts = ledger.run(&[(&[1], vec![Action::ChannelPropose(Propose { changes, reason })])]);
     let proposal = receipts[0].head.id;
     ledger.done(2, vec![Action::ChannelApprove(Approve { proposal })]);
-    let revoke = Revoke { identity: carl.clone(), serial: HexBytes(vec![7]), reason: "left".into() };
+    let revoke = Revoke { identity: carl.clone(), serial: Some(HexBytes(vec![7])), reason: "left".into() };
     ledger.done(2, vec![Action::ParticipantRevoke(revoke)]);
 
     let told = records(&ledger, CHANNEL);
@@ -180,7 +180,7 @@ fn an_act_on_the_channel_is_told_with_who_and_why() {
 fn an_act_that_is_refused_is_not_told() {
     let mut ledger = of_two();
     let carl = Identity::new("test.example", "beta", Role::Client, "carl").unwrap();
-    let revoke = Revoke { identity: carl, serial: HexBytes(vec![7]), reason: "not mine".into() };
+    let revoke = Revoke { identity: carl, serial: Some(HexBytes(vec![7])), reason: "not mine".into() };
     assert_eq!(ledger.one(1, vec![Action::ParticipantRevoke(revoke)]).0, Code::OtherOrganization);
     assert_eq!(records(&ledger, CHANNEL), []);
 }

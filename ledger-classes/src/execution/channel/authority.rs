@@ -1,4 +1,5 @@
-//! `channel.renew_authority`: a member's CA goes on under its key when its certificate comes to its end.
+//! `channel.renew_authority`: a member's CA goes on under its key when its certificate comes to its end; and
+//! `channel.revoke_authority`: it ends, because others have its key.
 //!
 //! Without this a channel whose members' CA certificates have expired could admit nobody, and so never be changed
 //! again: there would be nobody left to approve. The key decides that the configuration already lists; whoever posts
@@ -8,15 +9,15 @@
 
 use super::super::audit::{self, Act};
 use super::super::{Context, budget};
-use super::{take_effect, unchanged};
-use crate::action::channel::RenewAuthority;
+use super::{governance, take_effect, unchanged};
+use crate::action::channel::{RenewAuthority, RevokeAuthority};
 use crate::event::Event;
 use crate::hash::HexBytes;
 use crate::limits::{
     AUTHORITY_PROOF_BYTES_MAX, AUTHORITY_RENEWAL_EARLY_MS, AUTHORITY_RENEWAL_MS_MIN, CERTIFICATE_BYTES_MAX,
 };
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::authority_message;
+use crate::participant::{authority_compromise_message, authority_message};
 
 pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) -> Result<(), Refusal> {
     let (certificate, proof) = (&body.certificate.0, &body.proof.0);
@@ -64,4 +65,44 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
     let effective = take_effect(context, &record, context.id())?;
     let who = format!("CA of {organization}");
     audit::record(context, &Act::RenewAuthority { who, why, not_after, effective })
+}
+
+/// Whoever has a CA's key may say that others have it: that takes from nobody but those who have it, so it needs no right
+/// and no approval, and a thief can do no more by it than by revoking one certificate after another.
+pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority) -> Result<(), Refusal> {
+    let (certificate, proof) = (&body.certificate.0, &body.proof.0);
+    if certificate.len() > CERTIFICATE_BYTES_MAX || proof.is_empty() || proof.len() > AUTHORITY_PROOF_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
+    }
+    let mut record = unchanged(context)?;
+    let certificates = context.certificates();
+    let listed: Vec<&[u8]> = context.config().organizations.iter().flat_map(authorities_of).collect();
+    context.work(budget::PATH_PART + 2 * budget::CERTIFICATE * (listed.len() as u64 + 1));
+    let Some(key) = certificates.authority_key(certificate) else {
+        return reject(ResultCode::AuthorityRefused, "this is no CA certificate");
+    };
+    let judged = certificates.continuation(certificate, &listed, &authority_compromise_message(&key), proof);
+    if let Err(why) = judged {
+        return reject(ResultCode::AuthorityRefused, why);
+    }
+    let mut lost = Vec::new();
+    for member in &mut record.config.organizations {
+        let before = member.authorities.len();
+        member.authorities.retain(|der| certificates.authority_key(&der.0) != Some(key));
+        if member.authorities.len() < before {
+            lost.push(member.name.clone());
+        }
+    }
+    record.height = context.height();
+    governance::check(context, &record.config)?;
+    for organization in &lost {
+        context.emit(Event::AuthorityRevoked { organization: organization.clone(), authority: key })?;
+    }
+    let effective = take_effect(context, &record, context.id())?;
+    let who = format!("CA of {}", lost.join(", "));
+    audit::record(context, &Act::RevokeAuthority { who, why: "ca-compromise", authority: key, effective })
+}
+
+fn authorities_of(member: &crate::config::Organization) -> impl Iterator<Item = &[u8]> {
+    member.authorities.iter().map(|der| der.0.as_slice())
 }

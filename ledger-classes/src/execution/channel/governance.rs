@@ -8,7 +8,8 @@
 //!
 //! An organization that joined by a change is not counted before its first administrator is admitted, neither among those
 //! who must approve nor among those who could: who never comes must not stand in the way of those who are there. One that
-//! the channel was made with is always counted among those who must: else the first to come would govern alone.
+//! the channel was made with is always counted among those who must: else the first to come would govern alone. Without any
+//! CA none is: nobody can approve for it, and the others give it one.
 
 use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
@@ -18,15 +19,12 @@ use crate::hash::HexBytes;
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
-use crate::limits::{
-    ADMINISTRATORS_KNOWN_MAX, AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED,
-};
+use crate::limits::{ADMINISTRATORS_KNOWN_MAX, AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::Participant;
 use crate::record::Record;
 use crate::rights::Right;
 use crate::state::{ReadError, ReadView};
-use crate::time::Time;
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
@@ -47,7 +45,7 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
     }
     let mut counted = 0;
     for member in &next.organizations {
-        counted += usize::from(current.is_member(&member.name) && has_part(context, &member.name)?);
+        counted += usize::from(current.is_member(&member.name) && has_part(context, member)?);
     }
     let needed = next.approvals.needed(counted).max(1);
     let (mut able, mut gone, members) = (0, Vec::new(), Members::new(next, context.certificates()));
@@ -74,24 +72,24 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
 pub fn approvals_needed(view: &dyn ReadView, config: &ChannelConfig) -> Result<usize, ReadError> {
     let mut counted = 0;
     for member in &config.organizations {
-        counted += usize::from(has_part(view, &member.name)?);
+        counted += usize::from(has_part(view, member)?);
     }
     Ok(config.approvals.needed(counted).max(1))
 }
 
-/// Whether a member is one of those whose approvals are asked for: from the beginning, or since its first administrator.
-fn has_part(view: &dyn ReadView, organization: &str) -> Result<bool, ReadError> {
-    let joined = view.get(&keyspace::membership(organization))?.is_some();
-    Ok(!joined || view.get(&keyspace::administrators(organization))?.is_some())
+/// Whether a member is one of those whose approvals are asked for: from the beginning, or since its first administrator. One
+/// without a CA has nobody who could approve: it has lost its CA, or never had one.
+fn has_part(view: &dyn ReadView, member: &Organization) -> Result<bool, ReadError> {
+    if member.authorities.is_empty() {
+        return Ok(false);
+    }
+    let joined = view.get(&keyspace::membership(&member.name))?.is_some();
+    Ok(!joined || view.get(&keyspace::administrators(&member.name))?.is_some())
 }
 
 /// The members whose own approval changes need, whatever the policy: those that go on with other CA certificates. By a CA
 /// of their own the others would be that member. One without a CA has nobody who could approve, and nothing to lose.
-pub(super) fn owners<'c>(
-    view: &dyn ReadView,
-    config: &ChannelConfig,
-    changes: &'c [ConfigChange],
-) -> Result<Vec<&'c str>, ReadError> {
+pub(super) fn owners<'c>(config: &ChannelConfig, changes: &'c [ConfigChange]) -> Vec<&'c str> {
     let (mut seen, mut owners) = (Vec::new(), Vec::new());
     // The last word about each decides.
     for change in changes.iter().rev() {
@@ -106,12 +104,11 @@ pub(super) fn owners<'c>(
         seen.push(name);
         let known = config.organizations.iter().find(|known| known.name == name);
         let (Some(listed), Some(known)) = (listed, known) else { continue };
-        let nobody = known.authorities.is_empty() && view.get(&keyspace::administrators(name))?.is_none();
-        if *listed != known.authorities && !nobody {
+        if *listed != known.authorities && !known.authorities.is_empty() {
             owners.push(name);
         }
     }
-    Ok(owners)
+    owners
 }
 
 /// Fees in what nobody has, or in what somebody else issues than was meant, would let nobody but the administrators do
@@ -144,33 +141,6 @@ pub(super) fn check_change(context: &Context<'_>, change: &ConfigChange) -> Resu
     }
     let known = context.config().organizations.iter().find(|known| known.name == organization.name);
     check_authorities(context, context.config(), known, organization)
-}
-
-/// Until when an organization has spent its changes of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub(in crate::execution) struct ConfigPace {
-    /// Block time at which all that may be saved is there again.
-    pub(in crate::execution) full: Time,
-}
-
-impl Record for ConfigPace {}
-
-/// Takes one of the changes that `organization`, whose proposal takes effect, may make in a time. Each organization has
-/// its own: who uses them up is in nobody else's way, and where another approval was needed it was given.
-pub(super) fn spend(context: &mut Context<'_>, organization: &str) -> Result<(), Refusal> {
-    let key = keyspace::config_pace(organization);
-    let now = context.time();
-    let full = context.get::<ConfigPace>(&key)?.map_or(now, |pace| pace.full.max(now));
-    let full = full.plus_millis(CONFIG_CHANGE_MS);
-    let ahead = full.millis_since(now);
-    if ahead > CONFIG_CHANGES_SAVED * CONFIG_CHANGE_MS {
-        let wait = ahead - CONFIG_CHANGES_SAVED * CONFIG_CHANGE_MS;
-        let next = now.plus_millis(wait);
-        let what = "have changed the configuration too often of late: what they propose can take effect from";
-        return reject(ResultCode::ChangesTooFrequent, format!("proposals of {organization} {what} {next} on"));
-    }
-    context.put(key, &ConfigPace { full });
-    Ok(())
 }
 
 /// A CA that can vouch for nobody would leave its organization without administrators.

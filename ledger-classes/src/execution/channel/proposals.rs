@@ -9,7 +9,7 @@
 //! may sign, administers, was not revoked since, and is of an organization that was a member all along. Whatever the policy,
 //! a member's CA certificates change with its own approval only.
 
-use super::{administrator, changed, governance, take_effect};
+use super::{administrator, changed, governance, pace, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, ConfigChange};
@@ -133,17 +133,17 @@ impl Proposal {
         config: &ChannelConfig,
         counted: &[&Approval],
     ) -> Result<usize, ReadError> {
-        let missing = self.owners(view, config)?.into_iter();
+        let missing = self.owners(config).into_iter();
         let missing = missing.filter(|owner| counted.iter().all(|given| given.by.organization() != *owner)).count();
         let policy = governance::approvals_needed(view, config)?;
         Ok(if missing == 0 { policy } else { policy.max(counted.len() + missing) })
     }
 
     /// The members whose own approval it needs, whatever the policy.
-    pub fn owners(&self, view: &dyn ReadView, config: &ChannelConfig) -> Result<Vec<&str>, ReadError> {
+    pub fn owners(&self, config: &ChannelConfig) -> Vec<&str> {
         match &self.subject {
-            Subject::Configuration(changes) => governance::owners(view, config, changes),
-            Subject::Recovery(_) => Ok(Vec::new()),
+            Subject::Configuration(changes) => governance::owners(config, changes),
+            Subject::Recovery(_) => Vec::new(),
         }
     }
 }
@@ -349,7 +349,7 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         effective = Some(match &proposal.subject {
             Subject::Configuration(changes) => {
                 let record = changed(context, changes)?;
-                governance::spend(context, proposal.by.organization())?;
+                pace::spend(context, pace::Kind::Configuration, proposal.by.organization())?;
                 take_effect(context, &record, id)?
             }
             Subject::Recovery(recovery) => {

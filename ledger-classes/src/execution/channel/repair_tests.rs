@@ -191,7 +191,7 @@ fn repair(ledger: &mut Ledger) -> Result<(), String> {
     let admit = admission(ledger, organization, "client", 60);
     free(ledger, 60, admit)?;
     let identity = Identity::new("test.example", organization, Role::Client, "n60").unwrap();
-    let revoke = Revoke { identity, serial: HexBytes(vec![60]), reason: "left".into() };
+    let revoke = Revoke { identity, serial: Some(HexBytes(vec![60])), reason: "left".into() };
     free(ledger, *first, Action::ParticipantRevoke(revoke)).map_err(|why| format!("revocation: {why}"))?;
     let changes = vec![
         ConfigChange::SetFees(Fees::default()),
@@ -454,7 +454,7 @@ fn changes_of_one_organization_are_bounded_in_time_and_stand_in_nobody_elses_way
     assert_eq!(change(&mut ledger, 20), ResultCode::ChangesTooFrequent);
     assert_eq!(change(&mut ledger, 21), ResultCode::Done, "another organization has its own");
     let identity = Identity::new("test.example", "alpha", Role::Admin, "n20").unwrap();
-    let revoke = Revoke { identity, serial: HexBytes(vec![20]), reason: "it changes too much".into() };
+    let revoke = Revoke { identity, serial: Some(HexBytes(vec![20])), reason: "it changes too much".into() };
     ledger.time = ledger.time.plus_millis(crate::limits::CONFIG_CHANGE_MS);
     assert_eq!(change(&mut ledger, 20), ResultCode::Done, "one more is there");
     assert_eq!(change(&mut ledger, 20), ResultCode::ChangesTooFrequent);

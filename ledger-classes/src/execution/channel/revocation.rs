@@ -3,14 +3,17 @@
 //! A CA's word is kept by the CA's key and the serial number, whether or not the channel has met the certificate: it tells
 //! nobody's name, and whoever comes with that certificate later is refused. An administrator's word is kept by identity and
 //! serial number, as an organization knows its people, and ends what the channel knows under that name: by a CA's key
-//! an administrator could end what is another organization's where both have the same root.
+//! an administrator could end what is another organization's where both have the same root. Without a serial number it ends
+//! the identity: all that is admitted under that name, and all that comes, until an administrator reinstates it.
 //! Where the CA says that the key was compromised, whatever that CA has certified of the key ends and stays out.
-//! All that one action touches is bounded by [`ADDRESSES_MAX`], which admissions keep.
+//! All that one action touches is bounded by [`ADDRESSES_MAX`], which admissions keep. What ends rights that the channel
+//! knows of never waits; what only adds to what it keeps has a pace ([`super::pace`]).
 
 use super::super::Context;
 use super::super::audit::{self, Act};
+use super::pace::{self, Kind};
 use super::{administrator, path_of, roots_of};
-use crate::action::channel::{Revoke, RevokeByEvidence};
+use crate::action::channel::{Reinstate, Revoke, RevokeByEvidence};
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
@@ -19,21 +22,41 @@ use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{
-    CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, IdentityCount, KnownCertificate,
+    CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, KnownIdentity,
     NamedCertificate, Participant, certificate_key,
 };
 
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
     let Revoke { identity, serial, reason } = body;
     // With a zero before it a number reads the same to people, and is no certificate's here.
-    if reason.len() > MEMO_BYTES_MAX || serial.0.len() > 20 || serial.0.first().is_none_or(|first| *first == 0) {
+    let is_number = |serial: &HexBytes| serial.0.len() <= 20 && serial.0.first().is_some_and(|first| *first != 0);
+    if reason.len() > MEMO_BYTES_MAX || !serial.as_ref().is_none_or(is_number) {
         let what = "a serial has 1 to 20 bytes, of which the first is not 0, and a reason at most 256";
         return reject(ResultCode::InvalidField, what);
     }
-    let administrator = administrator(context)?;
-    if administrator.organization() != identity.organization() {
-        return reject(ResultCode::OtherOrganization, "an organization revokes its own participants");
+    let administrator = administrator_of(context, identity)?;
+    match serial {
+        Some(serial) => revoke_certificate(context, &administrator, identity, serial, reason),
+        None => end_identity(context, &administrator, identity, reason),
     }
+}
+
+/// The sender, as an administrator of an identity's organization.
+fn administrator_of(context: &Context<'_>, identity: &Identity) -> Result<Identity, Refusal> {
+    let administrator = administrator(context)?;
+    match administrator.organization() == identity.organization() {
+        true => Ok(administrator),
+        false => reject(ResultCode::OtherOrganization, "an organization decides on its own participants"),
+    }
+}
+
+fn revoke_certificate(
+    context: &mut Context<'_>,
+    administrator: &Identity,
+    identity: &Identity,
+    serial: &HexBytes,
+    reason: &str,
+) -> Result<(), Refusal> {
     let key = keyspace::named_certificate(&identity.to_string(), &serial.0);
     let mut named: NamedCertificate = context.get(&key)?.unwrap_or_default();
     let mut good = Vec::new();
@@ -47,14 +70,85 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Resu
     named.revoked_height = Some(context.height());
     context.put(key, &named);
     if good.is_empty() {
+        pace::spend(context, Kind::NamedAct, identity.organization())?;
         tell(context, Some(identity), None, serial, reason)?;
     }
     for certificate in good {
         end(context, &certificate, false)?;
         tell(context, Some(identity), Some(certificate.issuer), serial, reason)?;
     }
-    let (who, why, identity) = (administrator.to_string(), reason.as_str(), Some(identity));
-    audit::record(context, &Act::Revoke { who, why, identity, serial, also: &[] })
+    let (who, identity) = (administrator.to_string(), Some(identity));
+    audit::record(context, &Act::Revoke { who, why: reason, identity, serial, also: &[] })
+}
+
+/// Ends whatever an identity is admitted with, which [`ADDRESSES_MAX`] bounds, and keeps it out.
+fn end_identity(
+    context: &mut Context<'_>,
+    administrator: &Identity,
+    identity: &Identity,
+    reason: &str,
+) -> Result<(), Refusal> {
+    let place = keyspace::identity(&identity.to_string());
+    let known: Option<KnownIdentity> = context.get(&place)?;
+    if known.as_ref().is_some_and(KnownIdentity::is_ended) {
+        return reject(ResultCode::IdentityIsEnded, "this identity has ended on this channel already");
+    }
+    if known.is_none() {
+        pace::spend(context, Kind::NamedAct, identity.organization())?;
+    }
+    let mut told: Vec<(Hash, HexBytes)> = Vec::new();
+    for address in known.unwrap_or_default().addresses {
+        let place = keyspace::participant(&address);
+        let Some(mut participant) = context.get::<Participant>(&place)? else { continue };
+        participant.revoked_height = Some(context.height());
+        context.put(place, &participant);
+        unbind(context, &participant, &address)?;
+        let certificate = (participant.issuer, participant.serial);
+        if !told.contains(&certificate) {
+            tell(context, Some(identity), Some(certificate.0), &certificate.1, reason)?;
+            told.push(certificate);
+        }
+    }
+    let ended = KnownIdentity { addresses: Vec::new(), ended_height: Some(context.height()), reinstated: false };
+    context.put(place, &ended);
+    let (by, text) = (context.acting(), reason.to_owned());
+    context.emit(Event::ParticipantEnded { identity: identity.clone(), reason: text, by })?;
+    audit::record(context, &Act::End { who: administrator, why: reason, identity })
+}
+
+pub(in super::super) fn reinstate(context: &mut Context<'_>, body: &Reinstate) -> Result<(), Refusal> {
+    let Reinstate { identity, reason } = body;
+    if reason.len() > MEMO_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "a reason has at most 256 bytes");
+    }
+    let administrator = administrator_of(context, identity)?;
+    let place = keyspace::identity(&identity.to_string());
+    let known: KnownIdentity = context.get(&place)?.unwrap_or_default();
+    if !known.is_ended() {
+        return reject(ResultCode::ParticipantUnknown, "this identity has not ended on this channel");
+    }
+    // What is admitted in that block could not be told from what ended in it.
+    if known.ended_height == Some(context.height()) {
+        return reject(ResultCode::IdentityIsEnded, "it ended in this block: send this one again");
+    }
+    pace::spend(context, Kind::NamedAct, identity.organization())?;
+    context.put(place, &KnownIdentity { reinstated: true, ..known });
+    let (by, text) = (context.acting(), reason.to_owned());
+    context.emit(Event::ParticipantReinstated { identity: identity.clone(), reason: text, by })?;
+    audit::record(context, &Act::Reinstate { who: &administrator, why: reason, identity })
+}
+
+/// An address is bound by its certificate's key no more, and makes room.
+fn unbind(context: &mut Context<'_>, participant: &Participant, address: &Address) -> Result<(), Refusal> {
+    let place = keyspace::certificate_key(&participant.issuer, &participant.key);
+    if let Some(mut key) = context.get::<CertificateKey>(&place)? {
+        key.addresses.retain(|other| other != address);
+        match key == CertificateKey::default() {
+            true => context.remove(place),
+            false => context.put(place, &key),
+        }
+    }
+    Ok(())
 }
 
 /// A revocation at a CA, brought here by anybody: the answer that the CA signed decides, never who posts it.
@@ -80,6 +174,10 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     if before.revoked_height.is_some() && (before.compromised || !revoked.compromised) {
         return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
     }
+    let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium).to_owned();
+    if before.holder.is_none() && before.revoked_height.is_none() {
+        pace::spend(context, Kind::UnmetRevocation, &whose)?;
+    }
     let CertificateName { issuer, serial } = &revoked.certificate;
     let others = end(context, &revoked.certificate, revoked.compromised)?;
     let identity = before.holder.as_ref().map(|holder| &holder.identity);
@@ -88,7 +186,6 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
         tell(context, Some(identity), Some(*issuer), serial, &revoked.reason)?;
     }
     let also: Vec<HexBytes> = others.into_iter().map(|(_, serial)| serial).take(audit::CHANGES_TOLD_MAX).collect();
-    let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium);
     let who = format!("CA of {whose}");
     audit::record(context, &Act::Revoke { who, why: &revoked.reason, identity, serial, also: &also })
 }
@@ -137,9 +234,10 @@ fn end(
         }
         participant.revoked_height = Some(context.height());
         context.put(place, &participant);
-        let place = keyspace::identity_count(&participant.identity.to_string());
-        let IdentityCount { addresses } = context.get(&place)?.unwrap_or_default();
-        context.put(place, &IdentityCount { addresses: addresses.saturating_sub(1) });
+        let place = keyspace::identity(&participant.identity.to_string());
+        let mut known: KnownIdentity = context.get(&place)?.unwrap_or_default();
+        known.addresses.retain(|other| *other != address);
+        context.put(place, &known);
         if !same && others.iter().all(|(_, other)| *other != participant.serial) {
             mark(context, issuer, &participant.serial, true)?;
             others.push((participant.identity, participant.serial));
@@ -175,8 +273,19 @@ pub(super) fn check_admission(context: &Context<'_>, certified: &CertifiedIdenti
         Ok(known.is_some_and(|known| known.revoked_height.is_some()))
     };
     let CertifiedIdentity { identity, serial, issuer, key, above, .. } = certified;
-    let named: Option<NamedCertificate> = context.get(&keyspace::named_certificate(&identity.to_string(), serial))?;
-    if is_revoked(issuer, serial)? || named.is_some_and(|named| named.revoked_height.is_some()) {
+    let text = identity.to_string();
+    let known: KnownIdentity = context.get(&keyspace::identity(&text))?.unwrap_or_default();
+    if known.is_ended() {
+        let what = "has ended this identity on this channel: an administrator of it reinstates it first";
+        return reject(ResultCode::IdentityIsEnded, format!("{} {what}", identity.organization()));
+    }
+    let named: Option<NamedCertificate> = context.get(&keyspace::named_certificate(&text, serial))?;
+    // Whoever had it when the identity ended has it still.
+    let ended_with = |named: &NamedCertificate| {
+        known.ended_height.is_some_and(|ended| named.admitted_height.is_some_and(|admitted| admitted <= ended))
+    };
+    let by_name = named.is_some_and(|named| named.revoked_height.is_some() || ended_with(&named));
+    if is_revoked(issuer, serial)? || by_name {
         return refuse("this certificate was");
     }
     for authority in above {
@@ -200,14 +309,8 @@ pub(super) fn note_admission(
 ) -> Result<(), Refusal> {
     let bound = |participant: &Participant| keyspace::certificate_key(&participant.issuer, &participant.key);
     let place = bound(now);
-    if let Some(left) = before.map(bound).filter(|left| *left != place)
-        && let Some(mut key) = context.get::<CertificateKey>(&left)?
-    {
-        key.addresses.retain(|other| *other != address);
-        match key == CertificateKey::default() {
-            true => context.remove(left),
-            false => context.put(left, &key),
-        }
+    if let Some(before) = before.filter(|before| bound(before) != place) {
+        unbind(context, before, &address)?;
     }
     let mut key: CertificateKey = context.get(&place)?.unwrap_or_default();
     if !key.addresses.contains(&address) {
@@ -229,6 +332,7 @@ pub(super) fn note_admission(
     context.put(place, &known);
     let place = keyspace::named_certificate(&now.identity.to_string(), &now.serial.0);
     let mut named: NamedCertificate = context.get(&place)?.unwrap_or_default();
+    named.admitted_height = named.admitted_height.or(Some(context.height()));
     if !named.issuers.contains(&now.issuer) {
         if named.issuers.len() >= ADDRESSES_MAX {
             return reject(ResultCode::InvalidField, "at most 64 CAs issue a certificate of one name and number");

@@ -15,8 +15,8 @@ use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode as C};
 use crate::participant::{
-    CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate, Participant, RevokedCertificate,
-    possession_message,
+    AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate, Participant,
+    RevokedCertificate, possession_message,
 };
 use crate::record;
 use crate::rights::{Grant, Grantee, Right, Rights};
@@ -30,7 +30,7 @@ pub(super) fn identity(name: &str) -> Identity {
     Identity::parse(&format!("spiffe://test.example/{name}")).unwrap()
 }
 
-fn key_of(ca: &str) -> Hash {
+pub(super) fn key_of(ca: &str) -> Hash {
     Hash::plain(&[ca.as_bytes()])
 }
 
@@ -82,6 +82,28 @@ impl CertificatePaths for Readable {
         Some(Hash::plain(&[certified(certificate)]))
     }
 
+    /// A proof reads the CA and the message.
+    fn continuation(
+        &self,
+        certificate: &[u8],
+        listed: &[&[u8]],
+        message: &[u8],
+        proof: &[u8],
+    ) -> Result<AuthorityContinuation, String> {
+        let replaces = listed.iter().position(|der| certified(der) == certified(certificate)).ok_or("no such key")?;
+        let far = Time::from_millis(1_900_000_000_000);
+        match proof == [certified(certificate), message].concat() {
+            true => Ok(AuthorityContinuation {
+                replaces,
+                listed_not_after: far,
+                serial: vec![1],
+                not_before: Time::from_millis(0),
+                not_after: far,
+            }),
+            false => Err("no proof".into()),
+        }
+    }
+
     fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
         let [ca, serial, reason] = words(evidence).try_into().map_err(|_| "no answer")?;
         let (_, organization) = judge(&ca, path, roots)?;
@@ -125,9 +147,9 @@ pub(super) fn ledger_with(open_submit: bool, fees: Fees) -> Ledger {
 }
 
 pub(super) const BOB: &str = "ca of beta|1|client/bob|12";
-const CY: &str = "ca of beta|4|client/cy|12";
+pub(super) const CY: &str = "ca of beta|4|client/cy|12";
 
-fn ledger() -> Ledger {
+pub(super) fn ledger() -> Ledger {
     ledger_with(false, Fees::default())
 }
 
@@ -135,7 +157,7 @@ pub(super) fn bytes(text: &str) -> HexBytes {
     HexBytes(text.as_bytes().to_vec())
 }
 
-fn admission(ledger: &Ledger, number: u8, leaf: &str) -> Action {
+pub(super) fn admission(ledger: &Ledger, number: u8, leaf: &str) -> Action {
     let words = words(leaf.as_bytes());
     let above = words[0].starts_with("sub").then(|| bytes(&words[0]));
     let key = signer(words[3].parse().unwrap());
@@ -155,9 +177,9 @@ pub(super) fn evidence(text: &str) -> Action {
     Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence: bytes(text) })
 }
 
-fn by_name(name: &str, serial: u8) -> Action {
+pub(super) fn by_name(name: &str, serial: u8) -> Action {
     let (identity, serial) = (identity(name), HexBytes(vec![serial]));
-    Action::ParticipantRevoke(Revoke { identity, serial, reason: "left".into() })
+    Action::ParticipantRevoke(Revoke { identity, serial: Some(serial), reason: "left".into() })
 }
 
 pub(super) fn append() -> Action {
@@ -173,12 +195,12 @@ fn known(ledger: &Ledger, ca: &str, serial: u8) -> KnownCertificate {
 }
 
 /// Those who may still sign.
-fn standing(ledger: &Ledger) -> Vec<u8> {
+pub(super) fn standing(ledger: &Ledger) -> Vec<u8> {
     [1, 2, 3, 4, 5].into_iter().filter(|number| ledger.clone().one(*number, vec![append()]).0 == C::Done).collect()
 }
 
 /// Whom events of a block's last receipt say that a certificate is revoked, and its number.
-fn told(ledger: &mut Ledger, sender: u8, action: Action) -> Vec<(Option<String>, u8)> {
+pub(super) fn told(ledger: &mut Ledger, sender: u8, action: Action) -> Vec<(Option<String>, u8)> {
     let receipt = ledger.run(&[(&[sender], vec![action])]).pop().unwrap();
     assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.head.message);
     let events = receipt.decoded_events().unwrap().into_iter();
@@ -191,7 +213,7 @@ fn told(ledger: &mut Ledger, sender: u8, action: Action) -> Vec<(Option<String>,
     revoked.collect()
 }
 
-fn somebody(name: &str, serial: u8) -> (Option<String>, u8) {
+pub(super) fn somebody(name: &str, serial: u8) -> (Option<String>, u8) {
     (Some(name.to_owned()), serial)
 }
 
@@ -368,7 +390,8 @@ fn a_certificate_that_was_replaced_does_not_come_back_while_the_later_one_is_goo
 fn a_number_with_a_zero_before_it_is_refused() {
     let mut ledger = ledger();
     for serial in [vec![0, 1], vec![0], vec![]] {
-        let revoke = Revoke { identity: identity("beta/client/bob"), serial: HexBytes(serial), reason: "left".into() };
+        let revoke =
+            Revoke { identity: identity("beta/client/bob"), serial: Some(HexBytes(serial)), reason: "left".into() };
         assert_eq!(ledger.one(20, vec![Action::ParticipantRevoke(revoke)]).0, C::InvalidField);
     }
 }

@@ -174,8 +174,12 @@ what was renewed by it is listed: --renewals revokes that too.
 Running peers that watch the folder refuse the certificate within a second, and end its participant records on every
 channel that they hold.
 
+A folder that came back from a backup has lost what was issued since: --of names the CA whose certificate with that number
+is revoked although the index does not know it.
+
 Examples:
   $ chancery ca revoke spiffe://harbour.example/bank/client/alice --reason key-compromise --dir peer-1
+  $ chancery ca revoke 7a01a2b3c4d5 --of bank --why 'issued after the backup' --dir peer-1
   $ chancery ca revoke 01a2b3c4d5 --reason cessation-of-operation --why 'left the bank' --profile profiles/boss")]
 pub(super) struct Revoke {
     /// Serial number in hex, or an identity: then every certificate of it
@@ -187,6 +191,9 @@ pub(super) struct Revoke {
     /// With key-compromise: also what came of renewals by the compromised key, and so on from there
     #[arg(long)]
     renewals: bool,
+    /// Although the index has lost this serial number: the organization whose CA issued it
+    #[arg(long, value_name = "ORGANIZATION", conflicts_with = "renewals")]
+    of: Option<String>,
 }
 
 /// What may be in the hands of whoever had the key.
@@ -214,7 +221,12 @@ fn has_peer(dir: &Path) -> bool {
 
 /// What is said of a certificate that was not issued here: who has issued it, if nobody here could.
 fn elsewhere(folder: &CertificateFolder, selection: &Selection, error: FolderError) -> Failure {
-    let Selection::Identity(identity) = selection else { return error.into() };
+    let Selection::Identity(identity) = selection else {
+        return Failure::refused(format!(
+            "{error}: if the folder came back from a backup and the certificate is of the time since, `--of \
+             ORGANIZATION` revokes the number all the same"
+        ));
+    };
     let organization = identity.organization();
     match folder.authorities() {
         Ok(all) if !all.iter().any(|authority| authority.name == organization) => Failure::refused(format!(
@@ -237,6 +249,12 @@ impl Revoke {
             };
             Selection::Serial(self.which.parse().map_err(neither)?)
         };
+        if let Some(organization) = &self.of {
+            let Selection::Serial(serial) = &selection else {
+                return Err(Failure::usage("--of is for a serial number: an identity says whose it is"));
+            };
+            return self.revoke_lost(directory, organization, serial, output);
+        }
         let mut untold = None;
         let revoked = match directory.place(global)? {
             Place::Folder(folder) => {
@@ -270,5 +288,25 @@ impl Revoke {
             let lines = revoked.revoked.iter().map(line).collect::<String>();
             lines + &told_of_renewals(&revoked.renewed, &self.which) + untold.as_deref().unwrap_or_default()
         })
+    }
+}
+
+impl Revoke {
+    /// By its number alone: the index knows nothing of it.
+    fn revoke_lost(
+        &self,
+        directory: &Directory,
+        organization: &str,
+        serial: &Serial,
+        output: Output,
+    ) -> Result<(), Failure> {
+        directory.path()?;
+        let lost = directory.open()?.revoke_lost(organization, serial, self.reason, clock::now())?;
+        crate::cli::output::note(&format!(
+            "the index does not know {serial}: whose certificate it is, or whether the CA of {organization} ever issued one \
+             of this number, nobody can say here. Whoever has it is refused. Other certificates of its key or its holder \
+             are not known either: revoke each of them"
+        ));
+        output.show(&lost, |lost| format!("revoked {} of the CA of {}\n", lost.serial, lost.authority))
     }
 }

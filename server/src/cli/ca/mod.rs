@@ -10,6 +10,7 @@ mod place;
 mod publish;
 mod registration;
 mod renew;
+mod replace;
 mod rollover;
 mod trust;
 
@@ -246,6 +247,7 @@ Examples:
     Audit(audit::Audit),
     Passphrase(passphrase::ChangePassphrase),
     Reissue(rollover::Reissue),
+    Replace(replace::Replace),
     Rollover(rollover::Rollover),
     Init(trust::Init),
     Bundle(trust::Bundle),
@@ -384,6 +386,7 @@ impl Ca {
             Command::Bundle(command) => command.run(&self.directory, output),
             Command::Trust(command) => command.run(&self.directory, output),
             Command::Reissue(command) => command.run(&self.directory, output),
+            Command::Replace(command) => command.run(&self.directory, output),
             Command::Rollover(command) => command.run(&self.directory, output),
         }
     }

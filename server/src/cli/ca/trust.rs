@@ -46,6 +46,16 @@ pub(super) struct Init {
     key: NewKey,
 }
 
+/// A folder of the same consortium with no organization yet, as one has it who was interrupted.
+fn begun(dir: &Path, consortium: &str) -> Result<Option<CertificateFolder>, Failure> {
+    if !dir.join("ca").join("index.jsonl").exists() {
+        return Ok(None);
+    }
+    let folder = super::open_folder(dir)?;
+    let alone = folder.authorities()?.iter().all(|authority| authority.name == ROOT) && folder.list()?.is_empty();
+    Ok((alone && folder.consortium() == consortium).then_some(folder))
+}
+
 impl Init {
     pub(super) fn run(self, dir: &Path, passphrase: &PassphraseFile, output: Output) -> Result<(), Failure> {
         files::private_folder(dir).map_err(|error| Failure::file(dir, &error))?;
@@ -55,7 +65,10 @@ impl Init {
         }
         let (keys, cause, now) = (Keyring::new(source.clone()), operator::cause("chancery ca init"), clock::now());
         let place = self.key.place()?;
-        let folder = CertificateFolder::create_with(dir, &self.consortium, place.clone(), keys, cause, now)?;
+        let folder = match begun(dir, &self.consortium)? {
+            Some(folder) => folder.with_keys(keys).because(cause),
+            None => CertificateFolder::create_with(dir, &self.consortium, place.clone(), keys, cause, now)?,
+        };
         let made = folder.add_organization_root(&self.org, place, now)?;
         output.show(&made, |made| {
             format!(
@@ -219,6 +232,14 @@ impl Trust {
             }
         }
     }
+}
+
+/// What those do who trust a CA that is a root of its own.
+pub(super) fn told_of_new_root(organization: &str) -> String {
+    format!(
+        "It is a root of its own: whoever trusts it takes the file that `chancery ca bundle {organization}` writes \
+         (`chancery ca trust add FILE --beside`), and takes the old one away (`chancery ca trust remove KEY`)\n"
+    )
 }
 
 /// Two CAs of one name are two organizations for everybody who does not look at keys: the second is made on purpose only.

@@ -53,6 +53,29 @@ impl Named {
     }
 }
 
+impl Named {
+    /// A member of a channel with the CAs that it has there, and those in the file or, without one, those that the peer
+    /// trusts.
+    pub(super) async fn beside(&self, session: &Session, channel: &str) -> Result<Organization, Failure> {
+        let shown = session.connection.channel(channel).await?;
+        let mut members = shown.config.into_iter().flat_map(|config| config.organizations);
+        let Some(mut member) = members.find(|member| member.name == self.name) else {
+            return Err(Failure::usage(format!("{} is no member of {channel}: --add-org makes it one", self.name)));
+        };
+        let more = match &self.file {
+            Some(_) => self.given()?,
+            None => trusted(session, &self.name).await?.into_iter().map(HexBytes).collect(),
+        };
+        let before = member.authorities.len();
+        let new: Vec<HexBytes> = more.into_iter().filter(|der| !member.authorities.contains(der)).collect();
+        member.authorities.extend(new);
+        match member.authorities.len() > before {
+            true => Ok(member),
+            false => Err(Failure::usage(format!("{channel} lists these CAs of {} already", self.name))),
+        }
+    }
+}
+
 fn of<'a>(all: impl IntoIterator<Item = &'a [u8]>, organization: &str) -> Vec<Vec<u8>> {
     let is_its = |der: &[u8]| {
         AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
@@ -77,13 +100,18 @@ fn authorities_in(path: &Path, organization: &str) -> Result<Vec<HexBytes>, Fail
     Ok(its.into_iter().map(HexBytes).collect())
 }
 
+/// The CA certificates of an organization that the peer trusts, of several of one CA the one that ends last.
+async fn trusted(session: &Session, organization: &str) -> Result<Vec<Vec<u8>>, Failure> {
+    let pem = session.connection.ca_certificates().await?;
+    let all = certificates(&pem).map_err(|error| Failure::usage(format!("the peer's CA certificates: {error}")))?;
+    Ok(of(all.iter().map(|der| der.as_ref()), organization))
+}
+
 /// The CA certificates of an organization that the peer knows, by the peer's own rule for a new channel: those of the
 /// CA that `main` lists for it, else of the only CA of that name that the peer trusts. Of several of one CA the one that
 /// ends last.
 async fn known(session: &Session, organization: &str) -> Result<Vec<HexBytes>, Failure> {
-    let pem = session.connection.ca_certificates().await?;
-    let all = certificates(&pem).map_err(|error| Failure::usage(format!("the peer's CA certificates: {error}")))?;
-    let mut known = of(all.iter().map(|der| der.as_ref()), organization);
+    let mut known = trusted(session, organization).await?;
     // Who does not see `main` is none of its members.
     let main = session.connection.channel(MAIN).await.ok().and_then(|main| main.config);
     let listed = main.and_then(|config| config.organizations.into_iter().find(|member| member.name == organization));

@@ -1,5 +1,5 @@
 use super::*;
-use crate::revocations::source::Source;
+use crate::revocations::source::{Source, Word};
 use ca::{CertificateId, Serial, evidence::RevocationEvidence};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn revoked(number: u8, organization: &str, authority: u8) -> Revoked {
         organization: organization.into(),
         compromised: false,
         vouching: vec![key(authority)],
-        evidence: Ok(Arc::new(evidence)),
+        evidence: Ok(Arc::new(Word::Answer(evidence))),
     }
 }
 

@@ -1,0 +1,193 @@
+//! Another key for an organization's CA, because others have the one that it had.
+//!
+//! The old CA is revoked as `cACompromise` (RFC 5280 §5.3.1) by the root that certified it, and its own key says for ever
+//! that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]). What it issued ends with
+//! it. The index goes on: whoever has the folder renews by it under the new key.
+//!
+//! One line of the index decides. The key and the certificate of the new CA are in files of their own before it, which an
+//! attempt that was interrupted leaves; the CRLs come after it, and are signed again where a crash came between
+//! ([`CertificateFolder::lacking_crls`]). No file of the old CA is overwritten but what people look at.
+
+use crate::{
+    authority::{Authority, Validity},
+    certificate::Certificate,
+    credentials::read_certificates,
+    database::{AuthorityRecord, Event, LockedDatabase},
+    folder::{CertificateFolder, FolderError, within},
+    identifiers::{KeyId, RevocationReason, Serial},
+    keyring::KeyPlace,
+    limits::{BACKDATE_MS, ISSUING_LIFETIME_MS},
+};
+use ledger_classes::{hash::Hash, participant::authority_compromise_message, time::Time};
+
+/// A CA whose key others have, as that key says itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompromisedAuthority {
+    /// Whose CA it was.
+    pub organization: String,
+    /// Its key.
+    pub key: KeyId,
+    /// The serial number of its newest certificate.
+    pub serial: Serial,
+    /// Its newest certificate, DER.
+    pub certificate: Vec<u8>,
+    /// The key's signature over [`authority_compromise_message`].
+    pub proof: Vec<u8>,
+}
+
+impl CompromisedAuthority {
+    /// Whether a CA certificate, DER, is of this key.
+    pub fn has_key_of(&self, certificate: &[u8]) -> bool {
+        KeyId::of_certificate(certificate) == Some(self.key)
+    }
+}
+
+/// A CA that another has replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Successor {
+    /// Whose.
+    pub organization: String,
+    /// Its key.
+    pub before: KeyId,
+    /// The key of the one that the organization has now.
+    pub now: KeyId,
+}
+
+/// What a replacement has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The new CA.
+    pub authority: AuthorityRecord,
+    /// Why the old key could not say that others have it, if so: channels have to drop it by a change.
+    pub unsaid: Option<String>,
+}
+
+impl CertificateFolder {
+    /// Gives an organization's CA another key, and puts the old one out.
+    pub fn replace_authority(
+        &self,
+        organization: &str,
+        key: impl Into<KeyPlace>,
+        now: Time,
+    ) -> Result<Replaced, FolderError> {
+        let mut database = self.lock()?;
+        let unknown = || FolderError::UnknownAuthority(organization.into());
+        if database.is_root(organization) {
+            return Err(FolderError::RootReissue);
+        }
+        let old = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
+        if old.retired.is_some() {
+            return Err(unknown());
+        }
+        let certificate = read_certificates(&self.authority_file(organization, &old.serial))?;
+        let certificate = certificate.into_iter().next().ok_or_else(unknown)?;
+        let old_key = KeyId::of_certificate(&certificate).ok_or_else(unknown)?;
+        // A key in a token that is gone can say nothing, and has to go all the same.
+        let said = self
+            .load(&database, organization)
+            .and_then(|authority| Ok(authority.sign(&authority_compromise_message(&Hash(*old_key.as_bytes())))?));
+        let (proof, unsaid) = match said {
+            Ok(proof) => (Some(hex::encode(proof)), None),
+            Err(error) => (None, Some(in_words(&error))),
+        };
+        let number = database.authorities().values().filter(|record| record.organization() == organization).count();
+        let former = format!("{organization}.{number}");
+        // A key of a folder whose index came back from a backup may be one that channels know.
+        let mut names = (number + 1..).map(|number| format!("{organization}.{number}"));
+        let keys = names.find(|name| !self.keys.is_there(&self.directory, name)).ok_or_else(unknown)?;
+        let (new, issuer) = self.make(&database, organization, &old, &keys, key.into(), now)?;
+        self.keep_authority(&old.serial, &certificate)?;
+        self.keep_authority(new.serial(), new.certificate())?;
+        database.append(&Event::AuthorityReplaced {
+            name: organization.into(),
+            former: former.clone(),
+            keys,
+            issuer,
+            serial: new.serial().clone(),
+            not_after: new.validity().not_after,
+            reason: RevocationReason::CaCompromise,
+            key: old_key.to_string(),
+            proof,
+            at: now,
+        })?;
+        self.show_newest(&database, organization)?;
+        self.write_crl(&mut database, &new, organization, now)?;
+        self.publish_revoked(&mut database, &former, now)?;
+        let authority = database.authorities().get(organization).cloned().ok_or_else(unknown)?;
+        Ok(Replaced { authority, unsaid })
+    }
+
+    /// The new CA, certified as the old one was, with its key kept; and who certified it.
+    fn make(
+        &self,
+        database: &LockedDatabase,
+        organization: &str,
+        old: &AuthorityRecord,
+        keys: &str,
+        place: KeyPlace,
+        now: Time,
+    ) -> Result<(Authority, String), FolderError> {
+        let own = old.issuer == organization;
+        let root = if own { None } else { Some(self.authority(database, database.root())?) };
+        let key = self.keys.generate(keys, &place)?;
+        let new = match &root {
+            Some(root) => {
+                root.issue_intermediate(organization, key.signer(), within(root, now, ISSUING_LIFETIME_MS))?
+            }
+            None => {
+                let start = Time::from_millis(now.millis().saturating_sub(BACKDATE_MS));
+                let validity = Validity::starting(start, ISSUING_LIFETIME_MS);
+                Authority::new_organization_root(self.consortium(), organization, key.signer(), validity)?
+            }
+        };
+        self.keys.keep(&self.directory, keys, &key)?;
+        Ok((new, if own { organization.to_owned() } else { database.root().to_owned() }))
+    }
+
+    /// The CAs of this folder whose keys have said that others have them.
+    pub fn compromised(&self) -> Result<Vec<CompromisedAuthority>, FolderError> {
+        let database = self.read()?;
+        let mut all = Vec::new();
+        for record in database.authorities().values() {
+            let Some(proof) = record.compromise.as_ref().and_then(|proof| hex::decode(proof).ok()) else { continue };
+            let certificate = self.authority_certificate(&record.name)?;
+            let Some(key) = KeyId::of_certificate(&certificate) else { continue };
+            let (organization, serial) = (record.organization().to_owned(), record.serial.clone());
+            all.push(CompromisedAuthority { organization, key, serial, certificate, proof });
+        }
+        Ok(all)
+    }
+
+    /// The CAs that others have replaced, each with its organization and the one that the organization has now.
+    pub fn replaced(&self) -> Result<Vec<Successor>, FolderError> {
+        let database = self.read()?;
+        let mut all = Vec::new();
+        for record in database.authorities().values().filter(|record| record.name != record.organization()) {
+            let organization = record.organization().to_owned();
+            let key = |name: &str| Ok::<_, FolderError>(KeyId::of_certificate(&self.authority_certificate(name)?));
+            if let (Some(before), Some(now)) = (key(&record.name)?, key(&organization)?) {
+                all.push(Successor { organization, before, now });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether a leaf that was issued here, DER, has lost its CA, and its organization has another.
+    pub fn has_lost_its_authority(&self, leaf: &[u8]) -> Result<bool, FolderError> {
+        let database = self.read()?;
+        let Ok(parsed) = Certificate::parse(leaf) else { return Ok(false) };
+        let record = database.certificate(parsed.serial());
+        Ok(record.is_some_and(|record| record.authority_revoked.is_some() && record.revoked.is_none()))
+    }
+}
+
+/// An error and its causes.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,334 @@
+//! A CA whose key others have gets another one: what the old one signed and will sign is refused, what the index knows goes
+//! on under the new one, and no crash between two files leaves anything else. And what an index has lost is put out all the
+//! same.
+#![allow(clippy::unwrap_used)]
+
+use crate::consortium::{CONSORTIUM, NOW, identity};
+use ca::{
+    CertificateFolder, KeyAlgorithm, KeyId, KeyPair, Keyring, PassphraseSource, PathError, RevocationPolicy,
+    RevocationReason, Serial, TrustStore, Usage,
+    credentials::{TrustBundle, read_certificates},
+    database::CertificateStatus,
+    folder::{FolderError, LeafOptions, Selection, read_ocsp_answer},
+    limits::DAY_MS,
+    ocsp,
+    renewal::RenewalError,
+    revocation::RevocationError,
+    verify_continuation, verify_revocation,
+};
+use ledger_classes::{hash::Hash, participant::authority_compromise_message, time::Time};
+use std::{fs, path::Path};
+
+const LATER: Time = NOW.plus_millis(20 * DAY_MS);
+
+fn folder(dir: &Path) -> CertificateFolder {
+    let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder.add_organization("north", KeyAlgorithm::P256, NOW).unwrap();
+    folder.add_organization_root("south", KeyAlgorithm::Ed25519, NOW).unwrap();
+    folder
+}
+
+fn issue(dir: &Path, folder: &CertificateFolder, name: &str, now: Time) -> Vec<Vec<u8>> {
+    let who = identity(name);
+    folder.issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
+}
+
+fn verdict(trust: &TrustBundle, path: &[Vec<u8>]) -> Result<(), PathError> {
+    let (anchors, issuing) = (trust.anchors.clone(), trust.issuing.clone());
+    let store = TrustStore::new(CONSORTIUM, anchors, issuing, RevocationPolicy::default()).unwrap();
+    for crl in &trust.crls {
+        // As a peer does, which may have a list of a CA that it trusts no more.
+        assert!(matches!(
+            store.install_crl(crl),
+            Ok(_) | Err(RevocationError::UnknownIssuer | RevocationError::Older { .. })
+        ));
+    }
+    store.verify(path, LATER, Usage::ClientAuth).map(|_| ())
+}
+
+fn key_of(der: &[u8]) -> Hash {
+    Hash(*KeyId::of_certificate(der).unwrap().as_bytes())
+}
+
+#[test]
+fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_new_one() {
+    for name in ["north", "south"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (dir, folder) = (dir.path(), folder(dir.path()));
+        let client = format!("{name}/client/alice");
+        let alice = issue(dir, &folder, &client, NOW);
+        let bob = issue(dir, &folder, &format!("{name}/client/bob"), NOW);
+        folder
+            .revoke(&Selection::Identity(identity(&format!("{name}/client/bob"))), RevocationReason::Superseded, NOW)
+            .unwrap();
+        let (held, old) = (folder.trust().unwrap(), read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap());
+        let own_root = name == "south";
+
+        let replaced = folder.replace_authority(name, KeyAlgorithm::P256, LATER).unwrap();
+        assert_eq!(replaced.unsaid, None);
+        assert_eq!((replaced.authority.name.as_str(), replaced.authority.organization()), (name, name));
+        let new = read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap();
+        assert_ne!(key_of(&new[0]), key_of(&old[0]));
+        // The old key says of itself that others have it, on any channel that lists it, and of no other.
+        let said = folder.compromised().unwrap();
+        assert_eq!((said.len(), said[0].organization.as_str(), said[0].has_key_of(&old[0])), (1, name, true));
+        let message = authority_compromise_message(&key_of(&old[0]));
+        let says =
+            |certificate: &[u8], message: &[u8]| verify_continuation(certificate, &[&old[0]], message, &said[0].proof);
+        says(&said[0].certificate, &message).unwrap();
+        assert!(says(&new[0], &message).is_err());
+        assert!(says(&old[0], &authority_compromise_message(&key_of(&new[0]))).is_err());
+
+        // Who trusts the folder trusts the old one no more; who knows the old one hears of it from its root.
+        let trust = folder.trust().unwrap();
+        let listed = |trust: &TrustBundle, der: &Vec<u8>| trust.anchors.contains(der) || trust.issuing.contains(der);
+        assert!(listed(&trust, &new[0]) && !listed(&trust, &old[0]));
+        assert_eq!(folder.bundle(&[]).unwrap().anchors.len(), 2, "the root and south");
+        let mut both = trust.clone();
+        both.extend(held.clone());
+        both.remove_roots(&folder.retired_roots().unwrap());
+        both.crls = trust.crls.clone();
+        verdict(&both, &alice).unwrap_err();
+        // Elsewhere the root's list says so; a root of its own is taken away.
+        let mut elsewhere = held.clone();
+        elsewhere.crls.extend(trust.crls.clone());
+        let refused = verdict(&elsewhere, &alice).err();
+        assert_eq!(matches!(refused, Some(PathError::Revocation { position: 1, .. })), !own_root, "{refused:?}");
+        let successors = folder.replaced().unwrap();
+        assert!(successors.len() == 1 && successors[0].organization == name && said[0].key == successors[0].before);
+
+        // What the index knows is renewed with the folder, and by nobody else; what was revoked stays so.
+        let record = |name: &str| folder.list().unwrap().into_iter().rfind(|it| it.identity == identity(name)).unwrap();
+        assert_eq!(record(&client).status(LATER), CertificateStatus::Revoked);
+        assert!(folder.has_lost_its_authority(&alice[0]).unwrap() && !folder.has_lost_its_authority(&bob[0]).unwrap());
+        let key = KeyPair::load(&dir.join("alice/key.pem")).unwrap();
+        let request =
+            ca::CertificateRequest::parse(ca::request::make_request(&key, &identity(&client)).unwrap().as_bytes())
+                .unwrap();
+        let online = folder.renew(&alice[0], &request, ca::Possession::Connection, LATER);
+        assert!(matches!(online, Err(RenewalError::Revoked)), "{online:?}");
+        let renewed = folder.renew_credentials(&dir.join("alice"), None, LATER).unwrap();
+        verdict(&folder.trust().unwrap(), &renewed).unwrap();
+        assert_eq!(record(&client).status(LATER), CertificateStatus::Valid);
+        assert!(!folder.has_lost_its_authority(&renewed[0]).unwrap());
+        assert!(matches!(folder.renew_credentials(&dir.join("bob"), None, LATER), Err(RenewalError::Revoked)));
+
+        // The new one issues, revokes and goes on; the old one is asked for nothing any more.
+        let carol = issue(dir, &folder, &format!("{name}/client/carol"), LATER);
+        verdict(&folder.trust().unwrap(), &carol).unwrap();
+        folder
+            .revoke(
+                &Selection::Identity(identity(&format!("{name}/client/carol"))),
+                RevocationReason::Superseded,
+                LATER,
+            )
+            .unwrap();
+        assert!(matches!(verdict(&folder.trust().unwrap(), &carol), Err(PathError::Revocation { position: 0, .. })));
+        assert_eq!(
+            (folder.lacking_crls().unwrap(), folder.due_crls(LATER).unwrap().contains(&format!("{name}.1"))),
+            (vec![], false)
+        );
+        assert!(folder.forecast(LATER, u64::MAX).unwrap().iter().all(|expiry| !expiry.what.to_string().contains(".1")));
+        folder.reissue(name, LATER).unwrap();
+        // Another folder that opens it finds the same, with the keys of both; and a second theft is no other.
+        let again = CertificateFolder::open(dir).unwrap();
+        assert_eq!(again.compromised().unwrap(), said);
+        again.replace_authority(name, KeyAlgorithm::Ed25519, LATER.plus_millis(DAY_MS)).unwrap();
+        assert_eq!(again.compromised().unwrap().len(), 2);
+        let next = PassphraseSource::file(dir.join("next"));
+        next.make().unwrap();
+        let changed = again.change_passphrase(&next).unwrap();
+        assert!(changed.iter().filter(|key| key.starts_with(name)).count() == 3, "{changed:?}");
+        let moved = CertificateFolder::open(dir).unwrap().with_keys(Keyring::new(next));
+        issue(dir, &moved, &format!("{name}/client/dave"), LATER);
+    }
+}
+
+/// A CA whose key is gone, such as in a token that was stolen, is replaced as well; only its own word is missing.
+#[test]
+fn a_ca_whose_key_is_gone_is_replaced_and_says_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let alice = issue(dir.path(), &folder, "north/client/alice", NOW);
+    let held = folder.trust().unwrap();
+    fs::remove_file(dir.path().join("ca/north.key")).unwrap();
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    let replaced = folder.replace_authority("north", KeyAlgorithm::Ed25519, LATER).unwrap();
+    assert!(replaced.unsaid.unwrap().contains("north.key"));
+    assert_eq!(folder.compromised().unwrap(), []);
+    let mut both = folder.trust().unwrap();
+    both.extend(held);
+    assert!(matches!(verdict(&both, &alice), Err(PathError::Revocation { position: 1, .. })));
+    for name in ["root", "west", "north.1"] {
+        assert!(folder.replace_authority(name, KeyAlgorithm::Ed25519, LATER).is_err(), "{name}");
+    }
+}
+
+/// The folder as `kill -9` leaves it after each thing that a replacement writes. Before the line that decides nothing has
+/// happened; after it the old CA is out, and what is missing is signed again by itself.
+#[test]
+fn a_replacement_that_was_interrupted_has_happened_or_not() {
+    let made = tempfile::tempdir().unwrap();
+    let whole = folder(made.path());
+    let alice = issue(made.path(), &whole, "north/client/alice", NOW);
+    let before = read_tree(&made.path().join("ca"));
+    whole.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+    let after = read_tree(&made.path().join("ca"));
+    let index = "index.jsonl".to_owned();
+    let (old, new) = (&before[&index], &after[&index]);
+    // Written before the deciding line, in this order; and after it.
+    let serials = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let first = |name: &String| name.starts_with("authorities/") || name == "north.2.key";
+    let changed: Vec<&String> =
+        after.keys().filter(|name| **name != index && before.get(*name) != after.get(*name)).collect();
+    let (ahead, behind): (Vec<&String>, Vec<&String>) = changed.iter().partition(|name| first(name));
+    assert_eq!(ahead.len(), 3, "{ahead:?}");
+    assert!(
+        behind.iter().any(|name| *name == "north.pem") && behind.iter().any(|name| *name == "crl/root.pem"),
+        "{behind:?}"
+    );
+    // In the order in which they are written.
+    let rank = |name: &&String| match name.as_str() {
+        "north.pem" => 0,
+        "crl/north.pem" => 1,
+        "crl/root.pem" => 3,
+        _ => 2,
+    };
+    let mut behind = behind;
+    behind.sort_by_key(rank);
+    let lines: Vec<usize> = (old.len()..=new.len()).filter(|at| new[..*at].ends_with(b"\n")).collect();
+    let decided = lines.iter().position(|at| serials(&new[..*at]).contains("authority-replaced")).unwrap();
+    let passphrase = fs::read(made.path().join("authority.passphrase")).unwrap();
+    for (place, cut) in lines.iter().enumerate() {
+        let happened = place >= decided;
+        let written = if happened { behind.len() } else { ahead.len() };
+        // What comes before a line is on disk with it.
+        let least = match place.checked_sub(decided) {
+            None | Some(0) => 0,
+            Some(1) => 1,
+            Some(_) => behind.len() - 1,
+        };
+        for part in least..=written {
+            let dir = tempfile::tempdir().unwrap();
+            let mut state = before.clone();
+            state.insert(index.clone(), new[..*cut].to_vec());
+            let ahead_written = if happened { ahead.len() } else { part };
+            let behind_written = if happened { part } else { 0 };
+            for name in ahead.iter().take(ahead_written).chain(behind.iter().take(behind_written)) {
+                state.insert((*name).clone(), after[*name].clone());
+            }
+            write_tree(&dir.path().join("ca"), &state);
+            files::write_private(&dir.path().join("authority.passphrase"), &passphrase).unwrap();
+            let folder = CertificateFolder::open(dir.path()).unwrap();
+            let what = format!("line {place} of {decided}, {part} files");
+            // What the peer does each minute.
+            for name in folder.due_crls(LATER).unwrap() {
+                folder.reissue_crl(&name, LATER).unwrap();
+            }
+            assert_eq!(folder.lacking_crls().unwrap(), Vec::<String>::new(), "{what}");
+            let trust = folder.trust().unwrap();
+            assert_eq!(verdict(&trust, &alice).is_err(), happened, "{what}");
+            assert_eq!(folder.compromised().unwrap().len(), usize::from(happened), "{what}");
+            let bob = issue(dir.path(), &folder, "north/client/bob", LATER);
+            verdict(&folder.trust().unwrap(), &bob).unwrap();
+            let shown = read_certificates(&dir.path().join("ca/north.pem")).unwrap();
+            assert_eq!(shown[0], bob[1], "{what}: what people look at is who issues");
+            // The root says so of the old certificate, for those who know it.
+            let revoked = folder.revoked_authorities(LATER).unwrap();
+            assert!(revoked.len() == usize::from(happened) && revoked.iter().all(|one| one.answer.is_some()), "{what}");
+            // Done, or done again.
+            folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+            assert!(verdict(&folder.trust().unwrap(), &bob).is_err(), "{what}");
+        }
+    }
+}
+
+/// The page said that a number is revoked that the index has lost, and the command knew no such certificate.
+#[test]
+fn a_number_that_the_index_lost_is_revoked_with_its_crl_and_answer_and_a_word_for_channels() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    let index = dir.path().join("ca/index.jsonl");
+    let backup = fs::read(&index).unwrap();
+    let alice = issue(dir.path(), &folder, "north/client/alice", NOW);
+    let serial = folder.list().unwrap()[0].serial.clone();
+    fs::write(&index, backup).unwrap();
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    assert!(verdict(&folder.trust().unwrap(), &alice).is_ok());
+    let by_number = folder.revoke(&Selection::Serial(serial.clone()), RevocationReason::Superseded, LATER);
+    assert!(matches!(by_number, Err(FolderError::UnknownCertificate(_))), "{by_number:?}");
+    for again in [false, true] {
+        let lost = folder.revoke_lost("north", &serial, RevocationReason::KeyCompromise, LATER).unwrap();
+        assert_eq!((lost.authority.as_str(), lost.revoked.at), ("north", LATER), "{again}");
+        assert_eq!(folder.lost(LATER).unwrap().len(), 1);
+    }
+    assert!(matches!(verdict(&folder.trust().unwrap(), &alice), Err(PathError::Revocation { position: 0, .. })));
+    let ends = folder.lost(LATER).unwrap();
+    let answer = ends[0].answer.clone().unwrap();
+    let proven = verify_revocation(&[alice[0].clone()], &answer, &[alice[1].clone()], LATER).unwrap();
+    assert_eq!(proven.certificate.identity(), &identity("north/client/alice"));
+    // The next lists and answers have it too, and so has another that opens the folder.
+    fs::remove_file(dir.path().join(format!("ca/ocsp/{serial}.der"))).unwrap();
+    assert_eq!(folder.lost(LATER).unwrap()[0].answer, None, "until it is signed again");
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    folder.reissue_crl("north", LATER.plus_millis(DAY_MS)).unwrap();
+    assert!(matches!(verdict(&folder.trust().unwrap(), &alice), Err(PathError::Revocation { position: 0, .. })));
+    let answer = read_ocsp_answer(&dir.path().join("ca"), &serial).unwrap();
+    assert_ne!(ocsp::verify_answer(&answer, &alice[1], &serial).unwrap().status, ocsp::Status::Good);
+    // A list that a crash kept back is missed.
+    let list = fs::read(dir.path().join("ca/crl/north.pem")).unwrap();
+    let other: Serial = "0102030405".parse().unwrap();
+    folder.revoke_lost("north", &other, RevocationReason::Superseded, LATER.plus_millis(DAY_MS)).unwrap();
+    fs::write(dir.path().join("ca/crl/north.pem"), list).unwrap();
+    assert_eq!(folder.lacking_crls().unwrap(), ["north"]);
+    // It ends with its CA.
+    assert_eq!(folder.lost(NOW.plus_millis(4000 * DAY_MS)).unwrap(), []);
+}
+
+#[test]
+fn what_is_known_is_not_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    issue(dir.path(), &folder, "north/client/alice", NOW);
+    let known = folder.list().unwrap()[0].serial.clone();
+    let lost = |organization: &str, serial: &Serial| {
+        folder.revoke_lost(organization, serial, RevocationReason::Superseded, LATER)
+    };
+    for organization in ["north", "south"] {
+        assert!(matches!(lost(organization, &known), Err(FolderError::KnownCertificate(..))), "{organization}");
+    }
+    let of_ca = folder.authorities().unwrap().into_iter().find(|record| record.name == "north").unwrap().serial;
+    assert!(matches!(lost("north", &of_ca), Err(FolderError::KnownCertificate(..))), "a CA's own");
+    for organization in ["root", "west"] {
+        let refused = lost(organization, &"01".parse().unwrap());
+        assert!(matches!(refused, Err(FolderError::UnknownAuthority(_))), "{organization}");
+    }
+}
+
+type Tree = std::collections::BTreeMap<String, Vec<u8>>;
+
+fn read_tree(root: &Path) -> Tree {
+    fn walk(root: &Path, at: &Path, found: &mut Tree) {
+        for entry in fs::read_dir(at).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => walk(root, &path, found),
+                false => {
+                    let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                    found.insert(name, fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    let mut found = Tree::new();
+    walk(root, root, &mut found);
+    found
+}
+
+fn write_tree(root: &Path, tree: &Tree) {
+    for (name, bytes) in tree {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        files::write_private(&path, bytes).unwrap();
+    }
+}

@@ -1,0 +1,83 @@
+//! How much an organization may do in a time of what costs it nothing and a channel keeps for ever.
+//!
+//! Each kind has a number that may be done at once, after a time without any, and a time after which one more is there.
+//! Each organization has its own of each: who uses them up stands in nobody else's way, and what ends rights that the
+//! channel knows of is of no kind and never waits. Block time decides, so every peer and every replay decides the same.
+
+use super::super::Context;
+use crate::codec::{Decode, Encode};
+use crate::keyspace;
+use crate::limits::{
+    ADMISSION_MS, ADMISSIONS_SAVED, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, NAMED_ACT_MS, NAMED_ACTS_SAVED,
+    UNMET_REVOCATION_MS, UNMET_REVOCATIONS_SAVED,
+};
+use crate::outcome::{Refusal, ResultCode, reject};
+use crate::record::Record;
+use crate::time::Time;
+
+/// What has a pace. The numbers are in keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Changes of the configuration that its proposals make: where another approval was needed it was given.
+    Configuration = 1,
+    /// Admissions of its people: whoever has a CA's key could make people without end.
+    Admission = 2,
+    /// Answers of its CAs about certificates that the channel has not met: whoever has a CA's key could make them
+    /// without end, too.
+    UnmetRevocation = 3,
+    /// What its administrators say of names that the channel has not met, and that an identity may come back.
+    NamedAct = 4,
+}
+
+impl Kind {
+    /// How many at once, the milliseconds until one more is there, and how a refusal is told.
+    const fn figures(self) -> (u64, u64, ResultCode, &'static str) {
+        let often = ResultCode::ActsTooFrequent;
+        match self {
+            Self::Configuration => (
+                CONFIG_CHANGES_SAVED,
+                CONFIG_CHANGE_MS,
+                ResultCode::ChangesTooFrequent,
+                "its proposals have changed the configuration too often of late, and can take effect",
+            ),
+            Self::Admission => (ADMISSIONS_SAVED, ADMISSION_MS, often, "too many of it were admitted of late: again"),
+            Self::UnmetRevocation => (
+                UNMET_REVOCATIONS_SAVED,
+                UNMET_REVOCATION_MS,
+                often,
+                "its CAs have revoked too many certificates of late that this channel has not met: again",
+            ),
+            Self::NamedAct => (
+                NAMED_ACTS_SAVED,
+                NAMED_ACT_MS,
+                often,
+                "its administrators have named too much of late that this channel has not met, or reinstated too often: again",
+            ),
+        }
+    }
+}
+
+/// Until when an organization has spent what it may do of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(in crate::execution) struct Pace {
+    /// Block time at which all that may be saved is there again.
+    pub(in crate::execution) full: Time,
+}
+
+impl Record for Pace {}
+
+/// Takes one of what `organization` may do.
+pub(super) fn spend(context: &mut Context<'_>, kind: Kind, organization: &str) -> Result<(), Refusal> {
+    let (saved, each, code, what) = kind.figures();
+    let key = keyspace::pace(kind as u8, organization);
+    let now = context.time();
+    let full = context.get::<Pace>(&key)?.map_or(now, |pace| pace.full.max(now));
+    let full = full.plus_millis(each);
+    let ahead = full.millis_since(now);
+    if ahead > saved * each {
+        let next = now.plus_millis(ahead - saved * each);
+        return reject(code, format!("{organization}: {what} from {next} on"));
+    }
+    context.put(key, &Pace { full });
+    Ok(())
+}
