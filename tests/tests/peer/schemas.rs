@@ -282,6 +282,10 @@ async fn an_example_of_each_action_is_committed() {
     };
     let identity = "spiffe://test.example/bank/client/ann";
     peer.run(&admin, &["participant", "revoke", identity, &serial_of(&ann), "--channel", "trade", "--reason", "left"]);
+    let nobody = "spiffe://test.example/bank/client/nobody";
+    for act in ["revoke", "reinstate"] {
+        peer.run(&admin, &["participant", act, nobody, "--channel", "trade"]);
+    }
     let cat = consortium.profile("bank", "client", "cat");
     let address_of = |profile: &std::path::Path| {
         let shown = peer.run(profile, &["key", "show"]);
@@ -320,6 +324,7 @@ async fn an_example_of_each_action_is_committed() {
     .await;
     assert!(verdicts(&documents).into_iter().all(|valid| valid), "what was committed is valid by the schema");
     let left: Vec<&str> = Action::TYPES.iter().copied().filter(|kind| !seen.contains(*kind)).collect();
-    // Those need other organizations and another time: `expiry` commits them and asks `describes`, `governance` withdraws.
-    assert_eq!(left, ["channel.approve", "channel.renew_authority", "channel.withdraw"]);
+    // Those need other organizations and another time: `expiry` commits them and asks `describes`, `governance` withdraws,
+    // `stolen_ca` revokes an authority.
+    assert_eq!(left, ["channel.approve", "channel.renew_authority", "channel.withdraw", "channel.revoke_authority"]);
 }
