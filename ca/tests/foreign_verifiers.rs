@@ -31,7 +31,12 @@ fn issue(dir: &Path, folder: &CertificateFolder, now: Time) -> Vec<(String, &'st
             let name = format!("{organization}-{role}");
             let mut options = LeafOptions::default();
             if role == "peer" {
-                options.alternative_names = vec!["peer.example".parse().unwrap(), "192.0.2.1".parse().unwrap()];
+                // No two organizations' peers have one name.
+                let names = match organization {
+                    "north" => ["peer.example", "192.0.2.1"],
+                    _ => ["peer-2.example", "192.0.2.2"],
+                };
+                options.alternative_names = names.iter().map(|name| name.parse().unwrap()).collect();
             }
             let who = identity(&format!("{organization}/{role}/{name}"));
             folder.issue_profile(&who, &options, &dir.join(&name), now).unwrap();
