@@ -199,17 +199,44 @@ fn a_pool_that_ends_finishes_what_was_queued() {
     let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
     let [loud, quiet] = [Hash([1; 32]), Hash([2; 32])];
     let (hold, held) = mpsc::channel::<()>();
+    let (begun, began) = mpsc::channel();
     let (told, tell) = mpsc::channel();
-    pool.run(loud, move || held.recv(), |_| {});
+    pool.run(loud, move || (begun.send(()), held.recv()), |_| {});
+    began.recv_timeout(ms(60_000)).expect("it begins, and what follows waits");
     for _ in 0..5 {
         let told = told.clone();
         pool.run(loud, || (), move |_| told.send(()).expect("the test waits"));
     }
     // Its turn was given in the ordinary lane, and would now be in the other.
     make_loud(&pool, loud, quiet);
+    let shared = pool.0.0.clone();
     drop(pool);
+    // The other lane's thread has ended: what it were given now would be left.
+    let until = Instant::now() + ms(60_000);
+    while Arc::strong_count(&shared) > 2 {
+        assert!(Instant::now() < until, "a thread without work ends with its pool");
+        std::thread::yield_now();
+    }
     hold.send(()).expect("its job waits");
     assert!((0..5).all(|_| tell.recv_timeout(ms(60_000)).is_ok()));
+}
+
+/// Whose job runs in one lane has the next one in the other, whose thread ends when nothing is left for it.
+#[test]
+fn a_pool_that_ends_leaves_no_caller_behind_for_what_it_has_in_the_other_lane() {
+    let pool = WorkPool::fair(&Tasks::default(), "test", 1).expect("threads");
+    let (channel, [caller, other]) = (Hash([1; 32]), [Asker::named("caller"), Asker::named("other")]);
+    let (hold, held) = mpsc::channel::<()>();
+    let (begun, began) = mpsc::channel();
+    let (told, tell) = mpsc::channel();
+    make_callers_loud(&pool, caller, other);
+    pool.run_for(channel, caller, move || (begun.send(()), held.recv()), |_| {});
+    began.recv_timeout(ms(60_000)).expect("it begins, on threads of its own");
+    pool.0.0.lock().recent_callers = Recent::default();
+    pool.run_for(channel, caller, || (), move |_| told.send(()).expect("the test waits"));
+    drop(pool);
+    assert!(tell.recv_timeout(ms(60_000)).is_ok(), "beside its first, which still runs");
+    hold.send(()).expect("its job waits");
 }
 
 #[test]

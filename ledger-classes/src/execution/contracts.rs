@@ -12,6 +12,8 @@ pub mod deadlines;
 pub mod engine;
 pub mod escrow;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod rights_tests;

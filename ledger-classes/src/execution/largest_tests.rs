@@ -310,10 +310,11 @@ fn loan(lenders: Parties) -> Loan {
         debtor: somebody(),
         borrower_identity: Some(identity(0)),
         asset: name(0),
-        amount: Amount::MAX,
-        term_seconds: u64::MAX,
-        installments: u32::MAX,
-        rate_max_bps: u32::MAX,
+        // With its interest about as much as a loan may come to owe.
+        amount: Amount(10_u128.pow(34)),
+        term_seconds: 50 * 365 * 86_400,
+        installments: 120,
+        rate_max_bps: 1_000_000,
         quote_deadline: FAR,
         quotes_bind: FAR,
         served: Served::default(),
@@ -321,20 +322,20 @@ fn loan(lenders: Parties) -> Loan {
         collateral_state: CollateralState::Given,
         lenders,
         controller_may_quote: true,
-        grace_seconds: u64::MAX,
+        grace_seconds: 10 * 365 * 86_400,
         status: LoanStatus::Defaulted,
         requested_height: u64::MAX,
         lender: Some(somebody()),
-        rate_bps: u32::MAX,
+        rate_bps: 1_000_000,
         funded_at: Some(FAR),
         installment: Amount::MAX,
         principal: Amount::MAX,
         interest: Amount::MAX,
         accrued_seconds: u64::MAX,
         repaid: Amount::MAX,
-        reviewed: u32::MAX,
-        late: u32::MAX,
-        kept_days: u32::MAX,
+        reviewed: 120,
+        late: 120,
+        kept_days: 30,
         closed_at: Some(FAR),
     }
 }
@@ -519,6 +520,52 @@ fn each_record_in_its_largest_form_is_written_read_back_proven_and_shown_within_
                 "{name}: {} bytes",
                 value.len()
             );
+        }
+    }
+}
+
+/// A hundred loans that name their lenders were an answer of two megabytes.
+#[test]
+fn a_query_of_the_largest_records_of_an_instance_is_answered_within_a_page() {
+    let mut ledger = Ledger::new();
+    for Row { key, value, name: kind, .. } in table() {
+        if key[0] == Family::InstanceState as u8 || kind == "InstanceRecord" {
+            ledger.state.apply(&[(key, Some(value))].into());
+        }
+    }
+    let lenders = || Parties::Organizations((0..ORGANIZATIONS_MAX).map(name).collect());
+    for number in 0..100 {
+        let (loan, key) = (Loan { loan: name(number), ..loan(lenders()) }, name(number));
+        ledger.put(keyspace::instance_state(&name(0), &[b"loan/", key.as_bytes()].concat()), &loan);
+        let listed = [b"of/".as_slice(), &somebody().0, key.as_bytes()].concat();
+        ledger.put(keyspace::instance_state(&name(0), &listed), &LoanName(key));
+    }
+    let (borrower, loan) = (format!(r#"{{"borrower":"{}"}}"#, somebody()), format!(r#"{{"loan":"{}"}}"#, name(0)));
+    let questions = [
+        ("auction", "state", "{}"),
+        ("auction", "bids", "{}"),
+        ("auction", "owed", "{}"),
+        ("lending", "desk", "{}"),
+        ("lending", "loan", &loan),
+        ("lending", "quotes", &loan),
+        ("lending", "loans", &borrower),
+        ("lending", "credit", &borrower),
+        ("lending", "owed", "{}"),
+    ];
+    for (code, method, arguments) in questions {
+        let version = ContractVersion {
+            contract: name(1),
+            version: u32::MAX,
+            engine: "builtin".into(),
+            code: code.into(),
+            height: 0,
+        };
+        ledger.put(keyspace::contract_version(&name(1), u32::MAX), &version);
+        let answer = super::contracts::query(&ledger.state, &name(0), method, arguments).unwrap();
+        assert!(answer.len() > 100 && answer.len() < PAGE_BYTES / 2, "{method}: {} bytes", answer.len());
+        let told: serde_json::Value = crate::json::from_str(&format!(r#"{{"told":{answer}}}"#)).unwrap();
+        if method == "loans" {
+            assert!((2..100).contains(&told["told"].as_array().unwrap().len()));
         }
     }
 }

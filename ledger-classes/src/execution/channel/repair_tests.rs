@@ -8,11 +8,13 @@ use crate::action::assets::{AssetName, Define, Freeze, Kind, Mint};
 use crate::action::channel::{Admit, Approve, Propose, Revoke};
 use crate::amount::Amount;
 use crate::config::{Approvals, ChannelConfig, ConfigChange, Fees, Limits, Organization};
+use crate::execution::assets::Successor;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::execution::{BlockInput, Fate, Members, config_of, screen, screen_exempt, screen_fee};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keys::KeyCache;
+use crate::keyspace;
 use crate::outcome::{Refusal, ResultCode};
 use crate::participant::{CertificatePaths, CertifiedIdentity, possession_message};
 use crate::rights::{Grant, Grantee, Right, Rights};
@@ -433,6 +435,27 @@ fn fees_are_paid_in_what_is_there_in_units_and_issued_by_whom_they_name() {
         let expected = if good { ResultCode::Done } else { ResultCode::ConfigurationInvalid };
         assert_eq!(code, expected, "{fees:?}: {message}");
     }
+}
+
+/// The fee asset's issuer was recovered after the fees were set: they name somebody else now, which is no reason to refuse
+/// whatever else is changed.
+#[test]
+fn fees_in_force_that_could_not_be_set_any_more_stand_in_no_other_changes_way() {
+    let mut ledger = world();
+    let change = |ledger: &mut Ledger, change| {
+        ledger.one(20, vec![Action::ChannelPropose(Propose { changes: vec![change], reason: String::new() })]).0
+    };
+    let coin =
+        || Fees { asset: Some("coin".into()), issuer: Some(address(ISSUER)), base: Amount(1), ..Fees::default() };
+    let mut record = config_of(&ledger.state).unwrap();
+    record.config.fees = coin();
+    ledger.put(keyspace::config_at(record.height), &record);
+    ledger.put(keyspace::successor(&address(ISSUER)), &Successor { to: address(9), height: ledger.height });
+    assert_eq!(change(&mut ledger, ConfigChange::SetPublicRead { public_read: true }), ResultCode::Done);
+    let dearer = Fees { base: Amount(2), ..coin() };
+    assert_eq!(change(&mut ledger, ConfigChange::SetFees(dearer.clone())), ResultCode::ConfigurationInvalid);
+    let renamed = Fees { issuer: Some(address(9)), ..dearer };
+    assert_eq!(change(&mut ledger, ConfigChange::SetFees(renamed)), ResultCode::Done);
 }
 
 /// 20.7 KB of changes took 71 MB, and proofs that nobody could read.

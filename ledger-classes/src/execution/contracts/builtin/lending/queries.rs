@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Loans in one answer.
 const LOANS_LISTED_MAX: usize = 100;
+/// Bytes of such an answer, which has one loan at least: one that names its lenders can have 20 KiB.
+const LOANS_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,8 +92,19 @@ pub(super) fn query(view: &InstanceView<'_>, method: &str, arguments: &str) -> R
             let prefix = records::borrowed_key(&borrower, "");
             let names: Vec<LoanName> =
                 view.list(&prefix, &records::borrowed_key(&borrower, &from), LOANS_LISTED_MAX)?;
-            let loans: Result<Vec<Loan>, Refusal> = names.iter().map(|name| loan_in(view, &name.0)).collect();
-            answer(&loans?)
+            let mut loans = String::from("[");
+            for name in names {
+                let loan = answer(&loan_in(view, &name.0)?)?;
+                if loans.len() > 1 {
+                    if loans.len() + loan.len() > LOANS_BYTES_MAX {
+                        break;
+                    }
+                    loans.push(',');
+                }
+                loans.push_str(&loan);
+            }
+            loans.push(']');
+            Ok(loans)
         }
         "credit" => {
             let CreditQuestion { borrower } = parse(arguments, r#"{"borrower": address}"#)?;

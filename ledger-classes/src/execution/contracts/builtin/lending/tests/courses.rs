@@ -1,10 +1,17 @@
 //! Courses in which something comes between: outages, pauses, freezes, revocations, people who deal with themselves.
 //! Each once ended wrongly, or not at all.
 
+use super::super::records::{Loan, Quotes, loan_key, quotes_key};
 use super::*;
+use crate::amount::Amount;
+use crate::execution::Fate;
+use crate::execution::assets::Balance;
+use crate::execution::contracts::timers::Timer;
 use crate::keys::Address;
+use crate::keyspace;
 use crate::limits::{RETURN_MS, STOPS_MS_MAX};
 use crate::outcome::ResultCode;
+use crate::record;
 
 const END_MS: u64 = YEAR_MS + GRACE_MS;
 /// A borrower who takes money of the currency's own issuer.
@@ -14,7 +21,7 @@ const ISSUER_TOO: &str = r#","collateral":{"item":{"asset":"deed","item":"house"
 fn hand_control(ledger: &mut Ledger, who: Address) {
     let mut record = crate::execution::assets::asset(&ledger.state, "eur").unwrap().unwrap();
     record.control_authority = who;
-    ledger.put(crate::keyspace::asset("eur"), &record);
+    ledger.put(keyspace::asset("eur"), &record);
 }
 
 fn owed_by_loan(ledger: &Ledger) -> String {
@@ -286,8 +293,8 @@ fn one_identity_quotes_once_and_a_quote_binds_when_others_can_no_longer_answer()
     let mut ledger = desk();
     admit(&mut ledger, 4, "beta");
     let known: crate::participant::Participant =
-        crate::record::read(&ledger.state, &crate::keyspace::participant(&address(4))).unwrap().unwrap();
-    ledger.put(crate::keyspace::participant(&address(5)), &known);
+        record::read(&ledger.state, &keyspace::participant(&address(4))).unwrap().unwrap();
+    ledger.put(keyspace::participant(&address(5)), &known);
     let with_borrower = joint(&mut ledger, &[3, 8]);
     ledger.done(ISSUER, vec![mint("eur", 8, 5_000)]);
     ledger.done(8, vec![transfer("eur", with_borrower, 2_000)]);
@@ -416,6 +423,41 @@ fn who_could_keep_others_from_quoting_quotes_where_the_borrower_allows_it_and_wh
     ledger.advance(86_400_000);
     assert_eq!(names(&ledger.run(&[])), ["lending.awarded"]);
     assert_eq!((status(&ledger).0, eur(&ledger, 3)), ("active".into(), 1_000));
+}
+
+/// Deadlines of one minute are a block's matter for as long as a part of its budget lasts: each of these awards pays
+/// 63 lenders back.
+#[test]
+fn awards_with_many_quotes_leave_a_transaction_its_part_of_each_block() {
+    const LOANS: usize = 600;
+    let mut ledger = desk();
+    ledger.done(3, vec![request(&ledger, "l1", "")]);
+    ledger.done(4, vec![quote(100)]);
+    let place = |own: Vec<u8>| keyspace::instance_state("desk", &own);
+    let read: Option<Quotes> = record::read(&ledger.state, &place(quotes_key("l1"))).unwrap();
+    let quotes = Quotes { quotes: vec![read.unwrap().quotes.remove(0); 64] };
+    let template: Loan = record::read(&ledger.state, &place(loan_key("l1"))).unwrap().unwrap();
+    let due = template.quote_deadline;
+    for number in 0..LOANS {
+        let loan = format!("x{number:04}");
+        ledger.put(place(loan_key(&loan)), &Loan { loan: loan.clone(), ..template.clone() });
+        ledger.put(place(quotes_key(&loan)), &quotes);
+        let timer = Timer { due, instance: "desk".into(), timer: loan.clone() };
+        ledger.put(keyspace::timer(due, "desk", &loan), &timer);
+        ledger.put(keyspace::timer_time("desk", &loan), &timer);
+    }
+    let owned = Amount(1_000 * (1 + 64 * LOANS as u128));
+    ledger.put(keyspace::balance(&account(&ledger, "desk"), "eur"), &Balance { owned, ..Balance::default() });
+    ledger.advance_to(due);
+    let mut awarded = 0;
+    while awarded <= LOANS {
+        let offered = [ledger.transaction(&[9], vec![call("desk", "review", r#"{"loan":"none"}"#)])];
+        let drafted = ledger.draft(&offered);
+        assert_eq!(drafted.fates, [Fate::Included], "after {awarded} awards");
+        assert!(drafted.executed.timers > 0, "after {awarded} awards");
+        awarded += names(&ledger.seal(&offered).0).iter().filter(|name| *name == "lending.awarded").count();
+    }
+    assert_eq!((awarded, held(&ledger, "eur")), (LOANS + 1, 0));
 }
 
 /// Freezing what would not be enough anyhow is no way to keep somebody from repaying.
