@@ -26,6 +26,7 @@ mod isolation;
 mod key_compromise;
 mod keys;
 mod kills;
+mod largest;
 mod monitoring;
 mod payments;
 mod places;
