@@ -8,7 +8,9 @@ use crate::action::apps::{Publish, Retire as RetireApp, UpdateSettings};
 use crate::action::assets::{
     Approve, ApproveItem, Burn, ItemName, Lock, Recover, TransferBatch, TransferFrom, TransferItem,
 };
-use crate::action::channel::{Approve as ApproveProposal, Propose, RenewAuthority, Revoke, RevokeByEvidence, Withdraw};
+use crate::action::channel::{
+    Approve as ApproveProposal, Propose, Reinstate, RenewAuthority, Revoke, RevokeAuthority, RevokeByEvidence, Withdraw,
+};
 use crate::action::contracts::Retire;
 use crate::action::logs::{Append, Audit};
 use crate::amount::Amount;
@@ -238,9 +240,22 @@ fn attempts(kind: &str, ledger: &Ledger) -> Vec<(u8, Vec<Action>, C)> {
             let revoke = |number: u8, organization: &str| {
                 let identity =
                     Identity::new("test.example", organization, Role::Client, &format!("s{number}")).unwrap();
-                Action::ParticipantRevoke(Revoke { identity, serial: HexBytes(vec![number]), reason: String::new() })
+                Action::ParticipantRevoke(Revoke {
+                    identity,
+                    serial: Some(HexBytes(vec![number])),
+                    reason: String::new(),
+                })
             };
             vec![one(BOSS, revoke(BIDDER, "beta"), C::OtherOrganization), one(BOSS, revoke(PARTY, "alpha"), C::Done)]
+        }
+        "participant.reinstate" => {
+            let identity = Identity::new("test.example", "beta", Role::Client, &format!("s{BIDDER}")).unwrap();
+            let body = Reinstate { identity, reason: String::new() };
+            vec![one(BOSS, Action::ParticipantReinstate(body), C::OtherOrganization)]
+        }
+        "channel.revoke_authority" => {
+            let body = RevokeAuthority { certificate: HexBytes(vec![1]), proof: HexBytes(vec![1]) };
+            vec![one(LENDER, Action::ChannelRevokeAuthority(body), C::AuthorityRefused)]
         }
         "channel.propose" => vec![
             one(BOSS, change(fees()), C::Done),
