@@ -4,10 +4,9 @@
 //! admits a certificate path, [`validation`] the RFC 5280 half of it; [`revocation`] keeps what CRLs say, [`ocsp`] signs
 //! and checks single answers; [`trust`] joins the two for live connections, from [`trust_files`]; [`tls`] hangs them into
 //! rustls; [`request`] reads certificate requests, [`registration`] queues and decides them, [`renewal`] continues an
-//! identity, [`reissue`] a CA and [`continuation`] its place on channels, [`replacement`] its key; [`lost`] puts out what the index has
-//! lost; [`rollover`] replaces a root, and
-//! [`root_update`] says who follows; [`pem`] reads all PEM there is; [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what
-//! was done there, by whom and why.
+//! identity, [`reissue`] a CA and [`continuation`] its place on channels, [`replacement`] its key; [`lost`] puts out what
+//! the index has lost; [`rollover`] replaces a root, and [`root_update`] says who follows; [`pem`] reads all PEM there is;
+//! [`database`] and [`folder`] are the administrator's directory on disk, [`acts`] what was done there, by whom and why.
 //!
 //! Nothing here reads a clock: "now" is an argument, so that a replay years later gives the same verdict.
 

@@ -1,8 +1,9 @@
 //! Renewal: another certificate for the same identity, with the same key or a new one.
 //!
-//! Whoever renews holds the key of a certificate that was issued here and is not revoked, nor another of that key as compromised. Over the network it has not
-//! been over for longer than [`RENEWAL_GRACE_MS`]. Identity, host names and lifetime are those of the old certificate, which stays good
-//! until its own end: connections are never without a valid certificate.
+//! Whoever renews holds the key of a certificate that was issued here and is not revoked, and no other certificate of that
+//! key was revoked as compromised. Over the network it has not been over for longer than [`RENEWAL_GRACE_MS`]. Identity, host
+//! names and lifetime are those of the old certificate, which stays good until its own end: connections are never without
+//! a valid certificate.
 
 use crate::{
     certificate::Certificate,

@@ -177,7 +177,10 @@ impl CertificateFolder {
         let database = self.read()?;
         let Ok(parsed) = Certificate::parse(leaf) else { return Ok(false) };
         let record = database.certificate(parsed.serial());
-        Ok(record.is_some_and(|record| record.authority_revoked.is_some() && record.revoked.is_none()))
+        Ok(record.is_some_and(|record| {
+            let now = database.authorities().get(record.identity.organization());
+            record.authority_revoked.is_some() && record.revoked.is_none() && now.is_some_and(|ca| ca.revoked.is_none())
+        }))
     }
 }
 

@@ -96,6 +96,8 @@ pub(crate) struct Findings {
     pub(crate) aside: Vec<Arrival>,
     /// Callers of whose signatures some were wrong.
     pub(crate) forgers: Vec<Asker>,
+    /// Transactions whose signatures were right.
+    pub(crate) right: usize,
 }
 
 /// What waits for a shard, and which shards wait.
@@ -107,8 +109,8 @@ pub(crate) struct Dealer {
     /// Callers whose signatures were wrong, and how many transactions with good ones they are to post before they are
     /// trusted again.
     suspects: HashMap<Asker, usize>,
-    /// What runs on each shard apart from others: whose, and how many.
-    running: Vec<Option<(Asker, usize)>>,
+    /// Whose job runs on each shard apart from others.
+    running: Vec<Option<Asker>>,
     sequence: u64,
     idle: Vec<usize>,
 }
@@ -232,11 +234,11 @@ impl Dealer {
     /// A shard's job is done.
     pub(crate) fn screened(&mut self, shard: usize, findings: Findings, crowded: impl Fn() -> bool) -> Vec<Job> {
         self.idle.push(shard);
-        if let Some((caller, count)) = self.running[shard].take()
+        if let Some(caller) = self.running[shard].take()
             && !findings.forgers.contains(&caller)
             && let Some(left) = self.suspects.get_mut(&caller)
         {
-            *left = left.saturating_sub(count);
+            *left = left.saturating_sub(findings.right);
             if *left == 0 {
                 self.suspects.remove(&caller);
             }
@@ -283,7 +285,7 @@ impl Dealer {
             };
             let caller = if apart { first.caller } else { Asker::PEER };
             self.had[usize::from(apart)] += batch.iter().map(|arrival| arrival.cost).sum::<u64>();
-            self.running[shard] = apart.then_some((caller, batch.len()));
+            self.running[shard] = apart.then_some(caller);
             self.sequence += 1;
             jobs.push(Job { shard, sequence: self.sequence, caller, batch });
         }

@@ -167,7 +167,7 @@ impl Screening {
             todo: todo.into_iter(),
             doubted,
             refused,
-            findings: Findings { aside, forgers: Vec::new() },
+            findings: Findings { aside, ..Findings::default() },
             held: HashMap::new(),
             owed: HashMap::new(),
         }
@@ -245,7 +245,10 @@ impl Judging {
         let height = view.height().map_or(0, |height| height + 1);
         while let Some((verdict, Company { caller, mut waiter, mut credit, arrived })) = self.todo.next() {
             let transaction = match verdict {
-                Ok(transaction) => transaction,
+                Ok(transaction) => {
+                    self.findings.right += 1;
+                    transaction
+                }
                 Err((id, Unverified::Wrong(error))) => {
                     if self.findings.forgers.last() != Some(&caller) {
                         self.findings.forgers.push(caller);

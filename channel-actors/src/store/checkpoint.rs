@@ -2,8 +2,8 @@
 //!
 //! It goes to the disk in pieces, with pauses (`pace.rs`). Blocks are applied meanwhile, into a fresh layer: only the
 //! exchange of the layers waits for a block that is being applied, and the other way round. The written layer stays as
-//! a cache until the next one is frozen, unless the peer's stores hold more than they may, so a channel holds at most three times its dirty bound: active (up to twice,
-//! see [`Pressure`](super::Pressure)) and frozen.
+//! a cache until the next one is frozen, unless the peer's stores hold more than they may. So a channel holds at most
+//! three times its dirty bound: active (up to twice, see [`Pressure`](super::Pressure)) and frozen.
 
 use super::error::StoreError;
 use super::files::catching;

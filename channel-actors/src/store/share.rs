@@ -120,7 +120,10 @@ impl Share {
     /// A line of the log when it begins and one when it ends.
     fn tell(&self, used: DiskUse) {
         let (channel, DiskUse { bytes, bytes_max }) = (&self.0.name, used);
-        match (used.is_full(), self.0.said.swap(used.is_full(), Ordering::AcqRel)) {
+        // What waits comes and goes with each checkpoint: it ends only when there is some room.
+        let said = self.0.said.load(Ordering::Acquire);
+        let is_full = used.is_full() || said && bytes >= bytes_max - bytes_max / 16;
+        match (is_full, self.0.said.swap(is_full, Ordering::AcqRel)) {
             (true, false) => tracing::error!(
                 channel,
                 bytes,

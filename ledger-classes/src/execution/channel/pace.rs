@@ -76,7 +76,8 @@ pub(super) fn spend(context: &mut Context<'_>, kind: Kind, organization: &str) -
     let ahead = full.millis_since(now);
     if ahead > saved * each {
         let next = now.plus_millis(ahead - saved * each);
-        return reject(code, format!("{organization}: {what} from {next} on"));
+        let whose = if organization.is_empty() { "the root" } else { organization };
+        return reject(code, format!("{whose}: {what} from {next} on"));
     }
     context.put(key, &Pace { full });
     Ok(())

@@ -174,10 +174,11 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     if before.revoked_height.is_some() && (before.compromised || !revoked.compromised) {
         return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
     }
-    let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium).to_owned();
     if before.holder.is_none() && before.revoked_height.is_none() {
-        pace::spend(context, Kind::UnmetRevocation, &whose)?;
+        // The root is no organization's: none, also of the consortium's name, spends what is its own.
+        pace::spend(context, Kind::UnmetRevocation, revoked.organization.as_deref().unwrap_or_default())?;
     }
+    let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium).to_owned();
     let CertificateName { issuer, serial } = &revoked.certificate;
     let others = end(context, &revoked.certificate, revoked.compromised)?;
     let identity = before.holder.as_ref().map(|holder| &holder.identity);
