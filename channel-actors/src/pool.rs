@@ -12,7 +12,7 @@
 
 use crate::asker::Asker;
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
-use crate::tasks::{Tasks, words};
+use crate::tasks::{Tasks, give_way, words};
 use ledger_classes::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -194,8 +194,7 @@ impl WorkPool {
         Self::start(tasks, name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
     }
 
-    /// Starts threads that give way to others of the peer who want a processor too: each 5 of `nice` leave them a third
-    /// of the share. Where the system does not know that of threads, they are like others.
+    /// Starts threads that give way by `nice` ([`give_way`]).
     ///
     /// # Errors
     /// The system has no more threads.
@@ -218,13 +217,7 @@ impl WorkPool {
             // Once: each call adds to the last.
             let mut nice = Some(nice);
             tasks.thread(name, move || {
-                // On Linux a thread's own matter. Without the right to it the work is only less polite.
-                #[cfg(target_os = "linux")]
-                if let Some(Err(error)) = nice.take().map(rustix::process::nice) {
-                    tracing::debug!(%error, "a thread keeps its priority");
-                }
-                #[cfg(not(target_os = "linux"))]
-                let _ = nice.take();
+                nice.take().into_iter().for_each(give_way);
                 shared.work(lane);
             })?;
         }

@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+mod aside;
+
+pub use aside::Aside;
+
 /// The background work of a peer. Clones are the same.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks(Arc<Shared>);
@@ -275,6 +279,18 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
+/// the share. Where the system does not know that of threads, it is like others.
+pub(crate) fn give_way(nice: i32) {
+    // On Linux a thread's own matter. Without the right to it the work is only less polite.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(nice) {
+        tracing::debug!(%error, "a thread keeps its priority");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
 }
 
 /// What a panic said.

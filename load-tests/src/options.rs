@@ -38,16 +38,19 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub batch: u32,
     /// Transactions offered a second by the scenarios that send by a timetable: `half` (half of what it measured itself
-    /// if absent), `noisy` (1000 if absent), `soak` (2000 if absent)
+    /// if absent), `noisy` (1000 if absent), `hostile` and `revocations` (200 if absent), `soak` (2000 if absent)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub rate: Option<u64>,
-    /// Numbers of active channels that `channels` compares, ascending
+    /// Numbers of active channels that `channels` compares, ascending; the largest is how many `revocations` has
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 10, 100, 1_000],
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub channels: Vec<u32>,
     /// Idle channels that `channels` adds
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=16_000))]
     pub idle_channels: u32,
+    /// Certificates that `revocations` revokes at once
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub revocations: u32,
     /// Numbers of live subscribers of everything that `fanout` compares
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 100, 1_000, 10_000],
         value_parser = clap::value_parser!(u32).range(1..=50_000))]

@@ -242,6 +242,18 @@ impl Peer {
         Ok(Dialer::new(&Profile::open(&folder)?, self.address)?)
     }
 
+    /// What makes lean connections with another profile.
+    pub fn dialer_with(&self, profile: &Profile) -> Result<Dialer, LoadError> {
+        Ok(Dialer::new(profile, self.address)?)
+    }
+
+    /// Runs a command of the program under test on the peer's directory, which is named behind `words`.
+    pub async fn command(&self, words: &[&str]) -> Result<(), LoadError> {
+        let (dir, words) = (self.dir(), words.iter().map(OsStr::new));
+        let arguments: Vec<&OsStr> = words.chain([OsStr::new("--dir"), dir.as_os_str()]).collect();
+        command(&self.chancery, &arguments).await
+    }
+
     /// Certificate requests of keys that nobody knows, as PEM.
     pub async fn certificate_requests(&self, count: usize) -> Result<Vec<String>, LoadError> {
         let mut requests = Vec::new();
@@ -281,7 +293,8 @@ impl Peer {
         Stages::parse(&self.metrics().await.unwrap_or_default())
     }
 
-    async fn metrics(&self) -> std::io::Result<String> {
+    /// The peer's metrics, as they are exposed.
+    pub async fn metrics(&self) -> std::io::Result<String> {
         let mut socket = tokio::net::TcpStream::connect(self.metrics).await?;
         socket.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
         let mut text = Vec::new();

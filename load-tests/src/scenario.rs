@@ -11,6 +11,7 @@ mod latency;
 mod limit;
 mod noisy;
 mod recovery;
+mod revocations;
 mod soak;
 mod throughput;
 
@@ -69,6 +70,11 @@ pub const ALL: &[Scenario] = &[
         run: hostile::run,
     },
     Scenario {
+        name: "revocations",
+        about: "10,000 certificates revoked at once, of a CA that 1,000 channels list, and a bystander beside",
+        run: revocations::run,
+    },
+    Scenario {
         name: "recovery",
         about: "from the start of the process to the first answer, after a clean end and a kill, as history grows",
         run: recovery::run,
@@ -109,7 +115,7 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
-    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, hostile, recovery, json, fanout, soak, limit";
+    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, hostile, revocations, recovery, json, fanout, soak, limit";
 
     #[test]
     fn scenarios_are_found_by_their_names() {

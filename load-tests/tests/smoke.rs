@@ -127,6 +127,24 @@ fn hostile_tries_everything_and_the_quiet_channel_is_served() {
 }
 
 #[test]
+fn revocations_reach_every_channel_once() {
+    let report = run(&["revocations", "--revocations", "6", "--channels", "3", "--rate", "50"]);
+    let targets = [
+        "until the doors refuse, s,",
+        "channels whose door did not refuse then",
+        "blocks of each channel then",
+        "blocks of any channel then",
+        "most memory of the peer, bytes,",
+        "p99 of the bystander to that alone",
+        "bystander's transactions not taken",
+    ];
+    has_targets(&report, &targets);
+    assert!(report.targets[1..5].iter().all(|target| target.reached), "{}", report.table());
+    assert_eq!(figure(&report, "ledgers", "revocations"), 18.0);
+    assert!(figure(&report, "ledgers", "all_have_all_s") > 0.0);
+}
+
+#[test]
 fn recovery_restarts_after_each_step() {
     let report = run(&["recovery", "--transactions", "64,200"]);
     let heights: Vec<f64> = ["64 transactions, clean end", "64 transactions, kill -9", "200 transactions, clean end"]

@@ -1,7 +1,7 @@
 //! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use crate::access;
+use crate::{access, limits::EVIDENCE_REMEMBERED_MAX};
 use ca::{
     AuthorityScope, CertificateId, RevocationReason, claimed_organization, steady, verify_continuation,
     verify_evidence, verify_participant,
@@ -12,7 +12,11 @@ use ledger_classes::{
     participant::{AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate},
     time::Time,
 };
-use std::ops::Range;
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
 /// `ca`'s path verification behind the ledger's trait.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,14 +79,56 @@ impl CertificatePaths for ParticipantPaths {
     }
 
     fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+        let asked = question(&[path, &[evidence], roots]);
+        if let Some(known) = EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return Ok(known);
+        }
         let proven = verify_evidence(path, evidence, roots).map_err(|error| describe(&error))?;
-        Ok(RevokedCertificate {
+        let revoked = RevokedCertificate {
             certificate: name_of(&proven.certificate),
             organization: proven.organization,
             reason: proven.reason.to_string(),
             compromised: proven.reason == RevocationReason::KeyCompromise,
-        })
+        };
+        EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).put(asked, revoked.clone());
+        Ok(revoked)
     }
+}
+
+/// What was proven of late. Every channel that lists a CA asks the same of each revocation, and the answer depends on
+/// nothing but the question. Refusals are not kept: they are free to cause.
+static EVIDENCE: LazyLock<Mutex<Evidence>> = LazyLock::new(Mutex::default);
+
+/// Two generations: the older one is given up when the younger one is full.
+#[derive(Default)]
+struct Evidence {
+    young: HashMap<Hash, RevokedCertificate>,
+    old: HashMap<Hash, RevokedCertificate>,
+}
+
+impl Evidence {
+    fn get(&self, asked: &Hash) -> Option<RevokedCertificate> {
+        self.young.get(asked).or_else(|| self.old.get(asked)).cloned()
+    }
+
+    fn put(&mut self, asked: Hash, revoked: RevokedCertificate) {
+        if self.young.len() >= EVIDENCE_REMEMBERED_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(asked, revoked);
+    }
+}
+
+/// What tells questions apart: each list with its length, each part with its own.
+fn question(lists: &[&[&[u8]]]) -> Hash {
+    let mut lengths = Vec::new();
+    for list in lists {
+        lengths.extend((list.len() as u64).to_le_bytes());
+        lengths.extend(list.iter().flat_map(|part| (part.len() as u64).to_le_bytes()));
+    }
+    let parts: Vec<&[u8]> =
+        [lengths.as_slice()].into_iter().chain(lists.iter().flat_map(|list| list.iter().copied())).collect();
+    Hash::plain(&parts)
 }
 
 fn name_of(id: &CertificateId) -> CertificateName {

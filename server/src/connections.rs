@@ -1,24 +1,24 @@
 //! The listener: TCP, TLS ([`crate::handshakes`]), places ([`crate::places`]), time limits ([`crate::pace`]), HTTP
 //! ([`crate::wire`]).
+//!
+//! Handshakes are done on threads that give way: whoever comes must not delay those who are in.
 
 use crate::{
     api,
     config::Limits,
     context::PeerContext,
-    limits::SEND_BUFFER_BYTES,
+    limits::{HANDSHAKES_NICE, SEND_BUFFER_BYTES},
     metrics::PeerMetrics,
     pace::Paced,
     places::Who,
     seldom::Seldom,
-    tls::{Caller, Connection, certificate},
+    tls::{Caller, Connection, LiveCertificate, Tls, certificate},
     wire::speak,
 };
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{IntoServiceFactory as _, Service, ServiceFactory, ServiceFactoryExt as _, fn_factory, map_config};
-use actix_tls::accept::{
-    TlsError, max_concurrent_tls_connect,
-    rustls_0_23::{Acceptor, AcceptorService},
+use actix_service::{
+    IntoServiceFactory as _, Service, ServiceFactory as _, ServiceFactoryExt as _, fn_factory, map_config,
 };
 use actix_web::{
     App, HttpResponse,
@@ -28,16 +28,18 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
+use channel_actors::tasks::Aside;
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rustls::ServerConfig;
 use std::{
-    convert::Infallible,
     io,
     net::TcpListener,
     rc::Rc,
-    task::{Context, Poll, ready},
+    sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Connections that a thread takes beyond its part of all places: whoever comes last is let in to the handshakes, where the
 /// oldest goes for it.
@@ -55,8 +57,8 @@ pub(crate) fn serve(
 ) -> io::Result<Server> {
     let limits = context.limits.clone();
     let each = (context.places.connections.total() + context.handshakes.most()).div_ceil(threads) + SPARE;
-    // How many handshakes there are is decided by `Handshakes`.
-    max_concurrent_tls_connect(each);
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let aside = context.tasks.aside("handshake", threads, HANDSHAKES_NICE)?;
     let builder = ServerBuilder::new()
         .workers(threads)
         .max_concurrent_connections(each)
@@ -66,19 +68,14 @@ pub(crate) fn serve(
     let context = context.clone();
     let factory = move || {
         let (context, drains) = (context.clone(), drains.clone());
-        let head = Duration::from_millis(context.limits.header_timeout_ms);
+        let (acceptor, aside) = (acceptor.clone(), aside.clone());
         let app = App::new().app_data(context.clone()).wrap(from_fn(api::observe)).configure(api::configure);
         let app = app.into_factory().map_err(|error: actix_web::Error| error.error_response());
         let app = map_config(app, |()| AppConfig::default());
-        let mut acceptor = Acceptor::new(tls.clone());
-        acceptor.set_handshake_timeout(head);
         fn_factory(move || {
-            let (app, acceptor) = (app.new_service(()), ServiceFactory::<TcpStream>::new_service(&acceptor, ()));
+            let (app, acceptor, aside) = (app.new_service(()), acceptor.clone(), aside.clone());
             let (context, drains) = (context.clone(), drains.clone());
-            async move {
-                let (acceptor, app) = (acceptor.await?, Rc::new(app.await?));
-                Ok::<_, ()>(Listening { acceptor, app, context, drains })
-            }
+            async move { Ok::<_, ()>(Listening { acceptor, aside, app: Rc::new(app.await?), context, drains }) }
         })
     };
     Ok(builder.listen("https", socket, factory)?.run())
@@ -86,7 +83,8 @@ pub(crate) fn serve(
 
 /// What becomes of a TCP connection.
 struct Listening<A> {
-    acceptor: AcceptorService,
+    acceptor: TlsAcceptor,
+    aside: Aside,
     app: Rc<A>,
     context: web::Data<PeerContext>,
     drains: GracefulShutdownSignal,
@@ -102,7 +100,6 @@ where
     type Future = LocalBoxFuture<'static, Result<(), ()>>;
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
-        ready!(Service::<TcpStream>::poll_ready(&self.acceptor, cx)).map_err(drop)?;
         self.app.poll_ready(cx).map_err(drop)
     }
 
@@ -110,20 +107,23 @@ where
         prepare(&tcp, &self.context.limits);
         let address = tcp.peer_addr().ok();
         let mut waiting = self.context.handshakes.come(address);
-        let handshake = self.acceptor.call(tcp);
+        let head = Duration::from_millis(self.context.limits.header_timeout_ms);
+        let handshake = tokio::time::timeout(head, self.handshake(tcp));
         let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
             // Whoever fails here learns it from TLS.
-            let secure = tokio::select! {
-                done = handshake => done.map_err(|error| refused(&from, &context.metrics, error))?,
+            let (secure, certificate) = tokio::select! {
+                done = handshake => {
+                    let done = done.map_err(|_| late(&from, &context.metrics))?;
+                    done.map_err(|error| refused(&from, &context.metrics, &error))?
+                }
                 () = waiting.goes() => {
                     tracing::debug!(from, "a handshake gave way to others");
                     return Err(());
                 }
             };
             let stream = Paced::new(secure, &context.limits);
-            let certificate = certificate(&stream, &context.trust);
             // One whose certificate is no longer good is told so by its first answer.
             let caller = Caller::judge(certificate.clone(), address.map(|address| address.ip()), &context.trust)
                 .unwrap_or_default();
@@ -135,7 +135,6 @@ where
             let guard = context.metrics.connected();
             let pace = stream.pace();
             let connection = Rc::new(Connection::new(certificate, &stream, guard, who, refusal));
-            let head = Duration::from_millis(context.limits.header_timeout_ms);
             let speaks = speak(stream, app, drains, move |request| {
                 request.head_mut().peer_addr = address;
                 request.extensions_mut().insert(Rc::clone(&connection));
@@ -169,22 +168,38 @@ where
     }
 }
 
-/// Says why there is no connection. Whoever goes away in the middle, as those do who only try a port, was not refused.
-fn refused(from: &str, metrics: &PeerMetrics, error: TlsError<io::Error, Infallible>) {
-    match error {
-        TlsError::Tls(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            tracing::debug!(from, "a handshake was not ended");
+impl<A> Listening<A> {
+    /// The handshake, and what is to be known of the certificate that it shows.
+    fn handshake(
+        &self,
+        tcp: TcpStream,
+    ) -> impl Future<Output = io::Result<(Tls, Option<Arc<LiveCertificate>>)>> + use<A> {
+        let (acceptor, aside, trust) = (self.acceptor.clone(), self.aside.clone(), Arc::clone(&self.context.trust));
+        async move {
+            let done = aside.run(async move {
+                let secure = acceptor.accept(tcp).await?;
+                let certificate = certificate(&secure, &trust);
+                Ok((secure, certificate))
+            });
+            done.await
         }
-        TlsError::Tls(error) => {
-            metrics.handshake_refused();
-            LINES.say(|left_out| tracing::info!(from, %error, left_out, "a handshake was refused"));
-        }
-        TlsError::Timeout => {
-            metrics.handshake_refused();
-            LINES.say(|left_out| tracing::info!(from, left_out, "a handshake took too long"));
-        }
-        TlsError::Service(never) => match never {},
     }
+}
+
+/// Says why there is no connection. Whoever goes away in the middle, as those do who only try a port, was not refused.
+fn refused(from: &str, metrics: &PeerMetrics, error: &io::Error) {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        tracing::debug!(from, "a handshake was not ended");
+        return;
+    }
+    metrics.handshake_refused();
+    LINES.say(|left_out| tracing::info!(from, %error, left_out, "a handshake was refused"));
+}
+
+/// Says that a handshake was not done in time.
+fn late(from: &str, metrics: &PeerMetrics) {
+    metrics.handshake_refused();
+    LINES.say(|left_out| tracing::info!(from, left_out, "a handshake took too long"));
 }
 
 /// A connection that is gone already cannot be set up, and needs not be.

@@ -76,8 +76,17 @@ pub const REVOCATION_RETRY: Duration = Duration::from_millis(200);
 pub const REVOCATION_RETRY_MAX: Duration = Duration::from_secs(10);
 /// Revocations posted to one channel at a time; the rest follows once they are committed.
 pub const REVOCATIONS_POSTED_MAX: usize = 64;
+/// Revocations of which a channel is asked at a time whether it has met their certificates: some milliseconds.
+pub const REVOCATIONS_LOOKED_UP_MAX: usize = 1_024;
 /// Revocations that are being posted to all channels together, a kilobyte each: beyond it channels wait for others.
 pub const REVOCATIONS_UNDER_WAY_MAX: usize = 16_384;
+/// Of these so many of channels that were begun with just now: thousands of revocations must not keep the threads from
+/// everybody else's transactions,
+pub const REVOCATIONS_AT_ONCE_MAX: usize = 128;
+/// and a channel that takes longer than this is slow, and keeps no other waiting.
+pub const REVOCATION_STEP: Duration = Duration::from_millis(250);
+/// Answers of CAs whose verdict is remembered: a thousand channels ask the same.
+pub const EVIDENCE_REMEMBERED_MAX: usize = 8_192;
 /// How long a verified certificate is believed without a look at the path again, milliseconds. Revocations and new
 /// CAs do not wait for this; it bounds how late an expired CRL is noticed on connections that live. Judging a path
 /// costs some 0.2 ms: a thousand busy connections must not spend a core on it.
@@ -111,6 +120,8 @@ pub const PLACES_FOR_ADMINISTRATORS: usize = 16;
 pub const HANDSHAKES_MAX: usize = 1_024;
 /// The part of these that one address has before its oldest gives way to its newest.
 pub const HANDSHAKES_OF_ONE: usize = 2;
+/// How far the threads that do handshakes give way, as in `nice`: others who want a processor have three times as much.
+pub const HANDSHAKES_NICE: i32 = 5;
 /// Lines of the log in a second that whoever connects can cause.
 pub const STRANGERS_LINES_MAX: u32 = 20;
 /// Connections of the listener for metrics: more wait for the system, and take no files from callers.
@@ -152,6 +163,10 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const HEADER_LINES_MAX: usize = 96;
 /// How long a connection that the peer closes is read on for its last answer to arrive (RFC 9112 §9.6).
 pub const LINGER: Duration = Duration::from_secs(1);
+/// Bytes that are read at once of what still comes on such connections,
+pub const LINGER_BYTES: usize = 64 * 1024;
+/// and the time from one such read to the next of the same thread: all of it together is read at some 64 MB/s.
+pub const LINGER_PAUSE: Duration = Duration::from_millis(1);
 /// Milliseconds until a retry may help where nothing better is known.
 pub const RETRY_AFTER_MS: u64 = 1_000;
 /// The least part of the disk that a channel has, bytes: the files of one that is empty take less than a tenth of it.

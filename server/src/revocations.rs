@@ -23,19 +23,22 @@ mod source;
 use crate::{
     certificates::describe,
     duties::{Duties, Duty, Pause},
-    limits::{REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_UNDER_WAY_MAX},
+    limits::{
+        REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP, REVOCATIONS_AT_ONCE_MAX,
+        REVOCATIONS_UNDER_WAY_MAX,
+    },
     trust::Trust,
 };
 use ca::{KeyId, folder::FolderError};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
-use course::{Course, Outcome};
+use course::{Course, Outcome, Step};
 use elsewhere::Elsewhere;
 use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream::FuturesUnordered};
 use ledger_classes::{hash::Hash, keys::SigningKey};
 use posting::{Poster, Stepped};
 use source::Source;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     convert::Infallible,
     pin::Pin,
     sync::Arc,
@@ -63,12 +66,27 @@ pub(crate) async fn spread(
     let elsewhere = Elsewhere::new(Arc::clone(&trust), Arc::clone(&registry), Arc::clone(&duties));
     let pause = Pause::new(REVOCATION_RETRY, REVOCATION_RETRY_MAX);
     let poster = Poster::new(key);
-    let spreader = Spreader { trust, registry, duties, poster, tells, courses: HashMap::new(), under_way: 0, pause };
+    let spreader = Spreader {
+        trust,
+        registry,
+        duties,
+        poster,
+        tells,
+        channels: HashMap::new(),
+        courses: HashMap::new(),
+        open: HashSet::new(),
+        wakes: HashMap::new(),
+        crowded: VecDeque::new(),
+        under_way: 0,
+        quick: HashMap::new(),
+        pause,
+    };
     // A look at the participants of one channel waits for that channel: no revocation waits for it.
     tokio::join!(spreader.run(), elsewhere.keep(told)).0
 }
 
-type Steps = FuturesUnordered<Pin<Box<dyn Future<Output = Stepped>>>>;
+/// Steps, and of how many revocations each is.
+type Steps = FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Stepped)>>>>;
 type Reading = Pin<Box<dyn Future<Output = Result<Source, FolderError>>>>;
 
 struct Spreader {
@@ -77,9 +95,18 @@ struct Spreader {
     duties: Arc<Duties>,
     poster: Poster,
     tells: watch::Sender<Arc<Proven>>,
+    channels: HashMap<Hash, ChannelHandle>,
     courses: HashMap<Hash, Course>,
+    /// Channels whose course has not all yet.
+    open: HashSet<Hash>,
+    /// When a channel has something to do again, of those that wait for a time.
+    wakes: HashMap<Hash, Instant>,
+    /// Channels for which there was no room, in their order.
+    crowded: VecDeque<Hash>,
     /// Revocations in steps that are under way.
     under_way: usize,
+    /// Of these those of channels that are not slow: when their step began, and how many.
+    quick: HashMap<Hash, (Instant, usize)>,
     /// Until what lacks an answer, or could not be read, is read again.
     pause: Pause,
 }
@@ -91,6 +118,8 @@ impl Spreader {
         let (mut steps, mut reading): (Steps, Option<Reading>) = (FuturesUnordered::new(), None);
         // The change that is being read, and the one that was.
         let (mut begun, mut read) = (None::<u64>, None::<u64>);
+        // Whether all channels are to be looked at: after a step only those are that it may have made a difference for.
+        let mut all = true;
         loop {
             let now = Instant::now();
             let changed = *changes.borrow_and_update();
@@ -100,19 +129,20 @@ impl Spreader {
                 begun = Some(changed);
                 reading = Some(self.read(&source));
             }
-            let channels = self.look(&source, &mut steps);
-            let settled = self.courses.values().all(|course| course.has_all(&source, now));
-            if let Some(read) = read.filter(|_| settled && reading.is_none()) {
+            if std::mem::take(&mut all) {
+                self.look_at_all(&source, &mut steps);
+            }
+            if let Some(read) = read.filter(|_| self.open.is_empty() && reading.is_none()) {
                 self.trust.has_spread(read);
             }
             let pause = self.wait(now);
             tokio::select! {
                 // The sender lives in the trust.
-                _ = changes.changed() => {}
+                _ = changes.changed() => all = true,
                 // And this one in the registry.
-                _ = made.changed() => {}
+                _ = made.changed() => all = true,
                 Some(done) = OptionFuture::from(reading.as_mut()) => {
-                    (reading, read) = (None, begun);
+                    (reading, read, all) = (None, begun, true);
                     match done {
                         Ok(next) => source = self.take_up(next),
                         Err(error) => {
@@ -123,13 +153,14 @@ impl Spreader {
                     }
                 }
                 Some(stepped) = steps.next(), if !steps.is_empty() => {
-                    self.stepped(stepped, &source, &channels);
-                    // Those that are done at the same instant, before the channels are looked at again.
+                    let mut at = vec![self.stepped(stepped)];
+                    // Those that are done at the same instant, before their channels are looked at again.
                     while let Some(Some(stepped)) = steps.next().now_or_never() {
-                        self.stepped(stepped, &source, &channels);
+                        at.push(self.stepped(stepped));
                     }
+                    self.look_on(at, &source, &mut steps);
                 }
-                () = tokio::time::sleep_until((now + pause).into()) => {}
+                () = tokio::time::sleep_until((now + pause).into()) => all = true,
             }
         }
     }
@@ -150,43 +181,98 @@ impl Spreader {
 
     /// How long until something is due, if nothing changes.
     fn wait(&self, now: Instant) -> Duration {
-        let wakes = self.courses.values().filter_map(|course| course.wakes(now)).min();
-        let due = wakes.map_or(REVOCATION_LOOK, |at| at.saturating_duration_since(now));
-        due.min(self.pause.remains(now).unwrap_or(REVOCATION_LOOK)).min(REVOCATION_LOOK)
+        let due = self.wakes.values().min().map_or(REVOCATION_LOOK, |at| at.saturating_duration_since(now));
+        // Until one of those that others wait for is slow.
+        let begun = self.quick.values().map(|(begun, _)| *begun).min().filter(|_| !self.crowded.is_empty());
+        let slow = begun.map_or(due, |begun| (begun + REVOCATION_STEP).saturating_duration_since(now));
+        due.min(slow).min(self.pause.remains(now).unwrap_or(REVOCATION_LOOK)).min(REVOCATION_LOOK)
     }
 
-    /// Begins a step of every channel that has something to do. Returns the channels' names.
-    fn look(&mut self, source: &Arc<Source>, steps: &mut Steps) -> HashMap<Hash, ChannelHandle> {
+    /// Begins a step of every channel that has something to do.
+    fn look_at_all(&mut self, source: &Arc<Source>, steps: &mut Steps) {
         let channels = self.registry.list();
         let known = channels.into_iter().filter_map(|channel| Some((channel.id()?, channel)));
-        let channels: HashMap<Hash, ChannelHandle> = known.collect();
-        self.courses.retain(|id, _| channels.contains_key(id));
-        let now = Instant::now();
-        for (id, channel) in &channels {
-            let (Some(config), LifeCycle::Serving) = (channel.config(), channel.state()) else { continue };
-            let course = self.courses.entry(*id).or_default();
-            course.configure(config.height, &config.config);
-            let room = REVOCATIONS_UNDER_WAY_MAX.saturating_sub(self.under_way);
-            let batch = course.take(source, room, now);
-            if !batch.is_empty() {
-                self.under_way += batch.len();
-                steps.push(self.poster.step(channel.clone(), *id, config, batch).boxed_local());
-            }
-        }
-        channels
+        self.channels = known.collect();
+        let there = |id: &Hash| self.channels.contains_key(id);
+        self.courses.retain(|id, _| there(id));
+        self.open.retain(there);
+        self.wakes.retain(|id, _| there(id));
+        // Those without room keep their order.
+        let crowded = std::mem::take(&mut self.crowded);
+        let first: HashSet<Hash> = crowded.iter().copied().collect();
+        let others: Vec<Hash> = self.channels.keys().filter(|id| !first.contains(*id)).copied().collect();
+        crowded.into_iter().chain(others).for_each(|id| self.look_at(id, source, steps));
     }
 
-    /// Notes what became of a step.
-    fn stepped(&mut self, stepped: Stepped, source: &Source, channels: &HashMap<Hash, ChannelHandle>) {
-        let Stepped { channel: id, outcomes } = stepped;
-        self.under_way -= outcomes.len();
-        let (Some(course), Some(handle)) = (self.courses.get_mut(&id), channels.get(&id)) else { return };
+    /// Looks at the channels that have ended a step, and at those that found no room. Who has few left, or may have met some,
+    /// comes first. Of the others whoever has begun goes on to its end: each is awake, with its files in memory, for a short
+    /// time, and not all of them for the whole time.
+    fn look_on(&mut self, at: Vec<Hash>, source: &Arc<Source>, steps: &mut Steps) {
+        let is_urgent = |id: &Hash| self.courses.get(id).is_some_and(|course| course.is_urgent(source));
+        let crowded = std::mem::take(&mut self.crowded);
+        let (urgent, others): (Vec<Hash>, Vec<Hash>) = crowded.into_iter().partition(is_urgent);
+        let (first, then): (Vec<Hash>, Vec<Hash>) = at.into_iter().partition(is_urgent);
+        for id in [urgent, first, then, others].concat() {
+            self.look_at(id, source, steps);
+        }
+    }
+
+    /// Begins a step of a channel, if it has something to do and there is room.
+    fn look_at(&mut self, id: Hash, source: &Arc<Source>, steps: &mut Steps) {
+        let Some(channel) = self.channels.get(&id) else { return };
+        let (Some(config), LifeCycle::Serving) = (channel.config(), channel.state()) else { return };
+        let (course, now) = (self.courses.entry(id).or_default(), Instant::now());
+        course.configure(config.height, &config.config);
+        self.quick.retain(|_, (begun, _)| now.duration_since(*begun) < REVOCATION_STEP);
+        let quick: usize = self.quick.values().map(|(_, count)| count).sum();
+        let room = REVOCATIONS_UNDER_WAY_MAX.saturating_sub(self.under_way);
+        let room = room.min(REVOCATIONS_AT_ONCE_MAX.saturating_sub(quick));
+        let step = course.take(source, room, now);
+        let told = course.tell(source);
+        let has_all = course.has_all(source, now);
+        match has_all {
+            true => drop(self.open.remove(&id)),
+            false => drop(self.open.insert(id)),
+        }
+        match course.wakes(now) {
+            Some(at) => drop(self.wakes.insert(id, at)),
+            None => drop(self.wakes.remove(&id)),
+        }
+        if room == 0 && !has_all && !course.under_way {
+            self.crowded.push_back(id);
+        }
+        if let Some(waiting) = told {
+            self.duties.wait_for(channel.name(), Duty::Revocation, waiting);
+        }
+        let (step, count) = match step {
+            None => return,
+            Some(Step::Look(batch)) => (Poster::look(channel.clone(), id, batch).boxed_local(), 1),
+            Some(Step::Post(batch)) => {
+                let count = batch.len();
+                (self.poster.post(channel.clone(), id, config, batch).boxed_local(), count)
+            }
+        };
+        self.under_way += count;
+        self.quick.insert(id, (now, count));
+        steps.push(step.map(move |stepped| (count, stepped)).boxed_local());
+    }
+
+    /// Notes what became of a step. Returns whose it was.
+    fn stepped(&mut self, (count, stepped): (usize, Stepped)) -> Hash {
+        let Stepped { channel: id, outcomes, unseen } = stepped;
+        self.under_way -= count;
+        self.quick.remove(&id);
+        let (Some(course), Some(handle)) = (self.courses.get_mut(&id), self.channels.get(&id)) else { return id };
         let (channel, now) = (handle.name(), Instant::now());
-        let mut waits = false;
+        let mut waits = unseen.is_some();
+        if let Some(unseen) = unseen {
+            course.look_again(unseen);
+        }
         for (number, revoked, outcome) in outcomes {
             let certificate = &*revoked.name;
             let hindered = |reason: &str| self.duties.hinder(channel, Duty::Revocation, certificate, reason);
             match &outcome {
+                Outcome::Met => {}
                 Outcome::Done => self.duties.done(channel, Duty::Revocation, certificate),
                 Outcome::Judged(reason) => {
                     if hindered(reason) {
@@ -207,6 +293,6 @@ impl Spreader {
             course.became(number, &outcome, now);
         }
         course.stepped(waits, now);
-        self.duties.wait_for(channel, Duty::Revocation, course.waiting(source));
+        id
     }
 }

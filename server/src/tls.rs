@@ -11,7 +11,6 @@ use crate::{
     problem::{ApiError, Kind},
     trust::Trust,
 };
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream;
 use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
 use channel_actors::Asker;
@@ -24,6 +23,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio_rustls::server::TlsStream;
 
 /// A certificate that a live connection hangs on, with the path to judge it by again.
 #[derive(Debug)]
@@ -66,8 +66,10 @@ impl LiveCertificate {
     }
 }
 
+/// A connection's bytes in TLS.
+pub type Tls = TlsStream<TcpStream>;
 /// A connection's bytes: TLS below, HTTP above, time limits between them.
-pub type Stream = Paced<TlsStream<TcpStream>>;
+pub type Stream = Paced<Tls>;
 
 /// What is known of a connection.
 #[derive(Debug)]
@@ -80,8 +82,8 @@ pub struct Connection {
 }
 
 /// The certificate that the other end of a connection has shown in its handshake.
-pub fn certificate(stream: &Stream, trust: &Trust) -> Option<Arc<LiveCertificate>> {
-    let (_, session) = stream.get_ref().get_ref();
+pub fn certificate(stream: &Tls, trust: &Trust) -> Option<Arc<LiveCertificate>> {
+    let (_, session) = stream.get_ref();
     let path = session.peer_certificates().map(|path| path.iter().map(|der| der.to_vec()).collect());
     path.map(|path| Arc::new(LiveCertificate::new(trust, path)))
 }

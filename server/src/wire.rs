@@ -3,13 +3,15 @@
 //! request, and answers pipelined requests by what the last one asks for (decision 0018).
 //!
 //! What hyper leaves to us of RFC 9112 is in [`check`]. A connection is closed for writing first, and what still comes
-//! is read for a moment (§9.6): else the answer could be lost with it.
+//! is read for a moment (§9.6): else the answer could be lost with it. It is not decrypted, and read at a pace that is one
+//! for all of a thread: bodies that were refused take no processor from others.
 
 use crate::{
     clock,
-    limits::{HEAD_BYTES_MAX, HEADER_LINES_MAX, LINGER},
+    limits::{HEAD_BYTES_MAX, HEADER_LINES_MAX, LINGER, LINGER_BYTES, LINGER_PAUSE},
     pace::Paced,
     problem::{ApiError, Kind, MEDIA_TYPE},
+    tls::Tls,
 };
 use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, error::PayloadError};
 use actix_server::GracefulShutdownSignal;
@@ -32,7 +34,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     pin::Pin,
@@ -40,7 +42,11 @@ use std::{
     task::{Context, Poll, ready},
     time::{Duration, SystemTime},
 };
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep_until},
+};
 
 /// Speaks HTTP on a connection until it ends. `prepare` puts into each request what is known of the connection.
 pub(crate) async fn speak<IO, S, B>(
@@ -50,7 +56,7 @@ pub(crate) async fn speak<IO, S, B>(
     prepare: impl Fn(&mut Request) + 'static,
 ) -> hyper::Result<()>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    IO: AsyncRead + AsyncWrite + Below + Unpin + 'static,
     S: Service<Request, Response = ServiceResponse<B>, Error = HttpResponse> + 'static,
     B: MessageBody + 'static,
 {
@@ -75,16 +81,50 @@ where
     ended
 }
 
+thread_local! {
+    /// Where bytes are read that nobody wants.
+    static UNWANTED: RefCell<Vec<u8>> = RefCell::new(vec![0; LINGER_BYTES]);
+    /// When the next of them may be read.
+    static NEXT: Cell<Instant> = Cell::new(Instant::now());
+}
+
+/// A stream above a TCP connection.
+pub(crate) trait Below {
+    /// The connection.
+    fn below(&self) -> &TcpStream;
+}
+
+impl Below for TcpStream {
+    fn below(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Below for Tls {
+    fn below(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// RFC 9112 §9.6: closes for writing, reads on until the other end closes, too, but for a moment only.
-async fn close(mut stream: impl AsyncRead + AsyncWrite + Unpin, late: bool) {
+async fn close(mut stream: impl AsyncWrite + Below + Unpin, late: bool) {
     let closing = async {
         if late {
             stream.write_all(&too_late()).await?;
         }
         stream.shutdown().await?;
-        let mut rest = [0; 4096];
-        while stream.read(&mut rest).await? > 0 {}
-        Ok::<_, io::Error>(())
+        loop {
+            stream.below().readable().await?;
+            let turn = NEXT.get().max(Instant::now());
+            NEXT.set(turn + LINGER_PAUSE);
+            sleep_until(turn).await;
+            match UNWANTED.with_borrow_mut(|unwanted| stream.below().try_read(unwanted)) {
+                Ok(0) => return Ok::<_, io::Error>(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     };
     // Who does not close, either, is left.
     let _ = tokio::time::timeout(LINGER, closing).await;
@@ -241,5 +281,36 @@ impl Body for Outgoing {
             BodySize::Sized(bytes) => SizeHint::with_exact(bytes),
             BodySize::Stream => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::{io::AsyncReadExt as _, net::TcpListener};
+
+    /// Bodies of 8 MiB that were refused were read, and decrypted, as fast as they came: two dozen who sent such bodies took
+    /// most of a processor from everybody else.
+    #[actix_web::test]
+    async fn what_nobody_wants_is_read_at_one_pace_for_all_connections_of_a_thread() {
+        const BYTES: usize = 16 * LINGER_BYTES;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let start = Instant::now();
+        let connection = async || {
+            let sends = async {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                client.write_all(&vec![0; BYTES]).await.unwrap();
+                client.shutdown().await.unwrap();
+                // Nothing is written to it, and it is closed.
+                assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+            };
+            let closes = async { close(listener.accept().await.unwrap().0, false).await };
+            tokio::join!(sends, closes);
+        };
+        tokio::join!(connection(), connection(), connection());
+        let (reads, took) = (3 * BYTES / LINGER_BYTES, start.elapsed());
+        assert!(took >= LINGER_PAUSE * (reads - 1) as u32, "{took:?} for {reads} reads");
     }
 }

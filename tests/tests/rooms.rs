@@ -57,7 +57,7 @@ fn rooms_import_only_along_the_arrows() {
         ("client", &["ca", "files", "ledger-classes"]),
         ("server", &["ca", "channel-actors", "client", "files", "ledger-classes"]),
         ("tests", &["ca", "channel-actors", "client", "files", "ledger-classes", "server"]),
-        ("load-tests", &["client", "ledger-classes"]),
+        ("load-tests", &["ca", "client", "ledger-classes"]),
     ]);
     let packages = packages();
     let rooms: BTreeSet<String> = packages.iter().map(|package| package.name.clone()).collect();

@@ -14,7 +14,7 @@ use crate::peer::{Peer, open_channel};
 use crate::progress;
 use crate::report::Measured;
 use crate::workload::{Pattern, Workload};
-use client::api::{ChannelState, ChannelView};
+use client::api::{ChannelSpec, ChannelState, ChannelView};
 use client::connection::Connection;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,15 +59,18 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
     })
 }
 
-/// Creates channels by name, some at a time.
-async fn create(connection: &Connection, names: Vec<String>) -> Result<Vec<(String, ChannelView)>, LoadError> {
-    let (mut names, mut running, mut created) = (VecDeque::from(names), JoinSet::new(), Vec::new());
+/// Creates channels, some at a time.
+pub(super) async fn create(
+    connection: &Connection,
+    specs: Vec<ChannelSpec>,
+) -> Result<Vec<(String, ChannelView)>, LoadError> {
+    let (mut specs, mut running, mut created) = (VecDeque::from(specs), JoinSet::new(), Vec::new());
     loop {
-        while let Some(name) = (running.len() < PREPARED_AT_A_TIME).then(|| names.pop_front()).flatten() {
+        while let Some(spec) = (running.len() < PREPARED_AT_A_TIME).then(|| specs.pop_front()).flatten() {
             let connection = connection.clone();
             running.spawn(async move {
-                let view = connection.create_channel(&open_channel(&name)).await?;
-                Ok::<_, LoadError>((name, view))
+                let view = connection.create_channel(&spec).await?;
+                Ok::<_, LoadError>((spec.name, view))
             });
         }
         match running.join_next().await {
@@ -125,7 +128,7 @@ async fn active(options: &Options) -> Result<Measured, LoadError> {
     progress(&format!("creating {most} channels"));
     let connection = bench.peer.connect()?;
     let start = Instant::now();
-    let names = (1..most).map(|number| format!("{CHANNEL}-{number}")).collect();
+    let names = (1..most).map(|number| open_channel(&format!("{CHANNEL}-{number}"))).collect();
     let channels = create(&connection, names).await?;
     measured.parts.push(created("creating active channels", channels.len(), start.elapsed()));
     progress("funding their accounts");
@@ -190,16 +193,17 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
     let cpu_before = resting(&peer, rest).await;
     let before = peer.usage();
     let name = |number: u32| format!("idle-{number}");
+    let spec = |number: u32| open_channel(&name(number));
     let probe = PROBE.min(options.idle_channels);
     let open = peer.open_files();
     let start = Instant::now();
-    create(&connection, (0..probe).map(name).collect()).await?;
+    create(&connection, (0..probe).map(spec).collect()).await?;
     let files_each = peer.open_files().saturating_sub(open).div_ceil(u64::from(probe));
     let (count, said) = files::fitting(options.idle_channels, "idle channels", files_each, open, limit);
     measured.warnings.extend(said);
     let count = count.max(probe);
     progress(&format!("creating {count} idle channels"));
-    create(&connection, (probe..count).map(name).collect()).await?;
+    create(&connection, (probe..count).map(spec).collect()).await?;
     let took = start.elapsed();
     let after = peer.usage();
     let cpu = (resting(&peer, rest).await - cpu_before).max(0.0);

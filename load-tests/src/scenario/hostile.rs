@@ -4,7 +4,9 @@
 //!
 //! The quiet channel's client posts by a timetable and reads beside it, alone and then under all of that. What counts is
 //! its p99 and the most memory that the peer ever had, to what it was configured to stay below.
-//! The attackers run on threads of their own. The report's own keys are the quiet channel's posts under attack.
+//! The attackers run on a thread of their own, which gives way to the peer: elsewhere they have machines of their own,
+//! and here they have what processor time the peer leaves.
+//! The report's own keys are the quiet channel's posts under attack.
 
 use super::bench::{Bench, CHANNEL, block_on};
 use crate::drive::{Driven, drive_by, open, requests};
@@ -23,6 +25,7 @@ use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::keys::Address;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -54,6 +57,8 @@ const TOPIC: &str = "hostile.bulk";
 const SLOW: Pace = Pace { bytes: 13 * 1024, pause: Duration::from_secs(1) };
 /// Certificate requests that are filed again and again.
 const CERTIFICATE_REQUESTS: usize = 12;
+/// How far the attackers' thread gives way to all others, as in `nice`.
+const ATTACKERS_NICE: i32 = 19;
 /// How long the peer is under attack before it is measured, to the window.
 const SETTLES: u32 = 4;
 
@@ -148,33 +153,42 @@ impl Deed {
 }
 
 /// Attacks until told to stop, on a thread of its own.
-fn begin(attacks: Arc<[Attack]>, counts: Arc<[Answers]>, mut stop: watch::Receiver<bool>) -> Attacking {
-    tokio::task::spawn_blocking(move || {
-        block_on(async {
-            let mut all = JoinSet::new();
-            for number in 0..attacks.len() {
-                for _ in 0..attacks[number].attackers {
-                    let (attacks, counts) = (Arc::clone(&attacks), Arc::clone(&counts));
-                    all.spawn(async move {
-                        let Attack { dialer, deed, .. } = &attacks[number];
-                        loop {
-                            if deed.once(dialer, &counts[number]).await.is_err() {
-                                // Who is sent away comes back.
-                                tokio::time::sleep(Duration::from_millis(50)).await;
-                            }
+fn begin(
+    attacks: Arc<[Attack]>,
+    counts: Arc<[Answers]>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Attacking, LoadError> {
+    let attack = async move {
+        let mut all = JoinSet::new();
+        for number in 0..attacks.len() {
+            for _ in 0..attacks[number].attackers {
+                let (attacks, counts) = (Arc::clone(&attacks), Arc::clone(&counts));
+                all.spawn(async move {
+                    let Attack { dialer, deed, .. } = &attacks[number];
+                    loop {
+                        if deed.once(dialer, &counts[number]).await.is_err() {
+                            // Who is sent away comes back.
+                            tokio::time::sleep(Duration::from_millis(50)).await;
                         }
-                    });
-                }
+                    }
+                });
             }
-            // Whoever dropped the sender wants no more either.
-            let _ = stop.wait_for(|stop| *stop).await;
-            all.shutdown().await;
-            Ok(())
-        })
-    })
+        }
+        // Whoever dropped the sender wants no more either.
+        let _ = stop.wait_for(|stop| *stop).await;
+        all.shutdown().await;
+        Ok(())
+    };
+    let body = move || {
+        // A machine that does not know priorities of threads measures more of the attackers than of the peer.
+        let _ = rustix::process::nice(ATTACKERS_NICE);
+        block_on(attack)
+    };
+    let thread = std::thread::Builder::new().name("attackers".into()).spawn(body);
+    thread.map_err(|source| LoadError::file(Path::new("a thread"), source))
 }
 
-type Attacking = tokio::task::JoinHandle<Result<(), LoadError>>;
+type Attacking = std::thread::JoinHandle<Result<(), LoadError>>;
 
 /// The quiet channel's client.
 struct Quiet {
@@ -303,7 +317,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let attacks: Arc<[Attack]> = attacks(&quiet, &ids, height).await?.into();
         let counts: Arc<[Answers]> = attacks.iter().map(|_| Answers::default()).collect();
         let (stop, stops) = watch::channel(false);
-        let attacking = begin(Arc::clone(&attacks), Arc::clone(&counts), stops);
+        let attacking = begin(Arc::clone(&attacks), Arc::clone(&counts), stops)?;
         tokio::time::sleep(window / SETTLES).await;
         let mut reads = Latencies::default();
         let work = async {
@@ -314,7 +328,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         quiet.bench.observe(&mut measured, work).await?;
         // If nobody listens any more, the attackers' own result says why.
         let _ = stop.send(true);
-        attacking.await??;
+        attacking.join().map_err(|_| LoadError::Setup("the attackers panicked".into()))??;
         let driven = measured.driven.clone().unwrap_or_default();
         let most = quiet.bench.peer.usage().rss_max_bytes;
         measured.parts.push(part("quiet, under attack", &driven, &reads).with("rss_max_bytes", most));

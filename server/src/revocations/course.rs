@@ -4,7 +4,9 @@ use super::source::{Revoked, Source};
 use crate::{
     access::key_of,
     duties::Pause,
-    limits::{DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_POSTED_MAX},
+    limits::{
+        DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_LOOKED_UP_MAX, REVOCATIONS_POSTED_MAX,
+    },
 };
 use ca::KeyId;
 use ledger_classes::config::ChannelConfig;
@@ -26,8 +28,12 @@ impl Listed {
 
     /// Whether the channel lists a CA that may vouch for this revocation. Only the organization's own CAs speak of it.
     pub(super) fn concerns(&self, revoked: &Revoked) -> bool {
-        let keys = self.0.get(&revoked.organization);
-        keys.is_some_and(|keys| revoked.vouching.iter().any(|key| keys.contains(key)))
+        self.lists(&revoked.organization, &revoked.vouching)
+    }
+
+    fn lists(&self, organization: &str, vouching: &[KeyId]) -> bool {
+        let keys = self.0.get(organization);
+        keys.is_some_and(|keys| vouching.iter().any(|key| keys.contains(key)))
     }
 
     /// Whether it lists a CA that `before` did not.
@@ -37,9 +43,23 @@ impl Listed {
     }
 }
 
+/// Revocations with their numbers.
+pub(super) type Batch = Vec<(u64, Arc<Revoked>)>;
+
+/// What a channel does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It is asked which of these are of certificates that it has met: those go before all others.
+    Look(Batch),
+    /// It is asked which of these it knows, and the others are posted.
+    Post(Batch),
+}
+
 /// What became of a revocation on a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
+    /// The channel has met the certificate, and does not know yet.
+    Met,
     /// The channel knows.
     Done,
     /// No, before anything was posted.
@@ -70,6 +90,8 @@ enum Left {
 pub(super) struct Course {
     /// Everything below was taken up.
     next: u64,
+    /// Everything below was taken up, or the channel was asked whether it has met it.
+    looked: u64,
     /// What was taken up and is not done.
     left: BTreeMap<u64, Left>,
     listed: Listed,
@@ -78,6 +100,8 @@ pub(super) struct Course {
     /// It took nothing.
     pause: Pause,
     slow: bool,
+    /// How many wait, as was told last.
+    told: u64,
     /// A step is under way.
     pub(super) under_way: bool,
 }
@@ -85,8 +109,17 @@ pub(super) struct Course {
 impl Default for Course {
     fn default() -> Self {
         let pause = Pause::new(REVOCATION_RETRY, REVOCATION_RETRY_MAX);
-        let (next, left, listed, config) = (0, BTreeMap::new(), Listed::default(), None);
-        Self { next, left, listed, config, pause, slow: false, under_way: false }
+        Self {
+            next: 0,
+            looked: 0,
+            left: BTreeMap::new(),
+            listed: Listed::default(),
+            config: None,
+            pause,
+            slow: false,
+            told: 0,
+            under_way: false,
+        }
     }
 }
 
@@ -99,17 +132,17 @@ impl Course {
         }
         let listed = Listed::of(config);
         if listed.adds_to(&self.listed) {
-            self.next = 0;
+            (self.next, self.looked) = (0, 0);
         }
         self.left.values_mut().for_each(|left| *left = Left::Open);
         (self.config, self.listed) = (Some(height), listed);
         self.pause.end();
     }
 
-    /// What is looked at and posted next, at most `room`. Whatever becomes of the step, none of it is forgotten.
-    pub(super) fn take(&mut self, source: &Source, room: usize, now: Instant) -> Vec<(u64, Arc<Revoked>)> {
-        if self.under_way || !self.pause.is_over(now) {
-            return Vec::new();
+    /// What is done next, of at most `room` revocations. Whatever becomes of the step, none of them is forgotten.
+    pub(super) fn take(&mut self, source: &Source, room: usize, now: Instant) -> Option<Step> {
+        if self.under_way || room == 0 || !self.pause.is_over(now) {
+            return None;
         }
         // Who was slow gets one at a time: others need the room.
         let room = room.min(if self.slow { 1 } else { REVOCATIONS_POSTED_MAX });
@@ -125,25 +158,57 @@ impl Course {
         let again =
             self.left.iter().filter(|(number, left)| open(**number, left)).map(|(number, _)| *number).take(room);
         let mut numbers: Vec<u64> = again.collect();
+        if numbers.is_empty()
+            && let Some(batch) = self.look(source)
+        {
+            self.under_way = true;
+            return Some(Step::Look(batch));
+        }
         for (number, revoked) in source.from(self.next) {
             if numbers.len() >= room {
                 break;
             }
             self.next = number + 1;
-            if listed.concerns(revoked) && !self.left.contains_key(&number) {
+            if self.listed.concerns(revoked) && !self.left.contains_key(&number) {
                 self.left.insert(number, Left::Open);
                 numbers.push(number);
             }
         }
         self.under_way = !numbers.is_empty();
-        numbers.into_iter().filter_map(|number| Some((number, Arc::clone(source.get(number)?)))).collect()
+        let batch = numbers.into_iter().filter_map(|number| Some((number, Arc::clone(source.get(number)?)))).collect();
+        self.under_way.then_some(Step::Post(batch))
+    }
+
+    /// Of more than fit into one step the channel is asked first which it has met: who is admitted to it must not stay
+    /// for as long as it takes to tell of thousands who never came.
+    fn look(&mut self, source: &Source) -> Option<Batch> {
+        let from = self.looked.max(self.next);
+        let concerned = source.from(from).filter(|(_, revoked)| self.listed.concerns(revoked));
+        let batch: Batch =
+            concerned.map(|(number, it)| (number, Arc::clone(it))).take(REVOCATIONS_LOOKED_UP_MAX).collect();
+        let ahead = source.ahead(self.next, |organization, vouching| self.listed.lists(organization, vouching));
+        let last = batch.last().filter(|_| ahead > REVOCATIONS_POSTED_MAX)?.0;
+        self.looked = last + 1;
+        Some(batch)
+    }
+
+    /// Whether it has few left, or may have met some of them.
+    pub(super) fn is_urgent(&self, source: &Source) -> bool {
+        let ahead = source.ahead(self.next, |organization, vouching| self.listed.lists(organization, vouching));
+        let open = self.left.values().any(|left| matches!(left, Left::Open));
+        ahead <= REVOCATIONS_POSTED_MAX || self.looked.max(self.next) < source.end() || open
+    }
+
+    /// The channel could not be asked what it has met, from this number on.
+    pub(super) fn look_again(&mut self, from: u64) {
+        self.looked = self.looked.min(from);
     }
 
     /// What became of one of them.
     pub(super) fn became(&mut self, number: u64, outcome: &Outcome, now: Instant) {
         match outcome {
             Outcome::Done => drop(self.left.remove(&number)),
-            Outcome::Waits(_) => drop(self.left.insert(number, Left::Open)),
+            Outcome::Met | Outcome::Waits(_) => drop(self.left.insert(number, Left::Open)),
             Outcome::Unproven(_) => drop(self.left.insert(number, Left::Unproven)),
             Outcome::Refused(_) => drop(self.left.insert(number, Left::Refused)),
             Outcome::Judged(_) => {
@@ -183,8 +248,15 @@ impl Course {
 
     /// How many it has not taken, at most.
     pub(super) fn waiting(&self, source: &Source) -> u64 {
-        let ahead = source.from(self.next).filter(|(_, revoked)| self.listed.concerns(revoked)).count();
-        (self.left.len() + ahead) as u64
+        let ahead = source.ahead(self.next, |organization, vouching| self.listed.lists(organization, vouching));
+        // What is left of those that are still ahead is met, and among them.
+        (self.left.range(..self.next).count() + ahead) as u64
+    }
+
+    /// The same, if it is not what was told last.
+    pub(super) fn tell(&mut self, source: &Source) -> Option<u64> {
+        let waiting = self.waiting(source);
+        (std::mem::replace(&mut self.told, waiting) != waiting).then_some(waiting)
     }
 }
 

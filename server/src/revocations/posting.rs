@@ -1,7 +1,7 @@
 //! One step of a channel: what it knows already, and the rest posted.
 
 use super::{
-    course::Outcome,
+    course::{Batch, Outcome},
     source::{Revoked, Word},
 };
 use crate::{certificates::ParticipantPaths, clock, limits::COMMIT_WAIT};
@@ -30,12 +30,12 @@ use tokio::sync::Semaphore;
 /// Channels for which evidence is judged and signed at a time: it takes a processor.
 const PREPARED_MAX: usize = 2;
 
-type Batch = Vec<(u64, Arc<Revoked>)>;
-
 /// What became of a step.
 pub(super) struct Stepped {
     pub(super) channel: Hash,
     pub(super) outcomes: Vec<(u64, Arc<Revoked>, Outcome)>,
+    /// From where on the channel could not be asked what it has met.
+    pub(super) unseen: Option<u64>,
 }
 
 /// Posts with the peer's key.
@@ -50,8 +50,21 @@ impl Poster {
         Self { key, preparing: Arc::new(Semaphore::new(PREPARED_MAX)) }
     }
 
+    /// Asks the channel which certificates it has met and knows nothing of yet.
+    pub(super) async fn look(channel: ChannelHandle, id: Hash, batch: Batch) -> Stepped {
+        let first = batch.first().map(|(number, _)| *number);
+        match found(&channel, &batch).await {
+            Ok(found) => {
+                let met = batch.into_iter().zip(found).filter(|(_, found)| *found == Found::Met);
+                let outcomes = met.map(|((number, revoked), _)| (number, revoked, Outcome::Met)).collect();
+                Stepped { channel: id, outcomes, unseen: None }
+            }
+            Err(_) => Stepped { channel: id, outcomes: Vec::new(), unseen: first },
+        }
+    }
+
     /// Asks the channel what it knows, posts the rest, and waits for the blocks.
-    pub(super) fn step(
+    pub(super) fn post(
         &self,
         channel: ChannelHandle,
         id: Hash,
@@ -61,22 +74,23 @@ impl Poster {
         let Self { key, preparing } = self.clone();
         async move {
             let (mut outcomes, mut missing): (Vec<_>, Batch) = (Vec::new(), Vec::new());
-            match known(&channel, &batch).await {
-                Ok(known) => {
-                    for ((number, revoked), known) in batch.into_iter().zip(known) {
-                        match known {
-                            true => outcomes.push((number, revoked, Outcome::Done)),
-                            false => missing.push((number, revoked)),
+            match found(&channel, &batch).await {
+                Ok(found) => {
+                    for ((number, revoked), found) in batch.into_iter().zip(found) {
+                        match found {
+                            Found::Told => outcomes.push((number, revoked, Outcome::Done)),
+                            Found::Met | Found::Unmet => missing.push((number, revoked)),
                         }
                     }
                 }
                 Err(error) => {
                     let waits = |(number, revoked)| (number, revoked, Outcome::Waits(error.to_string()));
-                    return Stepped { channel: id, outcomes: batch.into_iter().map(waits).collect() };
+                    let outcomes = batch.into_iter().map(waits).collect();
+                    return Stepped { channel: id, outcomes, unseen: None };
                 }
             }
             if missing.is_empty() {
-                return Stepped { channel: id, outcomes };
+                return Stepped { channel: id, outcomes, unseen: None };
             }
             let now = clock::now_on(&channel);
             // Never closed.
@@ -105,13 +119,24 @@ impl Poster {
                 let results = results.into_iter().chain(repeat_with(|| Outcome::Waits("no outcome in time".into())));
                 outcomes.extend(posted.into_iter().zip(results).map(|((number, it), outcome)| (number, it, outcome)));
             }
-            Stepped { channel: id, outcomes }
+            Stepped { channel: id, outcomes, unseen: None }
         }
     }
 }
 
-/// Which of these a channel knows as revoked, and as compromised where they are.
-async fn known(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<bool>, Unavailable> {
+/// What a channel knows of a certificate that is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// That it is revoked, and compromised if so.
+    Told,
+    /// Whose it is, or it is a CA of the channel's configuration.
+    Met,
+    /// Nothing.
+    Unmet,
+}
+
+/// What a channel knows of these.
+async fn found(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<Found>, Unavailable> {
     // Of a CA whose key others have the configuration alone tells, and one that does not list it is not told.
     let asked: Vec<Option<(Vec<u8>, bool)>> = batch
         .iter()
@@ -126,12 +151,16 @@ async fn known(channel: &ChannelHandle, batch: &Batch) -> Result<Vec<bool>, Unav
     // Of a peer with many channels most rest, and go on resting.
     channel
         .glance(move |reader| {
-            let is_known = |asked: &Option<(Vec<u8>, bool)>| {
-                let Some((key, compromised)) = asked else { return Ok(false) };
+            let found = |asked: &Option<(Vec<u8>, bool)>| {
+                let Some((key, compromised)) = asked else { return Ok(Found::Met) };
                 let known: Option<KnownCertificate> = record::read(reader.view(), key)?;
-                Ok(known.is_some_and(|known| known.revoked_height.is_some() && (known.compromised || !compromised)))
+                Ok(match known {
+                    Some(known) if known.revoked_height.is_some() && (known.compromised || !compromised) => Found::Told,
+                    Some(_) => Found::Met,
+                    None => Found::Unmet,
+                })
             };
-            asked.iter().map(is_known).collect()
+            asked.iter().map(found).collect()
         })
         .await
 }

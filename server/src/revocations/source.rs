@@ -49,6 +49,8 @@ pub(super) fn name_of(whose: impl std::fmt::Display, serial: &Serial) -> String 
 pub(super) struct Source {
     all: BTreeMap<u64, Arc<Revoked>>,
     numbers: HashMap<CertificateId, u64>,
+    /// The numbers, ascending, of each organization and those who may vouch for its CA's word: there are few.
+    groups: HashMap<(String, Vec<KeyId>), Vec<u64>>,
     next: u64,
     incomplete: bool,
     /// Keys of the CAs in the authorities' folder.
@@ -67,6 +69,12 @@ impl Source {
     /// Those from a number on, in order.
     pub(super) fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Arc<Revoked>)> {
         self.all.range(number..).map(|(number, revoked)| (*number, revoked))
+    }
+
+    /// How many there are from a number on, of organizations and vouching keys that count.
+    pub(super) fn ahead(&self, number: u64, counts: impl Fn(&str, &[KeyId]) -> bool) -> usize {
+        let of = self.groups.iter().filter(|((organization, vouching), _)| counts(organization, vouching));
+        of.map(|(_, numbers)| numbers.len() - numbers.partition_point(|known| *known < number)).sum()
     }
 
     /// One.
@@ -118,6 +126,11 @@ impl Source {
             }
         }
         self.incomplete = self.all.values().any(|revoked| revoked.evidence.is_err());
+        self.groups.clear();
+        for (number, revoked) in &self.all {
+            let group = (revoked.organization.clone(), revoked.vouching.clone());
+            self.groups.entry(group).or_default().push(*number);
+        }
     }
 
     /// What is known of a certificate, if it may stay: its answer is here, and it is as compromised as before.

@@ -45,4 +45,5 @@ mod silence;
 mod stolen_ca;
 mod subscriptions;
 mod tokens;
+mod turns;
 mod ways_in;

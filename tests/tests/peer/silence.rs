@@ -11,12 +11,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 /// Everything that a peer with an exchange of CRLs does in the background, but for its listener.
-const TASKS: [&str; 20] = [
+const TASKS: [&str; 21] = [
     "audit",
     "checkpoint",
     "control",
     "crl-exchange",
     "disk",
+    "handshake",
     "log",
     "monitor",
     "open",
