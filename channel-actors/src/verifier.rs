@@ -123,7 +123,7 @@ pub(crate) struct Screened {
 /// How far a screening has come.
 #[must_use]
 pub(crate) enum Step {
-    Done(Screened),
+    Done(Box<Screened>),
     /// It took its time: others have their turn before it goes on.
     Paused(Box<Judging>),
 }
@@ -304,7 +304,8 @@ impl Judging {
         let Screening { channel, shard, sequence, key, .. } = self.screening;
         let passed = Passed::sign(&channel, shard, sequence, &key, self.flights);
         let passed = Passed { doubted: self.doubted, ..passed };
-        Ok(Step::Done(Screened { passed, refused: self.refused, findings: self.findings }))
+        let Self { refused, findings, .. } = self;
+        Ok(Step::Done(Box::new(Screened { passed, refused, findings })))
     }
 }
 

@@ -107,7 +107,8 @@ impl Handler<Screens> for Intake {
     fn handle(&mut self, Screens { turn, result }: Screens, actor: &mut Self::Context) {
         match result {
             Ok(Ok(Step::Paused(judging))) => self.run(turn, move || judging.go_on(), actor),
-            Ok(Ok(Step::Done(Screened { passed, refused, findings }))) => {
+            Ok(Ok(Step::Done(screened))) => {
+                let Screened { passed, refused, findings } = *screened;
                 self.context.metrics.stage(Stage::Verify, turn.started.elapsed());
                 self.context.refused(refused);
                 self.collector.do_send(collector::Verified(passed));

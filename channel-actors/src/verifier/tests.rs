@@ -148,7 +148,7 @@ fn screen_by(bench: &Bench, screening: Screening, batch: Vec<Arrival>) -> Screen
     let mut step = screening.screen(batch).expect("readable");
     let mut screened = loop {
         match step {
-            Step::Done(screened) => break screened,
+            Step::Done(screened) => break *screened,
             Step::Paused(judging) => step = judging.go_on().expect("readable"),
         }
     };
@@ -433,7 +433,7 @@ fn a_screening_that_pauses_comes_to_the_same() {
     let mut pauses = 0;
     let screened = loop {
         match step {
-            Step::Done(screened) => break screened,
+            Step::Done(screened) => break *screened,
             Step::Paused(judging) => step = judging.go_on().expect("readable"),
         }
         pauses += 1;
