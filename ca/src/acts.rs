@@ -293,6 +293,13 @@ struct Place {
     source: Hash,
 }
 
+/// What tells a request's records apart from those of others and not its number: 16 hex digits of the SHA-256 of that.
+fn hidden(request: &str) -> String {
+    let mut digest = Hash::plain(&[request.as_bytes()]).to_string();
+    digest.truncate(16);
+    digest
+}
+
 /// The line's own fields, with what they are about in full. A token's hash is nobody's business.
 fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> String {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
@@ -322,6 +329,10 @@ fn body(fields: &Map<String, Value>, place: Place, database: &Database) -> Strin
     let token: Option<TokenId> = text("token").and_then(|token| token.parse().ok());
     if let Some(record) = token.and_then(|token| database.tokens().get(&token)) {
         put("identity", record.identity.to_string());
+    }
+    // Whoever knows a request's number may ask for it: members of every organization read this record.
+    if let Some(Value::String(id)) = about.get_mut("request") {
+        *id = hidden(id);
     }
     let who = text("who").or(text("by")).unwrap_or("unknown");
     let why = text("why").or(text("reason")).unwrap_or_default();

@@ -412,25 +412,34 @@ fn check_extensions(list: &CertificateRevocationList<'_>, issuer: &Certificate<'
     number.ok_or(RevocationError::Number)
 }
 
-/// The lists of all issuers at one moment. Never changed, only replaced.
+/// What is revoked at one moment: by the lists of all issuers, and by answers about single certificates (RFC 6960), which
+/// may come before the list does. Never changed, only replaced.
 #[derive(Clone, Debug, Default)]
 pub struct RevocationSet {
     lists: BTreeMap<KeyId, Arc<RevocationList>>,
+    answered: Arc<HashSet<CertificateId>>,
 }
 
 impl RevocationSet {
     /// Whether a certificate is known to be good at an instant.
     pub fn status(&self, id: &CertificateId, at: Time, policy: RevocationPolicy) -> Result<(), RevocationStatusError> {
+        if self.is_revoked(id) {
+            return Err(RevocationStatusError::Revoked);
+        }
         match self.lists.get(&id.issuer) {
             None if policy.accept_missing => Ok(()),
             None => Err(RevocationStatusError::Missing),
-            Some(list) if list.contains(&id.serial) => Err(RevocationStatusError::Revoked),
             Some(list) => match list.in_force(at) {
                 None => Err(RevocationStatusError::NotYetValid),
                 Some(list) if list.next_update < at && !policy.accept_expired => Err(RevocationStatusError::Expired),
                 Some(_) => Ok(()),
             },
         }
+    }
+
+    /// Whether a list or an answer revokes a certificate. Missing and expired lists are [`Self::status`]'s question.
+    pub fn is_revoked(&self, id: &CertificateId) -> bool {
+        self.answered.contains(id) || self.lists.get(&id.issuer).is_some_and(|list| list.contains(&id.serial))
     }
 
     /// The list of one issuer.
@@ -501,9 +510,16 @@ impl RevocationStore {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Whether a certificate is on a list. Missing and expired lists are [`RevocationSet::status`]'s question.
+    /// [`RevocationSet::is_revoked`] of the set in force.
     pub fn is_revoked(&self, id: &CertificateId) -> bool {
-        self.set.load().list(&id.issuer).is_some_and(|list| list.contains(&id.serial))
+        self.set.load().is_revoked(id)
+    }
+
+    /// Takes into force which certificates their CAs' answers revoke, in place of those that were told before. Whoever
+    /// calls has verified the answers, and tells those who hang on these certificates.
+    pub fn answered(&self, certificates: impl IntoIterator<Item = CertificateId>) {
+        let answered: Arc<HashSet<_>> = Arc::new(certificates.into_iter().collect());
+        self.set.rcu(|set| RevocationSet { answered: Arc::clone(&answered), ..RevocationSet::clone(set) });
     }
 
     /// Calls `listener` after each installation, on the installing thread, before `install` returns. It must not

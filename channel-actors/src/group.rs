@@ -16,6 +16,7 @@ pub(crate) use intake::{Intake, Submit};
 use crate::clock::Clock;
 use crate::door::Doors;
 use crate::halt::{Life, LifeCycle};
+use crate::index::Index;
 use crate::limits::SHARDS_MAX;
 use crate::metrics::ChannelMetrics;
 use crate::opening::Opened;
@@ -52,6 +53,7 @@ pub(crate) struct GroupContext {
     pub(crate) shared: Arc<Shared>,
     pub(crate) store: ChannelStore,
     pub(crate) metrics: ChannelMetrics,
+    pub(crate) index: Arc<Index>,
     pub(crate) proposer: Address,
     pub(crate) credits: Arc<Credits>,
     pub(crate) disk: Disk,

@@ -23,7 +23,7 @@ use crate::store::{ChannelStore, Disk, DiskTrouble, DiskUse, Share};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
 use actix::dev::SendError;
 use bytes::Bytes;
-use ledger_classes::execution::ConfigRecord;
+use ledger_classes::execution::{ConfigRecord, Mark};
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
 use ledger_classes::state::ReadError;
@@ -173,6 +173,13 @@ impl ChannelHandle {
     pub fn config(&self) -> Option<Arc<ConfigRecord>> {
         let known = self.0.known.get().map(|known| known.shared.config());
         known.or_else(|| self.0.remains.get().map(|remains| remains.config.clone()))
+    }
+
+    /// Under what the channel has ended certificates, in order: who has one of these marks does not read it by what its
+    /// configuration gives. The same list until another one ends.
+    pub fn ended(&self) -> Arc<[Mark]> {
+        let known = self.0.known.get().map(|known| known.shared.ended());
+        known.or_else(|| self.0.remains.get().map(|remains| remains.ended.clone())).unwrap_or_default()
     }
 
     /// Hash of a recent block's header, without a look at the store.

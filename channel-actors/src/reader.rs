@@ -275,8 +275,10 @@ mod tests {
     #[test]
     fn readers_of_one_block_share_it_with_its_trees() {
         let bench = Bench::new(&config());
-        let (store, shared) =
-            (&bench.opened.store, Shared::new(bench.opened.tip, bench.opened.config.clone(), Arc::default()));
+        let (store, shared) = (
+            &bench.opened.store,
+            Shared::new(bench.opened.tip, bench.opened.config.clone(), Arc::default(), Arc::default()),
+        );
         let read = || {
             let reader = Reader::new(store, Some(&shared)).expect("readable");
             reader.block(0).expect("readable").expect("there")

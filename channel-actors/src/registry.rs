@@ -10,12 +10,14 @@ use crate::group::{self, GroupContext};
 use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::hold::hold;
+use crate::index::{Index, Scope};
 use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX};
 use crate::memory::PeerMemory;
 use crate::metrics::Metrics;
 use crate::opening;
 use crate::ordering::{OrderingEngine, Solo};
 use crate::pool::{Broken, WorkPool};
+use crate::production::in_full;
 use crate::remembered::Remembered;
 use crate::shared::Shared;
 use crate::store::{Directory, Disk, DiskTrouble, Share, StoreFiles, StoreOptions};
@@ -24,6 +26,7 @@ use actix::{Arbiter, ArbiterHandle};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ledger_classes::config::{ChannelConfig, Engine};
+use ledger_classes::execution;
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use ledger_classes::keys::SigningKey;
@@ -110,6 +113,8 @@ pub struct ChannelRegistry {
     by_name: DashMap<String, ChannelHandle>,
     /// Those whose store was open, or of which so much could be read.
     by_id: DashMap<Hash, ChannelHandle>,
+    /// Those of which it is known who may see them.
+    index: Arc<Index>,
     /// Held while a name is taken. True: the peer is closing, and no channel is made any more.
     closing: Mutex<bool>,
     /// Channels of which it is not known who may see them, by name.
@@ -199,6 +204,7 @@ impl ChannelRegistry {
             next_arbiter: AtomicUsize::new(0),
             by_name: DashMap::new(),
             by_id: DashMap::new(),
+            index: Arc::default(),
             closing: Mutex::new(false),
             undecided: Mutex::default(),
             later: Mutex::default(),
@@ -325,7 +331,10 @@ impl ChannelRegistry {
         if matches!(handle.state(), LifeCycle::Draining | LifeCycle::Closed) {
             return Ok(());
         }
-        let shared = Arc::new(Shared::new(opened.tip, opened.config.clone(), self.options.memory.blocks.clone()));
+        let ended =
+            opened.store.view().map_err(in_full).and_then(|view| execution::marks_in(&view).map_err(in_full))?;
+        let (ended, memory) = (ended.into_iter().collect(), self.options.memory.blocks.clone());
+        let shared = Arc::new(Shared::new(opened.tip, opened.config.clone(), ended, memory));
         // Asked before anything is promised. Whoever may see the channel sees that it halts.
         if let Err(reason) = self.engine(&opened.config.config) {
             self.known(handle, opened.channel, shared)?;
@@ -352,10 +361,12 @@ impl ChannelRegistry {
     fn known(&self, handle: &ChannelHandle, id: Hash, shared: Arc<Shared>) -> Result<(), String> {
         let height = shared.tip().height;
         handle.0.metrics.height(height);
+        let config = shared.config();
         if handle.0.known.set(Known { id, shared }).is_err() {
             return Err("it was opened twice".into());
         }
         self.by_id.insert(id, handle.clone());
+        self.index.put(handle, &config.config, &*self.options.certificates);
         self.made.send_modify(|made| *made += 1);
         Ok(())
     }
@@ -377,6 +388,7 @@ impl ChannelRegistry {
             shared: shared.clone(),
             store: opened.store.clone(),
             metrics: handle.0.metrics.clone(),
+            index: self.index.clone(),
             proposer: self.options.seal_key.public().address(),
             credits: handle.0.credits.clone(),
             disk: self.disk.clone(),
@@ -427,6 +439,17 @@ impl ChannelRegistry {
     /// A channel by id.
     pub fn by_id(&self, id: &Hash) -> Option<ChannelHandle> {
         self.by_id.get(id).map(|channel| channel.clone())
+    }
+
+    /// A channel by id or name, if its configuration gives one of these scopes rights, or gave them a moment ago.
+    pub fn find(&self, scopes: &[Scope], text: &str) -> Option<ChannelHandle> {
+        self.index.find(scopes, text)
+    }
+
+    /// The channels whose configurations give one of these scopes rights, or gave them a moment ago, by name: those behind
+    /// `after`.
+    pub fn list_of(&self, scopes: &[Scope], after: Option<&str>) -> BTreeMap<String, ChannelHandle> {
+        self.index.list(scopes, after)
     }
 
     /// Every channel, by name.

@@ -10,8 +10,9 @@ use crate::store::{ChannelStore, StoreOptions, read_left_state};
 use crate::summary::Summary;
 use ledger_classes::block::{self, Block};
 use ledger_classes::event::Event;
-use ledger_classes::execution::{self, ConfigRecord};
+use ledger_classes::execution::{self, ConfigRecord, Mark};
 use ledger_classes::hash::Hash;
+use ledger_classes::state::ReadView;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(crate) struct Remains {
     pub(crate) tip: Option<Tip>,
     /// Its last configuration.
     pub(crate) config: Arc<ConfigRecord>,
+    /// Under what it has ended certificates, as far as that can be told.
+    pub(crate) ended: Arc<[Mark]>,
 }
 
 /// Remains, and the height up to which they speak.
@@ -35,8 +38,9 @@ pub(crate) fn read(directory: &Path, options: StoreOptions, summary: Option<Summ
         Err(_) => (None, of_state(directory, options)),
     };
     let summary = summary.filter(|summary| log_tip.is_none_or(|tip| summary.tip.height >= tip)).map(|summary| {
-        let Summary { channel, tip, config, .. } = summary;
-        (tip.height, Remains { id: Some(channel), tip: Some(tip), config: Arc::new(config) })
+        let Summary { channel, tip, config, ended, .. } = summary;
+        let (config, ended) = (Arc::new(config), ended.into());
+        (tip.height, Remains { id: Some(channel), tip: Some(tip), config, ended })
     });
     // Of two that speak up to the same height the summary says more.
     let newest = summary.into_iter().chain(found).reduce(|first, other| if other.0 > first.0 { other } else { first });
@@ -69,8 +73,13 @@ fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, String> {
     };
     let is_last = reflects == height || (last.header.config_height == config.height && !changed_last()?);
     let tip = Tip { height, hash: last.header.hash(), time: last.header.time };
-    let remains = Remains { id: Some(first.header.hash()), tip: Some(tip), config: Arc::new(config) };
+    let ended = store.view().ok().map(|view| ended(&view)).unwrap_or_default();
+    let remains = Remains { id: Some(first.header.hash()), tip: Some(tip), config: Arc::new(config), ended };
     Ok(is_last.then_some((height, remains)))
+}
+
+fn ended(view: &dyn ReadView) -> Arc<[Mark]> {
+    execution::marks_in(view).unwrap_or_default().into_iter().collect()
 }
 
 /// From the state alone.
@@ -79,7 +88,7 @@ fn of_state(directory: &Path, options: StoreOptions) -> Option<Found> {
         let (height, config) = (view.height()?, execution::config_of(view).ok()?);
         let genesis = (config.height == 0).then(|| block::genesis(&config.config).ok()).flatten();
         let id = genesis.map(|(block, _)| block.header.hash());
-        Some((height, Remains { id, tip: None, config: Arc::new(config) }))
+        Some((height, Remains { id, tip: None, config: Arc::new(config), ended: ended(view) }))
     });
     found.ok().flatten().flatten()
 }
@@ -112,7 +121,13 @@ mod tests {
         let life = Life::new(LifeCycle::Opening);
         let step = opening::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX);
         let opening::Step::Done(opened) = step.unwrap() else { panic!("there is time") };
-        put_away(&opened.store, &files, id, &Shared::new(opened.tip, opened.config.clone(), Arc::default())).unwrap();
+        put_away(
+            &opened.store,
+            &files,
+            id,
+            &Shared::new(opened.tip, opened.config.clone(), Arc::default(), Arc::default()),
+        )
+        .unwrap();
         (folder, id)
     }
 

@@ -5,9 +5,11 @@ use crate::committed::CommittedBlock;
 use crate::feed::Ring;
 use crate::links::Links;
 use crate::memory::Pool;
-use ledger_classes::execution::ConfigRecord;
+use ledger_classes::execution::{ConfigRecord, Mark};
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The last committed block.
@@ -26,12 +28,49 @@ pub(crate) struct Shared {
     pub(crate) ring: Ring,
     pub(crate) links: Links,
     newest: RwLock<(Tip, Arc<ConfigRecord>)>,
+    ended: RwLock<Arc<[Mark]>>,
+    /// What has ended since subscribers were last woken.
+    ends: AtomicBool,
 }
 
 impl Shared {
-    pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>, memory: Arc<Pool>) -> Self {
-        let newest = RwLock::new((tip, config));
-        Self { links: Links::new(&memory), ring: Ring::new(tip.height, memory), newest }
+    pub(crate) fn new(tip: Tip, config: Arc<ConfigRecord>, ended: Arc<[Mark]>, memory: Arc<Pool>) -> Self {
+        let (newest, ended) = (RwLock::new((tip, config)), RwLock::new(ended));
+        Self {
+            links: Links::new(&memory),
+            ring: Ring::new(tip.height, memory),
+            newest,
+            ended,
+            ends: AtomicBool::default(),
+        }
+    }
+
+    /// Under what the channel has ended certificates, in order.
+    pub(crate) fn ended(&self) -> Arc<[Mark]> {
+        self.ended.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A block has ended certificates, or taken that back.
+    pub(crate) fn end(&self, changed: &[(Mark, bool)]) {
+        let before = self.ended();
+        let mut marks: BTreeSet<Mark> = before.iter().copied().collect();
+        for (mark, ends) in changed {
+            if *ends {
+                marks.insert(*mark)
+            } else {
+                marks.remove(mark)
+            };
+        }
+        if marks.iter().eq(before.iter()) {
+            return;
+        }
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = marks.into_iter().collect();
+        self.ends.store(true, Ordering::Release);
+    }
+
+    /// Whether somebody may have lost the right to read since this was asked last.
+    pub(crate) fn has_just_ended(&self) -> bool {
+        self.ends.swap(false, Ordering::AcqRel)
     }
 
     /// The last committed block.

@@ -5,7 +5,7 @@ use crate::production::in_full;
 use crate::shared::{Shared, Tip};
 use crate::store::{ChannelStore, StoreFiles, left_summary};
 use ledger_classes::codec;
-use ledger_classes::execution::{self, ConfigRecord};
+use ledger_classes::execution::{self, ConfigRecord, Mark};
 use ledger_classes::hash::Hash;
 use ledger_classes::time::Time;
 use std::path::Path;
@@ -19,21 +19,23 @@ pub(crate) struct Summary {
     pub(crate) channel: Hash,
     pub(crate) tip: Tip,
     pub(crate) config: ConfigRecord,
+    /// [`Shared::ended`].
+    pub(crate) ended: Vec<Mark>,
     pub(crate) next_timer: Option<Time>,
 }
 
-type Fields = (Hash, (u64, Hash, Time), ConfigRecord, Option<Time>);
+type Fields = (Hash, (u64, Hash, Time), ConfigRecord, Vec<Mark>, Option<Time>);
 
 impl Summary {
     fn encode(&self) -> Vec<u8> {
         let tip = (self.tip.height, self.tip.hash, self.tip.time);
-        let fields: Fields = (self.channel, tip, self.config.clone(), self.next_timer);
+        let fields: Fields = (self.channel, tip, self.config.clone(), self.ended.clone(), self.next_timer);
         codec::encode(&fields)
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, codec::DecodeError> {
-        let (channel, (height, hash, time), config, next_timer): Fields = codec::decode(bytes, BYTES_MAX)?;
-        Ok(Self { channel, tip: Tip { height, hash, time }, config, next_timer })
+        let (channel, (height, hash, time), config, ended, next_timer): Fields = codec::decode(bytes, BYTES_MAX)?;
+        Ok(Self { channel, tip: Tip { height, hash, time }, config, ended, next_timer })
     }
 
     /// A summary that is whole, whatever has become of the log that it was kept beside: of a channel that cannot be
@@ -67,10 +69,10 @@ pub(crate) fn put_away(
     let next_timer = execution::next_timer(&view).map_err(in_full)?;
     drop(view);
     store.close().map_err(in_full)?;
-    let (tip, config) = (shared.tip(), shared.config().as_ref().clone());
+    let (tip, config, ended) = (shared.tip(), shared.config().as_ref().clone(), shared.ended().to_vec());
     // Nothing can be appended any more. What was cut off on its way is in the log alone: the next start finds it there.
     if (store.log_tip(), store.checkpoint_height()) == (Some(tip.height), Some(tip.height)) {
-        let summary = Summary { channel, tip, config, next_timer };
+        let summary = Summary { channel, tip, config, ended, next_timer };
         if let Err(error) = files.keep_summary(&summary.encode()) {
             tracing::warn!(reason = in_full(error), "the summary of a channel is not written");
         }

@@ -345,16 +345,30 @@ impl ChannelConfig {
         if identity.consortium() != self.consortium || !self.is_member(identity.organization()) {
             return rights;
         }
-        let mine = self.grants.iter().filter(|grant| match &grant.to {
+        self.granted(identity.role(), |to| match to {
             Grantee::Organization(name) => name == identity.organization(),
             Grantee::Identity(other) => other == identity,
-        });
+        })
+    }
+
+    /// The rights of those of a member organization and a role who have no grants of their own.
+    pub fn rights_of_members(&self, organization: &str, role: Role) -> Rights {
+        self.granted(role, |to| match to {
+            Grantee::Organization(name) => name == organization,
+            Grantee::Identity(_) => false,
+        })
+    }
+
+    /// What the grants give a member of a role, beside what anybody has.
+    fn granted(&self, role: Role, mine: impl Fn(&Grantee) -> bool) -> Rights {
+        let rights = self.rights_of(None);
+        let mine = self.grants.iter().filter(|grant| mine(&grant.to));
         let granted = mine.fold(Rights::NONE, |granted, grant| granted.union(grant.rights));
         // What anybody may read is no reason to show an auditor what only auditors see.
         let reads_all = Class::ALL.into_iter().all(|class| granted.allows(Right::Read(class)));
         let granted = granted.union(rights);
         let administration = Rights::from_iter([Right::Admin]);
-        match identity.role() {
+        match role {
             // An auditor writes nothing, whatever its organization may, and reads all if that was given every class to read.
             Role::Auditor if reads_all => granted.without(Rights::WRITES).union(Rights::from_iter([Right::Audit])),
             Role::Auditor => granted.without(Rights::WRITES),

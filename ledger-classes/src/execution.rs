@@ -15,6 +15,7 @@ pub mod channel;
 mod configuration;
 mod context;
 pub mod contracts;
+mod ended;
 mod fees;
 #[cfg(test)]
 mod largest_tests;
@@ -26,6 +27,7 @@ pub(crate) mod test_support;
 
 pub use configuration::{ConfigHead, ConfigRecord, config_at, config_in, config_of, genesis_writes};
 pub use context::{Context, Sender};
+pub use ended::{Mark, changed_marks, marks_in, marks_of};
 pub use fees::screen_fee;
 pub use standing::Members;
 

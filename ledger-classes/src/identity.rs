@@ -21,6 +21,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Peer, Self::Admin, Self::Client, Self::Auditor];
+
     /// The path segment.
     pub const fn text(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! What a caller may do on a channel. A channel on which the caller has no right is to the caller as one that does
-//! not exist: the same answer, after the same work. A channel that has halted is seen also by the administrators of the
-//! peer's organization, who must act.
+//! not exist: the same answer, after the same work, since it is looked for only among those that the caller may see
+//! ([`channel_actors::Scope`]). A channel that has halted is seen also by the administrators of the peer's organization, who must act.
 
 use crate::{
     budget::{Budget, Payer, Purse},
@@ -48,10 +48,10 @@ pub struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    /// What this caller sees of a channel: `None` is nothing at all.
-    fn sees(&self, registry: &ChannelRegistry, channel: ChannelHandle, rights: Rights) -> Option<Visible> {
-        let rights = if channel.config().is_some() { rights } else { Rights::NONE };
-        let acts = halted(&channel).is_some() && administers(registry, *self);
+    /// What this caller sees of a channel: `None` is nothing at all. `acts`: it administers the peer.
+    fn sees(&self, channel: ChannelHandle, acts: bool) -> Option<Visible> {
+        let rights = channel.config().map_or(Rights::NONE, |record| rights_on(&channel, &record.config, self.caller));
+        let acts = acts && halted(&channel).is_some();
         (acts || !rights.is_empty()).then(|| {
             let purse = self.purse(channel.id());
             Visible { channel: channel.asked_by(self.caller.asker()), rights, purse }
@@ -87,20 +87,13 @@ pub fn halted(channel: &ChannelHandle) -> Option<String> {
     }
 }
 
-/// Finds a channel by name or id. `stand_in` is a configuration to do the same work over where there is no channel.
-pub fn find(
-    registry: &ChannelRegistry,
-    asking: Asking<'_>,
-    text: &str,
-    stand_in: &ChannelConfig,
-) -> Result<Visible, ApiError> {
+/// Finds a channel by name or id.
+pub fn find(registry: &ChannelRegistry, asking: Asking<'_>, text: &str) -> Result<Visible, ApiError> {
+    let acts = administers(registry, asking);
     // A name may look like an id: names come second, so that an id is never shadowed by a name.
-    let by_id = Hash::parse(text).ok().and_then(|id| registry.by_id(&id));
-    let by_name = registry.by_name(text);
-    let channel = by_id.or(by_name);
-    let config = channel.as_ref().and_then(ChannelHandle::config);
-    let rights = visible_rights(config.as_deref().map_or(stand_in, |record| &record.config), asking.caller);
-    match channel.and_then(|channel| asking.sees(registry, channel, rights)) {
+    let of_all = || Hash::parse(text).ok().and_then(|id| registry.by_id(&id)).or_else(|| registry.by_name(text));
+    let channel = registry.find(asking.caller.scopes(), text).or_else(|| if acts { of_all() } else { None });
+    match channel.and_then(|channel| asking.sees(channel, acts)) {
         Some(visible) => Ok(visible),
         // Who may see a channel is known once it is open, or once its remains were read. Until that is known of all,
         // every other name gets this answer, whether or not it is one of theirs.
@@ -121,16 +114,21 @@ pub fn incomplete(registry: &ChannelRegistry) -> Option<&'static str> {
 
 /// Channels that the caller may know of, by name: those behind `after`, `limit` at most.
 pub fn list(registry: &ChannelRegistry, asking: Asking<'_>, after: Option<&[u8]>, limit: usize) -> Vec<Visible> {
-    let rights = |channel: &ChannelHandle| {
-        let config = channel.config();
-        config.map_or(Rights::NONE, |record| visible_rights(&record.config, asking.caller))
-    };
-    let sees = |channel: ChannelHandle| {
-        let rights = rights(&channel);
-        asking.sees(registry, channel, rights)
-    };
-    let behind = |channel: &ChannelHandle| after.is_none_or(|after| channel.name().as_bytes() > after);
-    registry.list().into_iter().filter(behind).filter_map(sees).take(limit).collect()
+    let acts = administers(registry, asking);
+    let Ok(after) = after.map(std::str::from_utf8).transpose() else { return Vec::new() };
+    let mut channels = registry.list_of(asking.caller.scopes(), after);
+    if acts {
+        let behind = |channel: &ChannelHandle| after.is_none_or(|after| channel.name() > after);
+        let halted = registry.list().into_iter().filter(|channel| behind(channel) && halted(channel).is_some());
+        channels.extend(halted.map(|channel| (channel.name().to_owned(), channel)));
+    }
+    channels.into_values().filter_map(|channel| asking.sees(channel, acts)).take(limit).collect()
+}
+
+/// The rights of a caller on a channel. Whose certificate the channel has ended has those of the public: who is not
+/// admitted for a revocation does not read either.
+pub fn rights_on(channel: &ChannelHandle, config: &ChannelConfig, caller: &Caller) -> Rights {
+    if caller.is_ended(&channel.ended()) { config.rights_of(None) } else { visible_rights(config, caller) }
 }
 
 /// The rights that a channel's configuration gives a caller, or the public. A name alone is nothing: a CA that the channel
@@ -143,7 +141,12 @@ pub fn visible_rights(config: &ChannelConfig, caller: &Caller) -> Rights {
 
 /// Whether the CA that vouches for the peer's organization on this peer stands in the caller's path.
 fn is_vouched_for(registry: &ChannelRegistry, asking: Asking<'_>) -> bool {
-    let main = registry.by_name(MAIN).and_then(|main| main.config());
+    let main = registry.by_name(MAIN);
+    // Its own organization has ended it there.
+    if main.as_ref().is_some_and(|main| asking.caller.is_ended(&main.ended())) {
+        return false;
+    }
+    let main = main.and_then(|main| main.config());
     let organization = asking.peer.organization();
     let member =
         main.as_ref().and_then(|main| main.config.organizations.iter().find(|member| member.name == organization));

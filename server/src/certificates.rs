@@ -3,8 +3,8 @@
 
 use crate::{access, limits::EVIDENCE_REMEMBERED_MAX};
 use ca::{
-    AuthorityScope, CertificateId, RevocationReason, claimed_organization, steady, verify_continuation,
-    verify_evidence, verify_participant,
+    AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, steady,
+    verify_continuation, verify_evidence, verify_participant,
 };
 use ledger_classes::{
     hash::{Hash, HexBytes},
@@ -29,17 +29,7 @@ fn owned(list: &[&[u8]]) -> Vec<Vec<u8>> {
 impl CertificatePaths for ParticipantPaths {
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
         let verified = verify_participant(&owned(path), &owned(roots), time).map_err(|error| describe(&error))?;
-        let key = verified.public_key();
-        let scheme = Scheme::from_byte(key.algorithm().scheme()).ok_or("a key of an unknown scheme")?;
-        Ok(CertifiedIdentity {
-            identity: verified.identity().clone(),
-            serial: verified.serial().as_bytes().to_vec(),
-            issuer: Hash(*verified.issuer().as_bytes()),
-            not_after: verified.not_after(),
-            key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
-            authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
-            above: verified.above().iter().map(name_of).collect(),
-        })
+        certified(&verified)
     }
 
     fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
@@ -129,6 +119,21 @@ fn question(lists: &[&[&[u8]]]) -> Hash {
     let parts: Vec<&[u8]> =
         [lengths.as_slice()].into_iter().chain(lists.iter().flat_map(|list| list.iter().copied())).collect();
     Hash::plain(&parts)
+}
+
+/// What a verified certificate is to the ledger.
+pub(crate) fn certified(verified: &VerifiedCertificate) -> Result<CertifiedIdentity, String> {
+    let key = verified.public_key();
+    let scheme = Scheme::from_byte(key.algorithm().scheme()).ok_or("a key of an unknown scheme")?;
+    Ok(CertifiedIdentity {
+        identity: verified.identity().clone(),
+        serial: verified.serial().as_bytes().to_vec(),
+        issuer: Hash(*verified.issuer().as_bytes()),
+        not_after: verified.not_after(),
+        key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
+        authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
+        above: verified.above().iter().map(name_of).collect(),
+    })
 }
 
 fn name_of(id: &CertificateId) -> CertificateName {

@@ -17,7 +17,7 @@ use crate::{
     turns::Turns,
 };
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
-use ledger_classes::{config::ChannelConfig, identity::Identity, keys::PublicKey, time::Time};
+use ledger_classes::{identity::Identity, keys::PublicKey, time::Time};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -51,8 +51,6 @@ pub struct PeerContext {
     pub long_crls: Arc<Turns>,
     /// True once the peer takes nothing new.
     pub draining: watch::Receiver<bool>,
-    /// A configuration to do the work of a lookup over where there is no channel.
-    pub stand_in: ChannelConfig,
     /// What stands in the way of what it owes its channels.
     pub duties: Arc<Duties>,
     /// What goes on in the background.
@@ -103,7 +101,7 @@ impl PeerContext {
 
     /// The channel that a caller names, if the caller may know of it, whatever its state. Its reads are the caller's.
     pub fn any_channel(&self, caller: &Caller, text: &str) -> Result<Visible, ApiError> {
-        access::find(&self.registry, self.asking(caller), text, &self.stand_in)
+        access::find(&self.registry, self.asking(caller), text)
     }
 
     /// What pays for what a caller is answered that is of no channel.

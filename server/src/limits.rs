@@ -102,8 +102,8 @@ pub const SHORT_CRL_BYTES_MAX: usize = 512 * 1024;
 pub const ANSWER_BODY_BYTES_MAX: usize = 128 * 1024;
 /// Answers of one organization's CAs elsewhere that are kept, each until its certificate expires.
 pub const ANSWERS_MAX: usize = 10_000;
-/// How long who brings an answer waits for the channels to have it.
-pub const SPREAD_WAIT: Duration = Duration::from_secs(5);
+/// How long who brings an answer waits until the peer has noted what it owes its channels.
+pub const NOTED_WAIT: Duration = Duration::from_secs(5);
 /// How often participants are held against the CRLs of CAs elsewhere while no CRL changes.
 pub const NOTICE_EVERY: Duration = Duration::from_secs(60);
 /// Requests that work on the certificates folder at a time: each may wait for its lock and holds a thread.

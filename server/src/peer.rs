@@ -270,8 +270,6 @@ impl Peer {
             registry.create(genesis.clone()).await?;
         }
         let main = registry.by_name(init::MAIN);
-        // The work of a lookup is done over this configuration where there is no channel.
-        let stand_in = genesis.unwrap_or_else(|| stand_in(&trust, &seal_key.public()));
         if let Some(main) = main {
             let mut life = main.follow_life();
             let settled = |life: &LifeCycle| !matches!(life, LifeCycle::Opening | LifeCycle::Replaying { .. });
@@ -297,7 +295,6 @@ impl Peer {
             crls: Arc::default(),
             long_crls: Arc::default(),
             draining: draining.subscribe(),
-            stand_in,
             duties: Arc::clone(&duties),
             tasks: tasks.clone(),
             log_lines,
@@ -442,26 +439,6 @@ fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
     let config: ChannelConfig = ledger_classes::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
     config.check_founding(&ParticipantPaths).map_err(|error| fail(error.to_string()))?;
     Ok(Some(config))
-}
-
-/// A configuration that gives nobody anything, of the usual size.
-fn stand_in(trust: &Trust, key: &ledger_classes::keys::PublicKey) -> ChannelConfig {
-    let identity = trust.identity();
-    ChannelConfig {
-        name: "none".into(),
-        consortium: identity.consortium().into(),
-        created: clock::now(),
-        salt: ledger_classes::hash::HexBytes(vec![0; 16]),
-        engine: ledger_classes::config::Engine::Solo,
-        peers: vec![ledger_classes::config::OrderingPeer { identity: identity.clone(), key: *key }],
-        organizations: Vec::new(),
-        grants: init::usual_grants([identity.organization()], &identity),
-        public_read: false,
-        open_submit: false,
-        limits: ledger_classes::config::Limits::default(),
-        fees: ledger_classes::config::Fees::default(),
-        approvals: ledger_classes::config::Approvals::default(),
-    }
 }
 
 fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, PeerError> {

@@ -122,7 +122,7 @@ impl IssuedSelection {
 /// Cuts a part out of `all`, behind the item whose `name` is `after`. Nothing if there is no such item: names are what
 /// a part before said. As all pages it ends by its items or by their bytes in JSON, and has one at least.
 pub fn part<T, V: Serialize>(
-    line: usize,
+    line: Option<usize>,
     all: &[T],
     (after, limit): (Option<&str>, usize),
     name: impl Fn(&T) -> String,
@@ -143,7 +143,7 @@ pub fn part<T, V: Serialize>(
     }
     let end = begin + items.len();
     let next = if end < all.len() { all[begin..end].last().map(&name) } else { None };
-    Some(RegisterPage { line: line as u64, items, next })
+    Some(RegisterPage { line: line.map(|line| line as u64), items, next })
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn parts_follow_each_other_and_strange_cursors_are_none() {
         let cut = |after, limit| {
-            let part = part(9, &["a", "b", "c"], (after, limit), |item| (*item).to_owned(), |item| *item)?;
+            let part = part(Some(9), &["a", "b", "c"], (after, limit), |item| (*item).to_owned(), |item| *item)?;
             Some((part.items.concat(), part.next))
         };
         assert_eq!(cut(None, 2), Some(("ab".into(), Some("b".into()))));
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(cut(None, 3), Some(("abc".into(), None)), "the last part names no other");
         assert_eq!(cut(Some("x"), 2), None);
         let large = |after, limit| {
-            part(9, &["a", "b"], (after, limit), |item| (*item).to_owned(), |_| "x".repeat(PAGE_BYTES_MAX))
+            part(Some(9), &["a", "b"], (after, limit), |item| (*item).to_owned(), |_| "x".repeat(PAGE_BYTES_MAX))
         };
         let parts = [None, Some("a")].map(|after| large(after, 2).map(|part| (part.items.len(), part.next)));
         assert_eq!(parts, [Some((1, Some("a".into()))), Some((1, None))]);

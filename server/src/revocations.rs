@@ -74,7 +74,6 @@ pub(crate) async fn spread(
         tells,
         channels: HashMap::new(),
         courses: HashMap::new(),
-        open: HashSet::new(),
         wakes: HashMap::new(),
         crowded: VecDeque::new(),
         under_way: 0,
@@ -97,8 +96,6 @@ struct Spreader {
     tells: watch::Sender<Arc<Proven>>,
     channels: HashMap<Hash, ChannelHandle>,
     courses: HashMap<Hash, Course>,
-    /// Channels whose course has not all yet.
-    open: HashSet<Hash>,
     /// When a channel has something to do again, of those that wait for a time.
     wakes: HashMap<Hash, Instant>,
     /// Channels for which there was no room, in their order.
@@ -132,8 +129,8 @@ impl Spreader {
             if std::mem::take(&mut all) {
                 self.look_at_all(&source, &mut steps);
             }
-            if let Some(read) = read.filter(|_| self.open.is_empty() && reading.is_none()) {
-                self.trust.has_spread(read);
+            if let Some(read) = read.filter(|_| reading.is_none()) {
+                self.trust.has_noted(read);
             }
             let pause = self.wait(now);
             tokio::select! {
@@ -195,7 +192,6 @@ impl Spreader {
         self.channels = known.collect();
         let there = |id: &Hash| self.channels.contains_key(id);
         self.courses.retain(|id, _| there(id));
-        self.open.retain(there);
         self.wakes.retain(|id, _| there(id));
         // Those without room keep their order.
         let crowded = std::mem::take(&mut self.crowded);
@@ -230,10 +226,6 @@ impl Spreader {
         let step = course.take(source, room, now);
         let told = course.tell(source);
         let has_all = course.has_all(source, now);
-        match has_all {
-            true => drop(self.open.remove(&id)),
-            false => drop(self.open.insert(id)),
-        }
         match course.wakes(now) {
             Some(at) => drop(self.wakes.insert(id, at)),
             None => drop(self.wakes.remove(&id)),

@@ -2,7 +2,7 @@
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
 use crate::{
-    certificates::describe,
+    certificates::{certified, describe},
     clock,
     limits::CERTIFICATE_RECHECK_MS,
     metrics::ConnectionGuard,
@@ -13,8 +13,13 @@ use crate::{
 };
 use actix_web::rt::net::TcpStream;
 use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
-use channel_actors::Asker;
-use ledger_classes::{identity::Identity, time::Time};
+use channel_actors::{Asker, Scope};
+use ledger_classes::{
+    execution::{Mark, marks_of},
+    identity::Identity,
+    participant::CertifiedIdentity,
+    time::Time,
+};
 use std::{
     net::{IpAddr, Ipv6Addr},
     rc::Rc,
@@ -25,11 +30,17 @@ use std::{
 };
 use tokio_rustls::server::TlsStream;
 
+/// What somebody without a certificate has rights by.
+const ANYBODY: &[Scope] = &[Scope::PUBLIC];
+
 /// A certificate that a live connection hangs on, with the path to judge it by again.
 #[derive(Debug)]
 pub struct LiveCertificate {
     path: Vec<Vec<u8>>,
     verified: Result<VerifiedCertificate, PathError>,
+    /// What its holder has rights by, and under what channels end it.
+    scopes: Vec<Scope>,
+    marks: Vec<Mark>,
     generation: AtomicU64,
     judged_ms: AtomicU64,
 }
@@ -41,7 +52,12 @@ impl LiveCertificate {
         let now = clock::now();
         let verified = trust.store().verify(&path, now, Usage::ClientAuth);
         let (generation, judged_ms) = (AtomicU64::new(generation), AtomicU64::new(now.millis()));
-        Self { path, verified, generation, judged_ms }
+        // A key that the ledger does not know is refused with the path.
+        let certified = verified.as_ref().ok().and_then(|verified| certified(verified).ok());
+        let of = |certified: &CertifiedIdentity| Scope::of(&certified.identity, certified.authorities.iter().copied());
+        let scopes = certified.as_ref().map(of).unwrap_or_default();
+        let marks = certified.as_ref().map(marks_of).unwrap_or_default();
+        Self { path, verified, scopes: [ANYBODY, &scopes].concat(), marks, generation, judged_ms }
     }
 
     /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
@@ -192,6 +208,17 @@ impl Caller {
     /// The certificate that it has shown, DER.
     pub fn leaf(&self) -> Option<&[u8]> {
         self.certificate.as_ref().and_then(|certificate| certificate.path.first()).map(Vec::as_slice)
+    }
+
+    /// What it may have rights on channels by.
+    pub fn scopes(&self) -> &[Scope] {
+        self.certificate.as_ref().map_or(ANYBODY, |certificate| &certificate.scopes)
+    }
+
+    /// Whether a channel has ended its certificate: it has what anybody has there.
+    pub fn is_ended(&self, ended: &[Mark]) -> bool {
+        let marks = self.certificate.as_ref().map_or(&[] as &[Mark], |certificate| &certificate.marks);
+        marks.iter().any(|mark| ended.binary_search(mark).is_ok())
     }
 
     /// The keys of the CAs that vouch for it; none for an anonymous one.

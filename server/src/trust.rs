@@ -15,7 +15,7 @@ use crate::{
     certificates::describe,
     clock,
     config::Config,
-    limits::{OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX, SPREAD_WAIT},
+    limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
     memory::Parts,
     stamp::Stamp,
 };
@@ -195,8 +195,8 @@ pub struct Trust {
     /// The peer's own `crl.pem`, if the peer has written it last.
     written: Mutex<Option<Written>>,
     changes: watch::Sender<u64>,
-    /// The change up to which revocations were brought to the channels.
-    spread: watch::Sender<u64>,
+    /// The change up to which it is noted what revocations are owed to the channels.
+    noted: watch::Sender<u64>,
 }
 
 impl Trust {
@@ -241,8 +241,10 @@ impl Trust {
             written: Mutex::default(),
             seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
-            spread: watch::Sender::new(0),
+            noted: watch::Sender::new(0),
         };
+        // Before anybody is judged.
+        trust.read_answers_again();
         trust.publish();
         trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(trust)
@@ -341,17 +343,18 @@ impl Trust {
         *self.changes.borrow()
     }
 
-    /// Revocations up to this change were brought to the channels that serve, or are told of.
-    pub fn has_spread(&self, generation: u64) {
-        self.spread.send_replace(generation);
+    /// What revocations up to this change are owed to the channels is noted: `status` tells of it.
+    pub fn has_noted(&self, generation: u64) {
+        self.noted.send_replace(generation);
     }
 
-    /// Waits until what is revoked now was brought to the channels that serve; for [`SPREAD_WAIT`] at most.
-    pub async fn until_spread(&self) {
-        let (wanted, mut spread) = (self.generation(), self.spread.subscribe());
-        let reached = spread.wait_for(|generation| *generation >= wanted);
-        // Who is answered earlier finds it done a little later.
-        let _ = tokio::time::timeout(SPREAD_WAIT, reached).await;
+    /// Waits until it is noted what of what is revoked now is owed to the channels; for [`NOTED_WAIT`] at most. It does not
+    /// wait for the channels: how long these take would tell how many there are that the caller does not see.
+    pub async fn until_noted(&self) {
+        let (wanted, mut noted) = (self.generation(), self.noted.subscribe());
+        let reached = noted.wait_for(|generation| *generation >= wanted);
+        // Who is answered earlier finds it noted a little later.
+        let _ = tokio::time::timeout(NOTED_WAIT, reached).await;
     }
 
     /// Wakes when trust has changed.
@@ -402,6 +405,7 @@ impl Trust {
             return false;
         }
         let bundle = usable(self.store.consortium(), reading.bundle);
+        let before = self.bundle();
         if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
             tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
         }
@@ -414,6 +418,9 @@ impl Trust {
             install(&self.store, long);
         }
         self.successors.store(Arc::new(reading.successors));
+        if (&bundle.anchors, &bundle.issuing) != (&before.anchors, &before.issuing) {
+            self.read_answers_again();
+        }
         self.publish();
         self.bundle.store(Arc::new(TrustBundle { crls: Vec::new(), ..bundle }));
         if let Err(error) = self.renew() {

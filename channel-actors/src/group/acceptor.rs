@@ -11,6 +11,7 @@ use crate::pool::Panicked;
 use crate::production::{self, Execution, ExecutionResult, Persisted, in_full};
 use actix::prelude::*;
 use ledger_classes::config::OrderingPeer;
+use ledger_classes::execution;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::transaction::VerifiedTransaction;
 use std::collections::BTreeMap;
@@ -85,9 +86,15 @@ impl AcceptorActor {
             AcceptorEffect::Persist { block, seal } => {
                 let done = move |result| address.do_send(PersistDone(result, started));
                 let (disk, shared) = (context.disk.clone(), context.shared.clone());
+                let within = context.clone();
                 let persist = move || {
                     disk.room();
                     let persisted = production::persist(&store, &block, seal)?;
+                    // Before anybody is told of the block: who may see the channel, and who reads it no more.
+                    shared.end(&execution::changed_marks(&block.writes).map_err(in_full)?);
+                    if let Some(record) = &block.config {
+                        within.index.configure(&within.name, &record.config, &*within.certificates);
+                    }
                     if shared.ring.is_waited_for() {
                         persisted.block.contents();
                     }
@@ -122,7 +129,8 @@ impl AcceptorActor {
                     context.shared.commit(&block, config.clone());
                     context.metrics.height(block.block.header.height);
                     // Rights may have changed.
-                    self.publisher.do_send(publisher::Publish { block, all: config.is_some() });
+                    let all = context.shared.has_just_ended() || config.is_some();
+                    self.publisher.do_send(publisher::Publish { block, all });
                     self.plan_checkpoint(actor);
                 }
                 if let Some(collector) = &self.collector {

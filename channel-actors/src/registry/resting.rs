@@ -172,15 +172,14 @@ impl ChannelRegistry {
             return false;
         }
         let files = (self.files)(self.options.directory.join(handle.name()), None);
-        let Some(Summary { channel, tip, config, next_timer }) = Summary::read(&*files) else { return false };
+        let Some(Summary { channel, tip, config, ended, next_timer }) = Summary::read(&*files) else { return false };
         if config.config.name != handle.name() || self.engine(&config.config).is_err() {
             return false;
         }
         self.rest_from_start(handle, channel, next_timer);
         // Nothing has opened it before.
-        let known = self
-            .known(handle, channel, Arc::new(Shared::new(tip, Arc::new(config), self.options.memory.blocks.clone())))
-            .is_ok();
+        let shared = Shared::new(tip, Arc::new(config), ended.into(), self.options.memory.blocks.clone());
+        let known = self.known(handle, channel, Arc::new(shared)).is_ok();
         if known {
             serves(handle);
         }

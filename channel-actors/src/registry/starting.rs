@@ -169,8 +169,10 @@ impl ChannelRegistry {
                     if let Some(id) = found.id.filter(|_| named(&found)) {
                         self.by_id.insert(id, handle.clone());
                     }
+                    let config = Arc::clone(&found.config);
                     // It is read once.
                     let _ = handle.0.remains.set(found);
+                    self.index.put(&handle, &config.config, &*self.options.certificates);
                 }
                 self.does_not_start(&handle, &reason);
             },
@@ -189,6 +191,7 @@ impl ChannelRegistry {
     pub(super) fn made(&self, handle: &ChannelHandle, told: oneshot::Sender<()>) {
         if matches!(handle.state(), LifeCycle::Halted { .. }) {
             self.by_name.remove(handle.name());
+            self.index.remove(handle.name());
             if let Some(id) = handle.id() {
                 self.by_id.remove(&id);
             }

@@ -156,7 +156,9 @@ pub struct CertificateRequestView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterPage<T> {
     /// The last line of the folder's index that the answer reflects, as records under `audit.certificate` count them.
-    pub line: u64,
+    /// A peer does not tell it: it counts what other organizations do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
     /// The items.
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.

@@ -291,8 +291,9 @@ pub struct PeerStatus {
     /// Who the caller is to this peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
-    /// Open client connections.
-    pub connections: u64,
+    /// Open client connections. Strangers are told of the peer's health only: not this, its incarnation or its tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
     /// Expiry of the peer's own certificate.
     pub certificate_not_after: Time,
     /// Why channels may be missing below that the caller has a right on.
@@ -301,7 +302,8 @@ pub struct PeerStatus {
     /// The peer's incarnation: how many times it was made, moved or restored, and a random id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
-    /// Why the peer seals and issues nothing, if it does not: its channels are not where they were.
+    /// Why the peer seals and issues nothing, if it does not: its channels are not where they were. In full for its
+    /// administrators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fenced: Option<String>,
     /// Why the peer's disk takes no transactions now.

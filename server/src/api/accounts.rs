@@ -40,7 +40,7 @@ pub(super) async fn show(
     let (channel, account) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.read(Class::Assets)?;
-    let account = address(&account)?;
+    let (account, names) = (address(&account)?, visible.governance().is_ok());
     // Locks end by block time, so the answer is as of the last block's.
     let time = visible.channel.tip().time;
     let answer = move |reader: &Reader<'_>| {
@@ -48,7 +48,11 @@ pub(super) async fn show(
         let all = Span { bytes: PAGE_BYTES_MAX, ..Span::first(ACCOUNT_LIST_MAX) };
         let balances = assets::holdings(view, &account, &all)?;
         let items = assets::items_of(view, &account, &all)?;
-        let participant: Option<Participant> = record::read(view, &keyspace::participant(&account))?;
+        // Who stands behind an address is told by the rule of those lists (`participants`).
+        let participant: Option<Participant> = match names {
+            true => record::read(view, &keyspace::participant(&account))?,
+            false => None,
+        };
         Ok(AccountView {
             height: reader.height(),
             address: account,

@@ -183,7 +183,7 @@ pub(super) async fn bring_answer(
         })
     });
     let new = taken.await.map_err(|_| super::query::unavailable("the peer is busy"))??;
-    context.trust.until_spread().await;
+    context.trust.until_noted().await;
     json(&AnswerTaken { new })
 }
 

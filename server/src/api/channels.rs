@@ -41,6 +41,14 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
     let open = |choice: fn(&ChannelConfig) -> bool| config.as_ref().is_some_and(|record| choice(&record.config));
     // Who sees only that it has halted is no member.
     let shown = config.as_ref().filter(|_| with_config && !visible.rights.is_empty());
+    // As of lists of participants: whoever may only post, or see another class, sees nobody's name.
+    let shown = shown.map(|record| {
+        let mut config = record.config.clone();
+        if visible.governance().is_err() {
+            config.grants.retain(|grant| matches!(grant.to, Grantee::Organization(_)));
+        }
+        (config, record.height)
+    });
     ChannelView {
         name: channel.name().into(),
         id: channel.id().unwrap_or_default(),
@@ -60,8 +68,8 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
             let DiskUse { bytes, bytes_max } = channel.disk_use();
             DiskUseView { bytes, bytes_max }
         }),
-        config: shown.map(|record| record.config.clone()),
-        config_height: shown.map(|record| record.height),
+        config_height: shown.as_ref().map(|(_, height)| *height),
+        config: shown.map(|(config, _)| config),
     }
 }
 

@@ -11,12 +11,13 @@ use actix_web::{
 use channel_actors::Reader;
 use ledger_classes::{
     execution::contracts,
-    identity::is_label,
+    identity::{Identity, is_label},
     limits::CALL_BYTES_MAX,
     outcome::{Refusal, ResultCode},
     rights::Class,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub(super) async fn list(
     context: Data<PeerContext>,
@@ -89,6 +90,16 @@ fn known<T>(found: Result<T, Refusal>) -> Result<Option<T>, Failed> {
     }
 }
 
+/// Takes identities out of an answer: whoever sees contracts alone sees nobody's name (`participants`).
+fn unnamed(value: &mut Value) {
+    match value {
+        Value::String(text) if Identity::parse(text).is_ok() => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(unnamed),
+        Value::Object(fields) => fields.values_mut().for_each(unnamed),
+        _ => {}
+    }
+}
+
 /// A question to an instance.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,7 +114,7 @@ pub(super) struct InstanceQuery {
 struct AnswerView {
     instance: String,
     method: String,
-    result: serde_json::Value,
+    result: Value,
 }
 
 pub(super) async fn query(
@@ -120,6 +131,7 @@ pub(super) async fn query(
     if arguments.len() > CALL_BYTES_MAX {
         return Err(ApiError::new(Kind::InvalidParameter, format!("arguments have at most {CALL_BYTES_MAX} bytes")));
     }
+    let names = visible.governance().is_ok();
     let answer = move |reader: &Reader<'_>| {
         let text = match contracts::query(reader.view(), &instance, &method, &arguments) {
             Ok(text) => text,
@@ -132,7 +144,10 @@ pub(super) async fn query(
             }
         };
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.
-        let result = ledger_classes::json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+        let mut result = ledger_classes::json::from_str(&text).unwrap_or(Value::String(text));
+        if !names {
+            unnamed(&mut result);
+        }
         Ok(at(reader.height(), &AnswerView { instance, method, result })?)
     };
     found(&visible, answer).await

@@ -10,7 +10,7 @@ use super::{
     service::EVENT_STREAM,
 };
 use crate::{
-    access::{forbidden, visible_rights},
+    access::{forbidden, rights_on},
     clock,
     context::{PeerContext, draining},
     limits::{CHUNK_BYTES_MAX, CLASS_FILTER_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
@@ -26,7 +26,7 @@ use actix_web::{
 };
 use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
 use ledger_classes::{
-    execution::{ConfigRecord, logs::is_topic},
+    execution::{ConfigRecord, Mark, logs::is_topic},
     identity::is_label,
     rights::{Class, Right, Rights, is_act},
 };
@@ -96,6 +96,8 @@ pub(super) async fn subscribe(
         caller,
         channel,
         config,
+        // Judged anew with the first piece.
+        outs: Arc::default(),
         classes,
         readable,
         topic: query.topic.clone(),
@@ -250,6 +252,8 @@ struct Feed {
     caller: Caller,
     channel: ChannelHandle,
     config: Arc<ConfigRecord>,
+    /// Whose certificates the channel has ended, as it was judged last.
+    outs: Arc<[Mark]>,
     classes: Option<BTreeSet<Class>>,
     readable: Readable,
     topic: Option<String>,
@@ -325,10 +329,11 @@ impl Feed {
             _ => {}
         }
         let Some(config) = self.channel.config() else { return Err(Kind::ChannelUnknown.into()) };
-        if !Arc::ptr_eq(&config, &self.config) {
-            let rights = visible_rights(&config.config, &self.caller);
+        let ended = self.channel.ended();
+        if !Arc::ptr_eq(&config, &self.config) || !Arc::ptr_eq(&ended, &self.outs) {
+            let rights = rights_on(&self.channel, &config.config, &self.caller);
             self.readable = Readable::of(rights, self.classes.as_ref())?;
-            self.config = config;
+            (self.config, self.outs) = (config, ended);
             self.changed = true;
         }
         Ok(())

@@ -80,11 +80,11 @@ pub(super) async fn list(
             return Err(Kind::NoAuthority.into());
         }
         let now = clock::now();
-        let Register { line, mut certificates, .. } = folder.register(now)?;
+        let Register { mut certificates, .. } = folder.register(now)?;
         certificates.retain(|record| admin.of_own(&record.identity) && filter.admits(record, now));
         let name = |record: &CertificateRecord| record.serial.to_string();
         let view = |record: &CertificateRecord| issued_view(record, &[], now);
-        part(line, &certificates, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
+        part(None, &certificates, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
     let page = page.await?;
     made(&context, &caller, in_json(), move |out| out.json(&page)).await
@@ -174,9 +174,9 @@ pub(super) async fn tokens(
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
-        let (line, mut tokens) = folder.tokens(clock::now())?;
+        let (_, mut tokens) = folder.tokens(clock::now())?;
         tokens.retain(|(token, _)| admin.of_own(&token.identity));
-        part(line, &tokens, (after.as_deref(), limit), |(token, _)| token.id.to_string(), token_view)
+        part(None, &tokens, (after.as_deref(), limit), |(token, _)| token.id.to_string(), token_view)
             .ok_or_else(no_cursor)
     });
     let page = page.await?;

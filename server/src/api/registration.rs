@@ -191,14 +191,14 @@ pub(super) async fn list(
         if !admin.manages(folder)? {
             return Err(Kind::NoAuthority.into());
         }
-        let Register { line, mut requests, .. } = folder.register(clock::now())?;
+        let Register { mut requests, .. } = folder.register(clock::now())?;
         requests.retain(|registration| {
             let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&registration.status));
             admin.of_own(&registration.record.identity) && asked
         });
         let name = |registration: &Registration| registration.record.id.to_string();
         let view = |registration: &Registration| request_view(registration, true);
-        part(line, &requests, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
+        part(None, &requests, (after.as_deref(), limit), name, view).ok_or_else(no_cursor)
     });
     let page = page.await?;
     made(&context, &caller, in_json(), move |out| out.json(&page)).await

@@ -247,7 +247,7 @@ pub(super) fn schemas() -> Value {
                 )),
                 "channels": list(named("Channel")),
             }),
-            &["version", "peer", "consortium", "started", "time", "connections", "certificate_not_after", "tasks",
+            &["version", "peer", "consortium", "started", "time", "certificate_not_after", "tasks",
                 "log_lines_lost", "channels"],
         ),
         "Block": object(

@@ -28,6 +28,8 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         rights.allows(Right::Admin) || rights.allows(Right::Audit)
     };
     let asked: BTreeSet<&str> = visible.iter().filter(answers_for).map(|visible| visible.channel.name()).collect();
+    let standing = caller.who().standing;
+    let (known, administers) = (standing != Standing::Anonymous, standing == Standing::Administrator);
     let status = PeerStatus {
         version: env!("CARGO_PKG_VERSION").into(),
         peer: context.identity.to_string(),
@@ -35,23 +37,18 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
         started: context.started,
         time: clock::now(),
         caller: caller.identity().map(ToString::to_string),
-        connections: context.metrics.connections(),
+        connections: known.then(|| context.metrics.connections()),
         certificate_not_after: context.trust.own_certificate().not_after(),
-        incarnation: context.entered.incarnation.as_ref().map(ToString::to_string),
-        fenced: context.entered.fenced.clone(),
+        incarnation: context.entered.incarnation.as_ref().filter(|_| known).map(ToString::to_string),
+        // It names folders.
+        fenced: context.entered.fenced.clone().map(|why| if administers { why } else { FENCED.into() }),
         disk_trouble: context.registry.disk().trouble().map(|trouble| trouble.to_string()),
         obstacles: context.duties.list(|channel| asked.contains(channel)).into_iter().map(obstacle).collect(),
         waiting: context.duties.all_waiting(|channel| asked.contains(channel)).into_iter().map(waiting).collect(),
-        tasks: context.tasks.list().into_iter().map(task).collect(),
-        log_lines_lost: context.log_lines.as_ref().map_or(0, LogLines::lost),
-        crl_troubles: match caller.who().standing {
-            Standing::Administrator => context.trust.crl_troubles().to_vec(),
-            Standing::Member | Standing::Anonymous => Vec::new(),
-        },
-        places: match caller.who().standing {
-            Standing::Administrator => context.places.all().into_iter().map(|places| of(places)).collect(),
-            Standing::Member | Standing::Anonymous => Vec::new(),
-        },
+        tasks: context.tasks.list().into_iter().filter(|_| known).map(task).collect(),
+        log_lines_lost: context.log_lines.as_ref().filter(|_| known).map_or(0, LogLines::lost),
+        crl_troubles: if administers { context.trust.crl_troubles().to_vec() } else { Vec::new() },
+        places: context.places.all().into_iter().filter(|_| administers).map(|places| of(places)).collect(),
         channels_incomplete: access::incomplete(&context.registry).map(Into::into),
         channels: Vec::new(),
     };
@@ -61,6 +58,9 @@ pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<H
     };
     made(&context, &caller, in_json(), with_channels).await
 }
+
+/// What others than its administrators are told of a peer behind a wrong fence.
+const FENCED: &str = "its channels are not where they were: its administrators are told more";
 
 fn of(places: &Places) -> PlacesView {
     let [strangers, members, administrators] = Standing::ALL.map(|standing| places.taken(standing) as u64);

@@ -172,7 +172,7 @@ pub fn main() -> ExitCode {
             // What does not parse cannot be asked whether it wanted JSON; the word says so wherever it stands.
             let failure = Failure::usage(reason(&error));
             if let Some(document) = failure.document().filter(|_| std::env::args().any(|word| word == "--json")) {
-                let _ = writeln!(std::io::stdout(), "{document:#}");
+                let _ = writeln!(std::io::stdout(), "{}", output::ascii(&format!("{document:#}")));
             }
             return ExitCode::from(failure.exit_code());
         }
@@ -254,7 +254,7 @@ fn report(failure: &Failure, json: bool) {
         let _ = writeln!(std::io::stderr(), "chancery: {}", clean_lines(&message));
     }
     if let Some(document) = failure.document().filter(|_| json) {
-        let _ = writeln!(std::io::stdout(), "{document:#}");
+        let _ = writeln!(std::io::stdout(), "{}", output::ascii(&format!("{document:#}")));
     }
 }
 

@@ -50,7 +50,7 @@ impl Output {
     pub fn show<T: Serialize>(self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
         if self.json {
             let document = to_json(value)?;
-            print(&format!("{document:#}\n"))
+            print(&ascii(&format!("{document:#}\n")))
         } else {
             print(&text(value))
         }
@@ -98,8 +98,37 @@ impl Output {
 
     /// Prints one JSON line, whatever the form of other output.
     pub fn line<T: Serialize>(self, value: &T) -> Result<(), Failure> {
-        print(&format!("{}\n", to_json(value)?))
+        print(&ascii(&format!("{}\n", to_json(value)?)))
     }
+}
+
+/// A JSON document in printable ASCII: what is not is within its texts, where JSON has escapes for it (RFC 8259 §7). A
+/// terminal that shows a document for programs is not steered by it either.
+pub(super) fn ascii(json: &str) -> String {
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        match character {
+            '\n' | ' '..='~' => ascii.push(character),
+            character => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // To write to a string does not fail.
+                    let _ = write!(ascii, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    ascii
+}
+
+/// Letters that are not seen or change what others look like: direction, joiners, separators of lines, fillers, tags
+/// (Unicode's categories Cf, Zl and Zp, and what is ignored by default).
+const fn is_hidden(character: char) -> bool {
+    matches!(character,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}'
+        | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The text with control characters made visible.
@@ -109,9 +138,7 @@ pub(super) fn clean(text: &str) -> String {
         match character {
             character if character.is_control() => clean.extend(character.escape_default()),
             // Direction overrides make a terminal show another text than was signed.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                clean.extend(character.escape_unicode());
-            }
+            character if is_hidden(character) => clean.extend(character.escape_unicode()),
             character => clean.push(character),
         }
     }
@@ -385,5 +412,20 @@ mod tests {
     fn a_ledger_text_cannot_steer_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d é"), "a\\u{1b}[2Jb\\nc\\u{202e}d é");
         assert_eq!(record(&json!({ "me\u{1b}mo": "\u{7}" })), "me\\u{1b}mo  \\u{7}\n");
+        for hidden in ['\u{200b}', '\u{61c}', '\u{2028}', '\u{feff}', '\u{7f}', '\u{9b}', '\u{e0041}', '\u{ad}'] {
+            let shown = clean(&format!("a{hidden}b"));
+            assert!(shown.is_ascii() && shown.contains("\\u{"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_document_for_programs_cannot_steer_the_terminal_and_says_the_same() {
+        let text = "a\u{1b}b\u{7f}c\u{9b}d\u{202e}e\u{1f600}f é \"\\ \n";
+        for document in [format!("{:#}\n", json!({ text: text })), format!("{}\n", json!([text]))] {
+            let shown = ascii(&document);
+            assert!(shown.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{shown}");
+            let read = |text: &str| ledger_classes::json::from_str::<Value>(text).expect("JSON");
+            assert_eq!(read(&shown), read(&document));
+        }
     }
 }

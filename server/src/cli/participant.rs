@@ -36,7 +36,8 @@ Without a serial number the identity ends: whatever it is admitted with, and nob
 `chancery participant reinstate`. With one only that certificate ends, and an earlier or later one goes on.
 
 After `chancery ca revoke` a peer that has the folder of the CA does this by itself, and `chancery ca publish` does it for
-an organization whose CA is elsewhere.
+an organization whose CA is elsewhere. Whoever is revoked on a channel posts nothing there, and where reading is not public
+reads nothing there either.
 
 Examples:
   $ chancery participant revoke spiffe://harbour.example/carrier/client/carl --reason 'phone lost' --channel trade

@@ -28,7 +28,7 @@ fn text(status: &PeerStatus) -> String {
         ("running since", until(status.started, status.time)),
         ("its clock", when(status.time)),
         ("certificate until", until(status.certificate_not_after, status.time)),
-        ("connections", status.connections.to_string()),
+        ("connections", status.connections.map_or_else(|| "-".into(), |count| count.to_string())),
         ("incarnation", status.incarnation.as_deref().map_or_else(|| "-".into(), clean)),
         (
             "seals and issues",

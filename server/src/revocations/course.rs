@@ -187,7 +187,14 @@ impl Course {
         let batch: Batch =
             concerned.map(|(number, it)| (number, Arc::clone(it))).take(REVOCATIONS_LOOKED_UP_MAX).collect();
         let ahead = source.ahead(self.next, |organization, vouching| self.listed.lists(organization, vouching));
-        let last = batch.last().filter(|_| ahead > REVOCATIONS_POSTED_MAX)?.0;
+        let Some((last, _)) = batch.last() else {
+            // None of what is left concerns it.
+            self.looked = source.end();
+            return None;
+        };
+        if ahead <= REVOCATIONS_POSTED_MAX {
+            return None;
+        }
         self.looked = last + 1;
         Some(batch)
     }

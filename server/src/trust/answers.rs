@@ -98,11 +98,6 @@ impl BroughtAnswers {
         let now = clock::now();
         self.list.values().map(AsRef::as_ref).filter(move |answer| answer.not_after >= now)
     }
-
-    /// Whether one of them revokes a certificate.
-    pub fn revokes(&self, id: &CertificateId) -> bool {
-        self.list.contains_key(id)
-    }
 }
 
 /// Why an answer is not taken, or passed over.
@@ -154,7 +149,7 @@ impl Trust {
         let file = folder.join(brought.file());
         // Whoever reads the answers waits until this one is among them.
         let mut locked = self.brought();
-        let known = Arc::make_mut(locked.get_or_insert_with(|| Arc::new(BroughtAnswers::of(self.read_answers()))));
+        let known = Arc::make_mut(self.read_once(&mut locked));
         // As it is on the disk: another process may have taken it away.
         if let Some(before) = known.list.get(&brought.id).filter(|_| file.exists())
             && (before.compromised || !brought.compromised)
@@ -175,7 +170,9 @@ impl Trust {
         ::files::write_private(&file, &serde_json::to_vec(&kept).map_err(io::Error::from)?)?;
         tracing::info!(identity = %brought.identity, serial = %brought.id.serial, "a CA's answer was brought");
         known.insert(brought);
+        self.obey(known);
         drop(locked);
+        // Whoever hangs on this certificate is judged again.
         self.changes.send_modify(|generation| *generation += 1);
         Ok(true)
     }
@@ -214,8 +211,28 @@ impl Trust {
     /// The answers that are kept and whose certificates have not expired; the others go. They were verified when they
     /// were brought, and are again for each channel, under the CAs that it lists. What cannot be read is named in the log.
     pub fn answers(&self) -> Arc<BroughtAnswers> {
-        let mut known = self.brought();
-        Arc::clone(known.get_or_insert_with(|| Arc::new(BroughtAnswers::of(self.read_answers()))))
+        Arc::clone(self.read_once(&mut self.brought()))
+    }
+
+    fn read_once<'a>(&self, brought: &'a mut Option<Arc<BroughtAnswers>>) -> &'a mut Arc<BroughtAnswers> {
+        brought.get_or_insert_with(|| {
+            let known = BroughtAnswers::of(self.read_answers());
+            self.obey(&known);
+            Arc::new(known)
+        })
+    }
+
+    /// Reads the answers again: one that was passed over may be of a CA that is trusted now.
+    pub(super) fn read_answers_again(&self) {
+        let mut brought = self.brought();
+        *brought = None;
+        self.read_once(&mut brought);
+    }
+
+    /// Whose certificate an answer is about is out, as if its CA's list named it: the CA has said so, and its list may
+    /// come later or never.
+    fn obey(&self, known: &BroughtAnswers) {
+        self.store.revocation().answered(known.list.keys().cloned());
     }
 
     fn brought(&self) -> MutexGuard<'_, Option<Arc<BroughtAnswers>>> {

@@ -316,7 +316,7 @@ fn answers_are_known_by_their_certificates_and_each_organization_has_its_room() 
     let answers = trust.answers();
     let of_ann = answers.iter().next().unwrap();
     assert_eq!(of_ann.id.issuer, north);
-    assert!(answers.revokes(&of_ann.id));
+    assert!(trust.store().revocation().is_revoked(&of_ann.id));
     assert_eq!(trust.generation(), generation + 1);
     let kept = dir.join("peer/answers/north").join(format!("{}.json", Hash::plain(&[&ann.path[0].0])));
     assert!(kept.exists());

@@ -1,10 +1,16 @@
 //! An organization whose CA is elsewhere, in a folder without a peer: what it hands over is one file, and what is done
 //! with that is one command.
 
-use crate::harness::{Consortium, run, text, try_run};
+use crate::harness::{Consortium, Peer, run, text, try_run};
 use crate::wait;
+use ca::folder::Selection;
+use ca::{CertificateFolder, RevocationReason};
+use client::api::CaAnswer;
+use client::subscribe::{Filter, Start, SubscribeError};
+use ledger_classes::hash::HexBytes;
 use serde_json::Value;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Output;
 
 fn refused(output: &Output, code: i32, why: &str) {
@@ -147,12 +153,9 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     run(&organization);
 }
 
-#[test]
-fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought_its_answer() {
-    let consortium = Consortium::new();
-    let peer = consortium.serve();
-    let (dir, boss) = (consortium.dir(), consortium.admin());
-    let path = |name: &str| consortium.path(name);
+/// The folder of carrier's CA, which the peer trusts, and profiles of its administrator and two clients.
+fn elsewhere(consortium: &Consortium, peer: &Peer) -> (PathBuf, [PathBuf; 3]) {
+    let (dir, path) = (consortium.dir(), |name: &str| consortium.path(name));
     let carrier = path("carrier");
     let ca = |arguments: &[&str]| run(&[&["ca", "--dir", text(&carrier)], arguments].concat());
     ca(&["init", "--consortium", "test.example", "--org", "carrier"]);
@@ -160,7 +163,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     ca(&["bundle", "carrier", "--out", text(&theirs)]);
     run(&["ca", "--dir", text(&dir), "trust", "add", text(&theirs)]);
     run(&["ca", "--dir", text(&dir), "bundle", "bank", "--out", text(&ours)]);
-    let [donna, carl, cora] = [("admin", "donna"), ("client", "carl"), ("client", "cora")].map(|(role, name)| {
+    let profiles = [("admin", "donna"), ("client", "carl"), ("client", "cora")].map(|(role, name)| {
         let out = path(name);
         ca(&["issue", "carrier", role, name, "--at", &peer.url, "--out", text(&out)]);
         run(&["ca", "trust", "add", text(&ours), "--into", text(&out), "--root"]);
@@ -168,8 +171,62 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
         out
     });
     wait::until_found("the peer trusts carrier", || {
-        try_run(&["--profile", text(&donna), "channel", "list"]).status.success().then_some(())
+        try_run(&["--profile", text(&profiles[0]), "channel", "list"]).status.success().then_some(())
     });
+    (carrier, profiles)
+}
+
+/// The channel said that it was revoked, and the peer let it read on until a list came, which might be never.
+#[tokio::test]
+async fn a_cas_answer_alone_ends_connections_and_subscriptions_also_after_a_restart() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (carrier, [donna, carl, cora]) = elsewhere(&consortium, &peer);
+    let create = ["channel", "create", "trade", "--org", "bank", "--org", "carrier", "--grant", "carrier=read,write"];
+    peer.run(&consortium.admin(), &create);
+    let (gone, stays) = (peer.connect_once(&carl), peer.connect_once(&cora));
+    let filter = || Filter { start: Start::Height(0), ..Filter::default() };
+    let mut lost = gone.subscribe("trade", filter());
+    // It is open once it has something to tell.
+    peer.run(&carl, &["participant", "admit", "--channel", "trade"]);
+    lost.next().await.expect("goes on").expect("an event");
+
+    let folder = CertificateFolder::open(&carrier).expect("a folder");
+    let who = Selection::Identity("spiffe://test.example/carrier/client/carl".parse().expect("an identity"));
+    let revoked = folder.revoke(&who, RevocationReason::KeyCompromise, client::now()).expect("revokes");
+    let evidence = folder.evidence(&revoked[0]).expect("readable").expect("signed");
+    let path = evidence.path.into_iter().map(HexBytes).collect();
+    let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
+    assert!(peer.connect_once(&donna).bring_answer(&answer).await.expect("taken").new);
+
+    // At once, on the connection that there is, on new ones, and of the subscription.
+    let refused = gone.channel("trade").await.expect_err("it is out").to_string();
+    assert!(refused.contains("revoked"), "{refused}");
+    peer.connect_once(&carl).status().await.expect_err("it does not come in");
+    loop {
+        match tokio::time::timeout(wait::PATIENCE, lost.next()).await.expect("ends in time") {
+            Some(Ok(told)) => assert_ne!(told.event.type_text, "chancery.participant.revoked"),
+            Some(Err(SubscribeError::Problem(problem))) => break assert_eq!(problem.name(), "certificate-refused"),
+            // A subscriber may have lost its connection and found itself refused.
+            Some(Err(_)) => break,
+            None => panic!("it ends with a reason"),
+        }
+    }
+    assert!(stays.channel("trade").await.is_ok());
+    peer.drain();
+    let peer = consortium.serve();
+    peer.connect_once(&carl).status().await.expect_err("nobody has forgotten");
+    assert!(peer.connect_once(&cora).channel("trade").await.is_ok());
+}
+
+#[test]
+fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought_its_answer() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let (dir, boss) = (consortium.dir(), consortium.admin());
+    let (carrier, [donna, carl, cora]) = elsewhere(&consortium, &peer);
+    let theirs = consortium.path("carrier.pem");
+    let ca = |arguments: &[&str]| run(&[&["ca", "--dir", text(&carrier)], arguments].concat());
     let create =
         ["channel", "create", "trade", "--org", "bank", "--org", "carrier", "--grant", "carrier=read,write,audit"];
     peer.run(&boss, &create);
@@ -207,9 +264,17 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     assert_eq!((answers.as_array().map(Vec::len), &answers[0]["became"]), (Some(1), &"taken".into()), "{brought}");
     assert!(answers[0]["what"].as_str().is_some_and(|what| what.starts_with(identity)), "{brought}");
     obstacles(0);
-    let listed = peer.run(&boss, &["participant", "list", "--organization", "carrier", "--channel", "trade"]);
-    let unseen = ["participant", "list", "--organization", "carrier", "--channel", "hidden"];
-    assert!(peer.run(&boss, &unseen).to_string().contains("\"standing\":\"revoked\""));
+    // It is told what waits on channels that it sees, and its answer waits for none.
+    assert_eq!(brought["waiting"], serde_json::json!([]), "{brought}");
+    let ended = |channel: &str| {
+        wait::until_found("the participation ends", || {
+            let list = ["participant", "list", "--organization", "carrier", "--channel", channel];
+            let listed = peer.run(&boss, &list);
+            listed.to_string().contains("\"standing\":\"revoked\"").then_some(listed)
+        })
+    };
+    ended("hidden");
+    let listed = ended("trade");
     let standing = |name: &str| {
         let of = listed["items"].as_array().expect("items").iter();
         of.filter(|one| one["identity"].as_str().is_some_and(|identity| identity.ends_with(name)))
@@ -241,7 +306,7 @@ fn an_interrupted_ca_init_goes_on_and_another_consortiums_folder_is_left_alone()
     let home = tempfile::tempdir().expect("a directory");
     let dir = home.path().join("carrier");
     fs::create_dir(&dir).expect("writable");
-    ca::CertificateFolder::create(&dir, "test.example", ca::KeyAlgorithm::P256, client::now()).expect("made");
+    CertificateFolder::create(&dir, "test.example", ca::KeyAlgorithm::P256, client::now()).expect("made");
     // What a draft of another process that was killed has left.
     fs::create_dir(dir.join(".ca.1.new")).expect("writable");
     let init = |consortium: &str, org: &str| {
@@ -249,7 +314,7 @@ fn an_interrupted_ca_init_goes_on_and_another_consortiums_folder_is_left_alone()
     };
     assert_eq!(init("other.example", "carrier"), Some(1));
     assert_eq!(init("test.example", "carrier"), Some(0));
-    let folder = ca::CertificateFolder::open(&dir).expect("a folder");
+    let folder = CertificateFolder::open(&dir).expect("a folder");
     let names: Vec<String> = folder.authorities().expect("read").into_iter().map(|authority| authority.name).collect();
     assert_eq!(names, ["carrier", "root"]);
     assert_eq!(init("test.example", "carrier"), Some(1), "it is done");

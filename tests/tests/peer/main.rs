@@ -16,6 +16,7 @@ mod copies;
 mod crl_exchange;
 mod crowd;
 mod disk;
+mod ended;
 mod exchange;
 mod expiry;
 mod foreign_clients;

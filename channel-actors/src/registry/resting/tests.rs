@@ -359,7 +359,7 @@ async fn a_summary_that_disagrees_with_the_log_halts_the_channel_when_it_wakes()
         &store,
         &Directory(peer.path("main")),
         channel.id().expect("known"),
-        &Shared::new(tip, config, Arc::default()),
+        &Shared::new(tip, config, Arc::default(), Arc::default()),
     )
     .expect("closes");
 

@@ -51,7 +51,7 @@ pub(super) fn cut<T, V: Serialize>(
     view: impl Fn(&T) -> V,
 ) -> Result<RegisterPage<V>, Failure> {
     let limit = paging.limit.map_or(PAGE_DEFAULT, |limit| limit as usize);
-    let part = part(line, all, (paging.after.as_deref(), limit), name, view);
+    let part = part(Some(line), all, (paging.after.as_deref(), limit), name, view);
     part.ok_or_else(|| Failure::usage("--after takes what the part before said"))
 }
 
@@ -64,7 +64,8 @@ pub(super) fn show_part<V: Serialize>(
 ) -> Result<(), Failure> {
     output.show(page, |page| {
         let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
-        part_text(titles, &rows, page.next.as_deref(), &format!("as of line {} of the index", page.line))
+        let reflects = page.line.map_or_else(|| "now".into(), |line| format!("as of line {line} of the index"));
+        part_text(titles, &rows, page.next.as_deref(), &reflects)
     })
 }
 

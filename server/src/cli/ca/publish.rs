@@ -7,10 +7,11 @@ use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean};
 use crate::cli::session::{Global, Session};
 use crate::clock;
+use crate::duties::Duty;
 use bytes::Bytes;
 use ca::folder::ROOT;
 use clap::Args;
-use client::api::CaAnswer;
+use client::api::{CaAnswer, WaitingView};
 use client::connection::RequestError;
 use ledger_classes::hash::HexBytes;
 use serde::Serialize;
@@ -26,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[command(after_help = "\
 For an organization whose CA is in a folder of its own (--dir), with the profile of any member: the CA's signatures are
 the authority. The peer ends the connections of those who are revoked, and their participation on every channel, also on
-those that this profile does not see. Run it after each `chancery ca revoke` and `chancery ca crl`; what the peer knows is
+those that this profile does not see; of those that it administers or audits, it is told what is still to come. Run it after each `chancery ca revoke` and `chancery ca crl`; what the peer knows is
 left alone. A peer that is busy is asked again for up to two minutes; what is left then is told, and the exit code is 3.
 
 Example:
@@ -59,6 +60,8 @@ enum Done {
 struct Published {
     answers: Vec<Brought>,
     crls: Vec<Brought>,
+    /// What the peer is still to do on channels that the profile administers or audits.
+    waiting: Vec<WaitingView>,
 }
 
 impl Publish {
@@ -80,7 +83,7 @@ impl Publish {
         }
         let remote = Remote::open(global)?;
         let published = remote.work(async |session| {
-            let mut published = Published { answers: Vec::new(), crls: Vec::new() };
+            let mut published = Published { answers: Vec::new(), crls: Vec::new(), waiting: Vec::new() };
             // Lists first: they end connections, and what ends the participation on channels comes right behind.
             let mut bringing = Bringing { session, until: Instant::now() + PATIENCE, gone: None };
             for (authority, lists) in crls {
@@ -106,6 +109,9 @@ impl Publish {
                     }
                 });
             }
+            if published.answers.iter().any(|brought| brought.done == Done::Yes) {
+                published.waiting = waiting(session).await?;
+            }
             Ok(published)
         })?;
         let all = || published.crls.iter().chain(&published.answers);
@@ -113,7 +119,9 @@ impl Publish {
         let whole = all().all(|brought| brought.done == Done::Yes);
         output.show(&published, |published| {
             let all = published.crls.iter().chain(&published.answers);
-            all.map(|brought| format!("{}: {}\n", clean(&brought.what), clean(&brought.became))).collect()
+            let brought = all.map(|brought| format!("{}: {}\n", clean(&brought.what), clean(&brought.became)));
+            let line = |it: &WaitingView| format!("{}: {} still to come, see status\n", clean(&it.channel), it.count);
+            brought.chain(published.waiting.iter().map(line)).collect()
         })?;
         match (whole, left) {
             (true, _) => Ok(()),
@@ -122,6 +130,22 @@ impl Publish {
         }
     }
 }
+
+/// Waits a while for the channels of which the peer tells this profile. Returns what is still to come there.
+async fn waiting(session: &Session) -> Result<Vec<WaitingView>, Failure> {
+    let until = Instant::now() + ARRIVAL;
+    loop {
+        let mut waiting = session.connection.status().await?.waiting;
+        waiting.retain(|waiting| waiting.duty == Duty::Revocation.word());
+        if waiting.is_empty() || Instant::now() > until {
+            return Ok(waiting);
+        }
+        session.pause(PAUSE).await;
+    }
+}
+
+/// How long channels are waited for.
+const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// What is said of a list that is older than the one that the peer has.
 const BEHIND: &str = "the peer has a newer one of this CA: this folder is an older copy of the one that signed it, or came \
