@@ -53,6 +53,10 @@ impl Shared {
     /// A block has ended certificates, or taken that back.
     pub(crate) fn end(&self, changed: &[(Mark, bool)]) {
         let before = self.ended();
+        // Most blocks that write of certificates end none.
+        if changed.iter().all(|(mark, ends)| before.binary_search(mark).is_ok() == *ends) {
+            return;
+        }
         let mut marks: BTreeSet<Mark> = before.iter().copied().collect();
         for (mark, ends) in changed {
             if *ends {
@@ -60,9 +64,6 @@ impl Shared {
             } else {
                 marks.remove(mark)
             };
-        }
-        if marks.iter().eq(before.iter()) {
-            return;
         }
         *self.ended.write().unwrap_or_else(PoisonError::into_inner) = marks.into_iter().collect();
         self.ends.store(true, Ordering::Release);

@@ -11,7 +11,7 @@ use ledger_classes::time::Time;
 use std::path::Path;
 
 /// Bytes of a summary's content.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
+const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What is known of a channel that rests.
 #[derive(Clone, Debug, PartialEq, Eq)]

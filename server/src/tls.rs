@@ -54,7 +54,13 @@ impl LiveCertificate {
         let (generation, judged_ms) = (AtomicU64::new(generation), AtomicU64::new(now.millis()));
         // A key that the ledger does not know is refused with the path.
         let certified = verified.as_ref().ok().and_then(|verified| certified(verified).ok());
-        let of = |certified: &CertifiedIdentity| Scope::of(&certified.identity, certified.authorities.iter().copied());
+        let of = |certified: &CertifiedIdentity| {
+            let own = verified.as_ref().map_or(&[] as &[KeyId], VerifiedCertificate::authorities);
+            // Where a channel still lists the CA that its own has replaced, it has rights by that one.
+            let before = trust.predecessors(certified.identity.organization(), own);
+            let before = before.iter().map(|key| ledger_classes::hash::Hash(*key.as_bytes()));
+            Scope::of(&certified.identity, certified.authorities.iter().copied().chain(before))
+        };
         let scopes = certified.as_ref().map(of).unwrap_or_default();
         let marks = certified.as_ref().map(marks_of).unwrap_or_default();
         Self { path, verified, scopes: [ANYBODY, &scopes].concat(), marks, generation, judged_ms }

@@ -10,8 +10,8 @@ use std::time::UNIX_EPOCH;
 
 /// The log's length and time of change.
 const STAMP_BYTES: usize = 16;
-/// Bytes of a summary's content: a configuration and little more.
-const CONTENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of a summary's content: a configuration, and 16 for each certificate that the channel has ended.
+const CONTENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 fn stamp(log: &Path) -> io::Result<[u8; STAMP_BYTES]> {
     let metadata = fs::metadata(log)?;

@@ -2,16 +2,15 @@
 //! judged for each request, also of a channel whose files are closed.
 //!
 //! A certificate is ended by what keeps it from being admitted: its name by its CA's key and serial number, its name by
-//! identity and serial number, its key that was compromised, or its identity. Each is a key of the state, and a mark is a hash of that. What
-//! a CA revoked of certificates that the channel has not met has none: it may be any number, and is the peer's own matter,
-//! which knows the CA's list or answer.
+//! identity and serial number, its key that was compromised, or its identity. Each is a key of the state, and a mark is a
+//! hash of that. What a CA revoked of certificates that the channel has not met has none, and so have CAs' own
+//! certificates: it may be any number, and is the peer's own matter, which knows the CA's list or answer.
 
 use crate::codec::{Decode, Encode};
-use crate::hash::{Hash, HexBytes};
+use crate::hash::Hash;
 use crate::keyspace::{self, Family};
 use crate::participant::{
-    CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, KnownIdentity, NamedCertificate,
-    certificate_key,
+    CertificateKey, CertifiedIdentity, KnownCertificate, KnownIdentity, NamedCertificate, certificate_key,
 };
 use crate::record;
 use crate::state::{ReadError, ReadView, Writes, prefix_end};
@@ -34,16 +33,14 @@ const FAMILIES: [Family; 4] = [Family::Certificate, Family::NamedCertificate, Fa
 
 /// The marks of which one is enough to end a certificate.
 pub fn marks_of(certified: &CertifiedIdentity) -> Vec<Mark> {
-    let CertifiedIdentity { identity, serial, issuer, key, above, .. } = certified;
-    let own = [
+    let CertifiedIdentity { identity, serial, issuer, key, .. } = certified;
+    let keys = [
         keyspace::certificate(issuer, serial),
         keyspace::named_certificate(&identity.to_string(), serial),
         keyspace::certificate_key(issuer, &certificate_key(key)),
         keyspace::identity(&identity.to_string()),
     ];
-    let name =
-        |CertificateName { issuer, serial: HexBytes(serial) }: &CertificateName| keyspace::certificate(issuer, serial);
-    own.into_iter().chain(above.iter().map(name)).map(|key| Mark::of(&key)).collect()
+    keys.iter().map(|key| Mark::of(key)).collect()
 }
 
 /// Whether a record says that what its key names has ended.
@@ -115,7 +112,7 @@ mod tests {
             not_after: Time::from_millis(9),
             key,
             authorities: vec![issuer],
-            above: vec![CertificateName { issuer: Hash([2; 32]), serial: HexBytes(vec![6]) }],
+            above: Vec::new(),
         };
         let mine = marks_of(&certified);
         let holder = Some(CertificateHolder { identity: identity.clone(), key: certificate_key(&key) });

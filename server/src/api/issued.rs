@@ -63,7 +63,7 @@ pub(super) async fn list(
     caller: Caller,
     query: Query<IssuedQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     let IssuedQuery { identity, status: word, expires_within_days: days, after, limit: asked } = query.into_inner();
     if days.is_some_and(|days| days > EXPIRES_WITHIN_DAYS_MAX) {
         let what = format!("expires_within_days: 0 to {EXPIRES_WITHIN_DAYS_MAX}");
@@ -95,7 +95,7 @@ pub(super) async fn show(
     caller: Caller,
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     let serial: Serial = path.parse().map_err(|_| Kind::CertificateUnknown)?;
     let shown = with_folder(&context, &caller, move |folder| {
         let (record, path) = folder.show(&serial).map_err(RegistrationError::Folder)?;
@@ -119,7 +119,7 @@ pub(super) async fn revoke(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     context.accepting()?;
     let body: RevocationBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
     let invalid = |error: &dyn std::fmt::Display| ApiError::new(Kind::RequestInvalid, error.to_string());
@@ -167,7 +167,7 @@ pub(super) async fn tokens(
     caller: Caller,
     query: Query<TokensQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     let TokensQuery { after, limit: asked } = query.into_inner();
     let limit = limit(asked)?;
     let page = with_folder(&context, &caller, move |folder| {
@@ -191,7 +191,7 @@ pub(super) async fn cancel_token(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     context.accepting()?;
     let body: CancelBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
     let id: TokenId = path.parse().map_err(|_| Kind::TokenUnknown)?;
@@ -212,7 +212,7 @@ pub(super) async fn token(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     context.accepting()?;
     let body: TokenBody = body::read_json(&request, payload, REGISTRATION_BODY_BYTES_MAX).await?;
     let identity = parse_identity(&body.identity)?;

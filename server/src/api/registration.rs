@@ -10,6 +10,7 @@ use super::{body, service::json, service::json_with};
 use crate::{
     clock,
     context::PeerContext,
+    init::MAIN,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS},
     problem::{ApiError, Kind},
     register::{part, request_view},
@@ -82,8 +83,11 @@ pub(super) struct Administrator {
 }
 
 impl Administrator {
-    /// The caller as one.
-    pub(super) fn of(caller: &Caller) -> Result<Self, ApiError> {
+    /// The caller as one. Whose certificate `main` has ended is none.
+    pub(super) fn of(context: &PeerContext, caller: &Caller) -> Result<Self, ApiError> {
+        if context.registry.by_name(MAIN).is_some_and(|main| caller.is_ended(&main.ended())) {
+            return Err(ApiError::new(Kind::Forbidden, "the channel main has ended this certificate"));
+        }
         let identity = caller.identity().ok_or(Kind::CertificateRequired)?.clone();
         let issuer = caller.issuer().ok_or(Kind::CertificateRequired)?;
         if identity.role() == Role::Admin {
@@ -184,7 +188,7 @@ pub(super) async fn list(
     caller: Caller,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(&caller)?;
+    let admin = Administrator::of(&context, &caller)?;
     let ListQuery { status, after, limit: asked } = query.into_inner();
     let (wanted, limit) = (status.as_deref().map(statuses).transpose()?, limit(asked)?);
     let page = with_folder(&context, &caller, move |folder| {
@@ -215,7 +219,7 @@ pub(super) async fn show(
     path: Path<String>,
 ) -> Result<HttpResponse, ApiError> {
     let id = parse_id(&path)?;
-    let admin = Administrator::of(&caller).ok();
+    let admin = Administrator::of(&context, &caller).ok();
     let shown = with_folder(&context, &caller, move |folder| {
         let registration = folder.request(&id, clock::now())?;
         let own = match &admin {
@@ -235,7 +239,7 @@ async fn decide(
     why: Option<&str>,
     decision: impl FnOnce(&CertificateFolder, &RequestId, &str) -> Result<Registration, RegistrationError> + Send + 'static,
 ) -> Result<HttpResponse, ApiError> {
-    let admin = Administrator::of(caller)?;
+    let admin = Administrator::of(context, caller)?;
     context.accepting()?;
     let id = parse_id(path)?;
     let (by, cause) = (admin.identity.to_string(), admin.because(why)?);
