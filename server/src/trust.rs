@@ -7,6 +7,7 @@
 //! nothing of what is in force. Each is said in the log, and counted.
 
 mod answers;
+mod crls;
 mod door;
 mod files;
 
@@ -21,30 +22,29 @@ use crate::{
 };
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use ca::{
     AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, Successor, TrustStore,
     Usage,
-    credentials::{CredentialsError, TrustBundle, crl_pem, read_certificates},
-    folder::{FolderError, ROOT, read_ocsp_answer},
+    credentials::{CredentialsError, TrustBundle, read_certificates},
+    folder::{FolderError, read_ocsp_answer},
     ocsp,
     path::PathError,
     profile::ProfileError,
-    revocation::{RevocationChange, RevocationError, RevocationList, RevocationSet},
+    revocation::{RevocationError, RevocationSet},
     tls::OwnCertificate,
     trust::acceptable,
     trust_files::TrustFile,
 };
+pub use crls::{Crl, CrlSet};
+use crls::{Written, install};
 use files::TrustFiles;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::{Identity, Role},
-    time::Time,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
 use tokio::sync::watch;
@@ -103,66 +103,6 @@ struct Seen {
 struct OwnPath {
     path: Vec<Vec<u8>>,
     claims: Arc<LeafClaims>,
-}
-
-/// All CRLs in force, as they are handed out: made once for each set, whoever asks and how often.
-#[derive(Debug)]
-pub struct CrlSet {
-    generation: u64,
-    /// Names the set ([`client::crl::set_tag`]).
-    pub tag: String,
-    /// Each of them.
-    pub crls: Vec<Crl>,
-}
-
-/// A CRL in force, in both forms; clones share them.
-#[derive(Clone, Debug)]
-pub struct Crl {
-    /// SHA-256 of the DER.
-    pub digest: Hash,
-    /// DER.
-    pub der: Bytes,
-    /// PEM.
-    pub pem: Bytes,
-}
-
-impl CrlSet {
-    /// The lists of a set. What was there before is not encoded again.
-    fn of(generation: u64, set: &RevocationSet, before: &[Crl]) -> Self {
-        let known: HashMap<Hash, &Crl> = before.iter().map(|crl| (crl.digest, crl)).collect();
-        let crl = |list: &Arc<RevocationList>| {
-            let digest = Hash(*list.digest());
-            known.get(&digest).map_or_else(
-                || Crl { digest, der: Bytes::from_owner(Der(Arc::clone(list))), pem: crl_pem(list.der()).into() },
-                |crl| Crl::clone(crl),
-            )
-        };
-        let crls: Vec<Crl> = set.all().map(crl).collect();
-        Self { generation, tag: client::crl::tag_of(crls.iter().map(|crl| crl.digest.0).collect()), crls }
-    }
-
-    /// One of them, by its SHA-256.
-    pub fn find(&self, digest: &Hash) -> Option<&Crl> {
-        self.crls.iter().find(|crl| crl.digest == *digest)
-    }
-}
-
-/// A list's DER, not copied.
-struct Der(Arc<RevocationList>);
-
-impl AsRef<[u8]> for Der {
-    fn as_ref(&self) -> &[u8] {
-        self.0.der()
-    }
-}
-
-/// What the peer has written of lists: it knows what is in there without reading it piece by piece.
-#[derive(Debug)]
-struct Written {
-    /// SHA-256 of the file.
-    digest: Hash,
-    /// The lists in it of CAs that are not in force yet.
-    unknown: Vec<Vec<u8>>,
 }
 
 /// The trust of a running peer.
@@ -465,138 +405,6 @@ impl Trust {
         Ok(())
     }
 
-    /// When each CRL in force should have been replaced, by the name of its CA (`names`).
-    pub fn crl_updates(&self) -> BTreeMap<String, (Time, Time)> {
-        let current = self.store.revocation().current();
-        let dates = |key: &KeyId| current.list(key).map(|list| (list.this_update(), list.next_update()));
-        self.names().into_iter().filter_map(|(name, key)| Some((name, dates(&key)?))).collect()
-    }
-
-    /// The CRL in force of a CA by its name (`names`), not copied. It was verified when it was installed: to verify a
-    /// long one for each request would let anybody keep the peer busy.
-    pub fn crl(&self, name: &str) -> Option<Crl> {
-        let current = self.store.revocation().current();
-        let (_, key) = self.names().into_iter().find(|(of, key)| of == name && current.list(key).is_some())?;
-        let digest = Hash(*current.list(&key)?.digest());
-        let find = || self.crl_set().find(&digest).cloned();
-        find().or_else(|| {
-            // It came into force at this moment.
-            self.publish();
-            find()
-        })
-    }
-
-    /// Whether this very list is in force.
-    pub fn is_in_force(&self, crl: &[u8]) -> bool {
-        self.store.revocation().current().ders().any(|der| der == crl)
-    }
-
-    /// The CAs in force and their keys. An organization's is called like it, the consortium's `root`; another root beside
-    /// it `root-` and the first 8 hex digits of its key's SHA-256, as in its subject.
-    fn names(&self) -> Vec<(String, KeyId)> {
-        let bundle = self.bundle.load();
-        let mut names: Vec<(String, KeyId)> = Vec::new();
-        for der in bundle.anchors.iter().chain(&bundle.issuing) {
-            let (Ok(scope), Some(key)) = (AuthorityScope::of_certificate(der), KeyId::of_certificate(der)) else {
-                continue;
-            };
-            if names.iter().any(|(_, known)| *known == key) {
-                continue;
-            }
-            let beside = names.iter().any(|(name, _)| name == ROOT);
-            let name = match scope.organization {
-                Some(organization) => organization,
-                None if beside => format!("{ROOT}-{}", &key.to_string()[..8]),
-                None => ROOT.into(),
-            };
-            names.push((name, key));
-        }
-        names
-    }
-
-    /// All CRLs in force, DER: the newest of each CA, and earlier ones that revoke what no newer one does.
-    pub fn crls(&self) -> Vec<Vec<u8>> {
-        self.store.revocation().current().ders().map(<[u8]>::to_vec).collect()
-    }
-
-    fn written(&self) -> MutexGuard<'_, Option<Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps in the peer's own folder the CRLs in force, and those that were put there of CAs that are not in force yet.
-    /// Only for who has [`Trust::exclusively`].
-    fn save_crls(&self) -> Result<(), CredentialsError> {
-        let file = TrustFile::crls_of(&self.certificate_dir);
-        let text = file.text().unwrap_or_default();
-        let mut there = match &*self.written() {
-            // It is what was written last: lists of megabytes are not parsed to write them again.
-            Some(Written { digest, unknown }) if *digest == Hash::plain(&[&text]) => unknown.clone(),
-            _ => file.content(&text).whole,
-        };
-        drop(text);
-        there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
-        self.publish();
-        let set = self.crl_set();
-        let in_force = set.crls.iter().map(|crl| crl.pem.clone());
-        let text = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
-        ::files::write_public(&file.path, &text)
-            .map_err(|source| CredentialsError::File { path: file.path.display().to_string(), source })?;
-        *self.written() = Some(Written { digest: Hash::plain(&[&text]), unknown: there });
-        Ok(())
-    }
-
-    /// Whether a CRL is the newest one of its CA in force.
-    pub fn is_newest(&self, crl: &[u8]) -> bool {
-        self.store.revocation().current().lists().any(|list| list.der() == crl)
-    }
-
-    /// What was wrong with the CRLs of the authorities' folder when it was looked at last.
-    pub fn crl_troubles(&self) -> Arc<Vec<String>> {
-        self.crl_troubles.load_full()
-    }
-
-    /// Looks at the CRLs of the authorities' folder. One that lacks what was revoked is in force nowhere. A folder whose
-    /// number is below that in force came back from a backup: it knows less than it has published.
-    pub fn judge_crls(&self) -> Result<(), FolderError> {
-        let mut troubles = Vec::new();
-        if let Some(folder) = self.folder()? {
-            for name in folder.lacking_crls()? {
-                troubles
-                    .push(format!("the CRL of {name} lacks what was revoked: `chancery ca crl {name}` signs it again"));
-            }
-            for (name, number, in_force) in folder_behind(&folder, &self.store)? {
-                troubles.push(format!(
-                    "CRL {in_force} of {name} is in force, and the authorities' folder is at {number}: it is older than what \
-                     it has published; what that revoked stays revoked, and `chancery ca list` does not know of it"
-                ));
-            }
-        }
-        if *self.crl_troubles.load_full() != troubles {
-            for trouble in &troubles {
-                tracing::error!(trouble, "a CRL of the authorities' folder");
-            }
-            self.crl_troubles.store(Arc::new(troubles));
-        }
-        Ok(())
-    }
-
-    /// All CRLs in force, as they are handed out.
-    pub fn crl_set(&self) -> Arc<CrlSet> {
-        self.crl_set.load_full()
-    }
-
-    /// Makes what is handed out again if another set is in force.
-    fn publish(&self) {
-        let _one_at_a_time = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the set is read: one that is newer than its number is only made again.
-        let generation = self.store.revocation().generation();
-        let before = self.crl_set();
-        if before.generation != generation {
-            let set = self.store.revocation().current();
-            self.crl_set.store(Arc::new(CrlSet::of(generation, &set, &before.crls)));
-        }
-    }
-
     /// Runs what reads and then writes the peer's own folder, one at a time. It must not call [`Trust::poll`] or
     /// [`Trust::learn`].
     pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -604,21 +412,6 @@ impl Trust {
         // `ca trust` writes there, too. What cannot be held cannot be written either, which is said then.
         let _held = ca::exchange::hold(&self.certificate_dir);
         work()
-    }
-
-    /// Puts a CRL in force that somebody brought, and keeps it over a restart. It is verified under the CAs that this
-    /// peer trusts, so it does not matter who brought it. `None` if it is in force already.
-    pub fn learn(&self, crl: &[u8]) -> Result<Option<RevocationChange>, LearnError> {
-        let change = self.store.install_crl(crl)?;
-        if let Some(change) = &change {
-            tracing::info!(newly_revoked = change.revoked.len(), generation = change.generation, "a CRL was learned");
-            say_early(change);
-            // In force first: what cannot be written is still obeyed, until a restart fetches it again.
-            self.publish();
-            self.changes.send_modify(|generation| *generation += 1);
-            self.exclusively(|| self.save_crls())?;
-        }
-        Ok(change)
     }
 
     /// The answer to an OCSP request, DER: signed beforehand, or an error (RFC 6960 §4.2.1) that says why not.
@@ -636,21 +429,6 @@ impl Trust {
             }
         }
     }
-}
-
-/// The folder's CAs of which a newer CRL is in force than the folder knows of, with both numbers.
-fn folder_behind(folder: &CertificateFolder, store: &TrustStore) -> Result<Vec<(String, u64, u128)>, FolderError> {
-    let current = store.revocation().current();
-    let mut behind = Vec::new();
-    for record in folder.authorities()? {
-        let key = KeyId::of_certificate(&folder.authority_certificate(&record.name)?);
-        if let Some(list) = key.and_then(|key| current.list(&key))
-            && list.number() > u128::from(record.crl_number)
-        {
-            behind.push((record.name, record.crl_number, list.number()));
-        }
-    }
-    Ok(behind)
 }
 
 fn fresh(stamps: &[(PathBuf, Stamp)]) -> bool {
@@ -672,37 +450,6 @@ pub enum OcspReply {
     Answer(Vec<u8>),
     /// An unsigned refusal.
     Error(&'static [u8]),
-}
-
-/// Puts every CRL in force that is newer than the one that is.
-fn install<'a>(store: &TrustStore, crls: impl IntoIterator<Item = &'a Vec<u8>>) {
-    for crl in crls {
-        match store.install_crl(crl) {
-            Ok(None) => {}
-            Ok(Some(change)) => {
-                tracing::info!(
-                    newly_revoked = change.revoked.len(),
-                    generation = change.generation,
-                    "a CRL is in force"
-                );
-                say_early(&change);
-            }
-            // The same CA's CRL may be in two folders, of which one is behind.
-            Err(RevocationError::Older { .. }) => {}
-            // As of a root that was replaced: who is certified by nobody here has nobody to revoke.
-            Err(RevocationError::UnknownIssuer) => tracing::debug!("a CRL of a CA that is not trusted is passed over"),
-            Err(error) => tracing::error!(error = describe(&error), "a CRL is refused"),
-        }
-    }
-}
-
-/// A clock is wrong: the CA's, or this one.
-fn say_early(change: &RevocationChange) {
-    if let Some(made) = change.early {
-        let what =
-            "a CRL is of the future: what it revokes is revoked, and the one before it stays in force until then";
-        tracing::warn!(%made, "{what}; compare the clocks, and have the CA sign another one");
-    }
 }
 
 /// The peer's own path and key.

@@ -10,6 +10,7 @@ use ca::{
     folder::{LeafOptions, Selection},
 };
 use client::api::CaAnswer;
+use ledger_classes::time::Time;
 use std::{fs, time::SystemTime};
 
 #[test]
