@@ -139,6 +139,8 @@ pub const DISK_LOOK: Duration = Duration::from_millis(150);
 pub const DISK_PART: u64 = 4;
 /// What administrative acts have beyond a channel's part, one of so many of it: so that they repair what is full.
 pub const ACTS_PART: u64 = 8;
+/// The least that they have beyond it: what was on its way when a small part was used up must not take all of that.
+pub const ACTS_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// How often it is looked at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
 /// large part is written in a minute, and a look costs some ten microseconds.
 pub const SHARE_LOOK: Duration = Duration::from_millis(150);

@@ -162,6 +162,9 @@ pub const UNMET_REVOCATION_MS: u64 = 1000;
 /// Certificates and identities that the channel has not met which one organization's administrators may revoke at once, and
 /// identities that they may reinstate, after a time without any.
 pub const NAMED_ACTS_SAVED: u64 = 256;
+/// Certificates of an identity that are ended one by one with it, so that they stay out when it is reinstated: one a day
+/// for a year. Beyond, none is admitted again all the same, but may read where its holder may.
+pub const CERTIFICATES_ENDED_MAX: usize = 366;
 /// Milliseconds until one more is there: 144 a day.
 pub const NAMED_ACT_MS: u64 = 10 * 60 * 1000;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.

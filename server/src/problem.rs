@@ -296,9 +296,11 @@ impl From<SubmitRefusal> for ApiError {
             },
             SubmitRefusal::Busy { retry_after_ms } => Self::from(Kind::Busy).retry_after_ms(retry_after_ms),
             SubmitRefusal::Disk(trouble) => Self::disk(trouble),
-            SubmitRefusal::ChannelFull(used) => {
-                Self::new(Kind::ChannelFull, used.to_string()).retry_after_ms(DISK_RETRY_MS)
-            }
+            SubmitRefusal::ChannelFull(used) => Self::new(
+                Kind::ChannelFull,
+                format!("{used}; whoever runs the peer may raise limits.channel_bytes_max"),
+            )
+            .retry_after_ms(DISK_RETRY_MS),
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }

@@ -186,6 +186,7 @@ impl Trust {
         // Before anybody is judged.
         trust.read_answers_again();
         trust.publish();
+        trust.keep_crls();
         trust.judge_own(&mut trust.seen.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(trust)
     }
@@ -345,7 +346,7 @@ impl Trust {
             return false;
         }
         let bundle = usable(self.store.consortium(), reading.bundle);
-        let before = self.bundle();
+        let (before, in_force) = (self.bundle(), self.store.revocation().generation());
         if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
             tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
         }
@@ -367,6 +368,9 @@ impl Trust {
             tracing::error!(error = describe(&error), "the peer's certificate is not usable: the old one stays");
         }
         self.changes.send_modify(|generation| *generation += 1);
+        if self.store.revocation().generation() != in_force {
+            self.keep_crls();
+        }
         true
     }
 

@@ -27,6 +27,11 @@ const SHOWN: &[(&str, &str)] = &[
     ("chancery init --dir peer-1 --consortium harbour.example --org bank --host", "other machines"),
     ("chancery ca organization broker --pkcs11", "needs a token; tests/tests/peer/tokens.rs runs it with SoftHSM"),
     (
+        "chancery ca replace dealer --why",
+        "ends dealer's people, who go on below; tests/tests/peer/stolen_ca.rs runs it",
+    ),
+    ("chancery ca bundle dealer --out dealer.pem", "goes on from there"),
+    (
         "chancery --profile peer-1/profiles/admin channel renew-authority",
         "refused until a year before the end; runs later",
     ),

@@ -5,7 +5,7 @@
 //! what was under way.
 //! Never here: the disk as a whole, which keeps a reserve (`disk.rs`).
 
-use crate::limits::ACTS_PART;
+use crate::limits::{ACTS_BYTES_MIN, ACTS_PART};
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl fmt::Display for DiskUse {
 pub(crate) enum Room {
     /// The peer's own posts, such as revocations, as long as the disk has room.
     Peer,
-    /// Administrative acts, too: they repair, and an eighth more is theirs.
+    /// Administrative acts, too: they repair, and an eighth more is theirs, 256 MiB at least.
     Acts,
     /// Everybody.
     All,
@@ -111,7 +111,9 @@ impl Share {
         self.tell(used);
         let room = match used {
             used if !used.is_full() => Room::All,
-            used if used.bytes < used.bytes_max.saturating_add(used.bytes_max / ACTS_PART) => Room::Acts,
+            used if used.bytes < used.bytes_max.saturating_add((used.bytes_max / ACTS_PART).max(ACTS_BYTES_MIN)) => {
+                Room::Acts
+            }
             _ => Room::Peer,
         };
         (room, used)
@@ -167,13 +169,18 @@ mod tests {
             (1020, Room::All),
             (1024, Room::Acts),
             (1100, Room::Acts),
-            (1152, Room::Peer),
-            (4096, Room::Peer),
+            (4096, Room::Acts),
             (1000, Room::All),
         ] {
             assert_eq!(grow(kib), room, "{kib}");
         }
         assert_eq!(share.room(SHARE_LOOK, 64 * 1024).0, Room::Acts, "what waits for a checkpoint will be there");
+        let more = usize::try_from(ACTS_BYTES_MIN).unwrap();
+        assert_eq!(share.room(SHARE_LOOK, more - 1024).0, Room::Acts);
+        assert_eq!(share.room(SHARE_LOOK, more + 24 * 1024).0, Room::Peer);
+        let large = Share::new("large", home.path(), 1 << 33);
+        let part = |eighths: usize| large.room(SHARE_LOOK, (1 << 30) * eighths).0;
+        assert_eq!((part(7), part(8), part(9)), (Room::All, Room::Acts, Room::Peer), "an eighth of a large part");
         // A file with holes takes what is in it.
         fs::File::create(home.path().join("trade/state.redb")).unwrap().set_len(1 << 30).unwrap();
         share.look_again();

@@ -92,6 +92,12 @@ impl Failure {
     /// What to tell people, if it was not told already.
     pub fn message(&self) -> Option<String> {
         match self {
+            // Whoever asks again about one that was taken gets its outcome there, so this one was not.
+            Self::Unavailable { message, problem: Some(problem), .. }
+                if problem.type_uri.ends_with(":channel-full") =>
+            {
+                Some(message.clone())
+            }
             Self::Unavailable { message, transaction: Some((id, channel)), .. } => Some(format!(
                 "{message}\nThe transaction may have been taken. Before sending another, ask: chancery tx status {id} \
                  --channel {channel}"

@@ -144,16 +144,27 @@ impl Trust {
             Some(Written { digest, unknown }) if *digest == Hash::plain(&[&text]) => unknown.clone(),
             _ => file.content(&text).whole,
         };
-        drop(text);
         there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
         self.publish();
         let set = self.crl_set();
         let in_force = set.crls.iter().map(|crl| crl.pem.clone());
-        let text = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
+        let next = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
+        if next == text {
+            return Ok(());
+        }
+        let text = next;
         ::files::write_public(&file.path, &text)
             .map_err(|source| CredentialsError::File { path: file.path.display().to_string(), source })?;
         *self.written() = Some(Written { digest: Hash::plain(&[&text]), unknown: there });
         Ok(())
+    }
+
+    /// Keeps what the authorities' folder has brought into force beside the peer's certificate, too: a folder that comes back
+    /// from a backup takes nothing back, also over a restart.
+    pub(super) fn keep_crls(&self) {
+        if let Err(error) = self.exclusively(|| self.save_crls()) {
+            tracing::warn!(error = describe(&error), "the lists in force are not kept beside the peer's certificate");
+        }
     }
 
     /// Whether a CRL is the newest one of its CA in force.

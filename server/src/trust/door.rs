@@ -2,6 +2,8 @@
 //! until then, and on a channel that has just listed a CA, the peer refuses at its door whom it knows to be revoked.
 
 use super::Trust;
+use crate::clock;
+use ca::{LeafClaims, Usage};
 use channel_actors::Door;
 use ledger_classes::{action::Action, hash::HexBytes, outcome::ResultCode};
 
@@ -14,10 +16,33 @@ impl Trust {
     }
 }
 
+impl Trust {
+    /// Whether a path is of an organization of which a CA here was replaced, and leads to none that it has now. A channel that
+    /// nobody else can change may list the old one still, and whoever has its key need not show its certificate.
+    fn is_of_a_lost_authority(&self, path: &[HexBytes]) -> bool {
+        let Some(Ok(claims)) = path.first().map(|leaf| LeafClaims::of_certificate(&leaf.0)) else { return false };
+        let organization = claims.identity().organization();
+        if !self.successors.load().iter().any(|one| one.organization == organization) {
+            return false;
+        }
+        let (bundle, now) = (self.bundle(), clock::now());
+        let own: Vec<&[u8]> = path.iter().map(|der| der.0.as_slice()).collect();
+        // The channel may list the issuing CA itself: then the path ends below it.
+        let issuing = bundle.issuing.iter().map(|der| Some(der.as_slice()));
+        let is_good = |issuing: Option<&[u8]>| {
+            let path: Vec<&[u8]> = own.iter().copied().chain(issuing).collect();
+            self.store.verify(&path, now, Usage::ClientAuth).is_ok()
+        };
+        ![None].into_iter().chain(issuing).any(is_good)
+    }
+}
+
 impl Door for Trust {
     fn refuses(&self, action: &Action) -> Option<(ResultCode, String)> {
         let revoked = match action {
-            Action::ParticipantAdmit(admission) => self.revokes(&admission.path),
+            Action::ParticipantAdmit(admission) => {
+                self.revokes(&admission.path) || self.is_of_a_lost_authority(&admission.path)
+            }
             Action::ChannelRenewAuthority(renewal) => self.revokes(std::slice::from_ref(&renewal.certificate)),
             _ => false,
         };

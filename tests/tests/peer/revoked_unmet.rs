@@ -85,6 +85,11 @@ async fn a_revoked_certificate_that_no_channel_has_met_is_admitted_nowhere_by_no
     revoke(&consortium, "dealer/admin/boss", RevocationReason::KeyCompromise);
     // Every channel that lists the CA knows, whether or not it has met the certificate: two of bank's, one of dealer's.
     let heights = [told(&admin, "main", 2).await, told(&admin, "private", 3).await];
+    // The channels know by the CAs' answers, the door by their lists, which may be read a moment later.
+    for revoked in [&deputy, &boss] {
+        let refused = async || peer.connect_once(revoked).status().await.is_err().then_some(());
+        wait::until("the door knows", refused).await;
+    }
 
     let nobody = peer.connect_once(&stranger(&consortium, &ann));
     let client = peer.connect_once(&ann);

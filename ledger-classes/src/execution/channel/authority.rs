@@ -81,7 +81,13 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     let Some(key) = certificates.authority_key(certificate) else {
         return reject(ResultCode::AuthorityRefused, "this is no CA certificate");
     };
-    let judged = certificates.continuation(certificate, &listed, &authority_compromise_message(&key), proof);
+    if !listed.iter().any(|der| certificates.authority_key(der) == Some(key)) {
+        return reject(ResultCode::AuthorityRefused, "no member has a CA of this key here");
+    }
+    // The key's word is all that counts: whatever else of this key is listed, by a thief or a member who means ill, goes
+    // with it.
+    let judged =
+        certificates.continuation(certificate, &[certificate.as_slice()], &authority_compromise_message(&key), proof);
     if let Err(why) = judged {
         return reject(ResultCode::AuthorityRefused, why);
     }

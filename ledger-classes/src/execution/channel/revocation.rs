@@ -19,12 +19,14 @@ use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
-use crate::limits::{ADDRESSES_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
+use crate::limits::{ADDRESSES_MAX, CERTIFICATES_ENDED_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{
     CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, KnownIdentity,
     NamedCertificate, Participant, certificate_key,
 };
+use crate::record;
+use crate::state;
 
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
     let Revoke { identity, serial, reason } = body;
@@ -109,6 +111,15 @@ fn end_identity(
             told.push(certificate);
         }
     }
+    // Also those that it had before, renewed since: once it is reinstated none of them comes back, not to read either.
+    let prefix = keyspace::named_certificate(&identity.to_string(), &[]);
+    for (place, value) in state::scan(context, &prefix, &prefix, CERTIFICATES_ENDED_MAX)? {
+        let mut named: NamedCertificate = record::from_value(&value)?;
+        if named.admitted_height.is_some() && named.revoked_height.is_none() {
+            named.revoked_height = Some(context.height());
+            context.put(place, &named);
+        }
+    }
     let ended = KnownIdentity { addresses: Vec::new(), ended_height: Some(context.height()), reinstated: false };
     context.put(place, &ended);
     let (by, text) = (context.acting(), reason.to_owned());
@@ -131,7 +142,8 @@ pub(in super::super) fn reinstate(context: &mut Context<'_>, body: &Reinstate) -
     if known.ended_height == Some(context.height()) {
         return reject(ResultCode::IdentityIsEnded, "it ended in this block: send this one again");
     }
-    pace::spend(context, Kind::NamedAct, identity.organization())?;
+    // Not what naming spends: who ends people by a stolen key would keep them from coming back.
+    pace::spend(context, Kind::Admission, identity.organization())?;
     context.put(place, &KnownIdentity { reinstated: true, ..known });
     let (by, text) = (context.acting(), reason.to_owned());
     context.emit(Event::ParticipantReinstated { identity: identity.clone(), reason: text, by })?;

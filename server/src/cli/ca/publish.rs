@@ -15,7 +15,10 @@ use client::api::{CaAnswer, WaitingView};
 use client::connection::RequestError;
 use ledger_classes::hash::HexBytes;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 /// Between two attempts, if the peer does not say.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -67,8 +70,11 @@ struct Published {
 impl Publish {
     pub(super) fn run(self, directory: &Directory, global: &Global, output: Output) -> Result<(), Failure> {
         let folder = directory.open_quietly()?;
-        let mut crls = Vec::new();
+        let (mut crls, mut replaced) = (Vec::new(), HashSet::new());
         for authority in folder.authorities()? {
+            if authority.revoked.is_some() {
+                replaced.insert(authority.name.clone());
+            }
             if authority.name != ROOT && authority.retired.is_none() {
                 crls.push((authority.name.clone(), folder.bundle(&[authority.name])?.crls));
             }
@@ -101,7 +107,13 @@ impl Publish {
                         let answer = CaAnswer { path, evidence: HexBytes(evidence.answer) };
                         let send =
                             async || session.connection.bring_answer(&answer).await.map(|taken| (taken.new, false));
-                        bringing.bring(what, send).await
+                        let brought = bringing.bring(what, send).await;
+                        if brought.done == Done::No && replaced.contains(&authority) {
+                            let became = "of a CA that was replaced, and that this peer trusts no more".into();
+                            Brought { became, done: Done::Yes, ..brought }
+                        } else {
+                            brought
+                        }
                     }
                     None => {
                         let became = format!("its answer is not signed yet: `chancery ca ocsp {authority}`");
