@@ -191,7 +191,7 @@ fn a_channel_above_its_part_of_the_disk_takes_acts_and_tells_what_it_has_taken()
     for (pages, caller, full) in [
         (7, Asker::from_number(1), [false, false, false]),
         (8, Asker::from_number(1), [true, false, true]),
-        (9, Asker::from_number(1), [true, true, true]),
+        (9, Asker::from_number(1), [true, false, true]),
         (9, Asker::PEER, [true, false, true]),
     ] {
         nonce += 10;
