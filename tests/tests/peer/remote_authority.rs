@@ -269,8 +269,7 @@ async fn lists_come_in_pages_and_a_locked_ca_says_so() {
         let mut words = vec!["list", "--limit", "2"];
         words.extend(after.iter().flat_map(|after| ["--after", after.as_str()]));
         let page = world.ca(&world.boss, &words);
-        let own = run(&[&["ca", "--dir", text(&world.consortium.dir())], &words[..]].concat());
-        assert_eq!(own["items"], page["items"]);
+        assert!(page["line"].is_null(), "{page}");
         let items = page["items"].as_array().expect("items");
         names.extend(items.iter().filter_map(|item| item["identity"].as_str()?.rsplit('/').next().map(str::to_owned)));
         match page["next"].as_str() {
