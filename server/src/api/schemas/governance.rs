@@ -16,8 +16,7 @@ pub(super) fn schemas() -> Value {
     let named = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let page =
         |of: Value| object(json!({ "height": number(), "items": list(of), "next": text() }), &["height", "items"]);
-    let register =
-        |of: Value| object(json!({ "line": number(), "items": list(of), "next": text() }), &["line", "items"]);
+    let register = |of: Value| object(json!({ "items": list(of), "next": text() }), &["items"]);
     json!({
         "BalancePage": page(object(
             json!({
