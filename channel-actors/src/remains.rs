@@ -73,13 +73,14 @@ fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, String> {
     };
     let is_last = reflects == height || (last.header.config_height == config.height && !changed_last()?);
     let tip = Tip { height, hash: last.header.hash(), time: last.header.time };
-    let ended = store.view().ok().map(|view| ended(&view)).unwrap_or_default();
+    // Who is not to see it any more would else see it again.
+    let ended = ended(&store.view().map_err(in_full)?).ok_or("what it has ended cannot be read")?;
     let remains = Remains { id: Some(first.header.hash()), tip: Some(tip), config: Arc::new(config), ended };
     Ok(is_last.then_some((height, remains)))
 }
 
-fn ended(view: &dyn ReadView) -> Arc<[Mark]> {
-    execution::marks_in(view).unwrap_or_default().into_iter().collect()
+fn ended(view: &dyn ReadView) -> Option<Arc<[Mark]>> {
+    Some(execution::marks_in(view).ok()?.into_iter().collect())
 }
 
 /// From the state alone.
@@ -88,7 +89,7 @@ fn of_state(directory: &Path, options: StoreOptions) -> Option<Found> {
         let (height, config) = (view.height()?, execution::config_of(view).ok()?);
         let genesis = (config.height == 0).then(|| block::genesis(&config.config).ok()).flatten();
         let id = genesis.map(|(block, _)| block.header.hash());
-        Some((height, Remains { id, tip: None, config: Arc::new(config), ended: ended(view) }))
+        Some((height, Remains { id, tip: None, config: Arc::new(config), ended: ended(view)? }))
     });
     found.ok().flatten().flatten()
 }

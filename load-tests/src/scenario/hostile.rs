@@ -62,6 +62,9 @@ const ATTACKERS_NICE: i32 = 19;
 /// How long the peer is under attack before it is measured, to the window.
 const SETTLES: u32 = 4;
 
+/// The longest that the first answer to an attack takes.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+
 /// What attackers were answered.
 #[derive(Debug, Default)]
 struct Answers {
@@ -150,6 +153,25 @@ impl Deed {
         }
         Ok(())
     }
+}
+
+/// Waits until each attack that is answered at once has been: on a busy machine the attackers, who give way, are late, and
+/// what is measured before is no attack.
+async fn all_answered(attacks: &[Attack], counts: &[Answers]) -> Result<(), LoadError> {
+    let asks = |attack: &Attack| matches!(attack.deed, Deed::Ask { pace: None, .. } | Deed::Post { .. });
+    let is_silent =
+        |(attack, answers): &(&Attack, &Answers)| asks(attack) && answers.bytes.load(Ordering::Relaxed) == 0;
+    let until = Instant::now() + ANSWERED_WITHIN;
+    while let Some((attack, _)) = attacks.iter().zip(counts).find(is_silent) {
+        if Instant::now() > until {
+            return Err(LoadError::Setup(format!(
+                "no answer to the attack {:?} within {ANSWERED_WITHIN:?}",
+                attack.name
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 /// Attacks until told to stop, on a thread of its own.
@@ -319,6 +341,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let (stop, stops) = watch::channel(false);
         let attacking = begin(Arc::clone(&attacks), Arc::clone(&counts), stops)?;
         tokio::time::sleep(window / SETTLES).await;
+        all_answered(&attacks, &counts).await?;
         let mut reads = Latencies::default();
         let work = async {
             let (driven, all) = quiet.works(signed).await?;

@@ -11,7 +11,7 @@ use ca::{
 };
 use ledger_classes::{hash::Hash, time::Time};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, MutexGuard, PoisonError},
 };
 
@@ -144,15 +144,12 @@ impl Trust {
             Some(Written { digest, unknown }) if *digest == Hash::plain(&[&text]) => unknown.clone(),
             _ => file.content(&text).whole,
         };
+        drop(text);
         there.retain(|crl| matches!(self.store.install_crl(crl), Err(RevocationError::UnknownIssuer)));
         self.publish();
         let set = self.crl_set();
         let in_force = set.crls.iter().map(|crl| crl.pem.clone());
-        let next = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
-        if next == text {
-            return Ok(());
-        }
-        let text = next;
+        let text = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
         ::files::write_public(&file.path, &text)
             .map_err(|source| CredentialsError::File { path: file.path.display().to_string(), source })?;
         *self.written() = Some(Written { digest: Hash::plain(&[&text]), unknown: there });
@@ -160,8 +157,18 @@ impl Trust {
     }
 
     /// Keeps what the authorities' folder has brought into force beside the peer's certificate, too: a folder that comes back
-    /// from a backup takes nothing back, also over a restart.
+    /// from a backup takes nothing back, also over a restart. A link there is somebody else's to change.
     pub(super) fn keep_crls(&self) {
+        let file = TrustFile::crls_of(&self.certificate_dir);
+        if file.path.is_symlink() {
+            return;
+        }
+        let text = file.text().unwrap_or_default();
+        let kept: HashSet<Hash> = file.content(&text).whole.iter().map(|crl| Hash::plain(&[crl])).collect();
+        if self.crl_set().crls.iter().all(|crl| kept.contains(&crl.digest)) {
+            return;
+        }
+        drop(text);
         if let Err(error) = self.exclusively(|| self.save_crls()) {
             tracing::warn!(error = describe(&error), "the lists in force are not kept beside the peer's certificate");
         }

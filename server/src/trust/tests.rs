@@ -43,6 +43,35 @@ fn a_revocation_in_the_folder_is_in_force_after_a_poll() {
     assert!(matches!(judge(), Err(PathError::Revocation { .. })));
 }
 
+/// The revoking list was in the folder and in memory alone: with a folder from a backup the next start took it back.
+#[test]
+fn a_folder_from_a_backup_takes_no_revocation_back_also_over_a_restart() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("peer");
+    init(&InitOptions::new(&dir, "harbour.example", "north")).unwrap();
+    let config = Config::load(&dir).unwrap();
+    let folder = CertificateFolder::open(&dir).unwrap();
+    let admin = Credentials::load(&dir.join("profiles/admin")).unwrap();
+    let lists = || ["root", "north"].map(|name| dir.join("ca/crl").join(format!("{name}.pem")));
+    let backup = lists().map(|path| fs::read(path).unwrap());
+    let restore = || lists().iter().zip(&backup).for_each(|(path, list)| fs::write(path, list).unwrap());
+    // While it runs, and while it does not.
+    for running in [true, false] {
+        let trust = Trust::open(&dir, &config).unwrap();
+        let judge = |trust: &Trust| trust.store().verify(&admin.path, clock::now(), Usage::ClientAuth);
+        if running {
+            let identity = judge(&trust).unwrap().identity().clone();
+            folder.revoke(&Selection::Identity(identity), RevocationReason::KeyCompromise, clock::now()).unwrap();
+            assert!(trust.poll());
+        }
+        assert!(matches!(judge(&trust), Err(PathError::Revocation { .. })), "running: {running}");
+        restore();
+        drop(trust);
+        let trust = Trust::open(&dir, &config).unwrap();
+        assert!(matches!(judge(&trust), Err(PathError::Revocation { .. })), "running: {running}");
+    }
+}
+
 /// As `crl.pem -> ..data/crl.pem` of a mounted secret, of which `..data` is swapped.
 #[test]
 fn a_revocation_that_comes_by_a_swapped_directory_is_in_force_after_a_poll() {

@@ -1,7 +1,7 @@
 //! Who was revoked on a channel by its own administrators reads nothing there any more: without the CA's folder that is
 //! all that they can do, and it ended posting alone.
 
-use crate::harness::{Consortium, Peer};
+use crate::harness::{Consortium, Peer, copy_folder};
 use crate::wait;
 use client::connection::{Connection, RequestError};
 use client::query::Range;
@@ -70,4 +70,37 @@ async fn who_is_revoked_on_a_private_channel_reads_it_no_more_also_after_a_resta
     wait::until("the channels are open", opened).await;
     assert!(bob.channel("private").await.is_ok());
     sees_nothing(&peer.connect(&ann), "private").await;
+}
+
+/// Once its identity was reinstated, the stolen certificate read the channel again, and an administrator's the peer.
+#[tokio::test]
+async fn who_had_a_certificate_when_its_identity_ended_reads_by_none_of_them_once_it_is_reinstated() {
+    let consortium = Consortium::new();
+    let (boss, ann) = (consortium.admin(), consortium.profile("bank", "client", "ann"));
+    let peer = consortium.serve();
+    create(&peer, &boss, "private");
+    let mut had = Vec::new();
+    for profile in [&boss, &ann] {
+        peer.run(profile, &["key", "new"]);
+        peer.run(profile, &["participant", "admit", "--channel", "private"]);
+    }
+    // Renewed and admitted again: the earlier one is nobody's record any more.
+    for name in ["first", "second"] {
+        let kept = consortium.path(name);
+        copy_folder(&ann, &kept);
+        had.push(kept);
+        peer.run(&ann, &["ca", "renew"]);
+        if name == "first" {
+            peer.run(&ann, &["participant", "admit", "--channel", "private"]);
+        }
+    }
+    let who = "spiffe://test.example/bank/client/ann";
+    peer.run(&boss, &["participant", "revoke", who, "--channel", "private"]);
+    peer.run(&boss, &["participant", "reinstate", who, "--channel", "private"]);
+    for profile in &had {
+        sees_nothing(&peer.connect(profile), "private").await;
+    }
+    let renewed = peer.connect(&ann);
+    assert!(renewed.channel("private").await.is_ok(), "one that had not admitted it");
+    peer.run(&ann, &["participant", "admit", "--channel", "private"]);
 }

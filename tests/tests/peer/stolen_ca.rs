@@ -216,6 +216,16 @@ async fn the_peers_own_ca_is_replaced_and_no_channel_of_its_own_is_locked() {
         (status.contains("whose key others have") && status.contains("nobody could change it again")).then_some(())
     })
     .await;
+    // Main lists the stolen one still, and whoever has its key need not show its certificate.
+    let main = admin.channel("main").await.expect("there").id;
+    let second = thief.profile("bank/admin/second");
+    for shown in [2, 1] {
+        let mut action = admission(&second, main, 8);
+        if let Action::ParticipantAdmit(admit) = &mut action {
+            admit.path.truncate(shown);
+        }
+        assert_eq!(fate(&admin, "main", &signed(main, 8, vec![action])).await, "certificate-revoked", "{shown}");
+    }
     let twice = ["channel", "update", "main", "--put-org", &world.bundle("bank")];
     let alone = try_run(&[&["--profile", text(&world.bank), "--peer", &peer.url], &twice[..]].concat());
     assert_eq!(alone.status.code(), Some(1), "nobody of the new one is there yet");

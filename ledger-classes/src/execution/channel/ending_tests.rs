@@ -157,6 +157,34 @@ fn a_cas_key_takes_itself_off_the_channel_at_once_and_whom_it_vouched_for_signs_
     assert_eq!(standing(&ledger), [1, 2, 5]);
 }
 
+/// A thief listed another certificate of the same key, or a member one as its own, and the key's word was refused for ever.
+#[test]
+fn whatever_else_of_a_compromised_key_is_listed_and_by_whom_goes_with_it() {
+    for (member, wide) in [(1, "ca of beta#wide"), (0, "ca of beta#wide")] {
+        let mut config = config_of(&ledger().state).unwrap().config;
+        config.organizations[member].authorities.push(bytes(wide));
+        let mut ledger = Ledger::with_config(config);
+        ledger.certificates = &Readable;
+        for (number, leaf) in [
+            (10, "ca of alpha|10|admin/ada|10"),
+            (20, "ca of beta|20|admin/boss|20"),
+            (21, "ca2 of beta|21|admin/bess|21"),
+        ] {
+            assert_eq!(admit(&mut ledger, number, leaf), C::Done);
+        }
+        ledger.done(9, vec![compromise("ca of beta", "ca of beta")]);
+        let listed: Vec<HexBytes> = config_of(&ledger.state)
+            .unwrap()
+            .config
+            .organizations
+            .into_iter()
+            .flat_map(|one| one.authorities)
+            .collect();
+        assert_eq!(listed, [bytes("ca of alpha"), bytes("ca2 of beta")], "{member}");
+        assert_eq!(ledger.one(20, vec![append()]).0, C::ParticipantIsUnvouched);
+    }
+}
+
 /// Of a channel that both must agree on, one lost its CA: the other goes on, and gives it another one; then both are needed.
 #[test]
 fn a_member_that_lost_its_last_ca_is_not_asked_until_its_first_administrator_is_there_again() {
