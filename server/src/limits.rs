@@ -24,6 +24,10 @@ pub const ANSWER_WHOLE_BYTES_MAX: usize = 256 * 1024;
 pub const ANSWER_GRACE: Duration = Duration::from_secs(10);
 /// How long an answer may take, whatever its pace; a subscription is none.
 pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(600);
+/// Outcomes of a batch that are encoded without a turn on the reading threads: in binary a hundred microseconds at most.
+pub const OUTCOMES_INLINE_MAX: usize = 2048;
+/// The same of outcomes in JSON, by the bytes that they hold.
+pub const OUTCOMES_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// Events that a subscription encodes without a turn on the reading threads: some hundred microseconds.
 pub const FRAMES_INLINE_MAX: usize = 32;
 /// The part of the budget of memory that one caller may hold.

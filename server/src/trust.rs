@@ -370,6 +370,8 @@ impl Trust {
         self.changes.send_modify(|generation| *generation += 1);
         if self.store.revocation().generation() != in_force {
             self.keep_crls();
+            // What the peer has written itself is no news.
+            seen.stamps = seen.files.restamp(std::mem::take(&mut seen.stamps));
         }
         true
     }

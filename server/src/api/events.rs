@@ -332,7 +332,9 @@ impl Feed {
         let ended = self.channel.ended();
         if !Arc::ptr_eq(&config, &self.config) || !Arc::ptr_eq(&ended, &self.outs) {
             let rights = rights_on(&self.channel, &config.config, &self.caller);
-            self.readable = Readable::of(rights, self.classes.as_ref())?;
+            self.readable = Readable::of(rights, self.classes.as_ref())
+                // Whose certificate was revoked since hears that, and not that there is no such channel.
+                .map_err(|refusal| self.caller.check(&self.context.trust).err().unwrap_or(refusal))?;
             (self.config, self.outs) = (config, ended);
             self.changed = true;
         }

@@ -18,7 +18,7 @@ use client::{
     verify::decode_payload,
 };
 use ledger_classes::{codec, hash::Hash, limits::TRUST_LINKS_MAX, rights::Rights, transaction::ENVELOPE_BYTES_MAX};
-use std::sync::Arc;
+use std::{sync::Arc, vec};
 
 /// A block as JSON. What does not decode is left out, which the store's own checks make impossible.
 pub(super) struct BlockWriter {
@@ -297,42 +297,40 @@ impl Slices for ProofSlices {
 
 /// What became of the transactions of a batch, in JSON or binary: each is encoded when its turn comes, and what it holds
 /// counts until then.
-pub(super) struct Outcomes<I> {
-    left: I,
+pub(super) struct Outcomes<T, W> {
+    left: vec::IntoIter<T>,
+    /// Writes one of them, and tells the bytes that it held.
+    write: W,
     held: Held,
     /// What comes before the first one, between two, and at the end.
     form: (Vec<u8>, &'static str, &'static str),
     begun: bool,
 }
 
-/// One of them: the bytes that it holds, and how it is written.
-pub(super) type Encode = (usize, Box<dyn FnOnce(&mut Pieces) -> Result<(), Failed> + Send>);
-
-impl<I: Iterator<Item = Encode> + Send + 'static> Outcomes<I> {
+impl<T, W: FnMut(T, &mut Pieces) -> Result<usize, Failed>> Outcomes<T, W> {
     /// Outcomes in order, as a list in JSON.
-    pub(super) fn in_json(left: I, held: Held) -> Self {
-        Self { left, held, form: (b"[".to_vec(), ",", "]"), begun: false }
+    pub(super) fn in_json(all: Vec<T>, write: W, held: Held) -> Self {
+        Self { left: all.into_iter(), write, held, form: (b"[".to_vec(), ",", "]"), begun: false }
     }
 
-    /// So many of them, as a [`BatchAnswer`].
-    pub(super) fn binary(left: I, count: usize, held: Held) -> Self {
+    /// Outcomes in order, as a [`BatchAnswer`].
+    pub(super) fn binary(all: Vec<T>, write: W, held: Held) -> Self {
         // An answer to nothing, and in place of its count the true one.
         let mut before = codec::encode(&BatchAnswer { version: 1, results: Vec::new() });
         before.truncate(before.len() - size_of::<u64>());
-        before.extend((count as u64).to_le_bytes());
-        Self { left, held, form: (before, "", ""), begun: false }
+        before.extend((all.len() as u64).to_le_bytes());
+        Self { left: all.into_iter(), write, held, form: (before, "", ""), begun: false }
     }
-}
 
-impl<I: Iterator<Item = Encode> + Send + 'static> Slices for Outcomes<I> {
-    fn next(&mut self, _: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+    /// Writes outcomes up to a slice, and adds what they held to `freed`. False once all are written.
+    fn fill(&mut self, out: &mut Pieces, freed: &mut usize) -> Result<bool, Failed> {
         let end = out.total() + SLICE_BYTES;
         let (before, between, after) = &self.form;
         if !self.begun {
             out.raw(before)?;
         }
         while out.total() < end {
-            let Some((bytes, encode)) = self.left.next() else {
+            let Some(outcome) = self.left.next() else {
                 self.begun = true;
                 out.text(after)?;
                 return Ok(false);
@@ -340,10 +338,22 @@ impl<I: Iterator<Item = Encode> + Send + 'static> Slices for Outcomes<I> {
             if std::mem::replace(&mut self.begun, true) {
                 out.text(between)?;
             }
-            encode(out)?;
-            self.held.shrink(bytes);
+            *freed += (self.write)(outcome, out)?;
         }
         Ok(true)
+    }
+}
+
+impl<T, W> Slices for Outcomes<T, W>
+where
+    T: Send + 'static,
+    W: FnMut(T, &mut Pieces) -> Result<usize, Failed> + Send + 'static,
+{
+    fn next(&mut self, _: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let mut freed = 0;
+        let more = self.fill(out, &mut freed);
+        self.held.shrink(freed);
+        more
     }
 }
 
@@ -380,20 +390,12 @@ mod tests {
         for count in [0, 1, 2, 5_000] {
             let all: Vec<Outcome> = (0..count).map(|number| outcome((number % 251) as u8)).collect();
             let results: Vec<BatchResult> = (0..count).map(|number| result((number % 251) as u8)).collect();
-            let json: Vec<Encode> = all
-                .clone()
-                .into_iter()
-                .map(|outcome| -> Encode { (100, Box::new(move |out: &mut Pieces| out.json(&outcome))) })
-                .collect();
-            let binary: Vec<Encode> = results
-                .clone()
-                .into_iter()
-                .map(|result| -> Encode { (100, Box::new(move |out: &mut Pieces| out.raw(&codec::encode(&result)))) })
-                .collect();
+            let json = |outcome: Outcome, out: &mut Pieces| out.json(&outcome).map(|()| 100);
+            let binary = |result: BatchResult, out: &mut Pieces| out.raw(&codec::encode(&result)).map(|()| 100);
             let both: [(Box<dyn Slices>, Vec<u8>); 2] = [
-                (Box::new(Outcomes::in_json(json.into_iter(), held(count))), serde_json::to_vec(&all).unwrap()),
+                (Box::new(Outcomes::in_json(all.clone(), json, held(count))), serde_json::to_vec(&all).unwrap()),
                 (
-                    Box::new(Outcomes::binary(binary.into_iter(), count, held(count))),
+                    Box::new(Outcomes::binary(results.clone(), binary, held(count))),
                     codec::encode(&BatchAnswer { version: 1, results }),
                 ),
             ];

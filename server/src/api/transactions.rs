@@ -2,23 +2,26 @@
 //! them later; and their offline proofs.
 
 use super::{
-    answer::{Pieces, Source, found, in_json, made, sent, streamed},
+    answer::{Pieces, Slices, Source, found, in_json, made, sent, streamed},
     body,
     parameters::Query,
     query::hash,
     service::{negotiated, preferred},
-    slices::{Encode, Outcomes, ProofSlices},
+    slices::{Outcomes, ProofSlices},
 };
 use crate::{
     access::Visible,
     budget::Use,
     context::PeerContext,
-    limits::{BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, RETRY_AFTER_MS},
+    limits::{
+        BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, OUTCOMES_INLINE_BYTES_MAX,
+        OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
+    },
     problem::{ApiError, Kind},
     tls::Caller,
 };
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, HttpResponseBuilder,
     http::StatusCode,
     web::{Data, Path, Payload},
 };
@@ -81,28 +84,50 @@ pub(super) async fn submit(
             drop(bytes);
             let visible = again(&context, &caller, &path)?;
             let results = batch(&context, &visible, envelopes, wait).await?;
-            let (rights, purse) = (visible.rights, visible.purse);
-            let mut held = purse.hold(Use::Answers);
+            let rights = visible.rights;
+            let bytes = results.iter().map(Answered::bytes).sum();
+            let mut held = visible.purse.hold(Use::Answers);
             // They are committed, whatever room there is: who posts them waits with what it asks for next.
-            held.add(results.iter().map(Answered::bytes).sum());
-            let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
-            let context = context.into_inner();
+            held.add(bytes);
             if preferred(&request, &[body::JSON, MEDIA_TYPE_BATCH]) == MEDIA_TYPE_BATCH {
-                let count = results.len();
-                let encode = |result: Answered| -> Encode {
-                    (result.bytes(), Box::new(|out: &mut Pieces| out.raw(&codec::encode(&binary(result)))))
+                let short = results.len() <= OUTCOMES_INLINE_MAX;
+                let write = |result: Answered, out: &mut Pieces| {
+                    let bytes = result.bytes();
+                    out.raw(&codec::encode(&binary(result))).map(|()| bytes)
                 };
-                let outcomes = Outcomes::binary(results.into_iter().map(encode), count, held);
-                streamed(&context, &caller, &purse, source, negotiated(MEDIA_TYPE_BATCH), outcomes).await
+                let outcomes = Outcomes::binary(results, write, held);
+                answered_with(context, &caller, &visible, negotiated(MEDIA_TYPE_BATCH), outcomes, short).await
             } else {
-                let encode = move |result: Answered| -> Encode {
-                    (result.bytes(), Box::new(move |out: &mut Pieces| out.json(&outcome(result, rights))))
+                let short = bytes <= OUTCOMES_INLINE_BYTES_MAX;
+                let write = move |result: Answered, out: &mut Pieces| {
+                    let bytes = result.bytes();
+                    out.json(&outcome(result, rights)).map(|()| bytes)
                 };
-                let outcomes = Outcomes::in_json(results.into_iter().map(encode), held);
-                streamed(&context, &caller, &purse, source, in_json(), outcomes).await
+                let outcomes = Outcomes::in_json(results, write, held);
+                answered_with(context, &caller, &visible, in_json(), outcomes, short).await
             }
         }
     }
+}
+
+/// Answers with the outcomes of a batch. What is `short` is encoded at once; what takes more than a moment has its turn on
+/// the threads for that.
+async fn answered_with(
+    context: Data<PeerContext>,
+    caller: &Caller,
+    visible: &Visible,
+    response: HttpResponseBuilder,
+    mut outcomes: impl Slices,
+    short: bool,
+) -> Result<HttpResponse, ApiError> {
+    if short {
+        return sent(visible, response, |out| {
+            while outcomes.next(None, out)? {}
+            Ok(())
+        });
+    }
+    let source = Source::Nothing(Arc::clone(&context.registry), caller.asker());
+    streamed(&context.into_inner(), caller, &visible.purse, source, response, outcomes).await
 }
 
 /// What the caller may do by now: the body may have come slowly.

@@ -136,6 +136,15 @@ impl TrustFiles {
         stamps.sort();
         stamps
     }
+
+    /// These stamps, with that of the peer's own file of lists as it is now.
+    pub(super) fn restamp(&self, mut stamps: Vec<(PathBuf, Stamp)>) -> Vec<(PathBuf, Stamp)> {
+        let path = TrustFile::crls_of(&self.certificate_dir).path;
+        stamps.retain(|(of, _)| *of != path);
+        stamps.extend(Stamp::of(&path).ok().map(|stamp| (path, stamp)));
+        stamps.sort();
+        stamps
+    }
 }
 
 /// Reads a file of CRLs, and parses it unless its bytes are known.
@@ -160,9 +169,9 @@ fn read_lists(
         let damage = before.and_then(|before| before.damage);
         return Lists { stamp, digest: Some(digest), damage };
     }
-    reading.news = true;
     let mut damage = None;
     if written != Some(digest) {
+        reading.news = true;
         let content = file.content(&text);
         damage = content.damage.as_ref().map(|damage| describe(damage));
         reading.bundle.add(TrustPart::Crls, content.whole);
@@ -261,7 +270,7 @@ mod tests {
         }
         // What the peer has written itself is in force already.
         write("crl.pem", &crl(3));
-        assert_eq!(read(true, Some(&crl(3))), (0, true, 0));
+        assert_eq!(read(true, Some(&crl(3))), (0, false, 0));
         write("crl.pem", &crl(4));
         assert_eq!(read(true, Some(&crl(3))), (1, true, 0));
         // Of a CA that is here from now on.
