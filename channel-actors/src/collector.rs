@@ -190,6 +190,10 @@ impl Collector {
         for (id, receipt) in outcome.receipts {
             let Some(under_way) = self.under_way.remove(&id) else { continue };
             arrivals.push(under_way.arrived);
+            // Others sent the same: that is on the disk once.
+            let mut credits = under_way.credits.into_iter();
+            credits.next().into_iter().for_each(Credit::landed);
+            drop(credits);
             for waiter in under_way.waiters {
                 waiter.resolve(SubmitResult::Committed { id, receipt: receipt.clone() });
             }

@@ -26,6 +26,7 @@ pub mod limits;
 mod links;
 pub mod memory;
 pub mod metrics;
+mod needs;
 mod opening;
 pub mod ordering;
 mod part;

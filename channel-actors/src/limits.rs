@@ -141,6 +141,13 @@ pub const DISK_PART: u64 = 4;
 pub const ACTS_PART: u64 = 8;
 /// The least that they have beyond it: what was on its way when a small part was used up must not take all of that.
 pub const ACTS_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// Bytes of a payload for each action, of what people post without any right and administrators need in the room of acts:
+/// an admission's path of five usual certificates, in JSON. With more it finds room as others do.
+pub const ACT_OF_ANYBODY_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a channel's files that a byte of an accepted payload becomes: of itself, of its receipt and of the state.
+pub const DISK_BYTES_OF_BYTE: u64 = 3;
+/// The same of a transaction beside its payload: envelope, receipt, index.
+pub const DISK_BYTES_OF_TRANSACTION: u64 = 1_024;
 /// How often it is looked at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
 /// large part is written in a minute, and a look costs some ten microseconds.
 pub const SHARE_LOOK: Duration = Duration::from_millis(150);

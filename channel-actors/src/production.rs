@@ -2,7 +2,8 @@
 //! that is final. Blocking functions of their arguments; the acceptor decides what runs when.
 
 use crate::committed::CommittedBlock;
-use crate::store::{BlockRecord, ChannelStore, Pressure};
+use crate::needs;
+use crate::store::{BlockRecord, ChannelStore, Pressure, Room, Share};
 use crate::ticket::SubmitRefusal;
 use ledger_classes::block::{self, BLOCK_VERSION, Block, Header, Seal};
 use ledger_classes::codec;
@@ -38,6 +39,7 @@ pub(crate) struct ExecutedBlock {
 pub(crate) struct Execution {
     pub(crate) channel: Hash,
     pub(crate) store: ChannelStore,
+    pub(crate) share: Share,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) proposer: Address,
     pub(crate) height: u64,
@@ -107,12 +109,14 @@ impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
         let Sorted { fresh, known, committed } = self.sort_out(transactions)?;
+        let (fresh, full) = self.part_of_disk(fresh);
         let read = |error: ReadError| error.to_string();
         with_view(&self.store, &self.above, |view| {
             let due = execution::next_timer(view).map_err(read)?;
             let idle = due.is_none_or(|due| due > self.time);
             if fresh.is_empty() && idle {
-                return Ok(ExecutionResult { block: None, known, committed, offered: Offered::default() });
+                let offered = Offered { dropped: full, ..Offered::default() };
+                return Ok(ExecutionResult { block: None, known, committed, offered });
             }
             let input = BlockInput {
                 channel: self.channel,
@@ -124,7 +128,8 @@ impl Execution {
             let Drafted { executed, fates, costs } = execution::draft(view, &input).map_err(read)?;
             let costs = fresh.iter().map(VerifiedTransaction::id).zip(costs).collect();
             let (fresh, parted) = part(fresh, fates);
-            let offered = Offered { costs, ..parted };
+            let mut offered = Offered { costs, ..parted };
+            offered.dropped.extend(full);
             if fresh.is_empty() && idle {
                 return Ok(ExecutionResult { block: None, known, committed, offered });
             }
@@ -161,6 +166,18 @@ impl Execution {
             };
             Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed, offered })
         })
+    }
+
+    /// Parts what the channel's part of the disk has no room for: some becomes many times what it was counted for at the door.
+    fn part_of_disk(&self, fresh: Vec<VerifiedTransaction>) -> (Vec<VerifiedTransaction>, Vec<(Hash, SubmitRefusal)>) {
+        let (room, used) = self.share.room(self.store.waiting_bytes());
+        if room == Room::All {
+            return (fresh, Vec::new());
+        }
+        // How large an act may be was asked at the door.
+        let needs = |one: &VerifiedTransaction| needs::room(&one.transaction().actions, 0, false);
+        let (full, fresh): (Vec<_>, Vec<_>) = fresh.into_iter().partition(|one| needs(one) == Room::All);
+        (fresh, full.into_iter().map(|one| (one.id(), SubmitRefusal::ChannelFull(used))).collect())
     }
 
     /// Parts transactions that were committed before, or are in a block under way, from the others.
@@ -252,3 +269,6 @@ pub(crate) fn in_full(error: impl std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

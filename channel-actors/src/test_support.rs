@@ -6,7 +6,7 @@ use crate::dealer::{Arrival, Content};
 use crate::halt::{Life, LifeCycle};
 use crate::opening::{self, Opened, Step};
 use crate::place::Place;
-use crate::store::{Directory, StoreOptions};
+use crate::store::{Directory, Share, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::Flight;
 use ledger_classes::action::{Action, logs};
@@ -19,6 +19,7 @@ use ledger_classes::participant::NoCertificates;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -78,6 +79,11 @@ impl Bench {
         std::fs::remove_file(path.join("state.redb")).expect("removes");
         Directory(path)
     }
+}
+
+/// A part of the disk that nobody fills.
+pub(crate) fn whole_disk() -> Share {
+    Share::new("none", Path::new("/nowhere"), u64::MAX)
 }
 
 pub(crate) fn transaction(channel: Hash, nonce: u64, body: &str) -> Transaction {

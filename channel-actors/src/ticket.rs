@@ -6,7 +6,7 @@ use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, RETRY_AFTER_MS,
 use crate::memory::Pool;
 use crate::part::{Held, Parts, Shared};
 use crate::place::Place;
-use crate::store::{DiskTrouble, DiskUse};
+use crate::store::{DiskTrouble, DiskUse, NoRoom, OnItsWay, Room, Share};
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::Receipt;
@@ -223,6 +223,8 @@ pub(crate) struct Credit {
     /// Whether the caller is the peer itself.
     of_peer: bool,
     place: Option<Arc<Held>>,
+    /// What it will take of the channel's disk.
+    way: Option<OnItsWay>,
     bytes: u32,
 }
 
@@ -281,6 +283,7 @@ impl Credits {
             caller: held.clone(),
             of_peer: caller == Asker::PEER,
             place: None,
+            way: None,
             bytes,
         };
         Some(sizes.map(credit).collect())
@@ -321,6 +324,24 @@ impl Credit {
     /// Whether the peer itself posts the transaction.
     pub(crate) const fn is_of_peer(&self) -> bool {
         self.of_peer
+    }
+
+    /// Counts the transaction into the channel's part of the disk, if that has room for it.
+    pub(crate) fn takes_disk(
+        &mut self,
+        share: &Share,
+        whose: Room,
+        place: impl FnOnce() -> Place,
+    ) -> Result<(), NoRoom> {
+        self.way = Some(share.take(whose, self.bytes, place)?);
+        Ok(())
+    }
+
+    /// The transaction is on the disk. Of a credit that is dropped without it nothing is there.
+    pub(crate) fn landed(mut self) {
+        if let Some(way) = self.way.take() {
+            way.landed();
+        }
     }
 
     /// Of which credits it is one.

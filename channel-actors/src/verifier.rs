@@ -10,14 +10,14 @@
 use crate::asker::Asker;
 use crate::dealer::{Arrival, Content, Findings, cost_at_the_door};
 use crate::door::Doors;
-use crate::limits::{SHARE_LOOK, VERIFY_JOB_CHECKS_MICROS_MAX};
+use crate::limits::VERIFY_JOB_CHECKS_MICROS_MAX;
+use crate::needs;
 use crate::part::Held;
 use crate::place::{Place, Places};
 use crate::production::in_full;
 use crate::recall::Recall;
-use crate::store::{ChannelStore, Room, Share};
+use crate::store::{ChannelStore, NoRoom, Share};
 use crate::ticket::{Credit, SubmitRefusal, Waiter};
-use ledger_classes::action::Action;
 use ledger_classes::amount::Amount;
 use ledger_classes::config::Limits;
 use ledger_classes::execution::{self, BlockInput};
@@ -178,7 +178,7 @@ impl Screening {
     fn parse(&self, batch: Vec<Arrival>) -> Parsed {
         let mut parsed = Parsed::default();
         let mut checks = 0;
-        let (room, used) = self.share.room(SHARE_LOOK, self.store.waiting_bytes());
+        let (room, used) = self.share.room(self.store.waiting_bytes());
         for Arrival { content, caller, waiter, credit, arrived, cost } in batch {
             let (whole, decoded) = match content {
                 Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
@@ -190,7 +190,9 @@ impl Screening {
             });
             match timely {
                 // What was taken before keeps its outcome here, too.
-                Ok(transaction) if room < needs(&transaction, &credit) => {
+                Ok(transaction)
+                    if room < needs::room(transaction.actions(), transaction.payload_bytes(), credit.is_of_peer()) =>
+                {
                     let refusal = Some(SubmitRefusal::ChannelFull(used));
                     parsed.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
                 }
@@ -261,7 +263,7 @@ impl Judging {
                     continue;
                 }
             };
-            let Screening { channel, certificates, doors, now, .. } = &self.screening;
+            let Screening { channel, certificates, doors, share, now, .. } = &self.screening;
             let input = BlockInput {
                 channel: *channel,
                 height,
@@ -287,6 +289,22 @@ impl Judging {
                         self.refused.push(BUSY);
                         waiter.refuse(Some(transaction.id()), SubmitRefusal::BUSY);
                         continue;
+                    }
+                    let (actions, bytes) = (&transaction.transaction().actions, transaction.payload_bytes() as usize);
+                    let whose = needs::room(actions, bytes, credit.is_of_peer());
+                    let of_whom = || needs::place(transaction.transaction(), place, &**certificates);
+                    match credit.takes_disk(share, whose, of_whom) {
+                        Ok(()) => {}
+                        Err(NoRoom::Soon) => {
+                            self.refused.push(BUSY);
+                            waiter.refuse(Some(transaction.id()), SubmitRefusal::BUSY);
+                            continue;
+                        }
+                        Err(NoRoom::Full(used)) => {
+                            let refusal = Some(SubmitRefusal::ChannelFull(used));
+                            self.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                            continue;
+                        }
                     }
                     if !fee.is_zero() {
                         self.owed.insert(transaction.sender(), Amount(owes.0.saturating_add(fee.0)));
@@ -323,15 +341,6 @@ fn doubt(doubted: &mut Vec<Recall>, id: Hash, refusal: Refusal, waiter: Waiter, 
 
 /// After how many transactions a screening looks at the clock: most take a few microseconds.
 const CLOCK_EVERY: usize = 4;
-
-/// What room of the disk a transaction needs: acts repair what is full, and so do the peer's own posts.
-fn needs(transaction: &ParsedTransaction, credit: &Credit) -> Room {
-    match transaction.actions().iter().all(Action::is_administrative) {
-        true if credit.is_of_peer() => Room::Peer,
-        true => Room::Acts,
-        false => Room::All,
-    }
-}
 
 /// The reason of a refusal for want of room, as metrics name it.
 const BUSY: &str = "busy";

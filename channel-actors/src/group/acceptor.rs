@@ -77,9 +77,19 @@ impl AcceptorActor {
         match effect {
             AcceptorEffect::Execute { height, previous, time, history_root, above, transactions } => {
                 let certificates = context.certificates.clone();
-                let proposer = context.proposer;
-                let execution =
-                    Execution { channel, store, certificates, proposer, height, previous, time, history_root, above };
+                let (proposer, share) = (context.proposer, context.share.clone());
+                let execution = Execution {
+                    channel,
+                    store,
+                    share,
+                    certificates,
+                    proposer,
+                    height,
+                    previous,
+                    time,
+                    history_root,
+                    above,
+                };
                 let done = move |result| address.do_send(ExecutionDone(result, started));
                 context.storage.run(channel, move || execution.run(transactions), done);
             }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::production::{Execution, persist};
-use crate::test_support::{Bench, NOW, config, envelope, key};
+use crate::test_support::{Bench, NOW, config, envelope, key, whole_disk};
 use ledger_classes::block::{Seal, solo_seal_message};
 use ledger_classes::participant::NoCertificates;
 
@@ -14,6 +14,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
         let execution = Execution {
             channel: *channel,
             store: store.clone(),
+            share: whole_disk(),
             certificates: Arc::new(NoCertificates),
             proposer: key(200).public().address(),
             height,
@@ -82,6 +83,7 @@ fn a_replay_that_differs_stops_at_the_block_where_the_difference_begins() {
     let execution = Execution {
         channel: *channel,
         store: store.clone(),
+        share: whole_disk(),
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
         height: 2,

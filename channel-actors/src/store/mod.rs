@@ -37,7 +37,7 @@ pub use error::StoreError;
 pub use files::{Backend, Directory, JournalFile, StoreFiles};
 pub(crate) use files::{Inspected, left_summary};
 pub use share::DiskUse;
-pub(crate) use share::{Room, Share};
+pub(crate) use share::{NoRoom, OnItsWay, Room, Share};
 pub use state::StateView;
 
 pub use crate::memory::StoreMemory;

@@ -6,7 +6,7 @@ use crate::limits::VERIFY_SLICE;
 use crate::production::encode_receipts;
 use crate::recall;
 use crate::store::BlockRecord;
-use crate::test_support::{Bench, NOW, answer, arrival, config, key, transaction};
+use crate::test_support::{Bench, NOW, answer, arrival, config, key, transaction, whole_disk};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait};
 use ledger_classes::action::{
     Action, assets,
@@ -27,7 +27,6 @@ use ledger_classes::record;
 use ledger_classes::rights::{Class, Grant, Grantee, Right};
 use ledger_classes::state::Writes;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction};
-use std::path::Path;
 use std::time::Duration;
 
 fn member(number: u8) -> Identity {
@@ -119,10 +118,6 @@ fn screen_with(
     (waiting, credits, screen_by(bench, Screening { share, ..screening(bench, VERIFY_SLICE) }, batch))
 }
 
-fn whole_disk() -> Share {
-    Share::new("none", Path::new("/nowhere"), u64::MAX)
-}
-
 fn screening(bench: &Bench, slice: Duration) -> Screening {
     Screening {
         channel: bench.opened.channel,
@@ -208,6 +203,29 @@ fn a_channel_above_its_part_of_the_disk_takes_acts_and_tells_what_it_has_taken()
         );
         assert!(matches!(answer(&mut waiting[3]), Some(SubmitResult::Committed { .. })), "known: {pages} pages");
     }
+}
+
+/// A burst went beyond the part by all that was accepted before its blocks were on the disk.
+#[test]
+fn what_is_accepted_counts_into_the_channels_part_of_the_disk() {
+    let bench = closed_channel();
+    let channel = bench.opened.channel;
+    let disk = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(disk.path().join("trade")).expect("writable");
+    std::fs::write(disk.path().join("trade/log.redb"), vec![7; 7 * 4096]).expect("writable");
+    let share = Share::new("trade", disk.path(), 8 * 4096);
+    let envelopes = (6_000..6_006).map(|nonce| signed(&transaction(channel, nonce, "more"), 1)).collect();
+    let (mut waiting, _, screened) = screen_with(&bench, envelopes, Asker::from_number(1), share.clone());
+    let accepted = screened.passed.flights.len();
+    assert!((1..=3).contains(&accepted), "{accepted} of a kilobyte each are accepted beside 28 KiB of 32");
+    assert_eq!(screened.refused, vec!["busy"; 6 - accepted]);
+    let busy = |waiting: &mut Submission| {
+        matches!(answer(waiting), Some(SubmitResult::Refused { refusal: SubmitRefusal::Busy { .. }, .. }))
+    };
+    assert!(waiting[accepted..].iter_mut().all(busy));
+    assert!(share.under_way() > 1024 * accepted as u64);
+    drop(screened);
+    assert_eq!(share.under_way(), 0);
 }
 
 #[test]

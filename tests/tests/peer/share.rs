@@ -1,10 +1,16 @@
 //! A channel's part of the disk: who fills one channel fills no other, and what is full is repaired.
 
-use crate::harness::{Consortium, Peer, append, signed};
+use crate::harness::{Consortium, Peer, address, append, signed};
+use client::api::BatchResult;
 use client::connection::{Connection, RequestError};
 use client::submit::{SubmitError, Wait};
-use ledger_classes::hash::Hash;
+use ledger_classes::action::Action;
+use ledger_classes::action::channel::Admit;
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::keys::Signature;
 use ledger_classes::transaction::Envelope;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
 const PART: u64 = 16 * 1024 * 1024;
@@ -24,6 +30,57 @@ async fn post(connection: &Connection, channel: &str, envelope: &Envelope) -> Re
 
 fn filling(channel: Hash) -> Envelope {
     signed(channel, 7, (0..RECORDS).map(|_| append("fill", "x".repeat(BODY))).collect())
+}
+
+/// A burst of one client went beyond the part by all that was under way, 110 to 230 MB.
+#[tokio::test]
+async fn a_burst_does_not_go_beyond_a_channels_part() {
+    let consortium = Consortium::new();
+    let admin = consortium.admin();
+    let part = PART.to_string();
+    let peer = Peer::start(&consortium.dir(), &[METRICS, ("CHANCERY_LIMITS_CHANNEL_BYTES_MAX", &part)]);
+    let made = peer.run(&admin, &["channel", "create", "open", "--org", "bank", "--open-submit", "--approvals", "any"]);
+    let open: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    // Four requests of 6 MB at once, of which three times as much would come to the disk.
+    let bursts = (0..4).map(|number| {
+        let connection = peer.connect_once(&admin);
+        let batch: Vec<Envelope> = (0..80).map(|_| filling(open)).collect();
+        tokio::spawn(async move {
+            let results = connection.submit_batch("open", &batch, Wait::Committed).await;
+            results.unwrap_or_else(|error| panic!("{number}: {error}"))
+        })
+    });
+    let bursts: Vec<_> = bursts.collect();
+    let (mut taken, mut refused) = (0, BTreeSet::new());
+    for burst in bursts {
+        for result in burst.await.expect("no panic") {
+            match result {
+                BatchResult::Committed { code: 0, .. } => taken += 1,
+                BatchResult::Refused { problem, .. } => _ = refused.insert(problem),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let known = ["busy", "channel-full"].map(String::from).into_iter().collect::<BTreeSet<_>>();
+    assert!(taken > 0 && refused.contains("busy") && refused.is_subset(&known), "{taken} taken, {refused:?}");
+    // What is shown may be two seconds old.
+    let files = std::fs::read_dir(consortium.dir().join("data/open")).expect("its folder");
+    let bytes: u64 = files.map(|file| file.expect("readable").metadata().expect("there").blocks() * 512).sum();
+    println!("{taken} taken, {bytes} bytes of {PART}");
+    assert!(bytes < PART + PART / 4, "{taken} taken, {bytes} bytes");
+    // Nothing stays counted: one after another finds room until the part is used up.
+    let connection = peer.connect_once(&admin);
+    for _ in 0..4 * PART as usize / (RECORDS * BODY) {
+        match post(&connection, "open", &filling(open)).await {
+            Ok(code) => assert_eq!(code, 0),
+            Err(name) => {
+                assert_eq!(name, "channel-full");
+                break;
+            }
+        }
+    }
+    assert_eq!(post(&connection, "open", &filling(open)).await, Err("channel-full".into()));
+    peer.drain();
 }
 
 /// One client filled the disk, and all channels answered 507.
@@ -68,6 +125,15 @@ async fn a_channel_that_is_full_takes_what_repairs_it_and_others_go_on() {
     assert!(bytes >= PART / 4, "{bytes}: what waits is written by then, or not");
     assert_eq!(peer.metric("chancery_disk_writable"), "1");
     peer.says("the channel's part of the disk is used up");
+
+    // What is not needed in an admission takes nothing of the room of what repairs.
+    let admit = |certificate: usize| {
+        let path = vec![HexBytes(vec![7; certificate])];
+        let admit = Admit { address: address(7), path, possession: Signature([7; 64]) };
+        signed(open, 7, vec![Action::ParticipantAdmit(admit)])
+    };
+    assert_eq!(post(&connection, "open", &admit(16 * 1024)).await, Err("channel-full".into()));
+    assert_eq!(post(&connection, "open", &admit(4 * 1024)).await, Err("path-refused".into()));
 
     // What repairs it is taken: an admission, a change of the configuration.
     peer.run(&admin, &["key", "new"]);

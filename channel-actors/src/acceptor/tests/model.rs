@@ -4,11 +4,13 @@
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::dealer::Arrival;
+use crate::limits::{DISK_BYTES_OF_BYTE, DISK_BYTES_OF_TRANSACTION};
 use crate::ordering::Solo;
 use crate::place::Place;
 use crate::production::{self, Execution, ExecutionResult, Offered, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
-use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds};
+use crate::store::Room;
+use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds, whole_disk};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
 use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
@@ -76,6 +78,7 @@ impl World {
                     let execution = Execution {
                         channel: self.bench.opened.channel,
                         store: self.bench.opened.store.clone(),
+                        share: whole_disk(),
                         certificates: Arc::new(NoCertificates),
                         proposer: key(200).public().address(),
                         height,
@@ -232,6 +235,9 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         let mut world = world();
         let channel = world.bench.opened.channel;
         let credits = Arc::new(Credits::default());
+        // What is accepted counts into the channel's part of the disk, and the same that is sent again, too.
+        let share = whole_disk();
+        let (mut most_under_way, mut sizes) = (0, BTreeMap::new());
         let mut waiting: Vec<(Hash, Submission)> = Vec::new();
         let (mut doubting, mut taken) = (Vec::new(), BTreeSet::new());
         // In which order each sender's came first.
@@ -244,7 +250,10 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let nonce = random.below(40) as u64;
                 let envelope = envelope(channel, nonce, signer(nonce));
                 let id = envelope.id();
-                let (submission, flight) = flight(channel, envelope, Wait::Committed, &credits);
+                let bytes = u64::try_from(envelope.payload.len()).expect("small");
+                sizes.insert(id, bytes * DISK_BYTES_OF_BYTE + DISK_BYTES_OF_TRANSACTION);
+                let (submission, mut flight) = flight(channel, envelope, Wait::Committed, &credits);
+                flight.credit.takes_disk(&share, Room::All, Place::default).expect("room");
                 waiting.push((id, submission));
                 if taken.insert(id) {
                     came.entry(signer(nonce)).or_default().push(id);
@@ -274,6 +283,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let effects = world.collector.verified(passed, world.now);
                 world.collector_did(effects);
             }
+            most_under_way = most_under_way.max(share.under_way());
             for _ in 0..random.below(6) {
                 world.step(&mut random);
             }
@@ -312,6 +322,8 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             }
         }
         assert_eq!(credits.used(), (0, 0), "every credit came back");
+        assert_eq!(share.under_way(), 0, "nothing is under way");
+        assert!(most_under_way > 4 * DISK_BYTES_OF_TRANSACTION, "{most_under_way} bytes at most");
         offered = (offered.0 + world.dropped.len(), offered.1 + world.deferred);
         let mut included = BTreeMap::<Hash, u32>::new();
         let mut order = Vec::new();
@@ -330,6 +342,8 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
             assert_eq!(own, expected, "sender {sender}'s are in the order in which they came");
         }
         assert!(included.values().all(|count| *count == 1), "no double inclusion");
+        let landed: u64 = included.keys().map(|id| sizes[id]).sum();
+        assert_eq!(share.landed(), landed, "what is in a block has landed once, and nothing else has");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
     assert!(offered.0 > 0 && offered.1 > 0, "some are dropped, some wait: {offered:?}");
