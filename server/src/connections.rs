@@ -108,7 +108,7 @@ where
         let address = tcp.peer_addr().ok();
         let mut waiting = self.context.handshakes.come(address);
         let head = Duration::from_millis(self.context.limits.header_timeout_ms);
-        let handshake = tokio::time::timeout(head, self.handshake(tcp));
+        let handshake = tokio::time::timeout(head, self.handshake(tcp).boxed_local());
         let (app, context, drains) = (Rc::clone(&self.app), self.context.clone(), self.drains.clone());
         let from = address.map_or_else(|| "?".to_owned(), |address| address.to_string());
         async move {
@@ -135,10 +135,11 @@ where
             let guard = context.metrics.connected();
             let pace = stream.pace();
             let connection = Rc::new(Connection::new(certificate, &stream, guard, who, refusal));
-            let speaks = speak(stream, app, drains, move |request| {
+            // In a box: what is moved from one future into another has a place in each of them.
+            let speaks = Box::pin(speak(stream, app, drains, move |request| {
                 request.head_mut().peer_addr = address;
                 request.extensions_mut().insert(Rc::clone(&connection));
-            });
+            }));
             let ended = match &place {
                 Some(_) => {
                     drop(waiting);
@@ -177,7 +178,7 @@ impl<A> Listening<A> {
         let (acceptor, aside, trust) = (self.acceptor.clone(), self.aside.clone(), Arc::clone(&self.context.trust));
         async move {
             let done = aside.run(async move {
-                let secure = acceptor.accept(tcp).await?;
+                let secure = Box::new(acceptor.accept(tcp).await?);
                 let certificate = certificate(&secure, &trust);
                 Ok((secure, certificate))
             });

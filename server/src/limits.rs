@@ -120,6 +120,9 @@ pub const PLACES_OF_STRANGERS: usize = 2;
 pub const PLACES_OF_ONE: usize = 4;
 /// The part that is kept for administrators of the peer's organization, who must act when all others are taken.
 pub const PLACES_FOR_ADMINISTRATORS: usize = 16;
+/// Bytes of memory that an open connection takes with the subscription that may be on it: what it reads and writes, its TLS
+/// session, and where it is in what it does. How many there may be follows from their part of the peer's memory.
+pub const CONNECTION_BYTES: usize = 24 * 1024;
 /// Connections in their handshake at a time, at most: each takes the memory of a TLS session that has just begun.
 pub const HANDSHAKES_MAX: usize = 1_024;
 /// The part of these that one address has before its oldest gives way to its newest.

@@ -5,6 +5,7 @@ use crate::{
     clock,
     context::PeerContext,
     duties::Duty,
+    limits::CONNECTION_BYTES,
     log_lines::LogLines,
     pace::Cut,
     process_metrics::ProcessMetrics,
@@ -384,9 +385,11 @@ impl PeerMetrics {
             self.memory_refused.get_or_create(&labels).inner().store(refused, Ordering::Relaxed);
         }
         let bodies = Standing::ALL.map(|standing| context.places.bodies.taken(standing)).iter().sum();
+        let connections: usize = Standing::ALL.map(|standing| context.places.connections.taken(standing)).iter().sum();
         let memory = registry.memory();
         for (word, held) in [
             ("bodies", bodies),
+            ("connections", connections * CONNECTION_BYTES),
             ("in_flight", memory.in_flight.held()),
             ("blocks", memory.blocks.held()),
             ("store_caches", memory.stores.caches.held()),

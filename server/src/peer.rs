@@ -278,7 +278,8 @@ impl Peer {
         }
 
         let fenced = entered.fenced.is_some();
-        let connections = descriptors::connections(config.limits.connections_max, registry.list().len());
+        let connections = memory.connections(config.limits.connections_max);
+        let connections = descriptors::connections(connections, registry.list().len());
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),

@@ -88,8 +88,8 @@ impl LiveCertificate {
     }
 }
 
-/// A connection's bytes in TLS.
-pub type Tls = TlsStream<TcpStream>;
+/// A connection's bytes in TLS, in a box: each future through which it is moved has a place for it, as long as it lives.
+pub type Tls = Box<TlsStream<TcpStream>>;
 /// A connection's bytes: TLS below, HTTP above, time limits between them.
 pub type Stream = Paced<Tls>;
 

@@ -33,7 +33,12 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         let limit = files::raise_limit();
         let most = options.subscribers.iter().copied().max().unwrap_or(1).max(options.filtered);
         let bound = (u64::from(most) + files::SPARE).to_string();
-        let bounds = [("CHANCERY_LIMITS_CONNECTIONS_MAX", bound.clone()), ("CHANCERY_LIMITS_SUBSCRIPTIONS_MAX", bound)];
+        let bounds = [
+            ("CHANCERY_LIMITS_CONNECTIONS_MAX", bound.clone()),
+            ("CHANCERY_LIMITS_SUBSCRIPTIONS_MAX", bound),
+            // Connections have three thirty-seconds of it, which 24 KiB each fit into.
+            ("CHANCERY_LIMITS_MEMORY_BYTES_MAX", "4294967296".into()),
+        ];
         let mut bench = Bench::start_with(options, options.senders, options.connections, &bounds).await?;
         let mut measured = bench.measured();
         measured.set("batch_transactions", options.batch);
