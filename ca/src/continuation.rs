@@ -7,11 +7,11 @@ use crate::{
     authority::{Authority, AuthorityError},
     certificate::Certificate,
     folder::{CertificateFolder, FolderError},
-    profile::ProfileError,
+    profile::{AuthorityScope, ProfileError},
 };
 use ledger_classes::{
     hash::{Hash, HexBytes},
-    participant::{AuthorityContinuation, authority_message},
+    participant::{AuthorityContinuation, AuthorityFacts, authority_message},
 };
 use x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER;
 
@@ -62,6 +62,14 @@ pub fn verify_continuation(
         not_before: next.not_before(),
         not_after: next.not_after(),
     })
+}
+
+/// What a CA certificate, DER, says of itself. Nothing of it is verified.
+pub fn authority_facts(certificate: &[u8]) -> Result<AuthorityFacts, ProfileError> {
+    let certificate = Certificate::parse(certificate)?;
+    let AuthorityScope { consortium, organization } = certificate.check_authority()?;
+    let (not_before, not_after) = (certificate.not_before(), certificate.not_after());
+    Ok(AuthorityFacts { consortium, organization, not_before, not_after })
 }
 
 /// All extensions but the authority key identifier, which says who signed.

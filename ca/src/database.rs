@@ -543,6 +543,7 @@ impl Database {
             revoked: None,
             retired: None,
             compromise: None,
+            succession: None,
         };
         self.authorities.insert(name, record).map_or(Ok(()), |_| Err("an authority is added twice"))
     }

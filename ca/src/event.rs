@@ -87,6 +87,9 @@ pub enum Event {
         /// The signature by which that key says that others have it, hex.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         proof: Option<String>,
+        /// The signature by which that key names the new certificate as its successor's, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        successor: Option<String>,
         /// When.
         at: Time,
     },

@@ -61,7 +61,7 @@ pub mod validation;
 
 pub use acts::Cause;
 pub use authority::{Authority, LeafRequest, RevokedSerial, Validity};
-pub use continuation::verify_continuation;
+pub use continuation::{authority_facts, verify_continuation};
 pub use credentials::Credentials;
 pub use enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId};
 pub use folder::CertificateFolder;
@@ -79,7 +79,7 @@ pub use path::{PathError, Usage, VerifiedCertificate, verify_path};
 pub use profile::AuthorityScope;
 pub use registration::{Register, Registration, RegistrationError};
 pub use renewal::{Possession, RenewalError};
-pub use replacement::{CompromisedAuthority, Successor};
+pub use replacement::{CompromisedAuthority, Succession, Successor};
 pub use request::CertificateRequest;
 pub use revocation::{RevocationPolicy, RevocationStore};
 pub use signer::Signer;

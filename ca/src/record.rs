@@ -124,6 +124,9 @@ pub struct AuthorityRecord {
     /// The signature by which its key says that others have it, hex.
     #[serde(skip)]
     pub compromise: Option<String>,
+    /// The serial number of the certificate that its key has named as its successor's, and the signature, hex.
+    #[serde(skip)]
+    pub succession: Option<(Serial, String)>,
 }
 
 impl AuthorityRecord {

@@ -1,8 +1,8 @@
 //! Another key for an organization's CA, because others have the one that it had.
 //!
 //! The old CA is revoked as `cACompromise` (RFC 5280 §5.3.1) by the root that certified it, and its own key says for ever
-//! that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]). What it issued ends with
-//! it. The index goes on: whoever has the folder renews by it under the new key.
+//! that others have it: by that it is taken off every channel ([`CertificateFolder::compromised`]), and names the new CA as
+//! its successor, for channels on which nobody could list that. What it issued ends with it. The index goes on: whoever has the folder renews by it under the new key.
 //!
 //! One line of the index decides. The key and the certificate of the new CA are in files of their own before it, which an
 //! attempt that was interrupted leaves; the CRLs come after it, and are signed again where a crash came between
@@ -12,13 +12,18 @@ use crate::{
     authority::{Authority, Validity},
     certificate::Certificate,
     credentials::read_certificates,
-    database::{AuthorityRecord, Event, LockedDatabase},
+    database::{AuthorityRecord, Database, Event, LockedDatabase},
     folder::{CertificateFolder, FolderError, within},
     identifiers::{KeyId, RevocationReason, Serial},
     keyring::KeyPlace,
     limits::{BACKDATE_MS, ISSUING_LIFETIME_MS},
 };
-use ledger_classes::{hash::Hash, participant::authority_compromise_message, time::Time};
+use ledger_classes::{
+    action::channel::{NamedSuccessor, RevokeAuthority},
+    hash::{Hash, HexBytes},
+    participant::{authority_compromise_message, authority_successor_message},
+    time::Time,
+};
 
 /// A CA whose key others have, as that key says itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +38,31 @@ pub struct CompromisedAuthority {
     pub certificate: Vec<u8>,
     /// The key's signature over [`authority_compromise_message`].
     pub proof: Vec<u8>,
+    /// The CA that the key has named as its successor, if that one is good or has a good one itself.
+    pub succession: Option<Succession>,
+}
+
+/// A CA that another one's key has named as its successor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Succession {
+    /// Its first certificate, DER.
+    pub certificate: Vec<u8>,
+    /// The signature of the key before over [`authority_successor_message`].
+    pub proof: Vec<u8>,
 }
 
 impl CompromisedAuthority {
     /// Whether a CA certificate, DER, is of this key.
     pub fn has_key_of(&self, certificate: &[u8]) -> bool {
         KeyId::of_certificate(certificate) == Some(self.key)
+    }
+
+    /// What brings it to a channel.
+    pub fn to_action(&self) -> RevokeAuthority {
+        let bytes = |bytes: &Vec<u8>| HexBytes(bytes.clone());
+        let named = |it: &Succession| NamedSuccessor { certificate: bytes(&it.certificate), proof: bytes(&it.proof) };
+        let successor = self.succession.as_ref().map(named);
+        RevokeAuthority { certificate: bytes(&self.certificate), proof: bytes(&self.proof), successor }
     }
 }
 
@@ -82,20 +106,22 @@ impl CertificateFolder {
         let certificate = read_certificates(&self.authority_file(organization, &old.serial))?;
         let certificate = certificate.into_iter().next().ok_or_else(unknown)?;
         let old_key = KeyId::of_certificate(&certificate).ok_or_else(unknown)?;
-        // A key in a token that is gone can say nothing, and has to go all the same.
-        let said = self
-            .load(&database, organization)
-            .and_then(|authority| Ok(authority.sign(&authority_compromise_message(&Hash(*old_key.as_bytes())))?));
-        let (proof, unsaid) = match said {
-            Ok(proof) => (Some(hex::encode(proof)), None),
-            Err(error) => (None, Some(in_words(&error))),
-        };
         let number = database.authorities().values().filter(|record| record.organization() == organization).count();
         let former = format!("{organization}.{number}");
         // A key of a folder whose index came back from a backup may be one that channels know.
         let mut names = (number + 1..).map(|number| format!("{organization}.{number}"));
         let keys = names.find(|name| !self.keys.is_there(&self.directory, name)).ok_or_else(unknown)?;
         let (new, issuer) = self.make(&database, organization, &old, &keys, key.into(), now)?;
+        // A key in a token that is gone can say nothing, and has to go all the same.
+        let (key, next) = (Hash(*old_key.as_bytes()), new.certificate());
+        let said = self.load(&database, organization).and_then(|authority| {
+            let [compromise, successor] = [authority_compromise_message(&key), authority_successor_message(&key, next)];
+            Ok((authority.sign(&compromise)?, authority.sign(&successor)?))
+        });
+        let (proof, successor, unsaid) = match said {
+            Ok((proof, successor)) => (Some(hex::encode(proof)), Some(hex::encode(successor)), None),
+            Err(error) => (None, None, Some(in_words(&error))),
+        };
         self.keep_authority(&old.serial, &certificate)?;
         self.keep_authority(new.serial(), new.certificate())?;
         database.append(&Event::AuthorityReplaced {
@@ -108,6 +134,7 @@ impl CertificateFolder {
             reason: RevocationReason::CaCompromise,
             key: old_key.to_string(),
             proof,
+            successor,
             at: now,
         })?;
         self.show_newest(&database, organization)?;
@@ -153,9 +180,28 @@ impl CertificateFolder {
             let certificate = self.authority_certificate(&record.name)?;
             let Some(key) = KeyId::of_certificate(&certificate) else { continue };
             let (organization, serial) = (record.organization().to_owned(), record.serial.clone());
-            all.push(CompromisedAuthority { organization, key, serial, certificate, proof });
+            let succession = self.succession(&database, record)?;
+            all.push(CompromisedAuthority { organization, key, serial, certificate, proof, succession });
         }
         Ok(all)
+    }
+
+    /// The CA that a replaced one's key has named, unless that one is out as well and nobody follows it.
+    fn succession(&self, database: &Database, record: &AuthorityRecord) -> Result<Option<Succession>, FolderError> {
+        let next = |record: &AuthorityRecord| {
+            let (serial, _) = record.succession.as_ref()?;
+            let is_of = |next: &&AuthorityRecord| next.certificates().any(|one| one.serial == *serial);
+            database.authorities().values().find(is_of)
+        };
+        let Some((first, (serial, proof))) = next(record).zip(record.succession.as_ref()) else { return Ok(None) };
+        // Each was made after the one before.
+        let last = std::iter::successors(Some(first), |record| next(record)).last();
+        if last.is_none_or(|last| last.revoked.is_some()) {
+            return Ok(None);
+        }
+        let certificate = read_certificates(&self.authority_file(&first.name, serial))?.into_iter().next();
+        let proof = hex::decode(proof).ok();
+        Ok(certificate.zip(proof).map(|(certificate, proof)| Succession { certificate, proof }))
     }
 
     /// The CAs that others have replaced, each with its organization and the one that the organization has now.

@@ -6,7 +6,7 @@
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, KeyAlgorithm, KeyId, KeyPair, Keyring, PassphraseSource, PathError, RevocationPolicy,
-    RevocationReason, Serial, TrustStore, Usage,
+    RevocationReason, Serial, TrustStore, Usage, authority_facts,
     credentials::{TrustBundle, read_certificates},
     database::CertificateStatus,
     folder::{FolderError, LeafOptions, Selection, read_ocsp_answer},
@@ -16,7 +16,11 @@ use ca::{
     revocation::RevocationError,
     verify_continuation, verify_revocation,
 };
-use ledger_classes::{hash::Hash, participant::authority_compromise_message, time::Time};
+use ledger_classes::{
+    hash::Hash,
+    participant::{authority_compromise_message, authority_successor_message},
+    time::Time,
+};
 use std::{fs, path::Path};
 
 const LATER: Time = NOW.plus_millis(20 * DAY_MS);
@@ -78,6 +82,18 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         says(&said[0].certificate, &message).unwrap();
         assert!(says(&new[0], &message).is_err());
         assert!(says(&old[0], &authority_compromise_message(&key_of(&new[0]))).is_err());
+        // It names the new one as its successor, by that certificate, and says nothing else with these words.
+        let named = said[0].succession.clone().unwrap();
+        assert_eq!(named.certificate, new[0]);
+        let names = |message: &[u8]| verify_continuation(&old[0], &[&old[0]], message, &named.proof);
+        names(&authority_successor_message(&key_of(&old[0]), &new[0])).unwrap();
+        assert!(names(&authority_successor_message(&key_of(&old[0]), &old[0])).is_err());
+        assert!(
+            names(&message).is_err() && says(&old[0], &authority_successor_message(&key_of(&old[0]), &new[0])).is_err()
+        );
+        let facts = authority_facts(&named.certificate).unwrap();
+        assert_eq!((facts.consortium.as_str(), facts.organization.as_deref()), (CONSORTIUM, Some(name)));
+        assert!(facts.not_before <= LATER && LATER < facts.not_after);
 
         // Who trusts the folder trusts the old one no more; who knows the old one hears of it from its root.
         let trust = folder.trust().unwrap();
@@ -134,7 +150,12 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         let again = CertificateFolder::open(dir).unwrap();
         assert_eq!(again.compromised().unwrap(), said);
         again.replace_authority(name, KeyAlgorithm::Ed25519, LATER.plus_millis(DAY_MS)).unwrap();
-        assert_eq!(again.compromised().unwrap().len(), 2);
+        // Each names the next: the first still the certificate that it knew, of a CA that has another since.
+        let both = again.compromised().unwrap();
+        let newest = read_certificates(&dir.join(format!("ca/{name}.pem"))).unwrap();
+        let named: Vec<_> = both.iter().map(|said| said.succession.clone().unwrap().certificate).collect();
+        assert_eq!(named, [new[0].clone(), newest[0].clone()]);
+        assert!(both[0].succession == said[0].succession && both[1].has_key_of(&new[0]));
         let next = PassphraseSource::file(dir.join("next"));
         next.make().unwrap();
         let changed = again.change_passphrase(&next).unwrap();
@@ -156,6 +177,19 @@ fn a_ca_whose_key_is_gone_is_replaced_and_says_nothing() {
     let replaced = folder.replace_authority("north", KeyAlgorithm::Ed25519, LATER).unwrap();
     assert!(replaced.unsaid.unwrap().contains("north.key"));
     assert_eq!(folder.compromised().unwrap(), []);
+    // Nor does a key say that one takes its place which is out as well and has named nobody.
+    for (lost, successor) in [(false, true), (true, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = self::folder(dir.path());
+        folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+        if lost {
+            fs::remove_file(dir.path().join("ca/north.2.key")).unwrap();
+        }
+        let folder = CertificateFolder::open(dir.path()).unwrap();
+        folder.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
+        let said = folder.compromised().unwrap();
+        assert_eq!((said.len(), said[0].succession.is_some()), (if lost { 1 } else { 2 }, successor));
+    }
     let mut both = folder.trust().unwrap();
     both.extend(held);
     assert!(matches!(verdict(&both, &alice), Err(PathError::Revocation { position: 1, .. })));
@@ -174,6 +208,7 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
     let before = read_tree(&made.path().join("ca"));
     whole.replace_authority("north", KeyAlgorithm::P256, LATER).unwrap();
     let after = read_tree(&made.path().join("ca"));
+    let new_ca = read_certificates(&made.path().join("ca/north.pem")).unwrap().remove(0);
     let index = "index.jsonl".to_owned();
     let (old, new) = (&before[&index], &after[&index]);
     // Written before the deciding line, in this order; and after it.
@@ -228,7 +263,9 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
             assert_eq!(folder.lacking_crls().unwrap(), Vec::<String>::new(), "{what}");
             let trust = folder.trust().unwrap();
             assert_eq!(verdict(&trust, &alice).is_err(), happened, "{what}");
-            assert_eq!(folder.compromised().unwrap().len(), usize::from(happened), "{what}");
+            let said = folder.compromised().unwrap();
+            assert_eq!(said.len(), usize::from(happened), "{what}");
+            assert!(said.iter().all(|it| it.succession.as_ref().is_some_and(|it| it.certificate == new_ca)), "{what}");
             let bob = issue(dir.path(), &folder, "north/client/bob", LATER);
             verdict(&folder.trust().unwrap(), &bob).unwrap();
             let shown = read_certificates(&dir.path().join("ca/north.pem")).unwrap();
@@ -241,6 +278,25 @@ fn a_replacement_that_was_interrupted_has_happened_or_not() {
             assert!(verdict(&folder.trust().unwrap(), &bob).is_err(), "{what}");
         }
     }
+}
+
+/// Lines of before a successor was named go on saying what they said.
+#[test]
+fn an_index_whose_keys_have_named_no_successor_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = folder(dir.path());
+    folder.replace_authority("north", KeyAlgorithm::Ed25519, LATER).unwrap();
+    let said = folder.compromised().unwrap();
+    let index = dir.path().join("ca/index.jsonl");
+    let lines = fs::read_to_string(&index).unwrap();
+    let (before, rest) = lines.split_once(",\"successor\":\"").unwrap();
+    let (_, rest) = rest.split_once('"').unwrap();
+    fs::write(&index, format!("{before}{rest}")).unwrap();
+    let folder = CertificateFolder::open(dir.path()).unwrap();
+    let older = folder.compromised().unwrap();
+    assert_eq!((older.len(), &older[0].proof, &older[0].succession), (1, &said[0].proof, &None));
+    assert_eq!(older[0].to_action().successor, None);
+    assert!(said[0].to_action().successor.is_some());
 }
 
 /// The page said that a number is revoked that the index has lost, and the command knew no such certificate.

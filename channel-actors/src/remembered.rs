@@ -8,7 +8,9 @@
 
 use crate::limits::REMEMBERED_ANSWERS_MAX;
 use ledger_classes::hash::Hash;
-use ledger_classes::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, RevokedCertificate};
+use ledger_classes::participant::{
+    AuthorityContinuation, AuthorityFacts, CertificatePaths, CertifiedIdentity, RevokedCertificate,
+};
 use ledger_classes::time::Time;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -89,6 +91,10 @@ impl CertificatePaths for Remembered {
 
     fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
         self.paths.authority_key(certificate)
+    }
+
+    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
+        self.paths.authority_facts(certificate)
     }
 
     fn continuation(

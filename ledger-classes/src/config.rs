@@ -279,6 +279,12 @@ impl ChannelConfig {
     /// as many organizations could approve a change as its policy needs, of those that have a CA: another has lost it, and
     /// nobody could approve for it. For creation and for every change; [`Self::check`] is what blocks rely on.
     pub fn check_governable(&self) -> Result<(), ConfigError> {
+        self.check_ordered()?;
+        self.check_changeable()
+    }
+
+    /// The part of [`Self::check_governable`] that is about who orders.
+    pub(crate) fn check_ordered(&self) -> Result<(), ConfigError> {
         let fail = |what: String| Err(ConfigError(what));
         if self.engine != Engine::Solo || self.peers.len() != 1 {
             let what = "several ordering peers are not there yet: a channel has the engine solo and one ordering peer";
@@ -293,6 +299,11 @@ impl ChannelConfig {
             let what = "several peers are not there yet: order and hold are for the ordering peer, not for";
             return fail(format!("{what} {}", grant.to));
         }
+        Ok(())
+    }
+
+    /// The part of [`Self::check_governable`] that is about who could change it again.
+    pub(crate) fn check_changeable(&self) -> Result<(), ConfigError> {
         self.check_approvals(self.organizations.iter().filter(|member| !member.authorities.is_empty()).count())
     }
 

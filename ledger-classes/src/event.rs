@@ -389,6 +389,8 @@ pub enum Event {
         organization: String,
         /// The CA's key: SHA-256 of the SubjectPublicKeyInfo.
         authority: Hash,
+        /// The key of the CA that took its place, which that key has named, where nobody could have listed another one.
+        successor: Option<Hash>,
     },
 }
 

@@ -28,6 +28,8 @@ pub enum Tag {
     Authority,
     /// What a CA's key signs to say that others have it, in `channel.revoke_authority`.
     AuthorityCompromise,
+    /// What a CA's key signs to name the CA that takes its place, in `channel.revoke_authority`.
+    AuthoritySuccessor,
     /// Outcome of a timer: the id of its receipt.
     Timer,
     /// Content stored beside the ledger.
@@ -50,6 +52,7 @@ impl Tag {
             Self::Possession => "chancery/possession/1",
             Self::Authority => "chancery/authority/1",
             Self::AuthorityCompromise => "chancery/authority-compromise/1",
+            Self::AuthoritySuccessor => "chancery/authority-successor/1",
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
             Self::Audit => "chancery/audit/1",

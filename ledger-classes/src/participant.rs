@@ -176,6 +176,19 @@ pub struct AuthorityContinuation {
     pub not_after: Time,
 }
 
+/// What a CA certificate says of itself. Nothing of it is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityFacts {
+    /// The consortium.
+    pub consortium: String,
+    /// The organization that it may vouch for; `None` for the consortium's root.
+    pub organization: Option<String>,
+    /// From when it holds.
+    pub not_before: Time,
+    /// When it expires.
+    pub not_after: Time,
+}
+
 /// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
 /// be a pure function of its arguments, since every peer and every replay must get the same answer.
 pub trait CertificatePaths: Send + Sync {
@@ -203,6 +216,12 @@ pub trait CertificatePaths: Send + Sync {
     /// implementation without CAs takes each certificate for a key of its own.
     fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
         Some(Hash::plain(&[certificate]))
+    }
+
+    /// What a CA certificate (DER) says of itself. An implementation without CAs knows none.
+    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
+        let _ = certificate;
+        Err("this build knows no CA".into())
     }
 
     /// Verifies that `certificate` (DER, a CA's) says what one of `listed` says but for its dates, serial number and
@@ -259,4 +278,11 @@ pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], c
 /// ever: whoever brings it, and wherever the key is listed again, it vouches for nobody.
 pub fn authority_compromise_message(key: &Hash) -> Vec<u8> {
     Tag::AuthorityCompromise.message(&[&key.0])
+}
+
+/// What the same key signs to name the CA that takes its place where nobody could list another one, by its certificate
+/// (DER): a channel knows no root above the CAs that it lists, so of a key alone anybody could show a certificate that is
+/// good for nothing.
+pub fn authority_successor_message(key: &Hash, certificate: &[u8]) -> Vec<u8> {
+    Tag::AuthoritySuccessor.message(&[&key.0, certificate])
 }

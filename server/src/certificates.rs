@@ -9,7 +9,9 @@ use ca::{
 use ledger_classes::{
     hash::{Hash, HexBytes},
     keys::{PublicKey, Scheme},
-    participant::{AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate},
+    participant::{
+        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate,
+    },
     time::Time,
 };
 use std::{
@@ -56,6 +58,10 @@ impl CertificatePaths for ParticipantPaths {
         } else {
             Ok(())
         }
+    }
+
+    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
+        ca::authority_facts(certificate).map_err(|error| describe(&error))
     }
 
     fn continuation(

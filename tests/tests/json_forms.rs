@@ -145,7 +145,10 @@ fn actions() -> Value {
         ("account.recover", json!({ "from": address(), "to": address(), "reason": "left", "asset": "eur" })),
         ("channel.withdraw", json!({ "proposal": h('e'), "reason": "r" })),
         ("participant.reinstate", json!({ "identity": "spiffe://c.example/north/client/a", "reason": "r" })),
-        ("channel.revoke_authority", json!({ "certificate": "aa", "proof": "bb" })),
+        (
+            "channel.revoke_authority",
+            json!({ "certificate": "aa", "proof": "bb", "successor": { "certificate": "aa", "proof": "bb" } }),
+        ),
     ];
     let typed = bodies.into_iter().map(|(action, mut body)| {
         body["type"] = action.into();

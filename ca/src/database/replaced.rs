@@ -6,7 +6,19 @@ use crate::record::Revocation;
 impl Database {
     /// The CA before goes on under another name, without trust, and what it issued with it; the organization has a new one.
     pub(super) fn replace_authority(&mut self, event: Event) -> Result<(), &'static str> {
-        let Event::AuthorityReplaced { name, former, keys, issuer, serial, not_after, reason, key, proof, at } = event
+        let Event::AuthorityReplaced {
+            name,
+            former,
+            keys,
+            issuer,
+            serial,
+            not_after,
+            reason,
+            key,
+            proof,
+            successor,
+            at,
+        } = event
         else {
             return Err("an event of another kind");
         };
@@ -22,6 +34,7 @@ impl Database {
         own.filter(|issuer| **issuer == name).for_each(|issuer| issuer.clone_from(&former));
         old.keys = Some(old.keys().to_owned());
         (old.name, old.retired, old.compromise) = (former.clone(), Some(at), proof);
+        old.succession = successor.map(|proof| (serial.clone(), proof));
         self.authorities.insert(former.clone(), old);
         self.add(AuthorityCertificate { issuer, serial, not_after }, name.clone())?;
         self.authorities.get_mut(&name).ok_or("an unknown authority")?.keys = Some(keys);

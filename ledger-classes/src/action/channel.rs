@@ -78,8 +78,8 @@ pub struct RenewAuthority {
 
 /// `channel.revoke_authority`: anybody may post it, since the CA's key signs that others have it. From the next block on
 /// no member lists that key, and whom it vouched for may sign nothing. It takes effect as a change of configuration does and
-/// needs no approval, since whoever has the key takes only from itself; a channel that nobody could change afterwards is
-/// refused.
+/// needs no approval, since whoever has the key takes only from itself. Where nobody could change the channel afterwards the
+/// successor takes its place; it is refused there if none is named, and the successor is not looked at anywhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeAuthority {
@@ -87,6 +87,20 @@ pub struct RevokeAuthority {
     pub certificate: HexBytes,
     /// By the CA's key, over tag `chancery/authority-compromise/1` and the SHA-256 of its SubjectPublicKeyInfo; an ECDSA
     /// signature in ASN.1.
+    pub proof: HexBytes,
+    /// The CA that takes its place where nobody could list another one.
+    #[serde(default)]
+    pub successor: Option<NamedSuccessor>,
+}
+
+/// A CA that another one's key has named as its successor.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedSuccessor {
+    /// A CA certificate of the same organization with another key, DER.
+    pub certificate: HexBytes,
+    /// By the key of the CA that ends, over tag `chancery/authority-successor/1`, the SHA-256 of that key's
+    /// SubjectPublicKeyInfo and the certificate; an ECDSA signature in ASN.1.
     pub proof: HexBytes,
 }
 

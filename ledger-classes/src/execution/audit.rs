@@ -149,6 +149,9 @@ pub(super) enum Act<'a> {
         why: &'a str,
         /// Its key.
         authority: Hash,
+        /// The key of the CA that took its place, as it had named, if one did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        successor: Option<Hash>,
         /// The first height at which it is not listed.
         effective: u64,
     },

@@ -234,4 +234,6 @@ mod revocation_tests;
 #[cfg(test)]
 mod standing_tests;
 #[cfg(test)]
+mod succession_tests;
+#[cfg(test)]
 mod tests;

@@ -5,14 +5,11 @@ use super::{
     source::{Revoked, Word},
 };
 use crate::{certificates::ParticipantPaths, clock, limits::COMMIT_WAIT};
-use ca::{CompromisedAuthority, evidence::RevocationEvidence};
+use ca::evidence::RevocationEvidence;
 use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
-    action::{
-        Action,
-        channel::{RevokeAuthority, RevokeByEvidence},
-    },
+    action::{Action, channel::RevokeByEvidence},
     config::ChannelConfig,
     execution::ConfigRecord,
     hash::{Hash, HexBytes},
@@ -217,10 +214,7 @@ fn envelope(
 ) -> Result<Envelope, Outcome> {
     let action = match word {
         Word::Answer(evidence) => answered(config, evidence)?,
-        Word::Compromise(CompromisedAuthority { certificate, proof, .. }) => {
-            let (certificate, proof) = (HexBytes(certificate.clone()), HexBytes(proof.clone()));
-            Action::ChannelRevokeAuthority(RevokeAuthority { certificate, proof })
-        }
+        Word::Compromise(said) => Action::ChannelRevokeAuthority(said.to_action()),
     };
     let sender = key.public().address();
     let transaction = transaction(channel, sender, vec![action], now, VALIDITY_MS);

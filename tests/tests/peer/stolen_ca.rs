@@ -8,9 +8,13 @@ use ca::folder::LeafOptions;
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;
-use ledger_classes::action::{Action, channel::Propose};
+use ledger_classes::action::{
+    Action,
+    channel::{Propose, Revoke},
+};
 use ledger_classes::config::ConfigChange;
 use ledger_classes::hash::Hash;
+use ledger_classes::limits::CONFIG_CHANGES_SAVED;
 use ledger_classes::transaction::Envelope;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +50,11 @@ fn admission(profile: &Path, channel: Hash, number: u8) -> Action {
 }
 
 fn takeover() -> Action {
-    let changes = vec![ConfigChange::SetPublicRead { public_read: true }];
+    public(true)
+}
+
+fn public(public_read: bool) -> Action {
+    let changes = vec![ConfigChange::SetPublicRead { public_read }];
     Action::ChannelPropose(Propose { changes, reason: String::new() })
 }
 
@@ -77,6 +85,16 @@ async fn listed(connection: &Connection, channel: &str, organization: &str) -> u
     let config = connection.channel(channel).await.expect("there").config.expect("seen");
     let member = config.organizations.into_iter().find(|member| member.name == organization);
     member.expect("a member").authorities.len()
+}
+
+/// Whether somebody sees the channel, and that it lists the newest CA of a folder for its organization, and no other.
+fn lists_the_newest(peer: &Peer, profile: &Path, channel: &str, (dir, organization): (&Path, &str)) -> bool {
+    let shown = try_run(&["--profile", text(profile), "--peer", &peer.url, "channel", "show", channel]);
+    let shown: serde_json::Value = ledger_classes::json::from_slice(&shown.stdout).unwrap_or_default();
+    let newest = ca::credentials::read_certificates(&dir.join(format!("ca/{organization}.pem"))).expect("readable");
+    let members = shown["config"]["organizations"].as_array().cloned().unwrap_or_default();
+    let member = members.into_iter().find(|member| member["name"] == organization);
+    member.is_some_and(|member| member["authorities"] == serde_json::json!([hex::encode(&newest[0])]))
 }
 
 /// A consortium of bank, whose peer it is, and dealer; channels `pair`, by a majority, and `loose`, by anybody's word.
@@ -188,8 +206,7 @@ async fn a_stolen_ca_is_off_every_channel_within_seconds_and_its_people_come_bac
     assert_eq!(listed(&admin, "pair", "dealer").await, 1);
 }
 
-/// A channel that nobody but the organization could change keeps the old CA until there is another, and is not locked: the
-/// peer, whose folder made both, shows its administrator the channel by the new certificate.
+/// On a channel that nobody but the organization could change its new CA takes the place of the old one, and none is locked.
 #[tokio::test]
 async fn the_peers_own_ca_is_replaced_and_no_channel_of_its_own_is_locked() {
     let (world, peer) = world();
@@ -197,26 +214,91 @@ async fn the_peers_own_ca_is_replaced_and_no_channel_of_its_own_is_locked() {
     let first = thief.profile("bank/admin/thief");
     world.ca(&["replace", "bank"]);
     world.ca(&["renew", text(&world.bank)]);
-    // The peer renews itself.
-    let shown = wait::until("the peer has a certificate of the new CA", async || {
-        let shown = try_run(&["--profile", text(&world.bank), "--peer", &peer.url, "channel", "show", "main"]);
-        shown.status.success().then_some(())
-    });
-    shown.await;
-    let admin = peer.connect(&world.bank);
-    // Pair goes on with dealer; main has nobody else.
+    // The peer renews itself. Pair goes on with dealer; main has nobody else.
+    let bank = (&*world.consortium.dir(), "bank");
+    wait::until("main", async || lists_the_newest(&peer, &world.bank, "main", bank).then_some(())).await;
     let boss = peer.connect(&world.boss);
     for channel in ["pair", "loose"] {
         wait::until(channel, async || (listed(&boss, channel, "bank").await == 0).then_some(())).await;
     }
-    assert_eq!(listed(&admin, "main", "bank").await, 1);
     refused_at_the_door(&peer, &first).await;
-    wait::until("it is told of", async || {
-        let status = peer.run(&world.bank, &["status"]).to_string();
-        (status.contains("whose key others have") && status.contains("nobody could change it again")).then_some(())
+    let status = peer.run(&world.bank, &["status"]).to_string();
+    assert!(!status.contains("nobody could change it again"), "{status}");
+    peer.run(&world.bank, &["participant", "admit", "--channel", "main"]);
+    peer.run(&world.bank, &["channel", "update", "main", "--public-read", "true", "--reason", "it goes on"]);
+    peer.run(&world.bank, &["log", "append", "tests", "--body", "it goes on", "--channel", "main"]);
+    peer.run(&world.boss, &["channel", "update", "pair", "--put-org", &world.bundle("bank")]);
+    peer.run(&world.bank, &["participant", "admit", "--channel", "pair"]);
+    peer.run(&world.bank, &["log", "append", "tests", "--body", "it goes on", "--channel", "pair"]);
+    // Replaced twice while the peer is down: the words of both keys are brought one after the other.
+    peer.drain();
+    world.ca(&["replace", "bank"]);
+    world.ca(&["replace", "bank"]);
+    world.ca(&["renew", text(&world.bank)]);
+    let peer = world.consortium.serve();
+    wait::until("main", async || lists_the_newest(&peer, &world.bank, "main", bank).then_some(())).await;
+    peer.run(&world.bank, &["participant", "admit", "--channel", "main"]);
+    peer.run(&world.bank, &["channel", "update", "main", "--public-read", "false"]);
+}
+
+/// A thief ended all administrators and made as many changes of configuration as there may be: nobody was left who could
+/// have listed another CA, and the channel kept the stolen one for ever.
+#[tokio::test]
+async fn a_thief_who_ended_all_administrators_and_spent_all_changes_loses_the_channel_within_seconds() {
+    let (world, peer) = world();
+    let main = peer.connect(&world.bank).channel("main").await.expect("there").id;
+    let thief = Thief::steal(&world.consortium, &world.bank);
+    let first = thief.profile("bank/admin/thief");
+    let thieving = peer.connect(&first);
+    assert_eq!(fate(&thieving, "main", &signed(main, 7, vec![admission(&first, main, 7)])).await, "done");
+    let identity = "spiffe://test.example/bank/admin/admin";
+    let end = Revoke { identity: identity.parse().expect("an identity"), serial: None, reason: String::new() };
+    assert_eq!(fate(&thieving, "main", &signed(main, 7, vec![Action::ParticipantRevoke(end)])).await, "done");
+    for number in 0..CONFIG_CHANGES_SAVED {
+        assert_eq!(fate(&thieving, "main", &signed(main, 7, vec![public(number % 2 == 0)])).await, "done", "{number}");
+    }
+    assert_eq!(fate(&thieving, "main", &signed(main, 7, vec![takeover()])).await, "changes-too-frequent");
+
+    world.ca(&["replace", "bank", "--why", "the disk was stolen"]);
+    let second = world.consortium.profile("bank", "admin", "second");
+    let bank = (&*world.consortium.dir(), "bank");
+    wait::until("main", async || lists_the_newest(&peer, &second, "main", bank).then_some(())).await;
+    refused_at_the_door(&peer, &first).await;
+    // Nor is a door needed that knows the thief: the ledger refuses what it signs.
+    let (still, again) = (signed(main, 7, vec![append("tests", "still here")]), thief.profile("bank/admin/again"));
+    let admin = peer.connect(&second);
+    assert_eq!(fate(&admin, "main", &still).await, "participant-unvouched");
+    let refused = fate(&admin, "main", &signed(main, 8, vec![admission(&again, main, 8)])).await;
+    assert!(refused == "path-refused" || refused == "certificate-revoked", "{refused}");
+    // Whom the thief has ended comes back by an administrator under a new name.
+    peer.run(&second, &["key", "new"]);
+    peer.run(&second, &["participant", "admit", "--channel", "main"]);
+    world.ca(&["renew", text(&world.bank)]);
+    peer.run(&second, &["participant", "reinstate", identity, "--channel", "main"]);
+    peer.run(&world.bank, &["participant", "admit", "--channel", "main"]);
+    peer.run(&world.bank, &["log", "append", "tests", "--body", "it goes on", "--channel", "main"]);
+    let words =
+        ["--profile", text(&world.bank), "--peer", &peer.url, "channel", "update", "main", "--public-read", "true"];
+    let early = String::from_utf8_lossy(&try_run(&words).stdout).into_owned();
+    assert!(early.contains("changes-too-frequent"), "what the thief has spent comes back with time: {early}");
+}
+
+/// A key that is gone can say nothing. Main lists the stolen CA still, and whoever has its key need not show its certificate.
+#[tokio::test]
+async fn where_the_old_key_is_gone_an_administrator_who_is_there_lists_the_new_ca() {
+    let (world, peer) = world();
+    let thief = Thief::steal(&world.consortium, &world.bank);
+    std::fs::remove_file(world.consortium.dir().join("ca/bank.key")).expect("there");
+    let replaced = world.ca(&["replace", "bank"]);
+    assert!(replaced["unsaid"].as_str().is_some_and(|why| why.contains("bank.key")), "{replaced}");
+    world.ca(&["renew", text(&world.bank)]);
+    wait::until("the peer has a certificate of the new CA", async || {
+        let shown = try_run(&["--profile", text(&world.bank), "--peer", &peer.url, "channel", "show", "main"]);
+        shown.status.success().then_some(())
     })
     .await;
-    // Main lists the stolen one still, and whoever has its key need not show its certificate.
+    let admin = peer.connect(&world.bank);
+    assert_eq!(listed(&admin, "main", "bank").await, 1);
     let main = admin.channel("main").await.expect("there").id;
     let second = thief.profile("bank/admin/second");
     for shown in [2, 1] {
@@ -232,15 +314,50 @@ async fn the_peers_own_ca_is_replaced_and_no_channel_of_its_own_is_locked() {
     peer.run(&world.bank, &["channel", "update", "main", "--add-ca", "bank", "--reason", "the old one was stolen"]);
     assert_eq!(listed(&admin, "main", "bank").await, 2);
     peer.run(&world.bank, &["participant", "admit", "--channel", "main"]);
-    wait::until("main", async || (listed(&admin, "main", "bank").await == 1).then_some(())).await;
-    let main = admin.channel("main").await.expect("there");
-    let config = main.config.expect("seen");
-    let new = ca::credentials::read_certificates(&world.consortium.dir().join("ca/bank.pem")).expect("readable");
-    assert_eq!(config.organizations[0].authorities[0].0, new[0]);
+    peer.run(&world.bank, &twice);
+    assert!(lists_the_newest(&peer, &world.bank, "main", (&world.consortium.dir(), "bank")));
     peer.run(&world.bank, &["log", "append", "tests", "--body", "it goes on", "--channel", "main"]);
-    peer.run(&world.boss, &["channel", "update", "pair", "--put-org", &world.bundle("bank")]);
-    peer.run(&world.bank, &["participant", "admit", "--channel", "pair"]);
-    peer.run(&world.bank, &["log", "append", "tests", "--body", "it goes on", "--channel", "pair"]);
+}
+
+/// Freight is carrier's alone to change, and carrier's folder is nowhere near a peer.
+#[tokio::test]
+async fn the_word_of_a_key_whose_folder_is_elsewhere_brings_its_successor() {
+    let (world, peer) = world();
+    let home = world.consortium.path("carrier");
+    let ca = |words: &[&str]| run(&[&["ca"], words, &["--dir", text(&home)]].concat());
+    ca(&["init", "--consortium", "test.example", "--org", "carrier"]);
+    let (cora, file, ours) =
+        (world.consortium.path("cora"), world.consortium.path("c.pem"), world.consortium.path("o.pem"));
+    ca(&["issue", "carrier", "admin", "cora", "--at", &peer.url, "--out", text(&cora)]);
+    world.ca(&["bundle", "bank", "--out", text(&ours)]);
+    run(&["ca", "trust", "add", text(&ours), "--into", text(&cora), "--root"]);
+    ca(&["bundle", "carrier", "--out", text(&file)]);
+    world.ca(&["trust", "add", text(&file)]);
+    let create = ["channel", "create", "freight", "--org", "bank", "--org", &format!("carrier={}", text(&file))];
+    let grants = ["--grant", "carrier=read,write,admin", "--grant", "bank=read,write"];
+    peer.run(&world.bank, &[&create[..], &grants, &["--approvals", "any"]].concat());
+    wait::until("the peer knows cora", async || {
+        let shown = try_run(&["--profile", text(&cora), "--peer", &peer.url, "channel", "show", "freight"]);
+        shown.status.success().then_some(())
+    })
+    .await;
+    peer.run(&cora, &["key", "new"]);
+    peer.run(&cora, &["participant", "admit", "--channel", "freight"]);
+    ca(&["replace", "carrier"]);
+    let said = peer.run(&world.bank, &["channel", "revoke-authority", "freight", "carrier", "--dir", text(&home)]);
+    let event = said["receipt"]["events"][0]["data"].clone();
+    assert!(event["kind"] == "channel.authority_revoked" && event["successor"].is_string(), "{said}");
+    assert!(lists_the_newest(&peer, &world.bank, "freight", (&home, "carrier")));
+    ca(&["bundle", "carrier", "--out", text(&file)]);
+    world.ca(&["trust", "add", text(&file), "--beside"]);
+    ca(&["renew", text(&cora)]);
+    wait::until("the peer knows cora's new certificate", async || {
+        let shown = try_run(&["--profile", text(&cora), "--peer", &peer.url, "channel", "show", "freight"]);
+        shown.status.success().then_some(())
+    })
+    .await;
+    peer.run(&cora, &["participant", "admit", "--channel", "freight"]);
+    peer.run(&cora, &["channel", "update", "freight", "--public-read", "true"]);
 }
 
 /// An administrator's word ended one certificate, and the renewed one of the same person was admitted again.

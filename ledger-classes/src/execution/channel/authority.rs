@@ -1,5 +1,6 @@
 //! `channel.renew_authority`: a member's CA goes on under its key when its certificate comes to its end; and
-//! `channel.revoke_authority`: it ends, because others have its key.
+//! `channel.revoke_authority`: it ends, because others have its key, and where nobody could list another one the CA that its
+//! key has named takes its place.
 //!
 //! Without this a channel whose members' CA certificates have expired could admit nobody, and so never be changed
 //! again: there would be nobody left to approve. The key decides that the configuration already lists; whoever posts
@@ -10,20 +11,21 @@
 use super::super::audit::{self, Act};
 use super::super::{Context, budget};
 use super::{governance, take_effect, unchanged};
-use crate::action::channel::{RenewAuthority, RevokeAuthority};
+use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
+use crate::config::{ChannelConfig, Organization};
 use crate::event::Event;
-use crate::hash::HexBytes;
+use crate::hash::{Hash, HexBytes};
 use crate::limits::{
     AUTHORITY_PROOF_BYTES_MAX, AUTHORITY_RENEWAL_EARLY_MS, AUTHORITY_RENEWAL_MS_MIN, CERTIFICATE_BYTES_MAX,
 };
 use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{authority_compromise_message, authority_message};
+use crate::participant::{
+    CertificatePaths, authority_compromise_message, authority_message, authority_successor_message,
+};
 
 pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) -> Result<(), Refusal> {
+    check_form(&body.certificate, &body.proof)?;
     let (certificate, proof) = (&body.certificate.0, &body.proof.0);
-    if certificate.len() > CERTIFICATE_BYTES_MAX || proof.is_empty() || proof.len() > AUTHORITY_PROOF_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
-    }
     let mut record = unchanged(context)?;
     let configured = record.height;
     let member = record.config.organizations.iter_mut().find(|member| member.name == body.organization);
@@ -69,11 +71,15 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
 
 /// Whoever has a CA's key may say that others have it: that takes from nobody but those who have it, so it needs no right
 /// and no approval, and a thief can do no more by it than by revoking one certificate after another.
+///
+/// Where nobody could change the channel afterwards, and only there, the CA that the key has named takes its place: whoever
+/// has the key could list any CA there as it is.
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority) -> Result<(), Refusal> {
-    let (certificate, proof) = (&body.certificate.0, &body.proof.0);
-    if certificate.len() > CERTIFICATE_BYTES_MAX || proof.is_empty() || proof.len() > AUTHORITY_PROOF_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
+    check_form(&body.certificate, &body.proof)?;
+    if let Some(successor) = &body.successor {
+        check_form(&successor.certificate, &successor.proof)?;
     }
+    let certificate = &body.certificate.0;
     let mut record = unchanged(context)?;
     let certificates = context.certificates();
     let listed: Vec<&[u8]> = context.config().organizations.iter().flat_map(authorities_of).collect();
@@ -86,29 +92,100 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     }
     // The key's word is all that counts: whatever else of this key is listed, by a thief or a member who means ill, goes
     // with it.
-    let judged =
-        certificates.continuation(certificate, &[certificate.as_slice()], &authority_compromise_message(&key), proof);
-    if let Err(why) = judged {
+    let message = authority_compromise_message(&key);
+    if let Err(why) = certificates.continuation(certificate, &[certificate.as_slice()], &message, &body.proof.0) {
         return reject(ResultCode::AuthorityRefused, why);
     }
     let mut lost = Vec::new();
     for member in &mut record.config.organizations {
-        let before = member.authorities.len();
-        member.authorities.retain(|der| certificates.authority_key(&der.0) != Some(key));
-        if member.authorities.len() < before {
-            lost.push(member.name.clone());
+        if let Some(place) = strike(certificates, &mut member.authorities, key) {
+            lost.push(Lost { organization: member.name.clone(), place });
         }
     }
     record.height = context.height();
-    governance::check(context, &record.config)?;
-    for organization in &lost {
-        context.emit(Event::AuthorityRevoked { organization: organization.clone(), authority: key })?;
+    governance::check_form(context, &record.config)?;
+    let successor = match (governance::check_changeable(context, &record.config, None), &body.successor) {
+        (Ok(()), _) => None,
+        (Err(Refusal::Rejected { code: ResultCode::ConfigurationInvalid, .. }), Some(successor)) => {
+            Some(succeed(context, &mut record.config, (key, certificate), successor, &lost)?)
+        }
+        (Err(refusal), _) => return Err(refusal),
+    };
+    for Lost { organization, .. } in &lost {
+        let successor = successor.as_ref().filter(|(whose, _)| whose == organization).map(|(_, key)| *key);
+        context.emit(Event::AuthorityRevoked { organization: organization.clone(), authority: key, successor })?;
     }
     let effective = take_effect(context, &record, context.id())?;
-    let who = format!("CA of {}", lost.join(", "));
-    audit::record(context, &Act::RevokeAuthority { who, why: "ca-compromise", authority: key, effective })
+    let names: Vec<&str> = lost.iter().map(|lost| lost.organization.as_str()).collect();
+    let (who, successor) = (format!("CA of {}", names.join(", ")), successor.map(|(_, key)| key));
+    audit::record(context, &Act::RevokeAuthority { who, why: "ca-compromise", authority: key, successor, effective })
 }
 
-fn authorities_of(member: &crate::config::Organization) -> impl Iterator<Item = &[u8]> {
+fn check_form(certificate: &HexBytes, proof: &HexBytes) -> Result<(), Refusal> {
+    let (certificate, proof) = (certificate.0.len(), proof.0.len());
+    if certificate > CERTIFICATE_BYTES_MAX || proof == 0 || proof > AUTHORITY_PROOF_BYTES_MAX {
+        return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
+    }
+    Ok(())
+}
+
+fn authorities_of(member: &Organization) -> impl Iterator<Item = &[u8]> {
     member.authorities.iter().map(|der| der.0.as_slice())
+}
+
+/// An organization that a CA was taken from, and where in its list that was.
+struct Lost {
+    organization: String,
+    place: usize,
+}
+
+/// Takes all certificates of a key from a list. Returns where the first was.
+fn strike(certificates: &dyn CertificatePaths, listed: &mut Vec<HexBytes>, key: Hash) -> Option<usize> {
+    let is_of_key = |der: &HexBytes| certificates.authority_key(&der.0) == Some(key);
+    let place = listed.iter().position(is_of_key)?;
+    listed.retain(|der| !is_of_key(der));
+    Some(place)
+}
+
+/// Puts the CA that a key has named into its place, in the list of its own organization. Returns whose it is, and its key.
+/// Its organization can change the channel then: by the new CA it admits its administrators itself.
+fn succeed(
+    context: &Context<'_>,
+    config: &mut ChannelConfig,
+    (key, certificate): (Hash, &[u8]),
+    successor: &NamedSuccessor,
+    lost: &[Lost],
+) -> Result<(String, Hash), Refusal> {
+    let refuse = |what: &str| reject(ResultCode::AuthorityRefused, format!("the successor that it names: {what}"));
+    let (certificates, named) = (context.certificates(), &successor.certificate.0);
+    context.work(budget::PATH_PART + 2 * budget::CERTIFICATE);
+    let facts = match certificates.authority_facts(named) {
+        Ok(facts) => facts,
+        Err(why) => return refuse(&why),
+    };
+    let Some(next) = certificates.authority_key(named).filter(|next| *next != key) else {
+        return refuse("it has the key that others have");
+    };
+    let message = authority_successor_message(&key, named);
+    if let Err(why) = certificates.continuation(certificate, &[certificate], &message, &successor.proof.0) {
+        return refuse(&why);
+    }
+    // Not the consortium's root: by that others could be vouched for, too.
+    let is_of = |lost: &&Lost| facts.organization.as_ref() == Some(&lost.organization);
+    let Some(Lost { organization, place }) = lost.iter().find(is_of).filter(|_| facts.consortium == config.consortium)
+    else {
+        return refuse("it is no CA of the organization whose CA ends");
+    };
+    if context.time() < facts.not_before || facts.not_after < context.time() {
+        return refuse("its certificate is not valid at block time");
+    }
+    for member in config.organizations.iter_mut().filter(|member| member.name == *organization) {
+        // Whoever has the old key may have listed another certificate of the new one, that is good for nothing.
+        context.work(budget::CERTIFICATE * member.authorities.len() as u64);
+        strike(certificates, &mut member.authorities, next);
+        member.authorities.insert((*place).min(member.authorities.len()), successor.certificate.clone());
+    }
+    governance::check_form(context, config)?;
+    governance::check_changeable(context, config, Some(organization))?;
+    Ok((organization.clone(), next))
 }

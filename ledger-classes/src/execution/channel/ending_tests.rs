@@ -127,7 +127,7 @@ fn an_identity_ends_at_all_its_addresses_and_leaves_room() {
 
 fn compromise(ca: &str, by: &str) -> Action {
     let proof = [by.as_bytes(), &authority_compromise_message(&key_of(ca))].concat();
-    Action::ChannelRevokeAuthority(RevokeAuthority { certificate: bytes(ca), proof: HexBytes(proof) })
+    Action::ChannelRevokeAuthority(RevokeAuthority { certificate: bytes(ca), proof: HexBytes(proof), successor: None })
 }
 
 /// A stolen CA made administrators of its organization until the other members had approved its removal.
@@ -142,7 +142,8 @@ fn a_cas_key_takes_itself_off_the_channel_at_once_and_whom_it_vouched_for_signs_
     let receipt = ledger.run(&[(&[9], vec![stolen()])]).pop().unwrap();
     assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.head.message);
     let events = receipt.decoded_events().unwrap();
-    let revoked = Event::AuthorityRevoked { organization: "beta".into(), authority: key_of("ca of beta") };
+    let revoked =
+        Event::AuthorityRevoked { organization: "beta".into(), authority: key_of("ca of beta"), successor: None };
     assert!(events.contains(&revoked) && events.iter().any(|event| matches!(event, Event::ChannelConfigured { .. })));
     let listed = |ledger: &Ledger| config_of(&ledger.state).unwrap().config.organizations[1].authorities.clone();
     assert_eq!(listed(&ledger), [bytes("ca2 of beta")]);
@@ -224,7 +225,7 @@ fn what_does_not_say_that_a_listed_key_is_compromised_changes_nothing() {
     let long = AUTHORITY_PROOF_BYTES_MAX + 1;
     let bad = |proof: usize| {
         let proof = HexBytes(vec![7; proof]);
-        Action::ChannelRevokeAuthority(RevokeAuthority { certificate: bytes("ca of beta"), proof })
+        Action::ChannelRevokeAuthority(RevokeAuthority { certificate: bytes("ca of beta"), proof, successor: None })
     };
     for (action, expected) in [
         (compromise("ca of beta", "ca2 of beta"), C::AuthorityRefused),

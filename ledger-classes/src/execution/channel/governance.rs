@@ -28,8 +28,14 @@ use crate::state::{ReadError, ReadView};
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
+    check_form(context, next)?;
+    check_changeable(context, next, None)
+}
+
+/// All of [`check`] but whether it could be changed again.
+pub(super) fn check_form(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
     let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
-    if let Err(error) = next.check().and_then(|()| next.check_governable()) {
+    if let Err(error) = next.check().and_then(|()| next.check_ordered()) {
         return refuse(error.to_string());
     }
     let current = context.config();
@@ -43,7 +49,21 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
         let known = current.organizations.iter().find(|known| known.name == member.name);
         check_authorities(context, next, known, member)?;
     }
-    let mut counted = 0;
+    Ok(())
+}
+
+/// Refuses a configuration that nobody could change again. An organization that has `succeeded` to a CA of its own with
+/// another one counts without an administrator: by that one it admits them itself.
+pub(super) fn check_changeable(
+    context: &Context<'_>,
+    next: &ChannelConfig,
+    succeeded: Option<&str>,
+) -> Result<(), Refusal> {
+    let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
+    if let Err(error) = next.check_changeable() {
+        return refuse(error.to_string());
+    }
+    let (current, mut counted) = (context.config(), 0);
     for member in &next.organizations {
         counted += usize::from(current.is_member(&member.name) && has_part(context, member)?);
     }
@@ -51,7 +71,7 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
     let (mut able, mut gone, members) = (0, Vec::new(), Members::new(next, context.certificates()));
     for member in next.organizations.iter().filter(|member| next.can_administer(&member.name)) {
         context.work(budget::CERTIFICATE * member.authorities.len() as u64);
-        if is_there(context, &members, &member.name)? {
+        if succeeded == Some(member.name.as_str()) || is_there(context, &members, &member.name)? {
             able += 1;
         } else {
             gone.push(member.name.as_str());

@@ -15,14 +15,15 @@ use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode as C};
 use crate::participant::{
-    AuthorityContinuation, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate, Participant,
-    RevokedCertificate, possession_message,
+    AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate,
+    Participant, RevokedCertificate, possession_message,
 };
 use crate::record;
 use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::time::Time;
 
-/// CA certificates read `ca of ORGANIZATION`, with anything behind `#` another of the same key, and `sub of ORGANIZATION`, which the first has certified under number 200. A
+/// CA certificates read `ca of ORGANIZATION`, with anything behind `#` another of the same key (`wide` without an
+/// organization, `elsewhere` of another consortium, `expired`, `early`), and `sub of ORGANIZATION`, which the first has certified under number 200. A
 /// leaf reads `CA|SERIAL|ROLE/NAME|KEY`, and an answer `CA|SERIAL|REASON`.
 pub(super) struct Readable;
 
@@ -80,6 +81,19 @@ impl CertificatePaths for Readable {
 
     fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
         Some(Hash::plain(&[certified(certificate)]))
+    }
+
+    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
+        let text = std::str::from_utf8(certificate).map_err(|_| "no CA")?;
+        let (ca, what) = text.split_once('#').unwrap_or((text, ""));
+        let organization = ca.split_once(" of ").ok_or("no CA")?.1.to_owned();
+        let (past, far) = (Time::from_millis(0), Time::from_millis(1_900_000_000_000));
+        Ok(AuthorityFacts {
+            consortium: if what == "elsewhere" { "other.example" } else { "test.example" }.into(),
+            organization: (what != "wide").then_some(organization),
+            not_before: if what == "early" { far } else { past },
+            not_after: if what == "expired" { past } else { far },
+        })
     }
 
     /// A proof reads the CA and the message.

@@ -254,7 +254,7 @@ fn attempts(kind: &str, ledger: &Ledger) -> Vec<(u8, Vec<Action>, C)> {
             vec![one(BOSS, Action::ParticipantReinstate(body), C::OtherOrganization)]
         }
         "channel.revoke_authority" => {
-            let body = RevokeAuthority { certificate: HexBytes(vec![1]), proof: HexBytes(vec![1]) };
+            let body = RevokeAuthority { certificate: HexBytes(vec![1]), proof: HexBytes(vec![1]), successor: None };
             vec![one(LENDER, Action::ChannelRevokeAuthority(body), C::AuthorityRefused)]
         }
         "channel.propose" => vec![

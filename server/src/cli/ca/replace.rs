@@ -12,11 +12,10 @@ use serde_json::json;
 #[command(after_help = "\
 The old CA is revoked (cACompromise), and with it all that it issued; its key says once that others have it, and peers that
 have the folder bring that to every channel that lists it. There whom it vouched for can sign nothing from the next block
-on. A channel that nobody could change afterwards keeps it until another CA of the organization is listed, and an
-administrator admitted by that.
+on. On a channel that nobody could change afterwards the new CA takes its place, as the old key says as well.
 
-Then: renew or issue certificates (`chancery ca renew FOLDER --dir D`), list the new CA on channels
-(`chancery channel update CHANNEL --put-org ORGANIZATION`, which the others approve), and admit everybody again
+Then: renew or issue certificates (`chancery ca renew FOLDER --dir D`), have the others list the new CA on their channels
+(`chancery channel update CHANNEL --put-org ORGANIZATION`), and admit everybody again
 (`chancery participant admit`). Destroy the old key when no channel lists it any more.
 
 Example:

@@ -5,7 +5,7 @@ use crate::cli::failure::Failure;
 use crate::cli::session::{ChannelOption, Session, Signing};
 use clap::Args;
 use ledger_classes::action::Action;
-use ledger_classes::action::channel::{RenewAuthority as Renewal, RevokeAuthority as Compromise};
+use ledger_classes::action::channel::RenewAuthority as Renewal;
 use ledger_classes::hash::HexBytes;
 use std::path::PathBuf;
 
@@ -51,8 +51,9 @@ impl RenewAuthority {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The CA's own key says so; nobody has to approve, and anybody who may connect may post. From the next block on whom it
-vouched for signs nothing, and comes back by a certificate of another CA that the channel lists for the organization. It is
-refused where nobody could change the channel afterwards: list another CA, and admit an administrator by it, before.
+vouched for signs nothing, and comes back by a certificate of another CA that the channel lists for the organization. Where
+nobody could change the channel afterwards, the organization's new CA takes the place of the old one, as the old key has
+said with `chancery ca replace`; if it could not, list another CA, and admit an administrator by it, before.
 
 A peer that has the folder does this by itself on every channel, after `chancery ca replace`.
 
@@ -89,8 +90,6 @@ impl RevokeAuthority {
                  {organization}` says so, where its key is"
             )));
         };
-        let (certificate, proof) = (HexBytes(said.certificate.clone()), HexBytes(said.proof.clone()));
-        let compromise = Compromise { certificate, proof };
-        session.act(&named, Action::ChannelRevokeAuthority(compromise), &self.signing).await
+        session.act(&named, Action::ChannelRevokeAuthority(said.to_action()), &self.signing).await
     }
 }

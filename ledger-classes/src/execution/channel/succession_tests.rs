@@ -1,0 +1,219 @@
+//! An organization that alone can change a channel lost its CA to a thief who ended all its administrators. Nobody was left
+//! who could have listed another CA, so the stolen one could not go, and stayed for ever.
+#![allow(clippy::unwrap_used)]
+
+use super::pace::{Kind, Pace};
+use super::revocation_tests::{Readable, admit, append, bytes, identity, key_of, ledger, standing};
+use crate::action::Action;
+use crate::action::channel::{NamedSuccessor, Propose, Reinstate, Revoke, RevokeAuthority};
+use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::event::Event;
+use crate::execution::test_support::Ledger;
+use crate::execution::{audit, config_of, logs::LogRecord};
+use crate::hash::HexBytes;
+use crate::keyspace;
+use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED};
+use crate::outcome::ResultCode as C;
+use crate::participant::{authority_compromise_message, authority_successor_message};
+use crate::receipt::Receipt;
+use crate::record;
+use crate::rights::{Grant, Grantee, Right, Rights};
+
+/// What the key of `ca` says, with the successor that `by` names for it.
+fn word(ca: &str, successor: &str, by: &str) -> RevokeAuthority {
+    let key = key_of(ca.split('#').next().unwrap());
+    let signed = |by: &str, message: Vec<u8>| HexBytes([by.as_bytes(), &message].concat());
+    let proof = signed(by, authority_successor_message(&key, successor.as_bytes()));
+    RevokeAuthority {
+        certificate: bytes(ca),
+        proof: signed(ca, authority_compromise_message(&key)),
+        successor: Some(NamedSuccessor { certificate: bytes(successor), proof }),
+    }
+}
+
+fn stolen(successor: &str) -> Action {
+    Action::ChannelRevokeAuthority(word("ca of beta", successor, "ca of beta"))
+}
+
+fn listed(ledger: &Ledger, member: usize) -> Vec<HexBytes> {
+    config_of(&ledger.state).unwrap().config.organizations[member].authorities.clone()
+}
+
+fn propose(changes: Vec<ConfigChange>) -> Action {
+    Action::ChannelPropose(Propose { changes, reason: String::new() })
+}
+
+fn public(public_read: bool) -> Action {
+    propose(vec![ConfigChange::SetPublicRead { public_read }])
+}
+
+/// The receipt of a transaction that was done, by somebody who has nothing to do with the channel.
+fn done(ledger: &mut Ledger, action: Action) -> Receipt {
+    let receipt = ledger.run(&[(&[9], vec![action])]).pop().unwrap();
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.head.message);
+    receipt
+}
+
+/// Beta alone can change it. A thief with the key of its CA is an administrator, has ended the true one, and has spent all
+/// changes of configuration that beta may make.
+fn robbed() -> Ledger {
+    let mut ledger = ledger();
+    assert_eq!(admit(&mut ledger, 30, "ca of beta|30|admin/thief|30"), C::Done);
+    let end = Revoke { identity: identity("beta/admin/boss"), serial: None, reason: "mine".into() };
+    ledger.done(30, vec![Action::ParticipantRevoke(end)]);
+    let full = ledger.time.plus_millis(CONFIG_CHANGES_SAVED * CONFIG_CHANGE_MS);
+    ledger.put(keyspace::pace(Kind::Configuration as u8, "beta"), &Pace { full });
+    assert_eq!(ledger.one(30, vec![public(false)]).0, C::ChangesTooFrequent);
+    ledger
+}
+
+#[test]
+fn where_nobody_could_list_another_ca_the_one_that_the_stolen_key_has_named_takes_its_place() {
+    let mut ledger = robbed();
+    let alone = RevokeAuthority { successor: None, ..word("ca of beta", "ca3 of beta", "ca of beta") };
+    assert_eq!(ledger.one(9, vec![Action::ChannelRevokeAuthority(alone)]).0, C::ConfigurationInvalid);
+    let receipt = done(&mut ledger, stolen("ca3 of beta"));
+    let (authority, successor) = (key_of("ca of beta"), Some(key_of("ca3 of beta")));
+    let told = Event::AuthorityRevoked { organization: "beta".into(), authority, successor };
+    assert!(receipt.decoded_events().unwrap().contains(&told));
+    let place = keyspace::log(audit::CHANNEL, ledger.height, 0, 0);
+    let body = record::read::<LogRecord>(&ledger.state, &place).unwrap().unwrap().body;
+    let said = format!("\"authority\":\"{authority}\",\"successor\":\"{}\"", key_of("ca3 of beta"));
+    assert!(body.contains(&said), "{body}");
+    assert_eq!(listed(&ledger, 1), [bytes("ca3 of beta"), bytes("ca2 of beta")]);
+    // The thief is out, with whomever the stolen key makes, and names nobody else any more.
+    assert_eq!(ledger.one(30, vec![append()]).0, C::ParticipantIsUnvouched);
+    assert_eq!(admit(&mut ledger, 31, "ca of beta|31|admin/other|31"), C::PathRefused);
+    assert_eq!(standing(&ledger), [1, 5]);
+    for replayed in ["ca3 of beta", "ca6 of beta"] {
+        assert_eq!(ledger.one(9, vec![stolen(replayed)]).0, C::AuthorityRefused, "{replayed}");
+    }
+    // Beta's own come by the new one, also whom the thief had ended; changes have their pace as before.
+    assert_eq!(admit(&mut ledger, 20, "ca3 of beta|40|admin/boss|40"), C::IdentityIsEnded);
+    assert_eq!(admit(&mut ledger, 41, "ca3 of beta|41|admin/bess|41"), C::Done);
+    let back = Reinstate { identity: identity("beta/admin/boss"), reason: "back".into() };
+    ledger.done(41, vec![Action::ParticipantReinstate(back)]);
+    assert_eq!(admit(&mut ledger, 20, "ca3 of beta|40|admin/boss|40"), C::Done);
+    assert_eq!(ledger.one(20, vec![public(false)]).0, C::ChangesTooFrequent);
+    ledger.advance(CONFIG_CHANGE_MS);
+    ledger.done(20, vec![public(false)]);
+}
+
+/// A channel of these members, which all may change it, with administrators of alpha and beta.
+fn shared(approvals: Approvals, members: &[&str]) -> Ledger {
+    let mut config: ChannelConfig = config_of(&ledger().state).unwrap().config;
+    let admin = Rights::member().union(Rights::from_iter([Right::Admin]));
+    config.approvals = approvals;
+    config.grants =
+        members.iter().map(|name| Grant { to: Grantee::Organization((*name).into()), rights: admin }).collect();
+    config.organizations = members
+        .iter()
+        .map(|name| Organization {
+            name: (*name).into(),
+            title: (*name).into(),
+            authorities: vec![bytes(&format!("ca of {name}"))],
+        })
+        .collect();
+    let mut ledger = Ledger::with_config(config);
+    ledger.certificates = &Readable;
+    for (number, leaf) in [(10, "ca of alpha|10|admin/ada|10"), (20, "ca of beta|20|admin/boss|20")] {
+        assert_eq!(admit(&mut ledger, number, leaf), C::Done);
+    }
+    ledger
+}
+
+#[test]
+fn where_others_can_change_the_channel_they_list_the_new_ca_and_no_successor_is_looked_at() {
+    for approvals in [Approvals::Any, Approvals::Majority, Approvals::All] {
+        for successor in [("ca3 of beta", "ca of beta"), ("ca3 of beta", "ca6 of beta"), ("nonsense", "ca of beta")] {
+            let mut ledger = shared(approvals, &["alpha", "beta"]);
+            let action = Action::ChannelRevokeAuthority(word("ca of beta", successor.0, successor.1));
+            let receipt = done(&mut ledger, action);
+            let events = receipt.decoded_events().unwrap();
+            assert!(events.iter().any(|event| matches!(event, Event::AuthorityRevoked { successor: None, .. })));
+            assert_eq!(listed(&ledger, 1), []);
+        }
+    }
+}
+
+/// Gamma's administrators are not there, and two of three must approve: without beta nobody could change the channel, with
+/// it alpha and beta can. Where all must, beta does not help.
+#[test]
+fn a_successor_counts_for_its_own_organization_and_no_more() {
+    for (approvals, expected, left) in
+        [(Approvals::Any, C::Done, 0), (Approvals::Majority, C::Done, 1), (Approvals::All, C::ConfigurationInvalid, 1)]
+    {
+        let mut ledger = shared(approvals, &["alpha", "beta", "gamma"]);
+        assert_eq!(ledger.one(9, vec![stolen("ca3 of beta")]).0, expected, "{approvals:?}");
+        assert_eq!(listed(&ledger, 1).len(), left, "{approvals:?}");
+        assert_eq!(listed(&ledger, 1) == [bytes("ca3 of beta")], approvals == Approvals::Majority);
+    }
+}
+
+#[test]
+fn what_the_stolen_key_has_not_named_or_is_no_good_ca_of_the_organization_takes_no_place() {
+    let with = |change: &dyn Fn(&mut NamedSuccessor)| {
+        let mut word = word("ca of beta", "ca3 of beta", "ca of beta");
+        change(word.successor.as_mut().unwrap());
+        Action::ChannelRevokeAuthority(word)
+    };
+    let by = |by: &str| Action::ChannelRevokeAuthority(word("ca of beta", "ca3 of beta", by));
+    // Each with the words that tell it from the others.
+    for (action, code, why) in [
+        (by("ca2 of beta"), C::AuthorityRefused, "no proof"),
+        (by("ca3 of beta"), C::AuthorityRefused, "no proof"),
+        // What was said of one certificate is not said of another of its key.
+        (with(&|it| it.certificate = bytes("ca3 of beta#useless")), C::AuthorityRefused, "no proof"),
+        (with(&|it| it.proof = HexBytes(Vec::new())), C::InvalidField, "proof"),
+        (with(&|it| it.proof = HexBytes(vec![1; AUTHORITY_PROOF_BYTES_MAX + 1])), C::InvalidField, "proof"),
+        (with(&|it| it.certificate = HexBytes(vec![1; CERTIFICATE_BYTES_MAX + 1])), C::InvalidField, "certificate"),
+        (stolen("nonsense"), C::AuthorityRefused, "no CA"),
+        (stolen("ca of beta"), C::AuthorityRefused, "the key that others have"),
+        (stolen("ca of beta#wide"), C::AuthorityRefused, "the key that others have"),
+        (stolen("ca3 of beta#wide"), C::AuthorityRefused, "no CA of the organization"),
+        (stolen("ca of alpha"), C::AuthorityRefused, "no CA of the organization"),
+        (stolen("ca3 of beta#elsewhere"), C::AuthorityRefused, "no CA of the organization"),
+        (stolen("ca3 of beta#expired"), C::AuthorityRefused, "not valid"),
+        (stolen("ca3 of beta#early"), C::AuthorityRefused, "not valid"),
+        (stolen("ca3 of beta"), C::Done, ""),
+    ] {
+        let mut ledger = robbed();
+        let (refused, message) = ledger.one(9, vec![action]);
+        assert!(refused == code && message.contains(why), "{why}: {refused:?} {message}");
+        let expected = if code == C::Done { "ca3 of beta" } else { "ca of beta" };
+        assert_eq!(listed(&ledger, 1)[0], bytes(expected), "{why}");
+    }
+    // That another change takes effect with the block is refused whatever is named, and leaves no receipt.
+    let mut ledger = robbed();
+    let both = ledger.run(&[(&[9], vec![stolen("ca3 of beta")]), (&[9], vec![stolen("ca4 of beta")])]);
+    assert_eq!(both.iter().map(|one| one.head.code).collect::<Vec<_>>(), [0]);
+    assert_eq!(listed(&ledger, 1)[0], bytes("ca3 of beta"));
+}
+
+#[test]
+fn of_a_chain_each_takes_the_place_of_the_one_before() {
+    let mut ledger = robbed();
+    let next = || Action::ChannelRevokeAuthority(word("ca3 of beta", "ca4 of beta", "ca3 of beta"));
+    assert_eq!(ledger.one(9, vec![next()]).0, C::AuthorityRefused, "not yet");
+    done(&mut ledger, stolen("ca3 of beta"));
+    done(&mut ledger, next());
+    assert_eq!(listed(&ledger, 1), [bytes("ca4 of beta"), bytes("ca2 of beta")]);
+    assert_eq!(ledger.one(9, vec![stolen("ca3 of beta")]).0, C::AuthorityRefused);
+    assert_eq!(admit(&mut ledger, 41, "ca4 of beta|41|admin/bess|41"), C::Done);
+}
+
+/// A thief listed something of the new key beside the old one, by which nobody could be admitted.
+#[test]
+fn what_a_thief_has_listed_of_the_new_key_gives_way_and_keeps_no_room() {
+    let mut config = config_of(&ledger().state).unwrap().config;
+    let others = (0..6).map(|number| format!("ca{number}x of beta"));
+    let cas = ["ca3 of beta#useless".to_owned(), "ca of beta".to_owned()].into_iter().chain(others);
+    config.organizations[1].authorities = cas.map(|ca| bytes(&ca)).collect();
+    let mut ledger = Ledger::with_config(config);
+    ledger.certificates = &Readable;
+    assert_eq!(admit(&mut ledger, 20, "ca of beta|20|admin/boss|20"), C::Done);
+    done(&mut ledger, stolen("ca3 of beta"));
+    let now = listed(&ledger, 1);
+    assert_eq!((now.len(), now.iter().filter(|der| **der == bytes("ca3 of beta")).count()), (7, 1));
+    assert!(!now.contains(&bytes("ca3 of beta#useless")) && !now.contains(&bytes("ca of beta")));
+}
