@@ -90,6 +90,7 @@ fn what_is_under_way_counts_until_it_is_on_the_disk() {
             Ok(way) => held.push(way),
             Err(refused) => break refused,
         }
+        assert!(held.len() < 100, "nothing refuses");
     };
     assert_eq!(refused, NoRoom::Soon, "the part is not used up, and may be by what is under way");
     assert_eq!(held.len() as u64, MIB as u64 / counted(64 * 1024));
@@ -163,7 +164,7 @@ fn no_organization_takes_the_room_of_what_repairs_from_others() {
 /// Whatever happens to what was accepted, in whatever order: what is counted is what lives, and in the end nothing.
 #[test]
 fn what_is_counted_comes_back_whatever_becomes_of_it() {
-    for seed in seeds(50) {
+    for seed in seeds(8) {
         let mut random = Random(seed);
         let home = tempfile::tempdir().expect("a folder");
         let share = share(home.path(), 4 * MIB as u64);
