@@ -8,9 +8,10 @@
 
 use crate::committed::CommittedBlock;
 use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput};
-use crate::production::{ExecutedBlock, ExecutionResult, Offered, Persisted};
+use crate::production::{ExecutionResult, Offered, Persisted};
 use crate::store::Pressure;
 use ledger_classes::block::Seal;
+use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::CompactRange;
@@ -24,14 +25,7 @@ use std::sync::Arc;
 #[must_use]
 pub(crate) enum AcceptorEffect {
     /// Execute on a store thread.
-    Execute {
-        height: u64,
-        previous: Hash,
-        time: Time,
-        history_root: Hash,
-        above: Vec<Arc<ExecutedBlock>>,
-        transactions: Vec<VerifiedTransaction>,
-    },
+    Execute { parent: Parent, time: Time, above: Vec<Arc<ExecutedBlock>>, transactions: Vec<VerifiedTransaction> },
     /// Tell the collector that the next block may be cut, and what did not get into this one.
     Executed(Offered),
     /// Tell the collector which transactions were committed before.
@@ -58,8 +52,8 @@ pub(crate) struct Acceptor {
     engine: Box<dyn OrderingEngine>,
     /// Hashes of all headers up to the last executed one.
     history: CompactRange,
-    previous: Hash,
-    time: Time,
+    /// The last executed block.
+    parent: Parent,
     next_timer: Option<Time>,
     /// Executed and not yet applied, ascending.
     under_way: VecDeque<Arc<ExecutedBlock>>,
@@ -80,15 +74,13 @@ impl Acceptor {
     pub(crate) fn new(
         engine: Box<dyn OrderingEngine>,
         history: CompactRange,
-        previous: Hash,
-        time: Time,
+        parent: Parent,
         next_timer: Option<Time>,
     ) -> Self {
         Self {
             engine,
             history,
-            previous,
-            time,
+            parent,
             next_timer,
             under_way: VecDeque::new(),
             sealed: VecDeque::new(),
@@ -105,16 +97,8 @@ impl Acceptor {
         if self.failed {
             return Vec::new();
         }
-        // Block time never goes back, whatever the clock does.
-        let time = now.max(self.time);
-        vec![AcceptorEffect::Execute {
-            height: self.history.size(),
-            previous: self.previous,
-            time,
-            history_root: self.history.root(),
-            above: self.under_way.iter().cloned().collect(),
-            transactions,
-        }]
+        let (parent, above) = (self.parent, self.under_way.iter().cloned().collect());
+        vec![AcceptorEffect::Execute { parent, time: parent.time_at(now), above, transactions }]
     }
 
     /// An execution is done.
@@ -139,10 +123,9 @@ impl Acceptor {
             return effects;
         };
         self.known.extend(known);
-        self.previous = block.hash;
-        self.time = block.header.time;
         self.next_timer = block.next_timer;
         let _ = self.history.append(ledger_classes::merkle::leaf_hash(&block.hash.0));
+        self.parent = Parent::of(&block.header, block.hash, &self.history);
         self.under_way.push_back(block.clone());
         let sealed = self.engine.on(OrderingInput::Propose { header: &block.header, hash: block.hash });
         for OrderingEffect::Seal { height, seal } in sealed {

@@ -4,18 +4,17 @@
 //! checkpoint included.
 
 use crate::block_folder::BlockReader;
-use crate::opening::{execute_again, verified};
+use crate::group::random_seed;
 use crate::production::{decode_receipts, encode_receipts, in_full};
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreOptions};
-use ledger_classes::block::{self, Block};
-use ledger_classes::execution;
+use ledger_classes::block::Block;
+use ledger_classes::chain::{Checked, History, Invalid};
 use ledger_classes::hash::Hash;
-use ledger_classes::merkle::{self, CompactRange, Node};
+use ledger_classes::merkle::Node;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
-use ledger_classes::state::{MemoryState, ReadView, Writes};
+use ledger_classes::state::{MemoryState, ReadView};
 use std::path::Path;
-use std::sync::Arc;
 
 /// What a verified channel holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +79,7 @@ pub fn audit_blocks(
         progress(block.header.height, tip);
         let checked = chain.check_at(&block, &state)?;
         state.apply(&checked.writes);
-        chain.advance(block.header, checked.hash);
+        chain.advance(&checked);
     }
     chain.report.entries = state.entries().count() as u64;
     chain.ends_as(blocks.kept().name.as_str())
@@ -116,7 +115,7 @@ pub fn rebuild(
         if store.apply(at, &checked.writes, &checked.ids).map_err(failed)? != Pressure::None {
             store.checkpoint().map_err(failed)?;
         }
-        chain.advance(block.header, checked.hash);
+        chain.advance(&checked);
     }
     chain.report.state_height = store.state_height();
     store.close().map_err(failed)?;
@@ -126,18 +125,8 @@ pub fn rebuild(
 /// Blocks that follow each other, checked one by one.
 struct Chain<'a> {
     certificates: &'a dyn CertificatePaths,
-    history: CompactRange,
-    previous: Option<block::Header>,
+    history: History,
     report: AuditReport,
-}
-
-/// What came of checking a block.
-struct Checked {
-    hash: Hash,
-    receipts: Vec<Arc<Receipt>>,
-    writes: Writes,
-    /// Ids of its transactions with their receipts' positions.
-    ids: Vec<(Hash, u32)>,
 }
 
 impl<'a> Chain<'a> {
@@ -152,59 +141,30 @@ impl<'a> Chain<'a> {
             entries: 0,
             state_height: None,
         };
-        Self { certificates, history: CompactRange::new(), previous: None, report }
+        Self { certificates, history: History::new(), report }
     }
 
-    /// Checks the next block above a state, which is that of the blocks before.
-    fn check(&mut self, block: &Block, state: &dyn ReadView) -> Result<Checked, String> {
-        let header = &block.header;
-        let hash = header.hash();
-        if header.height != self.previous.as_ref().map_or(0, |before| before.height + 1) {
-            return Err("it says another height".into());
-        }
-        if header.history_root != self.history.root() {
-            return Err("the history root is not that of the headers before".into());
-        }
-        let Some(before) = &self.previous else {
-            let config = block.genesis_config().map_err(in_full)?;
-            block.check_body().map_err(in_full)?;
-            let (again, writes) = block::genesis(&config).map_err(in_full)?;
-            if again != *block {
-                return Err("it is not the genesis block of the configuration that it holds".into());
-            }
-            self.report.name = config.name;
-            self.report.channel = hash;
-            return Ok(Checked { hash, receipts: Vec::new(), writes, ids: Vec::new() });
-        };
-        if header.previous != before.hash() || header.channel != self.report.channel {
-            return Err("it does not follow the block before".into());
-        }
-        if header.time < before.time {
-            return Err("its time goes back".into());
-        }
-        let config = execution::config_of(state).map_err(in_full)?;
-        block.seal.check(header, config.config.engine, &config.config.peers).map_err(|error| error.to_string())?;
-        let transactions = verified(block, self.report.channel)?;
-        let executed = execute_again(state, header, self.report.channel, self.certificates, &transactions)?;
-        self.report.transactions += transactions.len() as u64;
-        self.report.receipts += executed.receipts.len() as u64;
-        let ids = transactions.iter().zip(executed.timers..).map(|(transaction, index)| (transaction.id(), index));
-        let receipts = executed.receipts.into_iter().map(Arc::new).collect();
-        Ok(Checked { hash, receipts, writes: executed.writes, ids: ids.collect() })
+    /// Checks the next block above a state, which is that of the blocks before; also its receipts, where they are kept.
+    fn check(&self, block: &Block, receipts: Option<&[Receipt]>, state: &dyn ReadView) -> Result<Checked, String> {
+        self.history.check(block, receipts, state, self.certificates, random_seed()).map_err(in_full)
     }
 
     /// [`Self::check`] with the height in what is wrong.
-    fn check_at(&mut self, block: &Block, state: &dyn ReadView) -> Result<Checked, AuditError> {
-        let height = block.header.height;
-        self.check(block, state).map_err(|error| AuditError(at(height, error)))
+    fn check_at(&self, block: &Block, state: &dyn ReadView) -> Result<Checked, AuditError> {
+        self.check(block, None, state).map_err(|error| AuditError(at(self.history.next(), error)))
     }
 
     /// Takes a checked block as the last one; returns the nodes of the history tree that it completes.
-    fn advance(&mut self, header: block::Header, hash: Hash) -> Vec<Node> {
-        self.report.height = header.height;
-        self.report.tip = hash;
-        self.previous = Some(header);
-        self.history.append(merkle::leaf_hash(&hash.0))
+    fn advance(&mut self, checked: &Checked) -> Vec<Node> {
+        self.report.height = checked.header.height;
+        self.report.tip = checked.hash;
+        self.report.transactions += checked.ids.len() as u64;
+        self.report.receipts += checked.receipts.len() as u64;
+        if let Some(genesis) = &checked.genesis {
+            self.report.name.clone_from(&genesis.config.name);
+            self.report.channel = genesis.channel;
+        }
+        self.history.advance(checked)
     }
 
     /// The report, if the blocks are of the channel that they were kept as.
@@ -216,10 +176,9 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Names the height in an error; some of them name it already.
+/// Names the height in an error.
 fn at(height: u64, error: String) -> String {
-    let named = format!("block {height}: ");
-    if error.starts_with(&named) { error } else { named + &error }
+    format!("block {height}: {error}")
 }
 
 /// What has been verified so far of a store.
@@ -252,19 +211,13 @@ fn walk(
 impl Walk<'_> {
     fn block(&mut self, height: u64) -> Result<(), String> {
         let bytes = self.store.block(height).map_err(in_full)?.ok_or("it is missing")?;
-        let block = Block::decode(&bytes).map_err(|error| error.to_string())?;
+        let block = Block::decode(&bytes).map_err(|_| Invalid::Malformed.to_string())?;
         let stored = self.store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
         let stored = decode_receipts(&stored)?;
-        if block.header.height != height {
-            return Err("it says another height".into());
-        }
         if self.store.header_hash(height).map_err(in_full)? != Some(block.header.hash()) {
             return Err("the index of header hashes has another hash".into());
         }
-        let checked = self.chain.check(&block, &self.state)?;
-        if !stored.iter().eq(checked.receipts.iter().map(|receipt| &**receipt)) {
-            return Err("the stored receipts differ from those of executing it again".into());
-        }
+        let checked = self.chain.check(&block, Some(&stored), &self.state)?;
         if self.store.state_height().is_some_and(|applied| applied >= height) {
             for (id, index) in &checked.ids {
                 if self.store.transaction(id).map_err(in_full)? != Some((height, *index)) {
@@ -274,7 +227,7 @@ impl Walk<'_> {
         }
         self.state.apply(&checked.writes);
         // Proofs are made of the stored nodes.
-        for node in self.chain.advance(block.header, checked.hash) {
+        for node in self.chain.advance(&checked) {
             if self.store.history_node(node.level, node.index).map_err(in_full)? != node.hash {
                 return Err(format!("history node {}/{} does not follow from the headers", node.level, node.index));
             }

@@ -279,7 +279,7 @@ mod tests {
     /// The newest block's frames: 433 MB.
     #[test]
     fn of_a_blocks_frames_those_that_were_made_last_are_kept() {
-        let (block, _) = ledger_classes::block::genesis(&crate::test_support::config()).expect("valid");
+        let (block, _) = ledger_classes::chain::genesis(&crate::test_support::config()).expect("valid");
         let receipt = || Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]));
         let block = CommittedBlock::new(block, Hash::ZERO, (0..40).map(|_| receipt()).collect());
         let memory = Arc::new(Pool::new(64 * 1024 * 1024));

@@ -251,7 +251,7 @@ mod tests {
     use crate::committed::Frame;
     use crate::test_support::config;
     use ledger_classes::amount::Amount;
-    use ledger_classes::block;
+    use ledger_classes::chain;
     use ledger_classes::event::Event;
     use ledger_classes::hash::Hash;
     use ledger_classes::outcome::ResultCode;
@@ -264,7 +264,7 @@ mod tests {
 
     /// A block with these assets' events.
     fn about(height: u64, assets: &[&str]) -> Arc<CommittedBlock> {
-        let (mut block, _) = block::genesis(&config()).expect("valid");
+        let (mut block, _) = chain::genesis(&config()).expect("valid");
         block.header.height = height;
         let events: Vec<_> = assets.iter().map(|asset| Event::AssetPaused { asset: (*asset).into() }).collect();
         let receipt = Receipt::new(Hash::ZERO, height, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);

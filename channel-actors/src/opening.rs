@@ -1,25 +1,23 @@
 //! Making and opening a channel's store: genesis, and replay of the blocks after the last checkpoint. Blocking.
 //!
-//! Replay executes blocks again and compares every root with the sealed header: a state that would differ stops the
-//! channel at the block where the difference begins (Promise 3).
+//! Replay gives each block to [`ledger_classes::chain`], as one that somebody else made: a block that is no valid one, or a
+//! state that would differ, stops the channel at the block where that begins (Promise 3).
+//! Signatures are verified again, too, though this peer verified them before it wrote the block: only verification makes a
+//! `VerifiedTransaction`, there is no second way to one, and what is replayed is what came after the last checkpoint.
 
 use crate::halt::{Life, LifeCycle};
-use crate::production::decode_receipts;
-use crate::production::{encode_receipts, in_full};
+use crate::production::{Ids, decode_receipts, encode_receipts, in_full};
 use crate::shared::Tip;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
-use ledger_classes::block::{self, Block, Header};
+use ledger_classes::block::Block;
+use ledger_classes::chain::{self, Above, Given, Invalid, Parent};
 use ledger_classes::codec;
-use ledger_classes::config::{ChannelConfig, Limits};
-use ledger_classes::execution::{self, BlockInput, ConfigRecord, Executed};
+use ledger_classes::config::ChannelConfig;
+use ledger_classes::execution::{self, ConfigRecord};
 use ledger_classes::hash::Hash;
-use ledger_classes::keys::KeyCache;
-use ledger_classes::limits;
-use ledger_classes::merkle;
+use ledger_classes::merkle::{self, CompactRange};
 use ledger_classes::participant::CertificatePaths;
-use ledger_classes::state::ReadView;
 use ledger_classes::time::Time;
-use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, Envelope, VerifiedTransaction};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,9 +30,17 @@ pub(crate) struct Opened {
     pub(crate) next_timer: Option<Time>,
 }
 
+impl Opened {
+    /// What the next block follows.
+    pub(crate) fn parent(&self) -> Parent {
+        let Tip { height, hash, time } = self.tip;
+        Parent { channel: self.channel, height, hash, time, history_root: self.store.history().root() }
+    }
+}
+
 /// Makes the store of a new channel and puts its genesis block in. Returns the channel's id.
 pub(crate) fn create(files: &dyn StoreFiles, options: StoreOptions, config: &ChannelConfig) -> Result<Hash, String> {
-    let (block, writes) = block::genesis(config).map_err(in_full)?;
+    let (block, writes) = chain::genesis(config).map_err(in_full)?;
     let hash = block.header.hash();
     let store = ChannelStore::create_on(files, options).map_err(in_full)?;
     let record = BlockRecord {
@@ -55,7 +61,8 @@ pub(crate) struct Opening {
     /// Whether the state is made in memory alone, since no file may change.
     in_memory: bool,
     channel: Hash,
-    genesis: ChannelConfig,
+    /// The block below the next one that replay does, and the tree over all headers up to it; none below genesis.
+    parent: Option<(Parent, CompactRange)>,
     /// Heights: where replay began, what it does next, the last one.
     first: u64,
     next: u64,
@@ -93,10 +100,14 @@ pub(crate) fn begin(
         Err(error) => return Err(in_full(error)),
     };
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
-    let block = stored_block(&store, 0)?;
-    let genesis = block.genesis_config().map_err(in_full)?;
+    let channel = stored_block(&store, 0)?.header.hash();
     let first = store.state_height().map_or(0, |height| height + 1);
-    let opening = Opening { store, in_memory, channel: block.header.hash(), genesis, first, next: first, tip };
+    let parent = match first.checked_sub(1) {
+        Some(below) if below < tip => Some(parent_at(&store, below)?),
+        // Nothing is replayed, or all.
+        _ => None,
+    };
+    let opening = Opening { store, in_memory, channel, parent, first, next: first, tip };
     opening.go_on(certificates, life, slice)
 }
 
@@ -114,12 +125,8 @@ impl Opening {
             if !life.set(progress) {
                 return Ok(Step::Abandoned);
             }
-            let pressure = if self.next == 0 {
-                let (_, writes) = block::genesis(&self.genesis).map_err(in_full)?;
-                self.store.apply(0, &writes, &[]).map_err(in_full)?
-            } else {
-                replay(&self.store, self.channel, self.next, certificates)?
-            };
+            let block = stored_block(&self.store, self.next)?;
+            let pressure = self.replay(block, certificates).map_err(|error| format!("block {}: {error}", self.next))?;
             if self.in_memory {
                 if pressure == Pressure::Wait {
                     let behind = "its state is further behind its log than memory may be used for";
@@ -134,6 +141,36 @@ impl Opening {
             }
         }
         Ok(Step::Done(Box::new(self.opened()?)))
+    }
+
+    /// Does the next block.
+    fn replay(&mut self, block: Block, certificates: &dyn CertificatePaths) -> Result<Pressure, String> {
+        let (store, height) = (&self.store, self.next);
+        let stored = store.receipts(height).map_err(in_full)?.ok_or("its receipts are missing")?;
+        let receipts = decode_receipts(&stored)?;
+        let (header, hash, pressure, mut history) = match self.parent.take() {
+            None => {
+                let genesis = chain::check_genesis(&block).map_err(in_full)?;
+                let pressure = store.apply(0, &genesis.writes, &[]).map_err(in_full)?;
+                (block.header, genesis.channel, pressure, CompactRange::new())
+            }
+            Some((parent, history)) => {
+                let random = crate::group::random_seed();
+                let transactions = chain::verify_transactions(&block, parent.channel, random).map_err(in_full)?;
+                let (header, seal) = (&block.header, Some(&block.seal));
+                let given = Given { header, seal, transactions, receipts: Some(&receipts) };
+                let view = store.view().map_err(in_full)?;
+                let ids = Ids { store, above: &[] };
+                let above = Above { parent: &parent, view: &view, ids: &ids, certificates };
+                let own = chain::check(&above, given).map_err(in_full)?;
+                drop(view);
+                let pressure = store.apply(height, &own.writes, &own.ids).map_err(in_full)?;
+                (own.header, own.hash, pressure, history)
+            }
+        };
+        let _ = history.append(merkle::leaf_hash(&hash.0));
+        self.parent = Some((Parent::of(&header, hash, &history), history));
+        Ok(pressure)
     }
 
     fn opened(self) -> Result<Opened, String> {
@@ -155,76 +192,14 @@ impl Opening {
 
 fn stored_block(store: &ChannelStore, height: u64) -> Result<Block, String> {
     let bytes = store.block(height).map_err(in_full)?.ok_or_else(|| format!("block {height} is missing"))?;
-    Block::decode(&bytes).map_err(|error| format!("block {height}: {error}"))
+    Block::decode(&bytes).map_err(|_| format!("block {height}: {}", Invalid::Malformed))
 }
 
-fn replay(
-    store: &ChannelStore,
-    channel: Hash,
-    height: u64,
-    certificates: &dyn CertificatePaths,
-) -> Result<Pressure, String> {
-    let block = stored_block(store, height)?;
-    let transactions = verified(&block, channel)?;
-    let view = store.view().map_err(in_full)?;
-    let executed = execute_again(&view, &block.header, channel, certificates, &transactions)?;
-    drop(view);
-    let stored = store.receipts(height).map_err(in_full)?.ok_or_else(|| format!("receipts {height} are missing"))?;
-    if decode_receipts(&stored)? != executed.receipts {
-        return Err(format!("block {height}: the stored receipts differ from those of executing it again"));
-    }
-    let ids: Vec<(Hash, u32)> =
-        transactions.iter().zip(executed.timers..).map(|(transaction, index)| (transaction.id(), index)).collect();
-    store.apply(height, &executed.writes, &ids).map_err(in_full)
-}
-
-/// Decodes and verifies the transactions of a block again.
-pub(crate) fn verified(block: &Block, channel: Hash) -> Result<Vec<VerifiedTransaction>, String> {
-    let height = block.header.height;
-    block.check_body().map_err(in_full)?;
-    // The channel's own limits may have been other ones at that height: the protocol's hold for all.
-    let widest = Limits {
-        payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MAX).unwrap_or(u32::MAX),
-        actions_max: u32::try_from(limits::ACTIONS_MAX).unwrap_or(u32::MAX),
-        ..Limits::default()
-    };
-    let mut parsed = Vec::with_capacity(block.transactions.len());
-    for bytes in block.transactions.iter() {
-        let envelope: Envelope =
-            codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(|error| format!("block {height}: {error}"))?;
-        parsed.push(
-            transaction::parse(envelope, channel, &widest)
-                .map_err(|(id, error)| format!("block {height}: transaction {id} does not parse: {error}"))?,
-        );
-    }
-    transaction::verify_all(parsed, crate::group::random_seed(), &mut KeyCache::default())
-        .into_iter()
-        .map(|verdict| verdict.map_err(|(id, error)| format!("block {height}: transaction {id}: {error}")))
-        .collect()
-}
-
-/// Executes a block again and compares every root with its header.
-pub(crate) fn execute_again(
-    view: &dyn ReadView,
-    header: &Header,
-    channel: Hash,
-    certificates: &dyn CertificatePaths,
-    transactions: &[VerifiedTransaction],
-) -> Result<Executed, String> {
-    let height = header.height;
-    let input = BlockInput { channel, height, time: header.time, certificates, transactions };
-    let executed = execution::execute(view, &input).map_err(in_full)?;
-    let differs = |what: &str| Err(format!("block {height}: the {what} differs from that of executing it again"));
-    if merkle::root(&block::receipt_leaves(&executed.receipts)) != header.receipt_root {
-        return differs("receipt root");
-    }
-    if block::writes_root(&executed.writes) != header.writes_root {
-        return differs("writes root");
-    }
-    if executed.config_height != header.config_height || executed.receipts.len() != header.receipts as usize {
-        return differs("configuration height or number of receipts");
-    }
-    Ok(executed)
+/// The block at `height` as a parent, with the tree over all headers up to it.
+fn parent_at(store: &ChannelStore, height: u64) -> Result<(Parent, CompactRange), String> {
+    let header = stored_block(store, height)?.header;
+    let history = store.history_at(height + 1).map_err(in_full)?;
+    Ok((Parent::of(&header, header.hash(), &history), history))
 }
 
 #[cfg(test)]

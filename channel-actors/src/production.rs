@@ -1,61 +1,34 @@
 //! The work behind the acceptor, on store threads: execute a block above those that are under way, and persist one
-//! that is final. Blocking functions of their arguments; the acceptor decides what runs when.
+//! that is final. Blocking functions of their arguments; the acceptor decides what runs when, and what may be in a block
+//! is decided in [`ledger_classes::chain`].
 
 use crate::committed::CommittedBlock;
 use crate::needs;
 use crate::store::{BlockRecord, ChannelStore, Pressure, Room, Share};
 use crate::ticket::SubmitRefusal;
-use ledger_classes::block::{self, BLOCK_VERSION, Block, Header, Seal};
+use ledger_classes::block::{Block, Seal};
+use ledger_classes::chain::{self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, Left, Parent, Refused};
 use ledger_classes::codec;
-use ledger_classes::execution::{self, BlockInput, ConfigRecord, Drafted, Fate};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
 use ledger_classes::limits::BLOCK_RECEIPTS_ENCODED_BYTES_MAX;
-use ledger_classes::merkle;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::state::{Overlay, ReadError, ReadView, Writes};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A block that was executed and is not yet on disk.
-pub(crate) struct ExecutedBlock {
-    pub(crate) header: Header,
-    pub(crate) hash: Hash,
-    pub(crate) envelopes: Arc<Vec<Vec<u8>>>,
-    pub(crate) receipts: Vec<Arc<Receipt>>,
-    pub(crate) writes: Writes,
-    /// Ids of its transactions with their receipts' positions.
-    pub(crate) ids: HashMap<Hash, u32>,
-    /// When the next timer is due, above this block.
-    pub(crate) next_timer: Option<Time>,
-    /// The configuration, if this block changed it.
-    pub(crate) config: Option<Arc<ConfigRecord>>,
-}
 
 /// Where a block is to be executed.
 pub(crate) struct Execution {
-    pub(crate) channel: Hash,
     pub(crate) store: ChannelStore,
     pub(crate) share: Share,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
     pub(crate) proposer: Address,
-    pub(crate) height: u64,
-    pub(crate) previous: Hash,
+    pub(crate) parent: Parent,
     pub(crate) time: Time,
-    pub(crate) history_root: Hash,
     /// Blocks executed and not yet applied, ascending.
     pub(crate) above: Vec<Arc<ExecutedBlock>>,
-}
-
-/// Transactions of a block to be, parted.
-#[derive(Default)]
-struct Sorted {
-    fresh: Vec<VerifiedTransaction>,
-    known: Vec<(Hash, Arc<Receipt>)>,
-    committed: Vec<Hash>,
 }
 
 /// What came of executing.
@@ -73,12 +46,27 @@ pub(crate) struct ExecutionResult {
 /// What became of what was offered for a block.
 #[derive(Default)]
 pub(crate) struct Offered {
-    /// What each of those cost that were executed, as in [`Drafted`].
+    /// What each of those cost that were executed, as in [`Left`].
     pub(crate) costs: Vec<(Hash, u64)>,
     /// What may not be in a block now: it leaves nothing, and whoever waits is told.
     pub(crate) dropped: Vec<(Hash, SubmitRefusal)>,
-    /// What comes first in the next block, in order: this one had used its budget.
+    /// What comes first in the next block, in order: this one was full, or had used its budget.
     pub(crate) deferred: Vec<VerifiedTransaction>,
+}
+
+/// The ids of a channel: its index, and blocks that are not in it yet.
+pub(crate) struct Ids<'a> {
+    pub(crate) store: &'a ChannelStore,
+    pub(crate) above: &'a [Arc<ExecutedBlock>],
+}
+
+impl CommittedIds for Ids<'_> {
+    fn have(&self, transactions: &[VerifiedTransaction]) -> Result<Vec<bool>, ReadError> {
+        let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
+        let committed = self.store.transactions(&ids).map_err(|error| ReadError(in_full(error)))?;
+        let above = |id: &Hash| self.above.iter().any(|block| block.receipt_of(id).is_some());
+        Ok(ids.iter().zip(committed).map(|(id, committed)| committed.is_some() || above(id)).collect())
+    }
 }
 
 /// A view above blocks that are not applied yet. Blocks that were applied since are skipped; those that are kept
@@ -108,118 +96,53 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let Sorted { fresh, known, committed } = self.sort_out(transactions)?;
-        let (fresh, full) = self.part_of_disk(fresh);
-        let read = |error: ReadError| error.to_string();
-        with_view(&self.store, &self.above, |view| {
-            let due = execution::next_timer(view).map_err(read)?;
-            let idle = due.is_none_or(|due| due > self.time);
-            if fresh.is_empty() && idle {
-                let offered = Offered { dropped: full, ..Offered::default() };
-                return Ok(ExecutionResult { block: None, known, committed, offered });
-            }
-            let input = BlockInput {
-                channel: self.channel,
-                height: self.height,
-                time: self.time,
-                certificates: &*self.certificates,
-                transactions: &fresh,
-            };
-            let Drafted { executed, fates, costs } = execution::draft(view, &input).map_err(read)?;
-            let costs = fresh.iter().map(VerifiedTransaction::id).zip(costs).collect();
-            let (fresh, parted) = part(fresh, fates);
-            let mut offered = Offered { costs, ..parted };
-            offered.dropped.extend(full);
-            if fresh.is_empty() && idle {
-                return Ok(ExecutionResult { block: None, known, committed, offered });
-            }
-            let leaves: Vec<Hash> = fresh.iter().map(VerifiedTransaction::leaf).collect();
-            let ids = fresh.iter().enumerate();
-            let ids = ids.map(|(place, transaction)| (transaction.id(), executed.timers + count(place))).collect();
-            let envelopes: Vec<Vec<u8>> = fresh.into_iter().map(VerifiedTransaction::into_envelope).collect();
-            let header = Header {
-                version: BLOCK_VERSION,
-                channel: self.channel,
-                height: self.height,
-                previous: self.previous,
-                time: self.time,
-                transaction_root: merkle::root(&leaves),
-                receipt_root: merkle::root(&block::receipt_leaves(&executed.receipts)),
-                writes_root: block::writes_root(&executed.writes),
-                history_root: self.history_root,
-                config_height: executed.config_height,
-                proposer: self.proposer,
-                transactions: count(envelopes.len()),
-                receipts: count(executed.receipts.len()),
-            };
-            let next_timer = execution::next_timer(&Overlay::new(view, &executed.writes)).map_err(read)?;
-            let config = execution::config_in(&executed.writes, self.height).map_err(read)?.map(Arc::new);
-            let block = ExecutedBlock {
-                hash: header.hash(),
-                header,
-                envelopes: Arc::new(envelopes),
-                receipts: executed.receipts.into_iter().map(Arc::new).collect(),
-                writes: executed.writes,
-                ids,
-                next_timer,
-                config,
-            };
-            Ok(ExecutionResult { block: Some(Arc::new(block)), known, committed, offered })
-        })
-    }
-
-    /// Parts what the channel's part of the disk has no room for: some becomes many times what it was counted for at the door.
-    fn part_of_disk(&self, fresh: Vec<VerifiedTransaction>) -> (Vec<VerifiedTransaction>, Vec<(Hash, SubmitRefusal)>) {
-        let (room, used) = self.share.room(self.store.waiting_bytes());
-        if room == Room::All {
-            return (fresh, Vec::new());
-        }
-        // How large an act may be was asked at the door.
-        let needs = |one: &VerifiedTransaction| needs::room(&one.transaction().actions, 0, false);
-        let (full, fresh): (Vec<_>, Vec<_>) = fresh.into_iter().partition(|one| needs(one) == Room::All);
-        (fresh, full.into_iter().map(|one| (one.id(), SubmitRefusal::ChannelFull(used))).collect())
-    }
-
-    /// Parts transactions that were committed before, or are in a block under way, from the others.
-    fn sort_out(&self, transactions: Vec<VerifiedTransaction>) -> Result<Sorted, String> {
-        let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
-        let committed = self.store.transactions(&ids).map_err(in_full)?;
-        let mut sorted = Sorted { fresh: Vec::with_capacity(transactions.len()), ..Sorted::default() };
-        for (transaction, committed) in transactions.into_iter().zip(committed) {
-            let id = transaction.id();
-            let above = self.above.iter().find_map(|block| block.receipts.get(*block.ids.get(&id)? as usize));
-            if let Some(receipt) = above {
-                sorted.known.push((id, receipt.clone()));
-            } else if committed.is_some() {
-                sorted.committed.push(id);
-            } else {
-                sorted.fresh.push(transaction);
+        let Self { store, share, certificates, proposer, parent, time, above } = self;
+        let ids = Ids { store: &store, above: &above };
+        let (transactions, full) = part_of_disk(&store, &share, &ids, transactions)?;
+        let Drafted { block, left } = with_view(&store, &above, |view| {
+            let above = Above { parent: &parent, view, ids: &ids, certificates: &*certificates };
+            chain::draft(&above, Draft { proposer, time, transactions }).map_err(in_full)
+        })?;
+        let Left { known: ids, refused, deferred, costs } = left;
+        let (mut known, mut committed) = (Vec::new(), Vec::new());
+        for id in ids {
+            if let Some(receipt) = above.iter().find_map(|block| block.receipt_of(&id)) {
+                known.push((id, receipt.clone()));
+            } else if block.as_ref().is_none_or(|block| block.receipt_of(&id).is_none()) {
+                committed.push(id);
             }
         }
-        Ok(sorted)
+        let refusal = |refused| match refused {
+            Refused::Limits(error) => SubmitRefusal::Transaction(error),
+            Refused::Execution { code, message } => SubmitRefusal::Rejected { code, message },
+        };
+        let dropped = refused.into_iter().map(|(id, refused)| (id, refusal(refused))).chain(full).collect();
+        let offered = Offered { costs, dropped, deferred };
+        Ok(ExecutionResult { block: block.map(Arc::new), known, committed, offered })
     }
 }
 
-/// Parts what is in a block from what is not.
-fn part(transactions: Vec<VerifiedTransaction>, fates: Vec<Fate>) -> (Vec<VerifiedTransaction>, Offered) {
-    if fates.iter().all(|fate| *fate == Fate::Included) {
-        return (transactions, Offered::default());
-    }
-    let (mut included, mut offered) = (Vec::with_capacity(transactions.len()), Offered::default());
-    for (transaction, fate) in transactions.into_iter().zip(fates) {
-        match fate {
-            Fate::Included => included.push(transaction),
-            Fate::Dropped { code, message } => {
-                offered.dropped.push((transaction.id(), SubmitRefusal::Rejected { code, message }));
-            }
-            Fate::Deferred => offered.deferred.push(transaction),
-        }
-    }
-    (included, offered)
-}
+/// What is refused, with why.
+type Full = Vec<(Hash, SubmitRefusal)>;
 
-fn count(number: usize) -> u32 {
-    u32::try_from(number).expect("a block's transactions and timers are limited")
+/// Parts what the channel's part of the disk has no room for: some becomes many times what it was counted for at the door.
+fn part_of_disk(
+    store: &ChannelStore,
+    share: &Share,
+    ids: &Ids<'_>,
+    offered: Vec<VerifiedTransaction>,
+) -> Result<(Vec<VerifiedTransaction>, Full), String> {
+    let (room, used) = share.room(store.waiting_bytes());
+    if room == Room::All {
+        return Ok((offered, Vec::new()));
+    }
+    // What has its outcome takes no room. How large an act may be was asked at the door.
+    let known = ids.have(&offered).map_err(in_full)?;
+    let needs = |one: &VerifiedTransaction| needs::room(&one.transaction().actions, 0, false);
+    let (full, fitting): (Vec<_>, Vec<_>) =
+        offered.into_iter().zip(known).partition(|(one, known)| !known && needs(one) == Room::All);
+    let full = full.into_iter().map(|(one, _)| (one.id(), SubmitRefusal::ChannelFull(used))).collect();
+    Ok((fitting.into_iter().map(|(one, _)| one).collect(), full))
 }
 
 /// Encodes receipts as the log holds them.
@@ -252,8 +175,7 @@ pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal
         receipts: encode_receipts(&executed.receipts).into(),
     };
     store.append(&record).map_err(in_full)?;
-    let ids: Vec<(Hash, u32)> = executed.ids.iter().map(|(id, index)| (*id, *index)).collect();
-    let pressure = store.apply(executed.header.height, &executed.writes, &ids).map_err(in_full)?;
+    let pressure = store.apply(executed.header.height, &executed.writes, &executed.ids).map_err(in_full)?;
     let block = CommittedBlock::new(block, executed.hash, executed.receipts.clone());
     Ok(Persisted { block: Arc::new(block), pressure })
 }

@@ -8,7 +8,8 @@ use crate::production::{decode_receipts, in_full};
 use crate::shared::Tip;
 use crate::store::{ChannelStore, StoreOptions, read_left_state};
 use crate::summary::Summary;
-use ledger_classes::block::{self, Block};
+use ledger_classes::block::Block;
+use ledger_classes::chain;
 use ledger_classes::event::Event;
 use ledger_classes::execution::{self, ConfigRecord, Mark};
 use ledger_classes::hash::Hash;
@@ -87,7 +88,7 @@ fn ended(view: &dyn ReadView) -> Option<Arc<[Mark]>> {
 fn of_state(directory: &Path, options: StoreOptions) -> Option<Found> {
     let found = read_left_state(directory, options, |view| {
         let (height, config) = (view.height()?, execution::config_of(view).ok()?);
-        let genesis = (config.height == 0).then(|| block::genesis(&config.config).ok()).flatten();
+        let genesis = (config.height == 0).then(|| chain::genesis(&config.config).ok()).flatten();
         let id = genesis.map(|(block, _)| block.header.hash());
         Some((height, Remains { id, tip: None, config: Arc::new(config), ended: ended(view)? }))
     });

@@ -72,6 +72,12 @@ impl Bench {
         }
     }
 
+    /// Leaves the store as a crash does: replay begins above its last checkpoint.
+    pub(crate) fn crash(self) -> (Directory, tempfile::TempDir) {
+        drop(self.opened);
+        (Directory(self.directory.path().join("main")), self.directory)
+    }
+
     /// Closes the store and forgets the state, so that everything is to be replayed.
     pub(crate) fn forget_state(&self) -> Directory {
         self.opened.store.close().expect("closes");

@@ -301,7 +301,8 @@ mod tests {
     use super::*;
     use crate::submit::sign_json;
     use ledger_classes::action::{Action, assets::AssetName};
-    use ledger_classes::block::{Seal, genesis, receipt_leaves, solo_seal_message, transaction_leaves};
+    use ledger_classes::block::{Seal, receipt_leaves, solo_seal_message, transaction_leaves};
+    use ledger_classes::chain::genesis;
     use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
     use ledger_classes::identity::Identity;
     use ledger_classes::keys::SigningKey;

@@ -231,27 +231,3 @@ pub fn write_leaves(writes: &Writes) -> Vec<Hash> {
         })
         .collect()
 }
-
-/// Makes a channel's genesis block: its header's hash is the channel's id.
-pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
-    config.check_genesis()?;
-    let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(config), signatures: Vec::new() };
-    let transactions = vec![codec::encode(&envelope)];
-    let writes = crate::execution::genesis_writes(config);
-    let header = Header {
-        version: BLOCK_VERSION,
-        channel: Hash::ZERO,
-        height: 0,
-        previous: Hash::ZERO,
-        time: config.created,
-        transaction_root: merkle::root(&transaction_leaves(&transactions)),
-        receipt_root: merkle::root(&[]),
-        writes_root: writes_root(&writes),
-        history_root: merkle::root(&[]),
-        config_height: 0,
-        proposer: config.peers[0].key.address(),
-        transactions: 1,
-        receipts: 0,
-    };
-    Ok((Block { header, transactions: transactions.into(), seal: Seal::Genesis {} }, writes))
-}

@@ -2,8 +2,8 @@
 //! the view, the header's height and time, and the transactions in order.
 //!
 //! Relations that always hold: a failed transaction writes nothing but its fee; a timer is a unit of its own;
-//! writes of a block become visible to the transactions after them, and to nobody else until the block is sealed;
-//! what a proposer may not keep in a block ([`Fate`]) makes the block of another invalid.
+//! writes of a block become visible to the transactions after them, and to nobody else until the block is sealed.
+//! What may be in a block and what its header says of it is decided above, in [`crate::chain`].
 
 pub mod apps;
 pub mod assets;
@@ -63,15 +63,13 @@ pub struct BlockInput<'a> {
 
 /// What a block did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Executed {
+pub(crate) struct Executed {
     /// Receipts: that of a mark or an outage, those of timers, then one for each transaction in order.
-    pub receipts: Vec<Receipt>,
+    pub(crate) receipts: Vec<Receipt>,
     /// How many of the receipts are timers'.
-    pub timers: u32,
+    pub(crate) timers: u32,
     /// What the block wrote.
-    pub writes: Writes,
-    /// The configuration height that ruled this block.
-    pub config_height: u64,
+    pub(crate) writes: Writes,
 }
 
 /// When the next block is due by time alone, if one is: for a timer, or as a mark while a timer is set.
@@ -82,7 +80,7 @@ pub fn next_timer(view: &dyn ReadView) -> Result<Option<Time>, ReadError> {
 
 /// What becomes of a transaction that is offered for a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// It is in the block, done or failed, with a receipt.
     Included,
     /// It leaves nothing: it came at the wrong time, cannot pay its fee, or failed and had nothing to lose, as what anybody
@@ -97,51 +95,26 @@ pub enum Fate {
     Deferred,
 }
 
-/// A block that was made of what was offered.
+/// What running transactions gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Drafted {
+pub(crate) struct Ran {
     /// What the included ones did.
-    pub executed: Executed,
+    pub(crate) executed: Executed,
     /// What became of each transaction, in order.
-    pub fates: Vec<Fate>,
+    pub(crate) fates: Vec<Fate>,
     /// What each of those cost that were executed, which are the first: its part of a block's budget, where
     /// [`budget::BLOCK_COST`] is all of it. For turns; no rule is about it.
-    pub costs: Vec<u64>,
+    pub(crate) costs: Vec<u64>,
 }
 
-/// Why a block cannot be executed.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ExecutionError {
-    /// The store failed: nothing is known.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The block holds what may not be in it.
-    #[error("{0}")]
-    Invalid(String),
-}
-
-/// Executes a sealed block above `view`.
-pub fn execute(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Executed, ExecutionError> {
-    let Drafted { executed, fates, .. } = draft(view, input)?;
-    for (transaction, fate) in input.transactions.iter().zip(fates) {
-        let why = match fate {
-            Fate::Included => continue,
-            Fate::Dropped { code, message } => format!("{}: {message}", code.name()),
-            Fate::Deferred => "the block's budget was used before it".into(),
-        };
-        return Err(ExecutionError::Invalid(format!("transaction {} cannot be in the block: {why}", transaction.id())));
-    }
-    Ok(executed)
-}
-
-/// Makes a block above `view` of what is offered. An error means that the store failed and nothing is known.
-/// The block of the included ones alone executes to the same: what is dropped writes nothing, and only makes the block
-/// end earlier.
-pub fn draft(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Drafted, ReadError> {
-    let ConfigRecord { config, height: config_height } = config_of(view)?;
-    let mut context = Context::new(view, input, &config);
-    let Run { receipts, timers, fates, costs } = run(&mut context, input)?;
-    Ok(Drafted { executed: Executed { receipts, timers, writes: context.into_writes(), config_height }, fates, costs })
+/// Runs transactions as a block above `view`, where `config` is in force. An error means that the store failed and nothing
+/// is known.
+/// The included ones alone run to the same: what is dropped writes nothing, and only makes the block end earlier.
+pub(crate) fn run(view: &dyn ReadView, config: &ChannelConfig, input: &BlockInput<'_>) -> Result<Ran, ReadError> {
+    let mut context = Context::new(view, input, config);
+    let (mut executed, fates, costs) = run_all(&mut context, input)?;
+    executed.writes = context.into_writes();
+    Ok(Ran { executed, fates, costs })
 }
 
 /// What such a block uses.
@@ -149,20 +122,15 @@ pub fn draft(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<Drafted, Rea
 fn usage(view: &dyn ReadView, input: &BlockInput<'_>) -> Result<budget::Usage, ReadError> {
     let config = config_of(view)?.config;
     let mut context = Context::new(view, input, &config);
-    run(&mut context, input)?;
+    run_all(&mut context, input)?;
     Ok(context.block_usage())
 }
 
-/// What running a block gave.
-struct Run {
-    receipts: Vec<Receipt>,
-    /// How many of them are timers'.
-    timers: u32,
-    fates: Vec<Fate>,
-    costs: Vec<u64>,
-}
-
-fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<Run, ReadError> {
+/// What was written stays in the context.
+fn run_all<'a>(
+    context: &mut Context<'a>,
+    input: &'a BlockInput<'_>,
+) -> Result<(Executed, Vec<Fate>, Vec<u64>), ReadError> {
     let mut receipts = Vec::with_capacity(input.transactions.len());
     service::begin_block(context, &mut receipts)?;
     run_timers(context, &mut receipts)?;
@@ -186,7 +154,7 @@ fn run<'a>(context: &mut Context<'a>, input: &'a BlockInput<'_>) -> Result<Run, 
         costs.push(context.block_usage().since(&before).cost());
     }
     service::end_block(context)?;
-    Ok(Run { receipts, timers, fates, costs })
+    Ok((Executed { receipts, timers, writes: Writes::new() }, fates, costs))
 }
 
 fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {

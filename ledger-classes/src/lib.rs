@@ -7,6 +7,7 @@
 pub mod action;
 pub mod amount;
 pub mod block;
+pub mod chain;
 pub mod codec;
 pub mod config;
 pub mod event;

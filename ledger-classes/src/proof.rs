@@ -334,7 +334,8 @@ pub fn part<T: Encode>(value: &T) -> HexBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::{genesis, receipt_leaves, solo_seal_message};
+    use crate::block::{receipt_leaves, solo_seal_message};
+    use crate::chain::genesis;
     use crate::config::OrderingPeer;
     use crate::execution::test_support::{open_config, signer};
     use crate::keys::SigningKey;

@@ -20,7 +20,7 @@ use client::{
     profile::parse_peer,
 };
 use ledger_classes::{
-    block,
+    chain,
     config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization},
     hash::{Hash, HexBytes},
     identity::{Identity, ParseIdentityError, Role},
@@ -210,7 +210,7 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     write_profile(&draft.join(ADMIN_PROFILE), &address, admin.consortium(), Some(peer))?;
 
     let genesis = main_config(&folder, peer, options.public, &seal, now)?;
-    let (first, _) = block::genesis(&genesis)?;
+    let (first, _) = chain::genesis(&genesis)?;
     Known::keep_in(&draft.join(ADMIN_PROFILE))?.hold_channel(MAIN, first.header.hash())?;
     let text = serde_json::to_vec_pretty(&genesis).expect("a configuration is JSON");
     write(&draft.join(&config.genesis), &text)?;
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(Config::load(&dir).unwrap(), Config::default());
         let genesis: ChannelConfig =
             ledger_classes::json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
-        let (first, _) = block::genesis(&genesis).unwrap();
+        let (first, _) = chain::genesis(&genesis).unwrap();
         assert_eq!(first.header.hash(), made.main);
         assert!(!genesis.public_read && !genesis.open_submit);
         assert!(genesis.rights_of(None).is_empty(), "nobody sees it without a certificate");

@@ -41,7 +41,9 @@ impl OrderingEngine for Mad {
 fn acceptor(engine: impl OrderingEngine + 'static) -> Acceptor {
     let mut history = CompactRange::new();
     let _ = history.append(Hash([0; 32]));
-    Acceptor::new(Box::new(engine), history, Hash([0; 32]), NOW, None)
+    let history_root = history.root();
+    let parent = Parent { channel: Hash::ZERO, height: 0, hash: Hash([0; 32]), time: NOW, history_root };
+    Acceptor::new(Box::new(engine), history, parent, None)
 }
 
 fn id(number: u64) -> Hash {
@@ -105,9 +107,9 @@ fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
 /// Effects as words: what a reader of the log would write down.
 fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
     let word = |effect| match effect {
-        AcceptorEffect::Execute { height, time, above, .. } => {
+        AcceptorEffect::Execute { parent, time, above, .. } => {
             let above: Vec<u64> = above.iter().map(|block| block.header.height).collect();
-            format!("execute {height} at {} above {above:?}", time.millis_since(NOW))
+            format!("execute {} at {} above {above:?}", parent.height + 1, time.millis_since(NOW))
         }
         AcceptorEffect::Executed(_) => "executed".into(),
         AcceptorEffect::Known(ids) => format!("known {}", ids.len()),

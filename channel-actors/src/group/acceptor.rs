@@ -56,7 +56,7 @@ impl AcceptorActor {
         publisher: Addr<publisher::Publisher>,
         arbiter: &ArbiterHandle,
     ) -> Addr<Self> {
-        let core = Acceptor::new(engine, opened.store.history(), opened.tip.hash, opened.tip.time, opened.next_timer);
+        let core = Acceptor::new(engine, opened.store.history(), opened.parent(), opened.next_timer);
         Self::start_in_arbiter(arbiter, move |actor| {
             actor.set_mailbox_capacity(MAILBOX);
             let guard = context.guard("acceptor");
@@ -75,21 +75,10 @@ impl AcceptorActor {
         let (address, started) = (actor.address(), Instant::now());
         let (channel, store) = (context.channel, context.store.clone());
         match effect {
-            AcceptorEffect::Execute { height, previous, time, history_root, above, transactions } => {
+            AcceptorEffect::Execute { parent, time, above, transactions } => {
                 let certificates = context.certificates.clone();
                 let (proposer, share) = (context.proposer, context.share.clone());
-                let execution = Execution {
-                    channel,
-                    store,
-                    share,
-                    certificates,
-                    proposer,
-                    height,
-                    previous,
-                    time,
-                    history_root,
-                    above,
-                };
+                let execution = Execution { store, share, certificates, proposer, parent, time, above };
                 let done = move |result| address.do_send(ExecutionDone(result, started));
                 context.storage.run(channel, move || execution.run(transactions), done);
             }

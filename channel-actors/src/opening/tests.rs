@@ -3,33 +3,31 @@
 use super::*;
 use crate::production::{Execution, persist};
 use crate::test_support::{Bench, NOW, config, envelope, key, whole_disk};
-use ledger_classes::block::{Seal, solo_seal_message};
+use ledger_classes::block::{Header, Seal, solo_seal_message};
+use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::participant::NoCertificates;
 
 /// Blocks 1 to `count` of one transaction each.
 pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
     let Opened { store, channel, .. } = &bench.opened;
-    let mut previous = bench.opened.tip.hash;
+    let mut parent = bench.opened.parent();
     for height in 1..=count {
         let execution = Execution {
-            channel: *channel,
             store: store.clone(),
             share: whole_disk(),
             certificates: Arc::new(NoCertificates),
             proposer: key(200).public().address(),
-            height,
-            previous,
+            parent,
             time: NOW.plus_millis(height),
-            history_root: store.history().root(),
             above: vec![],
         };
         let result = execution.run(vec![crate::test_support::verified(*channel, envelope(*channel, height, 1))]);
         let block = result.expect("executes").block.expect("has a transaction");
-        previous = block.hash;
         let signature = key(200).sign(&solo_seal_message(block.hash));
         let _ = persist(store, &block, Seal::Solo { key: key(200).public(), signature }).expect("persists");
+        parent = Parent::of(&block.header, block.hash, &store.history());
     }
-    previous
+    parent.hash
 }
 
 #[test]
@@ -73,34 +71,113 @@ fn a_replay_is_abandoned_when_the_channel_drains_and_frees_its_files() {
     assert!(matches!(again, Step::Done(_)));
 }
 
-/// Promise 3: here block 2 was executed by somebody whose state was another one.
-#[test]
-fn a_replay_that_differs_stops_at_the_block_where_the_difference_begins() {
-    let bench = Bench::new(&config());
-    fill(&bench, 1);
+/// A block above `bench`'s tip, as it was executed, of the transaction with this nonce.
+fn next(bench: &Bench, nonce: u64) -> ExecutedBlock {
     let Opened { store, channel, .. } = &bench.opened;
-    let transaction = crate::test_support::verified(*channel, envelope(*channel, 2, 1));
+    let tip = store.log_tip().expect("genesis");
+    let parent = parent_at(store, tip).expect("readable").0;
     let execution = Execution {
-        channel: *channel,
         store: store.clone(),
         share: whole_disk(),
         certificates: Arc::new(NoCertificates),
         proposer: key(200).public().address(),
-        height: 2,
-        previous: store.header_hash(1).expect("readable").expect("there"),
-        time: NOW.plus_millis(2),
-        history_root: store.history().root(),
+        parent,
+        time: NOW.plus_millis(tip + 1),
         above: vec![],
     };
+    let transaction = crate::test_support::verified(*channel, envelope(*channel, nonce, 1));
     let block = execution.run(vec![transaction]).expect("executes").block.expect("has a transaction");
-    let mut block = Arc::into_inner(block).expect("nobody else has it");
-    block.header.writes_root = Hash([9; 32]);
+    Arc::into_inner(block).expect("nobody else has it")
+}
+
+/// What a replay says of a log whose block 2 was written so, sealed by key `sealer`.
+fn replayed(change: impl FnOnce(&mut ExecutedBlock), sealer: u8) -> Option<String> {
+    let bench = Bench::new(&config());
+    fill(&bench, 1);
+    let mut block = next(&bench, 2);
+    change(&mut block);
     block.hash = block.header.hash();
-    let signature = key(200).sign(&solo_seal_message(block.hash));
-    let _ = persist(store, &block, Seal::Solo { key: key(200).public(), signature }).expect("persists");
+    let signature = key(sealer).sign(&solo_seal_message(block.hash));
+    let seal = Seal::Solo { key: key(sealer).public(), signature };
+    let _ = persist(&bench.opened.store, &block, seal).expect("persists");
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
     let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
-    assert_eq!(failed.as_deref(), Some("block 2: the writes root differs from that of executing it again"));
-    assert_eq!(life.state(), LifeCycle::Replaying { done: 2, of: 3 });
+    if failed.is_some() {
+        assert_eq!(life.state(), LifeCycle::Replaying { done: 2, of: 3 });
+    }
+    failed
+}
+
+/// Promise 3: here block 2 was executed by somebody whose state was another one.
+#[test]
+fn a_replay_that_differs_stops_at_the_block_where_the_difference_begins() {
+    let failed = replayed(|block| block.header.writes_root = Hash([9; 32]), 200);
+    assert_eq!(failed.as_deref(), Some("block 2: the writes root differs from that of executing it"));
+    let other = |block: &mut ExecutedBlock| Arc::make_mut(&mut block.receipts[0]).head.index = 7;
+    assert_eq!(replayed(other, 200).as_deref(), Some("block 2: receipt 0 differs from that of executing it"));
+}
+
+/// A replay looked at what a block does, and at nothing else: any signed block of any time above anything was replayed.
+#[test]
+fn a_replay_stops_at_a_block_that_does_not_follow_or_that_nobody_sealed() {
+    assert_eq!(replayed(|_| {}, 200), None);
+    let refused = |change: fn(&mut Header), sealer| {
+        let failed = replayed(|block| change(&mut block.header), sealer).expect("it is not valid");
+        failed.strip_prefix("block 2: ").expect("it names the block").to_owned()
+    };
+    assert!(refused(|header| header.previous = Hash([9; 32]), 200).starts_with("it does not follow the block before"));
+    let history = refused(|header| header.history_root = Hash([9; 32]), 200);
+    assert_eq!(history, "the history root is not that of the headers before");
+    assert!(refused(|header| header.time = Time::from_millis(1), 200).contains("is before that of the block before"));
+    assert!(refused(|header| header.channel = Hash([9; 32]), 200).starts_with("it is of the channel 0909"));
+    assert!(refused(|header| header.proposer = key(1).public().address(), 1).contains("orders no block"));
+    assert_eq!(refused(|_| {}, 1), "the seal's key is not the proposing orderer's");
+}
+
+/// The index is asked while it grows, as it was when the blocks were made.
+#[test]
+fn a_replay_stops_at_a_transaction_that_comes_twice() {
+    let bench = Bench::new(&config());
+    let before = next(&bench, 1);
+    fill(&bench, 1);
+    let mut block = next(&bench, 2);
+    block.envelopes = before.envelopes;
+    block.header.transaction_root = merkle::root(&ledger_classes::block::transaction_leaves(&block.envelopes));
+    block.hash = block.header.hash();
+    let signature = key(200).sign(&solo_seal_message(block.hash));
+    let seal = Seal::Solo { key: key(200).public(), signature };
+    let _ = persist(&bench.opened.store, &block, seal).expect("persists");
+    let files = bench.forget_state();
+    let life = Life::new(LifeCycle::Opening);
+    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+    let failed = failed.expect("it is in block 1");
+    assert!(failed.starts_with("block 2: transaction 0, ") && failed.ends_with("is in the chain already"), "{failed}");
+}
+
+/// From a checkpoint on the first block that is replayed is held against the one below it, which is not.
+#[test]
+fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
+    let bench = Bench::new(&config());
+    fill(&bench, 5);
+    bench.opened.store.checkpoint().expect("writes");
+    let mut parent = parent_at(&bench.opened.store, 5).expect("readable").0;
+    for nonce in 6..=9 {
+        let block = next(&bench, nonce);
+        let signature = key(200).sign(&solo_seal_message(block.hash));
+        let seal = Seal::Solo { key: key(200).public(), signature };
+        assert_eq!((block.header.previous, block.header.history_root), (parent.hash, parent.history_root));
+        let _ = persist(&bench.opened.store, &block, seal).expect("persists");
+        parent = parent_at(&bench.opened.store, nonce).expect("readable").0;
+    }
+    assert_eq!(parent.history_root, bench.opened.store.history().root());
+    let (files, _directory) = bench.crash();
+    let life = Life::new(LifeCycle::Opening);
+    let step = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::ZERO).expect("opens");
+    assert!(matches!(step, Step::More(_)), "four blocks are to do");
+    assert_eq!(life.state(), LifeCycle::Replaying { done: 0, of: 4 });
+    let Step::More(opening) = step else { return };
+    let step = opening.go_on(&NoCertificates, &life, Duration::MAX).expect("goes on");
+    let Step::Done(opened) = step else { panic!("there is time") };
+    assert_eq!(opened.parent(), parent);
 }

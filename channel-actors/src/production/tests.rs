@@ -20,15 +20,12 @@ fn what_finds_the_part_of_the_disk_used_up_leaves_nothing_and_acts_go_on() {
     for (bytes, full) in [(0, false), (8192, true)] {
         std::fs::write(disk.path().join("trade/log.redb"), vec![7; bytes]).expect("writable");
         let execution = Execution {
-            channel,
             store: opened.store.clone(),
             share: Share::new("trade", disk.path(), 8192),
             certificates: Arc::new(NoCertificates),
             proposer: key(200).public().address(),
-            height: 1,
-            previous: opened.tip.hash,
+            parent: opened.parent(),
             time: NOW,
-            history_root: opened.store.history().root(),
             above: Vec::new(),
         };
         let offered = [&record, &act].map(|envelope| verified(channel, envelope.clone()));
@@ -37,7 +34,7 @@ fn what_finds_the_part_of_the_disk_used_up_leaves_nothing_and_acts_go_on() {
         let expected = if full { vec![(record.id(), Some("channel-full"))] } else { Vec::new() };
         assert_eq!(dropped, expected, "{bytes} bytes");
         let block = result.block.expect("the act is in it");
-        assert_eq!(block.ids.contains_key(&record.id()), !full, "{bytes} bytes");
-        assert!(block.ids.contains_key(&act.id()), "{bytes} bytes");
+        assert_eq!(block.receipt_of(&record.id()).is_some(), !full, "{bytes} bytes");
+        assert!(block.receipt_of(&act.id()).is_some(), "{bytes} bytes");
     }
 }

@@ -214,6 +214,11 @@ impl Log {
         lock(&self.writer).history.clone()
     }
 
+    /// The tree over the first `size` header hashes.
+    pub(super) fn history_at(&self, size: u64) -> Result<CompactRange, StoreError> {
+        self.in_tree(size, |node| CompactRange::from_nodes(size, node))
+    }
+
     /// Answers from the tree of the first `size` header hashes.
     fn in_tree<T>(
         &self,

@@ -254,6 +254,11 @@ impl ChannelStore {
         self.0.log.history()
     }
 
+    /// The tree over the first `size` header hashes.
+    pub fn history_at(&self, size: u64) -> Result<CompactRange, StoreError> {
+        self.0.log.history_at(size)
+    }
+
     /// Root of the first `size` header hashes: the history root in the header at height `size`.
     pub fn history_root(&self, size: u64) -> Result<Hash, StoreError> {
         self.0.log.history_root(size)

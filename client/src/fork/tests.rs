@@ -2,7 +2,8 @@
 use super::*;
 use crate::seen::{SeenError, SeenHeaders};
 use ledger_classes::amount::Amount;
-use ledger_classes::block::{genesis, receipt_leaves, solo_seal_message, transaction_leaves};
+use ledger_classes::block::{receipt_leaves, solo_seal_message, transaction_leaves};
+use ledger_classes::chain::genesis;
 use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::merkle;

@@ -4,7 +4,7 @@
 use super::budget::Usage;
 use super::channel::Administrators;
 use super::service::ServiceClock;
-use super::{BlockInput, Drafted, Executed, Fate, config_of, draft, execute, genesis_writes, next_timer};
+use super::{BlockInput, Executed, Fate, Ran, config_of, genesis_writes, next_timer, run};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
@@ -195,12 +195,15 @@ impl Ledger {
 
     /// What the next block would do; the state stays as it is.
     pub(crate) fn preview(&self, transactions: &[VerifiedTransaction]) -> Executed {
-        execute(&self.state, &self.next_block(transactions)).expect("memory does not fail, and all may be in the block")
+        let Ran { executed, fates, .. } = self.draft(transactions);
+        assert!(fates.iter().all(|fate| *fate == Fate::Included), "all may be in the block: {fates:?}");
+        executed
     }
 
     /// What the next block would be of what is offered; the state stays as it is.
-    pub(crate) fn draft(&self, transactions: &[VerifiedTransaction]) -> Drafted {
-        draft(&self.state, &self.next_block(transactions)).expect("memory does not fail")
+    pub(crate) fn draft(&self, transactions: &[VerifiedTransaction]) -> Ran {
+        let config = config_of(&self.state).expect("memory does not fail").config;
+        run(&self.state, &config, &self.next_block(transactions)).expect("memory does not fail")
     }
 
     /// Executes the next block and applies it: transactions as signers and actions. Receipts of timers come first.
@@ -213,7 +216,7 @@ impl Ledger {
     /// Makes the next block of what is offered and applies it: receipts, those of timers first, and fates. A proposer and
     /// whoever executes its block agree.
     pub(crate) fn seal(&mut self, offered: &[VerifiedTransaction]) -> (Vec<Receipt>, Vec<Fate>) {
-        let Drafted { executed, fates, .. } = self.draft(offered);
+        let Ran { executed, fates, .. } = self.draft(offered);
         let mut fate = fates.iter();
         let included: Vec<VerifiedTransaction> =
             offered.iter().filter(|_| fate.next() == Some(&Fate::Included)).cloned().collect();

@@ -28,7 +28,7 @@ use std::sync::Arc;
 enum Work {
     Run(Execution, Vec<VerifiedTransaction>),
     Execute(Result<ExecutionResult, String>),
-    Persist(Arc<production::ExecutedBlock>, ledger_classes::block::Seal),
+    Persist(Arc<ledger_classes::chain::ExecutedBlock>, ledger_classes::block::Seal),
     Checkpoint,
     Recall(Vec<Recall>),
     Tell(Found),
@@ -74,17 +74,14 @@ impl World {
     fn acceptor_did(&mut self, effects: Vec<AcceptorEffect>) {
         for effect in effects {
             match effect {
-                AcceptorEffect::Execute { height, previous, time, history_root, above, transactions } => {
+                AcceptorEffect::Execute { parent, time, above, transactions } => {
                     let execution = Execution {
-                        channel: self.bench.opened.channel,
                         store: self.bench.opened.store.clone(),
                         share: whole_disk(),
                         certificates: Arc::new(NoCertificates),
                         proposer: key(200).public().address(),
-                        height,
-                        previous,
+                        parent,
                         time,
-                        history_root,
                         above,
                     };
                     self.work.push(Work::Run(execution, transactions));
@@ -131,7 +128,7 @@ impl World {
                     let above: Vec<_> = execution.above.clone();
                     let fresh = |transaction: &mut VerifiedTransaction| {
                         let id = transaction.id();
-                        !committed(&id) && !above.iter().any(|block| block.ids.contains_key(&id))
+                        !committed(&id) && !above.iter().any(|block| block.receipt_of(&id).is_some())
                     };
                     let unpaid = if random.below(4) == 0 { transactions.pop_if(fresh) } else { None };
                     self.deferred += deferred.len();
@@ -200,7 +197,7 @@ fn world() -> World {
     let opened = &bench.opened;
     let collector = Collector::new(opened.channel, vec![key(1).public(), key(2).public()], limits, None);
     let engine = Box::new(Solo::new(Arc::new(key(200))));
-    let acceptor = Acceptor::new(engine, opened.store.history(), opened.tip.hash, opened.tip.time, None);
+    let acceptor = Acceptor::new(engine, opened.store.history(), opened.parent(), None);
     let tip = (opened.tip.height, opened.tip.hash, opened.tip.time);
     World {
         bench,

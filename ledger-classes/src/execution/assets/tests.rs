@@ -15,7 +15,7 @@ use crate::action::Action;
 use crate::action::assets::*;
 
 use crate::execution::test_support::{Ledger, address};
-use crate::execution::{Drafted, Fate};
+use crate::execution::{Fate, Ran};
 use crate::hash::Hash;
 use crate::listing::Span;
 use crate::time::Time;
@@ -174,7 +174,7 @@ fn check(rule: &str, signers: &[u8], actions: Vec<Action>, expected: Code) -> Le
 #[track_caller]
 fn check_on(mut ledger: Ledger, rule: &str, signers: &[u8], actions: Vec<Action>, expected: Code) -> Ledger {
     let transactions = [ledger.transaction(signers, actions)];
-    let Drafted { executed, fates, .. } = ledger.draft(&transactions);
+    let Ran { executed, fates, .. } = ledger.draft(&transactions);
     if let Fate::Dropped { code, .. } = fates[0] {
         assert_eq!(code, expected, "{rule}");
         assert!(executed.writes.is_empty() && executed.receipts.is_empty(), "{rule}: it leaves nothing");

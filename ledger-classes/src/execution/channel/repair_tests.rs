@@ -410,7 +410,7 @@ fn no_channel_can_begin_with_what_it_could_not_be_repaired_from() {
     assert!(accepted > 20, "{accepted} of {}", tried.len());
     let refused = full().check_founding(&Readable).unwrap_err().to_string();
     assert!(refused.contains("coin"), "{refused}");
-    assert!(crate::block::genesis(&full()).is_err());
+    assert!(crate::chain::genesis(&full()).is_err());
 }
 
 #[test]

@@ -398,7 +398,8 @@ fn many_timers_due_at_once_cost_the_store_a_few_steps_each() {
         certificates: ledger.certificates,
         transactions: &[],
     };
-    let executed = crate::execution::execute(&view, &input).unwrap();
+    let config = crate::execution::config_of(&ledger.state).unwrap().config;
+    let executed = crate::execution::run(&view, &config, &input).unwrap().executed;
     assert_eq!(executed.timers as usize, TIMERS);
     assert_eq!(executed.writes.values().filter(|value| value.is_none()).count(), 2 * TIMERS);
     assert!(view.1.get() <= 3 * TIMERS, "{} steps", view.1.get());

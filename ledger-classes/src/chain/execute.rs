@@ -1,0 +1,521 @@
+//! Executing a block above its parent: one that is being made, or one that was given.
+//!
+//! A proposer's transactions come verified, and so do a given block's: a [`VerifiedTransaction`] is the proof of it, and
+//! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
+
+use super::{CommittedIds, Invalid, Parent, check_link};
+use crate::block::{self, BLOCK_VERSION, Block, Header, Seal, SealError};
+use crate::codec;
+use crate::config::{ChannelConfig, Limits};
+use crate::execution::{self, BlockInput, ConfigRecord, Executed, Fate, Ran};
+use crate::hash::Hash;
+use crate::keys::{Address, KeyCache};
+use crate::limits;
+use crate::merkle;
+use crate::outcome::ResultCode;
+use crate::participant::CertificatePaths;
+use crate::receipt::Receipt;
+use crate::state::{Overlay, ReadError, ReadView, Writes};
+use crate::time::Time;
+use crate::transaction::{self, ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
+use std::sync::Arc;
+
+/// What a block is executed above.
+#[derive(Clone, Copy)]
+pub struct Above<'a> {
+    /// The block before.
+    pub parent: &'a Parent,
+    /// The state that it left.
+    pub view: &'a dyn ReadView,
+    /// The ids that are in the chain up to it.
+    pub ids: &'a dyn CommittedIds,
+    /// How certificate paths are verified.
+    pub certificates: &'a dyn CertificatePaths,
+}
+
+/// A block to be made.
+pub struct Draft {
+    /// Address of the seal key of whoever makes it.
+    pub proposer: Address,
+    /// Its time, by [`Parent::time_at`].
+    pub time: Time,
+    /// What is offered for it, in order.
+    pub transactions: Vec<VerifiedTransaction>,
+}
+
+/// A block that somebody made.
+pub struct Given<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Its seal; `None` while it is only proposed, since it is executed before it is accepted. [`check_seal`] follows then.
+    pub seal: Option<&'a Seal>,
+    /// Its transactions, by [`verify_transactions`] or verified as they came.
+    pub transactions: Vec<VerifiedTransaction>,
+    /// Receipts that are said to be its own, where they came with it.
+    pub receipts: Option<&'a [Receipt]>,
+}
+
+/// A valid block above its parent, and what it does. Only [`draft`] and [`check`] make one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutedBlock {
+    /// Its header.
+    pub header: Header,
+    /// The header's hash.
+    pub hash: Hash,
+    /// Its envelopes, encoded.
+    pub envelopes: Arc<Vec<Vec<u8>>>,
+    /// Its receipts: those of timers, then one for each transaction in order.
+    pub receipts: Vec<Arc<Receipt>>,
+    /// What it writes.
+    pub writes: Writes,
+    /// Ids of its transactions with the positions of their receipts, in the order of the ids.
+    pub ids: Vec<(Hash, u32)>,
+    /// When the next timer is due, above this block.
+    pub next_timer: Option<Time>,
+    /// The configuration, if this block sets one.
+    pub config: Option<Arc<ConfigRecord>>,
+}
+
+impl ExecutedBlock {
+    /// The receipt of one of its transactions.
+    pub fn receipt_of(&self, id: &Hash) -> Option<&Arc<Receipt>> {
+        let place = self.ids.binary_search_by(|(own, _)| own.cmp(id)).ok()?;
+        self.receipts.get(self.ids[place].1 as usize)
+    }
+}
+
+/// What was made of a draft.
+#[derive(Clone, Debug)]
+pub struct Drafted {
+    /// The block; `None` if nothing was left to do.
+    pub block: Option<ExecutedBlock>,
+    /// What was offered and is not in it.
+    pub left: Left,
+}
+
+/// What was offered for a block and is not in it.
+#[derive(Clone, Debug, Default)]
+pub struct Left {
+    /// It has its outcome in this chain already, or comes a second time.
+    pub known: Vec<Hash>,
+    /// It may be in no block now: it leaves nothing, and may be sent again.
+    pub refused: Vec<(Hash, Refused)>,
+    /// It comes first in the next block, in order: this one was full, or had used its budget.
+    pub deferred: Vec<VerifiedTransaction>,
+    /// What each of those cost that were executed: its part of a block's budget, where
+    /// [`execution::budget::BLOCK_COST`] is all of it. For turns; no rule is about it.
+    pub costs: Vec<(Hash, u64)>,
+}
+
+/// Why a transaction may be in no block now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is above the limits of the configuration in force.
+    Limits(TransactionError),
+    /// It leaves nothing.
+    Execution {
+        /// Why.
+        code: ResultCode,
+        /// For people to read.
+        message: String,
+    },
+}
+
+/// Why there is no executed block.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ExecutionError {
+    /// The store failed: nothing is known.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The block breaks a rule.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// Makes a block of what is offered. Nothing in it can be refused by [`check`]; what would be is left.
+/// An error is a store that cannot be read, or a proposer who may make no block.
+pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
+    let Draft { proposer, time, transactions } = draft;
+    let ConfigRecord { config, height: config_height } = execution::config_of(above.view)?;
+    check_proposer(&config, proposer)?;
+    if time < above.parent.time {
+        return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
+    }
+    let Sifted { transactions, mut ids, mut left } = sift(above, &config.limits, transactions)?;
+    let idle = is_idle(above, time)?;
+    if transactions.is_empty() && idle {
+        return Ok(Drafted { block: None, left });
+    }
+    let Ran { executed, fates, costs } = run(above, &config, time, &transactions)?;
+    left.costs = transactions.iter().map(VerifiedTransaction::id).zip(costs).collect();
+    let offered = transactions.len();
+    let transactions = part(transactions, fates, &mut left);
+    if transactions.is_empty() && idle {
+        return Ok(Drafted { block: None, left });
+    }
+    if transactions.len() < offered {
+        ids = places(&transactions);
+    }
+    let made = Made { config_height, time, proposer, root: root_of(&transactions), ids };
+    Ok(Drafted { block: Some(finish(above, made, transactions, executed)?), left })
+}
+
+/// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made.
+pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, ExecutionError> {
+    let Given { header, seal, transactions, receipts } = given;
+    check_link(above.parent, header)?;
+    let ConfigRecord { config, height: config_height } = execution::config_of(above.view)?;
+    if header.config_height != config_height {
+        return Err(Invalid::ConfigHeight { expected: config_height, height: header.config_height }.into());
+    }
+    check_proposer(&config, header.proposer)?;
+    if let Some(seal) = seal {
+        check_seal(&config, header, seal)?;
+    }
+    let (root, time, proposer) = (root_of(&transactions), header.time, header.proposer);
+    if count(transactions.len()) != header.transactions {
+        let (count, header) = (count(transactions.len()), header.transactions);
+        return Err(Invalid::TransactionCount { count, header }.into());
+    }
+    if root != header.transaction_root {
+        return Err(Invalid::TransactionRoot.into());
+    }
+    check_limits(&config.limits, &transactions)?;
+    let ids = check_ids(above, &transactions)?;
+    if transactions.is_empty() && is_idle(above, time)? {
+        return Err(Invalid::Empty.into());
+    }
+    let Ran { executed, fates, .. } = run(above, &config, time, &transactions)?;
+    for (place, fate) in (0u32..).zip(fates) {
+        return Err(ExecutionError::Invalid(match fate {
+            Fate::Included => continue,
+            Fate::Deferred => Invalid::BudgetUsed { place },
+            Fate::Dropped { code: ResultCode::Expired | ResultCode::TooFarAhead, .. } => {
+                let valid_until = transactions[place as usize].transaction().valid_until;
+                Invalid::OutsideTimeWindow { place, valid_until }
+            }
+            Fate::Dropped { code, .. } => Invalid::MustNotStay { place, code },
+        }));
+    }
+    let made = Made { config_height, time, proposer, root, ids };
+    let own = finish(above, made, transactions, executed)?;
+    check_header(&own.header, header)?;
+    if let Some(index) = receipts.and_then(|receipts| first_that_differs(&own.receipts, receipts)) {
+        return Err(Invalid::Receipt { index }.into());
+    }
+    Ok(own)
+}
+
+/// Whether a seal makes a block final whose parent left `config` in force.
+pub fn check_seal(config: &ChannelConfig, header: &Header, seal: &Seal) -> Result<(), Invalid> {
+    seal.check(header, config.engine, &config.peers).map_err(|error| match error {
+        SealError::Kind => Invalid::SealKind,
+        SealError::Key => Invalid::SealKey,
+        SealError::Signature => Invalid::SealSignature,
+    })
+}
+
+/// Decodes and verifies the transactions of a block. Which they may be and whether they are the header's [`check`] says.
+/// `seed` must be unpredictable to senders: see [`crate::keys::verify_batch`].
+pub fn verify_transactions(block: &Block, channel: Hash, seed: [u8; 32]) -> Result<Vec<VerifiedTransaction>, Invalid> {
+    // Limits of the configuration in force are narrower.
+    let widest = Limits {
+        payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MAX).unwrap_or(u32::MAX),
+        actions_max: u32::try_from(limits::ACTIONS_MAX).unwrap_or(u32::MAX),
+        ..Limits::default()
+    };
+    let mut parsed = Vec::with_capacity(block.transactions.len());
+    for (place, bytes) in (0u32..).zip(block.transactions.iter()) {
+        let malformed = Invalid::TransactionMalformed { place };
+        let envelope: Envelope = codec::decode(bytes, ENVELOPE_BYTES_MAX).map_err(|_| malformed)?;
+        let one = transaction::parse(envelope, channel, &widest).map_err(|(_, error)| in_block(place, &error))?;
+        parsed.push(one);
+    }
+    let verdicts = verify_all(parsed, seed, &mut KeyCache::default());
+    let mut verified = Vec::with_capacity(verdicts.len());
+    for ((place, verdict), bytes) in (0u32..).zip(verdicts).zip(block.transactions.iter()) {
+        let one = verdict.map_err(|(_, error)| in_block(place, &error))?;
+        // They cannot differ as long as decoding takes one form of each envelope; the log's bytes must be the header's.
+        if one.envelope() != bytes {
+            return Err(Invalid::TransactionMalformed { place });
+        }
+        verified.push(one);
+    }
+    Ok(verified)
+}
+
+/// What makes a transaction invalid in a block that is refused at the door.
+fn in_block(place: u32, error: &TransactionError) -> Invalid {
+    match error {
+        TransactionError::Oversize(_) => Invalid::TransactionOversize { place },
+        TransactionError::Malformed(_) | TransactionError::Expired(_) | TransactionError::TooFarAhead(_) => {
+            Invalid::TransactionMalformed { place }
+        }
+        TransactionError::UnknownAction(_) => Invalid::TransactionUnknownAction { place },
+        TransactionError::WrongChannel => Invalid::TransactionOfOtherChannel { place },
+        TransactionError::Signatures(_) => Invalid::TransactionSigners { place },
+        TransactionError::WrongSignature(signer) => Invalid::TransactionSignature { place, signer: *signer },
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).expect("a block's transactions and timers are limited")
+}
+
+fn root_of(transactions: &[VerifiedTransaction]) -> Hash {
+    let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
+    merkle::root(&leaves)
+}
+
+fn check_proposer(config: &ChannelConfig, proposer: Address) -> Result<(), Invalid> {
+    match config.peers.iter().any(|peer| peer.key.address() == proposer) {
+        true => Ok(()),
+        false => Err(Invalid::Proposer { proposer }),
+    }
+}
+
+/// Whether nothing is due at `time`.
+fn is_idle(above: &Above<'_>, time: Time) -> Result<bool, ReadError> {
+    Ok(execution::next_timer(above.view)?.is_none_or(|due| due > time))
+}
+
+/// Whether one transaction is within the channel's limits.
+fn check_size(limits: &Limits, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
+    let (bytes, actions) = (transaction.payload_bytes(), count(transaction.transaction().actions.len()));
+    if bytes > limits.payload_bytes_max {
+        return Err(Invalid::PayloadTooLarge { place, bytes, max: limits.payload_bytes_max });
+    }
+    if actions > limits.actions_max {
+        return Err(Invalid::TooManyActions { place, actions, max: limits.actions_max });
+    }
+    Ok(())
+}
+
+/// Whether the transactions of a block are within the channel's limits.
+fn check_limits(limits: &Limits, transactions: &[VerifiedTransaction]) -> Result<(), Invalid> {
+    let (number, max) = (count(transactions.len()), limits.block_transactions_max);
+    if number > max {
+        return Err(Invalid::TooManyTransactions { count: number, max });
+    }
+    let (bytes, max) = (bytes_of(transactions), limits.block_bytes_max);
+    if bytes > u64::from(max) {
+        return Err(Invalid::TooManyBytes { bytes, max });
+    }
+    (0u32..).zip(transactions).try_for_each(|(place, transaction)| check_size(limits, place, transaction))
+}
+
+fn bytes_of(transactions: &[VerifiedTransaction]) -> u64 {
+    transactions.iter().map(|transaction| transaction.envelope().len() as u64).sum()
+}
+
+/// Ids with the places of their transactions, in the order of the ids.
+fn places(transactions: &[VerifiedTransaction]) -> Vec<(Hash, u32)> {
+    let mut places: Vec<(Hash, u32)> = transactions.iter().map(VerifiedTransaction::id).zip(0u32..).collect();
+    places.sort_unstable();
+    places
+}
+
+/// The later places of ids that come twice.
+fn repeated(places: &[(Hash, u32)]) -> impl Iterator<Item = u32> + '_ {
+    places.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1)
+}
+
+/// Whether each id of a block is new to the chain.
+fn check_ids(above: &Above<'_>, transactions: &[VerifiedTransaction]) -> Result<Vec<(Hash, u32)>, ExecutionError> {
+    let places = places(transactions);
+    let known = (0u32..).zip(above.ids.have(transactions)?).find(|(_, known)| *known).map(|(place, _)| place);
+    match known.into_iter().chain(repeated(&places)).min() {
+        None => Ok(places),
+        Some(place) => Err(Invalid::Duplicate { place, id: transactions[place as usize].id() }.into()),
+    }
+}
+
+/// What of a draft fits the block.
+struct Sifted {
+    transactions: Vec<VerifiedTransaction>,
+    /// As [`places`] gives them.
+    ids: Vec<(Hash, u32)>,
+    left: Left,
+}
+
+/// What becomes of a transaction before anything is executed.
+enum Sieve {
+    Fits,
+    Known,
+    Refused(TransactionError),
+    /// The block is full.
+    Later,
+}
+
+/// Leaves out what the chain has, what is above the channel's limits, and what the block has no room for.
+fn sift(above: &Above<'_>, limits: &Limits, offered: Vec<VerifiedTransaction>) -> Result<Sifted, ReadError> {
+    let ids = places(&offered);
+    let mut known = above.ids.have(&offered)?;
+    repeated(&ids).for_each(|place| known[place as usize] = true);
+    let (mut room, mut bytes_left) = (limits.block_transactions_max, limits.block_bytes_max as usize);
+    let mut judge = |known: bool, transaction: &VerifiedTransaction| {
+        if known {
+            return Sieve::Known;
+        }
+        if let Err(beyond) = check_size(limits, 0, transaction) {
+            return Sieve::Refused(oversize(beyond));
+        }
+        match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
+            (Some(places), Some(bytes)) => {
+                (room, bytes_left) = (places, bytes);
+                Sieve::Fits
+            }
+            // What comes after it waits, too.
+            _ => {
+                room = 0;
+                Sieve::Later
+            }
+        }
+    };
+    let verdicts: Vec<Sieve> = known.into_iter().zip(&offered).map(|(known, one)| judge(known, one)).collect();
+    let mut left = Left::default();
+    if verdicts.iter().all(|verdict| matches!(verdict, Sieve::Fits)) {
+        return Ok(Sifted { transactions: offered, ids, left });
+    }
+    let mut transactions = Vec::with_capacity(offered.len());
+    for (transaction, verdict) in offered.into_iter().zip(verdicts) {
+        match verdict {
+            Sieve::Fits => transactions.push(transaction),
+            Sieve::Known => left.known.push(transaction.id()),
+            Sieve::Refused(error) => left.refused.push((transaction.id(), Refused::Limits(error))),
+            Sieve::Later => left.deferred.push(transaction),
+        }
+    }
+    let ids = places(&transactions);
+    Ok(Sifted { transactions, ids, left })
+}
+
+/// A sender is told the same as at the door.
+fn oversize(beyond: Invalid) -> TransactionError {
+    TransactionError::Oversize(match beyond {
+        Invalid::PayloadTooLarge { bytes, max, .. } => format!("{bytes} payload bytes, at most {max}"),
+        Invalid::TooManyActions { actions, max, .. } => format!("{actions} actions, at most {max}"),
+        other => other.to_string(),
+    })
+}
+
+fn run(
+    above: &Above<'_>,
+    config: &ChannelConfig,
+    time: Time,
+    transactions: &[VerifiedTransaction],
+) -> Result<Ran, ReadError> {
+    let Parent { channel, height, .. } = *above.parent;
+    let input = BlockInput { channel, height: height + 1, time, certificates: above.certificates, transactions };
+    execution::run(above.view, config, &input)
+}
+
+/// Parts what is in a block from what is not.
+fn part(transactions: Vec<VerifiedTransaction>, fates: Vec<Fate>, left: &mut Left) -> Vec<VerifiedTransaction> {
+    if fates.iter().all(|fate| *fate == Fate::Included) {
+        return transactions;
+    }
+    let (mut included, mut deferred) = (Vec::with_capacity(transactions.len()), Vec::new());
+    for (transaction, fate) in transactions.into_iter().zip(fates) {
+        match fate {
+            Fate::Included => included.push(transaction),
+            Fate::Dropped { code, message } => {
+                left.refused.push((transaction.id(), Refused::Execution { code, message }));
+            }
+            Fate::Deferred => deferred.push(transaction),
+        }
+    }
+    // Those that the block had no room for came behind them.
+    deferred.append(&mut left.deferred);
+    left.deferred = deferred;
+    included
+}
+
+/// What of a header does not come from executing its block, nor from its parent.
+struct Made {
+    config_height: u64,
+    time: Time,
+    proposer: Address,
+    /// Over its transactions.
+    root: Hash,
+    /// As [`places`] gives them.
+    ids: Vec<(Hash, u32)>,
+}
+
+fn finish(
+    above: &Above<'_>,
+    made: Made,
+    transactions: Vec<VerifiedTransaction>,
+    executed: Executed,
+) -> Result<ExecutedBlock, ReadError> {
+    let Executed { receipts, timers, writes } = executed;
+    let Parent { channel, height, hash: previous, history_root, .. } = *above.parent;
+    let envelopes: Vec<Vec<u8>> = transactions.into_iter().map(VerifiedTransaction::into_envelope).collect();
+    let header = Header {
+        version: BLOCK_VERSION,
+        channel,
+        height: height + 1,
+        previous,
+        time: made.time,
+        transaction_root: made.root,
+        receipt_root: merkle::root(&block::receipt_leaves(&receipts)),
+        writes_root: block::writes_root(&writes),
+        history_root,
+        config_height: made.config_height,
+        proposer: made.proposer,
+        transactions: count(envelopes.len()),
+        receipts: count(receipts.len()),
+    };
+    Ok(ExecutedBlock {
+        hash: header.hash(),
+        envelopes: Arc::new(envelopes),
+        receipts: receipts.into_iter().map(Arc::new).collect(),
+        ids: made.ids.into_iter().map(|(id, place)| (id, timers + place)).collect(),
+        next_timer: execution::next_timer(&Overlay::new(above.view, &writes))?,
+        config: execution::config_in(&writes, header.height)?.map(Arc::new),
+        header,
+        writes,
+    })
+}
+
+/// Whether a header is the one that its block has by the rules. Every field has its reason, named here or before.
+fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
+    let Header {
+        version,
+        channel,
+        height,
+        previous,
+        time,
+        transaction_root,
+        receipt_root,
+        writes_root,
+        history_root,
+        config_height,
+        proposer,
+        transactions,
+        receipts,
+    } = own;
+    if given.receipts != *receipts {
+        return Err(Invalid::ReceiptCount { count: *receipts, header: given.receipts });
+    }
+    if given.receipt_root != *receipt_root {
+        return Err(Invalid::ReceiptRoot);
+    }
+    if given.writes_root != *writes_root {
+        return Err(Invalid::WritesRoot);
+    }
+    // Copied from the parent, the configuration and the given header, after they were compared.
+    debug_assert!(
+        (version, channel, height, previous, history_root)
+            == (&given.version, &given.channel, &given.height, &given.previous, &given.history_root)
+            && (time, proposer, config_height) == (&given.time, &given.proposer, &given.config_height)
+            && (transaction_root, transactions) == (&given.transaction_root, &given.transactions)
+    );
+    Ok(())
+}
+
+/// The first receipt that differs, or is missing on one side.
+fn first_that_differs(own: &[Arc<Receipt>], given: &[Receipt]) -> Option<u32> {
+    let same = own.iter().zip(given).take_while(|(own, given)| ***own == **given).count();
+    (same < own.len().max(given.len())).then(|| count(same))
+}

@@ -1,0 +1,56 @@
+//! The first block: it follows from its configuration, and its header's hash is the channel's id.
+
+use super::Invalid;
+use crate::block::{BLOCK_VERSION, Block, Header, Seal, transaction_leaves, writes_root};
+use crate::codec;
+use crate::config::{ChannelConfig, ConfigError};
+use crate::execution::genesis_writes;
+use crate::hash::Hash;
+use crate::merkle;
+use crate::state::Writes;
+use crate::transaction::{Encoding, Envelope};
+
+/// Makes a channel's genesis block: its header's hash is the channel's id.
+pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
+    config.check_genesis()?;
+    let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(config), signatures: Vec::new() };
+    let transactions = vec![codec::encode(&envelope)];
+    let writes = genesis_writes(config);
+    let header = Header {
+        version: BLOCK_VERSION,
+        channel: Hash::ZERO,
+        height: 0,
+        previous: Hash::ZERO,
+        time: config.created,
+        transaction_root: merkle::root(&transaction_leaves(&transactions)),
+        receipt_root: merkle::root(&[]),
+        writes_root: writes_root(&writes),
+        history_root: merkle::root(&[]),
+        config_height: 0,
+        proposer: config.peers[0].key.address(),
+        transactions: 1,
+        receipts: 0,
+    };
+    Ok((Block { header, transactions: transactions.into(), seal: Seal::Genesis {} }, writes))
+}
+
+/// What a genesis block says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Genesis {
+    /// The channel's id.
+    pub channel: Hash,
+    /// Its first configuration.
+    pub config: ChannelConfig,
+    /// What the block writes.
+    pub writes: Writes,
+}
+
+/// Whether a block is the genesis block of a configuration.
+pub fn check_genesis(block: &Block) -> Result<Genesis, Invalid> {
+    let config = block.genesis_config().map_err(|_| Invalid::GenesisMalformed)?;
+    let (again, writes) = genesis(&config).map_err(|_| Invalid::GenesisMalformed)?;
+    match again == *block {
+        true => Ok(Genesis { channel: block.header.hash(), config, writes }),
+        false => Err(Invalid::GenesisDiffers),
+    }
+}

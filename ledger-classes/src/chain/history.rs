@@ -1,0 +1,113 @@
+//! A chain from its genesis on, block after block, with nothing but the blocks: offline verification, and whoever makes a
+//! store of them.
+
+use super::{
+    Above, ExecutedBlock, ExecutionError, Genesis, Given, Invalid, Parent, RecentIds, check, check_genesis, check_link,
+    verify_transactions,
+};
+use crate::block::{Block, Header};
+use crate::hash::Hash;
+use crate::merkle::{self, CompactRange, Node};
+use crate::participant::CertificatePaths;
+use crate::receipt::Receipt;
+use crate::state::{ReadView, Writes};
+use crate::time::Time;
+use crate::transaction::VerifiedTransaction;
+use std::sync::Arc;
+
+/// The blocks of a chain that were checked so far.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    headers: CompactRange,
+    last: Option<Parent>,
+    ids: RecentIds,
+}
+
+/// A block that is the next one of a chain, and what it does.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Its header.
+    pub header: Header,
+    /// The header's hash.
+    pub hash: Hash,
+    /// Its receipts.
+    pub receipts: Vec<Arc<Receipt>>,
+    /// What it writes.
+    pub writes: Writes,
+    /// Ids of its transactions with the positions of their receipts, in the order of the ids.
+    pub ids: Vec<(Hash, u32)>,
+    /// The configuration that it begins with, if it is the genesis block.
+    pub genesis: Option<Box<Genesis>>,
+    /// The ends of its transactions' time windows.
+    ends: Vec<(Time, Hash)>,
+}
+
+impl History {
+    /// No block so far.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The last block; `None` before genesis.
+    pub const fn last(&self) -> Option<&Parent> {
+        self.last.as_ref()
+    }
+
+    /// The height that comes next.
+    pub const fn next(&self) -> u64 {
+        self.headers.size()
+    }
+
+    /// Where the next block is executed, above the state of those before; `None` before genesis.
+    pub fn above<'a>(&'a self, view: &'a dyn ReadView, certificates: &'a dyn CertificatePaths) -> Option<Above<'a>> {
+        Some(Above { parent: self.last.as_ref()?, view, ids: &self.ids, certificates })
+    }
+
+    /// Checks the next block above the state of those before, its signatures too. With `receipts` these must be its own.
+    /// `seed` must be unpredictable to senders: see [`crate::keys::verify_batch`].
+    pub fn check(
+        &self,
+        block: &Block,
+        receipts: Option<&[Receipt]>,
+        view: &dyn ReadView,
+        certificates: &dyn CertificatePaths,
+        seed: [u8; 32],
+    ) -> Result<Checked, ExecutionError> {
+        let Some(above) = self.above(view, certificates) else { return Ok(self.first(block, receipts)?) };
+        // Before the signatures, which cost the most.
+        check_link(above.parent, &block.header)?;
+        let transactions = verify_transactions(block, above.parent.channel, seed)?;
+        let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());
+        let ends = transactions.iter().map(end).collect();
+        let given = Given { header: &block.header, seal: Some(&block.seal), transactions, receipts };
+        let ExecutedBlock { header, hash, receipts, writes, ids, .. } = check(&above, given)?;
+        Ok(Checked { header, hash, receipts, writes, ids, genesis: None, ends })
+    }
+
+    fn first(&self, block: &Block, receipts: Option<&[Receipt]>) -> Result<Checked, Invalid> {
+        if block.header.height != 0 {
+            return Err(Invalid::Height { expected: 0, height: block.header.height });
+        }
+        let genesis = check_genesis(block)?;
+        if receipts.is_some_and(|receipts| !receipts.is_empty()) {
+            return Err(Invalid::Receipt { index: 0 });
+        }
+        Ok(Checked {
+            header: block.header.clone(),
+            hash: genesis.channel,
+            receipts: Vec::new(),
+            writes: genesis.writes.clone(),
+            ids: Vec::new(),
+            genesis: Some(Box::new(genesis)),
+            ends: Vec::new(),
+        })
+    }
+
+    /// Takes a checked block as the last one. Gives the nodes of the tree over all headers that it completes.
+    pub fn advance(&mut self, checked: &Checked) -> Vec<Node> {
+        let nodes = self.headers.append(merkle::leaf_hash(&checked.hash.0));
+        self.last = Some(Parent::of(&checked.header, checked.hash, &self.headers));
+        self.ids.take(checked.header.time, checked.ends.iter().copied());
+        nodes
+    }
+}

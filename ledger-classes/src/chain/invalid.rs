@@ -1,0 +1,266 @@
+//! Why a block is no block of its channel: numbered and append-only, held by a golden file
+//! (`docs/formats/invalid-blocks.txt`). Typed arguments; words are made when it is shown.
+
+use crate::hash::Hash;
+use crate::keys::Address;
+use crate::outcome::ResultCode;
+use crate::time::Time;
+
+macro_rules! reasons {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident $({ $( $(#[$of_field:meta])* $field:ident: $type:ty, )* })? = $number:literal, $name:literal, ($($words:tt)+);
+    )*) => {
+        /// The rule that a block breaks. Places count its transactions from 0.
+        #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+        pub enum Invalid {
+            $( $(#[$doc])* #[error($($words)+)] $variant $({ $( $(#[$of_field])* $field: $type, )* })?, )*
+        }
+
+        impl Invalid {
+            /// Every reason with its number and its name, ascending.
+            pub const ALL: &'static [(u16, &'static str)] = &[$( ($number, $name) ),*];
+
+            /// Its number.
+            pub const fn number(&self) -> u16 {
+                match self { $( Self::$variant { .. } => $number, )* }
+            }
+
+            /// Its stable name.
+            pub const fn name(&self) -> &'static str {
+                match self { $( Self::$variant { .. } => $name, )* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The bytes are no block.
+    Malformed = 1, "malformed",
+        ("its bytes are no block");
+    /// This build does not know the version.
+    Version {
+        /// The header's.
+        version: u16,
+    } = 2, "version",
+        ("this build knows no block of version {version}");
+    /// The first block is not the genesis block of a configuration.
+    GenesisMalformed = 10, "genesis-malformed",
+        ("it holds no configuration that a channel can begin with");
+    /// A genesis block follows from its configuration.
+    GenesisDiffers = 11, "genesis-differs",
+        ("it is not the genesis block of the configuration that it holds");
+
+    /// It is of another channel.
+    OtherChannel {
+        /// The header's.
+        channel: Hash,
+    } = 100, "other-channel",
+        ("it is of the channel {channel}");
+    /// Its height does not follow.
+    Height {
+        /// The one that follows.
+        expected: u64,
+        /// The header's.
+        height: u64,
+    } = 101, "height",
+        ("it says that it is block {height}, and block {expected} follows");
+    /// It names another block as the one before.
+    Previous {
+        /// The hash of the header before.
+        expected: Hash,
+        /// The header's.
+        previous: Hash,
+    } = 102, "previous",
+        ("it does not follow the block before, {expected}, but {previous}");
+    /// It does not follow all headers before it.
+    HistoryRoot = 103, "history-root",
+        ("the history root is not that of the headers before");
+    /// Block time goes back.
+    TimeGoesBack {
+        /// The time of the block before.
+        parent: Time,
+        /// The header's.
+        time: Time,
+    } = 104, "time-goes-back",
+        ("its time, {time}, is before that of the block before, {parent}");
+
+    /// The proposer does not order the channel.
+    Proposer {
+        /// The header's.
+        proposer: Address,
+    } = 200, "proposer",
+        ("{proposer} orders no block under the configuration in force");
+    /// The seal is not of the kind that the channel's engine makes, or is missing.
+    SealKind = 201, "seal-kind",
+        ("the seal is not of the kind that this block needs");
+    /// The key is not the one of the proposing orderer.
+    SealKey = 202, "seal-key",
+        ("the seal's key is not the proposing orderer's");
+    /// The seal does not verify.
+    SealSignature = 203, "seal-signature",
+        ("the seal's signature does not verify");
+
+    /// Another number of transactions than the header says.
+    TransactionCount {
+        /// In the block.
+        count: u32,
+        /// The header's.
+        header: u32,
+    } = 300, "transaction-count",
+        ("it holds {count} transactions, and its header says {header}");
+    /// The transactions are not those that the header commits to.
+    TransactionRoot = 301, "transaction-root",
+        ("the transactions differ from the header's transaction root");
+    /// More transactions than the channel's limit.
+    TooManyTransactions {
+        /// In the block.
+        count: u32,
+        /// The limit.
+        max: u32,
+    } = 302, "too-many-transactions",
+        ("it holds {count} transactions, at most {max}");
+    /// More bytes of envelopes than the channel's limit.
+    TooManyBytes {
+        /// In the block.
+        bytes: u64,
+        /// The limit.
+        max: u32,
+    } = 303, "too-many-bytes",
+        ("its transactions have {bytes} bytes, at most {max}");
+    /// There is nothing to do: no transaction, and nothing due.
+    Empty = 304, "empty",
+        ("it does nothing: it holds no transaction, and nothing is due");
+
+    /// An envelope or its payload does not decode, in the one form that it has.
+    TransactionMalformed {
+        /// The transaction.
+        place: u32,
+    } = 310, "transaction-malformed",
+        ("transaction {place} does not decode");
+    /// An action that this build does not know.
+    TransactionUnknownAction {
+        /// The transaction.
+        place: u32,
+    } = 311, "transaction-unknown-action",
+        ("transaction {place} asks for an action that this build does not know");
+    /// Above what the protocol allows any channel.
+    TransactionOversize {
+        /// The transaction.
+        place: u32,
+    } = 312, "transaction-oversize",
+        ("transaction {place} is larger than any channel takes");
+    /// It was signed for another channel.
+    TransactionOfOtherChannel {
+        /// The transaction.
+        place: u32,
+    } = 313, "transaction-of-other-channel",
+        ("transaction {place} names another channel");
+    /// No signature, a key that signs twice, or another sender than the payload names.
+    TransactionSigners {
+        /// The transaction.
+        place: u32,
+    } = 314, "transaction-signers",
+        ("the signers of transaction {place} are not those that it needs");
+    /// A signature does not verify.
+    TransactionSignature {
+        /// The transaction.
+        place: u32,
+        /// Whose it should be.
+        signer: Address,
+    } = 315, "transaction-signature",
+        ("the signature of {signer} on transaction {place} does not verify");
+    /// A payload above the channel's limit.
+    PayloadTooLarge {
+        /// The transaction.
+        place: u32,
+        /// Its bytes.
+        bytes: u32,
+        /// The limit.
+        max: u32,
+    } = 316, "payload-too-large",
+        ("transaction {place} has {bytes} payload bytes, at most {max}");
+    /// More actions than the channel's limit.
+    TooManyActions {
+        /// The transaction.
+        place: u32,
+        /// Its actions.
+        actions: u32,
+        /// The limit.
+        max: u32,
+    } = 317, "too-many-actions",
+        ("transaction {place} has {actions} actions, at most {max}");
+    /// The id has its outcome already, in an earlier block or in this one.
+    Duplicate {
+        /// The transaction.
+        place: u32,
+        /// Its id.
+        id: Hash,
+    } = 318, "duplicate",
+        ("transaction {place}, {id}, is in the chain already");
+    /// Block time is outside the transaction's time window.
+    OutsideTimeWindow {
+        /// The transaction.
+        place: u32,
+        /// The end of its window.
+        valid_until: Time,
+    } = 319, "outside-time-window",
+        ("transaction {place} is valid until {valid_until}, and not at the block's time");
+    /// What leaves nothing when it fails has failed.
+    MustNotStay {
+        /// The transaction.
+        place: u32,
+        /// Why.
+        code: ResultCode,
+    } = 320, "must-not-stay",
+        ("transaction {place} leaves nothing in a block: {}", .code.name());
+    /// The block's budget was used before it.
+    BudgetUsed {
+        /// The transaction.
+        place: u32,
+    } = 321, "budget-used",
+        ("the block's budget was used before transaction {place}");
+
+    /// Another number of receipts than the header says.
+    ReceiptCount {
+        /// Of executing it.
+        count: u32,
+        /// The header's.
+        header: u32,
+    } = 400, "receipt-count",
+        ("executing it gives {count} receipts, and its header says {header}");
+    /// The receipts differ.
+    ReceiptRoot = 401, "receipt-root",
+        ("the receipt root differs from that of executing it");
+    /// What it writes differs.
+    WritesRoot = 402, "writes-root",
+        ("the writes root differs from that of executing it");
+    /// Another configuration is in force.
+    ConfigHeight {
+        /// The height that set the configuration in force.
+        expected: u64,
+        /// The header's.
+        height: u64,
+    } = 403, "config-height",
+        ("the configuration of block {expected} is in force, and its header names that of {height}");
+    /// Receipts that came with it are not those of executing it.
+    Receipt {
+        /// The first that differs.
+        index: u32,
+    } = 404, "receipt",
+        ("receipt {index} differs from that of executing it");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other programs read the numbers and names.
+    #[test]
+    fn reasons_agree_with_the_golden_file() {
+        let lines: String = Invalid::ALL.iter().map(|(number, name)| format!("{number} {name}\n")).collect();
+        let golden = include_str!("../../../docs/formats/invalid-blocks.txt");
+        assert!(golden == lines, "docs/formats/invalid-blocks.txt should read:\n{lines}");
+        assert!(Invalid::ALL.is_sorted_by(|one, next| one.0 < next.0), "each number once, ascending");
+    }
+}
