@@ -3,6 +3,8 @@
 //! a new record type without one fails the test.
 #![allow(clippy::unwrap_used)]
 
+mod instances;
+
 use super::apps::{AppRecord, AppVersion};
 use super::assets::{
     Allowance, AssetRecord, Balance, Inherited, ItemRecord, JointAccount, LockEntry, Recovery, Successor,
@@ -10,12 +12,7 @@ use super::assets::{
 use super::audit::AuditHead;
 use super::channel::{Administrators, Approval, Membership, Pace, Proposal, ProposalState, Subject};
 use super::contracts::builtin::Parties;
-use super::contracts::builtin::auction::{Auction, Bid, Phase};
-use super::contracts::builtin::lending::{
-    CollateralState, CreditRecord, CreditTotals, Desk, Loan, LoanName, LoanStatus, Quote, Quotes,
-};
-use super::contracts::deadlines::Served;
-use super::contracts::escrow::{Owed, Valuable};
+use super::contracts::builtin::lending::{Loan, LoanName};
 use super::contracts::timers::Timer;
 use super::contracts::{ContractRecord, ContractVersion, InstanceRecord};
 use super::logs::LogRecord;
@@ -40,6 +37,7 @@ use crate::record::{self, Record};
 use crate::rights::{Grant, Grantee, Right};
 use crate::state::{ReadError, ReadView as _, Value};
 use crate::time::Time;
+use instances::{kept_by_instances, loan};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -232,112 +230,6 @@ fn contracts() -> [Row; 4] {
         row(keyspace::instance(&name(0)), &instance),
         listing(keyspace::contract_instance(&name(0), &name(1))),
     ]
-}
-
-/// What an instance of our contracts keeps, under the longest key of its own that it has.
-fn kept_by_instances() -> Vec<Row> {
-    let own = |parts: &[&[u8]]| keyspace::instance_state(&name(0), &parts.concat());
-    let everybody = || Parties::Organizations((0..ORGANIZATIONS_MAX).map(name).collect());
-    let bid = Bid { bidder: somebody(), amount: Amount::MAX, time: FAR, height: u64::MAX };
-    let auction = Auction {
-        seller: somebody(),
-        seller_identity: Some(identity(0)),
-        item: item(),
-        currency: name(0),
-        ends: FAR,
-        served: Served::default(),
-        reserve: Amount::MAX,
-        starting_price: Amount::MAX,
-        minimum_increment: Amount::MAX,
-        buy_now: Some(Amount::MAX),
-        bidders: everybody(),
-        exclude_sellers_organization: true,
-        phase: Phase::Cancelled,
-        highest: Some(bid.clone()),
-        bids: u32::MAX,
-    };
-    let desk = Desk {
-        currencies: (0..16).map(name).collect(),
-        grace_seconds: u64::MAX,
-        registrars: (0..ORGANIZATIONS_MAX).map(name).collect(),
-    };
-    let totals = |number| CreditTotals {
-        asset: name(number),
-        outstanding: Amount::MAX,
-        total_borrowed: Amount::MAX,
-        total_repaid: Amount::MAX,
-        total_defaulted: Amount::MAX,
-    };
-    let credit = CreditRecord {
-        borrower: somebody(),
-        registrar: identity(0),
-        evidence: Some(HASH),
-        requests: u32::MAX,
-        funded: u32::MAX,
-        repaid: u32::MAX,
-        defaulted: u32::MAX,
-        late_payments: u32::MAX,
-        totals: (0..16).map(totals).collect(),
-        opened_height: u64::MAX,
-        last_event_height: u64::MAX,
-    };
-    let quote =
-        Quote { lender: somebody(), rate_bps: u32::MAX, identity: Some(identity(0)), time: FAR, height: u64::MAX };
-    let owed = |what| Owed { to: somebody(), what, height: u64::MAX };
-    vec![
-        row(own(&[b"auction"]), &auction),
-        row(own(&[b"bid/", &[255; 4]]), &bid),
-        row(own(&[b"desk"]), &desk),
-        row(own(&[b"credit/", &somebody().0]), &credit),
-        row(own(&[b"loan/", name(0).as_bytes()]), &loan(everybody())),
-        hidden(own(&[b"of/", &somebody().0, name(0).as_bytes()]), &LoanName(name(0))),
-        hidden(own(&[b"quotes/", name(0).as_bytes()]), &Quotes { quotes: vec![quote; 64] }),
-        row(
-            own(&[b"owed/", &somebody().0, name(1).as_bytes(), &[0], name(2).as_bytes()]),
-            &owed(Valuable::Item(item())),
-        ),
-        row(
-            own(&[b"owed/", &somebody().0, name(0).as_bytes()]),
-            &owed(Valuable::Units { asset: name(0), amount: Amount::MAX }),
-        ),
-    ]
-}
-
-fn loan(lenders: Parties) -> Loan {
-    Loan {
-        loan: name(0),
-        borrower: somebody(),
-        debtor: somebody(),
-        borrower_identity: Some(identity(0)),
-        asset: name(0),
-        // With its interest about as much as a loan may come to owe.
-        amount: Amount(10_u128.pow(34)),
-        term_seconds: 50 * 365 * 86_400,
-        installments: 120,
-        rate_max_bps: 1_000_000,
-        quote_deadline: FAR,
-        quotes_bind: FAR,
-        served: Served::default(),
-        collateral: Some(Valuable::Item(item())),
-        collateral_state: CollateralState::Given,
-        lenders,
-        controller_may_quote: true,
-        grace_seconds: 10 * 365 * 86_400,
-        status: LoanStatus::Defaulted,
-        requested_height: u64::MAX,
-        lender: Some(somebody()),
-        rate_bps: 1_000_000,
-        funded_at: Some(FAR),
-        installment: Amount::MAX,
-        principal: Amount::MAX,
-        interest: Amount::MAX,
-        accrued_seconds: u64::MAX,
-        repaid: Amount::MAX,
-        reviewed: 120,
-        late: 120,
-        kept_days: 30,
-        closed_at: Some(FAR),
-    }
 }
 
 fn applications() -> [Row; 2] {
