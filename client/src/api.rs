@@ -8,7 +8,10 @@ mod submission;
 mod views;
 
 pub use cursor::{Cursor, ParseCursorError, Position, plain_number};
-pub use governance::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
+pub use governance::{
+    ApprovalView, AuthorityChange, ParticipantStanding, ParticipantView, ProposalView, ProposedAuthorityView,
+    RecoveryView,
+};
 pub use registration::{
     AnswerTaken, ApprovalBody, AuthorityView, CaAnswer, CancelBody, CertificateActView, CertificateRequestBody,
     CertificateRequestView, CertificateView, CrlTaken, IssuedView, RegisterPage, RejectionBody, RenewalBody,

@@ -386,6 +386,10 @@ fn what_a_peer_answers_is_made_of_objects() {
     let approval = json!({ "organization": "o", "by": "b", "approved_height": 1, "counts": true });
     let proposal = json!({
         "id": h('a'), "kind": "recovery", "state": "open", "summary": ["s"], "changes": changes(),
+        "authorities": [{
+            "change": "drops", "member": "o", "subject": "O=o", "organization": "o", "key": h('b'), "serial": "01",
+            "not_after": TIME, "compromised": true,
+        }],
         "recovery": { "from": address(), "to": address(), "asset": "eur" }, "reason": "r", "by": "b",
         "proposed_height": 1, "ended_height": null, "approvals": [approval], "approvals_given": 1,
         "approvals_needed": 2, "not_yet": ["o"],
@@ -394,7 +398,7 @@ fn what_a_peer_answers_is_made_of_objects() {
     check::<ParticipantView>(
         &json!({
             "address": address(), "identity": "i", "organization": "o", "role": "admin", "standing": "admitted",
-            "serial": "01", "not_after": TIME, "admitted_height": 1, "revoked_height": 2,
+            "serial": "01", "not_after": TIME, "admitted_height": 1, "revoked_height": 2, "ended_height": 2,
         }),
         false,
     );

@@ -18,6 +18,8 @@ pub enum ParticipantStanding {
     Expired,
     /// No CA that vouches for its certificate is listed for its organization and good: it is admitted again with another.
     Unvouched,
+    /// Its organization has ended the identity: nobody is admitted under that name until it is reinstated.
+    Ended,
 }
 
 /// An address bound to an identity.
@@ -41,6 +43,8 @@ pub struct ParticipantView {
     pub admitted_height: u64,
     /// Height of the revocation.
     pub revoked_height: Option<u64>,
+    /// Height at which its organization ended the identity, if it has not reinstated it since.
+    pub ended_height: Option<u64>,
 }
 
 /// An administrator's yes to a proposal.
@@ -68,6 +72,40 @@ pub struct RecoveryView {
     pub asset: Option<String>,
 }
 
+/// What becomes of a CA by a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorityChange {
+    /// Its key is not listed for the member yet, and would be.
+    Lists,
+    /// Its key is listed for the member, and stays.
+    Keeps,
+    /// Its key is listed for the member, and would not be any more.
+    Drops,
+}
+
+/// A CA certificate that a proposal is about, as of the configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposedAuthorityView {
+    /// What becomes of it.
+    pub change: AuthorityChange,
+    /// The member for which it is listed: whoever has its key can be that member.
+    pub member: String,
+    /// Its subject.
+    pub subject: String,
+    /// The organization that it can vouch for; none of a consortium's root, which can certify CAs of any.
+    pub organization: Option<String>,
+    /// SHA-256 of its SubjectPublicKeyInfo, as `chancery ca trust show` tells it: compare it with what the member says.
+    pub key: Hash,
+    /// Its serial number.
+    pub serial: HexBytes,
+    /// Until when it is valid.
+    pub not_after: Time,
+    /// Whether this peer knows, from a CA's list or from its folder, that others have the key or that the certificate was
+    /// revoked.
+    pub compromised: bool,
+}
+
 /// What waits for approvals, or has ended, with what it needs under the configuration in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposalView {
@@ -81,6 +119,8 @@ pub struct ProposalView {
     pub summary: Vec<String>,
     /// The changes of the configuration; none of a recovery.
     pub changes: Vec<ConfigChange>,
+    /// The CAs of the members whose entries would be other ones.
+    pub authorities: Vec<ProposedAuthorityView>,
     /// The recovery.
     pub recovery: Option<RecoveryView>,
     /// Why.

@@ -10,14 +10,20 @@ use crate::{
     context::PeerContext,
     problem::{ApiError, Kind},
     tls::Caller,
+    trust::Trust,
 };
 use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
+use ca::DescribedAuthority;
 use channel_actors::Reader;
-use client::api::{ApprovalView, ParticipantStanding, ParticipantView, ProposalView, RecoveryView};
+use client::api::{
+    ApprovalView, AuthorityChange, ParticipantStanding, ParticipantView, ProposalView, ProposedAuthorityView,
+    RecoveryView,
+};
 use ledger_classes::{
+    config::{ChannelConfig, ConfigChange},
     execution::{
         Members,
         assets::Recovery,
@@ -25,15 +31,17 @@ use ledger_classes::{
         channel::{self, NamedParticipant, NamedProposal, ProposalState, Subject},
         config_of,
     },
+    hash::{Hash, HexBytes},
     identity::is_label,
     keyspace,
     outcome::ResultCode,
-    participant::Participant,
+    participant::{KnownIdentity, Participant},
     record,
     state::{ReadError, ReadView},
     time::Time,
 };
 use serde::Deserialize;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub(super) async fn show(
     context: Data<PeerContext>,
@@ -100,6 +108,13 @@ fn participant_view(
         Err(ResultCode::ParticipantIsUnvouched) => ParticipantStanding::Unvouched,
         Err(_) => ParticipantStanding::Revoked,
     };
+    // Who ended is revoked as well, and does not come back by another certificate.
+    let known: Option<KnownIdentity> = match standing {
+        ParticipantStanding::Admitted => None,
+        _ => record::read(view, &keyspace::identity(&record.identity.to_string()))?,
+    };
+    let ended_height = known.filter(KnownIdentity::is_ended).and_then(|known| known.ended_height);
+    let standing = if ended_height.is_some() { ParticipantStanding::Ended } else { standing };
     Ok(ParticipantView {
         address: *address,
         identity: record.identity.to_string(),
@@ -110,6 +125,7 @@ fn participant_view(
         not_after: record.not_after,
         admitted_height: record.admitted_height,
         revoked_height: record.revoked_height,
+        ended_height,
     })
 }
 
@@ -121,11 +137,11 @@ pub(super) async fn proposal(
     let (channel, proposal) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     visible.governance()?;
-    let (id, time) = (hash(&proposal)?, visible.channel.tip().time);
+    let (id, time, trust) = (hash(&proposal)?, visible.channel.tip().time, Arc::clone(&context.trust));
     one(&visible, Kind::ProposalUnknown, move |view| {
         let Some(proposal) = channel::proposal(view, &id)? else { return Ok(None) };
         let config = config_of(view)?.config;
-        Ok(Some(proposal_view(view, &Members::new(&config, &ParticipantPaths), &proposal, time)?))
+        Ok(Some(proposal_view(view, &Members::new(&config, &ParticipantPaths), &trust, &proposal, time)?))
     })
     .await
 }
@@ -139,19 +155,72 @@ pub(super) async fn proposals(
     let visible = context.channel(&caller, &path)?;
     visible.governance()?;
     let (span, time) = (query.into_inner().span()?, visible.channel.tip().time);
+    let trust = Arc::clone(&context.trust);
     let page = move |reader: &Reader<'_>, out: &mut Pieces| {
         let config = config_of(reader.view())?.config;
         let members = Members::new(&config, &ParticipantPaths);
         let listed = channel::open_proposals(reader.view(), &span)?;
-        write_page(out, reader.height(), &listed, |proposal| proposal_view(reader.view(), &members, proposal, time))
+        write_page(out, reader.height(), &listed, |proposal| {
+            proposal_view(reader.view(), &members, &trust, proposal, time)
+        })
     };
     written(&visible, in_json(), page).await
+}
+
+/// The CAs of the members whose entries these changes, all of them done, leave other than they are.
+fn authorities(
+    config: &ChannelConfig,
+    changes: &[ConfigChange],
+    trust: &Trust,
+) -> Result<Vec<ProposedAuthorityView>, ReadError> {
+    let mut next = config.clone();
+    changes.iter().for_each(|change| change.apply(&mut next));
+    let touched: BTreeSet<&str> = changes
+        .iter()
+        .filter_map(|change| match change {
+            ConfigChange::PutOrganization(member) => Some(member.name.as_str()),
+            ConfigChange::RemoveOrganization { name } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut all = Vec::new();
+    for member in touched {
+        let (now, then) = (described(config, member)?, described(&next, member)?);
+        let has = |list: &[(&HexBytes, DescribedAuthority)], key| list.iter().any(|(_, one)| one.key == key);
+        let kept = |key| if has(&now, key) { AuthorityChange::Keeps } else { AuthorityChange::Lists };
+        let stay = then.iter().map(|(der, one)| (kept(one.key), *der, one));
+        let go =
+            now.iter().filter(|(_, one)| !has(&then, one.key)).map(|(der, one)| (AuthorityChange::Drops, *der, one));
+        all.extend(stay.chain(go).map(|(change, der, one)| ProposedAuthorityView {
+            change,
+            member: member.to_owned(),
+            subject: one.subject.clone(),
+            organization: one.organization.clone(),
+            key: Hash(*one.key.as_bytes()),
+            serial: HexBytes(one.serial.as_bytes().to_vec()),
+            not_after: one.not_after,
+            compromised: trust.knows_as_compromised(der, one.key),
+        }));
+    }
+    Ok(all)
+}
+
+/// A member's CAs. Nothing is listed or proposed that is no CA certificate.
+fn described<'a>(
+    config: &'a ChannelConfig,
+    member: &str,
+) -> Result<Vec<(&'a HexBytes, DescribedAuthority)>, ReadError> {
+    let member = config.organizations.iter().find(|of| of.name == member);
+    let all = member.into_iter().flat_map(|member| &member.authorities);
+    all.map(|der| Ok((der, DescribedAuthority::of_certificate(&der.0).map_err(|error| ReadError(error.to_string()))?)))
+        .collect()
 }
 
 /// A proposal, with which of its approvals count now and what it still needs under the configuration in force.
 fn proposal_view(
     view: &dyn ReadView,
     members: &Members<'_>,
+    trust: &Trust,
     proposal: &NamedProposal,
     time: Time,
 ) -> Result<ProposalView, ReadError> {
@@ -175,6 +244,7 @@ fn proposal_view(
             .and_then(|state| Some(state.as_str()?.to_owned()))
             .ok_or_else(|| ReadError("a proposal's state has no name".into()))?,
         summary: in_words(&record.subject),
+        authorities: authorities(config, &changes, trust)?,
         changes,
         recovery,
         reason: record.reason.clone(),

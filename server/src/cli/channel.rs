@@ -2,20 +2,21 @@
 //! channel's policy; who proposes approves.
 
 mod authority;
+mod cas;
 mod fetch;
 mod organizations;
+mod proposals;
 
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, record, rights, table, when};
 use super::session::{About, ChannelOption, Paging, Session, Signing, read_file, word};
 use super::status;
 use clap::{Args, Subcommand};
-use client::api::{BlockView, ChannelSpec, ChannelView, Page, ProposalView, SpecOrganization};
-use client::connection::RequestError;
+use client::api::{BlockView, ChannelSpec, ChannelView, Page, SpecOrganization};
 use client::query::Range;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::{Approve, Propose, Withdraw};
-use ledger_classes::config::{Approvals, ConfigChange, Engine};
+use ledger_classes::config::{Approvals, ChannelConfig, ConfigChange, Engine};
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
 use organizations::Named;
@@ -86,7 +87,8 @@ struct Changes {
     /// `chancery ca bundle` wrote it, if the peer does not trust it already. Repeat for several
     #[arg(long = "add-org", value_name = "NAME[=FILE]")]
     add_organizations: Vec<Named>,
-    /// Add an organization without rights, or replace its CA. Repeat for several
+    /// Add an organization without rights, or list other CAs for a member in place of those that it has, whose rights stay;
+    /// with =FILE as above. Repeat for several
     #[arg(long = "put-org", value_name = "NAME[=FILE]")]
     put_organizations: Vec<Named>,
     /// List another CA of a member beside those that the channel lists for it; without FILE the one that the peer trusts.
@@ -184,6 +186,10 @@ Example:
     },
     /// Propose other changes of the configuration
     #[command(after_help = "\
+All of it takes effect at once, when as many organizations have approved as the channel's `approvals` say: whoever proposes
+approves for its own, administrators of the others run `chancery channel approve`. Other CAs of a member need an approval
+by that member too, unless none of its CAs is listed any more.
+
 Example:
   $ chancery channel update main --add-org dealer --reason 'dealer joins'
   $ chancery channel update trade --put-org carrier=carrier.pem --grant carrier=read --reason 'carrier looks on'
@@ -191,6 +197,9 @@ Example:
     Update(Update),
     /// Approve a proposal of another organization
     #[command(after_help = "\
+Where the proposal lists a CA for a member, compare its key with what the member says on another way before
+(`chancery channel proposal` shows it, and so does this command): whoever has that key can be that member.
+
 Example:
   $ chancery channel approve trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d")]
     Approve {
@@ -230,7 +239,7 @@ Example:
     },
     RenewAuthority(authority::RenewAuthority),
     RevokeAuthority(authority::RevokeAuthority),
-    /// Show a proposal and who has approved it
+    /// Show a proposal, the keys of the CAs that it lists or drops, and who has approved it
     #[command(after_help = "\
 Example:
   $ chancery channel proposal trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d")]
@@ -355,7 +364,7 @@ impl Command {
                 let page = connection.blocks(&channel, Range { from: from.as_deref(), limit }).await?;
                 return session.output.show(&page, blocks);
             }
-            Self::Proposals { about, paging } => return proposals(session, &about.channel()?, &paging).await,
+            Self::Proposals { about, paging } => return proposals::list(session, &about.channel()?, &paging).await,
             Self::Withdraw { words, option, reason, signing } => {
                 let (channel, proposal) = proposal_of(words, option)?;
                 let withdraw = Action::ChannelWithdraw(Withdraw { proposal, reason });
@@ -365,13 +374,13 @@ impl Command {
                 let (channel, proposal) = proposal_of(words, option)?;
                 let found = connection.proposal(&channel, proposal).await?;
                 return session.output.show(&found, |found| match ledger_classes::json::from_value(found.clone()) {
-                    Ok(known) => in_words(&known),
+                    Ok(known) => proposals::in_words(&known),
                     Err(_) => record(found),
                 });
             }
             Self::Approve { words, option, signing } => {
                 let (channel, proposal) = proposal_of(words, option)?;
-                may_be_approved(session, &channel, proposal).await?;
+                proposals::may_be_approved(session, &channel, proposal).await?;
                 let approve = Action::ChannelApprove(Approve { proposal });
                 return session.act(&channel, approve, &signing).await;
             }
@@ -392,48 +401,37 @@ impl Command {
                 (channel, changes, proposal)
             }
         };
-        members_only(session, &channel, &changes).await?;
+        let config = config_for(session, &channel, &changes).await?;
+        members_only(config.as_ref(), &channel, &changes)?;
+        cas::tell_proposer(config.as_ref(), &changes);
         let Proposal { reason, signing } = proposal;
         session.act(&channel, Action::ChannelPropose(Propose { changes, reason }), &signing).await
     }
 }
 
-/// Says of a proposal that cannot be approved why, before a transaction that fails is in a block for ever. Who may not
-/// see the proposal is told by the ledger.
-async fn may_be_approved(session: &Session, channel: &str, proposal: Hash) -> Result<(), Failure> {
-    match session.connection.proposal(channel, proposal).await {
-        Ok(found) if found["state"] == "open" => Ok(()),
-        Ok(found) => {
-            let height = found["ended_height"].as_u64().map(|height| format!(" since block {height}"));
-            let height = height.unwrap_or_default();
-            let what = found["state"].as_str().map_or("over", |state| if state == "done" { "in force" } else { state });
-            Err(Failure::refused(format!("the proposal is {}{height}: nothing is left to approve", clean(what))))
-        }
-        Err(RequestError::Problem(problem)) if problem.name() == "proposal-unknown" => Err(Failure::Refused {
-            message: format!(
-                "there is no proposal {proposal} on {channel}: `chancery channel proposals {channel}` lists those that wait"
-            ),
-            problem: Some(problem),
-        }),
-        Err(RequestError::Problem(problem)) if problem.status == 403 => Ok(()),
-        Err(error) => Err(error.into()),
+/// The channel's configuration, if the changes have to be held against it.
+async fn config_for(
+    session: &Session,
+    channel: &str,
+    changes: &[ConfigChange],
+) -> Result<Option<ChannelConfig>, Failure> {
+    let needs = |change: &ConfigChange| matches!(change, ConfigChange::Grant(_) | ConfigChange::PutOrganization(_));
+    match changes.iter().any(needs) {
+        true => Ok(session.connection.channel(channel).await?.config),
+        false => Ok(None),
     }
 }
 
 /// Refuses grants to those who are no members, and will be none by the same changes.
-async fn members_only(session: &Session, channel: &str, changes: &[ConfigChange]) -> Result<(), Failure> {
+fn members_only(config: Option<&ChannelConfig>, channel: &str, changes: &[ConfigChange]) -> Result<(), Failure> {
     let to = |change: &ConfigChange| match change {
         ConfigChange::Grant(Grant { to: Grantee::Organization(name), .. }) => Some(name.clone()),
         ConfigChange::Grant(Grant { to: Grantee::Identity(identity), .. }) => Some(identity.organization().to_owned()),
         _ => None,
     };
     let granted: Vec<String> = changes.iter().filter_map(to).collect();
-    if granted.is_empty() {
-        return Ok(());
-    }
-    let config = session.connection.channel(channel).await?.config;
-    let Some(members) = config.map(|config| config.organizations) else { return Ok(()) };
-    let mut members: Vec<String> = members.into_iter().map(|member| member.name).collect();
+    let Some(members) = config.map(|config| &config.organizations) else { return Ok(()) };
+    let mut members: Vec<String> = members.iter().map(|member| member.name.clone()).collect();
     members.extend(changes.iter().filter_map(|change| match change {
         ConfigChange::PutOrganization(member) => Some(member.name.clone()),
         _ => None,
@@ -464,50 +462,6 @@ fn blocks(page: &Page<BlockView>) -> String {
         text.push_str(&format!("more: --from {}\n", clean(next)));
     }
     text
-}
-
-/// A proposal for people.
-fn in_words(proposal: &ProposalView) -> String {
-    let ended = proposal.ended_height.map(|height| format!(" since block {height}")).unwrap_or_default();
-    let mut lines = vec![
-        ("proposal", proposal.id.to_string()),
-        ("state", clean(&format!("{}{ended}", proposal.state))),
-        ("by", clean(&proposal.by)),
-        ("block", proposal.proposed_height.to_string()),
-        ("reason", clean(&proposal.reason)),
-    ];
-    lines.extend(proposal.summary.iter().map(|change| ("change", clean(change))));
-    lines.push(("approvals", format!("{} of {}", proposal.approvals_given, proposal.approvals_needed)));
-    for approval in &proposal.approvals {
-        let counts = if approval.counts { "" } else { ", which does not count any more" };
-        lines.push(("approved", clean(&format!("in block {} by {}{counts}", approval.approved_height, approval.by))));
-    }
-    if !proposal.not_yet.is_empty() {
-        lines.push(("not yet", clean(&proposal.not_yet.join(", "))));
-    }
-    pairs(&lines)
-}
-
-/// Lists what waits for approvals.
-async fn proposals(session: &Session, channel: &str, paging: &Paging) -> Result<(), Failure> {
-    let page = session.connection.proposals(channel, paging.part()).await?;
-    let titles = ["proposal", "kind", "state", "by", "block", "approvals", "not yet", "what", "reason"];
-    session.output.list(&page, &titles, |proposal| {
-        let counted = proposal.approvals.iter().filter(|approval| approval.counts);
-        let by: Vec<&str> = counted.map(|approval| approval.organization.as_str()).collect();
-        let approvals = format!("{} of {}: {}", proposal.approvals_given, proposal.approvals_needed, by.join(", "));
-        vec![
-            proposal.id.to_string(),
-            clean(&proposal.kind),
-            clean(&proposal.state),
-            clean(&proposal.by),
-            proposal.proposed_height.to_string(),
-            clean(&approvals),
-            clean(&proposal.not_yet.join(", ")),
-            clean(&proposal.summary.join("; ")),
-            clean(&proposal.reason),
-        ]
-    })
 }
 
 /// What a grant gives. Of an organization its administrators have `admin`, and nobody else.
@@ -545,6 +499,7 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
                 let title = if member.title == member.name { String::new() } else { format!(", {}", member.title) };
                 ("member", clean(&format!("{}{title}", member.name)))
             }));
+            lines.extend(config.organizations.iter().flat_map(cas::listed));
             let grants = config.grants.iter();
             lines.extend(grants.map(|grant| ("grant", format!("{}: {}", grant.to, granted(grant)))));
         }

@@ -43,9 +43,9 @@ Examples:
   $ chancery participant revoke spiffe://harbour.example/carrier/client/carl --reason 'phone lost' --channel trade
   $ chancery participant revoke spiffe://harbour.example/bank/client/alice 5f1c22 --reason 'key lost' --channel trade")]
     Revoke {
-        /// Whose certificate
+        /// Who
         identity: Identity,
-        /// Its serial number, in hex; if absent, the identity ends with all its certificates
+        /// Serial number of one certificate, in hex; if absent, the identity ends with all its certificates
         #[arg(value_parser = serial)]
         serial: Option<HexBytes>,
         /// Why, for people to read
@@ -63,7 +63,7 @@ It comes back by a certificate that had not admitted it before it ended. Revoke 
 Example:
   $ chancery participant reinstate spiffe://harbour.example/bank/client/alice --reason 'a new phone' --channel trade")]
     Reinstate {
-        /// Whose participation ended
+        /// Who: an identity that `participant list` calls ended
         identity: Identity,
         /// Why, for people to read
         #[arg(long, default_value = "")]
@@ -73,8 +73,11 @@ Example:
         #[command(flatten)]
         signing: Signing,
     },
-    /// List who may sign on a channel: admitted, revoked and expired
+    /// List who may sign on a channel, and who may not any more
     #[command(after_help = "\
+The standing of each: admitted; revoked, by its CA or its organization; ended, which is the whole identity, until its
+organization reinstates it; expired; or that no CA vouches for it which the channel lists for its organization.
+
 Example:
   $ chancery participant list --organization bank --channel trade")]
     List {
@@ -144,6 +147,10 @@ impl Command {
                         ParticipantStanding::Revoked => {
                             let height = participant.revoked_height.unwrap_or_default();
                             format!("revoked in block {height}")
+                        }
+                        ParticipantStanding::Ended => {
+                            let height = participant.ended_height.unwrap_or_default();
+                            format!("ended in block {height}")
                         }
                     };
                     let (address, serial) = (participant.address.to_string(), hex::encode(&participant.serial.0));

@@ -3,7 +3,7 @@
 
 use super::Trust;
 use crate::clock;
-use ca::{LeafClaims, Usage};
+use ca::{KeyId, LeafClaims, Usage};
 use channel_actors::Door;
 use ledger_classes::{action::Action, hash::HexBytes, outcome::ResultCode};
 
@@ -34,6 +34,14 @@ impl Trust {
             self.store.verify(&path, now, Usage::ClientAuth).is_ok()
         };
         ![None].into_iter().chain(issuing).any(is_good)
+    }
+}
+
+impl Trust {
+    /// Whether this peer knows that others have a CA's key, or that its certificate, DER, was revoked: by its folder, in which
+    /// another has replaced it, or by a list or an answer of who certified it.
+    pub fn knows_as_compromised(&self, certificate: &HexBytes, key: KeyId) -> bool {
+        self.successors.load().iter().any(|one| one.before == key) || self.revokes(std::slice::from_ref(certificate))
     }
 }
 

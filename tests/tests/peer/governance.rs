@@ -1,7 +1,8 @@
 //! Lists that govern a channel: open proposals with their approvals, participants, items, instances. By API and by
 //! command line, paged alike, each with the right that it needs.
 
-use crate::harness::{Consortium, Peer, address, run, text, try_run};
+use crate::harness::{Consortium, Peer, address, chancery, run, text, try_run};
+use crate::wait;
 use client::connection::RequestError;
 use client::query::Paging;
 use ledger_classes::hash::Hash;
@@ -135,6 +136,121 @@ async fn a_recovery_that_waits_is_listed_with_its_kind_and_approved_like_any_pro
     assert_eq!(balances[0]["owned"], "1250", "{balances:?}");
     let done = trade.peer.run(&trade.dealer, &["channel", "proposal", "trade", id]);
     assert_eq!((&done["kind"], &done["state"]), (&json!("recovery"), &json!("done")));
+}
+
+/// What a command prints for people, on standard output and on standard error.
+fn for_people(peer: &Peer, profile: &Path, words: &[&str]) -> (String, String) {
+    let output = chancery().args(["--profile", text(profile), "--peer", &peer.url]).args(words).output().expect("runs");
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (shown(&output.stdout), shown(&output.stderr))
+}
+
+/// A proposal told the number of CA certificates that a member would have, and not whose key they are of.
+#[tokio::test]
+async fn whoever_approves_sees_the_key_of_each_ca_that_a_change_lists_keeps_or_drops() {
+    let trade = trade();
+    let (peer, home, file) = (&trade.peer, trade.consortium.path("carrier"), trade.consortium.path("carrier.pem"));
+    // Of three members two, so that one may come without an administrator.
+    let create = ["channel", "create", "deals", "--org", "bank", "--org", "dealer", "--approvals", "majority"];
+    peer.run(&trade.bank, &create);
+    for profile in [&trade.bank, &trade.dealer] {
+        peer.run(profile, &["participant", "admit", "--channel", "deals"]);
+    }
+    run(&["ca", "init", "--consortium", "test.example", "--org", "carrier", "--dir", text(&home)]);
+    run(&["ca", "bundle", "carrier", "--out", text(&file), "--dir", text(&home)]);
+    let known = run(&["ca", "trust", "show", text(&file)])[0].clone();
+    let key = known["key"].as_str().expect("a key");
+    let named = format!("carrier={}", text(&file));
+    let propose = |words: &[&str]| {
+        let words = [&["channel", "update", "deals", "--reason", "as agreed"], words].concat();
+        let (shown, said) = for_people(peer, &trade.bank, &words);
+        let id = shown.lines().find_map(|line| line.strip_prefix("id ")).expect("an id").trim().to_owned();
+        (id, said)
+    };
+    let authorities = |id: &str| peer.run(&trade.dealer, &["channel", "proposal", "deals", id])["authorities"].clone();
+
+    let (id, said) = propose(&["--put-org", &named]);
+    assert!(said.contains(&format!("for carrier this lists a CA with the key {key}")), "{said}");
+    let ca = authorities(&id)[0].clone();
+    assert_eq!(
+        (&ca["change"], &ca["member"], &ca["organization"]),
+        (&json!("lists"), &json!("carrier"), &json!("carrier"))
+    );
+    assert_eq!((&ca["key"], &ca["not_after"], &ca["compromised"]), (&known["key"], &known["not_after"], &json!(false)));
+    assert!(ca["subject"].as_str().is_some_and(|subject| subject.contains("O=carrier")), "{ca}");
+    assert!(ca["serial"].as_str().is_some_and(|serial| !serial.is_empty()), "{ca}");
+    let (shown, _) = for_people(peer, &trade.dealer, &["channel", "proposal", "deals", &id]);
+    assert!(shown.lines().any(|line| line == format!("CA key     {key}")), "{shown}");
+    let (shown, _) = for_people(peer, &trade.dealer, &["channel", "proposals", "deals"]);
+    assert!(shown.contains(&format!("lists the CA key {key} for carrier")), "{shown}");
+    let (_, said) = for_people(peer, &trade.dealer, &["channel", "approve", "deals", &id]);
+    assert!(said.contains(key) && said.contains("whoever has that key can be carrier"), "{said}");
+    assert_eq!(authorities(&id)[0]["change"], "keeps", "by now it is listed");
+    let (shown, _) = for_people(peer, &trade.dealer, &["channel", "show", "deals"]);
+    assert!(shown.contains(&format!("carrier: key {key}")), "{shown}");
+
+    // Another certificate of the listed key, beside one with a key of its own; then the member goes.
+    run(&["ca", "reissue", "carrier", "--dir", text(&home)]);
+    run(&["ca", "bundle", "carrier", "--out", text(&file), "--dir", text(&home)]);
+    let (id, said) = propose(&["--put-org", &named]);
+    assert!(!said.contains(key), "the key is listed already: {said}");
+    assert_eq!(authorities(&id)[0]["change"], "keeps");
+    let (id, _) = propose(&["--remove-org", "carrier"]);
+    let gone = authorities(&id);
+    assert_eq!((&gone[0]["change"], &gone[0]["key"]), (&json!("drops"), &known["key"]));
+}
+
+/// A stolen CA's key could be listed again by whoever did not have its old certificate at hand.
+#[tokio::test]
+async fn a_proposal_says_that_a_cas_key_is_known_to_others() {
+    let trade = trade();
+    let dir = trade.consortium.dir();
+    let (dir, file) = (text(&dir), trade.consortium.path("old.pem"));
+    run(&["ca", "bundle", "dealer", "--out", text(&file), "--dir", dir]);
+    let old = format!("dealer={}", text(&file));
+    let compromised = |reason: &str| {
+        let update = ["channel", "update", "trade", "--put-org", &old, "--grant", "dealer=audit", "--reason", reason];
+        let words = [&["--profile", text(&trade.bank), "--peer", &trade.peer.url], &update[..]].concat();
+        let done = try_run(&words);
+        let outcome: Value = ledger_classes::json::from_slice(&done.stdout).expect("JSON");
+        let id = outcome["id"].as_str().expect("an id").to_owned();
+        let shown = trade.peer.run(&trade.bank, &["channel", "proposal", "trade", &id]);
+        shown["authorities"][0]["compromised"].clone()
+    };
+    assert_eq!(compromised("as before"), json!(false));
+    run(&["ca", "replace", "dealer", "--why", "stolen", "--dir", dir]);
+    let gone = async || {
+        let config = trade.peer.connect(&trade.bank).channel("trade").await.expect("there").config.expect("seen");
+        let member = config.organizations.into_iter().find(|member| member.name == "dealer");
+        member.expect("a member").authorities.is_empty().then_some(())
+    };
+    wait::until("the old key is off the channel", gone).await;
+    assert_eq!(compromised("again"), json!(true));
+}
+
+/// An identity that had ended looked like one of which a certificate was revoked, and could be admitted by another.
+#[tokio::test]
+async fn who_ended_is_told_from_whose_certificate_was_revoked() {
+    let trade = trade();
+    let dora = trade.client("dora");
+    let who = "spiffe://test.example/dealer/client/dora";
+    let act = |words: &[&str]| trade.peer.run(&trade.dealer, &[words, &["--channel", "trade"]].concat());
+    let shown = || {
+        let record = act(&["participant", "show", &dora]);
+        let listed = act(&["participant", "list", "--organization", "dealer"]);
+        let item = listed["items"].as_array().into_iter().flatten().find(|item| item["address"] == *dora).cloned();
+        let item = item.expect("listed");
+        assert_eq!((&item["standing"], &item["ended_height"]), (&record["standing"], &record["ended_height"]));
+        (record["standing"].as_str().unwrap_or_default().to_owned(), record["ended_height"].as_u64())
+    };
+    assert_eq!(shown(), ("admitted".into(), None));
+    let receipt = act(&["participant", "revoke", who])["receipt"].clone();
+    assert_eq!(shown(), ("ended".into(), receipt["height"].as_u64()));
+    let list = ["participant", "list", "--channel", "trade"];
+    let (table, _) = for_people(&trade.peer, &trade.dealer, &list);
+    assert!(table.contains(&format!("ended in block {}", receipt["height"])), "{table}");
+    act(&["participant", "reinstate", who]);
+    assert_eq!(shown(), ("revoked".into(), None), "it may come, and has not");
 }
 
 #[tokio::test]

@@ -28,17 +28,20 @@ pub(super) fn schemas() -> Value {
             json!({
                 "height": number(), "address": text(), "identity": text(), "organization": text(),
                 "role": { "enum": ["peer", "admin", "client", "auditor"] },
-                "standing": { "enum": ["admitted", "revoked", "expired"] }, "serial": hex(), "not_after": time(),
-                "admitted_height": number(), "revoked_height": { "type": ["integer", "null"], "minimum": 0 },
+                "standing": { "enum": ["admitted", "revoked", "expired", "unvouched", "ended"] }, "serial": hex(),
+                "not_after": time(), "admitted_height": number(),
+                "revoked_height": { "type": ["integer", "null"], "minimum": 0 },
+                "ended_height": { "type": ["integer", "null"], "minimum": 0 },
             }),
             &["address", "identity", "organization", "role", "standing", "serial", "not_after", "admitted_height",
-              "revoked_height"],
+              "revoked_height", "ended_height"],
         ),
         "ParticipantPage": page(named("Participant")),
         "Proposal": object(
             json!({
                 "height": number(), "id": hash(), "kind": { "enum": ["configuration", "recovery"] },
-                "state": { "enum": ["open", "done", "withdrawn"] }, "summary": list(text()), "changes": list(any()),
+                "state": { "enum": ["open", "done", "withdrawn", "lapsed"] }, "summary": list(text()), "changes": list(any()),
+                "authorities": list(named("ProposedAuthority")),
                 "recovery": or_null(object(
                     json!({ "from": text(), "to": text(), "asset": or_null(text()) }),
                     &["from", "to", "asset"],
@@ -54,8 +57,16 @@ pub(super) fn schemas() -> Value {
                 )),
                 "approvals_given": number(), "approvals_needed": number(), "not_yet": list(text()),
             }),
-            &["id", "kind", "state", "summary", "changes", "recovery", "reason", "by", "proposed_height",
+            &["id", "kind", "state", "summary", "changes", "authorities", "recovery", "reason", "by", "proposed_height",
               "ended_height", "approvals", "approvals_given", "approvals_needed", "not_yet"],
+        ),
+        "ProposedAuthority": object(
+            json!({
+                "change": { "enum": ["lists", "keeps", "drops"] }, "member": text(), "subject": text(),
+                "organization": or_null(text()), "key": hash(), "serial": hex(), "not_after": time(),
+                "compromised": { "type": "boolean" },
+            }),
+            &["change", "member", "subject", "organization", "key", "serial", "not_after", "compromised"],
         ),
         "ProposalPage": page(named("Proposal")),
         "CertificateRequestPage": register(named("CertificateRequest")),
@@ -107,4 +118,29 @@ pub(super) fn schemas() -> Value {
             &["token", "identity", "expires"],
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use client::api::{AuthorityChange, ParticipantStanding as Standing};
+    use ledger_classes::execution::channel::ProposalState as State;
+    use serde_json::{Value, to_value};
+
+    /// The standing `unvouched` and the state `lapsed` were sent, and stood in no schema.
+    #[test]
+    fn every_word_that_is_sent_is_in_its_schema() {
+        let schemas = super::schemas();
+        let check = |schema: &str, field: &str, sent: &[Value]| {
+            let words = schemas[schema]["properties"][field]["enum"].as_array().unwrap();
+            assert_eq!(words, sent, "{schema}: {field}");
+        };
+        let standings =
+            [Standing::Admitted, Standing::Revoked, Standing::Expired, Standing::Unvouched, Standing::Ended];
+        check("Participant", "standing", &standings.map(|one| to_value(one).unwrap()));
+        let states = [State::Open, State::Done, State::Withdrawn, State::Lapsed];
+        check("Proposal", "state", &states.map(|one| to_value(one).unwrap()));
+        let changes = [AuthorityChange::Lists, AuthorityChange::Keeps, AuthorityChange::Drops];
+        check("ProposedAuthority", "change", &changes.map(|one| to_value(one).unwrap()));
+    }
 }

@@ -50,10 +50,11 @@ impl RenewAuthority {
 /// Take an organization's CA off a channel because others have its key
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The CA's own key says so; nobody has to approve, and anybody who may connect may post. From the next block on whom it
-vouched for signs nothing, and comes back by a certificate of another CA that the channel lists for the organization. Where
-nobody could change the channel afterwards, the organization's new CA takes the place of the old one, as the old key has
-said with `chancery ca replace`; if it could not, list another CA, and admit an administrator by it, before.
+`chancery ca replace` has the CA's own key say so, once; this brings it to a channel. Nobody has to approve, and anybody
+who may connect may post. From the next block on whom it vouched for signs nothing, and comes back by a certificate of
+another CA that the channel lists for the organization. Where nobody could change the channel afterwards, the
+organization's new CA takes the place of the old one, as the old key has said; if it could not, list another CA, and admit an
+administrator by it, before.
 
 A peer that has the folder does this by itself on every channel, after `chancery ca replace`.
 
