@@ -217,6 +217,14 @@ pub enum ConfigError {
     },
 }
 
+/// What is wrong with a file, and in which line of it.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    match error.span().and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.to_string().lines().collect::<Vec<_>>().join(", "),
+    }
+}
+
 impl Config {
     /// Reads `<dir>/chancery.toml`, if it is there, and the environment.
     pub fn load(dir: &Path) -> Result<Self, ConfigError> {
@@ -257,7 +265,7 @@ impl Config {
 
     /// A configuration from a file's text and a function that knows the environment.
     pub fn parse(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let form = |error: toml::de::Error| ConfigError::Form(error.to_string());
+        let form = |error: toml::de::Error| ConfigError::Form(in_one_line(&error, text));
         let mut table: toml::Table = read(toml::Deserializer::parse(text).map_err(form)?).map_err(form)?;
         for (key, default) in keys() {
             let name = variable_name(&key);
@@ -273,7 +281,7 @@ impl Config {
             if let Err(error) = read::<Self, _>(table.clone())
                 && toml::Deserializer::parse(text).and_then(read::<Self, _>).is_ok()
             {
-                return Err(ConfigError::Variable { name, value, what: error.to_string() });
+                return Err(ConfigError::Variable { name, value, what: in_one_line(&error, "") });
             }
         }
         let config: Self = read(table).map_err(form)?;

@@ -3,6 +3,8 @@
 //! 0 done, 1 refused with a reason, 2 usage, 3 unavailable. What the caller can mend (options, files, the profile) is
 //! usage; what the peer, the ledger or a proof says no to is refused; what may work later is unavailable.
 
+use super::amounts::told_in;
+use super::output::clean;
 use client::admit::AdmitError;
 use client::api::Problem;
 use client::connection::{OpenError, RequestError};
@@ -16,13 +18,43 @@ use ledger_classes::hash::Hash;
 use std::error::Error;
 use std::io;
 
+/// What people are told of a failure: one line, in which a peer may be quoted, and advice of ours in lines below it. Whatever
+/// is quoted stays in its line and steers no terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(String);
+
+impl Message {
+    /// The same with a line of advice below.
+    #[must_use]
+    pub fn below(self, advice: &str) -> Self {
+        Self(format!("{}\n{}", self.0, clean(advice)))
+    }
+
+    /// Its lines.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Message {
+    fn from(line: &str) -> Self {
+        Self(clean(line))
+    }
+}
+
+impl From<String> for Message {
+    fn from(line: String) -> Self {
+        line.as_str().into()
+    }
+}
+
 /// Why a command has not done what was asked.
 #[derive(Debug)]
 pub enum Failure {
     /// No, with a reason.
     Refused {
         /// For people.
-        message: String,
+        message: Message,
         /// What the peer said.
         problem: Option<Box<Problem>>,
     },
@@ -31,11 +63,11 @@ pub enum Failure {
     /// Not all of it yet, and the command's own output says what is left.
     Left,
     /// The command cannot work as it was given.
-    Usage(String),
+    Usage(Message),
     /// Nobody answers, or the peer says later.
     Unavailable {
         /// For people.
-        message: String,
+        message: Message,
         /// What the peer said.
         problem: Option<Box<Problem>>,
         /// A transaction that was sent and whose outcome is not known, and its channel.
@@ -47,12 +79,12 @@ pub enum Failure {
 
 impl Failure {
     /// A refusal in words.
-    pub fn refused(message: impl Into<String>) -> Self {
+    pub fn refused(message: impl Into<Message>) -> Self {
         Self::Refused { message: message.into(), problem: None }
     }
 
     /// Nobody answers, in words.
-    pub fn unavailable(message: impl Into<String>) -> Self {
+    pub fn unavailable(message: impl Into<Message>) -> Self {
         Self::Unavailable { message: message.into(), problem: None, transaction: None }
     }
 
@@ -68,13 +100,13 @@ impl Failure {
     }
 
     /// A mistake of the caller's.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<Message>) -> Self {
         Self::Usage(message.into())
     }
 
     /// A file that cannot be read or written.
     pub fn file(path: &std::path::Path, error: &io::Error) -> Self {
-        Self::Usage(format!("{}: {error}", path.display()))
+        Self::usage(format!("{}: {error}", path.display()))
     }
 
     /// The exit code.
@@ -90,7 +122,7 @@ impl Failure {
     }
 
     /// What to tell people, if it was not told already.
-    pub fn message(&self) -> Option<String> {
+    pub fn message(&self) -> Option<Message> {
         match self {
             // Whoever asks again about one that was taken gets its outcome there, so this one was not.
             Self::Unavailable { message, problem: Some(problem), .. }
@@ -98,14 +130,16 @@ impl Failure {
             {
                 Some(message.clone())
             }
-            Self::Unavailable { message, transaction: Some((id, channel)), .. } => Some(format!(
-                "{message}\nThe transaction may have been taken. Before sending another, ask: chancery tx status {id} \
-                 --channel {channel}"
-            )),
+            Self::Unavailable { message, transaction: Some((id, channel)), .. } => Some(message.clone().below(&format!(
+                "The transaction may have been taken. Before sending another, ask: chancery tx status {id} --channel \
+                 {channel}"
+            ))),
             Self::Refused { message, .. } | Self::Unavailable { message, .. } | Self::Usage(message) => {
                 Some(message.clone())
             }
-            Self::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => Some(error.to_string()),
+            Self::Output(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Some(error.to_string().into())
+            }
             Self::Output(_) | Self::Reported | Self::Left => None,
         }
     }
@@ -113,7 +147,7 @@ impl Failure {
     /// What to tell programs, if it was not told already.
     pub fn document(&self) -> Option<serde_json::Value> {
         let message = self.message()?;
-        let mut error = serde_json::json!({ "message": message, "exit_code": self.exit_code() });
+        let mut error = serde_json::json!({ "message": message.as_str(), "exit_code": self.exit_code() });
         if let Self::Refused { problem: Some(problem), .. } | Self::Unavailable { problem: Some(problem), .. } = self {
             error["problem"] = serde_json::to_value(problem).unwrap_or_default();
         }
@@ -168,9 +202,11 @@ fn hint(problem: &Problem) -> Option<&'static str> {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let mut message = sentence(&error);
+        let reason = sentence(&error);
+        let units = error.problem().map_or("", |problem| told_in(problem.name(), &reason));
+        let mut message = Message::from(format!("{reason}{units}"));
         if let Some(hint) = error.problem().and_then(hint) {
-            message = format!("{message}\n{hint}");
+            message = message.below(hint);
         }
         let problem = error.problem().cloned().map(Box::new);
         match &error {
@@ -208,7 +244,7 @@ impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Trust(error) => error.into(),
-            error @ VerifyError::Read { .. } => Self::Usage(sentence(&error)),
+            error @ VerifyError::Read { .. } => Self::usage(sentence(&error)),
             error => Self::refused(sentence(&error)),
         }
     }
@@ -225,8 +261,10 @@ impl From<WordsError> for Failure {
 
 impl From<AheadError> for Failure {
     fn from(error: AheadError) -> Self {
-        let what = "Some peer's clock was ahead once, or this clock is behind: compare it with another one. If it is";
-        Self::refused(format!("{error}\n{what} right, --at-channel-time follows the channel."))
+        Self::refused(Message::from(error.to_string()).below(
+            "Some peer's clock was ahead once, or this clock is behind: compare it with another one. If it is right, \
+             --at-channel-time follows the channel.",
+        ))
     }
 }
 
@@ -240,7 +278,7 @@ macro_rules! usage {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::Usage(sentence(&error))
+                Self::usage(sentence(&error))
             }
         })*
     };
@@ -299,11 +337,19 @@ mod tests {
     #[test]
     fn a_problem_reaches_people_and_programs() {
         let failure = Failure::from(problem(403));
-        assert_eq!(failure.message().unwrap(), "Told: so");
+        assert_eq!(failure.message().unwrap().as_str(), "Told: so");
         let document = failure.document().unwrap();
         assert_eq!(document["error"]["exit_code"], 1);
         assert_eq!(document["error"]["problem"]["type"], "urn:chancery:problem:told");
         assert_eq!(Failure::Reported.document(), None);
+    }
+
+    /// A peer's line break began a line of its own, which read as the program's.
+    #[test]
+    fn what_is_quoted_stays_in_its_line() {
+        let told = Message::from("a\r\nchancery: paid\u{1b}[2J\u{2028}b").below("ask\nagain");
+        assert_eq!(told.as_str(), "a\\r\\nchancery: paid\\u{1b}[2J\\u{2028}b\nask\\nagain");
+        assert_eq!(Failure::refused("a\nb").message().unwrap().as_str(), "a\\nb");
     }
 
     #[test]
@@ -311,9 +357,12 @@ mod tests {
         let id = Hash([5; 32]);
         let failure = Failure::from(problem(503)).after_sending(id, "trade");
         assert_eq!(failure.exit_code(), 3);
-        assert!(failure.message().unwrap().contains(&format!("chancery tx status {id} --channel trade")));
+        assert!(failure.message().unwrap().as_str().contains(&format!("chancery tx status {id} --channel trade")));
         assert_eq!(failure.document().unwrap()["error"]["transaction"], id.to_string());
         let refused = Failure::from(problem(400)).after_sending(id, "trade");
-        assert!(!refused.message().unwrap().contains("tx status"), "what was refused has no outcome to ask for");
+        assert!(
+            !refused.message().unwrap().as_str().contains("tx status"),
+            "what was refused has no outcome to ask for"
+        );
     }
 }

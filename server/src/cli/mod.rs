@@ -251,16 +251,11 @@ fn reason(error: &clap::Error) -> String {
 fn report(failure: &Failure, json: bool) {
     if let Some(message) = failure.message() {
         // Standard error may be closed; the exit code still tells.
-        let _ = writeln!(std::io::stderr(), "chancery: {}", clean_lines(&message));
+        let _ = writeln!(std::io::stderr(), "chancery: {}", message.as_str());
     }
     if let Some(document) = failure.document().filter(|_| json) {
         let _ = writeln!(std::io::stdout(), "{}", output::ascii(&format!("{document:#}")));
     }
-}
-
-/// The message without anything that steers a terminal; its own lines stay lines.
-fn clean_lines(message: &str) -> String {
-    message.lines().map(output::clean).collect::<Vec<_>>().join("\n")
 }
 
 /// Runs a command to its end.

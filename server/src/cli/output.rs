@@ -52,7 +52,7 @@ impl Output {
             let document = to_json(value)?;
             print(&ascii(&format!("{document:#}\n")))
         } else {
-            print(&text(value))
+            print(&lines(&text(value)))
         }
     }
 
@@ -91,9 +91,9 @@ impl Output {
         })
     }
 
-    /// Prints text as it is, whatever the form of other output.
+    /// Prints text, whatever the form of other output.
     pub(super) fn text(self, text: &str) -> Result<(), Failure> {
-        print(text)
+        print(&lines(text))
     }
 
     /// Prints one JSON line, whatever the form of other output.
@@ -143,6 +143,20 @@ pub(super) fn clean(text: &str) -> String {
         }
     }
     clean
+}
+
+/// The text with everything made visible that steers a terminal but its line breaks, which are ours: what is quoted in it
+/// went through [`clean`], as all does that [`pairs`] and [`table`] show.
+fn lines(text: &str) -> String {
+    text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// A certificate path that a peer gave in PEM, written anew; what is none stays in one line.
+pub(super) fn certificate_path(pem: &str) -> String {
+    match client::certificate::certificates(pem.as_bytes()) {
+        Ok(path) => path.iter().map(|der| ca::pem::write("CERTIFICATE", der)).collect(),
+        Err(_) => format!("{}\n", clean(pem)),
+    }
 }
 
 /// A time as people read it: RFC 3339, whole seconds.
@@ -279,12 +293,14 @@ pub(super) fn pairs<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)]) -> String {
 }
 
 fn pairs_within<K: AsRef<str>, V: AsRef<str>>(pairs: &[(K, V)], columns: Option<usize>) -> String {
-    let width = pairs.iter().map(|(name, _)| columns_of(name.as_ref())).max().unwrap_or(0);
+    let pairs: Vec<(String, String)> =
+        pairs.iter().map(|(name, value)| (clean(name.as_ref()), clean(value.as_ref()))).collect();
+    let width = pairs.iter().map(|(name, _)| columns_of(name)).max().unwrap_or(0);
     let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 2));
     let mut text = String::new();
-    for (name, value) in pairs {
-        let mut name = name.as_ref();
-        for line in folded(value.as_ref(), room) {
+    for (name, value) in &pairs {
+        let mut name = name.as_str();
+        for line in folded(value, room) {
             text.push_str(format!("{}  {line}", padded(name, width)).trim_end());
             text.push('\n');
             name = "";
@@ -301,8 +317,11 @@ pub(super) fn table(columns: &[&str], rows: &[Vec<String>]) -> String {
 
 fn table_within(columns: &[&str], rows: &[Vec<String>], terminal: Option<usize>) -> String {
     let titles: Vec<String> = columns.iter().map(|column| column.to_uppercase()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let widths: Vec<usize> = (0..columns.len())
-        .map(|at| std::iter::once(&titles).chain(rows).filter_map(|row| row.get(at).map(|cell| columns_of(cell))).max())
+        .map(|at| {
+            std::iter::once(&titles).chain(&rows).filter_map(|row| row.get(at).map(|cell| columns_of(cell))).max()
+        })
         .map(Option::unwrap_or_default)
         .collect();
     let width = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
@@ -314,7 +333,7 @@ fn table_within(columns: &[&str], rows: &[Vec<String>], terminal: Option<usize>)
         return rows.iter().map(paragraph).collect::<Vec<_>>().join("\n");
     }
     let mut text = String::new();
-    for row in std::iter::once(&titles).chain(rows) {
+    for row in std::iter::once(&titles).chain(&rows) {
         let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| padded(cell, *width)).collect();
         text.push_str(line.join("  ").trim_end());
         text.push('\n');
@@ -412,6 +431,9 @@ mod tests {
     fn a_ledger_text_cannot_steer_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d é"), "a\\u{1b}[2Jb\\nc\\u{202e}d é");
         assert_eq!(record(&json!({ "me\u{1b}mo": "\u{7}" })), "me\\u{1b}mo  \\u{7}\n");
+        assert_eq!(pairs(&[("a\rb", "c\nd")]), "a\\rb  c\\nd\n", "also what nobody has cleaned before");
+        assert_eq!(table(&["a"], &[vec!["b\nc\u{1b}".into()]]), "A\nb\\nc\\u{1b}\n");
+        assert_eq!(lines("a\u{1b}\r\nb"), "a\\u{1b}\\r\nb");
         for hidden in ['\u{200b}', '\u{61c}', '\u{2028}', '\u{feff}', '\u{7f}', '\u{9b}', '\u{e0041}', '\u{ad}'] {
             let shown = clean(&format!("a{hidden}b"));
             assert!(shown.is_ascii() && shown.contains("\\u{"), "{shown}");

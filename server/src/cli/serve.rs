@@ -1,7 +1,7 @@
 //! `chancery serve`: runs a peer until SIGTERM or SIGINT.
 
 use super::ca::in_full;
-use super::failure::Failure;
+use super::failure::{Failure, Message};
 use super::output::{Output, promptly};
 use crate::{
     config::Config,
@@ -56,7 +56,8 @@ impl Serve {
             match promptly(move || output.show(&document, |_| format!("serving {api}\n"))) {
                 Some(Ok(())) => {}
                 Some(Err(failure)) => {
-                    let error = failure.message().unwrap_or_default();
+                    let error = failure.message();
+                    let error = error.as_ref().map_or("", Message::as_str);
                     tracing::warn!(error, "the address cannot be written to standard output");
                 }
                 None => tracing::warn!("nobody reads the address on standard output"),

@@ -1,6 +1,6 @@
 //! What client commands share: the opened profile, the connection, and the way from actions to an outcome.
 
-use super::amounts::Units;
+use super::amounts::{self, Units};
 use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
@@ -21,7 +21,6 @@ use ledger_classes::amount::Decimal;
 use ledger_classes::event::Event;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::outcome::ResultCode;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::Envelope;
 use std::fmt::Write as _;
@@ -383,16 +382,6 @@ impl Session {
     }
 }
 
-/// Results whose reasons tell amounts, as the ledger knows them.
-const REASONS_WITH_AMOUNTS: &[ResultCode] = &[
-    ResultCode::InsufficientBalance,
-    ResultCode::BidTooLow,
-    ResultCode::BidUnfunded,
-    ResultCode::QuoteUnfunded,
-    ResultCode::RepaymentUnfunded,
-    ResultCode::RepaymentTooHigh,
-];
-
 /// An outcome in words.
 fn outcome_text(outcome: &Outcome, units: &Units, events: &[Vec<String>]) -> String {
     let id = outcome.id.map_or_else(|| "-".into(), |id| id.to_string());
@@ -409,8 +398,7 @@ fn outcome_text(outcome: &Outcome, units: &Units, events: &[Vec<String>]) -> Str
         (0, _) => receipt.result.clone(),
         (code, "") => format!("failed: {} ({code})", clean(&receipt.result)),
         (code, message) => {
-            let has_amounts = REASONS_WITH_AMOUNTS.iter().any(|with| with.number() == code);
-            let units = if has_amounts { " (in base units)" } else { "" };
+            let units = amounts::told_in(&receipt.result, message);
             format!("failed: {} ({code}): {}{units}", clean(&receipt.result), clean(message))
         }
     };

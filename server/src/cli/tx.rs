@@ -189,7 +189,7 @@ mod tests {
         ] {
             let failure = read_transaction(text.into()).unwrap_err();
             assert_eq!(failure.exit_code(), 2);
-            assert!(failure.message().unwrap().contains(part), "{failure:?} should say {part}");
+            assert!(failure.message().unwrap().as_str().contains(part), "{failure:?} should say {part}");
         }
     }
 }

@@ -112,7 +112,8 @@ impl Watch {
             SubscribeError::Request(RequestError::Problem(problem)) => advice(problem),
             _ => None,
         };
-        let Some(mut advice) = advice.map(str::to_owned) else { return error.into() };
+        let Some(advice) = advice else { return error.into() };
+        let mut more = None;
         if let (Some(kept), Some(path)) = (kept, &self.cursor_file) {
             let path = path.display();
             if let Some((id, name)) = &kept.channel
@@ -123,12 +124,13 @@ impl Watch {
                     clean(name)
                 ));
             }
-            advice =
-                format!("{advice}\n{path} goes before --from: remove it, or name another file, to begin elsewhere.");
+            more = Some(format!("{path} goes before --from: remove it, or name another file, to begin elsewhere."));
         }
         match Failure::from(error) {
             Failure::Refused { message, problem } => {
-                Failure::Refused { message: format!("{message}\n{advice}"), problem }
+                let message = message.below(advice);
+                let message = more.iter().fold(message, |message, more| message.below(more));
+                Failure::Refused { message, problem }
             }
             failure => failure,
         }

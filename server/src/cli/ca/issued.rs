@@ -3,7 +3,7 @@
 use super::Directory;
 use super::place::Place;
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean, pairs, part as part_text, until, when};
+use crate::cli::output::{Output, certificate_path, clean, pairs, part as part_text, until, when};
 use crate::cli::session::{Global, Paging};
 use crate::clock;
 use crate::config::Config;
@@ -154,7 +154,7 @@ impl Show {
                 ("sha-256", shown.fingerprint.as_deref().map_or_else(|| "-".into(), clean)),
                 ("acts", shown.acts.iter().map(act).collect::<Vec<_>>().join("; ")),
             ]);
-            facts + shown.certificate.as_deref().unwrap_or_default()
+            facts + &shown.certificate.as_deref().map(certificate_path).unwrap_or_default()
         })
     }
 }
@@ -192,7 +192,8 @@ pub(super) struct Revoke {
     /// With key-compromise: also what came of renewals by the compromised key, and so on from there
     #[arg(long)]
     renewals: bool,
-    /// Although the index has lost this serial number: the organization whose CA issued it
+    /// Revoke a serial number that the index does not have, as after a folder came back from a backup: the organization whose
+    /// CA issued it
     #[arg(long, value_name = "ORGANIZATION", conflicts_with = "renewals")]
     of: Option<String>,
 }

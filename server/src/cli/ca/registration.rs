@@ -4,7 +4,7 @@ use super::issued::{cut, show_part};
 use super::place::Place;
 use super::{Algorithm, DAY_MS, Directory};
 use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean, pairs, when};
+use crate::cli::output::{Output, certificate_path, clean, pairs, when};
 use crate::cli::session::{Global, Paging, read_file};
 use crate::clock;
 use crate::register::{request_view, token_view};
@@ -51,7 +51,7 @@ fn show(output: Output, request: &CertificateRequestView) -> Result<(), Failure>
         facts.extend(request.days.map(|days| ("days", days.to_string())));
         facts.extend(request.reason.as_deref().map(|reason| ("rejected", clean(reason))));
         facts.push(("serial", serial));
-        pairs(&facts) + request.certificate.as_deref().unwrap_or_default()
+        pairs(&facts) + &request.certificate.as_deref().map(certificate_path).unwrap_or_default()
     })
 }
 
@@ -404,7 +404,7 @@ enum KnownTokens {
     /// Make a token good for nothing
     #[command(after_help = "Example:\n  $ chancery ca token cancel 0011223344556677 --dir peer-1")]
     Cancel {
-        /// Token: the part before the dot
+        /// Which: the part before a token's dot, as `ca token list` shows it
         id: TokenId,
     },
 }
