@@ -76,7 +76,7 @@ pub enum FolderError {
     #[error("no certificate {0} was issued here")]
     UnknownCertificate(String),
     /// The index knows it.
-    #[error("certificate {0} was issued by the CA of {1}, and is not lost")]
+    #[error("certificate {0} is in the index, as issued by the CA of {1}: revoke it without naming the organization")]
     KnownCertificate(String, String),
     /// A peer of another organization is known under this name or address.
     #[error("{0} is a name of {1}: two organizations' peers of one name are taken for each other")]

@@ -279,6 +279,29 @@ mod tests {
     use super::*;
 
     /// Receipts carry the numbers for ever: a changed or reused number breaks every reader.
+    /// Codes that tell of the transaction, of its sender, of the configuration, or to administrators and peers what they govern.
+    const TELL_NOTHING_OF_OTHERS: &str = "
+        done expired too-far-ahead fee-above-max fee-unpaid not-a-participant participant-revoked participant-expired no-right
+        participant-unvouched invalid-field too-many-effects budget-exceeded account-exists amount-overflow too-many-locks
+        allowance-differs path-refused possession-refused certificate-revoked address-taken participant-unknown
+        other-organization authority-refused recovery-refused succession-too-long too-many-admissions proposal-unknown
+        already-approved configuration-invalid proposal-lapsed changes-too-frequent too-many-proposals acts-too-frequent
+        identity-ended method-unknown arguments-invalid code-unknown organization-unknown bid-unfunded quote-unfunded
+        quote-unknown repayment-unfunded settings-invalid topic-reserved audit-out-of-sequence";
+
+    /// Whoever may only post learns by refusals; the auditors' page lists all that they tell.
+    #[test]
+    fn what_a_code_tells_of_others_is_on_the_page_about_refusals() {
+        let page = include_str!("../../docs/operating/auditing.md");
+        let page = page.split("## What refusals tell").nth(1).expect("the section");
+        let own: Vec<&str> = TELL_NOTHING_OF_OTHERS.split_whitespace().collect();
+        for line in include_str!("../../docs/formats/result-codes.txt").lines() {
+            let name = line.split(' ').nth(1).expect("a name");
+            let told = page.contains(&format!("`{name}`"));
+            assert_ne!(told, own.contains(&name), "{name} is either listed on the page, or tells of nobody else");
+        }
+    }
+
     #[test]
     fn codes_agree_with_the_golden_file() {
         let lines: String = ResultCode::ALL.iter().map(|code| format!("{} {}\n", code.number(), code.name())).collect();

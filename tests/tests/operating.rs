@@ -3,14 +3,16 @@
 //! what the commands before it printed. What is not for this machine, like a smart card or another host's name, is in a
 //! block without a language, and is listed here.
 
+use clap::CommandFactory as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The pages, in the order of the table on the first one: their commands go on where those before ended.
-const PAGES: [(&str, &str); 10] = [
+const PAGES: [(&str, &str); 11] = [
     ("operating", include_str!("../../docs/operating.md")),
+    ("payments", include_str!("../../docs/operating/payments.md")),
     ("contracts", include_str!("../../docs/contracts.md")),
     ("channels", include_str!("../../docs/operating/channels.md")),
     ("backup", include_str!("../../docs/operating/backup.md")),
@@ -194,6 +196,26 @@ fn faketime() -> String {
     let files = places.iter().map(|place| format!("{place}/faketime/libfaketimeMT.so.1"));
     let found = files.into_iter().find(|file| Path::new(file).exists());
     found.expect("libfaketime is installed (apt-get install faketime)")
+}
+
+/// Half of what one can do with an asset stood on no page.
+#[test]
+fn every_command_is_named_on_a_page() {
+    fn walk(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let path = format!("{path} {}", inner.get_name());
+            match inner.has_subcommands() {
+                true => walk(inner, &path, found),
+                false => found.push(path.trim_start().to_owned()),
+            }
+        }
+    }
+    let mut commands = Vec::new();
+    walk(&server::cli::Cli::command(), "", &mut commands);
+    assert!(commands.len() > 80, "{commands:?}");
+    let pages: String = PAGES.iter().map(|(_, text)| *text).collect();
+    let missing: Vec<&String> = commands.iter().filter(|command| !pages.contains(command.as_str())).collect();
+    assert!(missing.is_empty(), "no page tells of {missing:?}");
 }
 
 #[test]

@@ -239,10 +239,13 @@ pub(in crate::execution) fn transfer_from(context: &mut Context<'_>, body: &Tran
     require_fungible(context, asset)?;
     let spender = context.acting();
     let approved: Option<Allowance> = context.get(&keyspace::allowance(from, &spender, asset))?;
-    let Allowance { amount: approved, height } = approved.unwrap_or(Allowance { amount: Amount::ZERO, height: 0 });
-    if is_void(context, from, height)? {
+    // Whether somebody was ever revoked is told to nobody whom it has approved nothing.
+    if let Some(Allowance { height, .. }) = approved
+        && is_void(context, from, height)?
+    {
         return reject(ResultCode::AllowanceExceeded, format!("{from} was revoked since it approved"));
     }
+    let Allowance { amount: approved, height } = approved.unwrap_or(Allowance { amount: Amount::ZERO, height: 0 });
     let Some(left) = approved.checked_sub(*amount) else {
         let message = format!("{amount} of {asset} needed, {approved} approved by {from}");
         return reject(ResultCode::AllowanceExceeded, message);

@@ -211,3 +211,22 @@ fn what_was_approved_before_a_revocation_is_void() {
     ledger.done(3, spend());
     ledger.done(3, take());
 }
+
+/// Whoever had been approved nothing was told by the refusal's words whether somebody had ever been revoked.
+#[test]
+fn whether_somebody_was_revoked_is_told_only_to_whom_it_had_approved_something() {
+    let ann = Identity::new("test.example", "alpha", Role::Client, "ann").unwrap();
+    let told = |revoked: bool, approves: bool| {
+        let mut ledger = market();
+        let record = ledger.admit(2, &ann);
+        if approves {
+            ledger.done(2, vec![approve("gold", address(4), 20)]);
+        }
+        let record = Participant { revoked_height: revoked.then_some(ledger.height), ..record };
+        ledger.put(keyspace::participant(&address(2)), &record);
+        ledger.one(4, vec![transfer_from("gold", 2, address(4), 30)])
+    };
+    assert_eq!(told(true, false), told(false, false));
+    assert_eq!(told(true, false).0, Code::AllowanceExceeded);
+    assert_ne!(told(true, true), told(false, true), "its own spender is told why");
+}
