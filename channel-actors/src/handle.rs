@@ -7,6 +7,7 @@ use crate::feed::Wants;
 use crate::gate::{Entry, Gate};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
+use crate::inbox::Inbox;
 use crate::limits::{
     COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, READS_OF_ORGANIZATION_MAX, RETRY_AFTER_MS, SHARE_SHOWN,
 };
@@ -20,7 +21,7 @@ use crate::remains::Remains;
 use crate::rest::Stage;
 use crate::shared::{Shared, Tip};
 use crate::store::{ChannelStore, Disk, DiskTrouble, DiskUse, Share};
-use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, submission};
+use crate::ticket::{Credits, Submission, SubmitRefusal, Wait, Waiter, submission, waiters};
 use actix::dev::SendError;
 use bytes::Bytes;
 use ledger_classes::execution::{ConfigRecord, Mark};
@@ -220,25 +221,42 @@ impl ChannelHandle {
     /// # Errors
     /// The channel takes nothing now: it is full, or not serving. Nothing was taken then.
     pub fn submit(&self, envelopes: Vec<Envelope>, wait: Wait) -> Result<Submission, SubmitRefusal> {
+        let (submission, waiters) = submission(envelopes.len(), wait);
+        self.post(envelopes.into_iter().zip(waiters).collect()).map(|()| submission)
+    }
+
+    /// Posts transactions whose commits are told to an inbox, each under its number. What is refused is told there, too.
+    pub fn submit_each(&self, envelopes: Vec<(usize, Envelope)>, inbox: &Inbox) {
+        let told = waiters(inbox, envelopes.iter().map(|(number, _)| *number));
+        let envelopes = envelopes.into_iter().map(|(_, envelope)| envelope);
+        // Whoever waits was told with the refusal.
+        let _ = self.post(envelopes.zip(told).collect());
+    }
+
+    /// All or none goes to the intake; who is refused is told so.
+    fn post(&self, envelopes: Vec<(Envelope, Waiter)>) -> Result<(), SubmitRefusal> {
+        let count = envelopes.len() as u64;
         let stopped = || SubmitRefusal::Stopped { reason: self.stopped() };
+        let refused = |waiters: Vec<Waiter>, refusal: SubmitRefusal| {
+            waiters.into_iter().for_each(|waiter| waiter.refuse(None, refusal.clone()));
+            Err(refusal)
+        };
+        let told = |envelopes: Vec<(Envelope, Waiter)>| envelopes.into_iter().map(|(_, waiter)| waiter).collect();
         if self.0.known.get().is_none() || self.state() != LifeCycle::Serving {
-            return Err(stopped());
+            return refused(told(envelopes), stopped());
         }
         if let Some(trouble) = self.0.disk.trouble() {
-            self.0.metrics.refused("disk", envelopes.len() as u64);
-            return Err(SubmitRefusal::Disk(trouble));
+            self.0.metrics.refused("disk", count);
+            return refused(told(envelopes), SubmitRefusal::Disk(trouble));
         }
-        let sizes = envelopes.iter().map(size);
-        let refused = || {
-            self.0.metrics.refused("busy", envelopes.len() as u64);
-            SubmitRefusal::BUSY
+        let sizes = envelopes.iter().map(|(envelope, _)| size(envelope));
+        let Some(credits) = self.0.credits.take(self.1, sizes) else {
+            self.0.metrics.refused("busy", count);
+            return refused(told(envelopes), SubmitRefusal::BUSY);
         };
-        let credits = self.0.credits.take(self.1, sizes).ok_or_else(refused)?;
-        let (submission, waiters) = submission(envelopes.len(), wait);
         let arrived = Instant::now();
         let arrivals = envelopes
             .into_iter()
-            .zip(waiters)
             .zip(credits)
             .map(|((envelope, waiter), credit)| Arrival::new(envelope, self.1, waiter, credit, arrived))
             .collect();
@@ -247,13 +265,15 @@ impl ChannelHandle {
                 if wake {
                     self.wake();
                 }
-                Ok(submission)
+                Ok(())
             }
             Err(SendError::Full(Submit(arrivals))) => {
-                self.0.metrics.refused("busy", arrivals.len() as u64);
-                Err(SubmitRefusal::BUSY)
+                self.0.metrics.refused("busy", count);
+                refused(arrivals.into_iter().map(|arrival| arrival.waiter).collect(), SubmitRefusal::BUSY)
             }
-            Err(SendError::Closed(_)) => Err(stopped()),
+            Err(SendError::Closed(Submit(arrivals))) => {
+                refused(arrivals.into_iter().map(|arrival| arrival.waiter).collect(), stopped())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //! promise to answer it. A promise that is dropped anywhere answers by itself, so that no caller waits for ever.
 
 use crate::asker::Asker;
+use crate::inbox::Inbox;
 use crate::limits::{BYTES_IN_FLIGHT_MAX, CALLER_PART, PEER_PART, RETRY_AFTER_MS, TRANSACTIONS_IN_FLIGHT_MAX};
 use crate::memory::Pool;
 use crate::part::{Held, Parts, Shared};
@@ -101,7 +102,15 @@ pub enum SubmitResult {
 
 struct Ticket {
     wait: Wait,
-    state: Mutex<TicketState>,
+    answers: Answers,
+}
+
+/// How a submission is answered.
+enum Answers {
+    /// As a whole.
+    Together(Mutex<TicketState>),
+    /// One by one, under its own number.
+    Each(Inbox),
 }
 
 struct TicketState {
@@ -133,18 +142,28 @@ impl Future for Submission {
 /// Makes a submission of `size` transactions with a waiter for each.
 pub(crate) fn submission(size: usize, wait: Wait) -> (Submission, Vec<Waiter>) {
     let (sender, receiver) = oneshot::channel();
-    let state = TicketState { results: vec![None; size], open: size, sender: Some(sender) };
-    let ticket = Arc::new(Ticket { wait, state: Mutex::new(state) });
+    let state = Mutex::new(TicketState { results: vec![None; size], open: size, sender: Some(sender) });
     if size == 0 {
-        ticket.finish();
+        finish(&state);
     }
+    let ticket = Arc::new(Ticket { wait, answers: Answers::Together(state) });
     let waiter = |slot| Waiter { ticket: ticket.clone(), slot, open: true };
     (Submission(receiver), (0..size).map(waiter).collect())
 }
 
+/// A waiter for each of these numbers, whose commit is told to an inbox.
+pub(crate) fn waiters(inbox: &Inbox, numbers: impl IntoIterator<Item = usize>) -> Vec<Waiter> {
+    let ticket = Arc::new(Ticket { wait: Wait::Committed, answers: Answers::Each(inbox.clone()) });
+    numbers.into_iter().map(|slot| Waiter { ticket: ticket.clone(), slot, open: true }).collect()
+}
+
 impl Ticket {
     fn set(&self, slot: usize, result: SubmitResult) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = match &self.answers {
+            Answers::Together(answers) => answers,
+            Answers::Each(inbox) => return inbox.put(slot, result),
+        };
+        let mut state = answers.lock().unwrap_or_else(PoisonError::into_inner);
         if state.results[slot].is_none() {
             state.results[slot] = Some(result);
             state.open -= 1;
@@ -152,17 +171,17 @@ impl Ticket {
         let done = state.open == 0;
         drop(state);
         if done {
-            self.finish();
+            finish(answers);
         }
     }
+}
 
-    fn finish(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = state.sender.take() {
-            let results = std::mem::take(&mut state.results).into_iter().flatten().collect();
-            // The caller may have gone: its transactions go on all the same.
-            let _ = sender.send(results);
-        }
+fn finish(answers: &Mutex<TicketState>) {
+    let mut state = answers.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sender) = state.sender.take() {
+        let results = std::mem::take(&mut state.results).into_iter().flatten().collect();
+        // The caller may have gone: its transactions go on all the same.
+        let _ = sender.send(results);
     }
 }
 
@@ -366,6 +385,7 @@ impl Drop for Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::task::Waker;
 
     #[test]
     fn credits_are_all_or_none_and_come_back() {
@@ -436,6 +456,24 @@ mod tests {
         let results = submission.await;
         assert!(matches!(&results[0], SubmitResult::Refused { refusal: SubmitRefusal::Busy { .. }, .. }));
         assert!(matches!(&results[1], SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. }));
+    }
+
+    #[tokio::test]
+    async fn an_inbox_has_one_outcome_for_each_number_and_wakes_its_owner_once() {
+        let inbox = Inbox::new(1024);
+        let mut waiters = waiters(&inbox, [7, 3, 9]).into_iter();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut owner = Box::pin(inbox.arrived());
+        assert!(owner.as_mut().poll(&mut context).is_pending());
+        waiters.next().expect("three").resolve(SubmitResult::Accepted { id: Hash::ZERO });
+        owner.await;
+        waiters.next_back().expect("three").refuse(None, SubmitRefusal::BUSY);
+        drop(waiters);
+        let outcomes = inbox.take();
+        assert_eq!(outcomes.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [7, 9, 3]);
+        assert!(matches!(&outcomes[2].1, SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. }));
+        assert!(inbox.take().is_empty());
+        assert!(Box::pin(inbox.arrived()).as_mut().poll(&mut context).is_pending(), "what was taken wakes nobody");
     }
 
     #[tokio::test]

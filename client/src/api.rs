@@ -4,6 +4,7 @@
 mod cursor;
 mod governance;
 mod registration;
+mod stream;
 mod submission;
 mod views;
 
@@ -16,6 +17,10 @@ pub use registration::{
     AnswerTaken, ApprovalBody, AuthorityView, CaAnswer, CancelBody, CertificateActView, CertificateRequestBody,
     CertificateRequestView, CertificateView, CrlTaken, IssuedView, RegisterPage, RejectionBody, RenewalBody,
     RevocationBody, RevocationView, RevokedView, TokenBody, TokenRecordView, TokenView,
+};
+pub use stream::{
+    CutError, Cutter, Form, ItemError, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, STREAM_VERSION, StreamFrame,
+    StreamLine, SubmissionLine, push_frame, read_submission, submission_frame,
 };
 pub use submission::{
     Batch, BatchAnswer, BatchResult, JsonEnvelope, JsonEnvelopeError, JsonSignature, MEDIA_TYPE_BATCH,

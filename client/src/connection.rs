@@ -13,6 +13,7 @@ use crate::profile::Profile;
 use crate::refusal::CertificateRefusal;
 use crate::retry::{Retry, jitter};
 use crate::seen::{SeenError, SeenHeaders};
+use crate::shared_stream::Streams;
 use bytes::Bytes;
 use ca::LeafClaims;
 use ca::tls::{ExpectedServer, server_verifier};
@@ -60,6 +61,7 @@ pub struct Connection {
     pub(crate) options: Options,
     seen: Arc<Mutex<SeenHeaders>>,
     known: Arc<Mutex<Known>>,
+    pub(crate) streams: Arc<Streams>,
 }
 
 /// Why a profile gives no connection. Nothing was sent.
@@ -139,6 +141,16 @@ impl RequestError {
             Self::Problem(problem) => matches!(problem.status, 429 | 502 | 503 | 504 | 507),
             // TLS that fails is a refusal, by them or by us: waiting changes no certificate.
             Self::Certificate { .. } | Self::Answer(_) | Self::Name(_) | Self::Known(_) => false,
+        }
+    }
+
+    /// Whether to ask again by oneself. `again` says whether an attempt whose answer was lost may be repeated.
+    pub(crate) fn is_worth_another(&self, again: bool) -> bool {
+        match self {
+            // A refused connection reached nobody; what else failed underway may have been done.
+            Self::Unreachable { source, .. } => source.is_connect() || (again && !source.is_timeout()),
+            Self::Problem(problem) => matches!(problem.status, 429 | 503 | 507),
+            Self::Certificate { .. } | Self::Late { .. } | Self::Answer(_) | Self::Name(_) | Self::Known(_) => false,
         }
     }
 
@@ -287,7 +299,7 @@ impl Connection {
             .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(OpenError::Http)?;
-        Ok(Self { http, peer, options, seen: Arc::default(), known })
+        Ok(Self { http, peer, options, seen: Arc::default(), known, streams: Arc::default() })
     }
 
     /// The same connection, with what was verified before: what is verified over it, and over its clones, is held against
@@ -352,16 +364,7 @@ impl Connection {
                 Err(error) => error,
             };
             attempts += 1;
-            let worthwhile = match &error {
-                // A refused connection reached nobody; what else failed underway may have been done.
-                RequestError::Unreachable { source, .. } => source.is_connect() || (ask.again && !source.is_timeout()),
-                RequestError::Problem(problem) => matches!(problem.status, 429 | 503 | 507),
-                RequestError::Certificate { .. }
-                | RequestError::Late { .. }
-                | RequestError::Answer(_)
-                | RequestError::Name(_)
-                | RequestError::Known(_) => false,
-            };
+            let worthwhile = error.is_worth_another(ask.again);
             let wait = self.options.retry.wait(attempts, error.retry_after(), jitter()).filter(|_| worthwhile);
             let Some(wait) = wait else { return Err(error) };
             tokio::time::sleep(wait).await;
@@ -398,6 +401,24 @@ impl Connection {
         match media_of(&response).as_str() {
             "text/event-stream" => Ok(response),
             other => Err(RequestError::Answer(format!("{other:?} where events were asked for"))),
+        }
+    }
+
+    /// Posts a body that comes bit by bit, and returns the answer once its head is there. Only that has a time limit.
+    pub(crate) async fn post_stream(
+        &self,
+        url: Url,
+        (media, body): (&'static str, reqwest::Body),
+        accept: &'static str,
+    ) -> Result<Response, RequestError> {
+        let request = self.http.post(url).header(ACCEPT, accept).header(CONTENT_TYPE, media).body(body);
+        let response = request.send().await.map_err(|source| self.unreachable(source))?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        match media_of(&response) {
+            media if media == accept => Ok(response),
+            other => Err(RequestError::Answer(format!("{other:?} where {accept} was asked for"))),
         }
     }
 

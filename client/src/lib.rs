@@ -20,6 +20,7 @@ pub mod register;
 pub mod renew;
 pub mod retry;
 pub mod seen;
+mod shared_stream;
 pub mod sse;
 pub mod submit;
 pub mod subscribe;

@@ -93,8 +93,16 @@ pub fn sign_json(transaction: &Transaction, keys: &[&SigningKey]) -> Envelope {
 }
 
 impl Connection {
-    /// Submits one transaction. A committed transaction may have failed: its receipt's code says so.
+    /// Submits one transaction. A committed transaction may have failed: its receipt's code says so. What is submitted on
+    /// a channel at the same time as others, by this connection and its clones, shares one stream of submissions.
     pub async fn submit(&self, channel: &str, envelope: &Envelope, wait: Wait) -> Result<Outcome, SubmitError> {
+        // Counts until there is an outcome, whichever way it comes.
+        let posting = self.streams.posting(channel);
+        if wait == Wait::Committed
+            && let Some(done) = self.submit_on_stream(&posting, channel, envelope).await
+        {
+            return done;
+        }
         self.submit_json(channel, &JsonEnvelope::from(envelope), wait).await
     }
 

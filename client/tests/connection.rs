@@ -74,6 +74,43 @@ fn attempts_end_and_other_problems_are_final() {
     }
 }
 
+/// A peer of before has no streams, and a busy one no place for this caller's.
+#[test]
+fn where_no_stream_opens_plain_requests_do() {
+    let authority = Authority::new("root");
+    for (status, name, asked) in [("404 Not Found", "route-unknown", 1), ("429 Too Many Requests", "no-place", 2)] {
+        let peer = peer(&authority, move |_, seen| match seen.line.contains("/submissions ") {
+            true => problem(status, name, ""),
+            false => outcome(),
+        });
+        let connection = connect(&authority, &peer);
+        run(async {
+            for _ in 0..2 {
+                let (one, two) = (envelope(), envelope());
+                let submit = |envelope| connection.submit("main", envelope, Wait::Committed);
+                let (one, two) = tokio::join!(submit(&one), submit(&two));
+                assert_eq!((one.unwrap().id, two.unwrap().id), (Some(Hash([1; 32])), Some(Hash([1; 32]))));
+            }
+        });
+        let seen = peer.seen.lock().unwrap().clone();
+        let streams = seen.iter().filter(|seen| seen.line.contains("/submissions ")).count();
+        assert_eq!((streams, seen.len() - streams), (asked, 4), "{name}");
+    }
+}
+
+#[test]
+fn what_a_stream_is_refused_with_is_everybodys_answer() {
+    let authority = Authority::new("root");
+    let peer = peer(&authority, |_, _| problem("404 Not Found", "channel-unknown", ""));
+    let connection = connect(&authority, &peer);
+    let (one, two) = (envelope(), envelope());
+    let submit = |envelope| connection.submit("main", envelope, Wait::Committed);
+    let (one, two) = run(async { tokio::join!(submit(&one), submit(&two)) });
+    for error in [one.unwrap_err(), two.unwrap_err()] {
+        assert!(format!("{error:?}").contains("channel-unknown"), "{error:?}");
+    }
+}
+
 #[test]
 fn names_cannot_leave_their_place_in_the_path() {
     let authority = Authority::new("root");

@@ -12,6 +12,7 @@ mod limit;
 mod noisy;
 mod recovery;
 mod revocations;
+mod single;
 mod soak;
 mod throughput;
 
@@ -85,6 +86,11 @@ pub const ALL: &[Scenario] = &[
         run: json::run,
     },
     Scenario {
+        name: "single",
+        about: "one transaction an item, 256 in flight: by 8 streams of submissions, then by plain requests",
+        run: single::run,
+    },
+    Scenario {
         name: "fanout",
         about: "live subscribers over TLS, a tenth of them slow: order, deliveries a second, the rate of commits beside",
         run: fanout::run,
@@ -115,7 +121,7 @@ pub fn help() -> String {
 mod tests {
     use super::*;
 
-    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, hostile, revocations, recovery, json, fanout, soak, limit";
+    const NAMES: &str = "no scenario \"speed\": there are throughput, latency, half, hot, channels, noisy, hostile, revocations, recovery, json, single, fanout, soak, limit";
 
     #[test]
     fn scenarios_are_found_by_their_names() {

@@ -141,8 +141,13 @@ impl Wire {
 
     /// Posts a JSON document and waits for the answer's status and body.
     pub async fn post_json(&mut self, path: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        self.post(path, "application/json", body).await
+    }
+
+    /// Posts a body of a type, and waits for the answer's status and body, of the same type.
+    pub async fn post(&mut self, path: &str, media: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
         let mut request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {media}\r\naccept: {media}\r\n\
              content-length: {}\r\n\r\n",
             self.address,
             body.len()
@@ -224,6 +229,29 @@ impl Wire {
         }
     }
 
+    /// Posts a body that comes bit by bit ([`Wire::send_chunk`]); its answer is read with [`Wire::chunk`] meanwhile.
+    pub async fn open_post(&mut self, path: &str, media: &str) -> io::Result<()> {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {media}\r\ntransfer-encoding: chunked\r\n\r\n",
+            self.address
+        );
+        self.stream.write_all(request.as_bytes()).await?;
+        self.stream.flush().await?;
+        match self.head().await? {
+            Head { status: 200, length: None, .. } => Ok(()),
+            Head { status, .. } => Err(io::Error::other(format!("a stream was answered with {status}"))),
+        }
+    }
+
+    /// Sends more of such a body.
+    pub async fn send_chunk(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut chunk = format!("{:x}\r\n", bytes.len()).into_bytes();
+        chunk.extend_from_slice(bytes);
+        chunk.extend_from_slice(b"\r\n");
+        self.stream.write_all(&chunk).await?;
+        self.stream.flush().await
+    }
+
     /// The next bytes of a stream, in chunks of HTTP/1.1; at least one. Dropping the future loses nothing.
     pub async fn chunk(&mut self) -> io::Result<Vec<u8>> {
         if self.received.is_empty() {
@@ -233,10 +261,49 @@ impl Wire {
     }
 }
 
+/// Takes chunks of HTTP/1.1 apart (RFC 9112 §7.1).
+#[derive(Debug, Default)]
+pub struct Chunks {
+    bytes: Vec<u8>,
+}
+
+impl Chunks {
+    /// More of a body; `whole` has what is in it as far as it is there.
+    pub fn push(&mut self, bytes: &[u8], mut whole: impl FnMut(&[u8])) -> io::Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        let mut at = 0;
+        loop {
+            let rest = &self.bytes[at..];
+            let Some(line) = rest.windows(2).position(|two| two == b"\r\n") else { break };
+            let length = std::str::from_utf8(&rest[..line]).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+            let length = length.ok_or_else(|| invalid("a chunk without a length"))?;
+            let (begin, end) = (line + 2, line + 2 + length);
+            if length == 0 || rest.len() < end + 2 {
+                break;
+            }
+            whole(&rest[begin..end]);
+            at += end + 2;
+        }
+        self.bytes.drain(..at);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn chunks_give_their_bytes_however_they_come() {
+        let body = b"3\r\none\r\nA\r\n0123456789\r\n0\r\n\r\n";
+        for size in 1..body.len() {
+            let (mut chunks, mut found) = (Chunks::default(), Vec::new());
+            body.chunks(size).for_each(|piece| chunks.push(piece, |bytes| found.extend_from_slice(bytes)).unwrap());
+            assert_eq!(found, b"one0123456789");
+        }
+        assert!(Chunks::default().push(b"x\r\n", |_| ()).is_err());
+    }
 
     #[test]
     fn heads_are_read_once_they_are_whole() {

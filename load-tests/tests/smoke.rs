@@ -163,6 +163,15 @@ fn json_posts_one_by_one() {
 }
 
 #[test]
+fn single_posts_by_streams_and_by_requests() {
+    let report = run(&["single"]);
+    has_targets(&report, &["ratio to the limit"]);
+    assert_eq!(report.refused, Some(0), "{}", report.table());
+    assert!(figure(&report, "plain requests", "committed") > 0.0);
+    assert_eq!(figure(&report, "plain requests", "refused"), 0.0);
+}
+
+#[test]
 fn fanout_subscribers_see_every_event_in_order() {
     let report = run(&["fanout", "--subscribers", "1,10", "--filtered", "10", "--deliveries", "1000"]);
     for (part, subscribers) in [("10 filtered subscribers", 10.0), ("1 subscribers", 1.0), ("10 subscribers", 10.0)] {

@@ -6,7 +6,7 @@ use crate::{
     config::Limits,
     duties::Duties,
     handshakes::Handshakes,
-    limits::{OCSP_MAX, REGISTRATIONS_MAX},
+    limits::{OCSP_MAX, REGISTRATIONS_MAX, STREAM_BYTES},
     log_lines::LogLines,
     memory::Parts,
     metrics::PeerMetrics,
@@ -70,6 +70,8 @@ pub struct PeerPlaces {
     pub registrations: Arc<Places>,
     /// OCSP requests at work.
     pub ocsp: Arc<Places>,
+    /// Live streams of submissions.
+    pub streams: Arc<Places>,
     /// Bytes of requests' bodies, from before they are read until what they ask for is done.
     pub bodies: Arc<Places>,
 }
@@ -83,13 +85,15 @@ impl PeerPlaces {
             subscriptions: Places::new("subscriptions", Kind::TooManySubscriptions, limits.subscriptions_max),
             registrations: Places::new("registrations", Kind::RequestsFull, REGISTRATIONS_MAX),
             ocsp: Places::new("ocsp", Kind::NoPlace, OCSP_MAX),
+            // What they hold counts as bytes of bodies: half of these is left to others.
+            streams: Places::new("submission_streams", Kind::NoPlace, (bytes / 2 / STREAM_BYTES).max(1)),
             bodies: Places::new("body_bytes", Kind::NoPlace, bytes),
         }
     }
 
     /// All of them.
-    pub const fn all(&self) -> [&Arc<Places>; 5] {
-        [&self.connections, &self.subscriptions, &self.registrations, &self.ocsp, &self.bodies]
+    pub const fn all(&self) -> [&Arc<Places>; 6] {
+        [&self.connections, &self.subscriptions, &self.registrations, &self.ocsp, &self.streams, &self.bodies]
     }
 }
 

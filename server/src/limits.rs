@@ -57,6 +57,17 @@ pub const CLASS_FILTER_BYTES_MAX: usize = 64;
 pub const EVENTS_AT_ONCE: usize = 1_024;
 /// Bytes of a block that is looked through on a thread of its own: less takes about a millisecond.
 pub const LOOK_BYTES_MAX: usize = 1024 * 1024;
+/// Transactions that a stream of submissions takes before it has told what became of them; of more nothing is read.
+pub const STREAM_CREDITS: usize = 512;
+/// Bytes of outcomes that wait on a stream for its reader: what comes above has to be asked for by its id.
+pub const STREAM_OUTCOMES_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of what comes on a stream that have their place before they come.
+pub const STREAM_ITEM_BYTES: usize = 128 * 1024;
+/// Bytes of memory that a stream takes: these outcomes, and as much for what comes, until it is handed over, and for what
+/// goes. A larger item takes more while it is there.
+pub const STREAM_BYTES: usize = STREAM_OUTCOMES_BYTES_MAX + 256 * 1024;
+/// How often a stream looks how long something has taken.
+pub const STREAM_LOOK: Duration = Duration::from_secs(1);
 /// How often a quiet subscription says that it is alive, so that a dropped reader is noticed.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How long a request waits for a commit before it answers that it does not know. Below the time limits that clients

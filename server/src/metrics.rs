@@ -129,6 +129,7 @@ pub struct PeerMetrics {
     memory_refused: Family<UseLabels, Counter>,
     places_refused: Family<TakenLabels, Counter>,
     answers_cut: Family<CutLabels, Counter>,
+    streams_ended: Family<CutLabels, Counter>,
     gauges: Gauges,
 }
 
@@ -220,6 +221,9 @@ impl Default for PeerMetrics {
         }
         let help = "Answers that were cut off because their readers were too slow";
         registry.register("answers_cut", help, Family::clone(&answers_cut));
+        let streams_ended = Family::default();
+        let help = "Streams of submissions that ended, by why: `complete`, `gone`, or a problem's name";
+        registry.register("submission_streams_ended", help, Family::clone(&streams_ended));
         let help = "Revocations and acts that a channel does not take";
         registry.register("channel_obstacles", help, gauges.obstacles.clone());
         let help = "Revocations that a channel lists the CA of and has not taken yet";
@@ -257,6 +261,7 @@ impl Default for PeerMetrics {
             memory_refused,
             places_refused,
             answers_cut,
+            streams_ended,
             gauges,
         }
     }
@@ -331,6 +336,11 @@ impl PeerMetrics {
     pub fn submitted(&self, channel: &str, outcome: &str, count: u64) {
         let labels = OutcomeLabels { channel: channel.into(), outcome: outcome.into() };
         self.outcomes.get_or_create(&labels).inc_by(count);
+    }
+
+    /// A stream of submissions has ended.
+    pub fn stream_ended(&self, why: &'static str) {
+        self.streams_ended.get_or_create(&CutLabels { why }).inc();
     }
 
     /// A subscription begins, everything up to `height` behind it, whatever that will be.

@@ -275,6 +275,16 @@ impl Place {
         self.count
     }
 
+    /// Has so many: more if there is room for them, or fewer.
+    pub fn resize(&mut self, count: usize) -> Result<(), Full> {
+        if count > self.count {
+            return self.grow(count - self.count);
+        }
+        self.places.give_back(&self.who, self.count - count);
+        self.count = count;
+        Ok(())
+    }
+
     /// Takes more of them.
     pub fn grow(&mut self, more: usize) -> Result<(), Full> {
         self.places.add(&self.who, more)?;

@@ -5,7 +5,7 @@ mod folders;
 mod journal;
 
 use ca::ocsp;
-use client::api::{Batch, BatchAnswer, Outcome};
+use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
 use ledger_classes::block::{Block, Header, Seal};
 use ledger_classes::codec::{self, Decode, Encode};
@@ -43,6 +43,7 @@ pub const DECODERS: &[Decoder] = &[
     ("proof", proof),
     ("record", record),
     ("server_sent_events", server_sent_events),
+    ("submissions", submissions),
 ];
 
 pub use folders::{backup, block_folder, bundle, fence};
@@ -217,6 +218,48 @@ pub fn server_sent_events(bytes: &[u8]) {
     assert_eq!(frames(&[left, right]), whole);
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(frames(&single), whole);
+}
+
+/// Both directions of a stream of submissions, in both forms: its items do not depend on how it comes.
+pub fn submissions(bytes: &[u8]) {
+    for form in [Form::Lines, Form::Frames] {
+        let whole = items(form, &[bytes]);
+        let (left, right) = bytes.split_at(bytes.len() / 2);
+        assert_eq!(items(form, &[left, right]), whole);
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(items(form, &single), whole);
+        for item in &whole.0 {
+            let (number, envelope) = read_submission(form, item);
+            match (form, envelope) {
+                (Form::Frames, Ok(envelope)) => {
+                    let number = number.expect("what has an envelope has a number");
+                    assert_eq!([&number.to_le_bytes()[..], &codec::encode(&envelope)].concat(), *item, "a second form");
+                }
+                (Form::Lines, Ok(_)) => assert!(number.is_some()),
+                (_, Err(_)) => {}
+            }
+            match form {
+                Form::Lines => drop(ledger_classes::json::from_slice::<StreamLine>(item)),
+                Form::Frames => drop(one_form::<StreamFrame>(item)),
+            }
+        }
+    }
+}
+
+fn items(form: Form, pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<CutError>) {
+    let (mut cutter, mut items) = (Cutter::new(form, 4096), Vec::new());
+    let mut cut = || {
+        for piece in pieces {
+            cutter.push(piece);
+            while let Some(item) = cutter.cut()? {
+                items.push(item.to_vec());
+            }
+        }
+        items.extend(cutter.finish()?.map(<[u8]>::to_vec));
+        Ok(())
+    };
+    let error = cut().err();
+    (items, error)
 }
 
 fn frames(pieces: &[&[u8]]) -> Result<Vec<sse::Frame>, sse::SseError> {

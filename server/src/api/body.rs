@@ -30,6 +30,15 @@ pub(super) fn media_type<'a>(request: &HttpRequest, types: &[&'a str]) -> Result
     known.copied().ok_or_else(|| ApiError::needing(types))
 }
 
+/// Refuses a body in a content coding.
+pub(super) fn uncoded(request: &HttpRequest) -> Result<(), ApiError> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
+    match codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(()),
+        false => Err(ApiError::encoded()),
+    }
+}
+
 /// A body with the memory that it has: what is made of it may be as large, so it is kept until that is done.
 #[derive(Debug)]
 pub(super) struct Body {
@@ -62,10 +71,7 @@ pub(super) async fn read(request: &HttpRequest, mut payload: web::Payload, bytes
         Standing::Anonymous => bytes_max.min(STRANGER_BODY_BYTES_MAX),
         Standing::Member | Standing::Administrator => bytes_max,
     };
-    let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
-    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(ApiError::encoded());
-    }
+    uncoded(request)?;
     let oversize = || ApiError::new(Kind::Oversize, format!("a body has at most {bytes_max} bytes here")).closing();
     let announced = match request.headers().get(header::CONTENT_LENGTH) {
         None => 0,

@@ -26,6 +26,7 @@ mod schemas;
 mod service;
 mod slices;
 mod status;
+mod submissions;
 mod transactions;
 
 pub use openapi::document;

@@ -82,7 +82,7 @@ fn tag(route: &Route) -> &'static str {
     match (segments.next(), segments.next(), segments.nth(1)) {
         (Some("v1"), Some("channels"), None) => "channels",
         (Some("v1"), Some("channels"), Some("trust" | "participants" | "proposals")) => "channels",
-        (Some("v1"), Some("channels"), Some("transactions")) => "transactions",
+        (Some("v1"), Some("channels"), Some("transactions" | "submissions")) => "transactions",
         (Some("v1"), Some("channels"), Some("blocks")) => "blocks",
         (Some("v1"), Some("channels"), Some("events")) => "events",
         (Some("v1"), Some("channels"), Some("assets" | "accounts")) => "assets",
@@ -221,6 +221,14 @@ fn operation(route: &Route) -> Value {
     });
     if route.method == Method::Post {
         operation["requestBody"] = json!({ "required": true, "content": content(route.body) });
+    }
+    if route.operation == "submissions" {
+        // Neither a body nor an answer that is a stream of items has a schema of its own.
+        operation["description"] = json!(format!(
+            "Needs {}. Each line of the body is a `SubmissionLine`, each line of the answer a `StreamLine`; frames hold the \
+             same in binary. The answer begins at once and tells each outcome when it is known.",
+            route.needs
+        ));
     }
     match route.operation {
         "createChannel"

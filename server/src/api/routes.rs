@@ -3,7 +3,7 @@
 
 use super::{
     accounts, apps, assets, authorities, blocks, channels, contracts, est, events, issued, logs, openapi, participants,
-    registration, status, transactions,
+    registration, status, submissions, transactions,
 };
 use actix_web::web;
 
@@ -111,6 +111,14 @@ routes! {
             200 &[(JSON, "Outcomes"), ("application/vnd.chancery.batch", "")],
             202 &[(JSON, "Outcome")]
         ], transactions::submit;
+    Post "/v1/channels/{channel}/submissions" "submissions",
+        "Posts transactions one after the other on one long request, and answers each once it is committed",
+        needs "write on a class, or admin",
+        query &[],
+        body &[("application/x-ndjson", ""), ("application/vnd.chancery.submissions", "")],
+        answers [
+            200 &[("application/x-ndjson", ""), ("application/vnd.chancery.submissions", "")]
+        ], submissions::open;
     Get "/v1/openapi.json" "openapi", "This document", needs "nothing",
         query &[], body &[], answers [200 &[(JSON, "Record")]], openapi::show;
     Get "/v1/schemas/transaction" "transactionSchema", "The JSON Schema of transactions and of all actions",

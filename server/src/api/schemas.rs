@@ -1,6 +1,7 @@
 //! Schemas of the OpenAPI document. The forms themselves are `client`'s; a test in this file holds the two together.
 
 mod governance;
+mod streams;
 
 use ledger_classes::limits::{
     CERTIFICATE_BYTES_MAX, GRANTS_MAX, ORGANIZATIONS_MAX, PAYLOAD_BYTES_MAX, SIGNATURES_MAX, TITLE_BYTES_MAX,
@@ -332,8 +333,10 @@ pub(super) fn schemas() -> Value {
         ),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     });
-    if let (Some(all), Value::Object(more)) = (all.as_object_mut(), governance::schemas()) {
-        all.extend(more);
+    for more in [governance::schemas(), streams::schemas()] {
+        if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
+            all.extend(more);
+        }
     }
     all
 }
@@ -343,7 +346,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use client::api::{
-        ChannelState, ChannelView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, SubmissionStatus,
+        ChannelState, ChannelView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, StreamLine, SubmissionStatus,
     };
     use ledger_classes::{amount::Amount, hash::Hash, rights::Rights};
     use std::collections::BTreeSet;
@@ -382,15 +385,22 @@ mod tests {
         };
         check("Problem", &problem);
         check("Receipt", &receipt);
-        check(
-            "Outcome",
-            &Outcome {
-                id: Some(Hash::ZERO),
-                status: SubmissionStatus::Committed,
-                receipt: Some(receipt),
-                problem: Some(problem),
-            },
-        );
+        let outcome = Outcome {
+            id: Some(Hash::ZERO),
+            status: SubmissionStatus::Committed,
+            receipt: Some(receipt),
+            problem: Some(problem.clone()),
+        };
+        let line = StreamLine {
+            credits: Some(1),
+            item_bytes_max: Some(1),
+            number: Some(1),
+            line: Some(1),
+            outcome: Some(outcome.clone()),
+            problem: Some(problem),
+        };
+        check("StreamLine", &line);
+        check("Outcome", &outcome);
         check("Queue", &QueueView::default());
         check(
             "Channel",

@@ -21,6 +21,7 @@ use actix_web::{
     middleware::Next,
     web,
 };
+use client::api::{MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS};
 use std::{
     future::{Ready, ready},
     rc::Rc,
@@ -29,6 +30,9 @@ use std::{
 
 /// What subscriptions are answered in.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
+/// Answers that last as long as their readers want.
+const LASTING: [&str; 3] = [EVENT_STREAM, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS];
 
 /// The path of the route that a request has reached: to ask the library for it is to search all routes again.
 struct Matched(&'static str);
@@ -115,7 +119,7 @@ pub async fn observe(
         tracing::debug!(%method, route, status, micros = began.elapsed().as_micros(), "answered");
     }
     if let Some(answering) = &answering
-        && response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == EVENT_STREAM)
+        && response.headers().get(header::CONTENT_TYPE).is_some_and(|media| LASTING.iter().any(|lasts| media == lasts))
     {
         answering.lasts();
     }

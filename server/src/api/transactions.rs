@@ -167,13 +167,22 @@ async fn one(
 }
 
 /// What became of one envelope.
-enum Answered {
+pub(super) enum Answered {
     Accepted(Hash),
     Committed(Hash, Arc<Receipt>),
     Refused(Option<Hash>, ApiError),
 }
 
 impl Answered {
+    /// Its name in metrics.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Committed(..) => "committed",
+            Self::Refused(_, refusal) => refusal.name(),
+        }
+    }
+
     /// Bytes that it holds in memory until it is encoded, about.
     fn bytes(&self) -> usize {
         let receipt = match self {
@@ -251,12 +260,7 @@ async fn batch(
     let answers: Vec<Answered> = answers.collect();
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for answer in &answers {
-        let outcome = match answer {
-            Answered::Accepted(_) => "accepted",
-            Answered::Committed(..) => "committed",
-            Answered::Refused(_, refusal) => refusal.name(),
-        };
-        *counts.entry(outcome).or_default() += 1;
+        *counts.entry(answer.name()).or_default() += 1;
     }
     for (outcome, count) in counts {
         context.metrics.submitted(channel.name(), outcome, count);
@@ -264,7 +268,7 @@ async fn batch(
     Ok(answers)
 }
 
-fn answered(result: SubmitResult) -> Answered {
+pub(super) fn answered(result: SubmitResult) -> Answered {
     match result {
         SubmitResult::Accepted { id } => Answered::Accepted(id),
         SubmitResult::Committed { id, receipt } => Answered::Committed(id, receipt),
@@ -273,7 +277,7 @@ fn answered(result: SubmitResult) -> Answered {
 }
 
 /// JSON, with the events that the caller may read.
-fn outcome(answered: Answered, rights: Rights) -> Outcome {
+pub(super) fn outcome(answered: Answered, rights: Rights) -> Outcome {
     let nothing = Outcome { id: None, status: SubmissionStatus::Refused, receipt: None, problem: None };
     match answered {
         Answered::Accepted(id) => Outcome { id: Some(id), status: SubmissionStatus::Accepted, ..nothing },
@@ -285,7 +289,7 @@ fn outcome(answered: Answered, rights: Rights) -> Outcome {
     }
 }
 
-fn binary(answered: Answered) -> BatchResult {
+pub(super) fn binary(answered: Answered) -> BatchResult {
     match answered {
         Answered::Accepted(id) => BatchResult::Accepted { id },
         Answered::Committed(id, receipt) => {

@@ -4,7 +4,7 @@
 //! Needs root, for a mount namespace with a small file system of the test's own, and `cc` for a shim below the peer.
 
 mod load;
-mod shim;
+pub(crate) mod shim;
 mod small_disk;
 
 use crate::harness::{Consortium, Peer, append, copy_folder, key, run, signed, text, transaction};

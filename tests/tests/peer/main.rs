@@ -44,6 +44,7 @@ mod schemathesis;
 mod share;
 mod silence;
 mod stolen_ca;
+mod submissions;
 mod subscriptions;
 mod tokens;
 mod turns;

@@ -9,8 +9,8 @@ use client::submit::Wait;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
@@ -47,6 +47,20 @@ impl Raw {
             }) {}
         });
         Self { child, answers }
+    }
+
+    /// What it sends goes through, for whoever sends from a thread of its own.
+    pub(crate) fn input(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("piped")
+    }
+
+    /// What was answered next; nothing once the connection has ended.
+    pub(crate) fn piece(&self) -> Option<String> {
+        match self.answers.recv_timeout(wait::PATIENCE) {
+            Ok(piece) => Some(piece),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing comes"),
+        }
     }
 
     /// Sends more.

@@ -7,7 +7,7 @@ use crate::harness::{address, append, run, text, transaction};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::request::make_request;
 use ca::{KeyAlgorithm, KeyPair};
-use client::api::{Batch, JsonEnvelope};
+use client::api::{Batch, JsonEnvelope, SubmissionLine, submission_frame};
 use client::profile::Profile;
 use client::submit::sign_json;
 use ledger_classes::codec;
@@ -93,6 +93,8 @@ async fn seeds(trade: &Trade) -> Value {
     let envelope = JsonEnvelope::from(&sign_json(&transaction(channel, vec![append("steps", "2")]), &[&key]));
 
     let binary = Envelope::sign_binary(&transaction(channel, vec![append("steps", "3")]), &[&key]);
+    let line = SubmissionLine { number: 1, transaction: JsonEnvelope::from(&binary) };
+    let line = serde_json::to_string(&line).expect("JSON");
     let batch = codec::encode(&Batch { version: 1, envelopes: vec![codec::encode(&binary)] });
     json!({
         "names": {
@@ -132,6 +134,8 @@ async fn seeds(trade: &Trade) -> Value {
             "application/pkcs10": STANDARD.encode(request_for("admin/admin")),
             "application/pkix-crl": STANDARD.encode(&crl),
             "application/vnd.chancery.batch": STANDARD.encode(batch),
+            "application/vnd.chancery.submissions": STANDARD.encode(submission_frame(1, &binary)),
+            "application/x-ndjson": STANDARD.encode(line),
             "application/x-pem-file": STANDARD.encode(ca::credentials::crl_pem(&crl)),
         },
     })

@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// The shim of `shim.c`, and the files that command it.
-pub(super) struct Shim {
+pub(crate) struct Shim {
     library: String,
-    pub(super) stall: PathBuf,
-    pub(super) read_only: PathBuf,
-    pub(super) sync: PathBuf,
+    pub(crate) stall: PathBuf,
+    pub(crate) read_only: PathBuf,
+    pub(crate) sync: PathBuf,
     _home: tempfile::TempDir,
 }
 
 impl Shim {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let (source, library) = (home.path().join("shim.c"), home.path().join("shim.so"));
         fs::write(&source, include_str!("shim.c")).expect("writes");
@@ -27,14 +27,14 @@ impl Shim {
     }
 
     /// One sync from now on fails.
-    pub(super) fn fail_a_sync(&self, errno: i32) {
+    pub(crate) fn fail_a_sync(&self, errno: i32) {
         // Found whole, or not at all.
         let new = self.sync.with_extension("new");
         fs::write(&new, errno.to_string()).expect("writes");
         fs::rename(new, &self.sync).expect("renames");
     }
 
-    pub(super) fn variables(&self) -> [(&str, &str); 4] {
+    pub(crate) fn variables(&self) -> [(&str, &str); 4] {
         [
             ("LD_PRELOAD", &self.library),
             ("CHANCERY_TEST_STALL", text(&self.stall)),

@@ -1,0 +1,282 @@
+//! Single transactions by one stream of submissions a channel, shared by all who post there at the same time.
+//!
+//! It is opened by whoever posts while another transaction is under way, and as long as the peer lets it live all go that
+//! way: alone, a request of its own is as good. A stream that is cut is opened again, and what has no outcome is posted
+//! again: an id has one outcome for ever. Where the peer has no streams, or no place for one, plain requests do.
+
+use crate::api::{
+    Cutter, Form, MEDIA_TYPE_LINES, MEDIA_TYPE_SUBMISSIONS, Outcome, Problem, StreamLine, SubmissionStatus,
+    submission_frame,
+};
+use crate::connection::{Connection, RequestError};
+use crate::retry::jitter;
+use crate::submit::SubmitError;
+use bytes::Bytes;
+use ledger_classes::transaction::Envelope;
+use reqwest::{Body, Response};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+/// Bytes of a line: a receipt with as many events as there may be.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of transactions that are handed to the connection at once.
+const PIECE_BYTES: usize = 64 * 1024;
+/// A peer says that it is there every ten seconds.
+const QUIET_MAX: Duration = Duration::from_secs(30);
+
+/// The streams of a connection, by channel.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    channels: Mutex<HashMap<String, Arc<OfChannel>>>,
+    /// The peer has none.
+    unknown: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct OfChannel {
+    /// Transactions that are being submitted.
+    posting: AtomicUsize,
+    live: Mutex<Option<Live>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// Those who wait for an outcome, by number; nothing once the stream has ended.
+type WaitingFor = Arc<Mutex<Option<HashMap<u64, Waiting>>>>;
+
+#[derive(Debug)]
+struct Waiting {
+    told: oneshot::Sender<Outcome>,
+    _credit: OwnedSemaphorePermit,
+}
+
+/// An open stream. What is read of it holds all but the sender, so that it ends with the connection.
+#[derive(Clone, Debug)]
+struct Live {
+    frames: mpsc::UnboundedSender<Vec<u8>>,
+    numbers: Arc<AtomicU64>,
+    answers: Answers,
+}
+
+#[derive(Clone, Debug)]
+struct Answers {
+    waiting: WaitingFor,
+    credits: Arc<Semaphore>,
+    /// Why the peer has ended it.
+    ended: Arc<OnceLock<Problem>>,
+}
+
+/// What a try on a stream came to.
+enum Tried {
+    Done(Box<Outcome>),
+    Failed(RequestError),
+    /// The stream was cut, or had ended.
+    Lost,
+    /// A plain request is to do it.
+    Plain,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts who posts.
+pub(crate) struct Posting(Arc<OfChannel>);
+
+impl Streams {
+    /// Somebody posts on a channel until what is returned is dropped.
+    pub(crate) fn posting(&self, channel: &str) -> Posting {
+        let of = Arc::clone(lock(&self.channels).entry(channel.to_owned()).or_default());
+        of.posting.fetch_add(1, Ordering::AcqRel);
+        Posting(of)
+    }
+}
+
+impl Posting {
+    /// Whether a stream is worth it.
+    fn goes_by_stream(&self) -> bool {
+        self.0.posting.load(Ordering::Acquire) > 1 || self.0.open().is_some()
+    }
+}
+
+impl Drop for Posting {
+    fn drop(&mut self) {
+        self.0.posting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl OfChannel {
+    fn open(&self) -> Option<Live> {
+        lock(&self.live).clone().filter(|live| lock(&live.answers.waiting).is_some())
+    }
+}
+
+impl Connection {
+    /// Submits on the channel's stream; `None`: a plain request is to do it.
+    pub(crate) async fn submit_on_stream(
+        &self,
+        posting: &Posting,
+        channel: &str,
+        envelope: &Envelope,
+    ) -> Option<Result<Outcome, SubmitError>> {
+        if self.streams.unknown.load(Ordering::Relaxed) || !posting.goes_by_stream() {
+            return None;
+        }
+        let mut attempts = 0;
+        loop {
+            let tried = self.try_on_stream(&posting.0, channel, envelope);
+            let late = || RequestError::Late { peer: self.peer().clone(), timeout: self.options.timeout };
+            let error = match tokio::time::timeout(self.options.timeout, tried).await {
+                Err(_) => Some(late()),
+                Ok(Tried::Plain) => return None,
+                Ok(Tried::Lost) => None,
+                Ok(Tried::Failed(error)) => Some(error),
+                Ok(Tried::Done(outcome)) => match (outcome.status, outcome.problem.clone()) {
+                    (SubmissionStatus::Committed, _) => return Some(Ok(*outcome)),
+                    (SubmissionStatus::Refused, Some(problem)) => Some(RequestError::Problem(Box::new(problem))),
+                    // Its outcome had no room on the stream: whoever asks alone gets it.
+                    _ => return None,
+                },
+            };
+            attempts += 1;
+            let worthwhile = error.as_ref().is_none_or(|error| error.is_worth_another(true));
+            let hint = error.as_ref().and_then(RequestError::retry_after);
+            match (self.options.retry.wait(attempts, hint, jitter()).filter(|_| worthwhile), error) {
+                (Some(wait), _) => tokio::time::sleep(wait).await,
+                (None, Some(error)) => return Some(Err(error.into())),
+                // Nobody said why: the plain request will.
+                (None, None) => return None,
+            }
+        }
+    }
+
+    async fn try_on_stream(&self, of: &OfChannel, channel: &str, envelope: &Envelope) -> Tried {
+        let live = match self.live(of, channel).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return Tried::Plain,
+            Err(error) => return Tried::Failed(error),
+        };
+        let ended = || match live.answers.ended.get() {
+            Some(problem) => Tried::Failed(RequestError::Problem(Box::new(problem.clone()))),
+            None => Tried::Lost,
+        };
+        let Ok(credit) = Arc::clone(&live.answers.credits).acquire_owned().await else { return ended() };
+        let number = live.numbers.fetch_add(1, Ordering::Relaxed);
+        let (told, outcome) = oneshot::channel();
+        match &mut *lock(&live.answers.waiting) {
+            Some(waiting) => waiting.insert(number, Waiting { told, _credit: credit }),
+            None => return ended(),
+        };
+        if live.frames.send(submission_frame(number, envelope)).is_err() {
+            return ended();
+        }
+        match outcome.await {
+            Ok(outcome) => Tried::Done(Box::new(outcome)),
+            Err(_) => ended(),
+        }
+    }
+
+    /// The channel's stream, opened if there is none; nothing where plain requests are to do.
+    async fn live(&self, of: &OfChannel, channel: &str) -> Result<Option<Live>, RequestError> {
+        if let Some(live) = of.open() {
+            return Ok(Some(live));
+        }
+        let _one = of.opening.lock().await;
+        if let Some(live) = of.open() {
+            return Ok(Some(live));
+        }
+        let opened = match self.open_stream(channel).await {
+            Ok(opened) => opened,
+            Err(RequestError::Problem(problem)) => {
+                return match (problem.name(), problem.status) {
+                    // A peer of before, or what stands before it.
+                    ("route-unknown", _) | (_, 405 | 415 | 501) => {
+                        self.streams.unknown.store(true, Ordering::Relaxed);
+                        Ok(None)
+                    }
+                    ("no-place", _) => Ok(None),
+                    _ => Err(RequestError::Problem(problem)),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        *lock(&of.live) = Some(opened.clone());
+        Ok(Some(opened))
+    }
+
+    async fn open_stream(&self, channel: &str) -> Result<Live, RequestError> {
+        let url = self.url(&["channels", channel, "submissions"], &[])?;
+        let (frames, goes) = mpsc::unbounded_channel::<Vec<u8>>();
+        let pieces = futures_util::stream::unfold(goes, |mut goes| async move {
+            let mut piece = goes.recv().await?;
+            while piece.len() < PIECE_BYTES
+                && let Ok(more) = goes.try_recv()
+            {
+                piece.extend(more);
+            }
+            Some((Ok::<_, io::Error>(Bytes::from(piece)), goes))
+        });
+        let body = (MEDIA_TYPE_SUBMISSIONS, Body::wrap_stream(pieces));
+        let mut response = self.post_stream(url, body, MEDIA_TYPE_LINES).await?;
+        let mut cutter = Cutter::new(Form::Lines, LINE_BYTES_MAX);
+        let first = loop {
+            if let Some(line) = cutter.cut().map_err(|error| RequestError::Answer(error.to_string()))? {
+                break read_line(line)?;
+            }
+            let piece = response.chunk().await.map_err(|source| self.unreachable(source))?;
+            cutter.push(&piece.ok_or_else(|| RequestError::Answer("a stream without a beginning".into()))?);
+        };
+        let credits = match first {
+            StreamLine { problem: Some(problem), .. } => return Err(RequestError::Problem(Box::new(problem))),
+            StreamLine { credits: Some(credits @ 1..), .. } => credits as usize,
+            _ => return Err(RequestError::Answer("a stream that names no credits".into())),
+        };
+        let answers = Answers {
+            waiting: Arc::new(Mutex::new(Some(HashMap::new()))),
+            credits: Arc::new(Semaphore::new(credits.min(Semaphore::MAX_PERMITS))),
+            ended: Arc::default(),
+        };
+        #[expect(clippy::disallowed_methods, reason = "whoever waits sees its end, and opens another one")]
+        tokio::spawn(answers.clone().read(response, cutter));
+        Ok(Live { frames, numbers: Arc::default(), answers })
+    }
+}
+
+fn read_line(line: &[u8]) -> Result<StreamLine, RequestError> {
+    ledger_classes::json::from_slice(line).map_err(|error| RequestError::Answer(error.to_string()))
+}
+
+impl Answers {
+    /// Tells everybody until the stream ends.
+    async fn read(self, mut response: Response, mut cutter: Cutter) {
+        loop {
+            match cutter.cut().map(|line| line.map(read_line)) {
+                Ok(Some(Ok(line))) => {
+                    if let Some(problem) = line.problem {
+                        // The first one counts.
+                        let _ = self.ended.set(problem);
+                        break;
+                    }
+                    if let (Some(number), Some(outcome)) = (line.number, line.outcome) {
+                        let waiting = lock(&self.waiting).as_mut().and_then(|waiting| waiting.remove(&number));
+                        // Who waited may have gone.
+                        if let Some(waiting) = waiting {
+                            let _ = waiting.told.send(outcome);
+                        }
+                    }
+                }
+                Ok(None) => match tokio::time::timeout(QUIET_MAX, response.chunk()).await {
+                    Ok(Ok(Some(piece))) => cutter.push(&piece),
+                    _ => break,
+                },
+                _ => break,
+            }
+        }
+        // Whoever waits sees that nobody is going to answer.
+        drop(lock(&self.waiting).take());
+        self.credits.close();
+    }
+}
