@@ -93,8 +93,8 @@ fn where_no_stream_opens_plain_requests_do() {
             }
         });
         let seen = peer.seen.lock().unwrap().clone();
-        let streams = seen.iter().filter(|seen| seen.line.contains("/submissions ")).count();
-        assert_eq!((streams, seen.len() - streams), (asked, 4), "{name}");
+        let count = |path: &str| seen.iter().filter(|seen| seen.line.contains(path)).count();
+        assert_eq!((count("/submissions "), count("/transactions")), (asked, 4), "{name}: {seen:?}");
     }
 }
 
