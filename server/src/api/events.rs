@@ -24,7 +24,7 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut, Data, Path},
 };
-use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
+use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable, tasks::blocking};
 use ledger_classes::{
     execution::{ConfigRecord, Mark, logs::is_topic},
     identity::is_label,
@@ -332,18 +332,29 @@ impl Feed {
         let ended = self.channel.ended();
         if !Arc::ptr_eq(&config, &self.config) || !Arc::ptr_eq(&ended, &self.outs) {
             let rights = rights_on(&self.channel, &config.config, &self.caller);
-            self.readable = Readable::of(rights, self.classes.as_ref())
-                // Whose certificate was revoked since hears that, and not that there is no such channel.
-                .map_err(|refusal| self.caller.check(&self.context.trust).err().unwrap_or(refusal))?;
+            self.readable = Readable::of(rights, self.classes.as_ref())?;
             (self.config, self.outs) = (config, ended);
             self.changed = true;
         }
         Ok(())
     }
 
+    /// Why it ends. Whose certificate is revoked hears that, and not that there is no such channel: channels may be told
+    /// of it before this peer has looked at the CA's list.
+    async fn why(&self, refusal: ApiError) -> ApiError {
+        if ![Kind::ChannelUnknown, Kind::Forbidden].map(Kind::name).contains(&refusal.name()) {
+            return refusal;
+        }
+        let trust = Arc::clone(&self.context.trust);
+        blocking(move || trust.poll()).await;
+        self.caller.check(&self.context.trust).err().unwrap_or(refusal)
+    }
+
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
         loop {
-            self.judge()?;
+            if let Err(refusal) = self.judge() {
+                return Err(self.why(refusal).await);
+            }
             if let Some(reading) = self.block.take() {
                 let block = match reading.block.upgrade() {
                     Some(block) => Some(block),
