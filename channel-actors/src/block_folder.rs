@@ -252,7 +252,12 @@ impl BlockReader {
 }
 
 /// Decodes a block that must be of a channel and a height, and follow `previous` if that is known.
-fn check(bytes: &[u8], height: u64, channel: Hash, previous: Option<Hash>) -> Result<Block, BlockFolderError> {
+pub(crate) fn check(
+    bytes: &[u8],
+    height: u64,
+    channel: Hash,
+    previous: Option<Hash>,
+) -> Result<Block, BlockFolderError> {
     let refused = |what: String| BlockFolderError::Block { height, what };
     let block = Block::decode(bytes).map_err(|error| refused(error.to_string()))?;
     if block.header.height != height {

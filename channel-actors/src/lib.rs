@@ -8,6 +8,7 @@
 mod acceptor;
 mod asker;
 pub mod audit;
+pub mod block_file;
 pub mod block_folder;
 pub mod clock;
 mod collector;

@@ -3,6 +3,7 @@
 //! What is judged here must be judged by the code that the ledger runs, never by a second implementation: the
 //! modules below only turn JSON into the types of `ledger-classes` and `ca`. See `docs/conformance.md`.
 
+pub mod chain;
 pub mod merkle;
 pub mod sig;
 pub mod x509;

@@ -32,6 +32,7 @@ pub const DECODERS: &[Decoder] = &[
     ("backup", backup),
     ("batch", batch),
     ("block", block),
+    ("block_file", block_file),
     ("block_folder", block_folder),
     ("bundle", bundle),
     ("channel_config", channel_config),
@@ -46,7 +47,7 @@ pub const DECODERS: &[Decoder] = &[
     ("submissions", submissions),
 ];
 
-pub use folders::{backup, block_folder, bundle, fence};
+pub use folders::{backup, block_file, block_folder, bundle, fence};
 pub use journal::journal;
 
 /// Bytes of any input that is decoded as a whole here.

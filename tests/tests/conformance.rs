@@ -2,9 +2,20 @@
 #![allow(clippy::unwrap_used)]
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ledger_classes::hash::Hash;
-use ledger_classes::keys::SigningKey;
+use ledger_classes::action::{Action, logs};
+use ledger_classes::amount::Amount;
+use ledger_classes::block::{Block, Seal, solo_seal_message, transaction_leaves};
+use ledger_classes::chain::{self, Draft, History};
+use ledger_classes::codec;
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::keys::{KeyCache, SigningKey};
 use ledger_classes::merkle::{consistency_path, inclusion_path, leaf_hash, root};
+use ledger_classes::participant::NoCertificates;
+use ledger_classes::state::MemoryState;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -175,4 +186,107 @@ fn merkle_proofs_are_judged() {
     for (answer, (vector, ok)) in answers.iter().zip(rows) {
         assert_eq!(*answer, format!(r#"{{"id":0,"ok":{ok}}}"#), "{vector}");
     }
+}
+
+/// A block above those of `history`, of one log record, sealed by the orderer.
+fn block_above(history: &History, state: &MemoryState, key: &SigningKey, nonce: u64) -> Block {
+    let above = history.above(state, &NoCertificates).unwrap();
+    let append = logs::Append { topic: "test".into(), digest: None, body: String::new() };
+    let transaction = Transaction {
+        channel: above.parent.channel,
+        nonce,
+        valid_until: above.parent.time.plus_millis(60_000),
+        fee_max: Amount::ZERO,
+        actions: vec![Action::LogAppend(append)],
+        memo: String::new(),
+        sender: None,
+    };
+    let envelope = Envelope::sign_binary(&transaction, &[key]);
+    let parsed = parse(envelope, above.parent.channel, &Limits::default()).unwrap();
+    let transactions = verify_all(vec![parsed], [1; 32], &mut KeyCache::default()).into_iter().map(Result::unwrap);
+    let (proposer, time) = (key.public().address(), above.parent.time.plus_millis(5));
+    let draft = chain::draft(&above, Draft { proposer, time, transactions: transactions.collect() }).unwrap();
+    let made = draft.block.unwrap();
+    let seal = Seal::Solo { key: key.public(), signature: key.sign(&solo_seal_message(made.hash)) };
+    Block { header: made.header, transactions: made.envelopes, seal }
+}
+
+#[test]
+fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
+    let key = SigningKey::from_seed(&[200; 32]);
+    let peer = Identity::new("test.example", "bank", Role::Peer, "peer").unwrap();
+    let config = ChannelConfig {
+        name: "main".into(),
+        consortium: "test.example".into(),
+        created: Time::from_millis(1_795_000_000_000),
+        salt: HexBytes(vec![7; 16]),
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer { identity: peer, key: key.public() }],
+        organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
+        grants: vec![],
+        public_read: true,
+        open_submit: true,
+        limits: Limits::default(),
+        fees: Fees::default(),
+        approvals: Approvals::Majority,
+    };
+    let (mut history, mut state) = (History::new(), MemoryState::default());
+    let mut blocks = vec![chain::genesis(&config).unwrap().0];
+    for nonce in 0..3 {
+        let checked = history.check(&blocks[blocks.len() - 1], None, &state, &NoCertificates, [1; 32]).unwrap();
+        state.apply(&checked.writes);
+        let _ = history.advance(&checked);
+        blocks.push(block_above(&history, &state, &key, nonce));
+    }
+    let file = |blocks: &[Block]| {
+        let mut bytes = 1u16.to_le_bytes().to_vec();
+        for block in blocks {
+            let block = codec::encode(block);
+            bytes.extend((block.len() as u64).to_le_bytes());
+            bytes.extend(block);
+        }
+        bytes
+    };
+    let line = |height: usize, reason: Option<&str>| match reason {
+        None => format!(r#"{{"height":{height},"ok":true,"reason":null}}"#),
+        Some(reason) => format!(r#"{{"height":{height},"ok":false,"reason":"{reason}"}}"#),
+    };
+    let good: Vec<String> = (0..4).map(|height| line(height, None)).collect();
+    assert_eq!(conformance(&["chain"], &file(&blocks)), good);
+
+    // One thing broken at a time, with a seal that fits.
+    let broken = |height: usize, change: &dyn Fn(&mut Block)| {
+        let mut blocks = blocks.clone();
+        change(&mut blocks[height]);
+        let hash = blocks[height].header.hash();
+        blocks[height].seal = Seal::Solo { key: key.public(), signature: key.sign(&solo_seal_message(hash)) };
+        conformance(&["chain"], &file(&blocks)).pop().unwrap()
+    };
+    assert_eq!(broken(2, &|block| block.header.previous = Hash([9; 32])), line(2, Some("previous")));
+    assert_eq!(broken(3, &|block| block.header.time = Time::ZERO), line(3, Some("time-goes-back")));
+    assert_eq!(broken(1, &|block| block.header.writes_root = Hash::ZERO), line(1, Some("writes-root")));
+    assert_eq!(broken(0, &|block| block.header.time = Time::ZERO), line(0, Some("genesis-differs")));
+    let twice = blocks[1].transactions.clone();
+    let leaves = transaction_leaves(&twice);
+    let repeated = |block: &mut Block| {
+        (block.transactions, block.header.transaction_root) = (twice.clone(), root(&leaves));
+    };
+    assert_eq!(broken(3, &repeated), line(3, Some("duplicate")));
+    let mut foreign = blocks.clone();
+    foreign[3].seal = foreign[2].seal.clone();
+    assert_eq!(conformance(&["chain"], &file(&foreign)).pop().unwrap(), line(3, Some("seal-signature")));
+    let mut missing = blocks.clone();
+    missing.remove(1);
+    assert_eq!(conformance(&["chain"], &file(&missing)), [line(0, None), line(1, Some("height"))]);
+
+    // Bytes that are no blocks.
+    let whole = file(&blocks);
+    assert_eq!(conformance(&["chain"], &whole[..whole.len() - 1]).pop().unwrap(), line(3, Some("malformed")));
+    let mut more = whole.clone();
+    more.extend([0; 5]);
+    assert_eq!(conformance(&["chain"], &more).pop().unwrap(), line(4, Some("malformed")));
+    more.truncate(whole.len());
+    more.extend([0xff; 8]);
+    assert_eq!(conformance(&["chain"], &more).pop().unwrap(), line(4, Some("malformed")));
+    assert_eq!(conformance(&["chain"], &whole[..2]), [""; 0]);
 }

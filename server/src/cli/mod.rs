@@ -9,6 +9,7 @@ mod amounts;
 mod app;
 mod asset;
 mod backup;
+mod block;
 mod ca;
 mod channel;
 mod contract;
@@ -76,6 +77,14 @@ Examples:
   $ chancery channel approve trade 9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d"
     )]
     Channel(channel::Command),
+    /// A channel's blocks, for other programs
+    #[command(
+        subcommand,
+        after_help = "\
+Example:
+  $ chancery block export trade --file trade.blocks"
+    )]
+    Block(block::Command),
     /// Make, show and recover account keys
     #[command(
         subcommand,
@@ -272,6 +281,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(command) => command.run(output),
         Command::Restore(command) => command.run(output),
         Command::Channel(command) => with_session(&global, async |session| command.run(session).await),
+        Command::Block(command) => with_session(&global, async |session| command.run(session).await),
         Command::Participant(command) => with_session(&global, async |session| command.run(session).await),
         Command::Asset(command) => with_session(&global, async |session| command.run(session).await),
         Command::Account(command) => with_session(&global, async |session| command.run(session).await),

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::SystemTime;
-use tests::conformance::{merkle, sig, x509};
+use tests::conformance::{chain, merkle, sig, x509};
 
 /// Judges vectors with the ledger's own code: JSON lines on standard input, answers on standard output.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum Vectors {
         #[arg(long, value_name = "S", default_value_t = 0, requires = "batch")]
         seed: u64,
     },
+    /// A channel's blocks, as `chancery block export` writes them: a line for each height, up to the first that is refused.
+    Chain,
     /// Merkle proofs of RFC 9162: {"id","kind",…}, hashes in base64.
     Merkle,
     /// Certificate paths: one x509-limbo document in, one result document out.
@@ -46,6 +48,7 @@ fn run(vectors: &Vectors) -> io::Result<()> {
             let batches = batch.map(|items| sig::Batches { items, seed: *seed });
             sig::run(input, &mut output, batches)?;
         }
+        Vectors::Chain => chain::run(input, &mut output)?,
         Vectors::Merkle => merkle::run(input, &mut output)?,
         Vectors::X509 { rsa, library } => {
             let judge = if *library { x509::Judge::Library } else { x509::Judge::Chancery };

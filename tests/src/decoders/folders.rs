@@ -2,8 +2,10 @@
 //! incarnation beside it, and a bundle of CAs and CRLs.
 
 use ca::credentials::TrustBundle;
+use channel_actors::block_file::{BlockFileReader, BlockFileWriter, Entry};
 use channel_actors::block_folder::{BlockReader, BlockWriter, Kept};
 use channel_actors::fence::{self, FENCE, Incarnation};
+use ledger_classes::block::Block;
 use server::backup::Manifest;
 use std::fs;
 use std::path::{Component, Path};
@@ -48,6 +50,31 @@ pub fn block_folder(bytes: &[u8]) {
     assert_eq!(writer.kept(), Some(&kept));
     drop(writer);
     assert_eq!(whole(folder), Some(found), "something was changed");
+}
+
+/// A channel's blocks in one file. What is read is at most what is there; what a chain of blocks is written from it is read
+/// again, and answered by the `conformance` program.
+///
+/// # Panics
+/// If that does not hold.
+pub fn block_file(bytes: &[u8]) {
+    let Ok(mut reader) = BlockFileReader::new(bytes) else { return };
+    let (mut found, mut rest) = (Vec::new(), bytes.len() - 2);
+    while let Entry::Bytes(block) = reader.read_entry().expect("memory does not fail") {
+        rest = rest.checked_sub(8 + block.len()).expect("no more than there is");
+        found.push(block);
+    }
+    let mut answers = Vec::new();
+    crate::conformance::chain::run(bytes, &mut answers).expect("memory does not fail");
+    let lines = answers.iter().filter(|byte| **byte == b'\n').count();
+    assert!(lines <= found.len() + 1, "a line for each block, and one for what is no block");
+    let channel = found.first().and_then(|block| Block::decode(block).ok()).map(|block| block.header.channel_id());
+    let Some(channel) = channel else { return };
+    let mut writer = BlockFileWriter::new(Vec::new(), channel).expect("memory does not fail");
+    let written = found.iter().take_while(|block| writer.append(block).is_ok()).count();
+    let again = writer.finish().expect("memory does not fail");
+    assert_eq!(again, bytes[..again.len()], "a second form");
+    assert!(written <= found.len());
 }
 
 /// The blocks of a folder, if all that it names are there.

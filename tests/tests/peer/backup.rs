@@ -522,6 +522,17 @@ async fn an_auditor_fetches_blocks_and_verifies_them_elsewhere() {
     world.commit(&peer, 4..6).await;
     let fetched = peer.run(&eve, &fetch);
     assert_eq!((&fetched["height"], &fetched["blocks_added"]), (&6.into(), &2.into()));
+    let file = world.consortium.path("trade.blocks");
+    let export = ["block", "export", "trade", "--file", text(&file)];
+    let exported = peer.run(&eve, &export);
+    assert_eq!((&exported["height"], &exported["tip"]), (&6.into(), &fetched["tip"]));
+    let again = try_run(&[&["--profile", text(&eve), "--peer", &peer.url], &export[..]].concat());
+    refused(&again, 2, "exists");
+    let mut answers = Vec::new();
+    tests::conformance::chain::run(&fs::read(&file).expect("there")[..], &mut answers).expect("of this version");
+    let expected: String =
+        (0..=6).map(|height| format!("{{\"height\":{height},\"ok\":true,\"reason\":null}}\n")).collect();
+    assert_eq!(String::from_utf8(answers).expect("text"), expected);
     let other = world.consortium.profile("bank", "client", "alice");
     let refused_to = try_run(&[&["--profile", text(&other), "--peer", &peer.url], &fetch[..]].concat());
     assert_eq!(refused_to.status.code(), Some(1), "{}", said(&refused_to));

@@ -1,0 +1,61 @@
+//! `conformance chain`: a channel's blocks, in the form that `chancery block export` writes, through the function that
+//! every block of the ledger passes, `ledger_classes::chain::check`.
+
+use channel_actors::block_file::{BlockFileReader, Entry};
+use ledger_classes::block::Block;
+use ledger_classes::chain::{ExecutionError, History, Invalid};
+use ledger_classes::hash::Hash;
+use ledger_classes::state::MemoryState;
+use serde::Serialize;
+use server::certificates::ParticipantPaths;
+use std::io::{self, Read, Write};
+
+/// What is said of one height.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    /// Its height.
+    pub height: u64,
+    /// Whether it is the next valid block.
+    pub ok: bool,
+    /// The name of the rule that it breaks (`docs/formats/invalid-blocks.txt`).
+    pub reason: Option<&'static str>,
+}
+
+/// Answers a line for each block of `input`, up to the first that is refused.
+///
+/// # Errors
+/// Reading or writing fails, or the input is of another form.
+pub fn run(input: impl Read, output: &mut impl Write) -> io::Result<()> {
+    let mut reader = BlockFileReader::new(input)?;
+    let (mut history, mut state) = (History::new(), MemoryState::default());
+    loop {
+        let height = history.next();
+        let invalid = match reader.read_entry()? {
+            Entry::End => return Ok(()),
+            Entry::Broken => Some(Invalid::Malformed),
+            Entry::Bytes(bytes) => next(&mut history, &mut state, &bytes)?,
+        };
+        let reason = invalid.map(|invalid| invalid.name());
+        serde_json::to_writer(&mut *output, &Verdict { height, ok: reason.is_none(), reason })?;
+        output.write_all(b"\n")?;
+        if reason.is_some() {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes the next block, or says why not.
+fn next(history: &mut History, state: &mut MemoryState, bytes: &[u8]) -> io::Result<Option<Invalid>> {
+    let Ok(block) = Block::decode(bytes) else { return Ok(Some(Invalid::Malformed)) };
+    // Reproducible, which a peer's seed must not be: see `verify_batch`.
+    let Hash(seed) = Hash::plain(&[bytes]);
+    match history.check(&block, None, state, &ParticipantPaths, seed) {
+        Ok(checked) => {
+            state.apply(&checked.writes);
+            let _ = history.advance(&checked);
+            Ok(None)
+        }
+        Err(ExecutionError::Invalid(invalid)) => Ok(Some(invalid)),
+        Err(ExecutionError::Read(error)) => Err(io::Error::other(error)),
+    }
+}
