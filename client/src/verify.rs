@@ -87,9 +87,6 @@ pub struct Proven {
     pub code: u16,
     /// Result code name.
     pub result: &'static str,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
     /// What the sender paid.
     pub fee: Amount,
     /// Who signed, sender first; empty if the proof carries no transaction.
@@ -157,7 +154,6 @@ pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, Veri
         id: receipt.id,
         code: receipt.code,
         result: ResultCode::from_number(receipt.code).map_or("unknown", ResultCode::name),
-        message: receipt.message,
         fee: receipt.fee,
         signers,
         transaction,

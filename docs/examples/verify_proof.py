@@ -120,7 +120,7 @@ def read_envelope(data):
 def read_receipt(data):
     r = Reader(data, "the receipt")
     receipt = {
-        "version": r.u8(), "id": r.hash(), "height": r.u64(), "index": r.u32(), "code": r.u16(), "message": r.text(),
+        "version": r.u8(), "id": r.hash(), "height": r.u64(), "index": r.u32(), "code": r.u16(),
         "fee": r.u128(), "events": r.u32(), "events_root": r.hash(),
     }
     need(receipt["version"] == 1, "the receipt is of an unknown version")
@@ -424,7 +424,7 @@ def verify(text, known=None):
     proven = {
         "channel": channel.hex(), "channel_name": name, "height": header["height"],
         "block": header["hash"].hex(), "index": receipt["index"], "id": receipt["id"].hex(), "code": receipt["code"],
-        "message": receipt["message"], "fee": str(receipt["fee"]),
+        "fee": str(receipt["fee"]),
         "signers": [address_text(address(key)) for key, _ in envelope["signatures"]] if envelope else [],
     }
     if envelope and envelope["encoding"] == 2:

@@ -227,8 +227,6 @@ pub enum Event {
         timer: String,
         /// Result code.
         code: u16,
-        /// Why.
-        message: String,
     },
     /// An application or a new version of it was registered.
     #[serde(rename = "app.published")]

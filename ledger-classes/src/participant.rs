@@ -155,10 +155,60 @@ pub struct RevokedCertificate {
     pub certificate: CertificateName,
     /// The organization of the CA; `None` for the consortium's root.
     pub organization: Option<String>,
-    /// Why, in RFC 5280's words.
-    pub reason: String,
-    /// Whether that is that its key was compromised.
-    pub compromised: bool,
+    /// Why.
+    pub cause: RevocationCause,
+}
+
+/// Why a CA has revoked a certificate: reasons of RFC 5280 §5.3.1 with their numbers. Their names are in events and audit
+/// records, which are hashed: they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RevocationCause {
+    /// Not said.
+    Unspecified = 0,
+    /// The private key is known or suspected to be known to others.
+    KeyCompromise = 1,
+    /// The issuing CA's key is.
+    CaCompromise = 2,
+    /// The holder changed its organization or role.
+    AffiliationChanged = 3,
+    /// Replaced by another certificate.
+    Superseded = 4,
+    /// No longer needed.
+    CessationOfOperation = 5,
+    /// A right that the certificate stood for was withdrawn.
+    PrivilegeWithdrawn = 9,
+}
+
+impl RevocationCause {
+    /// Every one.
+    pub const ALL: [Self; 7] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::PrivilegeWithdrawn,
+    ];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "key-compromise",
+            Self::CaCompromise => "ca-compromise",
+            Self::AffiliationChanged => "affiliation-changed",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessation-of-operation",
+            Self::PrivilegeWithdrawn => "privilege-withdrawn",
+        }
+    }
+
+    /// Whether it says that the certificate's key was compromised.
+    pub const fn is_compromise(self) -> bool {
+        matches!(self, Self::KeyCompromise)
+    }
 }
 
 /// A CA certificate that continues one that a channel lists.
@@ -190,7 +240,9 @@ pub struct AuthorityFacts {
 }
 
 /// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
-/// be a pure function of its arguments, since every peer and every replay must get the same answer.
+/// be a pure function of its arguments, since every peer and every replay must get the same answer. What it refuses with is
+/// words for people, which are never hashed: two builds may word a refusal differently, and none may accept what another
+/// one refuses.
 pub trait CertificatePaths: Send + Sync {
     /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
     fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
@@ -206,7 +258,7 @@ pub trait CertificatePaths: Send + Sync {
     }
 
     /// Whether `certificate` (DER) can be a CA of `organization` in `consortium`, as far as it says itself; its dates do
-    /// not matter. Why not is in words of our own, since they are hashed. An implementation without CAs takes all.
+    /// not matter. An implementation without CAs takes all.
     fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
         let _ = (certificate, consortium, organization);
         Ok(())

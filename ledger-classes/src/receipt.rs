@@ -1,5 +1,6 @@
 //! Receipts: the outcome of one transaction or of one timer.
 //!
+//! Nothing that is hashed depends on words: code and events do the telling, and the message is what a build says of it.
 //! A receipt's leaf in the block's receipt root holds a Merkle root over its events, not the events, so that one
 //! event can be proven to a reader who may not see the others.
 
@@ -23,8 +24,6 @@ pub struct ReceiptHead {
     pub index: u32,
     /// Result code, see [`ResultCode`].
     pub code: u16,
-    /// Why it failed; empty if it did not.
-    pub message: String,
     /// What the sender paid.
     pub fee: Amount,
     /// Events that follow.
@@ -38,6 +37,8 @@ pub struct ReceiptHead {
 pub struct Receipt {
     /// What the receipt root covers.
     pub head: ReceiptHead,
+    /// Why it failed, in the words of the build that executed it; empty if it did not fail. Nothing hashed holds it.
+    pub message: String,
     /// The events, each in its binary encoding, as the events root covers them.
     pub events: Vec<Vec<u8>>,
 }
@@ -72,12 +73,16 @@ impl Receipt {
             height,
             index,
             code: code.number(),
-            message,
             fee,
             events: u32::try_from(events.len()).expect("events are limited"),
             events_root: merkle::root(&leaves(&events)),
         };
-        Self { head, events }
+        Self { head, message, events }
+    }
+
+    /// Whether two receipts tell the same outcome, whatever words each has for it.
+    pub fn tells_the_same(&self, other: &Self) -> bool {
+        self.head == other.head && self.events == other.events
     }
 
     /// The leaf hash of this receipt in the receipt root.

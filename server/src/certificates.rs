@@ -10,7 +10,8 @@ use ledger_classes::{
     hash::{Hash, HexBytes},
     keys::{PublicKey, Scheme},
     participant::{
-        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, RevokedCertificate,
+        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, RevocationCause,
+        RevokedCertificate,
     },
     time::Time,
 };
@@ -83,8 +84,15 @@ impl CertificatePaths for ParticipantPaths {
         let revoked = RevokedCertificate {
             certificate: name_of(&proven.certificate),
             organization: proven.organization,
-            reason: proven.reason.to_string(),
-            compromised: proven.reason == RevocationReason::KeyCompromise,
+            cause: match proven.reason {
+                RevocationReason::Unspecified => RevocationCause::Unspecified,
+                RevocationReason::KeyCompromise => RevocationCause::KeyCompromise,
+                RevocationReason::CaCompromise => RevocationCause::CaCompromise,
+                RevocationReason::AffiliationChanged => RevocationCause::AffiliationChanged,
+                RevocationReason::Superseded => RevocationCause::Superseded,
+                RevocationReason::CessationOfOperation => RevocationCause::CessationOfOperation,
+                RevocationReason::PrivilegeWithdrawn => RevocationCause::PrivilegeWithdrawn,
+            },
         };
         EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).put(asked, revoked.clone());
         Ok(revoked)

@@ -94,7 +94,7 @@ impl ReceiptView {
             index: head.index,
             code: head.code,
             result: ResultCode::from_number(head.code).map_or("unknown", ResultCode::name).to_owned(),
-            message: head.message.clone(),
+            message: receipt.message.clone(),
             fee: head.fee,
             events: readable.map(EventView::from).collect(),
         }

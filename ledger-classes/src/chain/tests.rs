@@ -14,7 +14,7 @@ use crate::execution::test_support::{address, open_config, signer};
 use crate::hash::{Hash, HexBytes};
 use crate::keys::{KeyCache, Signature, SigningKey};
 use crate::keyspace;
-use crate::participant::NoCertificates;
+use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
 use crate::receipt::Receipt;
 use crate::record;
 use crate::state::{MemoryState, Writes};
@@ -378,6 +378,46 @@ pub(crate) fn forced(
     let seal = seal_of(&header, ORDERER);
     let envelopes: Vec<Vec<u8>> = transactions.iter().map(|one| one.envelope().to_vec()).collect();
     (Block { header, transactions: envelopes.into(), seal }, ran.executed.receipts)
+}
+
+/// Refuses every path, in its own words.
+struct Words(&'static str);
+
+impl CertificatePaths for Words {
+    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+        Err(self.0.into())
+    }
+
+    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        Some("alpha".into())
+    }
+}
+
+/// A receipt held, and its hash covered, the words of libraries: to reword one made old blocks invalid.
+#[test]
+fn a_build_whose_words_all_differ_accepts_the_same_blocks() {
+    let (mut maker, _) = chain();
+    let envelope = maker.envelope(&[1], vec![log(1), admission()]);
+    let transactions = vec![maker.verified(envelope)];
+    let words = ["the path does not lead to a root".to_owned(), "UnknownIssuer".repeat(30)].map(|text| &*text.leak());
+    let made = words.map(|words| {
+        let words = Words(words);
+        let above = maker.history.above(&maker.state, &words).expect("genesis");
+        let (proposer, time) = (address(ORDERER), maker.time());
+        let draft = draft(&above, Draft { proposer, time, transactions: transactions.clone() });
+        draft.expect("memory does not fail").block.expect("it has failed, and stays")
+    });
+    let [one, other] = &made;
+    assert_eq!((one.receipts[0].head.code, one.hash), (300, other.hash), "path-refused, and one block");
+    assert_ne!(one.receipts[0].message, other.receipts[0].message, "what each says of it");
+    for made in &made {
+        let sealed = Sealed::of(made);
+        for words in words {
+            let Sealed { block, receipts } = &sealed;
+            let checked = maker.history.check(block, Some(receipts), &maker.state, &Words(words), SEED);
+            assert_eq!(checked.map(|checked| checked.hash), Ok(made.hash), "{words}");
+        }
+    }
 }
 
 /// Ids that come back to a chain after it has moved on, through every way in.

@@ -33,6 +33,8 @@ pub enum Sender<'a> {
 
 /// Bytes of a receipt in a block without its message and events, and of an event beside its encoding.
 const RECEIPT_HEAD_BYTES: u64 = 160;
+/// Bytes that a failure counts for beside that: its message, and the event of a timer. Whatever the words are.
+const FAILURE_BYTES: u64 = 2 * limits::MESSAGE_BYTES_MAX as u64;
 /// See [`RECEIPT_HEAD_BYTES`].
 const EVENT_BYTES: u64 = 8;
 
@@ -183,12 +185,11 @@ impl<'a> Context<'a> {
     pub(super) fn fail(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
         self.discard();
         let message = bounded(message);
-        self.used.receipt_bytes += RECEIPT_HEAD_BYTES + 2 * message.len() as u64;
+        self.used.receipt_bytes += RECEIPT_HEAD_BYTES + FAILURE_BYTES;
         let event = self.timer.take().map(|timer| Event::ContractTimerFailed {
             instance: timer.instance,
             timer: timer.timer,
             code: code.number(),
-            message: message.clone(),
         });
         Receipt::new(self.id, self.height, self.index, code, message, fee, event.as_slice())
     }

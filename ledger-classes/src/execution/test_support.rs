@@ -241,7 +241,7 @@ impl Ledger {
         }
         let receipt = receipts.pop().expect("a transaction has a receipt");
         let code = ResultCode::from_number(receipt.head.code).expect("a receipt has a known code");
-        (code, receipt.head.message)
+        (code, receipt.message)
     }
 
     /// A block of one transaction that must succeed.

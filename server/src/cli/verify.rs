@@ -184,7 +184,7 @@ fn text(proven: &Proven, known: bool) -> String {
         ("header", proven.block.to_string()),
         ("transaction", proven.id.to_string()),
         ("receipt", proven.index.to_string()),
-        ("result", format!("{} ({}) {}", proven.result, proven.code, clean(&proven.message)).trim_end().to_owned()),
+        ("result", format!("{} ({})", proven.result, proven.code)),
         // Offline nobody knows the decimals of the fee's asset.
         ("fee", format!("{} base units", proven.fee)),
     ];

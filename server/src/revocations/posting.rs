@@ -175,13 +175,13 @@ async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcom
             let head = &receipt.head;
             let done = [ResultCode::Done, ResultCode::CertificateIsRevoked];
             if head.code == ResultCode::ActsTooFrequent.number() {
-                Outcome::Waits(head.message.clone())
+                Outcome::Waits(receipt.message.clone())
             } else if done.iter().any(|code| code.number() == head.code) {
                 tracing::info!(channel = channel.name(), "a channel knows of a revocation, on its CA's word");
                 Outcome::Done
             } else {
                 let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
-                Outcome::Refused(format!("{} {name}: {}", head.code, head.message))
+                Outcome::Refused(format!("{} {name}: {}", head.code, receipt.message))
             }
         }
         SubmitResult::Accepted { .. } => Outcome::Waits("its block is under way".into()),

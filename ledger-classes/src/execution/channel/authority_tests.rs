@@ -106,7 +106,7 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
     assert!(ledger.clone().one(9, vec![alpha]).1.contains("no proof"));
     let alpha = renew(&ledger, "alpha", "a1 20000 23000", "a1");
     let receipt = ledger.run(&[(&[9], vec![alpha])]).pop().unwrap();
-    assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.head.message);
+    assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message);
     assert_eq!(listed(&ledger), ["a1 20000 23000", "a2 19000 20900", "b1 19990 23000"]);
 
     let events: Vec<Event> = receipt.decoded_events().unwrap();

@@ -95,8 +95,8 @@ fn change(ledger: &mut Ledger, state: &str, changes: Vec<ConfigChange>) -> Resul
     let propose = Propose { changes, reason: String::new() };
     let receipt = ledger.run(&[(&[1], vec![Action::ChannelPropose(propose)])]).pop().unwrap();
     if receipt.head.code != ResultCode::Done.number() {
-        assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.head.message);
-        return Err(receipt.head.message);
+        assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message);
+        return Err(receipt.message);
     }
     let proposal = receipt.head.id;
     for (number, _) in (2u8..).zip(state.chars().skip(1)).filter(|(_, state)| *state == 'h') {
@@ -311,7 +311,7 @@ fn an_older_proposal_is_judged_again_when_it_takes_effect() {
     let mut propose = |changes| {
         let action = Action::ChannelPropose(Propose { changes, reason: String::new() });
         let receipt = ledger.run(&[(&[1], vec![action])]).pop().unwrap();
-        assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.head.message);
+        assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message);
         receipt.head.id
     };
     let (older, newer) = (propose(vec![deny("beta")]), propose(vec![deny("gamma")]));

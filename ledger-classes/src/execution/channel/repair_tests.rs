@@ -122,7 +122,7 @@ fn through(ledger: &mut Ledger, signers: &[u8], actions: Vec<Action>, fee_max: A
     let (receipts, fates) = ledger.seal(std::slice::from_ref(&verified));
     match (&fates[0], receipts.last()) {
         (Fate::Included, Some(receipt)) if receipt.is_done() => Ok(receipt.head.id),
-        (_, receipt) => Err(format!("{:?}: {:?}", fates[0], receipt.map(|receipt| receipt.head.message.clone()))),
+        (_, receipt) => Err(format!("{:?}: {:?}", fates[0], receipt.map(|receipt| receipt.message.clone()))),
     }
 }
 

@@ -183,7 +183,7 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     }
     let before = known(context, &revoked.certificate)?.unwrap_or_default();
     // That the key was compromised is news about a certificate that was revoked for less.
-    if before.revoked_height.is_some() && (before.compromised || !revoked.compromised) {
+    if before.revoked_height.is_some() && (before.compromised || !revoked.cause.is_compromise()) {
         return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
     }
     if before.holder.is_none() && before.revoked_height.is_none() {
@@ -192,15 +192,15 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     }
     let whose = revoked.organization.as_deref().unwrap_or(&context.config().consortium).to_owned();
     let CertificateName { issuer, serial } = &revoked.certificate;
-    let others = end(context, &revoked.certificate, revoked.compromised)?;
+    let others = end(context, &revoked.certificate, revoked.cause.is_compromise())?;
     let identity = before.holder.as_ref().map(|holder| &holder.identity);
-    tell(context, identity, Some(*issuer), serial, &revoked.reason)?;
+    tell(context, identity, Some(*issuer), serial, revoked.cause.name())?;
     for (identity, serial) in &others {
-        tell(context, Some(identity), Some(*issuer), serial, &revoked.reason)?;
+        tell(context, Some(identity), Some(*issuer), serial, revoked.cause.name())?;
     }
     let also: Vec<HexBytes> = others.into_iter().map(|(_, serial)| serial).take(audit::CHANGES_TOLD_MAX).collect();
     let who = format!("CA of {whose}");
-    audit::record(context, &Act::Revoke { who, why: &revoked.reason, identity, serial, also: &also })
+    audit::record(context, &Act::Revoke { who, why: revoked.cause.name(), identity, serial, also: &also })
 }
 
 fn known(context: &Context<'_>, certificate: &CertificateName) -> Result<Option<KnownCertificate>, Refusal> {

@@ -16,7 +16,7 @@ use crate::limits::{ADDRESSES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode as C};
 use crate::participant::{
     AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate,
-    Participant, RevokedCertificate, possession_message,
+    Participant, RevocationCause, RevokedCertificate, possession_message,
 };
 use crate::record;
 use crate::rights::{Grant, Grantee, Right, Rights};
@@ -127,8 +127,7 @@ impl CertificatePaths for Readable {
         Ok(RevokedCertificate {
             certificate: CertificateName { issuer: key_of(&ca), serial: HexBytes(vec![serial.parse().unwrap()]) },
             organization: Some(organization),
-            compromised: reason == "key-compromise",
-            reason,
+            cause: RevocationCause::ALL.into_iter().find(|cause| cause.name() == reason).ok_or("no reason")?,
         })
     }
 }
@@ -219,7 +218,7 @@ pub(super) fn standing(ledger: &Ledger) -> Vec<u8> {
 /// Whom events of a block's last receipt say that a certificate is revoked, and its number.
 pub(super) fn told(ledger: &mut Ledger, sender: u8, action: Action) -> Vec<(Option<String>, u8)> {
     let receipt = ledger.run(&[(&[sender], vec![action])]).pop().unwrap();
-    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.head.message);
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message);
     let events = receipt.decoded_events().unwrap().into_iter();
     let revoked = events.filter_map(|event| match event {
         Event::ParticipantRevoked { identity, serial, .. } => {
@@ -459,7 +458,7 @@ fn a_revocation_is_done_though_its_poster_has_no_funds() {
         assert_eq!(ledger.one(1, actions).0, C::FeeUnpaid);
     }
     let receipt = ledger.run(&[(&[9], vec![revocation()])]).pop().unwrap();
-    assert_eq!((receipt.head.code, receipt.head.fee), (C::Done.number(), Amount::ZERO), "{}", receipt.head.message);
+    assert_eq!((receipt.head.code, receipt.head.fee), (C::Done.number(), Amount::ZERO), "{}", receipt.message);
     assert_eq!(ledger.one(2, vec![append()]).0, C::FeeUnpaid, "fees come first");
     assert!(participant(&ledger, 2).revoked_height.is_some());
 }

@@ -50,7 +50,7 @@ fn public(public_read: bool) -> Action {
 /// The receipt of a transaction that was done, by somebody who has nothing to do with the channel.
 fn done(ledger: &mut Ledger, action: Action) -> Receipt {
     let receipt = ledger.run(&[(&[9], vec![action])]).pop().unwrap();
-    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.head.message);
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message);
     receipt
 }
 

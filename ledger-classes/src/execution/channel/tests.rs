@@ -134,7 +134,7 @@ fn a_proposal_that_could_not_be_read_again_is_refused() {
     assert!(payload.len() < limits::PAYLOAD_BYTES_MAX);
     let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);
     let receipt = ledger.preview(std::slice::from_ref(&transaction)).receipts.pop().expect("a receipt");
-    assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.head.message);
+    assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message);
 }
 
 /// An organization with 1,024 addresses of administrators counted as able to govern, unseen.
