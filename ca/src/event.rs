@@ -90,6 +90,9 @@ pub enum Event {
         /// The signature by which that key names the new certificate as its successor's, hex.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         successor: Option<String>,
+        /// The signature of the new key over the same, hex.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        possession: Option<String>,
         /// When.
         at: Time,
     },

@@ -124,9 +124,9 @@ pub struct AuthorityRecord {
     /// The signature by which its key says that others have it, hex.
     #[serde(skip)]
     pub compromise: Option<String>,
-    /// The serial number of the certificate that its key has named as its successor's, and the signature, hex.
+    /// The CA that its key has named as its successor.
     #[serde(skip)]
-    pub succession: Option<(Serial, String)>,
+    pub succession: Option<NamedAuthority>,
 }
 
 impl AuthorityRecord {
@@ -145,6 +145,17 @@ impl AuthorityRecord {
         let (issuer, serial, not_after) = (self.issuer.clone(), self.serial.clone(), self.not_after);
         std::iter::once(AuthorityCertificate { issuer, serial, not_after }).chain(self.earlier.iter().rev().cloned())
     }
+}
+
+/// A CA that another one's key has named as its successor, as the index keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedAuthority {
+    /// The serial number of the certificate that was named.
+    pub serial: Serial,
+    /// The signature of the key before, hex.
+    pub proof: String,
+    /// The signature of its own key, hex.
+    pub possession: String,
 }
 
 /// One certificate of a CA.

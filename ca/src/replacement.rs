@@ -17,6 +17,7 @@ use crate::{
     identifiers::{KeyId, RevocationReason, Serial},
     keyring::KeyPlace,
     limits::{BACKDATE_MS, ISSUING_LIFETIME_MS},
+    record::NamedAuthority,
 };
 use ledger_classes::{
     action::channel::{NamedSuccessor, RevokeAuthority},
@@ -49,6 +50,8 @@ pub struct Succession {
     pub certificate: Vec<u8>,
     /// The signature of the key before over [`authority_successor_message`].
     pub proof: Vec<u8>,
+    /// The signature of its own key over the same.
+    pub possession: Vec<u8>,
 }
 
 impl CompromisedAuthority {
@@ -60,7 +63,11 @@ impl CompromisedAuthority {
     /// What brings it to a channel.
     pub fn to_action(&self) -> RevokeAuthority {
         let bytes = |bytes: &Vec<u8>| HexBytes(bytes.clone());
-        let named = |it: &Succession| NamedSuccessor { certificate: bytes(&it.certificate), proof: bytes(&it.proof) };
+        let named = |it: &Succession| NamedSuccessor {
+            certificate: bytes(&it.certificate),
+            proof: bytes(&it.proof),
+            possession: bytes(&it.possession),
+        };
         let successor = self.succession.as_ref().map(named);
         RevokeAuthority { certificate: bytes(&self.certificate), proof: bytes(&self.proof), successor }
     }
@@ -114,14 +121,16 @@ impl CertificateFolder {
         let (new, issuer) = self.make(&database, organization, &old, &keys, key.into(), now)?;
         // A key in a token that is gone can say nothing, and has to go all the same.
         let (key, next) = (Hash(*old_key.as_bytes()), new.certificate());
+        let successor = authority_successor_message(&key, next);
+        let possession = new.sign(&successor)?;
         let said = self.load(&database, organization).and_then(|authority| {
-            let [compromise, successor] = [authority_compromise_message(&key), authority_successor_message(&key, next)];
-            Ok((authority.sign(&compromise)?, authority.sign(&successor)?))
+            Ok([authority.sign(&authority_compromise_message(&key))?, authority.sign(&successor)?, possession])
         });
-        let (proof, successor, unsaid) = match said {
-            Ok((proof, successor)) => (Some(hex::encode(proof)), Some(hex::encode(successor)), None),
-            Err(error) => (None, None, Some(in_words(&error))),
+        let (said, unsaid) = match said {
+            Ok(said) => (said.map(|signature| Some(hex::encode(signature))), None),
+            Err(error) => ([const { None }; 3], Some(in_words(&error))),
         };
+        let [proof, successor, possession] = said;
         self.keep_authority(&old.serial, &certificate)?;
         self.keep_authority(new.serial(), new.certificate())?;
         database.append(&Event::AuthorityReplaced {
@@ -135,6 +144,7 @@ impl CertificateFolder {
             key: old_key.to_string(),
             proof,
             successor,
+            possession,
             at: now,
         })?;
         self.show_newest(&database, organization)?;
@@ -189,19 +199,20 @@ impl CertificateFolder {
     /// The CA that a replaced one's key has named, unless that one is out as well and nobody follows it.
     fn succession(&self, database: &Database, record: &AuthorityRecord) -> Result<Option<Succession>, FolderError> {
         let next = |record: &AuthorityRecord| {
-            let (serial, _) = record.succession.as_ref()?;
+            let NamedAuthority { serial, .. } = record.succession.as_ref()?;
             let is_of = |next: &&AuthorityRecord| next.certificates().any(|one| one.serial == *serial);
             database.authorities().values().find(is_of)
         };
-        let Some((first, (serial, proof))) = next(record).zip(record.succession.as_ref()) else { return Ok(None) };
+        let Some((first, named)) = next(record).zip(record.succession.as_ref()) else { return Ok(None) };
         // Each was made after the one before.
         let last = std::iter::successors(Some(first), |record| next(record)).last();
         if last.is_none_or(|last| last.revoked.is_some()) {
             return Ok(None);
         }
-        let certificate = read_certificates(&self.authority_file(&first.name, serial))?.into_iter().next();
-        let proof = hex::decode(proof).ok();
-        Ok(certificate.zip(proof).map(|(certificate, proof)| Succession { certificate, proof }))
+        let certificate = read_certificates(&self.authority_file(&first.name, &named.serial))?.into_iter().next();
+        let signatures = hex::decode(&named.proof).ok().zip(hex::decode(&named.possession).ok());
+        let succession = certificate.zip(signatures);
+        Ok(succession.map(|(certificate, (proof, possession))| Succession { certificate, proof, possession }))
     }
 
     /// The CAs that others have replaced, each with its organization and the one that the organization has now.

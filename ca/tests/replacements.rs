@@ -87,6 +87,13 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         assert_eq!(named.certificate, new[0]);
         let names = |message: &[u8]| verify_continuation(&old[0], &[&old[0]], message, &named.proof);
         names(&authority_successor_message(&key_of(&old[0]), &new[0])).unwrap();
+        // The new key agrees, by the same words.
+        let agrees = |certificate: &[u8], message: &[u8]| {
+            verify_continuation(certificate, &[certificate], message, &named.possession)
+        };
+        agrees(&new[0], &authority_successor_message(&key_of(&old[0]), &new[0])).unwrap();
+        assert!(agrees(&new[0], &authority_successor_message(&key_of(&new[0]), &new[0])).is_err());
+        assert!(agrees(&old[0], &authority_successor_message(&key_of(&old[0]), &new[0])).is_err());
         assert!(names(&authority_successor_message(&key_of(&old[0]), &old[0])).is_err());
         assert!(
             names(&message).is_err() && says(&old[0], &authority_successor_message(&key_of(&old[0]), &new[0])).is_err()
@@ -289,14 +296,21 @@ fn an_index_whose_keys_have_named_no_successor_is_read() {
     let said = folder.compromised().unwrap();
     let index = dir.path().join("ca/index.jsonl");
     let lines = fs::read_to_string(&index).unwrap();
-    let (before, rest) = lines.split_once(",\"successor\":\"").unwrap();
-    let (_, rest) = rest.split_once('"').unwrap();
-    fs::write(&index, format!("{before}{rest}")).unwrap();
-    let folder = CertificateFolder::open(dir.path()).unwrap();
-    let older = folder.compromised().unwrap();
-    assert_eq!((older.len(), &older[0].proof, &older[0].succession), (1, &said[0].proof, &None));
-    assert_eq!(older[0].to_action().successor, None);
-    assert!(said[0].to_action().successor.is_some());
+    let without = |lines: &str, field: &str| {
+        let (before, rest) = lines.split_once(&format!(",\"{field}\":\"")).unwrap();
+        format!("{before}{}", rest.split_once('"').unwrap().1)
+    };
+    // Nor do those of before the successor's own key signed name it.
+    let unsigned = without(&lines, "possession");
+    for older in [&unsigned, &without(&unsigned, "successor")] {
+        fs::write(&index, older).unwrap();
+        let folder = CertificateFolder::open(dir.path()).unwrap();
+        let older = folder.compromised().unwrap();
+        assert_eq!((older.len(), &older[0].proof, &older[0].succession), (1, &said[0].proof, &None));
+        assert_eq!(older[0].to_action().successor, None);
+    }
+    let named = said[0].to_action().successor.unwrap();
+    assert_eq!(named.possession.0, said[0].succession.clone().unwrap().possession);
 }
 
 /// The page said that a number is revoked that the index has lost, and the command knew no such certificate.

@@ -72,7 +72,7 @@ pub(crate) fn cost_at_the_door(actions: &[Action]) -> u64 {
         Action::ParticipantAdmit(body) => of_path(body.path.len()),
         Action::ParticipantRevokeByEvidence(body) => of_path(body.path.len() + 1),
         Action::ChannelRenewAuthority(_) => of_path(1),
-        Action::ChannelRevokeAuthority(body) => of_path(1 + usize::from(body.successor.is_some())),
+        Action::ChannelRevokeAuthority(body) => of_path(1 + 2 * usize::from(body.successor.is_some())),
         Action::AccountRecover(_) => VERIFY_RECOVERY_MICROS,
         _ => 0,
     };

@@ -34,7 +34,7 @@ pub enum Family {
     /// Since when organizations are members that joined later: organization.
     Membership = 0x0b,
     /// Until when an organization has spent what it may do in a time: kind (1 changes of the configuration, 2 admissions,
-    /// 3 answers of its CAs, 4 names given by its administrators), organization.
+    /// 3 answers of its CAs, 4 names given by its administrators, 5 CAs that took each other's place), organization.
     Pace = 0x0c,
     /// What is known of an identity: identity.
     Identity = 0x0d,
@@ -58,6 +58,8 @@ pub enum Family {
     Successor = 0x16,
     /// How often what an account has was passed on before: address.
     Inherited = 0x17,
+    /// CAs' keys that were struck here by their own word, or took the place of one that was: key (32).
+    Authority = 0x18,
     /// Contracts: name.
     Contract = 0x20,
     /// Contract versions: name, 0, version (u32, big-endian).
@@ -167,6 +169,11 @@ pub fn admitted_by(address: &Address, certificate: &Hash) -> Vec<u8> {
 /// Key that lists an open proposal of an organization.
 pub fn own_proposal(organization: &str, height: u64, id: &Hash) -> Vec<u8> {
     key(Family::OwnProposal, &[organization.as_bytes(), &[0], &height.to_be_bytes(), &id.0])
+}
+
+/// Key of what is known of a CA's key.
+pub fn authority(authority: &Hash) -> Vec<u8> {
+    key(Family::Authority, &[&authority.0])
 }
 
 /// Key of an asset's definition.

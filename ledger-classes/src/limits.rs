@@ -167,6 +167,12 @@ pub const NAMED_ACTS_SAVED: u64 = 256;
 pub const CERTIFICATES_ENDED_MAX: usize = 366;
 /// Milliseconds until one more is there: 144 a day.
 pub const NAMED_ACT_MS: u64 = 10 * 60 * 1000;
+/// CAs of one organization that may take each other's place at once, after a time without any, by the word of keys that took
+/// a place here themselves or were struck here before; a key that a change or genesis has listed names one without. Each
+/// lengthens every later proof, and costs nobody anything.
+pub const SUCCESSIONS_SAVED: u64 = 4;
+/// Milliseconds until one more is there: four a day, as changes of the configuration.
+pub const SUCCESSION_MS: u64 = 6 * 60 * 60 * 1000;
 /// Height difference a single proof path may span: 2^63 leaves, RFC 9162 §2.1.3.
 pub const MERKLE_PATH_MAX: usize = 64;
 /// Bytes of the signature by which a CA's key renews its certificate: ECDSA on P-384 in ASN.1 has at most 104.

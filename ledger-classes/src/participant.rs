@@ -334,7 +334,7 @@ pub fn authority_compromise_message(key: &Hash) -> Vec<u8> {
 
 /// What the same key signs to name the CA that takes its place where nobody could list another one, by its certificate
 /// (DER): a channel knows no root above the CAs that it lists, so of a key alone anybody could show a certificate that is
-/// good for nothing.
+/// good for nothing. The successor's key signs the same.
 pub fn authority_successor_message(key: &Hash, certificate: &[u8]) -> Vec<u8> {
     Tag::AuthoritySuccessor.message(&[&key.0, certificate])
 }

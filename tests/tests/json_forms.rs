@@ -147,7 +147,7 @@ fn actions() -> Value {
         ("participant.reinstate", json!({ "identity": "spiffe://c.example/north/client/a", "reason": "r" })),
         (
             "channel.revoke_authority",
-            json!({ "certificate": "aa", "proof": "bb", "successor": { "certificate": "aa", "proof": "bb" } }),
+            json!({ "certificate": "aa", "proof": "bb", "successor": { "certificate": "aa", "proof": "bb", "possession": "cc" } }),
         ),
     ];
     let typed = bodies.into_iter().map(|(action, mut body)| {

@@ -1,7 +1,7 @@
 //! What the line says by which an organization's CA got another key ([`crate::replacement`]).
 
 use super::{AuthorityCertificate, Database, Event};
-use crate::record::Revocation;
+use crate::record::{NamedAuthority, Revocation};
 
 impl Database {
     /// The CA before goes on under another name, without trust, and what it issued with it; the organization has a new one.
@@ -17,6 +17,7 @@ impl Database {
             key,
             proof,
             successor,
+            possession,
             at,
         } = event
         else {
@@ -34,7 +35,9 @@ impl Database {
         own.filter(|issuer| **issuer == name).for_each(|issuer| issuer.clone_from(&former));
         old.keys = Some(old.keys().to_owned());
         (old.name, old.retired, old.compromise) = (former.clone(), Some(at), proof);
-        old.succession = successor.map(|proof| (serial.clone(), proof));
+        // A line of before a successor's own key signed names nobody.
+        let signed = successor.zip(possession);
+        old.succession = signed.map(|(proof, possession)| NamedAuthority { serial: serial.clone(), proof, possession });
         self.authorities.insert(former.clone(), old);
         self.add(AuthorityCertificate { issuer, serial, not_after }, name.clone())?;
         self.authorities.get_mut(&name).ok_or("an unknown authority")?.keys = Some(keys);

@@ -102,6 +102,8 @@ pub struct NamedSuccessor {
     /// By the key of the CA that ends, over tag `chancery/authority-successor/1`, the SHA-256 of that key's
     /// SubjectPublicKeyInfo and the certificate; an ECDSA signature in ASN.1.
     pub proof: HexBytes,
+    /// By the key of this CA over the same: whoever names it has, or was given, its word.
+    pub possession: HexBytes,
 }
 
 /// `channel.propose`: the proposal's id is the transaction's id. The proposer approves.

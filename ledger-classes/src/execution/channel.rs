@@ -9,6 +9,8 @@ mod queries;
 mod revocation;
 
 #[cfg(test)]
+pub(super) use authority::KnownAuthority;
+#[cfg(test)]
 pub(super) use governance::Administrators;
 pub use governance::approvals_needed;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::assets::{
     Allowance, AssetRecord, Balance, Inherited, ItemRecord, JointAccount, LockEntry, Recovery, Successor,
 };
 use super::audit::AuditHead;
-use super::channel::{Administrators, Approval, Membership, Pace, Proposal, ProposalState, Subject};
+use super::channel::{Administrators, Approval, KnownAuthority, Membership, Pace, Proposal, ProposalState, Subject};
 use super::contracts::builtin::Parties;
 use super::contracts::builtin::lending::{Loan, LoanName};
 use super::contracts::timers::Timer;
@@ -337,7 +337,7 @@ fn table() -> Vec<Row> {
         NamedCertificate: [row(keyspace::named_certificate(&text, &serial().0), &named)];
         CertificateKey: [row(keyspace::certificate_key(&HASH, &HASH), &certified)];
         Membership: [row(keyspace::membership(&name(0)), &Membership { since: u64::MAX })];
-        Pace: [hidden(keyspace::pace(4, &name(0)), &Pace { full: FAR })];
+        Pace: [hidden(keyspace::pace(5, &name(0)), &Pace { full: FAR })];
         Identity: [row(keyspace::identity(&text), &identity)];
         AdmittedBy: [listing(keyspace::admitted_by(&who, &HASH))];
         OwnProposal: [listing(keyspace::own_proposal(&name(0), u64::MAX, &HASH))];
@@ -352,6 +352,10 @@ fn table() -> Vec<Row> {
         JointAccount: [row(keyspace::joint_account(&who), &JointAccount { keys, threshold: 16 })];
         Successor: [row(keyspace::successor(&who), &Successor { to: who, height: u64::MAX })];
         Inherited: [row(keyspace::inherited(&who), &Inherited { times: SUCCESSORS_MAX })];
+        Authority: [hidden(
+            keyspace::authority(&HASH),
+            &KnownAuthority { came_height: Some(u64::MAX), struck_height: Some(u64::MAX) },
+        )];
         Contract: [contract];
         ContractVersion: [version];
         Instance: [instance];

@@ -10,11 +10,13 @@
 
 use super::super::audit::{self, Act};
 use super::super::{Context, budget};
-use super::{governance, take_effect, unchanged};
+use super::{governance, pace, take_effect, unchanged};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
+use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, Organization};
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
+use crate::keyspace;
 use crate::limits::{
     AUTHORITY_PROOF_BYTES_MAX, AUTHORITY_RENEWAL_EARLY_MS, AUTHORITY_RENEWAL_MS_MIN, CERTIFICATE_BYTES_MAX,
 };
@@ -22,6 +24,18 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{
     CertificatePaths, authority_compromise_message, authority_message, authority_successor_message,
 };
+use crate::record::Record;
+
+/// What a channel knows of a CA's key that was struck on it, or took the place of one that was: a key does so once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub(in crate::execution) struct KnownAuthority {
+    /// The block by which it took another's place.
+    pub(in crate::execution) came_height: Option<u64>,
+    /// The block that struck it last, by its own word.
+    pub(in crate::execution) struck_height: Option<u64>,
+}
+
+impl Record for KnownAuthority {}
 
 pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) -> Result<(), Refusal> {
     check_form(&body.certificate, &body.proof)?;
@@ -73,11 +87,13 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
 /// and no approval, and a thief can do no more by it than by revoking one certificate after another.
 ///
 /// Where nobody could change the channel afterwards, and only there, the CA that the key has named takes its place: whoever
-/// has the key could list any CA there as it is.
+/// has the key could list any CA there as it is. A key takes no place twice, nor after it was struck, and one that came so
+/// itself names the next at a pace: else whoever has a few could lead the channel round for ever.
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority) -> Result<(), Refusal> {
     check_form(&body.certificate, &body.proof)?;
     if let Some(successor) = &body.successor {
         check_form(&successor.certificate, &successor.proof)?;
+        check_form(&successor.certificate, &successor.possession)?;
     }
     let certificate = &body.certificate.0;
     let mut record = unchanged(context)?;
@@ -111,6 +127,12 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
         }
         (Err(refusal), _) => return Err(refusal),
     };
+    let (place, height) = (keyspace::authority(&key), Some(context.height()));
+    let known: KnownAuthority = context.get(&place)?.unwrap_or_default();
+    context.put(place, &KnownAuthority { struck_height: height, ..known });
+    if let Some((_, next)) = &successor {
+        context.put(keyspace::authority(next), &KnownAuthority { came_height: height, struck_height: None });
+    }
     for Lost { organization, .. } in &lost {
         let successor = successor.as_ref().filter(|(whose, _)| whose == organization).map(|(_, key)| *key);
         context.emit(Event::AuthorityRevoked { organization: organization.clone(), authority: key, successor })?;
@@ -150,7 +172,7 @@ fn strike(certificates: &dyn CertificatePaths, listed: &mut Vec<HexBytes>, key: 
 /// Puts the CA that a key has named into its place, in the list of its own organization. Returns whose it is, and its key.
 /// Its organization can change the channel then: by the new CA it admits its administrators itself.
 fn succeed(
-    context: &Context<'_>,
+    context: &mut Context<'_>,
     config: &mut ChannelConfig,
     (key, certificate): (Hash, &[u8]),
     successor: &NamedSuccessor,
@@ -158,7 +180,7 @@ fn succeed(
 ) -> Result<(String, Hash), Refusal> {
     let refuse = |what: &str| reject(ResultCode::AuthorityRefused, format!("the successor that it names: {what}"));
     let (certificates, named) = (context.certificates(), &successor.certificate.0);
-    context.work(budget::PATH_PART + 2 * budget::CERTIFICATE);
+    context.work(2 * (budget::PATH_PART + 2 * budget::CERTIFICATE));
     let facts = match certificates.authority_facts(named) {
         Ok(facts) => facts,
         Err(why) => return refuse(&why),
@@ -166,9 +188,16 @@ fn succeed(
     let Some(next) = certificates.authority_key(named).filter(|next| *next != key) else {
         return refuse("it has the key that others have");
     };
+    if context.get::<KnownAuthority>(&keyspace::authority(&next))?.is_some() {
+        return refuse("its key took a place here before, or was struck: list another one");
+    }
     let message = authority_successor_message(&key, named);
     if let Err(why) = certificates.continuation(certificate, &[certificate], &message, &successor.proof.0) {
         return refuse(&why);
+    }
+    // Else a thief could spend the key of the true successor under a name that is good for nobody.
+    if let Err(why) = certificates.continuation(named, &[named.as_slice()], &message, &successor.possession.0) {
+        return refuse(&format!("by its own key, {why}"));
     }
     // Not the consortium's root: by that others could be vouched for, too.
     let is_of = |lost: &&Lost| facts.organization.as_ref() == Some(&lost.organization);
@@ -187,5 +216,9 @@ fn succeed(
     }
     governance::check_form(context, config)?;
     governance::check_changeable(context, config, Some(organization))?;
+    // What a change or genesis has listed names one at once, and so does the owner of keys that were replaced meanwhile.
+    if context.get::<KnownAuthority>(&keyspace::authority(&key))?.is_some() {
+        pace::spend(context, pace::Kind::Succession, organization)?;
+    }
     Ok((organization.clone(), next))
 }

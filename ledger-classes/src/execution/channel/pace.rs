@@ -9,7 +9,7 @@ use crate::codec::{Decode, Encode};
 use crate::keyspace;
 use crate::limits::{
     ADMISSION_MS, ADMISSIONS_SAVED, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, NAMED_ACT_MS, NAMED_ACTS_SAVED,
-    UNMET_REVOCATION_MS, UNMET_REVOCATIONS_SAVED,
+    SUCCESSION_MS, SUCCESSIONS_SAVED, UNMET_REVOCATION_MS, UNMET_REVOCATIONS_SAVED,
 };
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
@@ -27,6 +27,9 @@ pub(super) enum Kind {
     UnmetRevocation = 3,
     /// What its administrators say of names that the channel has not met, and that an identity may come back.
     NamedAct = 4,
+    /// CAs that its keys have named as their successors, where a key came or was struck here by such a word itself: whoever
+    /// has one key could make more without end.
+    Succession = 5,
 }
 
 impl Kind {
@@ -52,6 +55,12 @@ impl Kind {
                 NAMED_ACT_MS,
                 often,
                 "its administrators have named too much of late that this channel has not met, or reinstated too often: again",
+            ),
+            Self::Succession => (
+                SUCCESSIONS_SAVED,
+                SUCCESSION_MS,
+                often,
+                "its CAs have taken each other's place too often of late: again",
             ),
         }
     }

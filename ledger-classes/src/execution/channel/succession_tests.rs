@@ -2,6 +2,7 @@
 //! who could have listed another CA, so the stolen one could not go, and stayed for ever.
 #![allow(clippy::unwrap_used)]
 
+use super::authority::KnownAuthority;
 use super::pace::{Kind, Pace};
 use super::revocation_tests::{Readable, admit, append, bytes, identity, key_of, ledger, standing};
 use crate::action::Action;
@@ -12,7 +13,10 @@ use crate::execution::test_support::Ledger;
 use crate::execution::{audit, config_of, logs::LogRecord};
 use crate::hash::HexBytes;
 use crate::keyspace;
-use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED};
+use crate::limits::{
+    AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, SUCCESSION_MS,
+    SUCCESSIONS_SAVED,
+};
 use crate::outcome::ResultCode as C;
 use crate::participant::{authority_compromise_message, authority_successor_message};
 use crate::receipt::Receipt;
@@ -23,11 +27,13 @@ use crate::rights::{Grant, Grantee, Right, Rights};
 fn word(ca: &str, successor: &str, by: &str) -> RevokeAuthority {
     let key = key_of(ca.split('#').next().unwrap());
     let signed = |by: &str, message: Vec<u8>| HexBytes([by.as_bytes(), &message].concat());
-    let proof = signed(by, authority_successor_message(&key, successor.as_bytes()));
+    let message = authority_successor_message(&key, successor.as_bytes());
+    let possession = signed(successor.split('#').next().unwrap(), message.clone());
+    let proof = signed(by, message);
     RevokeAuthority {
         certificate: bytes(ca),
         proof: signed(ca, authority_compromise_message(&key)),
-        successor: Some(NamedSuccessor { certificate: bytes(successor), proof }),
+        successor: Some(NamedSuccessor { certificate: bytes(successor), proof, possession }),
     }
 }
 
@@ -37,6 +43,10 @@ fn stolen(successor: &str) -> Action {
 
 fn listed(ledger: &Ledger, member: usize) -> Vec<HexBytes> {
     config_of(&ledger.state).unwrap().config.organizations[member].authorities.clone()
+}
+
+fn known(ledger: &Ledger, ca: &str) -> Option<KnownAuthority> {
+    record::read(&ledger.state, &keyspace::authority(&key_of(ca))).unwrap()
 }
 
 fn propose(changes: Vec<ConfigChange>) -> Action {
@@ -132,6 +142,9 @@ fn where_others_can_change_the_channel_they_list_the_new_ca_and_no_successor_is_
             let events = receipt.decoded_events().unwrap();
             assert!(events.iter().any(|event| matches!(event, Event::AuthorityRevoked { successor: None, .. })));
             assert_eq!(listed(&ledger, 1), []);
+            let struck = known(&ledger, "ca of beta").unwrap();
+            assert!(struck.struck_height.is_some() && struck.came_height.is_none());
+            assert_eq!(known(&ledger, successor.0), None);
         }
     }
 }
@@ -157,6 +170,10 @@ fn what_the_stolen_key_has_not_named_or_is_no_good_ca_of_the_organization_takes_
         change(word.successor.as_mut().unwrap());
         Action::ChannelRevokeAuthority(word)
     };
+    let agreed = |by: &str, of: &str| {
+        let message = authority_successor_message(&key_of("ca of beta"), of.as_bytes());
+        with(&|it| it.possession = HexBytes([by.as_bytes(), &message].concat()))
+    };
     let by = |by: &str| Action::ChannelRevokeAuthority(word("ca of beta", "ca3 of beta", by));
     // Each with the words that tell it from the others.
     for (action, code, why) in [
@@ -167,6 +184,12 @@ fn what_the_stolen_key_has_not_named_or_is_no_good_ca_of_the_organization_takes_
         (with(&|it| it.proof = HexBytes(Vec::new())), C::InvalidField, "proof"),
         (with(&|it| it.proof = HexBytes(vec![1; AUTHORITY_PROOF_BYTES_MAX + 1])), C::InvalidField, "proof"),
         (with(&|it| it.certificate = HexBytes(vec![1; CERTIFICATE_BYTES_MAX + 1])), C::InvalidField, "certificate"),
+        // A thief has the certificate of the true successor, or makes one of its key, and not that key.
+        (agreed("ca of beta", "ca3 of beta"), C::AuthorityRefused, "by its own key, no proof"),
+        (agreed("ca3 of beta", "ca3 of beta#useless"), C::AuthorityRefused, "by its own key, no proof"),
+        (with(&|it| it.possession = it.proof.clone()), C::AuthorityRefused, "by its own key, no proof"),
+        (with(&|it| it.possession = HexBytes(Vec::new())), C::InvalidField, "proof"),
+        (with(&|it| it.possession = HexBytes(vec![1; AUTHORITY_PROOF_BYTES_MAX + 1])), C::InvalidField, "proof"),
         (stolen("nonsense"), C::AuthorityRefused, "no CA"),
         (stolen("ca of beta"), C::AuthorityRefused, "the key that others have"),
         (stolen("ca of beta#wide"), C::AuthorityRefused, "the key that others have"),
@@ -200,6 +223,85 @@ fn of_a_chain_each_takes_the_place_of_the_one_before() {
     assert_eq!(listed(&ledger, 1), [bytes("ca4 of beta"), bytes("ca2 of beta")]);
     assert_eq!(ledger.one(9, vec![stolen("ca3 of beta")]).0, C::AuthorityRefused);
     assert_eq!(admit(&mut ledger, 41, "ca4 of beta|41|admin/bess|41"), C::Done);
+}
+
+/// The word of a key of beta that has named another.
+fn goes_on(ca: &str, successor: &str) -> Action {
+    Action::ChannelRevokeAuthority(word(ca, successor, ca))
+}
+
+/// Two words by turns, by anybody, made a configuration each without end, until no proof from genesis could be read.
+#[test]
+fn a_key_that_took_a_place_or_was_struck_takes_none_so_no_chain_comes_round() {
+    let mut ledger = robbed();
+    done(&mut ledger, stolen("ca3 of beta"));
+    let refused = |ledger: &mut Ledger, ca: &str, successor: &str| {
+        let before = config_of(&ledger.state).unwrap();
+        let (code, message) = ledger.one(9, vec![goes_on(ca, successor)]);
+        assert!(code == C::AuthorityRefused && message.contains("before, or was struck"), "{code:?} {message}");
+        assert_eq!(config_of(&ledger.state).unwrap(), before);
+    };
+    refused(&mut ledger, "ca3 of beta", "ca of beta");
+    refused(&mut ledger, "ca3 of beta", "ca of beta#another");
+    done(&mut ledger, goes_on("ca3 of beta", "ca4 of beta"));
+    refused(&mut ledger, "ca4 of beta", "ca3 of beta");
+    refused(&mut ledger, "ca4 of beta", "ca of beta");
+    // Nor does one that is listed beside it, and so free to name another, name it.
+    refused(&mut ledger, "ca2 of beta", "ca4 of beta");
+    let (first, last) = (known(&ledger, "ca of beta").unwrap(), known(&ledger, "ca4 of beta").unwrap());
+    assert!(first.came_height.is_none() && first.struck_height.is_some());
+    assert!(last.came_height.is_some() && last.struck_height.is_none());
+    let between = known(&ledger, "ca3 of beta").unwrap();
+    assert!(between.came_height < between.struck_height && between.struck_height == last.came_height);
+}
+
+/// Whoever has a key makes others without end, and names one after another.
+#[test]
+fn a_chain_of_new_keys_is_as_slow_as_changes_of_the_configuration_and_what_is_listed_names_one_at_once() {
+    let mut ledger = robbed();
+    let mut last = "ca of beta".to_owned();
+    let mut next = |ledger: &mut Ledger, number: u64| {
+        let named = format!("ca1{number} of beta");
+        let (code, message) = ledger.one(9, vec![goes_on(&last, &named)]);
+        if code == C::Done {
+            last = named;
+        }
+        (code, message)
+    };
+    // The first is free, since genesis listed it.
+    for number in 0..=SUCCESSIONS_SAVED {
+        assert_eq!(next(&mut ledger, number).0, C::Done, "{number}");
+    }
+    let (code, message) = next(&mut ledger, 90);
+    assert!(code == C::ActsTooFrequent && message.contains("each other's place too often"), "{code:?} {message}");
+    ledger.advance(SUCCESSION_MS);
+    assert_eq!(next(&mut ledger, 91).0, C::Done);
+    assert_eq!(next(&mut ledger, 92).0, C::ActsTooFrequent);
+    // What another organization does has a pace of its own, and a key that is listed names one free of it; once.
+    let spent = ledger.clone();
+    done(&mut ledger, goes_on("ca2 of beta", "ca5 of beta"));
+    assert_eq!(ledger.one(9, vec![goes_on("ca5 of beta", "ca6 of beta")]).0, C::ActsTooFrequent);
+    for (came_height, struck_height) in [(None, Some(1)), (Some(1), None)] {
+        let mut ledger = spent.clone();
+        ledger.put(keyspace::authority(&key_of("ca2 of beta")), &KnownAuthority { came_height, struck_height });
+        assert_eq!(ledger.one(9, vec![goes_on("ca2 of beta", "ca5 of beta")]).0, C::ActsTooFrequent);
+        ledger.advance(SUCCESSION_MS);
+        done(&mut ledger, goes_on("ca2 of beta", "ca5 of beta"));
+    }
+}
+
+/// An owner replaced a CA three times while the peer was down.
+#[test]
+fn an_owners_chain_of_three_is_gone_along_at_once() {
+    let mut ledger = robbed();
+    let time = ledger.time;
+    let chain = ["ca of beta", "ca3 of beta", "ca4 of beta", "ca5 of beta"];
+    for (ca, successor) in chain.iter().zip(&chain[1..]) {
+        done(&mut ledger, goes_on(ca, successor));
+    }
+    assert!(ledger.time.millis_since(time) < SUCCESSION_MS);
+    assert_eq!(listed(&ledger, 1), [bytes("ca5 of beta"), bytes("ca2 of beta")]);
+    assert_eq!(admit(&mut ledger, 41, "ca5 of beta|41|admin/bess|41"), C::Done);
 }
 
 /// A thief listed something of the new key beside the old one, by which nobody could be admitted.
