@@ -14,6 +14,7 @@ use ledger_classes::merkle::Node;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::state::{MemoryState, ReadView};
+use ledger_classes::state_tree::{NoPages, Pages, StateTree};
 use std::path::Path;
 
 /// What a verified channel holds.
@@ -77,7 +78,7 @@ pub fn audit_blocks(
     let (mut state, mut chain) = (MemoryState::default(), Chain::new(certificates));
     while let Some((block, _)) = blocks.next_block().map_err(|error| AuditError(in_full(error)))? {
         progress(block.header.height, tip);
-        let checked = chain.check_at(&block, &state)?;
+        let checked = chain.check_at(&block, &state, &NoPages)?;
         state.apply(&checked.writes);
         chain.advance(&checked);
     }
@@ -104,7 +105,9 @@ pub fn rebuild(
         progress(at, height);
         let next = blocks.next_block().map_err(|error| AuditError(in_full(error)))?;
         let (block, bytes) = next.ok_or_else(|| AuditError(format!("block {at} is missing")))?;
-        let checked = chain.check_at(&block, &store.view().map_err(failed)?)?;
+        let view = store.view().map_err(failed)?;
+        let checked = chain.check_at(&block, &view, &view)?;
+        drop(view);
         let record = BlockRecord {
             height: at,
             header_hash: checked.hash,
@@ -112,10 +115,11 @@ pub fn rebuild(
             receipts: encode_receipts(&checked.receipts).into(),
         };
         store.append(&record).map_err(failed)?;
-        if store.apply(at, &checked.writes, &checked.ids).map_err(failed)? != Pressure::None {
-            store.checkpoint().map_err(failed)?;
-        }
         chain.advance(&checked);
+        if store.apply(at, &checked.writes, &checked.ids, &checked.tree).map_err(failed)? != Pressure::None {
+            store.checkpoint().map_err(failed)?;
+            chain.history.without_saved();
+        }
     }
     chain.report.state_height = store.state_height();
     store.close().map_err(failed)?;
@@ -145,13 +149,19 @@ impl<'a> Chain<'a> {
     }
 
     /// Checks the next block above a state, which is that of the blocks before; also its receipts, where they are kept.
-    fn check(&self, block: &Block, receipts: Option<&[Receipt]>, state: &dyn ReadView) -> Result<Checked, String> {
-        self.history.check(block, receipts, state, self.certificates, random_seed()).map_err(in_full)
+    fn check(
+        &self,
+        block: &Block,
+        receipts: Option<&[Receipt]>,
+        state: &dyn ReadView,
+        pages: &dyn Pages,
+    ) -> Result<Checked, String> {
+        self.history.check(block, receipts, state, pages, self.certificates, random_seed()).map_err(in_full)
     }
 
     /// [`Self::check`] with the height in what is wrong.
-    fn check_at(&self, block: &Block, state: &dyn ReadView) -> Result<Checked, AuditError> {
-        self.check(block, None, state).map_err(|error| AuditError(at(self.history.next(), error)))
+    fn check_at(&self, block: &Block, state: &dyn ReadView, pages: &dyn Pages) -> Result<Checked, AuditError> {
+        self.check(block, None, state, pages).map_err(|error| AuditError(at(self.history.next(), error)))
     }
 
     /// Takes a checked block as the last one; returns the nodes of the history tree that it completes.
@@ -185,6 +195,7 @@ fn at(height: u64, error: String) -> String {
 struct Walk<'a> {
     store: &'a ChannelStore,
     state: MemoryState,
+    tree: StateTree,
     chain: Chain<'a>,
 }
 
@@ -196,12 +207,13 @@ fn walk(
     let tip = store.log_tip().ok_or("the log holds no genesis block")?;
     let mut chain = Chain::new(certificates);
     chain.report.state_height = store.state_height();
-    let mut walk = Walk { store, state: MemoryState::default(), chain };
+    let mut walk = Walk { store, state: MemoryState::default(), tree: StateTree::default(), chain };
     for height in 0..=tip {
         progress(height, tip);
         walk.block(height).map_err(|error| at(height, error))?;
         if store.state_height() == Some(height) {
             compare(store, &walk.state, height)?;
+            compare_tree(store, &walk.tree, height)?;
         }
     }
     walk.chain.report.entries = walk.state.entries().count() as u64;
@@ -217,7 +229,8 @@ impl Walk<'_> {
         if self.store.header_hash(height).map_err(in_full)? != Some(block.header.hash()) {
             return Err("the index of header hashes has another hash".into());
         }
-        let checked = self.chain.check(&block, Some(&stored), &self.state)?;
+        let checked = self.chain.check(&block, Some(&stored), &self.state, &NoPages)?;
+        self.tree = checked.tree.clone();
         if self.store.state_height().is_some_and(|applied| applied >= height) {
             for (id, index) in &checked.ids {
                 if self.store.transaction(id).map_err(in_full)? != Some((height, *index)) {
@@ -234,6 +247,16 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// The stored tree must be equal to the one of executing every block, in each page.
+fn compare_tree(store: &ChannelStore, tree: &StateTree, height: u64) -> Result<(), String> {
+    let broken = |error: String| format!("the tree over the state at height {height}: {error}");
+    let view = store.view().map_err(|error| broken(in_full(error)))?;
+    if view.tree() != tree {
+        return Err(broken("it differs from that of executing every block".into()));
+    }
+    view.tree().check(&view).map_err(|error| broken(in_full(error)))
 }
 
 /// The stored state must be equal to the one of executing every block.

@@ -17,6 +17,7 @@ use ledger_classes::execution::{self, ConfigRecord};
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange};
 use ledger_classes::participant::CertificatePaths;
+use ledger_classes::state_tree::StateTree;
 use ledger_classes::time::Time;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,7 +51,7 @@ pub(crate) fn create(files: &dyn StoreFiles, options: StoreOptions, config: &Cha
         receipts: encode_receipts(&[]).into(),
     };
     store.append(&record).map_err(in_full)?;
-    let _ = store.apply(0, &writes, &[]).map_err(in_full)?;
+    let _ = store.apply(0, &writes, &[], &StateTree::of(&writes)).map_err(in_full)?;
     store.close().map_err(in_full)?;
     Ok(hash)
 }
@@ -151,7 +152,7 @@ impl Opening {
         let (header, hash, pressure, mut history) = match self.parent.take() {
             None => {
                 let genesis = chain::check_genesis(&block).map_err(in_full)?;
-                let pressure = store.apply(0, &genesis.writes, &[]).map_err(in_full)?;
+                let pressure = store.apply(0, &genesis.writes, &[], &genesis.tree).map_err(in_full)?;
                 (block.header, genesis.channel, pressure, CompactRange::new())
             }
             Some((parent, history)) => {
@@ -161,10 +162,11 @@ impl Opening {
                 let given = Given { header, seal, transactions, receipts: Some(&receipts) };
                 let view = store.view().map_err(in_full)?;
                 let ids = Ids { store, above: &[] };
-                let above = Above { parent: &parent, view: &view, ids: &ids, certificates };
+                let above =
+                    Above { parent: &parent, view: &view, tree: view.tree(), pages: &view, ids: &ids, certificates };
                 let own = chain::check(&above, given).map_err(in_full)?;
                 drop(view);
-                let pressure = store.apply(height, &own.writes, &own.ids).map_err(in_full)?;
+                let pressure = store.apply(height, &own.writes, &own.ids, &own.tree).map_err(in_full)?;
                 (own.header, own.hash, pressure, history)
             }
         };

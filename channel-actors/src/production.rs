@@ -15,6 +15,7 @@ use ledger_classes::limits::BLOCK_RECEIPTS_ENCODED_BYTES_MAX;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::state::{Overlay, ReadError, ReadView, Writes};
+use ledger_classes::state_tree::{Pages, StateTree};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
 use std::sync::Arc;
@@ -74,21 +75,23 @@ impl CommittedIds for Ids<'_> {
 fn with_view<T>(
     store: &ChannelStore,
     above: &[Arc<ExecutedBlock>],
-    work: impl FnOnce(&dyn ReadView) -> Result<T, String>,
+    work: impl FnOnce(&dyn ReadView, &StateTree, &dyn Pages) -> Result<T, String>,
 ) -> Result<T, String> {
+    let tree = above.last().map(|block| store.bounded(&block.tree));
     let view = store.view().map_err(in_full)?;
+    let tree = tree.unwrap_or_else(|| view.tree().clone());
     let applied = view.height();
     let above: Vec<_> =
         above.iter().filter(|block| applied.is_none_or(|height| block.header.height > height)).collect();
     match above.as_slice() {
-        [] => work(&view),
-        [one] => work(&Overlay::new(&view, &one.writes)),
+        [] => work(&view, &tree, &view),
+        [one] => work(&Overlay::new(&view, &one.writes), &tree, &view),
         more => {
             let mut writes = Writes::new();
             for block in more {
                 writes.extend(block.writes.iter().map(|(key, value)| (key.clone(), value.clone())));
             }
-            work(&Overlay::new(&view, &writes))
+            work(&Overlay::new(&view, &writes), &tree, &view)
         }
     }
 }
@@ -99,8 +102,8 @@ impl Execution {
         let Self { store, share, certificates, proposer, parent, time, above } = self;
         let ids = Ids { store: &store, above: &above };
         let (transactions, full) = part_of_disk(&store, &share, &ids, transactions)?;
-        let Drafted { block, left } = with_view(&store, &above, |view| {
-            let above = Above { parent: &parent, view, ids: &ids, certificates: &*certificates };
+        let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
+            let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
             chain::draft(&above, Draft { proposer, time, transactions }).map_err(in_full)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
@@ -175,7 +178,8 @@ pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal
         receipts: encode_receipts(&executed.receipts).into(),
     };
     store.append(&record).map_err(in_full)?;
-    let pressure = store.apply(executed.header.height, &executed.writes, &executed.ids).map_err(in_full)?;
+    let ExecutedBlock { writes, ids, tree, .. } = executed;
+    let pressure = store.apply(executed.header.height, writes, ids, tree).map_err(in_full)?;
     let block = CommittedBlock::new(block, executed.hash, executed.receipts.clone());
     Ok(Persisted { block: Arc::new(block), pressure })
 }

@@ -12,11 +12,11 @@ use ledger_classes::execution::{self, ConfigHead};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::limits::TRUST_LINKS_MAX;
 use ledger_classes::proof::{
-    EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, part,
+    EventProof, Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, TransactionProof, Trust, TrustLink, part,
 };
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record;
-use ledger_classes::state::ReadError;
+use ledger_classes::state::{ReadError, ReadView as _};
 use std::sync::Arc;
 
 /// One consistent look at a channel.
@@ -148,6 +148,15 @@ impl<'a> Reader<'a> {
         Ok(Some(Proof { version: 1, trust: Trust { genesis: self.genesis()?, links }, evidence, later }))
     }
 
+    /// What a key has in this state, with the way to the header of [`Self::height`].
+    pub fn proven_state(&self, key: &[u8]) -> Result<StateEvidence, ReadError> {
+        let block = self.existing(self.height())?;
+        let value = self.view.get(key)?.map(|value| HexBytes(value.to_vec()));
+        let path = self.view.tree().prove(&self.view, key)?.encode();
+        let (header, seal) = (part(&block.block.header), part(&block.block.seal));
+        Ok(StateEvidence { header, seal, key: HexBytes(key.to_vec()), value, path: HexBytes(path) })
+    }
+
     /// The genesis block, encoded.
     pub fn genesis(&self) -> Result<HexBytes, ReadError> {
         let genesis = self.store.block(0).map_err(broken)?;
@@ -263,7 +272,7 @@ mod tests {
             receipts: encode_receipts(&[]).into(),
         };
         store.append(&record).expect("appends");
-        let _ = store.apply(1, &Writes::new(), &[(id, 0)]).expect("applies");
+        let _ = store.apply_writes(1, &Writes::new(), &[(id, 0)]).expect("applies");
         assert!(matches!(reader.transaction(&id), Ok(None)));
         assert!(matches!(reader.proof(&id, None), Ok(None)));
         assert!(matches!(reader.block(1), Ok(None)));

@@ -10,7 +10,7 @@ use bytes::{Buf as _, Bytes};
 use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
-use ledger_classes::proof::{Proof, Trust};
+use ledger_classes::proof::{Proof, StateProof, Trust};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -147,6 +147,11 @@ impl Connection {
         let later = later.map(|height| height.to_string());
         let query: Vec<_> = later.iter().map(|height| ("later", height.as_str())).collect();
         self.get(&["channels", channel, "transactions", &id.to_string(), "proof"], &query).await
+    }
+
+    /// The offline proof of what a key has in the state (`docs/formats/state.md`), or that it is absent.
+    pub async fn state_proof(&self, channel: &str, key: &[u8]) -> Result<StateProof, RequestError> {
+        self.get(&["channels", channel, "state", &hex::encode(key), "proof"], &[]).await
     }
 
     /// The way from the channel's genesis to the configuration in force; check it with [`Trust::verify`].

@@ -18,7 +18,7 @@ use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::{self, Address};
 use ledger_classes::limits::PAYLOAD_BYTES_MAX;
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::proof::{Evidence, Proof, ProofError, VerifiedTrust};
+use ledger_classes::proof::{Evidence, Proof, ProofError, StateProof, VerifiedState, VerifiedTrust};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction};
 use serde::Serialize;
@@ -113,11 +113,69 @@ pub struct LaterBlock {
 
 /// Reads a proof file.
 pub fn read_proof(path: &Path) -> Result<Proof, VerifyError> {
+    ledger_classes::json::from_slice(&read_file(path)?).map_err(VerifyError::Form)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, VerifyError> {
     use io::Read as _;
     let fail = |source| VerifyError::Read { path: path.into(), source };
     let mut bytes = Vec::new();
     std::fs::File::open(path).map_err(fail)?.take(PROOF_BYTES_MAX).read_to_end(&mut bytes).map_err(fail)?;
-    ledger_classes::json::from_slice(&bytes).map_err(VerifyError::Form)
+    Ok(bytes)
+}
+
+/// A proof of one of both kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnyProof {
+    /// Of a transaction.
+    Transaction(Box<Proof>),
+    /// Of what a key has in the state.
+    State(Box<StateProof>),
+}
+
+/// Reads a proof file of either kind.
+pub fn read_any_proof(path: &Path) -> Result<AnyProof, VerifyError> {
+    let bytes = read_file(path)?;
+    match ledger_classes::json::from_slice(&bytes) {
+        Ok(proof) => Ok(AnyProof::Transaction(Box::new(proof))),
+        Err(error) => match ledger_classes::json::from_slice(&bytes) {
+            Ok(proof) => Ok(AnyProof::State(Box::new(proof))),
+            Err(_) => Err(VerifyError::Form(error)),
+        },
+    }
+}
+
+/// What a proof of the state has proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProvenState {
+    /// The channel's id.
+    pub channel: Hash,
+    /// The channel's name, as its configuration has it.
+    pub channel_name: String,
+    /// The block that leaves this state.
+    pub height: u64,
+    /// The block's time.
+    pub time: Time,
+    /// Hash of the block's header.
+    pub block: Hash,
+    /// The key.
+    pub key: HexBytes,
+    /// Its value; none if it is absent.
+    pub value: Option<HexBytes>,
+}
+
+/// Checks a proof of the state. `channel` is the id that the verifier knows.
+pub fn verify_state_proof(proof: &StateProof, channel: Option<Hash>) -> Result<ProvenState, VerifyError> {
+    let VerifiedState { channel, name, header, key, value } = proof.verify(channel)?;
+    Ok(ProvenState {
+        channel,
+        channel_name: name,
+        height: header.height,
+        time: header.time,
+        block: header.hash(),
+        key: HexBytes(key),
+        value: value.map(HexBytes),
+    })
 }
 
 /// Checks a proof. `channel` is the id that the verifier knows.
@@ -217,6 +275,30 @@ impl Connection {
         }
         let trust = proof.trust.verify(known)?;
         let shown = SealedBytes { header: proof.evidence.header.clone(), seal: proof.evidence.seal.clone() };
+        self.meet(&trust, &shown)?;
+        Ok((proof, proven))
+    }
+}
+
+impl Connection {
+    /// Fetches the proof of what a key has in the state, checks it, and holds it against what was verified before of the
+    /// channel. `known` is the channel's id that the verifier knows.
+    pub async fn verified_state(
+        &self,
+        channel: &str,
+        key: &[u8],
+        known: Option<Hash>,
+    ) -> Result<(StateProof, ProvenState), VerifyError> {
+        let proof = self.state_proof(channel, key).await.map_err(VerifyError::Trust)?;
+        let proven = verify_state_proof(&proof, known)?;
+        if proven.key.0 != key {
+            return Err(VerifyError::Mismatch("key"));
+        }
+        if known.is_none() {
+            self.known().hold_channel(channel, proven.channel)?;
+        }
+        let trust = proof.trust.verify(known)?;
+        let shown = SealedBytes { header: proof.state.header.clone(), seal: proof.state.seal.clone() };
         self.meet(&trust, &shown)?;
         Ok((proof, proven))
     }

@@ -1,9 +1,10 @@
-"""Checks a proof of a transaction, trusting nobody but the channel's id.
+"""Checks a proof of a transaction, or of what a key has in the state, trusting nobody but the channel's id.
 
     pip install cryptography
     python3 verify_proof.py --channel-id ID proof.json
 
-`proof.json` is what `GET /v1/channels/{c}/transactions/{id}/proof` answers and `chancery tx proof` writes. Ends with 0
+`proof.json` is what `GET /v1/channels/{c}/transactions/{id}/proof` answers and `chancery tx proof` writes, or what
+`GET /v1/channels/{c}/state/{key}/proof` answers. Ends with 0
 and a summary if the proof holds, with 1 and the reason if it does not. Without --channel-id it says only that the parts
 belong together: compare the channel's id that it prints with one from a source that you trust.
 
@@ -94,7 +95,8 @@ def read_header(data, what="the header", reader=None):
     start = r.at
     header = {
         "version": r.u16(), "channel": r.hash(), "height": r.u64(), "previous": r.hash(), "time": r.time(),
-        "transaction_root": r.hash(), "receipt_root": r.hash(), "writes_root": r.hash(), "history_root": r.hash(),
+        "transaction_root": r.hash(), "receipt_root": r.hash(), "writes_root": r.hash(),
+        "state_root": r.hash(), "history_root": r.hash(),
         "config_height": r.u64(), "proposer": r.take(20), "transactions": r.u32(), "receipts": r.u32(),
     }
     need(header["version"] == 1, f"{what} is of an unknown version")
@@ -391,6 +393,44 @@ def check_evidence(channel, configurations, evidence):
     return header, receipt, envelope, event
 
 
+def check_state(channel, configurations, state):
+    """What a key has in the state that a block leaves: docs/formats/state-tree.md."""
+    header, seal, key, value, path = fields(state, ["header", "seal", "key", "value", "path"])
+    header = read_header(unhex(header))
+    need(header["id"] == channel, f"the header is of channel {header['id'].hex()}")
+    r = Reader(unhex(seal), "the seal")
+    check_seal(header, r.end(read_seal(r)), ruling(configurations, header))
+    key, value = unhex(key), None if value is None else unhex(value)
+    check_state_path(header["state_root"], key, value, unhex(path))
+    return header, key, value
+
+
+def check_state_path(root, key, value, data):
+    place = (key[:1] or b"\0") + tagged("chancery/state-key/1", key)[1:]
+    bit = lambda way, depth: way[depth // 8] >> 7 - depth % 8 & 1
+    leaf = lambda way, digest: hashlib.sha256(b"\2" + way + digest).digest()
+    r = Reader(data, "the key's path")
+    steps = [(r.u8(), r.hash()) for _ in range(r.u16())]
+    need(all(a[0] < b[0] for a, b in zip(steps, steps[1:])), "the bits of a key's path do not ascend")
+    need(all(any(beside) for _, beside in steps), "nothing stands beside a key's path")
+    other = r.option(lambda: (r.hash(), r.hash()))
+    r.end(None)
+    if value is not None:
+        need(other is None, "the path leads to another key")
+        reached = leaf(place, hashlib.sha256(value).digest())
+    elif other is not None:
+        need(other[0] != place, "the path leads to the key that is said to be absent")
+        need(all(bit(other[0], depth) == bit(place, depth) for depth, _ in steps), "the path does not lead to where the key would be")
+        reached = leaf(*other)
+    else:
+        need(not steps, "the path leads nowhere")
+        reached = bytes(32)
+    for depth, beside in reversed(steps):
+        left, right = (beside, reached) if bit(place, depth) else (reached, beside)
+        reached = hashlib.sha256(b"\3" + bytes([depth]) + left + right).digest()
+    need(reached == root, "the key's path does not lead to the header's state root")
+
+
 def check_trust(trust):
     """From genesis on, each configuration vouches for the next: it names who seals the block that sets the next."""
     genesis, links = fields(trust, ["genesis", "links"])
@@ -416,10 +456,20 @@ def check_trust(trust):
 
 def verify(text, known=None):
     """Checks a proof and says what it proves. `known` is the channel's id, 64 hex digits."""
-    version, trust, evidence, later = fields(json_strict(text), ["version", "trust", "evidence"], ["later"])
+    document = json_strict(text)
+    if isinstance(document, dict) and "state" in document:
+        (version, trust, state), evidence, later = fields(document, ["version", "trust", "state"]), None, None
+    else:
+        version, trust, evidence, later = fields(document, ["version", "trust", "evidence"], ["later"])
     need(type(version) is int and version == 1, "unknown proof version")
     channel, name, configurations = check_trust(trust)
     need(known is None or channel.hex() == known, f"the proof is about channel {channel.hex()}")
+    if evidence is None:
+        header, key, value = check_state(channel, configurations, state)
+        return {
+            "channel": channel.hex(), "channel_name": name, "height": header["height"], "block": header["hash"].hex(),
+            "key": key.hex(), "value": None if value is None else value.hex(),
+        }
     header, receipt, envelope, event = check_evidence(channel, configurations, evidence)
     proven = {
         "channel": channel.hex(), "channel_name": name, "height": header["height"],

@@ -36,6 +36,8 @@ pub struct Header {
     pub receipt_root: Hash,
     /// RFC 9162 root over the written keys and values, in key order.
     pub writes_root: Hash,
+    /// Root of the tree over the state that the block leaves ([`crate::state_tree`]).
+    pub state_root: Hash,
     /// RFC 9162 root over the hashes of all earlier headers.
     pub history_root: Hash,
     /// Height whose block last changed the configuration that rules this block.

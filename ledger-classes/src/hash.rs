@@ -36,6 +36,8 @@ pub enum Tag {
     Content,
     /// One line of an index of administrative acts after the lines before it.
     Audit,
+    /// Where a key of the state stands in its tree.
+    StateKey,
 }
 
 impl Tag {
@@ -56,6 +58,7 @@ impl Tag {
             Self::Timer => "chancery/timer/1",
             Self::Content => "chancery/content/1",
             Self::Audit => "chancery/audit/1",
+            Self::StateKey => "chancery/state-key/1",
         }
     }
 

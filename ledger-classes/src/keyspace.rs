@@ -5,6 +5,7 @@
 
 use crate::hash::Hash;
 use crate::keys::Address;
+use crate::rights::Class;
 use crate::time::Time;
 
 /// First bytes of keys.
@@ -86,6 +87,17 @@ pub enum Family {
     Log = 0x40,
     /// Newest records of audit sequences: topic, 0, source.
     AuditHead = 0x41,
+}
+
+/// The class whose readers may know a key, which may be no key of this build's; none for what the channel keeps of itself.
+pub fn class_of(key: &[u8]) -> Option<Class> {
+    match key.first()? >> 4 {
+        1 => Some(Class::Assets),
+        2 => Some(Class::Contracts),
+        3 => Some(Class::Apps),
+        4 => Some(Class::Logs),
+        _ => None,
+    }
 }
 
 /// A key of `family` made of `parts` one after another.

@@ -27,5 +27,6 @@ pub mod receipt;
 pub mod record;
 pub mod rights;
 pub mod state;
+pub mod state_tree;
 pub mod time;
 pub mod transaction;

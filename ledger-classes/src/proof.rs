@@ -5,6 +5,10 @@
 //! configuration vouches for the next ([`Trust`]), the last one names who may seal, the seal makes the header final,
 //! and the header's roots hold the rest ([`Evidence`]).
 
+mod state;
+
+pub use state::{StateEvidence, StateProof, VerifiedState};
+
 use crate::block::{BLOCK_VERSION, Block, Header, Seal, SealError};
 use crate::codec::{self, Encode};
 use crate::config::ChannelConfig;

@@ -6,6 +6,7 @@
 pub mod chain;
 pub mod merkle;
 pub mod sig;
+pub mod state;
 pub mod x509;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

@@ -15,9 +15,10 @@ use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::KeyCache;
 use ledger_classes::participant::{CertificateKey, KnownCertificate, KnownIdentity, NamedCertificate, Participant};
-use ledger_classes::proof::{Proof, Trust};
+use ledger_classes::proof::{Proof, StateProof, Trust};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record::{Record, from_value, to_value};
+use ledger_classes::state_tree;
 use ledger_classes::transaction::{Encoding, Envelope, SignedBy, Transaction, parse, verify_all};
 use server::api::cursor::{Cursor, Start};
 use std::fmt::Debug;
@@ -45,6 +46,7 @@ pub const DECODERS: &[Decoder] = &[
     ("record", record),
     ("server_sent_events", server_sent_events),
     ("submissions", submissions),
+    ("state_proof", state_proof),
 ];
 
 pub use folders::{backup, block_file, block_folder, bundle, fence};
@@ -173,8 +175,21 @@ pub fn ocsp_messages(bytes: &[u8]) {
     }
 }
 
+/// A proof of what a key has in a state.
+pub fn state_proof(bytes: &[u8]) {
+    if let Ok(proof) = state_tree::Proof::decode(bytes) {
+        assert_eq!(proof.encode(), bytes, "a second form");
+        let root = Hash([1; 32]);
+        let holds = [None, Some(&b"value"[..])].map(|value| proof.verify(&root, b"key", value));
+        assert!(holds.iter().all(Result::is_err), "nobody finds a preimage");
+    }
+}
+
 /// A proof of inclusion, and the way to a configuration.
 pub fn proof(bytes: &[u8]) {
+    if let Ok(proof) = ledger_classes::json::from_slice::<StateProof>(bytes) {
+        let _ = proof.verify(None);
+    }
     if let Ok(proof) = ledger_classes::json::from_slice::<Proof>(bytes) {
         let _ = proof.verify(None);
     }

@@ -14,6 +14,7 @@ use ledger_classes::keys::{KeyCache, SigningKey};
 use ledger_classes::merkle::{consistency_path, inclusion_path, leaf_hash, root};
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::state::MemoryState;
+use ledger_classes::state_tree::NoPages;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
 use serde_json::{Value, json};
@@ -190,7 +191,7 @@ fn merkle_proofs_are_judged() {
 
 /// A block above those of `history`, of one log record, sealed by the orderer.
 fn block_above(history: &History, state: &MemoryState, key: &SigningKey, nonce: u64) -> Block {
-    let above = history.above(state, &NoCertificates).unwrap();
+    let above = history.above(state, &NoPages, &NoCertificates).unwrap();
     let append = logs::Append { topic: "test".into(), digest: None, body: String::new() };
     let transaction = Transaction {
         channel: above.parent.channel,
@@ -233,7 +234,8 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     let (mut history, mut state) = (History::new(), MemoryState::default());
     let mut blocks = vec![chain::genesis(&config).unwrap().0];
     for nonce in 0..3 {
-        let checked = history.check(&blocks[blocks.len() - 1], None, &state, &NoCertificates, [1; 32]).unwrap();
+        let checked =
+            history.check(&blocks[blocks.len() - 1], None, &state, &NoPages, &NoCertificates, [1; 32]).unwrap();
         state.apply(&checked.writes);
         let _ = history.advance(&checked);
         blocks.push(block_above(&history, &state, &key, nonce));
@@ -265,6 +267,7 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     assert_eq!(broken(2, &|block| block.header.previous = Hash([9; 32])), line(2, Some("previous")));
     assert_eq!(broken(3, &|block| block.header.time = Time::ZERO), line(3, Some("time-goes-back")));
     assert_eq!(broken(1, &|block| block.header.writes_root = Hash::ZERO), line(1, Some("writes-root")));
+    assert_eq!(broken(1, &|block| block.header.state_root = Hash::ZERO), line(1, Some("state-root")));
     assert_eq!(broken(0, &|block| block.header.time = Time::ZERO), line(0, Some("genesis-differs")));
     let twice = blocks[1].transactions.clone();
     let leaves = transaction_leaves(&twice);
@@ -289,4 +292,23 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     more.extend([0xff; 8]);
     assert_eq!(conformance(&["chain"], &more).pop().unwrap(), line(4, Some("malformed")));
     assert_eq!(conformance(&["chain"], &whole[..2]), [""; 0]);
+}
+
+/// Other languages hold their verifiers against this file.
+#[test]
+fn the_vectors_of_the_state_tree_are_those_of_the_file_and_each_has_its_verdict() {
+    let file = include_str!("../../docs/formats/state-tree.jsonl");
+    assert_eq!(conformance(&["state", "--vectors"], b""), file.lines().collect::<Vec<_>>(), "write the file again");
+    let verdicts = conformance(&["state"], file.as_bytes());
+    let (mut holding, mut refused) = (0, 0);
+    for (vector, answer) in file.lines().zip(&verdicts) {
+        let vector: Value = ledger_classes::json::from_str(vector).unwrap();
+        let expected = json!({ "id": vector["id"], "ok": vector["ok"] });
+        assert_eq!(ledger_classes::json::from_str::<Value>(answer).unwrap(), expected, "{vector}");
+        *(if vector["ok"] == true { &mut holding } else { &mut refused }) += 1;
+    }
+    assert!(holding > 30 && refused > 200, "{holding} hold, {refused} do not");
+    let malformed = [r#"{"id":1,"root":"00","key":"","value":null,"proof":""}"#, r#"{"id":2}"#, "[]"].join("\n");
+    let answers = conformance(&["state"], malformed.as_bytes());
+    assert!(answers.iter().all(|answer| answer.contains(r#""ok":false"#)), "{answers:?}");
 }

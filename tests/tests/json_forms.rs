@@ -346,7 +346,7 @@ fn what_a_peer_answers_is_made_of_objects() {
     );
     let header = json!({
         "version": 1, "channel": h('a'), "height": 1, "previous": h('a'), "time": TIME, "transaction_root": h('a'),
-        "receipt_root": h('a'), "writes_root": h('a'), "history_root": h('a'), "config_height": 0,
+        "receipt_root": h('a'), "writes_root": h('a'), "state_root": h('a'), "history_root": h('a'), "config_height": 0,
         "proposer": address(), "transactions": 1, "receipts": 1,
     });
     let signed = json!({ "id": h('a'), "sender": address(), "transaction": transaction(), "receipt": receipt() });

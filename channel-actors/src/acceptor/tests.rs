@@ -9,6 +9,7 @@ use ledger_classes::block::{Block, Header};
 use ledger_classes::keys::Address;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::state::Writes;
+use ledger_classes::state_tree::StateTree;
 
 /// Seals nothing by itself.
 struct Manual;
@@ -65,6 +66,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
         transaction_root: Hash::ZERO,
         receipt_root: Hash::ZERO,
         writes_root: Hash::ZERO,
+        state_root: Hash::ZERO,
         history_root: Hash::ZERO,
         config_height: 0,
         proposer: Address([0; 20]),
@@ -77,6 +79,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
         envelopes: vec![vec![]].into(),
         receipts: vec![receipt(height)],
         writes: Writes::new(),
+        tree: StateTree::default(),
         ids: [(id(height), 0)].into(),
         next_timer: Some(NOW.plus_millis(1_000 + height)),
         config: None,

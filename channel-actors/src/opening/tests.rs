@@ -114,6 +114,8 @@ fn replayed(change: impl FnOnce(&mut ExecutedBlock), sealer: u8) -> Option<Strin
 fn a_replay_that_differs_stops_at_the_block_where_the_difference_begins() {
     let failed = replayed(|block| block.header.writes_root = Hash([9; 32]), 200);
     assert_eq!(failed.as_deref(), Some("block 2: the writes root differs from that of executing it"));
+    let failed = replayed(|block| block.header.state_root = Hash([9; 32]), 200);
+    assert_eq!(failed.as_deref(), Some("block 2: the state root differs from that of executing it"));
     let other = |block: &mut ExecutedBlock| Arc::make_mut(&mut block.receipts[0]).head.index = 7;
     assert_eq!(replayed(other, 200).as_deref(), Some("block 2: receipt 0 differs from that of executing it"));
 }

@@ -10,9 +10,10 @@ use super::files::catching;
 use super::layer::Layer;
 use super::lock::{lock, read, write};
 use super::pace::Paced;
-use super::record::{encode_reflects, encode_value};
-use super::state::{META, STATE, State};
+use super::record::{Reflects, encode_reflects, encode_value};
+use super::state::{META, STATE, State, TREE};
 use ledger_classes::hash::Hash;
+use ledger_classes::state_tree::{Change, StateTree};
 use redb::{Database, ReadableDatabase as _};
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,16 +31,20 @@ impl State {
             return Ok(self.checkpointed());
         }
         self.check_open()?;
-        let (layer, applied) = self.freeze();
+        let (layer, tree, applied) = self.freeze();
         let height = applied - 1;
-        let result = header_hash(height).and_then(|hash| {
+        let result = header_hash(height).and_then(|header_hash| {
+            let reflects = Reflects { height, header_hash, tree: tree.clone() };
             let database = read(&self.database);
             let (database, paced) = database.as_ref().zip(self.paced.upgrade()).ok_or(StoreError::Closed)?;
-            catching(|| self.write_layer(database, &paced, &layer, height, hash))
+            catching(|| self.write_layer(database, &paced, &layer, &reflects))
                 .map_err(StoreError::disk("writing a checkpoint"))
         });
         result.map_err(|error| self.latch.hold(error))?;
+        tree.set_saved();
         let mut inner = write(&self.inner);
+        let newest = inner.tree.clone();
+        self.keep(&mut inner, &newest);
         assert!(inner.checkpointed < applied && applied <= inner.applied, "checkpoints move on behind the state");
         inner.checkpointed = applied;
         inner.checkpointed_at = Instant::now();
@@ -51,14 +56,15 @@ impl State {
         Ok(applied)
     }
 
-    /// Exchanges the active layer for an empty one; the second value is how many blocks it and the file reflect.
-    fn freeze(&self) -> (Arc<Layer>, u64) {
+    /// Exchanges the active layer for an empty one; also the tree over the state, and how many blocks they and the file
+    /// reflect.
+    fn freeze(&self) -> (Arc<Layer>, StateTree, u64) {
         let _applying = lock(&self.applying);
         let mut inner = write(&self.inner);
         let layer = std::mem::take(&mut inner.active);
         inner.frozen = Some(layer.clone());
         self.count(&inner);
-        (layer, inner.applied)
+        (layer, inner.tree.clone(), inner.applied)
     }
 
     fn write_layer(
@@ -66,8 +72,7 @@ impl State {
         database: &Database,
         paced: &Paced,
         layer: &Layer,
-        height: u64,
-        header_hash: Hash,
+        reflects: &Reflects,
     ) -> Result<(), redb::Error> {
         let before = database.begin_read()?;
         let mut transaction = database.begin_write()?;
@@ -85,9 +90,26 @@ impl State {
             Ok::<_, redb::Error>(paced.rest()?)
         })?;
         drop(table);
+        let mut table = transaction.open_table(TREE)?;
+        reflects.tree.save(|change| {
+            match change {
+                Change::Put(place, page) => {
+                    let key = place.key();
+                    encode_value(&key, &page, &mut record);
+                    table.insert(key.as_slice(), record.as_slice())?;
+                }
+                Change::Remove(place) => drop(table.remove(place.key().as_slice())?),
+                Change::RemoveBelow(place) => {
+                    let (first, last) = place.below();
+                    table.retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
+                }
+            }
+            Ok::<_, redb::Error>(paced.rest()?)
+        })?;
+        drop(table);
         let runs = read(&self.runs).last().cloned().unwrap_or_default();
-        let runs = runs.write(&before, &transaction, paced, &layer.transactions_in_order(), height + 1)?;
-        transaction.open_table(META)?.insert("reflects", encode_reflects(height, header_hash).as_slice())?;
+        let runs = runs.write(&before, &transaction, paced, &layer.transactions_in_order(), reflects.height + 1)?;
+        transaction.open_table(META)?.insert("reflects", encode_reflects(reflects).as_slice())?;
         // Whoever reads the file from here on finds the runs of what it sees, before the commit and after it.
         write(&self.runs).push(runs.clone());
         paced.committing(|| transaction.commit())?;

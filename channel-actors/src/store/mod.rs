@@ -46,6 +46,7 @@ use error::Latch;
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::state::Writes;
+use ledger_classes::state_tree::StateTree;
 use log::Log;
 use state::State;
 use std::path::Path;
@@ -75,6 +76,9 @@ pub struct StoreOptions {
     pub log_cache_bytes: usize,
     /// Bytes of redb's page cache for the state, likewise.
     pub state_cache_bytes: usize,
+    /// Bytes of memory of the tree over the state, of the same memory: what is beyond is read from its pages when it is
+    /// needed.
+    pub tree_bytes: usize,
     /// Bytes of the journal, which holds small blocks, each twice, until there are enough of them for the log: half as
     /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into
     /// the log, at 0.
@@ -95,6 +99,7 @@ impl Default for StoreOptions {
         Self {
             log_cache_bytes: 8 * MIB,
             state_cache_bytes: 64 * MIB,
+            tree_bytes: 160 * MIB,
             journal_bytes_max: MIB / 2,
             dirty_bytes_max: 64 * MIB,
             checkpoint_piece_bytes: MIB,
@@ -281,8 +286,21 @@ impl ChannelStore {
 
     /// Makes the writes and transactions (id, index in the block) of a block on disk visible, all at once.
     /// The height must be the next one of the state. In memory until the next checkpoint.
-    pub fn apply(&self, height: u64, writes: &Writes, transactions: &[(Hash, u32)]) -> Result<Pressure, StoreError> {
-        self.0.state.apply(height, self.0.log.size(), writes, transactions)
+    /// `tree` is over the state with these writes.
+    pub fn apply(
+        &self,
+        height: u64,
+        writes: &Writes,
+        transactions: &[(Hash, u32)],
+        tree: &StateTree,
+    ) -> Result<Pressure, StoreError> {
+        self.0.state.apply(height, self.0.log.size(), writes, transactions, tree)
+    }
+
+    /// A tree over this state, or one to come, that has no more memory than it may. Take it before the view whose pages
+    /// it is used with.
+    pub fn bounded(&self, tree: &StateTree) -> StateTree {
+        self.0.state.bounded(tree)
     }
 
     /// The state as it is now, unchanging. Keep it for one request or the execution of one block.

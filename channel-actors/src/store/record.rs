@@ -4,11 +4,21 @@
 use super::{CHECK_BYTES, digest};
 use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::state::{ReadError, Value};
+use ledger_classes::state_tree::StateTree;
 
 /// First byte of every record of this file.
-pub(super) const STATE_FORMAT: u8 = 3;
-/// Version, height, header hash, check.
-const REFLECTS_BYTES: usize = 1 + 8 + 32 + CHECK_BYTES;
+pub(super) const STATE_FORMAT: u8 = 4;
+/// Version, height, header hash, state root, keys, check.
+const REFLECTS_BYTES: usize = 1 + 8 + 32 + 32 + 8 + CHECK_BYTES;
+
+/// What a file of the state reflects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reflects {
+    pub(super) height: u64,
+    pub(super) header_hash: Hash,
+    /// In the pages of the file.
+    pub(super) tree: StateTree,
+}
 
 /// The check of a record under a key. A key and a record that share bytes in another way have another check.
 pub(super) fn check(key: &[u8], record: &[u8]) -> [u8; CHECK_BYTES] {
@@ -37,20 +47,25 @@ pub(super) fn decode_value(key: &[u8], record: &[u8]) -> Result<Value, ReadError
 }
 
 /// What the file reflects; the check keeps rot in it from being taken for a log that lost blocks.
-pub(super) fn encode_reflects(height: u64, header_hash: Hash) -> [u8; REFLECTS_BYTES] {
+pub(super) fn encode_reflects(reflects: &Reflects) -> [u8; REFLECTS_BYTES] {
+    const CONTENT: usize = REFLECTS_BYTES - CHECK_BYTES;
     let mut bytes = [STATE_FORMAT; REFLECTS_BYTES];
-    bytes[1..9].copy_from_slice(&height.to_le_bytes());
-    bytes[9..41].copy_from_slice(&header_hash.0);
-    let check = super::check_of(&bytes[..41]);
-    bytes[41..].copy_from_slice(&check);
+    bytes[1..9].copy_from_slice(&reflects.height.to_le_bytes());
+    bytes[9..41].copy_from_slice(&reflects.header_hash.0);
+    bytes[41..73].copy_from_slice(&reflects.tree.root().0);
+    bytes[73..CONTENT].copy_from_slice(&reflects.tree.keys().to_le_bytes());
+    let check = super::check_of(&bytes[..CONTENT]);
+    bytes[CONTENT..].copy_from_slice(&check);
     bytes
 }
 
-pub(super) fn decode_reflects(bytes: &[u8]) -> Option<(u64, Hash)> {
+pub(super) fn decode_reflects(bytes: &[u8]) -> Option<Reflects> {
     let (content, check) = bytes.split_last_chunk::<CHECK_BYTES>()?;
     let (&version, rest) = content.split_first()?;
     let (height, rest) = rest.split_first_chunk()?;
-    let hash = rest.try_into().ok()?;
+    let (hash, rest) = rest.split_first_chunk()?;
+    let (root, keys) = rest.split_first_chunk()?;
+    let tree = StateTree::stored(Hash(*root), u64::from_le_bytes(keys.try_into().ok()?));
     let sound = version == STATE_FORMAT && digest(content).0.starts_with(check);
-    sound.then_some((u64::from_le_bytes(*height), Hash(hash)))
+    sound.then_some(Reflects { height: u64::from_le_bytes(*height), header_hash: Hash(*hash), tree })
 }

@@ -13,7 +13,9 @@
 //!    exchanged under the write lock. So the file that a view reads reflects no more blocks than its count.
 //! 4. A version of a value that a live view, or one created while a block is applied, can see stays in its layer
 //!    (`protected` in [`Layer::put`]).
-//! 5. Execution of block `h` lays the writes of all blocks from `view.height() + 1` to `h - 1` over a view.
+//! 5. What a tree over the state has left to pages ([`StateTree::without_saved`]) is in the file that every later view
+//!    reads: pages are only overwritten with later trees of the same line, and who has one of those has what changed.
+//! 6. Execution of block `h` lays the writes of all blocks from `view.height() + 1` to `h - 1` over a view.
 //!    A view never changes, so those overlays stay right when their blocks are applied below it; overlays of
 //!    blocks that the view reflects already are harmless, as long as all later ones up to `h - 1` lie above.
 
@@ -23,12 +25,13 @@ use super::index::{RUNS, Runs, TRANSACTIONS};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
 use super::pace::{Paced, PacedBackend};
-use super::record::{STATE_FORMAT, decode_reflects, decode_value};
+use super::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value};
 use super::{Pressure, StoreOptions, sums};
 use crate::limits::DIRTY_LEAST;
 use crate::memory::Counted;
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, ReadView, Value, Writes};
+use ledger_classes::state_tree::{Pages, Place, StateTree};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,12 +40,16 @@ use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+/// Pages of the tree over the state, by their places.
+pub(super) const TREE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree");
 
 /// What the layers are at one moment.
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) active: Arc<Layer>,
     pub(super) frozen: Option<Arc<Layer>>,
+    /// The tree over the state.
+    pub(super) tree: StateTree,
     /// Blocks that the state reflects.
     pub(super) applied: u64,
     /// Blocks that the file reflects.
@@ -71,6 +78,8 @@ pub(super) struct State {
     held: Counted,
     /// The pages that the database keeps.
     _cache: Counted,
+    /// What of the tree over the state is kept in memory.
+    tree: Counted,
 }
 
 impl State {
@@ -94,10 +103,11 @@ impl State {
                 }
             }
         };
-        let applied = reflects.map_or(0, |(height, _)| height + 1);
+        let applied = reflects.as_ref().map_or(0, |reflects| reflects.height + 1);
         let inner = Inner {
             active: Arc::default(),
             frozen: None,
+            tree: reflects.as_ref().map(|reflects| reflects.tree.clone()).unwrap_or_default(),
             applied,
             checkpointed: applied,
             checkpointed_at: Instant::now(),
@@ -114,8 +124,9 @@ impl State {
             held: Counted::new(&memory.writes, 0),
             options,
             _cache: cache,
+            tree: Counted::new(&memory.caches, 0),
         };
-        Ok((state, reflects.map(|(_, hash)| hash)))
+        Ok((state, reflects.map(|reflects| reflects.header_hash)))
     }
 
     /// Blocks that the state reflects.
@@ -135,6 +146,7 @@ impl State {
         log_size: u64,
         writes: &Writes,
         transactions: &[(Hash, u32)],
+        tree: &StateTree,
     ) -> Result<Pressure, StoreError> {
         let _applying = lock(&self.applying);
         self.latch.check()?;
@@ -160,6 +172,7 @@ impl State {
         let mut inner = write(&self.inner);
         assert!(Arc::ptr_eq(&inner.active, &active), "layers are not exchanged while a block is applied");
         inner.applied = height + 1;
+        self.keep(&mut inner, tree);
         assert!(inner.checkpointed <= inner.applied && inner.applied <= log_size, "the log is ahead of the state");
         self.count(&inner);
         Ok(self.pressure_of(&inner))
@@ -174,6 +187,29 @@ impl State {
         }
         debug_assert!(protected.is_sorted(), "no view is ahead of the state");
         protected
+    }
+
+    /// The tree, without what is in pages where it has more memory than it may.
+    pub(super) fn bounded(&self, tree: &StateTree) -> StateTree {
+        match tree.bytes() > self.tree_bytes() {
+            true => tree.without_saved(),
+            false => tree.clone(),
+        }
+    }
+
+    /// Takes a tree as the one of the state.
+    pub(super) fn keep(&self, inner: &mut Inner, tree: &StateTree) {
+        inner.tree = self.bounded(tree);
+        self.tree.set(usize::try_from(inner.tree.bytes()).unwrap_or(usize::MAX / 2));
+    }
+
+    /// Memory that the tree may have: as much as there would be left for others, and a little always.
+    fn tree_bytes(&self) -> u64 {
+        let all = match self.tree.is_over() {
+            true => DIRTY_LEAST,
+            false => (self.tree.bytes().saturating_add(self.tree.left()) / 2).max(DIRTY_LEAST),
+        };
+        all.min(self.options.tree_bytes) as u64
     }
 
     /// Counts what the layers hold. To be called whenever that changes.
@@ -191,9 +227,12 @@ impl State {
         // No more than is left for others; a little is always allowed.
         let bound = self.options.dirty_bytes_max.min(self.held.left().max(DIRTY_LEAST));
         let age = inner.checkpointed_at.elapsed().as_millis();
+        // What changed of the tree stays in memory until then.
+        let tree = inner.tree.bytes();
         match inner.applied > inner.checkpointed {
-            true if bytes > bound.saturating_mul(2) => Pressure::Wait,
-            true if bytes >= bound || age >= u128::from(self.options.checkpoint_interval_ms) => Pressure::CheckpointDue,
+            true if bytes > bound.saturating_mul(2) || tree > self.tree_bytes().saturating_mul(2) => Pressure::Wait,
+            true if bytes >= bound || tree > self.tree_bytes() => Pressure::CheckpointDue,
+            true if age >= u128::from(self.options.checkpoint_interval_ms) => Pressure::CheckpointDue,
             _ => Pressure::None,
         }
     }
@@ -221,7 +260,8 @@ impl State {
         let table = unpanicked(|| transaction.open_table(STATE).map_err(StoreError::disk("reading the state")))?;
         *lock(&self.live).entry(inner.applied).or_default() += 1;
         let pin = Pin { count: inner.applied, live: self.live.clone() };
-        Ok(StateView { active: inner.active.clone(), frozen: inner.frozen.clone(), table, pin })
+        let (active, frozen, tree) = (inner.active.clone(), inner.frozen.clone(), inner.tree.clone());
+        Ok(StateView { active, frozen, tree, transaction, table, pin })
     }
 
     /// Where each of these transactions is.
@@ -275,12 +315,12 @@ fn reflected(transaction: &ReadTransaction) -> Result<u64, StoreError> {
     let Some(record) = meta.get("reflects").map_err(StoreError::disk("reading the height"))? else { return Ok(0) };
     let reflects = decode_reflects(record.value());
     reflects
-        .map(|(height, _)| height + 1)
+        .map(|reflects| reflects.height + 1)
         .ok_or_else(|| StoreError::StateCorrupt("the height record is malformed".into()))
 }
 
 /// What a file says it reflects, and its index.
-type Found = (Option<(u64, Hash)>, Runs);
+type Found = (Option<Reflects>, Runs);
 
 enum Opened {
     Sound(Database, Weak<Paced>, Found),
@@ -327,6 +367,7 @@ fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error>
         transaction.set_quick_repair(true);
         transaction.open_table(META)?.insert("format", [STATE_FORMAT].as_slice())?;
         transaction.open_table(STATE)?;
+        transaction.open_table(TREE)?;
         transaction.open_table(TRANSACTIONS)?;
         transaction.open_table(RUNS)?;
         transaction.commit()?;
@@ -341,8 +382,8 @@ fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error>
     }
     let state = found_table(before.open_table(STATE))?;
     let transactions = found_table(before.open_table(TRANSACTIONS))?;
-    let (Some(state), Some(transactions), Some(runs)) = (state, transactions, found_table(before.open_table(RUNS))?)
-    else {
+    let (tree, runs) = (found_table(before.open_table(TREE))?, found_table(before.open_table(RUNS))?);
+    let (Some(state), Some(_), Some(transactions), Some(runs)) = (state, tree, transactions, runs) else {
         return Ok(Err(format!("it holds {found} tables")));
     };
     let reflects = match meta.get("reflects")?.map(|record| decode_reflects(record.value())) {
@@ -352,7 +393,7 @@ fn initialise(database: &Database) -> Result<Result<Found, String>, redb::Error>
     if reflects.is_none() && state.len()? + transactions.len()? > 0 {
         return Ok(Err("it does not say its height".to_owned()));
     }
-    let runs = Runs::load(&runs, reflects.map_or(0, |(height, _)| height + 1))?;
+    let runs = Runs::load(&runs, reflects.as_ref().map_or(0, |reflects| reflects.height + 1))?;
     let buckets = transactions.len()?;
     Ok(runs.and_then(|runs| match runs.buckets() == buckets {
         true => Ok((reflects, runs)),
@@ -383,6 +424,8 @@ impl Drop for Pin {
 pub struct StateView {
     active: Arc<Layer>,
     frozen: Option<Arc<Layer>>,
+    tree: StateTree,
+    transaction: ReadTransaction,
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pin: Pin,
 }
@@ -391,6 +434,11 @@ impl StateView {
     /// The height that this state reflects; `None` before genesis.
     pub fn height(&self) -> Option<u64> {
         self.pin.count.checked_sub(1)
+    }
+
+    /// The tree over this state; its pages are this view's.
+    pub const fn tree(&self) -> &StateTree {
+        &self.tree
     }
 
     fn layers(&self) -> [Option<&Arc<Layer>>; 2] {
@@ -417,6 +465,17 @@ impl StateView {
         unpanicked(|| {
             let record = self.table.get(key).map_err(read_error)?;
             record.map(|record| decode_value(key, record.value())).transpose()
+        })
+    }
+}
+
+impl Pages for StateView {
+    fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
+        unpanicked(|| {
+            let key = place.key();
+            let table = self.transaction.open_table(TREE).map_err(|error| ReadError(error.to_string()))?;
+            let record = table.get(key.as_slice()).map_err(read_error)?;
+            record.map(|record| Ok(decode_value(&key, record.value())?.to_vec())).transpose()
         })
     }
 }

@@ -69,7 +69,7 @@ fn closed_channel() -> Bench {
     };
     store.append(&record).expect("appends");
     let index: Vec<(Hash, u32)> = ids.into_iter().zip(0..).collect();
-    let _ = store.apply(1, &writes, &index).expect("applies");
+    let _ = store.apply_writes(1, &writes, &index).expect("applies");
     bench
 }
 
@@ -347,7 +347,7 @@ fn with_fees(asset: &str, more: Writes) -> Bench {
         receipts: encode_receipts(&[]).into(),
     };
     bench.opened.store.append(&record).expect("appends");
-    let _ = bench.opened.store.apply(1, &writes, &[]).expect("applies");
+    let _ = bench.opened.store.apply_writes(1, &writes, &[]).expect("applies");
     bench
 }
 

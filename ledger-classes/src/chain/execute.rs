@@ -16,6 +16,7 @@ use crate::outcome::ResultCode;
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
 use crate::state::{Overlay, ReadError, ReadView, Writes};
+use crate::state_tree::{Pages, StateTree};
 use crate::time::Time;
 use crate::transaction::{self, ENVELOPE_BYTES_MAX, Envelope, TransactionError, VerifiedTransaction, verify_all};
 use std::sync::Arc;
@@ -27,6 +28,10 @@ pub struct Above<'a> {
     pub parent: &'a Parent,
     /// The state that it left.
     pub view: &'a dyn ReadView,
+    /// The tree over that state.
+    pub tree: &'a StateTree,
+    /// Where the part of the tree is that is not in memory.
+    pub pages: &'a dyn Pages,
     /// The ids that are in the chain up to it.
     pub ids: &'a dyn CommittedIds,
     /// How certificate paths are verified.
@@ -68,6 +73,8 @@ pub struct ExecutedBlock {
     pub receipts: Vec<Arc<Receipt>>,
     /// What it writes.
     pub writes: Writes,
+    /// The tree over the state that it leaves.
+    pub tree: StateTree,
     /// Ids of its transactions with the positions of their receipts, in the order of the ids.
     pub ids: Vec<(Hash, u32)>,
     /// When the next timer is due, above this block.
@@ -451,6 +458,7 @@ fn finish(
     let Executed { receipts, timers, writes } = executed;
     let Parent { channel, height, hash: previous, history_root, .. } = *above.parent;
     let envelopes: Vec<Vec<u8>> = transactions.into_iter().map(VerifiedTransaction::into_envelope).collect();
+    let tree = above.tree.update(above.pages, &writes)?;
     let header = Header {
         version: BLOCK_VERSION,
         channel,
@@ -460,6 +468,7 @@ fn finish(
         transaction_root: made.root,
         receipt_root: merkle::root(&block::receipt_leaves(&receipts)),
         writes_root: block::writes_root(&writes),
+        state_root: tree.root(),
         history_root,
         config_height: made.config_height,
         proposer: made.proposer,
@@ -475,6 +484,7 @@ fn finish(
         config: execution::config_in(&writes, header.height)?.map(Arc::new),
         header,
         writes,
+        tree,
     })
 }
 
@@ -489,6 +499,7 @@ fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
         transaction_root,
         receipt_root,
         writes_root,
+        state_root,
         history_root,
         config_height,
         proposer,
@@ -503,6 +514,9 @@ fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
     }
     if given.writes_root != *writes_root {
         return Err(Invalid::WritesRoot);
+    }
+    if given.state_root != *state_root {
+        return Err(Invalid::StateRoot);
     }
     // Copied from the parent, the configuration and the given header, after they were compared.
     debug_assert!(

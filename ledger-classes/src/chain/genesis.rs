@@ -8,6 +8,7 @@ use crate::execution::genesis_writes;
 use crate::hash::Hash;
 use crate::merkle;
 use crate::state::Writes;
+use crate::state_tree::StateTree;
 use crate::transaction::{Encoding, Envelope};
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
@@ -25,6 +26,7 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         transaction_root: merkle::root(&transaction_leaves(&transactions)),
         receipt_root: merkle::root(&[]),
         writes_root: writes_root(&writes),
+        state_root: StateTree::of(&writes).root(),
         history_root: merkle::root(&[]),
         config_height: 0,
         proposer: config.peers[0].key.address(),
@@ -43,6 +45,8 @@ pub struct Genesis {
     pub config: ChannelConfig,
     /// What the block writes.
     pub writes: Writes,
+    /// The tree over the state that it leaves.
+    pub tree: StateTree,
 }
 
 /// Whether a block is the genesis block of a configuration.
@@ -50,7 +54,7 @@ pub fn check_genesis(block: &Block) -> Result<Genesis, Invalid> {
     let config = block.genesis_config().map_err(|_| Invalid::GenesisMalformed)?;
     let (again, writes) = genesis(&config).map_err(|_| Invalid::GenesisMalformed)?;
     match again == *block {
-        true => Ok(Genesis { channel: block.header.hash(), config, writes }),
+        true => Ok(Genesis { channel: block.header.hash(), config, tree: StateTree::of(&writes), writes }),
         false => Err(Invalid::GenesisDiffers),
     }
 }

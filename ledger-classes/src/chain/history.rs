@@ -11,6 +11,7 @@ use crate::merkle::{self, CompactRange, Node};
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
 use crate::state::{ReadView, Writes};
+use crate::state_tree::{Pages, StateTree};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use std::sync::Arc;
 pub struct History {
     headers: CompactRange,
     last: Option<Parent>,
+    /// The tree over the state that the last block left.
+    tree: StateTree,
     ids: RecentIds,
 }
 
@@ -34,6 +37,8 @@ pub struct Checked {
     pub receipts: Vec<Arc<Receipt>>,
     /// What it writes.
     pub writes: Writes,
+    /// The tree over the state that it leaves.
+    pub tree: StateTree,
     /// Ids of its transactions with the positions of their receipts, in the order of the ids.
     pub ids: Vec<(Hash, u32)>,
     /// The configuration that it begins with, if it is the genesis block.
@@ -58,9 +63,21 @@ impl History {
         self.headers.size()
     }
 
-    /// Where the next block is executed, above the state of those before; `None` before genesis.
-    pub fn above<'a>(&'a self, view: &'a dyn ReadView, certificates: &'a dyn CertificatePaths) -> Option<Above<'a>> {
-        Some(Above { parent: self.last.as_ref()?, view, ids: &self.ids, certificates })
+    /// Where the next block is executed, above the state of those before; `None` before genesis. `pages` hold what was
+    /// left of its tree by [`Self::without_saved`].
+    pub fn above<'a>(
+        &'a self,
+        view: &'a dyn ReadView,
+        pages: &'a dyn Pages,
+        certificates: &'a dyn CertificatePaths,
+    ) -> Option<Above<'a>> {
+        let Self { tree, ids, .. } = self;
+        Some(Above { parent: self.last.as_ref()?, view, tree, pages, ids, certificates })
+    }
+
+    /// Leaves to the pages what they have of the tree over the state.
+    pub fn without_saved(&mut self) {
+        self.tree = self.tree.without_saved();
     }
 
     /// Checks the next block above the state of those before, its signatures too. With `receipts` these must be its own.
@@ -70,18 +87,19 @@ impl History {
         block: &Block,
         receipts: Option<&[Receipt]>,
         view: &dyn ReadView,
+        pages: &dyn Pages,
         certificates: &dyn CertificatePaths,
         seed: [u8; 32],
     ) -> Result<Checked, ExecutionError> {
-        let Some(above) = self.above(view, certificates) else { return Ok(self.first(block, receipts)?) };
+        let Some(above) = self.above(view, pages, certificates) else { return Ok(self.first(block, receipts)?) };
         // Before the signatures, which cost the most.
         check_link(above.parent, &block.header)?;
         let transactions = verify_transactions(block, above.parent.channel, seed)?;
         let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());
         let ends = transactions.iter().map(end).collect();
         let given = Given { header: &block.header, seal: Some(&block.seal), transactions, receipts };
-        let ExecutedBlock { header, hash, receipts, writes, ids, .. } = check(&above, given)?;
-        Ok(Checked { header, hash, receipts, writes, ids, genesis: None, ends })
+        let ExecutedBlock { header, hash, receipts, writes, tree, ids, .. } = check(&above, given)?;
+        Ok(Checked { header, hash, receipts, writes, tree, ids, genesis: None, ends })
     }
 
     fn first(&self, block: &Block, receipts: Option<&[Receipt]>) -> Result<Checked, Invalid> {
@@ -97,6 +115,7 @@ impl History {
             hash: genesis.channel,
             receipts: Vec::new(),
             writes: genesis.writes.clone(),
+            tree: genesis.tree.clone(),
             ids: Vec::new(),
             genesis: Some(Box::new(genesis)),
             ends: Vec::new(),
@@ -107,6 +126,7 @@ impl History {
     pub fn advance(&mut self, checked: &Checked) -> Vec<Node> {
         let nodes = self.headers.append(merkle::leaf_hash(&checked.hash.0));
         self.last = Some(Parent::of(&checked.header, checked.hash, &self.headers));
+        self.tree = checked.tree.clone();
         self.ids.take(checked.header.time, checked.ends.iter().copied());
         nodes
     }

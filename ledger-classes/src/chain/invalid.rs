@@ -249,6 +249,9 @@ reasons! {
         index: u32,
     } = 404, "receipt",
         ("receipt {index} differs from that of executing it");
+    /// The state that it leaves differs.
+    StateRoot = 405, "state-root",
+        ("the state root differs from that of executing it");
 }
 
 #[cfg(test)]

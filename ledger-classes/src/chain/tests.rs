@@ -18,6 +18,7 @@ use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
 use crate::receipt::Receipt;
 use crate::record;
 use crate::state::{MemoryState, Writes};
+use crate::state_tree::NoPages;
 use crate::time::Time;
 use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use std::collections::BTreeSet;
@@ -114,14 +115,14 @@ impl Maker {
 
     /// Makes the next block of what is offered; the chain stays as it is.
     pub(super) fn draft(&self, millis: u64, offered: Vec<VerifiedTransaction>) -> Drafted {
-        let above = self.history.above(&self.state, &NoCertificates).expect("genesis");
+        let above = self.history.above(&self.state, &NoPages, &NoCertificates).expect("genesis");
         let (proposer, time) = (address(ORDERER), self.time().plus_millis(millis));
         draft(&above, Draft { proposer, time, transactions: offered }).expect("memory does not fail")
     }
 
     /// What checking the next block says; the chain stays as it is.
     pub(super) fn check(&self, sealed: &Sealed) -> Result<Checked, ExecutionError> {
-        self.history.check(&sealed.block, Some(&sealed.receipts), &self.state, &NoCertificates, SEED)
+        self.history.check(&sealed.block, Some(&sealed.receipts), &self.state, &NoPages, &NoCertificates, SEED)
     }
 
     /// Takes a valid block as the next one.
@@ -286,7 +287,7 @@ fn what_a_draft_makes_is_accepted_with_an_equal_result_and_nothing_offered_is_lo
             };
             let sealed = Sealed::of(&block);
             let again = verify_transactions(&sealed.block, maker.channel(), SEED).expect("they were verified");
-            let above = maker.history.above(&maker.state, &NoCertificates).expect("genesis");
+            let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
             for seal in [Some(&sealed.block.seal), None] {
                 let header = &sealed.block.header;
                 let given = Given { header, seal, transactions: again.clone(), receipts: Some(&sealed.receipts) };
@@ -313,7 +314,7 @@ fn a_draft_of_nobody_who_orders_is_refused_and_so_is_time_that_goes_back() {
     let (mut maker, _) = chain();
     let envelope = maker.envelope(&[1], vec![log(1)]);
     let transactions = vec![maker.verified(envelope)];
-    let above = maker.history.above(&maker.state, &NoCertificates).expect("genesis");
+    let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
     let refused = |proposer, time| match draft(&above, Draft { proposer, time, transactions: transactions.clone() }) {
         Err(ExecutionError::Invalid(invalid)) => invalid.name(),
         other => panic!("{other:?}"),
@@ -369,6 +370,7 @@ pub(crate) fn forced(
         transaction_root: crate::merkle::root(&leaves),
         receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts)),
         writes_root: crate::block::writes_root(&ran.executed.writes),
+        state_root: above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail").root(),
         history_root: above.parent.history_root,
         config_height: record.height,
         proposer: address(ORDERER),
@@ -402,7 +404,7 @@ fn a_build_whose_words_all_differ_accepts_the_same_blocks() {
     let words = ["the path does not lead to a root".to_owned(), "UnknownIssuer".repeat(30)].map(|text| &*text.leak());
     let made = words.map(|words| {
         let words = Words(words);
-        let above = maker.history.above(&maker.state, &words).expect("genesis");
+        let above = maker.history.above(&maker.state, &NoPages, &words).expect("genesis");
         let (proposer, time) = (address(ORDERER), maker.time());
         let draft = draft(&above, Draft { proposer, time, transactions: transactions.clone() });
         draft.expect("memory does not fail").block.expect("it has failed, and stays")
@@ -414,7 +416,7 @@ fn a_build_whose_words_all_differ_accepts_the_same_blocks() {
         let sealed = Sealed::of(made);
         for words in words {
             let Sealed { block, receipts } = &sealed;
-            let checked = maker.history.check(block, Some(receipts), &maker.state, &Words(words), SEED);
+            let checked = maker.history.check(block, Some(receipts), &maker.state, &NoPages, &Words(words), SEED);
             assert_eq!(checked.map(|checked| checked.hash), Ok(made.hash), "{words}");
         }
     }

@@ -21,6 +21,7 @@ use crate::outcome::ResultCode;
 use crate::participant::Participant;
 use crate::receipt::Receipt;
 use crate::rights::{Grant, Grantee, Right};
+use crate::state_tree::{NoPages, StateTree};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
 
@@ -114,7 +115,8 @@ fn a_block_beyond_the_budget_is_invalid() {
     let history_root = Hash::ZERO;
     let parent = Parent { channel: ledger.channel, height: 0, hash: Hash([1; 32]), time: ledger.time, history_root };
     let ids = RecentIds::default();
-    let above = Above { parent: &parent, view: &ledger.state, ids: &ids, certificates: ledger.certificates };
+    let (tree, certificates) = (StateTree::default(), ledger.certificates);
+    let above = Above { parent: &parent, view: &ledger.state, tree: &tree, pages: &NoPages, ids: &ids, certificates };
     let given = |count: usize| {
         let transactions = offered[..count].to_vec();
         let (block, receipts) = forced(&above, ledger.time, &transactions);

@@ -25,6 +25,7 @@ mod routes;
 mod schemas;
 mod service;
 mod slices;
+mod state;
 mod status;
 mod submissions;
 mod transactions;

@@ -3,7 +3,7 @@
 
 use super::{
     accounts, apps, assets, authorities, blocks, channels, contracts, est, events, issued, logs, openapi, participants,
-    registration, status, submissions, transactions,
+    registration, state, status, submissions, transactions,
 };
 use actix_web::web;
 
@@ -142,6 +142,10 @@ routes! {
         needs "any right; the transaction itself is in it for readers of all classes",
         query &[optional("later", "integer", "height of a later header to tie the proof to")],
         body &[], answers [200 &[(JSON, "Proof")]], transactions::proof;
+    Get "/v1/channels/{channel}/state/{key}/proof" "stateProof",
+        "The offline proof of what a key has in the state, or that it is absent",
+        needs "read on all classes; admin or audit, too, for keys of logs and of what the channel keeps of itself",
+        query &[], body &[], answers [200 &[(JSON, "StateProof")]], state::proof;
     Get "/v1/channels/{channel}/blocks" "blocks", "Blocks, ascending", needs "read on all classes",
         query &[
             optional("from", "integer", "the first height"),

@@ -288,6 +288,16 @@ pub(super) fn schemas() -> Value {
             json!({ "version": number(), "trust": named("Trust"), "evidence": any(), "later": any() }),
             &["version", "trust", "evidence"],
         ),
+        "StateProof": object(
+            json!({
+                "version": number(), "trust": named("Trust"),
+                "state": object(
+                    json!({ "header": hex(), "seal": hex(), "key": hex(), "value": or_null(hex()), "path": hex() }),
+                    &["header", "seal", "key", "value", "path"],
+                ),
+            }),
+            &["version", "trust", "state"],
+        ),
         "Authorities": list(object(
             json!({ "organization": text(), "anchor": { "type": "boolean" }, "link": { "type": "boolean" }, "pem": text() }),
             &["anchor", "pem"],

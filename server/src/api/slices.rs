@@ -1,6 +1,6 @@
 //! The JSON of blocks, and of the way from genesis to a configuration, written slice by slice. What is written here is what
-//! serde writes of [`client::api::BlockView`], [`client::api::Page`], [`ledger_classes::proof::Trust`] and
-//! [`ledger_classes::proof::Proof`]: tests compare the two.
+//! serde writes of [`client::api::BlockView`], [`client::api::Page`], [`ledger_classes::proof::Trust`],
+//! [`ledger_classes::proof::Proof`] and [`ledger_classes::proof::StateProof`]: tests compare the two.
 
 use super::{
     answer::{Pieces, Slices, there},
@@ -17,7 +17,9 @@ use client::{
     api::{BatchAnswer, ReceiptView, TransactionView},
     verify::decode_payload,
 };
-use ledger_classes::{codec, hash::Hash, limits::TRUST_LINKS_MAX, rights::Rights, transaction::ENVELOPE_BYTES_MAX};
+use ledger_classes::{
+    codec, hash::Hash, limits::TRUST_LINKS_MAX, proof::StateEvidence, rights::Rights, transaction::ENVELOPE_BYTES_MAX,
+};
 use std::{sync::Arc, vec};
 
 /// A block as JSON. What does not decode is left out, which the store's own checks make impossible.
@@ -235,6 +237,30 @@ impl Slices for TrustSlices {
             none => none.insert(TrustWriter::new(reader.config_height()?)),
         };
         Ok(!writer.write(reader, out, end)?)
+    }
+}
+
+/// A proof of what a key has in the state.
+pub(super) struct StateSlices {
+    pub(super) key: Vec<u8>,
+    pub(super) found: Option<(StateEvidence, TrustWriter)>,
+}
+
+impl Slices for StateSlices {
+    fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
+        let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
+        if self.found.is_none() {
+            self.found = Some((reader.proven_state(&self.key)?, TrustWriter::new(reader.config_height()?)));
+            out.text("{\"version\":1,\"trust\":")?;
+        }
+        let Some((proven, trust)) = &mut self.found else { return Ok(false) };
+        if !trust.write(reader, out, end)? {
+            return Ok(true);
+        }
+        out.text(",\"state\":")?;
+        out.json(&*proven)?;
+        out.text("}")?;
+        Ok(false)
     }
 }
 

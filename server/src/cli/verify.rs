@@ -11,7 +11,7 @@ use channel_actors::audit::{AuditError, AuditReport, audit, audit_blocks};
 use channel_actors::block_folder::BlockReader;
 use channel_actors::hold;
 use clap::Args;
-use client::verify::{Proven, read_proof, verify_proof};
+use client::verify::{AnyProof, Proven, ProvenState, read_any_proof, verify_proof, verify_state_proof};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::is_label;
 use serde_json::json;
@@ -66,9 +66,9 @@ pub(super) struct Verify {
 
 /// A proof that holds, and whether it was held against a channel that is known.
 #[derive(serde::Serialize)]
-struct Judged<'a> {
+struct Judged<'a, T> {
     #[serde(flatten)]
-    proven: &'a Proven,
+    proven: &'a T,
     channel_id_compared: bool,
 }
 
@@ -76,10 +76,21 @@ impl Verify {
     pub(super) fn run(self, output: Output) -> Result<(), Failure> {
         match (self.proof.as_slice(), &self.dir, self.blocks.as_slice(), &self.backup) {
             ([proof], ..) => {
-                let proven = verify_proof(&read_proof(proof)?, self.channel_id)?;
-                output.show(&Judged { proven: &proven, channel_id_compared: self.channel_id.is_some() }, |judged| {
-                    text(judged.proven, judged.channel_id_compared)
-                })
+                let channel_id_compared = self.channel_id.is_some();
+                match read_any_proof(proof)? {
+                    AnyProof::Transaction(proof) => {
+                        let proven = &verify_proof(&proof, self.channel_id)?;
+                        output.show(&Judged { proven, channel_id_compared }, |judged| {
+                            text(judged.proven, channel_id_compared)
+                        })
+                    }
+                    AnyProof::State(proof) => {
+                        let proven = &verify_state_proof(&proof, self.channel_id)?;
+                        output.show(&Judged { proven, channel_id_compared }, |judged| {
+                            state_text(judged.proven, channel_id_compared)
+                        })
+                    }
+                }
             }
             ([one, other], ..) => histories::proofs(one, other, self.channel_id, output),
             (_, Some(dir), ..) => ledger(dir, self.channel.as_deref(), output),
@@ -208,9 +219,23 @@ fn text(proven: &Proven, known: bool) -> String {
     if let Some(later) = &proven.later {
         lines.push(("tied to", format!("header {} of height {}", later.hash, later.height)));
     }
-    let about = match known {
+    format!("{}\n{}\n", pairs(&lines), about(known))
+}
+
+const fn about(known: bool) -> &'static str {
+    match known {
         true => "The proof holds for the channel that was asked for.",
         false => "The proof holds in itself. Compare the channel's id with one from a source that you trust.",
-    };
-    format!("{}\n{about}\n", pairs(&lines))
+    }
+}
+
+fn state_text(proven: &ProvenState, known: bool) -> String {
+    let lines = [
+        ("channel", format!("{} {}", proven.channel, clean(&proven.channel_name))),
+        ("block", format!("{} of {}", proven.height, proven.time)),
+        ("header", proven.block.to_string()),
+        ("key", hex::encode(&proven.key.0)),
+        ("value", proven.value.as_ref().map_or_else(|| "absent".into(), |value| hex::encode(&value.0))),
+    ];
+    format!("{}\n{}\n", pairs(&lines), about(known))
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::SystemTime;
-use tests::conformance::{chain, merkle, sig, x509};
+use tests::conformance::{chain, merkle, sig, state, x509};
 
 /// Judges vectors with the ledger's own code: JSON lines on standard input, answers on standard output.
 #[derive(Debug, Parser)]
@@ -30,6 +30,12 @@ enum Vectors {
     Chain,
     /// Merkle proofs of RFC 9162: {"id","kind",…}, hashes in base64.
     Merkle,
+    /// What keys have in a state: {"id","root","key","value","proof"}, in hex; no value says that the key is absent.
+    State {
+        /// Write such vectors, each with its verdict, and read none.
+        #[arg(long)]
+        vectors: bool,
+    },
     /// Certificate paths: one x509-limbo document in, one result document out.
     X509 {
         /// Accept RSA signatures with SHA-2 as well, which the ledger does not.
@@ -50,6 +56,8 @@ fn run(vectors: &Vectors) -> io::Result<()> {
         }
         Vectors::Chain => chain::run(input, &mut output)?,
         Vectors::Merkle => merkle::run(input, &mut output)?,
+        Vectors::State { vectors: true } => output.write_all(state::vectors().as_bytes())?,
+        Vectors::State { vectors: false } => state::run(input, &mut output)?,
         Vectors::X509 { rsa, library } => {
             let judge = if *library { x509::Judge::Library } else { x509::Judge::Chancery };
             x509::run(input, &mut output, *rsa, judge, SystemTime::now())?;

@@ -6,6 +6,7 @@ use ledger_classes::block::Block;
 use ledger_classes::chain::{ExecutionError, History, Invalid};
 use ledger_classes::hash::Hash;
 use ledger_classes::state::MemoryState;
+use ledger_classes::state_tree::NoPages;
 use serde::Serialize;
 use server::certificates::ParticipantPaths;
 use std::io::{self, Read, Write};
@@ -49,7 +50,7 @@ fn next(history: &mut History, state: &mut MemoryState, bytes: &[u8]) -> io::Res
     let Ok(block) = Block::decode(bytes) else { return Ok(Some(Invalid::Malformed)) };
     // Reproducible, which a peer's seed must not be: see `verify_batch`.
     let Hash(seed) = Hash::plain(&[bytes]);
-    match history.check(&block, None, state, &ParticipantPaths, seed) {
+    match history.check(&block, None, state, &NoPages, &ParticipantPaths, seed) {
         Ok(checked) => {
             state.apply(&checked.writes);
             let _ = history.advance(&checked);

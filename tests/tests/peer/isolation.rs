@@ -61,6 +61,8 @@ fn a_hidden_channel_answers_as_one_that_does_not_exist() {
         ("GET", "/events?from=wrong".into(), None),
         ("GET", format!("/transactions/{id}"), None),
         ("GET", format!("/transactions/{id}/proof"), None),
+        ("GET", "/state/01/proof".into(), None),
+        ("GET", "/state/xx/proof".into(), None),
         ("GET", "/trust".into(), None),
         ("GET", "/assets".into(), None),
         ("GET", "/assets/usd".into(), None),

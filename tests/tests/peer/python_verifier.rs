@@ -2,12 +2,13 @@
 //! the program says: of those of a running peer, and of each of them changed in one place.
 
 use crate::foreign_clients::python;
-use crate::harness::{Consortium, append, key, text, transaction};
+use crate::harness::{Consortium, append, key, text, transaction, try_run};
 use client::submit::{Wait, sign_json};
-use client::verify::verify_proof;
+use client::verify::{verify_proof, verify_state_proof};
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::{self, PublicKey, Scheme, Signature};
-use ledger_classes::proof::Proof;
+use ledger_classes::keyspace;
+use ledger_classes::proof::{Proof, StateProof};
 use ledger_classes::transaction::{Encoding, Envelope, SignedBy};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -188,6 +189,92 @@ async fn python_says_of_every_proof_what_the_program_says() {
     }
     // What may go without anybody being deceived: the transaction, the later header.
     assert!(rows.len() > 400 && held <= 8, "{held} of {} hold", rows.len());
+}
+
+/// What keys have in the state: one that is there, and some that are not.
+#[tokio::test]
+async fn python_says_of_every_proof_of_the_state_what_the_program_says() {
+    let consortium = Consortium::new();
+    let peer = consortium.serve();
+    let admin = consortium.admin();
+    let made = peer.run(&admin, &["channel", "create", "trade", "--org", "bank", "--open-submit"]);
+    let id: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    peer.run(&admin, &["key", "new"]);
+    peer.run(&admin, &["participant", "admit", "--channel", "trade"]);
+    let connection = peer.connect(&admin);
+    let many: Vec<_> =
+        (0..60).map(|at| sign_json(&transaction(id, vec![append("a", format!("record {at}"))]), &[&key(3)])).collect();
+    connection.submit_batch("trade", &many, Wait::Committed).await.expect("taken");
+    peer.run(&admin, &["channel", "update", "trade", "--approvals", "all"]);
+    let tip = connection.channel("trade").await.expect("readable").height;
+    let account = key(3).public().address();
+    let (mut rows, mut there) = (Vec::new(), 0);
+    for asked in [
+        keyspace::config(),
+        keyspace::config_at(0),
+        keyspace::balance(&account, "usd"),
+        keyspace::log("a", 2, 2, 0),
+        keyspace::log("a", 2, 900, 0),
+        vec![0xff],
+    ] {
+        let (proof, proven) = connection.verified_state("trade", &asked, Some(id)).await.expect("proven");
+        assert_eq!((proven.height, proven.channel, &proven.key.0), (tip, id, &asked));
+        there += usize::from(proven.value.is_some());
+        let document = serde_json::to_value(&proof).expect("serializes");
+        // As its users run both.
+        let file = consortium.path("proof.json");
+        std::fs::write(&file, document.to_string()).expect("writable");
+        let by_program = try_run(&["verify", "--proof", text(&file), "--channel-id", &id.to_string()]);
+        assert!(by_program.status.success(), "{by_program:?}");
+        let by_program: Value = ledger_classes::json::from_slice(&by_program.stdout).expect("JSON");
+        let by_python = python().args([SCRIPT, "--channel-id", &id.to_string(), text(&file)]).output().expect("runs");
+        assert!(by_python.status.success(), "{}", String::from_utf8_lossy(&by_python.stderr));
+        let by_python: Value = ledger_classes::json::from_slice(&by_python.stdout).expect("JSON");
+        for field in ["channel", "channel_name", "height", "block", "key", "value"] {
+            assert_eq!(by_python[field], by_program[field], "{field}");
+        }
+        assert_eq!(by_program["channel_id_compared"], true);
+        let what = hex::encode(&asked);
+        rows.push((what.clone(), document.clone()));
+        // The way from genesis is that of all proofs, and is changed in those of transactions.
+        changed(&document["state"], &what, &mut rows, &|state| {
+            let mut document = document.clone();
+            document["state"] = state;
+            document
+        });
+        // The value of one key, and absence, with the path of another one.
+        let foreign =
+            connection.verified_state("trade", &keyspace::administrators("bank"), Some(id)).await.expect("proven");
+        for field in ["value", "path"] {
+            let mut mixed = document.clone();
+            mixed["state"][field] = serde_json::to_value(&foreign.0).expect("serializes")["state"][field].clone();
+            rows.push((format!("{what} with the {field} of another key"), mixed));
+        }
+        let mut contrary = document.clone();
+        contrary["state"]["value"] = if proven.value.is_some() { Value::Null } else { "00".into() };
+        rows.push((format!("{what} said to be the contrary"), contrary));
+    }
+    assert_eq!(there, 3);
+    let documents: Vec<&Value> = rows.iter().map(|(_, document)| document).collect();
+    let program = "def holds(document):\n\
+        \x20   try:\n\
+        \x20       v.verify(json.dumps(document), given['channel'])\n\
+        \x20       return True\n\
+        \x20   except v.Refused:\n\
+        \x20       return False\n\
+        print(json.dumps([holds(document) for document in given['documents']]))";
+    let verdicts = ask_python(&json!({ "channel": id.to_string(), "documents": documents }), program);
+    let mut held = 0;
+    for ((how, document), by_python) in rows.iter().zip(verdicts.as_array().expect("a list")) {
+        let proof = ledger_classes::json::from_str::<StateProof>(&document.to_string());
+        let holds = proof.is_ok_and(|proof| verify_state_proof(&proof, Some(id)).is_ok());
+        assert_eq!(*by_python, holds, "{how}");
+        // One way shows of many keys that they are absent; digits that are no letters have no capitals.
+        let is_true = how.contains(".key ") && document["state"]["value"].is_null() || how.ends_with("in capitals");
+        assert!(!holds || !how.contains(' ') || is_true, "{how}");
+        held += usize::from(holds && !how.contains(' '));
+    }
+    assert!(rows.len() > 300 && held == 6, "{held} of {}", rows.len());
 }
 
 /// Every pair of encodings of points of small order, canonical or not, and some that are no points: where libraries

@@ -6,12 +6,13 @@ use crate::harness::{Consortium, Peer, address, append, define, mint, signed, te
 use crate::wait;
 use ca::folder::Selection;
 use ca::{CertificateFolder, RevocationReason};
-use client::connection::Connection;
+use client::connection::{Connection, RequestError};
 use client::profile::Profile;
 use client::submit::Wait;
 use ledger_classes::action::{Action, assets, channel, contracts};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
+use ledger_classes::keyspace;
 use std::path::Path;
 
 fn revoke(consortium: &Consortium, who: &str) {
@@ -138,6 +139,34 @@ async fn approvals_of_who_was_revoked_do_not_complete_a_proposal() {
     peer.run(&next, &["participant", "admit", "--channel", "trade"]);
     peer.run(&next, &["channel", "approve", "trade", &made]);
     assert_eq!((shown(&peer).0.as_str(), approvals()), ("done", "any".into()));
+}
+
+/// Hashes of other classes' keys stand in a proof of the state, and could be guessed.
+#[tokio::test]
+async fn proofs_of_the_state_are_for_who_reads_all_that_stands_beside() {
+    let consortium = Consortium::closed(&[]);
+    let profiles = ["aud", "ann", "eve"].map(|name| consortium.profile("bank", "client", name));
+    let peer = consortium.serve();
+    let grant = |who: &str, rights: &str| format!("spiffe://test.example/bank/client/{who}={rights}");
+    let grants = [grant("aud", "audit"), grant("ann", "read"), grant("eve", "read:assets,read:contracts,read:apps")];
+    let mut create = vec!["channel", "create", "trade", "--org", "bank", "--grant", "bank=admin"];
+    grants.iter().for_each(|grant| create.extend(["--grant", grant]));
+    peer.run(&consortium.admin(), &create);
+    let keys = [
+        (keyspace::balance(&address(1), "usd"), [true, true, false]),
+        (keyspace::instance("a1"), [true, true, false]),
+        (keyspace::log("a", 1, 0, 0), [true, false, false]),
+        (keyspace::audit_head("a", &Hash::ZERO), [true, false, false]),
+        (keyspace::config(), [true, false, false]),
+        (vec![0x77], [true, false, false]),
+    ];
+    for (key, may) in keys {
+        for (profile, may) in profiles.iter().zip(may) {
+            let answer = peer.connect(profile).state_proof("trade", &key).await;
+            let refused = matches!(&answer, Err(RequestError::Problem(problem)) if problem.status == 403);
+            assert!(if may { answer.is_ok() } else { refused }, "{key:?}: {answer:?}");
+        }
+    }
 }
 
 /// `asset.transfer` was refused, and the same money went by `buy_now`.

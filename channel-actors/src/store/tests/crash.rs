@@ -17,6 +17,7 @@ pub(super) fn options(random: &mut Random) -> StoreOptions {
         journal_bytes_max,
         checkpoint_piece_bytes: [1 << 12, 1 << 16, 1 << 20][random.below(3)],
         checkpoint_interval_ms: u64::MAX,
+        tree_bytes: [0, 1 << 20][random.below(2)],
         ..StoreOptions::default()
     }
 }
@@ -46,7 +47,7 @@ pub(super) fn state_after(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
 }
 
 pub(super) fn apply(store: &ChannelStore, height: u64) -> Result<(), StoreError> {
-    store.apply(height, &block_writes(height), &[(id(height), 0)]).map(|_| ())
+    store.apply_writes(height, &block_writes(height), &[(id(height), 0)]).map(|_| ())
 }
 
 pub(super) fn append(machine: &Machine, store: &ChannelStore, height: u64) -> Result<(), StoreError> {
@@ -87,8 +88,10 @@ pub(super) fn recover(image: &Image, options: StoreOptions, what: &str) -> (Mach
     let applied = store.state_height().map_or(0, |height| height + 1);
     assert!(applied <= size, "{what}");
     assert_eq!(entries(&store.view().unwrap()), state_after(applied), "{what}: a checkpoint is whole");
+    check_tree(&store.view().unwrap(), &state_after(applied));
     (applied..size).for_each(|height| apply(&store, height).unwrap());
     assert_eq!(entries(&store.view().unwrap()), state_after(size), "{what}");
+    check_tree(&store.view().unwrap(), &state_after(size));
     for height in 0..size {
         assert_eq!(store.transaction(&id(height)).unwrap(), Some((height, 0)), "{what}");
     }

@@ -112,7 +112,7 @@ fn refuses(machine: &Machine, store: &ChannelStore, (fault, file): (Fault, usize
     }
     for refused in [
         appended,
-        store.apply(size, &block_writes(size), &[(id(size), 0)]).map(|_| ()),
+        store.apply_writes(size, &block_writes(size), &[(id(size), 0)]).map(|_| ()),
         store.checkpoint().map(|_| ()),
         store.append(&block(size)),
         store.close(),

@@ -19,6 +19,7 @@ fn options(random: &mut Random) -> StoreOptions {
         state_cache_bytes,
         journal_bytes_max: 0,
         checkpoint_interval_ms,
+        tree_bytes: 0,
         ..StoreOptions::default()
     }
 }
@@ -50,6 +51,9 @@ fn answers(store: &ChannelStore, what: &str) -> Result<(), String> {
         from = [key.as_slice(), &[0]].concat();
     }
     assert_eq!(rest.next(), None, "{what}: entries");
+    let all: Writes = state.iter().map(|(key, value)| (key.clone(), Some(value.as_slice().into()))).collect();
+    assert_eq!(view.tree(), &StateTree::of(&all), "{what}: tree");
+    view.tree().check(&view).map_err(read)?;
     for height in 0..count {
         assert_eq!(store.transaction(&id(height)).map_err(said)?, Some((height, 0)), "{what}: transaction");
     }

@@ -49,7 +49,7 @@ pub(crate) fn standard_writes(height: u64) -> Writes {
 
 /// Applies a block of the standard run that is on disk.
 pub(crate) fn apply_standard(store: &ChannelStore, height: u64) {
-    let _ = store.apply(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
+    let _ = store.apply_writes(height, &standard_writes(height), &[(id(height), 0)]).unwrap();
 }
 
 /// The database in a file of a store that is closed.
@@ -72,9 +72,31 @@ pub(crate) fn entries(view: &dyn ReadView) -> BTreeMap<Vec<u8>, Vec<u8>> {
     entries
 }
 
+/// Checks the tree of a view, and each of its pages.
+pub(crate) fn check_tree(view: &StateView, state: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    let all: Writes = state.iter().map(|(key, value)| (key.clone(), Some(value.as_slice().into()))).collect();
+    assert_eq!(view.tree(), &StateTree::of(&all));
+    assert_eq!(view.tree().check(view), Ok(()));
+}
+
 /// The state after blocks `0..count` of the standard run.
 pub(crate) fn standard_state(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut state = ledger_classes::state::MemoryState::default();
     (0..count).for_each(|height| state.apply(&standard_writes(height)));
     state.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
+}
+
+impl ChannelStore {
+    /// [`Self::apply`] with the tree that follows from what is written.
+    pub(crate) fn apply_writes(
+        &self,
+        height: u64,
+        writes: &Writes,
+        transactions: &[(Hash, u32)],
+    ) -> Result<Pressure, StoreError> {
+        // A store that has failed, or is closed, refuses any.
+        let tree = self.view().map_or_else(|_| Ok(StateTree::default()), |view| view.tree().update(&view, writes));
+        let tree = tree.map_err(|error| StoreError::StateCorrupt(error.0))?;
+        self.apply(height, writes, transactions, &tree)
+    }
 }

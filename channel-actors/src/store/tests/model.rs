@@ -39,17 +39,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_reads_as_a_map_does(steps in steps()) {
+    fn a_store_reads_as_a_map_does_and_its_tree_is_that_over_the_map(
+        steps in steps(), tree_bytes in prop_oneof![Just(0), Just(1 << 18)],
+    ) {
         let machine = Machine::default();
-        let options = StoreOptions { state_cache_bytes: 1 << 18, log_cache_bytes: 1 << 18, ..Default::default() };
+        let (state_cache_bytes, log_cache_bytes) = (1 << 18, 1 << 18);
+        let options = StoreOptions { state_cache_bytes, log_cache_bytes, tree_bytes, ..Default::default() };
         let mut store = ChannelStore::create_on(&machine, options).unwrap();
         let (mut model, mut blocks, mut held) = (BTreeMap::new(), Vec::<Writes>::new(), Vec::new());
         for step in steps {
             match step {
                 Step::Apply(changes) => {
                     let value = |byte: u8| Value::from([byte].as_slice());
-                    let writes: Writes =
-                        changes.into_iter().map(|(key, byte)| (vec![key], byte.map(value))).collect();
+                    // Several keys for each, so that the tree has many pages.
+                    let keys = |(key, byte): (u8, Option<u8>)| {
+                        let more = (0..6).map(move |more| (vec![key, more], byte.map(value)));
+                        std::iter::once((vec![key], byte.map(value))).chain(more)
+                    };
+                    let writes: Writes = changes.into_iter().flat_map(keys).collect();
                     for (key, value) in &writes {
                         match value {
                             Some(value) => model.insert(key.clone(), value.to_vec()),
@@ -58,7 +65,7 @@ proptest! {
                     }
                     let height = blocks.len() as u64;
                     store.append(&record(height)).unwrap();
-                    let _ = store.apply(height, &writes, &[(id(height), 1)]).unwrap();
+                    let _ = store.apply_writes(height, &writes, &[(id(height), 1)]).unwrap();
                     blocks.push(writes);
                 }
                 Step::Checkpoint => {
@@ -71,7 +78,7 @@ proptest! {
                     store = ChannelStore::open_on(&machine, options).unwrap();
                     let from = store.state_height().map_or(0, |height| height + 1);
                     for (height, writes) in (0..).zip(&blocks).skip(from as usize) {
-                        let _ = store.apply(height, writes, &[(id(height), 1)]).unwrap();
+                        let _ = store.apply_writes(height, writes, &[(id(height), 1)]).unwrap();
                     }
                 }
                 Step::Hold => held.push((store.view().unwrap(), model.clone())),
@@ -88,7 +95,13 @@ proptest! {
         }
         held.push((store.view().unwrap(), model));
         for (view, model) in held {
-            prop_assert_eq!(entries(&view), model);
+            prop_assert_eq!(entries(&view), model.clone());
+            check_tree(&view, &model);
+            for key in 0..26 {
+                let (key, value) = ([key, 3], model.get([key, 3].as_slice()).map(Vec::as_slice));
+                let proof = view.tree().prove(&view, &key).unwrap();
+                prop_assert_eq!(proof.verify(&view.tree().root(), &key, value), Ok(()));
+            }
         }
         for height in 0..blocks.len() as u64 {
             prop_assert_eq!(store.transaction(&id(height)).unwrap(), Some((height, 1)));

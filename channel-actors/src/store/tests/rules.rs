@@ -68,13 +68,13 @@ fn heights_out_of_order_are_refused_and_harm_nothing() {
     for given in [0, 2, 4, u64::MAX] {
         let refused = store.append(&record(given));
         assert!(matches!(refused, Err(StoreError::AppendOutOfOrder { expected: 3, given: g }) if g == given));
-        let refused = store.apply(given, &Writes::new(), &[]);
+        let refused = store.apply_writes(given, &Writes::new(), &[]);
         assert!(matches!(refused, Err(StoreError::ApplyOutOfOrder { expected: 3, given: g }) if g == given));
     }
-    let early = store.apply(3, &Writes::new(), &[]);
+    let early = store.apply_writes(3, &Writes::new(), &[]);
     assert!(matches!(early, Err(StoreError::ApplyBeforePersist { given: 3, log: Some(2) })));
     store.append(&record(3)).unwrap();
-    let twice = store.apply(3, &Writes::new(), &[(id(1), 0)]);
+    let twice = store.apply_writes(3, &Writes::new(), &[(id(1), 0)]);
     assert!(matches!(twice, Err(StoreError::TransactionTwice { given: 3, known: 1, .. })));
     apply_standard(&store, 3);
     assert_eq!(store.failure(), None);
@@ -116,7 +116,7 @@ fn views_are_whole_blocks_while_another_thread_applies() {
                 store.append(&record(height)).unwrap();
                 let value = Some(Value::from(height.to_le_bytes().as_slice()));
                 let writes: Writes = keys.iter().map(|key| (key.clone(), value.clone())).collect();
-                let _ = store.apply(height, &writes, &[(id(height), 7)]).unwrap();
+                let _ = store.apply_writes(height, &writes, &[(id(height), 7)]).unwrap();
                 if height % 9 == 8 {
                     store.checkpoint().unwrap();
                 }
@@ -329,6 +329,7 @@ fn records_are_those_of_the_format_document() {
     const TRANSACTIONS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("transactions");
     const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
     const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+    const TREE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree");
     let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
 
     let directory = tempfile::tempdir().unwrap();
@@ -354,20 +355,20 @@ fn records_are_those_of_the_format_document() {
     let place = [1, 0, 0, 0, 0, 0, 0, 0, 0];
     assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), check(&place, &[&[1], &node.0[..]].concat()));
     assert_eq!(table.len().unwrap(), 1);
-    for (file, format) in [(&log, 1), (&state, 3)] {
+    for (file, format) in [(&log, 1), (&state, 4)] {
         assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
     }
     let table = state.open_table(STATE).unwrap();
-    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[3, b'2']));
+    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[4, b'2']));
     let table = state.open_table(TRANSACTIONS).unwrap();
     let mut entries: Vec<Vec<u8>> = (0..3u8)
         .map(|height| [&id(u64::from(height)).0[..], &[height, 0, 0, 0, 0, 0, 0, 0], &[0; 4]].concat())
         .collect();
     entries.sort();
-    let bucket = check(&[0; 12], &[&[3], &entries.concat()[..]].concat());
+    let bucket = check(&[0; 12], &[&[4], &entries.concat()[..]].concat());
     assert_eq!(table.get((0, 0)).unwrap().unwrap().value(), bucket);
     let run = state.open_table(RUNS).unwrap().get(0).unwrap().unwrap().value().to_vec();
-    assert_eq!(run[..13], [3, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(run[..13], [4, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
     let mut filter = [0; 64];
     for id in entries.iter().map(|entry| &entry[..32]) {
         let word = |place: usize| u64::from(u32::from_be_bytes(id[4 * place..4 * place + 4].try_into().unwrap()));
@@ -377,10 +378,27 @@ fn records_are_those_of_the_format_document() {
         }
     }
     assert_eq!(run, check(&[0; 8], &[&run[..13], &filter].concat()));
-    let reflects = [&[3, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..]].concat();
+    let all: Writes =
+        standard_state(3).into_iter().map(|(key, value)| (key, Some(Value::from(value.as_slice())))).collect();
+    let root = StateTree::of(&all).root();
+    let reflects = [&[4, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..], &root.0, &[4, 0, 0, 0, 0, 0, 0, 0]].concat();
     let table = state.open_table(META).unwrap();
     assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &digest(&reflects)[..8]].concat());
     assert_eq!(state.open_table(STATE).unwrap().iter().unwrap().count(), 4);
+    // A bucket of four keys is the whole tree.
+    let mut keys: Vec<Vec<u8>> = all
+        .iter()
+        .map(|(key, value)| {
+            let mut path = Hash::plain(&[b"chancery/state-key/1\0", key]).0.to_vec();
+            path[0] = key[0];
+            [path, Hash::plain(&[value.as_ref().unwrap()]).0.to_vec()].concat()
+        })
+        .collect();
+    keys.sort();
+    let page = [&[4][..], &[0; 4], &[4, 0, 0, 0, 0, 0, 0, 0], &keys.concat()].concat();
+    let table = state.open_table(TREE).unwrap();
+    assert_eq!(table.get([0; 34].as_slice()).unwrap().unwrap().value(), check(&[0; 34], &page));
+    assert_eq!(table.len().unwrap(), 1);
 }
 
 #[test]
@@ -415,7 +433,7 @@ fn pressure_rises_with_what_waits_and_falls_with_a_checkpoint() {
         .map(|height| {
             store.append(&record(height)).unwrap();
             let key = format!("key {height}");
-            store.apply(height, &writes(&[(&key, Some(&"x".repeat(9_000)))]), &[]).unwrap()
+            store.apply_writes(height, &writes(&[(&key, Some(&"x".repeat(9_000)))]), &[]).unwrap()
         })
         .collect();
     assert_eq!(seen, [Pressure::None, Pressure::CheckpointDue, Pressure::Wait]);
@@ -429,7 +447,7 @@ fn pressure_rises_with_what_waits_and_falls_with_a_checkpoint() {
     let store = ChannelStore::create(directory.path(), options).unwrap();
     assert!(!store.checkpoint_due(), "nothing to write, however long ago the last one was");
     store.append(&record(0)).unwrap();
-    assert_eq!(store.apply(0, &Writes::new(), &[]).unwrap(), Pressure::CheckpointDue);
+    assert_eq!(store.apply_writes(0, &Writes::new(), &[]).unwrap(), Pressure::CheckpointDue);
 }
 
 #[test]
@@ -439,7 +457,7 @@ fn a_closed_store_answers_that_it_is_closed() {
     let view = store.view().unwrap();
     store.clone().close().unwrap();
     assert!(matches!(store.append(&record(3)), Err(StoreError::Closed)));
-    assert!(matches!(store.apply(3, &Writes::new(), &[]), Err(StoreError::Closed)));
+    assert!(matches!(store.apply_writes(3, &Writes::new(), &[]), Err(StoreError::Closed)));
     assert!(matches!(store.block(0), Err(StoreError::Closed)));
     assert!(matches!(store.view(), Err(StoreError::Closed)));
     assert!(matches!(store.transaction(&id(0)), Err(StoreError::Closed)));

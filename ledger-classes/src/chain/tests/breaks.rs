@@ -12,6 +12,7 @@ use crate::hash::Hash;
 use crate::limits;
 use crate::merkle;
 use crate::participant::NoCertificates;
+use crate::state_tree::NoPages;
 use crate::time::Time;
 use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction};
 use std::collections::BTreeSet;
@@ -81,7 +82,7 @@ impl Bench {
     }
 
     fn force_at(&mut self, time: Time, transactions: &[VerifiedTransaction]) {
-        let above = self.maker.history.above(&self.maker.state, &NoCertificates).expect("genesis");
+        let above = self.maker.history.above(&self.maker.state, &NoPages, &NoCertificates).expect("genesis");
         let (block, receipts) = forced(&above, time, transactions);
         self.last = Sealed { block, receipts };
     }
@@ -96,7 +97,7 @@ impl Bench {
     fn refused(&self) -> Invalid {
         let Err(ExecutionError::Invalid(walked)) = self.maker.check(&self.last) else { panic!("it is accepted") };
         let Sealed { block, receipts } = &self.last;
-        let above = self.maker.history.above(&self.maker.state, &NoCertificates);
+        let above = self.maker.history.above(&self.maker.state, &NoPages, &NoCertificates);
         let verified = verify_transactions(block, self.maker.channel(), SEED);
         if let (Some(above), Ok(transactions)) = (above, verified) {
             let (header, seal) = (&block.header, Some(&block.seal));
@@ -315,6 +316,15 @@ const BREAKS: &[(&str, Break, &str)] = &[
     ("another number of receipts", |bench| header(bench, |header| header.receipts += 1), "receipt-count"),
     ("another receipt root", |bench| header(bench, |header| header.receipt_root.0[0] ^= 1), "receipt-root"),
     ("another writes root", |bench| header(bench, |header| header.writes_root.0[0] ^= 1), "writes-root"),
+    ("another state root", |bench| header(bench, |header| header.state_root.0[0] ^= 1), "state-root"),
+    (
+        "the state root of the block before",
+        |bench| {
+            let before = bench.blocks.last().map(|sealed| sealed.block.header.state_root).unwrap_or_default();
+            header(bench, |header| header.state_root = before);
+        },
+        "state-root",
+    ),
     ("the configuration of another height", |bench| header(bench, |header| header.config_height = 3), "config-height"),
     ("a changed receipt", |bench| bench.last.receipts[1].head.fee = Amount(1), "receipt"),
     ("a changed event", |bench| bench.last.receipts[0].events[0][0] ^= 1, "receipt"),

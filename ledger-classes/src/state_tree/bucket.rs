@@ -1,0 +1,153 @@
+//! A few keys that stand together, with the hashes between them.
+
+use super::{EMPTY, PATH_BITS, Path, leaf_hash, node_hash};
+use crate::codec::{Decode, Encode};
+use crate::hash::Hash;
+use std::ops::Range;
+
+/// A key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Entry {
+    pub(super) path: Path,
+    /// Of its value.
+    pub(super) value: Hash,
+}
+
+impl Entry {
+    pub(super) fn hash(&self) -> Hash {
+        leaf_hash(&self.path, &self.value)
+    }
+}
+
+/// What becomes of a path: another value, or nothing.
+pub(super) type Set = (Path, Option<Hash>);
+
+/// Keys in the order of their paths.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bucket {
+    entries: Vec<Entry>,
+    /// Between an entry and the next one: the hash of the node whose parts meet there.
+    nodes: Vec<Hash>,
+}
+
+/// Where the parts of a set (two entries or more, in order) meet: the bit, and the first entry of the right part.
+pub(super) fn halves(entries: &[Entry]) -> (u16, usize) {
+    let depth = entries[0].path.common_bits(&entries[entries.len() - 1].path);
+    (depth, entries.partition_point(|entry| !entry.path.bit(depth)))
+}
+
+/// The changes with a 0 in this bit, and the others.
+pub(super) fn parts(changes: &[Set], depth: u16) -> (&[Set], &[Set]) {
+    changes.split_at(changes.partition_point(|(path, _)| !path.bit(depth)))
+}
+
+impl Bucket {
+    /// Of entries in order.
+    pub(super) fn of(entries: &[Entry]) -> Self {
+        let sets: Vec<Set> = entries.iter().map(|entry| (entry.path, Some(entry.value))).collect();
+        Self::default().changed(&sets)
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn hash(&self) -> Hash {
+        self.hash_of(0..self.entries.len())
+    }
+
+    /// Hash of some that are a node of the tree.
+    pub(super) fn hash_of(&self, range: Range<usize>) -> Hash {
+        match &self.entries[range.clone()] {
+            [] => EMPTY,
+            [entry] => entry.hash(),
+            entries => self.nodes[range.start + halves(entries).1 - 1],
+        }
+    }
+
+    /// With these changes, which ascend. Only hashes above what changes are computed.
+    pub(super) fn changed(&self, changes: &[Set]) -> Self {
+        let room = self.entries.len() + changes.len();
+        let mut made = Self { entries: Vec::with_capacity(room), nodes: Vec::with_capacity(room) };
+        made.merge(self, 0..self.entries.len(), changes);
+        made
+    }
+
+    /// Adds what becomes of `range` of the old ones, which is a node of its tree. Gives the hash of what was added.
+    fn merge(&mut self, old: &Self, range: Range<usize>, changes: &[Set]) -> Hash {
+        let ([first, ..], [last, ..]) = (changes, &changes[changes.len().saturating_sub(1)..]) else {
+            return self.copy(old, range);
+        };
+        let entries = &old.entries[range.clone()];
+        let Some(begin) = entries.first().map(|entry| entry.path) else { return self.build(changes) };
+        let end = entries[entries.len() - 1].path;
+        let common = begin.common_bits(&end);
+        let parted = begin.common_bits(&first.0).min(begin.common_bits(&last.0));
+        if parted < common {
+            // Some of the changes stand beside all of the old ones.
+            let (left, right) = parts(changes, parted);
+            return if begin.bit(parted) {
+                self.join(parted, |made| made.build(left), |made| made.merge(old, range, right))
+            } else {
+                self.join(parted, |made| made.merge(old, range, left), |made| made.build(right))
+            };
+        }
+        if common == PATH_BITS {
+            return self.build(changes);
+        }
+        let middle = range.start + entries.partition_point(|entry| !entry.path.bit(common));
+        let (left, right) = parts(changes, common);
+        self.join(
+            common,
+            |made| made.merge(old, range.start..middle, left),
+            |made| made.merge(old, middle..range.end, right),
+        )
+    }
+
+    /// Adds what stayed as it is.
+    fn copy(&mut self, old: &Self, range: Range<usize>) -> Hash {
+        let hash = old.hash_of(range.clone());
+        self.entries.extend_from_slice(&old.entries[range.clone()]);
+        self.nodes.extend_from_slice(&old.nodes[range.start..(range.end.max(range.start + 1) - 1)]);
+        hash
+    }
+
+    /// Adds what is new.
+    fn build(&mut self, changes: &[Set]) -> Hash {
+        match changes {
+            [] | [(_, None)] => EMPTY,
+            [(path, Some(value))] => {
+                let entry = Entry { path: *path, value: *value };
+                self.entries.push(entry);
+                entry.hash()
+            }
+            [first, .., last] => {
+                let depth = first.0.common_bits(&last.0);
+                let (left, right) = parts(changes, depth);
+                self.join(depth, |made| made.build(left), |made| made.build(right))
+            }
+        }
+    }
+
+    /// Adds both parts of a set, and the node between them if there are both.
+    fn join(
+        &mut self,
+        depth: u16,
+        left: impl FnOnce(&mut Self) -> Hash,
+        right: impl FnOnce(&mut Self) -> Hash,
+    ) -> Hash {
+        let left = left(self);
+        if left == EMPTY {
+            return right(self);
+        }
+        let between = self.nodes.len();
+        self.nodes.push(EMPTY);
+        let right = right(self);
+        if right == EMPTY {
+            self.nodes.pop();
+            return left;
+        }
+        self.nodes[between] = node_hash(depth, &left, &right);
+        self.nodes[between]
+    }
+}

@@ -1,0 +1,258 @@
+//! The tree beside one that is computed from all entries, and its pages and proofs under changes.
+
+use super::bucket::Set;
+use super::*;
+use crate::state::{ReadError, Writes};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+type Entries = BTreeMap<Path, u8>;
+
+/// The root by the definition alone.
+fn naive(entries: &[(Path, Hash)]) -> Hash {
+    match entries {
+        [] => EMPTY,
+        [(path, value)] => Hash::plain(&[&[2], &path.0, &value.0]),
+        [first, .., last] => {
+            let depth = (0..256).find(|bit| first.0.bit(*bit) != last.0.bit(*bit)).expect("they differ");
+            let middle = entries.iter().position(|(path, _)| path.bit(depth)).expect("the last one has a 1 there");
+            let (left, right) = (naive(&entries[..middle]), naive(&entries[middle..]));
+            Hash::plain(&[&[3, u8::try_from(depth).expect("a bit")], &left.0, &right.0])
+        }
+    }
+}
+
+fn naive_root(entries: &Entries) -> Hash {
+    let entries: Vec<(Path, Hash)> = entries.iter().map(|(path, value)| (*path, value_hash(&[*value]))).collect();
+    naive(&entries)
+}
+
+/// Paths of one of several kinds: spread evenly, with long common prefixes, and close to each other at the end.
+fn path() -> impl Strategy<Value = Path> {
+    prop_oneof![
+        4 => any::<u16>().prop_map(|number| Path::of(&[&[0x11][..], &number.to_be_bytes()].concat())),
+        1 => (0u8..3, 0u8..32, any::<u8>()).prop_map(|(first, at, byte)| {
+            let mut bytes = [first; 32];
+            bytes[usize::from(at)] = byte;
+            Path(bytes)
+        }),
+        1 => any::<u8>().prop_map(|last| {
+            let mut bytes = [0xa5; 32];
+            bytes[31] = last;
+            Path(bytes)
+        }),
+    ]
+}
+
+fn apply(entries: &mut Entries, changes: &BTreeMap<Path, Option<u8>>) -> Vec<Set> {
+    for (path, value) in changes {
+        match value {
+            Some(value) => entries.insert(*path, *value),
+            None => entries.remove(path),
+        };
+    }
+    changes.iter().map(|(path, value)| (*path, value.map(|value| value_hash(&[value])))).collect()
+}
+
+/// Pages on a disk.
+#[derive(Clone, Default)]
+struct Disk(BTreeMap<[u8; Place::KEY_BYTES], Vec<u8>>);
+
+impl Pages for Disk {
+    fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.0.get(&place.key()).cloned())
+    }
+}
+
+impl Disk {
+    fn save(&mut self, tree: &StateTree) {
+        let saved = tree.save(|change| {
+            match change {
+                Change::Put(place, page) => drop(self.0.insert(place.key(), page)),
+                Change::Remove(place) => drop(self.0.remove(&place.key())),
+                Change::RemoveBelow(place) => {
+                    let (first, last) = place.below();
+                    self.0.retain(|key, _| *key < first || *key > last);
+                }
+            }
+            Ok::<_, ReadError>(())
+        });
+        assert_eq!(saved, Ok(()));
+    }
+}
+
+/// What is done to the tree that a disk is behind.
+#[derive(Clone, Debug)]
+enum Step {
+    Block(BTreeMap<Path, Option<u8>>),
+    /// A checkpoint is written of what was so many blocks ago, while the tree goes on.
+    Checkpoint(usize),
+    Forget,
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    // Removed as often as set, at times, so that nodes come and go.
+    let change = || (path(), prop::option::weighted(0.6, any::<u8>()));
+    let block = |sizes| prop::collection::vec(change(), sizes).prop_map(|block| block.into_iter().collect());
+    prop_oneof![
+        6 => block(0..12).prop_map(Step::Block),
+        4 => block(0..400).prop_map(Step::Block),
+        2 => (0usize..3).prop_map(Step::Checkpoint),
+        1 => Just(Step::Forget),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_order_the_root_is_that_of_the_entries_and_each_path_is_proven(
+        blocks in prop::collection::vec(
+            prop::collection::btree_map(path(), prop::option::weighted(0.7, any::<u8>()), 0..160), 1..10),
+        asked in prop::collection::vec(path(), 20),
+    ) {
+        let (mut tree, mut entries) = (StateTree::default(), Entries::new());
+        for changes in blocks {
+            let changes = apply(&mut entries, &changes);
+            tree = tree.update_paths(&NoPages, &changes).expect("all is in memory");
+            prop_assert_eq!((tree.root(), tree.keys()), (naive_root(&entries), entries.len() as u64));
+        }
+        let root = tree.root();
+        for path in asked.into_iter().chain(entries.keys().copied()) {
+            let proof = tree.prove_path(&NoPages, path).expect("all is in memory");
+            prop_assert_eq!(Proof::decode(&proof.encode()), Ok(proof.clone()));
+            let value = entries.get(&path).map(|value| vec![*value]);
+            prop_assert_eq!(proof.verify_path(&root, path, value.as_deref()), Ok(()));
+            let wrong = if value.is_some() { None } else { Some(vec![7]) };
+            prop_assert!(proof.verify_path(&root, path, wrong.as_deref()).is_err());
+            prop_assert!(proof.verify_path(&Hash([7; 32]), path, value.as_deref()).is_err());
+        }
+    }
+
+    #[test]
+    fn no_proof_of_another_path_or_with_a_byte_changed_says_anything_about_this_one(
+        paths in prop::collection::btree_map(path(), any::<u8>(), 2..120),
+        asked in path(), other in path(), at in any::<prop::sample::Index>(), flip in 1u8..,
+    ) {
+        let mut entries = Entries::new();
+        let changes = apply(&mut entries, &paths.into_iter().map(|(path, value)| (path, Some(value))).collect());
+        let tree = StateTree::default().update_paths(&NoPages, &changes).expect("all is in memory");
+        let (root, value) = (tree.root(), entries.get(&asked).map(|value| vec![*value]));
+        let false_value = if value.is_some() { None } else { entries.get(&other).map(|value| vec![*value]) };
+        let proof = tree.prove_path(&NoPages, asked).expect("all is in memory");
+        let of_other = tree.prove_path(&NoPages, other).expect("all is in memory");
+        for lie in [&false_value, &Some(vec![])].into_iter().filter(|lie| **lie != value) {
+            prop_assert!(of_other.verify_path(&root, asked, lie.as_deref()).is_err());
+        }
+        let mut bytes = proof.encode();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Ok(changed) = Proof::decode(&bytes) {
+            prop_assert_eq!(changed.encode(), bytes, "one form");
+            for said in [&value, &false_value] {
+                prop_assert!(changed.verify_path(&root, asked, said.as_deref()).is_err());
+            }
+        }
+        prop_assert!(Proof::decode(&[proof.encode(), vec![0]].concat()).is_err());
+    }
+
+    #[test]
+    fn pages_hold_the_tree_of_their_checkpoint_whatever_was_forgotten_and_no_page_is_left_over(
+        steps in prop::collection::vec(step(), 1..24),
+    ) {
+        let (mut disk, mut entries) = (Disk::default(), Entries::new());
+        // The trees of the last blocks, the newest last, and what is on the disk.
+        let (mut trees, mut saved) = (vec![(StateTree::default(), Entries::new())], (StateTree::default(), Entries::new()));
+        for step in steps {
+            let (tree, _) = trees.last().expect("never empty").clone();
+            match step {
+                Step::Block(changes) => {
+                    let changes = apply(&mut entries, &changes);
+                    let next = tree.update_paths(&disk, &changes).expect("pages");
+                    prop_assert_eq!(next.root(), naive_root(&entries));
+                    trees.push((next, entries.clone()));
+                }
+                Step::Checkpoint(ago) => {
+                    let at = trees.len().saturating_sub(ago + 1);
+                    let (tree, entries) = trees[at].clone();
+                    disk.save(&tree);
+                    tree.set_saved();
+                    trees.drain(..at);
+                    saved = (tree, entries);
+                }
+                Step::Forget => {
+                    let (_, entries) = trees.pop().expect("never empty");
+                    trees.push((tree.without_saved(), entries));
+                }
+                Step::Reopen => {
+                    entries = saved.1.clone();
+                    trees = vec![(StateTree::stored(saved.0.root(), saved.0.keys()), entries.clone())];
+                }
+            }
+        }
+        // All there is, read from its pages alone.
+        let (tree, entries) = trees.pop().expect("never empty");
+        disk.save(&tree);
+        let read = StateTree::stored(tree.root(), tree.keys());
+        for (path, value) in &entries {
+            let proof = read.prove_path(&disk, *path).expect("pages");
+            prop_assert_eq!(proof.verify_path(&naive_root(&entries), *path, Some(&[*value])), Ok(()));
+        }
+        let mut afresh = Disk::default();
+        let changes = apply(&mut Entries::new(), &entries.into_iter().map(|(path, value)| (path, Some(value))).collect());
+        afresh.save(&StateTree::default().update_paths(&NoPages, &changes).expect("all is in memory"));
+        prop_assert_eq!(disk.0, afresh.0);
+    }
+
+    #[test]
+    fn a_page_that_rots_or_is_another_one_is_an_error(
+        at in any::<prop::sample::Index>(), byte in any::<prop::sample::Index>(), flip in 1u8..,
+    ) {
+        let entries: BTreeMap<Path, Option<u8>> =
+            (0u16..900).map(|number| (Path::of(&[&[0x11][..], &number.to_be_bytes()].concat()), Some(7))).collect();
+        let changes = apply(&mut Entries::new(), &entries);
+        let tree = StateTree::default().update_paths(&NoPages, &changes).expect("all is in memory");
+        let mut disk = Disk::default();
+        disk.save(&tree);
+        let key = *disk.0.keys().nth(at.index(disk.0.len())).expect("there are pages");
+        let page = disk.0.get_mut(&key).expect("it is there");
+        let byte = byte.index(page.len());
+        page[byte] ^= flip;
+        let read = StateTree::stored(tree.root(), tree.keys());
+        let found = entries.keys().map(|path| read.prove_path(&disk, *path)).filter(Result::is_err).count();
+        prop_assert!(found > 0);
+    }
+}
+
+#[test]
+fn what_a_block_writes_is_what_is_proven() {
+    let value = |text: &str| crate::state::Value::from(text.as_bytes());
+    let mut writes: Writes = (0..100u8).map(|number| (vec![0x11, number], Some(value("1")))).collect();
+    let tree = StateTree::default().update(&NoPages, &writes).expect("all is in memory");
+    writes = [(vec![0x11, 3], None), (vec![0x11, 4], Some(value("2")))].into();
+    let next = tree.update(&NoPages, &writes).expect("all is in memory");
+    let proven = |tree: &StateTree, key: &[u8], value: Option<&[u8]>| {
+        tree.prove(&NoPages, key).expect("all is in memory").verify(&tree.root(), key, value)
+    };
+    assert_eq!(proven(&tree, &[0x11, 3], Some(b"1")), Ok(()), "the earlier tree is as it was");
+    assert_eq!(proven(&next, &[0x11, 3], None), Ok(()));
+    assert_eq!(proven(&next, &[0x11, 4], Some(b"2")), Ok(()));
+    assert_eq!(proven(&next, &[0x11, 4], Some(b"1")), Err(ProofError::Root));
+    assert_eq!(proven(&StateTree::default(), &[0x11, 4], None), Ok(()), "nothing is in an empty tree");
+}
+
+/// Beside what is proven stand no hashes of keys of other families that could be guessed, but over all of them together.
+#[test]
+fn a_proof_shows_hashes_of_keys_of_its_own_family_and_of_whole_families() {
+    let keys = (0..40u8).flat_map(|number| [vec![0x11, number], vec![0x40, number], vec![0x10, number]]);
+    let writes: Writes = keys.map(|key| (key, Some(crate::state::Value::from(&b"1"[..])))).collect();
+    let tree = StateTree::default().update(&NoPages, &writes).expect("all is in memory");
+    let leaf = |key: &[u8]| leaf_hash(&Path::of(key), &value_hash(b"1"));
+    let foreign: Vec<Hash> = writes.keys().filter(|key| key[0] != 0x11).map(|key| leaf(key)).collect();
+    for number in 0..=255 {
+        let proof = tree.prove(&NoPages, &[0x11, number]).expect("all is in memory").encode();
+        assert!(foreign.iter().all(|leaf| !proof.windows(32).any(|shown| shown == leaf.0)));
+    }
+}
