@@ -126,6 +126,11 @@ pub enum RequestError {
     Known(#[from] KnownError),
 }
 
+/// Whether waiting is all that it takes. No room, without a time when to ask again, needs somebody to act.
+fn passes_by_itself(problem: &Problem) -> bool {
+    matches!(problem.status, 429 | 503) || problem.status == 507 && problem.retry_after_ms.is_some()
+}
+
 fn problem_text(problem: &Problem) -> String {
     match &problem.detail {
         Some(detail) => format!("{}: {detail}", problem.title),
@@ -149,7 +154,7 @@ impl RequestError {
         match self {
             // A refused connection reached nobody; what else failed underway may have been done.
             Self::Unreachable { source, .. } => source.is_connect() || (again && !source.is_timeout()),
-            Self::Problem(problem) => matches!(problem.status, 429 | 503 | 507),
+            Self::Problem(problem) => passes_by_itself(problem),
             Self::Certificate { .. } | Self::Late { .. } | Self::Answer(_) | Self::Name(_) | Self::Known(_) => false,
         }
     }
@@ -464,4 +469,25 @@ impl Connection {
 fn media_of(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command on a channel whose part of the disk was used up said nothing for 22 seconds.
+    #[test]
+    fn what_somebody_must_mend_is_not_asked_for_again() {
+        let problem = |status, retry_after_ms| Problem {
+            type_uri: "urn:chancery:problem:any".into(),
+            title: String::new(),
+            status,
+            detail: None,
+            retry_after_ms,
+        };
+        assert!(passes_by_itself(&problem(429, None)) && passes_by_itself(&problem(503, None)));
+        assert!(passes_by_itself(&problem(507, Some(5_000))));
+        assert!(!passes_by_itself(&problem(507, None)));
+        assert!(!passes_by_itself(&problem(404, None)) && !passes_by_itself(&problem(502, Some(1))));
+    }
 }

@@ -298,9 +298,12 @@ impl From<SubmitRefusal> for ApiError {
             SubmitRefusal::Disk(trouble) => Self::disk(trouble),
             SubmitRefusal::ChannelFull(used) => Self::new(
                 Kind::ChannelFull,
-                format!("{used}; whoever runs the peer may raise limits.channel_bytes_max"),
-            )
-            .retry_after_ms(DISK_RETRY_MS),
+                // Without a time: waiting makes no room.
+                format!(
+                    "{} of {} bytes are used; whoever runs the peer may raise limits.channel_bytes_max",
+                    used.bytes, used.bytes_max
+                ),
+            ),
             SubmitRefusal::Stopped { reason } => {
                 Self::new(Kind::Stopped, reason).retry_after_ms(crate::limits::RETRY_AFTER_MS)
             }

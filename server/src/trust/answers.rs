@@ -246,6 +246,11 @@ impl Trust {
             {
                 match self.kept(&file) {
                     Ok(answer) => answers.extend(answer),
+                    // Of a CA that was replaced there is one for each certificate, and nothing to do.
+                    Err(error @ AnswerError::Evidence(EvidenceError::Path(PathError::UnknownIssuer))) => {
+                        let error = describe(&error);
+                        tracing::info!(file = %file.display(), error, "a CA's answer is passed over");
+                    }
                     Err(error) => {
                         let error = describe(&error);
                         tracing::error!(file = %file.display(), error, "a CA's answer is passed over");

@@ -23,7 +23,11 @@ const RECORDS: usize = 5;
 async fn post(connection: &Connection, channel: &str, envelope: &Envelope) -> Result<u16, String> {
     match connection.submit(channel, envelope, Wait::Committed).await {
         Ok(outcome) => Ok(outcome.receipt.expect("committed").code),
-        Err(SubmitError::Request(RequestError::Problem(problem))) => Err(problem.name().to_owned()),
+        Err(SubmitError::Request(RequestError::Problem(problem))) => {
+            // Waiting makes no room in a channel's part.
+            assert!(problem.name() != "channel-full" || problem.retry_after_ms.is_none(), "{problem:?}");
+            Err(problem.name().to_owned())
+        }
         Err(error) => panic!("{error}"),
     }
 }
