@@ -63,6 +63,9 @@ pub(crate) struct Acceptor {
     checkpointing: bool,
     /// Too much waits for a checkpoint: nothing is persisted before it is done.
     must_wait: bool,
+    /// What is executed when a checkpoint is done, with the time of its block.
+    held: Vec<VerifiedTransaction>,
+    time: Time,
     /// Something failed: the end.
     failed: bool,
     /// Outcomes that a later commit reports: transactions found to be in blocks under way.
@@ -87,6 +90,8 @@ impl Acceptor {
             persisting: false,
             checkpointing: false,
             must_wait: false,
+            held: Vec::new(),
+            time: Time::ZERO,
             failed: false,
             known: Vec::new(),
         }
@@ -97,17 +102,27 @@ impl Acceptor {
         if self.failed {
             return Vec::new();
         }
-        let (parent, above) = (self.parent, self.under_way.iter().cloned().collect());
-        vec![AcceptorEffect::Execute { parent, time: parent.time_at(now), above, transactions }]
+        self.time = self.parent.time_at(now);
+        vec![self.execute(transactions)]
+    }
+
+    fn execute(&self, transactions: Vec<VerifiedTransaction>) -> AcceptorEffect {
+        let above = self.under_way.iter().cloned().collect();
+        AcceptorEffect::Execute { parent: self.parent, time: self.time, above, transactions }
     }
 
     /// An execution is done.
     pub(crate) fn executed(&mut self, result: Result<ExecutionResult, String>) -> Vec<AcceptorEffect> {
-        let ExecutionResult { block, known, committed, offered } = match result {
+        let ExecutionResult { block, known, committed, offered, held } = match result {
             Ok(_) if self.failed => return Vec::new(),
             Ok(result) => result,
             Err(reason) => return self.fail(format!("execution failed: {reason}")),
         };
+        if !held.is_empty() {
+            // Nothing else is executed meanwhile: after a few checkpoints nothing waits for one.
+            self.held = held;
+            return self.checkpoint().into_iter().collect();
+        }
         let mut effects = vec![AcceptorEffect::Executed(offered)];
         if !committed.is_empty() {
             effects.push(AcceptorEffect::Known(committed));
@@ -206,7 +221,12 @@ impl Acceptor {
         self.checkpointing = false;
         self.must_wait = false;
         match result {
-            Ok(()) => self.next_persist().into_iter().collect(),
+            Ok(()) if self.failed => Vec::new(),
+            Ok(()) => {
+                let held = std::mem::take(&mut self.held);
+                let execute = (!held.is_empty()).then(|| self.execute(held));
+                self.next_persist().into_iter().chain(execute).collect()
+            }
             Err(reason) => self.fail(format!("a checkpoint failed: {reason}")),
         }
     }

@@ -4,7 +4,7 @@
 
 use crate::committed::CommittedBlock;
 use crate::needs;
-use crate::store::{BlockRecord, ChannelStore, Pressure, Room, Share};
+use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share};
 use crate::ticket::SubmitRefusal;
 use ledger_classes::block::{Block, Seal};
 use ledger_classes::chain::{self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, Left, Parent, Refused};
@@ -33,6 +33,7 @@ pub(crate) struct Execution {
 }
 
 /// What came of executing.
+#[derive(Default)]
 pub(crate) struct ExecutionResult {
     /// The block; `None` if nothing was left to do.
     pub(crate) block: Option<Arc<ExecutedBlock>>,
@@ -42,6 +43,8 @@ pub(crate) struct ExecutionResult {
     pub(crate) committed: Vec<Hash>,
     /// What became of what was offered for it.
     pub(crate) offered: Offered,
+    /// All of it, if it waits for a checkpoint: then nothing was executed.
+    pub(crate) held: Vec<VerifiedTransaction>,
 }
 
 /// What became of what was offered for a block.
@@ -101,7 +104,15 @@ impl Execution {
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
         let Self { store, share, certificates, proposer, parent, time, above } = self;
         let ids = Ids { store: &store, above: &above };
-        let (transactions, full) = part_of_disk(&store, &share, &ids, transactions)?;
+        let (transactions, full) = match share.room(store.waiting_bytes()) {
+            Ok(()) => (transactions, Vec::new()),
+            // What was accepted is not given up for what may be: the files tell when all is written.
+            Err(NoRoom::Soon) if transactions.iter().any(is_of_all) => {
+                return Ok(ExecutionResult { held: transactions, ..ExecutionResult::default() });
+            }
+            Err(NoRoom::Soon) => (transactions, Vec::new()),
+            Err(NoRoom::Full(used)) => without_room(&ids, used, transactions)?,
+        };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
             let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
             chain::draft(&above, Draft { proposer, time, transactions }).map_err(in_full)
@@ -121,29 +132,28 @@ impl Execution {
         };
         let dropped = refused.into_iter().map(|(id, refused)| (id, refusal(refused))).chain(full).collect();
         let offered = Offered { costs, dropped, deferred };
-        Ok(ExecutionResult { block: block.map(Arc::new), known, committed, offered })
+        Ok(ExecutionResult { block: block.map(Arc::new), known, committed, offered, held: Vec::new() })
     }
 }
 
 /// What is refused, with why.
 type Full = Vec<(Hash, SubmitRefusal)>;
 
-/// Parts what the channel's part of the disk has no room for: some becomes many times what it was counted for at the door.
-fn part_of_disk(
-    store: &ChannelStore,
-    share: &Share,
+/// Whether it is no act: how large that may be was asked at the door.
+fn is_of_all(one: &VerifiedTransaction) -> bool {
+    needs::room(&one.transaction().actions, 0, false) == Room::All
+}
+
+/// Parts what finds the channel's part of the disk used up: some becomes many times what it was counted for at the door.
+fn without_room(
     ids: &Ids<'_>,
+    used: DiskUse,
     offered: Vec<VerifiedTransaction>,
 ) -> Result<(Vec<VerifiedTransaction>, Full), String> {
-    let (room, used) = share.room(store.waiting_bytes());
-    if room == Room::All {
-        return Ok((offered, Vec::new()));
-    }
-    // What has its outcome takes no room. How large an act may be was asked at the door.
+    // What has its outcome takes no room.
     let known = ids.have(&offered).map_err(in_full)?;
-    let needs = |one: &VerifiedTransaction| needs::room(&one.transaction().actions, 0, false);
     let (full, fitting): (Vec<_>, Vec<_>) =
-        offered.into_iter().zip(known).partition(|(one, known)| !known && needs(one) == Room::All);
+        offered.into_iter().zip(known).partition(|(one, known)| !known && is_of_all(one));
     let full = full.into_iter().map(|(one, _)| (one.id(), SubmitRefusal::ChannelFull(used))).collect();
     Ok((fitting.into_iter().map(|(one, _)| one).collect(), full))
 }

@@ -178,7 +178,7 @@ impl Screening {
     fn parse(&self, batch: Vec<Arrival>) -> Parsed {
         let mut parsed = Parsed::default();
         let mut checks = 0;
-        let (room, used) = self.share.room(self.store.waiting_bytes());
+        self.share.look(self.store.waiting_bytes());
         for Arrival { content, caller, waiter, credit, arrived, cost } in batch {
             let (whole, decoded) = match content {
                 Content::Envelope(envelope) => (true, transaction::parse(envelope, self.channel, &self.limits)),
@@ -189,14 +189,14 @@ impl Screening {
                 timely.map_err(|error| (parsed.id(), error)).map(|()| parsed)
             });
             match timely {
-                // What was taken before keeps its outcome here, too.
-                Ok(transaction)
-                    if room < needs::room(transaction.actions(), transaction.payload_bytes(), credit.is_of_peer()) =>
-                {
-                    let refusal = Some(SubmitRefusal::ChannelFull(used));
-                    parsed.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
-                }
                 Ok(transaction) => {
+                    let (actions, bytes) = (transaction.actions(), transaction.payload_bytes());
+                    // What was taken before keeps its outcome here, too.
+                    if let Some(used) = self.share.full(needs::room(actions, bytes, credit.is_of_peer())) {
+                        let refusal = Some(SubmitRefusal::ChannelFull(used));
+                        parsed.doubted.push(Recall { id: transaction.id(), waiter, credit, refusal });
+                        continue;
+                    }
                     let cost_here = if whole { cost_at_the_door(transaction.actions()) } else { 0 };
                     if cost_here > 0 && checks + cost_here > VERIFY_JOB_CHECKS_MICROS_MAX {
                         let (content, cost) = (Content::Parsed(Box::new(transaction)), cost + cost_here);

@@ -143,6 +143,7 @@ struct Gauges {
     serving: Family<ChannelLabels, Gauge>,
     queue_bytes: Family<ChannelLabels, Gauge>,
     disk_bytes: Family<ChannelLabels, Gauge>,
+    disk_waiting: Family<ChannelLabels, Gauge>,
     disk_max: Family<ChannelLabels, Gauge>,
     time_ahead: Family<ChannelLabels, Gauge>,
     subscriber_lag: Family<ChannelLabels, Gauge>,
@@ -195,6 +196,8 @@ impl Default for PeerMetrics {
         registry.register_with_unit("channel_queue", help, Unit::Bytes, gauges.queue_bytes.clone());
         let help = "What the channel's files take of the disk";
         registry.register_with_unit("channel_disk", help, Unit::Bytes, gauges.disk_bytes.clone());
+        let help = "What was accepted and is not in the channel's files yet will take there, about";
+        registry.register_with_unit("channel_disk_waiting", help, Unit::Bytes, gauges.disk_waiting.clone());
         let help = "The channel's part of the disk: above it only administrative acts are taken";
         registry.register_with_unit("channel_disk_max", help, Unit::Bytes, gauges.disk_max.clone());
         let help = "How far the channel's block time is ahead of the peer's clock";
@@ -440,8 +443,9 @@ impl PeerMetrics {
                 let waiting = context.duties.waiting(channel.name(), duty);
                 self.gauges.waiting.get_or_create(&of_duty).set(signed(waiting));
             }
-            let DiskUse { bytes, bytes_max } = channel.disk_use();
+            let DiskUse { bytes, waiting, bytes_max } = channel.disk_use();
             self.gauges.disk_bytes.get_or_create(&labels).set(signed(bytes));
+            self.gauges.disk_waiting.get_or_create(&labels).set(signed(waiting));
             self.gauges.disk_max.get_or_create(&labels).set(signed(bytes_max));
             self.gauges.queue_bytes.get_or_create(&labels).set(i64::from(queue.bytes));
             self.gauges.subscriber_lag.get_or_create(&labels).set(signed(lag));

@@ -3,7 +3,7 @@
 mod model;
 
 use super::*;
-use crate::test_support::NOW;
+use crate::test_support::{Bench, NOW, config, envelope, verified};
 use ledger_classes::amount::Amount;
 use ledger_classes::block::{Block, Header};
 use ledger_classes::keys::Address;
@@ -87,17 +87,12 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
 }
 
 fn executed(height: u64) -> Result<ExecutionResult, String> {
-    Ok(ExecutionResult {
-        block: Some(block(height)),
-        known: Vec::new(),
-        committed: Vec::new(),
-        offered: Offered::default(),
-    })
+    Ok(ExecutionResult { block: Some(block(height)), ..ExecutionResult::default() })
 }
 
 fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
     let known = known.iter().map(|height| (id(*height), receipt(*height))).collect();
-    Ok(ExecutionResult { block: None, known, committed: Vec::new(), offered: Offered::default() })
+    Ok(ExecutionResult { known, ..ExecutionResult::default() })
 }
 
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
@@ -187,6 +182,27 @@ fn known_ids_are_told_only_when_their_block_is_on_disk() {
         "block 3 is not on disk: whoever asked for it again waits"
     );
     assert_eq!(seen(acceptor.persisted(persisted(3, Pressure::None))), ["commit Some(3) tell [3, 3]"]);
+}
+
+#[test]
+fn what_waits_for_a_checkpoint_is_executed_after_it_and_nothing_else_is_meanwhile() {
+    let bench = Bench::new(&config());
+    let waits = || {
+        let held = vec![verified(bench.opened.channel, envelope(bench.opened.channel, 1, 1))];
+        Ok(ExecutionResult { held, ..ExecutionResult::default() })
+    };
+    let mut acceptor = acceptor(Immediate);
+    let _ = acceptor.propose(vec![], NOW.plus_millis(1));
+    let _ = acceptor.executed(executed(1));
+    let _ = acceptor.propose(vec![], NOW.plus_millis(2));
+    assert_eq!(seen(acceptor.executed(waits())), ["checkpoint"]);
+    // Blocks before it come to the disk meanwhile, and want a checkpoint, too.
+    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::Wait))), ["commit Some(1) tell [1]"]);
+    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["execute 2 at 2 above []"]);
+    assert_eq!(seen(acceptor.executed(waits())), ["checkpoint"], "what came meanwhile is not written yet");
+    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["execute 2 at 2 above []"]);
+    assert_eq!(seen(acceptor.executed(executed(2))), ["executed", "persist 2"]);
+    assert_eq!(seen(acceptor.checkpointed(Ok(()))), [""; 0], "it is executed once");
 }
 
 #[test]

@@ -103,10 +103,12 @@ impl AcceptorActor {
             }
             AcceptorEffect::Checkpoint => {
                 let done = move |result| address.do_send(CheckpointDone(result));
-                let disk = context.disk.clone();
+                let (disk, share) = (context.disk.clone(), context.share.clone());
                 let checkpoint = move || {
                     disk.room();
-                    store.checkpoint().map(|_| ()).map_err(in_full)
+                    store.checkpoint().map_err(in_full)?;
+                    share.look_again(store.waiting_bytes());
+                    Ok(())
                 };
                 context.checkpoints.run(channel, checkpoint, done);
             }

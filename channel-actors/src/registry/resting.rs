@@ -135,7 +135,7 @@ impl ChannelRegistry {
             }
         };
         handle.0.metrics.rests(1);
-        handle.0.share.look_again();
+        handle.0.share.look_again(0);
         tracing::debug!(channel = handle.name(), "channel rests");
         if handle.0.gate.closed(next_timer) {
             return self.wake(handle);

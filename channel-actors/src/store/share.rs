@@ -3,7 +3,8 @@
 //! What the files take is looked at when somebody asks, a few times a second at most, and not counted: a state file grows,
 //! shrinks and leaves holes as its database likes. What is accepted and not on the disk yet is counted beside it, by
 //! what such bytes usually become there, until it is there or comes to nothing.
-//! Always: what is counted is that of the [`OnItsWay`] that live, and what has landed since the files were looked at.
+//! Always: what is counted is that of the [`OnItsWay`] that live, and what has landed since the files were looked at. Full
+//! is the part only by its files: by what is not in them yet somebody is told to wait at most.
 //! Never here: the disk as a whole, which keeps a reserve (`disk.rs`).
 
 use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, DISK_BYTES_OF_BYTE, DISK_BYTES_OF_TRANSACTION, SHARE_LOOK};
@@ -20,43 +21,52 @@ use std::time::{Duration, Instant};
 pub struct DiskUse {
     /// Bytes of the disk that they take.
     pub bytes: u64,
+    /// Bytes that what was accepted and is not in them yet will take there, about.
+    pub waiting: u64,
     /// The channel's part.
     pub bytes_max: u64,
 }
 
-impl DiskUse {
-    /// Whether the part is used up.
-    pub const fn is_full(self) -> bool {
-        self.bytes >= self.bytes_max
-    }
-}
-
 impl fmt::Display for DiskUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, bytes_max } = self;
+        let Self { bytes, bytes_max, .. } = self;
         write!(f, "the channel takes {bytes} bytes of the peer's disk, and its part is {bytes_max}")
     }
 }
 
 /// Who finds room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// The peer's own posts, such as revocations, as long as the disk has room.
     Peer,
-    /// Administrative acts, too: they repair, and an eighth more is theirs, 256 MiB at least.
+    /// Administrative acts: they repair, and half of what there is beyond the part is theirs.
     Acts,
-    /// Admissions, too: half of what acts have is theirs, too, because people post them and not only administrators.
+    /// Admissions: the other half is theirs. Neither takes of the other's.
     Admissions,
     /// Everybody.
     All,
 }
 
+impl Room {
+    /// Which half of what there is beyond the part.
+    const fn half(self) -> Option<usize> {
+        match self {
+            Self::Acts => Some(ACTS),
+            Self::Admissions => Some(ADMISSIONS),
+            Self::Peer | Self::All => None,
+        }
+    }
+}
+
+const ACTS: usize = 0;
+const ADMISSIONS: usize = 1;
+
 /// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoRoom {
-    /// The part is used up.
+    /// The files have used up the part, or a half beyond it is used up.
     Full(DiskUse),
-    /// It may be, by what is on its way.
+    /// It may be, by what is on its way to them.
     Soon,
 }
 
@@ -84,18 +94,39 @@ struct Used {
     under_way: u64,
     /// What of it has come there since the files were looked at.
     landed: u64,
-    /// What each place has taken of the room of acts, since the part was used up.
-    acts: HashMap<Place, u64>,
+    /// What was taken of the halves beyond the part, since that was used up.
+    halves: [Half; 2],
+    /// The files were looked at once.
+    begun: bool,
     /// It was said that it is full.
     said: bool,
 }
 
+/// What was taken of a half.
+#[derive(Debug, Default)]
+struct Half {
+    taken: u64,
+    /// What each place has of it.
+    of: HashMap<Place, u64>,
+}
+
 impl Used {
     /// Looks at the files. What has landed before is in them.
-    fn look(&mut self, directory: &Path) {
+    fn look(&mut self, part: &Inner) {
         self.landed = 0;
-        self.files = bytes_in(directory);
+        self.files = bytes_in(&part.directory);
         self.at = Some(Instant::now());
+        // Who took what there is beyond the part is not known after a start: half of it counts to each. So whoever has
+        // filled one half has left some of the other, however often the peer starts.
+        if !std::mem::replace(&mut self.begun, true) {
+            let beyond = self.files.saturating_sub(part.bytes_max);
+            self.halves.iter_mut().for_each(|half| half.taken = beyond / 2);
+        }
+    }
+
+    /// With what has landed since the files were looked at.
+    const fn likely(&self) -> u64 {
+        self.sure().saturating_add(self.landed)
     }
 
     /// What is known to be on the disk, or to be about to.
@@ -109,15 +140,15 @@ impl Used {
 pub(crate) struct OnItsWay {
     share: Share,
     bytes: u64,
-    /// Of whose room of acts it is, if it is of that.
-    place: Option<Place>,
+    /// Of which half beyond the part it is, and whose, if it is of one.
+    of: Option<(usize, Place)>,
 }
 
 impl OnItsWay {
     /// It is on the disk.
     pub(crate) fn landed(mut self) {
         self.share.lock().landed += self.bytes;
-        self.place = None;
+        self.of = None;
     }
 }
 
@@ -126,8 +157,11 @@ impl Drop for OnItsWay {
         let mut used = self.share.lock();
         used.under_way -= self.bytes;
         // Nobody's, if there was room meanwhile.
-        if let Some(taken) = self.place.and_then(|place| used.acts.get_mut(&place)) {
-            *taken = taken.saturating_sub(self.bytes);
+        if let Some((half, place)) = self.of
+            && let Some(own) = used.halves[half].of.get_mut(&place)
+        {
+            *own = own.saturating_sub(self.bytes);
+            used.halves[half].taken = used.halves[half].taken.saturating_sub(self.bytes);
         }
     }
 }
@@ -147,24 +181,26 @@ impl Share {
     fn known(&self, within: Duration) -> MutexGuard<'_, Used> {
         let mut used = self.lock();
         if used.at.is_none_or(|at| at.elapsed() >= within) {
-            used.waiting = 0;
-            used.look(&self.0.directory);
+            used.look(&self.0);
         }
         used
     }
 
-    fn disk_use(&self, bytes: u64) -> DiskUse {
-        DiskUse { bytes, bytes_max: self.0.bytes_max }
+    fn disk_use(&self, used: &Used) -> DiskUse {
+        let waiting = used.waiting.saturating_add(used.under_way);
+        DiskUse { bytes: used.files, waiting, bytes_max: self.0.bytes_max }
     }
 
     /// What its files take, as it was seen within such a time, with what was on its way to them then.
     pub(crate) fn used(&self, within: Duration) -> DiskUse {
-        self.disk_use(self.known(within).sure())
+        let used = self.known(within);
+        self.disk_use(&used)
     }
 
-    /// What was seen is no longer so.
-    pub(crate) fn look_again(&self) {
-        self.lock().at = None;
+    /// A checkpoint was written: so many bytes wait for the next.
+    pub(crate) fn look_again(&self, waiting: usize) {
+        let mut used = self.lock();
+        (used.at, used.waiting) = (None, waiting as u64);
     }
 
     /// Bytes that what is accepted and not on the disk will take there.
@@ -179,64 +215,94 @@ impl Share {
         self.lock().landed
     }
 
-    /// Up to what somebody finds room.
-    fn max(&self, whose: Room) -> u64 {
-        let acts = (self.0.bytes_max / ACTS_PART).max(ACTS_BYTES_MIN);
-        match whose {
-            Room::All => self.0.bytes_max,
-            Room::Admissions => self.0.bytes_max.saturating_add(acts / 2),
-            Room::Acts => self.0.bytes_max.saturating_add(acts),
-            Room::Peer => u64::MAX,
-        }
+    /// What acts and admissions have each beyond the part.
+    fn half(&self) -> u64 {
+        (self.0.bytes_max / ACTS_PART).max(ACTS_BYTES_MIN) / 2
     }
 
-    /// Who finds room by what is on the disk, as it was seen a moment ago, beside so many bytes that wait to be written.
-    pub(crate) fn room(&self, waiting: usize) -> (Room, DiskUse) {
+    /// Up to what the files leave room for somebody.
+    fn max(&self, whose: Room, used: &Used) -> u64 {
+        let half = self.half();
+        let beyond = match whose {
+            Room::All => 0,
+            // Some become more than they were counted for: what is left to admissions is not for them. The size of an
+            // admission is bounded.
+            Room::Acts => half.saturating_add(used.halves[ADMISSIONS].taken.min(half)),
+            Room::Admissions => half.saturating_mul(2),
+            Room::Peer => return u64::MAX,
+        };
+        self.0.bytes_max.saturating_add(beyond)
+    }
+
+    /// Looks at the files, if that was not a moment ago; so many bytes wait beside them for a checkpoint.
+    pub(crate) fn look(&self, waiting: usize) {
         let mut used = self.known(SHARE_LOOK);
         used.waiting = waiting as u64;
-        let known = self.disk_use(used.sure());
-        self.tell(&mut used, known);
-        let room = [Room::All, Room::Admissions, Room::Acts].into_iter().find(|room| known.bytes < self.max(*room));
-        (room.unwrap_or(Room::Peer), known)
+        self.tell(&mut used);
+    }
+
+    /// What the files take, if that leaves no room, as it was seen last. What is on its way does not count.
+    pub(crate) fn full(&self, whose: Room) -> Option<DiskUse> {
+        let used = self.lock();
+        (used.files >= self.max(whose, &used)).then(|| self.disk_use(&used))
+    }
+
+    /// Whether there is room for what everybody posts, to be executed now, while so many bytes wait for a checkpoint: how
+    /// much the files take is known when that is written.
+    pub(crate) fn room(&self, waiting: usize) -> Result<(), NoRoom> {
+        self.look(waiting);
+        let mut used = self.lock();
+        if used.landed > 0 && used.likely() >= self.0.bytes_max {
+            used.look(&self.0);
+        }
+        if used.files >= self.0.bytes_max {
+            return Err(NoRoom::Full(self.disk_use(&used)));
+        }
+        if used.sure() >= self.0.bytes_max { Err(NoRoom::Soon) } else { Ok(()) }
     }
 
     /// Room for a transaction of such a size, which somebody of a place has posted: it is counted until it is on the disk.
-    /// In the room of acts a place takes no more than it leaves.
+    /// Beyond the part a place takes no more than it leaves of its half.
     pub(crate) fn take(&self, whose: Room, bytes: u32, place: impl FnOnce() -> Place) -> Result<OnItsWay, NoRoom> {
         let bytes = u64::from(bytes).saturating_mul(DISK_BYTES_OF_BYTE).saturating_add(DISK_BYTES_OF_TRANSACTION);
-        let max = self.max(whose);
         let mut used = self.lock();
-        if used.at.is_none() || used.landed > 0 && used.sure() + used.landed + used.under_way + bytes > max {
-            used.look(&self.0.directory);
+        let over = |used: &Used| used.likely() + used.under_way + bytes > self.max(whose, used);
+        if used.at.is_none() || used.landed > 0 && over(&used) {
+            used.look(&self.0);
         }
-        let (sure, under_way) = (used.sure(), used.under_way);
-        if sure >= max {
-            return Err(NoRoom::Full(self.disk_use(sure)));
+        let full = NoRoom::Full(self.disk_use(&used));
+        if used.files >= self.max(whose, &used) {
+            return Err(full);
         }
-        // What is alone may go beyond.
-        if under_way > 0 && sure.saturating_add(under_way).saturating_add(bytes) > max {
+        // What is alone may go beyond: what is known then decides whether it is executed.
+        if used.under_way > 0 && over(&used) {
             return Err(NoRoom::Soon);
         }
-        let beyond = sure.saturating_add(used.landed).saturating_add(under_way) >= self.0.bytes_max;
-        let place = (beyond && matches!(whose, Room::Admissions | Room::Acts)).then(place);
-        if let Some(place) = place {
-            let left = max.saturating_sub(sure).saturating_sub(under_way);
-            let own = used.acts.entry(place).or_default();
-            if *own > 0 && own.saturating_add(bytes) > left.saturating_sub(bytes) {
-                return Err(NoRoom::Full(self.disk_use(sure)));
+        let beyond = used.likely().saturating_add(used.under_way) >= self.0.bytes_max;
+        let of = whose.half().filter(|_| beyond).map(|half| (half, place()));
+        if let Some((half, place)) = of {
+            let half_bytes = self.half();
+            let Half { taken, of } = &mut used.halves[half];
+            let left = half_bytes.saturating_sub(*taken);
+            let own = of.entry(place).or_default();
+            if bytes > left || *own > 0 && own.saturating_add(bytes) > left - bytes {
+                return Err(full);
             }
             *own += bytes;
+            *taken += bytes;
         }
         used.under_way += bytes;
         drop(used);
-        Ok(OnItsWay { share: self.clone(), bytes, place })
+        Ok(OnItsWay { share: self.clone(), bytes, of })
     }
 
     /// A line of the log when it begins and one when it ends.
-    fn tell(&self, used: &mut Used, DiskUse { bytes, bytes_max }: DiskUse) {
-        let channel = &self.0.name;
-        // What waits comes and goes with each checkpoint: it ends only when there is some room.
+    fn tell(&self, used: &mut Used) {
+        let (channel, bytes, bytes_max) = (&self.0.name, used.files, self.0.bytes_max);
         let is_full = bytes >= bytes_max || used.said && bytes >= bytes_max - bytes_max / 16;
+        if !is_full && used.likely().saturating_add(used.under_way) < bytes_max {
+            used.halves = Default::default();
+        }
         match (is_full, std::mem::replace(&mut used.said, is_full)) {
             (true, false) => tracing::error!(
                 channel,
@@ -245,7 +311,6 @@ impl Share {
                 "the channel's part of the disk is used up: only administrative acts are taken (limits.channel_bytes_max)"
             ),
             (false, true) => {
-                used.acts.clear();
                 tracing::info!(channel, bytes, bytes_max, "the channel's part of the disk has room again");
             }
             _ => {}

@@ -254,6 +254,9 @@ pub struct ChannelView {
 pub struct DiskUseView {
     /// Bytes that its files take.
     pub bytes: u64,
+    /// Bytes that what was accepted and is not in them yet will take there, about: near the end of the part a burst is told
+    /// `busy` for it.
+    pub bytes_waiting: u64,
     /// Its part: above it only administrative acts are taken, and other transactions get `channel-full`.
     pub bytes_max: u64,
 }

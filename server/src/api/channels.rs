@@ -65,8 +65,8 @@ pub(super) fn view(visible: &Visible, with_config: bool) -> ChannelView {
             subscriptions: queue.subscriptions,
         },
         disk: [Right::Admin, Right::Audit].iter().any(|right| visible.rights.allows(*right)).then(|| {
-            let DiskUse { bytes, bytes_max } = channel.disk_use();
-            DiskUseView { bytes, bytes_max }
+            let DiskUse { bytes, waiting, bytes_max } = channel.disk_use();
+            DiskUseView { bytes, bytes_waiting: waiting, bytes_max }
         }),
         config_height: shown.as_ref().map(|(_, height)| *height),
         config: shown.map(|(config, _)| config),

@@ -183,7 +183,10 @@ pub(super) fn schemas() -> Value {
             json!({ "transactions": number(), "bytes": number(), "subscriptions": number() }),
             &["transactions", "bytes", "subscriptions"],
         ),
-        "DiskUse": object(json!({ "bytes": number(), "bytes_max": number() }), &["bytes", "bytes_max"]),
+        "DiskUse": object(
+            json!({ "bytes": number(), "bytes_waiting": number(), "bytes_max": number() }),
+            &["bytes", "bytes_waiting", "bytes_max"],
+        ),
         "Channel": object(
             json!({
                 "name": label(), "id": hash(), "height": number(), "tip": hash(), "time": time(),
@@ -425,7 +428,7 @@ mod tests {
                 public_read: false,
                 open_submit: false,
                 queue: QueueView::default(),
-                disk: Some(DiskUseView { bytes: 1, bytes_max: 2 }),
+                disk: Some(DiskUseView { bytes: 1, bytes_waiting: 3, bytes_max: 2 }),
                 config: None,
                 config_height: None,
             },

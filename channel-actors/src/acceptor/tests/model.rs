@@ -57,6 +57,7 @@ struct World {
     dropped: BTreeSet<Hash>,
     /// How often one waited for the next block.
     deferred: usize,
+    held: usize,
 }
 
 impl World {
@@ -133,6 +134,13 @@ impl World {
                     let unpaid = if random.below(4) == 0 { transactions.pop_if(fresh) } else { None };
                     self.deferred += deferred.len();
                     self.dropped.extend(unpaid.iter().map(VerifiedTransaction::id));
+                    // Now and then all waits for a checkpoint.
+                    if unpaid.is_none() && deferred.is_empty() && random.below(4) == 0 {
+                        self.held += 1;
+                        let result = ExecutionResult { held: transactions, ..ExecutionResult::default() };
+                        self.work.push(Work::Execute(Ok(result)));
+                        return true;
+                    }
                     let result = execution.run(transactions).map(|result| {
                         let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
                         let dropped = unpaid.map(|transaction| (transaction.id(), refusal)).into_iter().collect();
@@ -211,6 +219,7 @@ fn world() -> World {
         wake: false,
         dropped: BTreeSet::new(),
         deferred: 0,
+        held: 0,
     }
 }
 
@@ -227,6 +236,7 @@ fn place(signer: u8) -> Place {
 #[test]
 fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
     let mut offered = (0, 0);
+    let mut held = 0;
     for seed in seeds(4) {
         let mut random = Random(seed);
         let mut world = world();
@@ -322,6 +332,7 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert_eq!(share.under_way(), 0, "nothing is under way");
         assert!(most_under_way > 4 * DISK_BYTES_OF_TRANSACTION, "{most_under_way} bytes at most");
         offered = (offered.0 + world.dropped.len(), offered.1 + world.deferred);
+        held += world.held;
         let mut included = BTreeMap::<Hash, u32>::new();
         let mut order = Vec::new();
         for height in 1..=world.tip.0 {
@@ -343,5 +354,5 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert_eq!(share.landed(), landed, "what is in a block has landed once, and nothing else has");
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
-    assert!(offered.0 > 0 && offered.1 > 0, "some are dropped, some wait: {offered:?}");
+    assert!(offered.0 > 0 && offered.1 > 0 && held > 0, "some are dropped, some wait: {offered:?}, {held}");
 }

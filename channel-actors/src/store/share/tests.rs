@@ -29,41 +29,44 @@ fn full(taken: Result<OnItsWay, NoRoom>) -> bool {
     matches!(taken, Err(NoRoom::Full(_)))
 }
 
+/// Who finds no room by what the files take.
+fn shut(share: &Share) -> Vec<Room> {
+    share.look_again(0);
+    share.look(0);
+    let rooms = [Room::All, Room::Acts, Room::Admissions, Room::Peer];
+    rooms.into_iter().filter(|room| share.full(*room).is_some()).collect()
+}
+
 #[test]
-fn a_channel_has_its_part_and_acts_an_eighth_more_of_which_admissions_have_half() {
+fn a_channel_has_its_part_and_what_repairs_an_eighth_more() {
     let home = tempfile::tempdir().expect("a folder");
-    let share = Share::new("trade", home.path(), MIB as u64);
-    assert_eq!(share.room(0), (Room::All, DiskUse { bytes: 0, bytes_max: MIB as u64 }));
-    fs::create_dir(home.path().join("trade")).expect("writable");
-    let grow = |kib: usize| {
+    let small = share(home.path(), MIB as u64);
+    for (kib, rooms) in [(0, vec![]), (1020, vec![]), (1024, vec![Room::All]), (4096, vec![Room::All]), (1000, vec![])]
+    {
         write(home.path(), kib * 1024);
-        share.look_again();
-        share.room(0).0
-    };
-    for (kib, room) in [
-        (512, Room::All),
-        (1020, Room::All),
-        (1024, Room::Admissions),
-        (1100, Room::Admissions),
-        (4096, Room::Admissions),
-        (1000, Room::All),
-    ] {
-        assert_eq!(grow(kib), room, "{kib}");
+        assert_eq!(shut(&small), rooms, "{kib}");
     }
-    assert_eq!(share.room(64 * 1024).0, Room::Admissions, "what waits for a checkpoint will be there");
-    let more = usize::try_from(ACTS_BYTES_MIN).expect("64 bits");
-    assert_eq!(share.room(more / 2 - 1024).0, Room::Admissions);
-    assert_eq!(share.room(more / 2 + 24 * 1024).0, Room::Acts);
-    assert_eq!(share.room(more - 1024).0, Room::Acts);
-    assert_eq!(share.room(more + 24 * 1024).0, Room::Peer);
+    // What waits is shown beside the files, and shuts nobody out.
+    small.look(64 * 1024);
+    assert!(small.full(Room::All).is_none());
+    assert_eq!(small.room(64 * 1024), Err(NoRoom::Soon), "when it is written the files tell");
+    assert_eq!(small.used(Duration::MAX).waiting, 64 * 1024);
+    assert_eq!(small.room(1024), Ok(()));
+    let half = small.half();
+    assert_eq!(half, ACTS_BYTES_MIN / 2);
+    let beyond = |part: &Share, bytes: u64| {
+        part.lock().files = part.0.bytes_max + bytes;
+        [Room::All, Room::Acts, Room::Admissions, Room::Peer].map(|room| part.full(room).is_some())
+    };
+    assert_eq!(beyond(&small, 0), [true, false, false, false]);
+    assert_eq!(beyond(&small, half), [true, true, false, false], "what is left to admissions is not for acts");
+    assert_eq!(beyond(&small, 2 * half), [true, true, true, false]);
     let large = Share::new("large", home.path(), 1 << 33);
-    let part = |sixteenths: usize| large.room((1 << 29) * sixteenths).0;
-    let parts = [15, 16, 17, 18].map(part);
-    assert_eq!(parts, [Room::All, Room::Admissions, Room::Acts, Room::Peer], "an eighth of a large part");
+    assert_eq!(large.half(), 1 << 29, "an eighth of a large part");
     // A file with holes takes what is in it.
+    write(home.path(), 0);
     fs::File::create(home.path().join("trade/state.redb")).expect("writable").set_len(1 << 30).expect("holes");
-    share.look_again();
-    assert_eq!(share.room(0).0, Room::All);
+    assert_eq!(shut(&small), []);
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn files_are_looked_at_now_and_then_only() {
     assert_eq!(share.used(hour).bytes, 0);
     write(home.path(), 4096);
     assert_eq!(share.used(hour).bytes, 0);
-    share.look_again();
+    share.look_again(0);
     assert_eq!(share.used(hour).bytes, 4096);
 }
 
@@ -105,7 +108,7 @@ fn what_is_under_way_counts_until_it_is_on_the_disk() {
     let way = take().expect("the files are looked at before anybody is refused");
     way.landed();
     write(home.path(), MIB);
-    share.look_again();
+    share.look_again(0);
     assert!(full(take()), "it is used up");
 }
 
@@ -118,47 +121,74 @@ fn what_is_alone_may_go_beyond_the_part() {
     let way = share.take(Room::All, 64 * 1024, one).expect("it is alone");
     assert!(matches!(share.take(Room::All, 1, one), Err(NoRoom::Soon)));
     drop(way);
+    share.look(64 * 1024);
+    drop(
+        share
+            .take(Room::All, 1, one)
+            .expect("what waits for a checkpoint shuts nobody out: it is asked for with a block"),
+    );
     assert!(share.take(Room::All, 1, one).is_ok());
 }
 
-/// A client used up the room of acts with admissions that carried 98 KB of blanks each.
+/// Takes of a half what somebody finds there, as if all of it came to the disk.
+fn fill(share: &Share, home: &Path, whose: Room, place: &str) -> u64 {
+    let mut bytes = 0;
+    while let Ok(way) = share.take(whose, 1024 * 1024, || Place::of_organization(place)) {
+        way.landed();
+        bytes += counted(1024 * 1024);
+        assert!(bytes < 4 * ACTS_BYTES_MIN, "nothing refuses");
+    }
+    // No more than that is on the disk: holes take nothing, and what is written is quickly there.
+    let path = home.join("trade/state.redb");
+    let before = fs::metadata(&path).map_or(0, |file| file.blocks() * 512);
+    let file = fs::File::options().create(true).append(true).open(&path).expect("writable");
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), before, bytes.max(1)).expect("room");
+    share.look_again(0);
+    share.look(0);
+    bytes
+}
+
+/// A client used up the room of acts with admissions that carried 98 KB of blanks each; with acts it shut out admissions.
 #[test]
-fn no_organization_takes_the_room_of_what_repairs_from_others() {
+fn nobody_takes_the_room_of_what_repairs_from_others() {
     let home = tempfile::tempdir().expect("a folder");
     let share = share(home.path(), MIB as u64);
     write(home.path(), MIB);
     assert!(full(share.take(Room::All, 1, one)));
-    let mut waiting = 0;
-    let mut fill = |whose: Room, place: &str| {
-        let take = || share.take(whose, 64 * 1024, || Place::of_organization(place));
-        let mut held = Vec::new();
-        while let Ok(way) = take() {
-            held.push(way);
-        }
-        let bytes = held.len() as u64 * counted(64 * 1024);
-        held.into_iter().for_each(OnItsWay::landed);
-        // As if it were on the disk.
-        waiting += usize::try_from(bytes).expect("64 bits");
-        share.look_again();
-        share.room(waiting);
-        bytes
-    };
-    let room = ACTS_BYTES_MIN / 2;
-    let near = |bytes: u64, expected: u64| bytes.abs_diff(expected) < 4 * counted(64 * 1024);
-    let one = fill(Room::Admissions, "one");
-    assert!(near(one, room / 2), "{one}");
-    let other = fill(Room::Admissions, "other");
-    assert!(near(other, room / 4), "{other}");
-    assert_eq!(fill(Room::Admissions, "one"), 0, "it has had its part");
-    let acts = fill(Room::Acts, "third");
-    assert!(acts > room / 2, "administrators have what admissions leave, and as much again: {acts}");
-    assert!(share.take(Room::Acts, 64 * 1024, Place::default).is_ok(), "and others find some");
+    let half = share.half();
+    let near = |bytes: u64, expected: u64| bytes.abs_diff(expected) < 4 * counted(1024 * 1024);
+    let fill = |whose, place| fill(&share, home.path(), whose, place);
+    for whose in [Room::Acts, Room::Admissions] {
+        let one = fill(whose, "one");
+        assert!(near(one, half / 2), "{whose:?}: {one}");
+        let other = fill(whose, "other");
+        assert!(near(other, half / 4), "{whose:?}: {other}");
+        assert_eq!(fill(whose, "one"), 0, "it has had its part");
+        assert!(share.take(whose, 1024, || Place::of_organization("third")).is_ok(), "{whose:?}: others find some");
+    }
     assert!(share.take(Room::Peer, 64 * 1024, Place::default).is_ok(), "so does the peer itself");
     // The part has room again: nobody has taken anything.
     write(home.path(), 0);
-    share.look_again();
-    assert_eq!(share.room(0).0, Room::All);
-    assert!(share.lock().acts.is_empty());
+    fs::remove_file(home.path().join("trade/state.redb")).expect("there");
+    assert_eq!(shut(&share), []);
+    assert!(share.lock().halves.iter().all(|half| half.taken == 0 && half.of.is_empty()));
+}
+
+/// What was taken is known until the peer starts anew: then acts had admissions' half, too.
+#[test]
+fn however_often_the_peer_starts_acts_leave_room_for_admissions() {
+    let home = tempfile::tempdir().expect("a folder");
+    let start = || share(home.path(), MIB as u64);
+    start();
+    write(home.path(), MIB);
+    for start_number in 0..6 {
+        let share = start();
+        let taken = fill(&share, home.path(), Room::Acts, &format!("org{start_number}"));
+        assert!(taken > 0 || start_number > 3, "acts go on, too");
+        let admission = || Place::of_organization("new");
+        assert!(share.take(Room::Admissions, 1024, admission).is_ok(), "start {start_number}");
+        assert!(start().take(Room::Admissions, 1024, admission).is_ok(), "after start {start_number}");
+    }
 }
 
 /// Whatever happens to what was accepted, in whatever order: what is counted is what lives, and in the end nothing.
@@ -189,8 +219,8 @@ fn what_is_counted_comes_back_whatever_becomes_of_it() {
                 }
                 _ => {
                     write(home.path(), files);
-                    share.look_again();
-                    share.room(random.below(64 * 1024));
+                    share.look_again(0);
+                    share.look(random.below(64 * 1024));
                     landed = 0;
                 }
             }
@@ -201,8 +231,10 @@ fn what_is_counted_comes_back_whatever_becomes_of_it() {
         drop(held);
         assert_eq!(share.under_way(), 0);
         write(home.path(), files);
-        share.look_again();
+        share.look_again(0);
         assert_eq!(share.used(Duration::MAX).bytes.div_ceil(4096), (files as u64).div_ceil(4096));
         assert_eq!(share.lock().landed, 0);
+        let used = share.lock();
+        assert!(used.halves.iter().all(|half| half.taken == half.of.values().sum::<u64>()), "each byte is somebody's");
     }
 }
