@@ -17,6 +17,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -78,7 +79,10 @@ impl Lines {
 
     /// The next line that says something; nothing once the stream has ended as it should.
     fn next(&mut self) -> Option<Value> {
+        let began = Instant::now();
         loop {
+            // Blank lines say that the peer is there, and nothing else.
+            assert!(began.elapsed() < wait::PATIENCE, "nothing is said");
             if let Some(end) = self.lines.find('\n') {
                 let line: String = self.lines.drain(..=end).collect();
                 if line.trim().is_empty() {
