@@ -121,6 +121,7 @@ fn place(route: &Route, name: &str) -> (&'static str, Value) {
             ("the token's public part", json!({ "type": "string", "pattern": "^[0-9a-f]{16}$" }))
         }
         "serial" => ("a certificate's serial number", json!({ "type": "string", "pattern": "^([0-9a-f]{2}){1,20}$" })),
+        "key" => ("a key of the state, in hex", json!({ "type": "string", "pattern": "^([0-9a-f]{2}){1,640}$" })),
         "id" => ("an id", hash()),
         _ => ("", json!({ "type": "string" })),
     }

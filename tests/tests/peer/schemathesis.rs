@@ -105,6 +105,7 @@ async fn seeds(trade: &Trade) -> Value {
         "operations": {
             "transaction": { "path": { "id": defined } },
             "proof": { "path": { "id": defined }, "query": {} },
+            "stateProof": { "path": { "key": "01" } },
             "proposal": { "path": { "id": proposal } },
             "items": { "path": { "asset": "deed" } },
             "item": { "path": { "asset": "deed" } },
