@@ -96,7 +96,11 @@ impl ChannelStore {
     ) -> Result<Pressure, StoreError> {
         // A store that has failed, or is closed, refuses any.
         let tree = self.view().map_or_else(|_| Ok(StateTree::default()), |view| view.tree().update(&view, writes));
-        let tree = tree.map_err(|error| StoreError::StateCorrupt(error.0))?;
+        // What execution reads has no error of the store; of a disk that does not answer it says so.
+        let tree = tree.map_err(|error| match error.0.starts_with("I/O error") {
+            true => StoreError::disk("reading the tree")(redb::Error::Io(std::io::Error::other(error.0))),
+            false => StoreError::StateCorrupt(error.0),
+        })?;
         self.apply(height, writes, transactions, &tree)
     }
 }
