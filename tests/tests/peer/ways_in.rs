@@ -19,7 +19,8 @@ async fn whoever_is_revoked_while_a_body_comes_does_nothing_by_it() {
     let described: Value = connection.get(&["openapi.json"], &[]).await.expect("described");
     let paths = described["paths"].as_object().expect("paths");
     let mut under_way = Vec::new();
-    for (path, of) in paths {
+    // A stream of submissions is answered at once, and ends by a revocation in a test of its own.
+    for (path, of) in paths.iter().filter(|(path, _)| !path.ends_with("/submissions")) {
         let Some(content) = of["post"]["requestBody"]["content"].as_object() else { continue };
         let media = content.keys().next().expect("a type");
         let path = path.replace("{channel}", "main").replace("{id}", &"0".repeat(32));
