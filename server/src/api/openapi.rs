@@ -299,7 +299,7 @@ fn refusals(route: &Route) -> BTreeMap<u16, Vec<Kind>> {
         ("{serial}", Kind::CertificateUnknown),
     ];
     kinds.extend(unknown.iter().filter(|(name, _)| route.path.contains(name)).map(|(_, kind)| *kind));
-    if ["{height}", "{id}", "{address}", "{spender}"].iter().any(|name| route.path.contains(name)) {
+    if ["{height}", "{id}", "{address}", "{spender}", "{key}"].iter().any(|name| route.path.contains(name)) {
         kinds.push(Kind::InvalidParameter);
     }
     let registration = [
