@@ -7,7 +7,7 @@ use crate::{
     api,
     config::Limits,
     context::PeerContext,
-    limits::{HANDSHAKES_NICE, SEND_BUFFER_BYTES},
+    limits::{HANDSHAKES_NICE, SEND_BUFFER_BYTES, TLS_BUFFER_BYTES},
     metrics::PeerMetrics,
     pace::Paced,
     places::Who,
@@ -178,7 +178,8 @@ impl<A> Listening<A> {
         let (acceptor, aside, trust) = (self.acceptor.clone(), self.aside.clone(), Arc::clone(&self.context.trust));
         async move {
             let done = aside.run(async move {
-                let secure = Box::new(acceptor.accept(tcp).await?);
+                let accepted = acceptor.accept_with(tcp, |session| session.set_buffer_limit(Some(TLS_BUFFER_BYTES)));
+                let secure = Box::new(accepted.await?);
                 let certificate = certificate(&secure, &trust);
                 Ok((secure, certificate))
             });

@@ -48,8 +48,10 @@ pub const ACCOUNT_LIST_MAX: usize = 1_000;
 pub const BATCH_ENVELOPES_MAX: usize = 8_192;
 /// Bytes of a JSON body: one transaction, whose payload grows by half in base64 and may be escaped.
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes that TLS keeps of what is written while the system takes nothing: one record, with what it is framed by.
+pub const TLS_BUFFER_BYTES: usize = 16 * 1024 + 256;
 /// Bytes of one chunk of a subscription: what is copied at most before the socket asks for more.
-pub const CHUNK_BYTES_MAX: usize = 32 * 1024;
+pub const CHUNK_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a subscription's classes: each of the four, and some again.
 pub const CLASS_FILTER_BYTES_MAX: usize = 64;
 /// Events that a subscription looks through before others of its thread have their turn, but for the rest of a receipt,

@@ -13,7 +13,7 @@ use crate::{
 };
 use actix_web::rt::net::TcpStream;
 use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
-use channel_actors::{Asker, Scope};
+use channel_actors::{Asker, Scope, tasks::blocking};
 use ledger_classes::{
     execution::{Mark, marks_of},
     identity::Identity,
@@ -246,6 +246,17 @@ impl Caller {
     /// Judges the certificate again: for what lasts longer than a request.
     pub fn check(&self, trust: &Trust) -> Result<(), ApiError> {
         self.certificate.as_ref().map_or(Ok(()), |certificate| certificate.check(trust).map(|_| ()))
+    }
+
+    /// Why what has lasted ends, when `refusal` is what its channel says. Whose certificate is revoked hears that, and not
+    /// that there is no such channel: a channel may be told of it before this peer has looked at the CA's list.
+    pub async fn why(&self, trust: &Arc<Trust>, refusal: ApiError) -> ApiError {
+        if ![Kind::ChannelUnknown, Kind::Forbidden].map(Kind::name).contains(&refusal.name()) {
+            return refusal;
+        }
+        let looks = Arc::clone(trust);
+        blocking(move || looks.poll()).await;
+        self.check(trust).err().unwrap_or(refusal)
     }
 }
 

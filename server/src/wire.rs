@@ -67,6 +67,8 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.max_headers(HEADER_LINES_MAX).max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
+    // What is written is queued and not copied: a buffer for it would grow with the largest piece, and stay.
+    builder.writev(true);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => ended,

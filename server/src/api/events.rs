@@ -3,6 +3,9 @@
 //!
 //! Before each piece is sent the reader's certificate and rights are judged again: what was revoked sees nothing more.
 
+mod readable;
+
+use self::readable::{Readable, check_topic, classes};
 use super::{
     cursor::{Cursor, Start},
     frames,
@@ -10,10 +13,11 @@ use super::{
     service::EVENT_STREAM,
 };
 use crate::{
-    access::{forbidden, rights_on},
+    access::rights_on,
+    budget::{Held, Use},
     clock,
     context::{PeerContext, draining},
-    limits::{CHUNK_BYTES_MAX, CLASS_FILTER_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
+    limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
     metrics::SubscriptionGuard,
     places::Place,
     problem::{ApiError, Kind},
@@ -24,10 +28,9 @@ use actix_web::{
     http::header,
     web::{Bytes, BytesMut, Data, Path},
 };
-use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable, tasks::blocking};
+use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
 use ledger_classes::{
-    execution::{ConfigRecord, Mark, logs::is_topic},
-    identity::is_label,
+    execution::{ConfigRecord, Mark},
     rights::{Class, Right, Rights, is_act},
 };
 use serde::Deserialize;
@@ -78,7 +81,7 @@ pub(super) async fn subscribe(
     }
     let place = context.places.subscriptions.take(caller.who(), 1)?;
 
-    let channel = visible.channel;
+    let (channel, held) = (visible.channel, visible.purse.hold(Use::Answers));
     let begins = begins(&channel, start, visible.rights).await?;
     // An event is followed by others of its block.
     let (height, after) = match begins.is_end() {
@@ -114,10 +117,13 @@ pub(super) async fn subscribe(
         changed: false,
         begun: false,
         ended: false,
+        unsent: [0; 3],
+        held,
         _place: place,
     };
     let stream = futures_util::stream::unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
+        feed.hands_over(chunk.len());
         Some((Ok::<Bytes, Error>(chunk), feed))
     });
     Ok(HttpResponse::Ok()
@@ -171,76 +177,6 @@ fn may_be_an_event(block: &CommittedBlock, cursor: &Cursor, rights: Rights) -> b
     !knows_all || exists()
 }
 
-/// Whether an event of a class can have a topic that passes a filter.
-fn can_match(class: Class, filter: &str) -> bool {
-    let part = filter.strip_suffix('*');
-    match class {
-        // Names of assets, instances, contracts, apps. What a label begins with is empty or a label.
-        Class::Assets | Class::Contracts | Class::Apps => {
-            part.map_or(is_label(filter), |part| part.is_empty() || is_label(part))
-        }
-        // Topics of records, or the kind of an administrative event, which may hold an underscore.
-        Class::Logs => {
-            let topic = |text: &str| is_topic(&text.replace('_', "-"));
-            part.map_or(topic(filter), |part| part.is_empty() || topic(part.strip_suffix('.').unwrap_or(part)))
-        }
-    }
-}
-
-/// Refuses a filter that nothing can pass: whoever has mistyped it would wait for ever.
-fn check_topic(filter: &str, classes: &BTreeSet<Class>) -> Result<(), ApiError> {
-    match classes.iter().any(|class| can_match(*class, filter)) {
-        true => Ok(()),
-        false => Err(ApiError::new(Kind::InvalidParameter, "topic: no event of these classes can have such a topic")),
-    }
-}
-
-/// The classes of a filter; `None` is every class that the caller may read, now and later.
-fn classes(text: Option<&str>) -> Result<Option<BTreeSet<Class>>, ApiError> {
-    let Some(text) = text else { return Ok(None) };
-    let malformed =
-        || ApiError::new(Kind::InvalidParameter, "class: assets, contracts, apps or logs, separated by commas");
-    if text.len() > CLASS_FILTER_BYTES_MAX {
-        return Err(malformed());
-    }
-    let parsed = text.split(',').map(|class| class.parse::<Class>());
-    let parsed: Result<BTreeSet<Class>, _> = parsed.collect();
-    parsed.map(Some).map_err(|_| malformed())
-}
-
-/// What a subscription may deliver.
-#[derive(Clone, Debug)]
-struct Readable {
-    classes: BTreeSet<Class>,
-    rights: Rights,
-}
-
-impl Readable {
-    /// What is delivered under these rights of the classes that were asked for.
-    fn of(rights: Rights, classes: Option<&BTreeSet<Class>>) -> Result<Self, ApiError> {
-        if rights.is_empty() {
-            return Err(Kind::ChannelUnknown.into());
-        }
-        let mine = |class: &Class| rights.allows(Right::Read(*class));
-        let classes = match classes {
-            Some(wanted) => match wanted.iter().find(|class| !mine(class)) {
-                Some(class) => return Err(forbidden(&format!("read:{class}"))),
-                None => wanted.clone(),
-            },
-            None if rights.reads_any() => Class::ALL.into_iter().filter(mine).collect(),
-            None => return Err(forbidden("to read a class")),
-        };
-        Ok(Self { classes, rights })
-    }
-
-    /// Whether events of a class and topic are for this reader.
-    fn wants(&self, filter: Option<&str>, class: Class, topic: &str) -> bool {
-        self.classes.contains(&class)
-            && self.rights.reads(class, topic)
-            && filter.is_none_or(|filter| frames::topic_matches(filter, topic))
-    }
-}
-
 /// Events of a receipt.
 fn events_of(block: &CommittedBlock, receipt: u32) -> usize {
     block.receipts.get(receipt as usize).map_or(0, |receipt| receipt.events.len())
@@ -280,6 +216,9 @@ struct Feed {
     trust_changes: watch::Receiver<u64>,
     begun: bool,
     ended: bool,
+    /// What was handed over last and may not be sent: two pieces in HTTP's queue, one in TLS.
+    unsent: [usize; 3],
+    held: Held,
     _guard: SubscriptionGuard,
     _place: Place,
 }
@@ -294,6 +233,13 @@ struct Reading {
 }
 
 impl Feed {
+    /// Counts a piece in the budget for answers. It is not refused: a subscription has begun.
+    fn hands_over(&mut self, bytes: usize) {
+        self.held.add(bytes);
+        self.held.shrink(self.unsent[0]);
+        self.unsent = [self.unsent[1], self.unsent[2], bytes];
+    }
+
     /// The next piece for the socket; `None` ends the response.
     async fn next(&mut self) -> Option<Bytes> {
         if self.ended {
@@ -339,21 +285,10 @@ impl Feed {
         Ok(())
     }
 
-    /// Why it ends. Whose certificate is revoked hears that, and not that there is no such channel: channels may be told
-    /// of it before this peer has looked at the CA's list.
-    async fn why(&self, refusal: ApiError) -> ApiError {
-        if ![Kind::ChannelUnknown, Kind::Forbidden].map(Kind::name).contains(&refusal.name()) {
-            return refusal;
-        }
-        let trust = Arc::clone(&self.context.trust);
-        blocking(move || trust.poll()).await;
-        self.caller.check(&self.context.trust).err().unwrap_or(refusal)
-    }
-
     async fn advance(&mut self) -> Result<Bytes, ApiError> {
         loop {
             if let Err(refusal) = self.judge() {
-                return Err(self.why(refusal).await);
+                return Err(self.caller.why(&self.context.trust, refusal).await);
             }
             if let Some(reading) = self.block.take() {
                 let block = match reading.block.upgrade() {

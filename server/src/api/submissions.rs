@@ -1,6 +1,6 @@
 //! A stream of submissions: one request whose body brings transactions for as long as its caller likes, and whose answer
 //! tells what became of each as soon as that is known, in the order in which they commit, with the caller's own number
-//! (docs/decisions/0034, docs/formats/submissions.md).
+//! (docs/decisions/0036, docs/formats/submissions.md).
 //!
 //! Always: no more than the announced number is under way, and of what comes beyond it nothing is read; whoever takes no
 //! outcomes is read no further, either. What a stream may hold has its place before it begins.
@@ -220,7 +220,9 @@ impl Submissions {
 
     async fn advance(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            self.judge()?;
+            if let Err(refusal) = self.judge() {
+                return Err(self.caller.why(&self.context.trust, refusal).await);
+            }
             if *self.drained.borrow() {
                 self.ends(draining());
             }

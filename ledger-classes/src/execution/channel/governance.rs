@@ -15,7 +15,7 @@ use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, ConfigChange, Organization};
-use crate::hash::HexBytes;
+use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
@@ -25,6 +25,7 @@ use crate::participant::Participant;
 use crate::record::Record;
 use crate::rights::Right;
 use crate::state::{ReadError, ReadView};
+use std::collections::BTreeSet;
 
 /// Refuses a configuration that must not follow the one in force.
 pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
@@ -86,6 +87,15 @@ pub(super) fn check_changeable(
         ));
     }
     Ok(())
+}
+
+/// How many CA keys `next` lists that the configuration in force does not.
+pub(super) fn newly_listed(context: &Context<'_>, next: &ChannelConfig) -> u64 {
+    let keys = |config: &ChannelConfig| -> BTreeSet<Option<Hash>> {
+        let listed = config.organizations.iter().flat_map(|member| &member.authorities);
+        listed.map(|der| context.certificates().authority_key(&der.0)).collect()
+    };
+    keys(next).difference(&keys(context.config())).count() as u64
 }
 
 /// How many organizations must approve a change of the configuration in force, `config`.

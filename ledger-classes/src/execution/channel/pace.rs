@@ -77,11 +77,21 @@ impl Record for Pace {}
 
 /// Takes one of what `organization` may do.
 pub(super) fn spend(context: &mut Context<'_>, kind: Kind, organization: &str) -> Result<(), Refusal> {
+    spend_several(context, kind, organization, 1)
+}
+
+/// Takes several of it, as many as may be saved at most.
+pub(super) fn spend_several(
+    context: &mut Context<'_>,
+    kind: Kind,
+    organization: &str,
+    several: u64,
+) -> Result<(), Refusal> {
     let (saved, each, code, what) = kind.figures();
     let key = keyspace::pace(kind as u8, organization);
     let now = context.time();
     let full = context.get::<Pace>(&key)?.map_or(now, |pace| pace.full.max(now));
-    let full = full.plus_millis(each);
+    let full = full.plus_millis(each * several.min(saved));
     let ahead = full.millis_since(now);
     if ahead > saved * each {
         let next = now.plus_millis(ahead - saved * each);

@@ -349,7 +349,9 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         effective = Some(match &proposal.subject {
             Subject::Configuration(changes) => {
                 let record = changed(context, changes)?;
-                pace::spend(context, pace::Kind::Configuration, proposal.by.organization())?;
+                // Each key that is listed anew may end, or name another, without anybody's approval.
+                let changes = 1 + governance::newly_listed(context, &record.config);
+                pace::spend_several(context, pace::Kind::Configuration, proposal.by.organization(), changes)?;
                 take_effect(context, &record, id)?
             }
             Subject::Recovery(recovery) => {

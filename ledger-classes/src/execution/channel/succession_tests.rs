@@ -109,6 +109,24 @@ fn where_nobody_could_list_another_ca_the_one_that_the_stolen_key_has_named_take
     ledger.done(20, vec![public(false)]);
 }
 
+/// Keys that were listed by the hundred ended themselves, or named others, one block each, and nobody had to approve.
+#[test]
+fn a_change_counts_one_more_for_each_key_that_it_lists_anew() {
+    let mut ledger = ledger();
+    assert_eq!(admit(&mut ledger, 30, "ca of beta|30|admin/ann|30"), C::Done);
+    let mut lists = |more: &[&str]| {
+        let mut beta = config_of(&ledger.state).unwrap().config.organizations[1].clone();
+        beta.authorities = ["ca of beta", "ca2 of beta"].iter().chain(more).map(|ca| bytes(ca)).collect();
+        ledger.done(30, vec![propose(vec![ConfigChange::PutOrganization(beta)])]);
+        let pace: Pace =
+            record::read(&ledger.state, &keyspace::pace(Kind::Configuration as u8, "beta")).unwrap().unwrap();
+        pace.full.millis_since(ledger.time).div_ceil(CONFIG_CHANGE_MS)
+    };
+    assert_eq!(lists(&["ca3 of beta", "ca4 of beta", "ca5 of beta"]), 4);
+    assert_eq!(lists(&["ca3 of beta", "ca4 of beta#another"]), 5, "another certificate of a key is no other key");
+    assert_eq!(lists(&["ca3 of beta", "ca6 of beta"]), 7);
+}
+
 /// A channel of these members, which all may change it, with administrators of alpha and beta.
 fn shared(approvals: Approvals, members: &[&str]) -> Ledger {
     let mut config: ChannelConfig = config_of(&ledger().state).unwrap().config;
@@ -252,7 +270,8 @@ fn a_key_that_took_a_place_or_was_struck_takes_none_so_no_chain_comes_round() {
     assert!(first.came_height.is_none() && first.struck_height.is_some());
     assert!(last.came_height.is_some() && last.struck_height.is_none());
     let between = known(&ledger, "ca3 of beta").unwrap();
-    assert!(between.came_height < between.struck_height && between.struck_height == last.came_height);
+    assert!(between.came_height.is_some() && between.came_height < between.struck_height);
+    assert_eq!(between.struck_height, last.came_height);
 }
 
 /// Whoever has a key makes others without end, and names one after another.
