@@ -1,11 +1,15 @@
 //! Decoders of outside bytes on their corpora, and on mutations of them from a seed that every failure prints;
 //! `CHANCERY_SEED` takes it back. The fuzz targets of `fuzz/` run the same functions for longer.
 
+use ledger_classes::block::{Block, Header, Seal};
+use ledger_classes::proof::{Proof, Trust};
+use ledger_classes::{codec, json};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
+use tests::conformance;
 use tests::decoders::DECODERS;
 
 /// Mutations of each file.
@@ -34,6 +38,34 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
             _ => bytes.iter_mut().skip(at).take(8).for_each(|byte| *byte = 0xff),
         }
     }
+}
+
+/// Of another form they would all be refused at their first byte, and try nothing behind it.
+#[test]
+fn corpora_of_blocks_and_proofs_are_of_the_form_of_now() {
+    let of = |name: &str| {
+        corpus(name)
+            .into_iter()
+            .map(|(path, bytes)| (path.file_name().expect("a file").to_string_lossy().into_owned(), bytes))
+    };
+    for (file, bytes) in of("block") {
+        match file.as_str() {
+            "header" => drop(codec::decode::<Header>(&bytes, bytes.len()).expect("a header")),
+            "seal" => drop(codec::decode::<Seal>(&bytes, bytes.len()).expect("a seal")),
+            _ => drop(Block::decode(&bytes).expect("a block").check_body().expect("whole")),
+        }
+    }
+    for (file, bytes) in of("proof") {
+        match file.as_str() {
+            "trust" => drop(json::from_slice::<Trust>(&bytes).expect("a way").verify(None).expect("holds")),
+            _ => drop(json::from_slice::<Proof>(&bytes).expect("a proof").verify(None).expect("holds")),
+        }
+    }
+    let whole = of("block_file").find(|(file, _)| file == "three-blocks").expect("there").1;
+    let mut said = Vec::new();
+    conformance::chain::run(whole.as_slice(), &mut said).expect("of the form");
+    let said = String::from_utf8(said).expect("text");
+    assert_eq!(said.lines().filter(|line| line.contains("\"ok\":true")).count(), 3, "{said}");
 }
 
 #[test]
