@@ -1,7 +1,7 @@
 //! What room of a channel's disk a transaction needs. What repairs finds more than others; by how much, `store/share.rs`
 //! says.
 
-use crate::limits::ACT_OF_ANYBODY_BYTES_MAX;
+use crate::limits::{ACT_OF_ANYBODY_BYTES_MAX, DISK_BYTES_OF_BYTE, DISK_BYTES_OF_EFFECT, DISK_BYTES_OF_TRANSACTION};
 use crate::place::Place;
 use crate::store::Room;
 use ledger_classes::action::Action;
@@ -25,6 +25,16 @@ pub(crate) fn room(actions: &[Action], payload_bytes: usize, of_peer: bool) -> R
     } else {
         Room::Acts
     }
+}
+
+/// How many bytes of a channel's files a transaction will take, about: a small one may do a great deal.
+pub(crate) fn disk_bytes(actions: &[Action], payload_bytes: u32) -> u64 {
+    let effects = |action: &Action| match action {
+        Action::AssetTransferBatch(batch) => batch.transfers.len(),
+        _ => 1,
+    };
+    let effects: u64 = actions.iter().map(|action| effects(action) as u64).sum();
+    u64::from(payload_bytes) * DISK_BYTES_OF_BYTE + DISK_BYTES_OF_TRANSACTION + effects * DISK_BYTES_OF_EFFECT
 }
 
 /// Whose part of the room of acts a transaction takes: whoever admits itself has no record yet, and is of the organization

@@ -345,14 +345,15 @@ impl Credit {
         self.of_peer
     }
 
-    /// Counts the transaction into the channel's part of the disk, if that has room for it.
+    /// Counts so many bytes into the channel's part of the disk, if that has room for them.
     pub(crate) fn takes_disk(
         &mut self,
         share: &Share,
         whose: Room,
+        bytes: u64,
         place: impl FnOnce() -> Place,
     ) -> Result<(), NoRoom> {
-        self.way = Some(share.take(whose, self.bytes, place)?);
+        self.way = Some(share.take(whose, bytes, place)?);
         Ok(())
     }
 

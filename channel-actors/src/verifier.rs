@@ -293,7 +293,12 @@ impl Judging {
                     let (actions, bytes) = (&transaction.transaction().actions, transaction.payload_bytes() as usize);
                     let whose = needs::room(actions, bytes, credit.is_of_peer());
                     let of_whom = || needs::place(transaction.transaction(), place, &**certificates);
-                    match credit.takes_disk(share, whose, of_whom) {
+                    match credit.takes_disk(
+                        share,
+                        whose,
+                        needs::disk_bytes(actions, transaction.payload_bytes()),
+                        of_whom,
+                    ) {
                         Ok(()) => {}
                         Err(NoRoom::Soon) => {
                             self.refused.push(BUSY);

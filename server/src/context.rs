@@ -19,6 +19,7 @@ use crate::{
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
 use ledger_classes::{identity::Identity, keys::PublicKey, time::Time};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;
 
 /// The peer as its handlers see it.
@@ -41,6 +42,8 @@ pub struct PeerContext {
     pub metrics: Arc<PeerMetrics>,
     /// Memory for answers that are under way.
     pub budget: Budget,
+    /// Bytes that subscriptions have handed over last and whose readers may not have taken.
+    pub unsent: Arc<AtomicUsize>,
     /// Connections of which it is not known yet whose they are.
     pub handshakes: Arc<Handshakes>,
     /// How many of each thing callers may have.

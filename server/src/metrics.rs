@@ -403,6 +403,7 @@ impl PeerMetrics {
         for (word, held) in [
             ("bodies", bodies),
             ("connections", connections * CONNECTION_BYTES),
+            ("subscriptions", context.unsent.load(Ordering::Relaxed)),
             ("in_flight", memory.in_flight.held()),
             ("blocks", memory.blocks.held()),
             ("store_caches", memory.stores.caches.held()),

@@ -293,6 +293,18 @@ impl<IO> Paced<IO> {
         Poll::Pending
     }
 
+    /// What became of a piece that was to be written.
+    fn wrote(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(written) => {
+                let written = written?;
+                self.pace.took(written, Instant::now());
+                Poll::Ready(Ok(written))
+            }
+            Poll::Pending => self.wait(cx),
+        }
+    }
+
     /// Fails after the deadline; before, the task is woken at it.
     fn in_time(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some((deadline, cut)) = self.pace.deadline() else { return Ok(()) };
@@ -331,14 +343,23 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Paced<IO> {
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Paced<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.in_time(cx)?;
-        match Pin::new(&mut self.io).poll_write(cx, bytes) {
-            Poll::Ready(written) => {
-                let written = written?;
-                self.pace.took(written, Instant::now());
-                Poll::Ready(Ok(written))
-            }
-            Poll::Pending => self.wait(cx),
-        }
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.wrote(written, cx)
+    }
+
+    /// Head and body of an answer go out in one record.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.in_time(cx)?;
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.wrote(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -291,6 +291,7 @@ impl Peer {
             registry: Arc::clone(&registry),
             metrics: Arc::clone(&metrics),
             budget: Budget::new(memory.answers),
+            unsent: Arc::default(),
             places: PeerPlaces::new(&config.limits, connections),
             handshakes: Handshakes::new(connections),
             crls: Arc::default(),

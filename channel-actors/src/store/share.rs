@@ -7,7 +7,7 @@
 //! is the part only by its files: by what is not in them yet somebody is told to wait at most.
 //! Never here: the disk as a whole, which keeps a reserve (`disk.rs`).
 
-use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, DISK_BYTES_OF_BYTE, DISK_BYTES_OF_TRANSACTION, SHARE_LOOK};
+use crate::limits::{ACTS_BYTES_MIN, ACTS_PART, SHARE_LOOK};
 use crate::place::Place;
 use std::collections::HashMap;
 use std::fmt;
@@ -96,6 +96,8 @@ struct Used {
     landed: u64,
     /// What was taken of the halves beyond the part, since that was used up.
     halves: [Half; 2],
+    /// How often it had room again: what was taken before is nobody's.
+    round: u64,
     /// The files were looked at once.
     begun: bool,
     /// It was said that it is full.
@@ -140,8 +142,8 @@ impl Used {
 pub(crate) struct OnItsWay {
     share: Share,
     bytes: u64,
-    /// Of which half beyond the part it is, and whose, if it is of one.
-    of: Option<(usize, Place)>,
+    /// Of which half beyond the part it is, whose, and of which round, if it is of one.
+    of: Option<(usize, Place, u64)>,
 }
 
 impl OnItsWay {
@@ -157,11 +159,12 @@ impl Drop for OnItsWay {
         let mut used = self.share.lock();
         used.under_way -= self.bytes;
         // Nobody's, if there was room meanwhile.
-        if let Some((half, place)) = self.of
+        if let Some((half, place, round)) = self.of
+            && round == used.round
             && let Some(own) = used.halves[half].of.get_mut(&place)
         {
-            *own = own.saturating_sub(self.bytes);
-            used.halves[half].taken = used.halves[half].taken.saturating_sub(self.bytes);
+            *own -= self.bytes;
+            used.halves[half].taken -= self.bytes;
         }
     }
 }
@@ -261,10 +264,9 @@ impl Share {
         if used.sure() >= self.0.bytes_max { Err(NoRoom::Soon) } else { Ok(()) }
     }
 
-    /// Room for a transaction of such a size, which somebody of a place has posted: it is counted until it is on the disk.
+    /// Room for so many bytes of what somebody of a place has posted: they are counted until they are on the disk.
     /// Beyond the part a place takes no more than it leaves of its half.
-    pub(crate) fn take(&self, whose: Room, bytes: u32, place: impl FnOnce() -> Place) -> Result<OnItsWay, NoRoom> {
-        let bytes = u64::from(bytes).saturating_mul(DISK_BYTES_OF_BYTE).saturating_add(DISK_BYTES_OF_TRANSACTION);
+    pub(crate) fn take(&self, whose: Room, bytes: u64, place: impl FnOnce() -> Place) -> Result<OnItsWay, NoRoom> {
         let mut used = self.lock();
         let over = |used: &Used| used.likely() + used.under_way + bytes > self.max(whose, used);
         if used.at.is_none() || used.landed > 0 && over(&used) {
@@ -279,8 +281,8 @@ impl Share {
             return Err(NoRoom::Soon);
         }
         let beyond = used.likely().saturating_add(used.under_way) >= self.0.bytes_max;
-        let of = whose.half().filter(|_| beyond).map(|half| (half, place()));
-        if let Some((half, place)) = of {
+        let of = whose.half().filter(|_| beyond).map(|half| (half, place(), used.round));
+        if let Some((half, place, _)) = of {
             let half_bytes = self.half();
             let Half { taken, of } = &mut used.halves[half];
             let left = half_bytes.saturating_sub(*taken);
@@ -302,6 +304,7 @@ impl Share {
         let is_full = bytes >= bytes_max || used.said && bytes >= bytes_max - bytes_max / 16;
         if !is_full && used.likely().saturating_add(used.under_way) < bytes_max {
             used.halves = Default::default();
+            used.round += 1;
         }
         match (is_full, std::mem::replace(&mut used.said, is_full)) {
             (true, false) => tracing::error!(

@@ -14,7 +14,6 @@ use super::{
 };
 use crate::{
     access::rights_on,
-    budget::{Held, Use},
     clock,
     context::{PeerContext, draining},
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
@@ -36,7 +35,10 @@ use ledger_classes::{
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -81,7 +83,7 @@ pub(super) async fn subscribe(
     }
     let place = context.places.subscriptions.take(caller.who(), 1)?;
 
-    let (channel, held) = (visible.channel, visible.purse.hold(Use::Answers));
+    let channel = visible.channel;
     let begins = begins(&channel, start, visible.rights).await?;
     // An event is followed by others of its block.
     let (height, after) = match begins.is_end() {
@@ -92,6 +94,7 @@ pub(super) async fn subscribe(
     heights.delivered(height.saturating_sub(1));
     let config = channel.config().ok_or(Kind::ChannelUnknown)?;
     let feed = Feed {
+        unsent: Unsent { last: [0; 3], all: Arc::clone(&context.unsent) },
         _guard: context.metrics.subscribed(channel.name(), heights.place()),
         drained: context.draining.clone(),
         trust_changes: context.trust.subscribe(),
@@ -117,13 +120,11 @@ pub(super) async fn subscribe(
         changed: false,
         begun: false,
         ended: false,
-        unsent: [0; 3],
-        held,
         _place: place,
     };
     let stream = futures_util::stream::unfold(feed, |mut feed| async move {
         let chunk = feed.next().await?;
-        feed.hands_over(chunk.len());
+        feed.unsent.add(chunk.len());
         Some((Ok::<Bytes, Error>(chunk), feed))
     });
     Ok(HttpResponse::Ok()
@@ -216,11 +217,31 @@ struct Feed {
     trust_changes: watch::Receiver<u64>,
     begun: bool,
     ended: bool,
-    /// What was handed over last and may not be sent: two pieces in HTTP's queue, one in TLS.
-    unsent: [usize; 3],
-    held: Held,
+    unsent: Unsent,
     _guard: SubscriptionGuard,
     _place: Place,
+}
+
+/// What was handed over last and may not be sent: two pieces in HTTP's queue, one in TLS.
+struct Unsent {
+    last: [usize; 3],
+    /// That of all subscriptions.
+    all: Arc<AtomicUsize>,
+}
+
+impl Unsent {
+    fn add(&mut self, bytes: usize) {
+        let [oldest, middle, newest] = self.last;
+        self.all.fetch_add(bytes, Ordering::Relaxed);
+        self.all.fetch_sub(oldest, Ordering::Relaxed);
+        self.last = [middle, newest, bytes];
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.last.iter().sum(), Ordering::Relaxed);
+    }
 }
 
 /// A block that is being delivered. A reader may take minutes for it: it is not kept for one alone.
@@ -233,13 +254,6 @@ struct Reading {
 }
 
 impl Feed {
-    /// Counts a piece in the budget for answers. It is not refused: a subscription has begun.
-    fn hands_over(&mut self, bytes: usize) {
-        self.held.add(bytes);
-        self.held.shrink(self.unsent[0]);
-        self.unsent = [self.unsent[1], self.unsent[2], bytes];
-    }
-
     /// The next piece for the socket; `None` ends the response.
     async fn next(&mut self) -> Option<Bytes> {
         if self.ended {

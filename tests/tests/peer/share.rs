@@ -1,15 +1,17 @@
 //! A channel's part of the disk: who fills one channel fills no other, and what is full is repaired.
 
-use crate::harness::{Consortium, Peer, address, append, signed};
+use crate::harness::{Consortium, Peer, address, append, define, mint, signed};
 use client::api::BatchResult;
 use client::connection::{Connection, RequestError};
 use client::submit::{SubmitError, Wait};
 use ledger_classes::action::Action;
+use ledger_classes::action::assets::{Transfer, TransferBatch};
 use ledger_classes::action::channel::Admit;
+use ledger_classes::amount::Amount;
 use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::keys::Signature;
+use ledger_classes::keys::{Address, Signature};
 use ledger_classes::transaction::Envelope;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 
 const METRICS: (&str, &str) = ("CHANCERY_METRICS_LISTEN", "127.0.0.1:0");
@@ -34,6 +36,12 @@ async fn post(connection: &Connection, channel: &str, envelope: &Envelope) -> Re
 
 fn filling(channel: Hash) -> Envelope {
     signed(channel, 7, (0..RECORDS).map(|_| append("fill", "x".repeat(BODY))).collect())
+}
+
+/// What the files of the channel take.
+fn files(consortium: &Consortium) -> u64 {
+    let files = std::fs::read_dir(consortium.dir().join("data/open")).expect("its folder");
+    files.map(|file| file.expect("readable").metadata().expect("there").blocks() * 512).sum()
 }
 
 /// A burst of one client went beyond the part by all that was under way, 110 to 230 MB.
@@ -68,8 +76,7 @@ async fn a_burst_does_not_go_beyond_a_channels_part() {
     let known = ["busy", "channel-full"].map(String::from).into_iter().collect::<BTreeSet<_>>();
     assert!(taken > 0 && refused.contains("busy") && refused.is_subset(&known), "{taken} taken, {refused:?}");
     // What is shown may be two seconds old.
-    let files = std::fs::read_dir(consortium.dir().join("data/open")).expect("its folder");
-    let bytes: u64 = files.map(|file| file.expect("readable").metadata().expect("there").blocks() * 512).sum();
+    let bytes = files(&consortium);
     println!("{taken} taken, {bytes} bytes of {PART}");
     assert!(bytes < PART + PART / 4, "{taken} taken, {bytes} bytes");
     // Nothing stays counted: one after another finds room until the part is used up.
@@ -85,6 +92,53 @@ async fn a_burst_does_not_go_beyond_a_channels_part() {
     }
     assert_eq!(post(&connection, "open", &filling(open)).await, Err("channel-full".into()));
     peer.drain();
+}
+
+/// Transactions of some kilobytes that become many times that were counted by their bytes: half of what was accepted was
+/// dropped as `channel-full`, and the files went to half beyond the part.
+#[tokio::test]
+async fn small_transactions_that_do_much_are_refused_rather_than_dropped() {
+    let consortium = Consortium::new();
+    let admin = consortium.admin();
+    let part = PART.to_string();
+    let peer = Peer::start(&consortium.dir(), &[METRICS, ("CHANCERY_LIMITS_CHANNEL_BYTES_MAX", &part)]);
+    let made = peer.run(&admin, &["channel", "create", "open", "--org", "bank", "--open-submit", "--approvals", "any"]);
+    let open: Hash = made["id"].as_str().expect("an id").parse().expect("hex");
+    let connection = peer.connect_once(&admin);
+    assert_eq!(post(&connection, "open", &signed(open, 7, vec![define("eur"), mint("eur", 7, 1 << 40)])).await, Ok(0));
+    let to = |number: u32| {
+        let mut address = [0; 20];
+        address[..4].copy_from_slice(&number.to_le_bytes());
+        Address(address)
+    };
+    // Each to accounts of its own: an event, a balance and leaves of the state's tree for each.
+    let spread = |first: u32| {
+        let transfer = |number| Transfer { asset: "eur".into(), to: to(number), amount: Amount(1) };
+        let transfers = (first..first + 64).map(transfer).collect();
+        signed(open, 7, vec![Action::AssetTransferBatch(TransferBatch { transfers })])
+    };
+    let bursts = (0..4).map(|burst| {
+        let connection = peer.connect_once(&admin);
+        let batch: Vec<Envelope> = (0..360).map(|number| spread(1 + (burst * 360 + number) * 64)).collect();
+        tokio::spawn(async move { connection.submit_batch("open", &batch, Wait::Committed).await.expect("answered") })
+    });
+    let bursts: Vec<_> = bursts.collect();
+    let (mut taken, mut refused) = (0, BTreeMap::new());
+    for burst in bursts {
+        for result in burst.await.expect("no panic") {
+            match result {
+                BatchResult::Committed { code: 0, .. } => taken += 1,
+                BatchResult::Refused { problem, .. } => *refused.entry(problem).or_insert(0) += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let now = files(&consortium);
+    // Where it waited for a checkpoint, that is written now.
+    peer.drain();
+    let bytes = files(&consortium);
+    println!("{taken} taken, {refused:?}, {now} and {bytes} bytes of {PART}");
+    assert!(bytes < PART + PART / 4, "{taken} taken, {bytes} bytes");
 }
 
 /// One client filled the disk, and all channels answered 507.

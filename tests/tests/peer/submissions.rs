@@ -57,6 +57,10 @@ impl Lines {
         let status = said.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{said}"));
         let body = said.find("\r\n\r\n").expect("just read") + 4;
         said.drain(..body);
+        // What is refused has a document, which may come behind the head.
+        while status != 200 && !said.contains('}') {
+            said += &raw.piece().unwrap_or_else(|| panic!("cut off behind {said:?}"));
+        }
         Self { raw, said, lines: String::new(), status }
     }
 

@@ -111,7 +111,7 @@ async fn subscribers_with_filters_see_exactly_what_they_want_and_are_not_behind(
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
     let consortium = Consortium::new();
-    let peer = consortium.serve();
+    let peer = Peer::start(&consortium.dir(), &[("CHANCERY_METRICS_LISTEN", "127.0.0.1:0")]);
     let (connection, id) = main_of(&peer, &consortium.admin()).await;
     let slow = peer.connect(&consortium.admin());
     let topic = Some("bulk".into());
@@ -126,6 +126,9 @@ async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
     }
     let all = started.elapsed();
     assert!(all < Duration::from_secs(120), "600 blocks took {all:?} beside a subscriber that does not read");
+    // What waits for it is bounded and counted: three pieces, each of one event.
+    let held = || peer.metric("chancery_memory_held_bytes{use=\"subscriptions\"}").parse::<usize>().expect("bytes");
+    assert!((45_000..55_000).contains(&held()), "{} bytes", held());
     for number in 0..600 {
         for part in 0..4 {
             let delivery = slow.next().await.expect("goes on").expect("an event");
@@ -134,6 +137,8 @@ async fn a_subscriber_that_does_not_read_delays_nobody_and_loses_nothing() {
             assert!(body.starts_with(&format!("{number}.{part}.")), "{number}.{part}: {}", &body[..20]);
         }
     }
+    drop(slow);
+    wait::until("what was held for who has gone", async || (held() == 0).then_some(())).await;
 }
 
 /// Many more events than a subscription looks at before it lets others go on.

@@ -4,7 +4,8 @@
 use crate::acceptor::{Acceptor, AcceptorEffect};
 use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::dealer::Arrival;
-use crate::limits::{DISK_BYTES_OF_BYTE, DISK_BYTES_OF_TRANSACTION};
+use crate::limits::DISK_BYTES_OF_TRANSACTION;
+use crate::needs;
 use crate::ordering::Solo;
 use crate::place::Place;
 use crate::production::{self, Execution, ExecutionResult, Offered, Persisted, decode_receipts};
@@ -257,10 +258,11 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
                 let nonce = random.below(40) as u64;
                 let envelope = envelope(channel, nonce, signer(nonce));
                 let id = envelope.id();
-                let bytes = u64::try_from(envelope.payload.len()).expect("small");
-                sizes.insert(id, bytes * DISK_BYTES_OF_BYTE + DISK_BYTES_OF_TRANSACTION);
                 let (submission, mut flight) = flight(channel, envelope, Wait::Committed, &credits);
-                flight.credit.takes_disk(&share, Room::All, Place::default).expect("room");
+                let (transaction, bytes) = (flight.transaction.transaction(), flight.transaction.payload_bytes());
+                let bytes = needs::disk_bytes(&transaction.actions, bytes);
+                sizes.insert(id, bytes);
+                flight.credit.takes_disk(&share, Room::All, bytes, Place::default).expect("room");
                 waiting.push((id, submission));
                 if taken.insert(id) {
                     came.entry(signer(nonce)).or_default().push(id);

@@ -6,11 +6,6 @@ use std::fs;
 
 const MIB: usize = 1024 * 1024;
 
-/// What a transaction of such a size is counted for.
-fn counted(bytes: u32) -> u64 {
-    u64::from(bytes) * DISK_BYTES_OF_BYTE + DISK_BYTES_OF_TRANSACTION
-}
-
 /// A channel whose files take nothing, with this part.
 fn share(home: &Path, bytes_max: u64) -> Share {
     fs::create_dir_all(home.join("trade")).expect("writable");
@@ -96,7 +91,7 @@ fn what_is_under_way_counts_until_it_is_on_the_disk() {
         assert!(held.len() < 100, "nothing refuses");
     };
     assert_eq!(refused, NoRoom::Soon, "the part is not used up, and may be by what is under way");
-    assert_eq!(held.len() as u64, MIB as u64 / counted(64 * 1024));
+    assert_eq!(held.len(), MIB / (64 * 1024));
     assert!(share.take(Room::Admissions, 64 * 1024, one).is_ok(), "what repairs has more room");
     // One comes to nothing, and another has its room.
     drop(held.pop());
@@ -135,7 +130,7 @@ fn fill(share: &Share, home: &Path, whose: Room, place: &str) -> u64 {
     let mut bytes = 0;
     while let Ok(way) = share.take(whose, 1024 * 1024, || Place::of_organization(place)) {
         way.landed();
-        bytes += counted(1024 * 1024);
+        bytes += 1024 * 1024;
         assert!(bytes < 4 * ACTS_BYTES_MIN, "nothing refuses");
     }
     // No more than that is on the disk: holes take nothing, and what is written is quickly there.
@@ -156,7 +151,7 @@ fn nobody_takes_the_room_of_what_repairs_from_others() {
     write(home.path(), MIB);
     assert!(full(share.take(Room::All, 1, one)));
     let half = share.half();
-    let near = |bytes: u64, expected: u64| bytes.abs_diff(expected) < 4 * counted(1024 * 1024);
+    let near = |bytes: u64, expected: u64| bytes.abs_diff(expected) < 4 * 1024 * 1024;
     let fill = |whose, place| fill(&share, home.path(), whose, place);
     for whose in [Room::Acts, Room::Admissions] {
         let one = fill(whose, "one");
@@ -203,11 +198,11 @@ fn what_is_counted_comes_back_whatever_becomes_of_it() {
         for _ in 0..400 {
             match random.below(6) {
                 0..=2 => {
-                    let bytes = u32::try_from(random.below(128 * 1024)).expect("small");
+                    let bytes = random.below(128 * 1024) as u64;
                     let whose = [Room::All, Room::Admissions, Room::Acts, Room::Peer][random.below(4)];
                     let place = Place::of_organization(["one", "other"][random.below(2)]);
                     if let Ok(way) = share.take(whose, bytes, || place) {
-                        held.push((counted(bytes), whose, way));
+                        held.push((bytes, whose, way));
                     }
                 }
                 3 if !held.is_empty() => drop(held.swap_remove(random.below(held.len()))),
@@ -237,4 +232,27 @@ fn what_is_counted_comes_back_whatever_becomes_of_it() {
         let used = share.lock();
         assert!(used.halves.iter().all(|half| half.taken == half.of.values().sum::<u64>()), "each byte is somebody's");
     }
+}
+
+/// What was under way when the part had room again took from what came afterwards.
+#[test]
+fn what_is_of_an_earlier_round_takes_nothing_from_the_next() {
+    let home = tempfile::tempdir().expect("a folder");
+    let share = share(home.path(), MIB as u64);
+    let fill = || {
+        write(home.path(), MIB);
+        share.look_again(0);
+        share.look(0);
+        share.take(Room::Acts, 64 * 1024, one).expect("room")
+    };
+    let before = fill();
+    write(home.path(), 0);
+    share.look_again(0);
+    share.look(0);
+    assert_eq!(share.lock().halves[ACTS].taken, 0, "there is room: nobody has taken anything");
+    let after = fill();
+    drop(before);
+    assert_eq!(share.lock().halves[ACTS].taken, 64 * 1024);
+    drop(after);
+    assert_eq!(share.lock().halves[ACTS].taken, 0);
 }

@@ -1,7 +1,7 @@
 //! Power loss at any moment, whatever of the unsynced writes it takes, on all files; and a machine that lives
 //! through many of them. Faults of the disk are in `faults`.
 //!
-//! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (the clock's without it).
+//! `CHANCERY_RUNS` runs (few without it) from the seed `CHANCERY_SEED` on (1 without it).
 
 use super::disk::{FILES, Fault, Image, JOURNAL, Loss, Machine};
 use super::*;
