@@ -154,6 +154,9 @@ pub const REGISTRATION_RETRY_MS: u64 = 60_000;
 pub const RENEWAL_LOOK: Duration = Duration::from_secs(5);
 /// How long it waits after a renewal that failed.
 pub const RENEWAL_RETRY: Duration = Duration::from_secs(600);
+/// Milliseconds before its end at which `chancery status` calls the peer's certificate something to look after: it renews
+/// itself long before.
+pub const CERTIFICATE_LEFT_MS: u64 = 7 * 24 * 3600 * 1000;
 /// How often the peer looks what expires, and whether CRLs should be signed again.
 pub const UPKEEP_LOOK: Duration = Duration::from_secs(60);
 /// How long it waits after a CA that could not sign.

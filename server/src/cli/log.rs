@@ -73,7 +73,7 @@ impl Command {
             }
             Self::List { topic, paging, on } => {
                 let page = session.connection.logs(&on.channel, topic.as_deref(), paging.part()).await?;
-                session.output.page(&page, &["time", "topic", "author", "body", "digest"])
+                session.output.page(&page, &["time", "topic", "author", "body", "digest", "transaction"])
             }
         }
     }

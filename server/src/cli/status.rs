@@ -3,9 +3,11 @@
 use super::failure::Failure;
 use super::output::{clean, pairs, rights, table, until, when};
 use super::session::Session;
+use crate::limits::CERTIFICATE_LEFT_MS;
 use clap::Args;
 use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, PlacesView, TaskView, WaitingView};
 use ledger_classes::hash::Hash;
+use serde::Serialize;
 
 /// Show the peer, its channels, heights and queues
 #[derive(Args, Debug)]
@@ -15,12 +17,58 @@ pub(super) struct Status {}
 impl Status {
     pub(super) async fn run(self, session: &Session) -> Result<(), Failure> {
         let status = session.connection.status().await?;
-        session.output.show(&status, text)
+        let judged = Judged { troubles: troubles(&status), status: &status };
+        session.output.show(&judged, |judged| text(judged.status, &judged.troubles))
     }
 }
 
-fn text(status: &PeerStatus) -> String {
+/// The peer's word, and what of it somebody should look after.
+#[derive(Serialize)]
+struct Judged<'a> {
+    troubles: Vec<String>,
+    #[serde(flatten)]
+    status: &'a PeerStatus,
+}
+
+/// What somebody should look after, a phrase each; nothing if all is well as far as the caller is told.
+fn troubles(status: &PeerStatus) -> Vec<String> {
+    let mut troubles = Vec::new();
+    let mut say = |is: bool, what: &dyn Fn() -> String| {
+        if is {
+            troubles.push(what());
+        }
+    };
+    say(status.fenced.is_some(), &|| "the peer seals and issues nothing".into());
+    say(status.disk_trouble.is_some(), &|| "the disk takes no writes".into());
+    let left = status.certificate_not_after.millis().saturating_sub(status.time.millis());
+    say(left < CERTIFICATE_LEFT_MS, &|| {
+        format!("the peer's certificate ends {}", until(status.certificate_not_after, status.time))
+    });
+    for task in &status.tasks {
+        say(task.running == 0, &|| format!("the background task {} has ended", clean(&task.name)));
+    }
+    say(status.log_lines_lost > 0, &|| format!("{} lines of the log are lost", status.log_lines_lost));
+    for channel in &status.channels {
+        let name = clean(&channel.name);
+        say(matches!(channel.state, ChannelState::Halted { .. }), &|| format!("{name} is halted"));
+        say(!full(channel).is_empty(), &|| format!("{name} has used up its part of the disk"));
+    }
+    say(status.channels_incomplete.is_some(), &|| "channels may be missing".into());
+    for obstacle in &status.obstacles {
+        let (duty, channel) = (clean(&obstacle.duty), clean(&obstacle.channel));
+        say(true, &|| format!("{duty} is not done on {channel}"));
+    }
+    say(!status.crl_troubles.is_empty(), &|| "lists of CAs are not as they should be".into());
+    troubles
+}
+
+fn text(status: &PeerStatus, troubles: &[String]) -> String {
+    let verdict = match troubles {
+        [] => "all is well".into(),
+        some => format!("TO LOOK AFTER: {}", some.join("; ")),
+    };
     let lines = pairs(&[
+        ("verdict", verdict),
         ("peer", clean(&status.peer)),
         ("version", clean(&status.version)),
         ("consortium", clean(&status.consortium)),
@@ -143,5 +191,45 @@ pub(super) fn state(state: &ChannelState) -> String {
         ChannelState::Draining => "draining".into(),
         ChannelState::Closed => "closed".into(),
         ChannelState::Halted { reason } => format!("halted: {}", clean(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use ledger_classes::time::Time;
+    use serde_json::json;
+
+    #[test]
+    fn the_verdict_names_all_that_somebody_should_look_after() {
+        let now = Time::from_millis(1_800_000_000_000);
+        let well = json!({
+            "version": "0.1.0", "peer": "spiffe://c/bank/peer/one", "consortium": "c", "started": now, "time": now,
+            "certificate_not_after": now.plus_millis(30 * 24 * 3_600_000), "channels": [],
+            "tasks": [{"name": "look", "running": 1, "restarts": 2}],
+        });
+        let of = |changes: serde_json::Value| {
+            let mut status = well.clone();
+            status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            troubles(&ledger_classes::json::from_str(&status.to_string()).unwrap())
+        };
+        assert_eq!(of(json!({})), Vec::<String>::new());
+        for (changes, told) in [
+            (json!({"fenced": "a copy"}), "seals and issues nothing"),
+            (json!({"disk_trouble": "full"}), "takes no writes"),
+            (json!({"certificate_not_after": now.plus_millis(6 * 24 * 3_600_000)}), "certificate ends"),
+            (json!({"tasks": [{"name": "look", "running": 0, "restarts": 6}]}), "look has ended"),
+            (json!({"log_lines_lost": 3}), "3 lines"),
+            (json!({"channels_incomplete": "why"}), "may be missing"),
+            (
+                json!({"obstacles": [{"channel": "trade", "duty": "revocation", "subject": "", "reason": "r"}]}),
+                "on trade",
+            ),
+            (json!({"crl_troubles": ["behind"]}), "lists of CAs"),
+        ] {
+            let troubles = of(changes);
+            assert!(troubles.len() == 1 && troubles[0].contains(told), "{told}: {troubles:?}");
+        }
     }
 }

@@ -328,6 +328,8 @@ fn line(delivery: &Delivery, mut data: serde_json::Value) -> String {
     if !said.is_empty() {
         let _ = write!(line, "  {}", clean(&said));
     }
+    // By which `chancery tx proof` is asked.
+    let _ = write!(line, "  transaction={}", event.transaction);
     line.push('\n');
     line
 }

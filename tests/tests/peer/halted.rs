@@ -148,6 +148,9 @@ fn while_nothing_says_who_may_see_a_channel_every_hidden_name_has_one_answer() {
     let status = body(&deals.get(&peer, &admin, "/v1/status"));
     assert_eq!(channels_of(&status, "deals").expect("the peer's administrators see it")["state"], "halted");
     assert!(channels_of(&status, "main").is_some_and(|main| main["state"] == "serving"), "{status}");
+    let judged = peer.run(&admin, &["status"]);
+    let troubles: Vec<&str> = judged["troubles"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+    assert!(troubles.contains(&"deals is halted"), "{troubles:?}");
     let shown = deals.get(&peer, &admin, "/v1/channels/deals/blocks");
     assert_eq!(body(&shown)["type"], "urn:chancery:problem:channel-halted");
     peer.drain();

@@ -462,6 +462,10 @@ async fn watching_ends_behind_a_block_also_where_nothing_is_wanted() {
     let (shown, _) = watch(&["--from", "0", "--until", "now", "--topic", "steps", "--human"]);
     let lines: Vec<&str> = shown.lines().collect();
     assert!(lines.len() == 3 && lines.iter().all(|line| line.contains("  log.appended  steps  ")), "{shown}");
+    assert!(
+        lines.iter().all(|line| line.rsplit_once("  transaction=").is_some_and(|(_, id)| id.len() == 64)),
+        "{shown}"
+    );
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ impl Replace {
             if own_root {
                 text.push_str(&trust::told_of_new_root(&made.name));
             }
+            text.push_str(&format!(
+                "Next: `chancery ca renew FOLDER --dir D` for each certificate that it is to vouch for again; members of \
+                 each channel list it (`chancery channel update CHANNEL --put-org {}`); then `chancery participant admit` \
+                 again. Destroy the old key when no channel lists it any more.\n",
+                made.name
+            ));
             text
         })
     }
