@@ -35,7 +35,8 @@ fn config(name: &str) -> ChannelConfig {
         created: START,
         salt: HexBytes(vec![7; 16]),
         engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity: peer, key: key(200).public() }],
+        peers: vec![OrderingPeer { identity: peer, key: key(200).public(), weight: 1 }],
+        threshold: 1,
         organizations: vec![Organization {
             name: "bank".into(),
             title: "Bank".into(),

@@ -1,4 +1,4 @@
-//! The configuration changes of a channel as proofs show them. They never change: what was asked for lately is kept,
+//! The changes of who seals on a channel as proofs show them. They never change: what was asked for lately is kept,
 //! within a bound, since every proof shows all of them up to its block.
 
 use crate::limits::{LINKS_BYTES_MAX, LINKS_KNOWN_MAX};
@@ -80,23 +80,17 @@ impl Links {
 
 /// Bytes of a link in memory, about.
 fn size(link: &TrustLink) -> usize {
-    let evidence = &link.evidence;
-    let event = evidence.event.as_ref().map_or(0, |event| event.event.0.len() + 32 * event.path.len());
-    let receipt = evidence.receipt.head.0.len() + 32 * evidence.receipt.path.len();
-    link.configuration.0.len() + evidence.header.0.len() + evidence.seal.0.len() + event + receipt + 512
+    link.header.0.len() + link.seal.0.len() + link.orderers.0.len() + 512
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use ledger_classes::hash::HexBytes;
-    use ledger_classes::proof::{Evidence, ReceiptProof};
 
     fn link(bytes: usize) -> Arc<TrustLink> {
         let empty = || HexBytes(Vec::new());
-        let receipt = ReceiptProof { head: empty(), path: Vec::new() };
-        let evidence = Evidence { header: empty(), seal: empty(), receipt, transaction: None, event: None };
-        Arc::new(TrustLink { evidence, configuration: HexBytes(vec![0; bytes]) })
+        Arc::new(TrustLink { header: empty(), seal: empty(), orderers: HexBytes(vec![0; bytes]) })
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Opened {
     /// What the next block follows.
     pub(crate) fn parent(&self) -> Parent {
         let Tip { height, hash, time } = self.tip;
-        Parent { channel: self.channel, height, hash, time, history_root: self.store.history().root() }
+        let (history_root, orderers_root) = (self.store.history().root(), self.config.config.orderers().root());
+        Parent { channel: self.channel, height, hash, time, history_root, orderers_root }
     }
 }
 
@@ -158,8 +159,8 @@ impl Opening {
             Some((parent, history)) => {
                 let random = crate::group::random_seed();
                 let transactions = chain::verify_transactions(&block, parent.channel, random).map_err(in_full)?;
-                let (header, seal) = (&block.header, Some(&block.seal));
-                let given = Given { header, seal, transactions, receipts: Some(&receipts) };
+                let Block { header, batches, seal, .. } = &block;
+                let given = Given { header, seal: Some(seal), batches, transactions, receipts: Some(&receipts) };
                 let view = store.view().map_err(in_full)?;
                 let ids = Ids { store, above: &[] };
                 let above =

@@ -180,7 +180,8 @@ pub(crate) struct Persisted {
 
 /// Puts a final block on disk, then makes its writes visible.
 pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<Persisted, String> {
-    let block = Block { header: executed.header.clone(), transactions: executed.envelopes.clone(), seal };
+    let (header, transactions) = (executed.header.clone(), executed.envelopes.clone());
+    let block = Block { header, transactions, batches: Vec::new(), seal };
     let record = BlockRecord {
         height: executed.header.height,
         header_hash: executed.hash,

@@ -7,15 +7,13 @@ use crate::shared::Shared;
 use crate::store::{ChannelStore, StateView};
 use bytes::Bytes;
 use ledger_classes::codec;
-use ledger_classes::event::Event;
-use ledger_classes::execution::{self, ConfigHead};
+use ledger_classes::execution;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::limits::TRUST_LINKS_MAX;
 use ledger_classes::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, TransactionProof, Trust, TrustLink, part,
 };
 use ledger_classes::receipt::Receipt;
-use ledger_classes::record;
 use ledger_classes::state::{ReadError, ReadView as _};
 use std::sync::Arc;
 
@@ -41,8 +39,8 @@ pub struct Committed {
 /// What a proof of a transaction holds beside the way from genesis.
 #[derive(Clone, Debug)]
 pub struct Proven {
-    /// The height of the configuration that rules its block.
-    pub config_height: u64,
+    /// The newest change of who seals, of which its proof needs a link; 0 if there is none.
+    pub orderers_since: u64,
     /// The block's header and what it holds.
     pub evidence: Evidence,
     /// The later header.
@@ -132,14 +130,14 @@ impl<'a> Reader<'a> {
                 Some(LaterHeader { header: part(&self.existing(later)?.block.header), path })
             }
         };
-        Ok(Some(Proven { config_height: block.block.header.config_height, evidence, later }))
+        Ok(Some(Proven { orderers_since: self.change_below(height)?, evidence, later }))
     }
 
     /// The whole proof of a transaction: [`Self::proven`] with the way from genesis, of which answers write a link at a
     /// time.
     pub fn proof(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proof>, ReadError> {
-        let Some(Proven { config_height, evidence, later }) = self.proven(id, later)? else { return Ok(None) };
-        let (mut links, mut height) = (Vec::new(), config_height);
+        let Some(Proven { orderers_since, evidence, later }) = self.proven(id, later)? else { return Ok(None) };
+        let (mut links, mut height) = (Vec::new(), orderers_since);
         while height > 0 && links.len() < TRUST_LINKS_MAX {
             links.push(TrustLink::clone(&*self.link(height)?));
             height = self.change_below(height)?;
@@ -163,54 +161,41 @@ impl<'a> Reader<'a> {
         genesis.map(|block| HexBytes(block.to_vec())).ok_or_else(|| ReadError("no genesis block".into()))
     }
 
-    /// The height of the configuration that is in force.
-    pub fn config_height(&self) -> Result<u64, ReadError> {
-        Ok(self.existing(self.height())?.block.header.config_height)
+    /// The newest change of who seals; 0 if there is none.
+    pub fn orderers_since(&self) -> Result<u64, ReadError> {
+        Ok(execution::config_of(&self.view)?.orderers_since)
     }
 
-    /// The configuration change before the one that the block at `height` made; 0 if that was the first.
+    /// The newest change of who seals below the block at `height`: those who have sealed it do so since then; 0 if they do
+    /// since genesis.
     pub fn change_below(&self, height: u64) -> Result<u64, ReadError> {
         if let Some(below) = self.shared.and_then(|shared| shared.links.below(height)) {
             return Ok(below);
         }
-        let below = self.existing(height)?.block.header.config_height;
+        let rules = self.existing(height)?.block.header.config_height;
+        let record = execution::config_at(&self.view, rules)?;
+        let below = record.ok_or_else(|| ReadError(format!("no configuration of block {rules}")))?.orderers_since;
         if let Some(shared) = self.shared {
             shared.links.keep_below(height, below);
         }
         Ok(below)
     }
 
-    /// The last configuration change in the block at `height`, which made one, as proofs show it.
+    /// The change of who seals that the block at `height` made, as proofs show it.
     pub fn link(&self, height: u64) -> Result<Arc<TrustLink>, ReadError> {
         if let Some(link) = self.shared.and_then(|shared| shared.links.find(height)) {
             return Ok(link);
         }
-        let link = Arc::new(self.link_of(&*self.existing(height)?)?);
+        let block = self.existing(height)?;
+        let record = execution::config_at(&self.view, height)?;
+        let orderers =
+            record.ok_or_else(|| ReadError(format!("block {height} changed no configuration")))?.config.orderers();
+        let (header, seal) = (part(&block.block.header), part(&block.block.seal));
+        let link = Arc::new(TrustLink { header, seal, orderers: part(&orderers) });
         if let Some(shared) = self.shared {
             shared.links.keep(height, link.clone());
         }
         Ok(link)
-    }
-
-    /// The last configuration change in a block that made one.
-    fn link_of(&self, block: &CommittedBlock) -> Result<TrustLink, ReadError> {
-        let height = block.block.header.height;
-        let missing = || ReadError(format!("block {height} changed no configuration"));
-        for (index, receipt) in block.receipts.iter().enumerate().rev() {
-            let events = receipt.decoded_events().map_err(broken)?;
-            let last = events.iter().rposition(|event| matches!(event, Event::ChannelConfigured { .. }));
-            if let Some(event) = last {
-                let index = u32::try_from(index).map_err(broken)?;
-                let evidence = event_evidence(block, index, u32::try_from(event).map_err(broken)?);
-                let configuration = execution::config_at(&self.view, height)?.ok_or_else(missing)?;
-                let head = record::to_value(&ConfigHead::of(&configuration));
-                return Ok(TrustLink {
-                    evidence: evidence.ok_or_else(missing)?,
-                    configuration: HexBytes(head.to_vec()),
-                });
-            }
-        }
-        Err(missing())
     }
 }
 
@@ -295,7 +280,7 @@ mod tests {
         let (one, other) = (read(), read());
         assert!(Arc::ptr_eq(&one, &other));
         assert!(std::ptr::eq(one.transaction_tree(), other.transaction_tree()));
-        let leaves = ledger_classes::block::transaction_leaves(&one.block.transactions);
+        let leaves = ledger_classes::block::transaction_leaves(&one.block.transactions).expect("envelopes");
         for index in 0..leaves.len() {
             let path = ledger_classes::merkle::inclusion_path(&leaves, index as u64).expect("a leaf");
             assert_eq!(one.transaction_tree().path(u32::try_from(index).expect("few")), path);

@@ -62,7 +62,7 @@ fn of_log(store: &ChannelStore, height: u64) -> Result<Option<Found>, String> {
     let (first, last) = (block(0)?, block(height)?);
     let (reflects, config) = match store.state_height() {
         Some(reflects) => (reflects, execution::config_of(&store.view().map_err(in_full)?).map_err(in_full)?),
-        None => (0, ConfigRecord { config: first.genesis_config().map_err(in_full)?, height: 0 }),
+        None => (0, ConfigRecord::first(first.genesis_config().map_err(in_full)?)),
     };
     let changed_last = || {
         let receipts = store.receipts(height).map_err(in_full)?.ok_or("receipts are missing")?;

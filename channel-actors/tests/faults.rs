@@ -35,7 +35,9 @@ fn config(name: &str) -> ChannelConfig {
         peers: vec![OrderingPeer {
             identity: Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid"),
             key: key(200).public(),
+            weight: 1,
         }],
+        threshold: 1,
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,

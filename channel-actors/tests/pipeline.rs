@@ -46,7 +46,9 @@ fn config(name: &str) -> ChannelConfig {
         peers: vec![OrderingPeer {
             identity: Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid"),
             key: key(200).public(),
+            weight: 1,
         }],
+        threshold: 1,
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,
@@ -395,8 +397,9 @@ async fn the_order_is_not_taken_from_the_only_peer() {
     assert_eq!(code(&admitted[0]), 0, "{admitted:?}");
 
     let identity = Identity::new("test.example", "bank", Role::Peer, "other").expect("valid");
-    let peers = vec![OrderingPeer { identity, key: key(201).public() }];
-    let propose = channel::Propose { changes: vec![ConfigChange::SetPeers { peers }], reason: "moved".into() };
+    let peers = vec![OrderingPeer { identity, key: key(201).public(), weight: 1 }];
+    let propose =
+        channel::Propose { changes: vec![ConfigChange::SetPeers { peers, threshold: 1 }], reason: "moved".into() };
     let proposed = submit(&channel, vec![signed(id, 2, 1, vec![Action::ChannelPropose(propose)])]).await;
     assert_eq!(code(&proposed[0]), ResultCode::ConfigurationInvalid.number(), "{proposed:?}");
     let propose = channel::Propose {

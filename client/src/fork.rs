@@ -5,12 +5,12 @@
 //! that nothing contradicts proves nothing, unless one header is in the other's history.
 
 use crate::verify::{VerifyError, read_proof};
-use ledger_classes::block::{Header, Seal};
+use ledger_classes::block::{Header, SEAL_BYTES_MAX, Seal};
 use ledger_classes::codec;
+use ledger_classes::config::OrderingPeer;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::Identity;
-use ledger_classes::keys::PublicKey;
-use ledger_classes::proof::{Evidence, Proof, ProofError, VerifiedTrust, part};
+use ledger_classes::proof::{Proof, ProofError, VerifiedTrust, part};
 use ledger_classes::time::Time;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -18,8 +18,6 @@ use std::path::Path;
 
 /// Bytes of an encoded header.
 const HEADER_BYTES_MAX: usize = 4096;
-/// Bytes of an encoded seal.
-const SEAL_BYTES_MAX: usize = 64 * 1024;
 
 /// A header and its seal, as they are kept and shown to others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,23 +47,18 @@ pub struct SealedHeader {
     header: Header,
     hash: Hash,
     bytes: SealedBytes,
-    by: Option<(PublicKey, Identity)>,
+    by: Vec<Sealer>,
     /// It is known to have set another configuration.
     configures: bool,
 }
 
 impl SealedHeader {
-    /// Checks a seal under a channel's configurations.
+    /// Checks a seal by those who may seal on a channel.
     pub fn verify(trust: &VerifiedTrust, bytes: &SealedBytes) -> Result<Self, ProofError> {
         let header = bytes.header().ok_or(ProofError::Malformed("the header"))?;
         let seal: Seal = codec::decode(&bytes.seal.0, SEAL_BYTES_MAX).map_err(|_| ProofError::Malformed("the seal"))?;
         trust.verify_header(&header, &seal)?;
-        let key = match seal {
-            Seal::Genesis {} => None,
-            Seal::Solo { key, .. } | Seal::Raft { key, .. } => Some(key),
-        };
-        let peers = trust.configuration(&header).map(|config| config.peers.as_slice()).unwrap_or_default();
-        let by = key.and_then(|key| Some((key, peers.iter().find(|peer| peer.key == key)?.identity.clone())));
+        let by = Sealer::of(&seal, &trust.orderers(header.height).peers);
         Ok(Self { hash: header.hash(), header, bytes: bytes.clone(), by, configures: false })
     }
 
@@ -73,7 +66,7 @@ impl SealedHeader {
     pub(crate) fn remembered(trust: &VerifiedTrust, bytes: &SealedBytes) -> Option<Self> {
         let unknown = || {
             let header = bytes.header()?;
-            Some(Self { hash: header.hash(), header, bytes: bytes.clone(), by: None, configures: false })
+            Some(Self { hash: header.hash(), header, bytes: bytes.clone(), by: Vec::new(), configures: false })
         };
         Self::verify(trust, bytes).ok().or_else(unknown)
     }
@@ -98,8 +91,7 @@ impl SealedHeader {
             height: self.header.height,
             header: self.hash,
             time: self.header.time,
-            sealed_by: self.by.as_ref().map(|(_, identity)| identity.clone()),
-            seal_key: self.by.as_ref().map(|(key, _)| key.to_string()),
+            sealed_by: self.by.clone(),
             evidence: self.bytes.clone(),
         }
     }
@@ -121,6 +113,36 @@ pub enum Contradiction {
     Outcome,
 }
 
+/// Who has signed a seal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealer {
+    /// The peer, if it is known whose key it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// The key.
+    pub key: String,
+}
+
+impl Sealer {
+    /// Those who have signed a seal, of whom `peers` are known.
+    pub fn of(seal: &Seal, peers: &[OrderingPeer]) -> Vec<Self> {
+        let sealer = |key| {
+            let peer = peers.iter().find(|peer| peer.key == key);
+            Self { identity: peer.map(|peer| peer.identity.clone()), key: key.to_string() }
+        };
+        seal.signatures().iter().map(|signed| sealer(signed.key)).collect()
+    }
+}
+
+impl fmt::Display for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.identity {
+            Some(identity) => write!(f, "{identity} with {}", self.key),
+            None => write!(f, "{}", self.key),
+        }
+    }
+}
+
 /// One of the two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
@@ -130,12 +152,9 @@ pub struct Side {
     pub header: Hash,
     /// Its time.
     pub time: Time,
-    /// The peer whose key sealed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sealed_by: Option<Identity>,
-    /// That key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seal_key: Option<String>,
+    /// Those who have sealed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_by: Vec<Sealer>,
     /// Header and seal: what proves it.
     pub evidence: SealedBytes,
 }
@@ -160,9 +179,9 @@ pub struct Fork {
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "block {} is {}", self.height, self.header)?;
-        match (&self.sealed_by, &self.seal_key) {
-            (Some(identity), Some(key)) => write!(f, ", sealed by {identity} with {key}"),
-            _ => Ok(()),
+        match self.sealed_by.as_slice() {
+            [] => Ok(()),
+            by => write!(f, ", sealed by {}", by.iter().map(Sealer::to_string).collect::<Vec<_>>().join(", and by ")),
         }
     }
 }
@@ -287,13 +306,14 @@ impl Proven {
     fn of(proof: &Proof, channel: Option<Hash>) -> Result<Self, ProofError> {
         let checked = proof.verify(channel)?;
         let trust = proof.trust.verify(channel)?;
-        let sealed = |evidence: &Evidence| {
-            let bytes = SealedBytes { header: evidence.header.clone(), seal: evidence.seal.clone() };
-            SealedHeader::verify(&trust, &bytes)
+        let sealed = |header: &HexBytes, seal: &HexBytes| {
+            SealedHeader::verify(&trust, &SealedBytes { header: header.clone(), seal: seal.clone() })
         };
-        let links = proof.trust.links.iter().map(|link| sealed(&link.evidence));
+        let links = proof.trust.links.iter().map(|link| sealed(&link.header, &link.seal));
+        // Who orders is said by the configuration.
         let links = links.map(|link| link.map(|header| SealedHeader { configures: true, ..header }));
-        let headers = links.chain([sealed(&proof.evidence)]).collect::<Result<Vec<_>, _>>()?;
+        let last = sealed(&proof.evidence.header, &proof.evidence.seal);
+        let headers = links.chain([last]).collect::<Result<Vec<_>, _>>()?;
         let later = proof.later.as_ref().map(|later| {
             let header = codec::decode::<Header>(&later.header.0, HEADER_BYTES_MAX);
             header.map(|header| header.hash()).map_err(|_| ProofError::Malformed("the later header"))

@@ -9,8 +9,9 @@ and a summary if the proof holds, with 1 and the reason if it does not. Without 
 belong together: compare the channel's id that it prints with one from a source that you trust.
 
 The formats are those of docs/formats: block.md (blocks, receipts, paths, proofs), configuration.md (configurations),
-transaction.md (envelopes). Ed25519 signatures follow ZIP 215, which no common Python library does, so its few lines are
-here; P-256 is checked by `cryptography`. Anything unexpected is a refusal.
+transaction.md (envelopes). Ed25519 signatures of transactions follow ZIP 215, which no common Python library does, so its
+few lines are here, and those of seals the strict rules of block.md; P-256 is checked by `cryptography`. Anything unexpected
+is a refusal.
 """
 import argparse, hashlib, json, sys
 
@@ -95,9 +96,9 @@ def read_header(data, what="the header", reader=None):
     start = r.at
     header = {
         "version": r.u16(), "channel": r.hash(), "height": r.u64(), "previous": r.hash(), "time": r.time(),
-        "transaction_root": r.hash(), "receipt_root": r.hash(), "writes_root": r.hash(),
-        "state_root": r.hash(), "history_root": r.hash(),
-        "config_height": r.u64(), "proposer": r.take(20), "transactions": r.u32(), "receipts": r.u32(),
+        "transaction_root": r.hash(), "receipt_root": r.hash(), "batch_root": r.hash(), "writes_root": r.hash(),
+        "state_root": r.hash(), "history_root": r.hash(), "orderers_root": r.hash(),
+        "config_height": r.u64(), "proposer": r.take(20), "transactions": r.u32(), "receipts": r.u32(), "batches": r.u32(),
     }
     need(header["version"] == 1, f"{what} is of an unknown version")
     header["hash"] = tagged("chancery/header/1", r.data[start:r.at])
@@ -106,9 +107,9 @@ def read_header(data, what="the header", reader=None):
 
 
 def read_seal(r):
-    kind = r.choice(["genesis", "solo", "raft"])
-    seal = {"kind": kind, "term": r.u64() if kind == "raft" else None}
-    return seal if kind == "genesis" else seal | {"key": r.key(), "signature": r.take(64)}
+    if r.choice(["genesis", "quorum"]) == "genesis":
+        return None
+    return {"place": r.u64(), "signatures": r.list(lambda: (r.key(), r.take(64)))}
 
 
 def read_envelope(data):
@@ -132,8 +133,7 @@ def read_receipt(data):
 def read_configuration(r):
     return {
         "name": r.text(), "consortium": r.text(), "created": r.time(), "salt": r.bytes(),
-        "engine": r.choice(["solo", "raft", "bft"]),
-        "peers": r.list(lambda: {"identity": r.text(), "key": r.key()}),
+        "orderers": read_orderers(r),
         "organizations": r.list(lambda: {"name": r.text(), "title": r.text(), "authorities": r.list(r.bytes)}),
         "grants": r.list(lambda: {"kind": r.choice(["organization", "identity"]), "to": r.text(), "rights": r.u16()}),
         "public_read": r.bool(), "open_submit": r.bool(),
@@ -144,13 +144,14 @@ def read_configuration(r):
     }
 
 
-def read_head(r):
-    """Who seals under a configuration; its hash stands for the rest."""
-    need(r.u8() == 1, "a configuration's head of an unknown version")
-    return {
-        "engine": r.choice(["solo", "raft", "bft"]), "peers": r.list(lambda: {"identity": r.text(), "key": r.key()}),
-        "height": r.u64(), "configuration": r.hash(),
+def read_orderers(r):
+    """Who may seal: a record of its own in links, and three fields of a configuration."""
+    start = r.at
+    orderers = {
+        "engine": r.choice(["solo", "raft", "bft"]),
+        "peers": r.list(lambda: {"identity": r.text(), "key": r.key(), "weight": r.u32()}), "threshold": r.u64(),
     }
+    return orderers | {"root": tagged("chancery/orderers/1", r.data[start:r.at])}
 
 
 # Hashes and trees.
@@ -234,6 +235,33 @@ def ed25519_zip215(key, message, signature):
     return x == 0 and y == z
 
 
+def multiple(point, of_what):
+    """Whether a multiple of a point is the neutral one."""
+    x, y, z, _ = multiply(of_what, point)
+    return x % P == 0 and (y - z) % P == 0
+
+
+def encode_point(point):
+    x, y, z, _ = point
+    x, y = x * pow(z, -1, P) % P, y * pow(z, -1, P) % P
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def ed25519_strict(key, message, signature):
+    """As seals have it: canonical key of prime order, canonical R not of small order, s below the order, no cofactor."""
+    s = int.from_bytes(signature[32:], "little")
+    a, r = decode_point(key), decode_point(signature[:32])
+    if s >= L or a is None or r is None or encode_point(a) != key or encode_point(r) != signature[:32]:
+        return False
+    if multiple(a, 8) or not multiple(a, L) or multiple(r, 8):
+        return False
+    k = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    return encode_point(add(r, multiply(k, a))) == encode_point(multiply(s, BASE))
+
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
 def p256(key, message, signature):
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
@@ -250,6 +278,14 @@ def p256(key, message, signature):
 def is_signed(key, message, signature):
     scheme, public = key
     return (ed25519_zip215 if scheme == 1 else p256)(public, message, signature)
+
+
+def is_sealed(key, message, signature):
+    """The stricter rules of seals, on which all libraries agree: of P-256 the smaller of the two forms of s."""
+    scheme, public = key
+    if scheme == 1:
+        return ed25519_strict(public, message, signature)
+    return int.from_bytes(signature[32:], "big") <= P256_ORDER // 2 and p256(public, message, signature)
 
 
 def address(key):
@@ -292,9 +328,6 @@ def address_text(raw):
 
 # The proof.
 
-CHANNEL_CONFIGURED = 30  # its number among the events, docs/formats/configuration.md
-
-
 def json_strict(text):
     def unique(pairs):
         need(len({name for name, _ in pairs}) == len(pairs), "a name comes twice in an object")
@@ -334,41 +367,59 @@ def check_genesis(data):
     r = Reader(data, "the genesis block")
     header = read_header(None, "the genesis header", r)
     envelopes = r.list(r.bytes)
+    batches = r.u64()
     seal = r.end(read_seal(r))
-    need(header["height"] == 0 and seal["kind"] == "genesis" and len(envelopes) == header["transactions"] == 1,
-         "not a genesis block")
-    need(leaf_hash(envelopes[0]) == header["transaction_root"], "the configuration is not the genesis header's")
+    need(header["height"] == 0 and seal is None and len(envelopes) == header["transactions"] == 1, "not a genesis block")
+    need(batches == header["batches"] == 0 and header["batch_root"] == hashlib.sha256().digest(), "a genesis block with batches")
     envelope = read_envelope(envelopes[0])
+    need(transaction_leaf(envelope["id"], envelopes[0]) == header["transaction_root"],
+         "the configuration is not the genesis header's")
     need(envelope["encoding"] == 0 and not envelope["signatures"], "not a genesis envelope")
     r = Reader(envelope["payload"], "the genesis configuration")
-    return header["hash"], r.end(read_configuration(r))
+    configuration = r.end(read_configuration(r))
+    need(configuration["orderers"]["root"] == header["orderers_root"], "the genesis header names others to seal")
+    return header["hash"], configuration
 
 
-def ruling(configurations, header):
-    """A configuration rules from the block after the one that set it to the one that sets the next."""
-    for (height, configuration), following in zip(configurations, [*configurations[1:], None]):
-        if height == header["config_height"]:
-            need(header["height"] > height, "the header is not above its configuration")
-            need(following is None or header["height"] <= following[0], "the header's configuration has ended")
-            return configuration
-    raise Refused("the header's configuration is not in the proof")
+def transaction_leaf(id, envelope):
+    return leaf_hash(id + tagged("chancery/envelope/1", envelope))
 
 
-def check_seal(header, seal, configuration):
-    need(seal["kind"] == configuration["engine"], "the seal is not of the channel's engine")
-    need(any(peer["key"] == seal["key"] for peer in configuration["peers"]), "the seal's key is no orderer's")
-    need(address(seal["key"]) == header["proposer"], "the seal's key is not the proposer's")
-    term = b"" if seal["term"] is None else seal["term"].to_bytes(8, "little")
-    message = b"chancery/seal/1\0" + header["hash"] + term
-    need(is_signed(seal["key"], message, seal["signature"]), "the seal's signature does not verify")
-
-
-def check_evidence(channel, configurations, evidence):
-    header, seal, receipt, transaction, event = fields(evidence, ["header", "seal", "receipt"], ["transaction", "event"])
-    header = read_header(unhex(header))
+def check_sealed(channel, trusted, data, seal):
+    """A header and its seal. `trusted` has the heights of blocks with those who may seal the blocks after them."""
+    header = read_header(data)
     need(header["id"] == channel, f"the header is of channel {header['id'].hex()}")
-    r = Reader(unhex(seal), "the seal")
-    check_seal(header, r.end(read_seal(r)), ruling(configurations, header))
+    r = Reader(seal, "the seal")
+    seal = r.end(read_seal(r))
+    if header["height"] == 0:
+        need(seal is None, "a sealed genesis block")
+        return header
+    need(seal is not None, "a block without a seal")
+    place = max(at for at, (height, _) in enumerate(trusted) if height < header["height"])
+    orderers, following = trusted[place][1], trusted[place + 1] if place + 1 < len(trusted) else None
+    if following is not None:
+        names = following[1] if header["height"] == following[0] else orderers
+        need(header["orderers_root"] == names["root"], "the header names others to seal than the proof's links")
+    check_seal(header, seal, orderers)
+    return header
+
+
+def check_seal(header, seal, orderers):
+    keys = [peer["key"] for peer in orderers["peers"]]
+    need(header["proposer"] in [address(key) for key in keys], "the proposer does not order")
+    need(orderers["engine"] != "solo" or seal["place"] == 0, "one peer orders alone, and the seal names a term or round")
+    need(all(key in keys for key, _ in seal["signatures"]), "a seal's key is no orderer's")
+    places = [keys.index(key) for key, _ in seal["signatures"]]
+    need(all(a < b for a, b in zip(places, places[1:])), "a seal's signatures are not in order, each once")
+    weight = sum(orderers["peers"][at]["weight"] for at in places)
+    need(weight >= orderers["threshold"], "too few have sealed")
+    message = b"chancery/seal/1\0" + header["hash"] + seal["place"].to_bytes(8, "little")
+    need(all(is_sealed(key, message, signature) for key, signature in seal["signatures"]), "a seal's signature does not verify")
+
+
+def check_evidence(channel, trusted, evidence):
+    header, seal, receipt, transaction, event = fields(evidence, ["header", "seal", "receipt"], ["transaction", "event"])
+    header = check_sealed(channel, trusted, unhex(header), unhex(seal))
 
     head, path = fields(receipt, ["head", "path"])
     head = unhex(head)
@@ -380,9 +431,9 @@ def check_evidence(channel, configurations, evidence):
     if transaction is not None:
         data, index, path = fields(transaction, ["envelope", "index", "path"])
         data = unhex(data)
-        check_path(header["transaction_root"], header["transactions"], place(index), leaf_hash(data), hashes_of(path),
-                   "the transaction")
         envelope = read_envelope(data)
+        leaf = transaction_leaf(envelope["id"], data)
+        check_path(header["transaction_root"], header["transactions"], place(index), leaf, hashes_of(path), "the transaction")
         need(envelope["id"] == receipt["id"], "the receipt is of another transaction")
         for key, signature in envelope["signatures"]:
             need(is_signed(key, envelope["message"], signature), f"the signature of {address_text(address(key))} does not verify")
@@ -393,13 +444,10 @@ def check_evidence(channel, configurations, evidence):
     return header, receipt, envelope, event
 
 
-def check_state(channel, configurations, state):
+def check_state(channel, trusted, state):
     """What a key has in the state that a block leaves: docs/formats/state-tree.md."""
     header, seal, key, value, path = fields(state, ["header", "seal", "key", "value", "path"])
-    header = read_header(unhex(header))
-    need(header["id"] == channel, f"the header is of channel {header['id'].hex()}")
-    r = Reader(unhex(seal), "the seal")
-    check_seal(header, r.end(read_seal(r)), ruling(configurations, header))
+    header = check_sealed(channel, trusted, unhex(header), unhex(seal))
     key, value = unhex(key), None if value is None else unhex(value)
     check_state_path(header["state_root"], key, value, unhex(path))
     return header, key, value
@@ -432,26 +480,21 @@ def check_state_path(root, key, value, data):
 
 
 def check_trust(trust):
-    """From genesis on, each configuration vouches for the next: it names who seals the block that sets the next."""
+    """From genesis on: who may seal changes only with a block that those before have sealed."""
     genesis, links = fields(trust, ["genesis", "links"])
-    need(isinstance(links, list), "links are a list")
+    need(isinstance(links, list) and len(links) <= 8192, "links are a list")
     channel, configuration = check_genesis(unhex(genesis))
-    configurations = [(0, configuration)]
+    trusted = [(0, configuration["orderers"])]
     for link in links:
-        evidence, data = fields(link, ["evidence", "configuration"])
-        data = unhex(data)
-        header, _, _, event = check_evidence(channel, configurations, evidence)
-        need(header["config_height"] == configurations[-1][0], "a link does not follow the one before it")
-        need(event is not None, "a link without event")
-        r = Reader(event, "a link's event")
-        need(r.u32() == CHANNEL_CONFIGURED, "a link proves another event than channel.configured")
-        r.hash(), r.u64()
-        need(tagged("chancery/content/1", data) == r.end(r.hash()), "a link's configuration is not its event's")
-        r = Reader(data, "a link's configuration")
-        head = r.end(read_head(r))
-        need(head["height"] == header["height"], "a link's configuration is of another height")
-        configurations.append((head["height"], head))
-    return channel, configuration["name"], configurations
+        header, seal, orderers = fields(link, ["header", "seal", "orderers"])
+        data = unhex(header)
+        need(read_header(data)["height"] > trusted[-1][0], "a link does not follow the one before it")
+        header = check_sealed(channel, trusted, data, unhex(seal))
+        r = Reader(unhex(orderers), "a link's orderers")
+        orderers = r.end(read_orderers(r))
+        need(orderers["root"] == header["orderers_root"] != trusted[-1][1]["root"], "a link is no change of who seals")
+        trusted.append((header["height"], orderers))
+    return channel, configuration["name"], trusted
 
 
 def verify(text, known=None):
@@ -462,15 +505,15 @@ def verify(text, known=None):
     else:
         version, trust, evidence, later = fields(document, ["version", "trust", "evidence"], ["later"])
     need(type(version) is int and version == 1, "unknown proof version")
-    channel, name, configurations = check_trust(trust)
+    channel, name, trusted = check_trust(trust)
     need(known is None or channel.hex() == known, f"the proof is about channel {channel.hex()}")
     if evidence is None:
-        header, key, value = check_state(channel, configurations, state)
+        header, key, value = check_state(channel, trusted, state)
         return {
             "channel": channel.hex(), "channel_name": name, "height": header["height"], "block": header["hash"].hex(),
             "key": key.hex(), "value": None if value is None else value.hex(),
         }
-    header, receipt, envelope, event = check_evidence(channel, configurations, evidence)
+    header, receipt, envelope, event = check_evidence(channel, trusted, evidence)
     proven = {
         "channel": channel.hex(), "channel_name": name, "height": header["height"],
         "block": header["hash"].hex(), "index": receipt["index"], "id": receipt["id"].hex(), "code": receipt["code"],

@@ -1,15 +1,17 @@
 //! Blocks: a header whose roots commit to everything, the envelopes in order, and the seal that makes it final.
+//!
+//! Forms only; what a valid block is [`crate::chain`] says.
 
 use crate::codec::{self, Decode, DecodeError, Encode};
-use crate::config::{ChannelConfig, ConfigError, Engine, OrderingPeer};
+use crate::config::{ChannelConfig, ConfigError};
 use crate::hash::{Hash, Tag};
-use crate::keys::{self, Address, PublicKey, Signature};
+use crate::keys::{Address, PublicKey, Signature, SigningKey};
 use crate::limits;
 use crate::merkle;
 use crate::receipt::Receipt;
 use crate::state::Writes;
 use crate::time::Time;
-use crate::transaction::{Encoding, Envelope};
+use crate::transaction::{self, Encoding, Envelope};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -30,16 +32,20 @@ pub struct Header {
     pub previous: Hash,
     /// Never earlier than the block before.
     pub time: Time,
-    /// RFC 9162 root over the encoded envelopes.
+    /// RFC 9162 root over the transactions: each one's id and its envelope's hash ([`transaction::leaf`]).
     pub transaction_root: Hash,
     /// RFC 9162 root over the receipts' heads.
     pub receipt_root: Hash,
+    /// RFC 9162 root over the batches in which the transactions were verified ([`Batch`]).
+    pub batch_root: Hash,
     /// RFC 9162 root over the written keys and values, in key order.
     pub writes_root: Hash,
     /// Root of the tree over the state that the block leaves ([`crate::state_tree`]).
     pub state_root: Hash,
     /// RFC 9162 root over the hashes of all earlier headers.
     pub history_root: Hash,
+    /// Hash of who may seal the next block ([`crate::config::Orderers::root`]), so that nobody vouches for himself.
+    pub orderers_root: Hash,
     /// Height whose block last changed the configuration that rules this block.
     pub config_height: u64,
     /// Address of the proposing peer's seal key.
@@ -48,6 +54,8 @@ pub struct Header {
     pub transactions: u32,
     /// Receipts of the block: transactions and timers.
     pub receipts: u32,
+    /// Batches of the block.
+    pub batches: u32,
 }
 
 impl Header {
@@ -62,75 +70,74 @@ impl Header {
     }
 }
 
-/// What makes a block final.
+/// An ordering peer's signature on a block.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealSignature {
+    /// The seal key that the orderers' record names.
+    pub key: PublicKey,
+    /// Over [`seal_message`].
+    pub signature: Signature,
+}
+
+/// What makes a block final. It is outside of the header, so that a change of the leader forces no second execution.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(remote = "Self", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Seal {
     /// The genesis block needs none: its hash is the channel's id.
     Genesis {},
-    /// The ordering peer's signature over tag `chancery/seal/1` and the header's hash.
-    Solo {
-        /// The seal key that the configuration names.
-        key: PublicKey,
-        /// The signature.
-        signature: Signature,
-    },
-    /// Raft: the term, and the leader's signature over tag, header hash and term.
-    Raft {
-        /// The term in which the block was committed.
-        term: u64,
-        /// The leader's seal key.
-        key: PublicKey,
-        /// The signature.
-        signature: Signature,
+    /// As many ordering peers as the threshold asks for.
+    Quorum {
+        /// Where the engine made it final: Raft's term, the round of a BFT engine; 0 where one peer orders alone.
+        place: u64,
+        /// Theirs, in the order in which the orderers' record lists them.
+        signatures: Vec<SealSignature>,
     },
 }
 
-crate::tagged!(Seal, "engine");
+crate::tagged!(Seal, "kind");
 
-/// Why a seal does not make a header final.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SealError {
-    /// The channel's engine seals otherwise, or genesis is sealed, or a later block is not.
-    #[error("the seal is not of the kind that this block needs")]
-    Kind,
-    /// The key is not an ordering peer's, or not the proposer's.
-    #[error("the seal's key is not the proposing orderer's")]
-    Key,
-    /// The signature does not verify.
-    #[error("the seal's signature does not verify")]
-    Signature,
-}
+/// Most bytes of an encoded seal.
+pub const SEAL_BYTES_MAX: usize = 32 + limits::ORDERERS_MAX * 130;
 
-/// The message that a solo orderer signs.
-pub fn solo_seal_message(header_hash: Hash) -> Vec<u8> {
-    Tag::Seal.message(&[&header_hash.0])
-}
-
-/// The message that a Raft leader signs.
-pub fn raft_seal_message(header_hash: Hash, term: u64) -> Vec<u8> {
-    Tag::Seal.message(&[&header_hash.0, &term.to_le_bytes()])
+/// What an ordering peer signs: ASCII `chancery/seal/1`, 0x00, the header's hash, the place (u64, little-endian).
+pub fn seal_message(header_hash: &Hash, place: u64) -> Vec<u8> {
+    Tag::Seal.message(&[&header_hash.0, &place.to_le_bytes()])
 }
 
 impl Seal {
-    /// Checks this seal on `header` under the engine and the ordering peers of the configuration that rules the block.
-    pub fn check(&self, header: &Header, engine: Engine, peers: &[OrderingPeer]) -> Result<(), SealError> {
-        let (key, signature, message) = match (self, engine) {
-            (Self::Genesis {}, _) => return if header.height == 0 { Ok(()) } else { Err(SealError::Kind) },
-            (Self::Solo { key, signature }, Engine::Solo) => (key, signature, solo_seal_message(header.hash())),
-            (Self::Raft { term, key, signature }, Engine::Raft) => {
-                (key, signature, raft_seal_message(header.hash(), *term))
-            }
-            _ => return Err(SealError::Kind),
-        };
-        if header.height == 0 {
-            return Err(SealError::Kind);
-        }
-        if key.address() != header.proposer || !peers.iter().any(|peer| peer.key == *key) {
-            return Err(SealError::Key);
-        }
-        if keys::verify(key, &message, signature) { Ok(()) } else { Err(SealError::Signature) }
+    /// The seal of a peer that orders alone: a quorum of one.
+    pub fn of_one(key: &SigningKey, header_hash: &Hash) -> Self {
+        let signature = key.sign(&seal_message(header_hash, 0));
+        Self::Quorum { place: 0, signatures: vec![SealSignature { key: key.public(), signature }] }
     }
+
+    /// Whose signatures it carries; nothing of them is checked.
+    pub fn signatures(&self) -> &[SealSignature] {
+        match self {
+            Self::Genesis {} => &[],
+            Self::Quorum { signatures, .. } => signatures,
+        }
+    }
+}
+
+/// Transactions that one peer verified together, for whom others may vouch. Its leaf in the batch root is the hash of these
+/// fields, encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    /// Address of the key of who verified it.
+    pub origin: Address,
+    /// Its number among those of the same origin.
+    pub number: u64,
+    /// Hash of the transactions in it.
+    pub digest: Hash,
+}
+
+/// RFC 9162 root over batches.
+pub fn batch_root(batches: &[Batch]) -> Hash {
+    let leaves: Vec<Hash> = batches.iter().map(|batch| merkle::leaf_hash(&codec::encode(batch))).collect();
+    merkle::root(&leaves)
 }
 
 /// A block as the log holds it.
@@ -141,12 +148,16 @@ pub struct Block {
     /// Encoded envelopes, in order. In the genesis block one envelope of encoding 0 holds the configuration.
     /// Shared, because a block is kept by whoever executes, stores and delivers it.
     pub transactions: Arc<Vec<Vec<u8>>>,
+    /// The batches in which they were verified; none where each proposer vouches for what it proposes, which is all that
+    /// there is today.
+    pub batches: Vec<Batch>,
     /// The seal.
     pub seal: Seal,
 }
 
 /// Most bytes of an encoded block, header and seal included.
-pub const BLOCK_ENCODED_BYTES_MAX: usize = limits::BLOCK_BYTES_MAX + limits::BLOCK_TRANSACTIONS_MAX * 16 + 4096;
+pub const BLOCK_ENCODED_BYTES_MAX: usize =
+    limits::BLOCK_BYTES_MAX + limits::BLOCK_TRANSACTIONS_MAX * 16 + SEAL_BYTES_MAX + 4096;
 
 /// What a block's body does not agree with its header in.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -173,8 +184,14 @@ impl Block {
         if self.header.transactions as usize != self.transactions.len() {
             return fail("the number of transactions differs from the header's");
         }
-        if merkle::root(&transaction_leaves(&self.transactions)) != self.header.transaction_root {
+        let Some(leaves) = transaction_leaves(&self.transactions) else {
+            return fail("a transaction is no envelope");
+        };
+        if merkle::root(&leaves) != self.header.transaction_root {
             return fail("the transactions differ from the header's transaction root");
+        }
+        if self.header.batches as usize != self.batches.len() || batch_root(&self.batches) != self.header.batch_root {
+            return fail("the batches differ from the header's batch root");
         }
         Ok(())
     }
@@ -197,9 +214,9 @@ impl Block {
     }
 }
 
-/// Leaf hashes of a block's transactions.
-pub fn transaction_leaves(envelopes: &[Vec<u8>]) -> Vec<Hash> {
-    envelopes.iter().map(|envelope| merkle::leaf_hash(envelope)).collect()
+/// Leaf hashes of a block's transactions; `None` if one of them does not begin as an envelope does.
+pub fn transaction_leaves(envelopes: &[Vec<u8>]) -> Option<Vec<Hash>> {
+    envelopes.iter().map(|envelope| Some(transaction::leaf(&transaction::id_of(envelope)?, envelope))).collect()
 }
 
 /// Leaf hashes of a block's receipts.

@@ -16,17 +16,18 @@ mod genesis;
 mod history;
 mod ids;
 mod invalid;
+mod seal;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use execute::{
-    Above, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Refused, check, check_seal, draft,
-    verify_transactions,
+    Above, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Refused, check, draft, verify_transactions,
 };
 pub use genesis::{Genesis, check_genesis, genesis};
 pub use history::{Checked, History};
 pub use ids::{CommittedIds, RecentIds};
 pub use invalid::Invalid;
+pub use seal::check_seal;
 
 use crate::block::{BLOCK_VERSION, Header};
 use crate::hash::Hash;
@@ -46,13 +47,16 @@ pub struct Parent {
     pub time: Time,
     /// Root over the hashes of all headers up to its own.
     pub history_root: Hash,
+    /// Hash of who may seal the block above it.
+    pub orderers_root: Hash,
 }
 
 impl Parent {
     /// The block with this header; `history` is the tree over all headers up to it.
     pub fn of(header: &Header, hash: Hash, history: &CompactRange) -> Self {
         let channel = if header.height == 0 { hash } else { header.channel };
-        Self { channel, height: header.height, hash, time: header.time, history_root: history.root() }
+        let Header { height, time, orderers_root, .. } = *header;
+        Self { channel, height, hash, time, history_root: history.root(), orderers_root }
     }
 
     /// The time of a block above this one, by its proposer's clock: never before this one's, whatever the clock does.

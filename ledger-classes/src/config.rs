@@ -1,38 +1,20 @@
 //! A channel's configuration: members, rights, ordering, limits, fees, policy. It is on the ledger: genesis holds
 //! the first one, `channel.propose` and `channel.approve` change it, and execution reads only that record.
 
+mod orderers;
+
+pub use orderers::{Engine, Orderers, OrderingPeer};
+
 use crate::amount::Amount;
 use crate::codec::{self, Decode, Encode};
 use crate::hash::HexBytes;
 use crate::identity::{Identity, Role, is_label};
-use crate::keys::{Address, PublicKey};
+use crate::keys::Address;
 use crate::limits;
 use crate::participant::CertificatePaths;
 use crate::rights::{Class, Grant, Grantee, Right, Rights};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
-
-/// Which engine orders a channel's blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Engine {
-    /// One peer orders alone.
-    Solo,
-    /// Raft among the ordering peers.
-    Raft,
-    /// Byzantine-fault-tolerant quorum.
-    Bft,
-}
-
-/// A peer that orders, with the key that seals. The seal key outlives the peer's certificates.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OrderingPeer {
-    /// Its identity, role `peer`.
-    pub identity: Identity,
-    /// Its seal key.
-    pub key: PublicKey,
-}
 
 /// A member organization with the authorities whose certificates it vouches by.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
@@ -140,6 +122,8 @@ pub struct ChannelConfig {
     pub engine: Engine,
     /// Who orders.
     pub peers: Vec<OrderingPeer>,
+    /// The weight of those who sign a block, at least.
+    pub threshold: u64,
     /// The members.
     pub organizations: Vec<Organization>,
     /// Rights of organizations and identities.
@@ -180,9 +164,7 @@ impl ChannelConfig {
         if self.grants.len() > limits::GRANTS_MAX {
             return fail("a channel has at most 1024 grants");
         }
-        if self.peers.is_empty() || (self.engine == Engine::Solo && self.peers.len() != 1) {
-            return fail("solo ordering has one peer, the other engines at least one");
-        }
+        self.orderers().check()?;
         for organization in &self.organizations {
             let twice = self.organizations.iter().filter(|other| other.name == organization.name).count() > 1;
             if !is_label(&organization.name) || organization.title.len() > limits::TITLE_BYTES_MAX || twice {
@@ -235,15 +217,16 @@ impl ChannelConfig {
         if self.fees.asset.as_deref().is_some_and(|asset| !is_label(asset)) {
             return fail("an asset is named by 1 to 64 of a-z, 0-9 and hyphen");
         }
-        // Anybody can sign for a key of small order, and so seal.
-        if let Some(error) = self.peers.iter().find_map(|peer| peer.key.check_registrable().err()) {
-            return Err(ConfigError(format!("an ordering peer's key: {error}")));
-        }
         // Each block reads it as one record; one that does not fit would halt the channel for ever.
         if codec::encode(self).len() > limits::CONFIG_BYTES_MAX {
             return Err(ConfigError(format!("a configuration has at most {} KiB", limits::CONFIG_BYTES_MAX / 1024)));
         }
         Ok(())
+    }
+
+    /// Who may seal the blocks that this configuration rules.
+    pub fn orderers(&self) -> Orderers {
+        Orderers { engine: self.engine, peers: self.peers.clone(), threshold: self.threshold }
     }
 
     /// Checks that a channel can begin with this configuration, by the rules that changes are held to: no asset is there
@@ -418,6 +401,8 @@ pub enum ConfigChange {
     SetPeers {
         /// The new list.
         peers: Vec<OrderingPeer>,
+        /// The weight of those who sign a block, at least.
+        threshold: u64,
     },
     /// Sets whether anybody may read.
     SetPublicRead {
@@ -463,7 +448,10 @@ impl ConfigChange {
             Self::SetLimits(limits) => config.limits = *limits,
             Self::SetFees(fees) => config.fees.clone_from(fees),
             Self::SetApprovals { approvals } => config.approvals = *approvals,
-            Self::SetPeers { peers } => config.peers.clone_from(peers),
+            Self::SetPeers { peers, threshold } => {
+                config.peers.clone_from(peers);
+                config.threshold = *threshold;
+            }
             Self::SetPublicRead { public_read } => config.public_read = *public_read,
             Self::SetOpenSubmit { open_submit } => config.open_submit = *open_submit,
         }

@@ -25,7 +25,7 @@ mod standing;
 #[cfg(test)]
 pub(crate) mod test_support;
 
-pub use configuration::{ConfigHead, ConfigRecord, config_at, config_in, config_of, genesis_writes};
+pub use configuration::{ConfigRecord, InForce, config_at, config_in, config_of, genesis_writes};
 pub use context::{Context, Sender};
 pub use ended::{Mark, changed_marks, marks_in, marks_of};
 pub use fees::screen_fee;

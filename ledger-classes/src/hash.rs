@@ -18,7 +18,11 @@ pub enum Tag {
     ContractAddress,
     /// Block header.
     Header,
-    /// What a solo orderer signs.
+    /// An encoded envelope, in the leaf of its transaction.
+    Envelope,
+    /// Who may seal the next block.
+    Orderers,
+    /// What ordering peers sign.
     Seal,
     /// What a verifier shard signs.
     Witness,
@@ -49,6 +53,8 @@ impl Tag {
             Self::JointAddress => "chancery/joint-address/1",
             Self::ContractAddress => "chancery/contract-address/1",
             Self::Header => "chancery/header/1",
+            Self::Envelope => "chancery/envelope/1",
+            Self::Orderers => "chancery/orderers/1",
             Self::Seal => "chancery/seal/1",
             Self::Witness => "chancery/witness/1",
             Self::Possession => "chancery/possession/1",

@@ -2,7 +2,7 @@
 //!
 //! A verdict is consensus: one library per scheme decides it on every peer, in single and in batch
 //! verification alike (`docs/decisions/0003-signatures.md`). Ed25519 follows ZIP 215 through `ed25519-zebra`,
-//! ECDSA P-256 with SHA-256 goes through `ring`.
+//! ECDSA P-256 with SHA-256 goes through `ring`. Seals have stricter rules ([`verify_strict`]).
 //! What must never happen here: a verdict that depends on the neighbours in a batch, on the order of a batch
 //! or on the random coefficients; a key with two forms and so two addresses; a secret in a log line.
 
@@ -28,6 +28,9 @@ mod address;
 mod batch;
 mod signature;
 mod signing;
+mod strict;
+#[cfg(test)]
+mod strict_tests;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +38,7 @@ pub use address::{Address, ParseAddressError};
 pub use batch::{BATCH_ITEMS_MAX, BatchVerdict, GroupsVerdict, KeyCache, SignatureItem, verify_batch, verify_groups};
 pub use signature::{Signature, SignatureError, verify};
 pub use signing::SigningKey;
+pub use strict::{StrictError, verify_strict};
 
 use crate::codec::{Decode, Encode};
 use crate::hash::{Hash, Tag, parse_hex};

@@ -68,6 +68,12 @@ pub const CERTIFICATE_PATH_MAX: usize = 5;
 pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 /// Member organizations of a channel.
 pub const ORGANIZATIONS_MAX: usize = 256;
+/// Peers that order a channel: their seal and their record stay within what readers take of one proof.
+pub const ORDERERS_MAX: usize = 128;
+/// Bytes of the encoded record of who may seal: each with the longest identity and the longest key.
+pub const ORDERERS_BYTES_MAX: usize = 64 + ORDERERS_MAX * (IDENTITY_BYTES_MAX + 96);
+/// The weight of an ordering peer, at most: sums of all stay far below what a u64 holds.
+pub const WEIGHT_MAX: u32 = 1_000_000_000;
 /// CA certificates of an organization on a channel.
 pub const AUTHORITIES_MAX: usize = 8;
 /// Grants of a channel's configuration.
@@ -169,7 +175,7 @@ pub const CERTIFICATES_ENDED_MAX: usize = 366;
 pub const NAMED_ACT_MS: u64 = 10 * 60 * 1000;
 /// CAs of one organization that may take each other's place at once, after a time without any, by the word of keys that took
 /// a place here themselves or were struck here before; a key that a change or genesis has listed names one without. Each
-/// lengthens every later proof, and costs nobody anything.
+/// is kept for ever, and costs nobody anything.
 pub const SUCCESSIONS_SAVED: u64 = 4;
 /// Milliseconds until one more is there: four a day, as changes of the configuration.
 pub const SUCCESSION_MS: u64 = 6 * 60 * 60 * 1000;
@@ -178,12 +184,12 @@ pub const MERKLE_PATH_MAX: usize = 64;
 /// Bytes of the signature by which a CA's key renews its certificate: ECDSA on P-384 in ASN.1 has at most 104.
 pub const AUTHORITY_PROOF_BYTES_MAX: usize = 160;
 /// How long before its end a listed CA certificate may be renewed, milliseconds, and by how much at least. Nobody
-/// approves a renewal, and each lengthens every later proof: together these leave a dozen a year to each key.
+/// approves a renewal, and each is kept for ever: together these leave a dozen a year to each key.
 pub const AUTHORITY_RENEWAL_EARLY_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 /// See [`AUTHORITY_RENEWAL_EARLY_MS`].
 pub const AUTHORITY_RENEWAL_MS_MIN: u64 = 30 * 24 * 60 * 60 * 1000;
-/// Configuration changes that a proof may walk through: of the largest links, in JSON, less than 48 MiB, and more than an
-/// organization can make in five years of nothing else.
+/// Changes of who seals that a proof may walk through: with one ordering peer the largest links, in JSON, are less than
+/// 24 MiB, and more than an organization can make in five years of nothing else.
 pub const TRUST_LINKS_MAX: usize = 8_192;
 
 const _: () = assert!(IDENTITY_BYTES_MAX + 22 <= STATE_KEY_BYTES_MAX);

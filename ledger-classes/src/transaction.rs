@@ -121,6 +121,20 @@ impl Envelope {
     }
 }
 
+/// The id of an encoded envelope, without decoding what follows its payload; `None` if it does not begin as one.
+pub fn id_of(envelope: &[u8]) -> Option<Hash> {
+    let (encoding, rest) = envelope.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<8>()?;
+    let payload = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    Some(Hash::tagged(Tag::Transaction, &[&[*encoding], payload]))
+}
+
+/// A transaction's leaf in its block's transaction root: over its id and its envelope's hash (tag `chancery/envelope/1`), so
+/// that a list of ids with hashes is enough to check which transactions a block holds.
+pub fn leaf(id: &Hash, envelope: &[u8]) -> Hash {
+    merkle::leaf_hash(&[id.0, Hash::tagged(Tag::Envelope, &[envelope]).0].concat())
+}
+
 /// Why a transaction is refused before it reaches a block. Nothing of it is recorded.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TransactionError {
@@ -390,7 +404,7 @@ impl VerifiedTransaction {
             payload_bytes: u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX),
             sender: envelope.signatures[0].key.address(),
             signers: envelope.signatures.iter().map(|signed| signed.key).collect(),
-            leaf: merkle::leaf_hash(&encoded),
+            leaf: leaf(&id, &encoded),
             envelope: encoded,
             transaction,
         }
@@ -411,7 +425,7 @@ impl VerifiedTransaction {
         self.envelope
     }
 
-    /// The envelope's leaf in its block's tree: hashed when the transaction was verified, where many threads work.
+    /// Its leaf in its block's tree: hashed when the transaction was verified, where many threads work.
     pub const fn leaf(&self) -> Hash {
         self.leaf
     }
@@ -436,3 +450,6 @@ impl VerifiedTransaction {
         &self.transaction
     }
 }
+
+#[cfg(test)]
+mod tests;

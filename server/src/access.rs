@@ -266,7 +266,9 @@ mod tests {
             peers: vec![OrderingPeer {
                 identity: identity("north/peer/p"),
                 key: SigningKey::from_seed(&[1; 32]).public(),
+                weight: 1,
             }],
+            threshold: 1,
             organizations: vec![organization("north"), organization("south"), organization("watch")],
             grants: vec![
                 grant(Grantee::Organization("north".into()), "read:assets write:assets read:logs"),

@@ -4,7 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger_classes::action::{Action, logs};
 use ledger_classes::amount::Amount;
-use ledger_classes::block::{Block, Seal, solo_seal_message, transaction_leaves};
+use ledger_classes::block::{Block, Seal, transaction_leaves};
 use ledger_classes::chain::{self, Draft, History};
 use ledger_classes::codec;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
@@ -208,8 +208,23 @@ fn block_above(history: &History, state: &MemoryState, key: &SigningKey, nonce: 
     let (proposer, time) = (key.public().address(), above.parent.time.plus_millis(5));
     let draft = chain::draft(&above, Draft { proposer, time, transactions: transactions.collect() }).unwrap();
     let made = draft.block.unwrap();
-    let seal = Seal::Solo { key: key.public(), signature: key.sign(&solo_seal_message(made.hash)) };
-    Block { header: made.header, transactions: made.envelopes, seal }
+    let seal = Seal::of_one(key, &made.hash);
+    Block { header: made.header, transactions: made.envelopes, batches: Vec::new(), seal }
+}
+
+/// The file that other languages test with is judged by the program as it says.
+#[test]
+fn seals_are_judged_by_stricter_rules_than_transactions() {
+    let lines = include_str!("../../docs/formats/seals.jsonl");
+    let stated = |line: &str| line.contains(r#""ok":true"#);
+    let answers = conformance(&["sig", "--seal"], lines.as_bytes());
+    assert_eq!(answers.len(), lines.lines().count());
+    for (line, answer) in lines.lines().zip(&answers) {
+        assert_eq!(stated(answer), stated(line), "{line}");
+    }
+    let as_transactions = conformance(&["sig"], lines.as_bytes());
+    let more = as_transactions.iter().zip(&answers).filter(|(wide, strict)| stated(wide) && !stated(strict)).count();
+    assert!(more > 10, "{more} would do for a transaction");
 }
 
 #[test]
@@ -222,7 +237,8 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
         created: Time::from_millis(1_795_000_000_000),
         salt: HexBytes(vec![7; 16]),
         engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity: peer, key: key.public() }],
+        peers: vec![OrderingPeer { identity: peer, key: key.public(), weight: 1 }],
+        threshold: 1,
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,
@@ -261,7 +277,7 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
         let mut blocks = blocks.clone();
         change(&mut blocks[height]);
         let hash = blocks[height].header.hash();
-        blocks[height].seal = Seal::Solo { key: key.public(), signature: key.sign(&solo_seal_message(hash)) };
+        blocks[height].seal = Seal::of_one(&key, &hash);
         conformance(&["chain"], &file(&blocks)).pop().unwrap()
     };
     assert_eq!(broken(2, &|block| block.header.previous = Hash([9; 32])), line(2, Some("previous")));
@@ -270,7 +286,7 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     assert_eq!(broken(1, &|block| block.header.state_root = Hash::ZERO), line(1, Some("state-root")));
     assert_eq!(broken(0, &|block| block.header.time = Time::ZERO), line(0, Some("genesis-differs")));
     let twice = blocks[1].transactions.clone();
-    let leaves = transaction_leaves(&twice);
+    let leaves = transaction_leaves(&twice).unwrap();
     let repeated = |block: &mut Block| {
         (block.transactions, block.header.transaction_root) = (twice.clone(), root(&leaves));
     };
@@ -278,6 +294,11 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     let mut foreign = blocks.clone();
     foreign[3].seal = foreign[2].seal.clone();
     assert_eq!(conformance(&["chain"], &file(&foreign)).pop().unwrap(), line(3, Some("seal-signature")));
+    let mut stranger = blocks.clone();
+    stranger[3].seal = Seal::of_one(&SigningKey::from_seed(&[1; 32]), &blocks[3].header.hash());
+    assert_eq!(conformance(&["chain"], &file(&stranger)).pop().unwrap(), line(3, Some("seal-key")));
+    let next = |block: &mut Block| block.header.orderers_root = Hash::ZERO;
+    assert_eq!(broken(2, &next), line(2, Some("orderers-root")));
     let mut missing = blocks.clone();
     missing.remove(1);
     assert_eq!(conformance(&["chain"], &file(&missing)), [line(0, None), line(1, Some("height"))]);

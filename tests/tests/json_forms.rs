@@ -35,7 +35,7 @@ const TIME: &str = "2026-01-01T00:00:00.000Z";
 fn config() -> Value {
     json!({
         "name": "main", "consortium": "c.example", "created": TIME, "salt": "00112233445566778899aabbccddeeff",
-        "engine": "solo", "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key() }],
+        "engine": "solo", "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key(), "weight": 1 }], "threshold": 1,
         "organizations": [organization()], "grants": [grant()], "public_read": false, "open_submit": true,
         "limits": limits(), "fees": fees(), "approvals": "all",
     })
@@ -74,7 +74,10 @@ fn changes() -> Value {
         with("set_limits", limits()),
         with("set_fees", fees()),
         with("set_approvals", json!({ "approvals": "any" })),
-        with("set_peers", json!({ "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key() }] })),
+        with(
+            "set_peers",
+            json!({ "threshold": 1, "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key(), "weight": 1 }] }),
+        ),
         with("set_public_read", json!({ "public_read": true })),
         with("set_open_submit", json!({ "open_submit": false })),
     ])
@@ -193,7 +196,7 @@ fn proof() -> Value {
         })
     };
     json!({
-        "version": 1, "trust": { "genesis": "aa", "links": [{ "evidence": evidence(), "configuration": "cc" }] },
+        "version": 1, "trust": { "genesis": "aa", "links": [{ "header": "aa", "seal": "bb", "orderers": "cc" }] },
         "evidence": evidence(), "later": { "header": "aa", "path": [h('c')] },
     })
 }
@@ -318,7 +321,8 @@ fn what_others_post_is_made_of_objects_without_strange_or_repeated_keys() {
 fn a_genesis_and_a_proof_are_made_of_objects_without_strange_or_repeated_keys() {
     check::<ChannelConfig>(&config(), true);
     check::<Proof>(&proof(), true);
-    let seal = json!({ "engine": "raft", "term": 1, "key": key(), "signature": "00".repeat(64) });
+    let signed = json!({ "key": key(), "signature": "00".repeat(64) });
+    let seal = json!({ "kind": "quorum", "place": 1, "signatures": [signed] });
     check::<Seal>(&seal, true);
 }
 
@@ -346,13 +350,13 @@ fn what_a_peer_answers_is_made_of_objects() {
     );
     let header = json!({
         "version": 1, "channel": h('a'), "height": 1, "previous": h('a'), "time": TIME, "transaction_root": h('a'),
-        "receipt_root": h('a'), "writes_root": h('a'), "state_root": h('a'), "history_root": h('a'), "config_height": 0,
-        "proposer": address(), "transactions": 1, "receipts": 1,
+        "receipt_root": h('a'), "batch_root": h('a'), "writes_root": h('a'), "state_root": h('a'), "history_root": h('a'),
+        "orderers_root": h('a'), "config_height": 0, "proposer": address(), "transactions": 1, "receipts": 1, "batches": 0,
     });
     let signed = json!({ "id": h('a'), "sender": address(), "transaction": transaction(), "receipt": receipt() });
     check::<BlockView>(
         &json!({
-            "hash": h('a'), "header": header, "seal": { "engine": "genesis" }, "transactions": [signed],
+            "hash": h('a'), "header": header, "seal": { "kind": "genesis" }, "transactions": [signed],
             "timers": [receipt()],
         }),
         false,

@@ -42,8 +42,8 @@ impl OrderingEngine for Mad {
 fn acceptor(engine: impl OrderingEngine + 'static) -> Acceptor {
     let mut history = CompactRange::new();
     let _ = history.append(Hash([0; 32]));
-    let history_root = history.root();
-    let parent = Parent { channel: Hash::ZERO, height: 0, hash: Hash([0; 32]), time: NOW, history_root };
+    let (history_root, orderers_root) = (history.root(), Hash::ZERO);
+    let parent = Parent { channel: Hash::ZERO, height: 0, hash: Hash([0; 32]), time: NOW, history_root, orderers_root };
     Acceptor::new(Box::new(engine), history, parent, None)
 }
 
@@ -65,13 +65,16 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
         time: NOW.plus_millis(height),
         transaction_root: Hash::ZERO,
         receipt_root: Hash::ZERO,
+        batch_root: Hash::ZERO,
         writes_root: Hash::ZERO,
         state_root: Hash::ZERO,
         history_root: Hash::ZERO,
+        orderers_root: Hash::ZERO,
         config_height: 0,
         proposer: Address([0; 20]),
         transactions: 1,
         receipts: 1,
+        batches: 0,
     };
     Arc::new(ExecutedBlock {
         hash: header.hash(),
@@ -97,7 +100,8 @@ fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
 
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
     let made = block(height);
-    let whole = Block { header: made.header.clone(), transactions: made.envelopes.clone(), seal: Seal::Genesis {} };
+    let (header, transactions) = (made.header.clone(), made.envelopes.clone());
+    let whole = Block { header, transactions, batches: Vec::new(), seal: Seal::Genesis {} };
     let block = Arc::new(CommittedBlock::new(whole, made.hash, made.receipts.clone()));
     Ok(Persisted { block, pressure })
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::production::{Execution, persist};
 use crate::test_support::{Bench, NOW, config, envelope, key, whole_disk};
-use ledger_classes::block::{Header, Seal, solo_seal_message};
+use ledger_classes::block::{Header, Seal};
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::participant::NoCertificates;
 
@@ -23,8 +23,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
         };
         let result = execution.run(vec![crate::test_support::verified(*channel, envelope(*channel, height, 1))]);
         let block = result.expect("executes").block.expect("has a transaction");
-        let signature = key(200).sign(&solo_seal_message(block.hash));
-        let _ = persist(store, &block, Seal::Solo { key: key(200).public(), signature }).expect("persists");
+        let _ = persist(store, &block, Seal::of_one(&key(200), &block.hash)).expect("persists");
         parent = Parent::of(&block.header, block.hash, &store.history());
     }
     parent.hash
@@ -97,8 +96,7 @@ fn replayed(change: impl FnOnce(&mut ExecutedBlock), sealer: u8) -> Option<Strin
     let mut block = next(&bench, 2);
     change(&mut block);
     block.hash = block.header.hash();
-    let signature = key(sealer).sign(&solo_seal_message(block.hash));
-    let seal = Seal::Solo { key: key(sealer).public(), signature };
+    let seal = Seal::of_one(&key(sealer), &block.hash);
     let _ = persist(&bench.opened.store, &block, seal).expect("persists");
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
@@ -134,7 +132,7 @@ fn a_replay_stops_at_a_block_that_does_not_follow_or_that_nobody_sealed() {
     assert!(refused(|header| header.time = Time::from_millis(1), 200).contains("is before that of the block before"));
     assert!(refused(|header| header.channel = Hash([9; 32]), 200).starts_with("it is of the channel 0909"));
     assert!(refused(|header| header.proposer = key(1).public().address(), 1).contains("orders no block"));
-    assert_eq!(refused(|_| {}, 1), "the seal's key is not the proposing orderer's");
+    assert_eq!(refused(|_| {}, 1), "the seal has a signature of a key that orders no block here");
 }
 
 /// The index is asked while it grows, as it was when the blocks were made.
@@ -145,10 +143,10 @@ fn a_replay_stops_at_a_transaction_that_comes_twice() {
     fill(&bench, 1);
     let mut block = next(&bench, 2);
     block.envelopes = before.envelopes;
-    block.header.transaction_root = merkle::root(&ledger_classes::block::transaction_leaves(&block.envelopes));
+    block.header.transaction_root =
+        merkle::root(&ledger_classes::block::transaction_leaves(&block.envelopes).expect("envelopes"));
     block.hash = block.header.hash();
-    let signature = key(200).sign(&solo_seal_message(block.hash));
-    let seal = Seal::Solo { key: key(200).public(), signature };
+    let seal = Seal::of_one(&key(200), &block.hash);
     let _ = persist(&bench.opened.store, &block, seal).expect("persists");
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
@@ -166,8 +164,7 @@ fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
     let mut parent = parent_at(&bench.opened.store, 5).expect("readable").0;
     for nonce in 6..=9 {
         let block = next(&bench, nonce);
-        let signature = key(200).sign(&solo_seal_message(block.hash));
-        let seal = Seal::Solo { key: key(200).public(), signature };
+        let seal = Seal::of_one(&key(200), &block.hash);
         assert_eq!((block.header.previous, block.header.history_root), (parent.hash, parent.history_root));
         let _ = persist(&bench.opened.store, &block, seal).expect("persists");
         parent = parent_at(&bench.opened.store, nonce).expect("readable").0;

@@ -2,7 +2,7 @@
 //! operator with the order but not with the content, which every seal and proof still binds.
 
 use super::{OrderingEffect, OrderingEngine, OrderingInput};
-use ledger_classes::block::{Seal, solo_seal_message};
+use ledger_classes::block::Seal;
 use ledger_classes::keys::SigningKey;
 use std::sync::Arc;
 
@@ -21,7 +21,6 @@ impl Solo {
 impl OrderingEngine for Solo {
     fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
         let OrderingInput::Propose { header, hash } = input;
-        let signature = self.key.sign(&solo_seal_message(hash));
-        vec![OrderingEffect::Seal { height: header.height, seal: Seal::Solo { key: self.key.public(), signature } }]
+        vec![OrderingEffect::Seal { height: header.height, seal: Seal::of_one(&self.key, &hash) }]
     }
 }

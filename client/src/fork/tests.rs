@@ -2,13 +2,13 @@
 use super::*;
 use crate::seen::{SeenError, SeenHeaders};
 use ledger_classes::amount::Amount;
-use ledger_classes::block::{receipt_leaves, solo_seal_message, transaction_leaves};
+use ledger_classes::block::{receipt_leaves, transaction_leaves};
 use ledger_classes::chain::genesis;
 use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::merkle;
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::proof::{LaterHeader, ReceiptProof, TransactionProof, Trust};
+use ledger_classes::proof::{Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::transaction::{Encoding, Envelope};
 
@@ -35,7 +35,8 @@ impl Channel {
             created: Time::from_millis(1_000),
             salt: HexBytes(vec![salt; 16]),
             engine: Engine::Solo,
-            peers: vec![OrderingPeer { identity, key: orderer.public() }],
+            peers: vec![OrderingPeer { identity, key: orderer.public(), weight: 1 }],
+            threshold: 1,
             organizations: vec![Organization { name: "bank".into(), title: String::new(), authorities: vec![] }],
             grants: vec![],
             public_read: true,
@@ -62,7 +63,7 @@ impl Channel {
             height,
             previous: *history.last().unwrap(),
             time: Time::from_millis(time),
-            transaction_root: merkle::root(&transaction_leaves(&[codec::encode(&envelope)])),
+            transaction_root: merkle::root(&transaction_leaves(&[codec::encode(&envelope)]).unwrap()),
             receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
             history_root: merkle::root(&leaves),
             proposer: self.orderer.public().address(),
@@ -74,7 +75,7 @@ impl Channel {
     }
 
     fn seal(&self, header: &Header) -> Seal {
-        Seal::Solo { key: self.orderer.public(), signature: self.orderer.sign(&solo_seal_message(header.hash())) }
+        Seal::of_one(&self.orderer, &header.hash())
     }
 
     fn proof(&self, made: &Made, later: Option<(&Header, Vec<Hash>)>) -> Proof {

@@ -3,8 +3,8 @@
 //! A proposer's transactions come verified, and so do a given block's: a [`VerifiedTransaction`] is the proof of it, and
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
-use super::{CommittedIds, Invalid, Parent, check_link};
-use crate::block::{self, BLOCK_VERSION, Block, Header, Seal, SealError};
+use super::{CommittedIds, Invalid, Parent, check_link, check_seal};
+use crate::block::{self, BLOCK_VERSION, Batch, Block, Header, Seal};
 use crate::codec;
 use crate::config::{ChannelConfig, Limits};
 use crate::execution::{self, BlockInput, ConfigRecord, Executed, Fate, Ran};
@@ -54,6 +54,8 @@ pub struct Given<'a> {
     pub header: &'a Header,
     /// Its seal; `None` while it is only proposed, since it is executed before it is accepted. [`check_seal`] follows then.
     pub seal: Option<&'a Seal>,
+    /// Its batches.
+    pub batches: &'a [Batch],
     /// Its transactions, by [`verify_transactions`] or verified as they came.
     pub transactions: Vec<VerifiedTransaction>,
     /// Receipts that are said to be its own, where they came with it.
@@ -143,7 +145,7 @@ pub enum ExecutionError {
 /// An error is a store that cannot be read, or a proposer who may make no block.
 pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
     let Draft { proposer, time, transactions } = draft;
-    let ConfigRecord { config, height: config_height } = execution::config_of(above.view)?;
+    let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
     check_proposer(&config, proposer)?;
     if time < above.parent.time {
         return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
@@ -169,15 +171,15 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
 
 /// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made.
 pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, ExecutionError> {
-    let Given { header, seal, transactions, receipts } = given;
+    let Given { header, seal, batches, transactions, receipts } = given;
     check_link(above.parent, header)?;
-    let ConfigRecord { config, height: config_height } = execution::config_of(above.view)?;
+    let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
     if header.config_height != config_height {
         return Err(Invalid::ConfigHeight { expected: config_height, height: header.config_height }.into());
     }
     check_proposer(&config, header.proposer)?;
     if let Some(seal) = seal {
-        check_seal(&config, header, seal)?;
+        check_seal(&above.parent.orderers_root, &config.orderers(), header, seal)?;
     }
     let (root, time, proposer) = (root_of(&transactions), header.time, header.proposer);
     if count(transactions.len()) != header.transactions {
@@ -187,6 +189,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     if root != header.transaction_root {
         return Err(Invalid::TransactionRoot.into());
     }
+    check_batches(header, batches)?;
     check_limits(&config.limits, &transactions)?;
     let ids = check_ids(above, &transactions)?;
     if transactions.is_empty() && is_idle(above, time)? {
@@ -211,15 +214,6 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
         return Err(Invalid::Receipt { index }.into());
     }
     Ok(own)
-}
-
-/// Whether a seal makes a block final whose parent left `config` in force.
-pub fn check_seal(config: &ChannelConfig, header: &Header, seal: &Seal) -> Result<(), Invalid> {
-    seal.check(header, config.engine, &config.peers).map_err(|error| match error {
-        SealError::Kind => Invalid::SealKind,
-        SealError::Key => Invalid::SealKey,
-        SealError::Signature => Invalid::SealSignature,
-    })
 }
 
 /// Decodes and verifies the transactions of a block. Which they may be and whether they are the header's [`check`] says.
@@ -272,6 +266,17 @@ fn count(number: usize) -> u32 {
 fn root_of(transactions: &[VerifiedTransaction]) -> Hash {
     let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
     merkle::root(&leaves)
+}
+
+/// Each proposer vouches for what it proposes: a block has no batches, and its root is that of none.
+fn check_batches(header: &Header, batches: &[Batch]) -> Result<(), Invalid> {
+    if !batches.is_empty() {
+        return Err(Invalid::UnlistedBatch { count: count(batches.len()) });
+    }
+    match (header.batches, header.batch_root == merkle::empty_root()) {
+        (0, true) => Ok(()),
+        _ => Err(Invalid::BatchRoot),
+    }
 }
 
 fn check_proposer(config: &ChannelConfig, proposer: Address) -> Result<(), Invalid> {
@@ -456,9 +461,10 @@ fn finish(
     executed: Executed,
 ) -> Result<ExecutedBlock, ReadError> {
     let Executed { receipts, timers, writes } = executed;
-    let Parent { channel, height, hash: previous, history_root, .. } = *above.parent;
+    let Parent { channel, height, hash: previous, history_root, orderers_root, .. } = *above.parent;
     let envelopes: Vec<Vec<u8>> = transactions.into_iter().map(VerifiedTransaction::into_envelope).collect();
     let tree = above.tree.update(above.pages, &writes)?;
+    let config = execution::config_in(&writes, height + 1)?.map(Arc::new);
     let header = Header {
         version: BLOCK_VERSION,
         channel,
@@ -467,13 +473,16 @@ fn finish(
         time: made.time,
         transaction_root: made.root,
         receipt_root: merkle::root(&block::receipt_leaves(&receipts)),
+        batch_root: merkle::empty_root(),
         writes_root: block::writes_root(&writes),
         state_root: tree.root(),
         history_root,
+        orderers_root: config.as_ref().map_or(orderers_root, |record| record.config.orderers().root()),
         config_height: made.config_height,
         proposer: made.proposer,
         transactions: count(envelopes.len()),
         receipts: count(receipts.len()),
+        batches: 0,
     };
     Ok(ExecutedBlock {
         hash: header.hash(),
@@ -481,7 +490,7 @@ fn finish(
         receipts: receipts.into_iter().map(Arc::new).collect(),
         ids: made.ids.into_iter().map(|(id, place)| (id, timers + place)).collect(),
         next_timer: execution::next_timer(&Overlay::new(above.view, &writes))?,
-        config: execution::config_in(&writes, header.height)?.map(Arc::new),
+        config,
         header,
         writes,
         tree,
@@ -498,13 +507,16 @@ fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
         time,
         transaction_root,
         receipt_root,
+        batch_root,
         writes_root,
         state_root,
         history_root,
+        orderers_root,
         config_height,
         proposer,
         transactions,
         receipts,
+        batches,
     } = own;
     if given.receipts != *receipts {
         return Err(Invalid::ReceiptCount { count: *receipts, header: given.receipts });
@@ -518,12 +530,16 @@ fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
     if given.state_root != *state_root {
         return Err(Invalid::StateRoot);
     }
+    if given.orderers_root != *orderers_root {
+        return Err(Invalid::OrderersRoot);
+    }
     // Copied from the parent, the configuration and the given header, after they were compared.
     debug_assert!(
         (version, channel, height, previous, history_root)
             == (&given.version, &given.channel, &given.height, &given.previous, &given.history_root)
             && (time, proposer, config_height) == (&given.time, &given.proposer, &given.config_height)
             && (transaction_root, transactions) == (&given.transaction_root, &given.transactions)
+            && (batch_root, batches) == (&given.batch_root, &given.batches)
     );
     Ok(())
 }

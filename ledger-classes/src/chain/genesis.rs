@@ -1,7 +1,7 @@
 //! The first block: it follows from its configuration, and its header's hash is the channel's id.
 
 use super::Invalid;
-use crate::block::{BLOCK_VERSION, Block, Header, Seal, transaction_leaves, writes_root};
+use crate::block::{BLOCK_VERSION, Block, Header, Seal, writes_root};
 use crate::codec;
 use crate::config::{ChannelConfig, ConfigError};
 use crate::execution::genesis_writes;
@@ -9,13 +9,13 @@ use crate::hash::Hash;
 use crate::merkle;
 use crate::state::Writes;
 use crate::state_tree::StateTree;
-use crate::transaction::{Encoding, Envelope};
+use crate::transaction::{self, Encoding, Envelope};
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
 pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
     config.check_genesis()?;
     let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(config), signatures: Vec::new() };
-    let transactions = vec![codec::encode(&envelope)];
+    let encoded = codec::encode(&envelope);
     let writes = genesis_writes(config);
     let header = Header {
         version: BLOCK_VERSION,
@@ -23,17 +23,21 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         height: 0,
         previous: Hash::ZERO,
         time: config.created,
-        transaction_root: merkle::root(&transaction_leaves(&transactions)),
-        receipt_root: merkle::root(&[]),
+        transaction_root: merkle::root(&[transaction::leaf(&envelope.id(), &encoded)]),
+        receipt_root: merkle::empty_root(),
+        batch_root: merkle::empty_root(),
         writes_root: writes_root(&writes),
         state_root: StateTree::of(&writes).root(),
-        history_root: merkle::root(&[]),
+        history_root: merkle::empty_root(),
+        orderers_root: config.orderers().root(),
         config_height: 0,
         proposer: config.peers[0].key.address(),
         transactions: 1,
         receipts: 0,
+        batches: 0,
     };
-    Ok((Block { header, transactions: transactions.into(), seal: Seal::Genesis {} }, writes))
+    let transactions = vec![encoded].into();
+    Ok((Block { header, transactions, batches: Vec::new(), seal: Seal::Genesis {} }, writes))
 }
 
 /// What a genesis block says.

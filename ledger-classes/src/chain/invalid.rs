@@ -91,15 +91,38 @@ reasons! {
         proposer: Address,
     } = 200, "proposer",
         ("{proposer} orders no block under the configuration in force");
-    /// The seal is not of the kind that the channel's engine makes, or is missing.
+    /// A later block without a seal, or a genesis block with one.
     SealKind = 201, "seal-kind",
         ("the seal is not of the kind that this block needs");
-    /// The key is not the one of the proposing orderer.
+    /// A key that does not order.
     SealKey = 202, "seal-key",
-        ("the seal's key is not the proposing orderer's");
-    /// The seal does not verify.
+        ("the seal has a signature of a key that orders no block here");
+    /// A signature does not verify.
     SealSignature = 203, "seal-signature",
-        ("the seal's signature does not verify");
+        ("a signature of the seal does not verify");
+    /// A term or round where one peer orders alone.
+    SealPlace {
+        /// The seal's.
+        place: u64,
+    } = 204, "seal-place",
+        ("one peer orders alone, and the seal names the term or round {place}");
+    /// Signatures that are not in the order of the record, or of one peer twice.
+    SealOrder = 205, "seal-order",
+        ("the seal's signatures are not in the order of the ordering peers, each once");
+    /// Too few signatures.
+    SealThreshold {
+        /// Of those who signed.
+        weight: u64,
+        /// What is needed.
+        threshold: u64,
+    } = 206, "seal-threshold",
+        ("those who sealed it weigh {weight}, and {threshold} is needed");
+    /// A signature of a form on which libraries could differ.
+    SealNotCanonical = 207, "seal-not-canonical",
+        ("a signature of the seal, or its key, is not in its canonical form");
+    /// The record of who may seal is not the one that the block before names.
+    Orderers = 208, "orderers",
+        ("those who are said to order it are not those that the block before names");
 
     /// Another number of transactions than the header says.
     TransactionCount {
@@ -131,6 +154,15 @@ reasons! {
     /// There is nothing to do: no transaction, and nothing due.
     Empty = 304, "empty",
         ("it does nothing: it holds no transaction, and nothing is due");
+    /// Batches where the channel has none.
+    UnlistedBatch {
+        /// Its batches.
+        count: u32,
+    } = 305, "unlisted-batch",
+        ("it holds {count} batches, and its proposer alone vouches for what it proposes");
+    /// The batches are not those that the header commits to.
+    BatchRoot = 306, "batch-root",
+        ("the batches differ from the header's batch root");
 
     /// An envelope or its payload does not decode, in the one form that it has.
     TransactionMalformed {
@@ -252,6 +284,9 @@ reasons! {
     /// The state that it leaves differs.
     StateRoot = 405, "state-root",
         ("the state root differs from that of executing it");
+    /// Others may seal the next block.
+    OrderersRoot = 406, "orderers-root",
+        ("the orderers root is not that of who may seal the next block");
 }
 
 #[cfg(test)]

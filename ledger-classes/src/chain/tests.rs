@@ -7,7 +7,7 @@ use super::{Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Histo
 use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
 use crate::amount::Amount;
-use crate::block::{Block, Header, Seal, solo_seal_message};
+use crate::block::{Block, Header, Seal};
 use crate::config::{ChannelConfig, Limits};
 use crate::execution::contracts::timers::Timer;
 use crate::execution::test_support::{address, open_config, signer};
@@ -57,8 +57,7 @@ pub(super) struct Sealed {
 
 /// The seal of key `number`.
 pub(super) fn seal_of(header: &Header, number: u8) -> Seal {
-    let key = signer(number);
-    Seal::Solo { key: key.public(), signature: key.sign(&solo_seal_message(header.hash())) }
+    Seal::of_one(&signer(number), &header.hash())
 }
 
 impl Sealed {
@@ -66,7 +65,7 @@ impl Sealed {
         let (header, transactions) = (executed.header.clone(), executed.envelopes.clone());
         let seal = seal_of(&header, ORDERER);
         let receipts = executed.receipts.iter().map(|receipt| (**receipt).clone()).collect();
-        Self { block: Block { header, transactions, seal }, receipts }
+        Self { block: Block { header, transactions, batches: Vec::new(), seal }, receipts }
     }
 }
 
@@ -290,7 +289,8 @@ fn what_a_draft_makes_is_accepted_with_an_equal_result_and_nothing_offered_is_lo
             let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
             for seal in [Some(&sealed.block.seal), None] {
                 let header = &sealed.block.header;
-                let given = Given { header, seal, transactions: again.clone(), receipts: Some(&sealed.receipts) };
+                let (transactions, receipts) = (again.clone(), Some(sealed.receipts.as_slice()));
+                let given = Given { header, seal, batches: &[], transactions, receipts };
                 assert_eq!(check(&above, given).as_ref(), Ok(&block), "seed {seed}");
             }
             for (id, place) in &block.ids {
@@ -369,17 +369,20 @@ pub(crate) fn forced(
         time,
         transaction_root: crate::merkle::root(&leaves),
         receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts)),
+        batch_root: crate::merkle::empty_root(),
         writes_root: crate::block::writes_root(&ran.executed.writes),
         state_root: above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail").root(),
         history_root: above.parent.history_root,
+        orderers_root: above.parent.orderers_root,
         config_height: record.height,
         proposer: address(ORDERER),
         transactions: count(transactions.len()),
         receipts: count(ran.executed.receipts.len()),
+        batches: 0,
     };
     let seal = seal_of(&header, ORDERER);
     let envelopes: Vec<Vec<u8>> = transactions.iter().map(|one| one.envelope().to_vec()).collect();
-    (Block { header, transactions: envelopes.into(), seal }, ran.executed.receipts)
+    (Block { header, transactions: envelopes.into(), batches: Vec::new(), seal }, ran.executed.receipts)
 }
 
 /// Refuses every path, in its own words.

@@ -4,6 +4,8 @@ use super::*;
 use crate::action::Action;
 use crate::action::channel::{Propose, RevokeByEvidence};
 use crate::execution::test_support::{open_config, signer};
+use crate::identity::Identity;
+use crate::keys::PublicKey;
 use crate::participant::NoCertificates;
 
 /// Paths and commands take an id or a name, and this one meant the other channel.
@@ -180,4 +182,44 @@ fn a_configuration_fits_one_record_and_its_orderers_keys_are_their_own() {
     assert!(config.check().is_err(), "anybody could seal");
     config.peers[0].key = signer(1).public();
     assert_eq!(config.check(), Ok(()));
+}
+
+/// With a lower threshold two blocks of one height could be final, with a higher one none; a peer that is listed twice would
+/// count twice.
+#[test]
+fn a_threshold_is_between_what_two_blocks_cannot_both_have_and_all_weight() {
+    let peer = |number: u8, weight: u32| OrderingPeer {
+        identity: Identity::new("test.example", "alpha", Role::Peer, &format!("p{number}")).expect("an identity"),
+        key: signer(number).public(),
+        weight,
+    };
+    let many = |weight: u32| (1..=4).map(|number| peer(number, weight)).collect::<Vec<_>>();
+    for (engine, peers, threshold, good) in [
+        (Engine::Solo, vec![peer(1, 1)], 1, true),
+        (Engine::Solo, vec![peer(1, 7)], 7, true),
+        (Engine::Solo, vec![peer(1, 7)], 6, false),
+        (Engine::Solo, vec![peer(1, 1)], 0, false),
+        (Engine::Solo, vec![peer(1, 1)], 2, false),
+        (Engine::Solo, vec![peer(1, 0)], 0, false),
+        (Engine::Solo, vec![peer(1, limits::WEIGHT_MAX)], u64::from(limits::WEIGHT_MAX), true),
+        (Engine::Solo, vec![peer(1, limits::WEIGHT_MAX + 1)], u64::from(limits::WEIGHT_MAX) + 1, false),
+        (Engine::Solo, many(1), 4, false),
+        (Engine::Raft, many(1), 3, true),
+        (Engine::Raft, many(1), 2, false),
+        (Engine::Raft, many(2), 5, true),
+        (Engine::Raft, many(1), 5, false),
+        (Engine::Bft, many(1), 3, true),
+        (Engine::Bft, many(3), 8, false),
+        (Engine::Bft, many(3), 9, true),
+        (Engine::Raft, vec![peer(1, 1), peer(1, 1)], 2, false),
+        (Engine::Raft, vec![peer(1, 1), OrderingPeer { key: signer(1).public(), ..peer(2, 1) }], 2, false),
+        (Engine::Raft, vec![], 0, false),
+        (Engine::Raft, (0..=128).map(|number| peer(number, 1)).collect(), 100, false),
+    ] {
+        let orderers = Orderers { engine, peers, threshold };
+        let verdict = orderers.check();
+        assert_eq!(verdict.is_ok(), good, "{orderers:?}: {verdict:?}");
+        let Orderers { engine, peers, threshold } = orderers;
+        assert_eq!(ChannelConfig { engine, peers, threshold, ..open_config() }.check().is_ok(), good);
+    }
 }

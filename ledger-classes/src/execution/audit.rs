@@ -241,7 +241,9 @@ fn words(change: &ConfigChange) -> String {
         ConfigChange::SetLimits(_) => "set limits".into(),
         ConfigChange::SetFees(_) => "set fees".into(),
         ConfigChange::SetApprovals { approvals } => format!("approvals: {}", approvals.text()),
-        ConfigChange::SetPeers { peers } => format!("set {} ordering peers", peers.len()),
+        ConfigChange::SetPeers { peers, threshold } => {
+            format!("set {} ordering peers, threshold {threshold}", peers.len())
+        }
         ConfigChange::SetPublicRead { public_read } => match public_read {
             true => "anybody may read".into(),
             false => "reading needs a right".into(),

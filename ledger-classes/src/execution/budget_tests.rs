@@ -112,8 +112,9 @@ fn a_block_ends_before_it_costs_too_much_and_what_is_left_comes_in_the_next() {
 fn a_block_beyond_the_budget_is_invalid() {
     let mut ledger = heirloom(20_000);
     let offered: Vec<VerifiedTransaction> = (0..30).map(|_| ledger.transaction(&[ADMIN], vec![recover(); 3])).collect();
-    let history_root = Hash::ZERO;
-    let parent = Parent { channel: ledger.channel, height: 0, hash: Hash([1; 32]), time: ledger.time, history_root };
+    let (history_root, orderers_root) = (Hash::ZERO, super::config_of(&ledger.state).unwrap().config.orderers().root());
+    let (channel, height, hash, time) = (ledger.channel, 0, Hash([1; 32]), ledger.time);
+    let parent = Parent { channel, height, hash, time, history_root, orderers_root };
     let ids = RecentIds::default();
     let (tree, certificates) = (StateTree::default(), ledger.certificates);
     let above = Above { parent: &parent, view: &ledger.state, tree: &tree, pages: &NoPages, ids: &ids, certificates };
@@ -121,7 +122,8 @@ fn a_block_beyond_the_budget_is_invalid() {
         let transactions = offered[..count].to_vec();
         let (block, receipts) = forced(&above, ledger.time, &transactions);
         let (header, seal) = (&block.header, Some(&block.seal));
-        check(&above, Given { header, seal, transactions, receipts: Some(&receipts) }).map(|block| block.ids.len())
+        check(&above, Given { header, seal, batches: &[], transactions, receipts: Some(&receipts) })
+            .map(|block| block.ids.len())
     };
     let fitting = ledger.draft(&offered).fates.iter().filter(|fate| **fate == Fate::Included).count();
     assert!((1..29).contains(&fitting), "{fitting}");

@@ -192,8 +192,7 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
     Ok(height)
 }
 
-/// The configuration to change. One change takes effect with a block: light clients are shown one event of a block
-/// (`proof.rs`), and of two they could be shown the one that never ruled.
+/// The configuration to change. One change takes effect with a block: of two, one would be told by an event and never rule.
 fn unchanged(context: &Context<'_>) -> Result<ConfigRecord, Refusal> {
     let record = super::config_of(context)?;
     if record.height == context.height() {
@@ -205,18 +204,18 @@ fn unchanged(context: &Context<'_>) -> Result<ConfigRecord, Refusal> {
 
 /// The configuration after `changes`, checked.
 fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigRecord, Refusal> {
-    let mut record = unchanged(context)?;
+    let record = unchanged(context)?;
+    let mut config = record.config.clone();
     for change in changes {
         governance::check_change(context, change)?;
-        change.apply(&mut record.config);
+        change.apply(&mut config);
     }
-    // Each makes the way from genesis longer.
-    if record.config == *context.config() {
+    // Each is kept for ever.
+    if config == record.config {
         return reject(ResultCode::ConfigurationInvalid, "it changes nothing");
     }
-    record.height = context.height();
-    governance::check(context, &record.config)?;
-    Ok(record)
+    governance::check(context, &config)?;
+    Ok(record.followed_by(config, context.height()))
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
-//! How the state holds configurations: each once, under the height that set it, and a head that says which one rules and
-//! what a light client needs of it.
+//! How the state holds configurations: each once, under the height that set it, and which one rules.
 //!
-//! Relations that always hold: the head in force names the configuration of its height; a configuration rules from the
-//! block after the one that set it to the one that sets the next.
+//! Relations that always hold: what is in force names the height of a configuration; a configuration rules from the block
+//! after the one that set it to the one that sets the next; who orders by it orders since a block not above that one.
 
 use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, Engine, OrderingPeer};
+use crate::config::ChannelConfig;
 use crate::hash::{Hash, Tag};
 use crate::keyspace;
 use crate::record::{self, Record};
@@ -18,57 +17,58 @@ pub struct ConfigRecord {
     pub config: ChannelConfig,
     /// The block that set it; it rules from the next one on.
     pub height: u64,
+    /// The block that made those who order by it order: the newest link that a proof of a block under this configuration needs.
+    pub orderers_since: u64,
 }
 
 impl Record for ConfigRecord {}
 
-/// Who seals under a configuration, and which one it is: what `channel.configured` names the hash of, and what a link of
-/// a proof carries. It does not grow with the members.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct ConfigHead {
-    /// The ordering engine.
-    pub engine: Engine,
-    /// Who orders.
-    pub peers: Vec<OrderingPeer>,
-    /// The block that set the configuration.
+impl ConfigRecord {
+    /// The one that a channel begins with.
+    pub const fn first(config: ChannelConfig) -> Self {
+        Self { config, height: 0, orderers_since: 0 }
+    }
+
+    /// The one that the block at `height` sets in place of this one.
+    pub fn followed_by(&self, config: ChannelConfig, height: u64) -> Self {
+        let same = config.orderers() == self.config.orderers();
+        Self { orderers_since: if same { self.orderers_since } else { height }, config, height }
+    }
+
+    /// What `channel.configured` names: hash of the record, tag `chancery/content/1`.
+    pub fn hash(&self) -> Hash {
+        Hash::tagged(Tag::Content, &[&record::to_value(self)])
+    }
+}
+
+/// Which configuration rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct InForce {
+    /// The block that set it.
     pub height: u64,
-    /// Hash of the configuration's record, tag `chancery/content/1`.
-    pub configuration: Hash,
 }
 
-impl Record for ConfigHead {}
-
-impl ConfigHead {
-    /// The head of a configuration.
-    pub fn of(record: &ConfigRecord) -> Self {
-        Self::of_value(record, &record::to_value(record))
-    }
-
-    fn of_value(ConfigRecord { config, height }: &ConfigRecord, value: &[u8]) -> Self {
-        let configuration = Hash::tagged(Tag::Content, &[value]);
-        Self { engine: config.engine, peers: config.peers.clone(), height: *height, configuration }
-    }
-}
+impl Record for InForce {}
 
 /// What a genesis block writes.
 pub fn genesis_writes(config: &ChannelConfig) -> Writes {
-    let (_, writes) = writes_of(&ConfigRecord { config: config.clone(), height: 0 });
+    let (_, writes) = writes_of(&ConfigRecord::first(config.clone()));
     writes.into_iter().map(|(key, value)| (key, Some(value))).collect()
 }
 
-/// What sets a configuration, and the hash of its head.
+/// What sets a configuration, and its hash.
 pub(super) fn writes_of(record: &ConfigRecord) -> (Hash, [(Vec<u8>, Value); 2]) {
     let value = record::to_value(record);
-    let head = record::to_value(&ConfigHead::of_value(record, &value));
-    let hash = Hash::tagged(Tag::Content, &[&head]);
-    (hash, [(keyspace::config(), head), (keyspace::config_at(record.height), value)])
+    let in_force = record::to_value(&InForce { height: record.height });
+    let hash = Hash::tagged(Tag::Content, &[&value]);
+    (hash, [(keyspace::config(), in_force), (keyspace::config_at(record.height), value)])
 }
 
 /// The configuration in force above `view`.
 pub fn config_of(view: &dyn ReadView) -> Result<ConfigRecord, ReadError> {
     let absent = || ReadError("the channel has no configuration".into());
-    let head: ConfigHead = record::read(view, &keyspace::config())?.ok_or_else(absent)?;
-    config_at(view, head.height)?.ok_or_else(absent)
+    let InForce { height } = record::read(view, &keyspace::config())?.ok_or_else(absent)?;
+    config_at(view, height)?.ok_or_else(absent)
 }
 
 /// The configuration that the block at `height` set, if it set one.

@@ -18,7 +18,7 @@ use super::contracts::{ContractRecord, ContractVersion, InstanceRecord};
 use super::logs::LogRecord;
 use super::service::{ServiceClock, Stop};
 use super::test_support::{Ledger, address, open_config, signer};
-use super::{BlockInput, ConfigHead, ConfigRecord, Context};
+use super::{BlockInput, ConfigRecord, Context, InForce};
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
 use crate::block::{write_leaves, writes_root};
@@ -117,6 +117,7 @@ fn config() -> ChannelConfig {
         peers: vec![OrderingPeer {
             identity: Identity::new(&"c".repeat(255), &name(0), Role::Peer, &name(0)).unwrap(),
             key,
+            weight: 1,
         }],
         organizations: (0..ORGANIZATIONS_MAX).map(member).collect(),
         grants: (0..ORGANIZATIONS_MAX)
@@ -284,7 +285,7 @@ macro_rules! table {
 
 fn table() -> Vec<Row> {
     let (who, text) = (somebody(), identity(0).to_string());
-    let record = ConfigRecord { config: config(), height: u64::MAX };
+    let record = ConfigRecord { config: config(), height: u64::MAX, orderers_since: u64::MAX };
     let [contract, version, instance, instance_of] = contracts();
     let [app, app_version] = applications();
     let timer = Timer { due: FAR, instance: name(0), timer: "t".repeat(128) };
@@ -320,7 +321,7 @@ fn table() -> Vec<Row> {
     let stop = Stop { since: Some(u64::MAX), total: u64::MAX, ended: Some(u64::MAX) };
     let topic = "t".repeat(TOPIC_BYTES_MAX);
     table! {
-        Config: [hidden(keyspace::config(), &ConfigHead::of(&record))];
+        Config: [hidden(keyspace::config(), &InForce { height: u64::MAX })];
         Proposal: [row(keyspace::proposal(&HASH), &proposal()), row(keyspace::proposal(&HASH), &recovery())];
         Participant: [row(keyspace::participant(&who), &participant())];
         Certificate: [row(keyspace::certificate(&HASH, &serial().0), &known)];

@@ -279,7 +279,8 @@ pub(crate) fn open_config() -> ChannelConfig {
         created: Time::from_millis(1_795_000_000_000),
         salt: HexBytes(vec![0; 16]),
         engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity: peer, key: signer(200).public() }],
+        peers: vec![OrderingPeer { identity: peer, key: signer(200).public(), weight: 1 }],
+        threshold: 1,
         organizations: vec![Organization {
             name: "alpha".into(),
             title: "Alpha".into(),

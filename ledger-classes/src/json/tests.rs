@@ -138,7 +138,7 @@ fn said(value: &impl Serialize) -> String {
 
 #[test]
 fn enums_with_a_tag_are_written_as_serde_does() {
-    assert_eq!(said(&Seal::Genesis {}), r#"{"engine":"genesis"}"#);
+    assert_eq!(said(&Seal::Genesis {}), r#"{"kind":"genesis"}"#);
     assert_eq!(said(&Event::AssetPaused { asset: "eur".into() }), r#"{"kind":"asset.paused","asset":"eur"}"#);
     let removed = ConfigChange::RemoveOrganization { name: "north".into() };
     assert_eq!(said(&removed), r#"{"change":"remove_organization","name":"north"}"#);

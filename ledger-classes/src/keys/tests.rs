@@ -14,12 +14,12 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 
 /// The order of the prime-order group of edwards25519, little-endian.
-const ORDER: [u8; 32] = [
+pub(super) const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
-fn p256() -> (PublicKey, EcdsaKeyPair, SystemRandom) {
+pub(super) fn p256() -> (PublicKey, EcdsaKeyPair, SystemRandom) {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
@@ -27,7 +27,7 @@ fn p256() -> (PublicKey, EcdsaKeyPair, SystemRandom) {
 }
 
 /// All encodings of the eight points of small order: eight canonical ones and six that are not (ZIP 215).
-fn small_order_encodings() -> Vec<[u8; 32]> {
+pub(super) fn small_order_encodings() -> Vec<[u8; 32]> {
     let canonical = EIGHT_TORSION.iter().map(|point| point.compress().0);
     // y + p where that fits 255 bits (y = 0 or 1), each sign; and the canonical y = 1, y = -1 with the sign bit,
     // where x = 0 has no sign.
@@ -49,7 +49,7 @@ fn small_order_encodings() -> Vec<[u8; 32]> {
 }
 
 /// Signs as a signer does who chose its key as `[a]B + torsion` and its nonce point as `[r]B + torsion`.
-fn sign_with_torsion(
+pub(super) fn sign_with_torsion(
     a: u64,
     r: u64,
     key_torsion: usize,

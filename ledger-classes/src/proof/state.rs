@@ -1,7 +1,7 @@
 //! Proofs of the state: that a key has a value in what a sealed block leaves, or that it is absent there.
 
 use super::{ProofError, Trust, VerifiedTrust, decode, read_header};
-use crate::block::{Header, Seal};
+use crate::block::{Header, SEAL_BYTES_MAX, Seal};
 use crate::hash::{Hash, HexBytes};
 use crate::state_tree;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -34,7 +34,7 @@ fn there<'de, D: Deserializer<'de>>(from: D) -> Result<Option<HexBytes>, D::Erro
 pub struct StateProof {
     /// Format version, 1.
     pub version: u16,
-    /// From genesis to the configuration that rules the block.
+    /// From genesis to those who have sealed the block.
     pub trust: Trust,
     /// The block's header, and what the key has.
     pub state: StateEvidence,
@@ -59,7 +59,7 @@ impl VerifiedTrust {
     /// Checks what a key has: seal, and the way to the header's state root.
     pub fn verify_state(&self, state: &StateEvidence) -> Result<VerifiedState, ProofError> {
         let header = read_header(&state.header, "the header")?;
-        let seal: Seal = decode(&state.seal, 64 * 1024, "the seal")?;
+        let seal: Seal = decode(&state.seal, SEAL_BYTES_MAX, "the seal")?;
         self.verify_header(&header, &seal)?;
         let path = state_tree::Proof::decode(&state.path.0).map_err(|_| ProofError::Malformed("the key's path"))?;
         let value = state.value.as_ref().map(|value| value.0.as_slice());

@@ -262,7 +262,8 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
             ApiError::from(Kind::Broken)
         })?,
         engine: spec.engine.unwrap_or(Engine::Solo),
-        peers: vec![OrderingPeer { identity: context.identity.clone(), key: context.seal_key }],
+        peers: vec![OrderingPeer { identity: context.identity.clone(), key: context.seal_key, weight: 1 }],
+        threshold: 1,
         organizations,
         grants,
         public_read: spec.public_read,

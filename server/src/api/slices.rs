@@ -177,7 +177,7 @@ impl Slices for BlocksPage {
     }
 }
 
-/// The way from genesis to the configuration that rules a block. Of more than [`TRUST_LINKS_MAX`] changes the newest:
+/// The way from genesis to those who have sealed a block. Of more than [`TRUST_LINKS_MAX`] changes the newest:
 /// enough for whoever trusts one of those headers, while an error here would say that the store is broken.
 pub(super) struct TrustWriter {
     /// The change that is looked for next.
@@ -189,9 +189,9 @@ pub(super) struct TrustWriter {
 }
 
 impl TrustWriter {
-    /// The way to the configuration of a height.
-    pub(super) const fn new(config_height: u64) -> Self {
-        Self { below: config_height, heights: Vec::new(), begun: false, some: false }
+    /// The way to those who seal since the block at a height.
+    pub(super) const fn new(orderers_since: u64) -> Self {
+        Self { below: orderers_since, heights: Vec::new(), begun: false, some: false }
     }
 
     fn write(&mut self, reader: &Reader<'_>, out: &mut Pieces, end: usize) -> Result<bool, Failed> {
@@ -225,7 +225,7 @@ impl TrustWriter {
     }
 }
 
-/// The way to the configuration in force.
+/// The way to those who may seal the next block.
 #[derive(Default)]
 pub(super) struct TrustSlices(Option<TrustWriter>);
 
@@ -234,7 +234,7 @@ impl Slices for TrustSlices {
         let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
         let writer = match &mut self.0 {
             Some(writer) => writer,
-            none => none.insert(TrustWriter::new(reader.config_height()?)),
+            none => none.insert(TrustWriter::new(reader.orderers_since()?)),
         };
         Ok(!writer.write(reader, out, end)?)
     }
@@ -250,7 +250,8 @@ impl Slices for StateSlices {
     fn next(&mut self, reader: Option<&Reader<'_>>, out: &mut Pieces) -> Result<bool, Failed> {
         let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
         if self.found.is_none() {
-            self.found = Some((reader.proven_state(&self.key)?, TrustWriter::new(reader.config_height()?)));
+            let since = reader.change_below(reader.height())?;
+            self.found = Some((reader.proven_state(&self.key)?, TrustWriter::new(since)));
             out.text("{\"version\":1,\"trust\":")?;
         }
         let Some((proven, trust)) = &mut self.found else { return Ok(false) };
@@ -302,7 +303,7 @@ impl Slices for ProofSlices {
         let (reader, end) = (there(reader)?, out.total() + SLICE_BYTES);
         if self.found.is_none() {
             let proven = self.find(reader)?;
-            let trust = TrustWriter::new(proven.config_height);
+            let trust = TrustWriter::new(proven.orderers_since);
             self.found = Some((proven, trust));
             out.text("{\"version\":1,\"trust\":")?;
         }

@@ -25,6 +25,9 @@ enum Vectors {
         /// Chooses the order and the coefficients of batches.
         #[arg(long, value_name = "S", default_value_t = 0, requires = "batch")]
         seed: u64,
+        /// Judge by the stricter rules of seals.
+        #[arg(long, conflicts_with = "batch")]
+        seal: bool,
     },
     /// A channel's blocks, as `chancery block export` writes them: a line for each height, up to the first that is refused.
     Chain,
@@ -50,7 +53,8 @@ enum Vectors {
 fn run(vectors: &Vectors) -> io::Result<()> {
     let (input, mut output) = (io::stdin().lock(), BufWriter::new(io::stdout().lock()));
     match vectors {
-        Vectors::Sig { batch, seed } => {
+        Vectors::Sig { seal: true, .. } => sig::run_seals(input, &mut output)?,
+        Vectors::Sig { batch, seed, .. } => {
             let batches = batch.map(|items| sig::Batches { items, seed: *seed });
             sig::run(input, &mut output, batches)?;
         }

@@ -3,7 +3,9 @@
 
 use super::{Answer, Line, answer_lines, for_each_line, parse_line, write_answer};
 use ledger_classes::hash::Hash;
-use ledger_classes::keys::{KeyCache, PublicKey, Scheme, Signature, SignatureItem, verify, verify_batch};
+use ledger_classes::keys::{
+    KeyCache, PublicKey, Scheme, Signature, SignatureItem, verify, verify_batch, verify_strict,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde::Deserialize;
@@ -34,6 +36,13 @@ pub struct Batches {
     pub items: NonZeroUsize,
     /// Chooses the order and the coefficients.
     pub seed: u64,
+}
+
+/// Answers every line of `input` by the rules of seals.
+pub fn run_seals(input: impl BufRead, output: &mut impl Write) -> io::Result<()> {
+    answer_lines(input, output, |vector| {
+        Ok(read(vector)?.is_some_and(|case| verify_strict(&case.key, &case.message, &case.signature).is_ok()))
+    })
 }
 
 /// Answers every line of `input`.

@@ -136,8 +136,8 @@ fn a_channel_of_two_can_be_changed_and_never_locked() {
     assert!(rights(&peer.run(&boss, &["channel", "show", "trade"])).contains(&"audit"));
 
     let changes = consortium.path("changes.json");
-    let stranger = serde_json::json!([{ "change": "set_peers", "peers": [
-        { "identity": "spiffe://test.example/dealer/peer/p", "key": made["config"]["peers"][0]["key"] }] }]);
+    let stranger = serde_json::json!([{ "change": "set_peers", "threshold": 1, "peers": [
+        { "identity": "spiffe://test.example/dealer/peer/p", "key": made["config"]["peers"][0]["key"], "weight": 1 }] }]);
     fs::write(&changes, stranger.to_string()).expect("writable");
     let other = consortium.path("other.json");
     let its = &made["config"]["organizations"][0]["authorities"];

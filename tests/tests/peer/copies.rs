@@ -75,7 +75,7 @@ async fn two_copies_of_one_ledger_are_told_by_their_proofs_their_blocks_and_by_w
         let fork = &document["fork"];
         assert_eq!((&fork["height"], &fork["contradiction"]), (&height.into(), &expected.into()), "{said}");
         assert_ne!(fork["sides"][0]["header"], fork["sides"][1]["header"]);
-        let sealed_by = fork["sides"][1]["sealed_by"].as_str().unwrap_or_default();
+        let sealed_by = fork["sides"][1]["sealed_by"][0]["identity"].as_str().unwrap_or_default();
         assert!(sealed_by.starts_with("spiffe://test.example/bank/peer/"), "{said}");
     }
     let (code, document, said) = verify(&one, &shared);

@@ -4,7 +4,7 @@
 use super::{Maker, ORDERER, SEED, Sealed, admission, chain, forced, log, seal_of};
 use crate::action::Action;
 use crate::amount::Amount;
-use crate::block::{Seal, transaction_leaves};
+use crate::block::{Batch, Seal, SealSignature, batch_root, seal_message, transaction_leaves};
 use crate::chain::{ExecutionError, Given, Invalid, Parent, check, genesis, verify_transactions};
 use crate::codec;
 use crate::execution::test_support::{address, signer};
@@ -48,7 +48,8 @@ impl Bench {
     fn reroot(&mut self) {
         let (block, count) = (&mut self.last.block, |number: usize| u32::try_from(number).expect("few"));
         block.header.transactions = count(block.transactions.len());
-        block.header.transaction_root = merkle::root(&transaction_leaves(&block.transactions));
+        let leaves = transaction_leaves(&block.transactions).expect("they begin as envelopes do");
+        block.header.transaction_root = merkle::root(&leaves);
         self.reseal();
     }
 
@@ -100,8 +101,8 @@ impl Bench {
         let above = self.maker.history.above(&self.maker.state, &NoPages, &NoCertificates);
         let verified = verify_transactions(block, self.maker.channel(), SEED);
         if let (Some(above), Ok(transactions)) = (above, verified) {
-            let (header, seal) = (&block.header, Some(&block.seal));
-            let followed = check(&above, Given { header, seal, transactions, receipts: Some(receipts) });
+            let (header, seal, batches) = (&block.header, Some(&block.seal), block.batches.as_slice());
+            let followed = check(&above, Given { header, seal, batches, transactions, receipts: Some(receipts) });
             assert_eq!(followed, Err(ExecutionError::Invalid(walked)));
         }
         walked
@@ -145,21 +146,32 @@ const BREAKS: &[(&str, Break, &str)] = &[
     ),
     ("a foreign seal", |bench| bench.last.block.seal = seal_of(&bench.last.block.header, 1), "seal-key"),
     ("no seal", |bench| bench.last.block.seal = Seal::Genesis {}, "seal-kind"),
+    ("a seal with a term", |bench| bench.last.block.seal = placed(bench, 1, &[ORDERER]), "seal-place"),
     (
-        "the seal of another engine",
+        "a seal whose place is not the signed one",
         |bench| {
-            let Seal::Solo { key, signature } = bench.last.block.seal else { panic!("solo") };
-            bench.last.block.seal = Seal::Raft { term: 1, key, signature };
+            let Seal::Quorum { signatures, .. } = placed(bench, 1, &[ORDERER]) else { panic!("a quorum") };
+            bench.last.block.seal = Seal::Quorum { place: 0, signatures };
         },
-        "seal-kind",
+        "seal-signature",
+    ),
+    ("a seal without signatures", |bench| bench.last.block.seal = placed(bench, 0, &[]), "seal-threshold"),
+    ("one peer's signature twice", |bench| bench.last.block.seal = placed(bench, 0, &[ORDERER; 2]), "seal-order"),
+    ("a stranger's beside it", |bench| bench.last.block.seal = placed(bench, 0, &[ORDERER, 1]), "seal-key"),
+    (
+        "a seal that is not canonical",
+        |bench| first_signature(bench, |signature| signature[63] |= 0xf0),
+        "seal-not-canonical",
+    ),
+    (
+        "a seal whose R is of small order",
+        |bench| first_signature(bench, |signature| signature[..32].fill(0)),
+        "seal-not-canonical",
     ),
     ("the seal of another block", |bench| bench.last.block.seal = bench.blocks[0].block.seal.clone(), "seal-signature"),
     (
         "a signature of a seal with another bit",
-        |bench| {
-            let Seal::Solo { signature, .. } = &mut bench.last.block.seal else { panic!("solo") };
-            signature.0[5] ^= 1;
-        },
+        |bench| first_signature(bench, |signature| signature[40] ^= 1),
         "seal-signature",
     ),
     ("a transaction dropped", |bench| bench.body(|body| drop(body.pop())), "transaction-count"),
@@ -200,6 +212,46 @@ const BREAKS: &[(&str, Break, &str)] = &[
     ),
     ("another transaction root", |bench| header(bench, |header| header.transaction_root.0[0] ^= 1), "transaction-root"),
     ("another number", |bench| header(bench, |header| header.transactions += 1), "transaction-count"),
+    (
+        "the tree over envelopes alone",
+        |bench| {
+            let leaves: Vec<Hash> =
+                bench.last.block.transactions.iter().map(|envelope| merkle::leaf_hash(envelope)).collect();
+            header(bench, |header| header.transaction_root = merkle::root(&leaves));
+        },
+        "transaction-root",
+    ),
+    (
+        "a leaf with another id",
+        |bench| {
+            let transactions = bench.last.block.transactions.clone();
+            let leaf = |envelope: &Vec<u8>| crate::transaction::leaf(&Hash([9; 32]), envelope);
+            let leaves: Vec<Hash> = transactions.iter().map(leaf).collect();
+            header(bench, |header| header.transaction_root = merkle::root(&leaves));
+        },
+        "transaction-root",
+    ),
+    (
+        "an unlisted batch",
+        |bench| {
+            bench.last.block.batches = vec![batch()];
+            header(bench, |header| (header.batches, header.batch_root) = (1, batch_root(&[batch()])));
+        },
+        "unlisted-batch",
+    ),
+    ("a batch beside the header", |bench| bench.last.block.batches = vec![batch()], "unlisted-batch"),
+    ("the root of a batch", |bench| header(bench, |header| header.batch_root = batch_root(&[batch()])), "batch-root"),
+    ("a number of batches", |bench| header(bench, |header| header.batches = 1), "batch-root"),
+    (
+        "others may seal the next block",
+        |bench| {
+            let mut config = super::config();
+            config.peers[0].key = signer(1).public();
+            header(bench, |header| header.orderers_root = config.orderers().root());
+        },
+        "orderers-root",
+    ),
+    ("another orderers root", |bench| header(bench, |header| header.orderers_root.0[0] ^= 1), "orderers-root"),
     ("one transaction too many", |bench| bench.force_actions(17, &[log(1)]), "too-many-transactions"),
     (
         "too many bytes",
@@ -372,6 +424,25 @@ fn first() -> Sealed {
     Sealed { block: genesis(&super::config()).expect("valid").0, receipts: Vec::new() }
 }
 
+fn batch() -> Batch {
+    Batch { origin: address(ORDERER), number: 1, digest: Hash([1; 32]) }
+}
+
+/// The seal of these at a place.
+fn placed(bench: &Bench, place: u64, numbers: &[u8]) -> Seal {
+    let message = seal_message(&bench.last.block.header.hash(), place);
+    let signed = |number: &u8| {
+        let key = signer(*number);
+        SealSignature { key: key.public(), signature: key.sign(&message) }
+    };
+    Seal::Quorum { place, signatures: numbers.iter().map(signed).collect() }
+}
+
+fn first_signature(bench: &mut Bench, change: impl FnOnce(&mut [u8; 64])) {
+    let Seal::Quorum { signatures, .. } = &mut bench.last.block.seal else { panic!("a quorum") };
+    change(&mut signatures[0].signature.0);
+}
+
 /// Changes the header and seals it.
 fn header(bench: &mut Bench, change: impl FnOnce(&mut crate::block::Header)) {
     change(&mut bench.last.block.header);
@@ -391,8 +462,9 @@ fn whatever_one_thing_is_broken_the_block_is_refused_with_the_reason_of_its_rule
     }
     let left: Vec<&str> =
         Invalid::ALL.iter().filter(|(number, _)| !met.contains(number)).map(|(_, name)| *name).collect();
-    // Bytes are decoded before; the budget takes a state of its own (`execution/budget_tests.rs`).
-    assert_eq!(left, ["malformed", "budget-used"], "every rule is broken once");
+    // Bytes are decoded before; the budget takes a state of its own (`execution/budget_tests.rs`); a record of who orders
+    // comes with a proof (`proof/tests.rs`), and is that of the state here.
+    assert_eq!(left, ["malformed", "orderers", "budget-used"], "every rule is broken once");
 }
 
 /// Each alone is within its limit.

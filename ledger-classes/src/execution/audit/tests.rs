@@ -99,9 +99,13 @@ fn a_sequence_has_each_record_once_and_in_order() {
 fn a_sequence_is_its_authors_while_that_one_orders() {
     let with = |peers: &[u8]| {
         let mut config = open_config();
-        let identity = config.peers[0].identity.clone();
-        let peer = |number: &u8| OrderingPeer { identity: identity.clone(), key: signer(*number).public() };
+        let peer = |number: &u8| OrderingPeer {
+            identity: Identity::new("test.example", "alpha", Role::Peer, &format!("p{number}")).unwrap(),
+            key: signer(*number).public(),
+            weight: 1,
+        };
         config.peers = peers.iter().map(peer).collect();
+        config.threshold = peers.len() as u64;
         config.engine = Engine::Raft;
         Ledger::with_config(config)
     };

@@ -7,12 +7,11 @@ use crate::action::logs::Append;
 use crate::config::Organization;
 use crate::event::Event;
 use crate::execution::test_support::{Ledger, open_config};
-use crate::execution::{ConfigHead, ConfigRecord, config_of};
-use crate::hash::{Hash, HexBytes, Tag};
+use crate::execution::{ConfigRecord, config_of};
+use crate::hash::HexBytes;
 use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX};
 use crate::outcome::ResultCode;
 use crate::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, authority_message};
-use crate::record;
 use crate::time::Time;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -72,7 +71,7 @@ fn ledger() -> Ledger {
 }
 
 fn renew(ledger: &Ledger, organization: &str, certificate: &str, key: &str) -> Action {
-    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
+    let ConfigRecord { config, height, .. } = config_of(&ledger.state).unwrap();
     let member = config.organizations.iter().find(|member| member.name == organization);
     let listed = member.map(|member| member.authorities.clone()).unwrap_or_default();
     let message = authority_message(&ledger.channel, height, &listed, certificate.as_bytes());
@@ -115,10 +114,9 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
         Event::ChannelConfigured { height, configuration, proposal } => Some((*height, *configuration, *proposal)),
         _ => None,
     });
-    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
-    let value = record::to_value(&ConfigHead::of(&ConfigRecord { config, height }));
-    let expected = (3, Hash::tagged(Tag::Content, &[&value]), receipt.head.id);
-    assert_eq!((renewed, configured, height), (1, Some(expected), 2));
+    let record = config_of(&ledger.state).unwrap();
+    let expected = (3, record.hash(), receipt.head.id);
+    assert_eq!((renewed, configured, record.height, record.orderers_since), (1, Some(expected), 2, 0));
     let told = events.iter().filter_map(|event| match event {
         Event::LogAppended { topic, body, .. } if topic == "audit.channel" => Some(body.clone()),
         _ => None,
@@ -172,9 +170,9 @@ fn what_does_not_continue_a_listed_certificate_changes_nothing() {
 fn a_consent_is_spent_with_its_configuration_even_if_the_list_comes_back() {
     let mut ledger = ledger();
     let old = renew(&ledger, "beta", "b1 19990 23000", "b1");
-    let ConfigRecord { config, height } = config_of(&ledger.state).unwrap();
+    let before = config_of(&ledger.state).unwrap();
     ledger.done(9, vec![old.clone()]);
-    let back = ConfigRecord { config, height: height + 1 };
+    let back = ConfigRecord { height: before.height + 1, ..before };
     let (_, writes) = crate::execution::configuration::writes_of(&back);
     ledger.state.apply(&writes.into_iter().map(|(key, value)| (key, Some(value))).collect());
     assert!(listed(&ledger).contains(&"b1 19000 19999".to_owned()));

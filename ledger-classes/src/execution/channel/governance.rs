@@ -14,7 +14,7 @@
 use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
 use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, ConfigChange, Organization};
+use crate::config::{ChannelConfig, ConfigChange, OrderingPeer, Organization};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
 use crate::keys::Address;
@@ -40,7 +40,9 @@ pub(super) fn check_form(context: &Context<'_>, next: &ChannelConfig) -> Result<
         return refuse(error.to_string());
     }
     let current = context.config();
-    if let Some(peer) = current.peers.iter().find(|peer| !next.peers.contains(peer)) {
+    let stays =
+        |peer: &OrderingPeer| next.peers.iter().any(|next| (&next.identity, &next.key) == (&peer.identity, &peer.key));
+    if let Some(peer) = current.peers.iter().find(|peer| !stays(peer)) {
         let what =
             "orders this channel, and several peers are not there yet: without it and its key the channel would halt";
         return refuse(format!("{} {what}", peer.identity));

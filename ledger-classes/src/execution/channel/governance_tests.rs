@@ -289,13 +289,16 @@ fn the_ordering_peer_and_its_key_stay_until_there_can_be_several() {
     let other = Identity::new("test.example", "alpha", Role::Peer, "p2").unwrap();
     for (peers, good) in [
         (vec![present.clone()], true),
-        (vec![OrderingPeer { identity: other.clone(), key: present.key }], false),
-        (vec![OrderingPeer { identity: present.identity.clone(), key: signer(201).public() }], false),
-        (vec![present, OrderingPeer { identity: other, key: signer(201).public() }], false),
+        (vec![OrderingPeer { weight: 0, ..present.clone() }], false),
+        (vec![OrderingPeer { weight: 2, ..present.clone() }], false),
+        (vec![OrderingPeer { identity: other.clone(), ..present.clone() }], false),
+        (vec![OrderingPeer { key: signer(201).public(), ..present.clone() }], false),
+        (vec![present, OrderingPeer { identity: other, key: signer(201).public(), weight: 1 }], false),
     ] {
         let mut ledger = ledger(1, "h", Approvals::Any);
         let read = ConfigChange::SetPublicRead { public_read: true };
-        let outcome = change(&mut ledger, "h", vec![ConfigChange::SetPeers { peers: peers.clone() }, read]);
+        let outcome =
+            change(&mut ledger, "h", vec![ConfigChange::SetPeers { peers: peers.clone(), threshold: 1 }, read]);
         assert_eq!(outcome.is_ok(), good, "{peers:?}: {outcome:?}");
         ledger.done(
             1,

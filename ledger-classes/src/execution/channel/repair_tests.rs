@@ -320,6 +320,7 @@ fn changes_between(old: &ChannelConfig, new: &ChannelConfig) -> Option<Vec<Confi
         salt,
         engine,
         peers,
+        threshold,
         organizations,
         grants,
         public_read,
@@ -347,8 +348,8 @@ fn changes_between(old: &ChannelConfig, new: &ChannelConfig) -> Option<Vec<Confi
         changes.push(ConfigChange::Deny(grant.clone()));
     }
     changes.extend(grants.into_iter().filter(|grant| !old.grants.contains(grant)).map(ConfigChange::Grant));
-    if peers != old.peers {
-        changes.push(ConfigChange::SetPeers { peers });
+    if (&peers, threshold) != (&old.peers, old.threshold) {
+        changes.push(ConfigChange::SetPeers { peers, threshold });
     }
     if public_read != old.public_read {
         changes.push(ConfigChange::SetPublicRead { public_read });

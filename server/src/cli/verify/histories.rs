@@ -5,13 +5,8 @@ use crate::cli::ca::in_full;
 use crate::cli::failure::Failure;
 use crate::cli::output::{Output, clean};
 use channel_actors::block_folder::BlockReader;
-use client::fork::{CompareError, Comparison, Contradiction, Fork, SealedBytes, Side, compare_files};
-use ledger_classes::{
-    block::{Block, Seal},
-    config::ChannelConfig,
-    hash::Hash,
-    time::Time,
-};
+use client::fork::{CompareError, Comparison, Contradiction, Fork, SealedBytes, Sealer, Side, compare_files};
+use ledger_classes::{block::Block, config::ChannelConfig, hash::Hash, time::Time};
 use serde::Serialize;
 use std::path::Path;
 
@@ -98,18 +93,13 @@ fn parting(folders: [&Path; 2], channel: Hash) -> Result<Option<Fork>, Failure> 
 
 /// The ordering peer is genesis' as long as no change can set another.
 fn side(block: &Block, genesis: Option<&ChannelConfig>) -> Side {
-    let key = match &block.seal {
-        Seal::Genesis {} => None,
-        Seal::Solo { key, .. } | Seal::Raft { key, .. } => Some(key),
-    };
-    let peer = key.and_then(|key| genesis?.peers.iter().find(|peer| peer.key == *key));
+    let peers = genesis.map(|genesis| genesis.peers.as_slice()).unwrap_or_default();
     let time: Time = block.header.time;
     Side {
         height: block.header.height,
         header: block.header.hash(),
         time,
-        sealed_by: peer.map(|peer| peer.identity.clone()),
-        seal_key: key.map(ToString::to_string),
+        sealed_by: Sealer::of(&block.seal, peers),
         evidence: SealedBytes::new(&block.header, &block.seal),
     }
 }
