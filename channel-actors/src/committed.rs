@@ -201,7 +201,8 @@ impl CommittedBlock {
     pub fn receipt_tree(&self) -> &Levels {
         self.receipt_tree.get_or_init(|| {
             self.made(2 * size_of::<Hash>() * self.receipts.len());
-            Levels::new(self.receipts.iter().map(|receipt| receipt.leaf()).collect())
+            let blinder = self.block.blinder();
+            Levels::new(self.receipts.iter().map(|receipt| receipt.leaf(&blinder)).collect())
         })
     }
 

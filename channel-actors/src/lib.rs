@@ -58,7 +58,7 @@ pub use handle::{ChannelHandle, QueueDepth, Subscription, Unavailable};
 pub use hold::hold;
 pub use inbox::Inbox;
 pub use index::Scope;
-pub use reader::{Committed, Proven, Reader, event_evidence, evidence};
+pub use reader::{Committed, EventTree, Proven, Reader, evidence};
 pub use registry::{ChannelRegistry, CreateError, RegistryOptions, Undecided};
 pub use shared::Tip;
 pub use ticket::{Submission, SubmitRefusal, SubmitResult, Wait};

@@ -159,8 +159,9 @@ impl Opening {
             Some((parent, history)) => {
                 let random = crate::group::random_seed();
                 let transactions = chain::verify_transactions(&block, parent.channel, random).map_err(in_full)?;
-                let Block { header, batches, seal, .. } = &block;
-                let given = Given { header, seal: Some(seal), batches, transactions, receipts: Some(&receipts) };
+                let Block { header, batches, seed, seal, .. } = &block;
+                let (seed, seal, receipts) = (*seed, Some(seal), Some(receipts.as_slice()));
+                let given = Given { header, seed, seal, batches, transactions, receipts };
                 let view = store.view().map_err(in_full)?;
                 let ids = Ids { store, above: &[] };
                 let above =

@@ -6,6 +6,7 @@ use crate::committed::CommittedBlock;
 use crate::needs;
 use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share};
 use crate::ticket::SubmitRefusal;
+use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Seal};
 use ledger_classes::chain::{self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, Left, Parent, Refused};
 use ledger_classes::codec;
@@ -28,6 +29,8 @@ pub(crate) struct Execution {
     pub(crate) proposer: Address,
     pub(crate) parent: Parent,
     pub(crate) time: Time,
+    /// What the block is blinded with, drawn for it alone.
+    pub(crate) seed: BlindingSeed,
     /// Blocks executed and not yet applied, ascending.
     pub(crate) above: Vec<Arc<ExecutedBlock>>,
 }
@@ -102,7 +105,7 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let Self { store, share, certificates, proposer, parent, time, above } = self;
+        let Self { store, share, certificates, proposer, parent, time, seed, above } = self;
         let ids = Ids { store: &store, above: &above };
         let (transactions, full) = match share.room(store.waiting_bytes()) {
             Ok(()) => (transactions, Vec::new()),
@@ -115,7 +118,7 @@ impl Execution {
         };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
             let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
-            chain::draft(&above, Draft { proposer, time, transactions }).map_err(in_full)
+            chain::draft(&above, Draft { proposer, time, seed, transactions }).map_err(in_full)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
         let (mut known, mut committed) = (Vec::new(), Vec::new());
@@ -180,8 +183,8 @@ pub(crate) struct Persisted {
 
 /// Puts a final block on disk, then makes its writes visible.
 pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<Persisted, String> {
-    let (header, transactions) = (executed.header.clone(), executed.envelopes.clone());
-    let block = Block { header, transactions, batches: Vec::new(), seal };
+    let (header, transactions, seed) = (executed.header.clone(), executed.envelopes.clone(), executed.seed);
+    let block = Block { header, transactions, batches: Vec::new(), seed, seal };
     let record = BlockRecord {
         height: executed.header.height,
         header_hash: executed.hash,

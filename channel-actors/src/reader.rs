@@ -6,10 +6,12 @@ use crate::production::in_full;
 use crate::shared::Shared;
 use crate::store::{ChannelStore, StateView};
 use bytes::Bytes;
+use ledger_classes::blinding::Blinded;
 use ledger_classes::codec;
 use ledger_classes::execution;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::limits::TRUST_LINKS_MAX;
+use ledger_classes::merkle::Levels;
 use ledger_classes::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, TransactionProof, Trust, TrustLink, part,
 };
@@ -213,25 +215,38 @@ pub fn evidence(block: &CommittedBlock, index: u32) -> Option<Evidence> {
     let receipt = block.receipts.get(index as usize)?;
     debug_assert_eq!(block.receipts.len(), block.block.header.receipts as usize);
     let path = block.receipt_tree().path(index);
+    let blinding = block.block.blinder().of(Blinded::Receipt { index });
     Some(Evidence {
         header: part(&block.block.header),
         seal: part(&block.block.seal),
-        receipt: ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path },
+        receipt: ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), blinding, path },
         transaction: None,
         event: None,
     })
 }
 
-/// Evidence of one event, without any other event; `None` if there is no such event.
-pub fn event_evidence(block: &CommittedBlock, index: u32, event: u32) -> Option<Evidence> {
-    let mut evidence = evidence(block, index)?;
-    let receipt = block.receipts.get(index as usize)?;
-    evidence.event = Some(EventProof {
-        event: HexBytes(receipt.events.get(event as usize)?.clone()),
-        index: event,
-        path: receipt.event_path(u64::from(event))?,
-    });
-    Some(evidence)
+/// The events of a receipt, for evidence of several: each path alone would hash all the others again.
+pub struct EventTree<'a> {
+    block: &'a CommittedBlock,
+    receipt: &'a Receipt,
+    levels: Levels,
+}
+
+impl<'a> EventTree<'a> {
+    /// Those of a block's receipt; `None` if there is no such receipt.
+    pub fn of(block: &'a CommittedBlock, index: u32) -> Option<Self> {
+        let receipt = block.receipts.get(index as usize)?;
+        Some(Self { block, receipt, levels: Levels::new(receipt.event_leaves(&block.block.blinder())) })
+    }
+
+    /// Evidence of one event, without any other event; `None` if there is no such event.
+    pub fn evidence(&self, event: u32) -> Option<Evidence> {
+        let index = self.receipt.head.index;
+        let bytes = self.receipt.events.get(event as usize)?.clone();
+        let blinding = self.block.block.blinder().of(Blinded::Event { receipt: index, index: event });
+        let proof = EventProof { event: HexBytes(bytes), index: event, blinding, path: self.levels.path(event) };
+        Some(Evidence { event: Some(proof), ..evidence(self.block, index)? })
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +255,7 @@ mod tests {
     use crate::production::encode_receipts;
     use crate::store::BlockRecord;
     use crate::test_support::{Bench, config};
+    use ledger_classes::event::Event;
     use ledger_classes::state::Writes;
 
     /// A transaction committed after the reader's view was taken was found by the index, and then missed in the view:
@@ -263,6 +279,30 @@ mod tests {
         assert!(matches!(reader.block(1), Ok(None)));
         drop(reader);
         assert_eq!(Reader::new(store, None).expect("readable").place(&id), Ok(Some((1, 0))));
+    }
+
+    /// Paths of a receipt's events were once made one by one, each over all of the events: a full batch transfer cost a
+    /// million hashes before a subscriber saw its first event.
+    #[test]
+    fn an_event_is_proven_by_its_receipts_own_root() {
+        use ledger_classes::{amount::Amount, limits::EVENTS_MAX, merkle, outcome::ResultCode};
+        let paused = |number| Event::AssetPaused { asset: format!("a{number}") };
+        let events: Vec<Event> = (0..EVENTS_MAX).map(paused).collect();
+        let mut receipt = Receipt::new(Hash::ZERO, 0, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);
+        let (block, _) = ledger_classes::chain::genesis(&config()).expect("valid");
+        receipt.blind(&block.blinder());
+        let head = receipt.head.clone();
+        let mut block = CommittedBlock::new(block, Hash::ZERO, vec![Arc::new(receipt)]);
+        block.block.header.receipts = 1;
+        let tree = EventTree::of(&block, 0).expect("a receipt");
+        for number in [0, 1, 511, 1022, 1023] {
+            let EventProof { event, index, blinding, path } =
+                tree.evidence(number).and_then(|all| all.event).expect("one");
+            let leaf = merkle::blinded_leaf_hash(&blinding, &event.0);
+            let (size, index) = (u64::from(head.events), u64::from(index));
+            assert!(merkle::verify_inclusion(&head.events_root, size, index, &leaf, &path), "{number}");
+        }
+        assert!(tree.evidence(1024).is_none() && EventTree::of(&block, 1).is_none());
     }
 
     /// Each proof of a block with 4,096 transactions hashed all of its leaves again, and each receipt decoded all of them.

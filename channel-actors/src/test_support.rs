@@ -11,6 +11,7 @@ use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::Flight;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::amount::Amount;
+use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::{Identity, Role};
@@ -24,6 +25,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+
+/// What the blocks of these tests are blinded with.
+pub(crate) const DRAWN: BlindingSeed = BlindingSeed::new([5; 32]);
 
 /// When these tests begin.
 pub(crate) const NOW: Time = Time::from_millis(1_795_000_000_000);

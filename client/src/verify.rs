@@ -373,6 +373,7 @@ mod tests {
     use super::*;
     use crate::submit::sign_json;
     use ledger_classes::action::{Action, assets::AssetName};
+    use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
     use ledger_classes::block::{Seal, receipt_leaves, transaction_leaves};
     use ledger_classes::chain::genesis;
     use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
@@ -413,8 +414,10 @@ mod tests {
         let transaction = crate::submit::transaction(channel, sender, vec![pause], now, 1_000).unwrap();
         let envelope = sign_json(&transaction, &[&SigningKey::from_seed(&[2; 32])]);
         let event = Event::AssetPaused { asset: "coin".into() };
-        let receipt =
+        let blinder = Blinder::new(&BlindingSeed::new([4; 32]), &channel);
+        let mut receipt =
             Receipt::new(envelope.id(), 1, 0, ResultCode::Done, String::new(), Amount(3), std::slice::from_ref(&event));
+        receipt.blind(&blinder);
         let encoded = codec::encode(&envelope);
         let header = Header {
             channel,
@@ -422,7 +425,7 @@ mod tests {
             previous: channel,
             time: Time::from_millis(2_000),
             transaction_root: merkle::root(&transaction_leaves(std::slice::from_ref(&encoded)).unwrap()),
-            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
+            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt), &blinder)),
             history_root: merkle::root(&[merkle::leaf_hash(&channel.0)]),
             proposer: peer.public().address(),
             transactions: 1,
@@ -433,9 +436,18 @@ mod tests {
         let evidence = Evidence {
             header: part(&header),
             seal: part(&seal),
-            receipt: ReceiptProof { head: part(&receipt.head), path: vec![] },
+            receipt: ReceiptProof {
+                head: part(&receipt.head),
+                blinding: blinder.of(Blinded::Receipt { index: 0 }),
+                path: vec![],
+            },
             transaction: Some(TransactionProof { envelope: HexBytes(encoded), index: 0, path: vec![] }),
-            event: Some(EventProof { event: HexBytes(receipt.events[0].clone()), index: 0, path: vec![] }),
+            event: Some(EventProof {
+                event: HexBytes(receipt.events[0].clone()),
+                index: 0,
+                blinding: blinder.of(Blinded::Event { receipt: 0, index: 0 }),
+                path: vec![],
+            }),
         };
         let cloud = CloudEvent {
             specversion: "1.0".into(),
@@ -474,7 +486,8 @@ mod tests {
     #[test]
     fn a_changed_proof_does_not_hold() {
         let (good, _) = proof();
-        let change: [fn(&mut Proof); 5] = [
+        let change: [fn(&mut Proof); 6] = [
+            |proof| proof.evidence.receipt.blinding.0[0] ^= 1,
             |proof| proof.version = 2,
             |proof| *proof.evidence.header.0.last_mut().unwrap() ^= 1,
             |proof| *proof.evidence.seal.0.last_mut().unwrap() ^= 1,

@@ -164,6 +164,12 @@ def leaf_hash(data):
     return hashlib.sha256(b"\0" + data).digest()
 
 
+def blinded_leaf_hash(blinding, data):
+    """What hides the hash comes before the bytes: who sees the hash alone cannot try what it is of."""
+    need(len(blinding) == 32, "a blinding has 32 bytes")
+    return leaf_hash(blinding + data)
+
+
 def node_hash(left, right):
     return hashlib.sha256(b"\1" + left + right).digest()
 
@@ -368,7 +374,9 @@ def check_genesis(data):
     header = read_header(None, "the genesis header", r)
     envelopes = r.list(r.bytes)
     batches = r.u64()
+    seed = r.hash()
     seal = r.end(read_seal(r))
+    need(not any(seed), "a genesis block has no blinding seed")
     need(header["height"] == 0 and seal is None and len(envelopes) == header["transactions"] == 1, "not a genesis block")
     need(batches == header["batches"] == 0 and header["batch_root"] == hashlib.sha256().digest(), "a genesis block with batches")
     envelope = read_envelope(envelopes[0])
@@ -421,11 +429,12 @@ def check_evidence(channel, trusted, evidence):
     header, seal, receipt, transaction, event = fields(evidence, ["header", "seal", "receipt"], ["transaction", "event"])
     header = check_sealed(channel, trusted, unhex(header), unhex(seal))
 
-    head, path = fields(receipt, ["head", "path"])
+    head, blinding, path = fields(receipt, ["head", "blinding", "path"])
     head = unhex(head)
     receipt = read_receipt(head)
     need(receipt["height"] == header["height"], "the receipt is of another height")
-    check_path(header["receipt_root"], header["receipts"], receipt["index"], leaf_hash(head), hashes_of(path), "the receipt")
+    leaf = blinded_leaf_hash(unhex(blinding), head)
+    check_path(header["receipt_root"], header["receipts"], receipt["index"], leaf, hashes_of(path), "the receipt")
 
     envelope = None
     if transaction is not None:
@@ -438,9 +447,10 @@ def check_evidence(channel, trusted, evidence):
         for key, signature in envelope["signatures"]:
             need(is_signed(key, envelope["message"], signature), f"the signature of {address_text(address(key))} does not verify")
     if event is not None:
-        data, index, path = fields(event, ["event", "index", "path"])
+        data, index, blinding, path = fields(event, ["event", "index", "blinding", "path"])
         event = unhex(data)
-        check_path(receipt["events_root"], receipt["events"], place(index), leaf_hash(event), hashes_of(path), "the event")
+        leaf = blinded_leaf_hash(unhex(blinding), event)
+        check_path(receipt["events_root"], receipt["events"], place(index), leaf, hashes_of(path), "the event")
     return header, receipt, envelope, event
 
 

@@ -2,6 +2,7 @@
 //!
 //! Forms only; what a valid block is [`crate::chain`] says.
 
+use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::codec::{self, Decode, DecodeError, Encode};
 use crate::config::{ChannelConfig, ConfigError};
 use crate::hash::{Hash, Tag};
@@ -34,11 +35,11 @@ pub struct Header {
     pub time: Time,
     /// RFC 9162 root over the transactions: each one's id and its envelope's hash ([`transaction::leaf`]).
     pub transaction_root: Hash,
-    /// RFC 9162 root over the receipts' heads.
+    /// RFC 9162 root over the receipts' heads, each blinded.
     pub receipt_root: Hash,
     /// RFC 9162 root over the batches in which the transactions were verified ([`Batch`]).
     pub batch_root: Hash,
-    /// RFC 9162 root over the written keys and values, in key order.
+    /// RFC 9162 root over the written keys and values, in key order, blinded as a whole.
     pub writes_root: Hash,
     /// Root of the tree over the state that the block leaves ([`crate::state_tree`]).
     pub state_root: Hash,
@@ -151,6 +152,8 @@ pub struct Block {
     /// The batches in which they were verified; none where each proposer vouches for what it proposes, which is all that
     /// there is today.
     pub batches: Vec<Batch>,
+    /// What the hashes of its receipts, events and writes are blinded with; for who may read all of it.
+    pub seed: BlindingSeed,
     /// The seal.
     pub seal: Seal,
 }
@@ -173,6 +176,11 @@ impl Block {
     /// Decodes a block.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         codec::decode(bytes, BLOCK_ENCODED_BYTES_MAX)
+    }
+
+    /// Its blindings.
+    pub fn blinder(&self) -> Blinder {
+        Blinder::new(&self.seed, &self.header.previous)
     }
 
     /// Checks that the envelopes are the header's.
@@ -207,6 +215,9 @@ impl Block {
         if envelope.encoding != Encoding::Genesis || !envelope.signatures.is_empty() || self.header.height != 0 {
             return Err(fail("not a genesis envelope".into()));
         }
+        if self.seed != BlindingSeed::GENESIS {
+            return Err(fail("a genesis block has no blinding seed".into()));
+        }
         let config: ChannelConfig =
             codec::decode(&envelope.payload, limits::BLOCK_BYTES_MAX).map_err(|error| fail(error.to_string()))?;
         config.check_genesis().map_err(|error: ConfigError| fail(error.to_string()))?;
@@ -220,13 +231,13 @@ pub fn transaction_leaves(envelopes: &[Vec<u8>]) -> Option<Vec<Hash>> {
 }
 
 /// Leaf hashes of a block's receipts.
-pub fn receipt_leaves(receipts: &[Receipt]) -> Vec<Hash> {
-    receipts.iter().map(Receipt::leaf).collect()
+pub fn receipt_leaves(receipts: &[Receipt], blinder: &Blinder) -> Vec<Hash> {
+    receipts.iter().map(|receipt| receipt.leaf(blinder)).collect()
 }
 
-/// Root over what a block wrote.
-pub fn writes_root(writes: &Writes) -> Hash {
-    merkle::root(&write_leaves(writes))
+/// What a header says of what a block wrote: the root over it, blinded.
+pub fn writes_root(writes: &Writes, blinder: &Blinder) -> Hash {
+    blinder.leaf(Blinded::Writes, &merkle::root(&write_leaves(writes)).0)
 }
 
 /// Leaf hashes of what a block wrote: a leaf is key length (u32, little-endian), key, then 0x00 for a removal or 0x01

@@ -42,6 +42,10 @@ pub enum Tag {
     Audit,
     /// Where a key of the state stands in its tree.
     StateKey,
+    /// What the blindings of a block come from.
+    Blindings,
+    /// What hides one thing of a block.
+    Blinding,
 }
 
 impl Tag {
@@ -65,6 +69,8 @@ impl Tag {
             Self::Content => "chancery/content/1",
             Self::Audit => "chancery/audit/1",
             Self::StateKey => "chancery/state-key/1",
+            Self::Blindings => "chancery/blindings/1",
+            Self::Blinding => "chancery/blinding/1",
         }
     }
 

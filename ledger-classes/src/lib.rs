@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod amount;
+pub mod blinding;
 pub mod block;
 pub mod chain;
 pub mod codec;

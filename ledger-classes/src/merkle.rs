@@ -23,6 +23,11 @@ pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Hash::plain(&[&[0], leaf])
 }
 
+/// Hash of a leaf whose bytes come behind what hides them ([`crate::blinding`]).
+pub fn blinded_leaf_hash(blinding: &Hash, leaf: &[u8]) -> Hash {
+    Hash::plain(&[&[0], &blinding.0, leaf])
+}
+
 /// Hash of an interior node (RFC 9162 §2.1.1).
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Hash::plain(&[&[1], &left.0, &right.0])

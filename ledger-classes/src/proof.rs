@@ -52,6 +52,8 @@ pub enum ProofError {
 pub struct ReceiptProof {
     /// [`ReceiptHead`], encoded.
     pub head: HexBytes,
+    /// What its leaf is blinded with.
+    pub blinding: Hash,
     /// RFC 9162 §2.1.3 inclusion path, leaf upwards.
     pub path: Vec<Hash>,
 }
@@ -76,6 +78,8 @@ pub struct EventProof {
     pub event: HexBytes,
     /// Position among the receipt's events.
     pub index: u32,
+    /// What its leaf is blinded with.
+    pub blinding: Hash,
     /// Inclusion path.
     pub path: Vec<Hash>,
 }
@@ -303,7 +307,7 @@ impl VerifiedTrust {
         if receipt.height != header.height {
             return Err(ProofError::Mismatch("the receipt is of another height"));
         }
-        let leaf = merkle::leaf_hash(&evidence.receipt.head.0);
+        let leaf = merkle::blinded_leaf_hash(&evidence.receipt.blinding, &evidence.receipt.head.0);
         let path = &evidence.receipt.path;
         path_leads(&header.receipt_root, header.receipts, receipt.index, leaf, path, "the receipt")?;
         let envelope = match &evidence.transaction {
@@ -322,7 +326,7 @@ impl VerifiedTrust {
         let event = match &evidence.event {
             None => None,
             Some(proof) => {
-                let leaf = merkle::leaf_hash(&proof.event.0);
+                let leaf = merkle::blinded_leaf_hash(&proof.blinding, &proof.event.0);
                 path_leads(&receipt.events_root, receipt.events, proof.index, leaf, &proof.path, "the event")?;
                 Some(decode_event(&proof.event.0).map_err(|_| ProofError::Malformed("the event"))?)
             }

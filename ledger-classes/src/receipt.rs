@@ -2,9 +2,11 @@
 //!
 //! Nothing that is hashed depends on words: code and events do the telling, and the message is what a build says of it.
 //! A receipt's leaf in the block's receipt root holds a Merkle root over its events, not the events, so that one
-//! event can be proven to a reader who may not see the others.
+//! event can be proven to a reader who may not see the others. Each leaf is blinded ([`crate::blinding`]): what stands beside
+//! one tells nothing.
 
 use crate::amount::Amount;
+use crate::blinding::{Blinded, Blinder};
 use crate::codec::{self, Decode, Encode};
 use crate::event::Event;
 use crate::hash::Hash;
@@ -28,7 +30,7 @@ pub struct ReceiptHead {
     pub fee: Amount,
     /// Events that follow.
     pub events: u32,
-    /// RFC 9162 root over the events' encodings.
+    /// RFC 9162 root over the events' encodings, each blinded. Zero until the block is made ([`Receipt::blind`]).
     pub events_root: Hash,
 }
 
@@ -44,7 +46,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Makes a receipt, hashing the events.
+    /// Makes a receipt that no block holds yet.
     pub fn new(
         id: Hash,
         height: u64,
@@ -57,7 +59,7 @@ impl Receipt {
         Self::of_encoded(id, height, index, code, message, fee, events.iter().map(codec::encode).collect())
     }
 
-    /// Makes a receipt of events in their encoding, hashing them.
+    /// Makes such a receipt of events in their encoding.
     pub(crate) fn of_encoded(
         id: Hash,
         height: u64,
@@ -75,7 +77,7 @@ impl Receipt {
             code: code.number(),
             fee,
             events: u32::try_from(events.len()).expect("events are limited"),
-            events_root: merkle::root(&leaves(&events)),
+            events_root: Hash::ZERO,
         };
         Self { head, message, events }
     }
@@ -85,19 +87,26 @@ impl Receipt {
         self.head == other.head && self.events == other.events
     }
 
+    /// Hashes the events as those of a block with these blindings: the head is then the one that its receipt root covers.
+    pub fn blind(&mut self, blinder: &Blinder) {
+        self.head.events_root = merkle::root(&self.event_leaves(blinder));
+    }
+
     /// The leaf hash of this receipt in the receipt root.
-    pub fn leaf(&self) -> Hash {
-        merkle::leaf_hash(&codec::encode(&self.head))
+    pub fn leaf(&self, blinder: &Blinder) -> Hash {
+        blinder.leaf(Blinded::Receipt { index: self.head.index }, &codec::encode(&self.head))
+    }
+
+    /// Leaf hashes of the events in the events root.
+    pub fn event_leaves(&self, blinder: &Blinder) -> Vec<Hash> {
+        let leaf =
+            |(index, event): (u32, &Vec<u8>)| blinder.leaf(Blinded::Event { receipt: self.head.index, index }, event);
+        (0u32..).zip(&self.events).map(leaf).collect()
     }
 
     /// The events, decoded. The store's bytes may be damaged, so this can fail.
     pub fn decoded_events(&self) -> Result<Vec<Event>, codec::DecodeError> {
         self.events.iter().map(|bytes| decode_event(bytes)).collect()
-    }
-
-    /// Path of event `index` to the events root; `None` if there is no such event.
-    pub fn event_path(&self, index: u64) -> Option<Vec<Hash>> {
-        merkle::inclusion_path(&leaves(&self.events), index).ok()
     }
 
     /// Whether the transaction did what it says.
@@ -109,8 +118,4 @@ impl Receipt {
 /// Decodes one event.
 pub fn decode_event(bytes: &[u8]) -> Result<Event, codec::DecodeError> {
     codec::decode(bytes, 1024 * 1024)
-}
-
-fn leaves(events: &[Vec<u8>]) -> Vec<Hash> {
-    events.iter().map(|event| merkle::leaf_hash(event)).collect()
 }

@@ -7,6 +7,7 @@
 
 use ledger_classes::action::{Action, assets, logs};
 use ledger_classes::amount::Amount;
+use ledger_classes::blinding::{Blinded, BlindingSeed};
 use ledger_classes::block::{Block, Header, Seal, receipt_leaves, transaction_leaves};
 use ledger_classes::chain::{self, Draft, ExecutedBlock, History};
 use ledger_classes::codec;
@@ -107,10 +108,11 @@ impl Maker {
         });
         let verified = verify_all(parsed.collect(), [1; 32], &mut KeyCache::default());
         let transactions = verified.into_iter().map(|one| one.expect("its signature verifies")).collect();
-        let draft = Draft { proposer: key(200).public().address(), time, transactions };
+        let (proposer, seed) = (key(200).public().address(), BlindingSeed::new([9; 32]));
+        let draft = Draft { proposer, time, seed, transactions };
         let made = chain::draft(&above, draft).expect("memory does not fail").block.expect("something to do");
         let ExecutedBlock { header, hash, envelopes: transactions, .. } = made;
-        self.take(Block { header, transactions, batches: Vec::new(), seal: Seal::of_one(&key(200), &hash) });
+        self.take(Block { header, transactions, batches: Vec::new(), seed, seal: Seal::of_one(&key(200), &hash) });
     }
 }
 
@@ -132,13 +134,14 @@ fn link(above: &Header) -> TrustLink {
 /// A proof of the first transaction of a block with its first event, tied to a later block.
 fn proof(maker: &Maker, height: usize, trust: Trust) -> Proof {
     let (block, receipts) = (&maker.blocks[height], &maker.receipts[height]);
-    let path = |leaves: &[Hash]| inclusion_path(leaves, 0).expect("the first");
+    let (path, blinder) = (|leaves: &[Hash]| inclusion_path(leaves, 0).expect("the first"), block.blinder());
     let leaves = transaction_leaves(&block.transactions).expect("envelopes");
     let envelope = HexBytes(block.transactions[0].clone());
     let event = receipts[0].events.first().map(|event| EventProof {
         event: HexBytes(event.clone()),
         index: 0,
-        path: receipts[0].event_path(0).expect("the first"),
+        blinding: blinder.of(Blinded::Event { receipt: 0, index: 0 }),
+        path: path(&receipts[0].event_leaves(&blinder)),
     });
     let headers: Vec<Hash> =
         maker.blocks.iter().map(|block| ledger_classes::merkle::leaf_hash(&block.header.hash().0)).collect();
@@ -149,7 +152,11 @@ fn proof(maker: &Maker, height: usize, trust: Trust) -> Proof {
         evidence: Evidence {
             header: part(&block.header),
             seal: part(&block.seal),
-            receipt: ReceiptProof { head: part(&receipts[0].head), path: path(&receipt_leaves(receipts)) },
+            receipt: ReceiptProof {
+                head: part(&receipts[0].head),
+                blinding: blinder.of(Blinded::Receipt { index: 0 }),
+                path: path(&receipt_leaves(receipts, &blinder)),
+            },
             transaction: Some(TransactionProof { envelope, index: 0, path: path(&leaves) }),
             event,
         },

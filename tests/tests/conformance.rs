@@ -206,10 +206,14 @@ fn block_above(history: &History, state: &MemoryState, key: &SigningKey, nonce: 
     let parsed = parse(envelope, above.parent.channel, &Limits::default()).unwrap();
     let transactions = verify_all(vec![parsed], [1; 32], &mut KeyCache::default()).into_iter().map(Result::unwrap);
     let (proposer, time) = (key.public().address(), above.parent.time.plus_millis(5));
-    let draft = chain::draft(&above, Draft { proposer, time, transactions: transactions.collect() }).unwrap();
+    let draft = chain::draft(
+        &above,
+        Draft { proposer, time, seed: BlindingSeed::new([2; 32]), transactions: transactions.collect() },
+    )
+    .unwrap();
     let made = draft.block.unwrap();
     let seal = Seal::of_one(key, &made.hash);
-    Block { header: made.header, transactions: made.envelopes, batches: Vec::new(), seal }
+    Block { header: made.header, transactions: made.envelopes, batches: Vec::new(), seed: made.seed, seal }
 }
 
 /// The file that other languages test with is judged by the program as it says.

@@ -5,6 +5,7 @@ mod model;
 use super::*;
 use crate::test_support::{Bench, NOW, config, envelope, verified};
 use ledger_classes::amount::Amount;
+use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Header};
 use ledger_classes::keys::Address;
 use ledger_classes::outcome::ResultCode;
@@ -79,6 +80,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
     Arc::new(ExecutedBlock {
         hash: header.hash(),
         header,
+        seed: BlindingSeed::GENESIS,
         envelopes: vec![vec![]].into(),
         receipts: vec![receipt(height)],
         writes: Writes::new(),
@@ -101,7 +103,7 @@ fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
 fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
     let made = block(height);
     let (header, transactions) = (made.header.clone(), made.envelopes.clone());
-    let whole = Block { header, transactions, batches: Vec::new(), seal: Seal::Genesis {} };
+    let whole = Block { header, transactions, batches: Vec::new(), seed: made.seed, seal: Seal::Genesis {} };
     let block = Arc::new(CommittedBlock::new(whole, made.hash, made.receipts.clone()));
     Ok(Persisted { block, pressure })
 }

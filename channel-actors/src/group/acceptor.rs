@@ -10,6 +10,7 @@ use crate::ordering::OrderingEngine;
 use crate::pool::Panicked;
 use crate::production::{self, Execution, ExecutionResult, Persisted, in_full};
 use actix::prelude::*;
+use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::config::OrderingPeer;
 use ledger_classes::execution;
 use ledger_classes::outcome::ResultCode;
@@ -78,7 +79,8 @@ impl AcceptorActor {
             AcceptorEffect::Execute { parent, time, above, transactions } => {
                 let certificates = context.certificates.clone();
                 let (proposer, share) = (context.proposer, context.share.clone());
-                let execution = Execution { store, share, certificates, proposer, parent, time, above };
+                let seed = BlindingSeed::new(super::random_seed());
+                let execution = Execution { store, share, certificates, proposer, parent, time, seed, above };
                 let done = move |result| address.do_send(ExecutionDone(result, started));
                 context.storage.run(channel, move || execution.run(transactions), done);
             }

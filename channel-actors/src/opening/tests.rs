@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::production::{Execution, persist};
-use crate::test_support::{Bench, NOW, config, envelope, key, whole_disk};
+use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, whole_disk};
 use ledger_classes::block::{Header, Seal};
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::participant::NoCertificates;
@@ -19,6 +19,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
             proposer: key(200).public().address(),
             parent,
             time: NOW.plus_millis(height),
+            seed: DRAWN,
             above: vec![],
         };
         let result = execution.run(vec![crate::test_support::verified(*channel, envelope(*channel, height, 1))]);
@@ -82,6 +83,7 @@ fn next(bench: &Bench, nonce: u64) -> ExecutedBlock {
         proposer: key(200).public().address(),
         parent,
         time: NOW.plus_millis(tip + 1),
+        seed: DRAWN,
         above: vec![],
     };
     let transaction = crate::test_support::verified(*channel, envelope(*channel, nonce, 1));

@@ -1,7 +1,7 @@
 //! What of a block is left out of it before it is executed.
 
 use super::*;
-use crate::test_support::{Bench, NOW, config, envelope, key, transaction, verified, whole_disk};
+use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, transaction, verified, whole_disk};
 use ledger_classes::action::{Action, channel::Propose};
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::transaction::{Envelope, Transaction};
@@ -14,6 +14,7 @@ fn execution(bench: &Bench, share: Share) -> Execution {
         proposer: key(200).public().address(),
         parent: bench.opened.parent(),
         time: NOW,
+        seed: DRAWN,
         above: Vec::new(),
     }
 }

@@ -116,7 +116,7 @@ pub(crate) async fn answers(channel: &ChannelHandle, height: u64) -> Value {
         let block = channel.block(height).await.expect("readable").expect("there");
         let receipts = block.receipts.iter().map(|receipt| {
             ids.push(receipt.head.id);
-            json!({"id": receipt.head.id, "code": receipt.head.code, "leaf": receipt.leaf()})
+            json!({"id": receipt.head.id, "code": receipt.head.code, "leaf": receipt.leaf(&block.block.blinder())})
         });
         let receipts: Vec<Value> = receipts.collect();
         blocks.push(json!({"hash": block.block.header.hash(), "receipts": receipts}));

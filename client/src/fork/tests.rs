@@ -2,6 +2,7 @@
 use super::*;
 use crate::seen::{SeenError, SeenHeaders};
 use ledger_classes::amount::Amount;
+use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
 use ledger_classes::block::{receipt_leaves, transaction_leaves};
 use ledger_classes::chain::genesis;
 use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
@@ -23,6 +24,11 @@ struct Made {
     header: Header,
     envelope: Envelope,
     receipt: Receipt,
+}
+
+/// What the blocks here are blinded with.
+fn blinder() -> Blinder {
+    Blinder::new(&BlindingSeed::new([4; 32]), &Hash::ZERO)
 }
 
 impl Channel {
@@ -56,7 +62,8 @@ impl Channel {
     fn block(&self, history: &[Hash], text: &str, code: ResultCode, time: u64) -> Made {
         let envelope = Envelope::sign(Encoding::Json, text.as_bytes().to_vec(), &[&SigningKey::from_seed(&[2; 32])]);
         let height = history.len() as u64;
-        let receipt = Receipt::new(envelope.id(), height, 0, code, String::new(), Amount(0), &[]);
+        let mut receipt = Receipt::new(envelope.id(), height, 0, code, String::new(), Amount(0), &[]);
+        receipt.blind(&blinder());
         let leaves: Vec<Hash> = history.iter().map(|hash| merkle::leaf_hash(&hash.0)).collect();
         let header = Header {
             channel: self.id(),
@@ -64,7 +71,7 @@ impl Channel {
             previous: *history.last().unwrap(),
             time: Time::from_millis(time),
             transaction_root: merkle::root(&transaction_leaves(&[codec::encode(&envelope)]).unwrap()),
-            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
+            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt), &blinder())),
             history_root: merkle::root(&leaves),
             proposer: self.orderer.public().address(),
             transactions: 1,
@@ -82,7 +89,11 @@ impl Channel {
         let evidence = Evidence {
             header: part(&made.header),
             seal: part(&self.seal(&made.header)),
-            receipt: ReceiptProof { head: part(&made.receipt.head), path: vec![] },
+            receipt: ReceiptProof {
+                head: part(&made.receipt.head),
+                blinding: blinder().of(Blinded::Receipt { index: 0 }),
+                path: vec![],
+            },
             transaction: Some(TransactionProof {
                 envelope: HexBytes(codec::encode(&made.envelope)),
                 index: 0,

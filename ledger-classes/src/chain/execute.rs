@@ -4,6 +4,7 @@
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
 use super::{CommittedIds, Invalid, Parent, check_link, check_seal};
+use crate::blinding::{Blinder, BlindingSeed};
 use crate::block::{self, BLOCK_VERSION, Batch, Block, Header, Seal};
 use crate::codec;
 use crate::config::{ChannelConfig, Limits};
@@ -44,6 +45,8 @@ pub struct Draft {
     pub proposer: Address,
     /// Its time, by [`Parent::time_at`].
     pub time: Time,
+    /// Of the proposer's randomness, for this block alone: what hides its hashes.
+    pub seed: BlindingSeed,
     /// What is offered for it, in order.
     pub transactions: Vec<VerifiedTransaction>,
 }
@@ -52,6 +55,8 @@ pub struct Draft {
 pub struct Given<'a> {
     /// Its header.
     pub header: &'a Header,
+    /// What hides its hashes.
+    pub seed: BlindingSeed,
     /// Its seal; `None` while it is only proposed, since it is executed before it is accepted. [`check_seal`] follows then.
     pub seal: Option<&'a Seal>,
     /// Its batches.
@@ -69,6 +74,8 @@ pub struct ExecutedBlock {
     pub header: Header,
     /// The header's hash.
     pub hash: Hash,
+    /// What hides its hashes.
+    pub seed: BlindingSeed,
     /// Its envelopes, encoded.
     pub envelopes: Arc<Vec<Vec<u8>>>,
     /// Its receipts: those of timers, then one for each transaction in order.
@@ -144,12 +151,13 @@ pub enum ExecutionError {
 /// Makes a block of what is offered. Nothing in it can be refused by [`check`]; what would be is left.
 /// An error is a store that cannot be read, or a proposer who may make no block.
 pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
-    let Draft { proposer, time, transactions } = draft;
+    let Draft { proposer, time, seed, transactions } = draft;
     let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
     check_proposer(&config, proposer)?;
     if time < above.parent.time {
         return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
     }
+    check_seed(&seed)?;
     let Sifted { transactions, mut ids, mut left } = sift(above, &config.limits, transactions)?;
     let idle = is_idle(above, time)?;
     if transactions.is_empty() && idle {
@@ -165,13 +173,13 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
     if transactions.len() < offered {
         ids = places(&transactions);
     }
-    let made = Made { config_height, time, proposer, root: root_of(&transactions), ids };
+    let made = Made { config_height, time, proposer, seed, root: root_of(&transactions), ids };
     Ok(Drafted { block: Some(finish(above, made, transactions, executed)?), left })
 }
 
 /// Executes a block that was given, and refuses it if it is not the one that [`draft`] would have made.
 pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, ExecutionError> {
-    let Given { header, seal, batches, transactions, receipts } = given;
+    let Given { header, seed, seal, batches, transactions, receipts } = given;
     check_link(above.parent, header)?;
     let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
     if header.config_height != config_height {
@@ -191,6 +199,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     }
     check_batches(header, batches)?;
     check_limits(&config.limits, &transactions)?;
+    check_seed(&seed)?;
     let ids = check_ids(above, &transactions)?;
     if transactions.is_empty() && is_idle(above, time)? {
         return Err(Invalid::Empty.into());
@@ -207,7 +216,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
             Fate::Dropped { code, .. } => Invalid::MustNotStay { place, code },
         }));
     }
-    let made = Made { config_height, time, proposer, root, ids };
+    let made = Made { config_height, time, proposer, seed, root, ids };
     let own = finish(above, made, transactions, executed)?;
     check_header(&own.header, header)?;
     if let Some(index) = receipts.and_then(|receipts| first_that_differs(&own.receipts, receipts)) {
@@ -284,6 +293,11 @@ fn check_proposer(config: &ChannelConfig, proposer: Address) -> Result<(), Inval
         true => Ok(()),
         false => Err(Invalid::Proposer { proposer }),
     }
+}
+
+/// Whether somebody drew it. That nobody else can guess it is for its proposer to see to, who could tell it as well.
+fn check_seed(seed: &BlindingSeed) -> Result<(), Invalid> {
+    if seed.is_missing() { Err(Invalid::BlindingSeed) } else { Ok(()) }
 }
 
 /// Whether nothing is due at `time`.
@@ -448,6 +462,7 @@ struct Made {
     config_height: u64,
     time: Time,
     proposer: Address,
+    seed: BlindingSeed,
     /// Over its transactions.
     root: Hash,
     /// As [`places`] gives them.
@@ -460,11 +475,13 @@ fn finish(
     transactions: Vec<VerifiedTransaction>,
     executed: Executed,
 ) -> Result<ExecutedBlock, ReadError> {
-    let Executed { receipts, timers, writes } = executed;
+    let Executed { mut receipts, timers, writes } = executed;
     let Parent { channel, height, hash: previous, history_root, orderers_root, .. } = *above.parent;
     let envelopes: Vec<Vec<u8>> = transactions.into_iter().map(VerifiedTransaction::into_envelope).collect();
     let tree = above.tree.update(above.pages, &writes)?;
     let config = execution::config_in(&writes, height + 1)?.map(Arc::new);
+    let blinder = Blinder::new(&made.seed, &previous);
+    receipts.iter_mut().for_each(|receipt| receipt.blind(&blinder));
     let header = Header {
         version: BLOCK_VERSION,
         channel,
@@ -472,9 +489,9 @@ fn finish(
         previous,
         time: made.time,
         transaction_root: made.root,
-        receipt_root: merkle::root(&block::receipt_leaves(&receipts)),
+        receipt_root: merkle::root(&block::receipt_leaves(&receipts, &blinder)),
         batch_root: merkle::empty_root(),
-        writes_root: block::writes_root(&writes),
+        writes_root: block::writes_root(&writes, &blinder),
         state_root: tree.root(),
         history_root,
         orderers_root: config.as_ref().map_or(orderers_root, |record| record.config.orderers().root()),
@@ -486,6 +503,7 @@ fn finish(
     };
     Ok(ExecutedBlock {
         hash: header.hash(),
+        seed: made.seed,
         envelopes: Arc::new(envelopes),
         receipts: receipts.into_iter().map(Arc::new).collect(),
         ids: made.ids.into_iter().map(|(id, place)| (id, timers + place)).collect(),

@@ -1,6 +1,7 @@
 //! The first block: it follows from its configuration, and its header's hash is the channel's id.
 
 use super::Invalid;
+use crate::blinding::{Blinder, BlindingSeed};
 use crate::block::{BLOCK_VERSION, Block, Header, Seal, writes_root};
 use crate::codec;
 use crate::config::{ChannelConfig, ConfigError};
@@ -17,6 +18,7 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
     let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(config), signatures: Vec::new() };
     let encoded = codec::encode(&envelope);
     let writes = genesis_writes(config);
+    let seed = BlindingSeed::GENESIS;
     let header = Header {
         version: BLOCK_VERSION,
         channel: Hash::ZERO,
@@ -26,7 +28,7 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         transaction_root: merkle::root(&[transaction::leaf(&envelope.id(), &encoded)]),
         receipt_root: merkle::empty_root(),
         batch_root: merkle::empty_root(),
-        writes_root: writes_root(&writes),
+        writes_root: writes_root(&writes, &Blinder::new(&seed, &Hash::ZERO)),
         state_root: StateTree::of(&writes).root(),
         history_root: merkle::empty_root(),
         orderers_root: config.orderers().root(),
@@ -37,7 +39,7 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         batches: 0,
     };
     let transactions = vec![encoded].into();
-    Ok((Block { header, transactions, batches: Vec::new(), seal: Seal::Genesis {} }, writes))
+    Ok((Block { header, transactions, batches: Vec::new(), seed, seal: Seal::Genesis {} }, writes))
 }
 
 /// What a genesis block says.

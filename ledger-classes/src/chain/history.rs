@@ -97,8 +97,8 @@ impl History {
         let transactions = verify_transactions(block, above.parent.channel, seed)?;
         let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());
         let ends = transactions.iter().map(end).collect();
-        let Block { header, batches, seal, .. } = block;
-        let given = Given { header, seal: Some(seal), batches, transactions, receipts };
+        let Block { header, batches, seed, seal, .. } = block;
+        let given = Given { header, seed: *seed, seal: Some(seal), batches, transactions, receipts };
         let ExecutedBlock { header, hash, receipts, writes, tree, ids, .. } = check(&above, given)?;
         Ok(Checked { header, hash, receipts, writes, tree, ids, genesis: None, ends })
     }

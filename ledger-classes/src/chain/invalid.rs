@@ -163,6 +163,9 @@ reasons! {
     /// The batches are not those that the header commits to.
     BatchRoot = 306, "batch-root",
         ("the batches differ from the header's batch root");
+    /// Nobody drew what hides its hashes.
+    BlindingSeed = 307, "blinding-seed",
+        ("its blinding seed is zero");
 
     /// An envelope or its payload does not decode, in the one form that it has.
     TransactionMalformed {

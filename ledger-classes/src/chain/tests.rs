@@ -7,6 +7,7 @@ use super::{Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Histo
 use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
 use crate::amount::Amount;
+use crate::blinding::{Blinder, BlindingSeed};
 use crate::block::{Block, Header, Seal};
 use crate::config::{ChannelConfig, Limits};
 use crate::execution::contracts::timers::Timer;
@@ -27,6 +28,8 @@ use std::collections::BTreeSet;
 pub(crate) const ORDERER: u8 = 200;
 /// What batches are verified with.
 const SEED: [u8; 32] = [1; 32];
+/// What their blocks are blinded with.
+pub(crate) const DRAWN: BlindingSeed = BlindingSeed::new([2; 32]);
 
 /// A channel with the narrowest limits that one can have.
 pub(super) fn config() -> ChannelConfig {
@@ -65,7 +68,7 @@ impl Sealed {
         let (header, transactions) = (executed.header.clone(), executed.envelopes.clone());
         let seal = seal_of(&header, ORDERER);
         let receipts = executed.receipts.iter().map(|receipt| (**receipt).clone()).collect();
-        Self { block: Block { header, transactions, batches: Vec::new(), seal }, receipts }
+        Self { block: Block { header, transactions, batches: Vec::new(), seed: executed.seed, seal }, receipts }
     }
 }
 
@@ -116,7 +119,7 @@ impl Maker {
     pub(super) fn draft(&self, millis: u64, offered: Vec<VerifiedTransaction>) -> Drafted {
         let above = self.history.above(&self.state, &NoPages, &NoCertificates).expect("genesis");
         let (proposer, time) = (address(ORDERER), self.time().plus_millis(millis));
-        draft(&above, Draft { proposer, time, transactions: offered }).expect("memory does not fail")
+        draft(&above, Draft { proposer, time, seed: DRAWN, transactions: offered }).expect("memory does not fail")
     }
 
     /// What checking the next block says; the chain stays as it is.
@@ -290,7 +293,7 @@ fn what_a_draft_makes_is_accepted_with_an_equal_result_and_nothing_offered_is_lo
             for seal in [Some(&sealed.block.seal), None] {
                 let header = &sealed.block.header;
                 let (transactions, receipts) = (again.clone(), Some(sealed.receipts.as_slice()));
-                let given = Given { header, seal, batches: &[], transactions, receipts };
+                let given = Given { header, seed: DRAWN, seal, batches: &[], transactions, receipts };
                 assert_eq!(check(&above, given).as_ref(), Ok(&block), "seed {seed}");
             }
             for (id, place) in &block.ids {
@@ -315,13 +318,17 @@ fn a_draft_of_nobody_who_orders_is_refused_and_so_is_time_that_goes_back() {
     let envelope = maker.envelope(&[1], vec![log(1)]);
     let transactions = vec![maker.verified(envelope)];
     let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
-    let refused = |proposer, time| match draft(&above, Draft { proposer, time, transactions: transactions.clone() }) {
+    let offer =
+        |proposer, time, seed| draft(&above, Draft { proposer, time, seed, transactions: transactions.clone() });
+    let refused = |proposer, time| match offer(proposer, time, DRAWN) {
         Err(ExecutionError::Invalid(invalid)) => invalid.name(),
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(address(1), maker.time()), "proposer");
     let earlier = Time::from_millis(maker.time().millis() - 1);
     assert_eq!(refused(address(ORDERER), earlier), "time-goes-back");
+    let nothing_drawn = offer(address(ORDERER), maker.time(), BlindingSeed::GENESIS);
+    assert_eq!(nothing_drawn.map(|_| ()), Err(ExecutionError::Invalid(super::Invalid::BlindingSeed)));
     assert_eq!(above.parent.time_at(earlier), maker.time(), "whatever the clock does");
     let later = maker.time().plus_millis(86_400_000);
     assert_eq!(above.parent.time_at(later), later, "no rule asks a clock");
@@ -358,7 +365,9 @@ pub(crate) fn forced(
         certificates: above.certificates,
         transactions,
     };
-    let ran = crate::execution::run(above.view, &record.config, &input).expect("memory does not fail");
+    let mut ran = crate::execution::run(above.view, &record.config, &input).expect("memory does not fail");
+    let blinder = Blinder::new(&DRAWN, &above.parent.hash);
+    ran.executed.receipts.iter_mut().for_each(|receipt| receipt.blind(&blinder));
     let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
     let count = |number: usize| u32::try_from(number).expect("few");
     let header = Header {
@@ -368,9 +377,9 @@ pub(crate) fn forced(
         previous: above.parent.hash,
         time,
         transaction_root: crate::merkle::root(&leaves),
-        receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts)),
+        receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts, &blinder)),
         batch_root: crate::merkle::empty_root(),
-        writes_root: crate::block::writes_root(&ran.executed.writes),
+        writes_root: crate::block::writes_root(&ran.executed.writes, &blinder),
         state_root: above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail").root(),
         history_root: above.parent.history_root,
         orderers_root: above.parent.orderers_root,
@@ -382,7 +391,7 @@ pub(crate) fn forced(
     };
     let seal = seal_of(&header, ORDERER);
     let envelopes: Vec<Vec<u8>> = transactions.iter().map(|one| one.envelope().to_vec()).collect();
-    (Block { header, transactions: envelopes.into(), batches: Vec::new(), seal }, ran.executed.receipts)
+    (Block { header, transactions: envelopes.into(), batches: Vec::new(), seed: DRAWN, seal }, ran.executed.receipts)
 }
 
 /// Refuses every path, in its own words.
@@ -409,7 +418,7 @@ fn a_build_whose_words_all_differ_accepts_the_same_blocks() {
         let words = Words(words);
         let above = maker.history.above(&maker.state, &NoPages, &words).expect("genesis");
         let (proposer, time) = (address(ORDERER), maker.time());
-        let draft = draft(&above, Draft { proposer, time, transactions: transactions.clone() });
+        let draft = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: transactions.clone() });
         draft.expect("memory does not fail").block.expect("it has failed, and stays")
     });
     let [one, other] = &made;

@@ -122,7 +122,7 @@ fn a_block_beyond_the_budget_is_invalid() {
         let transactions = offered[..count].to_vec();
         let (block, receipts) = forced(&above, ledger.time, &transactions);
         let (header, seal) = (&block.header, Some(&block.seal));
-        check(&above, Given { header, seal, batches: &[], transactions, receipts: Some(&receipts) })
+        check(&above, Given { header, seed: block.seed, seal, batches: &[], transactions, receipts: Some(&receipts) })
             .map(|block| block.ids.len())
     };
     let fitting = ledger.draft(&offered).fates.iter().filter(|fate| **fate == Fate::Included).count();

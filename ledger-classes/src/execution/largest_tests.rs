@@ -21,7 +21,7 @@ use super::test_support::{Ledger, address, open_config, signer};
 use super::{BlockInput, ConfigRecord, Context, InForce};
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
-use crate::block::{write_leaves, writes_root};
+use crate::block::write_leaves;
 use crate::codec;
 use crate::config::{ChannelConfig, ConfigChange, Fees, OrderingPeer, Organization};
 use crate::hash::{Hash, HexBytes};
@@ -407,7 +407,7 @@ fn each_record_in_its_largest_form_is_written_read_back_proven_and_shown_within_
         writes.extend(super::genesis_writes(&config));
         let place = writes.keys().position(|other| *other == key).unwrap();
         let leaves = write_leaves(&writes);
-        let (root, size, leaf) = (writes_root(&writes), leaves.len() as u64, leaves[place]);
+        let (root, size, leaf) = (merkle::root(&leaves), leaves.len() as u64, leaves[place]);
         let path = merkle::Levels::new(leaves).path(u32::try_from(place).unwrap());
         assert!(merkle::verify_inclusion(&root, size, place as u64, &leaf, &path), "{name}");
         assert!(shown <= PAGE_BYTES, "{name}: {shown} bytes of JSON");

@@ -1,6 +1,7 @@
 //! Who may seal, from genesis on, and who may not.
 
 use super::*;
+use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::block::{SealSignature, receipt_leaves, seal_message};
 use crate::chain::genesis;
 use crate::config::{Engine, OrderingPeer};
@@ -31,11 +32,14 @@ fn header(genesis: &Block, orderer: u8, height: u64, next: &Orderers) -> Header 
 /// A block that `orderer` seals, after which `next` may, and whose only receipt has only this event.
 fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, next: u8, event: &Event) -> Evidence {
     let (id, code, message) = (Hash([1; 32]), ResultCode::Done, String::new());
-    let receipt = Receipt::new(id, height, 0, code, message, crate::amount::Amount::ZERO, std::slice::from_ref(event));
+    let blinder = Blinder::new(&BlindingSeed::new([3; 32]), &Hash::ZERO);
+    let mut receipt =
+        Receipt::new(id, height, 0, code, message, crate::amount::Amount::ZERO, std::slice::from_ref(event));
+    receipt.blind(&blinder);
     let header = Header {
         channel: genesis.header.hash(),
         height,
-        receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt))),
+        receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt), &blinder)),
         orderers_root: config(next).orderers().root(),
         proposer: orderer.public().address(),
         receipts: 1,
@@ -44,9 +48,18 @@ fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, next: u8, event:
     Evidence {
         seal: part(&Seal::of_one(orderer, &header.hash())),
         header: part(&header),
-        receipt: ReceiptProof { head: part(&receipt.head), path: vec![] },
+        receipt: ReceiptProof {
+            head: part(&receipt.head),
+            blinding: blinder.of(Blinded::Receipt { index: 0 }),
+            path: vec![],
+        },
         transaction: None,
-        event: Some(EventProof { event: HexBytes(receipt.events[0].clone()), index: 0, path: vec![] }),
+        event: Some(EventProof {
+            event: HexBytes(receipt.events[0].clone()),
+            index: 0,
+            blinding: blinder.of(Blinded::Event { receipt: 0, index: 0 }),
+            path: vec![],
+        }),
     }
 }
 

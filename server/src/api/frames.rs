@@ -4,15 +4,8 @@
 use super::cursor::Cursor;
 use crate::limits::LOOK_BYTES_MAX;
 use bytes::Bytes;
-use channel_actors::{CommittedBlock, Frame};
+use channel_actors::{CommittedBlock, EventTree, Frame};
 use client::api::{CloudEvent, Position, Problem};
-use ledger_classes::{
-    codec,
-    hash::HexBytes,
-    merkle::{self, Levels},
-    proof::{EventProof, Evidence, ReceiptProof, part},
-    receipt::Receipt,
-};
 
 /// Encodes every event of a receipt, in order. Evidence is made only for what is delivered: of a whole block with many
 /// events it would be hundreds of megabytes.
@@ -21,17 +14,11 @@ pub(super) fn encode(channel: &str, block: &CommittedBlock, index: u32, proven: 
     let Some(receipt) = block.receipts.get(index as usize) else { return Vec::new() };
     // The store has checked these bytes against their digest: they decode, or the channel has halted.
     let Ok(events) = receipt.decoded_events() else { return Vec::new() };
-    let events_tree = proven.then(|| event_tree(receipt));
+    let tree = if proven { EventTree::of(block, index) } else { None };
     let mut frames = Vec::with_capacity(events.len());
     for (number, event) in (0u32..).zip(events) {
         let cursor = Cursor::new(header.height, index, number, &block.header_hash);
-        let evidence = events_tree.as_ref().and_then(|events_tree| {
-            let path = block.receipt_tree().path(index);
-            let receipt_proof = ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), path };
-            let event = event_proof(receipt, events_tree, number);
-            let (header, seal) = (part(header), part(&block.block.seal));
-            serde_json::to_string(&Evidence { header, seal, receipt: receipt_proof, transaction: None, event }).ok()
-        });
+        let evidence = tree.as_ref().and_then(|tree| serde_json::to_string(&tree.evidence(number)?).ok());
         let (class, topic) = (event.class(), event.topic().to_owned());
         let cloud = CloudEvent {
             specversion: "1.0".into(),
@@ -51,16 +38,6 @@ pub(super) fn encode(channel: &str, block: &CommittedBlock, index: u32, proven: 
         }
     }
     frames
-}
-
-/// The tree over a receipt's events, made once: each event's path alone would hash all the others again.
-fn event_tree(receipt: &Receipt) -> Levels {
-    Levels::new(receipt.events.iter().map(|event| merkle::leaf_hash(event)).collect())
-}
-
-fn event_proof(receipt: &Receipt, tree: &Levels, number: u32) -> Option<EventProof> {
-    let event = receipt.events.get(number as usize)?;
-    Some(EventProof { event: HexBytes(event.clone()), index: number, path: tree.path(number) })
 }
 
 /// WHATWG HTML §9.2.6: `id`, one line of `data`, an empty line. JSON has no line breaks outside of escapes.
@@ -113,22 +90,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use ledger_classes::{event::Event, hash::Hash};
-
-    /// Paths of a receipt's events were once made one by one, each over all of the events: a full batch transfer cost a
-    /// million hashes before a subscriber saw its first event.
-    #[test]
-    fn an_event_is_proven_by_its_receipts_own_root() {
-        use ledger_classes::{amount::Amount, limits::EVENTS_MAX, outcome::ResultCode};
-        let events: Vec<Event> =
-            (0..EVENTS_MAX).map(|number| Event::AssetPaused { asset: format!("a{number}") }).collect();
-        let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);
-        let tree = event_tree(&receipt);
-        for number in [0, 1, 511, 1022, 1023] {
-            let proof = event_proof(&receipt, &tree, number).unwrap();
-            assert_eq!(Some(proof.path), receipt.event_path(u64::from(number)), "{number}");
-        }
-        assert!(event_proof(&receipt, &tree, 1024).is_none());
-    }
 
     #[test]
     fn a_topic_filter_is_exact_unless_it_ends_in_a_star() {

@@ -15,6 +15,7 @@ mod configuration;
 mod copies;
 mod crl_exchange;
 mod crowd;
+mod curious;
 mod disk;
 mod ended;
 mod exchange;

@@ -11,7 +11,9 @@ use crate::place::Place;
 use crate::production::{self, Execution, ExecutionResult, Offered, Persisted, decode_receipts};
 use crate::recall::{self, Found, Recall};
 use crate::store::Room;
-use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope, flight, key, seeds, whole_disk};
+use crate::test_support::{
+    Bench, DRAWN, NOW, Random, answer, arrival, config, envelope, flight, key, seeds, whole_disk,
+};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
 use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
@@ -84,6 +86,7 @@ impl World {
                         proposer: key(200).public().address(),
                         parent,
                         time,
+                        seed: DRAWN,
                         above,
                     };
                     self.work.push(Work::Run(execution, transactions));

@@ -4,6 +4,7 @@
 use super::{Maker, ORDERER, SEED, Sealed, admission, chain, forced, log, seal_of};
 use crate::action::Action;
 use crate::amount::Amount;
+use crate::blinding::BlindingSeed;
 use crate::block::{Batch, Seal, SealSignature, batch_root, seal_message, transaction_leaves};
 use crate::chain::{ExecutionError, Given, Invalid, Parent, check, genesis, verify_transactions};
 use crate::codec;
@@ -102,7 +103,8 @@ impl Bench {
         let verified = verify_transactions(block, self.maker.channel(), SEED);
         if let (Some(above), Ok(transactions)) = (above, verified) {
             let (header, seal, batches) = (&block.header, Some(&block.seal), block.batches.as_slice());
-            let followed = check(&above, Given { header, seal, batches, transactions, receipts: Some(receipts) });
+            let (seed, receipts) = (block.seed, Some(receipts.as_slice()));
+            let followed = check(&above, Given { header, seed, seal, batches, transactions, receipts });
             assert_eq!(followed, Err(ExecutionError::Invalid(walked)));
         }
         walked
@@ -365,6 +367,17 @@ const BREAKS: &[(&str, Break, &str)] = &[
     ),
     ("what leaves nothing when it fails", |bench| bench.force_actions(1, &[admission()]), "must-not-stay"),
     ("a block that does nothing", |bench| bench.force(&[]), "empty"),
+    ("no blinding seed", |bench| bench.last.block.seed = BlindingSeed::GENESIS, "blinding-seed"),
+    ("another blinding seed", |bench| bench.last.block.seed = BlindingSeed::new([9; 32]), "receipt-root"),
+    (
+        "hashes that are not blinded",
+        |bench| {
+            let leaves: Vec<Hash> =
+                bench.last.receipts.iter().map(|one| merkle::leaf_hash(&codec::encode(&one.head))).collect();
+            header(bench, |header| header.receipt_root = merkle::root(&leaves));
+        },
+        "receipt-root",
+    ),
     ("another number of receipts", |bench| header(bench, |header| header.receipts += 1), "receipt-count"),
     ("another receipt root", |bench| header(bench, |header| header.receipt_root.0[0] ^= 1), "receipt-root"),
     ("another writes root", |bench| header(bench, |header| header.writes_root.0[0] ^= 1), "writes-root"),
@@ -397,6 +410,15 @@ const BREAKS: &[(&str, Break, &str)] = &[
             bench.last.block.header.writes_root.0[0] ^= 1;
         },
         "genesis-differs",
+    ),
+    (
+        "a genesis block with a blinding seed",
+        |bench| {
+            bench.last = first();
+            bench.maker.history = super::History::new();
+            bench.last.block.seed = BlindingSeed::new([9; 32]);
+        },
+        "genesis-malformed",
     ),
     (
         "a genesis block that is sealed",
