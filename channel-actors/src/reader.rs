@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     pub fn proven_state(&self, key: &[u8]) -> Result<StateEvidence, ReadError> {
         let block = self.existing(self.height())?;
         let value = self.view.get(key)?.map(|value| HexBytes(value.to_vec()));
-        let path = self.view.tree().prove(&self.view, key)?.encode();
+        let path = self.view.tree().prove(&self.view, &block.block.blinder(), key)?.encode();
         let (header, seal) = (part(&block.block.header), part(&block.block.seal));
         Ok(StateEvidence { header, seal, key: HexBytes(key.to_vec()), value, path: HexBytes(path) })
     }

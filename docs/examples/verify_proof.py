@@ -468,9 +468,11 @@ def check_state_path(root, key, value, data):
     bit = lambda way, depth: way[depth // 8] >> 7 - depth % 8 & 1
     leaf = lambda way, digest: hashlib.sha256(b"\2" + way + digest).digest()
     r = Reader(data, "the key's path")
+    blinding, parts = r.hash(), [r.hash() for _ in range(4)]
     steps = [(r.u8(), r.hash()) for _ in range(r.u16())]
     need(all(a[0] < b[0] for a, b in zip(steps, steps[1:])), "the bits of a key's path do not ascend")
     need(all(any(beside) for _, beside in steps), "nothing stands beside a key's path")
+    need(all(depth >= 4 for depth, _ in steps), "a key's path begins above the part where it stands")
     other = r.option(lambda: (r.hash(), r.hash()))
     r.end(None)
     if value is not None:
@@ -478,6 +480,7 @@ def check_state_path(root, key, value, data):
         reached = leaf(place, hashlib.sha256(value).digest())
     elif other is not None:
         need(other[0] != place, "the path leads to the key that is said to be absent")
+        need(other[0][0] >> 4 == place[0] >> 4, "the path leads to another part of the state")
         need(all(bit(other[0], depth) == bit(place, depth) for depth, _ in steps), "the path does not lead to where the key would be")
         reached = leaf(*other)
     else:
@@ -486,7 +489,8 @@ def check_state_path(root, key, value, data):
     for depth, beside in reversed(steps):
         left, right = (beside, reached) if bit(place, depth) else (reached, beside)
         reached = hashlib.sha256(b"\3" + bytes([depth]) + left + right).digest()
-    need(reached == root, "the key's path does not lead to the header's state root")
+    leaf = blinded_leaf_hash(blinding, reached)
+    check_path(root, 16, place[0] >> 4, leaf, parts, "the part of the state where the key stands")
 
 
 def check_trust(trust):

@@ -56,6 +56,11 @@ pub enum Blinded {
     },
     /// What the block wrote.
     Writes,
+    /// The root of a part of the state that the block leaves.
+    StatePart {
+        /// The first four bits of its keys.
+        part: u8,
+    },
 }
 
 impl Blinded {
@@ -65,6 +70,7 @@ impl Blinded {
             Self::Receipt { index } => (0, index, 0),
             Self::Event { receipt, index } => (1, receipt, index),
             Self::Writes => (2, 0, 0),
+            Self::StatePart { part } => (3, part.into(), 0),
         };
         let mut bytes = [kind; 9];
         bytes[1..5].copy_from_slice(&first.to_le_bytes());
@@ -107,6 +113,7 @@ mod tests {
         let mut all: Vec<Blinded> = pairs.map(|(receipt, index)| Blinded::Event { receipt, index }).collect();
         all.extend(numbers.map(|index| Blinded::Receipt { index }));
         all.push(Blinded::Writes);
+        all.extend((0..16).map(|part| Blinded::StatePart { part }));
         let mut seen = BTreeSet::new();
         // The same seed in another block, and another seed.
         for (seed, previous) in [(seed, [1; 32]), (seed, [2; 32]), (BlindingSeed::new([8; 32]), [1; 32])] {

@@ -6,6 +6,10 @@
 //! a 1. The node names that bit. So the root depends on the entries alone, neither on the order in which they came nor on
 //! how pages are cut, and a key's way is as long as it has neighbours.
 //!
+//! Keys whose first four bits are the same, which are those of one class, are a part with a root of its own. A header has a
+//! root over the roots of the parts, each blinded ([`crate::blinding`]), so that who may read one part sees nothing of others
+//! that could be guessed.
+//!
 //! A [`StateTree`] never changes: [`StateTree::update`] gives another one that shares what stayed. So each block that is
 //! under way has its own, and one that is dropped leaves nothing. Parts that are in pages on the disk are read when
 //! a way leads there ([`Pages`]) and held against the hash above them; [`StateTree::save`] gives what is not there yet.
@@ -14,17 +18,20 @@
 
 mod bucket;
 mod page;
+mod parts;
 mod proof;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use page::{NoPages, Pages, Place};
-pub use proof::{PROOF_BYTES_MAX, Proof, ProofError};
+pub use parts::{PROOF_BYTES_MAX, Proof};
+pub use proof::ProofError;
 pub use tree::{Change, StateTree};
 
 use crate::codec::{Decode, Encode};
 use crate::hash::{Hash, Tag};
+use parts::PART_BITS;
 
 /// Hash of a set without keys.
 pub const EMPTY: Hash = Hash::ZERO;
@@ -39,8 +46,8 @@ const NODE: u8 = 3;
 
 /// Where a key stands: its bits, from the highest of the first byte, are the way from the root, 1 to the right.
 ///
-/// The first byte is the key's own, its family: so what a proof shows beside its way is of the same family, but for the
-/// hashes over whole families. The others are hashed, so that nobody who chooses keys makes ways long.
+/// The first byte is the key's own, its family: so what a proof shows beside its way is of the same class, and of the same
+/// family but for the hashes over whole families. The others are hashed, so that nobody who chooses keys makes ways long.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Path([u8; 32]);
 

@@ -4,6 +4,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger_classes::action::{Action, logs};
 use ledger_classes::amount::Amount;
+use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Seal, transaction_leaves};
 use ledger_classes::chain::{self, Draft, History};
 use ledger_classes::codec;

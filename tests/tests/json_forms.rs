@@ -190,9 +190,9 @@ fn channel() -> Value {
 fn proof() -> Value {
     let evidence = || {
         json!({
-            "header": "aa", "seal": "bb", "receipt": { "head": "cc", "path": [h('a')] },
+            "header": "aa", "seal": "bb", "receipt": { "head": "cc", "blinding": h('b'), "path": [h('a')] },
             "transaction": { "envelope": "dd", "index": 1, "path": [] },
-            "event": { "event": "ee", "index": 0, "path": [] },
+            "event": { "event": "ee", "index": 0, "blinding": h('b'), "path": [] },
         })
     };
     json!({

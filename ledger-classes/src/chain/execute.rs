@@ -492,7 +492,7 @@ fn finish(
         receipt_root: merkle::root(&block::receipt_leaves(&receipts, &blinder)),
         batch_root: merkle::empty_root(),
         writes_root: block::writes_root(&writes, &blinder),
-        state_root: tree.root(),
+        state_root: tree.state_root(above.pages, &blinder)?,
         history_root,
         orderers_root: config.as_ref().map_or(orderers_root, |record| record.config.orderers().root()),
         config_height: made.config_height,

@@ -9,7 +9,7 @@ use crate::execution::genesis_writes;
 use crate::hash::Hash;
 use crate::merkle;
 use crate::state::Writes;
-use crate::state_tree::StateTree;
+use crate::state_tree::{NoPages, StateTree};
 use crate::transaction::{self, Encoding, Envelope};
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
@@ -19,6 +19,7 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
     let encoded = codec::encode(&envelope);
     let writes = genesis_writes(config);
     let seed = BlindingSeed::GENESIS;
+    let blinder = Blinder::new(&seed, &Hash::ZERO);
     let header = Header {
         version: BLOCK_VERSION,
         channel: Hash::ZERO,
@@ -28,8 +29,8 @@ pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {
         transaction_root: merkle::root(&[transaction::leaf(&envelope.id(), &encoded)]),
         receipt_root: merkle::empty_root(),
         batch_root: merkle::empty_root(),
-        writes_root: writes_root(&writes, &Blinder::new(&seed, &Hash::ZERO)),
-        state_root: StateTree::of(&writes).root(),
+        writes_root: writes_root(&writes, &blinder),
+        state_root: StateTree::of(&writes).state_root(&NoPages, &blinder).expect("all of it is in memory"),
         history_root: merkle::empty_root(),
         orderers_root: config.orderers().root(),
         config_height: 0,

@@ -369,6 +369,7 @@ pub(crate) fn forced(
     let blinder = Blinder::new(&DRAWN, &above.parent.hash);
     ran.executed.receipts.iter_mut().for_each(|receipt| receipt.blind(&blinder));
     let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
+    let tree = above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail");
     let count = |number: usize| u32::try_from(number).expect("few");
     let header = Header {
         version: crate::block::BLOCK_VERSION,
@@ -380,7 +381,7 @@ pub(crate) fn forced(
         receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts, &blinder)),
         batch_root: crate::merkle::empty_root(),
         writes_root: crate::block::writes_root(&ran.executed.writes, &blinder),
-        state_root: above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail").root(),
+        state_root: tree.state_root(above.pages, &blinder).expect("memory does not fail"),
         history_root: above.parent.history_root,
         orderers_root: above.parent.orderers_root,
         config_height: record.height,

@@ -49,6 +49,11 @@ impl Place {
         self.bits
     }
 
+    /// The part of the state in which it is, if its prefix is long enough.
+    pub(super) const fn part(&self) -> u8 {
+        Path(self.prefix).part()
+    }
+
     /// The places of its two parts.
     pub(super) fn parts(&self) -> (Self, Self) {
         let (left, mut right) = (Self { bits: self.bits + 1, ..*self }, Self { bits: self.bits + 1, ..*self });

@@ -1,7 +1,7 @@
-//! Proofs against a root of the tree: that a key has a value, or that it is absent.
+//! Ways to where keys stand, against the root of a set: that a key has a value there, or that it is absent.
 
 use super::bucket::Entry;
-use super::{EMPTY, PATH_BITS, Path, leaf_hash, node_hash, value_hash};
+use super::{EMPTY, PART_BITS, PATH_BITS, Path, leaf_hash, node_hash, value_hash};
 use crate::hash::Hash;
 
 /// The way to where a key stands or would stand, and what stands beside the way.
@@ -10,7 +10,7 @@ use crate::hash::Hash;
 /// is there; that it ends at another one shows that it is not. Roots are of trees that were made by the rules, since
 /// whoever executes blocks checks them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proof {
+pub(super) struct Way {
     /// From the root: the bit by which the way goes, and the hash of the other part.
     steps: Vec<(u16, Hash)>,
     /// The key at the end of the way, if it is another one.
@@ -31,20 +31,16 @@ pub enum ProofError {
 /// Bytes of a step: bit, hash.
 const STEP_BYTES: usize = 33;
 
-/// Most bytes of an encoded proof.
-pub const PROOF_BYTES_MAX: usize = 2 + PATH_BITS as usize * STEP_BYTES + 1 + 64;
+/// Most bytes of an encoded way.
+pub(super) const WAY_BYTES_MAX: usize = 2 + PATH_BITS as usize * STEP_BYTES + 1 + 64;
 
-impl Proof {
+impl Way {
     pub(super) const fn new(steps: Vec<(u16, Hash)>, other: Option<Entry>) -> Self {
         Self { steps, other }
     }
 
-    /// Whether under `root` the key has this value; `None`: that it is absent.
-    pub fn verify(&self, root: &Hash, key: &[u8], value: Option<&[u8]>) -> Result<(), ProofError> {
-        self.verify_path(root, Path::of(key), value)
-    }
-
-    pub(super) fn verify_path(&self, root: &Hash, path: Path, value: Option<&[u8]>) -> Result<(), ProofError> {
+    /// The root that it leads to from this path with this value; `None`: from its absence.
+    pub(super) fn root(&self, path: Path, value: Option<&[u8]>) -> Result<Hash, ProofError> {
         let end = match (value, &self.other) {
             (Some(value), None) => leaf_hash(&path, &value_hash(value)),
             (None, Some(other)) if other.path != path => other.hash(),
@@ -55,17 +51,32 @@ impl Proof {
         if !self.steps.iter().all(|(depth, _)| is_on_the_way(*depth)) {
             return Err(ProofError::Root);
         }
-        let reached = self.steps.iter().rev().fold(end, |hash, (depth, beside)| match path.bit(*depth) {
+        Ok(self.steps.iter().rev().fold(end, |hash, (depth, beside)| match path.bit(*depth) {
             true => node_hash(*depth, beside, &hash),
             false => node_hash(*depth, &hash, beside),
-        });
-        if reached == *root { Ok(()) } else { Err(ProofError::Root) }
+        }))
+    }
+
+    /// The same way from the root of the part of the state where the path stands: of what is beside it, nothing is of another
+    /// part.
+    pub(super) fn within_part(mut self, path: Path) -> Self {
+        if self.other.is_some_and(|other| other.path.part() != path.part()) {
+            // Nothing stands in the path's part.
+            return Self::new(Vec::new(), None);
+        }
+        self.steps.retain(|(depth, _)| *depth >= PART_BITS);
+        self
+    }
+
+    /// Whether it leaves the part of a path.
+    pub(super) fn leaves_part(&self, path: Path) -> bool {
+        let above = self.steps.first().is_some_and(|(depth, _)| *depth < PART_BITS);
+        above || self.other.is_some_and(|other| other.path.part() != path.part())
     }
 
     /// Its only encoded form: the number of steps (u16, little-endian); each step's bit (one byte) and hash; then 0, or 1 with
     /// path and value's hash of the other key.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(2 + self.steps.len() * STEP_BYTES + 65);
+    pub(super) fn encode_into(&self, bytes: &mut Vec<u8>) {
         bytes.extend_from_slice(&u16::try_from(self.steps.len()).expect("256 steps at most").to_le_bytes());
         for (depth, beside) in &self.steps {
             bytes.push(u8::try_from(*depth).expect("a bit of a path"));
@@ -76,15 +87,10 @@ impl Proof {
             bytes.extend_from_slice(&other.path.0);
             bytes.extend_from_slice(&other.value.0);
         }
-        bytes
     }
 
-    /// Decodes a proof. Whatever is not the form that [`Self::encode`] gives is refused.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ProofError> {
-        Self::decoded(bytes).ok_or(ProofError::Malformed)
-    }
-
-    fn decoded(bytes: &[u8]) -> Option<Self> {
+    /// Decodes a way. Whatever is not the form that [`Self::encode_into`] gives is none.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (length, bytes) = bytes.split_first_chunk()?;
         let length = usize::from(u16::from_le_bytes(*length));
         let (steps, rest) = bytes.split_at_checked(length * STEP_BYTES)?;

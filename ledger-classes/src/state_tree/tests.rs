@@ -1,7 +1,9 @@
 //! The tree beside one that is computed from all entries, and its pages and proofs under changes.
 
 use super::bucket::Set;
+use super::proof::Way;
 use super::*;
+use crate::blinding::{Blinder, BlindingSeed};
 use crate::state::{ReadError, Writes};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -20,6 +22,20 @@ fn naive(entries: &[(Path, Hash)]) -> Hash {
             Hash::plain(&[&[3, u8::try_from(depth).expect("a bit")], &left.0, &right.0])
         }
     }
+}
+
+fn blinder() -> Blinder {
+    Blinder::new(&BlindingSeed::new([3; 32]), &Hash::ZERO)
+}
+
+fn encoded(way: &Way) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    way.encode_into(&mut bytes);
+    bytes
+}
+
+fn verdict(way: &Way, root: &Hash, path: Path, value: Option<&[u8]>) -> Result<(), ProofError> {
+    if way.root(path, value)? == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
 fn naive_root(entries: &Entries) -> Hash {
@@ -119,15 +135,21 @@ proptest! {
             tree = tree.update_paths(&NoPages, &changes).expect("all is in memory");
             prop_assert_eq!((tree.root(), tree.keys()), (naive_root(&entries), entries.len() as u64));
         }
+        let mut parts = [EMPTY; 16];
+        tree.part_roots(&NoPages, &mut parts).expect("all is in memory");
+        for (part, root) in (0u8..).zip(parts) {
+            let some = entries.iter().filter(|(path, _)| path.part() == part).map(|(path, value)| (*path, *value));
+            prop_assert_eq!(root, naive_root(&some.collect()), "part {}", part);
+        }
         let root = tree.root();
         for path in asked.into_iter().chain(entries.keys().copied()) {
-            let proof = tree.prove_path(&NoPages, path).expect("all is in memory");
-            prop_assert_eq!(Proof::decode(&proof.encode()), Ok(proof.clone()));
+            let proof = tree.way(&NoPages, path).expect("all is in memory");
+            prop_assert_eq!(Way::decode(&encoded(&proof)), Some(proof.clone()));
             let value = entries.get(&path).map(|value| vec![*value]);
-            prop_assert_eq!(proof.verify_path(&root, path, value.as_deref()), Ok(()));
+            prop_assert_eq!(verdict(&proof, &root, path, value.as_deref()), Ok(()));
             let wrong = if value.is_some() { None } else { Some(vec![7]) };
-            prop_assert!(proof.verify_path(&root, path, wrong.as_deref()).is_err());
-            prop_assert!(proof.verify_path(&Hash([7; 32]), path, value.as_deref()).is_err());
+            prop_assert!(verdict(&proof, &root, path, wrong.as_deref()).is_err());
+            prop_assert!(verdict(&proof, &Hash([7; 32]), path, value.as_deref()).is_err());
         }
     }
 
@@ -141,21 +163,21 @@ proptest! {
         let tree = StateTree::default().update_paths(&NoPages, &changes).expect("all is in memory");
         let (root, value) = (tree.root(), entries.get(&asked).map(|value| vec![*value]));
         let false_value = if value.is_some() { None } else { entries.get(&other).map(|value| vec![*value]) };
-        let proof = tree.prove_path(&NoPages, asked).expect("all is in memory");
-        let of_other = tree.prove_path(&NoPages, other).expect("all is in memory");
+        let proof = tree.way(&NoPages, asked).expect("all is in memory");
+        let of_other = tree.way(&NoPages, other).expect("all is in memory");
         for lie in [&false_value, &Some(vec![])].into_iter().filter(|lie| **lie != value) {
-            prop_assert!(of_other.verify_path(&root, asked, lie.as_deref()).is_err());
+            prop_assert!(verdict(&of_other, &root, asked, lie.as_deref()).is_err());
         }
-        let mut bytes = proof.encode();
+        let mut bytes = encoded(&proof);
         let at = at.index(bytes.len());
         bytes[at] ^= flip;
-        if let Ok(changed) = Proof::decode(&bytes) {
-            prop_assert_eq!(changed.encode(), bytes, "one form");
+        if let Some(changed) = Way::decode(&bytes) {
+            prop_assert_eq!(encoded(&changed), bytes, "one form");
             for said in [&value, &false_value] {
-                prop_assert!(changed.verify_path(&root, asked, said.as_deref()).is_err());
+                prop_assert!(verdict(&changed, &root, asked, said.as_deref()).is_err());
             }
         }
-        prop_assert!(Proof::decode(&[proof.encode(), vec![0]].concat()).is_err());
+        prop_assert!(Way::decode(&[encoded(&proof), vec![0]].concat()).is_none());
     }
 
     #[test]
@@ -196,9 +218,10 @@ proptest! {
         let (tree, entries) = trees.pop().expect("never empty");
         disk.save(&tree);
         let read = StateTree::stored(tree.root(), tree.keys());
+        prop_assert_eq!(read.state_root(&disk, &blinder()), tree.state_root(&disk, &blinder()));
         for (path, value) in &entries {
-            let proof = read.prove_path(&disk, *path).expect("pages");
-            prop_assert_eq!(proof.verify_path(&naive_root(&entries), *path, Some(&[*value])), Ok(()));
+            let proof = read.way(&disk, *path).expect("pages");
+            prop_assert_eq!(verdict(&proof, &naive_root(&entries), *path, Some(&[*value])), Ok(()));
         }
         let mut afresh = Disk::default();
         let changes = apply(&mut Entries::new(), &entries.into_iter().map(|(path, value)| (path, Some(value))).collect());
@@ -221,7 +244,7 @@ proptest! {
         let byte = byte.index(page.len());
         page[byte] ^= flip;
         let read = StateTree::stored(tree.root(), tree.keys());
-        let found = entries.keys().map(|path| read.prove_path(&disk, *path)).filter(Result::is_err).count();
+        let found = entries.keys().map(|path| read.way(&disk, *path)).filter(Result::is_err).count();
         prop_assert!(found > 0);
     }
 }
@@ -234,7 +257,8 @@ fn what_a_block_writes_is_what_is_proven() {
     writes = [(vec![0x11, 3], None), (vec![0x11, 4], Some(value("2")))].into();
     let next = tree.update(&NoPages, &writes).expect("all is in memory");
     let proven = |tree: &StateTree, key: &[u8], value: Option<&[u8]>| {
-        tree.prove(&NoPages, key).expect("all is in memory").verify(&tree.root(), key, value)
+        let root = tree.state_root(&NoPages, &blinder()).expect("all is in memory");
+        tree.prove(&NoPages, &blinder(), key).expect("all is in memory").verify(&root, key, value)
     };
     assert_eq!(proven(&tree, &[0x11, 3], Some(b"1")), Ok(()), "the earlier tree is as it was");
     assert_eq!(proven(&next, &[0x11, 3], None), Ok(()));
@@ -243,16 +267,60 @@ fn what_a_block_writes_is_what_is_proven() {
     assert_eq!(proven(&StateTree::default(), &[0x11, 4], None), Ok(()), "nothing is in an empty tree");
 }
 
-/// Beside what is proven stand no hashes of keys of other families that could be guessed, but over all of them together.
+/// What stands beside a key is of its class; of other classes there are hashes that are blinded.
 #[test]
-fn a_proof_shows_hashes_of_keys_of_its_own_family_and_of_whole_families() {
-    let keys = (0..40u8).flat_map(|number| [vec![0x11, number], vec![0x40, number], vec![0x10, number]]);
-    let writes: Writes = keys.map(|key| (key, Some(crate::state::Value::from(&b"1"[..])))).collect();
-    let tree = StateTree::default().update(&NoPages, &writes).expect("all is in memory");
-    let leaf = |key: &[u8]| leaf_hash(&Path::of(key), &value_hash(b"1"));
-    let foreign: Vec<Hash> = writes.keys().filter(|key| key[0] != 0x11).map(|key| leaf(key)).collect();
-    for number in 0..=255 {
-        let proof = tree.prove(&NoPages, &[0x11, number]).expect("all is in memory").encode();
-        assert!(foreign.iter().all(|leaf| !proof.windows(32).any(|shown| shown == leaf.0)));
+fn a_proof_shows_nothing_of_other_parts_that_could_be_guessed() {
+    let value = |text: &'static [u8]| Some(crate::state::Value::from(text));
+    // One key in a part, and some in others: in the part of the one that is asked for, in families of their own.
+    let mut writes = Writes::from([(vec![0x20, 1], value(b"1")), (vec![0x11, 1], value(b"1"))]);
+    for keys in [0, 60] {
+        writes.extend(
+            (0..keys).flat_map(|number| [vec![0x11, number], vec![0x40, number]]).map(|key| (key, value(b"1"))),
+        );
+        let tree = StateTree::default().update(&NoPages, &writes).expect("all is in memory");
+        let root = tree.state_root(&NoPages, &blinder()).expect("all is in memory");
+        let of_part = |first: u8| {
+            let some = writes.iter().filter(|(key, _)| key[0] >> 4 == first);
+            StateTree::of(&some.map(|(key, value)| (key.clone(), value.clone())).collect()).root()
+        };
+        let leaf = |key: &[u8]| leaf_hash(&Path::of(key), &value_hash(b"1"));
+        let mut foreign: Vec<Hash> = writes.keys().filter(|key| key[0] >> 4 != 1).map(|key| leaf(key)).collect();
+        foreign.extend([0, 2, 4].map(of_part));
+        foreign.push(tree.root());
+        for (key, there) in [(vec![0x11, 1], true), (vec![0x11, 200], false), (vec![0x10, 1], false)] {
+            let proof = tree.prove(&NoPages, &blinder(), &key).expect("all is in memory");
+            assert_eq!(proof.verify(&root, &key, there.then_some(&b"1"[..])), Ok(()));
+            let bytes = proof.encode();
+            let shown = |hash: &Hash| bytes.windows(32).any(|window| window == hash.0);
+            assert!(!foreign.iter().any(shown), "{key:?} among {keys}");
+            // Not with what is shown in place of what hides it, either.
+            let hidden = |by: &[u8]| Hash::plain(&[&[0], by, &of_part(2).0]);
+            assert!(!bytes.windows(32).any(|by| shown(&hidden(by))));
+            let blinded = blinder().leaf(crate::blinding::Blinded::StatePart { part: 2 }, &of_part(2).0);
+            let far = bytes.windows(32).filter(|window| *window == blinded.0).count();
+            assert_eq!(far, 0, "it stands two steps away, below a node");
+        }
+        // Absent from a part without keys, and the neighbour of a part with one.
+        for (key, has) in [(vec![0x50, 1], None), (vec![0x20, 1], Some(&b"1"[..])), (vec![0x30], None), (vec![], None)]
+        {
+            let proof = tree.prove(&NoPages, &blinder(), &key).expect("all is in memory");
+            assert_eq!(proof.verify(&root, &key, has), Ok(()), "{key:?}");
+            assert!(proof.verify(&root, &key, if has.is_some() { None } else { Some(b"1") }).is_err());
+            assert_eq!(Proof::decode(&proof.encode()), Ok(proof));
+        }
     }
+}
+
+/// A way that begins above its part leads elsewhere, whatever hash it comes to.
+#[test]
+fn a_proof_stays_in_its_part() {
+    let value = |text: &'static [u8]| Some(crate::state::Value::from(text));
+    let writes = Writes::from([(vec![0x20, 1], value(b"1")), (vec![0x11, 1], value(b"1"))]);
+    let tree = StateTree::default().update(&NoPages, &writes).expect("all is in memory");
+    let path = Path::of(&[0x11, 1]);
+    let way = tree.way(&NoPages, path).expect("all is in memory");
+    assert!(way.leaves_part(path) && !way.clone().within_part(path).leaves_part(path));
+    let absent = Path::of(&[0x50, 1]);
+    let way = tree.way(&NoPages, absent).expect("all is in memory");
+    assert!(way.leaves_part(absent) && !way.within_part(absent).leaves_part(absent));
 }

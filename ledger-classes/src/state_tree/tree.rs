@@ -2,7 +2,8 @@
 
 use super::bucket::{Bucket, Entry, Set, halves, parts};
 use super::page::{BUCKET_KEYS, Below, NoPages, Page, Pages, Place, STRIDE};
-use super::proof::Proof;
+use super::parts::PART_BITS;
+use super::proof::Way;
 use super::{EMPTY, Path, joined, value_hash};
 use crate::hash::Hash;
 use crate::state::{ReadError, Writes};
@@ -231,6 +232,28 @@ impl Tree {
         Ok(())
     }
 
+    /// Notes the root of each part of the state that has keys.
+    fn part_roots(&self, place: &Place, pages: &dyn Pages, roots: &mut [Hash]) -> Result<(), ReadError> {
+        match self {
+            Self::Empty => {}
+            _ if place.bits() == PART_BITS => roots[usize::from(place.part())] = self.hash(),
+            Self::Few(few) => {
+                let mut begin = 0;
+                for part in few.bucket.entries().chunk_by(|one, next| one.path.part() == next.path.part()) {
+                    roots[usize::from(part[0].path.part())] = few.bucket.hash_of(begin..begin + part.len());
+                    begin += part.len();
+                }
+            }
+            Self::Many(many) => {
+                let (left, right) = place.parts();
+                many.left.part_roots(&left, pages, roots)?;
+                many.right.part_roots(&right, pages, roots)?;
+            }
+            Self::Stored { .. } => self.read(place, pages)?.part_roots(place, pages, roots)?,
+        }
+        Ok(())
+    }
+
     /// Reads every page.
     fn check(&self, place: &Place, pages: &dyn Pages) -> Result<(), ReadError> {
         match self {
@@ -381,7 +404,7 @@ impl StateTree {
         Self::default().update(&NoPages, writes).expect("all of it is in memory")
     }
 
-    /// Its root.
+    /// Its own root, by which pages and trees are compared; a header has [`Self::state_root`].
     pub fn root(&self) -> Hash {
         self.0.hash()
     }
@@ -430,16 +453,16 @@ impl StateTree {
         self.0.check(&Place::ROOT, pages)
     }
 
-    /// The proof of a key against the root: of its value if it has one, else that it is absent.
-    pub fn prove(&self, pages: &dyn Pages, key: &[u8]) -> Result<Proof, ReadError> {
-        self.prove_path(pages, Path::of(key))
+    pub(super) fn part_roots(&self, pages: &dyn Pages, roots: &mut [Hash]) -> Result<(), ReadError> {
+        self.0.part_roots(&Place::ROOT, pages, roots)
     }
 
-    pub(super) fn prove_path(&self, pages: &dyn Pages, path: Path) -> Result<Proof, ReadError> {
+    /// The way to where a path stands or would stand.
+    pub(super) fn way(&self, pages: &dyn Pages, path: Path) -> Result<Way, ReadError> {
         let (mut tree, mut place, mut steps) = (self.0.clone(), Place::ROOT, Vec::new());
         loop {
             tree = match &tree {
-                Tree::Empty => return Ok(Proof::new(steps, None)),
+                Tree::Empty => return Ok(Way::new(steps, None)),
                 Tree::Stored { .. } => tree.read(&place, pages)?,
                 Tree::Few(few) => {
                     let mut range = 0..few.bucket.entries().len();
@@ -452,7 +475,7 @@ impl StateTree {
                         range = own;
                     }
                     let entry = few.bucket.entries()[range.start];
-                    return Ok(Proof::new(steps, (entry.path != path).then_some(entry)));
+                    return Ok(Way::new(steps, (entry.path != path).then_some(entry)));
                 }
                 Tree::Many(many) => {
                     let (left, right) = place.parts();

@@ -144,7 +144,7 @@ routes! {
         body &[], answers [200 &[(JSON, "Proof")]], transactions::proof;
     Get "/v1/channels/{channel}/state/{key}/proof" "stateProof",
         "The offline proof of what a key has in the state, or that it is absent",
-        needs "read on all classes; admin or audit, too, for keys of logs and of what the channel keeps of itself",
+        needs "read on the class of the key; read on logs or admin, too, for contracts; admin or audit, too, for logs; all of it for what the channel keeps of itself",
         query &[], body &[], answers [200 &[(JSON, "StateProof")]], state::proof;
     Get "/v1/channels/{channel}/blocks" "blocks", "Blocks, ascending", needs "read on all classes",
         query &[

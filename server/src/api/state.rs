@@ -13,8 +13,9 @@ use actix_web::{
 };
 use ledger_classes::{keyspace, limits::STATE_KEY_BYTES_MAX, rights::Class};
 
-/// Who may read all classes may have proofs: beside a key's way stand hashes of its neighbours, which could be guessed.
-/// Among what the channel keeps of itself and among logs these are of administrative acts.
+/// Beside a key's way stand hashes of its neighbours of the same class, which could be guessed: who has a proof may read all
+/// of them. Among what the channel keeps of itself and among logs these are of administrative acts, and among contracts of
+/// what names identities. Of other classes there is nothing but what is blinded.
 pub(super) async fn proof(
     context: Data<PeerContext>,
     caller: Caller,
@@ -23,9 +24,11 @@ pub(super) async fn proof(
     let (channel, key) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     let key = key_of(&key)?;
-    visible.read_all()?;
-    if matches!(keyspace::class_of(&key), None | Some(Class::Logs)) {
-        visible.acts()?;
+    match keyspace::class_of(&key) {
+        Some(class @ (Class::Assets | Class::Apps)) => visible.read(class)?,
+        Some(class @ Class::Contracts) => visible.read(class).and_then(|()| visible.governance())?,
+        Some(class @ Class::Logs) => visible.read(class).and_then(|()| visible.acts())?,
+        None => visible.read_all().and_then(|()| visible.acts())?,
     }
     let source = Source::Channel(visible.channel);
     let proof = StateSlices { key, found: None };

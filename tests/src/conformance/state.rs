@@ -1,6 +1,7 @@
 //! `conformance state`: what keys have in a state, through `state_tree::Proof::verify`; and vectors for others.
 
 use super::answer_lines;
+use ledger_classes::blinding::{Blinder, BlindingSeed};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::state::{Value, Writes};
 use ledger_classes::state_tree::{NoPages, Proof, StateTree};
@@ -46,6 +47,7 @@ fn state(keys: u32) -> Writes {
 /// Lines in the form that [`run`] reads, each with its verdict as `ok`: a file for other languages.
 pub fn vectors() -> String {
     let mut lines = String::new();
+    let blinder = Blinder::new(&BlindingSeed::new([7; 32]), &Hash::ZERO);
     let mut line = |id: String, ok: bool, root: Hash, key: &[u8], value: Option<&[u8]>, proof: &[u8]| {
         let (key, value, proof) = (hex::encode(key), value.map(hex::encode), hex::encode(proof));
         let vector = json!({ "id": id, "ok": ok, "root": root, "key": key, "value": value, "proof": proof });
@@ -54,12 +56,12 @@ pub fn vectors() -> String {
     for size in [0, 1, 2, 3, 40, 1_000] {
         let state = state(size);
         let tree = StateTree::of(&state);
-        let root = tree.root();
+        let root = tree.state_root(&NoPages, &blinder).unwrap_or_default();
         let absent = [vec![0x11, 0xff], vec![0x11], vec![0x77, 1], Vec::new()].map(|key| (key, None));
         let asked = state.iter().step_by((state.len() / 3).max(1)).map(|(key, value)| (key.clone(), value.clone()));
         for (number, (key, value)) in asked.chain(absent).enumerate() {
             let id = |what: &str| format!("{size} keys, {number}, {what}");
-            let proof = tree.prove(&NoPages, &key).map(|proof| proof.encode()).unwrap_or_default();
+            let proof = tree.prove(&NoPages, &blinder, &key).map(|proof| proof.encode()).unwrap_or_default();
             let value = value.as_deref();
             line(id(if value.is_some() { "present" } else { "absent" }), true, root, &key, value, &proof);
             let lie = if value.is_some() { None } else { Some(&b"something"[..]) };
@@ -69,14 +71,21 @@ pub fn vectors() -> String {
             line(id("another key"), false, root, &[&key[..], b"x"].concat(), value.or(Some(b"")), &proof);
             line(id("a byte behind it"), false, root, &key, value, &[&proof[..], &[0]].concat());
             line(id("cut off"), false, root, &key, value, &proof[..proof.len() - 1]);
-            if proof[0] > 1 {
+            // The blinding and the four hashes beside the part; the way begins behind them.
+            for (at, what) in [(0, "another blinding"), (40, "another part beside it"), (159, "other parts above")] {
+                let mut changed = proof.clone();
+                changed[at] ^= 1;
+                line(id(what), false, root, &key, value, &changed);
+            }
+            let (head, way) = proof.split_at(160);
+            if way[0] > 1 {
                 // The first two steps in the other order, and the first one left out.
-                let swapped = [&proof[..2], &proof[35..68], &proof[2..35], &proof[68..]].concat();
+                let swapped = [head, &way[..2], &way[35..68], &way[2..35], &way[68..]].concat();
                 line(id("steps in another order"), false, root, &key, value, &swapped);
-                let shorter = [&[proof[0] - 1, 0], &proof[35..]].concat();
+                let shorter = [head, &[way[0] - 1, 0], &way[35..]].concat();
                 line(id("a step left out"), false, root, &key, value, &shorter);
                 let mut doubled = proof.clone();
-                doubled[2] ^= 1;
+                doubled[162] ^= 1;
                 line(id("a step at another bit"), false, root, &key, value, &doubled);
             }
         }

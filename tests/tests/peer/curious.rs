@@ -20,8 +20,8 @@ use ledger_classes::keyspace;
 use ledger_classes::merkle;
 use ledger_classes::receipt::ReceiptHead;
 use ledger_classes::rights::Class;
-use ledger_classes::state::MemoryState;
-use ledger_classes::state_tree::NoPages;
+use ledger_classes::state::{MemoryState, Writes};
+use ledger_classes::state_tree::{NoPages, StateTree};
 use serde_json::Value;
 use server::certificates::ParticipantPaths;
 use std::collections::{BTreeSet, HashSet};
@@ -144,6 +144,21 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
             roots.push((format!("what {height} wrote to {key:02x?}"), keyspace::class_of(key), *plain, None));
         }
         roots.push((format!("writes of {height}"), None, merkle::root(&leaves), Some(Blinded::Writes)));
+        let entries: Writes = state.entries().map(|(key, value)| (key.to_vec(), Some(value.clone()))).collect();
+        let root_of = |which: &dyn Fn(&[u8]) -> bool| {
+            let some = entries.iter().filter(|(key, _)| which(key));
+            StateTree::of(&some.map(|(key, value)| (key.clone(), value.clone())).collect()).root()
+        };
+        for key in entries.keys() {
+            let what = format!("what {key:02x?} has after {height}");
+            roots.push((what, keyspace::class_of(key), root_of(&|other| other == key), None));
+        }
+        for part in 0..5 {
+            let (class, place) = (keyspace::class_of(&[part << 4]), Some(Blinded::StatePart { part }));
+            roots.push((format!("part {part} after {height}"), class, root_of(&|key| key[0] >> 4 == part), place));
+        }
+        roots.push((format!("the state after {height}"), None, checked.tree.root(), None));
+        roots.retain(|(_, _, root, _)| *root != Hash::ZERO);
         // That nothing is there is no secret.
         roots.retain(|(_, _, root, _)| *root != merkle::empty_root());
         let secret = |(what, class, plain, place): (String, _, Hash, _)| Secret {

@@ -141,7 +141,7 @@ async fn approvals_of_who_was_revoked_do_not_complete_a_proposal() {
     assert_eq!((shown(&peer).0.as_str(), approvals()), ("done", "any".into()));
 }
 
-/// Hashes of other classes' keys stand in a proof of the state, and could be guessed.
+/// Beside a key stand hashes of its neighbours of the same class that could be guessed, and of other classes none.
 #[tokio::test]
 async fn proofs_of_the_state_are_for_who_reads_all_that_stands_beside() {
     let consortium = Consortium::closed(&[]);
@@ -153,7 +153,8 @@ async fn proofs_of_the_state_are_for_who_reads_all_that_stands_beside() {
     grants.iter().for_each(|grant| create.extend(["--grant", grant]));
     peer.run(&consortium.admin(), &create);
     let keys = [
-        (keyspace::balance(&address(1), "usd"), [true, true, false]),
+        (keyspace::balance(&address(1), "usd"), [true, true, true]),
+        (keyspace::app("none"), [true, true, true]),
         (keyspace::instance("a1"), [true, true, false]),
         (keyspace::log("a", 1, 0, 0), [true, false, false]),
         (keyspace::audit_head("a", &Hash::ZERO), [true, false, false]),

@@ -2,6 +2,7 @@
 
 use super::disk::Machine;
 use super::*;
+use ledger_classes::blinding::{Blinder, BlindingSeed};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -99,8 +100,10 @@ proptest! {
             check_tree(&view, &model);
             for key in 0..26 {
                 let (key, value) = ([key, 3], model.get([key, 3].as_slice()).map(Vec::as_slice));
-                let proof = view.tree().prove(&view, &key).unwrap();
-                prop_assert_eq!(proof.verify(&view.tree().root(), &key, value), Ok(()));
+                let blinder = Blinder::new(&BlindingSeed::new([1; 32]), &Hash::ZERO);
+                let proof = view.tree().prove(&view, &blinder, &key).unwrap();
+                let root = view.tree().state_root(&view, &blinder).unwrap();
+                prop_assert_eq!(proof.verify(&root, &key, value), Ok(()));
             }
         }
         for height in 0..blocks.len() as u64 {
