@@ -1,14 +1,15 @@
-//! The acceptor: executes blocks, has them ordered, persists them, and only then reports. Nothing uncommitted is ever
-//! visible.
+//! The acceptor, a part of the machine: has blocks executed, ordered, appended to the log and applied to the state, and
+//! only then reports. Nothing uncommitted is ever visible.
 //!
-//! Pure: [`Acceptor`] takes inputs and returns effects. At most one execution, one persist and one checkpoint are
-//! under way; an execution overlaps the persisting of the block before.
-//! After a failure nothing more is executed, persisted or told: the channel is halted.
-//! Always: applied <= persisted <= sealed <= executed; blocks are persisted in order of height.
+//! At most one execution, one block on its way to the disk and one checkpoint are under way; an execution overlaps the
+//! appending of the block before.
+//! Always, and asserted: applied <= durable <= final <= executed, each block in the order of height. The one orderer of
+//! `solo` makes a block final by its seal, which the log holds with the block: so it is final before it is durable, and
+//! nobody is told of it before it is both.
 
 use crate::committed::CommittedBlock;
 use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput};
-use crate::production::{ExecutionResult, Offered, Persisted};
+use crate::production::{ExecutionResult, Offered};
 use crate::store::Pressure;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::{ExecutedBlock, Parent};
@@ -30,11 +31,13 @@ pub(crate) enum AcceptorEffect {
     Executed(Offered),
     /// Tell the collector which transactions were committed before.
     Known(Vec<Hash>),
-    /// Persist on a store thread.
-    Persist { block: Arc<ExecutedBlock>, seal: Seal },
+    /// Append a final block to the log.
+    Append { block: Arc<ExecutedBlock>, seal: Seal },
+    /// Apply a block to the state, if it is in the log.
+    Apply(Arc<ExecutedBlock>),
     /// Write a checkpoint on a store thread.
     Checkpoint,
-    /// Tell publisher and collector what is final.
+    /// Tell what is committed.
     Commit {
         /// The block, unless nothing was left to do.
         block: Option<Arc<CommittedBlock>>,
@@ -57,19 +60,36 @@ pub(crate) struct Acceptor {
     next_timer: Option<Time>,
     /// Executed and not yet applied, ascending.
     under_way: VecDeque<Arc<ExecutedBlock>>,
-    /// Final and not yet on disk, ascending.
+    /// Final and not yet given to the log, ascending.
     sealed: VecDeque<(Arc<ExecutedBlock>, Seal)>,
-    persisting: bool,
+    /// How far blocks have come: final, on the disk, applied.
+    heights: Heights,
+    /// In the log, and not applied yet.
+    appended: Option<Arc<CommittedBlock>>,
     checkpointing: bool,
     /// Too much waits for a checkpoint: nothing is persisted before it is done.
     must_wait: bool,
     /// What is executed when a checkpoint is done, with the time of its block.
     held: Vec<VerifiedTransaction>,
     time: Time,
-    /// Something failed: the end.
-    failed: bool,
-    /// Outcomes that a later commit reports: transactions found to be in blocks under way.
-    known: Vec<(Hash, Arc<Receipt>)>,
+}
+
+/// How far blocks have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heights {
+    applied: u64,
+    durable: u64,
+    last_final: u64,
+    executed: u64,
+}
+
+impl Heights {
+    /// Panics where one is ahead of another: then nothing that is known of the channel holds.
+    fn check(self) {
+        let Self { applied, durable, last_final, executed } = self;
+        assert!(applied <= durable && durable <= last_final && last_final <= executed, "{self:?}");
+        assert!(durable - applied <= 1, "one block at a time: {self:?}");
+    }
 }
 
 impl Acceptor {
@@ -87,21 +107,22 @@ impl Acceptor {
             next_timer,
             under_way: VecDeque::new(),
             sealed: VecDeque::new(),
-            persisting: false,
+            heights: Heights {
+                applied: parent.height,
+                durable: parent.height,
+                last_final: parent.height,
+                executed: parent.height,
+            },
+            appended: None,
             checkpointing: false,
             must_wait: false,
             held: Vec::new(),
             time: Time::ZERO,
-            failed: false,
-            known: Vec::new(),
         }
     }
 
     /// The collector has cut a block.
     pub(crate) fn propose(&mut self, transactions: Vec<VerifiedTransaction>, now: Time) -> Vec<AcceptorEffect> {
-        if self.failed {
-            return Vec::new();
-        }
         self.time = self.parent.time_at(now);
         vec![self.execute(transactions)]
     }
@@ -112,12 +133,8 @@ impl Acceptor {
     }
 
     /// An execution is done.
-    pub(crate) fn executed(&mut self, result: Result<ExecutionResult, String>) -> Vec<AcceptorEffect> {
-        let ExecutionResult { block, known, committed, offered, held } = match result {
-            Ok(_) if self.failed => return Vec::new(),
-            Ok(result) => result,
-            Err(reason) => return self.fail(format!("execution failed: {reason}")),
-        };
+    pub(crate) fn executed(&mut self, result: ExecutionResult) -> Vec<AcceptorEffect> {
+        let ExecutionResult { block, committed, offered, held } = result;
         if !held.is_empty() {
             // Nothing else is executed meanwhile: after a few checkpoints nothing waits for one.
             self.held = held;
@@ -128,88 +145,77 @@ impl Acceptor {
             effects.push(AcceptorEffect::Known(committed));
         }
         let Some(block) = block else {
-            if self.under_way.is_empty() {
-                effects.push(self.empty(known));
-            } else {
-                // Some of them may be in blocks that are not on disk yet: answered with the last of those.
-                self.known.extend(known);
-                effects.push(self.empty(Vec::new()));
-            }
+            let next_timer = self.next_timer;
+            effects.push(AcceptorEffect::Commit { block: None, receipts: Vec::new(), next_timer, config: None });
             return effects;
         };
-        self.known.extend(known);
         self.next_timer = block.next_timer;
         let _ = self.history.append(ledger_classes::merkle::leaf_hash(&block.hash.0));
         self.parent = Parent::of(&block.header, block.hash, &self.history);
+        self.heights.executed = block.header.height;
         self.under_way.push_back(block.clone());
         let sealed = self.engine.on(OrderingInput::Propose { header: &block.header, hash: block.hash });
         for OrderingEffect::Seal { height, seal } in sealed {
             match self.under_way.iter().find(|block| block.header.height == height) {
-                Some(block) => self.sealed.push_back((block.clone(), seal)),
-                None => return self.fail(format!("block {height} was sealed but is not under way")),
+                Some(block) if height == self.heights.last_final + 1 => {
+                    self.heights.last_final = height;
+                    self.sealed.push_back((block.clone(), seal));
+                }
+                _ => return vec![AcceptorEffect::Halt(format!("block {height} was sealed but is not under way"))],
             }
         }
-        effects.extend(self.next_persist());
+        effects.extend(self.next_to_disk());
         effects
     }
 
-    fn fail(&mut self, reason: String) -> Vec<AcceptorEffect> {
-        self.failed = true;
-        vec![AcceptorEffect::Halt(reason)]
-    }
-
-    fn empty(&self, receipts: Vec<(Hash, Arc<Receipt>)>) -> AcceptorEffect {
-        AcceptorEffect::Commit { block: None, receipts, next_timer: self.next_timer, config: None }
-    }
-
-    fn next_persist(&mut self) -> Option<AcceptorEffect> {
-        if self.persisting || self.must_wait || self.failed {
-            return None;
+    /// Has the next final block appended and applied, if there is one and it may be.
+    fn next_to_disk(&mut self) -> Vec<AcceptorEffect> {
+        // The oldest final block is on its way there.
+        let busy = self.heights.last_final - self.heights.applied > self.sealed.len() as u64;
+        if busy || self.must_wait {
+            return Vec::new();
         }
-        let (block, seal) = self.sealed.pop_front()?;
-        self.persisting = true;
-        Some(AcceptorEffect::Persist { block, seal })
+        self.heights.check();
+        let Some((block, seal)) = self.sealed.pop_front() else { return Vec::new() };
+        vec![AcceptorEffect::Append { block: block.clone(), seal }, AcceptorEffect::Apply(block)]
     }
 
-    /// A block is on disk and applied.
-    pub(crate) fn persisted(&mut self, result: Result<Persisted, String>) -> Vec<AcceptorEffect> {
-        self.persisting = false;
-        let Persisted { block, pressure } = match result {
-            Ok(persisted) => persisted,
-            Err(reason) => return self.fail(format!("persisting failed: {reason}")),
-        };
+    /// A block is in the log.
+    pub(crate) fn appended(&mut self, block: Arc<CommittedBlock>) -> Vec<AcceptorEffect> {
         let height = block.block.header.height;
-        let Some(executed) = self.under_way.pop_front().filter(|executed| executed.header.height == height) else {
-            return self.fail(format!("block {height} was persisted out of order"));
+        if height != self.heights.durable + 1 || self.appended.is_some() {
+            return vec![AcceptorEffect::Halt(format!("block {height} was appended out of order"))];
+        }
+        self.heights.durable = height;
+        self.heights.check();
+        self.appended = Some(block);
+        Vec::new()
+    }
+
+    /// A block is applied.
+    pub(crate) fn applied(&mut self, height: u64, pressure: Pressure) -> Vec<AcceptorEffect> {
+        let appended = self.appended.take().filter(|block| block.block.header.height == height);
+        let executed = self.under_way.pop_front().filter(|executed| executed.header.height == height);
+        let (Some(block), Some(executed)) = (appended, executed) else {
+            return vec![AcceptorEffect::Halt(format!("block {height} was applied out of order"))];
         };
-        let mut receipts: Vec<(Hash, Arc<Receipt>)> = executed
-            .ids
-            .iter()
-            .filter_map(|(id, index)| Some((*id, executed.receipts.get(*index as usize)?.clone())))
-            .collect();
-        // What a block under way answers may be told only when that block is on disk.
-        let on_disk = |receipt: &Receipt| receipt.head.height <= height;
-        let (told, kept) = std::mem::take(&mut self.known).into_iter().partition(|(_, receipt)| on_disk(receipt));
-        self.known = kept;
-        receipts.extend::<Vec<_>>(told);
-        let commit = AcceptorEffect::Commit {
-            block: Some(block),
-            receipts,
-            next_timer: executed.next_timer,
-            config: executed.config.clone(),
-        };
-        let mut effects = vec![commit];
+        self.heights.applied = height;
+        self.heights.check();
+        let receipt = |(id, index): &(Hash, u32)| Some((*id, executed.receipts.get(*index as usize)?.clone()));
+        let receipts = executed.ids.iter().filter_map(receipt).collect();
+        let (next_timer, config) = (executed.next_timer, executed.config.clone());
+        let mut effects = vec![AcceptorEffect::Commit { block: Some(block), receipts, next_timer, config }];
         self.must_wait = pressure == Pressure::Wait;
         if pressure != Pressure::None {
             effects.extend(self.checkpoint());
         }
-        effects.extend(self.next_persist());
+        effects.extend(self.next_to_disk());
         effects
     }
 
     /// A checkpoint is due.
     pub(crate) fn checkpoint(&mut self) -> Option<AcceptorEffect> {
-        if self.checkpointing || self.failed {
+        if self.checkpointing {
             return None;
         }
         self.checkpointing = true;
@@ -217,18 +223,12 @@ impl Acceptor {
     }
 
     /// A checkpoint is done.
-    pub(crate) fn checkpointed(&mut self, result: Result<(), String>) -> Vec<AcceptorEffect> {
+    pub(crate) fn checkpointed(&mut self) -> Vec<AcceptorEffect> {
         self.checkpointing = false;
         self.must_wait = false;
-        match result {
-            Ok(()) if self.failed => Vec::new(),
-            Ok(()) => {
-                let held = std::mem::take(&mut self.held);
-                let execute = (!held.is_empty()).then(|| self.execute(held));
-                self.next_persist().into_iter().chain(execute).collect()
-            }
-            Err(reason) => self.fail(format!("a checkpoint failed: {reason}")),
-        }
+        let held = std::mem::take(&mut self.held);
+        let execute = (!held.is_empty()).then(|| self.execute(held));
+        self.next_to_disk().into_iter().chain(execute).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The collector: checks witnesses, restores the order of arrival, remembers which ids are under way, and cuts blocks.
+//! The collector, a part of the machine: restores the order of arrival, remembers which ids are under way, and cuts blocks.
 //!
 //! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
 //! persisted the next is cut, so that it executes meanwhile, when it has become as large as that, or somebody has waited
@@ -11,11 +11,10 @@ use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, 
 use crate::place::Place;
 use crate::production::Offered;
 use crate::recall::Recall;
-use crate::ticket::{Credit, SubmitResult, Waiter};
-use crate::verifier::{Flight, Passed, Witness};
+use crate::ticket::{Credit, Reply, SubmitResult, Waiter};
+use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
 use ledger_classes::hash::Hash;
-use ledger_classes::keys::PublicKey;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
@@ -35,7 +34,9 @@ pub(crate) enum CollectorEffect {
     WakeAt(Time),
     /// Look for the outcomes of these in the index.
     Recall(Vec<Recall>),
-    /// A witness did not verify or came twice: a bug or an intruder in the process. The channel halts.
+    /// Give these answers.
+    Reply(Vec<Reply>),
+    /// A job came twice, which is a bug. The channel halts.
     Halt(String),
 }
 
@@ -56,8 +57,6 @@ struct UnderWay {
 
 /// The state of a collector.
 pub(crate) struct Collector {
-    channel: Hash,
-    shard_keys: Vec<PublicKey>,
     limits: Limits,
     /// The job whose turn it is.
     turn: u64,
@@ -79,10 +78,8 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(channel: Hash, shard_keys: Vec<PublicKey>, limits: Limits, next_timer: Option<Time>) -> Self {
+    pub(crate) fn new(limits: Limits, next_timer: Option<Time>) -> Self {
         Self {
-            channel,
-            shard_keys,
             limits,
             turn: 1,
             early: BTreeMap::new(),
@@ -99,10 +96,9 @@ impl Collector {
 
     /// A shard passed these. They wait for jobs before theirs.
     pub(crate) fn verified(&mut self, passed: Passed, now: Time) -> Vec<CollectorEffect> {
-        let Witness { shard, sequence, .. } = passed.witness;
-        let sound = self.shard_keys.get(shard).is_some_and(|key| passed.check(&self.channel, key));
-        if !sound || sequence < self.turn || self.early.insert(sequence, passed).is_some() {
-            return vec![CollectorEffect::Halt("a witness does not verify".into())];
+        let sequence = passed.sequence;
+        if sequence < self.turn || self.early.insert(sequence, passed).is_some() {
+            return vec![CollectorEffect::Halt(format!("job {sequence} was verified twice"))];
         }
         let mut effects = Vec::new();
         while let Some(Passed { flights, doubted, .. }) = self.early.remove(&self.turn) {
@@ -135,20 +131,22 @@ impl Collector {
 
     /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
     fn doubt(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
-        let mut others = Vec::new();
-        for mut recall in doubted {
+        let (mut others, mut replies) = (Vec::new(), Vec::new());
+        for recall in doubted {
             match self.under_way.get_mut(&recall.id) {
-                Some(under_way) => {
-                    recall.waiter.accept(recall.id);
-                    if recall.waiter.waits() {
-                        under_way.waiters.push(recall.waiter);
-                        under_way.credits.push(recall.credit);
-                    }
+                Some(_) if recall.waiter.is_hurried() => {
+                    replies.push(Reply { waiter: recall.waiter, result: SubmitResult::Accepted { id: recall.id } });
                 }
+                Some(under_way) if recall.waiter.waits() => {
+                    under_way.waiters.push(recall.waiter);
+                    under_way.credits.push(recall.credit);
+                }
+                // Answered already; nothing of it stays.
+                Some(_) => {}
                 None => others.push(recall),
             }
         }
-        recalled(others)
+        replied(replies).into_iter().chain(recalled(others)).collect()
     }
 
     /// Execution found these in the index.
@@ -159,7 +157,7 @@ impl Collector {
             let those = waiters.into_iter().zip(credits);
             recalls.extend(those.map(|(waiter, credit)| Recall { id, waiter, credit, refusal: None }));
         }
-        recalled(recalls)
+        recalled(recalls).into_iter().collect()
     }
 
     /// The newest block has executed; it is being ordered and persisted. What it had no budget for waits for the next
@@ -175,18 +173,21 @@ impl Collector {
         let place = |id: Hash| self.under_way.get(&id).map(|under_way| under_way.place).unwrap_or_default();
         let deferred = deferred.into_iter().map(|transaction| (place(transaction.id()), transaction));
         self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
+        let mut replies = Vec::new();
         for (id, refusal) in dropped {
             let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
-            waiters.into_iter().for_each(|waiter| waiter.refuse(Some(id), refusal.clone()));
+            let result = SubmitResult::Refused { id: Some(id), refusal };
+            replies.extend(waiters.into_iter().map(|waiter| Reply { waiter, result: result.clone() }));
         }
-        self.cut(now)
+        replied(replies).into_iter().chain(self.cut(now)).collect()
     }
 
-    /// The oldest block under way is final. Answers those who wait, and returns their waiting times.
+    /// The oldest block under way is final, on the disk and applied: those who wait have their answers. Returns since when
+    /// they waited, too.
     pub(crate) fn committed(&mut self, outcome: BlockOutcome, now: Time) -> (Vec<CollectorEffect>, Vec<Instant>) {
         self.depth = self.depth.saturating_sub(1);
         self.next_timer = outcome.next_timer;
-        let mut arrivals = Vec::with_capacity(outcome.receipts.len());
+        let (mut arrivals, mut replies) = (Vec::with_capacity(outcome.receipts.len()), Vec::new());
         for (id, receipt) in outcome.receipts {
             let Some(under_way) = self.under_way.remove(&id) else { continue };
             arrivals.push(under_way.arrived);
@@ -194,11 +195,11 @@ impl Collector {
             let mut credits = under_way.credits.into_iter();
             credits.next().into_iter().for_each(Credit::landed);
             drop(credits);
-            for waiter in under_way.waiters {
-                waiter.resolve(SubmitResult::Committed { id, receipt: receipt.clone() });
-            }
+            let result = |receipt| SubmitResult::Committed { id, receipt };
+            let waiters = under_way.waiters.into_iter();
+            replies.extend(waiters.map(|waiter| Reply { waiter, result: result(receipt.clone()) }));
         }
-        (self.cut(now), arrivals)
+        (replied(replies).into_iter().chain(self.cut(now)).collect(), arrivals)
     }
 
     /// Time has passed.
@@ -247,8 +248,12 @@ impl Collector {
     }
 }
 
-fn recalled(recalls: Vec<Recall>) -> Vec<CollectorEffect> {
-    if recalls.is_empty() { Vec::new() } else { vec![CollectorEffect::Recall(recalls)] }
+fn recalled(recalls: Vec<Recall>) -> Option<CollectorEffect> {
+    (!recalls.is_empty()).then_some(CollectorEffect::Recall(recalls))
+}
+
+fn replied(replies: Vec<Reply>) -> Option<CollectorEffect> {
+    (!replies.is_empty()).then_some(CollectorEffect::Reply(replies))
 }
 
 #[cfg(test)]

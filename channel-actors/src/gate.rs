@@ -52,7 +52,7 @@ impl Inner {
     /// What waited goes its way. Bounded by credits.
     fn flush(&mut self) {
         if let Some(work) = &self.work {
-            self.queue.drain(..).for_each(|submit| work.group.intake.do_send(submit));
+            self.queue.drain(..).for_each(|submit| work.group.submit(submit));
         }
     }
 }
@@ -77,7 +77,7 @@ impl Gate {
     pub(crate) fn submit(&self, submit: Submit) -> Result<bool, SendError<Submit>> {
         let mut inner = self.lock();
         match (inner.rest.need(Instant::now(), false), &inner.work) {
-            (Need::Go, Some(work)) => work.group.intake.try_send(submit).map(|()| false),
+            (Need::Go, Some(work)) => work.group.try_submit(submit).map(|()| false),
             (Need::Go, None) => Err(SendError::Closed(submit)),
             (need, _) => {
                 inner.queue.push(submit);

@@ -1,128 +1,70 @@
-//! The actor group of a channel: thin shells around the pure cores. Here mailboxes, clock, pools and addresses meet;
-//! nothing is decided here.
+//! The actor of a channel: a thin shell around its machine. Here mailbox, clock, pools and timers meet; nothing is decided
+//! here.
 //!
-//! An actor never blocks; work goes to a pool and its result comes back as a message. `do_send` ignores a mailbox's
-//! bound, so it is used only where something else bounds the sender: credits for transactions, one job at a time for
-//! results. Supervision: an actor that stops for any reason but the group's end (actix does not restart one that
-//! panicked) trips the channel's halt; a panic on a pool is reported and does the same.
+//! The actor never blocks; work goes to a pool and what comes of it returns as a message. `do_send` ignores a mailbox's
+//! bound, so it is used only where something else bounds the sender: the machine has only so much work under way.
+//! Supervision: an actor that stops for any reason but the group's end (actix does not restart one that panicked) trips
+//! the channel's halt; a panic on a pool is reported and does the same.
 
-mod acceptor;
-mod collector;
-mod intake;
-mod publisher;
-
-pub(crate) use intake::{Intake, Submit};
-
+use crate::asker::Asker;
 use crate::clock::Clock;
-use crate::door::Doors;
+use crate::dealer::Arrival;
+use crate::effects::{ChannelLoop, Kind, Outcome, Shell, Work, Workplace};
 use crate::halt::{Life, LifeCycle};
-use crate::index::Index;
-use crate::limits::SHARDS_MAX;
-use crate::metrics::ChannelMetrics;
+use crate::limits::{MAILBOX, SHARDS_MAX, WAKE_MS_MAX};
+use crate::machine::ChannelMachine;
 use crate::opening::Opened;
 use crate::ordering::OrderingEngine;
 use crate::pool::{Panicked, WorkPool};
-use crate::shared::Shared;
-use crate::store::{ChannelStore, Disk, Share};
 use crate::tasks::Tasks;
-use crate::ticket::Credits;
+use actix::dev::SendError;
 use actix::prelude::*;
-use ledger_classes::hash::Hash;
-use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
 use ring::rand::{SecureRandom, SystemRandom};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
-/// What every actor of a group knows.
+/// What a group works with.
 pub(crate) struct GroupContext {
-    pub(crate) name: String,
-    pub(crate) channel: Hash,
+    pub(crate) place: Arc<Workplace>,
     pub(crate) life: Life,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) certificates: Arc<dyn CertificatePaths>,
-    pub(crate) doors: Doors,
     pub(crate) verification: WorkPool,
     pub(crate) storage: WorkPool,
     pub(crate) checkpoints: WorkPool,
     pub(crate) reading: WorkPool,
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) store: ChannelStore,
-    pub(crate) metrics: ChannelMetrics,
-    pub(crate) index: Arc<Index>,
-    pub(crate) proposer: Address,
-    pub(crate) credits: Arc<Credits>,
-    pub(crate) disk: Disk,
-    pub(crate) share: Share,
     pub(crate) checkpoint_interval_ms: u64,
     /// The group ends while the channel lives on: it goes to rest.
     pub(crate) ends: AtomicBool,
 }
 
 impl GroupContext {
-    pub(crate) fn halt(&self, reason: impl Into<String>) {
-        self.life.halt(&self.name, reason);
+    fn halt(&self, reason: impl Into<String>) {
+        self.life.halt(&self.place.name, reason);
     }
 
-    /// Counts transactions that were refused, by stable name.
-    fn refused(&self, names: Vec<&'static str>) {
-        let mut reasons = BTreeMap::<_, u64>::new();
-        names.into_iter().for_each(|name| *reasons.entry(name).or_default() += 1);
-        reasons.into_iter().for_each(|(name, count)| self.metrics.refused(name, count));
-    }
-
-    /// Counts transactions that were left out of their block, by stable name.
-    fn dropped(&self, names: impl Iterator<Item = &'static str>) {
-        let names: Vec<_> = names.collect();
-        names.iter().for_each(|name| self.metrics.dropped(name));
-        self.refused(names);
-    }
-
-    /// A guard for one actor.
-    fn guard(self: &Arc<Self>, actor: &'static str) -> Guard {
-        Guard { context: self.clone(), actor }
+    /// Whose threads do work of a kind.
+    const fn pool(&self, kind: Kind) -> &WorkPool {
+        match kind {
+            Kind::Verify { .. } => &self.verification,
+            Kind::Execute | Kind::ToDisk => &self.storage,
+            Kind::Checkpoint => &self.checkpoints,
+            Kind::Recall => &self.reading,
+        }
     }
 }
 
-/// Trips the halt when its actor is gone before the channel is, or its group.
-struct Guard {
-    context: Arc<GroupContext>,
-    actor: &'static str,
-}
+/// Trips the halt when the actor is gone before the channel is, or its group.
+struct Guard(Arc<GroupContext>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.context.ends.load(Ordering::Acquire) {
-            self.context.halt(format!("the {} stopped unexpectedly", self.actor));
+        if !self.0.ends.load(Ordering::Acquire) {
+            self.0.halt("the channel's actor stopped unexpectedly");
         }
     }
-}
-
-/// Ends an actor.
-#[derive(Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Stop;
-
-macro_rules! stops {
-    ($actor:ty) => {
-        impl actix::Handler<super::Stop> for $actor {
-            type Result = ();
-
-            fn handle(&mut self, _: super::Stop, context: &mut Self::Context) {
-                actix::ActorContext::stop(context);
-            }
-        }
-    };
-}
-use stops;
-
-/// A panic on a pool is a reason like any other.
-fn flat<T>(result: Result<Result<T, String>, Panicked>) -> Result<T, String> {
-    result.unwrap_or_else(|panicked| Err(panicked.to_string()))
 }
 
 /// 32 bytes that nobody can predict.
@@ -132,23 +74,170 @@ pub(crate) fn random_seed() -> [u8; 32] {
     seed
 }
 
+/// Transactions that have their credits.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Submit(pub(crate) Vec<Arrival>);
+
+/// Work has come to an end, or has had its turn.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct WorkDone(Outcome);
+
+/// The channel would rest. True if nothing is under way, nor a timer due before `soon`; then nothing more is begun.
+#[derive(Message)]
+#[rtype(result = "bool")]
+struct Retire {
+    soon: Time,
+}
+
+/// Ends the actor.
+#[derive(Clone, Copy, Message)]
+#[rtype(result = "()")]
+struct Stop;
+
+/// The pools, the clock and the actor's timer.
+struct Pools {
+    context: Arc<GroupContext>,
+    address: Addr<ChannelActor>,
+    /// When the machine wants to be called, of those times that have no timer yet.
+    wake: Option<Time>,
+}
+
+impl Shell for Pools {
+    fn now(&self) -> Time {
+        self.context.clock.now()
+    }
+
+    fn crowded(&self) -> bool {
+        self.context.verification.crowded(self.context.place.channel)
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        random_seed()
+    }
+
+    fn run(&mut self, work: Work) {
+        let (kind, place, address) = (work.kind, self.context.place.clone(), self.address.clone());
+        let mut lost = work.outcome();
+        let done = move |result: Result<Outcome, Panicked>| {
+            let outcome = result.unwrap_or_else(|panicked| {
+                lost.fail(&panicked.to_string());
+                lost
+            });
+            address.do_send(WorkDone(outcome));
+        };
+        let caller = match kind {
+            Kind::Verify { caller, .. } => caller,
+            _ => Asker::PEER,
+        };
+        self.context.pool(kind).run_for(self.context.place.channel, caller, move || work.run(&place), done);
+    }
+
+    fn wake_at(&mut self, time: Time) {
+        self.wake = Some(self.wake.map_or(time, |earlier| earlier.min(time)));
+    }
+
+    fn halt(&mut self, reason: String) {
+        self.context.halt(reason);
+    }
+}
+
+struct ChannelActor {
+    channel: ChannelLoop<Pools>,
+    timer: Option<(Time, SpawnHandle)>,
+    _guard: Guard,
+}
+
+impl ChannelActor {
+    /// Sets the timer, if the machine wants to be called earlier than it is set to.
+    fn set_timer(&mut self, actor: &mut Context<Self>) {
+        let Some(time) = self.channel.shell.wake.take() else { return };
+        match self.timer.take() {
+            Some((earlier, handle)) if earlier <= time => self.timer = Some((earlier, handle)),
+            later => {
+                if let Some((_, handle)) = later {
+                    actor.cancel_future(handle);
+                }
+                let ahead = time.millis_since(self.channel.shell.now());
+                // Early is harmless: the machine asks again.
+                let delay = Duration::from_millis(ahead.clamp(1, WAKE_MS_MAX));
+                let handle = actor.run_later(delay, |channel, actor| {
+                    channel.timer = None;
+                    channel.channel.tick();
+                    channel.set_timer(actor);
+                });
+                self.timer = Some((time, handle));
+            }
+        }
+    }
+}
+
+impl Actor for ChannelActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, actor: &mut Self::Context) {
+        self.channel.tick();
+        self.set_timer(actor);
+    }
+}
+
+impl Handler<Submit> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, Submit(arrivals): Submit, actor: &mut Self::Context) {
+        self.channel.submit(arrivals);
+        self.set_timer(actor);
+    }
+}
+
+impl Handler<WorkDone> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, WorkDone(outcome): WorkDone, actor: &mut Self::Context) {
+        self.channel.done(outcome);
+        self.set_timer(actor);
+    }
+}
+
+impl Handler<Retire> for ChannelActor {
+    type Result = bool;
+
+    fn handle(&mut self, Retire { soon }: Retire, _: &mut Self::Context) -> bool {
+        self.channel.retire(soon)
+    }
+}
+
+impl Handler<Stop> for ChannelActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, actor: &mut Self::Context) {
+        actor.stop();
+    }
+}
+
 /// A running group. It ends when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Group {
-    /// Its door.
-    pub(crate) intake: Addr<Intake>,
-    collector: Addr<collector::CollectorActor>,
-    publisher: Addr<publisher::Publisher>,
+    actor: Addr<ChannelActor>,
     _runs: Arc<watch::Sender<()>>,
 }
 
 impl Group {
+    /// Passes a submission on, if the mailbox has room.
+    pub(crate) fn try_submit(&self, submit: Submit) -> Result<(), SendError<Submit>> {
+        self.actor.try_send(submit)
+    }
+
+    /// Passes a submission on that waited elsewhere: something else bounds it.
+    pub(crate) fn submit(&self, submit: Submit) {
+        self.actor.do_send(submit);
+    }
+
     /// Asks to end the group. True if nothing is under way and no timer is due before `soon`: then nothing more is begun.
     pub(crate) async fn retire(&self, soon: Time) -> bool {
-        // One of them that is gone has halted the channel, which needs no rest. The publisher comes last: what the
-        // collector knows of was handed to it before.
-        let retired = self.collector.send(collector::Retire { soon }).await.unwrap_or(false);
-        retired && self.publisher.send(publisher::Published).await.is_ok()
+        // An actor that is gone has halted the channel, which needs no rest.
+        self.actor.send(Retire { soon }).await.unwrap_or(false)
     }
 }
 
@@ -160,36 +249,29 @@ pub(crate) fn start(
     shards: usize,
     arbiter: &ArbiterHandle,
 ) -> Group {
-    let publisher = publisher::Publisher::start(context.clone(), arbiter);
-    let acceptor = acceptor::AcceptorActor::start(context.clone(), opened, engine, publisher.clone(), arbiter);
-    let keys: Vec<Arc<SigningKey>> = (0..shards.clamp(1, SHARDS_MAX))
-        .map(|_| Arc::new(SigningKey::from_seed(&Zeroizing::new(random_seed()))))
-        .collect();
-    let publics = keys.iter().map(|key| key.public()).collect();
-    let collector = collector::CollectorActor::start(context.clone(), opened, publics, acceptor.clone(), arbiter);
-    let intake = Intake::start(context.clone(), keys, collector.clone(), arbiter);
+    let (proposer, interval) = (context.place.proposer, context.checkpoint_interval_ms);
+    let machine = ChannelMachine::new(opened, engine, proposer, shards.clamp(1, SHARDS_MAX), interval);
+    let of_actor = context.clone();
+    let actor = ChannelActor::start_in_arbiter(arbiter, move |actor| {
+        actor.set_mailbox_capacity(MAILBOX);
+        let shell = Pools { context: of_actor.clone(), address: actor.address(), wake: None };
+        let (place, guard) = (of_actor.place.clone(), Guard(of_actor));
+        ChannelActor { channel: ChannelLoop::new(machine, place, shell), timer: None, _guard: guard }
+    });
     let (runs, mut ends) = watch::channel(());
-    let group = Group {
-        intake: intake.clone(),
-        collector: collector.clone(),
-        publisher: publisher.clone(),
-        _runs: Arc::new(runs),
-    };
+    let group = Group { actor: actor.clone(), _runs: Arc::new(runs) };
     let mut life = context.life.follow();
     let of_group = context.clone();
     let ending = async move {
         let over = |state: &LifeCycle| matches!(state, LifeCycle::Halted { .. } | LifeCycle::Closed);
-        // The sender lives in `context`, which the actors hold: an error means that they are gone already.
+        // The sender lives in `context`, which the actor holds: an error means that it is gone already.
         tokio::select! {
             _ = life.wait_for(over) => {}
             _ = ends.changed() => {}
         }
         context.ends.store(true, Ordering::Release);
-        intake.do_send(Stop);
-        collector.do_send(Stop);
-        acceptor.do_send(Stop);
-        publisher.do_send(Stop);
+        actor.do_send(Stop);
     };
-    Tasks::job(arbiter, move || ending, move |reason| of_group.halt(format!("ending its actors panicked: {reason}")));
+    Tasks::job(arbiter, move || ending, move |reason| of_group.halt(format!("ending its actor panicked: {reason}")));
     group
 }

@@ -233,7 +233,7 @@ impl ChannelHandle {
         let _ = self.post(envelopes.zip(told).collect());
     }
 
-    /// All or none goes to the intake; who is refused is told so.
+    /// All or none goes on; who is refused is told so.
     fn post(&self, envelopes: Vec<(Envelope, Waiter)>) -> Result<(), SubmitRefusal> {
         let count = envelopes.len() as u64;
         let stopped = || SubmitRefusal::Stopped { reason: self.stopped() };

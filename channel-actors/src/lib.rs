@@ -1,8 +1,8 @@
-//! The actor group of a channel: intake, verifier shards, collector, ordering, acceptor, publisher; its store; and the
-//! registry of a peer's channels.
+//! A channel: its machine with ordering, its store; and the registry of a peer's channels.
 //!
-//! Decisions are in pure cores (`dealer`, `collector`, `acceptor`, `ordering`), work that blocks in functions that
-//! run on pools (`verifier::Screening`, `production`, `opening`), and `group` is the thin shell of actix around them.
+//! Decisions are in one pure state machine for a channel (`machine`, made of `dealer`, `collector`, `acceptor` and
+//! `ordering`), work that blocks in functions that run on pools (`verifier::Screening`, `production`, `opening`). `effects` is
+//! the loop between the two, and `group` the thin shell of actix around it.
 //! Absent on purpose: HTTP, JSON, certificates' inner form, contract rules. Only `store` knows redb.
 
 mod acceptor;
@@ -15,6 +15,7 @@ mod collector;
 mod committed;
 mod dealer;
 mod door;
+mod effects;
 mod feed;
 pub mod fence;
 mod gate;
@@ -26,6 +27,7 @@ mod inbox;
 mod index;
 pub mod limits;
 mod links;
+mod machine;
 pub mod memory;
 pub mod metrics;
 mod needs;
@@ -42,6 +44,8 @@ mod remains;
 mod remembered;
 mod rest;
 mod shared;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 pub mod store;
 mod summary;
 pub mod tasks;

@@ -12,10 +12,8 @@ pub const BYTES_IN_FLIGHT_MAX: u32 = 256 * 1024 * 1024;
 pub const CALLER_PART: u32 = 4;
 /// The part of these that is left to the peer's own posts, such as revocations, when callers fill the rest.
 pub const PEER_PART: u32 = 16;
-/// Submissions (each up to a batch) that may wait in the intake's mailbox.
-pub const INTAKE_MAILBOX: usize = 1_024;
-/// Mailbox of the other actors: their senders are bounded by credits, so this only has to hold bursts.
-pub const MAILBOX: usize = 4_096;
+/// Submissions (each up to a batch) that may wait in a channel's mailbox.
+pub const MAILBOX: usize = 1_024;
 /// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little.
 pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
 /// Microseconds of a core that a job takes, as far as that is known before, after which another channel has its turn.
@@ -24,7 +22,7 @@ pub const VERIFY_JOB_MICROS_MAX: u64 = 24_000;
 pub const VERIFY_JOB_CROWDED_MICROS_MAX: u64 = 5_000;
 /// The same of what is verified apart: bad signatures are found one by one, which takes four times as long.
 pub const VERIFY_JOB_APART_MICROS_MAX: u64 = 2_000;
-/// Microseconds that are worth a second job beside the one that runs: below, a witness and the smaller batch cost more
+/// Microseconds that are worth a second job beside the one that runs: below, the smaller batch costs more
 /// than waiting for that one.
 pub const VERIFY_JOB_WORTH_MICROS: u64 = 2_048;
 /// Microseconds of a caller's turn among those who wait for verification.
@@ -62,7 +60,7 @@ pub const LOUD_SHARE: f64 = 2.0 / 3.0;
 pub const LOUD_NICE: i32 = 10;
 /// Bytes of payloads in one job of a verifier, which are decoded there.
 pub const VERIFY_JOB_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Milliseconds after which a collector that waits for a timer looks at the clock again, should it have been set.
+/// Milliseconds after which a machine that waits for a timer looks at the clock again, should it have been set.
 pub const WAKE_MS_MAX: u64 = 60_000;
 /// Blocks between execution and commit: one persists while the next executes.
 pub const PIPELINE_DEPTH: usize = 2;
@@ -94,7 +92,7 @@ pub const POOL_DEFAULT: usize = 128 * 1024 * 1024;
 pub const GRANT_LEAST: usize = 256;
 /// Bytes that a channel may have applied and not written yet, however much others have.
 pub const DIRTY_LEAST: usize = 1024 * 1024;
-/// Looks at a kind of event for a reader, by which a block's publisher tells apart whom to wake: about a millisecond.
+/// Looks at a kind of event for a reader, by which whoever publishes a block tells apart whom to wake: about a millisecond.
 /// Beyond, everybody is woken.
 pub const LOOKS_MAX: usize = 65_536;
 /// Reads that one channel holds at once, running or waiting; at the limit a query is refused with a hint.

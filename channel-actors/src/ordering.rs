@@ -1,4 +1,4 @@
-//! Ordering: what makes a proposed block final. An engine is a pure state machine behind a trait; the acceptor gives
+//! Ordering: what makes a proposed block final. An engine is a pure state machine behind a trait; the machine gives
 //! it inputs and performs its effects. Terms, rounds and views stay inside this folder.
 
 mod solo;

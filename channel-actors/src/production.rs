@@ -1,10 +1,10 @@
-//! The work behind the acceptor, on store threads: execute a block above those that are under way, and persist one
-//! that is final. Blocking functions of their arguments; the acceptor decides what runs when, and what may be in a block
-//! is decided in [`ledger_classes::chain`].
+//! The work behind the machine, on store threads: execute a block above those that are under way, append one that is final
+//! to the log, apply it to the state. Blocking functions of their arguments; the machine decides what runs when, and what
+//! may be in a block is decided in [`ledger_classes::chain`].
 
 use crate::committed::CommittedBlock;
 use crate::needs;
-use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share};
+use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share, StoreError};
 use crate::ticket::SubmitRefusal;
 use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Seal};
@@ -40,8 +40,6 @@ pub(crate) struct Execution {
 pub(crate) struct ExecutionResult {
     /// The block; `None` if nothing was left to do.
     pub(crate) block: Option<Arc<ExecutedBlock>>,
-    /// Transactions in blocks that were not on disk yet, with their receipts.
-    pub(crate) known: Vec<(Hash, Arc<Receipt>)>,
     /// Transactions that were committed before.
     pub(crate) committed: Vec<Hash>,
     /// What became of what was offered for it.
@@ -105,8 +103,17 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
+        let (store, above) = (self.store.clone(), self.above.clone());
+        self.run_by(&Ids { store: &store, above: &above }, transactions)
+    }
+
+    /// The same, with these ids in the chain.
+    pub(crate) fn run_by(
+        self,
+        ids: &dyn CommittedIds,
+        transactions: Vec<VerifiedTransaction>,
+    ) -> Result<ExecutionResult, String> {
         let Self { store, share, certificates, proposer, parent, time, seed, above } = self;
-        let ids = Ids { store: &store, above: &above };
         let (transactions, full) = match share.room(store.waiting_bytes()) {
             Ok(()) => (transactions, Vec::new()),
             // What was accepted is not given up for what may be: the files tell when all is written.
@@ -114,28 +121,24 @@ impl Execution {
                 return Ok(ExecutionResult { held: transactions, ..ExecutionResult::default() });
             }
             Err(NoRoom::Soon) => (transactions, Vec::new()),
-            Err(NoRoom::Full(used)) => without_room(&ids, used, transactions)?,
+            Err(NoRoom::Full(used)) => without_room(ids, used, transactions)?,
         };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
-            let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
+            let above = Above { parent: &parent, view, tree, pages, ids, certificates: &*certificates };
             chain::draft(&above, Draft { proposer, time, seed, transactions }).map_err(in_full)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
-        let (mut known, mut committed) = (Vec::new(), Vec::new());
-        for id in ids {
-            if let Some(receipt) = above.iter().find_map(|block| block.receipt_of(&id)) {
-                known.push((id, receipt.clone()));
-            } else if block.as_ref().is_none_or(|block| block.receipt_of(&id).is_none()) {
-                committed.push(id);
-            }
-        }
+        // What a block under way holds, or this one, is told with that block: its waiters are with the collector.
+        let own = |id: &Hash| block.as_ref().is_some_and(|block| block.receipt_of(id).is_some());
+        let under_way = |id: &Hash| above.iter().any(|block| block.receipt_of(id).is_some());
+        let committed = ids.into_iter().filter(|id| !own(id) && !under_way(id)).collect();
         let refusal = |refused| match refused {
             Refused::Limits(error) => SubmitRefusal::Transaction(error),
             Refused::Execution { code, message } => SubmitRefusal::Rejected { code, message },
         };
         let dropped = refused.into_iter().map(|(id, refused)| (id, refusal(refused))).chain(full).collect();
         let offered = Offered { costs, dropped, deferred };
-        Ok(ExecutionResult { block: block.map(Arc::new), known, committed, offered, held: Vec::new() })
+        Ok(ExecutionResult { block: block.map(Arc::new), committed, offered, held: Vec::new() })
     }
 }
 
@@ -149,7 +152,7 @@ fn is_of_all(one: &VerifiedTransaction) -> bool {
 
 /// Parts what finds the channel's part of the disk used up: some becomes many times what it was counted for at the door.
 fn without_room(
-    ids: &Ids<'_>,
+    ids: &dyn CommittedIds,
     used: DiskUse,
     offered: Vec<VerifiedTransaction>,
 ) -> Result<(Vec<VerifiedTransaction>, Full), String> {
@@ -175,14 +178,8 @@ pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
     codec::decode(bytes, BLOCK_RECEIPTS_ENCODED_BYTES_MAX).map_err(|error| format!("stored receipts: {error}"))
 }
 
-/// What was persisted.
-pub(crate) struct Persisted {
-    pub(crate) block: Arc<CommittedBlock>,
-    pub(crate) pressure: Pressure,
-}
-
-/// Puts a final block on disk, then makes its writes visible.
-pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<Persisted, String> {
+/// Puts a final block in the log: on the disk when this returns.
+pub(crate) fn append(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<CommittedBlock, StoreError> {
     let (header, transactions, seed) = (executed.header.clone(), executed.envelopes.clone(), executed.seed);
     let block = Block { header, transactions, batches: Vec::new(), seed, seal };
     let record = BlockRecord {
@@ -191,11 +188,14 @@ pub(crate) fn persist(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal
         block: codec::encode(&block).into(),
         receipts: encode_receipts(&executed.receipts).into(),
     };
-    store.append(&record).map_err(in_full)?;
-    let ExecutedBlock { writes, ids, tree, .. } = executed;
-    let pressure = store.apply(executed.header.height, writes, ids, tree).map_err(in_full)?;
-    let block = CommittedBlock::new(block, executed.hash, executed.receipts.clone());
-    Ok(Persisted { block: Arc::new(block), pressure })
+    store.append(&record)?;
+    Ok(CommittedBlock::new(block, executed.hash, executed.receipts.clone()))
+}
+
+/// Makes the writes of a block in the log visible.
+pub(crate) fn apply(store: &ChannelStore, executed: &ExecutedBlock) -> Result<Pressure, StoreError> {
+    let ExecutedBlock { header, writes, ids, tree, .. } = executed;
+    store.apply(header.height, writes, ids, tree)
 }
 
 /// An error with its causes in one line.

@@ -4,6 +4,7 @@
 use crate::asker::Asker;
 use crate::clock::Clock;
 use crate::door::{Door, Doors};
+use crate::effects::Workplace;
 use crate::fence;
 use crate::gate::Work;
 use crate::group::{self, GroupContext};
@@ -11,7 +12,7 @@ use crate::halt::LifeCycle;
 use crate::handle::{ChannelHandle, Known, Unavailable, run};
 use crate::hold::hold;
 use crate::index::{Index, Scope};
-use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX};
+use crate::limits::{CHANNELS_MAX, DISK_PART, DRAIN_SECONDS_MAX, VERIFY_SLICE};
 use crate::memory::PeerMemory;
 use crate::metrics::Metrics;
 use crate::opening;
@@ -371,28 +372,31 @@ impl ChannelRegistry {
         Ok(())
     }
 
-    /// Starts the actors of an opened channel.
+    /// Starts the actor of an opened channel.
     fn work_of(&self, handle: &ChannelHandle, opened: &opening::Opened, shared: &Arc<Shared>) -> Result<Work, String> {
         let engine = self.engine(&opened.config.config)?;
         let context = Arc::new(GroupContext {
-            name: handle.name().to_owned(),
-            channel: opened.channel,
+            place: Arc::new(Workplace {
+                name: handle.name().to_owned(),
+                channel: opened.channel,
+                certificates: Arc::new(Remembered::new(self.options.certificates.clone())),
+                doors: self.doors.clone(),
+                shared: shared.clone(),
+                store: opened.store.clone(),
+                metrics: handle.0.metrics.clone(),
+                index: self.index.clone(),
+                proposer: self.options.seal_key.public().address(),
+                credits: handle.0.credits.clone(),
+                disk: Some(self.disk.clone()),
+                share: handle.0.share.clone(),
+                verify_slice: VERIFY_SLICE,
+            }),
             life: handle.0.life.clone(),
             clock: self.options.clock.clone(),
-            certificates: Arc::new(Remembered::new(self.options.certificates.clone())),
-            doors: self.doors.clone(),
             verification: self.verification.clone(),
             storage: self.storage.clone(),
             checkpoints: self.checkpoints.clone(),
             reading: self.reading.clone(),
-            shared: shared.clone(),
-            store: opened.store.clone(),
-            metrics: handle.0.metrics.clone(),
-            index: self.index.clone(),
-            proposer: self.options.seal_key.public().address(),
-            credits: handle.0.credits.clone(),
-            disk: self.disk.clone(),
-            share: handle.0.share.clone(),
             checkpoint_interval_ms: self.options.store.checkpoint_interval_ms,
             ends: AtomicBool::new(false),
         });

@@ -6,12 +6,16 @@ use crate::dealer::{Arrival, Content};
 use crate::halt::{Life, LifeCycle};
 use crate::opening::{self, Opened, Step};
 use crate::place::Place;
-use crate::store::{Directory, Share, StoreOptions};
+use crate::production;
+pub(crate) use crate::simulation::Random;
+use crate::store::{ChannelStore, Directory, Share, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
 use crate::verifier::Flight;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::amount::Amount;
 use ledger_classes::blinding::BlindingSeed;
+use ledger_classes::block::Seal;
+use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::{Identity, Role};
@@ -92,6 +96,12 @@ impl Bench {
     }
 }
 
+/// Appends a block to a log and applies it.
+pub(crate) fn persist(store: &ChannelStore, block: &ExecutedBlock, seal: Seal) {
+    production::append(store, block, seal).expect("appends");
+    let _ = production::apply(store, block).expect("applies");
+}
+
 /// A part of the disk that nobody fills.
 pub(crate) fn whole_disk() -> Share {
     Share::new("none", Path::new("/nowhere"), u64::MAX)
@@ -155,18 +165,4 @@ pub(crate) fn seeds(few: u64) -> impl Iterator<Item = u64> {
     let first = given("CHANCERY_SEED").unwrap_or(1);
     let runs = given("CHANCERY_RUNS").unwrap_or(few);
     (first..first + runs).inspect(|seed| println!("CHANCERY_SEED={seed}"))
-}
-
-/// SplitMix64: the same numbers for the same seed, for ever.
-#[derive(Clone)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((number ^ (number >> 31)) % bound as u64).expect("below a usize")
-    }
 }

@@ -199,6 +199,11 @@ impl Waiter {
         self.open
     }
 
+    /// Whether somebody waits, and for no more than that it is accepted.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.open && self.ticket.wait == Wait::Accepted
+    }
+
     /// Answers.
     pub(crate) fn resolve(mut self, result: SubmitResult) {
         if self.open {
@@ -210,6 +215,18 @@ impl Waiter {
     /// Answers with a refusal.
     pub(crate) fn refuse(self, id: Option<Hash>, refusal: impl Into<SubmitRefusal>) {
         self.resolve(SubmitResult::Refused { id, refusal: refusal.into() });
+    }
+}
+
+/// An answer to be given.
+pub(crate) struct Reply {
+    pub(crate) waiter: Waiter,
+    pub(crate) result: SubmitResult,
+}
+
+impl Reply {
+    pub(crate) fn give(self) {
+        self.waiter.resolve(self.result);
     }
 }
 

@@ -1,9 +1,10 @@
-//! Verifier shards: decode strictly, check time, signatures in batches, and the sender's standing. A shard signs the
-//! digest of what it passed, the witness, which the collector checks.
+//! Verifier shards: decode strictly, check time, signatures in batches, and the sender's standing. What a shard passes goes
+//! to the machine in the same process, so nothing is signed: a thread that vouched for another one by a key made at start
+//! would cost as much as three transactions and prove nothing.
 //!
 //! What arrives is queued and dealt out in jobs ([`crate::dealer`]); the work ([`Screening::screen`]) runs on the
 //! verification pool. One job at a time a shard: what arrives meanwhile makes the next batch larger, which is when batches
-//! pay. Jobs are numbered in the order of arrival, and the collector takes them in that order, whichever shard is done
+//! pay. Jobs are numbered in the order of arrival, and the machine takes them in that order, whichever shard is done
 //! first. A job that takes longer than it may gives its thread to others and goes on in its next turn.
 //! A bad transaction never rejects its neighbours. Early refusals only spare a failed receipt; execution decides.
 
@@ -21,8 +22,8 @@ use crate::ticket::{Credit, SubmitRefusal, Waiter};
 use ledger_classes::amount::Amount;
 use ledger_classes::config::Limits;
 use ledger_classes::execution::{self, BlockInput};
-use ledger_classes::hash::{Hash, Tag};
-use ledger_classes::keys::{self, Address, KeyCache, PublicKey, Signature, SigningKey};
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, KeyCache};
 use ledger_classes::outcome::Refusal;
 use ledger_classes::participant::CertificatePaths;
 use ledger_classes::time::Time;
@@ -44,48 +45,13 @@ pub(crate) struct Flight {
     pub(crate) arrived: Instant,
 }
 
-/// A shard's signature over what it passed.
-#[derive(Clone, Debug)]
-pub(crate) struct Witness {
-    pub(crate) shard: usize,
-    pub(crate) sequence: u64,
-    /// None over nothing: such a job only has its turn.
-    pub(crate) signature: Option<Signature>,
-}
-
-/// Verified transactions with their witness.
+/// What came of a job.
 pub(crate) struct Passed {
+    /// The job's number. One that passed nothing only has its turn.
+    pub(crate) sequence: u64,
     pub(crate) flights: Vec<Flight>,
-    /// What would be refused today, and may have been taken before. It is in no block, and the witness is not over it.
+    /// What would be refused today, and may have been taken before. It is in no block.
     pub(crate) doubted: Vec<Recall>,
-    pub(crate) witness: Witness,
-}
-
-/// The message that a witness signs.
-fn witness_message(channel: &Hash, shard: usize, sequence: u64, flights: &[Flight]) -> Vec<u8> {
-    let ids: Vec<u8> = flights.iter().flat_map(|flight| flight.transaction.id().0).collect();
-    let digest = Hash::plain(&[&ids]);
-    Tag::Witness.message(&[&channel.0, &(shard as u64).to_le_bytes(), &sequence.to_le_bytes(), &digest.0])
-}
-
-impl Passed {
-    /// Signs for `flights`.
-    pub(crate) fn sign(channel: &Hash, shard: usize, sequence: u64, key: &SigningKey, flights: Vec<Flight>) -> Self {
-        let sign = || key.sign(&witness_message(channel, shard, sequence, &flights));
-        let signature = (!flights.is_empty()).then(sign);
-        Self { flights, doubted: Vec::new(), witness: Witness { shard, sequence, signature } }
-    }
-
-    /// Whether the witness is `key`'s over exactly these transactions.
-    pub(crate) fn check(&self, channel: &Hash, key: &PublicKey) -> bool {
-        let Witness { shard, sequence, signature } = &self.witness;
-        match signature {
-            Some(signature) => {
-                keys::verify(key, &witness_message(channel, *shard, *sequence, &self.flights), signature)
-            }
-            None => self.flights.is_empty(),
-        }
-    }
 }
 
 thread_local! {
@@ -96,9 +62,7 @@ thread_local! {
 /// What a screening needs to know.
 pub(crate) struct Screening {
     pub(crate) channel: Hash,
-    pub(crate) shard: usize,
     pub(crate) sequence: u64,
-    pub(crate) key: Arc<SigningKey>,
     pub(crate) limits: Limits,
     pub(crate) store: ChannelStore,
     pub(crate) certificates: Arc<dyn CertificatePaths>,
@@ -324,10 +288,8 @@ impl Judging {
                 return Ok(Step::Paused(Box::new(self)));
             }
         }
-        let Screening { channel, shard, sequence, key, .. } = self.screening;
-        let passed = Passed::sign(&channel, shard, sequence, &key, self.flights);
-        let passed = Passed { doubted: self.doubted, ..passed };
-        let Self { refused, findings, .. } = self;
+        let Self { screening, flights, doubted, refused, findings, .. } = self;
+        let passed = Passed { sequence: screening.sequence, flights, doubted };
         Ok(Step::Done(Box::new(Screened { passed, refused, findings })))
     }
 }

@@ -121,11 +121,11 @@ impl Clock for PoisonedClock {
     }
 }
 
-/// Every reading of the clock on a transaction's way, in the order of the way: whichever actor dies, the channel
-/// halts and names it, whoever waits is answered, other channels go on, and what came on disk has its outcome.
+/// Every reading of the clock on a transaction's way, in the order of the way: wherever the actor dies, the channel halts,
+/// whoever waits is answered, other channels go on, and what came on disk has its outcome.
 #[actix::test]
 async fn an_actor_that_panics_halts_its_channel_and_every_waiter_is_answered() {
-    for (reading, actor) in [(1, "intake"), (2, "collector"), (3, "acceptor"), (4, "collector"), (5, "collector")] {
+    for (reading, at) in [(1, "submitted"), (2, "verified"), (3, "executed"), (4, "applied")] {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(PoisonedClock::default());
         let registry = open_with(directory.path(), clock.clone(), Arc::new(NoCertificates));
@@ -141,10 +141,10 @@ async fn an_actor_that_panics_halts_its_channel_and_every_waiter_is_answered() {
         assert_eq!(results.len(), 3);
         for result in &results {
             let stopped = matches!(result, SubmitResult::Refused { refusal: SubmitRefusal::Stopped { .. }, .. });
-            assert!(stopped, "reading {reading}: {result:?}");
+            assert!(stopped, "{at}: {result:?}");
         }
         let reason = halt_of(&broken).await;
-        assert_eq!(reason, format!("the {actor} stopped unexpectedly"), "reading {reading}");
+        assert_eq!(reason, "the channel's actor stopped unexpectedly", "{at}");
         let refused = broken.submit(envelopes.clone(), Wait::Committed).err();
         assert_eq!(refused, Some(SubmitRefusal::Stopped { reason }));
         broken.read(|reader| Ok(reader.height())).await.expect("what is committed can still be read");

@@ -58,6 +58,7 @@ fn rooms_import_only_along_the_arrows() {
         ("server", &["ca", "channel-actors", "client", "files", "ledger-classes"]),
         ("tests", &["ca", "channel-actors", "client", "files", "ledger-classes", "server"]),
         ("load-tests", &["ca", "client", "ledger-classes"]),
+        ("simulator", &["channel-actors"]),
     ]);
     let packages = packages();
     let rooms: BTreeSet<String> = packages.iter().map(|package| package.name.clone()).collect();

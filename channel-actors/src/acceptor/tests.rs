@@ -1,6 +1,4 @@
-//! The acceptor's rules on made-up blocks, and the collector and acceptor together on real ones.
-
-mod model;
+//! The acceptor's rules on made-up blocks.
 
 use super::*;
 use crate::test_support::{Bench, NOW, config, envelope, verified};
@@ -91,21 +89,22 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
     })
 }
 
-fn executed(height: u64) -> Result<ExecutionResult, String> {
-    Ok(ExecutionResult { block: Some(block(height)), ..ExecutionResult::default() })
+fn executed(height: u64) -> ExecutionResult {
+    ExecutionResult { block: Some(block(height)), ..ExecutionResult::default() }
 }
 
-fn nothing_left(known: &[u64]) -> Result<ExecutionResult, String> {
-    let known = known.iter().map(|height| (id(*height), receipt(*height))).collect();
-    Ok(ExecutionResult { known, ..ExecutionResult::default() })
-}
-
-fn persisted(height: u64, pressure: Pressure) -> Result<Persisted, String> {
+/// The block at this height is in the log.
+fn appended(acceptor: &mut Acceptor, height: u64) -> Vec<String> {
     let made = block(height);
     let (header, transactions) = (made.header.clone(), made.envelopes.clone());
     let whole = Block { header, transactions, batches: Vec::new(), seed: made.seed, seal: Seal::Genesis {} };
-    let block = Arc::new(CommittedBlock::new(whole, made.hash, made.receipts.clone()));
-    Ok(Persisted { block, pressure })
+    seen(acceptor.appended(Arc::new(CommittedBlock::new(whole, made.hash, made.receipts.clone()))))
+}
+
+/// The same, and applied.
+fn persisted(acceptor: &mut Acceptor, height: u64, pressure: Pressure) -> Vec<String> {
+    assert_eq!(appended(acceptor, height), [""; 0], "nothing is told before it is applied");
+    seen(acceptor.applied(height, pressure))
 }
 
 /// Effects as words: what a reader of the log would write down.
@@ -117,7 +116,8 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
         }
         AcceptorEffect::Executed(_) => "executed".into(),
         AcceptorEffect::Known(ids) => format!("known {}", ids.len()),
-        AcceptorEffect::Persist { block, .. } => format!("persist {}", block.header.height),
+        AcceptorEffect::Append { block, .. } => format!("append {}", block.header.height),
+        AcceptorEffect::Apply(block) => format!("apply {}", block.header.height),
         AcceptorEffect::Checkpoint => "checkpoint".into(),
         AcceptorEffect::Commit { block, receipts, .. } => {
             let height = block.map(|block| block.block.header.height);
@@ -133,8 +133,8 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
 fn a_block_is_executed_ordered_persisted_and_only_then_told() {
     let mut acceptor = acceptor(Immediate);
     assert_eq!(seen(acceptor.propose(vec![], NOW.plus_millis(1))), ["execute 1 at 1 above []"]);
-    assert_eq!(seen(acceptor.executed(executed(1))), ["executed", "persist 1"]);
-    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::None))), ["commit Some(1) tell [1]"]);
+    assert_eq!(seen(acceptor.executed(executed(1))), ["executed", "append 1", "apply 1"]);
+    assert_eq!(persisted(&mut acceptor, 1, Pressure::None), ["commit Some(1) tell [1]"]);
 }
 
 #[test]
@@ -144,17 +144,38 @@ fn the_next_block_executes_above_those_under_way_and_persists_after_them() {
     let _ = acceptor.executed(executed(1));
     assert_eq!(seen(acceptor.propose(vec![], NOW.plus_millis(2))), ["execute 2 at 2 above [1]"]);
     assert_eq!(seen(acceptor.executed(executed(2))), ["executed"], "one persist at a time");
-    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::None))), ["commit Some(1) tell [1]", "persist 2"]);
+    assert_eq!(persisted(&mut acceptor, 1, Pressure::None), ["commit Some(1) tell [1]", "append 2", "apply 2"]);
     assert_eq!(seen(acceptor.propose(vec![], NOW)), ["execute 3 at 2 above [2]"], "block time never goes back");
-    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["commit Some(2) tell [2]"]);
+    assert_eq!(persisted(&mut acceptor, 2, Pressure::None), ["commit Some(2) tell [2]"]);
 }
 
 #[test]
-fn a_block_persisted_out_of_order_halts() {
-    let mut acceptor = acceptor(Immediate);
+fn a_block_that_comes_to_the_disk_out_of_order_halts() {
+    let mut after = acceptor(Immediate);
+    let _ = after.executed(executed(1));
+    let _ = after.executed(executed(2));
+    assert_eq!(appended(&mut after, 2), ["halt: block 2 was appended out of order"]);
+    let mut twice = acceptor(Immediate);
+    let _ = twice.executed(executed(1));
+    let _ = twice.executed(executed(2));
+    assert_eq!(appended(&mut twice, 1), [""; 0]);
+    assert_eq!(appended(&mut twice, 2), ["halt: block 2 was appended out of order"], "one at a time");
+    let mut unseen = acceptor(Immediate);
+    let _ = unseen.executed(executed(1));
+    assert_eq!(
+        seen(unseen.applied(1, Pressure::None)),
+        ["halt: block 1 was applied out of order"],
+        "it is not in the log"
+    );
+}
+
+/// The head of `acceptor.rs` says what is never ahead of what.
+#[test]
+#[should_panic(expected = "durable: 1, last_final: 0")]
+fn a_block_in_the_log_that_is_not_final_is_a_bug() {
+    let mut acceptor = acceptor(Manual);
     let _ = acceptor.executed(executed(1));
-    let _ = acceptor.executed(executed(2));
-    assert_eq!(seen(acceptor.persisted(persisted(2, Pressure::None))), ["halt: block 2 was persisted out of order"]);
+    let _ = appended(&mut acceptor, 1);
 }
 
 #[test]
@@ -166,28 +187,11 @@ fn nothing_is_persisted_before_it_is_sealed() {
 }
 
 #[test]
-fn known_ids_are_told_only_when_their_block_is_on_disk() {
+fn nothing_left_to_do_gives_its_place_back_and_what_the_index_has_is_looked_up() {
     let mut acceptor = acceptor(Immediate);
-    assert_eq!(seen(acceptor.executed(nothing_left(&[0]))), ["executed", "commit None tell [0]"]);
-    let _ = acceptor.executed(executed(1));
-    assert_eq!(seen(acceptor.executed(nothing_left(&[1]))), ["executed", "commit None tell []"]);
-    let mut second = executed(2).expect("a block");
-    second.known = vec![(id(1), receipt(1))];
-    assert_eq!(seen(acceptor.executed(Ok(second))), ["executed"]);
-    assert_eq!(
-        seen(acceptor.persisted(persisted(1, Pressure::None))),
-        ["commit Some(1) tell [1, 1, 1]", "persist 2"],
-        "its own, and both who asked again"
-    );
-    assert_eq!(seen(acceptor.executed(nothing_left(&[2]))), ["executed", "commit None tell []"]);
-    let _ = acceptor.executed(executed(3));
-    assert_eq!(seen(acceptor.executed(nothing_left(&[3]))), ["executed", "commit None tell []"]);
-    assert_eq!(
-        seen(acceptor.persisted(persisted(2, Pressure::None))),
-        ["commit Some(2) tell [2, 2]", "persist 3"],
-        "block 3 is not on disk: whoever asked for it again waits"
-    );
-    assert_eq!(seen(acceptor.persisted(persisted(3, Pressure::None))), ["commit Some(3) tell [3, 3]"]);
+    assert_eq!(seen(acceptor.executed(ExecutionResult::default())), ["executed", "commit None tell []"]);
+    let found = ExecutionResult { committed: vec![id(7)], ..ExecutionResult::default() };
+    assert_eq!(seen(acceptor.executed(found)), ["executed", "known 1", "commit None tell []"]);
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn what_waits_for_a_checkpoint_is_executed_after_it_and_nothing_else_is_meanwhil
     let bench = Bench::new(&config());
     let waits = || {
         let held = vec![verified(bench.opened.channel, envelope(bench.opened.channel, 1, 1))];
-        Ok(ExecutionResult { held, ..ExecutionResult::default() })
+        ExecutionResult { held, ..ExecutionResult::default() }
     };
     let mut acceptor = acceptor(Immediate);
     let _ = acceptor.propose(vec![], NOW.plus_millis(1));
@@ -203,12 +207,12 @@ fn what_waits_for_a_checkpoint_is_executed_after_it_and_nothing_else_is_meanwhil
     let _ = acceptor.propose(vec![], NOW.plus_millis(2));
     assert_eq!(seen(acceptor.executed(waits())), ["checkpoint"]);
     // Blocks before it come to the disk meanwhile, and want a checkpoint, too.
-    assert_eq!(seen(acceptor.persisted(persisted(1, Pressure::Wait))), ["commit Some(1) tell [1]"]);
-    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["execute 2 at 2 above []"]);
+    assert_eq!(persisted(&mut acceptor, 1, Pressure::Wait), ["commit Some(1) tell [1]"]);
+    assert_eq!(seen(acceptor.checkpointed()), ["execute 2 at 2 above []"]);
     assert_eq!(seen(acceptor.executed(waits())), ["checkpoint"], "what came meanwhile is not written yet");
-    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["execute 2 at 2 above []"]);
-    assert_eq!(seen(acceptor.executed(executed(2))), ["executed", "persist 2"]);
-    assert_eq!(seen(acceptor.checkpointed(Ok(()))), [""; 0], "it is executed once");
+    assert_eq!(seen(acceptor.checkpointed()), ["execute 2 at 2 above []"]);
+    assert_eq!(seen(acceptor.executed(executed(2))), ["executed", "append 2", "apply 2"]);
+    assert_eq!(seen(acceptor.checkpointed()), [""; 0], "it is executed once");
 }
 
 #[test]
@@ -216,38 +220,9 @@ fn pressure_holds_persisting_until_the_checkpoint() {
     let mut acceptor = acceptor(Immediate);
     let _ = acceptor.executed(executed(1));
     let _ = acceptor.executed(executed(2));
-    assert_eq!(
-        seen(acceptor.persisted(persisted(1, Pressure::Wait))),
-        ["commit Some(1) tell [1]", "checkpoint"],
-        "block 2 waits"
-    );
+    assert_eq!(persisted(&mut acceptor, 1, Pressure::Wait), ["commit Some(1) tell [1]", "checkpoint"], "block 2 waits");
     assert_eq!(seen(acceptor.checkpoint()), [""; 0], "one checkpoint at a time");
-    assert_eq!(seen(acceptor.checkpointed(Ok(()))), ["persist 2"]);
-    assert_eq!(
-        seen(acceptor.persisted(persisted(2, Pressure::CheckpointDue))),
-        ["commit Some(2) tell [2]", "checkpoint"]
-    );
-    assert_eq!(seen(acceptor.executed(executed(3))), ["executed", "persist 3"], "due is no reason to wait");
-}
-
-/// A failure is the end: a checkpoint that ended after a failed persist began the next persist.
-#[test]
-fn after_a_failure_nothing_more_is_done() {
-    type Failure = fn(&mut Acceptor) -> Vec<AcceptorEffect>;
-    let failures: [(&str, Failure); 3] = [
-        ("halt: execution failed: disk", |acceptor| acceptor.executed(Err("disk".into()))),
-        ("halt: persisting failed: disk", |acceptor| acceptor.persisted(Err("disk".into()))),
-        ("halt: a checkpoint failed: disk", |acceptor| acceptor.checkpointed(Err("disk".into()))),
-    ];
-    for (halt, failure) in failures {
-        let mut acceptor = acceptor(Immediate);
-        let _ = acceptor.executed(executed(1));
-        let _ = acceptor.executed(executed(2));
-        let _ = acceptor.checkpoint();
-        assert_eq!(seen(failure(&mut acceptor)), [halt]);
-        assert_eq!(seen(acceptor.checkpointed(Ok(()))), [""; 0], "{halt}");
-        assert_eq!(seen(acceptor.propose(vec![], NOW)), [""; 0], "{halt}");
-        assert_eq!(seen(acceptor.executed(executed(3))), [""; 0], "{halt}");
-        assert_eq!(seen(acceptor.checkpoint()), [""; 0], "{halt}");
-    }
+    assert_eq!(seen(acceptor.checkpointed()), ["append 2", "apply 2"]);
+    assert_eq!(persisted(&mut acceptor, 2, Pressure::CheckpointDue), ["commit Some(2) tell [2]", "checkpoint"]);
+    assert_eq!(seen(acceptor.executed(executed(3))), ["executed", "append 3", "apply 3"], "due is no reason to wait");
 }

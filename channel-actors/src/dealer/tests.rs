@@ -88,7 +88,7 @@ fn a_busy_shard_gathers_and_has_one_job_at_a_time() {
     assert_eq!(only(dealer.arrive(arrivals([empty(1, 1)]), || false)), Some((3, 1)), "idle again");
 }
 
-/// Single requests once made jobs of four on each shard, of which half the cost was the witness.
+/// Single requests once made jobs of four on each shard, of which half the cost was that of a job.
 #[test]
 fn little_is_gathered_for_one_shard_and_much_is_spread_over_all() {
     let many = |count| arrivals(vec![empty(1, 1); count]);

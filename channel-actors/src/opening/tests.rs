@@ -1,8 +1,8 @@
 //! Replay: in slices, with progress, abandoned when the channel drains, and stopped at the first difference.
 
 use super::*;
-use crate::production::{Execution, persist};
-use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, whole_disk};
+use crate::production::Execution;
+use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, persist, whole_disk};
 use ledger_classes::block::{Header, Seal};
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::participant::NoCertificates;
@@ -24,7 +24,7 @@ pub(crate) fn fill(bench: &Bench, count: u64) -> Hash {
         };
         let result = execution.run(vec![crate::test_support::verified(*channel, envelope(*channel, height, 1))]);
         let block = result.expect("executes").block.expect("has a transaction");
-        let _ = persist(store, &block, Seal::of_one(&key(200), &block.hash)).expect("persists");
+        persist(store, &block, Seal::of_one(&key(200), &block.hash));
         parent = Parent::of(&block.header, block.hash, &store.history());
     }
     parent.hash
@@ -99,7 +99,7 @@ fn replayed(change: impl FnOnce(&mut ExecutedBlock), sealer: u8) -> Option<Strin
     change(&mut block);
     block.hash = block.header.hash();
     let seal = Seal::of_one(&key(sealer), &block.hash);
-    let _ = persist(&bench.opened.store, &block, seal).expect("persists");
+    persist(&bench.opened.store, &block, seal);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
     let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
@@ -149,7 +149,7 @@ fn a_replay_stops_at_a_transaction_that_comes_twice() {
         merkle::root(&ledger_classes::block::transaction_leaves(&block.envelopes).expect("envelopes"));
     block.hash = block.header.hash();
     let seal = Seal::of_one(&key(200), &block.hash);
-    let _ = persist(&bench.opened.store, &block, seal).expect("persists");
+    persist(&bench.opened.store, &block, seal);
     let files = bench.forget_state();
     let life = Life::new(LifeCycle::Opening);
     let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
@@ -168,7 +168,7 @@ fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
         let block = next(&bench, nonce);
         let seal = Seal::of_one(&key(200), &block.hash);
         assert_eq!((block.header.previous, block.header.history_root), (parent.hash, parent.history_root));
-        let _ = persist(&bench.opened.store, &block, seal).expect("persists");
+        persist(&bench.opened.store, &block, seal);
         parent = parent_at(&bench.opened.store, nonce).expect("readable").0;
     }
     assert_eq!(parent.history_root, bench.opened.store.history().root());

@@ -1,7 +1,7 @@
 //! What of a block is left out of it before it is executed.
 
 use super::*;
-use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, transaction, verified, whole_disk};
+use crate::test_support::{Bench, DRAWN, NOW, config, envelope, key, persist, transaction, verified, whole_disk};
 use ledger_classes::action::{Action, channel::Propose};
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::transaction::{Envelope, Transaction};
@@ -28,7 +28,7 @@ fn what_was_accepted_waits_for_a_checkpoint_and_is_not_dropped_for_what_waits_it
     std::fs::create_dir(disk.path().join("trade")).expect("writable");
     let offered = |nonce| vec![verified(channel, envelope(channel, nonce, 1))];
     let first = execution(&bench, whole_disk()).run(offered(1)).expect("executes").block.expect("a block");
-    persist(store, &first, Seal::Genesis {}).expect("written");
+    persist(store, &first, Seal::Genesis {});
     let waiting = store.waiting_bytes() as u64;
     assert!(waiting > 0, "the block waits for a checkpoint");
     let share = Share::new("trade", disk.path(), 4096 + waiting);

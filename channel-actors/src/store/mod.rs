@@ -71,7 +71,7 @@ fn check_of(bytes: &[u8]) -> [u8; CHECK_BYTES] {
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
-    /// Bytes of redb's page cache for the log: recent blocks come from the publisher's ring, so little is enough. With
+    /// Bytes of redb's page cache for the log: recent blocks come from the ring, so little is enough. With
     /// others it has a part of what [`StoreMemory::caches`] has.
     pub log_cache_bytes: usize,
     /// Bytes of redb's page cache for the state, likewise.

@@ -207,7 +207,7 @@ impl Share {
     }
 
     /// Bytes that what is accepted and not on the disk will take there.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn under_way(&self) -> u64 {
         self.lock().under_way
     }

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
-pub(crate) mod disk;
 mod faults;
 mod flips;
 mod journal;
@@ -11,6 +10,7 @@ mod rot;
 mod rules;
 
 use super::*;
+pub(crate) use crate::simulation::disk;
 use ledger_classes::merkle;
 use ledger_classes::state::{ReadView, Value};
 use std::collections::BTreeMap;

@@ -1,8 +1,11 @@
 //! A simulated machine: three files in memory, and all that was ever done to them. From that come the disks that a
-//! power loss at any moment may leave; and any operation can be made to fail, or a read to be wrong.
+//! power loss at any moment may leave; and any operation can be made to fail, or a read to be wrong. The store's tests and
+//! the simulator share it.
+#![cfg_attr(not(test), allow(dead_code, reason = "the store's tests use all of it, the simulator a part"))]
+#![expect(clippy::unwrap_used, reason = "a lock that is poisoned is the end of a simulation")]
 
+use super::Random;
 use crate::store::{Backend, JournalFile, StoreError, StoreFiles};
-use crate::test_support::Random;
 use redb::StorageBackend;
 use std::io;
 use std::path::PathBuf;
@@ -128,6 +131,26 @@ pub(crate) struct Image {
     files: [Vec<u8>; FILES],
 }
 
+impl Image {
+    /// The same disk, on which a bit of a file has rotted. False if the file has no such byte.
+    pub(crate) fn rot(&mut self, file: usize, place: usize, bit: usize) -> bool {
+        let byte = self.files[file].get_mut(place);
+        byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
+    }
+
+    /// Bytes of a file.
+    pub(crate) fn length(&self, file: usize) -> usize {
+        self.files[file].len()
+    }
+
+    /// The same disk without a file.
+    pub(crate) fn without(&self, file: usize) -> Self {
+        let mut image = self.clone();
+        image.files[file].clear();
+        image
+    }
+}
+
 /// A moment in what was done to a machine.
 pub(crate) struct Moment {
     acknowledged: u64,
@@ -195,6 +218,8 @@ struct World {
     armed: Option<Armed>,
     fired: bool,
     set_aside: u64,
+    /// Syncs do nothing, and say that they did.
+    lies: bool,
 }
 
 impl World {
@@ -233,6 +258,11 @@ impl Machine {
     pub(crate) fn live(&self) -> Image {
         let world = self.0.lock().unwrap();
         Image { acknowledged: world.acknowledged, files: world.live.clone() }
+    }
+
+    /// From now on no sync brings anything to the disk.
+    pub(crate) fn lie(&self) {
+        self.0.lock().unwrap().lies = true;
     }
 
     /// Says that one more append returned.
@@ -307,6 +337,20 @@ impl Machine {
         }
     }
 
+    /// The disk after a power loss when so many operations were done since the beginning.
+    pub(crate) fn image_after(&self, operations: usize, loss: Loss, random: &mut Random) -> Image {
+        let (mut left, mut image) = (operations, self.live());
+        self.moments(random, |moment, random| {
+            let reached = left == 0;
+            left = left.saturating_sub(1);
+            if reached {
+                image = moment.image(loss, random);
+            }
+            (!reached).then_some(())
+        });
+        image
+    }
+
     /// The number of moments.
     pub(crate) fn moments_count(&self) -> usize {
         self.0.lock().unwrap().events.len() + 1
@@ -366,6 +410,7 @@ impl StorageBackend for SimBackend {
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world.lock().unwrap();
         match world.wrong(self.file, Fault::Sync) {
+            None if world.lies => {}
             None => world.events.push(Event::Sync(self.file)),
             Some(_) => {
                 world.events.push(Event::FailedSync(self.file));

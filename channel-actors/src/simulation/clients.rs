@@ -1,0 +1,147 @@
+//! Those who send. Each has a key, sends its transactions in order, some of them again, and whatever has no outcome until it
+//! has one.
+
+use super::Random;
+use crate::ticket::Submission;
+use ledger_classes::action::{Action, logs};
+use ledger_classes::amount::Amount;
+use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::identity::{Identity, Role};
+use ledger_classes::keys::SigningKey;
+use ledger_classes::time::Time;
+use ledger_classes::transaction::{Envelope, Transaction};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// When a simulation begins, by the clock on the wall.
+pub(super) const BEGIN: Time = Time::from_millis(1_795_000_000_000);
+pub(super) const CLIENTS: usize = 5;
+/// Transactions of each, at most.
+pub(super) const EACH: usize = 500;
+
+/// What all runs share: the configuration, and transactions that are signed once.
+pub(super) struct Prepared {
+    pub(super) config: ChannelConfig,
+    pub(super) channel: Hash,
+    /// Of each client, in order.
+    pub(super) envelopes: Vec<Vec<(Hash, Envelope)>>,
+}
+
+/// The orderer's key.
+pub(super) fn seal_key() -> SigningKey {
+    SigningKey::from_seed(&[200; 32])
+}
+
+pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| {
+    let config = config();
+    let (block, _) = ledger_classes::chain::genesis(&config).expect("a valid configuration");
+    let channel = block.header.hash();
+    let of_client = |client: usize| {
+        let key = SigningKey::from_seed(&[u8::try_from(client).expect("few") + 1; 32]);
+        let signed = |number: usize| {
+            let envelope = Envelope::sign_binary(&transaction(channel, client, number), &[&key]);
+            (envelope.id(), envelope)
+        };
+        (0..EACH).map(signed).collect()
+    };
+    Prepared { config, channel, envelopes: (0..CLIENTS).map(of_client).collect() }
+});
+
+fn config() -> ChannelConfig {
+    let identity = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
+    ChannelConfig {
+        name: "main".into(),
+        consortium: "test.example".into(),
+        created: BEGIN,
+        salt: HexBytes(vec![7; 16]),
+        engine: Engine::Solo,
+        peers: vec![OrderingPeer { identity, key: seal_key().public(), weight: 1 }],
+        threshold: 1,
+        organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
+        grants: vec![],
+        public_read: true,
+        open_submit: true,
+        limits: Limits { block_transactions_max: 16, block_age_ms_max: 20, ..Limits::default() },
+        fees: Fees::default(),
+        approvals: Approvals::Majority,
+    }
+}
+
+/// Short and long ones, some of which expire while the run goes on. An id covers no signatures, so the nonce tells whose it
+/// is.
+fn transaction(channel: Hash, client: usize, number: usize) -> Transaction {
+    let length = if number % 13 == 5 { 2_000 } else { number % 40 };
+    let append = logs::Append { topic: "test".into(), digest: None, body: "x".repeat(length) };
+    let nonce = (client * EACH + number) as u64;
+    let hours = if number % 17 == 3 { 1 } else { 20 };
+    Transaction {
+        channel,
+        nonce,
+        valid_until: BEGIN.plus_millis(hours * 3_600_000 + number as u64 * 40),
+        fee_max: Amount::ZERO,
+        actions: vec![Action::LogAppend(append)],
+        memo: String::new(),
+        sender: None,
+    }
+}
+
+/// What was sent and has no answer yet.
+pub(super) struct Out {
+    pub(super) numbers: Vec<usize>,
+    pub(super) submission: Submission,
+}
+
+/// One who sends.
+#[derive(Default)]
+pub(super) struct Client {
+    /// The next one that was never sent.
+    next: usize,
+    /// Sent, without an outcome that lasts, and perhaps not under way.
+    again: BTreeSet<usize>,
+    /// Whose outcome is known.
+    known: BTreeSet<usize>,
+    pub(super) out: Vec<Out>,
+}
+
+impl Client {
+    /// What it sends next: what has no outcome, then what is new; at times something that was sent before.
+    pub(super) fn chooses(&mut self, random: &mut Random, fresh: bool) -> Vec<usize> {
+        if self.next > 0 && random.one_in(6) {
+            return vec![random.below(self.next)];
+        }
+        let count = random.choose(&[1, 1, 1, 4]);
+        let mut numbers: Vec<usize> = self.again.iter().copied().take(count).collect();
+        while fresh && numbers.len() < count && self.next < EACH {
+            numbers.push(self.next);
+            self.next += 1;
+        }
+        self.again.retain(|number| !numbers.contains(number));
+        numbers
+    }
+
+    /// These have no outcome.
+    pub(super) fn has_none(&mut self, numbers: impl IntoIterator<Item = usize>) {
+        self.again.extend(numbers.into_iter().filter(|number| !self.known.contains(number)));
+    }
+
+    pub(super) fn knows(&mut self, number: usize) {
+        self.known.insert(number);
+        self.again.remove(&number);
+    }
+
+    /// Whether something else that was sent holds it, too.
+    pub(super) fn is_out(&self, number: usize) -> bool {
+        self.out.iter().any(|out| out.numbers.contains(&number))
+    }
+
+    /// The peer is gone, and with it all answers.
+    pub(super) fn cut_off(&mut self) {
+        let out = std::mem::take(&mut self.out);
+        self.has_none(out.into_iter().flat_map(|out| out.numbers));
+    }
+
+    pub(super) fn is_content(&self) -> bool {
+        self.out.is_empty() && self.again.is_empty()
+    }
+}
