@@ -57,8 +57,8 @@ pub(crate) trait Shell {
     fn seed(&mut self) -> [u8; 32];
     /// Has work done, and what comes of it given to [`ChannelLoop::done`].
     fn run(&mut self, work: Work);
-    /// Has [`ChannelLoop::tick`] called at this time, or earlier.
-    fn wake_at(&mut self, time: Time);
+    /// Has [`ChannelLoop::tick`] called after so many milliseconds, or earlier.
+    fn wake_in(&mut self, millis: u64);
     /// The channel stops.
     fn halt(&mut self, reason: String);
 }
@@ -353,7 +353,7 @@ impl<S: Shell> ChannelLoop<S> {
                 Effect::Count(tally) => self.place.count(tally),
                 Effect::Notify(commit) => self.place.commit(commit),
                 Effect::Reply(replies) => replies.into_iter().for_each(Reply::give),
-                Effect::WakeAt(time) => self.shell.wake_at(time),
+                Effect::WakeAt(time) => self.shell.wake_in(time.millis_since(now)),
                 Effect::Halt(reason) => self.shell.halt(reason),
             }
         }

@@ -23,7 +23,7 @@ use ledger_classes::time::Time;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// What a group works with.
@@ -100,8 +100,8 @@ struct Stop;
 struct Pools {
     context: Arc<GroupContext>,
     address: Addr<ChannelActor>,
-    /// When the machine wants to be called, of those times that have no timer yet.
-    wake: Option<Time>,
+    /// After how many milliseconds the machine wants to be called, where no timer is set for that yet.
+    wake: Option<u64>,
 }
 
 impl Shell for Pools {
@@ -134,8 +134,8 @@ impl Shell for Pools {
         self.context.pool(kind).run_for(self.context.place.channel, caller, move || work.run(&place), done);
     }
 
-    fn wake_at(&mut self, time: Time) {
-        self.wake = Some(self.wake.map_or(time, |earlier| earlier.min(time)));
+    fn wake_in(&mut self, millis: u64) {
+        self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
     }
 
     fn halt(&mut self, reason: String) {
@@ -145,29 +145,29 @@ impl Shell for Pools {
 
 struct ChannelActor {
     channel: ChannelLoop<Pools>,
-    timer: Option<(Time, SpawnHandle)>,
+    timer: Option<(Instant, SpawnHandle)>,
     _guard: Guard,
 }
 
 impl ChannelActor {
     /// Sets the timer, if the machine wants to be called earlier than it is set to.
     fn set_timer(&mut self, actor: &mut Context<Self>) {
-        let Some(time) = self.channel.shell.wake.take() else { return };
+        let Some(millis) = self.channel.shell.wake.take() else { return };
+        // Early is harmless: the machine asks again.
+        let delay = Duration::from_millis(millis.clamp(1, WAKE_MS_MAX));
+        let at = Instant::now() + delay;
         match self.timer.take() {
-            Some((earlier, handle)) if earlier <= time => self.timer = Some((earlier, handle)),
+            Some((earlier, handle)) if earlier <= at => self.timer = Some((earlier, handle)),
             later => {
                 if let Some((_, handle)) = later {
                     actor.cancel_future(handle);
                 }
-                let ahead = time.millis_since(self.channel.shell.now());
-                // Early is harmless: the machine asks again.
-                let delay = Duration::from_millis(ahead.clamp(1, WAKE_MS_MAX));
                 let handle = actor.run_later(delay, |channel, actor| {
                     channel.timer = None;
                     channel.channel.tick();
                     channel.set_timer(actor);
                 });
-                self.timer = Some((time, handle));
+                self.timer = Some((at, handle));
             }
         }
     }

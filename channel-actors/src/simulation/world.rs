@@ -70,7 +70,7 @@ impl Event {
 struct Desk {
     now: Time,
     work: Vec<Work>,
-    wake: Option<Time>,
+    wake: Option<u64>,
     halted: Option<String>,
     seeds: u8,
 }
@@ -93,8 +93,8 @@ impl Shell for Desk {
         self.work.push(work);
     }
 
-    fn wake_at(&mut self, time: Time) {
-        self.wake = Some(self.wake.map_or(time, |earlier| earlier.min(time)));
+    fn wake_in(&mut self, millis: u64) {
+        self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
     }
 
     fn halt(&mut self, reason: String) {
@@ -357,11 +357,10 @@ impl World {
 
     /// After each step: what the channel wants, tells and answers.
     fn follow(&mut self) -> Result<(), String> {
-        let wall = self.wall();
         let Some(process) = &mut self.process else { return Ok(()) };
         let work = std::mem::take(&mut process.channel.shell.work);
-        if let Some(time) = process.channel.shell.wake.take() {
-            let wake = self.now + time.millis_since(wall).clamp(1, WAKE_MS_MAX);
+        if let Some(millis) = process.channel.shell.wake.take() {
+            let wake = self.now + millis.clamp(1, WAKE_MS_MAX);
             if process.wake.is_none_or(|earlier| wake < earlier) {
                 process.wake = Some(wake);
                 self.agenda.retain(|_, event| !matches!(event, Event::Wake));
