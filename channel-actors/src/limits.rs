@@ -146,8 +146,12 @@ pub const ACT_OF_ANYBODY_BYTES_MAX: usize = 16 * 1024;
 pub const DISK_BYTES_OF_BYTE: u64 = 3;
 /// The same of a transaction beside its payload: envelope, receipt, index.
 pub const DISK_BYTES_OF_TRANSACTION: u64 = 1_024;
-/// The same of each thing that it does: its event, and what it changes in the state and in the state's tree.
-pub const DISK_BYTES_OF_EFFECT: u64 = 256;
+/// The same of each of its actions: an event, and what it changes in the state and in the state's tree.
+pub const DISK_BYTES_OF_ACTION: u64 = 512;
+/// The same of each transfer of a batch.
+pub const DISK_BYTES_OF_TRANSFER: u64 = 256;
+/// The same of each instance of a contract that it makes or calls: records, timers, events.
+pub const DISK_BYTES_OF_CALL: u64 = 1_536;
 /// How often it is looked at most what a channel's files take: at a hundred megabytes a second, as much as a fourth of a
 /// large part is written in a minute, and a look costs some ten microseconds.
 pub const SHARE_LOOK: Duration = Duration::from_millis(150);

@@ -20,6 +20,7 @@ use crate::recall::Recall;
 use crate::store::{ChannelStore, NoRoom, Share};
 use crate::ticket::{Credit, SubmitRefusal, Waiter};
 use ledger_classes::amount::Amount;
+use ledger_classes::codec;
 use ledger_classes::config::Limits;
 use ledger_classes::execution::{self, BlockInput};
 use ledger_classes::hash::Hash;
@@ -260,7 +261,7 @@ impl Judging {
                     match credit.takes_disk(
                         share,
                         whose,
-                        needs::disk_bytes(actions, transaction.payload_bytes()),
+                        needs::disk_bytes(actions, transaction.payload_bytes(), || codec::encode(&config).len()),
                         of_whom,
                     ) {
                         Ok(()) => {}

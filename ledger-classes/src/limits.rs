@@ -135,8 +135,9 @@ pub const RETURN_PRICE: u64 = 2;
 pub const UNEARNED_MS_MAX: u64 = 10 * RETURN_PRICE * RETURN_MS;
 /// Milliseconds by which pauses and freezes move one deadline at most: 30 days. Then its contract ends without them.
 pub const STOPS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// Milliseconds between two looks at a deadline while something is stopped, at most.
-pub const STOP_LOOK_MS_MAX: u64 = 60 * 60 * 1_000;
+/// The least time between two looks at a deadline while something is stopped: each writes a receipt, whoever pays for it.
+/// They become rarer, each as late again as the stop is old.
+pub const STOP_LOOK_MS_MIN: u64 = 60 * 1_000;
 /// Events of one receipt.
 pub const EVENTS_MAX: usize = 1_024;
 /// Bytes of a receipt's message.

@@ -100,6 +100,13 @@ pub(super) fn newly_listed(context: &Context<'_>, next: &ChannelConfig) -> u64 {
     keys(next).difference(&keys(context.config())).count() as u64
 }
 
+/// Organizations that another configuration lists and the one in force does not.
+pub(super) fn newcomers(context: &Context<'_>, next: &ChannelConfig) -> Vec<String> {
+    let members = &context.config().organizations;
+    let is_new = |name: &&String| members.iter().all(|member| member.name != **name);
+    next.organizations.iter().map(|member| &member.name).filter(is_new).cloned().collect()
+}
+
 /// How many organizations must approve a change of the configuration in force, `config`.
 pub fn approvals_needed(view: &dyn ReadView, config: &ChannelConfig) -> Result<usize, ReadError> {
     let mut counted = 0;

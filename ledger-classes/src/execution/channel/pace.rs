@@ -80,7 +80,7 @@ pub(super) fn spend(context: &mut Context<'_>, kind: Kind, organization: &str) -
     spend_several(context, kind, organization, 1)
 }
 
-/// Takes several of it, as many as may be saved at most.
+/// Takes several of it at once: more than may be saved are never there.
 pub(super) fn spend_several(
     context: &mut Context<'_>,
     kind: Kind,
@@ -91,13 +91,29 @@ pub(super) fn spend_several(
     let key = keyspace::pace(kind as u8, organization);
     let now = context.time();
     let full = context.get::<Pace>(&key)?.map_or(now, |pace| pace.full.max(now));
-    let full = full.plus_millis(each * several.min(saved));
+    let whose = if organization.is_empty() { "the root" } else { organization };
+    if several > saved {
+        return reject(
+            code,
+            format!("{whose}: it counts {several} times, and {saved} are all that there ever are at once"),
+        );
+    }
+    let full = full.plus_millis(each * several);
     let ahead = full.millis_since(now);
     if ahead > saved * each {
         let next = now.plus_millis(ahead - saved * each);
-        let whose = if organization.is_empty() { "the root" } else { organization };
         return reject(code, format!("{whose}: {what} from {next} on"));
     }
+    context.put(key, &Pace { full });
+    Ok(())
+}
+
+/// Begins with one of what may be saved: whoever makes organizations must not make what each of them may do at once.
+pub(super) fn begin(context: &mut Context<'_>, kind: Kind, organization: &str) -> Result<(), Refusal> {
+    let (saved, each, ..) = kind.figures();
+    let key = keyspace::pace(kind as u8, organization);
+    let full = context.time().plus_millis((saved - 1) * each);
+    let full = context.get::<Pace>(&key)?.map_or(full, |pace| pace.full.max(full));
     context.put(key, &Pace { full });
     Ok(())
 }

@@ -352,6 +352,9 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
                 // Each key that is listed anew may end, or name another, without anybody's approval.
                 let changes = 1 + governance::newly_listed(context, &record.config);
                 pace::spend_several(context, pace::Kind::Configuration, proposal.by.organization(), changes)?;
+                for organization in governance::newcomers(context, &record.config) {
+                    pace::begin(context, pace::Kind::Configuration, &organization)?;
+                }
                 take_effect(context, &record, id)?
             }
             Subject::Recovery(recovery) => {

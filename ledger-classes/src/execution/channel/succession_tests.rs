@@ -125,6 +125,36 @@ fn a_change_counts_one_more_for_each_key_that_it_lists_anew() {
     assert_eq!(lists(&["ca3 of beta", "ca4 of beta", "ca5 of beta"]), 4);
     assert_eq!(lists(&["ca3 of beta", "ca4 of beta#another"]), 5, "another certificate of a key is no other key");
     assert_eq!(lists(&["ca3 of beta", "ca6 of beta"]), 7);
+    // As many as there ever are at once, and one: 96 keys counted 64 times, and each then ended itself.
+    let beta = config_of(&ledger.state).unwrap().config.organizations[1].clone();
+    ledger.advance(64 * CONFIG_CHANGE_MS);
+    for (count, code) in [(CONFIG_CHANGES_SAVED, C::ChangesTooFrequent), (CONFIG_CHANGES_SAVED - 1, C::Done)] {
+        let put = |number: u64| {
+            let (name, authorities) = (format!("more-{number}"), vec![bytes(&format!("ca of more-{number}"))]);
+            ConfigChange::PutOrganization(Organization { name, authorities, ..beta.clone() })
+        };
+        let receipts = ledger.run(&[(&[30], vec![propose((0..count).map(put).collect())])]);
+        assert_eq!(receipts[0].head.code, code as u16, "{count} keys");
+    }
+}
+
+/// A change listed thirty organizations, each with 64 changes of its own: 8,310 in six minutes.
+#[test]
+fn an_organization_that_a_change_lists_has_one_change_of_its_own() {
+    let mut ledger = shared(Approvals::Any, &["alpha", "beta"]);
+    assert_eq!(admit(&mut ledger, 30, "ca of beta|30|admin/ann|30"), C::Done);
+    let mut gamma = config_of(&ledger.state).unwrap().config.organizations[1].clone();
+    (gamma.name, gamma.authorities) = ("gamma".into(), vec![bytes("ca of gamma")]);
+    let rights = Rights::from_iter([Right::Admin]);
+    let grant = Grant { to: Grantee::Organization("gamma".into()), rights };
+    ledger.done(30, vec![propose(vec![ConfigChange::PutOrganization(gamma), ConfigChange::Grant(grant)])]);
+    assert_eq!(admit(&mut ledger, 40, "ca of gamma|40|admin/zoe|40"), C::Done);
+    let change = |ledger: &mut Ledger, open_submit: bool| {
+        ledger.run(&[(&[40], vec![propose(vec![ConfigChange::SetOpenSubmit { open_submit }])])])[0].head.code
+    };
+    assert_eq!([change(&mut ledger, true), change(&mut ledger, false)], [C::Done as u16, C::ChangesTooFrequent as u16]);
+    ledger.advance(CONFIG_CHANGE_MS);
+    assert_eq!([change(&mut ledger, false), change(&mut ledger, true)], [C::Done as u16, C::ChangesTooFrequent as u16]);
 }
 
 /// A channel of these members, which all may change it, with administrators of alpha and beta.

@@ -13,7 +13,7 @@ use super::Call;
 use super::builtin::{Field, emit, number, text};
 use crate::codec::{Decode, Encode};
 use crate::execution::service::{self, Stopped};
-use crate::limits::{STOP_LOOK_MS_MAX, STOPS_MS_MAX};
+use crate::limits::{STOP_LOOK_MS_MIN, STOPS_MS_MAX};
 use crate::outcome::Refusal;
 use crate::state::{ReadError, ReadView};
 use crate::time::Time;
@@ -53,8 +53,8 @@ pub struct Served {
 pub struct Lag {
     time: Time,
     lost: Lost,
-    /// How long what is stopped now has been, while it still counts.
-    runs: Option<u64>,
+    /// Milliseconds until the next look at what is stopped now, while that still counts.
+    look: Option<u64>,
 }
 
 /// What was lost up to `time`, with the longest stop that runs.
@@ -95,8 +95,10 @@ impl Served {
         let pause = since(carried.pause, now.pause, begun.pause).min(STOPS_MS_MAX);
         let freeze = since(carried.freeze, now.freeze, begun.freeze).min(STOPS_MS_MAX - pause);
         let outage = since(carried.outage, now.outage, begun.outage);
-        let runs = runs.filter(|_| pause + freeze < STOPS_MS_MAX);
-        Ok(Lag { time, lost: Lost { outage, pause, freeze }, runs })
+        // As long as it has been stopped, again and again: a score of looks at most, and none behind the end.
+        let left = STOPS_MS_MAX - pause - freeze;
+        let look = runs.filter(|_| left > 0).map(|runs| runs.max(STOP_LOOK_MS_MIN).min(left));
+        Ok(Lag { time, lost: Lost { outage, pause, freeze }, look })
     }
 
     /// [`Served::lag`] at block time. Tells of what was added since the last time, about `subject`.
@@ -146,8 +148,8 @@ impl Lag {
     /// anybody may look.
     pub fn next_look(&self, agreed: Time) -> Time {
         let comes = self.comes(agreed);
-        match self.runs {
-            Some(runs) => comes.max(self.time.plus_millis(runs.min(STOP_LOOK_MS_MAX))),
+        match self.look {
+            Some(look) => comes.max(self.time.plus_millis(look)),
             None => comes,
         }
     }

@@ -16,7 +16,7 @@ use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::{self, Valuable};
 use crate::identity::is_label;
 use crate::keys::Address;
-use crate::limits::{STOP_LOOK_MS_MAX, STOPS_MS_MAX};
+use crate::limits::{STOP_LOOK_MS_MIN, STOPS_MS_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::state::{ReadError, ReadView};
 
@@ -298,7 +298,8 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
             let until = lag.comes(waits);
             return reject(ResultCode::WrongPhase, format!("a lender stops {}: quotes bind until {until}", loan.asset));
         }
-        call.set_timer(&loan.loan, call.time().plus_millis(STOP_LOOK_MS_MAX))?;
+        let waited = call.time().millis_since(loan.quote_deadline).clamp(STOP_LOOK_MS_MIN, CANCEL_MS);
+        call.set_timer(&loan.loan, call.time().plus_millis(waited).min(lag.comes(waits)))?;
         return put_loan(call, &loan);
     }
     // Nobody shall owe interest on what it did not get.

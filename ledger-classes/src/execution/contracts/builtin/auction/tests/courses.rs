@@ -91,6 +91,23 @@ fn an_item_that_is_frozen_in_the_middle_stops_bids_and_the_clock_and_the_money_g
     assert_eq!((mona(&ledger), owed(&ledger, 2)), (address(2), "[]".into()));
 }
 
+/// Each hour of a pause had a receipt of a timer for each auction: 720 of them, whatever its channel had room for.
+#[test]
+fn a_deadline_that_is_stopped_is_looked_at_a_score_of_times_and_ends_when_it_must() {
+    let mut ledger = opened("");
+    ledger.done(3, vec![bid("100")]);
+    ledger.done(ISSUER, vec![pause("eur")]);
+    let (mut looks, mut hours) = (0, 0);
+    while phase(&ledger) == "open" {
+        ledger.advance(3_600_000);
+        looks += names(&ledger.run(&[])).iter().filter(|name| *name == "escrow.extended").count();
+        hours += 1;
+        assert!(hours <= 30 * 24 + 1, "it ends when no stop moves it any more");
+    }
+    assert!((5..=20).contains(&looks), "{looks} looks in {hours} hours");
+    assert!(hours >= 30 * 24, "{hours} hours");
+}
+
 #[test]
 fn a_paused_asset_moves_the_end_by_as_long_as_it_lasts_and_no_more_than_thirty_days() {
     for asset in ["eur", "art"] {
