@@ -2,6 +2,7 @@
 //! Hundreds group them: 1xx the transaction as such, 2xx assets, 3xx participants and channel, 4xx contracts,
 //! 5xx apps, 6xx logs.
 
+use crate::rights::Class;
 use crate::state::ReadError;
 
 macro_rules! codes {
@@ -243,6 +244,18 @@ impl ResultCode {
     /// The number in receipts.
     pub const fn number(self) -> u16 {
         self as u16
+    }
+
+    /// The class whose readers may know why a transaction failed with it, beyond the code; none for what tells of the
+    /// transaction and its sender.
+    pub const fn class(self) -> Option<Class> {
+        match self.number() {
+            130..=139 | 200..=299 => Some(Class::Assets),
+            400..=499 => Some(Class::Contracts),
+            500..=599 => Some(Class::Apps),
+            300..=399 | 600..=699 => Some(Class::Logs),
+            _ => None,
+        }
     }
 }
 

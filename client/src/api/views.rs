@@ -8,7 +8,7 @@ use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::Address;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::Receipt;
-use ledger_classes::rights::{Class, Grant, Rights};
+use ledger_classes::rights::{Class, Grant, Right, Rights};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::Transaction;
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ pub struct ReceiptView {
     pub code: u16,
     /// Result code name.
     pub result: String,
-    /// Why it failed.
+    /// Why it failed, if the caller has posted it or reads the class of the result; of all classes for what is of none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// What the sender paid.
@@ -85,6 +85,15 @@ impl ReceiptView {
     /// The view of a receipt for somebody with `rights`. Events that do not decode are left out; the store was
     /// checked when it was opened.
     pub fn new(receipt: &Receipt, rights: Rights) -> Self {
+        let class = ResultCode::from_number(receipt.head.code).and_then(ResultCode::class);
+        let reads = |class| rights.allows(Right::Read(class));
+        let told = class.map_or_else(|| Class::ALL.into_iter().all(reads), reads);
+        let shown = Self::posted(receipt, rights);
+        if told { shown } else { Self { message: String::new(), ..shown } }
+    }
+
+    /// The same for whoever has posted the transaction, who is told why it failed.
+    pub fn posted(receipt: &Receipt, rights: Rights) -> Self {
         let head = &receipt.head;
         let events = receipt.decoded_events().unwrap_or_default().into_iter();
         let readable = events.filter(|event| rights.reads(event.class(), event.topic()));
@@ -477,5 +486,29 @@ mod tests {
         let view = EventView::from(event);
         let text = serde_json::to_string(&view).unwrap();
         assert_eq!(ledger_classes::json::from_str::<EventView>(&text).unwrap(), view, "{text}");
+    }
+
+    /// `GET …/transactions/{id}` told everybody, whatever they read, what somebody owns who had too little.
+    #[test]
+    fn why_a_transaction_failed_is_for_readers_of_its_results_class_and_for_who_posted_it() {
+        let reads = |classes: &[Class]| classes.iter().map(|class| Right::Read(*class)).collect::<Rights>();
+        for (code, class) in [
+            (ResultCode::InsufficientBalance, Some(Class::Assets)),
+            (ResultCode::ThresholdNotMet, Some(Class::Assets)),
+            (ResultCode::BidTooLow, Some(Class::Contracts)),
+            (ResultCode::VersionExists, Some(Class::Apps)),
+            (ResultCode::TopicIsReserved, Some(Class::Logs)),
+            (ResultCode::PathRefused, Some(Class::Logs)),
+            (ResultCode::NoRight, None),
+        ] {
+            let receipt = Receipt::new(Hash::ZERO, 1, 0, code, "57 of 60".into(), Amount::ZERO, &[]);
+            for reader in Class::ALL {
+                let shown = ReceiptView::new(&receipt, reads(&[reader]));
+                assert_eq!(!shown.message.is_empty(), class == Some(reader), "{code:?} to readers of {reader}");
+                assert_eq!((shown.code, shown.result.as_str()), (code.number(), code.name()));
+            }
+            assert_eq!(ReceiptView::new(&receipt, reads(&Class::ALL)).message, "57 of 60");
+            assert_eq!(ReceiptView::posted(&receipt, Rights::NONE).message, "57 of 60");
+        }
     }
 }

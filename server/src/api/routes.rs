@@ -152,7 +152,7 @@ routes! {
             optional("limit", "integer", "blocks of the page, 1 to 100; a page ends by 1 MiB, too, but has one block")
         ],
         body &[], answers [200 &[(JSON, "BlockPage"), ("application/vnd.chancery.blocks", "")]], blocks::list;
-    Get "/v1/channels/{channel}/blocks/{height}" "block", "A block", needs "read on all classes",
+    Get "/v1/channels/{channel}/blocks/{height}" "block", "A block", needs "read on all classes; admin or audit, too, in binary",
         query &[], body &[], answers [200 &[(JSON, "Block"), ("application/vnd.chancery.block", "")]], blocks::show;
     Get "/v1/channels/{channel}/events" "events",
         "Events as they are committed, as Server-Sent Events holding CloudEvents; `Last-Event-ID` resumes",

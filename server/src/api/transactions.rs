@@ -276,13 +276,13 @@ pub(super) fn answered(result: SubmitResult) -> Answered {
     }
 }
 
-/// JSON, with the events that the caller may read.
+/// JSON for whoever has posted it, with the events that the caller may read.
 pub(super) fn outcome(answered: Answered, rights: Rights) -> Outcome {
     let nothing = Outcome { id: None, status: SubmissionStatus::Refused, receipt: None, problem: None };
     match answered {
         Answered::Accepted(id) => Outcome { id: Some(id), status: SubmissionStatus::Accepted, ..nothing },
         Answered::Committed(id, receipt) => {
-            let receipt = Some(ReceiptView::new(&receipt, rights));
+            let receipt = Some(ReceiptView::posted(&receipt, rights));
             Outcome { id: Some(id), status: SubmissionStatus::Committed, receipt, ..nothing }
         }
         Answered::Refused(id, refusal) => Outcome { id, problem: Some(refusal.problem()), ..nothing },
@@ -316,7 +316,8 @@ pub(super) async fn show(
     let rights = visible.rights;
     let outcome = move |reader: &Reader<'_>| {
         let committed = reader.transaction(&id)?.ok_or_else(|| ApiError::from(Kind::TransactionUnknown))?;
-        Ok(outcome(Answered::Committed(id, committed.receipt), rights))
+        let receipt = Some(ReceiptView::new(&committed.receipt, rights));
+        Ok(Outcome { id: Some(id), status: SubmissionStatus::Committed, receipt, problem: None })
     };
     found(&visible, outcome).await
 }
