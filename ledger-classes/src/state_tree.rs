@@ -10,8 +10,8 @@
 //! root over the roots of the parts, each blinded ([`crate::blinding`]), so that who may read one part sees nothing of others
 //! that could be guessed.
 //!
-//! A [`StateTree`] never changes: [`StateTree::update`] gives another one that shares what stayed. So each block that is
-//! under way has its own, and one that is dropped leaves nothing. Parts that are in pages on the disk are read when
+//! A [`StateTree`] is a value: [`StateTree::update`] gives another one, so each block that is under way has its own, and one
+//! that is dropped leaves nothing. How they share nodes `version.rs` says. Parts that are in pages on the disk are read when
 //! a way leads there ([`Pages`]) and held against the hash above them; [`StateTree::save`] gives what is not there yet.
 //! Verification takes what a stranger sent: it is strict, one proof has one form, and no input panics.
 //! Never here: where pages are kept, what a key means.
@@ -23,11 +23,13 @@ mod proof;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod version;
 
 pub use page::{NoPages, Pages, Place};
 pub use parts::{PROOF_BYTES_MAX, Proof};
 pub use proof::ProofError;
-pub use tree::{Change, StateTree};
+pub use tree::Change;
+pub use version::StateTree;
 
 use crate::codec::{Decode, Encode};
 use crate::hash::{Hash, Tag};

@@ -28,8 +28,9 @@ pub struct Options {
     /// Keep the peer's directory
     #[arg(long)]
     pub keep: bool,
-    /// Distinct senders
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    /// Accounts that pay and are paid, each once before any pays again; `throughput --senders 1000000` spreads its
+    /// transfers evenly over a million existing accounts, whose balances take about a minute to make
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(2..=4_000_000))]
     pub senders: u32,
     /// Connections of the generator, one request in flight on each
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]

@@ -33,6 +33,10 @@ const AUCTION_MS: u64 = 300 * 24 * 60 * 60 * 1000;
 const LENDING: &str = "lending";
 /// Base units of each account: more than it can ever send.
 pub const BALANCE: u128 = 1 << 40;
+/// Transactions of one request that funds accounts.
+const FUNDING_TRANSACTIONS: usize = 16;
+/// The golden ratio's part behind the point, of 2^64: its multiples lie far from each other.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Milliseconds that transactions stay valid: what is signed now may be sent much later in a long run.
 const VALIDITY_MS: u64 = 12 * 60 * 60 * 1000;
 
@@ -89,7 +93,7 @@ fn key(seed: u64, role: &str, number: u64) -> SigningKey {
 impl Workload {
     /// `senders` accounts on the channel with this id.
     pub fn new(channel: Hash, seed: u64, senders: u32) -> Self {
-        let senders: Vec<_> = (0..u64::from(senders)).map(|number| key(seed, "sender", number)).collect();
+        let senders = on_all_cores(u64::from(senders), |number| key(seed, "sender", number));
         let addresses = senders.iter().map(|key| key.public().address()).collect();
         Self {
             channel,
@@ -133,13 +137,15 @@ impl Workload {
         let issuer = key(self.seed, "issuer", 0);
         let all = Amount(BALANCE * self.addresses.len() as u128);
         let mint = Mint { asset: ASSET.into(), to: issuer.public().address(), amount: all };
-        let mut actions = vec![Action::AssetDefine(coin()), Action::AssetMint(mint)];
-        actions.extend(self.addresses.chunks(BATCH_TRANSFERS_MAX).map(|part| {
-            let transfer = |to: &Address| Transfer { asset: ASSET.into(), to: *to, amount: Amount(BALANCE) };
-            Action::AssetTransferBatch(TransferBatch { transfers: part.iter().map(transfer).collect() })
-        }));
-        for action in actions {
-            self.prepare(connection, channel, action).await?;
+        for action in [Action::AssetDefine(coin()), Action::AssetMint(mint)] {
+            self.prepare(connection, channel, vec![action]).await?;
+        }
+        let transfer = |to: &Address| Transfer { asset: ASSET.into(), to: *to, amount: Amount(BALANCE) };
+        let actions: Vec<Action> = (self.addresses.chunks(BATCH_TRANSFERS_MAX))
+            .map(|part| Action::AssetTransferBatch(TransferBatch { transfers: part.iter().map(transfer).collect() }))
+            .collect();
+        for part in actions.chunks(FUNDING_TRANSACTIONS) {
+            self.prepare(connection, channel, part.to_vec()).await?;
         }
         Ok(())
     }
@@ -153,9 +159,11 @@ impl Workload {
         };
         let (sender, to) = match pattern {
             Pattern::Merchant => (1 + number % (all - 1), 0),
-            // Another stride in each round: the pairs differ, and nobody pays himself.
+            // Another stride in each round: the pairs differ, and nobody pays himself. Long ones, so that those who are
+            // paid in a block are others than those who pay in it, where there are enough.
             Pattern::Spread | Pattern::Few(_) => {
-                let stride = 1 + (number / count + self.seed) % (count - 1);
+                let round = (number / count + self.seed + 1).wrapping_mul(GOLDEN);
+                let stride = 1 + ((u128::from(round) * u128::from(count - 1)) >> 64) as u64;
                 (number % count, (number + stride) % count)
             }
         };
@@ -257,7 +265,7 @@ impl Workload {
             Action::ContractDeploy(deploy),
             Action::ContractCreate(create),
         ] {
-            self.prepare(connection, channel, action).await?;
+            self.prepare(connection, channel, vec![action]).await?;
         }
         Ok(())
     }
@@ -286,16 +294,21 @@ impl Workload {
     /// Deploys the contract that heavy transactions use.
     pub async fn deploy_lending(&mut self, connection: &Connection, channel: &str) -> Result<(), LoadError> {
         let deploy = Deploy { contract: LENDING.into(), engine: "builtin".into(), code: "lending".into() };
-        self.prepare(connection, channel, Action::ContractDeploy(deploy)).await
+        self.prepare(connection, channel, vec![Action::ContractDeploy(deploy)]).await
     }
 
-    /// Commits one action of the issuer.
-    async fn prepare(&mut self, connection: &Connection, channel: &str, action: Action) -> Result<(), LoadError> {
-        let (issuer, what) = (key(self.seed, "issuer", 0), action.type_text());
-        let envelope = self.sign_one(&issuer, issuer.public().address(), self.prepared, vec![action]);
-        self.prepared += 1;
-        match connection.submit_batch(channel, &[envelope], Wait::Committed).await?.as_slice() {
-            [BatchResult::Committed { code: 0, .. }] => Ok(()),
+    /// Commits actions of the issuer, each a transaction.
+    async fn prepare(&mut self, connection: &Connection, channel: &str, actions: Vec<Action>) -> Result<(), LoadError> {
+        let (issuer, what) = (key(self.seed, "issuer", 0), actions[0].type_text());
+        let address = issuer.public().address();
+        let envelopes: Vec<Envelope> = (self.prepared..)
+            .zip(actions)
+            .map(|(nonce, action)| self.sign_one(&issuer, address, nonce, vec![action]))
+            .collect();
+        self.prepared += envelopes.len() as u64;
+        let results = connection.submit_batch(channel, &envelopes, Wait::Committed).await?;
+        match results.iter().find(|result| !matches!(result, BatchResult::Committed { code: 0, .. })) {
+            None if results.len() == envelopes.len() => Ok(()),
             other => Err(LoadError::Setup(format!("{what}: {other:?}"))),
         }
     }
@@ -304,20 +317,24 @@ impl Workload {
     fn sign_each<T: Send>(&mut self, batches: u64, size: u32, make: impl Fn(&Self, u64) -> T + Sync) -> Vec<Vec<T>> {
         let (size, first, this) = (u64::from(size), self.signed, &*self);
         let batch = |number: u64| (0..size).map(|item| make(this, first + number * size + item)).collect();
-        let parts = machine::cores() as u64;
-        let signed = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..parts)
-                .map(|part| {
-                    let range = batches * part / parts..batches * (part + 1) / parts;
-                    let batch = &batch;
-                    scope.spawn(move || range.map(batch).collect::<Vec<Vec<T>>>())
-                })
-                .collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("signing does not panic")).collect()
-        });
+        let signed = on_all_cores(batches, batch);
         self.signed += batches * size;
         signed
     }
+}
+
+/// What `make` makes of each number below `count`, in order, on all cores.
+fn on_all_cores<T: Send>(count: u64, make: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let (parts, make) = (machine::cores() as u64, &make);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..parts)
+            .map(|part| {
+                let range = count * part / parts..count * (part + 1) / parts;
+                scope.spawn(move || range.map(make).collect::<Vec<T>>())
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("making does not panic")).collect()
+    })
 }
 
 #[cfg(test)]
@@ -365,6 +382,18 @@ mod tests {
         let payers: BTreeSet<_> = (0..15).map(|number| workload.parties(Pattern::Merchant, number).0).collect();
         assert_eq!(payers.len(), 15, "everybody but the merchant");
         assert_eq!(workload.parties(Pattern::Few(100), 15).0, 15, "no more than there are");
+    }
+
+    #[test]
+    fn a_block_of_transfers_touches_two_accounts_for_each_where_there_are_enough() {
+        for seed in 0..4 {
+            let workload = Workload::new(Hash([1; 32]), seed, 1_000);
+            for first in (0..10_000).step_by(100) {
+                let parties = (first..first + 100).map(|number| workload.parties(Pattern::Spread, number));
+                let touched: BTreeSet<_> = parties.flat_map(|(payer, payee)| [payer, payee]).collect();
+                assert!(touched.len() >= 130, "{} by 100 from {first}, seed {seed}", touched.len());
+            }
+        }
     }
 
     #[test]

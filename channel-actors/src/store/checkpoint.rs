@@ -33,6 +33,8 @@ impl State {
         self.check_open()?;
         let (layer, tree, applied) = self.freeze();
         let height = applied - 1;
+        // Blocks are executed meanwhile, and change what is not.
+        let tree = tree.apart();
         let result = header_hash(height).and_then(|header_hash| {
             let reflects = Reflects { height, header_hash, tree: tree.clone() };
             let database = read(&self.database);

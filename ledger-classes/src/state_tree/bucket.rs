@@ -52,6 +52,49 @@ impl Bucket {
         &self.entries
     }
 
+    /// A byte of each line of the processor's cache that it is in, all put together.
+    pub(super) fn first_bytes(&self) -> u8 {
+        let entries = self.entries.iter().fold(0, |seen, entry| seen ^ entry.value.0[0]);
+        self.nodes.iter().step_by(2).fold(entries, |seen, node| seen ^ node.0[0])
+    }
+
+    /// Adds what undoes changes. Tells whether they only give keys that there are other values.
+    pub(super) fn undo(&self, changes: &[Set], undo: &mut Vec<Set>) -> bool {
+        let mut sets_only = true;
+        for (path, value) in changes {
+            let old = self.entries.binary_search_by_key(path, |entry| entry.path).ok();
+            sets_only &= old.is_some() && value.is_some();
+            undo.push((*path, old.map(|at| self.entries[at].value)));
+        }
+        sets_only
+    }
+
+    /// Gives keys that there are other values. Gives the hash of all.
+    pub(super) fn set(&mut self, changes: &[Set]) -> Hash {
+        self.set_in(0..self.entries.len(), changes)
+    }
+
+    /// The same for some that are a node of the tree.
+    fn set_in(&mut self, range: Range<usize>, changes: &[Set]) -> Hash {
+        match (changes, range.len()) {
+            ([], _) => self.hash_of(range),
+            ([(_, value)], 1) => {
+                let entry = &mut self.entries[range.start];
+                entry.value = value.expect("a value is set");
+                entry.hash()
+            }
+            _ => {
+                let (depth, middle) = halves(&self.entries[range.clone()]);
+                let middle = range.start + middle;
+                let (to_left, to_right) = parts(changes, depth);
+                let left = self.set_in(range.start..middle, to_left);
+                let right = self.set_in(middle..range.end, to_right);
+                self.nodes[middle - 1] = node_hash(depth, &left, &right);
+                self.nodes[middle - 1]
+            }
+        }
+    }
+
     pub(super) fn hash(&self) -> Hash {
         self.hash_of(0..self.entries.len())
     }

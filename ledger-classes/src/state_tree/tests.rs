@@ -230,6 +230,37 @@ proptest! {
     }
 
     #[test]
+    fn trees_of_any_age_are_proven_and_gone_on_with_as_if_each_were_alone(
+        steps in prop::collection::vec((
+            any::<prop::sample::Index>(),
+            prop::collection::btree_map(path(), prop::option::weighted(0.6, any::<u8>()), 0..120),
+            any::<bool>(),
+        ), 1..16),
+        asked in prop::collection::vec(path(), 8),
+    ) {
+        let mut trees = vec![(StateTree::default(), Entries::new())];
+        for (of, changes, apart) in steps {
+            let (tree, mut entries) = trees[of.index(trees.len())].clone();
+            let tree = if apart { tree.apart() } else { tree };
+            let changes = apply(&mut entries, &changes);
+            let next = tree.update_paths(&NoPages, &changes).expect("all is in memory");
+            prop_assert_eq!((next.root(), next.keys()), (naive_root(&entries), entries.len() as u64));
+            trees.push((next, entries));
+            // Trees that nobody has any more are gone, and others stay as they are.
+            if trees.len() > 6 {
+                trees.remove(of.index(6));
+            }
+        }
+        for (tree, entries) in &trees {
+            for path in asked.iter().chain(entries.keys().take(20)) {
+                let proof = tree.way(&NoPages, *path).expect("all is in memory");
+                let value = entries.get(path).map(|value| vec![*value]);
+                prop_assert_eq!(verdict(&proof, &naive_root(entries), *path, value.as_deref()), Ok(()));
+            }
+        }
+    }
+
+    #[test]
     fn a_page_that_rots_or_is_another_one_is_an_error(
         at in any::<prop::sample::Index>(), byte in any::<prop::sample::Index>(), flip in 1u8..,
     ) {
@@ -265,6 +296,71 @@ fn what_a_block_writes_is_what_is_proven() {
     assert_eq!(proven(&next, &[0x11, 4], Some(b"2")), Ok(()));
     assert_eq!(proven(&next, &[0x11, 4], Some(b"1")), Err(ProofError::Root));
     assert_eq!(proven(&StateTree::default(), &[0x11, 4], None), Ok(()), "nothing is in an empty tree");
+}
+
+/// Pages of a disk that fails at some reads.
+struct Failing<'a>(&'a Disk, std::cell::Cell<u32>);
+
+impl Pages for Failing<'_> {
+    fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
+        let left = self.1.get().checked_sub(1).ok_or_else(|| ReadError("the disk failed".into()))?;
+        self.1.set(left);
+        self.0.page(place)
+    }
+}
+
+#[test]
+fn a_read_that_fails_leaves_the_tree_as_it_was() {
+    let all = (0u16..900).map(|number| (Path::of(&[&[0x11][..], &number.to_be_bytes()].concat()), Some(7))).collect();
+    let mut entries = Entries::new();
+    let tree = StateTree::default().update_paths(&NoPages, &apply(&mut entries, &all)).expect("all is in memory");
+    let mut disk = Disk::default();
+    disk.save(&tree);
+    // Other values, keys that go, and so many of them that buckets are put together.
+    let some = |(at, path): (usize, &Path)| (*path, (at % 4 == 0).then_some(9));
+    let changed: BTreeMap<Path, Option<u8>> = entries.keys().enumerate().map(some).collect();
+    let before = entries.clone();
+    let changes = apply(&mut entries, &changed);
+    let (mut failed, mut reads) = (0, 0);
+    let next = loop {
+        let stored = StateTree::stored(tree.root(), tree.keys());
+        match stored.update_paths(&Failing(&disk, reads.into()), &changes) {
+            Ok(next) => break next,
+            Err(_) => {
+                failed += 1;
+                let next = stored.update_paths(&disk, &changes).expect("pages");
+                assert_eq!(next.root(), naive_root(&entries), "after {reads} reads");
+                let path = before.keys().next().expect("there are keys");
+                let proof = stored.way(&disk, *path).expect("pages");
+                assert_eq!(verdict(&proof, &tree.root(), *path, Some(&[7])), Ok(()));
+                reads += 7;
+            }
+        }
+    };
+    assert!(failed > 3 && next.root() == naive_root(&entries), "{failed} reads failed");
+}
+
+#[test]
+fn a_tree_from_which_thousands_were_made_goes_without_ado_and_is_proven_before() {
+    let set = |value: u64| vec![(Path::of(&[0x11, 1]), Some(value_hash(&value.to_le_bytes())))];
+    let first = StateTree::default().update_paths(&NoPages, &set(0)).expect("all is in memory");
+    let mut newest = first.clone();
+    for value in 1..100_000 {
+        newest = newest.update_paths(&NoPages, &set(value)).expect("all is in memory");
+    }
+    let proven = |tree: &StateTree, value: u64| {
+        let way = tree.way(&NoPages, Path::of(&[0x11, 1])).expect("all is in memory");
+        verdict(&way, &tree.root(), Path::of(&[0x11, 1]), Some(&value.to_le_bytes()))
+    };
+    let one = first.clone();
+    drop(first);
+    assert_eq!((proven(&newest, 99_999), proven(&one, 0)), (Ok(()), Ok(())));
+    let second = one.update_paths(&NoPages, &set(5)).expect("all is in memory");
+    let mut newest = second.clone();
+    for value in 1..100_000 {
+        newest = newest.update_paths(&NoPages, &set(value)).expect("all is in memory");
+    }
+    drop((one, second));
 }
 
 /// What stands beside a key is of its class; of other classes there are hashes that are blinded.

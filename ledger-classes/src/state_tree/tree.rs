@@ -1,21 +1,20 @@
 //! The tree: nodes above buckets, in memory or left in pages.
 
-use super::bucket::{Bucket, Entry, Set, halves, parts};
-use super::page::{BUCKET_KEYS, Below, NoPages, Page, Pages, Place, STRIDE};
+use super::bucket::{Bucket, Entry, Set, parts};
+use super::page::{BUCKET_KEYS, Below, Page, Pages, Place, STRIDE};
 use super::parts::PART_BITS;
-use super::proof::Way;
-use super::{EMPTY, Path, joined, value_hash};
+use super::{EMPTY, joined};
 use crate::hash::Hash;
-use crate::state::{ReadError, Writes};
+use crate::state::ReadError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes of memory of a key in a bucket, with its part of the nodes above, about.
-const KEY_BYTES: u64 = 128;
+/// Changes whose ways are fetched from memory at once: what they lead through fits the cache of a core.
+const FETCHED_AT_ONCE: usize = 256;
 
 /// All keys of a state, or those below a place. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-enum Tree {
+pub(super) enum Tree {
     #[default]
     Empty,
     /// [`BUCKET_KEYS`] keys at most.
@@ -26,17 +25,17 @@ enum Tree {
     Stored { hash: Hash, keys: u64 },
 }
 
-#[derive(Debug)]
-struct Few {
-    bucket: Bucket,
+#[derive(Clone, Debug)]
+pub(super) struct Few {
+    pub(super) bucket: Bucket,
     hash: Hash,
     marks: Marks,
 }
 
-#[derive(Debug)]
-struct Many {
-    left: Tree,
-    right: Tree,
+#[derive(Clone, Debug)]
+pub(super) struct Many {
+    pub(super) left: Tree,
+    pub(super) right: Tree,
     hash: Hash,
     keys: u64,
     /// Keys that are in memory.
@@ -51,6 +50,12 @@ struct Marks {
     saved: AtomicBool,
     /// There may be pages where none belongs: at its place if it is a node, below if it is a bucket.
     leftovers: bool,
+}
+
+impl Clone for Marks {
+    fn clone(&self) -> Self {
+        Self { saved: AtomicBool::new(self.is_saved()), leftovers: self.leftovers }
+    }
 }
 
 impl Marks {
@@ -77,8 +82,40 @@ impl Marks {
     }
 }
 
+impl Many {
+    /// Whether so few keys might be left that they are one bucket.
+    fn may_become_few(&self, changes: &[Set]) -> bool {
+        self.keys <= (BUCKET_KEYS + changes.len()) as u64
+    }
+
+    /// Has `change` make these changes below it; gives what comes in its place if it has few keys then.
+    fn change(
+        &mut self,
+        place: &Place,
+        changes: &[Set],
+        undo: &mut Vec<Set>,
+        change: impl Fn(&mut Tree, &Place, &[Set], &mut Vec<Set>),
+    ) -> Option<Tree> {
+        let (to_left, to_right) = parts(changes, place.bits());
+        let (left, right) = place.parts();
+        change(&mut self.left, &left, to_left, undo);
+        change(&mut self.right, &right, to_right, undo);
+        self.keys = self.left.keys() + self.right.keys();
+        if self.keys > BUCKET_KEYS as u64 {
+            self.loaded = self.left.loaded() + self.right.loaded();
+            self.hash = joined(place.bits(), self.left.hash(), self.right.hash());
+            self.marks = self.marks.after();
+            return None;
+        }
+        let mut entries = Vec::with_capacity(BUCKET_KEYS);
+        self.left.collect(&mut entries);
+        self.right.collect(&mut entries);
+        Some(Tree::few(Bucket::of(&entries), Marks::other()))
+    }
+}
+
 impl Tree {
-    fn hash(&self) -> Hash {
+    pub(super) fn hash(&self) -> Hash {
         match self {
             Self::Empty => EMPTY,
             Self::Few(few) => few.hash,
@@ -87,7 +124,7 @@ impl Tree {
         }
     }
 
-    fn keys(&self) -> u64 {
+    pub(super) fn keys(&self) -> u64 {
         match self {
             Self::Empty => 0,
             Self::Few(few) => few.bucket.entries().len() as u64,
@@ -96,7 +133,7 @@ impl Tree {
         }
     }
 
-    fn loaded(&self) -> u64 {
+    pub(super) fn loaded(&self) -> u64 {
         match self {
             Self::Empty | Self::Stored { .. } => 0,
             Self::Few(_) => self.keys(),
@@ -117,6 +154,14 @@ impl Tree {
         Self::Many(Arc::new(Many { left, right, hash, keys, loaded, marks }))
     }
 
+    /// A tree that is in pages.
+    pub(super) const fn stored(hash: Hash, keys: u64) -> Self {
+        match keys {
+            0 => Self::Empty,
+            keys => Self::Stored { hash, keys },
+        }
+    }
+
     /// Of entries in order, all of them below the place.
     fn of(place: &Place, entries: &[Entry], leftovers: bool) -> Self {
         let marks = Marks { saved: AtomicBool::new(false), leftovers };
@@ -130,7 +175,7 @@ impl Tree {
     }
 
     /// With what is in the page of the place.
-    fn read(&self, place: &Place, pages: &dyn Pages) -> Result<Self, ReadError> {
+    pub(super) fn read(&self, place: &Place, pages: &dyn Pages) -> Result<Self, ReadError> {
         let Self::Stored { hash, keys } = self else { return Ok(self.clone()) };
         let wrong = |what: &str| Err(ReadError(format!("a page of the state tree {what}")));
         let Some(bytes) = pages.page(place)? else { return wrong("is missing") };
@@ -180,60 +225,130 @@ impl Tree {
         }
     }
 
-    /// With these changes, which ascend.
-    fn update(&self, place: &Place, pages: &dyn Pages, changes: &[Set]) -> Result<Self, ReadError> {
-        if changes.is_empty() {
-            return Ok(self.clone());
-        }
-        match self {
-            Self::Stored { .. } => self.read(place, pages)?.update(place, pages, changes),
-            // There may have been pages before it was empty.
-            Self::Empty => Ok(Self::of(place, &merged(&[], changes), true)),
-            Self::Few(few) => {
-                let entries = few.bucket.entries();
-                let marks = few.marks.after();
-                if entries.len() + changes.len() > 2 * BUCKET_KEYS {
-                    return Ok(Self::of(place, &merged(entries, changes), marks.leftovers));
-                }
-                let bucket = few.bucket.changed(changes);
-                match bucket.entries().len() <= BUCKET_KEYS {
-                    true => Ok(Self::few(bucket, marks)),
-                    false => Ok(Self::of(place, bucket.entries(), marks.leftovers)),
+    /// Reads what these changes lead to level by level: what is not in the processor's cache comes from memory for many
+    /// changes at once then, where changing would wait for each.
+    fn fetch(&self, place: &Place, changes: &[Set]) {
+        let (mut level, mut below, mut buckets) = (vec![(self, changes)], Vec::new(), Vec::new());
+        let (mut depth, mut seen) = (place.bits(), 0);
+        while !level.is_empty() {
+            for (tree, changes) in level.drain(..) {
+                match tree {
+                    Self::Empty | Self::Stored { .. } => {}
+                    Self::Few(few) => buckets.push(few),
+                    Self::Many(many) => {
+                        let (left, right) = parts(changes, depth);
+                        for (part, changes) in [(&many.left, left), (&many.right, right)] {
+                            match changes.is_empty() {
+                                true => seen ^= part.hash().0[0],
+                                false => below.push((part, changes)),
+                            }
+                        }
+                    }
                 }
             }
-            Self::Many(many) => {
-                let (to_left, to_right) = parts(changes, place.bits());
-                let (left, right) = place.parts();
-                let left_part = many.left.update(&left, pages, to_left)?;
-                let right_part = many.right.update(&right, pages, to_right)?;
-                if left_part.keys() + right_part.keys() > BUCKET_KEYS as u64 {
-                    return Ok(Self::many(place, left_part, right_part, many.marks.after()));
-                }
-                let mut entries = Vec::with_capacity(BUCKET_KEYS);
-                left_part.collect(&left, pages, &mut entries)?;
-                right_part.collect(&right, pages, &mut entries)?;
-                Ok(Self::few(Bucket::of(&entries), Marks::other()))
-            }
+            depth += 1;
+            std::mem::swap(&mut level, &mut below);
         }
+        std::hint::black_box(buckets.iter().fold(seen, |seen, few| seen ^ few.bucket.first_bytes()));
     }
 
-    /// Adds all entries, in order.
-    fn collect(&self, place: &Place, pages: &dyn Pages, entries: &mut Vec<Entry>) -> Result<(), ReadError> {
-        match self {
-            Self::Empty => {}
-            Self::Few(few) => entries.extend_from_slice(few.bucket.entries()),
-            Self::Many(many) => {
-                let (left, right) = place.parts();
-                many.left.collect(&left, pages, entries)?;
-                many.right.collect(&right, pages, entries)?;
-            }
-            Self::Stored { .. } => self.read(place, pages)?.collect(place, pages, entries)?,
+    /// Reads from pages what these changes lead to, and what they might put together; everything if `all`.
+    pub(super) fn load(
+        &mut self,
+        place: &Place,
+        pages: &dyn Pages,
+        changes: &[Set],
+        all: bool,
+    ) -> Result<(), ReadError> {
+        if changes.is_empty() && !all {
+            return Ok(());
+        }
+        if let Self::Stored { .. } = self {
+            *self = self.read(place, pages)?;
+        }
+        if let Self::Many(many) = self
+            && many.loaded < many.keys
+        {
+            let all = all || many.may_become_few(changes);
+            let many = Arc::make_mut(many);
+            let (to_left, to_right) = parts(changes, place.bits());
+            let (left, right) = place.parts();
+            let loaded = many.left.load(&left, pages, to_left, all).and(many.right.load(&right, pages, to_right, all));
+            many.loaded = many.left.loaded() + many.right.loaded();
+            loaded?;
         }
         Ok(())
     }
 
+    /// Makes these changes, which ascend, and adds what undoes them. What nobody else has is changed in its place. All that
+    /// they lead to was loaded.
+    pub(super) fn change(&mut self, place: &Place, changes: &[Set], undo: &mut Vec<Set>) {
+        match self {
+            Self::Many(many) if changes.len() > FETCHED_AT_ONCE => {
+                if let Some(few) = Arc::make_mut(many).change(place, changes, undo, Self::change) {
+                    *self = few;
+                }
+            }
+            _ => {
+                self.fetch(place, changes);
+                self.change_fetched(place, changes, undo);
+            }
+        }
+    }
+
+    fn change_fetched(&mut self, place: &Place, changes: &[Set], undo: &mut Vec<Set>) {
+        if changes.is_empty() {
+            return;
+        }
+        match self {
+            Self::Stored { .. } => unreachable!("what changes was loaded"),
+            Self::Empty => {
+                undo.extend(changes.iter().map(|(path, _)| (*path, None)));
+                // There may have been pages before it was empty.
+                *self = Self::of(place, &merged(&[], changes), true);
+            }
+            Self::Few(few) => {
+                let sets_only = few.bucket.undo(changes, undo);
+                let marks = few.marks.after();
+                if sets_only && let Some(few) = Arc::get_mut(few) {
+                    few.hash = few.bucket.set(changes);
+                    few.marks = marks;
+                    return;
+                }
+                let entries = few.bucket.entries();
+                *self = if entries.len() + changes.len() > 2 * BUCKET_KEYS {
+                    Self::of(place, &merged(entries, changes), marks.leftovers)
+                } else {
+                    let bucket = few.bucket.changed(changes);
+                    match bucket.entries().len() <= BUCKET_KEYS {
+                        true => Self::few(bucket, marks),
+                        false => Self::of(place, bucket.entries(), marks.leftovers),
+                    }
+                };
+            }
+            Self::Many(many) => {
+                if let Some(few) = Arc::make_mut(many).change(place, changes, undo, Self::change_fetched) {
+                    *self = few;
+                }
+            }
+        }
+    }
+
+    /// Adds all entries, in order. All of them were loaded.
+    fn collect(&self, entries: &mut Vec<Entry>) {
+        match self {
+            Self::Empty => {}
+            Self::Few(few) => entries.extend_from_slice(few.bucket.entries()),
+            Self::Many(many) => {
+                many.left.collect(entries);
+                many.right.collect(entries);
+            }
+            Self::Stored { .. } => unreachable!("what is put together was loaded"),
+        }
+    }
+
     /// Notes the root of each part of the state that has keys.
-    fn part_roots(&self, place: &Place, pages: &dyn Pages, roots: &mut [Hash]) -> Result<(), ReadError> {
+    pub(super) fn part_roots(&self, place: &Place, pages: &dyn Pages, roots: &mut [Hash]) -> Result<(), ReadError> {
         match self {
             Self::Empty => {}
             _ if place.bits() == PART_BITS => roots[usize::from(place.part())] = self.hash(),
@@ -255,7 +370,7 @@ impl Tree {
     }
 
     /// Reads every page.
-    fn check(&self, place: &Place, pages: &dyn Pages) -> Result<(), ReadError> {
+    pub(super) fn check(&self, place: &Place, pages: &dyn Pages) -> Result<(), ReadError> {
         match self {
             Self::Empty | Self::Few(_) => Ok(()),
             Self::Many(many) => {
@@ -276,7 +391,7 @@ impl Tree {
         }
     }
 
-    fn save<E>(&self, place: &Place, change: &mut impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn save<E>(&self, place: &Place, change: &mut impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
         match self {
             Self::Stored { .. } => {}
             Self::Empty => {
@@ -320,7 +435,7 @@ impl Tree {
         }
     }
 
-    fn set_saved(&self) {
+    pub(super) fn set_saved(&self) {
         match self {
             Self::Few(few) => few.marks.set_saved(),
             Self::Many(many) if !many.marks.is_saved() => {
@@ -332,7 +447,7 @@ impl Tree {
         }
     }
 
-    fn without_saved(&self, place: &Place) -> Self {
+    pub(super) fn without_saved(&self, place: &Place) -> Self {
         match self {
             Self::Few(few) if few.marks.is_saved() => Self::Stored { hash: few.hash, keys: self.keys() },
             Self::Many(many) if many.marks.is_saved() && self.has_page(place) => {
@@ -375,124 +490,4 @@ pub enum Change {
     Remove(Place),
     /// There is no page below.
     RemoveBelow(Place),
-}
-
-/// The tree over a state. Cheap to clone; it never changes.
-#[derive(Clone, Debug, Default)]
-pub struct StateTree(Tree);
-
-/// Trees with the same root are over the same state.
-impl PartialEq for StateTree {
-    fn eq(&self, other: &Self) -> bool {
-        (self.root(), self.keys()) == (other.root(), other.keys())
-    }
-}
-
-impl Eq for StateTree {}
-
-impl StateTree {
-    /// A tree that is in pages.
-    pub fn stored(root: Hash, keys: u64) -> Self {
-        match keys {
-            0 => Self(Tree::Empty),
-            keys => Self(Tree::Stored { hash: root, keys }),
-        }
-    }
-
-    /// The tree over what a first block wrote.
-    pub fn of(writes: &Writes) -> Self {
-        Self::default().update(&NoPages, writes).expect("all of it is in memory")
-    }
-
-    /// Its own root, by which pages and trees are compared; a header has [`Self::state_root`].
-    pub fn root(&self) -> Hash {
-        self.0.hash()
-    }
-
-    /// How many keys there are.
-    pub fn keys(&self) -> u64 {
-        self.0.keys()
-    }
-
-    /// Bytes of memory that it uses, about. What it shares with others is counted, too.
-    pub fn bytes(&self) -> u64 {
-        self.0.loaded() * KEY_BYTES
-    }
-
-    /// The tree over a state with what a block wrote.
-    pub fn update(&self, pages: &dyn Pages, writes: &Writes) -> Result<Self, ReadError> {
-        let value = |value: &Option<_>| value.as_ref().map(|value: &crate::state::Value| value_hash(value));
-        let mut changes: Vec<Set> = writes.iter().map(|(key, written)| (Path::of(key), value(written))).collect();
-        changes.sort_unstable_by_key(|(path, _)| *path);
-        self.update_paths(pages, &changes)
-    }
-
-    pub(super) fn update_paths(&self, pages: &dyn Pages, changes: &[Set]) -> Result<Self, ReadError> {
-        debug_assert!(changes.is_sorted_by(|a, b| a.0 < b.0), "changes ascend");
-        self.0.update(&Place::ROOT, pages, changes).map(Self)
-    }
-
-    /// Gives what pages lack of it. Nothing of it is in pages yet, or an earlier tree of the same line is.
-    pub fn save<E>(&self, mut change: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
-        self.0.save(&Place::ROOT, &mut change)
-    }
-
-    /// Notes that all that [`Self::save`] gave is in pages.
-    pub fn set_saved(&self) {
-        self.0.set_saved();
-    }
-
-    /// The same, without what is in pages: that is read when it is needed.
-    #[must_use]
-    pub fn without_saved(&self) -> Self {
-        Self(self.0.without_saved(&Place::ROOT))
-    }
-
-    /// Reads every page, and holds it against the hash above it.
-    pub fn check(&self, pages: &dyn Pages) -> Result<(), ReadError> {
-        self.0.check(&Place::ROOT, pages)
-    }
-
-    pub(super) fn part_roots(&self, pages: &dyn Pages, roots: &mut [Hash]) -> Result<(), ReadError> {
-        self.0.part_roots(&Place::ROOT, pages, roots)
-    }
-
-    /// The way to where a path stands or would stand.
-    pub(super) fn way(&self, pages: &dyn Pages, path: Path) -> Result<Way, ReadError> {
-        let (mut tree, mut place, mut steps) = (self.0.clone(), Place::ROOT, Vec::new());
-        loop {
-            tree = match &tree {
-                Tree::Empty => return Ok(Way::new(steps, None)),
-                Tree::Stored { .. } => tree.read(&place, pages)?,
-                Tree::Few(few) => {
-                    let mut range = 0..few.bucket.entries().len();
-                    while range.len() > 1 {
-                        let (depth, middle) = halves(&few.bucket.entries()[range.clone()]);
-                        let middle = range.start + middle;
-                        let (left, right) = (range.start..middle, middle..range.end);
-                        let (own, other) = if path.bit(depth) { (right, left) } else { (left, right) };
-                        steps.push((depth, few.bucket.hash_of(other)));
-                        range = own;
-                    }
-                    let entry = few.bucket.entries()[range.start];
-                    return Ok(Way::new(steps, (entry.path != path).then_some(entry)));
-                }
-                Tree::Many(many) => {
-                    let (left, right) = place.parts();
-                    let is_right = match (&many.left, &many.right) {
-                        (Tree::Empty, _) => true,
-                        (_, Tree::Empty) => false,
-                        _ => path.bit(place.bits()),
-                    };
-                    let (own, other, next) =
-                        if is_right { (&many.right, &many.left, right) } else { (&many.left, &many.right, left) };
-                    if other.keys() > 0 {
-                        steps.push((place.bits(), other.hash()));
-                    }
-                    place = next;
-                    own.clone()
-                }
-            };
-        }
-    }
 }

@@ -61,6 +61,7 @@ impl Bench {
         progress("starting a peer");
         let peer = Peer::start(options, variables).await?;
         let channel = peer.create_open_channel(CHANNEL).await?;
+        progress(&format!("funding {senders} accounts"));
         let mut workload = Workload::new(channel.id, options.seed, senders);
         let connections = peer.connections(connections)?;
         workload.fund(&connections[0], CHANNEL).await?;
