@@ -7,7 +7,7 @@ use super::{Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Histo
 use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
 use crate::amount::Amount;
-use crate::blinding::{Blinder, BlindingSeed};
+use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::block::{Block, Header, Seal};
 use crate::config::{ChannelConfig, Limits};
 use crate::execution::contracts::timers::Timer;
@@ -16,7 +16,7 @@ use crate::hash::{Hash, HexBytes};
 use crate::keys::{KeyCache, Signature, SigningKey};
 use crate::keyspace;
 use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, ReceiptHead};
 use crate::record;
 use crate::state::{MemoryState, Writes};
 use crate::state_tree::NoPages;
@@ -332,6 +332,37 @@ fn a_draft_of_nobody_who_orders_is_refused_and_so_is_time_that_goes_back() {
     assert_eq!(above.parent.time_at(earlier), maker.time(), "whatever the clock does");
     let later = maker.time().plus_millis(86_400_000);
     assert_eq!(above.parent.time_at(later), later, "no rule asks a clock");
+}
+
+/// Everybody who may read anything has headers: no root in them is a hash that can be guessed.
+#[test]
+fn a_header_shows_no_root_without_its_blinding() {
+    let (_, blocks) = chain();
+    let mut maker = Maker::new(&config());
+    for sealed in &blocks {
+        let checked = maker.check(sealed).expect("a valid block");
+        let plain = |receipt: &Receipt| {
+            let events: Vec<Hash> = receipt.events.iter().map(|event| crate::merkle::leaf_hash(event)).collect();
+            let head = ReceiptHead { events_root: crate::merkle::root(&events), ..receipt.head.clone() };
+            [head, receipt.head.clone()].map(|head| crate::merkle::leaf_hash(&crate::codec::encode(&head)))
+        };
+        let leaves: Vec<[Hash; 2]> = sealed.receipts.iter().map(plain).collect();
+        let (written, header) = (crate::block::write_leaves(&checked.writes), crate::codec::encode(&checked.header));
+        let mut roots = vec![crate::merkle::root(&written), checked.tree.root()];
+        roots.extend(
+            [0, 1].map(|which| crate::merkle::root(&leaves.iter().map(|leaf| leaf[which]).collect::<Vec<_>>())),
+        );
+        roots.extend(leaves.concat());
+        let shown = |hash: &Hash| header.windows(32).any(|window| window == hash.0);
+        assert!(!roots.iter().any(shown), "block {}", checked.header.height);
+        let blinder = sealed.block.blinder();
+        for (receipt, head) in (0u32..).zip(sealed.receipts.iter().map(|receipt| &receipt.head)) {
+            let leaf = |(index, event): (u32, &Vec<u8>)| blinder.leaf(Blinded::Event { receipt, index }, event);
+            let leaves: Vec<Hash> = (0u32..).zip(&sealed.receipts[receipt as usize].events).map(leaf).collect();
+            assert_eq!(head.events_root, crate::merkle::root(&leaves), "each event by its own");
+        }
+        maker.take(sealed);
+    }
 }
 
 /// A walk from genesis on keeps no more ids than can come again.

@@ -418,5 +418,15 @@ fn a_proof_stays_in_its_part() {
     assert!(way.leaves_part(path) && !way.clone().within_part(path).leaves_part(path));
     let absent = Path::of(&[0x50, 1]);
     let way = tree.way(&NoPages, absent).expect("all is in memory");
-    assert!(way.leaves_part(absent) && !way.within_part(absent).leaves_part(absent));
+    assert!(way.leaves_part(absent) && !way.clone().within_part(absent).leaves_part(absent));
+    // Whatever root somebody would make for it.
+    let reached = way.root(absent, None).expect("it leads to another key");
+    let leaf = crate::merkle::blinded_leaf_hash(&Hash::ZERO, &reached.0);
+    let above = |hash: Hash, bit: u8| match absent.part() >> bit & 1 {
+        1 => crate::merkle::node_hash(&Hash::ZERO, &hash),
+        _ => crate::merkle::node_hash(&hash, &Hash::ZERO),
+    };
+    let root = (0..4).fold(leaf, above);
+    let proof = Proof::decode(&[vec![0; 160], encoded(&way)].concat()).expect("of the form");
+    assert_eq!(proof.verify(&root, &[0x50, 1], None), Err(ProofError::Root));
 }
