@@ -163,6 +163,9 @@ impl ChannelMachine {
                 let Screened { passed, findings, .. } = *screened;
                 let collected = self.collector.verified(passed, now);
                 self.collected(collected, now, &mut effects);
+                if self.halted {
+                    return effects;
+                }
                 let jobs = self.dealer.screened(shard, findings, || crowded);
                 effects.extend(jobs.into_iter().map(Effect::Verify));
             }

@@ -52,6 +52,9 @@ pub enum VerifyError {
     /// The evidence holds, but proves something else than it came with.
     #[error("the evidence is about another {0} than the event's")]
     Mismatch(&'static str),
+    /// The peer leaves out who may seal, where it has shown it before.
+    #[error("the peer leaves out changes of who may seal that it has shown before")]
+    Shortened,
     /// An event came without evidence.
     #[error("the event came without evidence")]
     Absent,
@@ -270,6 +273,12 @@ impl Connection {
     ) -> Result<(Proof, Proven), VerifyError> {
         let proof = self.proof(channel, id, later).await.map_err(VerifyError::Trust)?;
         let proven = verify_proof(&proof, known)?;
+        if proven.id != id {
+            return Err(VerifyError::Mismatch("transaction"));
+        }
+        if proven.later.as_ref().map(|header| header.height) != later {
+            return Err(VerifyError::Mismatch("later header"));
+        }
         if known.is_none() {
             self.known().hold_channel(channel, proven.channel)?;
         }
@@ -355,7 +364,11 @@ impl EventVerifier {
     pub async fn verify(&mut self, delivery: &Delivery) -> Result<(), VerifyError> {
         if let Err(VerifyError::Proof(ProofError::Seal { .. })) = verify_event(&self.trust, &delivery.event) {
             // Others may seal by now.
-            self.trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
+            let trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
+            if !trust.extends(&self.trust) {
+                return Err(VerifyError::Shortened);
+            }
+            self.trust = trust;
         }
         verify_event(&self.trust, &delivery.event)?;
         let Some(Evidence { header, seal, .. }) = evidence_of(&delivery.event) else { return Ok(()) };

@@ -151,7 +151,18 @@ def read_orderers(r):
         "engine": r.choice(["solo", "raft", "bft"]),
         "peers": r.list(lambda: {"identity": r.text(), "key": r.key(), "weight": r.u32()}), "threshold": r.u64(),
     }
+    check_orderers(orderers)
     return orderers | {"root": tagged("chancery/orderers/1", r.data[start:r.at])}
+
+
+def check_orderers(orderers):
+    """They could seal a block, each counts once, and no two blocks of one height could be final."""
+    peers, all_of_them = orderers["peers"], sum(peer["weight"] for peer in orderers["peers"])
+    need(1 <= len(peers) <= 128 and (orderers["engine"] != "solo" or len(peers) == 1), "orderers are as many as may be")
+    need(len({peer["key"] for peer in peers}) == len({peer["identity"] for peer in peers}) == len(peers), "orderers are distinct")
+    need(all(1 <= peer["weight"] <= 1_000_000_000 for peer in peers), "an orderer's weight")
+    least = {"solo": all_of_them, "raft": all_of_them // 2 + 1, "bft": all_of_them * 2 // 3 + 1}[orderers["engine"]]
+    need(least <= orderers["threshold"] <= all_of_them, "a threshold with which one block of a height is final")
 
 
 # Hashes and trees.

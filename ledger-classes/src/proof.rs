@@ -251,8 +251,20 @@ impl VerifiedTrust {
         if orderers.root() != header.orderers_root {
             return Err(ProofError::Mismatch("a trust link's orderers are not those that its header names"));
         }
+        if orderers.check().is_err() {
+            return Err(ProofError::Mismatch("a trust link's orderers could not seal a block as they should"));
+        }
         self.orderers.push(Since { height: header.height, root: header.orderers_root, orderers });
         Ok(())
+    }
+
+    /// Whether it says all that another one of the channel says, and may say more: whoever was an orderer once could leave
+    /// out those who came after.
+    pub fn extends(&self, before: &Self) -> bool {
+        let same = |(mine, other): (&Since, &Since)| (mine.height, mine.root) == (other.height, other.root);
+        self.channel == before.channel
+            && self.orderers.len() >= before.orderers.len()
+            && self.orderers.iter().zip(&before.orderers).all(same)
     }
 
     /// The channel's id.

@@ -72,7 +72,7 @@ struct Desk {
     work: Vec<Work>,
     wake: Option<u64>,
     halted: Option<String>,
-    seeds: u8,
+    seeds: u64,
 }
 
 impl Shell for Desk {
@@ -85,8 +85,10 @@ impl Shell for Desk {
     }
 
     fn seed(&mut self) -> [u8; 32] {
-        self.seeds = self.seeds.wrapping_add(1);
-        [self.seeds; 32]
+        self.seeds += 1;
+        let mut seed = [1; 32];
+        seed[..8].copy_from_slice(&self.seeds.to_le_bytes());
+        seed
     }
 
     fn run(&mut self, work: Work) {

@@ -130,6 +130,23 @@ fn an_orderer_seals_only_while_the_block_before_names_it() {
         let refused = trust(broken).expect_err(reason);
         assert!(refused.contains(reason), "{refused}");
     }
+    // One key twice, of which each would count; no signature at all.
+    for (twice, threshold) in [(true, 2), (false, 0)] {
+        let mut next = config(2).orderers();
+        (next.engine, next.threshold) = (Engine::Raft, threshold);
+        if twice {
+            next.peers.push(next.peers[0].clone());
+        }
+        let header = header(&genesis, 1, 10, &next);
+        let seal = Seal::of_one(&signer(1), &header.hash());
+        let link = TrustLink { header: part(&header), seal: part(&seal), orderers: part(&next) };
+        let refused = trust(vec![link]).expect_err("refused");
+        assert!(refused.contains("could not seal a block as they should"), "{refused}");
+    }
+    // Whoever sealed once leaves out who came after.
+    let shorter = trust(links(&good[..1])).expect("a good chain");
+    assert!(trusted.extends(&shorter) && trusted.extends(&trusted) && !shorter.extends(&trusted));
+    assert!(!trusted.extends(&trust(links(&[(1, 10, 3)])).expect("a good chain")));
     let event = Event::AssetPaused { asset: "coin".into() };
     for (by, height, next, holds) in [
         (1, 1, 1, true),
