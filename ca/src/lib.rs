@@ -24,6 +24,7 @@ pub mod enrolment;
 mod event;
 pub mod evidence;
 pub mod exchange;
+mod faults;
 pub mod features;
 pub mod folder;
 pub mod forecast;

@@ -277,6 +277,7 @@ impl CommittedBlock {
 mod tests {
     use super::*;
     use ledger_classes::amount::Amount;
+    use ledger_classes::detail::Detail;
     use ledger_classes::event::Event;
     use ledger_classes::outcome::ResultCode;
 
@@ -284,7 +285,7 @@ mod tests {
     #[test]
     fn of_a_blocks_frames_those_that_were_made_last_are_kept() {
         let (block, _) = ledger_classes::chain::genesis(&crate::test_support::config()).expect("valid");
-        let receipt = || Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]));
+        let receipt = || Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]));
         let block = CommittedBlock::new(block, Hash::ZERO, (0..40).map(|_| receipt()).collect());
         let memory = Arc::new(Pool::new(64 * 1024 * 1024));
         block.count_in(&memory);
@@ -320,7 +321,7 @@ mod tests {
             body: String::new(),
         };
         let receipt = |events: &[Event]| {
-            Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, events))
+            Arc::new(Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, events))
         };
         let contents = Contents::of(&[
             receipt(&[paused("a"), paused("b"), paused("a")]),

@@ -2,6 +2,7 @@
 //! is verified, on every way in: never by execution, since validity does not depend on what one peer happens to hold.
 
 use ledger_classes::action::Action;
+use ledger_classes::detail::Detail;
 use ledger_classes::outcome::ResultCode;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 /// Who knows.
 pub trait Door: Send + Sync {
     /// Why a transaction with this action is not taken.
-    fn refuses(&self, action: &Action) -> Option<(ResultCode, String)>;
+    fn refuses(&self, action: &Action) -> Option<(ResultCode, Detail)>;
 }
 
 /// The door of a peer; open until somebody stands at it.
@@ -24,7 +25,7 @@ impl Doors {
     }
 
     /// Why a transaction with these actions is not taken.
-    pub(crate) fn refuses(&self, actions: &[Action]) -> Option<(ResultCode, String)> {
+    pub(crate) fn refuses(&self, actions: &[Action]) -> Option<(ResultCode, Detail)> {
         let door = self.0.get()?;
         actions.iter().find_map(|action| door.refuses(action))
     }

@@ -252,6 +252,7 @@ mod tests {
     use crate::test_support::config;
     use ledger_classes::amount::Amount;
     use ledger_classes::chain;
+    use ledger_classes::detail::Detail;
     use ledger_classes::event::Event;
     use ledger_classes::hash::Hash;
     use ledger_classes::outcome::ResultCode;
@@ -267,7 +268,7 @@ mod tests {
         let (mut block, _) = chain::genesis(&config()).expect("valid");
         block.header.height = height;
         let events: Vec<_> = assets.iter().map(|asset| Event::AssetPaused { asset: (*asset).into() }).collect();
-        let receipt = Receipt::new(Hash::ZERO, height, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);
+        let receipt = Receipt::new(Hash::ZERO, height, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &events);
         Arc::new(CommittedBlock::new(block, Hash::ZERO, vec![Arc::new(receipt)]))
     }
 

@@ -8,7 +8,7 @@ use crate::limits::{
 use crate::place::Place;
 use crate::store::Room;
 use ledger_classes::action::Action;
-use ledger_classes::participant::CertificatePaths;
+use ledger_classes::participant::{CertificatePaths, PathRules};
 use ledger_classes::transaction::Transaction;
 
 /// Whose room a transaction needs. What people may post without any right, such as admissions, is no act beyond the size
@@ -59,7 +59,7 @@ pub(crate) fn place(transaction: &Transaction, sender: Place, certificates: &dyn
         Action::ParticipantAdmit(body) => body.path.first(),
         _ => None,
     });
-    let organization = leaf.and_then(|leaf| certificates.claimed_organization(&leaf.0));
+    let organization = leaf.and_then(|leaf| certificates.claimed_organization(PathRules::NEWEST, &leaf.0));
     organization.map_or(sender, |organization| Place::of_organization(&organization))
 }
 

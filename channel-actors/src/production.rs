@@ -134,7 +134,7 @@ impl Execution {
         let committed = ids.into_iter().filter(|id| !own(id) && !under_way(id)).collect();
         let refusal = |refused| match refused {
             Refused::Limits(error) => SubmitRefusal::Transaction(error),
-            Refused::Execution { code, message } => SubmitRefusal::Rejected { code, message },
+            Refused::Execution { code, detail } => SubmitRefusal::Rejected { code, detail },
         };
         let dropped = refused.into_iter().map(|(id, refused)| (id, refusal(refused))).chain(full).collect();
         let offered = Offered { costs, dropped, deferred };

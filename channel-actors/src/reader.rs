@@ -255,6 +255,7 @@ mod tests {
     use crate::production::encode_receipts;
     use crate::store::BlockRecord;
     use crate::test_support::{Bench, config};
+    use ledger_classes::detail::Detail;
     use ledger_classes::event::Event;
     use ledger_classes::state::Writes;
 
@@ -288,7 +289,7 @@ mod tests {
         use ledger_classes::{amount::Amount, limits::EVENTS_MAX, merkle, outcome::ResultCode};
         let paused = |number| Event::AssetPaused { asset: format!("a{number}") };
         let events: Vec<Event> = (0..EVENTS_MAX).map(paused).collect();
-        let mut receipt = Receipt::new(Hash::ZERO, 0, 0, ResultCode::Done, String::new(), Amount::ZERO, &events);
+        let mut receipt = Receipt::new(Hash::ZERO, 0, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &events);
         let (block, _) = ledger_classes::chain::genesis(&config()).expect("valid");
         receipt.blind(&block.blinder());
         let head = receipt.head.clone();

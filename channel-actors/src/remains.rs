@@ -109,6 +109,7 @@ mod tests {
     use ledger_classes::amount::Amount;
     use ledger_classes::block::Header;
     use ledger_classes::codec;
+    use ledger_classes::detail::Detail;
     use ledger_classes::outcome::ResultCode;
     use ledger_classes::participant::NoCertificates;
     use ledger_classes::receipt::Receipt;
@@ -181,7 +182,7 @@ mod tests {
             let genesis = Block::decode(&store.block(0).unwrap().unwrap()).unwrap();
             let header = Header { height: 1, previous: genesis.header.hash(), config_height, ..genesis.header.clone() };
             let events = std::slice::from_ref(event);
-            let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, events);
+            let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, events);
             let record = BlockRecord {
                 height: 1,
                 header_hash: header.hash(),

@@ -7,9 +7,10 @@
 //! decides, and no clock.
 
 use crate::limits::REMEMBERED_ANSWERS_MAX;
+use ledger_classes::detail::PathRefusal;
 use ledger_classes::hash::Hash;
 use ledger_classes::participant::{
-    AuthorityContinuation, AuthorityFacts, CertificatePaths, CertifiedIdentity, RevokedCertificate,
+    AuthorityContinuation, AuthorityFacts, CertificatePaths, CertifiedIdentity, PathRules, RevokedCertificate,
 };
 use ledger_classes::time::Time;
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ struct Known {
 }
 
 /// The answer, and the times for which it holds.
-type Answer = (Range<Time>, Result<CertifiedIdentity, String>);
+type Answer = (Range<Time>, Result<CertifiedIdentity, PathRefusal>);
 
 impl Remembered {
     pub(crate) fn new(paths: Arc<dyn CertificatePaths>) -> Self {
@@ -52,8 +53,8 @@ impl Remembered {
 }
 
 /// What tells questions apart: each list with its length, each part with its own.
-fn key(lists: &[&[&[u8]]]) -> Hash {
-    let mut bytes = Vec::new();
+fn key(rules: PathRules, lists: &[&[&[u8]]]) -> Hash {
+    let mut bytes = rules.number().to_le_bytes().to_vec();
     for list in lists {
         bytes.extend((list.len() as u64).to_le_bytes());
         for part in *list {
@@ -65,50 +66,69 @@ fn key(lists: &[&[&[u8]]]) -> Hash {
 }
 
 impl CertificatePaths for Remembered {
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
-        let key = key(&[path, roots]);
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
+        let key = key(rules, &[path, roots]);
         match self.get(&key) {
             Some((steady, answer)) if steady.contains(&time) => answer,
             _ => {
-                let answer = self.paths.verify(path, roots, time);
+                let answer = self.paths.verify(rules, path, roots, time);
                 self.put(key, (self.paths.steady(path, roots, time), answer.clone()));
                 answer
             }
         }
     }
 
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
-        self.paths.claimed_organization(leaf)
+    fn claimed_organization(&self, rules: PathRules, leaf: &[u8]) -> Option<String> {
+        self.paths.claimed_organization(rules, leaf)
     }
 
     fn steady(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Range<Time> {
         self.paths.steady(path, roots, time)
     }
 
-    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
-        self.paths.authority(certificate, consortium, organization)
+    fn authority(
+        &self,
+        rules: PathRules,
+        certificate: &[u8],
+        consortium: &str,
+        organization: &str,
+    ) -> Result<(), PathRefusal> {
+        self.paths.authority(rules, certificate, consortium, organization)
     }
 
     fn authority_key(&self, certificate: &[u8]) -> Option<Hash> {
         self.paths.authority_key(certificate)
     }
 
-    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
-        self.paths.authority_facts(certificate)
+    fn authority_facts(&self, rules: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
+        self.paths.authority_facts(rules, certificate)
     }
 
     fn continuation(
         &self,
+        rules: PathRules,
         certificate: &[u8],
         listed: &[&[u8]],
         message: &[u8],
         proof: &[u8],
-    ) -> Result<AuthorityContinuation, String> {
-        self.paths.continuation(certificate, listed, message, proof)
+    ) -> Result<AuthorityContinuation, PathRefusal> {
+        self.paths.continuation(rules, certificate, listed, message, proof)
     }
 
-    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
-        self.paths.revocation(path, evidence, roots)
+    fn revocation(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+    ) -> Result<RevokedCertificate, PathRefusal> {
+        self.paths.revocation(rules, path, evidence, roots)
     }
 }
 
@@ -116,6 +136,7 @@ impl CertificatePaths for Remembered {
 mod tests {
     use super::*;
     use crate::test_support::{NOW, key};
+    use ledger_classes::detail::PathFault;
     use ledger_classes::identity::{Identity, Role};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -128,16 +149,22 @@ mod tests {
     }
 
     impl CertificatePaths for Counting {
-        fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+        fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
             None
         }
 
-        fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+        fn verify(
+            &self,
+            _: PathRules,
+            path: &[&[u8]],
+            roots: &[&[u8]],
+            time: Time,
+        ) -> Result<CertifiedIdentity, PathRefusal> {
             self.0.fetch_add(1, Ordering::Relaxed);
             match time {
-                _ if roots[0][0] % 2 == 1 => return Err("another root".into()),
-                time if time < begin(path) => return Err("not yet".into()),
-                time if time >= begin(path).plus_millis(10_000) => return Err("expired".into()),
+                _ if roots[0][0] % 2 == 1 => return Err(PathFault::UnknownIssuer.into()),
+                time if time < begin(path) => return Err(PathFault::NotYetValid.into()),
+                time if time >= begin(path).plus_millis(10_000) => return Err(PathFault::Expired.into()),
                 _ => {}
             }
             Ok(CertifiedIdentity {
@@ -174,8 +201,12 @@ mod tests {
                         for millis in [0, 999] {
                             let time = NOW.plus_millis(second * 1000 + millis);
                             let question: (&[&[u8]], &[&[u8]]) = (&[&[leaf]], &[&[root]]);
-                            let expected = fresh.verify(question.0, question.1, time);
-                            assert_eq!(remembered.verify(question.0, question.1, time), expected, "{leaf} at {time}");
+                            let expected = fresh.verify(PathRules::V1, question.0, question.1, time);
+                            assert_eq!(
+                                remembered.verify(PathRules::V1, question.0, question.1, time),
+                                expected,
+                                "{leaf} at {time}"
+                            );
                             asked += 1;
                         }
                     }
@@ -191,8 +222,8 @@ mod tests {
         let counting = Arc::new(Counting::default());
         let remembered = Remembered::new(counting.clone());
         let ask = |path: &[&[u8]], roots: &[&[u8]]| {
-            let answer = remembered.verify(path, roots, NOW);
-            assert_eq!(answer, Counting::default().verify(path, roots, NOW));
+            let answer = remembered.verify(PathRules::V1, path, roots, NOW);
+            assert_eq!(answer, Counting::default().verify(PathRules::V1, path, roots, NOW));
         };
         ask(&[b"ab"], &[b"d"]);
         ask(&[b"ab"], &[b"d"]);

@@ -8,6 +8,7 @@ use crate::memory::Pool;
 use crate::part::{Held, Parts, Shared};
 use crate::place::Place;
 use crate::store::{DiskTrouble, DiskUse, NoRoom, OnItsWay, Room, Share};
+use ledger_classes::detail::Detail;
 use ledger_classes::hash::Hash;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::Receipt;
@@ -34,12 +35,12 @@ pub enum SubmitRefusal {
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     /// It would fail for the sender's standing on this channel.
-    #[error("{}: {message}", .code.name())]
+    #[error("{}: {}", .code.name(), .detail.words(*.code))]
     Rejected {
         /// What execution would answer.
         code: ResultCode,
-        /// For people to read.
-        message: String,
+        /// What the code leaves open.
+        detail: Detail,
     },
     /// The channel holds as much as it may.
     #[error("the channel is busy, retry in {retry_after_ms} ms")]

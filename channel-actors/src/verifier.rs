@@ -237,7 +237,7 @@ impl Judging {
                 transactions: std::slice::from_ref(&transaction),
             };
             let at_the_door = || match doors.refuses(&transaction.transaction().actions) {
-                Some((code, message)) => Err(Refusal::Rejected { code, message }),
+                Some((code, detail)) => Err(Refusal::Rejected { code, detail }),
                 None => Ok(()),
             };
             let owes = self.owed.get(&transaction.sender()).copied().unwrap_or_default();
@@ -299,8 +299,8 @@ impl Judging {
 fn doubt(doubted: &mut Vec<Recall>, id: Hash, refusal: Refusal, waiter: Waiter, credit: Credit) -> Result<(), String> {
     match refusal {
         Refusal::Broken(error) => Err(error.to_string()),
-        Refusal::Rejected { code, message } => {
-            let refusal = Some(SubmitRefusal::Rejected { code, message });
+        Refusal::Rejected { code, detail } => {
+            let refusal = Some(SubmitRefusal::Rejected { code, detail });
             doubted.push(Recall { id, waiter, credit, refusal });
             Ok(())
         }

@@ -10,10 +10,11 @@ use channel_actors::{
 use ledger_classes::action::{Action, channel, logs};
 use ledger_classes::amount::Amount;
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::detail::PathRefusal;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keys::{Signature, SigningKey};
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
+use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction};
 use prometheus_client::registry::Registry;
@@ -251,14 +252,20 @@ struct Gate {
 }
 
 impl CertificatePaths for Gate {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("bank".into())
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.opened.wait_while(open, |open| !*open).unwrap_or_else(PoisonError::into_inner));
-        NoCertificates.verify(path, roots, time)
+        NoCertificates.verify(rules, path, roots, time)
     }
 }
 

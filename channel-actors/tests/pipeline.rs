@@ -13,12 +13,13 @@ use ledger_classes::amount::Amount;
 use ledger_classes::config::{
     Approvals, ChannelConfig, ConfigChange, Engine, Fees, Limits, OrderingPeer, Organization,
 };
+use ledger_classes::detail::PathRefusal;
 use ledger_classes::execution::assets as queries;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keys::{Address, Signature, SigningKey};
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, possession_message};
+use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules, possession_message};
 use ledger_classes::rights::{Grant, Grantee, Right};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction, TransactionError};
@@ -63,11 +64,11 @@ fn config(name: &str) -> ChannelConfig {
 struct Panicking;
 
 impl CertificatePaths for Panicking {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("bank".into())
     }
 
-    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
         panic!("certificates are broken")
     }
 }
@@ -330,11 +331,11 @@ fn serde_json_text(transaction: &Transaction) -> String {
 struct Vouching;
 
 impl CertificatePaths for Vouching {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("bank".into())
     }
 
-    fn verify(&self, _: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, _: PathRules, _: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, PathRefusal> {
         let identity = Identity::new("test.example", "bank", Role::Admin, "boss").expect("valid");
         let not_after = time.plus_millis(1_000_000);
         let authorities: Vec<Hash> = roots.iter().filter_map(|der| self.authority_key(der)).collect();
@@ -349,13 +350,19 @@ impl CertificatePaths for Vouching {
 struct Counting(AtomicUsize);
 
 impl CertificatePaths for Counting {
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
-        Vouching.claimed_organization(leaf)
+    fn claimed_organization(&self, rules: PathRules, leaf: &[u8]) -> Option<String> {
+        Vouching.claimed_organization(rules, leaf)
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        _: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Vouching.verify(path, roots, SystemClock.now())
+        Vouching.verify(rules, path, roots, SystemClock.now())
     }
 
     fn steady(&self, _: &[&[u8]], _: &[&[u8]], time: Time) -> Range<Time> {

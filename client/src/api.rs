@@ -27,7 +27,7 @@ pub use submission::{
     MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS, Outcome, SubmissionStatus,
 };
 pub use views::{
-    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, DiskUseView, EventView,
-    ItemView, ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization, TaskView,
-    TransactionView, WaitingView,
+    AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, DetailView, DiskUseView,
+    EventView, ItemView, ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization,
+    TaskView, TransactionView, WaitingView,
 };

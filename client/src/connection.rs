@@ -458,6 +458,7 @@ impl Connection {
             title: status.canonical_reason().unwrap_or("Refused").into(),
             status: status.as_u16(),
             detail: None,
+            refusal: None,
             retry_after_ms: None,
         });
         problem.status = status.as_u16();
@@ -483,6 +484,7 @@ mod tests {
             title: String::new(),
             status,
             detail: None,
+            refusal: None,
             retry_after_ms,
         };
         assert!(passes_by_itself(&problem(429, None)) && passes_by_itself(&problem(503, None)));

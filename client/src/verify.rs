@@ -390,6 +390,7 @@ mod tests {
     use ledger_classes::block::{Seal, receipt_leaves, transaction_leaves};
     use ledger_classes::chain::genesis;
     use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
+    use ledger_classes::detail::Detail;
     use ledger_classes::identity::Identity;
     use ledger_classes::keys::SigningKey;
     use ledger_classes::merkle;
@@ -429,7 +430,7 @@ mod tests {
         let event = Event::AssetPaused { asset: "coin".into() };
         let blinder = Blinder::new(&BlindingSeed::new([4; 32]), &channel);
         let mut receipt =
-            Receipt::new(envelope.id(), 1, 0, ResultCode::Done, String::new(), Amount(3), std::slice::from_ref(&event));
+            Receipt::new(envelope.id(), 1, 0, ResultCode::Done, Detail::PLAIN, Amount(3), std::slice::from_ref(&event));
         receipt.blind(&blinder);
         let encoded = codec::encode(&envelope);
         let header = Header {

@@ -43,7 +43,7 @@ fn batch_rate(cases: &[Case], items: usize) -> (f64, usize) {
     let all: Vec<_> = cases.iter().map(|(key, message, signature)| SignatureItem { key, message, signature }).collect();
     let (mut extra, mut cache) = (0, KeyCache::default());
     let rate = rate(all.len(), || {
-        extra = all.chunks(items).map(|chunk| verify_batch(chunk, [7; 32], &mut cache).extra_checks()).sum();
+        extra = all.chunks(items).map(|chunk| verify_batch(chunk, [7; 32], &mut cache).checks - chunk.len()).sum();
     });
     (rate, extra)
 }

@@ -7,11 +7,12 @@ pub use orderers::{Engine, Orderers, OrderingPeer};
 
 use crate::amount::Amount;
 use crate::codec::{self, Decode, Encode};
+use crate::detail::{Detail, Names, Part, Text, Thing};
 use crate::hash::HexBytes;
 use crate::identity::{Identity, Role, is_label};
 use crate::keys::Address;
 use crate::limits;
-use crate::participant::CertificatePaths;
+use crate::participant::{CertificatePaths, PathRules};
 use crate::rights::{Class, Grant, Grantee, Right, Rights};
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
@@ -143,37 +144,41 @@ pub struct ChannelConfig {
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("channel configuration: {0}")]
-pub struct ConfigError(pub String);
+pub struct ConfigError(pub Detail);
 
 impl ChannelConfig {
     /// Checks every relation that execution relies on.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let fail = |what: &str| Err(ConfigError(what.into()));
+        let fail = |detail: Detail| Err(ConfigError(detail));
         if !is_label(&self.name) {
-            return fail("a channel is named by 1 to 64 of a-z, 0-9 and hyphen");
+            return fail(Detail::Named { thing: Thing::Channel });
         }
         if self.name.len() == 64 && self.name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return fail("64 hex digits are a channel's id, and no name");
+            return fail(Detail::NameIsId {});
         }
         if self.salt.0.len() != 16 {
-            return fail("the salt has 16 bytes");
+            return fail(Detail::Between { part: Part::Salt, least: 16, most: 16 });
         }
         if self.organizations.is_empty() || self.organizations.len() > limits::ORGANIZATIONS_MAX {
-            return fail("a channel has 1 to 256 member organizations");
+            return fail(Detail::Between {
+                part: Part::Organizations,
+                least: 1,
+                most: limits::ORGANIZATIONS_MAX as u64,
+            });
         }
         if self.grants.len() > limits::GRANTS_MAX {
-            return fail("a channel has at most 1024 grants");
+            return fail(Detail::AtMost { part: Part::Grants, most: limits::GRANTS_MAX as u64 });
         }
         self.orderers().check()?;
         for organization in &self.organizations {
             let twice = self.organizations.iter().filter(|other| other.name == organization.name).count() > 1;
             if !is_label(&organization.name) || organization.title.len() > limits::TITLE_BYTES_MAX || twice {
-                return fail("organizations have distinct names of a-z, 0-9 and hyphen and short titles");
+                return fail(Detail::OrganizationNames {});
             }
             let oversize = |der: &HexBytes| der.0.len() > limits::CERTIFICATE_BYTES_MAX;
             if organization.authorities.len() > limits::AUTHORITIES_MAX || organization.authorities.iter().any(oversize)
             {
-                return fail("an organization has at most 8 CA certificates of 8 KiB");
+                return fail(Detail::AtMost { part: Part::Authorities, most: limits::AUTHORITIES_MAX as u64 });
             }
         }
         for grant in &self.grants {
@@ -184,42 +189,43 @@ impl ChannelConfig {
                 }
             };
             if !member {
-                return fail("grants go to member organizations and their identities");
+                return fail(Detail::GrantsToStrangers {});
             }
         }
         let Limits { payload_bytes_max, actions_max, block_transactions_max, block_bytes_max, block_age_ms_max } =
             self.limits;
-        for (what, value, least, most) in [
-            ("payload_bytes_max", payload_bytes_max, limits::PAYLOAD_BYTES_MIN, limits::PAYLOAD_BYTES_MAX),
-            ("actions_max", actions_max, limits::ACTIONS_MIN, limits::ACTIONS_MAX),
+        for (part, value, least, most) in [
+            (Part::PayloadBytes, payload_bytes_max, limits::PAYLOAD_BYTES_MIN, limits::PAYLOAD_BYTES_MAX),
+            (Part::Actions, actions_max, limits::ACTIONS_MIN, limits::ACTIONS_MAX),
             (
-                "block_transactions_max",
+                Part::BlockTransactions,
                 block_transactions_max,
                 limits::BLOCK_TRANSACTIONS_MIN,
                 limits::BLOCK_TRANSACTIONS_MAX,
             ),
             (
-                "block_bytes_max",
+                Part::BlockBytes,
                 block_bytes_max,
                 payload_bytes_max as usize + limits::ENVELOPE_ROOM_BYTES,
                 limits::BLOCK_BYTES_MAX,
             ),
-            ("block_age_ms_max", block_age_ms_max, 0, limits::BLOCK_AGE_MS_MAX as usize),
+            (Part::BlockAge, block_age_ms_max, 0, limits::BLOCK_AGE_MS_MAX as usize),
         ] {
             // Below the least of a limit nobody could be admitted or revoked, and the limit not be raised again.
             if !(least..=most).contains(&(value as usize)) {
-                return Err(ConfigError(format!("{what} is {least} to {most}, and not {value}")));
+                let (least, most) = (least as u64, most as u64);
+                return fail(Detail::NotBetween { part, least, most, found: value.into() });
             }
         }
         if self.fees.asset.is_some() != self.fees.issuer.is_some() {
-            return fail("fees name both an asset and who issues it, or neither");
+            return fail(Detail::FeesHalf {});
         }
         if self.fees.asset.as_deref().is_some_and(|asset| !is_label(asset)) {
-            return fail("an asset is named by 1 to 64 of a-z, 0-9 and hyphen");
+            return fail(Detail::Named { thing: Thing::Asset });
         }
         // Each block reads it as one record; one that does not fit would halt the channel for ever.
         if codec::encode(self).len() > limits::CONFIG_BYTES_MAX {
-            return Err(ConfigError(format!("a configuration has at most {} KiB", limits::CONFIG_BYTES_MAX / 1024)));
+            return fail(Detail::AtMost { part: Part::Configuration, most: limits::CONFIG_BYTES_MAX as u64 });
         }
         Ok(())
     }
@@ -234,9 +240,7 @@ impl ChannelConfig {
     pub fn check_genesis(&self) -> Result<(), ConfigError> {
         self.check()?;
         match &self.fees.asset {
-            Some(asset) => Err(ConfigError(format!(
-                "a new channel has no asset {asset:?} to pay fees in: define it, then set the fees by a change"
-            ))),
+            Some(asset) => Err(ConfigError(Detail::FeeAssetTooEarly { asset: asset.into() })),
             None => Ok(()),
         }
     }
@@ -250,8 +254,10 @@ impl ChannelConfig {
         self.check_approvals(self.organizations.len())?;
         for member in &self.organizations {
             for der in &member.authorities {
-                if let Err(why) = certificates.authority(&der.0, &self.consortium, &member.name) {
-                    return Err(ConfigError(format!("a CA certificate of {}: {why}", member.name)));
+                if let Err(refusal) = certificates.authority(self.path_rules(), &der.0, &self.consortium, &member.name)
+                {
+                    let organization = Text::from(&member.name);
+                    return Err(ConfigError(Detail::AuthorityOf { organization, refusal }));
                 }
             }
         }
@@ -268,10 +274,9 @@ impl ChannelConfig {
 
     /// The part of [`Self::check_governable`] that is about who orders.
     pub(crate) fn check_ordered(&self) -> Result<(), ConfigError> {
-        let fail = |what: String| Err(ConfigError(what));
+        let fail = |detail: Detail| Err(ConfigError(detail));
         if self.engine != Engine::Solo || self.peers.len() != 1 {
-            let what = "several ordering peers are not there yet: a channel has the engine solo and one ordering peer";
-            return fail(what.into());
+            return fail(Detail::SeveralPeers {});
         }
         let ordering = Rights::from_iter([Right::Order, Right::Hold]);
         let orders = |to: &Grantee| match to {
@@ -279,8 +284,7 @@ impl ChannelConfig {
             Grantee::Identity(identity) => self.peers.iter().any(|peer| peer.identity == *identity),
         };
         if let Some(grant) = self.grants.iter().find(|grant| grant.rights.meets(ordering) && !orders(&grant.to)) {
-            let what = "several peers are not there yet: order and hold are for the ordering peer, not for";
-            return fail(format!("{what} {}", grant.to));
+            return fail(Detail::OrderIsThePeers { grantee: Text::of(&grant.to) });
         }
         Ok(())
     }
@@ -296,13 +300,12 @@ impl ChannelConfig {
         let (able, unable): (Vec<&str>, Vec<&str>) = names.partition(|name| self.can_administer(name));
         let needed = self.approvals.needed(counted).max(1);
         if able.len() < needed {
-            return Err(ConfigError(format!(
-                "nobody could change it again: approvals {} of {} organizations are {needed}, and administrators with the \
-                 right admin, or a CA, are missing in {}",
-                self.approvals.text(),
-                counted,
-                unable.join(", "),
-            )));
+            return Err(ConfigError(Detail::NobodyAble {
+                approvals: self.approvals.text().into(),
+                counted: counted as u64,
+                needed: needed as u64,
+                missing: Names::of(unable),
+            }));
         }
         Ok(())
     }
@@ -319,6 +322,12 @@ impl ChannelConfig {
                 }
             });
         granted && self.organizations.iter().any(certified)
+    }
+
+    /// Which certificate paths are good on this channel.
+    pub const fn path_rules(&self) -> PathRules {
+        // Of the configuration once that has a number for its rules: until then there is one version.
+        PathRules::V1
     }
 
     /// Whether `organization` is a member.

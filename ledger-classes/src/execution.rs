@@ -34,6 +34,7 @@ pub use standing::Members;
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::ChannelConfig;
+use crate::detail::{Detail, Part, Party, Text};
 use crate::hash::{Hash, Tag};
 use crate::keys::Address;
 use crate::keyspace;
@@ -42,7 +43,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 use crate::participant::{CertificatePaths, Participant};
 use crate::receipt::Receipt;
 use crate::record;
-use crate::rights::Rights;
+use crate::rights::{Right, Rights};
 use crate::state::{ReadError, ReadView, Writes};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
@@ -88,8 +89,8 @@ pub(crate) enum Fate {
     Dropped {
         /// Why.
         code: ResultCode,
-        /// For people to read.
-        message: String,
+        /// What the code leaves open.
+        detail: Detail,
     },
     /// The block had used its budget: it waits for the next one, and so does all that comes after it.
     Deferred,
@@ -149,7 +150,7 @@ fn run_all<'a>(
                 receipts.push(receipt);
                 Fate::Included
             }
-            Outcome::Nothing { code, message } => Fate::Dropped { code, message },
+            Outcome::Nothing { code, detail } => Fate::Dropped { code, detail },
         });
         costs.push(context.block_usage().since(&before).cost());
     }
@@ -166,9 +167,9 @@ fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<
         context.begin(id, index, Sender::Timer);
         let ran = contracts::timers::run(context, &due).and_then(|()| context.check_budget());
         let receipt = match ran {
-            Ok(()) => context.finish(ResultCode::Done, String::new(), Amount::ZERO),
+            Ok(()) => context.finish(Amount::ZERO),
             Err(Refusal::Broken(error)) => return Err(error),
-            Err(Refusal::Rejected { code, message }) => context.fail(code, message, Amount::ZERO),
+            Err(Refusal::Rejected { code, detail }) => context.fail(code, detail, Amount::ZERO),
         };
         receipts.push(receipt);
         after = due.key;
@@ -181,7 +182,7 @@ enum Outcome {
     /// It stays in the block.
     Receipt(Receipt),
     /// It leaves nothing.
-    Nothing { code: ResultCode, message: String },
+    Nothing { code: ResultCode, detail: Detail },
 }
 
 fn run_transaction<'a>(
@@ -194,18 +195,18 @@ fn run_transaction<'a>(
     let paid = match fees::charge(context, transaction) {
         Ok(paid) => paid,
         Err(Refusal::Broken(error)) => return Err(error),
-        Err(Refusal::Rejected { code, message }) => {
+        Err(Refusal::Rejected { code, detail }) => {
             context.discard();
-            return Ok(Outcome::Nothing { code, message });
+            return Ok(Outcome::Nothing { code, detail });
         }
     };
     match run_actions(context, transaction).and_then(|()| context.check_budget()) {
-        Ok(()) => Ok(Outcome::Receipt(context.finish(ResultCode::Done, String::new(), paid.fee))),
-        Err(Refusal::Rejected { code, message }) if paid.leaves_nothing => {
+        Ok(()) => Ok(Outcome::Receipt(context.finish(paid.fee))),
+        Err(Refusal::Rejected { code, detail }) if paid.leaves_nothing => {
             context.discard();
-            Ok(Outcome::Nothing { code, message })
+            Ok(Outcome::Nothing { code, detail })
         }
-        Err(Refusal::Rejected { code, message }) => Ok(Outcome::Receipt(context.fail(code, message, paid.fee))),
+        Err(Refusal::Rejected { code, detail }) => Ok(Outcome::Receipt(context.fail(code, detail, paid.fee))),
         Err(Refusal::Broken(error)) => Err(error),
     }
 }
@@ -214,8 +215,9 @@ fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> 
     let actions = &transaction.transaction().actions;
     let admissions = actions.iter().filter(|action| matches!(action, Action::ParticipantAdmit(_))).count();
     if admissions > limits::ADMISSIONS_MAX {
-        let what = format!("a transaction has at most {} admissions, not {admissions}", limits::ADMISSIONS_MAX);
-        return reject(ResultCode::TooManyAdmissions, what);
+        let (part, most) = (Part::Admissions, limits::ADMISSIONS_MAX as u64);
+        let detail = Detail::NotBetween { part, least: 0, most, found: admissions as u64 };
+        return reject(ResultCode::TooManyAdmissions, detail);
     }
     let rights = sender_rights(context, transaction)?;
     for (number, action) in actions.iter().enumerate() {
@@ -223,11 +225,15 @@ fn run_actions(context: &mut Context<'_>, transaction: &VerifiedTransaction) -> 
         if let Some(right) = action.right()
             && !rights.allows(right)
         {
-            return reject(ResultCode::NoRight, format!("{} needs the right {right}", action.type_text()));
+            return lacks(action, right);
         }
         run_action(context, action)?;
     }
     Ok(())
+}
+
+fn lacks<T>(action: &Action, right: Right) -> Result<T, Refusal> {
+    reject(ResultCode::NoRight, Detail::RightMissing { action: action.type_text().into(), right: Text::of(right) })
 }
 
 /// The sender's rights by its participant record: what has ended leaves none, and the public's are for senders without any.
@@ -240,7 +246,7 @@ fn sender_rights(context: &mut Context<'_>, transaction: &VerifiedTransaction) -
             Ok(rights)
         }
         Err(_) if transaction.transaction().actions.iter().all(Action::carries_authority) => Ok(Rights::NONE),
-        Err(code) => reject(code, format!("{} may not sign here", transaction.sender())),
+        Err(code) => reject(code, Detail::MayNotSign { address: transaction.sender() }),
     }
 }
 
@@ -293,10 +299,10 @@ fn run_action(context: &mut Context<'_>, action: &Action) -> Result<(), Refusal>
 fn screen_authority(config: &ChannelConfig, sender: Address, action: &Action) -> Result<(), Refusal> {
     match action {
         Action::LogAudit(_) if !config.peers.iter().any(|peer| peer.key.address() == sender) => {
-            reject(ResultCode::NoRight, "only the seal key of an ordering peer appends to an audit sequence")
+            reject(ResultCode::NoRight, Detail::Only { party: Party::OrderingPeer })
         }
         Action::ChannelRenewAuthority(body) if !config.is_member(&body.organization) => {
-            reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel")
+            reject(ResultCode::AuthorityRefused, Detail::NotAMember { organization: Text::from(&body.organization) })
         }
         _ => Ok(()),
     }
@@ -319,7 +325,7 @@ pub fn screen(
         if let Some(right) = action.right()
             && !rights.allows(right)
         {
-            return reject(ResultCode::NoRight, format!("{} needs the right {right}", action.type_text()));
+            return lacks(action, right);
         }
         // They are free, so nobody may fill blocks with those that fail.
         if action.carries_authority() {
@@ -351,16 +357,18 @@ pub fn screen_standing(
             Ok((record, None))
         }
         Err(code) => {
-            let why = match (code, &record) {
+            let address = sender;
+            let detail = match (code, &record) {
                 (ResultCode::ParticipantIsUnvouched, Some(participant)) => {
-                    let organization = participant.identity.organization();
-                    format!(": no CA that is listed for {organization} and good vouches for its certificate")
+                    Detail::Unvouched { address, organization: participant.identity.organization().into() }
                 }
-                (_, Some(Participant { revoked_height: Some(height), .. })) => format!(": revoked in block {height}"),
-                (_, Some(Participant { not_after, .. })) => format!(": its certificate expired at {not_after}"),
-                (_, None) => String::new(),
+                (_, Some(Participant { revoked_height: Some(height), .. })) => {
+                    Detail::RevokedIn { address, height: *height }
+                }
+                (_, Some(Participant { not_after, .. })) => Detail::ExpiredAt { address, time: *not_after },
+                (_, None) => Detail::MayNotSign { address },
             };
-            reject(code, format!("{sender} may not sign here{why}"))
+            reject(code, detail)
         }
     }
 }

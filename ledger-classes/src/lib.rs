@@ -11,6 +11,7 @@ pub mod block;
 pub mod chain;
 pub mod codec;
 pub mod config;
+pub mod detail;
 pub mod event;
 pub mod execution;
 pub mod hash;

@@ -140,8 +140,12 @@ pub const STOPS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const STOP_LOOK_MS_MIN: u64 = 60 * 1_000;
 /// Events of one receipt.
 pub const EVENTS_MAX: usize = 1_024;
-/// Bytes of a receipt's message.
-pub const MESSAGE_BYTES_MAX: usize = 256;
+/// Bytes of an encoded detail of a refusal.
+pub const DETAIL_BYTES_MAX: usize = 1_024;
+/// Bytes of a text in a detail: what is longer is cut.
+pub const DETAIL_TEXT_BYTES_MAX: usize = 256;
+/// Names in a detail; of more it tells the number.
+pub const DETAIL_NAMES_MAX: usize = 8;
 /// Bytes of a state key: the longest are an identity and a serial number. A transaction that would write a longer one
 /// fails.
 pub const STATE_KEY_BYTES_MAX: usize = 640;

@@ -2,15 +2,16 @@
 //! Hundreds group them: 1xx the transaction as such, 2xx assets, 3xx participants and channel, 4xx contracts,
 //! 5xx apps, 6xx logs.
 
+use crate::detail::Detail;
 use crate::rights::Class;
 use crate::state::ReadError;
 
 macro_rules! codes {
-    ($( $(#[$doc:meta])* $variant:ident = $number:literal, $text:literal; )*) => {
+    ($( #[doc = $doc:literal] $variant:ident = $number:literal, $text:literal; )*) => {
         /// The outcome of a transaction.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u16)]
-        pub enum ResultCode { $( $(#[$doc])* $variant = $number, )* }
+        pub enum ResultCode { $( #[doc = $doc] $variant = $number, )* }
 
         impl ResultCode {
             /// Every code, ascending.
@@ -19,6 +20,11 @@ macro_rules! codes {
             /// The stable name, as in JSON.
             pub const fn name(self) -> &'static str {
                 match self { $( Self::$variant => $text, )* }
+            }
+
+            /// What it says where nothing else is to be said.
+            const fn sentence(self) -> &'static str {
+                match self { $( Self::$variant => $doc, )* }
             }
 
             /// The code with this number.
@@ -257,18 +263,24 @@ impl ResultCode {
             _ => None,
         }
     }
+
+    /// What it says where nothing else is to be said, as part of a sentence.
+    pub fn words(self) -> String {
+        let mut rest = self.sentence().trim().trim_end_matches('.').chars();
+        rest.next().into_iter().flat_map(char::to_lowercase).chain(rest.clone()).collect()
+    }
 }
 
 /// Why an action did not happen.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Refusal {
     /// The transaction fails with this code; the fee stays paid.
-    #[error("{}: {message}", .code.name())]
+    #[error("{}: {}", .code.name(), .detail.words(*.code))]
     Rejected {
         /// What a program reads.
         code: ResultCode,
-        /// What a person reads; part of the receipt, so it must be deterministic.
-        message: String,
+        /// What the code leaves open.
+        detail: Detail,
     },
     /// The store failed: the block cannot be executed at all, and the channel halts.
     #[error(transparent)]
@@ -277,14 +289,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// A rejection.
-    pub fn rejected(code: ResultCode, message: impl Into<String>) -> Self {
-        Self::Rejected { code, message: message.into() }
+    pub const fn rejected(code: ResultCode, detail: Detail) -> Self {
+        Self::Rejected { code, detail }
     }
 }
 
 /// Shorthand for `Err(Refusal::rejected(…))`.
-pub fn reject<T>(code: ResultCode, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal::rejected(code, message))
+pub const fn reject<T>(code: ResultCode, detail: Detail) -> Result<T, Refusal> {
+    Err(Refusal::rejected(code, detail))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! local CRL or a clock, so every peer and every replay decides the same.
 
 use crate::codec::{self, Decode, Encode};
+use crate::detail::{PathFault, PathRefusal};
 use crate::hash::{Hash, HexBytes, Tag};
 use crate::identity::Identity;
 use crate::keys::{Address, PublicKey};
@@ -239,16 +240,40 @@ pub struct AuthorityFacts {
     pub not_after: Time,
 }
 
+/// Which certificates, paths and answers of CAs are good: a rule of the channel's configuration, so that two builds never
+/// disagree about it. What changes any verdict is a version of its own, and the versions before it stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u16)]
+pub enum PathRules {
+    /// The first: the profile of docs/formats/certificates.md.
+    V1 = 1,
+}
+
+impl PathRules {
+    /// The newest.
+    pub const NEWEST: Self = Self::V1;
+
+    /// The number.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+}
+
 /// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
-/// be a pure function of its arguments, since every peer and every replay must get the same answer. What it refuses with is
-/// words for people, which are never hashed: two builds may word a refusal differently, and none may accept what another
-/// one refuses.
+/// be a pure function of its arguments, since every peer and every replay must get the same answer. What it refuses with
+/// is of a closed, numbered enumeration: no words of a certificate library reach a receipt, or decide one.
 pub trait CertificatePaths: Send + Sync {
-    /// Verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String>;
+    /// Under `rules` as every question that can be refused: verifies `path` (DER, leaf first, without the root) up to one of `roots` (DER) at `time`.
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal>;
 
     /// The organization that a leaf (DER) says it is of, of which nothing is verified. `None`: it is no leaf of ours.
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String>;
+    fn claimed_organization(&self, rules: PathRules, leaf: &[u8]) -> Option<String>;
 
     /// From when on and up to when [`Self::verify`] says of these what it says at `time`, as far as can be told without
     /// asking it.
@@ -259,7 +284,13 @@ pub trait CertificatePaths: Send + Sync {
 
     /// Whether `certificate` (DER) can be a CA of `organization` in `consortium`, as far as it says itself; its dates do
     /// not matter. An implementation without CAs takes all.
-    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
+    fn authority(
+        &self,
+        _: PathRules,
+        certificate: &[u8],
+        consortium: &str,
+        organization: &str,
+    ) -> Result<(), PathRefusal> {
         let _ = (certificate, consortium, organization);
         Ok(())
     }
@@ -271,9 +302,9 @@ pub trait CertificatePaths: Send + Sync {
     }
 
     /// What a CA certificate (DER) says of itself. An implementation without CAs knows none.
-    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
+    fn authority_facts(&self, _: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
         let _ = certificate;
-        Err("this build knows no CA".into())
+        Err(PathFault::NoCertificates.into())
     }
 
     /// Verifies that `certificate` (DER, a CA's) says what one of `listed` says but for its dates, serial number and
@@ -281,22 +312,29 @@ pub trait CertificatePaths: Send + Sync {
     /// without CAs accepts none.
     fn continuation(
         &self,
+        _: PathRules,
         certificate: &[u8],
         listed: &[&[u8]],
         message: &[u8],
         proof: &[u8],
-    ) -> Result<AuthorityContinuation, String> {
+    ) -> Result<AuthorityContinuation, PathRefusal> {
         let _ = (certificate, listed, message, proof);
-        Err("this build renews no CA".into())
+        Err(PathFault::NoCertificates.into())
     }
 
     /// Verifies that `evidence` is an OCSP answer (DER) of a CA whose own certificate is the first of `path` (DER, CA
     /// certificates only, without the root) or, where that is empty, one of `roots`, that `path` leads to one of `roots`,
     /// and that the answer says that a certificate is revoked. Dates do not matter: what is revoked stays so. An
     /// implementation without CAs accepts none.
-    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+    fn revocation(
+        &self,
+        _: PathRules,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+    ) -> Result<RevokedCertificate, PathRefusal> {
         let _ = (path, evidence, roots);
-        Err("this build accepts no evidence".into())
+        Err(PathFault::NoCertificates.into())
     }
 }
 
@@ -304,11 +342,11 @@ pub trait CertificatePaths: Send + Sync {
 pub struct NoCertificates;
 
 impl CertificatePaths for NoCertificates {
-    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
-        Err("this build accepts no certificates".into())
+    fn verify(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+        Err(PathFault::NoCertificates.into())
     }
 
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         None
     }
 }

@@ -1,6 +1,6 @@
 //! Receipts: the outcome of one transaction or of one timer.
 //!
-//! Nothing that is hashed depends on words: code and events do the telling, and the message is what a build says of it.
+//! Nothing here depends on words: code, detail and events do the telling, and words are made when they are shown.
 //! A receipt's leaf in the block's receipt root holds a Merkle root over its events, not the events, so that one
 //! event can be proven to a reader who may not see the others. Each leaf is blinded ([`crate::blinding`]): what stands beside
 //! one tells nothing.
@@ -8,6 +8,7 @@
 use crate::amount::Amount;
 use crate::blinding::{Blinded, Blinder};
 use crate::codec::{self, Decode, Encode};
+use crate::detail::Detail;
 use crate::event::Event;
 use crate::hash::Hash;
 use crate::merkle;
@@ -39,8 +40,8 @@ pub struct ReceiptHead {
 pub struct Receipt {
     /// What the receipt root covers.
     pub head: ReceiptHead,
-    /// Why it failed, in the words of the build that executed it; empty if it did not fail. Nothing hashed holds it.
-    pub message: String,
+    /// Why it failed, as far as the code leaves that open. Nothing hashed holds it yet.
+    pub detail: Detail,
     /// The events, each in its binary encoding, as the events root covers them.
     pub events: Vec<Vec<u8>>,
 }
@@ -52,11 +53,11 @@ impl Receipt {
         height: u64,
         index: u32,
         code: ResultCode,
-        message: String,
+        detail: Detail,
         fee: Amount,
         events: &[Event],
     ) -> Self {
-        Self::of_encoded(id, height, index, code, message, fee, events.iter().map(codec::encode).collect())
+        Self::of_encoded(id, height, index, code, detail, fee, events.iter().map(codec::encode).collect())
     }
 
     /// Makes such a receipt of events in their encoding.
@@ -65,7 +66,7 @@ impl Receipt {
         height: u64,
         index: u32,
         code: ResultCode,
-        message: String,
+        detail: Detail,
         fee: Amount,
         events: Vec<Vec<u8>>,
     ) -> Self {
@@ -79,12 +80,16 @@ impl Receipt {
             events: u32::try_from(events.len()).expect("events are limited"),
             events_root: Hash::ZERO,
         };
-        Self { head, message, events }
+        Self { head, detail, events }
     }
 
-    /// Whether two receipts tell the same outcome, whatever words each has for it.
-    pub fn tells_the_same(&self, other: &Self) -> bool {
-        self.head == other.head && self.events == other.events
+    /// Why it failed, in words; empty if it did not fail.
+    pub fn message(&self) -> String {
+        match ResultCode::from_number(self.head.code) {
+            Some(ResultCode::Done) => String::new(),
+            Some(code) => self.detail.words(code),
+            None => self.detail.to_string(),
+        }
     }
 
     /// Hashes the events as those of a block with these blindings: the head is then the one that its receipt root covers.

@@ -241,7 +241,7 @@ async fn submit(main: &ChannelHandle, envelope: Envelope) -> Result<bool, Obstac
                 return Ok(true);
             }
             let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
-            Err(Obstacle::Refused(format!("{} {name}: {}", head.code, receipt.message)))
+            Err(Obstacle::Refused(format!("{} {name}: {}", head.code, receipt.message())))
         }
         Some(SubmitResult::Refused { refusal, .. }) => Err(Obstacle::Main(refusal.to_string())),
         Some(SubmitResult::Accepted { .. }) | None => Err(Obstacle::Main("no outcome".into())),

@@ -7,11 +7,12 @@ use ca::{
     verify_continuation, verify_evidence, verify_participant,
 };
 use ledger_classes::{
+    detail::{PathFault, PathRefusal},
     hash::{Hash, HexBytes},
     keys::{PublicKey, Scheme},
     participant::{
-        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, RevocationCause,
-        RevokedCertificate,
+        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, PathRules,
+        RevocationCause, RevokedCertificate,
     },
     time::Time,
 };
@@ -30,12 +31,21 @@ fn owned(list: &[&[u8]]) -> Vec<Vec<u8>> {
 }
 
 impl CertificatePaths for ParticipantPaths {
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], time: Time) -> Result<CertifiedIdentity, String> {
-        let verified = verify_participant(&owned(path), &owned(roots), time).map_err(|error| describe(&error))?;
-        certified(&verified)
+    fn verify(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        roots: &[&[u8]],
+        time: Time,
+    ) -> Result<CertifiedIdentity, PathRefusal> {
+        let PathRules::V1 = rules;
+        let verified =
+            verify_participant(&owned(path), &owned(roots), time).map_err(|error| PathRefusal::from(&error))?;
+        certified(&verified).ok_or_else(|| PathFault::LeafKey.into())
     }
 
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, rules: PathRules, leaf: &[u8]) -> Option<String> {
+        let PathRules::V1 = rules;
         claimed_organization(leaf)
     }
 
@@ -47,40 +57,56 @@ impl CertificatePaths for ParticipantPaths {
         access::key_of(certificate).map(|key| Hash(*key.as_bytes()))
     }
 
-    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
-        let scope =
-            AuthorityScope::of_certificate(certificate).map_err(|_| "it is not a CA certificate of our profile")?;
+    fn authority(
+        &self,
+        rules: PathRules,
+        certificate: &[u8],
+        consortium: &str,
+        organization: &str,
+    ) -> Result<(), PathRefusal> {
+        let PathRules::V1 = rules;
+        let scope = AuthorityScope::of_certificate(certificate).map_err(|error| PathFault::from(&error))?;
         if scope.consortium != consortium {
-            return Err("it is of another consortium");
+            return Err(PathFault::Consortium.into());
         }
         // The consortium's root vouches for every organization.
         if scope.organization.is_some_and(|of| of != organization) {
-            Err("it is of another organization")
+            Err(PathFault::Organization.into())
         } else {
             Ok(())
         }
     }
 
-    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
-        ca::authority_facts(certificate).map_err(|error| describe(&error))
+    fn authority_facts(&self, rules: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
+        let PathRules::V1 = rules;
+        ca::authority_facts(certificate).map_err(|error| PathFault::from(&error).into())
     }
 
     fn continuation(
         &self,
+        rules: PathRules,
         certificate: &[u8],
         listed: &[&[u8]],
         message: &[u8],
         proof: &[u8],
-    ) -> Result<AuthorityContinuation, String> {
-        verify_continuation(certificate, listed, message, proof).map_err(|error| describe(&error))
+    ) -> Result<AuthorityContinuation, PathRefusal> {
+        let PathRules::V1 = rules;
+        verify_continuation(certificate, listed, message, proof).map_err(|error| PathRefusal::from(&error))
     }
 
-    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
+    fn revocation(
+        &self,
+        rules: PathRules,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+    ) -> Result<RevokedCertificate, PathRefusal> {
+        let PathRules::V1 = rules;
         let asked = question(&[path, &[evidence], roots]);
         if let Some(known) = EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return Ok(known);
         }
-        let proven = verify_evidence(path, evidence, roots).map_err(|error| describe(&error))?;
+        let proven = verify_evidence(path, evidence, roots).map_err(|error| PathRefusal::from(&error))?;
         let revoked = RevokedCertificate {
             certificate: name_of(&proven.certificate),
             organization: proven.organization,
@@ -135,16 +161,16 @@ fn question(lists: &[&[&[u8]]]) -> Hash {
     Hash::plain(&parts)
 }
 
-/// What a verified certificate is to the ledger.
-pub(crate) fn certified(verified: &VerifiedCertificate) -> Result<CertifiedIdentity, String> {
+/// What a verified certificate is to the ledger. `None`: its key is of no scheme that the ledger knows.
+pub(crate) fn certified(verified: &VerifiedCertificate) -> Option<CertifiedIdentity> {
     let key = verified.public_key();
-    let scheme = Scheme::from_byte(key.algorithm().scheme()).ok_or("a key of an unknown scheme")?;
-    Ok(CertifiedIdentity {
+    let scheme = Scheme::from_byte(key.algorithm().scheme())?;
+    Some(CertifiedIdentity {
         identity: verified.identity().clone(),
         serial: verified.serial().as_bytes().to_vec(),
         issuer: Hash(*verified.issuer().as_bytes()),
         not_after: verified.not_after(),
-        key: PublicKey::new(scheme, key.as_bytes()).map_err(|error| error.to_string())?,
+        key: PublicKey::new(scheme, key.as_bytes()).ok()?,
         authorities: verified.authorities().iter().map(|key| Hash(*key.as_bytes())).collect(),
         above: verified.above().iter().map(name_of).collect(),
     })

@@ -16,7 +16,7 @@ use ca::{
     request::RequestError,
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
-use client::api::Problem;
+use client::api::{DetailView, Problem};
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
 use std::fmt;
 
@@ -117,6 +117,7 @@ pub struct ApiError {
     status: u16,
     title: &'static str,
     detail: Option<String>,
+    refusal: Option<Box<DetailView>>,
     retry_after_ms: Option<u64>,
     header: Option<Box<(header::HeaderName, String)>>,
     close: bool,
@@ -198,6 +199,7 @@ impl ApiError {
             title: self.title.into(),
             status: self.status,
             detail: self.detail.clone(),
+            refusal: self.refusal.as_deref().cloned(),
             retry_after_ms: self.retry_after_ms,
         }
     }
@@ -227,7 +229,7 @@ impl ApiError {
 impl From<Kind> for ApiError {
     fn from(kind: Kind) -> Self {
         let (name, status, title) = (kind.name(), kind.status(), kind.title());
-        Self { name, status, title, detail: None, retry_after_ms: None, header: None, close: false }
+        Self { name, status, title, detail: None, refusal: None, retry_after_ms: None, header: None, close: false }
     }
 }
 
@@ -287,11 +289,12 @@ impl From<SubmitRefusal> for ApiError {
     fn from(refusal: SubmitRefusal) -> Self {
         match refusal {
             SubmitRefusal::Transaction(error) => error.into(),
-            SubmitRefusal::Rejected { code, message } => Self {
+            SubmitRefusal::Rejected { code, detail } => Self {
                 name: code.name(),
                 status: code_status(code),
                 title: "The transaction would fail",
-                detail: Some(message),
+                detail: Some(detail.words(code)),
+                refusal: Some(Box::new(DetailView::from(&detail))),
                 ..Self::from(Kind::Malformed)
             },
             SubmitRefusal::Busy { retry_after_ms } => Self::from(Kind::Busy).retry_after_ms(retry_after_ms),
@@ -390,6 +393,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use actix_web::body::to_bytes;
+    use ledger_classes::detail::Detail;
 
     #[test]
     fn every_problem_is_in_its_document_and_only_those() {
@@ -427,7 +431,7 @@ mod tests {
             (ResultCode::Expired, 410),
             (ResultCode::FeeAboveMax, 422),
         ] {
-            let problem = ApiError::from(SubmitRefusal::Rejected { code, message: String::new() }).problem();
+            let problem = ApiError::from(SubmitRefusal::Rejected { code, detail: Detail::PLAIN }).problem();
             assert_eq!((problem.name(), problem.status), (code.name(), status));
         }
     }

@@ -53,7 +53,7 @@ impl LiveCertificate {
         let verified = trust.store().verify(&path, now, Usage::ClientAuth);
         let (generation, judged_ms) = (AtomicU64::new(generation), AtomicU64::new(now.millis()));
         // A key that the ledger does not know is refused with the path.
-        let certified = verified.as_ref().ok().and_then(|verified| certified(verified).ok());
+        let certified = verified.as_ref().ok().and_then(certified);
         let of = |certified: &CertifiedIdentity| {
             let own = verified.as_ref().map_or(&[] as &[KeyId], VerifiedCertificate::authorities);
             // Where a channel still lists the CA that its own has replaced, it has rights by that one.

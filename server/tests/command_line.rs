@@ -53,6 +53,7 @@ fn committed(code: u16, result: &str, message: &str) -> String {
         code,
         result: result.into(),
         message: message.into(),
+        detail: None,
         fee: Amount(3),
         events: vec![],
     };

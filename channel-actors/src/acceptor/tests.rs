@@ -5,6 +5,7 @@ use crate::test_support::{Bench, NOW, config, envelope, verified};
 use ledger_classes::amount::Amount;
 use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Header};
+use ledger_classes::detail::Detail;
 use ledger_classes::keys::Address;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::state::Writes;
@@ -51,7 +52,7 @@ fn id(number: u64) -> Hash {
 }
 
 fn receipt(height: u64) -> Arc<Receipt> {
-    Arc::new(Receipt::new(id(height), height, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]))
+    Arc::new(Receipt::new(id(height), height, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]))
 }
 
 /// A block of one transaction, whose id follows from the height.

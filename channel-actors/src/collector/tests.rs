@@ -5,6 +5,7 @@ use crate::dealer::Arrival;
 use crate::test_support::{NOW, answer, arrival, envelope, flight, key, transaction};
 use crate::ticket::{Credits, Submission, SubmitRefusal, Wait};
 use ledger_classes::amount::Amount;
+use ledger_classes::detail::Detail;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::transaction::Envelope;
 
@@ -80,7 +81,7 @@ fn id(nonce: u64) -> Hash {
 }
 
 fn receipt(nonce: u64) -> Arc<Receipt> {
-    Arc::new(Receipt::new(id(nonce), 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]))
+    Arc::new(Receipt::new(id(nonce), 1, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]))
 }
 
 fn limits(transactions: u32, age: u32) -> Limits {
@@ -318,7 +319,7 @@ fn what_is_dropped_is_told_at_once_and_may_be_sent_again() {
     let mut bench = Bench::new(limits(100, 60_000), None);
     let (mut first, _) = bench.arrives(1, Wait::Committed, 0);
     let (mut again, _) = bench.arrives(1, Wait::Committed, 0);
-    let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
+    let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, detail: Detail::PLAIN };
     let offered = Offered { dropped: vec![(id(1), refusal.clone())], ..Offered::default() };
     assert_eq!(seen(bench.core.executed(offered, at(0))), []);
     assert_eq!(bench.committed(&[], None, 0), [], "the block had nothing else");

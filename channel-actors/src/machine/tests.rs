@@ -19,6 +19,7 @@ use crate::test_support::{Bench, NOW, Random, answer, arrival, config, envelope,
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait};
 use crate::verifier::{Flight, Passed};
 use ledger_classes::config::Limits;
+use ledger_classes::detail::Detail;
 use ledger_classes::execution::budget::BLOCK_COST;
 use ledger_classes::outcome::ResultCode;
 use ledger_classes::participant::NoCertificates;
@@ -178,7 +179,7 @@ impl World {
         for input in &mut outcome.inputs {
             match input {
                 Input::Executed(ExecutionResult { offered, .. }) => {
-                    let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, message: "broke".into() };
+                    let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, detail: Detail::PLAIN };
                     offered.dropped = unpaid.take().map(|one| (one.id(), refusal)).into_iter().collect();
                     offered.deferred = std::mem::take(&mut deferred);
                     // Some cost a quarter of a block, by which turns go.

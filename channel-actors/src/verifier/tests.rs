@@ -15,6 +15,7 @@ use ledger_classes::action::{
 use ledger_classes::amount::Amount;
 use ledger_classes::codec;
 use ledger_classes::config::{ChannelConfig, Fees};
+use ledger_classes::detail::Detail;
 use ledger_classes::execution::assets::Balance;
 use ledger_classes::execution::genesis_writes;
 use ledger_classes::hash::HexBytes;
@@ -59,7 +60,7 @@ fn closed_channel() -> Bench {
     let writes: Writes = (1..=4).map(participant).collect();
     let store = &bench.opened.store;
     // Block 1 has committed what `committed` makes.
-    let receipt = |id| Arc::new(Receipt::new(id, 1, 0, ResultCode::Done, String::new(), Amount::ZERO, &[]));
+    let receipt = |id| Arc::new(Receipt::new(id, 1, 0, ResultCode::Done, Detail::PLAIN, Amount::ZERO, &[]));
     let ids: Vec<Hash> = committed(bench.opened.channel).iter().map(Envelope::id).collect();
     let receipts: Vec<_> = ids.iter().map(|id| receipt(*id)).collect();
     let record = BlockRecord {

@@ -7,11 +7,12 @@ use channel_actors::store::StoreOptions;
 use channel_actors::{ChannelHandle, ChannelRegistry, RegistryOptions, SubmitResult, Wait};
 use ledger_classes::action::Action;
 use ledger_classes::amount::Amount;
+use ledger_classes::detail::{PathFault, PathRefusal};
 use ledger_classes::execution::assets as queries;
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity};
+use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, PathRules};
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Encoding, Envelope, Transaction};
 use serde_json::{Value, json};
@@ -46,14 +47,14 @@ impl Clock for Hand {
 pub(crate) struct Vouching;
 
 impl CertificatePaths for Vouching {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("bank".into())
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
-        let [[number]] = path else { return Err("no such path".into()) };
+    fn verify(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+        let [[number]] = path else { return Err(PathFault::Malformed.into()) };
         let identity = Identity::new("test.example", "bank", Role::Admin, &format!("admin-{number}"));
-        let identity = identity.map_err(|error| error.to_string())?;
+        let identity = identity.map_err(|_| PathFault::Identity)?;
         let not_after = START.plus_millis(1 << 40);
         let authorities: Vec<Hash> = roots.iter().map(|der| Hash::plain(&[der])).collect();
         let issuer = authorities.first().copied().unwrap_or_default();

@@ -3,6 +3,7 @@
 use ledger_classes::amount::Amount;
 use ledger_classes::block::{Header, Seal};
 use ledger_classes::config::{Approvals, ChannelConfig, Engine, Limits};
+use ledger_classes::detail::{Detail, Value};
 use ledger_classes::event::Event;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::Address;
@@ -26,6 +27,9 @@ pub struct Problem {
     /// What happened this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The same for programs, where execution would refuse, or has refused, a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<DetailView>,
     /// Milliseconds after which a retry may help; also in `Retry-After`, rounded up to seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -38,6 +42,30 @@ impl Problem {
     /// The stable name at the end of `type`.
     pub fn name(&self) -> &str {
         self.type_uri.strip_prefix(Self::TYPE_PREFIX).unwrap_or(&self.type_uri)
+    }
+}
+
+/// What a refusal tells beside its code: a name of the table of details and its arguments (docs/formats/refusal-details.txt).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetailView {
+    /// The stable name.
+    pub name: String,
+    /// The arguments by name: texts, numbers, lists of texts.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<&Detail> for DetailView {
+    fn from(detail: &Detail) -> Self {
+        let arguments = detail.arguments().into_iter().map(|(name, value)| (name.to_owned(), json(value))).collect();
+        Self { name: detail.name().to_owned(), arguments }
+    }
+}
+
+fn json(value: Value) -> serde_json::Value {
+    match value {
+        Value::Text(text) => text.into(),
+        Value::Number(number) => number.into(),
+        Value::List(texts) => texts.into(),
     }
 }
 
@@ -72,9 +100,13 @@ pub struct ReceiptView {
     pub code: u16,
     /// Result code name.
     pub result: String,
-    /// Why it failed, if the caller has posted it or reads the class of the result; of all classes for what is of none.
+    /// Why it failed, in words that may change, if the caller has posted it or reads the class of the result; of all classes
+    /// for what is of none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Why it failed, for programs; none where the code says all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<DetailView>,
     /// What the sender paid.
     pub fee: Amount,
     /// What happened, as far as the caller may read it.
@@ -87,9 +119,11 @@ impl ReceiptView {
     pub fn new(receipt: &Receipt, rights: Rights) -> Self {
         let class = ResultCode::from_number(receipt.head.code).and_then(ResultCode::class);
         let reads = |class| rights.allows(Right::Read(class));
-        let told = class.map_or_else(|| Class::ALL.into_iter().all(reads), reads);
+        // A result of one class may tell of another: why collateral was refused is what the assets say.
+        let told =
+            class.map_or_else(|| Class::ALL.into_iter().all(reads), reads) && receipt.detail.class().is_none_or(reads);
         let shown = Self::posted(receipt, rights);
-        if told { shown } else { Self { message: String::new(), ..shown } }
+        if told { shown } else { Self { message: String::new(), detail: None, ..shown } }
     }
 
     /// The same for whoever has posted the transaction, who is told why it failed.
@@ -103,7 +137,8 @@ impl ReceiptView {
             index: head.index,
             code: head.code,
             result: ResultCode::from_number(head.code).map_or("unknown", ResultCode::name).to_owned(),
-            message: receipt.message.clone(),
+            message: receipt.message(),
+            detail: (receipt.detail != Detail::PLAIN).then(|| DetailView::from(&receipt.detail)),
             fee: head.fee,
             events: readable.map(EventView::from).collect(),
         }
@@ -501,14 +536,20 @@ mod tests {
             (ResultCode::PathRefused, Some(Class::Logs)),
             (ResultCode::NoRight, None),
         ] {
-            let receipt = Receipt::new(Hash::ZERO, 1, 0, code, "57 of 60".into(), Amount::ZERO, &[]);
+            let receipt = Receipt::new(Hash::ZERO, 1, 0, code, Detail::Fee { fee: Amount(57) }, Amount::ZERO, &[]);
             for reader in Class::ALL {
                 let shown = ReceiptView::new(&receipt, reads(&[reader]));
                 assert_eq!(!shown.message.is_empty(), class == Some(reader), "{code:?} to readers of {reader}");
+                assert_eq!(shown.detail.is_some(), class == Some(reader), "{code:?} to readers of {reader}");
                 assert_eq!((shown.code, shown.result.as_str()), (code.number(), code.name()));
             }
-            assert_eq!(ReceiptView::new(&receipt, reads(&Class::ALL)).message, "57 of 60");
-            assert_eq!(ReceiptView::posted(&receipt, Rights::NONE).message, "57 of 60");
+            assert_eq!(ReceiptView::new(&receipt, reads(&Class::ALL)).message, "the fee is 57");
+            assert_eq!(ReceiptView::posted(&receipt, Rights::NONE).message, "the fee is 57");
+        }
+        let detail = Detail::Insufficient { needed: Amount(5), asset: "coin".into(), owned: Amount(3) };
+        let receipt = Receipt::new(Hash::ZERO, 1, 0, ResultCode::CollateralRefused, detail, Amount::ZERO, &[]);
+        for (classes, told) in [(&[Class::Contracts][..], false), (&[Class::Contracts, Class::Assets], true)] {
+            assert_eq!(ReceiptView::new(&receipt, reads(classes)).detail.is_some(), told, "{classes:?}");
         }
     }
 }

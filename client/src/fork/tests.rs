@@ -6,6 +6,7 @@ use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
 use ledger_classes::block::{receipt_leaves, transaction_leaves};
 use ledger_classes::chain::genesis;
 use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
+use ledger_classes::detail::Detail;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::merkle;
 use ledger_classes::outcome::ResultCode;
@@ -62,7 +63,7 @@ impl Channel {
     fn block(&self, history: &[Hash], text: &str, code: ResultCode, time: u64) -> Made {
         let envelope = Envelope::sign(Encoding::Json, text.as_bytes().to_vec(), &[&SigningKey::from_seed(&[2; 32])]);
         let height = history.len() as u64;
-        let mut receipt = Receipt::new(envelope.id(), height, 0, code, String::new(), Amount(0), &[]);
+        let mut receipt = Receipt::new(envelope.id(), height, 0, code, Detail::PLAIN, Amount(0), &[]);
         receipt.blind(&blinder());
         let leaves: Vec<Hash> = history.iter().map(|hash| merkle::leaf_hash(&hash.0)).collect();
         let header = Header {

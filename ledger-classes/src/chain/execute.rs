@@ -8,6 +8,7 @@ use crate::blinding::{Blinder, BlindingSeed};
 use crate::block::{self, BLOCK_VERSION, Batch, Block, Header, Seal};
 use crate::codec;
 use crate::config::{ChannelConfig, Limits};
+use crate::detail::Detail;
 use crate::execution::{self, BlockInput, ConfigRecord, Executed, Fate, Ran};
 use crate::hash::Hash;
 use crate::keys::{Address, KeyCache};
@@ -133,7 +134,7 @@ pub enum Refused {
         /// Why.
         code: ResultCode,
         /// For people to read.
-        message: String,
+        detail: Detail,
     },
 }
 
@@ -445,8 +446,8 @@ fn part(transactions: Vec<VerifiedTransaction>, fates: Vec<Fate>, left: &mut Lef
     for (transaction, fate) in transactions.into_iter().zip(fates) {
         match fate {
             Fate::Included => included.push(transaction),
-            Fate::Dropped { code, message } => {
-                left.refused.push((transaction.id(), Refused::Execution { code, message }));
+            Fate::Dropped { code, detail } => {
+                left.refused.push((transaction.id(), Refused::Execution { code, detail }));
             }
             Fate::Deferred => deferred.push(transaction),
         }
@@ -564,6 +565,6 @@ fn check_header(own: &Header, given: &Header) -> Result<(), Invalid> {
 
 /// The first receipt that differs, or is missing on one side.
 fn first_that_differs(own: &[Arc<Receipt>], given: &[Receipt]) -> Option<u32> {
-    let same = own.iter().zip(given).take_while(|(own, given)| own.tells_the_same(given)).count();
+    let same = own.iter().zip(given).take_while(|(own, given)| own.as_ref() == *given).count();
     (same < own.len().max(given.len())).then(|| count(same))
 }

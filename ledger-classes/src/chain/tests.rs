@@ -9,13 +9,15 @@ use crate::action::{Action, assets, channel, logs};
 use crate::amount::Amount;
 use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::block::{Block, Header, Seal};
+use crate::chain::Invalid;
 use crate::config::{ChannelConfig, Limits};
+use crate::detail::{Detail, PathFault, PathRefusal};
 use crate::execution::contracts::timers::Timer;
 use crate::execution::test_support::{address, open_config, signer};
 use crate::hash::{Hash, HexBytes};
 use crate::keys::{KeyCache, Signature, SigningKey};
 use crate::keyspace;
-use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates};
+use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
 use crate::receipt::{Receipt, ReceiptHead};
 use crate::record;
 use crate::state::{MemoryState, Writes};
@@ -328,7 +330,7 @@ fn a_draft_of_nobody_who_orders_is_refused_and_so_is_time_that_goes_back() {
     let earlier = Time::from_millis(maker.time().millis() - 1);
     assert_eq!(refused(address(ORDERER), earlier), "time-goes-back");
     let nothing_drawn = offer(address(ORDERER), maker.time(), BlindingSeed::GENESIS);
-    assert_eq!(nothing_drawn.map(|_| ()), Err(ExecutionError::Invalid(super::Invalid::BlindingSeed)));
+    assert_eq!(nothing_drawn.map(|_| ()), Err(ExecutionError::Invalid(Invalid::BlindingSeed)));
     assert_eq!(above.parent.time_at(earlier), maker.time(), "whatever the clock does");
     let later = maker.time().plus_millis(86_400_000);
     assert_eq!(above.parent.time_at(later), later, "no rule asks a clock");
@@ -426,43 +428,40 @@ pub(crate) fn forced(
     (Block { header, transactions: envelopes.into(), batches: Vec::new(), seed: DRAWN, seal }, ran.executed.receipts)
 }
 
-/// Refuses every path, in its own words.
-struct Words(&'static str);
+/// Refuses every path, for this reason.
+struct Refuses(PathFault);
 
-impl CertificatePaths for Words {
-    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+impl CertificatePaths for Refuses {
+    fn verify(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
         Err(self.0.into())
     }
 
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("alpha".into())
     }
 }
 
-/// A receipt held, and its hash covered, the words of libraries: to reword one made old blocks invalid.
+/// What a receipt tells beside its code is compared as everything else of it: two builds whose certificate rules disagree
+/// about a reason disagree.
 #[test]
-fn a_build_whose_words_all_differ_accepts_the_same_blocks() {
+fn a_build_that_refuses_a_path_for_another_reason_is_told_apart() {
     let (mut maker, _) = chain();
     let envelope = maker.envelope(&[1], vec![log(1), admission()]);
     let transactions = vec![maker.verified(envelope)];
-    let words = ["the path does not lead to a root".to_owned(), "UnknownIssuer".repeat(30)].map(|text| &*text.leak());
-    let made = words.map(|words| {
-        let words = Words(words);
-        let above = maker.history.above(&maker.state, &NoPages, &words).expect("genesis");
-        let (proposer, time) = (address(ORDERER), maker.time());
-        let draft = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: transactions.clone() });
-        draft.expect("memory does not fail").block.expect("it has failed, and stays")
-    });
-    let [one, other] = &made;
-    assert_eq!((one.receipts[0].head.code, one.hash), (300, other.hash), "path-refused, and one block");
-    assert_ne!(one.receipts[0].message, other.receipts[0].message, "what each says of it");
-    for made in &made {
-        let sealed = Sealed::of(made);
-        for words in words {
-            let Sealed { block, receipts } = &sealed;
-            let checked = maker.history.check(block, Some(receipts), &maker.state, &NoPages, &Words(words), SEED);
-            assert_eq!(checked.map(|checked| checked.hash), Ok(made.hash), "{words}");
-        }
+    let paths = Refuses(PathFault::UnknownIssuer);
+    let above = maker.history.above(&maker.state, &NoPages, &paths).expect("genesis");
+    let (proposer, time) = (address(ORDERER), maker.time());
+    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions });
+    let made = drafted.expect("memory does not fail").block.expect("it has failed, and stays");
+    assert_eq!(made.receipts[0].head.code, 300, "path-refused");
+    let refusal = PathFault::UnknownIssuer.into();
+    assert_eq!(made.receipts[0].detail, Detail::Path { refusal });
+    let Sealed { block, receipts } = Sealed::of(&made);
+    for (fault, verdict) in
+        [(PathFault::UnknownIssuer, Ok(made.hash)), (PathFault::Expired, Err(Invalid::Receipt { index: 0 }.into()))]
+    {
+        let checked = maker.history.check(&block, Some(&receipts), &maker.state, &NoPages, &Refuses(fault), SEED);
+        assert_eq!(checked.map(|checked| checked.hash), verdict, "{fault}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::ConfigError;
 use crate::codec::{self, Decode, Encode};
+use crate::detail::{Detail, Part};
 use crate::hash::{Hash, Tag};
 use crate::identity::Identity;
 use crate::keys::PublicKey;
@@ -68,30 +69,35 @@ impl Orderers {
 
     /// Checks that they could seal a block, and no others.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let fail = |what: String| Err(ConfigError(what));
+        let fail = |detail: Detail| Err(ConfigError(detail));
         if self.peers.is_empty() || (self.engine == Engine::Solo && self.peers.len() != 1) {
-            return fail("solo ordering has one peer, the other engines at least one".into());
+            return fail(Detail::SoloPeers {});
         }
         if self.peers.len() > limits::ORDERERS_MAX {
-            return fail(format!("a channel has at most {} ordering peers", limits::ORDERERS_MAX));
+            return fail(Detail::AtMost { part: Part::OrderingPeers, most: limits::ORDERERS_MAX as u64 });
         }
         for (place, peer) in self.peers.iter().enumerate() {
             // Anybody can sign for a key of small order, and so seal.
             if let Err(error) = peer.key.check_registrable() {
-                return fail(format!("an ordering peer's key: {error}"));
+                return fail(Detail::KeyRefused { key: peer.key, fault: error.into() });
             }
             if self.peers[..place].iter().any(|other| other.identity == peer.identity || other.key == peer.key) {
-                return fail("ordering peers have distinct identities and keys".into());
+                return fail(Detail::DistinctPeers {});
             }
             if !(1..=limits::WEIGHT_MAX).contains(&peer.weight) {
-                return fail(format!("weight is 1 to {}, and not {}", limits::WEIGHT_MAX, peer.weight));
+                return fail(Detail::NotBetween {
+                    part: Part::Weight,
+                    least: 1,
+                    most: limits::WEIGHT_MAX.into(),
+                    found: peer.weight.into(),
+                });
             }
         }
         let all = self.weight();
         let least = Self::threshold_min(self.engine, all);
         match (least..=all).contains(&self.threshold) {
             true => Ok(()),
-            false => fail(format!("threshold is {least} to {all}, and not {}", self.threshold)),
+            false => fail(Detail::NotBetween { part: Part::SealThreshold, least, most: all, found: self.threshold }),
         }
     }
 }

@@ -9,6 +9,7 @@ mod tests;
 use super::Context;
 use crate::action::apps::{Publish, Retire, UpdateSettings};
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part, Thing};
 use crate::event::Event;
 use crate::hash::Hash;
 use crate::identity::is_label;
@@ -88,14 +89,17 @@ fn is_version(text: &str) -> bool {
 
 fn check_settings(settings: &str) -> Result<(), Refusal> {
     if settings.len() > APP_SETTINGS_BYTES_MAX {
-        return reject(ResultCode::SettingsInvalid, format!("settings have at most {APP_SETTINGS_BYTES_MAX} bytes"));
+        return reject(
+            ResultCode::SettingsInvalid,
+            Detail::AtMost { part: Part::Settings, most: APP_SETTINGS_BYTES_MAX as u64 },
+        );
     }
     match crate::json::check_document(settings) {
         Ok(()) => Ok(()),
-        // Only the position: the library's words may change with its version, and receipts are hashed.
+        // Only the position: the library's words may change with its version.
         Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            reject(ResultCode::SettingsInvalid, format!("not a JSON document: line {line}, column {column}"))
+            let (line, column) = (error.line() as u64, error.column() as u64);
+            reject(ResultCode::SettingsInvalid, Detail::NotJson { line, column })
         }
     }
 }
@@ -103,13 +107,13 @@ fn check_settings(settings: &str) -> Result<(), Refusal> {
 /// The application, if it is in force and the acting account owns it.
 fn require_own(context: &Context<'_>, record: Option<AppRecord>, app: &str) -> Result<AppRecord, Refusal> {
     let Some(record) = record else {
-        return reject(ResultCode::AppUnknown, format!("no application {app:?}"));
+        return reject(ResultCode::AppUnknown, Detail::UnknownApplication { app: app.into() });
     };
     if super::assets::heir(context, &record.owner)? != context.acting() {
-        return reject(ResultCode::NotTheAppOwner, format!("{app} is owned by {}", record.owner));
+        return reject(ResultCode::NotTheAppOwner, Detail::ApplicationOwnedBy { app: app.into(), owner: record.owner });
     }
     if record.retired_height.is_some() {
-        return reject(ResultCode::AppIsRetired, format!("{app} is retired"));
+        return reject(ResultCode::AppIsRetired, Detail::ApplicationRetired { app: app.into() });
     }
     Ok(record)
 }
@@ -117,17 +121,17 @@ fn require_own(context: &Context<'_>, record: Option<AppRecord>, app: &str) -> R
 pub(super) fn publish(context: &mut Context<'_>, body: &Publish) -> Result<(), Refusal> {
     let Publish { app, version, title, bundle, contracts, settings } = body;
     if !is_label(app) {
-        return reject(ResultCode::InvalidField, "an application is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Application });
     }
     if !is_version(version) {
-        return reject(ResultCode::InvalidField, "a version is 1 to 64 of a-z, A-Z, 0-9, dot, hyphen and plus");
+        return reject(ResultCode::InvalidField, Detail::VersionForm {});
     }
     if title.len() > TITLE_BYTES_MAX {
-        return reject(ResultCode::InvalidField, format!("a title has at most {TITLE_BYTES_MAX} bytes"));
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Title, most: TITLE_BYTES_MAX as u64 });
     }
     if contracts.len() > APP_CONTRACTS_MAX || !contracts.iter().all(|name| is_label(name)) {
-        let message = format!("at most {APP_CONTRACTS_MAX} contracts, each named by 1 to 64 of a-z, 0-9 and hyphen");
-        return reject(ResultCode::InvalidField, message);
+        let detail = Detail::AtMost { part: Part::AppContracts, most: APP_CONTRACTS_MAX as u64 };
+        return reject(ResultCode::InvalidField, detail);
     }
     check_settings(settings)?;
     let height = context.height();
@@ -145,7 +149,7 @@ pub(super) fn publish(context: &mut Context<'_>, body: &Publish) -> Result<(), R
     };
     let version_key = keyspace::app_version(app, version);
     if context.get_value(&version_key)?.is_some() {
-        return reject(ResultCode::VersionExists, format!("{app} {version} was published already"));
+        return reject(ResultCode::VersionExists, Detail::Published { app: app.into(), version: version.into() });
     }
     record.version.clone_from(version);
     record.settings.clone_from(settings);

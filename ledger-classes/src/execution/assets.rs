@@ -37,19 +37,20 @@ pub(super) use unique::{
 };
 
 use crate::amount::Amount;
+use crate::detail::{Detail, Part};
 use crate::keys::Address;
 use crate::outcome::{Refusal, ResultCode, reject};
 
 /// Refuses an amount of nothing.
 fn require_some(amount: Amount) -> Result<(), Refusal> {
-    if amount.is_zero() { reject(ResultCode::InvalidField, "the amount is zero") } else { Ok(()) }
+    if amount.is_zero() {
+        reject(ResultCode::InvalidField, Detail::AtLeast { part: Part::Amount, least: 1 })
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses the address that is nobody's.
 fn require_somebody(address: &Address) -> Result<(), Refusal> {
-    if *address == Address::ZERO {
-        reject(ResultCode::InvalidField, "the all-zero address is nobody's")
-    } else {
-        Ok(())
-    }
+    if *address == Address::ZERO { reject(ResultCode::InvalidField, Detail::Nobody {}) } else { Ok(()) }
 }

@@ -15,6 +15,7 @@ use super::logs::{self, is_topic};
 use crate::action::logs::Audit;
 use crate::codec::{Decode, Encode};
 use crate::config::ConfigChange;
+use crate::detail::{Detail, Part, Party};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, is_label};
 use crate::keys::Address;
@@ -185,28 +186,28 @@ pub(super) fn record(context: &mut Context<'_>, act: &Act<'_>) -> Result<(), Ref
 /// `log.audit`.
 pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refusal> {
     if !is_topic(&body.topic) || !is_act(Class::Logs, &body.topic) || body.topic == CHANNEL {
-        return reject(ResultCode::InvalidField, "a sequence's topic is below audit. and not audit.channel");
+        return reject(ResultCode::InvalidField, Detail::AuditTopic {});
     }
     if body.body.len() > LOG_BODY_BYTES_MAX {
-        return reject(ResultCode::InvalidField, format!("a body has at most {LOG_BODY_BYTES_MAX} bytes"));
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Body, most: LOG_BODY_BYTES_MAX as u64 });
     }
     let author = context.acting();
     if !context.config().peers.iter().any(|peer| peer.key.address() == author) {
-        return reject(ResultCode::NoRight, "only the seal key of an ordering peer appends to an audit sequence");
+        return reject(ResultCode::NoRight, Detail::Only { party: Party::OrderingPeer });
     }
     let key = keyspace::audit_head(&body.topic, &body.source);
     let head: Option<AuditHead> = context.get(&key)?;
     // One faulty peer of several must not write on in another's name. Who has left the order is followed.
     let orders = |address: Address| context.config().peers.iter().any(|peer| peer.key.address() == address);
     if head.is_some_and(|head| head.author != author && orders(head.author)) {
-        return reject(ResultCode::NoRight, "the sequence is another ordering peer's");
+        return reject(ResultCode::NoRight, Detail::Only { party: Party::SequenceOwner });
     }
     let last = head.map_or(Hash::ZERO, |head| head.digest);
     if body.previous != last {
-        return reject(ResultCode::AuditOutOfSequence, format!("the last record's digest is {last}"));
+        return reject(ResultCode::AuditOutOfSequence, Detail::LastDigest { digest: last });
     }
     if body.digest == Hash::ZERO || body.digest == last {
-        return reject(ResultCode::InvalidField, "a record has a digest of its own");
+        return reject(ResultCode::InvalidField, Detail::DigestTaken {});
     }
     context.put(key, &AuditHead { digest: body.digest, height: context.height(), author });
     logs::write(context, &body.topic, Some(body.digest), &body.body)

@@ -7,6 +7,7 @@
 //! block uses at most [`BLOCK`] and one unit, timers leave transactions at least a quarter of it, a single transaction fits
 //! every block, and what does not begin waits for the next one, in its order.
 
+use crate::detail::Resource;
 use crate::limits;
 
 /// What was used, or may be.
@@ -61,16 +62,16 @@ impl Usage {
         self.written_bytes = self.written_bytes.saturating_add(other.written_bytes);
     }
 
-    /// What of `budget` is passed, in words.
-    pub(super) const fn beyond(&self, budget: &Self) -> Option<&'static str> {
+    /// What of `budget` is passed.
+    pub(super) const fn beyond(&self, budget: &Self) -> Option<Resource> {
         if self.steps > budget.steps {
-            Some("more work")
+            Some(Resource::Work)
         } else if self.events > budget.events {
-            Some("more events")
+            Some(Resource::Events)
         } else if self.receipt_bytes > budget.receipt_bytes {
-            Some("more bytes of events")
+            Some(Resource::EventBytes)
         } else if self.written_bytes > budget.written_bytes {
-            Some("more bytes written")
+            Some(Resource::WrittenBytes)
         } else {
             None
         }
@@ -123,5 +124,3 @@ pub(super) const KEY: u64 = 64;
 pub(super) const CERTIFICATE: u64 = 32;
 /// The work of verifying a certificate in a path, or an answer about one.
 pub(super) const PATH_PART: u64 = 256;
-/// Entries of a journal whose copy is a step.
-pub(super) const COPIES: u64 = 16;

@@ -24,10 +24,11 @@ use super::audit::{self, Act};
 use super::{ConfigRecord, Context, budget, configuration};
 use crate::action::channel::Admit;
 use crate::config::ConfigChange;
+use crate::detail::{Detail, Part, Party, PathFault, Text};
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
-use crate::keys::{self, PublicKey};
+use crate::keys;
 use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -37,7 +38,7 @@ use crate::participant::{KnownIdentity, Participant, certificate_key, possession
 fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes], times: u64) -> Result<Vec<&'p [u8]>, Refusal> {
     let oversize = |der: &HexBytes| der.0.len() > CERTIFICATE_BYTES_MAX;
     if path.len() > CERTIFICATE_PATH_MAX || path.iter().any(oversize) {
-        return reject(ResultCode::InvalidField, "a path has at most 5 certificates of at most 8 KiB");
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Path, most: 5 });
     }
     context.work(times * budget::PATH_PART * (path.len() as u64 + 1));
     Ok(path.iter().map(|der| der.0.as_slice()).collect())
@@ -52,48 +53,57 @@ fn roots_of<'a>(context: &Context<'a>, organization: Option<&str>) -> Vec<&'a [u
     roots
 }
 
+/// A fault that the channel finds in what was shown of certificates.
+fn path_fault(fault: PathFault) -> Detail {
+    Detail::Path { refusal: fault.into() }
+}
+
 pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refusal> {
     let path = path_of(context, &body.path, 1)?;
     if path.is_empty() {
-        return reject(ResultCode::InvalidField, "a path has its leaf");
+        return reject(ResultCode::InvalidField, Detail::AtLeast { part: Part::Path, least: 1 });
     }
     // Addresses are public and each belongs to one identity: without its key's consent anybody with a certificate could
     // take a stranger's address for ever, or post an old admission again to undo a renewal. A key of small order would
     // give the consent of nobody.
     let consents = context.signers().iter().find(|key| key.address() == body.address);
-    match consents.map(PublicKey::check_registrable) {
-        None => return reject(ResultCode::PossessionRefused, format!("the key of {} did not sign", body.address)),
-        Some(Err(error)) => return reject(ResultCode::PossessionRefused, format!("the account's key: {error}")),
+    match consents.map(|key| key.check_registrable().map_err(|error| (*key, error))) {
+        None => return reject(ResultCode::PossessionRefused, Detail::DidNotSign { address: body.address }),
+        Some(Err((key, error))) => {
+            let detail = Detail::KeyRefused { key, fault: error.into() };
+            return reject(ResultCode::PossessionRefused, detail);
+        }
         Some(Ok(())) => {}
     }
     let (config, certificates) = (context.config(), context.certificates());
-    let Some(organization) = certificates.claimed_organization(path[0]) else {
-        return reject(ResultCode::PathRefused, "the path's leaf is no certificate of an identity");
+    let rules = config.path_rules();
+    let Some(organization) = certificates.claimed_organization(rules, path[0]) else {
+        return reject(ResultCode::PathRefused, path_fault(PathFault::NoIdentity));
     };
     if !config.is_member(&organization) {
-        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
+        return reject(ResultCode::PathRefused, Detail::NotAMember { organization: Text::from(&organization) });
     }
     // A root of one organization must not vouch for another's identity: its own roots alone are asked.
     let own = roots_of(context, Some(&organization));
-    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
-    let certified = certificates.verify(&path, &own, context.time()).map_err(refused)?;
+    let refused = |refusal| Refusal::rejected(ResultCode::PathRefused, Detail::Path { refusal });
+    let certified = certificates.verify(rules, &path, &own, context.time()).map_err(refused)?;
     let identity = certified.identity.clone();
     if identity.consortium() != config.consortium || identity.organization() != organization {
-        return reject(ResultCode::PathRefused, "the organization is not a member of this channel");
+        return reject(ResultCode::PathRefused, Detail::NotAMember { organization: Text::from(&organization) });
     }
     if let Err(error) = certified.key.check_registrable() {
-        return reject(ResultCode::PossessionRefused, format!("the certificate's key: {error}"));
+        return reject(ResultCode::PossessionRefused, Detail::KeyRefused { key: certified.key, fault: error.into() });
     }
     let message = possession_message(&context.channel(), &body.address);
     if !keys::verify(&certified.key, &message, &body.possession) {
-        return reject(ResultCode::PossessionRefused, "the certificate's key did not sign channel and address");
+        return reject(ResultCode::PossessionRefused, path_fault(PathFault::KeyDidNotSign));
     }
     let text = identity.to_string();
     revocation::check_admission(context, &certified)?;
     let key = keyspace::participant(&body.address);
     let before: Option<Participant> = context.get(&key)?;
     if before.as_ref().is_some_and(|record| record.identity != identity) {
-        return reject(ResultCode::AddressIsTaken, format!("{} belongs to another identity", body.address));
+        return reject(ResultCode::AddressIsTaken, Detail::OfAnotherIdentity { address: body.address });
     }
     super::assets::require_not_recovered(context, &body.address)?;
     let listed = keyspace::identity_address(&text, &body.address);
@@ -102,7 +112,10 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     // Revoked ones do not count: whoever had the key for a while would else leave no room for its owner.
     if before.as_ref().is_none_or(|record| record.revoked_height.is_some()) {
         if known.addresses.len() >= ADDRESSES_MAX {
-            return reject(ResultCode::InvalidField, "an identity has at most 64 addresses on a channel");
+            return reject(
+                ResultCode::InvalidField,
+                Detail::AtMost { part: Part::IdentityAddresses, most: ADDRESSES_MAX as u64 },
+            );
         }
         known.addresses.push(body.address);
     }
@@ -124,22 +137,13 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     let admission = participant.admission();
     let same = before.as_ref().is_some_and(|before| before.revoked_height.is_none() && before.admission() == admission);
     if same && !noted {
-        return reject(
-            ResultCode::AddressIsTaken,
-            format!("{} is admitted with this certificate already", body.address),
-        );
+        return reject(ResultCode::AddressIsTaken, Detail::AdmittedAlready { address: body.address });
     }
     // So must two by turns, each of which changes something: what another has replaced stays so while that one is good.
     let admitted = keyspace::admitted_by(&body.address, &admission);
     let stands = context.members().standing(context, before.as_ref(), context.time())?.is_ok();
     if !same && stands && context.get_value(&admitted)?.is_some() {
-        return reject(
-            ResultCode::AddressIsTaken,
-            format!(
-                "{} was admitted with this certificate before the one that it has now, which is good",
-                body.address
-            ),
-        );
+        return reject(ResultCode::AddressIsTaken, Detail::AdmittedBefore { address: body.address });
     }
     pace::spend(context, pace::Kind::Admission, identity.organization())?;
     context.put_value(admitted, [1u8].as_slice().into());
@@ -157,7 +161,7 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
 pub(super) fn administrator(context: &Context<'_>) -> Result<Identity, Refusal> {
     match context.participant() {
         Some(identity) if identity.role() == Role::Admin => Ok(identity.clone()),
-        _ => reject(ResultCode::NoRight, "only an admitted administrator may do this"),
+        _ => reject(ResultCode::NoRight, Detail::Only { party: Party::Administrator }),
     }
 }
 
@@ -196,8 +200,7 @@ fn take_effect(context: &mut Context<'_>, record: &ConfigRecord, cause: Hash) ->
 fn unchanged(context: &Context<'_>) -> Result<ConfigRecord, Refusal> {
     let record = super::config_of(context)?;
     if record.height == context.height() {
-        let what = "another change takes effect with this block: send this one again";
-        return reject(ResultCode::ConfigurationInvalid, what);
+        return reject(ResultCode::ConfigurationInvalid, Detail::AnotherChange {});
     }
     Ok(record)
 }
@@ -212,7 +215,7 @@ fn changed(context: &Context<'_>, changes: &[ConfigChange]) -> Result<ConfigReco
     }
     // Each is kept for ever.
     if config == record.config {
-        return reject(ResultCode::ConfigurationInvalid, "it changes nothing");
+        return reject(ResultCode::ConfigurationInvalid, Detail::NoChange {});
     }
     governance::check(context, &config)?;
     Ok(record.followed_by(config, context.height()))

@@ -7,6 +7,7 @@ use super::{BlockInput, Members};
 use crate::amount::Amount;
 use crate::codec;
 use crate::config::ChannelConfig;
+use crate::detail::{Detail, Part};
 use crate::event::Event;
 use crate::hash::Hash;
 use crate::identity::Identity;
@@ -31,28 +32,18 @@ pub enum Sender<'a> {
     Timer,
 }
 
-/// Bytes of a receipt in a block without its message and events, and of an event beside its encoding.
+/// Bytes of a receipt in a block without its detail and events, and of an event beside its encoding.
 const RECEIPT_HEAD_BYTES: u64 = 160;
-/// Bytes that a failure counts for beside that: its message, and the event of a timer. Whatever the words are.
-const FAILURE_BYTES: u64 = 2 * limits::MESSAGE_BYTES_MAX as u64;
+/// Bytes that a failure counts for beside that and its detail: the event of a timer.
+const FAILURE_BYTES: u64 = 256;
 /// See [`RECEIPT_HEAD_BYTES`].
 const EVENT_BYTES: u64 = 8;
 
 /// What the running action had done at some point.
 pub(super) struct Savepoint {
-    journal: Writes,
+    undo: usize,
     events: usize,
-    unreadable: Option<String>,
-}
-
-/// A message cut to what a receipt holds.
-fn bounded(mut message: String) -> String {
-    let mut end = message.len().min(limits::MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message.truncate(end);
-    message
+    unreadable: Option<Detail>,
 }
 
 /// The state of an executing block and of the transaction or timer in it that runs now.
@@ -67,6 +58,11 @@ pub struct Context<'a> {
     block: Writes,
     /// Written by what runs now.
     journal: Writes,
+    /// What the journal held at each key that was written since the first savepoint, in the order of writing: whoever
+    /// returns to one undoes what was written since, and copies nothing.
+    undo: Vec<(Vec<u8>, Option<Option<Value>>)>,
+    /// Whether there is a savepoint.
+    saved: bool,
     /// In their binary encoding.
     events: Vec<Vec<u8>>,
     /// Work of what runs now: reading is work, and is done through shared references.
@@ -76,7 +72,7 @@ pub struct Context<'a> {
     /// Used by what ran before in this block.
     block_used: Usage,
     /// What runs now would have written this, which could not be read back.
-    unreadable: Option<String>,
+    unreadable: Option<Detail>,
     id: Hash,
     index: u32,
     action: u32,
@@ -99,6 +95,8 @@ impl<'a> Context<'a> {
             time: input.time,
             block: Writes::new(),
             journal: Writes::new(),
+            undo: Vec::new(),
+            saved: false,
             events: Vec::new(),
             steps: Cell::new(0),
             used: Usage::default(),
@@ -131,6 +129,7 @@ impl<'a> Context<'a> {
     /// Nothing of what runs now stays, but what it has cost.
     pub(super) fn discard(&mut self) {
         self.journal.clear();
+        self.forget_savepoints();
         self.events.clear();
         let used = self.usage();
         self.block_used.add(used);
@@ -162,7 +161,7 @@ impl<'a> Context<'a> {
             return reject(ResultCode::TooManyEffects, what.clone());
         }
         match self.usage().beyond(&budget::UNIT) {
-            Some(what) => reject(ResultCode::BudgetExceeded, format!("{what} than one transaction may cause")),
+            Some(resource) => reject(ResultCode::BudgetExceeded, Detail::Beyond { resource }),
             None => Ok(()),
         }
     }
@@ -171,27 +170,44 @@ impl<'a> Context<'a> {
     pub(super) fn keep(&mut self) {
         // One by one: `append` merges the maps, which costs as much as the block is large, for each transaction.
         self.block.extend(std::mem::take(&mut self.journal));
+        self.forget_savepoints();
     }
 
-    pub(super) fn finish(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
+    fn forget_savepoints(&mut self) {
+        self.undo.clear();
+        self.saved = false;
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Option<Value>) {
+        match self.saved {
+            true => {
+                let before = self.journal.insert(key.clone(), value);
+                self.undo.push((key, before));
+            }
+            false => {
+                self.journal.insert(key, value);
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self, fee: Amount) -> Receipt {
         self.keep();
         let events = std::mem::take(&mut self.events);
         self.used.receipt_bytes += RECEIPT_HEAD_BYTES;
-        Receipt::of_encoded(self.id, self.height, self.index, code, message, fee, events)
+        Receipt::of_encoded(self.id, self.height, self.index, ResultCode::Done, Detail::PLAIN, fee, events)
     }
 
     /// The receipt of what failed. Nobody waits for the outcome of a timer, so its receipt has one event that tells
     /// whom it concerns.
-    pub(super) fn fail(&mut self, code: ResultCode, message: String, fee: Amount) -> Receipt {
+    pub(super) fn fail(&mut self, code: ResultCode, detail: Detail, fee: Amount) -> Receipt {
         self.discard();
-        let message = bounded(message);
-        self.used.receipt_bytes += RECEIPT_HEAD_BYTES + FAILURE_BYTES;
+        self.used.receipt_bytes += RECEIPT_HEAD_BYTES + FAILURE_BYTES + codec::encode(&detail).len() as u64;
         let event = self.timer.take().map(|timer| Event::ContractTimerFailed {
             instance: timer.instance,
             timer: timer.timer,
             code: code.number(),
         });
-        Receipt::new(self.id, self.height, self.index, code, message, fee, event.as_slice())
+        Receipt::new(self.id, self.height, self.index, code, detail, fee, event.as_slice())
     }
 
     /// Notes which timer runs.
@@ -200,14 +216,21 @@ impl<'a> Context<'a> {
     }
 
     /// Where to return to if what follows fails and the action goes on without it.
-    pub(super) fn savepoint(&self) -> Savepoint {
-        self.work(1 + self.journal.len() as u64 / budget::COPIES);
-        Savepoint { journal: self.journal.clone(), events: self.events.len(), unreadable: self.unreadable.clone() }
+    pub(super) fn savepoint(&mut self) -> Savepoint {
+        self.work(1);
+        self.saved = true;
+        Savepoint { undo: self.undo.len(), events: self.events.len(), unreadable: self.unreadable.clone() }
     }
 
     /// Undoes everything since `savepoint`, which was taken by the same action.
     pub(super) fn return_to(&mut self, savepoint: Savepoint) {
-        self.journal = savepoint.journal;
+        while self.undo.len() > savepoint.undo {
+            match self.undo.pop() {
+                Some((key, Some(before))) => self.journal.insert(key, before),
+                Some((key, None)) => self.journal.remove(&key),
+                None => break,
+            };
+        }
         self.events.truncate(savepoint.events);
         self.unreadable = savepoint.unreadable;
     }
@@ -325,18 +348,18 @@ impl<'a> Context<'a> {
     pub fn put_value(&mut self, key: Vec<u8>, value: Value) {
         self.count_write(key.len() + value.len());
         if key.len() > limits::STATE_KEY_BYTES_MAX {
-            self.unreadable = Some(format!("a key of {} bytes", key.len()));
+            self.unreadable = Some(Detail::TooLong { part: Part::StateKey, bytes: key.len() as u64 });
         } else if value.len() > limits::STATE_VALUE_BYTES_MAX {
-            self.unreadable = Some(format!("a record of {} bytes", value.len()));
+            self.unreadable = Some(Detail::TooLong { part: Part::StateValue, bytes: value.len() as u64 });
         } else {
-            self.journal.insert(key, Some(value));
+            self.write(key, Some(value));
         }
     }
 
     /// Removes a key.
     pub fn remove(&mut self, key: Vec<u8>) {
         self.count_write(key.len());
-        self.journal.insert(key, None);
+        self.write(key, None);
     }
 
     fn count_write(&mut self, bytes: usize) {
@@ -347,7 +370,10 @@ impl<'a> Context<'a> {
     /// Reports what happened.
     pub fn emit(&mut self, event: Event) -> Result<(), Refusal> {
         if self.events.len() >= limits::EVENTS_MAX {
-            return reject(ResultCode::TooManyEffects, "too many events");
+            return reject(
+                ResultCode::TooManyEffects,
+                Detail::AtMost { part: Part::Events, most: limits::EVENTS_MAX as u64 },
+            );
         }
         let event = codec::encode(&event);
         self.used.events += 1;
@@ -414,6 +440,50 @@ mod tests {
             context.put_value(vec![1; bytes], [1u8].as_slice().into());
             assert_eq!(context.check_budget().is_ok(), taken, "{bytes}");
         }
+    }
+
+    /// A savepoint copied the whole journal. Now what is undone is what the journal held, whichever was written how often
+    /// since, nested savepoints and what the block below holds included.
+    #[test]
+    fn returning_to_a_savepoint_leaves_what_was_written_before_it() {
+        let (config, state) = (open_config(), MemoryState::default());
+        let input = BlockInput {
+            channel: Hash::ZERO,
+            height: 1,
+            time: Time::ZERO,
+            certificates: &NoCertificates,
+            transactions: &[],
+        };
+        let mut context = Context::new(&state, &input, &config);
+        let value = |byte: u8| -> Value { [byte].as_slice().into() };
+        for key in 0..4 {
+            context.put_value(vec![key], value(0));
+        }
+        context.keep();
+        context.put_value(vec![0], value(1));
+        context.remove(vec![1]);
+        // What each key was at each savepoint, by a random course of writes, savepoints, and returns to any of them.
+        let read = |context: &Context<'_>| [0, 1, 2, 3, 4].map(|key| context.get_value(&[key]).unwrap());
+        let mut saved = Vec::new();
+        let mut random = 7u32;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (what, key, byte) = (random >> 24, (random >> 16) as u8 % 5, (random >> 8) as u8);
+            match what % 8 {
+                0 if saved.len() < 8 => saved.push((context.savepoint(), read(&context))),
+                1 if !saved.is_empty() => {
+                    saved.truncate(usize::from(byte) % saved.len() + 1);
+                    let (savepoint, held) = saved.pop().unwrap();
+                    context.return_to(savepoint);
+                    assert_eq!(read(&context), held);
+                }
+                2 => context.remove(vec![key]),
+                _ => context.put_value(vec![key], value(byte)),
+            }
+        }
+        context.discard();
+        assert_eq!(read(&context), [0, 1, 2, 3, 4].map(|key| (key < 4).then(|| value(0))));
+        assert!(context.undo.is_empty(), "what is thrown away is not kept");
     }
 
     /// Once, it was looked for at the end only, and what read it before halted the channel.

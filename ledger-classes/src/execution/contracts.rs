@@ -27,6 +27,7 @@ use super::Context;
 use crate::action;
 use crate::action::contracts::{Create, Deploy, Retire};
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part, Text, Thing};
 use crate::event::Event;
 use crate::hash::{Hash, Tag};
 use crate::identity::is_label;
@@ -104,11 +105,14 @@ pub fn account_of(channel: &Hash, instance: &str) -> Address {
 
 pub(super) fn deploy(context: &mut Context<'_>, body: &Deploy) -> Result<(), Refusal> {
     if !is_label(&body.contract) {
-        return reject(ResultCode::InvalidField, "a contract is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Contract });
     }
     check_code(body)?;
     if context.get_value(&keyspace::contract(&body.contract))?.is_some() {
-        return reject(ResultCode::ContractExists, format!("{} exists", body.contract));
+        return reject(
+            ResultCode::ContractExists,
+            Detail::Exists { thing: Thing::Contract, name: Text::from(&body.contract) },
+        );
     }
     let owner = context.acting();
     put_version(context, body, owner, 1)
@@ -117,11 +121,11 @@ pub(super) fn deploy(context: &mut Context<'_>, body: &Deploy) -> Result<(), Ref
 pub(super) fn upgrade(context: &mut Context<'_>, body: &Deploy) -> Result<(), Refusal> {
     let contract = owned(context, &body.contract)?;
     if contract.retired {
-        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+        return reject(ResultCode::ContractIsRetired, Detail::Retired { name: Text::from(&body.contract) });
     }
     check_code(body)?;
     let Some(version) = contract.version.checked_add(1) else {
-        return reject(ResultCode::InvalidField, "no more versions");
+        return reject(ResultCode::InvalidField, Detail::NoMoreVersions {});
     };
     put_version(context, body, contract.owner, version)
 }
@@ -129,7 +133,7 @@ pub(super) fn upgrade(context: &mut Context<'_>, body: &Deploy) -> Result<(), Re
 pub(super) fn retire(context: &mut Context<'_>, body: &Retire) -> Result<(), Refusal> {
     let mut contract = owned(context, &body.contract)?;
     if contract.retired {
-        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+        return reject(ResultCode::ContractIsRetired, Detail::Retired { name: Text::from(&body.contract) });
     }
     contract.retired = true;
     contract.height = context.height();
@@ -139,16 +143,19 @@ pub(super) fn retire(context: &mut Context<'_>, body: &Retire) -> Result<(), Ref
 
 pub(super) fn create(context: &mut Context<'_>, body: &Create) -> Result<(), Refusal> {
     if !is_label(&body.instance) {
-        return reject(ResultCode::InvalidField, "an instance is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Instance });
     }
     check_arguments(&body.arguments)?;
     let contract = contract(context, &body.contract)?;
     if contract.retired {
-        return reject(ResultCode::ContractIsRetired, format!("{} is retired", body.contract));
+        return reject(ResultCode::ContractIsRetired, Detail::Retired { name: Text::from(&body.contract) });
     }
     let key = keyspace::instance(&body.instance);
     if context.get_value(&key)?.is_some() {
-        return reject(ResultCode::InstanceExists, format!("{} exists", body.instance));
+        return reject(
+            ResultCode::InstanceExists,
+            Detail::Exists { thing: Thing::Instance, name: Text::from(&body.instance) },
+        );
     }
     let by = context.acting();
     let record = InstanceRecord {
@@ -173,7 +180,7 @@ pub(super) fn create(context: &mut Context<'_>, body: &Create) -> Result<(), Ref
 
 pub(super) fn call(context: &mut Context<'_>, body: &action::contracts::Call) -> Result<(), Refusal> {
     if body.method.len() > NAME_BYTES_MAX {
-        return reject(ResultCode::MethodUnknown, "a method has at most 64 bytes");
+        return reject(ResultCode::MethodUnknown, Detail::AtMost { part: Part::Method, most: 64 });
     }
     check_arguments(&body.arguments)?;
     let (record, engine, code) = running(context, &body.instance)?;
@@ -199,7 +206,7 @@ pub fn query(view: &dyn ReadView, instance: &str, method: &str, arguments: &str)
 pub fn contract(view: &dyn ReadView, name: &str) -> Result<ContractRecord, Refusal> {
     match record::read(view, &keyspace::contract(name))? {
         Some(contract) => Ok(contract),
-        None => reject(ResultCode::ContractUnknown, "no such contract"),
+        None => reject(ResultCode::ContractUnknown, Detail::PLAIN),
     }
 }
 
@@ -207,7 +214,7 @@ pub fn contract(view: &dyn ReadView, name: &str) -> Result<ContractRecord, Refus
 pub fn version(view: &dyn ReadView, name: &str, version: u32) -> Result<ContractVersion, Refusal> {
     match record::read(view, &keyspace::contract_version(name, version))? {
         Some(version) => Ok(version),
-        None => reject(ResultCode::ContractUnknown, "no such version"),
+        None => reject(ResultCode::ContractUnknown, Detail::PLAIN),
     }
 }
 
@@ -215,7 +222,7 @@ pub fn version(view: &dyn ReadView, name: &str, version: u32) -> Result<Contract
 pub fn instance(view: &dyn ReadView, name: &str) -> Result<InstanceRecord, Refusal> {
     match record::read(view, &keyspace::instance(name))? {
         Some(instance) => Ok(instance),
-        None => reject(ResultCode::InstanceUnknown, "no such instance"),
+        None => reject(ResultCode::InstanceUnknown, Detail::PLAIN),
     }
 }
 
@@ -242,7 +249,7 @@ pub fn instances_of(view: &dyn ReadView, contract: &str, span: &Span) -> Result<
 fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
     let contract = contract(context, name)?;
     if super::assets::heir(context, &contract.owner)? != context.acting() {
-        return reject(ResultCode::NotTheContractOwner, format!("{name} is owned by {}", contract.owner));
+        return reject(ResultCode::NotTheContractOwner, Detail::OwnedBy { name: name.into(), owner: contract.owner });
     }
     Ok(contract)
 }
@@ -250,14 +257,19 @@ fn owned(context: &Context<'_>, name: &str) -> Result<ContractRecord, Refusal> {
 fn check_code(body: &Deploy) -> Result<(), Refusal> {
     match engine::find(&body.engine) {
         Some(engine) if engine.has(&body.code) => Ok(()),
-        Some(_) => reject(ResultCode::CodeUnknown, format!("{} has no such code", body.engine)),
-        None => reject(ResultCode::CodeUnknown, "no such engine"),
+        Some(_) => reject(ResultCode::CodeUnknown, Detail::NoSuchCode { engine: Text::from(&body.engine) }),
+        None => {
+            reject(ResultCode::CodeUnknown, Detail::Unknown { thing: Thing::Engine, name: Text::from(&body.engine) })
+        }
     }
 }
 
 fn check_arguments(arguments: &str) -> Result<(), Refusal> {
     if arguments.len() > CALL_BYTES_MAX {
-        return reject(ResultCode::ArgumentsInvalid, format!("arguments have at most {CALL_BYTES_MAX} bytes"));
+        return reject(
+            ResultCode::ArgumentsInvalid,
+            Detail::AtMost { part: Part::Arguments, most: CALL_BYTES_MAX as u64 },
+        );
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use super::{Context, assets};
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::config::ChannelConfig;
+use crate::detail::{Detail, Moment};
 use crate::limits;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::state::{ReadError, ReadView};
@@ -62,7 +63,7 @@ fn fee_of(config: &ChannelConfig, transaction: &VerifiedTransaction) -> Result<A
     let bytes = u128::from(transaction.payload_bytes());
     let fee = Amount(config.fees.base.0.saturating_add(config.fees.per_byte.0.saturating_mul(bytes)));
     if fee > transaction.transaction().fee_max {
-        return reject(ResultCode::FeeAboveMax, format!("the fee is {fee}"));
+        return reject(ResultCode::FeeAboveMax, Detail::Fee { fee });
     }
     Ok(fee)
 }
@@ -71,10 +72,10 @@ fn fee_of(config: &ChannelConfig, transaction: &VerifiedTransaction) -> Result<A
 fn check_time(transaction: &VerifiedTransaction, time: Time) -> Result<(), Refusal> {
     let until = transaction.transaction().valid_until;
     if until < time {
-        return reject(ResultCode::Expired, format!("valid until {until}"));
+        return reject(ResultCode::Expired, Detail::Moment { moment: Moment::ValidUntil, time: until });
     }
     if until.millis_since(time) > limits::VALIDITY_MS_MAX {
-        return reject(ResultCode::TooFarAhead, format!("valid until {until}"));
+        return reject(ResultCode::TooFarAhead, Detail::Moment { moment: Moment::ValidUntil, time: until });
     }
     Ok(())
 }

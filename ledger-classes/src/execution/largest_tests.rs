@@ -24,6 +24,7 @@ use crate::amount::Amount;
 use crate::block::write_leaves;
 use crate::codec;
 use crate::config::{ChannelConfig, ConfigChange, Fees, OrderingPeer, Organization};
+use crate::detail::{Detail, Part};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keys::Address;
@@ -476,7 +477,8 @@ fn a_configuration_of_the_most_bytes_is_valid_and_one_of_a_byte_more_is_not() {
     let last = largest.organizations.iter_mut().rev().find_map(|member| member.authorities.last_mut()).unwrap();
     assert!(last.0.len() < CERTIFICATE_BYTES_MAX);
     last.0.push(255);
-    assert!(largest.check().unwrap_err().0.contains("at most 192 KiB"));
+    let too_large = Detail::AtMost { part: Part::Configuration, most: 192 * 1024 };
+    assert_eq!(largest.check().unwrap_err().0, too_large);
 }
 
 /// What would not be read back is not written, whatever the record.

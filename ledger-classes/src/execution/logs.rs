@@ -6,6 +6,7 @@ mod tests;
 use super::Context;
 use crate::action::logs::Append;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part};
 use crate::event::Event;
 use crate::hash::Hash;
 use crate::identity::is_label;
@@ -44,17 +45,17 @@ pub fn is_topic(text: &str) -> bool {
 
 pub(super) fn append(context: &mut Context<'_>, body: &Append) -> Result<(), Refusal> {
     if !is_topic(&body.topic) {
-        return reject(ResultCode::InvalidField, "a topic is labels of a-z, 0-9 and hyphen, joined by dots");
+        return reject(ResultCode::InvalidField, Detail::TopicForm {});
     }
     if body.body.len() > LOG_BODY_BYTES_MAX {
-        return reject(ResultCode::InvalidField, format!("a body has at most {LOG_BODY_BYTES_MAX} bytes"));
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Body, most: LOG_BODY_BYTES_MAX as u64 });
     }
     if is_act(Class::Logs, &body.topic) {
-        return reject(ResultCode::TopicIsReserved, "topics below audit. hold administrative acts");
+        return reject(ResultCode::TopicIsReserved, Detail::ActTopic {});
     }
     // What tells of such an event has its kind for a topic: whoever waits for it must not be told by anybody.
     if Event::KINDS.contains(&body.topic.as_str()) {
-        return reject(ResultCode::TopicIsReserved, "the kind of an event is no topic of a log record");
+        return reject(ResultCode::TopicIsReserved, Detail::EventTopic {});
     }
     write(context, &body.topic, body.digest, &body.body)
 }

@@ -21,7 +21,7 @@ use crate::hash::{Hash, Tag};
 use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::{LATE_MS, MARK_MS, RETURN_MS, RETURN_PRICE, UNEARNED_MS_MAX};
-use crate::outcome::{Refusal, ResultCode};
+use crate::outcome::Refusal;
 use crate::receipt::Receipt;
 use crate::record::{self, Record};
 use crate::state::{ReadError, ReadView};
@@ -150,7 +150,7 @@ pub(in crate::execution) fn begin_block(
         let told = context.emit(Event::ChannelOutage { since: due, until: time, lost_ms: lost });
         told.expect("a receipt without events has room for one");
     }
-    receipts.push(context.finish(ResultCode::Done, String::new(), Amount::ZERO));
+    receipts.push(context.finish(Amount::ZERO));
     Ok(())
 }
 

@@ -236,12 +236,12 @@ impl Ledger {
     pub(crate) fn signed(&mut self, signers: &[u8], actions: Vec<Action>) -> (ResultCode, String) {
         let transaction = self.transaction(signers, actions);
         let (mut receipts, mut fates) = self.seal(&[transaction]);
-        if let Some(Fate::Dropped { code, message }) = fates.pop() {
-            return (code, message);
+        if let Some(Fate::Dropped { code, detail }) = fates.pop() {
+            return (code, detail.words(code));
         }
         let receipt = receipts.pop().expect("a transaction has a receipt");
         let code = ResultCode::from_number(receipt.head.code).expect("a receipt has a known code");
-        (code, receipt.message)
+        (code, receipt.message())
     }
 
     /// A block of one transaction that must succeed.

@@ -86,16 +86,8 @@ pub struct BatchVerdict {
     pub valid: Vec<bool>,
     /// Batch equations evaluated.
     pub batches: usize,
-    /// Times that a signature was checked, in a batch or singly. One for each item if all are valid;
-    /// what is beyond is what the senders of the bad ones made us do, see [`Self::extra_checks`].
+    /// Times that a signature was checked, in a batch or singly. One for each item if all are valid.
     pub checks: usize,
-}
-
-impl BatchVerdict {
-    /// Checks beyond one for each item: to be charged to the senders of the invalid items.
-    pub fn extra_checks(&self) -> usize {
-        self.checks.saturating_sub(self.valid.len())
-    }
 }
 
 /// Verifies signatures of any schemes together: Ed25519 in batches of up to [`BATCH_ITEMS_MAX`], P-256 singly.

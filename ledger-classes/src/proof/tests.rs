@@ -5,6 +5,7 @@ use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::block::{SealSignature, receipt_leaves, seal_message};
 use crate::chain::genesis;
 use crate::config::{Engine, OrderingPeer};
+use crate::detail::Detail;
 use crate::execution::test_support::{open_config, signer};
 use crate::identity::{Identity, Role};
 use crate::keys::SigningKey;
@@ -31,7 +32,7 @@ fn header(genesis: &Block, orderer: u8, height: u64, next: &Orderers) -> Header 
 
 /// A block that `orderer` seals, after which `next` may, and whose only receipt has only this event.
 fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, next: u8, event: &Event) -> Evidence {
-    let (id, code, message) = (Hash([1; 32]), ResultCode::Done, String::new());
+    let (id, code, message) = (Hash([1; 32]), ResultCode::Done, Detail::PLAIN);
     let blinder = Blinder::new(&BlindingSeed::new([3; 32]), &Hash::ZERO);
     let mut receipt =
         Receipt::new(id, height, 0, code, message, crate::amount::Amount::ZERO, std::slice::from_ref(event));

@@ -272,6 +272,6 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
         fees: Fees::default(),
         approvals: spec.approvals.unwrap_or_default(),
     };
-    config.check_founding(&ParticipantPaths).map_err(|error| invalid(error.0))?;
+    config.check_founding(&ParticipantPaths).map_err(|error| invalid(error.0.to_string()))?;
     Ok(config)
 }

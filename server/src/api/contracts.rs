@@ -139,8 +139,8 @@ pub(super) async fn query(
             Err(Refusal::Rejected { code: ResultCode::InstanceUnknown, .. }) => {
                 return Err(ApiError::from(Kind::InstanceUnknown).into());
             }
-            Err(Refusal::Rejected { code, message }) => {
-                return Err(ApiError::new(Kind::QueryRefused, format!("{}: {message}", code.name())).into());
+            Err(refusal @ Refusal::Rejected { .. }) => {
+                return Err(ApiError::new(Kind::QueryRefused, refusal.to_string()).into());
             }
         };
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.

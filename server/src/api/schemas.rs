@@ -133,7 +133,7 @@ pub(super) fn schemas() -> Value {
             json!({
                 "type": { "type": "string", "pattern": "^urn:chancery:problem:[a-z0-9-]+$" }, "title": text(),
                 "status": { "type": "integer", "minimum": 400, "maximum": 599 }, "detail": text(),
-                "retry_after_ms": number(),
+                "refusal": named("Detail"), "retry_after_ms": number(),
             }),
             &["type", "title", "status"],
         ),
@@ -160,7 +160,7 @@ pub(super) fn schemas() -> Value {
         "Receipt": object(
             json!({
                 "id": hash(), "height": number(), "index": number(), "code": number(), "result": text(),
-                "message": text(), "fee": amount(), "events": list(named("Event")),
+                "message": text(), "detail": named("Detail"), "fee": amount(), "events": list(named("Event")),
             }),
             &["id", "height", "index", "code", "result", "fee", "events"],
         ),
@@ -346,6 +346,10 @@ pub(super) fn schemas() -> Value {
         ),
         "IssuedCertificate": object(json!({ "certificate": text() }), &["certificate"]),
     });
+    all["Detail"] = object(
+        json!({ "name": text(), "arguments": { "type": "object", "additionalProperties": any() } }),
+        &["name", "arguments"],
+    );
     for more in [governance::schemas(), streams::schemas()] {
         if let (Some(all), Value::Object(more)) = (all.as_object_mut(), more) {
             all.extend(more);
@@ -359,9 +363,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use client::api::{
-        ChannelState, ChannelView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, StreamLine, SubmissionStatus,
+        ChannelState, ChannelView, DetailView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, StreamLine,
+        SubmissionStatus,
     };
-    use ledger_classes::{amount::Amount, hash::Hash, rights::Rights};
+    use ledger_classes::{amount::Amount, detail::Detail, hash::Hash, rights::Rights};
     use std::collections::BTreeSet;
 
     /// Every field of a full value is documented, and every field of an empty one is what the schema requires.
@@ -379,11 +384,13 @@ mod tests {
 
     #[test]
     fn schemas_name_the_fields_that_are_sent() {
+        let detail = DetailView::from(&Detail::Fee { fee: Amount::ZERO });
         let problem = Problem {
             type_uri: "x".into(),
             title: "x".into(),
             status: 429,
             detail: Some("x".into()),
+            refusal: Some(detail.clone()),
             retry_after_ms: Some(1),
         };
         let receipt = ReceiptView {
@@ -393,9 +400,11 @@ mod tests {
             code: 0,
             result: "done".into(),
             message: "x".into(),
+            detail: Some(detail.clone()),
             fee: Amount::ZERO,
             events: Vec::new(),
         };
+        check("Detail", &detail);
         check("Problem", &problem);
         check("Receipt", &receipt);
         let outcome = Outcome {

@@ -297,6 +297,7 @@ mod tests {
             title: "Told".into(),
             status,
             detail: Some("so".into()),
+            refusal: None,
             retry_after_ms: None,
         }))
     }

@@ -11,6 +11,7 @@ use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
     action::{Action, channel::RevokeByEvidence},
     config::ChannelConfig,
+    detail::{PathFault, PathRefusal},
     execution::ConfigRecord,
     hash::{Hash, HexBytes},
     keys::SigningKey,
@@ -175,13 +176,13 @@ async fn submit(channel: &ChannelHandle, envelopes: Vec<Envelope>) -> Vec<Outcom
             let head = &receipt.head;
             let done = [ResultCode::Done, ResultCode::CertificateIsRevoked];
             if head.code == ResultCode::ActsTooFrequent.number() {
-                Outcome::Waits(receipt.message.clone())
+                Outcome::Waits(receipt.message())
             } else if done.iter().any(|code| code.number() == head.code) {
                 tracing::info!(channel = channel.name(), "a channel knows of a revocation, on its CA's word");
                 Outcome::Done
             } else {
                 let name = ResultCode::from_number(head.code).map_or("unknown", ResultCode::name);
-                Outcome::Refused(format!("{} {name}: {}", head.code, receipt.message))
+                Outcome::Refused(format!("{} {name}: {}", head.code, receipt.message()))
             }
         }
         SubmitResult::Accepted { .. } => Outcome::Waits("its block is under way".into()),
@@ -229,23 +230,23 @@ fn answered(config: &ChannelConfig, evidence: &RevocationEvidence) -> Result<Act
         all.any(|listed| listed.0 == **der)
     };
     let path: Vec<Vec<u8>> = evidence.path.iter().take_while(|der| !listed(der)).cloned().collect();
-    judge(config, &path, &evidence.answer).map_err(Outcome::Judged)?;
+    judge(config, &path, &evidence.answer).map_err(|refusal| Outcome::Judged(refusal.to_string()))?;
     let (path, evidence) = (path.into_iter().map(HexBytes).collect(), HexBytes(evidence.answer.clone()));
     Ok(Action::ParticipantRevokeByEvidence(RevokeByEvidence { path, evidence }))
 }
 
 /// Judges evidence as execution would: by the CAs that the channel lists, and by those of the organization alone.
-fn judge(config: &ChannelConfig, path: &[Vec<u8>], answer: &[u8]) -> Result<(), String> {
+fn judge(config: &ChannelConfig, path: &[Vec<u8>], answer: &[u8]) -> Result<(), PathRefusal> {
     let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();
     let by_roots_of = |organization: Option<&str>| {
         let members = config.organizations.iter();
         let members = members.filter(|member| organization.is_none_or(|name| member.name == name));
         let roots: Vec<&[u8]> = members.flat_map(|member| member.authorities.iter().map(|der| &*der.0)).collect();
-        ParticipantPaths.revocation(&path, answer, &roots)
+        ParticipantPaths.revocation(config.path_rules(), &path, answer, &roots)
     };
     match by_roots_of(None)?.organization {
         None => Ok(()),
         Some(organization) if config.is_member(&organization) => by_roots_of(Some(&organization)).map(|_| ()),
-        Some(_) => Err("the organization is not a member of this channel".into()),
+        Some(_) => Err(PathFault::NoMember.into()),
     }
 }

@@ -5,7 +5,12 @@ use super::Trust;
 use crate::clock;
 use ca::{KeyId, LeafClaims, Usage};
 use channel_actors::Door;
-use ledger_classes::{action::Action, hash::HexBytes, outcome::ResultCode};
+use ledger_classes::{
+    action::Action,
+    detail::{Detail, Revoked},
+    hash::HexBytes,
+    outcome::ResultCode,
+};
 
 impl Trust {
     /// Whether a CRL in force, or an answer that was brought, revokes a certificate of this path, leaf first.
@@ -46,7 +51,7 @@ impl Trust {
 }
 
 impl Door for Trust {
-    fn refuses(&self, action: &Action) -> Option<(ResultCode, String)> {
+    fn refuses(&self, action: &Action) -> Option<(ResultCode, Detail)> {
         let revoked = match action {
             Action::ParticipantAdmit(admission) => {
                 self.revokes(&admission.path) || self.is_of_a_lost_authority(&admission.path)
@@ -54,6 +59,7 @@ impl Door for Trust {
             Action::ChannelRenewAuthority(renewal) => self.revokes(std::slice::from_ref(&renewal.certificate)),
             _ => false,
         };
-        revoked.then(|| (ResultCode::CertificateIsRevoked, "this peer knows from its CA that it is revoked".into()))
+        let detail = || Detail::WasRevoked { what: Revoked::ByItsAuthority };
+        revoked.then(|| (ResultCode::CertificateIsRevoked, detail()))
     }
 }

@@ -94,7 +94,7 @@ async fn post(channel: &ChannelHandle, envelope: Envelope) -> SubmitResult {
 
 async fn done(channel: &ChannelHandle, envelope: Envelope) {
     match post(channel, envelope).await {
-        SubmitResult::Committed { receipt, .. } => assert_eq!(receipt.head.code, 0, "{}", receipt.message),
+        SubmitResult::Committed { receipt, .. } => assert_eq!(receipt.head.code, 0, "{}", receipt.message()),
         other => panic!("{other:?}"),
     }
 }

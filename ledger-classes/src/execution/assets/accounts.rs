@@ -7,6 +7,7 @@
 use super::records::JointAccount;
 use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
+use crate::detail::{Detail, Part};
 use crate::event::Event;
 use crate::execution::{Context, Members, budget};
 use crate::hash::{Hash, Tag};
@@ -37,28 +38,34 @@ pub fn joint_address(threshold: u8, keys: &[PublicKey]) -> Address {
 pub(in crate::execution) fn create_account(context: &mut Context<'_>, body: &AccountCreate) -> Result<(), Refusal> {
     let threshold = body.threshold;
     if body.keys.is_empty() || body.keys.len() > JOINT_KEYS_MAX {
-        return reject(ResultCode::InvalidField, format!("a joint account has 1 to {JOINT_KEYS_MAX} keys"));
+        return reject(
+            ResultCode::InvalidField,
+            Detail::Between { part: Part::JointKeys, least: 1, most: JOINT_KEYS_MAX as u64 },
+        );
     }
     if threshold == 0 || usize::from(threshold) > body.keys.len() {
-        return reject(ResultCode::InvalidField, "a threshold is 1 to the number of keys");
+        return reject(
+            ResultCode::InvalidField,
+            Detail::Between { part: Part::Threshold, least: 1, most: body.keys.len() as u64 },
+        );
     }
     let mut keys = body.keys.clone();
     keys.sort_unstable();
     keys.dedup();
     if keys.len() != body.keys.len() {
-        return reject(ResultCode::InvalidField, "a key is listed twice");
+        return reject(ResultCode::InvalidField, Detail::KeyTwice {});
     }
     require_consent(&keys, context.signers())?;
     for key in &keys {
         context.work(budget::KEY);
         if let Err(error) = key.check_registrable() {
-            return reject(ResultCode::InvalidField, format!("key {key}: {error}"));
+            return reject(ResultCode::InvalidField, Detail::KeyRefused { key: *key, fault: error.into() });
         }
     }
     let account = joint_address(threshold, &keys);
     let key = keyspace::joint_account(&account);
     if context.get_value(&key)?.is_some() {
-        return reject(ResultCode::AccountExists, format!("{account} exists already"));
+        return reject(ResultCode::AccountExists, Detail::AccountExists { account });
     }
     let count = u32::try_from(keys.len()).expect("keys are limited");
     context.put(key, &JointAccount { keys, threshold });
@@ -68,7 +75,7 @@ pub(in crate::execution) fn create_account(context: &mut Context<'_>, body: &Acc
 /// Refuses a joint account of which a key has not signed.
 pub(in crate::execution) fn require_consent(keys: &[PublicKey], signers: &[PublicKey]) -> Result<(), Refusal> {
     match keys.iter().find(|key| !signers.contains(key)) {
-        Some(key) => reject(ResultCode::ThresholdNotMet, format!("each key signs the creation, and {key} has not")),
+        Some(key) => reject(ResultCode::ThresholdNotMet, Detail::ConsentMissing { key: *key }),
         None => Ok(()),
     }
 }
@@ -76,7 +83,7 @@ pub(in crate::execution) fn require_consent(keys: &[PublicKey], signers: &[Publi
 pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) -> Result<(), Refusal> {
     let joint: Option<JointAccount> = context.get(&keyspace::joint_account(&body.account))?;
     let Some(joint) = joint else {
-        return reject(ResultCode::AccountUnknown, format!("no joint account {}", body.account));
+        return reject(ResultCode::AccountUnknown, Detail::UnknownAccount { account: body.account });
     };
     // Signers are distinct keys (`transaction::parse`), so each counts once.
     let controllers = joint_controllers(context, &joint)?;
@@ -86,8 +93,8 @@ pub(in crate::execution) fn act(context: &mut Context<'_>, body: &AccountAct) ->
     }
     let needed = needed(&joint, &controllers);
     if signed < needed {
-        let message = format!("{signed} of the account's keys signed, {needed} are needed");
-        return reject(ResultCode::ThresholdNotMet, message);
+        let detail = Detail::SignaturesMissing { signed: signed as u64, needed: needed as u64 };
+        return reject(ResultCode::ThresholdNotMet, detail);
     }
     context.set_acting(body.account);
     Ok(())
@@ -112,8 +119,8 @@ pub(in crate::execution) fn screen_act(
     }
     let needed = needed(&joint, &controllers);
     if signed < needed {
-        let message = format!("{signed} of the account's keys signed, {needed} are needed");
-        return reject(ResultCode::ThresholdNotMet, message);
+        let detail = Detail::SignaturesMissing { signed: signed as u64, needed: needed as u64 };
+        return reject(ResultCode::ThresholdNotMet, detail);
     }
     Ok(())
 }

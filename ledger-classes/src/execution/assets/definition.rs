@@ -4,6 +4,7 @@ use super::records::AssetRecord;
 use super::recovery::heir;
 use crate::action::assets::{AssetName, Define, Kind};
 use crate::amount::Amount;
+use crate::detail::{Detail, Duty, Part, Text, Thing};
 use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
@@ -17,7 +18,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 pub(super) fn require(context: &Context<'_>, name: &str) -> Result<AssetRecord, Refusal> {
     match context.get(&keyspace::asset(name))? {
         Some(record) => Ok(record),
-        None => reject(ResultCode::AssetUnknown, format!("no asset {name:?}")),
+        None => reject(ResultCode::AssetUnknown, Detail::UnknownAsset { asset: name.into() }),
     }
 }
 
@@ -26,7 +27,7 @@ pub(super) fn require_fungible(context: &Context<'_>, name: &str) -> Result<Asse
     let record = require(context, name)?;
     match record.kind {
         Kind::Fungible { .. } => Ok(record),
-        Kind::Unique {} => reject(ResultCode::WrongAssetKind, format!("{name} consists of items, not of units")),
+        Kind::Unique {} => reject(ResultCode::WrongAssetKind, Detail::OfItems { asset: name.into() }),
     }
 }
 
@@ -35,50 +36,61 @@ pub(super) fn require_unique(context: &Context<'_>, name: &str) -> Result<AssetR
     let record = require(context, name)?;
     match record.kind {
         Kind::Unique {} => Ok(record),
-        Kind::Fungible { .. } => reject(ResultCode::WrongAssetKind, format!("{name} consists of units, not of items")),
+        Kind::Fungible { .. } => reject(ResultCode::WrongAssetKind, Detail::OfUnits { asset: name.into() }),
     }
 }
 
 /// Refuses a movement of a paused asset.
 pub(super) fn require_moving(record: &AssetRecord, name: &str) -> Result<(), Refusal> {
-    if record.paused { reject(ResultCode::AssetIsPaused, format!("{name} is paused")) } else { Ok(()) }
+    if record.paused { reject(ResultCode::AssetIsPaused, Detail::Paused { asset: name.into() }) } else { Ok(()) }
 }
 
-/// Refuses everybody but `authority`; `what` completes "only … may".
-pub(super) fn require_authority(context: &Context<'_>, authority: &Address, what: &str) -> Result<(), Refusal> {
+/// Refuses everybody but `authority` of what is its duty.
+pub(super) fn require_authority(
+    context: &Context<'_>,
+    authority: &Address,
+    duty: Duty,
+    asset: &str,
+) -> Result<(), Refusal> {
     if context.acting() == heir(context, authority)? {
         Ok(())
     } else {
-        reject(ResultCode::NotTheAuthority, format!("only {authority} may {what}"))
+        reject(
+            ResultCode::NotTheAuthority,
+            Detail::NotTheAuthority { authority: *authority, duty, asset: asset.into() },
+        )
     }
 }
 
 /// Refuses everybody but the burn authority, if there is one.
 pub(super) fn require_burner(context: &Context<'_>, record: &AssetRecord, name: &str) -> Result<(), Refusal> {
     match &record.burn_authority {
-        Some(authority) => require_authority(context, authority, &format!("burn {name}")),
+        Some(authority) => require_authority(context, authority, Duty::Burn, name),
         None => Ok(()),
     }
 }
 
 pub(in crate::execution) fn define(context: &mut Context<'_>, body: &Define) -> Result<(), Refusal> {
     if !is_label(&body.asset) {
-        return reject(ResultCode::InvalidField, "an asset is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Asset });
     }
     if body.title.len() > TITLE_BYTES_MAX {
-        return reject(ResultCode::InvalidField, format!("a title has at most {TITLE_BYTES_MAX} bytes"));
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Title, most: TITLE_BYTES_MAX as u64 });
     }
     if let Kind::Fungible { decimals, supply_cap } = body.kind {
         if decimals > DECIMALS_MAX {
-            return reject(ResultCode::InvalidField, format!("an asset has at most {DECIMALS_MAX} decimals"));
+            return reject(
+                ResultCode::InvalidField,
+                Detail::AtMost { part: Part::Decimals, most: DECIMALS_MAX.into() },
+            );
         }
         if supply_cap == Some(Amount::ZERO) {
-            return reject(ResultCode::InvalidField, "a supply cap is not zero");
+            return reject(ResultCode::InvalidField, Detail::AtLeast { part: Part::SupplyCap, least: 1 });
         }
     }
     let key = keyspace::asset(&body.asset);
     if context.get_value(&key)?.is_some() {
-        return reject(ResultCode::AssetExists, format!("{} is defined already", body.asset));
+        return reject(ResultCode::AssetExists, Detail::AssetExists { asset: Text::from(&body.asset) });
     }
     let by = context.acting();
     let record = AssetRecord {
@@ -110,7 +122,7 @@ pub(in crate::execution) fn resume(context: &mut Context<'_>, body: &AssetName) 
 
 fn set_paused(context: &mut Context<'_>, name: &str, paused: bool) -> Result<(), Refusal> {
     let mut record = require(context, name)?;
-    require_authority(context, &record.control_authority, &format!("pause and resume {name}"))?;
+    require_authority(context, &record.control_authority, Duty::Pause, name)?;
     record.paused = paused;
     context.put(keyspace::asset(name), &record);
     service::set_stopped(context, Stopped::Asset(name), paused)

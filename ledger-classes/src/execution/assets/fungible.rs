@@ -10,6 +10,7 @@ use super::records::{Allowance, AssetRecord, Balance};
 use super::{require_some, require_somebody};
 use crate::action::assets::{Approve, Burn, Kind, Mint, Transfer, TransferBatch, TransferFrom};
 use crate::amount::Amount;
+use crate::detail::{Detail, Duty, Part};
 use crate::event::Event;
 use crate::execution::Context;
 use crate::keys::Address;
@@ -40,11 +41,14 @@ pub(super) fn store(context: &mut Context<'_>, asset: &str, account: &Address, m
 pub(super) fn require_funds(balance: &Balance, available: Amount, amount: Amount, asset: &str) -> Result<(), Refusal> {
     let owned = balance.owned;
     if owned < amount {
-        return reject(ResultCode::InsufficientBalance, format!("{amount} of {asset} needed, {owned} owned"));
+        return reject(
+            ResultCode::InsufficientBalance,
+            Detail::Insufficient { needed: amount, asset: asset.into(), owned },
+        );
     }
     if available < amount {
-        let message = format!("{amount} of {asset} needed, {owned} owned but only {available} free");
-        return reject(ResultCode::BalanceNotFree, message);
+        let detail = Detail::NotFree { needed: amount, asset: asset.into(), owned, free: available };
+        return reject(ResultCode::BalanceNotFree, detail);
     }
     Ok(())
 }
@@ -65,7 +69,7 @@ fn credit(context: &mut Context<'_>, asset: &str, account: &Address, amount: Amo
 }
 
 fn overflow(asset: &str) -> Refusal {
-    Refusal::rejected(ResultCode::AmountOverflow, format!("more than 2^128 - 1 of {asset}"))
+    Refusal::rejected(ResultCode::AmountOverflow, Detail::Overflow { asset: asset.into() })
 }
 
 /// Moves units without asking about the asset. To oneself: funds are checked, nothing is written.
@@ -123,8 +127,9 @@ pub(in crate::execution) fn pay_fee(
         return Ok(());
     }
     take_fee(context, sender, asset, fee, collector).map_err(|refusal| match refusal {
-        Refusal::Rejected { message, .. } => {
-            Refusal::rejected(ResultCode::FeeUnpaid, format!("the fee is {fee} of {asset}: {message}"))
+        Refusal::Rejected { detail, .. } => {
+            // What is needed of what is the fee.
+            Refusal::rejected(ResultCode::FeeUnpaid, detail)
         }
         broken @ Refusal::Broken(_) => broken,
     })
@@ -145,9 +150,12 @@ pub(in crate::execution) fn screen_fee(
     let balance: Balance = record::read(view, &keyspace::balance(sender, asset))?.unwrap_or_default();
     let free = balance.free(time).checked_sub(owed).unwrap_or_default();
     if free < fee {
-        let what = if owed.is_zero() { String::new() } else { format!(" beside {owed} for what is under way") };
-        let message = format!("the fee is {fee} of {asset}, and {sender} has {free} free{what}");
-        return reject(ResultCode::FeeUnpaid, message);
+        let (asset, sender) = (asset.into(), *sender);
+        let detail = match owed.is_zero() {
+            true => Detail::FeeAboveFunds { fee, asset, sender, free },
+            false => Detail::FeeBesideOthers { fee, asset, sender, free, owed },
+        };
+        return reject(ResultCode::FeeUnpaid, detail);
     }
     Ok(())
 }
@@ -177,12 +185,12 @@ pub(in crate::execution) fn mint(context: &mut Context<'_>, body: &Mint) -> Resu
     require_some(*amount)?;
     require_somebody(to)?;
     let record = require_fungible(context, asset)?;
-    require_authority(context, &record.mint_authority, &format!("mint {asset}"))?;
+    require_authority(context, &record.mint_authority, Duty::Mint, asset)?;
     require_moving(&record, asset)?;
     if let Kind::Fungible { supply_cap: Some(cap), .. } = record.kind {
         let left = cap.checked_sub(record.supply).unwrap_or_default();
         if left < *amount {
-            return reject(ResultCode::SupplyCapExceeded, format!("{left} of {asset} may still be minted"));
+            return reject(ResultCode::SupplyCapExceeded, Detail::Mintable { left, asset: asset.into() });
         }
     }
     let supply = record.supply.checked_add(*amount).ok_or_else(|| overflow(asset))?;
@@ -211,7 +219,10 @@ pub(in crate::execution) fn transfer(context: &mut Context<'_>, body: &Transfer)
 
 pub(in crate::execution) fn transfer_batch(context: &mut Context<'_>, body: &TransferBatch) -> Result<(), Refusal> {
     if body.transfers.is_empty() || body.transfers.len() > BATCH_TRANSFERS_MAX {
-        return reject(ResultCode::InvalidField, format!("a batch has 1 to {BATCH_TRANSFERS_MAX} transfers"));
+        return reject(
+            ResultCode::InvalidField,
+            Detail::Between { part: Part::Transfers, least: 1, most: BATCH_TRANSFERS_MAX as u64 },
+        );
     }
     body.transfers.iter().try_for_each(|one| transfer(context, one))
 }
@@ -224,8 +235,8 @@ pub(in crate::execution) fn approve(context: &mut Context<'_>, body: &Approve) -
     if let Some(expected) = expected {
         let left = allowance(context, &owner, spender, asset)?;
         if left != *expected {
-            let message = format!("{spender} may still move {left} of {asset}, not {expected}");
-            return reject(ResultCode::AllowanceDiffers, message);
+            let (spender, asset, expected) = (*spender, asset.into(), *expected);
+            return reject(ResultCode::AllowanceDiffers, Detail::AllowanceIs { spender, left, asset, expected });
         }
     }
     let height = context.height();
@@ -243,12 +254,12 @@ pub(in crate::execution) fn transfer_from(context: &mut Context<'_>, body: &Tran
     if let Some(Allowance { height, .. }) = approved
         && is_void(context, from, height)?
     {
-        return reject(ResultCode::AllowanceExceeded, format!("{from} was revoked since it approved"));
+        return reject(ResultCode::AllowanceExceeded, Detail::ApproverRevoked { owner: *from });
     }
     let Allowance { amount: approved, height } = approved.unwrap_or(Allowance { amount: Amount::ZERO, height: 0 });
     let Some(left) = approved.checked_sub(*amount) else {
-        let message = format!("{amount} of {asset} needed, {approved} approved by {from}");
-        return reject(ResultCode::AllowanceExceeded, message);
+        let detail = Detail::Approved { needed: *amount, asset: asset.into(), approved, owner: *from };
+        return reject(ResultCode::AllowanceExceeded, detail);
     };
     move_units(context, asset, from, to, *amount)?;
     put_allowance(context, from, &spender, asset, Allowance { amount: left, height });

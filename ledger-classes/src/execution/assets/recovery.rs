@@ -12,6 +12,7 @@ use super::queries::{holdings, items_of};
 use super::unique::{move_item, require_movable};
 use crate::action::assets::Recover;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part, Party};
 use crate::event::Event;
 use crate::execution::audit::{self, Act};
 use crate::execution::{Context, channel};
@@ -74,7 +75,7 @@ pub(in crate::execution) fn heir(view: &dyn ReadView, account: &Address) -> Resu
 pub(in crate::execution) fn require_not_recovered(context: &Context<'_>, address: &Address) -> Result<(), Refusal> {
     match context.get::<Successor>(&keyspace::successor(address))? {
         Some(Successor { to, .. }) => {
-            reject(ResultCode::AddressIsTaken, format!("{address} was revoked, and {to} has what it owned"))
+            reject(ResultCode::AddressIsTaken, Detail::HasSuccessor { address: *address, successor: to })
         }
         None => Ok(()),
     }
@@ -82,7 +83,7 @@ pub(in crate::execution) fn require_not_recovered(context: &Context<'_>, address
 
 pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -> Result<(), Refusal> {
     if body.reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, format!("a reason has at most {MEMO_BYTES_MAX} bytes"));
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Reason, most: MEMO_BYTES_MAX as u64 });
     }
     let by = channel::administrator(context)?;
     let recovery = Recovery { from: body.from, to: body.to, asset: body.asset.clone() };
@@ -91,7 +92,7 @@ pub(in crate::execution) fn recover(context: &mut Context<'_>, body: &Recover) -
         Some(Successor { to, .. }) if to == body.to => {
             let old: Option<Participant> = context.get(&keyspace::participant(&body.from))?;
             if old.is_none_or(|old| old.identity.organization() != by.organization()) {
-                return reject(ResultCode::OtherOrganization, "an organization moves what is its own participants'");
+                return reject(ResultCode::OtherOrganization, Detail::Only { party: Party::OwnOrganization });
             }
             let moves = move_all(context, &recovery)?;
             if moves == 0 {
@@ -116,7 +117,7 @@ pub(in crate::execution) fn pass_on(
     let (revoked_height, times) = check_parties(context, recovery)?;
     let Recovery { from, to, .. } = *recovery;
     if revoked_height > proposed_height {
-        return refused(format!("{from} was revoked again since: propose it anew"));
+        return refused(Detail::RevokedAgain { address: from });
     }
     context.put(keyspace::successor(&from), &Successor { to, height: context.height() });
     let known: Inherited = context.get(&keyspace::inherited(&to))?.unwrap_or_default();
@@ -125,34 +126,34 @@ pub(in crate::execution) fn pass_on(
     move_all(context, recovery).map(|_| ())
 }
 
-fn refused<T>(why: String) -> Result<T, Refusal> {
-    reject(ResultCode::RecoveryRefused, why)
+fn refused<T>(detail: Detail) -> Result<T, Refusal> {
+    reject(ResultCode::RecoveryRefused, detail)
 }
 
 /// The height of the revocation, and how often all was passed on with this, if `from` may be recovered for `to`.
 fn check_parties(context: &Context<'_>, Recovery { from, to, .. }: &Recovery) -> Result<(u64, u32), Refusal> {
     if let Some(successor) = context.get::<Successor>(&keyspace::successor(from))? {
-        return refused(format!("{} has what was {from}'s", successor.to));
+        return refused(Detail::HasSuccessor { address: *from, successor: successor.to });
     }
     let old: Option<Participant> = context.get(&keyspace::participant(from))?;
     let new: Option<Participant> = context.get(&keyspace::participant(to))?;
     let Some(Participant { identity, revoked_height: Some(revoked_height), .. }) = old else {
-        return refused(format!("{from} is no revoked participant"));
+        return refused(Detail::NotRevoked { address: *from });
     };
     match new {
         Some(new) if new.identity.organization() != identity.organization() => {
-            refused(format!("{to} is of another organization"))
+            refused(Detail::OfAnotherOrganization { address: *to })
         }
         Some(new) if context.members().standing(context, Some(&new), context.time())?.is_ok() => {
             require_not_recovered(context, to)?;
             let before: Inherited = context.get(&keyspace::inherited(from))?.unwrap_or_default();
             if before.times >= SUCCESSORS_MAX {
-                let message = format!("what {from} has was passed on {SUCCESSORS_MAX} times already");
-                return reject(ResultCode::SuccessionTooLong, message);
+                let detail = Detail::PassedOn { address: *from, times: SUCCESSORS_MAX.into() };
+                return reject(ResultCode::SuccessionTooLong, detail);
             }
             Ok((revoked_height, before.times + 1))
         }
-        _ => refused(format!("{to} is no participant in good standing")),
+        _ => refused(Detail::NotInGoodStanding { address: *to }),
     }
 }
 

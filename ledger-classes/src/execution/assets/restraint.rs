@@ -7,6 +7,7 @@ use super::records::LockEntry;
 use super::require_some;
 use crate::action::assets::{Freeze, Lock};
 use crate::amount::Amount;
+use crate::detail::{Detail, Duty, Part};
 use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
@@ -15,7 +16,7 @@ use crate::outcome::{Refusal, ResultCode, reject};
 
 fn require_control(context: &Context<'_>, asset: &str) -> Result<(), Refusal> {
     let record = require_fungible(context, asset)?;
-    require_authority(context, &record.control_authority, &format!("freeze and unfreeze {asset}"))
+    require_authority(context, &record.control_authority, Duty::Freeze, asset)
 }
 
 /// Freezes units that are not frozen yet; locked ones may be frozen too.
@@ -40,7 +41,7 @@ pub(in crate::execution) fn unfreeze(context: &mut Context<'_>, body: &Freeze) -
     let mut balance = load(context, asset, account)?;
     let frozen = balance.frozen;
     let Some(left) = frozen.checked_sub(*amount) else {
-        return reject(ResultCode::NotFrozen, format!("only {frozen} of {asset} is frozen"));
+        return reject(ResultCode::NotFrozen, Detail::FrozenUnits { frozen, asset: asset.into() });
     };
     balance.frozen = left;
     store(context, asset, account, balance);
@@ -54,7 +55,7 @@ pub(in crate::execution) fn lock(context: &mut Context<'_>, body: &Lock) -> Resu
     require_some(*amount)?;
     let time = context.time();
     if *until <= time {
-        return reject(ResultCode::InvalidField, format!("{until} is not after block time {time}"));
+        return reject(ResultCode::InvalidField, Detail::NotAfter { until: *until, time });
     }
     require_fungible(context, asset)?;
     let account = context.acting();
@@ -62,7 +63,7 @@ pub(in crate::execution) fn lock(context: &mut Context<'_>, body: &Lock) -> Resu
     require_funds(&balance, balance.free(time), *amount, asset)?;
     balance.drop_expired(time);
     if balance.locks.len() >= LOCKS_MAX {
-        return reject(ResultCode::TooManyLocks, format!("at most {LOCKS_MAX} live locks on a balance"));
+        return reject(ResultCode::TooManyLocks, Detail::AtMost { part: Part::Locks, most: LOCKS_MAX as u64 });
     }
     balance.locks.push(LockEntry { amount: *amount, until: *until });
     store(context, asset, &account, balance);

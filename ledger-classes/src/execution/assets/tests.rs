@@ -182,7 +182,7 @@ fn check_on(mut ledger: Ledger, rule: &str, signers: &[u8], actions: Vec<Action>
     }
     assert_eq!(ledger.preview(&transactions), executed, "{rule}: the same again");
     let receipt = &executed.receipts[0];
-    let message = &receipt.message;
+    let message = &receipt.message();
     assert_eq!(Code::from_number(receipt.head.code), Some(expected), "{rule}: {message}");
     let failed = expected != Code::Done;
     assert_eq!(failed, !message.is_empty(), "{rule}: a failure, and only a failure, says why");

@@ -7,6 +7,7 @@ use super::records::{AssetRecord, ItemRecord};
 use super::require_somebody;
 use crate::action::assets::{ApproveItem, ItemName, MintItem, TransferItem};
 use crate::amount::Amount;
+use crate::detail::{Detail, Duty, ItemFault, Thing};
 use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
@@ -20,21 +21,25 @@ use crate::state::Value;
 const LISTED: [u8; 1] = [1];
 
 /// An item that exists; a burnt one does not.
+fn item_is<T>(code: ResultCode, asset: &str, item: &str, fault: ItemFault) -> Result<T, Refusal> {
+    reject(code, Detail::Item { asset: asset.into(), item: item.into(), fault })
+}
+
 fn require_item(context: &Context<'_>, asset: &str, item: &str) -> Result<ItemRecord, Refusal> {
     let record: Option<ItemRecord> = context.get(&keyspace::item(asset, item))?;
     match record {
         Some(record) if record.burnt_height.is_none() => Ok(record),
-        Some(_) => reject(ResultCode::ItemUnknown, format!("item {item} of {asset} was burnt")),
-        None => reject(ResultCode::ItemUnknown, format!("no item {item:?} of {asset}")),
+        Some(_) => item_is(ResultCode::ItemUnknown, asset, item, ItemFault::Burnt),
+        None => item_is(ResultCode::ItemUnknown, asset, item, ItemFault::Unknown),
     }
 }
 
 fn require_thawed(record: &ItemRecord, asset: &str, item: &str) -> Result<(), Refusal> {
-    if record.frozen { reject(ResultCode::ItemIsFrozen, format!("item {item} of {asset} is frozen")) } else { Ok(()) }
+    if record.frozen { item_is(ResultCode::ItemIsFrozen, asset, item, ItemFault::Frozen) } else { Ok(()) }
 }
 
 fn not_the_owner<T>(who: &Address, asset: &str, item: &str) -> Result<T, Refusal> {
-    reject(ResultCode::NotTheOwner, format!("item {item} of {asset} is not {who}'s"))
+    reject(ResultCode::NotTheOwner, Detail::NotTheOwner { asset: asset.into(), item: item.into(), who: *who })
 }
 
 /// Moves an item's listing.
@@ -92,15 +97,15 @@ pub(in crate::execution) fn require_movable(context: &Context<'_>, asset: &str, 
 pub(in crate::execution) fn mint_item(context: &mut Context<'_>, body: &MintItem) -> Result<(), Refusal> {
     let MintItem { asset, item, to, metadata } = body;
     if !is_label(item) {
-        return reject(ResultCode::InvalidField, "an item is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return reject(ResultCode::InvalidField, Detail::Named { thing: Thing::Item });
     }
     require_somebody(to)?;
     let definition = require_unique(context, asset)?;
-    require_authority(context, &definition.mint_authority, &format!("mint {asset}"))?;
+    require_authority(context, &definition.mint_authority, Duty::Mint, asset)?;
     require_moving(&definition, asset)?;
     let key = keyspace::item(asset, item);
     if context.get_value(&key)?.is_some() {
-        return reject(ResultCode::ItemExists, format!("item {item} of {asset} exists or existed already"));
+        return item_is(ResultCode::ItemExists, asset, item, ItemFault::Exists);
     }
     let record = ItemRecord {
         owner: *to,
@@ -179,7 +184,7 @@ pub(in crate::execution) fn freeze_item(context: &mut Context<'_>, body: &ItemNa
 pub(in crate::execution) fn unfreeze_item(context: &mut Context<'_>, body: &ItemName) -> Result<(), Refusal> {
     let mut record = require_control(context, body)?;
     if !record.frozen {
-        return reject(ResultCode::NotFrozen, format!("item {} of {} is not frozen", body.item, body.asset));
+        return item_is(ResultCode::NotFrozen, &body.asset, &body.item, ItemFault::NotFrozen);
     }
     record.frozen = false;
     context.put(keyspace::item(&body.asset, &body.item), &record);
@@ -190,6 +195,6 @@ pub(in crate::execution) fn unfreeze_item(context: &mut Context<'_>, body: &Item
 /// The item, if the control authority acts.
 fn require_control(context: &Context<'_>, body: &ItemName) -> Result<ItemRecord, Refusal> {
     let definition = require_unique(context, &body.asset)?;
-    require_authority(context, &definition.control_authority, &format!("freeze and unfreeze {}", body.asset))?;
+    require_authority(context, &definition.control_authority, Duty::Freeze, &body.asset)?;
     require_item(context, &body.asset, &body.item)
 }

@@ -133,7 +133,7 @@ fn a_proposal_that_has_enough_since_is_done_when_somebody_says_yes_again() {
 fn agreed(ledger: &mut Ledger, changes: Vec<ConfigChange>) {
     let propose = Action::ChannelPropose(Propose { changes, reason: String::new() });
     let receipt = ledger.run(&[(&[1], vec![propose])]).pop().unwrap();
-    assert_eq!(receipt.head.code, 0, "{}", receipt.message);
+    assert_eq!(receipt.head.code, 0, "{}", receipt.message());
     ledger.done(3, approve(receipt.head.id));
 }
 
@@ -198,7 +198,7 @@ fn a_proposal_lapses_after_its_time_a_recovery_too_and_leaves_the_list() {
         change(ledger, 5, |bea| bea.revoked_height = Some(0));
         let recover = Recover { from: address(5), to: address(3), reason: "left".into(), asset: None };
         let receipt = ledger.run(&[(&[1], vec![Action::AccountRecover(recover)])]).pop().unwrap();
-        assert_eq!(receipt.head.code, 0, "{}", receipt.message);
+        assert_eq!(receipt.head.code, 0, "{}", receipt.message());
         receipt.head.id
     };
     for is_recovery in [false, true] {

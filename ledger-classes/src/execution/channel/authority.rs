@@ -14,6 +14,7 @@ use super::{governance, pace, take_effect, unchanged};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, Organization};
+use crate::detail::{Detail, Moment, Part, PathFault, PathRefusal, Text};
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
 use crate::keyspace;
@@ -44,35 +45,40 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
     let configured = record.height;
     let member = record.config.organizations.iter_mut().find(|member| member.name == body.organization);
     let Some(member) = member else {
-        return reject(ResultCode::AuthorityRefused, "the organization is not a member of this channel");
+        return reject(
+            ResultCode::AuthorityRefused,
+            Detail::NotAMember { organization: Text::from(&body.organization) },
+        );
     };
     let listed: Vec<&[u8]> = member.authorities.iter().map(|der| der.0.as_slice()).collect();
     context.work(budget::PATH_PART + budget::CERTIFICATE * listed.len() as u64);
     let message = authority_message(&context.channel(), configured, &member.authorities, certificate);
-    let next = match context.certificates().continuation(certificate, &listed, &message, proof) {
-        Ok(next) => next,
-        Err(why) => return reject(ResultCode::AuthorityRefused, why),
-    };
+    let next =
+        match context.certificates().continuation(context.config().path_rules(), certificate, &listed, &message, proof)
+        {
+            Ok(next) => next,
+            Err(refusal) => return reject(ResultCode::AuthorityRefused, Detail::Path { refusal }),
+        };
     let time = context.time();
     if time < next.not_before || next.not_after < time {
-        return reject(ResultCode::AuthorityRefused, "the certificate is not valid at block time");
+        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NotValidNow));
     }
     // Every renewal lengthens the proofs of the channel by one configuration, and needs nobody's approval.
     if next.listed_not_after.millis_since(time) > AUTHORITY_RENEWAL_EARLY_MS {
-        let what = "the listed certificate is good for more than a year";
-        return reject(ResultCode::AuthorityRefused, format!("{what}, until {}", next.listed_not_after));
+        let detail = Detail::Moment { moment: Moment::ListedUntil, time: next.listed_not_after };
+        return reject(ResultCode::AuthorityRefused, detail);
     }
     if next.not_after.millis_since(next.listed_not_after) < AUTHORITY_RENEWAL_MS_MIN {
-        let what = "the certificate ends less than 30 days after the listed one, which ends";
-        return reject(ResultCode::AuthorityRefused, format!("{what} {}", next.listed_not_after));
+        let detail = Detail::Moment { moment: Moment::ListedEnds, time: next.listed_not_after };
+        return reject(ResultCode::AuthorityRefused, detail);
     }
     let Some(place) = member.authorities.get_mut(next.replaces) else {
-        return reject(ResultCode::AuthorityRefused, "no such CA certificate is listed");
+        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NotListed));
     };
     place.0.clone_from(certificate);
     record.height = context.height();
     if let Err(error) = record.config.check() {
-        return reject(ResultCode::ConfigurationInvalid, error.to_string());
+        return reject(ResultCode::ConfigurationInvalid, error.0);
     }
     let (organization, not_after) = (body.organization.as_str(), next.not_after);
     let serial = HexBytes(next.serial);
@@ -101,16 +107,19 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     let listed: Vec<&[u8]> = context.config().organizations.iter().flat_map(authorities_of).collect();
     context.work(budget::PATH_PART + 2 * budget::CERTIFICATE * (listed.len() as u64 + 1));
     let Some(key) = certificates.authority_key(certificate) else {
-        return reject(ResultCode::AuthorityRefused, "this is no CA certificate");
+        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoAuthority));
     };
     if !listed.iter().any(|der| certificates.authority_key(der) == Some(key)) {
-        return reject(ResultCode::AuthorityRefused, "no member has a CA of this key here");
+        return reject(ResultCode::AuthorityRefused, super::path_fault(PathFault::NoMembersKey));
     }
     // The key's word is all that counts: whatever else of this key is listed, by a thief or a member who means ill, goes
     // with it.
+    let rules = context.config().path_rules();
     let message = authority_compromise_message(&key);
-    if let Err(why) = certificates.continuation(certificate, &[certificate.as_slice()], &message, &body.proof.0) {
-        return reject(ResultCode::AuthorityRefused, why);
+    if let Err(refusal) =
+        certificates.continuation(rules, certificate, &[certificate.as_slice()], &message, &body.proof.0)
+    {
+        return reject(ResultCode::AuthorityRefused, Detail::Path { refusal });
     }
     let mut lost = Vec::new();
     for member in &mut record.config.organizations {
@@ -146,7 +155,7 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
 fn check_form(certificate: &HexBytes, proof: &HexBytes) -> Result<(), Refusal> {
     let (certificate, proof) = (certificate.0.len(), proof.0.len());
     if certificate > CERTIFICATE_BYTES_MAX || proof == 0 || proof > AUTHORITY_PROOF_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a certificate has at most 8 KiB, a proof 1 to 160 bytes");
+        return reject(ResultCode::InvalidField, Detail::Between { part: Part::Proof, least: 1, most: 160 });
     }
     Ok(())
 }
@@ -178,35 +187,38 @@ fn succeed(
     successor: &NamedSuccessor,
     lost: &[Lost],
 ) -> Result<(String, Hash), Refusal> {
-    let refuse = |what: &str| reject(ResultCode::AuthorityRefused, format!("the successor that it names: {what}"));
+    let refuse = |refusal: PathRefusal| reject(ResultCode::AuthorityRefused, Detail::Successor { refusal });
     let (certificates, named) = (context.certificates(), &successor.certificate.0);
+    let rules = config.path_rules();
     context.work(2 * (budget::PATH_PART + 2 * budget::CERTIFICATE));
-    let facts = match certificates.authority_facts(named) {
+    let facts = match certificates.authority_facts(rules, named) {
         Ok(facts) => facts,
-        Err(why) => return refuse(&why),
+        Err(refusal) => return refuse(refusal),
     };
     let Some(next) = certificates.authority_key(named).filter(|next| *next != key) else {
-        return refuse("it has the key that others have");
+        return refuse(PathFault::SameKey.into());
     };
     if context.get::<KnownAuthority>(&keyspace::authority(&next))?.is_some() {
-        return refuse("its key took a place here before, or was struck: list another one");
+        return refuse(PathFault::KeySpent.into());
     }
     let message = authority_successor_message(&key, named);
-    if let Err(why) = certificates.continuation(certificate, &[certificate], &message, &successor.proof.0) {
-        return refuse(&why);
+    if let Err(refusal) = certificates.continuation(rules, certificate, &[certificate], &message, &successor.proof.0) {
+        return refuse(refusal);
     }
     // Else a thief could spend the key of the true successor under a name that is good for nobody.
-    if let Err(why) = certificates.continuation(named, &[named.as_slice()], &message, &successor.possession.0) {
-        return refuse(&format!("by its own key, {why}"));
+    if let Err(refusal) =
+        certificates.continuation(rules, named, &[named.as_slice()], &message, &successor.possession.0)
+    {
+        return reject(ResultCode::AuthorityRefused, Detail::SuccessorsKey { refusal });
     }
     // Not the consortium's root: by that others could be vouched for, too.
     let is_of = |lost: &&Lost| facts.organization.as_ref() == Some(&lost.organization);
     let Some(Lost { organization, place }) = lost.iter().find(is_of).filter(|_| facts.consortium == config.consortium)
     else {
-        return refuse("it is no CA of the organization whose CA ends");
+        return refuse(PathFault::NotOfThatOrganization.into());
     };
     if context.time() < facts.not_before || facts.not_after < context.time() {
-        return refuse("its certificate is not valid at block time");
+        return refuse(PathFault::NotValidNow.into());
     }
     for member in config.organizations.iter_mut().filter(|member| member.name == *organization) {
         // Whoever has the old key may have listed another certificate of the new one, that is good for nothing.

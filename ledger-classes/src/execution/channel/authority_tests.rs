@@ -5,13 +5,14 @@ use crate::action::Action;
 use crate::action::channel::RenewAuthority;
 use crate::action::logs::Append;
 use crate::config::Organization;
+use crate::detail::{PathFault, PathRefusal};
 use crate::event::Event;
 use crate::execution::test_support::{Ledger, open_config};
 use crate::execution::{ConfigRecord, config_of};
 use crate::hash::HexBytes;
 use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX};
 use crate::outcome::ResultCode;
-use crate::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, authority_message};
+use crate::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, PathRules, authority_message};
 use crate::time::Time;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -28,25 +29,26 @@ fn read(der: &[u8]) -> (String, Time, Time) {
 }
 
 impl CertificatePaths for Readable {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("alpha".into())
     }
 
-    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
-        Err("nobody is admitted here".into())
+    fn verify(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+        Err(PathFault::NoCertificates.into())
     }
 
     fn continuation(
         &self,
+        _: PathRules,
         certificate: &[u8],
         listed: &[&[u8]],
         message: &[u8],
         proof: &[u8],
-    ) -> Result<AuthorityContinuation, String> {
+    ) -> Result<AuthorityContinuation, PathRefusal> {
         let (key, not_before, not_after) = read(certificate);
-        let replaces = listed.iter().position(|der| read(der).0 == key).ok_or("no such key")?;
+        let replaces = listed.iter().position(|der| read(der).0 == key).ok_or(PathFault::NoListedKey)?;
         if proof != [key.as_bytes(), message].concat() {
-            return Err("no proof".into());
+            return Err(PathFault::Proof.into());
         }
         let listed_not_after = read(listed[replaces]).2;
         Ok(AuthorityContinuation { replaces, listed_not_after, serial: vec![7], not_before, not_after })
@@ -102,10 +104,10 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
     assert_eq!(codes, [ResultCode::Done.number()]);
     assert_eq!(listed(&ledger), ["a1 19000 20100", "a2 19000 20900", "b1 19990 23000"]);
     // A consent is for one configuration: the CA signs again.
-    assert!(ledger.clone().one(9, vec![alpha]).1.contains("no proof"));
+    assert!(ledger.clone().one(9, vec![alpha]).1.contains("did not sign what it should have"));
     let alpha = renew(&ledger, "alpha", "a1 20000 23000", "a1");
     let receipt = ledger.run(&[(&[9], vec![alpha])]).pop().unwrap();
-    assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message);
+    assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message());
     assert_eq!(listed(&ledger), ["a1 20000 23000", "a2 19000 20900", "b1 19990 23000"]);
 
     let events: Vec<Event> = receipt.decoded_events().unwrap();
@@ -136,9 +138,9 @@ fn what_does_not_continue_a_listed_certificate_changes_nothing() {
         ("beta", "b1 19990 20028", "b1", AuthorityRefused, "less than 30 days after"),
         ("beta", "b1 19000 19998", "b1", AuthorityRefused, "not valid at block time"),
         ("beta", "b1 20001 23000", "b1", AuthorityRefused, "not valid at block time"),
-        ("beta", "b1 19990 23000", "b2", AuthorityRefused, "no proof"),
-        ("beta", "b2 19990 23000", "b2", AuthorityRefused, "no such key"),
-        ("alpha", "b1 19990 23000", "b1", AuthorityRefused, "no such key"),
+        ("beta", "b1 19990 23000", "b2", AuthorityRefused, "did not sign what it should have"),
+        ("beta", "b2 19990 23000", "b2", AuthorityRefused, "no listed CA certificate has this key"),
+        ("alpha", "b1 19990 23000", "b1", AuthorityRefused, "no listed CA certificate has this key"),
         ("gamma", "b1 19990 23000", "b1", AuthorityRefused, "not a member"),
         ("alpha", "a2 19990 23000", "a2", AuthorityRefused, "more than a year"),
         ("beta", &long, "b1", InvalidField, "8 KiB"),
@@ -153,7 +155,7 @@ fn what_does_not_continue_a_listed_certificate_changes_nothing() {
         if code == ResultCode::Done {
             // The consent is spent; the same certificate with a new one is no later than what is listed.
             let again = ledger.one(9, vec![action]);
-            assert!(again.1.contains("no proof"), "{again:?}");
+            assert!(again.1.contains("did not sign what it should have"), "{again:?}");
             let again = renew(&ledger, organization, certificate, key);
             let again = ledger.one(9, vec![again]);
             assert!(again.1.contains("less than 30 days after"), "{again:?}");

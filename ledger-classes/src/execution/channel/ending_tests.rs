@@ -140,7 +140,7 @@ fn a_cas_key_takes_itself_off_the_channel_at_once_and_whom_it_vouched_for_signs_
     assert_eq!(standing(&ledger), [1, 2, 3, 4, 5]);
     assert_eq!(admit(&mut ledger, 21, "ca2 of beta|21|admin/bess|21"), C::Done);
     let receipt = ledger.run(&[(&[9], vec![stolen()])]).pop().unwrap();
-    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message);
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message());
     let events = receipt.decoded_events().unwrap();
     let revoked =
         Event::AuthorityRevoked { organization: "beta".into(), authority: key_of("ca of beta"), successor: None };

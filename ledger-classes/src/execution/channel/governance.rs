@@ -15,6 +15,7 @@ use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, ConfigChange, OrderingPeer, Organization};
+use crate::detail::{Detail, Names, Part, Text};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
 use crate::keys::Address;
@@ -35,17 +36,15 @@ pub(super) fn check(context: &Context<'_>, next: &ChannelConfig) -> Result<(), R
 
 /// All of [`check`] but whether it could be changed again.
 pub(super) fn check_form(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
-    let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
+    let refuse = |detail: Detail| reject(ResultCode::ConfigurationInvalid, detail);
     if let Err(error) = next.check().and_then(|()| next.check_ordered()) {
-        return refuse(error.to_string());
+        return refuse(error.0);
     }
     let current = context.config();
     let stays =
         |peer: &OrderingPeer| next.peers.iter().any(|next| (&next.identity, &next.key) == (&peer.identity, &peer.key));
     if let Some(peer) = current.peers.iter().find(|peer| !stays(peer)) {
-        let what =
-            "orders this channel, and several peers are not there yet: without it and its key the channel would halt";
-        return refuse(format!("{} {what}", peer.identity));
+        return refuse(Detail::PeerLeaves { identity: Text::of(&peer.identity) });
     }
     check_fees(context, next)?;
     for member in &next.organizations {
@@ -62,9 +61,9 @@ pub(super) fn check_changeable(
     next: &ChannelConfig,
     succeeded: Option<&str>,
 ) -> Result<(), Refusal> {
-    let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
+    let refuse = |detail: Detail| reject(ResultCode::ConfigurationInvalid, detail);
     if let Err(error) = next.check_changeable() {
-        return refuse(error.to_string());
+        return refuse(error.0);
     }
     let (current, mut counted) = (context.config(), 0);
     for member in &next.organizations {
@@ -81,12 +80,8 @@ pub(super) fn check_changeable(
         }
     }
     if able < needed {
-        return refuse(format!(
-            "nobody could change it again: {needed} organizations must approve, and no administrator with the right \
-             is on this channel at present, by a certificate of a CA that is listed then, from {}: one who has it is \
-             admitted first",
-            gone.join(", ")
-        ));
+        let missing = Names::of(gone.iter().map(AsRef::as_ref));
+        return refuse(Detail::NobodyAdmitted { needed: needed as u64, missing });
     }
     Ok(())
 }
@@ -153,19 +148,17 @@ pub(super) fn owners<'c>(config: &ChannelConfig, changes: &'c [ConfigChange]) ->
 /// Fees in what nobody has, or in what somebody else issues than was meant, would let nobody but the administrators do
 /// anything. Those in force are not judged again: they must be no reason to refuse another change.
 fn check_fees(context: &Context<'_>, next: &ChannelConfig) -> Result<(), Refusal> {
-    let refuse = |what: String| reject(ResultCode::ConfigurationInvalid, what);
+    let refuse = |detail: Detail| reject(ResultCode::ConfigurationInvalid, detail);
     let Some(asset) = next.fees.asset.as_deref().filter(|_| next.fees != context.config().fees) else { return Ok(()) };
     let Some(record) = assets::asset(context, asset)? else {
-        return refuse(format!("fees are to be paid in {asset}, and there is no such asset"));
+        return refuse(Detail::FeeAssetUnknown { asset: asset.into() });
     };
     if !matches!(record.kind, Kind::Fungible { .. }) {
-        return refuse(format!("fees are to be paid in {asset}, which consists of items, not of units"));
+        return refuse(Detail::FeeAssetOfItems { asset: asset.into() });
     }
     let issuer = assets::heir(context, &record.mint_authority)?;
     if next.fees.issuer != Some(issuer) {
-        return refuse(format!(
-            "{asset} is issued by {issuer}: name it as the issuer, if you want fees in what it issues"
-        ));
+        return refuse(Detail::FeeAssetOfAnother { asset: asset.into(), issuer });
     }
     Ok(())
 }
@@ -175,8 +168,8 @@ pub(super) fn check_change(context: &Context<'_>, change: &ConfigChange) -> Resu
     let ConfigChange::PutOrganization(organization) = change else { return Ok(()) };
     let fits = |der: &HexBytes| der.0.len() <= CERTIFICATE_BYTES_MAX;
     if organization.authorities.len() > AUTHORITIES_MAX || !organization.authorities.iter().all(fits) {
-        let what = "an organization has at most 8 CA certificates of 8 KiB";
-        return reject(ResultCode::ConfigurationInvalid, what);
+        let detail = Detail::AtMost { part: Part::Authorities, most: AUTHORITIES_MAX as u64 };
+        return reject(ResultCode::ConfigurationInvalid, detail);
     }
     let known = context.config().organizations.iter().find(|known| known.name == organization.name);
     check_authorities(context, context.config(), known, organization)
@@ -192,8 +185,12 @@ fn check_authorities(
     let new = member.authorities.iter().filter(|der| known.is_none_or(|known| !known.authorities.contains(der)));
     for der in new {
         context.work(budget::CERTIFICATE);
-        if let Err(why) = context.certificates().authority(&der.0, &next.consortium, &member.name) {
-            return reject(ResultCode::ConfigurationInvalid, format!("a CA certificate of {}: {why}", member.name));
+        if let Err(fault) = context.certificates().authority(next.path_rules(), &der.0, &next.consortium, &member.name)
+        {
+            return reject(
+                ResultCode::ConfigurationInvalid,
+                Detail::AuthorityOf { organization: Text::from(&member.name), refusal: fault },
+            );
         }
     }
     Ok(())

@@ -5,13 +5,14 @@ use super::governance::Administrators;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose};
 use crate::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
+use crate::detail::{PathFault, PathRefusal};
 use crate::execution::config_of;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
 use crate::keyspace;
 use crate::outcome::ResultCode;
-use crate::participant::{CertificatePaths, CertifiedIdentity, Participant};
+use crate::participant::{CertificatePaths, CertifiedIdentity, Participant, PathRules};
 use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::time::Time;
 
@@ -19,17 +20,17 @@ use crate::time::Time;
 struct Readable;
 
 impl CertificatePaths for Readable {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("alpha".into())
     }
 
-    fn verify(&self, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
-        Err("nobody is admitted here".into())
+    fn verify(&self, _: PathRules, _: &[&[u8]], _: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+        Err(PathFault::NoCertificates.into())
     }
 
-    fn authority(&self, certificate: &[u8], _: &str, organization: &str) -> Result<(), &'static str> {
+    fn authority(&self, _: PathRules, certificate: &[u8], _: &str, organization: &str) -> Result<(), PathRefusal> {
         let fits = certificate.ends_with(format!("ca of {organization}").as_bytes());
-        if fits { Ok(()) } else { Err("another organization's") }
+        if fits { Ok(()) } else { Err(PathFault::Organization.into()) }
     }
 }
 
@@ -95,8 +96,8 @@ fn change(ledger: &mut Ledger, state: &str, changes: Vec<ConfigChange>) -> Resul
     let propose = Propose { changes, reason: String::new() };
     let receipt = ledger.run(&[(&[1], vec![Action::ChannelPropose(propose)])]).pop().unwrap();
     if receipt.head.code != ResultCode::Done.number() {
-        assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message);
-        return Err(receipt.message);
+        assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message());
+        return Err(receipt.message());
     }
     let proposal = receipt.head.id;
     for (number, _) in (2u8..).zip(state.chars().skip(1)).filter(|(_, state)| *state == 'h') {
@@ -279,7 +280,7 @@ fn a_ca_that_is_none_of_its_organization_is_refused() {
     other.authorities = organization("alpha").authorities;
     let changes = vec![ConfigChange::PutOrganization(other), grant(Grantee::Organization("beta".into()))];
     let refused = change(&mut ledger(1, "h", Approvals::Any), "h", changes).unwrap_err();
-    assert!(refused.contains("a CA certificate of beta: another organization's"), "{refused}");
+    assert!(refused.contains("a CA certificate of beta: it is of another organization"), "{refused}");
 }
 
 /// `set_peers` to a stranger halted the channel for good.
@@ -314,7 +315,7 @@ fn an_older_proposal_is_judged_again_when_it_takes_effect() {
     let mut propose = |changes| {
         let action = Action::ChannelPropose(Propose { changes, reason: String::new() });
         let receipt = ledger.run(&[(&[1], vec![action])]).pop().unwrap();
-        assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message);
+        assert_eq!(receipt.head.code, ResultCode::Done.number(), "{}", receipt.message());
         receipt.head.id
     };
     let (older, newer) = (propose(vec![deny("beta")]), propose(vec![deny("gamma")]));

@@ -6,6 +6,7 @@
 
 use super::super::Context;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Often, Text};
 use crate::keyspace;
 use crate::limits::{
     ADMISSION_MS, ADMISSIONS_SAVED, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, NAMED_ACT_MS, NAMED_ACTS_SAVED,
@@ -34,34 +35,16 @@ pub(super) enum Kind {
 
 impl Kind {
     /// How many at once, the milliseconds until one more is there, and how a refusal is told.
-    const fn figures(self) -> (u64, u64, ResultCode, &'static str) {
+    const fn figures(self) -> (u64, u64, ResultCode, Often) {
         let often = ResultCode::ActsTooFrequent;
         match self {
-            Self::Configuration => (
-                CONFIG_CHANGES_SAVED,
-                CONFIG_CHANGE_MS,
-                ResultCode::ChangesTooFrequent,
-                "its proposals have changed the configuration too often of late, and can take effect",
-            ),
-            Self::Admission => (ADMISSIONS_SAVED, ADMISSION_MS, often, "too many of it were admitted of late: again"),
-            Self::UnmetRevocation => (
-                UNMET_REVOCATIONS_SAVED,
-                UNMET_REVOCATION_MS,
-                often,
-                "its CAs have revoked too many certificates of late that this channel has not met: again",
-            ),
-            Self::NamedAct => (
-                NAMED_ACTS_SAVED,
-                NAMED_ACT_MS,
-                often,
-                "its administrators have named too much of late that this channel has not met, or reinstated too often: again",
-            ),
-            Self::Succession => (
-                SUCCESSIONS_SAVED,
-                SUCCESSION_MS,
-                often,
-                "its CAs have taken each other's place too often of late: again",
-            ),
+            Self::Configuration => {
+                (CONFIG_CHANGES_SAVED, CONFIG_CHANGE_MS, ResultCode::ChangesTooFrequent, Often::Configuration)
+            }
+            Self::Admission => (ADMISSIONS_SAVED, ADMISSION_MS, often, Often::Admission),
+            Self::UnmetRevocation => (UNMET_REVOCATIONS_SAVED, UNMET_REVOCATION_MS, often, Often::UnmetRevocation),
+            Self::NamedAct => (NAMED_ACTS_SAVED, NAMED_ACT_MS, often, Often::NamedAct),
+            Self::Succession => (SUCCESSIONS_SAVED, SUCCESSION_MS, often, Often::Succession),
         }
     }
 }
@@ -87,22 +70,19 @@ pub(super) fn spend_several(
     organization: &str,
     several: u64,
 ) -> Result<(), Refusal> {
-    let (saved, each, code, what) = kind.figures();
+    let (saved, each, code, often) = kind.figures();
     let key = keyspace::pace(kind as u8, organization);
     let now = context.time();
     let full = context.get::<Pace>(&key)?.map_or(now, |pace| pace.full.max(now));
-    let whose = if organization.is_empty() { "the root" } else { organization };
+    let whose = Text::from(if organization.is_empty() { "the root" } else { organization });
     if several > saved {
-        return reject(
-            code,
-            format!("{whose}: it counts {several} times, and {saved} are all that there ever are at once"),
-        );
+        return reject(code, Detail::TooManyAtOnce { organization: whose, several, saved });
     }
     let full = full.plus_millis(each * several);
     let ahead = full.millis_since(now);
     if ahead > saved * each {
         let next = now.plus_millis(ahead - saved * each);
-        return reject(code, format!("{whose}: {what} from {next} on"));
+        return reject(code, Detail::TooOften { organization: whose, often, from: next });
     }
     context.put(key, &Pace { full });
     Ok(())

@@ -44,7 +44,7 @@ pub(super) fn propose(ledger: &mut Ledger, signer: u8, to: &str) -> Hash {
     let changes = vec![ConfigChange::Grant(Grant { to: Grantee::Organization(to.into()), rights })];
     let propose = Action::ChannelPropose(Propose { changes, reason: format!("for {to}") });
     let receipts = ledger.run(&[(&[signer], vec![propose])]);
-    assert_eq!(receipts[0].head.code, 0, "{}", receipts[0].message);
+    assert_eq!(receipts[0].head.code, 0, "{}", receipts[0].message());
     receipts[0].head.id
 }
 

@@ -13,6 +13,7 @@ use super::{administrator, changed, governance, pace, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
 use crate::codec::{Decode, Encode};
 use crate::config::{ChannelConfig, ConfigChange};
+use crate::detail::{Detail, Moment, Part, Party, Text};
 use crate::event::Event;
 use crate::execution::assets::{self, Recovery};
 use crate::execution::audit::{self, Act, Ballot};
@@ -171,8 +172,10 @@ fn was_member(view: &dyn ReadView, members: &Members<'_>, organization: &str, he
 
 pub(in crate::execution) fn propose(context: &mut Context<'_>, body: &Propose) -> Result<(), Refusal> {
     if body.changes.is_empty() || body.changes.len() > CHANGES_MAX || body.reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a proposal has 1 to 64 changes and a reason of at most 256 bytes");
+        let detail = Detail::Between { part: Part::Changes, least: 1, most: CHANGES_MAX as u64 };
+        return reject(ResultCode::InvalidField, detail);
     }
+    super::revocation::check_reason(&body.reason)?;
     let by = administrator(context)?;
     changed(context, &body.changes)?;
     put_forward(context, Subject::Configuration(body.changes.clone()), &body.reason, by)
@@ -187,7 +190,7 @@ pub(in crate::execution) fn put_forward(
 ) -> Result<(), Refusal> {
     let (id, height) = (context.id(), context.height());
     if context.get::<Proposal>(&keyspace::proposal(&id))?.is_some() {
-        return reject(ResultCode::InvalidField, "a transaction makes one proposal");
+        return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Proposals, most: 1 });
     }
     end_late(context)?;
     require_room(context, by.organization())?;
@@ -213,13 +216,11 @@ pub(in crate::execution) fn approve(context: &mut Context<'_>, body: &Approve) -
 
 /// By the proposer or another administrator of its organization, who answer for it together.
 pub(in crate::execution) fn withdraw(context: &mut Context<'_>, body: &Withdraw) -> Result<(), Refusal> {
-    if body.reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a reason has at most 256 bytes");
-    }
+    super::revocation::check_reason(&body.reason)?;
     let by = administrator(context)?;
     let mut proposal = open(context, &body.proposal)?;
     if proposal.by.organization() != by.organization() {
-        return reject(ResultCode::OtherOrganization, "an organization withdraws its own proposals");
+        return reject(ResultCode::OtherOrganization, Detail::Only { party: Party::OwnOrganization });
     }
     end(context, &body.proposal, &mut proposal, ProposalState::Withdrawn);
     context.put(keyspace::proposal(&body.proposal), &proposal);
@@ -237,13 +238,13 @@ fn open(context: &Context<'_>, id: &Hash) -> Result<Proposal, Refusal> {
     match (found, state) {
         (Some(proposal), Some(ProposalState::Open)) => Ok(proposal),
         (Some(proposal), Some(ProposalState::Lapsed)) => {
-            let why = match proposal.is_late(context.time()) {
-                true => format!("a proposal is open for 30 days, and this one is of {}", proposal.proposed_at),
-                false => format!("{} has left this channel since", proposal.by.organization()),
+            let detail = match proposal.is_late(context.time()) {
+                true => Detail::Moment { moment: Moment::ProposalLapsed, time: proposal.proposed_at },
+                false => Detail::ProposerLeft { organization: proposal.by.organization().into() },
             };
-            reject(ResultCode::ProposalLapsed, format!("{why}: propose it anew"))
+            reject(ResultCode::ProposalLapsed, detail)
         }
-        _ => reject(ResultCode::ProposalUnknown, format!("no open proposal {id}")),
+        _ => reject(ResultCode::ProposalUnknown, Detail::UnknownProposal { proposal: *id }),
     }
 }
 
@@ -281,8 +282,8 @@ fn require_room(context: &mut Context<'_>, organization: &str) -> Result<(), Ref
     match room {
         true => Ok(()),
         false => {
-            let what = format!("{organization} has {PROPOSALS_OPEN_MAX} open proposals: withdraw one of them first");
-            reject(ResultCode::TooManyProposals, what)
+            let (organization, most) = (organization.into(), PROPOSALS_OPEN_MAX as u64);
+            reject(ResultCode::TooManyProposals, Detail::OpenProposals { organization, most })
         }
     }
 }
@@ -330,7 +331,10 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
     let has = counted.iter().any(|approval| approval.by.organization() == organization);
     // Where fewer are needed than before, whoever has approved may say so again, and it takes effect.
     if has && counted.len() < proposal.needed(context, config, &counted)? {
-        return reject(ResultCode::AlreadyApproved, format!("{organization} has approved already"));
+        return reject(
+            ResultCode::AlreadyApproved,
+            Detail::ApprovedAlready { organization: Text::from(&organization) },
+        );
     }
     proposal.approvals.retain(|approval| approval.by.organization() != organization);
     let (address, approved_height) = (context.sender(), context.height());

@@ -8,6 +8,7 @@ use crate::action::assets::{AssetName, Define, Freeze, Kind, Mint};
 use crate::action::channel::{Admit, Approve, Propose, Revoke};
 use crate::amount::Amount;
 use crate::config::{Approvals, ChannelConfig, ConfigChange, Fees, Limits, Organization};
+use crate::detail::{PathFault, PathRefusal};
 use crate::execution::assets::Successor;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::execution::{BlockInput, Fate, Members, config_of, screen, screen_exempt, screen_fee};
@@ -16,7 +17,7 @@ use crate::identity::{Identity, Role};
 use crate::keys::KeyCache;
 use crate::keyspace;
 use crate::outcome::{Refusal, ResultCode};
-use crate::participant::{CertificatePaths, CertifiedIdentity, possession_message};
+use crate::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
 use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::time::Time;
 use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
@@ -27,19 +28,19 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Readable;
 
 impl CertificatePaths for Readable {
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, leaf: &[u8]) -> Option<String> {
         Some(std::str::from_utf8(leaf).ok()?.split_once('/')?.0.to_owned())
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
-        let name = std::str::from_utf8(path[0]).map_err(|error| error.to_string())?;
-        let (organization, rest) = name.split_once('/').ok_or("no leaf")?;
+    fn verify(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
+        let name = std::str::from_utf8(path[0]).map_err(|_| PathFault::Malformed)?;
+        let (organization, rest) = name.split_once('/').ok_or(PathFault::NoIdentity)?;
         let ca = format!("ca of {organization}").into_bytes();
         if !roots.contains(&ca.as_slice()) {
-            return Err("unknown issuer".into());
+            return Err(PathFault::UnknownIssuer.into());
         }
-        let (role, number) = rest.split_once('/').ok_or("no leaf")?;
-        let number: u8 = number.parse().map_err(|_| "no number")?;
+        let (role, number) = rest.split_once('/').ok_or(PathFault::NoIdentity)?;
+        let number: u8 = number.parse().map_err(|_| PathFault::NoIdentity)?;
         let role = if role == "admin" { Role::Admin } else { Role::Client };
         let authorities: Vec<Hash> = self.authority_key(&ca).into_iter().collect();
         Ok(CertifiedIdentity {
@@ -53,9 +54,15 @@ impl CertificatePaths for Readable {
         })
     }
 
-    fn authority(&self, certificate: &[u8], consortium: &str, organization: &str) -> Result<(), &'static str> {
+    fn authority(
+        &self,
+        _: PathRules,
+        certificate: &[u8],
+        consortium: &str,
+        organization: &str,
+    ) -> Result<(), PathRefusal> {
         let fits = certificate == format!("ca of {organization}").as_bytes() && consortium == "test.example";
-        if fits { Ok(()) } else { Err("another organization's") }
+        if fits { Ok(()) } else { Err(PathFault::Organization.into()) }
     }
 }
 
@@ -122,7 +129,7 @@ fn through(ledger: &mut Ledger, signers: &[u8], actions: Vec<Action>, fee_max: A
     let (receipts, fates) = ledger.seal(std::slice::from_ref(&verified));
     match (&fates[0], receipts.last()) {
         (Fate::Included, Some(receipt)) if receipt.is_done() => Ok(receipt.head.id),
-        (_, receipt) => Err(format!("{:?}: {:?}", fates[0], receipt.map(|receipt| receipt.message.clone()))),
+        (_, receipt) => Err(format!("{:?}: {:?}", fates[0], receipt.map(|receipt| receipt.message()))),
     }
 }
 

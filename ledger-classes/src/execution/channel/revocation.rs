@@ -14,6 +14,7 @@ use super::super::audit::{self, Act};
 use super::pace::{self, Kind};
 use super::{administrator, path_of, roots_of};
 use crate::action::channel::{Reinstate, Revoke, RevokeByEvidence};
+use crate::detail::{Detail, Part, Party, PathFault, Revoked, Text};
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
 use crate::identity::Identity;
@@ -32,10 +33,10 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Resu
     let Revoke { identity, serial, reason } = body;
     // With a zero before it a number reads the same to people, and is no certificate's here.
     let is_number = |serial: &HexBytes| serial.0.len() <= 20 && serial.0.first().is_some_and(|first| *first != 0);
-    if reason.len() > MEMO_BYTES_MAX || !serial.as_ref().is_none_or(is_number) {
-        let what = "a serial has 1 to 20 bytes, of which the first is not 0, and a reason at most 256";
-        return reject(ResultCode::InvalidField, what);
+    if !serial.as_ref().is_none_or(is_number) {
+        return reject(ResultCode::InvalidField, Detail::Between { part: Part::Serial, least: 1, most: 20 });
     }
+    check_reason(reason)?;
     let administrator = administrator_of(context, identity)?;
     match serial {
         Some(serial) => revoke_certificate(context, &administrator, identity, serial, reason),
@@ -48,7 +49,15 @@ fn administrator_of(context: &Context<'_>, identity: &Identity) -> Result<Identi
     let administrator = administrator(context)?;
     match administrator.organization() == identity.organization() {
         true => Ok(administrator),
-        false => reject(ResultCode::OtherOrganization, "an organization decides on its own participants"),
+        false => reject(ResultCode::OtherOrganization, Detail::Only { party: Party::OwnOrganization }),
+    }
+}
+
+/// Refuses a reason that is too long.
+pub(super) fn check_reason(reason: &str) -> Result<(), Refusal> {
+    match reason.len() > MEMO_BYTES_MAX {
+        true => reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Reason, most: MEMO_BYTES_MAX as u64 }),
+        false => Ok(()),
     }
 }
 
@@ -67,7 +76,7 @@ fn revoke_certificate(
         good.extend(known(context, &certificate)?.filter(|known| known.revoked_height.is_none()).map(|_| certificate));
     }
     if named.revoked_height.is_some() || !named.issuers.is_empty() && good.is_empty() {
-        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
+        return reject(ResultCode::CertificateIsRevoked, Detail::PLAIN);
     }
     named.revoked_height = Some(context.height());
     context.put(key, &named);
@@ -93,7 +102,7 @@ fn end_identity(
     let place = keyspace::identity(&identity.to_string());
     let known: Option<KnownIdentity> = context.get(&place)?;
     if known.as_ref().is_some_and(KnownIdentity::is_ended) {
-        return reject(ResultCode::IdentityIsEnded, "this identity has ended on this channel already");
+        return reject(ResultCode::IdentityIsEnded, Detail::PLAIN);
     }
     if known.is_none() {
         pace::spend(context, Kind::NamedAct, identity.organization())?;
@@ -129,18 +138,16 @@ fn end_identity(
 
 pub(in super::super) fn reinstate(context: &mut Context<'_>, body: &Reinstate) -> Result<(), Refusal> {
     let Reinstate { identity, reason } = body;
-    if reason.len() > MEMO_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "a reason has at most 256 bytes");
-    }
+    check_reason(reason)?;
     let administrator = administrator_of(context, identity)?;
     let place = keyspace::identity(&identity.to_string());
     let known: KnownIdentity = context.get(&place)?.unwrap_or_default();
     if !known.is_ended() {
-        return reject(ResultCode::ParticipantUnknown, "this identity has not ended on this channel");
+        return reject(ResultCode::ParticipantUnknown, Detail::NotEnded {});
     }
     // What is admitted in that block could not be told from what ended in it.
     if known.ended_height == Some(context.height()) {
-        return reject(ResultCode::IdentityIsEnded, "it ended in this block: send this one again");
+        return reject(ResultCode::IdentityIsEnded, Detail::EndedInThisBlock {});
     }
     // Not what naming spends: who ends people by a stolen key would keep them from coming back.
     pace::spend(context, Kind::Admission, identity.organization())?;
@@ -168,15 +175,18 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     // By the roots of all, and then by those of the CA's organization.
     let path = path_of(context, &body.path, 2)?;
     if body.evidence.0.is_empty() || body.evidence.0.len() > OCSP_BYTES_MAX {
-        return reject(ResultCode::InvalidField, "evidence has 1 to 4096 bytes");
+        return reject(
+            ResultCode::InvalidField,
+            Detail::Between { part: Part::Evidence, least: 1, most: OCSP_BYTES_MAX as u64 },
+        );
     }
-    let certificates = context.certificates();
-    let refused = |why: String| Refusal::rejected(ResultCode::PathRefused, why);
-    let judge = |roots: &[&[u8]]| certificates.revocation(&path, &body.evidence.0, roots).map_err(refused);
+    let (certificates, rules) = (context.certificates(), context.config().path_rules());
+    let refused = |refusal| Refusal::rejected(ResultCode::PathRefused, Detail::Path { refusal });
+    let judge = |roots: &[&[u8]]| certificates.revocation(rules, &path, &body.evidence.0, roots).map_err(refused);
     let mut revoked = judge(&roots_of(context, None))?;
     if let Some(organization) = revoked.organization.clone() {
         if !context.config().is_member(&organization) {
-            return reject(ResultCode::PathRefused, "the CA's organization is not a member of this channel");
+            return reject(ResultCode::PathRefused, Detail::NotAMember { organization: Text::from(&organization) });
         }
         // As in an admission: only what the organization itself lists speaks for its CAs.
         revoked = judge(&roots_of(context, Some(&organization)))?;
@@ -184,7 +194,7 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
     let before = known(context, &revoked.certificate)?.unwrap_or_default();
     // That the key was compromised is news about a certificate that was revoked for less.
     if before.revoked_height.is_some() && (before.compromised || !revoked.cause.is_compromise()) {
-        return reject(ResultCode::CertificateIsRevoked, "already revoked on this channel");
+        return reject(ResultCode::CertificateIsRevoked, Detail::PLAIN);
     }
     if before.holder.is_none() && before.revoked_height.is_none() {
         // The root is no organization's: none, also of the consortium's name, spends what is its own.
@@ -280,7 +290,7 @@ fn mark(
 
 /// Refuses the admission of a certificate that was revoked here, by its CA or its organization, or whose key or path was.
 pub(super) fn check_admission(context: &Context<'_>, certified: &CertifiedIdentity) -> Result<(), Refusal> {
-    let refuse = |what: &str| reject(ResultCode::CertificateIsRevoked, format!("{what} revoked on this channel"));
+    let refuse = |what: Revoked| reject(ResultCode::CertificateIsRevoked, Detail::WasRevoked { what });
     let is_revoked = |issuer: &Hash, serial: &[u8]| -> Result<bool, Refusal> {
         let known: Option<KnownCertificate> = context.get(&keyspace::certificate(issuer, serial))?;
         Ok(known.is_some_and(|known| known.revoked_height.is_some()))
@@ -289,8 +299,8 @@ pub(super) fn check_admission(context: &Context<'_>, certified: &CertifiedIdenti
     let text = identity.to_string();
     let known: KnownIdentity = context.get(&keyspace::identity(&text))?.unwrap_or_default();
     if known.is_ended() {
-        let what = "has ended this identity on this channel: an administrator of it reinstates it first";
-        return reject(ResultCode::IdentityIsEnded, format!("{} {what}", identity.organization()));
+        let organization = identity.organization().into();
+        return reject(ResultCode::IdentityIsEnded, Detail::EndedBy { organization });
     }
     let named: Option<NamedCertificate> = context.get(&keyspace::named_certificate(&text, serial))?;
     // Whoever had it when the identity ended has it still.
@@ -299,16 +309,16 @@ pub(super) fn check_admission(context: &Context<'_>, certified: &CertifiedIdenti
     };
     let by_name = named.is_some_and(|named| named.revoked_height.is_some() || ended_with(&named));
     if is_revoked(issuer, serial)? || by_name {
-        return refuse("this certificate was");
+        return refuse(Revoked::Certificate);
     }
     for authority in above {
         if is_revoked(&authority.issuer, &authority.serial.0)? {
-            return refuse("a CA certificate of the path was");
+            return refuse(Revoked::Authority);
         }
     }
     let key: Option<CertificateKey> = context.get(&keyspace::certificate_key(issuer, &certificate_key(key)))?;
     match key.is_some_and(|key| key.compromised_height.is_some()) {
-        true => refuse("another certificate of this key was, since the key was compromised, "),
+        true => refuse(Revoked::Key),
         false => Ok(()),
     }
 }
@@ -328,7 +338,10 @@ pub(super) fn note_admission(
     let mut key: CertificateKey = context.get(&place)?.unwrap_or_default();
     if !key.addresses.contains(&address) {
         if key.addresses.len() >= ADDRESSES_MAX {
-            return reject(ResultCode::InvalidField, "a certificate's key binds at most 64 addresses on a channel");
+            return reject(
+                ResultCode::InvalidField,
+                Detail::AtMost { part: Part::KeyAddresses, most: ADDRESSES_MAX as u64 },
+            );
         }
         key.addresses.push(address);
         context.put(place, &key);
@@ -339,7 +352,7 @@ pub(super) fn note_admission(
     // RFC 5280 §4.1.2.2: a CA gives each certificate a number of its own. By a second one of that number the first would be
     // forgotten, and no revocation find it.
     if known.and_then(|known| known.holder).is_some_and(|known| known != holder) {
-        return reject(ResultCode::PathRefused, "its CA has issued another certificate under this number");
+        return reject(ResultCode::PathRefused, super::path_fault(PathFault::NumberTaken));
     }
     let known = KnownCertificate { holder: Some(holder), revoked_height: None, compromised: false };
     context.put(place, &known);
@@ -348,7 +361,7 @@ pub(super) fn note_admission(
     named.admitted_height = named.admitted_height.or(Some(context.height()));
     if !named.issuers.contains(&now.issuer) {
         if named.issuers.len() >= ADDRESSES_MAX {
-            return reject(ResultCode::InvalidField, "at most 64 CAs issue a certificate of one name and number");
+            return reject(ResultCode::InvalidField, Detail::AtMost { part: Part::Issuers, most: 64 });
         }
         named.issuers.push(now.issuer);
         context.put(place, &named);

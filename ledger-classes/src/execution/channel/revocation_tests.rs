@@ -6,6 +6,7 @@ use crate::action::channel::{Admit, Revoke, RevokeByEvidence};
 use crate::action::logs::Append;
 use crate::amount::Amount;
 use crate::config::{Fees, Organization};
+use crate::detail::{PathFault, PathRefusal};
 use crate::event::Event;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::execution::{BlockInput, config_of, screen_exempt};
@@ -16,7 +17,7 @@ use crate::limits::{ADDRESSES_MAX, OCSP_BYTES_MAX};
 use crate::outcome::{Refusal, ResultCode as C};
 use crate::participant::{
     AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate,
-    Participant, RevocationCause, RevokedCertificate, possession_message,
+    Participant, PathRules, RevocationCause, RevokedCertificate, possession_message,
 };
 use crate::record;
 use crate::rights::{Grant, Grantee, Right, Rights};
@@ -45,8 +46,8 @@ fn words(bytes: &[u8]) -> Vec<String> {
 }
 
 /// Whether the CA's path leads to one of the roots, its certificates below that, and its organization.
-fn judge(ca: &str, path: &[&[u8]], roots: &[&[u8]]) -> Result<(Vec<CertificateName>, String), String> {
-    let organization = ca.split_once(" of ").ok_or("no CA")?.1.to_owned();
+fn judge(ca: &str, path: &[&[u8]], roots: &[&[u8]]) -> Result<(Vec<CertificateName>, String), PathRefusal> {
+    let organization = ca.split_once(" of ").ok_or(PathFault::NoAuthority)?.1.to_owned();
     let root = format!("ca of {organization}");
     let listed = |ca: &str| roots.iter().any(|root| certified(root) == ca.as_bytes());
     match () {
@@ -54,16 +55,16 @@ fn judge(ca: &str, path: &[&[u8]], roots: &[&[u8]]) -> Result<(Vec<CertificateNa
         () if ca.starts_with("sub") && path.first() == Some(&ca.as_bytes()) && listed(&root) => {
             Ok((vec![CertificateName { issuer: key_of(&root), serial: HexBytes(vec![200]) }], organization))
         }
-        () => Err("unknown issuer".into()),
+        () => Err(PathFault::UnknownIssuer.into()),
     }
 }
 
 impl CertificatePaths for Readable {
-    fn claimed_organization(&self, leaf: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, leaf: &[u8]) -> Option<String> {
         Some(words(leaf)[0].split_once(" of ")?.1.to_owned())
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
         let leaf = words(path[0]);
         let (above, organization) = judge(&leaf[0], &path[1..], roots)?;
         let mut authorities = vec![key_of(&leaf[0])];
@@ -83,10 +84,10 @@ impl CertificatePaths for Readable {
         Some(Hash::plain(&[certified(certificate)]))
     }
 
-    fn authority_facts(&self, certificate: &[u8]) -> Result<AuthorityFacts, String> {
-        let text = std::str::from_utf8(certificate).map_err(|_| "no CA")?;
+    fn authority_facts(&self, _: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
+        let text = std::str::from_utf8(certificate).map_err(|_| PathFault::NoAuthority)?;
         let (ca, what) = text.split_once('#').unwrap_or((text, ""));
-        let organization = ca.split_once(" of ").ok_or("no CA")?.1.to_owned();
+        let organization = ca.split_once(" of ").ok_or(PathFault::NoAuthority)?.1.to_owned();
         let (past, far) = (Time::from_millis(0), Time::from_millis(1_900_000_000_000));
         Ok(AuthorityFacts {
             consortium: if what == "elsewhere" { "other.example" } else { "test.example" }.into(),
@@ -99,14 +100,16 @@ impl CertificatePaths for Readable {
     /// A proof reads the CA and the message.
     fn continuation(
         &self,
+        _: PathRules,
         certificate: &[u8],
         listed: &[&[u8]],
         message: &[u8],
         proof: &[u8],
-    ) -> Result<AuthorityContinuation, String> {
-        let replaces = listed.iter().rposition(|der| certified(der) == certified(certificate)).ok_or("no such key")?;
+    ) -> Result<AuthorityContinuation, PathRefusal> {
+        let replaces =
+            listed.iter().rposition(|der| certified(der) == certified(certificate)).ok_or(PathFault::NoListedKey)?;
         if listed[replaces].ends_with(b"#wide") && !certificate.ends_with(b"#wide") {
-            return Err("says more or less than the listed one".into());
+            return Err(PathFault::SaysOther.into());
         }
         let far = Time::from_millis(1_900_000_000_000);
         match proof == [certified(certificate), message].concat() {
@@ -117,17 +120,26 @@ impl CertificatePaths for Readable {
                 not_before: Time::from_millis(0),
                 not_after: far,
             }),
-            false => Err("no proof".into()),
+            false => Err(PathFault::Proof.into()),
         }
     }
 
-    fn revocation(&self, path: &[&[u8]], evidence: &[u8], roots: &[&[u8]]) -> Result<RevokedCertificate, String> {
-        let [ca, serial, reason] = words(evidence).try_into().map_err(|_| "no answer")?;
+    fn revocation(
+        &self,
+        _: PathRules,
+        path: &[&[u8]],
+        evidence: &[u8],
+        roots: &[&[u8]],
+    ) -> Result<RevokedCertificate, PathRefusal> {
+        let [ca, serial, reason] = words(evidence).try_into().map_err(|_| PathFault::AnswerMalformed)?;
         let (_, organization) = judge(&ca, path, roots)?;
         Ok(RevokedCertificate {
             certificate: CertificateName { issuer: key_of(&ca), serial: HexBytes(vec![serial.parse().unwrap()]) },
             organization: Some(organization),
-            cause: RevocationCause::ALL.into_iter().find(|cause| cause.name() == reason).ok_or("no reason")?,
+            cause: RevocationCause::ALL
+                .into_iter()
+                .find(|cause| cause.name() == reason)
+                .ok_or(PathFault::AnswerUnsupported)?,
         })
     }
 }
@@ -218,7 +230,7 @@ pub(super) fn standing(ledger: &Ledger) -> Vec<u8> {
 /// Whom events of a block's last receipt say that a certificate is revoked, and its number.
 pub(super) fn told(ledger: &mut Ledger, sender: u8, action: Action) -> Vec<(Option<String>, u8)> {
     let receipt = ledger.run(&[(&[sender], vec![action])]).pop().unwrap();
-    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message);
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message());
     let events = receipt.decoded_events().unwrap().into_iter();
     let revoked = events.filter_map(|event| match event {
         Event::ParticipantRevoked { identity, serial, .. } => {
@@ -458,7 +470,7 @@ fn a_revocation_is_done_though_its_poster_has_no_funds() {
         assert_eq!(ledger.one(1, actions).0, C::FeeUnpaid);
     }
     let receipt = ledger.run(&[(&[9], vec![revocation()])]).pop().unwrap();
-    assert_eq!((receipt.head.code, receipt.head.fee), (C::Done.number(), Amount::ZERO), "{}", receipt.message);
+    assert_eq!((receipt.head.code, receipt.head.fee), (C::Done.number(), Amount::ZERO), "{}", receipt.message());
     assert_eq!(ledger.one(2, vec![append()]).0, C::FeeUnpaid, "fees come first");
     assert!(participant(&ledger, 2).revoked_height.is_some());
 }

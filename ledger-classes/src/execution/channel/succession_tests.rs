@@ -60,7 +60,7 @@ fn public(public_read: bool) -> Action {
 /// The receipt of a transaction that was done, by somebody who has nothing to do with the channel.
 fn done(ledger: &mut Ledger, action: Action) -> Receipt {
     let receipt = ledger.run(&[(&[9], vec![action])]).pop().unwrap();
-    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message);
+    assert_eq!(receipt.head.code, C::Done.number(), "{}", receipt.message());
     receipt
 }
 
@@ -225,20 +225,32 @@ fn what_the_stolen_key_has_not_named_or_is_no_good_ca_of_the_organization_takes_
     let by = |by: &str| Action::ChannelRevokeAuthority(word("ca of beta", "ca3 of beta", by));
     // Each with the words that tell it from the others.
     for (action, code, why) in [
-        (by("ca2 of beta"), C::AuthorityRefused, "no proof"),
-        (by("ca3 of beta"), C::AuthorityRefused, "no proof"),
+        (by("ca2 of beta"), C::AuthorityRefused, "did not sign what it should have"),
+        (by("ca3 of beta"), C::AuthorityRefused, "did not sign what it should have"),
         // What was said of one certificate is not said of another of its key.
-        (with(&|it| it.certificate = bytes("ca3 of beta#useless")), C::AuthorityRefused, "no proof"),
+        (
+            with(&|it| it.certificate = bytes("ca3 of beta#useless")),
+            C::AuthorityRefused,
+            "did not sign what it should have",
+        ),
         (with(&|it| it.proof = HexBytes(Vec::new())), C::InvalidField, "proof"),
         (with(&|it| it.proof = HexBytes(vec![1; AUTHORITY_PROOF_BYTES_MAX + 1])), C::InvalidField, "proof"),
         (with(&|it| it.certificate = HexBytes(vec![1; CERTIFICATE_BYTES_MAX + 1])), C::InvalidField, "certificate"),
         // A thief has the certificate of the true successor, or makes one of its key, and not that key.
-        (agreed("ca of beta", "ca3 of beta"), C::AuthorityRefused, "by its own key, no proof"),
-        (agreed("ca3 of beta", "ca3 of beta#useless"), C::AuthorityRefused, "by its own key, no proof"),
-        (with(&|it| it.possession = it.proof.clone()), C::AuthorityRefused, "by its own key, no proof"),
+        (agreed("ca of beta", "ca3 of beta"), C::AuthorityRefused, "by its own key, the CA's key did not sign"),
+        (
+            agreed("ca3 of beta", "ca3 of beta#useless"),
+            C::AuthorityRefused,
+            "by its own key, the CA's key did not sign",
+        ),
+        (
+            with(&|it| it.possession = it.proof.clone()),
+            C::AuthorityRefused,
+            "by its own key, the CA's key did not sign",
+        ),
         (with(&|it| it.possession = HexBytes(Vec::new())), C::InvalidField, "proof"),
         (with(&|it| it.possession = HexBytes(vec![1; AUTHORITY_PROOF_BYTES_MAX + 1])), C::InvalidField, "proof"),
-        (stolen("nonsense"), C::AuthorityRefused, "no CA"),
+        (stolen("nonsense"), C::AuthorityRefused, "no CA certificate"),
         (stolen("ca of beta"), C::AuthorityRefused, "the key that others have"),
         (stolen("ca of beta#wide"), C::AuthorityRefused, "the key that others have"),
         (stolen("ca3 of beta#wide"), C::AuthorityRefused, "no CA of the organization"),

@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::config::{ChannelConfig, Organization};
+use crate::detail::{PathFault, PathRefusal};
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::keys::{Address, PublicKey, Signature};
-use crate::participant::{CertificatePaths, CertifiedIdentity};
+use crate::participant::{CertificatePaths, CertifiedIdentity, PathRules};
 use crate::record;
 use crate::rights::{Grant, Grantee, Right};
 use crate::time::Time;
@@ -15,17 +16,17 @@ use crate::{action::Action, limits};
 struct Numbered;
 
 impl CertificatePaths for Numbered {
-    fn claimed_organization(&self, _: &[u8]) -> Option<String> {
+    fn claimed_organization(&self, _: PathRules, _: &[u8]) -> Option<String> {
         Some("alpha".into())
     }
 
-    fn verify(&self, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, String> {
+    fn verify(&self, _: PathRules, path: &[&[u8]], roots: &[&[u8]], _: Time) -> Result<CertifiedIdentity, PathRefusal> {
         let number = path[0][0];
         let role = if number == ADMIN || number >= MORE_ADMINS { Role::Admin } else { Role::Client };
         let key = if number == WEAK { neutral() } else { signer(number).public() };
         let identity = Identity::new("test.example", "alpha", role, &format!("n{number}")).expect("a valid identity");
         let authorities: Vec<Hash> = roots.iter().map(|der| Hash::plain(&[der])).collect();
-        let issuer = authorities.first().copied().ok_or("no roots")?;
+        let issuer = authorities.first().copied().ok_or(PathFault::UnknownIssuer)?;
         let (not_after, serial, above) = (Time::from_millis(1_796_000_000_000), vec![number], Vec::new());
         Ok(CertifiedIdentity { identity, serial, issuer, not_after, key, authorities, above })
     }
@@ -134,7 +135,7 @@ fn a_proposal_that_could_not_be_read_again_is_refused() {
     assert!(payload.len() < limits::PAYLOAD_BYTES_MAX);
     let transaction = ledger.json_transaction(ADMIN, vec![Action::ChannelPropose(propose)]);
     let receipt = ledger.preview(std::slice::from_ref(&transaction)).receipts.pop().expect("a receipt");
-    assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message);
+    assert_eq!(receipt.head.code, ResultCode::ConfigurationInvalid.number(), "{}", receipt.message());
 }
 
 /// An organization with 1,024 addresses of administrators counted as able to govern, unseen.

@@ -10,6 +10,7 @@ pub use parties::Parties;
 
 use super::engine::{ContractEngine, InstanceView};
 use super::{Call, escrow};
+use crate::detail::Detail;
 use crate::keys::{Address, ParseAddressError};
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::state::ReadView;
@@ -31,9 +32,9 @@ trait Contract: Sync {
 
 fn contract(code: &str) -> Result<&'static dyn Contract, Refusal> {
     match code {
-        "auction" => Ok(&auction::AuctionContract),
-        "lending" => Ok(&lending::LendingContract),
-        _ => reject(ResultCode::CodeUnknown, "no such built-in contract"),
+        auction::CODE => Ok(&auction::AuctionContract),
+        lending::CODE => Ok(&lending::LendingContract),
+        _ => reject(ResultCode::CodeUnknown, Detail::PLAIN),
     }
 }
 
@@ -79,12 +80,11 @@ impl ContractEngine for Library {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Parses arguments strictly. The message tells what is expected, in our words: the JSON library's would make
-/// receipts depend on its release.
-pub(super) fn parse<T: DeserializeOwned>(arguments: &str, expected: &str) -> Result<T, Refusal> {
+/// Parses arguments of a method strictly. What is refused tells which method; what it takes is told where it is shown.
+pub(super) fn parse<T: DeserializeOwned>(arguments: &str, contract: &str, method: &str) -> Result<T, Refusal> {
     crate::json::from_str(arguments).or_else(|_| match mistyped_address(arguments) {
-        Some(text) => invalid(format!("{text}: {}", ParseAddressError::Checksum)),
-        None => invalid(format!("expected {expected}")),
+        Some(text) => invalid(Detail::MistypedAddress { text: text.into() }),
+        None => invalid(Detail::Expected { contract: contract.into(), method: method.into() }),
     })
 }
 
@@ -94,12 +94,12 @@ fn mistyped_address(arguments: &str) -> Option<&str> {
     texts.into_iter().find(|text| text.parse::<Address>() == Err(ParseAddressError::Checksum))
 }
 
-pub(super) fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
-    reject(ResultCode::ArgumentsInvalid, message)
+pub(super) fn invalid<T>(detail: Detail) -> Result<T, Refusal> {
+    reject(ResultCode::ArgumentsInvalid, detail)
 }
 
 fn no_method<T>(contract: &str) -> Result<T, Refusal> {
-    reject(ResultCode::MethodUnknown, format!("{contract} has no such method"))
+    reject(ResultCode::MethodUnknown, Detail::NoSuchMethod { contract: contract.into() })
 }
 
 /// An answer to a query.
@@ -149,16 +149,16 @@ mod tests {
     /// What every argument is read by.
     #[test]
     fn arguments_are_objects_at_every_depth() {
-        let read = |text: &str| parse::<(escrow::Valuable, Parties)>(text, "a form").is_ok();
+        let read = |text: &str| parse::<(escrow::Valuable, Parties)>(text, "lending", "request").is_ok();
         let collateral = r#"{"units":{"asset":"eur","amount":"5"}}"#;
         let parties = r#"{"organizations":["north"]}"#;
         assert!(read(&format!("[{collateral},{parties}]")));
         assert!(read(&format!(r#"[{collateral},"any"]"#)));
         assert!(!read(&format!(r#"[{{"units":["eur","5"]}},{parties}]"#)));
         assert!(!read(&format!(r#"[{collateral},{{"any":null}}]"#)));
-        assert!(parse::<Nothing>("{}", "{}").is_ok());
+        assert!(parse::<Nothing>("{}", "auction", "end").is_ok());
         for other in ["[]", "null", r#"{"more":1}"#] {
-            assert!(parse::<Nothing>(other, "{}").is_err(), "{other}");
+            assert!(parse::<Nothing>(other, "auction", "end").is_err(), "{other}");
         }
     }
 }

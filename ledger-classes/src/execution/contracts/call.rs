@@ -7,6 +7,7 @@
 use super::{InstanceRecord, timers};
 use crate::amount::Amount;
 use crate::config::ChannelConfig;
+use crate::detail::{Detail, Part, Party, Text};
 use crate::event::Event;
 use crate::execution::assets::AssetRecord;
 use crate::execution::{Context, assets};
@@ -73,9 +74,8 @@ impl<'c, 'a> Call<'c, 'a> {
 
     /// Writes a value of the instance's own state.
     pub fn write_value(&mut self, own: &[u8], value: Value) -> Result<(), Refusal> {
-        if own.len() > CALL_KEY_BYTES_MAX || value.len() > CALL_DATA_BYTES_MAX {
-            return reject(ResultCode::TooManyEffects, "a key or value of the contract is too large");
-        }
+        too_large(Part::ContractKey, own.len(), CALL_KEY_BYTES_MAX)?;
+        too_large(Part::ContractData, value.len(), CALL_DATA_BYTES_MAX)?;
         self.count()?;
         self.context.put_value(keyspace::instance_state(&self.instance.instance, own), value);
         Ok(())
@@ -134,7 +134,7 @@ impl<'c, 'a> Call<'c, 'a> {
     pub fn asset(&self, asset: &str) -> Result<AssetRecord, Refusal> {
         match assets::asset(self.context, asset)? {
             Some(record) => Ok(record),
-            None => reject(ResultCode::AssetUnknown, format!("no asset {asset:?}")),
+            None => reject(ResultCode::AssetUnknown, Detail::UnknownAsset { asset: asset.into() }),
         }
     }
 
@@ -189,9 +189,8 @@ impl<'c, 'a> Call<'c, 'a> {
 
     /// Reports what happened: a name such as `auction.bid`, and a JSON document.
     pub fn emit(&mut self, name: &str, data: String) -> Result<(), Refusal> {
-        if name.len() > NAME_BYTES_MAX || data.len() > CALL_DATA_BYTES_MAX {
-            return reject(ResultCode::TooManyEffects, "an event of the contract is too large");
-        }
+        too_large(Part::EventName, name.len(), NAME_BYTES_MAX)?;
+        too_large(Part::ContractData, data.len(), CALL_DATA_BYTES_MAX)?;
         self.count()?;
         self.context.emit(Event::ContractEmitted {
             instance: self.instance.instance.clone(),
@@ -204,7 +203,8 @@ impl<'c, 'a> Call<'c, 'a> {
     /// timer's own next timer is due a second later at the earliest.
     pub fn set_timer(&mut self, timer: &str, due: Time) -> Result<(), Refusal> {
         if timer.is_empty() || timer.len() > TIMER_BYTES_MAX || timer.contains('\0') {
-            return reject(ResultCode::TooManyEffects, "a timer is named by 1 to 128 bytes, none of them zero");
+            let detail = Detail::Between { part: Part::TimerName, least: 1, most: TIMER_BYTES_MAX as u64 };
+            return reject(ResultCode::TooManyEffects, detail);
         }
         self.count()?;
         let step = if self.caller.is_some() { 1 } else { TIMER_STEP_MS_MIN };
@@ -240,12 +240,12 @@ impl<'c, 'a> Call<'c, 'a> {
     /// contract takes comes through here.
     fn payer(&self) -> Result<Address, Refusal> {
         let Some(caller) = self.caller else {
-            return reject(ResultCode::CallerRefused, "a timer has no caller to take from");
+            return reject(ResultCode::CallerRefused, Detail::ContractOnly { party: Party::Caller });
         };
         let right = Right::Write(Class::Assets);
         match self.context.rights().allows(right) {
             true => Ok(caller),
-            false => reject(ResultCode::NoRight, format!("what it takes from the caller needs the right {right}")),
+            false => reject(ResultCode::NoRight, Detail::RightToTake { right: Text::of(right) }),
         }
     }
 
@@ -260,8 +260,16 @@ impl<'c, 'a> Call<'c, 'a> {
     fn count(&mut self) -> Result<(), Refusal> {
         self.effects += 1;
         if self.effects > CALL_EFFECTS_MAX {
-            return reject(ResultCode::TooManyEffects, "the call does too much");
+            let most = CALL_EFFECTS_MAX as u64;
+            return reject(ResultCode::TooManyEffects, Detail::AtMost { part: Part::CallEffects, most });
         }
         Ok(())
+    }
+}
+
+fn too_large(part: Part, bytes: usize, most: usize) -> Result<(), Refusal> {
+    match bytes > most {
+        true => reject(ResultCode::TooManyEffects, Detail::AtMost { part, most: most as u64 }),
+        false => Ok(()),
     }
 }

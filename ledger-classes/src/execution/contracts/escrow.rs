@@ -11,6 +11,7 @@ use super::engine::InstanceView;
 use crate::action::assets::ItemName;
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part};
 use crate::keys::Address;
 use crate::limits::NAME_BYTES_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
@@ -89,7 +90,7 @@ pub fn pay(call: &mut Call<'_, '_>, asset: &str, to: Address, amount: Amount) ->
     };
     // The instance owns what it owes, and nobody owns more than 2^128 - 1.
     let Some(sum) = before.checked_add(rest) else {
-        return reject(ResultCode::AmountOverflow, format!("more than 2^128 - 1 of {asset} owed"));
+        return reject(ResultCode::AmountOverflow, Detail::Overflow { asset: asset.into() });
     };
     let what = Valuable::Units { asset: asset.to_owned(), amount: sum };
     call.write(&key, &Owed { to: heir, what, height })?;
@@ -121,17 +122,16 @@ struct ClaimArguments {
 
 /// The method `claim`, by anybody: moves what is owed to an account, as far as it can move now.
 pub(super) fn claim(call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal> {
-    let ClaimArguments { account, asset, item } =
-        parse(arguments, r#"{"account": address, "asset", "item"?: the item}"#)?;
+    let ClaimArguments { account, asset, item } = parse(arguments, "escrow", "claim")?;
     if [Some(&asset), item.as_ref()].into_iter().flatten().any(|name| name.len() > NAME_BYTES_MAX) {
-        return invalid("an asset and an item are named by 1 to 64 bytes");
+        return invalid(Detail::Between { part: Part::OwedName, least: 1, most: NAME_BYTES_MAX as u64 });
     }
     let key = match &item {
         Some(item) => item_key(&account, &ItemName { asset: asset.clone(), item: item.clone() }),
         None => units_key(&account, &asset),
     };
     let Some(Owed { what, height, .. }) = call.read(&key)? else {
-        return reject(ResultCode::NothingOwed, format!("{account} is owed nothing of this here"));
+        return reject(ResultCode::NothingOwed, Detail::NothingOwed { account });
     };
     let heir = call.heir(&account)?;
     let mut fields = vec![("account", text(account)), ("to", text(heir)), ("asset", text(&asset))];
@@ -170,7 +170,7 @@ struct OwedArguments {
 
 /// The query `owed`: what an instance owes to an account, or to anybody.
 pub(super) fn query(view: &InstanceView<'_>, arguments: &str) -> Result<String, Refusal> {
-    let OwedArguments { account } = parse(arguments, r#"{"account"?: address}"#)?;
+    let OwedArguments { account } = parse(arguments, "escrow", "owed")?;
     let prefix = account.map_or_else(|| OWED.to_vec(), |account| units_key(&account, ""));
     let owed: Vec<Owed> = view.list(&prefix, &prefix, OWED_LISTED_MAX)?;
     answer(&owed)

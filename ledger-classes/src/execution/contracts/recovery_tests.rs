@@ -59,7 +59,7 @@ fn recover(from: u8, to: u8) -> Action {
 /// Alpha proposes it.
 fn propose(ledger: &mut Ledger, from: u8, to: u8) -> Hash {
     let receipt = ledger.run(&[(&[ALPHA], vec![recover(from, to)])]).pop().unwrap();
-    assert_eq!(receipt.head.code, 0, "{}", receipt.message);
+    assert_eq!(receipt.head.code, 0, "{}", receipt.message());
     receipt.head.id
 }
 

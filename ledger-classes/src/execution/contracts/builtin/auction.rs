@@ -11,6 +11,7 @@ use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse,
 use crate::action::assets::{ItemName, Kind};
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Moment, Part, Party, Stage, Text};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::engine::InstanceView;
@@ -27,6 +28,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 mod tests;
 
+/// The name of the code.
+pub(super) const CODE: &str = "auction";
 const RECORD: &[u8] = b"auction";
 const BID: &[u8] = b"bid/";
 const TIMER: &str = "end";
@@ -123,8 +126,6 @@ struct CreateArguments {
     exclude_sellers_organization: bool,
 }
 
-const CREATE_FORM: &str = r#"{"item": {"asset", "item"}, "currency", "ends": time, "reserve", "minimum_increment", "starting_price"?, "buy_now"?, "bidders"?: "any" or {"organizations": [...]}, "exclude_sellers_organization"?: true}, amounts as strings"#;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BidArguments {
@@ -168,19 +169,19 @@ impl Contract for AuctionContract {
             buy_now,
             bidders,
             exclude_sellers_organization,
-        } = parse(arguments, CREATE_FORM)?;
+        } = parse(arguments, CODE, "create")?;
         if ends <= call.time() || ends.millis_since(call.time()) > AUCTION_MS_MAX {
-            return invalid("an auction ends after it begins, at most 366 days later");
+            return invalid(Detail::Between { part: Part::AuctionMs, least: 1, most: AUCTION_MS_MAX });
         }
         if minimum_increment.is_zero() {
-            return invalid("the minimum increment is at least 1");
+            return invalid(Detail::AtLeast { part: Part::MinimumIncrement, least: 1 });
         }
         if buy_now.is_some_and(|price| price.is_zero() || price < reserve || price < starting_price) {
-            return invalid("the buy-now price is not zero and not below the reserve or the starting price");
+            return invalid(Detail::BuyNowTooLow {});
         }
-        bidders.check(call, "bidders")?;
+        bidders.check(call, Part::Bidders)?;
         if exclude_sellers_organization && organizations(call.view(), &call.caller())?.is_empty() {
-            return invalid("the seller has no organization to exclude");
+            return invalid(Detail::NoSellerOrganization {});
         }
         check_prices(call, &currency, [reserve, starting_price, minimum_increment, buy_now.unwrap_or_default()])?;
         call.pull_item(&item.asset, &item.item)?;
@@ -221,22 +222,22 @@ impl Contract for AuctionContract {
         let auction = load(call)?;
         match method {
             "bid" => {
-                let BidArguments { amount } = parse(arguments, r#"{"amount": "123"}"#)?;
+                let BidArguments { amount } = parse(arguments, CODE, method)?;
                 auction.bid(call, amount)
             }
             "buy_now" => {
-                let Nothing {} = parse(arguments, "{}")?;
+                let Nothing {} = parse(arguments, CODE, method)?;
                 auction.buy_now(call)
             }
             "cancel" => {
-                let Nothing {} = parse(arguments, "{}")?;
+                let Nothing {} = parse(arguments, CODE, method)?;
                 auction.cancel(call)
             }
             "settle" => {
-                let Nothing {} = parse(arguments, "{}")?;
+                let Nothing {} = parse(arguments, CODE, method)?;
                 auction.settle(call)
             }
-            _ => no_method("an auction"),
+            _ => no_method("auction"),
         }
     }
 
@@ -248,7 +249,7 @@ impl Contract for AuctionContract {
         let auction: Auction = view.read(RECORD)?.ok_or_else(missing)?;
         match method {
             "state" => {
-                let Nothing {} = parse(arguments, "{}")?;
+                let Nothing {} = parse(arguments, CODE, method)?;
                 let from = auction.bids.saturating_sub(BIDS_LISTED_MAX);
                 let last_bids = bids(view, from)?;
                 let least_bid = if auction.phase == Phase::Open { auction.least_bid() } else { None };
@@ -264,10 +265,10 @@ impl Contract for AuctionContract {
                 super::answer(&StateAnswer { least_bid, ends_extended, highest_controls, auction, last_bids })
             }
             "bids" => {
-                let BidsArguments { from } = parse(arguments, r#"{"from"?: number of the first bid}"#)?;
+                let BidsArguments { from } = parse(arguments, CODE, method)?;
                 super::answer(&bids(view, from)?)
             }
-            _ => no_method("an auction"),
+            _ => no_method("auction"),
         }
     }
 }
@@ -309,9 +310,7 @@ fn check_prices(call: &Call<'_, '_>, currency: &str, prices: [Amount; 4]) -> Res
     let [_, starting_price, minimum_increment, _] = prices;
     let second = starting_price.max(Amount(1)).checked_add(minimum_increment);
     if prices.iter().any(|price| *price > ceiling) || second.is_none_or(|second| second > ceiling) {
-        return invalid(format!(
-            "reserve, buy-now price, and starting price with the increment are at most {ceiling}, as {currency} is"
-        ));
+        return invalid(Detail::PricesAbove { most: ceiling, currency: currency.into() });
     }
     Ok(())
 }
@@ -357,29 +356,29 @@ impl Auction {
     fn admit(&self, call: &Call<'_, '_>, lag: &Lag) -> Result<(), Refusal> {
         if self.phase != Phase::Open || lag.has_come(self.ends) {
             let ends = lag.comes(self.ends);
-            return reject(ResultCode::BidTooLate, format!("the auction ended, at the latest at {ends}"));
+            return reject(ResultCode::BidTooLate, Detail::ContractMoment { moment: Moment::AuctionEnded, time: ends });
         }
         let same_identity = self.seller_identity.is_some() && self.seller_identity.as_ref() == call.identity();
         if call.is_from(&self.seller)? || same_identity {
-            return reject(ResultCode::BidBySeller, "the seller cannot bid");
+            return reject(ResultCode::BidBySeller, Detail::PLAIN);
         }
         if related(call.view(), &self.seller, &call.caller())? {
-            return reject(ResultCode::BidByCoOwner, "who shares an account with the seller cannot bid");
+            return reject(ResultCode::BidByCoOwner, Detail::PLAIN);
         }
         let bidder = call.caller();
         if !self.bidders.admit(call.view(), &bidder)? {
-            return reject(ResultCode::BidderNotQualified, "the auction is for participants of other organizations");
+            return reject(ResultCode::BidderNotQualified, Detail::ContractOnly { party: Party::OtherOrganizations });
         }
         if self.exclude_sellers_organization {
             let Some(behind) = signing_organizations(call.view(), &bidder)? else {
-                return reject(ResultCode::BidderNotQualified, "the auction is for participants only");
+                return reject(ResultCode::BidderNotQualified, Detail::ContractOnly { party: Party::Participants });
             };
             if !behind.is_disjoint(&organizations(call.view(), &self.seller)?) {
-                return reject(ResultCode::BidBySellersOrganization, "the seller's organization cannot bid");
+                return reject(ResultCode::BidBySellersOrganization, Detail::PLAIN);
             }
         }
         if self.is_controlled_by(call.view(), &bidder)? {
-            return reject(ResultCode::BidByController, "who controls the currency or the item's asset cannot bid");
+            return reject(ResultCode::BidByController, Detail::PLAIN);
         }
         // Nobody shall pay for what could not be handed over.
         call.require_movable(&self.item.asset, &self.item.item)
@@ -394,14 +393,14 @@ impl Auction {
         }
         match self.least_bid() {
             Some(least) if amount >= least => {}
-            Some(least) => return reject(ResultCode::BidTooLow, format!("a bid is at least {least}")),
-            None => return reject(ResultCode::BidTooLow, "no higher bid is possible"),
+            Some(least) => return reject(ResultCode::BidTooLow, Detail::LeastBid { least }),
+            None => return reject(ResultCode::BidTooLow, Detail::Stage { stage: Stage::NoHigherBid }),
         }
         let bid = self.take(call, amount)?;
         call.write(&bid_key(self.bids), &bid)?;
         self.bids = match self.bids.checked_add(1) {
             Some(bids) => bids,
-            None => return reject(ResultCode::TooManyEffects, "the auction takes no more bids"),
+            None => return reject(ResultCode::TooManyEffects, Detail::Stage { stage: Stage::AuctionTakesNoMore }),
         };
         emit(
             call,
@@ -417,7 +416,7 @@ impl Auction {
         self.admit(call, &lag)?;
         match self.buy_now {
             Some(price) => self.buy(call, price),
-            None => reject(ResultCode::NoBuyNow, "the auction has no buy-now price"),
+            None => reject(ResultCode::NoBuyNow, Detail::PLAIN),
         }
     }
 
@@ -436,7 +435,7 @@ impl Auction {
         let needed = amount.checked_sub(mine).unwrap_or_default();
         let free = call.free_balance(&self.currency, &bidder)?;
         if free < needed {
-            return reject(ResultCode::BidUnfunded, format!("{needed} of {} needed, {free} free", self.currency));
+            return reject(ResultCode::BidUnfunded, Detail::Funds { needed, asset: Text::from(&self.currency), free });
         }
         call.pull_units(&self.currency, needed)?;
         if let Some(beaten) = beaten {
@@ -449,12 +448,12 @@ impl Auction {
 
     fn cancel(mut self, call: &mut Call<'_, '_>) -> Result<(), Refusal> {
         if !call.is_from(&self.seller)? {
-            return reject(ResultCode::CallerRefused, "only the seller cancels");
+            return reject(ResultCode::CallerRefused, Detail::ContractOnly { party: Party::Seller });
         }
         self.require_open()?;
         self.refresh(call)?;
         if self.highest.is_some() && !self.highest_controls(call.view())? {
-            return reject(ResultCode::AuctionHasBids, "there is a bid already");
+            return reject(ResultCode::AuctionHasBids, Detail::PLAIN);
         }
         if let Some(bid) = self.highest.take() {
             escrow::pay(call, &self.currency, bid.bidder, bid.amount)?;
@@ -473,7 +472,10 @@ impl Auction {
         let settles = if controlled { self.ends.plus_millis(CANCEL_MS) } else { self.ends };
         if !lag.has_come(settles) {
             if !call.is_timer() {
-                return reject(ResultCode::WrongPhase, format!("the auction ends at {}", lag.comes(settles)));
+                return reject(
+                    ResultCode::WrongPhase,
+                    Detail::ContractMoment { moment: Moment::AuctionEnds, time: lag.comes(settles) },
+                );
             }
             call.set_timer(TIMER, lag.next_look(settles))?;
             return call.write(RECORD, &self);
@@ -496,7 +498,7 @@ impl Auction {
     fn require_open(&self) -> Result<(), Refusal> {
         match self.phase {
             Phase::Open => Ok(()),
-            _ => reject(ResultCode::WrongPhase, "the auction is over"),
+            _ => reject(ResultCode::WrongPhase, Detail::Stage { stage: Stage::AuctionOver }),
         }
     }
 

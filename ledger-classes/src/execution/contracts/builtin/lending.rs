@@ -24,6 +24,7 @@ pub(in crate::execution) use records::{LoanName, Quotes};
 use super::parties::{belongs, check_organizations, organizations};
 use super::{Contract, emit, invalid, no_method, parse, text};
 use crate::amount::Amount;
+use crate::detail::{Detail, Part, Party, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::contracts::escrow::Valuable;
@@ -110,53 +111,49 @@ struct LoanArguments {
     loan: String,
 }
 
-const CREATE_FORM: &str = r#"{"currencies": [asset, ...], "grace_seconds": number, "registrars": [organization, ...]}"#;
-const REGISTER_FORM: &str = r#"{"borrower": address, "evidence"?: hash}"#;
-const REQUEST_FORM: &str = r#"{"loan", "asset", "amount": "1", "term_seconds": 1, "installments": 1, "rate_max_bps": 1, "quote_deadline": time, "collateral"?: {"units": {"asset", "amount"}} or {"item": {"asset", "item"}}, "lenders"?: "any" or {"organizations": [...]}, "controller_may_quote"?: true}"#;
-const QUOTE_FORM: &str = r#"{"loan", "rate_bps": number}"#;
-const REPAY_FORM: &str = r#"{"loan", "amount"?: "123"}"#;
-const LOAN_FORM: &str = r#"{"loan"}"#;
+/// The name of the code.
+pub(super) const CODE: &str = "lending";
 
 /// The code `lending`.
 pub(super) struct LendingContract;
 
 impl Contract for LendingContract {
     fn create(&self, call: &mut Call<'_, '_>, arguments: &str) -> Result<(), Refusal> {
-        let CreateArguments { currencies, grace_seconds, registrars } = parse(arguments, CREATE_FORM)?;
+        let CreateArguments { currencies, grace_seconds, registrars } = parse(arguments, CODE, "create")?;
         if currencies.is_empty() || currencies.len() > CURRENCIES_MAX {
-            return invalid(format!("a desk has 1 to {CURRENCIES_MAX} currencies"));
+            return invalid(Detail::Between { part: Part::Currencies, least: 1, most: CURRENCIES_MAX as u64 });
         }
         for currency in &currencies {
             // Fails if there is no such fungible asset.
             call.free_balance(currency, &call.caller())?;
         }
         if grace_seconds > GRACE_SECONDS_MAX {
-            return invalid(format!("the grace time is at most {GRACE_SECONDS_MAX} seconds"));
+            return invalid(Detail::AtMost { part: Part::GraceSeconds, most: GRACE_SECONDS_MAX });
         }
-        check_organizations(call, &registrars, "registrars")?;
+        check_organizations(call, &registrars, Part::Registrars)?;
         call.write(records::DESK, &Desk { currencies, grace_seconds, registrars })?;
         emit(call, "lending.opened", &[("by", text(call.caller()))])
     }
 
     fn call(&self, call: &mut Call<'_, '_>, method: &str, arguments: &str) -> Result<(), Refusal> {
         match method {
-            "register_borrower" => register(call, &parse(arguments, REGISTER_FORM)?),
-            "request" => market::request(call, parse(arguments, REQUEST_FORM)?),
-            "cancel" => market::cancel(call, loan_of(call, arguments)?),
+            "register_borrower" => register(call, &parse(arguments, CODE, method)?),
+            "request" => market::request(call, parse(arguments, CODE, method)?),
+            "cancel" => market::cancel(call, loan_of(call, method, arguments)?),
             "quote" => {
-                let QuoteArguments { loan, rate_bps } = parse(arguments, QUOTE_FORM)?;
+                let QuoteArguments { loan, rate_bps } = parse(arguments, CODE, method)?;
                 let loan = records::loan(call, &loan)?;
                 market::quote(call, loan, rate_bps)
             }
-            "withdraw_quote" => market::withdraw(call, loan_of(call, arguments)?),
-            "award" => market::award(call, loan_of(call, arguments)?),
+            "withdraw_quote" => market::withdraw(call, loan_of(call, method, arguments)?),
+            "award" => market::award(call, loan_of(call, method, arguments)?),
             "repay" => {
-                let RepayArguments { loan, amount } = parse(arguments, REPAY_FORM)?;
+                let RepayArguments { loan, amount } = parse(arguments, CODE, method)?;
                 let loan = records::loan(call, &loan)?;
                 servicing::repay(call, loan, amount)
             }
-            "review" => servicing::review(call, loan_of(call, arguments)?),
-            _ => no_method("a lending desk"),
+            "review" => servicing::review(call, loan_of(call, method, arguments)?),
+            _ => no_method("lending"),
         }
     }
 
@@ -173,8 +170,8 @@ impl Contract for LendingContract {
     }
 }
 
-fn loan_of(call: &Call<'_, '_>, arguments: &str) -> Result<Loan, Refusal> {
-    let LoanArguments { loan } = parse(arguments, LOAN_FORM)?;
+fn loan_of(call: &Call<'_, '_>, method: &str, arguments: &str) -> Result<Loan, Refusal> {
+    let LoanArguments { loan } = parse(arguments, CODE, method)?;
     records::loan(call, &loan)
 }
 
@@ -182,14 +179,17 @@ fn register(call: &mut Call<'_, '_>, arguments: &RegisterArguments) -> Result<()
     let RegisterArguments { borrower, evidence } = arguments;
     let registrar = match call.identity() {
         identity @ Some(registrar) if belongs(&records::desk(call)?.registrars, identity) => registrar.clone(),
-        _ => return reject(ResultCode::CallerRefused, "only a registrar of this desk opens credit records"),
+        _ => return reject(ResultCode::CallerRefused, Detail::ContractOnly { party: Party::Registrar }),
     };
     if organizations(call.view(), borrower)?.contains(registrar.organization()) {
-        return reject(ResultCode::OwnOrganization, "a registrar opens no credit record for its own organization");
+        return reject(ResultCode::OwnOrganization, Detail::PLAIN);
     }
     let key = records::credit_key(borrower);
     if call.read_value(&key)?.is_some() {
-        return reject(ResultCode::CreditRecordExists, format!("{borrower} has a credit record"));
+        return reject(
+            ResultCode::CreditRecordExists,
+            Detail::Exists { thing: Thing::CreditRecord, name: Text::of(borrower) },
+        );
     }
     let height = call.height();
     call.write(&key, &CreditRecord::new(*borrower, registrar, *evidence, height))?;

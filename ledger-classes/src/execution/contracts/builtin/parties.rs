@@ -2,6 +2,7 @@
 //! themselves as far as the ledger can see it.
 
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Part};
 use crate::execution::assets;
 pub(super) use crate::execution::assets::is_void;
 use crate::execution::contracts::Call;
@@ -30,10 +31,10 @@ pub enum Parties {
 
 impl Parties {
     /// Refuses a list that is empty or names an organization that is not a member of the channel.
-    pub(super) fn check(&self, call: &Call<'_, '_>, what: &str) -> Result<(), Refusal> {
+    pub(super) fn check(&self, call: &Call<'_, '_>, part: Part) -> Result<(), Refusal> {
         match self {
             Self::Any => Ok(()),
-            Self::Organizations(names) => check_organizations(call, names, what),
+            Self::Organizations(names) => check_organizations(call, names, part),
         }
     }
 
@@ -50,12 +51,12 @@ impl Parties {
 }
 
 /// Refuses a list of organizations that is empty or names one that is not a member of the channel.
-pub(super) fn check_organizations(call: &Call<'_, '_>, names: &[String], what: &str) -> Result<(), Refusal> {
+pub(super) fn check_organizations(call: &Call<'_, '_>, names: &[String], part: Part) -> Result<(), Refusal> {
     if !(1..=ORGANIZATIONS_MAX).contains(&names.len()) || !names.iter().all(|name| is_label(name)) {
-        return super::invalid(format!("{what} are 1 to {ORGANIZATIONS_MAX} organizations"));
+        return super::invalid(Detail::Between { part, least: 1, most: ORGANIZATIONS_MAX as u64 });
     }
     match names.iter().find(|name| !call.config().is_member(name)) {
-        Some(name) => reject(ResultCode::OrganizationUnknown, format!("{name} is not a member of this channel")),
+        Some(name) => reject(ResultCode::OrganizationUnknown, Detail::NotAMember { organization: name.into() }),
         None => Ok(()),
     }
 }

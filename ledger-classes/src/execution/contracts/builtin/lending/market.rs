@@ -9,6 +9,7 @@ use super::{
     CANCEL_MS, INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX,
 };
 use crate::amount::Amount;
+use crate::detail::{Detail, Moment, Part, Party, Stage, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::{controls, is_void, organizations, related};
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
@@ -38,35 +39,35 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
         controller_may_quote,
     } = arguments;
     if !is_label(&loan) {
-        return invalid("a loan is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return invalid(Detail::Named { thing: Thing::Loan });
     }
     if !desk.currencies.contains(&asset) {
-        return invalid("this desk lends other assets");
+        return invalid(Detail::OtherAssets { asset: Text::from(&asset) });
     }
     if !(1..=TERM_SECONDS_MAX).contains(&term_seconds) {
-        return invalid(format!("a term has 1 to {TERM_SECONDS_MAX} seconds"));
+        return invalid(Detail::Between { part: Part::TermSeconds, least: 1, most: TERM_SECONDS_MAX });
     }
     if !(1..=INSTALLMENTS_MAX).contains(&installments) || u64::from(installments) > term_seconds {
-        return invalid(format!("a loan has 1 to {INSTALLMENTS_MAX} installments, at least a second apart"));
+        return invalid(Detail::Between { part: Part::Installments, least: 1, most: INSTALLMENTS_MAX.into() });
     }
     if rate_max_bps > RATE_BPS_MAX {
-        return invalid(format!("a rate is at most {RATE_BPS_MAX} basis points"));
+        return invalid(Detail::AtMost { part: Part::RateBps, most: RATE_BPS_MAX.into() });
     }
     if quote_deadline <= call.time() || quote_deadline.millis_since(call.time()) > QUOTING_MS_MAX {
-        return invalid("the deadline for quotes lies at most 366 days ahead");
+        return invalid(Detail::Between { part: Part::QuotingMs, least: 1, most: QUOTING_MS_MAX });
     }
-    lenders.check(call, "lenders")?;
+    lenders.check(call, Part::Lenders)?;
     if amount.is_zero() || matches!(collateral, Some(Valuable::Units { amount: Amount::ZERO, .. })) {
-        return invalid("an amount is not zero");
+        return invalid(Detail::AtLeast { part: Part::Amount, least: 1 });
     }
     // The most that can ever be owed must fit with room for roundings, so that no later step can overflow.
     let longest = term_seconds.saturating_add(desk.grace_seconds);
     match (Debt { principal: amount.0, interest: 0 }).accrue(rate_max_bps, longest) {
         Some(debt) if debt.owed() <= u128::MAX / 2 => {}
-        _ => return reject(ResultCode::AmountOverflow, "with its interest the loan may exceed 2^127"),
+        _ => return reject(ResultCode::AmountOverflow, Detail::InterestOverflow {}),
     }
     if call.read_value(&loan_key(&loan))?.is_some() {
-        return reject(ResultCode::LoanExists, format!("{loan} exists"));
+        return reject(ResultCode::LoanExists, Detail::Exists { thing: Thing::Loan, name: Text::from(&loan) });
     }
     let borrower = call.caller();
     check_registrar(call, &borrower)?;
@@ -130,7 +131,7 @@ pub(super) fn request(call: &mut Call<'_, '_>, arguments: RequestArguments) -> R
 fn check_registrar(call: &Call<'_, '_>, borrower: &Address) -> Result<(), Refusal> {
     let Some(credit) = call.read::<CreditRecord>(&credit_key(borrower))? else { return Ok(()) };
     if organizations(call.view(), borrower)?.contains(credit.registrar.organization()) {
-        return reject(ResultCode::OwnOrganization, "the borrower is of the registrar's organization now");
+        return reject(ResultCode::OwnOrganization, Detail::PLAIN);
     }
     Ok(())
 }
@@ -140,20 +141,19 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
     let lender = call.caller();
     let same_identity = loan.borrower_identity.is_some() && loan.borrower_identity.as_ref() == call.identity();
     if call.is_from(&loan.borrower)? || same_identity {
-        return reject(ResultCode::QuoteByBorrower, "the borrower cannot lend to itself");
+        return reject(ResultCode::QuoteByBorrower, Detail::PLAIN);
     }
     if related(call.view(), &loan.borrower, &lender)? {
-        return reject(ResultCode::QuoteByCoOwner, "who shares an account with the borrower cannot lend to it");
+        return reject(ResultCode::QuoteByCoOwner, Detail::PLAIN);
     }
     if !loan.lenders.admit(call.view(), &lender)? {
-        return reject(ResultCode::LenderNotQualified, "the request is for participants of other organizations");
+        return reject(ResultCode::LenderNotQualified, Detail::ContractOnly { party: Party::OtherOrganizations });
     }
     if keeps_others(call.view(), &loan, &lender)? {
-        let message = format!("who controls {} quotes only where the request says controller_may_quote", loan.asset);
-        return reject(ResultCode::QuoteByController, message);
+        return reject(ResultCode::QuoteByController, Detail::Controls { asset: Text::from(&loan.asset) });
     }
     if rate_bps > loan.rate_max_bps {
-        return reject(ResultCode::RateTooHigh, format!("at most {} basis points", loan.rate_max_bps));
+        return reject(ResultCode::RateTooHigh, Detail::HighestRate { bps: loan.rate_max_bps.into() });
     }
     let mut standing = quotes(call, &loan.loan)?;
     check_first(call, &standing)?;
@@ -166,13 +166,16 @@ pub(super) fn quote(call: &mut Call<'_, '_>, mut loan: Loan, rate_bps: u32) -> R
                 let displaced = standing.quotes.remove(worst);
                 refund(call, &loan, &displaced)?;
             }
-            _ => return reject(ResultCode::RateTooHigh, format!("{QUOTES_MAX} quotes stand, none above {highest}")),
+            _ => {
+                let detail = Detail::QuotesStand { quotes: QUOTES_MAX as u64, bps: highest.into() };
+                return reject(ResultCode::RateTooHigh, detail);
+            }
         }
     }
     let free = call.free_balance(&loan.asset, &lender)?;
     if free < loan.amount {
-        let message = format!("{} of {} needed, {free} free", loan.amount, loan.asset);
-        return reject(ResultCode::QuoteUnfunded, message);
+        let detail = Detail::Funds { needed: loan.amount, asset: Text::from(&loan.asset), free };
+        return reject(ResultCode::QuoteUnfunded, detail);
     }
     call.pull_units(&loan.asset, loan.amount)?;
     let (time, height) = (call.time(), call.height());
@@ -201,14 +204,11 @@ fn check_first(call: &Call<'_, '_>, standing: &Quotes) -> Result<(), Refusal> {
     let lender = call.caller();
     for quote in &standing.quotes {
         if call.is_from(&quote.lender)? {
-            return reject(
-                ResultCode::AlreadyQuoted,
-                format!("{lender} has quoted; withdraw first to change the rate"),
-            );
+            return reject(ResultCode::AlreadyQuoted, Detail::HasQuoted { lender });
         }
         let same_identity = quote.identity.is_some() && quote.identity.as_ref() == call.identity();
         if same_identity || related(call.view(), &quote.lender, &lender)? {
-            return reject(ResultCode::QuoteBySameIdentity, format!("{} quotes for the same", quote.lender));
+            return reject(ResultCode::QuoteBySameIdentity, Detail::QuotesForTheSame { lender: quote.lender });
         }
     }
     Ok(())
@@ -225,11 +225,11 @@ pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Re
         }
     }
     let Some(mine) = mine else {
-        return reject(ResultCode::QuoteUnknown, "the caller has no quote here");
+        return reject(ResultCode::QuoteUnknown, Detail::PLAIN);
     };
     if lag.has_come(loan.quotes_bind) {
         let since = lag.comes(loan.quotes_bind);
-        return reject(ResultCode::QuoteIsBinding, format!("quotes have been binding since {since}"));
+        return reject(ResultCode::QuoteIsBinding, Detail::ContractMoment { moment: Moment::QuotesBind, time: since });
     }
     let quote = standing.quotes.remove(mine);
     put_quotes(call, &loan.loan, &standing)?;
@@ -241,14 +241,14 @@ pub(super) fn withdraw(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Re
 /// quote is of somebody who came to control the currency.
 pub(super) fn cancel(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
     if !call.is_from(&loan.borrower)? {
-        return reject(ResultCode::CallerRefused, "only the borrower cancels its request");
+        return reject(ResultCode::CallerRefused, Detail::ContractOnly { party: Party::Borrower });
     }
     require_quoting(&loan)?;
     let standing = quotes(call, &loan.loan)?;
     let lag = loan.refresh(call)?;
     let kept = lag.has_come(loan.quote_deadline) && is_kept_by_lender(call, &loan, &standing)?;
     if !standing.quotes.is_empty() && !kept && !lowest_keeps_others(call.view(), &loan, &standing)? {
-        return reject(ResultCode::WrongPhase, "there are quotes already");
+        return reject(ResultCode::WrongPhase, Detail::Stage { stage: Stage::HasQuotes });
     }
     close_unfunded(call, loan, &standing, LoanStatus::Cancelled, "cancelled")
 }
@@ -280,7 +280,10 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
     };
     if !lag.has_come(decided) {
         if !call.is_timer() {
-            return reject(ResultCode::WrongPhase, format!("the request is decided at {}", lag.comes(decided)));
+            return reject(
+                ResultCode::WrongPhase,
+                Detail::ContractMoment { moment: Moment::RequestDecides, time: lag.comes(decided) },
+            );
         }
         call.set_timer(&loan.loan, lag.next_look(decided))?;
         return put_loan(call, &loan);
@@ -296,7 +299,7 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
     if !lag.has_come(waits) && is_kept_by_lender(call, &loan, &standing)? {
         if !call.is_timer() {
             let until = lag.comes(waits);
-            return reject(ResultCode::WrongPhase, format!("a lender stops {}: quotes bind until {until}", loan.asset));
+            return reject(ResultCode::WrongPhase, Detail::LenderStops { asset: Text::from(&loan.asset), until });
         }
         let waited = call.time().millis_since(loan.quote_deadline).clamp(STOP_LOOK_MS_MIN, CANCEL_MS);
         call.set_timer(&loan.loan, call.time().plus_millis(waited).min(lag.comes(waits)))?;
@@ -308,7 +311,7 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
     }
     let winner = standing.quotes.remove(best);
     let Some(payment) = installment(loan.amount.0, winner.rate_bps, loan.term_seconds, loan.installments) else {
-        return reject(ResultCode::AmountOverflow, "the loan does not fit 2^128");
+        return reject(ResultCode::AmountOverflow, Detail::Overflow { asset: Text::from(&loan.asset) });
     };
     loan.status = LoanStatus::Active;
     loan.lender = Some(winner.lender);
@@ -345,18 +348,21 @@ pub(super) fn award(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refus
 fn require_quoting(loan: &Loan) -> Result<(), Refusal> {
     match loan.status {
         LoanStatus::Quoting => Ok(()),
-        _ => reject(ResultCode::WrongPhase, "the request is decided"),
+        _ => reject(ResultCode::WrongPhase, Detail::Stage { stage: Stage::RequestDecided }),
     }
 }
 
 fn require_quotable(call: &mut Call<'_, '_>, loan: &mut Loan) -> Result<Lag, Refusal> {
     if loan.status != LoanStatus::Quoting {
-        return reject(ResultCode::QuoteTooLate, "the request is decided");
+        return reject(ResultCode::QuoteTooLate, Detail::Stage { stage: Stage::RequestDecided });
     }
     let lag = loan.refresh(call)?;
     if lag.has_come(loan.quote_deadline) {
         let until = lag.comes(loan.quote_deadline);
-        return reject(ResultCode::QuoteTooLate, format!("quotes were taken until {until}"));
+        return reject(
+            ResultCode::QuoteTooLate,
+            Detail::ContractMoment { moment: Moment::QuotesWereTaken, time: until },
+        );
     }
     Ok(lag)
 }

@@ -4,6 +4,7 @@ use super::DAY_SECONDS;
 use super::interest::{Debt, course, due_millis};
 use crate::amount::Amount;
 use crate::codec::{Decode, Encode};
+use crate::detail::{Detail, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::beyond_control;
 use crate::execution::contracts::builtin::{Parties, emit, invalid, text};
@@ -69,8 +70,8 @@ pub enum CollateralState {
 /// not give any is said as everywhere.
 pub(super) fn pull_collateral(call: &mut Call<'_, '_>, collateral: &Valuable) -> Result<(), Refusal> {
     collateral.pull(call).map_err(|refusal| match refusal {
-        Refusal::Rejected { code, message } if code != ResultCode::NoRight => {
-            Refusal::rejected(ResultCode::CollateralRefused, format!("{}: {message}", code.name()))
+        Refusal::Rejected { code, detail } if code != ResultCode::NoRight => {
+            Refusal::rejected(ResultCode::CollateralRefused, detail)
         }
         other => other,
     })
@@ -357,13 +358,13 @@ pub(super) fn no_desk() -> ReadError {
 
 pub(super) fn loan(call: &Call<'_, '_>, name: &str) -> Result<Loan, Refusal> {
     if !is_label(name) {
-        return invalid("a loan is named by 1 to 64 of a-z, 0-9 and hyphen");
+        return invalid(Detail::Named { thing: Thing::Loan });
     }
     call.read(&loan_key(name))?.map_or_else(no_loan, Ok)
 }
 
 pub(super) fn no_loan<T>() -> Result<T, Refusal> {
-    reject(ResultCode::LoanUnknown, "no such loan")
+    reject(ResultCode::LoanUnknown, Detail::PLAIN)
 }
 
 pub(super) fn put_loan(call: &mut Call<'_, '_>, loan: &Loan) -> Result<(), Refusal> {
@@ -386,7 +387,10 @@ pub(super) fn update_credit(
 ) -> Result<(), Refusal> {
     let key = credit_key(borrower);
     let Some(mut record) = call.read::<CreditRecord>(&key)? else {
-        return reject(ResultCode::NoCreditRecord, format!("{borrower} has no credit record at this desk"));
+        return reject(
+            ResultCode::NoCreditRecord,
+            Detail::Unknown { thing: Thing::CreditRecord, name: Text::of(borrower) },
+        );
     };
     change(&mut record);
     record.last_event_height = call.height();

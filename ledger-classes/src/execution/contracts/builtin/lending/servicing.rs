@@ -3,6 +3,7 @@
 use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
 use super::{DAY_SECONDS, KEPT_DAYS_MAX};
 use crate::amount::Amount;
+use crate::detail::{Detail, Part, Stage, Text};
 use crate::execution::assets;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::controls;
@@ -25,12 +26,15 @@ pub(super) fn repay(call: &mut Call<'_, '_>, mut loan: Loan, amount: Option<Amou
     let owed = Amount(debt.owed());
     let amount = amount.unwrap_or(owed).min(owed);
     if amount.is_zero() {
-        return invalid("an amount is not zero");
+        return invalid(Detail::AtLeast { part: Part::Amount, least: 1 });
     }
     let payer = call.caller();
     let free = call.free_balance(&loan.asset, &payer)?;
     if free < amount {
-        return reject(ResultCode::RepaymentUnfunded, format!("{amount} of {} needed, {free} free", loan.asset));
+        return reject(
+            ResultCode::RepaymentUnfunded,
+            Detail::Funds { needed: amount, asset: Text::from(&loan.asset), free },
+        );
     }
     // A due time that passed before this block counts as missed even if its timer has not run yet.
     review_installments(call, &mut loan, now)?;
@@ -82,7 +86,7 @@ pub(super) fn review(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refu
             call.set_timer(&loan.loan, lag.next_look(due))?;
             put_loan(call, &loan)
         }
-        None => reject(ResultCode::WrongPhase, "the loan is not funded"),
+        None => reject(ResultCode::WrongPhase, Detail::Stage { stage: Stage::NotFunded }),
     }
 }
 
@@ -193,11 +197,11 @@ fn release(call: &mut Call<'_, '_>, mut loan: Loan) -> Result<(), Refusal> {
 fn require_active(loan: &Loan) -> Result<Address, Refusal> {
     match (loan.status, loan.lender) {
         (LoanStatus::Active, Some(lender)) => Ok(lender),
-        _ => reject(ResultCode::WrongPhase, "the loan is not running"),
+        _ => reject(ResultCode::WrongPhase, Detail::Stage { stage: Stage::NotRunning }),
     }
 }
 
 /// Excluded by the bound on requests.
 fn overflow<T>() -> Result<T, Refusal> {
-    reject(ResultCode::AmountOverflow, "what is owed exceeds 2^128")
+    reject(ResultCode::AmountOverflow, Detail::PLAIN)
 }
