@@ -5,21 +5,24 @@
 //! appending of the block before.
 //! Always, and asserted: applied <= durable <= final <= executed, each block in the order of height. The one orderer of
 //! `solo` makes a block final by its seal, which the log holds with the block: so it is final before it is durable, and
-//! nobody is told of it before it is both.
+//! nobody is told of it before it is both. Where an engine promises something to others, what it promises by is on the disk
+//! first: its messages wait for their records.
 
 use crate::committed::CommittedBlock;
-use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput};
+use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
 use crate::production::{ExecutionResult, Offered};
 use crate::store::Pressure;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::{ExecutedBlock, Parent};
+use ledger_classes::config::OrderingPeer;
 use ledger_classes::execution::ConfigRecord;
 use ledger_classes::hash::Hash;
+use ledger_classes::keys::Address;
 use ledger_classes::merkle::CompactRange;
 use ledger_classes::receipt::Receipt;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// What the acceptor wants done.
@@ -46,8 +49,36 @@ pub(crate) enum AcceptorEffect {
         next_timer: Option<Time>,
         config: Option<Arc<ConfigRecord>>,
     },
+    /// Tell the collector of blocks that will not be.
+    Discarded(Discarded),
+    /// Put a record of the engine's on the disk.
+    Persist { ticket: Ticket, record: Vec<u8> },
+    /// Say something to another peer.
+    Send { to: Address, bytes: Vec<u8> },
+    /// Have the engine told of the time then.
+    WakeAt(Time),
     /// Stop the channel.
     Halt(String),
+}
+
+/// Blocks that did not become final.
+pub(crate) struct Discarded {
+    /// Proposals that come to nothing.
+    pub(crate) blocks: usize,
+    /// What was in them, in its order.
+    pub(crate) transactions: Vec<VerifiedTransaction>,
+    /// What was offered for the one that had not executed, if one had not.
+    pub(crate) offered: Option<Vec<VerifiedTransaction>>,
+    /// The next timer above what stays.
+    pub(crate) next_timer: Option<Time>,
+}
+
+/// A block that is executed and not yet applied.
+struct UnderWay {
+    block: Arc<ExecutedBlock>,
+    /// What is to be known again if it does not become final: what it was executed above, and what was offered for it.
+    before: (Parent, CompactRange, Option<Time>),
+    offered: Vec<VerifiedTransaction>,
 }
 
 /// The state of an acceptor.
@@ -59,19 +90,29 @@ pub(crate) struct Acceptor {
     parent: Parent,
     next_timer: Option<Time>,
     /// Executed and not yet applied, ascending.
-    under_way: VecDeque<Arc<ExecutedBlock>>,
-    /// Final and not yet given to the log, ascending.
-    sealed: VecDeque<(Arc<ExecutedBlock>, Seal)>,
-    /// How far blocks have come: final, on the disk, applied.
+    under_way: VecDeque<UnderWay>,
+    /// Of blocks that are not yet given to the log.
+    seals: BTreeMap<u64, Seal>,
+    /// How far blocks have come.
     heights: Heights,
+    /// A block was given to the log and is not applied.
+    to_disk: bool,
     /// In the log, and not applied yet.
     appended: Option<Arc<CommittedBlock>>,
     checkpointing: bool,
-    /// Too much waits for a checkpoint: nothing is persisted before it is done.
+    /// Too much waits for a checkpoint: nothing goes to the disk before it is done.
     must_wait: bool,
     /// What is executed when a checkpoint is done, with the time of its block.
     held: Vec<VerifiedTransaction>,
     time: Time,
+    /// A copy of what is being executed, if the engine may discard it.
+    offered: Vec<VerifiedTransaction>,
+    executing: bool,
+    /// What it is executed above will not be: what was in that.
+    stale: Option<(usize, Vec<VerifiedTransaction>)>,
+    /// The last record of the engine's on the disk, and what waits for others.
+    persisted: Ticket,
+    unsent: Vec<(Ticket, Address, Vec<u8>)>,
 }
 
 /// How far blocks have come.
@@ -100,24 +141,26 @@ impl Acceptor {
         parent: Parent,
         next_timer: Option<Time>,
     ) -> Self {
+        let height = parent.height;
         Self {
             engine,
             history,
             parent,
             next_timer,
             under_way: VecDeque::new(),
-            sealed: VecDeque::new(),
-            heights: Heights {
-                applied: parent.height,
-                durable: parent.height,
-                last_final: parent.height,
-                executed: parent.height,
-            },
+            seals: BTreeMap::new(),
+            heights: Heights { applied: height, durable: height, last_final: height, executed: height },
+            to_disk: false,
             appended: None,
             checkpointing: false,
             must_wait: false,
             held: Vec::new(),
             time: Time::ZERO,
+            offered: Vec::new(),
+            executing: false,
+            stale: None,
+            persisted: 0,
+            unsent: Vec::new(),
         }
     }
 
@@ -127,13 +170,22 @@ impl Acceptor {
         vec![self.execute(transactions)]
     }
 
-    fn execute(&self, transactions: Vec<VerifiedTransaction>) -> AcceptorEffect {
-        let above = self.under_way.iter().cloned().collect();
+    fn execute(&mut self, transactions: Vec<VerifiedTransaction>) -> AcceptorEffect {
+        self.executing = true;
+        if self.engine.discards() {
+            self.offered = transactions.clone();
+        }
+        let above = self.under_way.iter().map(|under_way| under_way.block.clone()).collect();
         AcceptorEffect::Execute { parent: self.parent, time: self.time, above, transactions }
     }
 
     /// An execution is done.
     pub(crate) fn executed(&mut self, result: ExecutionResult) -> Vec<AcceptorEffect> {
+        self.executing = false;
+        let offered_before = std::mem::take(&mut self.offered);
+        if let Some((blocks, transactions)) = self.stale.take() {
+            return vec![self.discarded(blocks + 1, transactions, Some(offered_before))];
+        }
         let ExecutionResult { block, committed, offered, held } = result;
         if !held.is_empty() {
             // Nothing else is executed meanwhile: after a few checkpoints nothing waits for one.
@@ -149,34 +201,114 @@ impl Acceptor {
             effects.push(AcceptorEffect::Commit { block: None, receipts: Vec::new(), next_timer, config: None });
             return effects;
         };
+        let before = (self.parent, self.history.clone(), self.next_timer);
         self.next_timer = block.next_timer;
         let _ = self.history.append(ledger_classes::merkle::leaf_hash(&block.hash.0));
         self.parent = Parent::of(&block.header, block.hash, &self.history);
         self.heights.executed = block.header.height;
-        self.under_way.push_back(block.clone());
-        let sealed = self.engine.on(OrderingInput::Propose { header: &block.header, hash: block.hash });
-        for OrderingEffect::Seal { height, seal } in sealed {
-            match self.under_way.iter().find(|block| block.header.height == height) {
-                Some(block) if height == self.heights.last_final + 1 => {
-                    self.heights.last_final = height;
-                    self.sealed.push_back((block.clone(), seal));
+        self.under_way.push_back(UnderWay { block: block.clone(), before, offered: offered_before });
+        effects.extend(self.ordered(OrderingInput::Propose { block: &block }));
+        effects
+    }
+
+    /// Tells the engine something, and does what it wants.
+    pub(crate) fn ordered(&mut self, input: OrderingInput<'_>) -> Vec<AcceptorEffect> {
+        if let OrderingInput::Persisted { ticket } = input {
+            self.persisted = self.persisted.max(ticket);
+        }
+        let mut effects = Vec::new();
+        for effect in self.engine.on(input) {
+            match effect {
+                OrderingEffect::Persist { ticket, record } => effects.push(AcceptorEffect::Persist { ticket, record }),
+                OrderingEffect::Send { to, bytes, after } => {
+                    self.unsent.push((after.unwrap_or_default(), to, bytes));
                 }
-                _ => return vec![AcceptorEffect::Halt(format!("block {height} was sealed but is not under way"))],
+                OrderingEffect::Final { height } => {
+                    if height != self.heights.last_final + 1 || height > self.heights.executed {
+                        effects.push(AcceptorEffect::Halt(format!("block {height} was final but is not under way")));
+                        return effects;
+                    }
+                    self.heights.last_final = height;
+                }
+                OrderingEffect::Seal { height, seal } => {
+                    if height <= self.heights.durable || height > self.heights.executed {
+                        effects.push(AcceptorEffect::Halt(format!("block {height} was sealed but is not under way")));
+                        return effects;
+                    }
+                    self.seals.insert(height, seal);
+                }
+                OrderingEffect::Discard { from } => {
+                    if from <= self.heights.last_final {
+                        effects.push(AcceptorEffect::Halt(format!("block {from} is final and was to be discarded")));
+                        return effects;
+                    }
+                    effects.extend(self.discard(from));
+                }
+                OrderingEffect::WakeAt(time) => effects.push(AcceptorEffect::WakeAt(time)),
+                OrderingEffect::Halt(reason) => effects.push(AcceptorEffect::Halt(reason)),
             }
+        }
+        let persisted = self.persisted;
+        for (_, to, bytes) in self.unsent.extract_if(.., |(after, _, _)| *after <= persisted) {
+            effects.push(AcceptorEffect::Send { to, bytes });
         }
         effects.extend(self.next_to_disk());
         effects
     }
 
+    /// Blocks from this height on will not be.
+    fn discard(&mut self, from: u64) -> Option<AcceptorEffect> {
+        let stay = |under_way: &UnderWay| under_way.block.header.height < from;
+        let gone = self.under_way.split_off(self.under_way.iter().take_while(|block| stay(block)).count());
+        let mut transactions = Vec::new();
+        let blocks = gone.len();
+        let mut first = None;
+        for UnderWay { block, before, offered } in gone {
+            self.seals.remove(&block.header.height);
+            // The others were told, or wait again already.
+            transactions.extend(offered.into_iter().filter(|one| block.receipt_of(&one.id()).is_some()));
+            first.get_or_insert(before);
+        }
+        let (parent, history, next_timer) = first?;
+        (self.parent, self.history, self.next_timer) = (parent, history, next_timer);
+        self.heights.executed = self.parent.height;
+        self.heights.check();
+        if self.executing {
+            // It comes to nothing; what is offered for it is known when it is brought back.
+            let (more, mut behind) = self.stale.take().unwrap_or_default();
+            transactions.append(&mut behind);
+            self.stale = Some((blocks + more, transactions));
+            return None;
+        }
+        let held = std::mem::take(&mut self.held);
+        let (blocks, offered) = if held.is_empty() { (blocks, None) } else { (blocks + 1, Some(held)) };
+        Some(self.discarded(blocks, transactions, offered))
+    }
+
+    fn discarded(
+        &self,
+        blocks: usize,
+        transactions: Vec<VerifiedTransaction>,
+        offered: Option<Vec<VerifiedTransaction>>,
+    ) -> AcceptorEffect {
+        AcceptorEffect::Discarded(Discarded { blocks, transactions, offered, next_timer: self.next_timer })
+    }
+
+    /// Who orders above a block that is final.
+    pub(crate) fn configure(&mut self, peers: &[OrderingPeer]) -> Vec<AcceptorEffect> {
+        self.ordered(OrderingInput::Configure { peers })
+    }
+
     /// Has the next final block appended and applied, if there is one and it may be.
     fn next_to_disk(&mut self) -> Vec<AcceptorEffect> {
-        // The oldest final block is on its way there.
-        let busy = self.heights.last_final - self.heights.applied > self.sealed.len() as u64;
-        if busy || self.must_wait {
+        if self.to_disk || self.must_wait || self.heights.last_final == self.heights.applied {
             return Vec::new();
         }
         self.heights.check();
-        let Some((block, seal)) = self.sealed.pop_front() else { return Vec::new() };
+        let next = self.under_way.front().map(|under_way| under_way.block.clone());
+        let sealed = next.and_then(|block| Some((self.seals.remove(&block.header.height)?, block)));
+        let Some((seal, block)) = sealed else { return Vec::new() };
+        self.to_disk = true;
         vec![AcceptorEffect::Append { block: block.clone(), seal }, AcceptorEffect::Apply(block)]
     }
 
@@ -195,11 +327,13 @@ impl Acceptor {
     /// A block is applied.
     pub(crate) fn applied(&mut self, height: u64, pressure: Pressure) -> Vec<AcceptorEffect> {
         let appended = self.appended.take().filter(|block| block.block.header.height == height);
-        let executed = self.under_way.pop_front().filter(|executed| executed.header.height == height);
+        let executed = self.under_way.pop_front().map(|under_way| under_way.block);
+        let executed = executed.filter(|executed| executed.header.height == height);
         let (Some(block), Some(executed)) = (appended, executed) else {
             return vec![AcceptorEffect::Halt(format!("block {height} was applied out of order"))];
         };
         self.heights.applied = height;
+        self.to_disk = false;
         self.heights.check();
         let receipt = |(id, index): &(Hash, u32)| Some((*id, executed.receipts.get(*index as usize)?.clone()));
         let receipts = executed.ids.iter().filter_map(receipt).collect();
@@ -227,8 +361,11 @@ impl Acceptor {
         self.checkpointing = false;
         self.must_wait = false;
         let held = std::mem::take(&mut self.held);
-        let execute = (!held.is_empty()).then(|| self.execute(held));
-        self.next_to_disk().into_iter().chain(execute).collect()
+        let mut effects = self.next_to_disk();
+        if !held.is_empty() {
+            effects.push(self.execute(held));
+        }
+        effects
     }
 }
 

@@ -7,6 +7,7 @@
 //! it waits, so that one id sent for ever fills no memory.
 //! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`pool.rs`).
 
+use crate::acceptor::Discarded;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
 use crate::place::Place;
 use crate::production::Offered;
@@ -160,9 +161,27 @@ impl Collector {
         recalled(recalls).into_iter().collect()
     }
 
+    /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
+    /// again, in its order and before what came after it, unless its outcome was told meanwhile.
+    pub(crate) fn discarded(&mut self, discarded: Discarded) {
+        let Discarded { blocks, transactions, offered, next_timer } = discarded;
+        self.depth = self.depth.saturating_sub(blocks);
+        self.next_timer = next_timer;
+        let places = |transactions: Vec<VerifiedTransaction>| -> Vec<(VerifiedTransaction, Place)> {
+            let place = |one: VerifiedTransaction| Some((self.under_way.get(&one.id())?.place, one));
+            transactions.into_iter().filter_map(place).map(|(place, one)| (one, place)).collect()
+        };
+        let (transactions, offered) = (places(transactions), offered.map(places));
+        if let Some(offered) = offered {
+            self.executing = false;
+            self.pool.executed(&[], offered);
+        }
+        self.pool.returned(transactions);
+    }
+
     /// The newest block has executed; it is being ordered and persisted. What it had no budget for waits for the next
     /// one; who waits for what may be in no block is told, and it may be sent again.
-    pub(crate) fn executed(&mut self, offered: Offered, now: Time) -> Vec<CollectorEffect> {
+    pub(crate) fn executed(&mut self, offered: Offered) -> Vec<CollectorEffect> {
         self.executing = false;
         let Offered { costs, dropped, deferred } = offered;
         self.newest = self.newest.saturating_sub(dropped.len() + deferred.len());
@@ -179,12 +198,12 @@ impl Collector {
             let result = SubmitResult::Refused { id: Some(id), refusal };
             replies.extend(waiters.into_iter().map(|waiter| Reply { waiter, result: result.clone() }));
         }
-        replied(replies).into_iter().chain(self.cut(now)).collect()
+        replied(replies).into_iter().collect()
     }
 
     /// The oldest block under way is final, on the disk and applied: those who wait have their answers. Returns since when
     /// they waited, too.
-    pub(crate) fn committed(&mut self, outcome: BlockOutcome, now: Time) -> (Vec<CollectorEffect>, Vec<Instant>) {
+    pub(crate) fn committed(&mut self, outcome: BlockOutcome) -> (Vec<CollectorEffect>, Vec<Instant>) {
         self.depth = self.depth.saturating_sub(1);
         self.next_timer = outcome.next_timer;
         let (mut arrivals, mut replies) = (Vec::with_capacity(outcome.receipts.len()), Vec::new());
@@ -199,10 +218,10 @@ impl Collector {
             let waiters = under_way.waiters.into_iter();
             replies.extend(waiters.map(|waiter| Reply { waiter, result: result(receipt.clone()) }));
         }
-        (replied(replies).into_iter().chain(self.cut(now)).collect(), arrivals)
+        (replied(replies).into_iter().collect(), arrivals)
     }
 
-    /// Time has passed.
+    /// Cuts a block, if there is reason to. Called when everything else is known that an input has led to.
     pub(crate) fn tick(&mut self, now: Time) -> Vec<CollectorEffect> {
         self.cut(now)
     }

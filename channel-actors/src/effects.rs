@@ -8,6 +8,7 @@ use crate::door::Doors;
 use crate::index::Index;
 use crate::machine::{ChannelMachine, Commit, Effect, Input, Tally};
 use crate::metrics::{ChannelMetrics, Stage};
+use crate::ordering::Ticket;
 use crate::production::{self, Execution, in_full};
 use crate::recall::{self, Found, Recall};
 use crate::shared::Shared;
@@ -59,6 +60,10 @@ pub(crate) trait Shell {
     fn run(&mut self, work: Work);
     /// Has [`ChannelLoop::tick`] called after so many milliseconds, or earlier.
     fn wake_in(&mut self, millis: u64);
+    /// Puts a record of the ordering engine's on the disk, and has [`Input::Persisted`] come then.
+    fn persist(&mut self, ticket: Ticket, record: Vec<u8>);
+    /// Says something to another peer of the channel.
+    fn send(&mut self, to: Address, bytes: Vec<u8>);
     /// The channel stops.
     fn halt(&mut self, reason: String);
 }
@@ -350,6 +355,8 @@ impl<S: Shell> ChannelLoop<S> {
                 }
                 Effect::Checkpoint => self.shell.run(Work::new(Kind::Checkpoint, Task::Checkpoint)),
                 Effect::Recall(recalls) => self.shell.run(Work::new(Kind::Recall, Task::Recall(recalls))),
+                Effect::Persist { ticket, record } => self.shell.persist(ticket, record),
+                Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
                 Effect::Notify(commit) => self.place.commit(commit),
                 Effect::Reply(replies) => replies.into_iter().for_each(Reply::give),

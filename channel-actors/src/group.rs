@@ -14,11 +14,12 @@ use crate::halt::{Life, LifeCycle};
 use crate::limits::{MAILBOX, SHARDS_MAX, WAKE_MS_MAX};
 use crate::machine::ChannelMachine;
 use crate::opening::Opened;
-use crate::ordering::OrderingEngine;
+use crate::ordering::{OrderingEngine, Ticket};
 use crate::pool::{Panicked, WorkPool};
 use crate::tasks::Tasks;
 use actix::dev::SendError;
 use actix::prelude::*;
+use ledger_classes::keys::Address;
 use ledger_classes::time::Time;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::sync::Arc;
@@ -136,6 +137,15 @@ impl Shell for Pools {
 
     fn wake_in(&mut self, millis: u64) {
         self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
+    }
+
+    /// The only engine of the product promises nothing to anybody.
+    fn persist(&mut self, _: Ticket, _: Vec<u8>) {
+        self.context.halt("an ordering engine wants to keep a record, and this peer has no log for that");
+    }
+
+    fn send(&mut self, to: Address, _: Vec<u8>) {
+        self.context.halt(format!("an ordering engine wants to tell {to} something, and this peer has no link"));
     }
 
     fn halt(&mut self, reason: String) {

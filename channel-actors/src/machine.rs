@@ -15,7 +15,7 @@ use crate::collector::{BlockOutcome, Collector, CollectorEffect};
 use crate::committed::CommittedBlock;
 use crate::dealer::{Arrival, Dealer, Job};
 use crate::opening::Opened;
-use crate::ordering::OrderingEngine;
+use crate::ordering::{OrderingEngine, OrderingInput, Ticket};
 use crate::production::{ExecutionResult, Offered};
 use crate::recall::Recall;
 use crate::store::Pressure;
@@ -47,6 +47,12 @@ pub(crate) enum Input {
     Applied { height: u64, pressure: Pressure },
     /// A checkpoint is written.
     Checkpointed,
+    /// A record of the ordering engine's is on the disk, and all before it.
+    #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "`solo` keeps no records"))]
+    Persisted(Ticket),
+    /// Another peer of the channel says something to the ordering engine.
+    #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
+    Message { from: Address, bytes: Vec<u8> },
     /// Time has passed.
     Tick,
     /// Work failed, or panicked.
@@ -66,6 +72,10 @@ pub(crate) enum Effect {
     Apply(Arc<ExecutedBlock>),
     /// Write a checkpoint.
     Checkpoint,
+    /// Put a record of the ordering engine's on the disk; [`Input::Persisted`] follows.
+    Persist { ticket: Ticket, record: Vec<u8> },
+    /// Say something to another peer of the channel. What it promises is on the disk.
+    Send { to: Address, bytes: Vec<u8> },
     /// Look for outcomes in the index, and tell those who wait for them.
     Recall(Vec<Recall>),
     /// A block is committed: whoever reads sees it from now on. Comes before the answers to those who wait for it.
@@ -195,10 +205,23 @@ impl ChannelMachine {
                     self.accepted(checkpoint, now, &mut effects);
                 }
                 effects.extend(self.checkpoints.due().map(Effect::WakeAt));
-                let collected = self.collector.tick(now);
-                self.collected(collected, now, &mut effects);
+                let accepted = self.acceptor.ordered(OrderingInput::Tick { now });
+                self.accepted(accepted, now, &mut effects);
+            }
+            Input::Persisted(ticket) => {
+                let accepted = self.acceptor.ordered(OrderingInput::Persisted { ticket });
+                self.accepted(accepted, now, &mut effects);
+            }
+            Input::Message { from, bytes } => {
+                let accepted = self.acceptor.ordered(OrderingInput::Message { from, bytes: &bytes });
+                self.accepted(accepted, now, &mut effects);
             }
             Input::Failed(reason) => self.halt(reason, &mut effects),
+        }
+        // Now that all is known that follows from it.
+        if !self.halted {
+            let collected = self.collector.tick(now);
+            self.collected(collected, now, &mut effects);
         }
         effects
     }
@@ -241,6 +264,10 @@ impl ChannelMachine {
                 AcceptorEffect::Append { block, seal } => effects.push(Effect::Append { block, seal }),
                 AcceptorEffect::Apply(block) => effects.push(Effect::Apply(block)),
                 AcceptorEffect::Checkpoint => effects.push(Effect::Checkpoint),
+                AcceptorEffect::Discarded(discarded) => self.collector.discarded(discarded),
+                AcceptorEffect::Persist { ticket, record } => effects.push(Effect::Persist { ticket, record }),
+                AcceptorEffect::Send { to, bytes } => effects.push(Effect::Send { to, bytes }),
+                AcceptorEffect::WakeAt(time) => effects.push(Effect::WakeAt(time)),
                 AcceptorEffect::Executed(offered) => self.executed(offered, now, effects),
                 AcceptorEffect::Known(ids) => {
                     let collected = self.collector.known(ids);
@@ -263,7 +290,7 @@ impl ChannelMachine {
         if !offered.deferred.is_empty() || !dropped.is_empty() {
             effects.push(Effect::Count(Tally { deferred: offered.deferred.len(), dropped }));
         }
-        let collected = self.collector.executed(offered, now);
+        let collected = self.collector.executed(offered);
         self.collected(collected, now, effects);
     }
 
@@ -283,8 +310,8 @@ impl ChannelMachine {
         // A block that this peer sealed from here on would be nobody's: its key is no orderer's any more.
         let orders = |peer: &OrderingPeer| peer.key.address() == self.proposer;
         let ends = config.as_ref().is_some_and(|record| !record.config.peers.iter().any(orders));
-        let (collected, arrivals) = self.collector.committed(BlockOutcome { receipts, next_timer }, now);
-        effects.extend(block.map(|block| Effect::Notify(Commit { block, config, arrivals })));
+        let (collected, arrivals) = self.collector.committed(BlockOutcome { receipts, next_timer });
+        effects.extend(block.map(|block| Effect::Notify(Commit { block, config: config.clone(), arrivals })));
         if ends {
             let replies = collected.into_iter().filter_map(|effect| match effect {
                 CollectorEffect::Reply(replies) => Some(Effect::Reply(replies)),
@@ -294,6 +321,10 @@ impl ChannelMachine {
             return self.halt("the configuration no longer lets this peer order the channel".into(), effects);
         }
         self.collected(collected, now, effects);
+        if let Some(record) = config {
+            let accepted = self.acceptor.configure(&record.config.peers);
+            self.accepted(accepted, now, effects);
+        }
     }
 }
 

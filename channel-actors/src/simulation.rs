@@ -12,6 +12,7 @@
 
 mod clients;
 pub(crate) mod disk;
+mod fickle;
 mod ledger;
 mod random;
 mod world;
@@ -40,12 +41,19 @@ pub enum Mutant {
     DuplicateLetThrough,
     /// A block's transactions are executed in the opposite order.
     OrderTurned,
+    /// A record of the ordering engine's is told as if it were on the disk.
+    RecordedBeforeSync,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::SyncLeftOut, Self::AcknowledgedBeforeSync, Self::DuplicateLetThrough, Self::OrderTurned];
+    pub const ALL: [Self; 5] = [
+        Self::SyncLeftOut,
+        Self::AcknowledgedBeforeSync,
+        Self::DuplicateLetThrough,
+        Self::OrderTurned,
+        Self::RecordedBeforeSync,
+    ];
 
     /// Its name on a command line.
     pub const fn name(self) -> &'static str {
@@ -54,6 +62,7 @@ impl Mutant {
             Self::AcknowledgedBeforeSync => "acknowledged-before-sync",
             Self::DuplicateLetThrough => "duplicate-let-through",
             Self::OrderTurned => "order-turned",
+            Self::RecordedBeforeSync => "recorded-before-sync",
         }
     }
 }
@@ -118,6 +127,8 @@ pub struct Report {
     pub faults: BTreeMap<FaultKind, u64>,
     /// Rots that were an error by name; the others were healed by a second copy, or of bytes that say nothing.
     pub rots_named: u64,
+    /// How often an ordering engine lost blocks that were executed.
+    pub discards: u64,
     /// A digest of all that happened, in order.
     pub digest: u64,
     /// All that happened, if that was asked for.

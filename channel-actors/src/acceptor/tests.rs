@@ -11,32 +11,39 @@ use ledger_classes::outcome::ResultCode;
 use ledger_classes::state::Writes;
 use ledger_classes::state_tree::StateTree;
 
-/// Seals nothing by itself.
+/// Does nothing by itself, but what it is told to in messages.
 struct Manual;
 
 impl OrderingEngine for Manual {
-    fn on(&mut self, _: OrderingInput<'_>) -> Vec<OrderingEffect> {
-        Vec::new()
+    fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
+        let OrderingInput::Message { bytes, .. } = input else { return Vec::new() };
+        let height = u64::from(bytes[1]);
+        match bytes[0] {
+            b'f' => vec![OrderingEffect::Final { height }],
+            b's' => vec![OrderingEffect::Seal { height, seal: Seal::Genesis {} }],
+            b'd' => vec![OrderingEffect::Discard { from: height }],
+            _ => {
+                let send = |number, after| OrderingEffect::Send { to: Address([number; 20]), bytes: vec![], after };
+                let record = OrderingEffect::Persist { ticket: height, record: vec![] };
+                vec![send(1, Some(height)), record, send(2, None)]
+            }
+        }
     }
 }
 
-/// Seals each block at once.
+/// Makes each block final at once.
 struct Immediate;
 
 impl OrderingEngine for Immediate {
     fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
-        let OrderingInput::Propose { header, .. } = input;
-        vec![OrderingEffect::Seal { height: header.height, seal: Seal::Genesis {} }]
+        let OrderingInput::Propose { block } = input else { return Vec::new() };
+        let height = block.header.height;
+        vec![OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal: Seal::Genesis {} }]
     }
 }
 
-/// Seals a block that nobody proposed.
-struct Mad;
-
-impl OrderingEngine for Mad {
-    fn on(&mut self, _: OrderingInput<'_>) -> Vec<OrderingEffect> {
-        vec![OrderingEffect::Seal { height: 77, seal: Seal::Genesis {} }]
-    }
+fn told(acceptor: &mut Acceptor, what: u8, height: u8) -> Vec<String> {
+    seen(acceptor.ordered(OrderingInput::Message { from: Address([0; 20]), bytes: &[what, height] }))
 }
 
 fn acceptor(engine: impl OrderingEngine + 'static) -> Acceptor {
@@ -125,6 +132,13 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
             let told: Vec<u64> = receipts.iter().map(|(_, receipt)| receipt.head.height).collect();
             format!("commit {height:?} tell {told:?}")
         }
+        AcceptorEffect::Discarded(Discarded { blocks, transactions, offered, .. }) => {
+            let offered = offered.map(|offered| offered.len());
+            format!("discarded {blocks} with {}, offered {offered:?}", transactions.len())
+        }
+        AcceptorEffect::Persist { ticket, .. } => format!("record {ticket}"),
+        AcceptorEffect::Send { to, .. } => format!("send {}", to.0[0]),
+        AcceptorEffect::WakeAt(time) => format!("wake {}", time.millis_since(NOW)),
         AcceptorEffect::Halt(reason) => format!("halt: {reason}"),
     };
     effects.into_iter().map(word).collect()
@@ -180,11 +194,83 @@ fn a_block_in_the_log_that_is_not_final_is_a_bug() {
 }
 
 #[test]
-fn nothing_is_persisted_before_it_is_sealed() {
+fn nothing_goes_to_the_disk_before_it_is_final_and_sealed() {
     let mut manual = acceptor(Manual);
     assert_eq!(seen(manual.executed(executed(1))), ["executed"]);
-    let mut mad = acceptor(Mad);
-    assert_eq!(seen(mad.executed(executed(1))), ["halt: block 77 was sealed but is not under way"]);
+    assert_eq!(seen(manual.executed(executed(2))), ["executed"]);
+    assert_eq!(told(&mut manual, b's', 1), [""; 0]);
+    assert_eq!(told(&mut manual, b'f', 1), ["append 1", "apply 1"]);
+    assert_eq!(told(&mut manual, b'f', 2), [""; 0]);
+    assert_eq!(told(&mut manual, b's', 2), [""; 0], "one at a time");
+    assert_eq!(persisted(&mut manual, 1, Pressure::None), ["commit Some(1) tell [1]", "append 2", "apply 2"]);
+}
+
+/// Blocks become final in their order, and only what was executed here does.
+#[test]
+fn an_engine_that_contradicts_itself_halts() {
+    for (what, height, halt) in [
+        (b'f', 77, "halt: block 77 was final but is not under way"),
+        (b'f', 2, "halt: block 2 was final but is not under way"),
+        (b's', 77, "halt: block 77 was sealed but is not under way"),
+        (b's', 0, "halt: block 0 was sealed but is not under way"),
+        (b'd', 0, "halt: block 0 is final and was to be discarded"),
+    ] {
+        let mut mad = acceptor(Manual);
+        let _ = mad.executed(executed(1));
+        let _ = mad.executed(executed(2));
+        assert_eq!(told(&mut mad, what, height), [halt]);
+    }
+}
+
+/// Whoever promised something, and lost the record of it, would promise something else.
+#[test]
+fn nothing_is_said_before_its_record_is_on_the_disk() {
+    let mut manual = acceptor(Manual);
+    assert_eq!(told(&mut manual, b'p', 5), ["record 5", "send 2"]);
+    assert_eq!(told(&mut manual, b'p', 6), ["record 6", "send 2"]);
+    assert_eq!(seen(manual.ordered(OrderingInput::Persisted { ticket: 4 })), [""; 0]);
+    assert_eq!(seen(manual.ordered(OrderingInput::Persisted { ticket: 5 })), ["send 1"]);
+    assert_eq!(seen(manual.ordered(OrderingInput::Persisted { ticket: 6 })), ["send 1"]);
+    assert_eq!(told(&mut manual, b'p', 6), ["record 6", "send 1", "send 2"], "it is there already");
+}
+
+/// The block of a proposal, with its one transaction.
+fn real(bench: &Bench, height: u64) -> (VerifiedTransaction, ExecutionResult) {
+    let one = verified(bench.opened.channel, envelope(bench.opened.channel, height, 1));
+    let mut made = (*block(height)).clone();
+    made.ids = vec![(one.id(), 0)];
+    (one, ExecutionResult { block: Some(Arc::new(made)), ..ExecutionResult::default() })
+}
+
+#[test]
+fn what_is_discarded_waits_again_and_the_next_block_is_above_what_stays() {
+    let bench = Bench::new(&config());
+    let [(one, first), (two, second), (three, third)] = [1, 2, 3].map(|height| real(&bench, height));
+    let mut acceptor = acceptor(Manual);
+    let _ = acceptor.propose(vec![one.clone()], NOW.plus_millis(1));
+    let _ = acceptor.executed(first);
+    let _ = acceptor.propose(vec![two.clone()], NOW.plus_millis(2));
+    let _ = acceptor.executed(second);
+    assert_eq!(told(&mut acceptor, b'd', 2), ["discarded 1 with 1, offered None"]);
+    assert_eq!(seen(acceptor.propose(vec![two.clone()], NOW)), ["execute 2 at 1 above [1]"], "not above block 2");
+    // One that is being executed above what is discarded comes to nothing, too, with all that was offered for it.
+    assert_eq!(told(&mut acceptor, b'd', 1), [""; 0], "it is told when that is known");
+    assert_eq!(seen(acceptor.executed(third)), ["discarded 2 with 1, offered Some(1)"]);
+    assert_eq!(seen(acceptor.propose(vec![one, two, three], NOW)), ["execute 1 at 0 above []"]);
+    assert_eq!(told(&mut acceptor, b'd', 1), [""; 0], "nothing is there to be discarded");
+}
+
+#[test]
+fn what_waits_for_a_checkpoint_is_discarded_with_the_blocks_below_it() {
+    let bench = Bench::new(&config());
+    let [(one, first), (two, _)] = [1, 2].map(|height| real(&bench, height));
+    let mut acceptor = acceptor(Manual);
+    let _ = acceptor.propose(vec![one], NOW);
+    let _ = acceptor.executed(first);
+    let _ = acceptor.propose(vec![two.clone()], NOW);
+    let _ = acceptor.executed(ExecutionResult { held: vec![two], ..ExecutionResult::default() });
+    assert_eq!(told(&mut acceptor, b'd', 1), ["discarded 2 with 1, offered Some(1)"]);
+    assert_eq!(seen(acceptor.checkpointed()), [""; 0]);
 }
 
 #[test]

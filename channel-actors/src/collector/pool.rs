@@ -111,6 +111,22 @@ impl Pool {
         block
     }
 
+    /// What was in blocks that will not be comes before all that waits, in this order.
+    pub(super) fn returned(&mut self, transactions: Vec<(VerifiedTransaction, Place)>) {
+        if transactions.is_empty() {
+            return;
+        }
+        self.since = Some(Time::ZERO);
+        for (transaction, place) in transactions.into_iter().rev() {
+            let waiting = Waiting { transaction, place };
+            self.bytes += waiting.bytes();
+            match &mut self.crowd {
+                Some(crowd) => crowd.push_front(waiting),
+                None => self.arrived.push_front(waiting),
+            }
+        }
+    }
+
     /// The block that was taken last has executed, at these costs and without these of its end: they come as if they had
     /// not been taken.
     pub(super) fn executed(&mut self, costs: &[(Hash, u64)], deferred: Vec<(VerifiedTransaction, Place)>) {
@@ -177,18 +193,29 @@ impl Crowd {
     }
 
     fn push(&mut self, waiting: Waiting) {
+        let lane = self.lane_of(&waiting);
+        self.joined[lane] |= self.lanes[lane].len == 0;
+        self.lanes[lane].push(waiting, false);
+    }
+
+    /// Before all that its sender has waiting.
+    fn push_front(&mut self, waiting: Waiting) {
+        let lane = self.lane_of(&waiting);
+        self.joined[lane] |= self.lanes[lane].len == 0;
+        self.lanes[lane].push(waiting, true);
+    }
+
+    fn lane_of(&self, waiting: &Waiting) -> usize {
         let (place, sender) = (waiting.place, waiting.transaction.sender());
         let behind = |lane: usize| self.lanes[lane].may_hold(place, &sender);
         let actions = &waiting.transaction.transaction().actions;
         // Whoever has something in the other lane waits behind that, so that a sender's order is kept.
-        let lane = match actions.iter().all(Action::is_administrative) {
+        match actions.iter().all(Action::is_administrative) {
             true if behind(OTHERS) => OTHERS,
             false if behind(ADMINISTRATIVE) => ADMINISTRATIVE,
             true => ADMINISTRATIVE,
             false => OTHERS,
-        };
-        self.joined[lane] |= self.lanes[lane].len == 0;
-        self.lanes[lane].push(waiting);
+        }
     }
 
     fn take(&mut self, room: Room) -> Vec<VerifiedTransaction> {
@@ -274,10 +301,15 @@ impl Lane {
         senders.is_some_and(|senders| senders.waiting.contains_key(sender) || senders.turns.is_out(sender))
     }
 
-    fn push(&mut self, waiting: Waiting) {
+    fn push(&mut self, waiting: Waiting, first: bool) {
         let (place, sender) = (waiting.place, waiting.transaction.sender());
         let senders = self.senders.entry(place).or_default();
-        senders.of(sender).push_back(waiting);
+        let queue = senders.of(sender);
+        if first {
+            queue.push_front(waiting)
+        } else {
+            queue.push_back(waiting)
+        }
         senders.turns.enter(sender);
         self.places.enter(place);
         self.len += 1;

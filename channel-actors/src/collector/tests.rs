@@ -67,12 +67,21 @@ impl Bench {
     }
 
     fn executed(&mut self, millis: u64) -> Vec<Seen> {
-        seen(self.core.executed(Offered::default(), at(millis)))
+        self.did(Offered::default(), millis)
     }
 
     fn committed(&mut self, nonces: &[u64], next_timer: Option<Time>, millis: u64) -> Vec<Seen> {
         let receipts = nonces.iter().map(|nonce| (id(*nonce), receipt(*nonce))).collect();
-        seen(self.core.committed(BlockOutcome { receipts, next_timer }, at(millis)).0)
+        let mut effects = self.core.committed(BlockOutcome { receipts, next_timer }).0;
+        effects.extend(self.core.tick(at(millis)));
+        seen(effects)
+    }
+
+    /// The newest block has executed, and this was left of what was offered for it.
+    fn did(&mut self, offered: Offered, millis: u64) -> Vec<Seen> {
+        let mut effects = self.core.executed(offered);
+        effects.extend(self.core.tick(at(millis)));
+        seen(effects)
     }
 }
 
@@ -321,7 +330,7 @@ fn what_is_dropped_is_told_at_once_and_may_be_sent_again() {
     let (mut again, _) = bench.arrives(1, Wait::Committed, 0);
     let refusal = SubmitRefusal::Rejected { code: ResultCode::FeeUnpaid, detail: Detail::PLAIN };
     let offered = Offered { dropped: vec![(id(1), refusal.clone())], ..Offered::default() };
-    assert_eq!(seen(bench.core.executed(offered, at(0))), []);
+    assert_eq!(bench.did(offered, 0), []);
     assert_eq!(bench.committed(&[], None, 0), [], "the block had nothing else");
     for waiting in [&mut first, &mut again] {
         assert_eq!(answer(waiting), Some(SubmitResult::Refused { id: Some(id(1)), refusal: refusal.clone() }));
@@ -343,7 +352,7 @@ fn what_its_block_had_no_budget_for_comes_first_in_the_next_in_order() {
         .into();
     let offered = Offered { deferred, ..Offered::default() };
     // They have waited for a block already: the next does not wait for the disk.
-    assert_eq!(seen(bench.core.executed(offered, at(0))), [Seen::Propose(vec![3, 4, 5])]);
+    assert_eq!(bench.did(offered, 0), [Seen::Propose(vec![3, 4, 5])]);
     assert_eq!(bench.core.pool.bytes(), 0);
     drop(waiting);
 }
@@ -366,10 +375,44 @@ fn a_budget_that_ends_early_has_less_offered_until_blocks_take_all() {
     };
     assert_eq!(next(bench.executed(0)), Some((2, 198)));
     assert_eq!(bench.committed(&[1], None, 0), []);
-    assert_eq!(next(seen(bench.core.executed(deferred(6, 200), at(0)))), Some((6, 16)));
+    assert_eq!(next(bench.did(deferred(6, 200), 0)), Some((6, 16)));
     let _ = bench.committed(&[2, 3, 4, 5], None, 0);
     assert_eq!(next(bench.executed(0)), Some((22, 32)));
     let _ = bench.committed(&(6..22).collect::<Vec<_>>(), None, 0);
-    assert_eq!(next(seen(bench.core.executed(deferred(42, 54), at(0)))), Some((42, 40)));
+    assert_eq!(next(bench.did(deferred(42, 54), 0)), Some((42, 40)));
     drop((first, waiting));
+}
+
+/// A peer that loses its lead has executed blocks that will not be. They leave nothing, and nobody who waits notices.
+#[test]
+fn what_was_in_blocks_that_will_not_be_comes_first_again_with_those_who_wait() {
+    for crowded in [false, true] {
+        let mut bench = Bench::new(limits(if crowded { 2 } else { 100 }, 60_000), None);
+        let one = |nonce| flight(CHANNEL, envelope(CHANNEL, nonce, 1), Wait::Committed, &Arc::default()).1.transaction;
+        let mut waiting = vec![bench.arrives(1, Wait::Committed, 0).0];
+        waiting.extend((2..=20).map(|nonce| bench.arrives(nonce, Wait::Committed, 0).0));
+        let second = bench.executed(0);
+        let offered: Vec<u64> = (2..=if crowded { 3 } else { 20 }).collect();
+        assert_eq!(second, [Seen::Propose(offered.clone())]);
+        // The first has executed, the second has not.
+        let offered = Some(offered.iter().map(|nonce| one(*nonce)).collect());
+        bench.core.discarded(Discarded { blocks: 2, transactions: vec![one(1)], offered, next_timer: None });
+        let mut order = Vec::new();
+        let proposed = |effects: Vec<Seen>| {
+            effects.into_iter().filter_map(|effect| match effect {
+                Seen::Propose(block) => Some(block),
+                _ => None,
+            })
+        };
+        let mut under_way: std::collections::VecDeque<Vec<u64>> = proposed(seen(bench.core.tick(at(0)))).collect();
+        while let Some(block) = under_way.pop_front() {
+            order.extend(block.iter().copied());
+            under_way.extend(proposed(bench.executed(0)));
+            under_way.extend(proposed(bench.committed(&block, None, 0)));
+            under_way.extend(proposed(seen(bench.core.tick(at(100_000)))));
+        }
+        assert_eq!(order, (1..=20).collect::<Vec<u64>>(), "crowded: {crowded}");
+        assert!(waiting.iter_mut().all(|one| matches!(answer(one), Some(SubmitResult::Committed { .. }))));
+        assert_eq!(bench.credits.used(), (0, 0));
+    }
 }

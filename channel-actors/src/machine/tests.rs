@@ -64,6 +64,14 @@ impl Shell for Desk {
         self.wake |= millis < u64::from(u32::MAX);
     }
 
+    fn persist(&mut self, _: Ticket, _: Vec<u8>) {
+        panic!("solo has no records");
+    }
+
+    fn send(&mut self, _: Address, _: Vec<u8>) {
+        panic!("solo has nobody to tell");
+    }
+
     fn halt(&mut self, reason: String) {
         self.halted = Some(reason);
     }

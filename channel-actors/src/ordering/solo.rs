@@ -6,7 +6,7 @@ use ledger_classes::block::Seal;
 use ledger_classes::keys::SigningKey;
 use std::sync::Arc;
 
-/// The engine.
+/// The engine. It promises nothing to anybody, so it has no records: the block with its seal is all.
 pub struct Solo {
     key: Arc<SigningKey>,
 }
@@ -20,7 +20,12 @@ impl Solo {
 
 impl OrderingEngine for Solo {
     fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect> {
-        let OrderingInput::Propose { header, hash } = input;
-        vec![OrderingEffect::Seal { height: header.height, seal: Seal::of_one(&self.key, &hash) }]
+        let OrderingInput::Propose { block } = input else { return Vec::new() };
+        let (height, seal) = (block.header.height, Seal::of_one(&self.key, &block.hash));
+        vec![OrderingEffect::Final { height }, OrderingEffect::Seal { height, seal }]
+    }
+
+    fn discards(&self) -> bool {
+        false
     }
 }

@@ -6,7 +6,7 @@ use crate::test_support::seeds;
 /// A few seeds, each twice. `cargo run --release -p simulator` has thousands.
 #[test]
 fn every_seed_holds_and_is_the_same_run_twice() {
-    let mut named = 0;
+    let (mut named, mut discards) = (0, 0);
     for seed in seeds(6) {
         let report = run(seed, None, false);
         assert_eq!(report.failure, None, "seed {seed}");
@@ -14,8 +14,10 @@ fn every_seed_holds_and_is_the_same_run_twice() {
         assert!(report.faults.values().sum::<u64>() >= FAULTS_MIN, "seed {seed}: {report:?}");
         assert_eq!(report, run(seed, None, false), "seed {seed} is another run the second time");
         named += report.rots_named;
+        discards += report.discards;
     }
-    println!("{named} rots were named");
+    println!("{named} rots were named, {discards} times blocks were lost");
+    assert!(discards > 0, "some seeds have an engine that loses blocks");
 }
 
 /// A checker that finds nothing proves nothing.

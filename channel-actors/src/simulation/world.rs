@@ -2,6 +2,7 @@
 
 use super::clients::{BEGIN, CLIENTS, Client, Out, PREPARED, Prepared, seal_key};
 use super::disk::{Fault, Image, Loss, Machine};
+use super::fickle::Fickle;
 use super::ledger::Ledger;
 use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Mutant, Random, Report, Trace};
 use crate::asker::Asker;
@@ -15,12 +16,13 @@ use crate::machine::{ChannelMachine, Input};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::opening::{self, Opened, Step};
-use crate::ordering::Solo;
+use crate::ordering::{OrderingEngine, Solo, Ticket};
 use crate::production::Execution;
 use crate::shared::Shared;
 use crate::store::{Share, StoreOptions};
 use crate::ticket::{Credits, Submission, SubmitRefusal, SubmitResult, Wait, submission};
 use ledger_classes::chain::CommittedIds;
+use ledger_classes::keys::Address;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::state::ReadError;
 use ledger_classes::time::Time;
@@ -31,6 +33,7 @@ use std::future::Future as _;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -49,6 +52,10 @@ enum Event {
     Begin(Work),
     /// What came of it is brought back.
     Bring(Outcome),
+    /// A record of the ordering engine's is said to be on the disk.
+    Recorded { ticket: Ticket, there: bool },
+    /// The ordering engine hears something.
+    Message(Vec<u8>),
     /// The timer of the channel.
     Wake,
     /// A client sends.
@@ -62,7 +69,7 @@ enum Event {
 impl Event {
     /// Whether it ends with the peer's process.
     const fn is_of_process(&self) -> bool {
-        matches!(self, Self::Begin(_) | Self::Bring(_) | Self::Wake | Self::Mend)
+        !matches!(self, Self::Client(_) | Self::Start(_))
     }
 }
 
@@ -73,6 +80,10 @@ struct Desk {
     wake: Option<u64>,
     halted: Option<String>,
     seeds: u64,
+    records: Vec<Ticket>,
+    said: Vec<Vec<u8>>,
+    /// The last record on the disk.
+    recorded: Ticket,
 }
 
 impl Shell for Desk {
@@ -97,6 +108,14 @@ impl Shell for Desk {
 
     fn wake_in(&mut self, millis: u64) {
         self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
+    }
+
+    fn persist(&mut self, ticket: Ticket, _: Vec<u8>) {
+        self.records.push(ticket);
+    }
+
+    fn send(&mut self, _: Address, bytes: Vec<u8>) {
+        self.said.push(bytes);
     }
 
     fn halt(&mut self, reason: String) {
@@ -134,6 +153,9 @@ pub(super) struct World {
     prepared: &'static Prepared,
     options: StoreOptions,
     checkpoint_interval_ms: u64,
+    /// Whether the engine keeps records and loses blocks.
+    fickle: bool,
+    discards: Arc<AtomicU64>,
     base: Instant,
     /// Milliseconds since the beginning, and how far the clock on the wall is ahead of them.
     now: u64,
@@ -152,6 +174,8 @@ pub(super) struct World {
     slow_until: u64,
     full_until: u64,
     rots_named: u64,
+    /// Something was read wrong, and what came of that may have been written into the state file.
+    misread: bool,
     /// Of the mutant that acknowledges before it syncs: until when how much of the disk's work is not there.
     unsynced: Option<(u64, usize)>,
 }
@@ -175,6 +199,8 @@ impl World {
         }
         Self {
             checkpoint_interval_ms: random.choose(&[100, 1_000, 60_000]),
+            discards: Arc::default(),
+            fickle: mutant == Some(Mutant::RecordedBeforeSync) || random.one_in(2),
             random,
             trace: Trace { keeps: lines, ..Trace::default() },
             mutant,
@@ -196,6 +222,7 @@ impl World {
             slow_until: 0,
             full_until: 0,
             rots_named: 0,
+            misread: false,
             unsynced: None,
         }
     }
@@ -206,6 +233,7 @@ impl World {
             transactions: self.ledger.transactions(),
             faults: self.faults,
             rots_named: self.rots_named,
+            discards: self.discards.load(Ordering::Relaxed),
             digest: self.trace.digest,
             lines: self.trace.lines,
             failure: None,
@@ -266,10 +294,11 @@ impl World {
             // What was read wrong before stays unread as long as the process lives.
             if self.process.is_some() {
                 let image = self.machine.live();
+                let image = self.without_misread(image);
                 self.stops(image);
             }
         }
-        let busy = |event: &Event| matches!(event, Event::Begin(_) | Event::Bring(_) | Event::Start(_));
+        let busy = |event: &Event| !matches!(event, Event::Client(_) | Event::Wake | Event::Mend);
         self.heals
             && self.process.is_some()
             && self.clients.iter().all(Client::is_content)
@@ -286,6 +315,20 @@ impl World {
             }
             Event::Start(image) => return self.start(&image),
             Event::Mend => self.machine.mend(),
+            Event::Recorded { ticket, there } => {
+                let Some(process) = &mut self.process else { return Ok(()) };
+                process.channel.shell.now = now;
+                if there {
+                    process.channel.shell.recorded = ticket;
+                }
+                process.channel.on([Input::Persisted(ticket)]);
+            }
+            Event::Message(bytes) => {
+                let Some(process) = &mut self.process else { return Ok(()) };
+                process.channel.shell.now = now;
+                let from = process.channel.place.proposer;
+                process.channel.on([Input::Message { from, bytes }]);
+            }
             Event::Wake => {
                 let Some(process) = &mut self.process else { return Ok(()) };
                 process.wake = None;
@@ -360,7 +403,9 @@ impl World {
     /// After each step: what the channel wants, tells and answers.
     fn follow(&mut self) -> Result<(), String> {
         let Some(process) = &mut self.process else { return Ok(()) };
-        let work = std::mem::take(&mut process.channel.shell.work);
+        let desk = &mut process.channel.shell;
+        let (work, records) = (std::mem::take(&mut desk.work), std::mem::take(&mut desk.records));
+        let (said, recorded) = (std::mem::take(&mut desk.said), desk.recorded);
         if let Some(millis) = process.channel.shell.wake.take() {
             let wake = self.now + millis.clamp(1, WAKE_MS_MAX);
             if process.wake.is_none_or(|earlier| wake < earlier) {
@@ -373,24 +418,58 @@ impl World {
             let delay = self.delay(2);
             self.at(delay, Event::Begin(work));
         }
+        self.orders(records, said, recorded)?;
         self.blocks()?;
         self.answers()?;
         let Some(process) = &mut self.process else { return Ok(()) };
         if let Some(reason) = process.channel.shell.halted.take() {
             let excuse = process.excuse;
             self.say(format_args!("halts: {reason}"));
-            if excuse.is_none() {
+            if excuse.is_none() && !self.misread {
                 return Err(format!("the channel halted: {reason}"));
             }
             let operations = self.machine.moments_count() - 1;
             // What a sync that failed should have brought may be lost.
             let image = self.machine.image_after(operations, Loss::Nothing, &mut self.random);
+            let image = self.without_misread(image);
             self.stops(image);
             return Ok(());
         }
         if !self.heals && self.ledger.height() >= self.fault_at {
             self.fault_at = self.ledger.height() + 4 + self.random.below(9) as u64;
             return self.goes_wrong();
+        }
+        Ok(())
+    }
+
+    /// What the ordering engine keeps and says.
+    fn orders(&mut self, records: Vec<Ticket>, said: Vec<Vec<u8>>, recorded: Ticket) -> Result<(), String> {
+        for ticket in records {
+            let slow = if self.now < self.slow_until { self.delay(500) } else { self.delay(6) };
+            // One after the other.
+            let last = self.agenda.iter().rev().find(|(_, event)| matches!(event, Event::Recorded { there: true, .. }));
+            let after = last.map_or(0, |((time, _), _)| time.saturating_sub(self.now));
+            self.at(after.max(slow), Event::Recorded { ticket, there: true });
+            if self.mutant == Some(Mutant::RecordedBeforeSync) {
+                self.at(0, Event::Recorded { ticket, there: false });
+            }
+        }
+        for bytes in said {
+            let ticket = bytes.as_slice().try_into().map_or(Ticket::MAX, Ticket::from_le_bytes);
+            self.promised(ticket, recorded)?;
+            let delay = self.delay(5);
+            self.at(delay, Event::Message(bytes));
+        }
+        Ok(())
+    }
+
+    /// Something was said that a record promises.
+    fn promised(&mut self, ticket: Ticket, recorded: Ticket) -> Result<(), String> {
+        self.say(format_args!("says what record {ticket} promises"));
+        if ticket > recorded {
+            return Err(format!(
+                "what record {ticket} promises was said, and record {recorded} is the last on the disk"
+            ));
         }
         Ok(())
     }
@@ -490,7 +569,11 @@ impl World {
             FaultKind::FailedSync => {
                 self.machine.arm(self.random.choose(&[LOG, STATE, JOURNAL]), Fault::Sync, left, place);
             }
-            FaultKind::Misread => self.machine.arm(self.random.choose(&[LOG, STATE]), Fault::Flip, left, place),
+            // The state file alone: what is wrong in that is made anew from the log.
+            FaultKind::Misread => {
+                self.misread = true;
+                self.machine.arm(STATE, Fault::Flip, left, place);
+            }
             FaultKind::Rot => return self.rots(),
             FaultKind::ClockJump => {
                 let jump = self.random.below(1_200_000) as i64 - 600_000;
@@ -534,6 +617,11 @@ impl World {
             operations = operations.min(from);
         }
         self.machine.image_after(operations, loss, &mut self.random)
+    }
+
+    /// What was read wrong may have been written into the state file: it is taken away, and made anew from the log.
+    fn without_misread(&mut self, image: Image) -> Image {
+        if std::mem::take(&mut self.misread) { image.without(STATE) } else { image }
     }
 
     /// The process ends, and the peer is started with this disk after a while.
@@ -587,7 +675,12 @@ impl World {
         if self.mutant == Some(Mutant::SyncLeftOut) {
             self.machine.lie();
         }
-        let opened = self.open(&self.machine).map_err(|reason| format!("the channel does not open: {reason}"))?;
+        let mut opened = self.open(&self.machine);
+        if self.misread && (opened.is_err() || self.machine.set_aside() > 0) {
+            self.machine = Machine::after(&self.without_misread(image.clone()));
+            opened = self.open(&self.machine);
+        }
+        let opened = opened.map_err(|reason| format!("the channel does not open: {reason}"))?;
         if self.machine.set_aside() > 0 {
             return Err("the state was set aside".into());
         }
@@ -613,9 +706,21 @@ impl World {
             share: share.clone(),
             verify_slice: Duration::MAX,
         };
-        let engine = Box::new(Solo::new(key));
+        let engine: Box<dyn OrderingEngine> = match self.fickle {
+            true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
+            false => Box::new(Solo::new(key)),
+        };
         let machine = ChannelMachine::new(&opened, engine, proposer, 2, self.checkpoint_interval_ms);
-        let desk = Desk { now: self.wall(), work: Vec::new(), wake: None, halted: None, seeds: 0 };
+        let desk = Desk {
+            now: self.wall(),
+            work: Vec::new(),
+            wake: None,
+            halted: None,
+            seeds: 0,
+            records: Vec::new(),
+            said: Vec::new(),
+            recorded: 0,
+        };
         let mut channel = ChannelLoop::new(machine, Arc::new(place), desk);
         channel.tick();
         self.process = Some(Process { channel, credits, share, wake: None, excuse: None, panics: false });
