@@ -126,13 +126,15 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, script: &Script, log: &Mu
     loop {
         let mut seen = Seen { line: String::new(), last_event_id: None, body: Vec::new() };
         stream.read_line(&mut seen.line).ok().filter(|bytes| *bytes > 0)?;
-        let mut length = 0;
+        let (mut length, mut goes_on) = (0, false);
         loop {
             let mut line = String::new();
             stream.read_line(&mut line).ok()?;
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.parse().ok()?,
+                // Nobody reads it here: what comes of it is no next request.
+                "transfer-encoding" => goes_on = true,
                 "last-event-id" => seen.last_event_id = Some(value.into()),
                 _ => {}
             }
@@ -144,12 +146,19 @@ fn serve(stream: TcpStream, config: Arc<ServerConfig>, script: &Script, log: &Mu
             log.push(seen.clone());
             log.len() - 1
         };
-        let answer = script(number, &seen);
+        let mut answer = script(number, &seen);
+        if goes_on {
+            answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+        }
         stream.get_mut().write_all(answer.as_bytes()).ok()?;
         stream.get_mut().flush().ok()?;
-        if !answer.contains("content-length") {
+        if goes_on || !answer.contains("content-length") {
             stream.get_mut().conn.send_close_notify();
             stream.get_mut().flush().ok();
+            // What is closed with something unread takes the answer with it.
+            let socket = &mut stream.get_mut().sock;
+            socket.shutdown(std::net::Shutdown::Write).ok()?;
+            std::io::copy(socket, &mut std::io::sink()).ok();
             return None;
         }
     }
