@@ -30,6 +30,7 @@ fn config(name: &str) -> ChannelConfig {
     let peer = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
     let rights = Right::Admin;
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: name.into(),
         consortium: "test.example".into(),
         created: START,
@@ -48,6 +49,8 @@ fn config(name: &str) -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

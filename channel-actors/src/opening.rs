@@ -187,6 +187,8 @@ impl Opening {
         }
         let view = store.view().map_err(in_full)?;
         let config = execution::config_of(&view).map_err(in_full)?;
+        // Above them this build could neither make nor judge a block.
+        chain::check_rules(&config.config).map_err(in_full)?;
         let next_timer = execution::next_timer(&view).map_err(in_full)?;
         drop(view);
         let tip = Tip { height: tip, hash: last.hash(), time: last.time };

@@ -44,6 +44,7 @@ pub(crate) fn key(number: u8) -> SigningKey {
 pub(crate) fn config() -> ChannelConfig {
     let peer = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: NOW,
@@ -58,6 +59,8 @@ pub(crate) fn config() -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 
@@ -89,10 +92,15 @@ impl Bench {
 
     /// Closes the store and forgets the state, so that everything is to be replayed.
     pub(crate) fn forget_state(&self) -> Directory {
-        self.opened.store.close().expect("closes");
-        let path = self.directory.path().join("main");
+        let Directory(path) = self.close();
         std::fs::remove_file(path.join("state.redb")).expect("removes");
         Directory(path)
+    }
+
+    /// Closes the store.
+    pub(crate) fn close(&self) -> Directory {
+        self.opened.store.close().expect("closes");
+        Directory(self.directory.path().join("main"))
     }
 }
 

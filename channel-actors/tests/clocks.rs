@@ -36,6 +36,7 @@ fn key() -> SigningKey {
 fn config() -> ChannelConfig {
     let identity = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: SystemClock.now(),
@@ -50,6 +51,8 @@ fn config() -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

@@ -28,6 +28,7 @@ fn key(number: u8) -> SigningKey {
 
 fn config(name: &str) -> ChannelConfig {
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: name.into(),
         consortium: "test.example".into(),
         created: SystemClock.now(),
@@ -46,6 +47,8 @@ fn config(name: &str) -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

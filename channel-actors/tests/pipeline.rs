@@ -39,6 +39,7 @@ fn address(number: u8) -> Address {
 
 fn config(name: &str) -> ChannelConfig {
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: name.into(),
         consortium: "test.example".into(),
         created: SystemClock.now(),
@@ -57,6 +58,8 @@ fn config(name: &str) -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

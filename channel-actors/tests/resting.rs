@@ -23,6 +23,7 @@ const BYTES_MAX: u64 = 64 * 1024;
 fn config(name: String) -> ChannelConfig {
     let identity = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name,
         consortium: "test.example".into(),
         created: Time::from_millis(1_795_000_000_000),
@@ -37,6 +38,8 @@ fn config(name: String) -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

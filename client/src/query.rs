@@ -154,7 +154,7 @@ impl Connection {
         self.get(&["channels", channel, "state", &hex::encode(key), "proof"], &[]).await
     }
 
-    /// The way from the channel's genesis to the configuration in force; check it with [`Trust::verify`].
+    /// The way from the channel's genesis to those who may seal; check it with [`Trust::verify`].
     pub async fn trust(&self, channel: &str) -> Result<Trust, RequestError> {
         self.get(&["channels", channel, "trust"], &[]).await
     }

@@ -401,6 +401,7 @@ mod tests {
     fn proof() -> (Proof, CloudEvent) {
         let peer = SigningKey::from_seed(&[1; 32]);
         let config = ChannelConfig {
+            rules: ledger_classes::rules::RULES,
             name: "main".into(),
             consortium: "harbour".into(),
             created: Time::from_millis(1_000),
@@ -419,6 +420,8 @@ mod tests {
             limits: Default::default(),
             fees: Default::default(),
             approvals: Default::default(),
+            witnesses: Default::default(),
+            budgets: Default::default(),
         };
         let (genesis, _) = genesis(&config).unwrap();
         let channel = genesis.header.hash();

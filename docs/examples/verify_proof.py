@@ -131,8 +131,10 @@ def read_receipt(data):
 
 
 def read_configuration(r):
+    rules = r.u32()
+    need(rules == 1, f"the channel begins with rules {rules}, which are not known here")
     return {
-        "name": r.text(), "consortium": r.text(), "created": r.time(), "salt": r.bytes(),
+        "rules": rules, "name": r.text(), "consortium": r.text(), "created": r.time(), "salt": r.bytes(),
         "orderers": read_orderers(r),
         "organizations": r.list(lambda: {"name": r.text(), "title": r.text(), "authorities": r.list(r.bytes)}),
         "grants": r.list(lambda: {"kind": r.choice(["organization", "identity"]), "to": r.text(), "rights": r.u16()}),
@@ -140,7 +142,8 @@ def read_configuration(r):
         "limits": [r.u32() for _ in range(5)],
         "fees": {"asset": r.option(r.text), "issuer": r.option(lambda: r.take(20)), "base": r.u128(), "per_byte": r.u128(),
                  "collector": r.option(lambda: r.take(20))},
-        "approvals": r.choice(["any", "majority", "all"]),
+        "approvals": r.choice(["any", "majority", "all"]), "witnesses": r.choice(["own", "quorum", "all"]),
+        "budgets": [r.u32() for _ in range(8)],
     }
 
 

@@ -21,7 +21,8 @@ mod seal;
 pub(crate) mod tests;
 
 pub use execute::{
-    Above, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Refused, check, draft, verify_transactions,
+    Above, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Refused, check, check_rules, draft,
+    verify_transactions,
 };
 pub use genesis::{Genesis, check_genesis, genesis};
 pub use history::{Checked, History};

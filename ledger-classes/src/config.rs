@@ -1,8 +1,10 @@
 //! A channel's configuration: members, rights, ordering, limits, fees, policy. It is on the ledger: genesis holds
 //! the first one, `channel.propose` and `channel.approve` change it, and execution reads only that record.
 
+mod budgets;
 mod orderers;
 
+pub use budgets::{Budget, Budgets};
 pub use orderers::{Engine, Orderers, OrderingPeer};
 
 use crate::amount::Amount;
@@ -14,6 +16,7 @@ use crate::keys::Address;
 use crate::limits;
 use crate::participant::{CertificatePaths, PathRules};
 use crate::rights::{Class, Grant, Grantee, Right, Rights};
+use crate::rules::RULES;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -107,10 +110,36 @@ impl Approvals {
     }
 }
 
+/// Who vouches that a block's transactions were verified, before they are executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Witnesses {
+    /// Whoever proposes a block, for its own; nothing is signed but the block.
+    #[default]
+    Own,
+    /// As many ordering peers as seal a block.
+    Quorum,
+    /// Every ordering peer.
+    All,
+}
+
+impl Witnesses {
+    /// The word in JSON.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Quorum => "quorum",
+            Self::All => "all",
+        }
+    }
+}
+
 /// A channel's configuration at some height.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelConfig {
+    /// What is in force, by its number ([`crate::rules`]). The first field, so that whoever cannot read the others knows why.
+    pub rules: u32,
     /// 1 to 64 of a-z, 0-9 and hyphen.
     pub name: String,
     /// The trust domain.
@@ -139,6 +168,10 @@ pub struct ChannelConfig {
     pub fees: Fees,
     /// Who must approve changes.
     pub approvals: Approvals,
+    /// Who vouches that a block's transactions were verified.
+    pub witnesses: Witnesses,
+    /// What a transaction and a block may cause.
+    pub budgets: Budgets,
 }
 
 /// What is wrong with a configuration.
@@ -170,6 +203,13 @@ impl ChannelConfig {
             return fail(Detail::AtMost { part: Part::Grants, most: limits::GRANTS_MAX as u64 });
         }
         self.orderers().check()?;
+        self.budgets.check()?;
+        if self.rules == 0 {
+            return fail(Detail::NotBetween { part: Part::Rules, least: 1, most: u32::MAX.into(), found: 0 });
+        }
+        if self.witnesses != Witnesses::Own {
+            return fail(Detail::WitnessesOwn {});
+        }
         for organization in &self.organizations {
             let twice = self.organizations.iter().filter(|other| other.name == organization.name).count() > 1;
             if !is_label(&organization.name) || organization.title.len() > limits::TITLE_BYTES_MAX || twice {
@@ -239,6 +279,10 @@ impl ChannelConfig {
     /// yet, so fees come later, by a change.
     pub fn check_genesis(&self) -> Result<(), ConfigError> {
         self.check()?;
+        if self.rules > RULES {
+            let (least, most, found) = (1, RULES.into(), self.rules.into());
+            return Err(ConfigError(Detail::NotBetween { part: Part::Rules, least, most, found }));
+        }
         match &self.fees.asset {
             Some(asset) => Err(ConfigError(Detail::FeeAssetTooEarly { asset: asset.into() })),
             None => Ok(()),
@@ -325,9 +369,8 @@ impl ChannelConfig {
     }
 
     /// Which certificate paths are good on this channel.
-    pub const fn path_rules(&self) -> PathRules {
-        // Of the configuration once that has a number for its rules: until then there is one version.
-        PathRules::V1
+    pub fn path_rules(&self) -> PathRules {
+        crate::rules::path_rules(self.rules)
     }
 
     /// Whether `organization` is a member.
@@ -423,6 +466,18 @@ pub enum ConfigChange {
         /// Whether anybody may.
         open_submit: bool,
     },
+    /// Raises the number of what is in force, by one.
+    SetRules {
+        /// The next number.
+        rules: u32,
+    },
+    /// Sets who vouches that transactions were verified.
+    SetWitnesses {
+        /// The new policy.
+        witnesses: Witnesses,
+    },
+    /// Sets what a transaction and a block may cause.
+    SetBudgets(Budgets),
 }
 
 crate::tagged!(ConfigChange, "change");
@@ -463,6 +518,9 @@ impl ConfigChange {
             }
             Self::SetPublicRead { public_read } => config.public_read = *public_read,
             Self::SetOpenSubmit { open_submit } => config.open_submit = *open_submit,
+            Self::SetRules { rules } => config.rules = *rules,
+            Self::SetWitnesses { witnesses } => config.witnesses = *witnesses,
+            Self::SetBudgets(budgets) => config.budgets = *budgets,
         }
     }
 }

@@ -140,7 +140,7 @@ fn run_all<'a>(
     let mut costs = Vec::with_capacity(input.transactions.len());
     for transaction in input.transactions {
         let before = context.block_usage();
-        if !before.is_below(&budget::BLOCK) {
+        if !before.is_below(&context.allowed().block) {
             fates.resize(input.transactions.len(), Fate::Deferred);
             break;
         }
@@ -152,7 +152,7 @@ fn run_all<'a>(
             }
             Outcome::Nothing { code, detail } => Fate::Dropped { code, detail },
         });
-        costs.push(context.block_usage().since(&before).cost());
+        costs.push(context.block_usage().since(&before).cost(&context.allowed().block));
     }
     service::end_block(context)?;
     Ok((Executed { receipts, timers, writes: Writes::new() }, fates, costs))
@@ -160,7 +160,7 @@ fn run_all<'a>(
 
 fn run_timers(context: &mut Context<'_>, receipts: &mut Vec<Receipt>) -> Result<(), ReadError> {
     let mut after = keyspace::key(keyspace::Family::Timer, &[]);
-    while receipts.len() < limits::BLOCK_TIMERS_MAX && context.block_usage().is_below(&budget::TIMERS) {
+    while receipts.len() < limits::BLOCK_TIMERS_MAX && context.block_usage().is_below(&context.allowed().timers) {
         let index = u32::try_from(receipts.len()).expect("timers are limited");
         let Some(due) = contracts::timers::take_due(context, &after)? else { break };
         let id = Hash::tagged(Tag::Timer, &[&context.height().to_le_bytes(), &due.key]);

@@ -28,6 +28,7 @@ pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod rights;
+pub mod rules;
 pub mod state;
 pub mod state_tree;
 pub mod time;

@@ -31,7 +31,7 @@ pub const ENVELOPE_ROOM_BYTES: usize = 8 * 1024;
 pub const BLOCK_AGE_MS_MAX: u32 = 60_000;
 /// Timers that run at the start of one block; the rest run in the next.
 pub const BLOCK_TIMERS_MAX: usize = 1_024;
-/// Work that one transaction or timer may cause, in steps of about a microsecond (`execution/budget.rs`). What one may do
+/// Work that one transaction or timer may cause on any channel, in steps of about a microsecond (`execution/budget.rs`). What one may do
 /// by the other limits fits: 1,024 transfers in batches take 6,000, a recovery that looks at everything 20,000, a change
 /// of the largest configuration 76,000. At the limit it fails as `budget-exceeded`.
 pub const UNIT_STEPS_MAX: u64 = 131_072;
@@ -39,6 +39,17 @@ pub const UNIT_STEPS_MAX: u64 = 131_072;
 pub const UNIT_RECEIPT_BYTES_MAX: u64 = 1024 * 1024;
 /// Bytes that one transaction or timer may write: 1,024 movements between balances that hold 32 locks each.
 pub const UNIT_WRITTEN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The least that a channel may set for it: a change of the largest configuration.
+pub const UNIT_STEPS_MIN: u64 = 98_304;
+/// The least that a channel may set for events: a revocation that ends everything of an identity.
+pub const UNIT_EVENTS_MIN: u64 = 512;
+/// The least that a channel may set for bytes of events.
+pub const UNIT_RECEIPT_BYTES_MIN: u64 = 256 * 1024;
+/// The least that a channel may set for bytes written: the largest configuration, with the proposal that sets it.
+pub const UNIT_WRITTEN_BYTES_MIN: u64 = 1024 * 1024;
+/// Transactions of the largest cost for which a block has room, at least: timers leave room for others, and one does not make
+/// a block of its own.
+pub const BLOCK_UNITS_MIN: u64 = 4;
 /// Work of a block after which no other transaction begins in it; half of that for timers. A full block of transfers takes
 /// less than 400,000.
 pub const BLOCK_STEPS: u64 = 524_288;

@@ -115,6 +115,7 @@ pub fn open_channel(name: &str) -> ChannelSpec {
         open_submit: true,
         limits: None,
         approvals: None,
+        budgets: None,
     }
 }
 

@@ -258,6 +258,7 @@ mod tests {
             authorities: vec![HexBytes(b"another".to_vec()), HexBytes(name.as_bytes().to_vec())],
         };
         ChannelConfig {
+            rules: ledger_classes::rules::RULES,
             name: "deals".into(),
             consortium: "harbour.example".into(),
             created: Time::from_millis(1),
@@ -280,6 +281,8 @@ mod tests {
             limits: Limits::default(),
             fees: Fees::default(),
             approvals: Approvals::default(),
+            witnesses: Default::default(),
+            budgets: Default::default(),
         }
     }
 

@@ -290,6 +290,7 @@ fn main_config(
     now: Time,
 ) -> Result<ChannelConfig, InitError> {
     let config = ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: MAIN.into(),
         consortium: peer.consortium().into(),
         created: now,
@@ -304,6 +305,8 @@ fn main_config(
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::default(),
+        witnesses: Default::default(),
+        budgets: Default::default(),
     };
     config.check_founding(&ParticipantPaths)?;
     Ok(config)

@@ -121,6 +121,7 @@ fn deals() -> ChannelSpec {
         open_submit: false,
         limits: None,
         approvals: None,
+        budgets: None,
     }
 }
 

@@ -160,6 +160,7 @@ fn main() {
     let theirs = Consortium::new(&dir.path().join("theirs"), [KeyAlgorithm::P256, KeyAlgorithm::P256]);
     let member = |name: &str| Organization { name: name.into(), title: name.into(), authorities: ours.listed(name) };
     let mut maker = Maker::new(&ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "history".into(),
         consortium: CONSORTIUM.into(),
         created: NOW,
@@ -174,6 +175,8 @@ fn main() {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Any,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     });
     let channel = maker.channel();
     maker.time = NOW.plus_millis(DAY_MS);

@@ -39,6 +39,7 @@ fn config() -> ChannelConfig {
     let grant = |to, rights: &[Right]| Grant { to, rights: rights.iter().copied().collect() };
     let admin = Identity::new("harbour.example", "bank", Role::Admin, "ann").expect("valid");
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "goods".into(),
         consortium: "harbour.example".into(),
         created: Time::from_millis(1_795_000_000_000),
@@ -64,6 +65,8 @@ fn config() -> ChannelConfig {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

@@ -17,7 +17,7 @@ use ledger_classes::participant::NoCertificates;
 use ledger_classes::state::MemoryState;
 use ledger_classes::state_tree::NoPages;
 use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
+use ledger_classes::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -237,6 +237,7 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     let key = SigningKey::from_seed(&[200; 32]);
     let peer = Identity::new("test.example", "bank", Role::Peer, "peer").unwrap();
     let config = ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: Time::from_millis(1_795_000_000_000),
@@ -251,6 +252,8 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
         limits: Limits::default(),
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     };
     let (mut history, mut state) = (History::new(), MemoryState::default());
     let mut blocks = vec![chain::genesis(&config).unwrap().0];
@@ -307,6 +310,15 @@ fn a_chain_is_judged_height_by_height_up_to_the_first_block_that_is_refused() {
     let mut missing = blocks.clone();
     missing.remove(1);
     assert_eq!(conformance(&["chain"], &file(&missing)), [line(0, None), line(1, Some("height"))]);
+
+    // A channel of a later program, in the form of now and in another.
+    let mut later = blocks[0].clone();
+    let known = ChannelConfig { rules: 2, ..config.clone() };
+    for payload in [codec::encode(&known), [2u32.to_le_bytes().as_slice(), b"another form"].concat()] {
+        let envelope = Envelope { encoding: Encoding::Genesis, payload, signatures: vec![] };
+        later.transactions = vec![codec::encode(&envelope)].into();
+        assert_eq!(conformance(&["chain"], &file(&[later.clone()])), [line(0, Some("unknown-rules"))]);
+    }
 
     // Bytes that are no blocks.
     let whole = file(&blocks);

@@ -34,10 +34,10 @@ const TIME: &str = "2026-01-01T00:00:00.000Z";
 
 fn config() -> Value {
     json!({
-        "name": "main", "consortium": "c.example", "created": TIME, "salt": "00112233445566778899aabbccddeeff",
+        "rules": 1, "name": "main", "consortium": "c.example", "created": TIME, "salt": "00112233445566778899aabbccddeeff",
         "engine": "solo", "peers": [{ "identity": "spiffe://c.example/north/peer/a", "key": key(), "weight": 1 }], "threshold": 1,
         "organizations": [organization()], "grants": [grant()], "public_read": false, "open_submit": true,
-        "limits": limits(), "fees": fees(), "approvals": "all",
+        "limits": limits(), "fees": fees(), "approvals": "all", "witnesses": "own", "budgets": budgets(),
     })
 }
 
@@ -54,6 +54,11 @@ fn limits() -> Value {
         "payload_bytes_max": 1, "actions_max": 2, "block_transactions_max": 3, "block_bytes_max": 4,
         "block_age_ms_max": 5,
     })
+}
+
+fn budgets() -> Value {
+    let budget = || json!({ "steps": 1, "events": 2, "receipt_bytes": 3, "written_bytes": 4 });
+    json!({ "transaction": budget(), "block": budget() })
 }
 
 fn fees() -> Value {
@@ -80,6 +85,9 @@ fn changes() -> Value {
         ),
         with("set_public_read", json!({ "public_read": true })),
         with("set_open_submit", json!({ "open_submit": false })),
+        with("set_rules", json!({ "rules": 2 })),
+        with("set_witnesses", json!({ "witnesses": "quorum" })),
+        with("set_budgets", budgets()),
     ])
 }
 
@@ -277,7 +285,7 @@ fn every_action_and_change_is_in_the_sample() {
     assert_eq!(have, Action::TYPES.iter().copied().collect());
     let changes: Vec<ConfigChange> = json::from_value(changes()).expect("changes");
     let numbers: BTreeSet<u8> = changes.iter().map(number).collect();
-    assert_eq!(numbers, (0..10).collect(), "a change is not in the sample");
+    assert_eq!(numbers, (0..13).collect(), "a change is not in the sample");
 }
 
 /// A new change does not compile here until it has its number, which the test misses then in the sample.
@@ -293,6 +301,9 @@ const fn number(change: &ConfigChange) -> u8 {
         ConfigChange::SetPeers { .. } => 7,
         ConfigChange::SetPublicRead { .. } => 8,
         ConfigChange::SetOpenSubmit { .. } => 9,
+        ConfigChange::SetRules { .. } => 10,
+        ConfigChange::SetWitnesses { .. } => 11,
+        ConfigChange::SetBudgets(_) => 12,
     }
 }
 
@@ -305,7 +316,7 @@ fn what_others_post_is_made_of_objects_without_strange_or_repeated_keys() {
     check::<ChannelSpec>(
         &json!({
             "name": "a", "engine": "solo", "organizations": [organization()], "grants": [grant()],
-            "public_read": true, "open_submit": false, "limits": limits(), "approvals": "all",
+            "public_read": true, "open_submit": false, "limits": limits(), "approvals": "all", "budgets": budgets(),
         }),
         true,
     );

@@ -182,3 +182,24 @@ fn a_replay_that_begins_at_a_checkpoint_knows_what_its_first_block_follows() {
     let Step::Done(opened) = step else { panic!("there is time") };
     assert_eq!(opened.parent(), parent);
 }
+
+/// A later program has raised the number of what is in force, and this one was started again.
+#[test]
+fn a_channel_of_rules_that_this_program_lacks_is_not_opened_and_says_so() {
+    use ledger_classes::execution::config_of;
+    use ledger_classes::{keyspace, record, rules::RULES};
+    let bench = Bench::new(&config());
+    let mut block = next(&bench, 1);
+    let view = bench.opened.store.view().expect("readable");
+    let mut later = config_of(&view).expect("readable");
+    drop(view);
+    later.config.rules = RULES + 1;
+    block.writes.insert(keyspace::config_at(0), Some(record::to_value(&later)));
+    persist(&bench.opened.store, &block, Seal::of_one(&key(200), &block.hash));
+    bench.opened.store.checkpoint().expect("writes");
+    let files = bench.close();
+    let life = Life::new(LifeCycle::Opening);
+    let failed = begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX).err();
+    let expected = "the channel has the rules 2, and this build knows those up to 1: it needs a newer one";
+    assert_eq!(failed.as_deref(), Some(expected));
+}

@@ -51,6 +51,7 @@ pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| {
 fn config() -> ChannelConfig {
     let identity = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
     ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: BEGIN,
@@ -65,6 +66,8 @@ fn config() -> ChannelConfig {
         limits: Limits { block_transactions_max: 16, block_age_ms_max: 20, ..Limits::default() },
         fees: Fees::default(),
         approvals: Approvals::Majority,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ledger_classes::amount::Amount;
 use ledger_classes::block::{Header, Seal};
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Limits};
+use ledger_classes::config::{Approvals, Budgets, ChannelConfig, Engine, Limits};
 use ledger_classes::detail::{Detail, Value};
 use ledger_classes::event::Event;
 use ledger_classes::hash::{Hash, HexBytes};
@@ -216,6 +216,9 @@ pub struct ChannelSpec {
     /// Who must approve configuration changes; a majority if absent.
     #[serde(default)]
     pub approvals: Option<Approvals>,
+    /// What a transaction and a block may cause, if not the most.
+    #[serde(default)]
+    pub budgets: Option<Budgets>,
 }
 
 /// Where a channel is in its life on a peer.

@@ -37,6 +37,7 @@ impl Channel {
         let orderer = SigningKey::from_seed(&[1; 32]);
         let identity = Identity::parse("spiffe://harbour/bank/peer/p1").unwrap();
         let config = ChannelConfig {
+            rules: ledger_classes::rules::RULES,
             name: "main".into(),
             consortium: "harbour".into(),
             created: Time::from_millis(1_000),
@@ -51,6 +52,8 @@ impl Channel {
             limits: Default::default(),
             fees: Default::default(),
             approvals: Default::default(),
+            witnesses: Default::default(),
+            budgets: Default::default(),
         };
         Self { genesis: genesis(&config).unwrap().0, orderer }
     }

@@ -4,6 +4,7 @@
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
 use super::{CommittedIds, Invalid, Parent, check_link, check_seal};
+use crate::action::Action;
 use crate::blinding::{Blinder, BlindingSeed};
 use crate::block::{self, BLOCK_VERSION, Batch, Block, Header, Seal};
 use crate::codec;
@@ -17,6 +18,7 @@ use crate::merkle;
 use crate::outcome::ResultCode;
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
+use crate::rules::{self, RULES};
 use crate::state::{Overlay, ReadError, ReadView, Writes};
 use crate::state_tree::{Pages, StateTree};
 use crate::time::Time;
@@ -154,12 +156,13 @@ pub enum ExecutionError {
 pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
     let Draft { proposer, time, seed, transactions } = draft;
     let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
+    check_rules(&config)?;
     check_proposer(&config, proposer)?;
     if time < above.parent.time {
         return Err(Invalid::TimeGoesBack { parent: above.parent.time, time }.into());
     }
     check_seed(&seed)?;
-    let Sifted { transactions, mut ids, mut left } = sift(above, &config.limits, transactions)?;
+    let Sifted { transactions, mut ids, mut left } = sift(above, &config, transactions)?;
     let idle = is_idle(above, time)?;
     if transactions.is_empty() && idle {
         return Ok(Drafted { block: None, left });
@@ -183,6 +186,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     let Given { header, seed, seal, batches, transactions, receipts } = given;
     check_link(above.parent, header)?;
     let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
+    check_rules(&config)?;
     if header.config_height != config_height {
         return Err(Invalid::ConfigHeight { expected: config_height, height: header.config_height }.into());
     }
@@ -201,6 +205,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     check_batches(header, batches)?;
     check_limits(&config.limits, &transactions)?;
     check_seed(&seed)?;
+    (0u32..).zip(&transactions).try_for_each(|(place, one)| check_actions(config.rules, place, one))?;
     let ids = check_ids(above, &transactions)?;
     if transactions.is_empty() && is_idle(above, time)? {
         return Err(Invalid::Empty.into());
@@ -306,6 +311,23 @@ fn is_idle(above: &Above<'_>, time: Time) -> Result<bool, ReadError> {
     Ok(execution::next_timer(above.view)?.is_none_or(|due| due > time))
 }
 
+/// Whether this build knows what is valid above this configuration.
+pub fn check_rules(config: &ChannelConfig) -> Result<(), Invalid> {
+    match config.rules {
+        1..=RULES => Ok(()),
+        rules => Err(Invalid::UnknownRules { rules, known: RULES }),
+    }
+}
+
+/// Whether a transaction has actions of the rules in force only.
+pub(super) fn check_actions(in_force: u32, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
+    let needed = transaction.transaction().actions.iter().map(rules::since).max().unwrap_or_default();
+    match needed > in_force {
+        true => Err(Invalid::TransactionAheadOfRules { place, rules: needed }),
+        false => Ok(()),
+    }
+}
+
 /// Whether one transaction is within the channel's limits.
 fn check_size(limits: &Limits, place: u32, transaction: &VerifiedTransaction) -> Result<(), Invalid> {
     let (bytes, actions) = (transaction.payload_bytes(), count(transaction.transaction().actions.len()));
@@ -375,7 +397,8 @@ enum Sieve {
 }
 
 /// Leaves out what the chain has, what is above the channel's limits, and what the block has no room for.
-fn sift(above: &Above<'_>, limits: &Limits, offered: Vec<VerifiedTransaction>) -> Result<Sifted, ReadError> {
+fn sift(above: &Above<'_>, config: &ChannelConfig, offered: Vec<VerifiedTransaction>) -> Result<Sifted, ReadError> {
+    let limits = &config.limits;
     let ids = places(&offered);
     let mut known = above.ids.have(&offered)?;
     repeated(&ids).for_each(|place| known[place as usize] = true);
@@ -386,6 +409,10 @@ fn sift(above: &Above<'_>, limits: &Limits, offered: Vec<VerifiedTransaction>) -
         }
         if let Err(beyond) = check_size(limits, 0, transaction) {
             return Sieve::Refused(oversize(beyond));
+        }
+        let ahead = |action: &&Action| rules::since(action) > config.rules || rules::is_ahead(action);
+        if let Some(ahead) = transaction.transaction().actions.iter().find(ahead) {
+            return Sieve::Refused(TransactionError::UnknownAction(ahead.type_text().into()));
         }
         match (room.checked_sub(1), bytes_left.checked_sub(transaction.envelope().len())) {
             (Some(places), Some(bytes)) => {

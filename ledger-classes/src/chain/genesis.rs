@@ -2,12 +2,13 @@
 
 use super::Invalid;
 use crate::blinding::{Blinder, BlindingSeed};
-use crate::block::{BLOCK_VERSION, Block, Header, Seal, writes_root};
+use crate::block::{BLOCK_ENCODED_BYTES_MAX, BLOCK_VERSION, Block, Header, Seal, writes_root};
 use crate::codec;
 use crate::config::{ChannelConfig, ConfigError};
 use crate::execution::genesis_writes;
 use crate::hash::Hash;
 use crate::merkle;
+use crate::rules::RULES;
 use crate::state::Writes;
 use crate::state_tree::{NoPages, StateTree};
 use crate::transaction::{self, Encoding, Envelope};
@@ -58,10 +59,19 @@ pub struct Genesis {
 
 /// Whether a block is the genesis block of a configuration.
 pub fn check_genesis(block: &Block) -> Result<Genesis, Invalid> {
+    if let Some(rules) = rules_of(block).filter(|rules| *rules > RULES) {
+        return Err(Invalid::UnknownRules { rules, known: RULES });
+    }
     let config = block.genesis_config().map_err(|_| Invalid::GenesisMalformed)?;
     let (again, writes) = genesis(&config).map_err(|_| Invalid::GenesisMalformed)?;
     match again == *block {
         true => Ok(Genesis { channel: block.header.hash(), config, tree: StateTree::of(&writes), writes }),
         false => Err(Invalid::GenesisDiffers),
     }
+}
+
+/// The number of a genesis block's rules, which its configuration begins with, whatever else is in it.
+fn rules_of(block: &Block) -> Option<u32> {
+    let envelope: Envelope = codec::decode(block.transactions.first()?, BLOCK_ENCODED_BYTES_MAX).ok()?;
+    envelope.payload.first_chunk().map(|rules| u32::from_le_bytes(*rules))
 }

@@ -44,6 +44,14 @@ reasons! {
         version: u16,
     } = 2, "version",
         ("this build knows no block of version {version}");
+    /// The channel has rules that this build does not know: it cannot tell.
+    UnknownRules {
+        /// The configuration's number.
+        rules: u32,
+        /// The highest that this build knows.
+        known: u32,
+    } = 3, "unknown-rules",
+        ("the channel has the rules {rules}, and this build knows those up to {known}: it needs a newer one");
     /// The first block is not the genesis block of a configuration.
     GenesisMalformed = 10, "genesis-malformed",
         ("it holds no configuration that a channel can begin with");
@@ -255,6 +263,14 @@ reasons! {
         place: u32,
     } = 321, "budget-used",
         ("the block's budget was used before transaction {place}");
+    /// An action of rules that are not in force yet.
+    TransactionAheadOfRules {
+        /// The transaction.
+        place: u32,
+        /// The rules that it needs.
+        rules: u32,
+    } = 322, "transaction-ahead-of-rules",
+        ("transaction {place} needs the rules {rules}, which are not in force");
 
     /// Another number of receipts than the header says.
     ReceiptCount {

@@ -3,13 +3,15 @@
 
 mod breaks;
 
-use super::{Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, History, Left, check, draft, genesis};
+use super::{
+    Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, History, Invalid, Left, check, draft, genesis,
+};
 use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
 use crate::amount::Amount;
 use crate::blinding::{Blinded, Blinder, BlindingSeed};
 use crate::block::{Block, Header, Seal};
-use crate::chain::Invalid;
+use crate::codec;
 use crate::config::{ChannelConfig, Limits};
 use crate::detail::{Detail, PathFault, PathRefusal};
 use crate::execution::contracts::timers::Timer;
@@ -346,10 +348,10 @@ fn a_header_shows_no_root_without_its_blinding() {
         let plain = |receipt: &Receipt| {
             let events: Vec<Hash> = receipt.events.iter().map(|event| crate::merkle::leaf_hash(event)).collect();
             let head = ReceiptHead { events_root: crate::merkle::root(&events), ..receipt.head.clone() };
-            [head, receipt.head.clone()].map(|head| crate::merkle::leaf_hash(&crate::codec::encode(&head)))
+            [head, receipt.head.clone()].map(|head| crate::merkle::leaf_hash(&codec::encode(&head)))
         };
         let leaves: Vec<[Hash; 2]> = sealed.receipts.iter().map(plain).collect();
-        let (written, header) = (crate::block::write_leaves(&checked.writes), crate::codec::encode(&checked.header));
+        let (written, header) = (crate::block::write_leaves(&checked.writes), codec::encode(&checked.header));
         let mut roots = vec![crate::merkle::root(&written), checked.tree.root()];
         roots.extend(
             [0, 1].map(|which| crate::merkle::root(&leaves.iter().map(|leaf| leaf[which]).collect::<Vec<_>>())),
@@ -484,4 +486,73 @@ fn an_id_is_in_one_block_for_ever() {
         }
     }
     assert_eq!(heights.len(), 1);
+}
+
+/// The configuration in force with other rules, as a later build left it.
+fn with_rules(maker: &mut Maker, rules: u32) {
+    let mut record = crate::execution::config_of(&maker.state).expect("memory does not fail");
+    record.config.rules = rules;
+    let key = keyspace::config_at(record.height);
+    maker.state.apply(&Writes::from([(key, Some(record::to_value(&record)))]));
+}
+
+/// A build that lacks what a channel's rules name cannot tell which of its blocks are valid: it stops there, and says so.
+#[test]
+fn above_rules_that_this_build_lacks_no_block_is_made_or_accepted() {
+    let (mut maker, blocks) = chain();
+    let envelope = maker.envelope(&[1], vec![log(1)]);
+    let one = maker.verified(envelope);
+    let sealed = Sealed::of(&maker.draft(7, vec![one.clone()]).block.expect("something is offered"));
+    assert!(maker.check(&sealed).is_ok());
+    with_rules(&mut maker, crate::rules::RULES + 1);
+    let unknown = Invalid::UnknownRules { rules: crate::rules::RULES + 1, known: crate::rules::RULES };
+    assert_eq!(maker.check(&sealed).map(|checked| checked.hash), Err(ExecutionError::Invalid(unknown)));
+    let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
+    let (proposer, time) = (address(ORDERER), maker.time());
+    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: vec![one] });
+    assert_eq!(drafted.map(|drafted| drafted.left.known), Err(ExecutionError::Invalid(unknown)));
+    assert_eq!((unknown.name(), blocks.len()), ("unknown-rules", 5));
+}
+
+/// Of a later form nothing else of a configuration may be readable.
+#[test]
+fn a_genesis_of_later_rules_is_refused_for_them_whatever_its_form_is() {
+    let mut block = genesis(&config()).expect("valid").0;
+    let later =
+        |payload: Vec<u8>| codec::encode(&Envelope { encoding: Encoding::Genesis, payload, signatures: Vec::new() });
+    let unknown = Invalid::UnknownRules { rules: 7, known: crate::rules::RULES };
+    let known = ChannelConfig { rules: 7, ..config() };
+    for payload in [codec::encode(&known), [&7u32.to_le_bytes()[..], b"another form"].concat()] {
+        block.transactions = vec![later(payload)].into();
+        assert_eq!(super::check_genesis(&block).map(|genesis| genesis.channel), Err(unknown));
+    }
+    block.transactions = vec![later([&1u32.to_le_bytes()[..], b"no form"].concat())].into();
+    assert_eq!(super::check_genesis(&block).map(|genesis| genesis.channel), Err(Invalid::GenesisMalformed));
+    assert!(genesis(&known).is_err(), "this build begins no such channel");
+}
+
+/// What a later number brings is refused until a change raises it.
+#[test]
+fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
+    let (mut maker, _) = chain();
+    let envelope = maker.envelope(&[1], vec![log(1)]);
+    let one = maker.verified(envelope);
+    assert_eq!(super::execute::check_actions(1, 0, &one), Ok(()));
+    let ahead = Invalid::TransactionAheadOfRules { place: 3, rules: 1 };
+    assert_eq!(super::execute::check_actions(0, 3, &one), Err(ahead), "every action is of rules 1 at least");
+    // Of the next rules: whoever makes a block does not offer it, since it could make none afterwards.
+    let raise = Action::ChannelPropose(channel::Propose {
+        changes: vec![crate::config::ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
+        reason: String::new(),
+    });
+    let envelope = maker.envelope(&[1], vec![raise]);
+    let raise = maker.verified(envelope);
+    let Drafted { block, left } = maker.draft(7, vec![raise.clone(), one.clone()]);
+    assert_eq!(block.map(|block| block.ids.len()), Some(1));
+    let refused = super::Refused::Limits(crate::transaction::TransactionError::UnknownAction("channel.propose".into()));
+    assert_eq!(left.refused, [(raise.id(), refused)]);
+    // Whoever follows takes it: with it, both builds decide alike.
+    let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
+    let (block, receipts) = forced(&above, maker.time(), &[raise]);
+    assert!(maker.check(&Sealed { block, receipts }).is_ok());
 }

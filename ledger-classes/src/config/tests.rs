@@ -223,3 +223,50 @@ fn a_threshold_is_between_what_two_blocks_cannot_both_have_and_all_weight() {
         assert_eq!(ChannelConfig { engine, peers, threshold, ..open_config() }.check().is_ok(), good);
     }
 }
+
+#[test]
+fn each_budget_is_between_its_least_and_its_most_and_a_block_has_room_for_four_of_a_transaction() {
+    let check =
+        |budgets: Budgets| ChannelConfig { budgets, ..open_config() }.check().map_err(|error| error.to_string());
+    let (least, most) = (Budgets::least(), Budgets::default());
+    assert_eq!((check(least), check(most)), (Ok(()), Ok(())));
+    type Field = fn(&mut Budget) -> &mut u32;
+    let fields: [(&str, Field); 4] = [
+        ("steps", |budget| &mut budget.steps),
+        ("events", |budget| &mut budget.events),
+        ("receipt_bytes", |budget| &mut budget.receipt_bytes),
+        ("written_bytes", |budget| &mut budget.written_bytes),
+    ];
+    for (name, field) in fields {
+        for (budgets, step, whose) in
+            [(least, -1, "transaction"), (most, 1, "transaction"), (least, -1, "block"), (most, 1, "block")]
+        {
+            let mut changed = budgets;
+            let budget = if whose == "block" { &mut changed.block } else { &mut changed.transaction };
+            let value = field(budget);
+            *value = value.saturating_add_signed(step);
+            let refused = check(changed).expect_err(name);
+            assert!(refused.contains(&format!("the budget of a {whose}: {name} is")), "{refused}");
+        }
+        let mut wide = least;
+        *field(&mut wide.transaction) += 1;
+        assert!(check(wide).expect_err(name).contains("the budget of a block"), "it is four of a transaction at least");
+        *field(&mut wide.block) += 4;
+        assert_eq!(check(wide), Ok(()));
+    }
+}
+
+#[test]
+fn rules_are_numbered_from_1_and_no_peer_vouches_for_another_yet() {
+    for (rules, witnesses, good) in [
+        (1, Witnesses::Own, true),
+        (0, Witnesses::Own, false),
+        (1, Witnesses::Quorum, false),
+        (1, Witnesses::All, false),
+    ] {
+        assert_eq!(ChannelConfig { rules, witnesses, ..open_config() }.check().is_ok(), good, "{rules} {witnesses:?}");
+    }
+    // Whoever knows less could not tell what follows, and judges the change itself all the same.
+    let later = ChannelConfig { rules: RULES + 1, ..open_config() };
+    assert!(later.check().is_ok() && later.check_genesis().is_err());
+}

@@ -212,6 +212,7 @@ details! {
     340 _ "last-digest" LastDigest { digest: Hash } "the last record's digest is {digest}";
     341 _ "distinct-peers" DistinctPeers {} "ordering peers have distinct identities and keys";
     342 _ "too-many-at-once" TooManyAtOnce { organization: Text, several: u64, saved: u64 } "{organization}: it counts {several} times, and {saved} are all that there ever are at once";
+    343 _ "witnesses-own" WitnessesOwn {} "witnesses of other peers are not there yet: each proposer vouches for its own, witnesses own";
 
     400 Contracts "owned-by" OwnedBy { name: Text, owner: Address } "{name} is owned by {owner}";
     401 Contracts "retired" Retired { name: Text } "{name} is retired";

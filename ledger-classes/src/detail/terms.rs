@@ -81,6 +81,15 @@ numbered! {
         OrderingPeers = 56, "ordering-peers", "a channel has … ordering peers";
         Weight = 57, "weight", "weight is …";
         SealThreshold = 58, "seal-threshold", "threshold is …";
+        Rules = 59, "rules", "rules is …";
+        TransactionSteps = 60, "transaction-steps", "the budget of a transaction: steps is …";
+        TransactionEvents = 61, "transaction-events", "the budget of a transaction: events is …";
+        TransactionReceiptBytes = 62, "transaction-receipt-bytes", "the budget of a transaction: receipt_bytes is …";
+        TransactionWrittenBytes = 63, "transaction-written-bytes", "the budget of a transaction: written_bytes is …";
+        BlockSteps = 64, "block-steps", "the budget of a block: steps is …";
+        BlockEvents = 65, "block-events", "the budget of a block: events is …";
+        BlockReceiptBytes = 66, "block-receipt-bytes", "the budget of a block: receipt_bytes is …";
+        BlockWrittenBytes = 67, "block-written-bytes", "the budget of a block: written_bytes is …";
     }
 }
 

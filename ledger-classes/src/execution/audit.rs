@@ -245,6 +245,9 @@ fn words(change: &ConfigChange) -> String {
         ConfigChange::SetPeers { peers, threshold } => {
             format!("set {} ordering peers, threshold {threshold}", peers.len())
         }
+        ConfigChange::SetRules { rules } => format!("rules: {rules}"),
+        ConfigChange::SetWitnesses { witnesses } => format!("witnesses: {}", witnesses.text()),
+        ConfigChange::SetBudgets(_) => "set budgets".into(),
         ConfigChange::SetPublicRead { public_read } => match public_read {
             true => "anybody may read".into(),
             false => "reading needs a right".into(),

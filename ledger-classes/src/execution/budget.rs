@@ -2,13 +2,15 @@
 //! for a block. Without it a few kilobytes of transactions could keep a channel busy for minutes, and make receipts that
 //! nobody can read again.
 //!
-//! Relations that always hold: what one unit uses is at most [`UNIT`] and what it was doing when it passed that; a unit
-//! begins only while its block has used less than [`BLOCK`], a timer only while it has used less than [`TIMERS`]. So a
-//! block uses at most [`BLOCK`] and one unit, timers leave transactions at least a quarter of it, a single transaction fits
-//! every block, and what does not begin waits for the next one, in its order.
+//! How much it is says the channel's configuration ([`Budgets`]).
+//! Relations that always hold: what one unit uses is at most `Allowed::unit` and what it was doing when it passed that; a
+//! unit begins only while its block has used less than `Allowed::block`, a timer only while it has used less than
+//! `Allowed::timers`. A block is four units at least, so it uses at most what it may and one unit, timers leave
+//! transactions at least a quarter of it, a single transaction fits every block, and what does not begin waits for the next
+//! one, in its order.
 
+use crate::config::{Budget, Budgets};
 use crate::detail::Resource;
-use crate::limits;
 
 /// What was used, or may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,36 +25,35 @@ pub struct Usage {
     pub written_bytes: u64,
 }
 
-/// What a transaction or a timer may use.
-pub const UNIT: Usage = Usage {
-    steps: limits::UNIT_STEPS_MAX,
-    events: limits::EVENTS_MAX as u64,
-    receipt_bytes: limits::UNIT_RECEIPT_BYTES_MAX,
-    written_bytes: limits::UNIT_WRITTEN_BYTES_MAX,
-};
+/// What a channel allows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed {
+    /// What a transaction or a timer may use.
+    pub(super) unit: Usage,
+    /// What a block has used when no further transaction begins in it.
+    pub(super) block: Usage,
+    /// What a block has used when no further timer begins in it.
+    pub(super) timers: Usage,
+}
 
-/// What a block has used when no further transaction begins in it.
-pub const BLOCK: Usage = Usage {
-    steps: limits::BLOCK_STEPS,
-    events: limits::BLOCK_EVENTS,
-    receipt_bytes: limits::BLOCK_RECEIPT_BYTES,
-    written_bytes: limits::BLOCK_WRITTEN_BYTES,
-};
-
-/// What a block has used when no further timer begins in it.
-pub const TIMERS: Usage = Usage {
-    steps: BLOCK.steps / 2,
-    events: BLOCK.events / 2,
-    receipt_bytes: BLOCK.receipt_bytes / 2,
-    written_bytes: BLOCK.written_bytes / 2,
-};
-
-const _: () = assert!(
-    UNIT.steps <= BLOCK.steps / 4
-        && UNIT.events <= BLOCK.events / 4
-        && UNIT.receipt_bytes <= BLOCK.receipt_bytes / 4
-        && UNIT.written_bytes <= BLOCK.written_bytes / 4
-);
+impl Allowed {
+    pub(super) fn of(Budgets { transaction, block }: &Budgets) -> Self {
+        let usage = |budget: &Budget| Usage {
+            steps: budget.steps.into(),
+            events: budget.events.into(),
+            receipt_bytes: budget.receipt_bytes.into(),
+            written_bytes: budget.written_bytes.into(),
+        };
+        let block = usage(block);
+        let timers = Usage {
+            steps: block.steps / 2,
+            events: block.events / 2,
+            receipt_bytes: block.receipt_bytes / 2,
+            written_bytes: block.written_bytes / 2,
+        };
+        Self { unit: usage(transaction), block, timers }
+    }
+}
 
 impl Usage {
     pub(super) const fn add(&mut self, other: Self) {
@@ -91,12 +92,12 @@ pub const BLOCK_COST: u64 = 1 << 20;
 
 impl Usage {
     /// The part of a block's budget that this is, of what it uses most of, where [`BLOCK_COST`] is all of it.
-    pub(super) fn cost(&self) -> u64 {
-        let part = |used: u64, all: u64| used.saturating_mul(BLOCK_COST) / all;
-        part(self.steps, BLOCK.steps)
-            .max(part(self.events, BLOCK.events))
-            .max(part(self.receipt_bytes, BLOCK.receipt_bytes))
-            .max(part(self.written_bytes, BLOCK.written_bytes))
+    pub(super) fn cost(&self, block: &Self) -> u64 {
+        let part = |used: u64, all: u64| used.saturating_mul(BLOCK_COST) / all.max(1);
+        part(self.steps, block.steps)
+            .max(part(self.events, block.events))
+            .max(part(self.receipt_bytes, block.receipt_bytes))
+            .max(part(self.written_bytes, block.written_bytes))
     }
 
     pub(super) const fn since(&self, before: &Self) -> Self {

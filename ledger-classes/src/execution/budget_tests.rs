@@ -2,25 +2,27 @@
 #![allow(clippy::unwrap_used)]
 
 use super::assets::{AssetRecord, ItemRecord, Successor};
-use super::budget::{BLOCK, BLOCK_COST};
+use super::budget::{Allowed, BLOCK_COST};
 use super::contracts::timers::Timer;
 use super::test_support::{Ledger, address, open_config};
 use super::{Fate, Ran};
 use crate::action::Action;
 use crate::action::assets::{Kind, Recover, Transfer, TransferBatch};
+use crate::action::channel::{Propose, Revoke};
 use crate::action::logs::Append;
 use crate::amount::Amount;
 use crate::chain::{Above, ExecutionError, Given, Invalid, Parent, RecentIds, check, tests::forced};
 use crate::codec;
-use crate::config::ChannelConfig;
+use crate::config::{Budgets, ChannelConfig, ConfigChange, Organization};
 use crate::hash::{Hash, HexBytes};
 use crate::identity::{Identity, Role};
+use crate::keys::Address;
 use crate::keyspace;
 use crate::limits;
 use crate::outcome::ResultCode;
 use crate::participant::Participant;
 use crate::receipt::Receipt;
-use crate::rights::{Grant, Grantee, Right};
+use crate::rights::{Grant, Grantee, Right, Rights};
 use crate::state_tree::{NoPages, StateTree};
 use crate::time::Time;
 use crate::transaction::VerifiedTransaction;
@@ -173,10 +175,11 @@ fn the_largest_block_of_small_transactions_is_within_the_budget() {
     let some: Vec<VerifiedTransaction> = (0..256).map(|number| ledger.transaction(&[1], append(number))).collect();
     let few = ledger.usage(&some[..1]);
     let many = ledger.usage(&some);
+    let block = Allowed::of(&Budgets::default()).block;
     let each = (many.steps - few.steps) / 255;
-    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= BLOCK.steps, "{each} steps each");
+    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= block.steps, "{each} steps each");
     let each = (many.receipt_bytes - few.receipt_bytes) / 255;
-    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= BLOCK.receipt_bytes, "{each} bytes each");
+    assert!(each * limits::BLOCK_TRANSACTIONS_MAX as u64 <= block.receipt_bytes, "{each} bytes each");
 }
 
 /// Neither keeps the other from a block.
@@ -216,8 +219,7 @@ fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
     let mut ledger = Ledger::with_config(ChannelConfig { grants, fees, ..open_config() });
     let who = Identity::new("test.example", "alpha", Role::Admin, "ann").unwrap();
     ledger.admit(ADMIN, &who);
-    let revoke =
-        crate::action::channel::Revoke { identity: who, serial: Some(HexBytes(vec![9])), reason: String::new() };
+    let revoke = Revoke { identity: who, serial: Some(HexBytes(vec![9])), reason: String::new() };
     let offered: Vec<VerifiedTransaction> =
         (0..5).map(|_| ledger.transaction(&[ADMIN], vec![Action::ParticipantRevoke(revoke.clone())])).collect();
     let (receipts, fates) = ledger.seal(&offered);
@@ -225,4 +227,93 @@ fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
     for fate in &fates[1..] {
         assert!(matches!(fate, Fate::Dropped { code: ResultCode::CertificateIsRevoked, .. }), "{fate:?}");
     }
+}
+
+/// A channel with narrower budgets makes shorter blocks, and fails what another one would do.
+#[test]
+fn a_channels_own_budgets_are_those_that_its_blocks_are_held_to() {
+    let narrow = |ledger: &mut Ledger| {
+        let mut record = super::config_of(&ledger.state).unwrap();
+        record.config.budgets = Budgets::least();
+        assert_eq!(record.config.check(), Ok(()));
+        ledger.put(keyspace::config_at(record.height), &record);
+    };
+    let (mut wide, mut least) = (heirloom(30_000), heirloom(30_000));
+    narrow(&mut least);
+    let offered: Vec<VerifiedTransaction> = (0..100).map(|_| wide.transaction(&[ADMIN], vec![recover()])).collect();
+    let included = |ledger: &mut Ledger| {
+        let Ran { costs, fates, executed } = ledger.draft(&offered);
+        assert!(executed.receipts.iter().all(Receipt::is_done));
+        assert!(costs.iter().sum::<u64>() >= BLOCK_COST * 98 / 100, "its own budget is used");
+        fates.iter().filter(|fate| **fate == Fate::Included).count()
+    };
+    let (many, few) = (included(&mut wide), included(&mut least));
+    assert!(few >= 4 && 2 * few < many, "{few} and {many}");
+    // More than 768 events, and 512 are allowed there.
+    wide.done(ADMIN, vec![recover(); 3]);
+    let (code, message) = least.one(ADMIN, vec![recover(); 3]);
+    assert_eq!(code, ResultCode::BudgetExceeded, "{message}");
+}
+
+/// The least budget is enough for what nobody may be kept from: the dearest change of a configuration, of 256 organizations
+/// of which each has 64 administrators to look at, and the revocation of an identity with the most addresses.
+#[test]
+fn the_least_budgets_keep_nobody_from_changing_a_channel_or_revoking() {
+    let who = |organization: &str, number: usize| {
+        Identity::new("test.example", organization, Role::Admin, &format!("n{number}")).unwrap()
+    };
+    let organizations: Vec<Organization> = (0..limits::ORGANIZATIONS_MAX)
+        .map(|number| Organization {
+            name: if number == 0 { "alpha".into() } else { format!("o{number}") },
+            title: "t".repeat(limits::TITLE_BYTES_MAX),
+            authorities: vec![HexBytes(vec![0x30, u8::try_from(number).unwrap()])],
+        })
+        .collect();
+    let admin: Rights = [Right::Admin].into_iter().collect();
+    let grants = organizations.iter().map(|one| Grant { to: Grantee::Organization(one.name.clone()), rights: admin });
+    let config = ChannelConfig {
+        grants: grants.collect(),
+        organizations: organizations.clone(),
+        budgets: Budgets::least(),
+        public_read: false,
+        open_submit: false,
+        ..open_config()
+    };
+    let mut ledger = Ledger::with_config(config);
+    let first = ledger.admit(ADMIN, &who("alpha", 0));
+    for (member, organization) in organizations.iter().enumerate() {
+        let mut known = Vec::new();
+        for number in 0..limits::ADMINISTRATORS_KNOWN_MAX {
+            let mut bytes = [9; 20];
+            bytes[..8]
+                .copy_from_slice(&[member.to_le_bytes()[..4].to_vec(), number.to_le_bytes()[..4].to_vec()].concat());
+            let address = Address::from_hash(Hash::plain(&[&bytes]));
+            // All but the last may not sign any more, so that each is looked at.
+            let last = number + 1 == limits::ADMINISTRATORS_KNOWN_MAX;
+            let revoked_height = (!last).then_some(0);
+            let issuer = Hash::plain(&[&organization.authorities[0].0]);
+            let identity = who(&organization.name, number + 1);
+            ledger.put(
+                keyspace::participant(&address),
+                &Participant { identity, revoked_height, issuer, ..first.clone() },
+            );
+            known.push(address);
+        }
+        ledger.put(keyspace::administrators(&organization.name), &super::channel::Administrators { known });
+    }
+    let change = |name: &str| {
+        let title = "u".repeat(limits::TITLE_BYTES_MAX);
+        let changed = Organization { title, ..organizations.iter().find(|one| one.name == name).unwrap().clone() };
+        Action::ChannelPropose(Propose { changes: vec![ConfigChange::PutOrganization(changed)], reason: String::new() })
+    };
+    let one = ledger.transaction(&[ADMIN], vec![change("alpha")]);
+    let used = ledger.usage(std::slice::from_ref(&one));
+    assert!(used.steps > 20_000, "{used:?} is dear");
+    ledger.done(ADMIN, vec![change("alpha")]);
+
+    let leaver = Identity::new("test.example", "alpha", Role::Client, "leaver").unwrap();
+    let numbers = 100..100 + u8::try_from(limits::ADDRESSES_MAX).unwrap();
+    numbers.for_each(|number| drop(ledger.admit(number, &leaver)));
+    let revoke = Revoke { identity: leaver, serial: None, reason: "r".repeat(200) };
+    ledger.done(ADMIN, vec![Action::ParticipantRevoke(revoke)]);
 }

@@ -1,7 +1,7 @@
 //! What an action sees while a block executes: state below, what the block and the transaction wrote so far, who
 //! acts, and where events go. Nothing here outlives the block.
 
-use super::budget::{self, Usage};
+use super::budget::{self, Allowed, Usage};
 use super::contracts::timers::Timer;
 use super::{BlockInput, Members};
 use crate::amount::Amount;
@@ -71,6 +71,8 @@ pub struct Context<'a> {
     used: Usage,
     /// Used by what ran before in this block.
     block_used: Usage,
+    /// What may be used.
+    allowed: Allowed,
     /// What runs now would have written this, which could not be read back.
     unreadable: Option<Detail>,
     id: Hash,
@@ -101,6 +103,7 @@ impl<'a> Context<'a> {
             steps: Cell::new(0),
             used: Usage::default(),
             block_used: Usage::default(),
+            allowed: Allowed::of(&config.budgets),
             unreadable: None,
             id: Hash::ZERO,
             index: 0,
@@ -150,6 +153,11 @@ impl<'a> Context<'a> {
         usage
     }
 
+    /// What may be used.
+    pub(super) const fn allowed(&self) -> &Allowed {
+        &self.allowed
+    }
+
     /// Counts work.
     pub(super) fn work(&self, steps: u64) {
         self.steps.set(self.steps.get().saturating_add(steps));
@@ -160,7 +168,7 @@ impl<'a> Context<'a> {
         if let Some(what) = &self.unreadable {
             return reject(ResultCode::TooManyEffects, what.clone());
         }
-        match self.usage().beyond(&budget::UNIT) {
+        match self.usage().beyond(&self.allowed.unit) {
             Some(resource) => reject(ResultCode::BudgetExceeded, Detail::Beyond { resource }),
             None => Ok(()),
         }

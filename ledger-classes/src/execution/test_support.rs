@@ -274,6 +274,7 @@ pub(crate) fn participant(config: &ChannelConfig, number: u8, identity: &Identit
 pub(crate) fn open_config() -> ChannelConfig {
     let peer = Identity::new("test.example", "alpha", Role::Peer, "p1").expect("a valid identity");
     ChannelConfig {
+        rules: crate::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: Time::from_millis(1_795_000_000_000),
@@ -296,5 +297,7 @@ pub(crate) fn open_config() -> ChannelConfig {
         },
         fees: Fees::default(),
         approvals: crate::config::Approvals::Any,
+        witnesses: Default::default(),
+        budgets: Default::default(),
     }
 }

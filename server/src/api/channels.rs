@@ -26,7 +26,7 @@ use actix_web::{
 use channel_actors::{CreateError, LifeCycle, store::DiskUse};
 use client::api::{ChannelSpec, ChannelState, ChannelView, DiskUseView, QueueView};
 use ledger_classes::{
-    config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization},
+    config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization, Witnesses},
     hash::HexBytes,
     identity::Identity,
     listing::Span,
@@ -254,6 +254,7 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
         }
     }
     let config = ChannelConfig {
+        rules: ledger_classes::rules::RULES,
         name: spec.name,
         consortium: context.identity.consortium().into(),
         created: clock::now(),
@@ -271,6 +272,8 @@ fn configuration(context: &PeerContext, spec: ChannelSpec) -> Result<ChannelConf
         limits: spec.limits.unwrap_or_default(),
         fees: Fees::default(),
         approvals: spec.approvals.unwrap_or_default(),
+        witnesses: Witnesses::default(),
+        budgets: spec.budgets.unwrap_or_default(),
     };
     config.check_founding(&ParticipantPaths).map_err(|error| invalid(error.0.to_string()))?;
     Ok(config)

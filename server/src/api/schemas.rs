@@ -113,6 +113,15 @@ pub(super) fn schemas() -> Value {
         let properties: serde_json::Map<String, Value> = names.iter().map(|name| ((*name).into(), each())).collect();
         body(properties.into(), &names)
     };
+    let budgets = || {
+        let names = ["steps", "events", "receipt_bytes", "written_bytes"];
+        let budget = || {
+            let properties: serde_json::Map<String, Value> =
+                names.iter().map(|name| ((*name).into(), number_to(u32::MAX.into()))).collect();
+            body(properties.into(), &names)
+        };
+        body(json!({ "transaction": budget(), "block": budget() }), &["transaction", "block"])
+    };
     let why = || or_null(json!({ "type": "string", "maxLength": 256 }));
     let pem = || json!({ "type": "string", "minLength": 1 });
     let signature = || {
@@ -219,7 +228,7 @@ pub(super) fn schemas() -> Value {
                 "grants": list_of(grant(), 0, GRANTS_MAX),
                 "public_read": { "type": "boolean", "default": false },
                 "open_submit": { "type": "boolean", "default": false },
-                "limits": or_null(limits()),
+                "limits": or_null(limits()), "budgets": or_null(budgets()),
                 "approvals": or_null(json!({ "enum": ["any", "majority", "all"] })),
             }),
             &["name", "organizations"],

@@ -48,7 +48,7 @@ pub(super) struct Create {
     /// Organizations that must approve changes: any, majority (of two, both) or all; majority if absent
     #[arg(long, value_parser = word::<Approvals>)]
     approvals: Option<Approvals>,
-    /// JSON file with all of this, and limits and fees
+    /// JSON file with all of this, and limits and budgets
     #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "organizations", "grants", "public_read",
         "open_submit", "engine", "approvals"])]
     spec: Option<PathBuf>,
@@ -313,6 +313,7 @@ impl Create {
             open_submit: self.open_submit,
             limits: None,
             approvals: self.approvals,
+            budgets: None,
         })
     }
 }
@@ -476,6 +477,19 @@ fn granted(grant: &Grant) -> String {
     }
 }
 
+/// What bounds transactions and blocks, in the names of the configuration.
+fn bounds(config: &ChannelConfig) -> Vec<(&'static str, String)> {
+    let named = |value: serde_json::Value| {
+        let fields = value.as_object().cloned().unwrap_or_default();
+        fields.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        ("limits", named(serde_json::json!(config.limits))),
+        ("budget of a transaction", named(serde_json::json!(config.budgets.transaction))),
+        ("budget of a block", named(serde_json::json!(config.budgets.block))),
+    ]
+}
+
 /// Shows one channel.
 fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
     output.show(channel, |channel| {
@@ -493,7 +507,13 @@ fn show(output: Output, channel: &ChannelView) -> Result<(), Failure> {
             let word = |value| serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned()));
             lines.push(("engine", word(serde_json::json!(config.engine)).unwrap_or_default()));
             lines.push(("approvals", word(serde_json::json!(config.approvals)).unwrap_or_default()));
-            lines.extend(config.peers.iter().map(|peer| ("orders", peer.identity.to_string())));
+            lines.push(("rules", config.rules.to_string()));
+            lines.extend(
+                config.peers.iter().map(|peer| ("orders", format!("{}, weight {}", peer.identity, peer.weight))),
+            );
+            lines.push(("threshold", config.threshold.to_string()));
+            lines.push(("witnesses", config.witnesses.text().to_owned()));
+            lines.extend(bounds(config));
             let members = config.organizations.iter();
             lines.extend(members.map(|member| {
                 let title = if member.title == member.name { String::new() } else { format!(", {}", member.title) };

@@ -151,6 +151,7 @@ pub(super) async fn channels(world: &mut World) -> Shown {
             open_submit: false,
             limits: None,
             approvals: None,
+            budgets: None,
         };
         let view = world.person(&cast.founder()?.name)?.connection.create_channel(&spec).await?;
         facts.push(format!("{} ({}) is {}", view.name, channel.title, short(&view.id)));

@@ -3,9 +3,15 @@
 
 use crate::harness::{Consortium, Peer, append, chancery, signed, text, try_run};
 use crate::isolation::ask;
+use channel_actors::store::{BlockRecord, ChannelStore, StoreOptions};
 use client::api::JsonEnvelope;
 use client::submit::Wait;
+use ledger_classes::block::Block;
+use ledger_classes::codec;
+use ledger_classes::config::ChannelConfig;
 use ledger_classes::hash::Hash;
+use ledger_classes::rules::RULES;
+use ledger_classes::transaction::{Encoding, Envelope};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -123,6 +129,42 @@ fn a_channel_that_cannot_be_opened_is_seen_halted_by_its_members_and_the_peers_a
         assert_eq!(hidden, missing);
     }
     assert_eq!(channels_of(&body(&deals.get(&peer, &deals.outsider, "/v1/status")), "deals"), None);
+    peer.drain();
+}
+
+/// Its genesis is as a later program would have made it: this one cannot tell which blocks are valid above it.
+#[test]
+fn a_channel_of_rules_that_this_program_lacks_is_halted_and_says_which_it_needs() {
+    let deals = Deals::closed();
+    let directory = deals.file("");
+    let (store, _) = ChannelStore::inspect(&directory, StoreOptions::default()).expect("opens");
+    let bytes = store.block(0).expect("readable").expect("genesis");
+    let receipts = store.receipts(0).expect("readable").expect("its own");
+    drop(store);
+    let summary = fs::read(deals.file("summary")).expect("readable");
+    let mut block = Block::decode(&bytes).expect("a block");
+    let header_hash = block.header.hash();
+    let later = ChannelConfig { rules: RULES + 1, ..block.genesis_config().expect("a configuration") };
+    let envelope = Envelope { encoding: Encoding::Genesis, payload: codec::encode(&later), signatures: Vec::new() };
+    block.transactions = vec![codec::encode(&envelope)].into();
+    for name in ["log.redb", "state.redb"] {
+        fs::remove_file(directory.join(name)).expect("removes");
+    }
+    let store = ChannelStore::create(&directory, StoreOptions::default()).expect("creates");
+    store
+        .append(&BlockRecord { height: 0, header_hash, block: codec::encode(&block).into(), receipts })
+        .expect("appends");
+    store.close().expect("closes");
+    fs::write(deals.file("summary"), summary).expect("writable");
+
+    let peer = deals.serve();
+    let answer = body(&deals.get(&peer, &deals.member, "/v1/status"));
+    let seen = channels_of(&answer, "deals").unwrap_or_else(|| panic!("{answer}"));
+    let needs = "the channel has the rules 2, and this build knows those up to 1: it needs a newer one";
+    assert_eq!(
+        (&seen["state"], &seen["reason"]),
+        (&"halted".into(), &format!("opening failed: block 0: {needs}").into())
+    );
     peer.drain();
 }
 

@@ -341,6 +341,7 @@ fn spec(name: &str) -> ChannelSpec {
         open_submit: true,
         limits: None,
         approvals: None,
+        budgets: None,
     }
 }
 

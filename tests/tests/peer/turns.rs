@@ -40,6 +40,7 @@ async fn create(admin: &Connection, name: &str) -> Hash {
         open_submit: false,
         limits: Some(Limits { block_transactions_max: OF_BLOCK, ..Limits::default() }),
         approvals: None,
+        budgets: None,
     };
     admin.create_channel(&spec).await.expect("made").id
 }

@@ -46,6 +46,10 @@ pub(super) fn check_form(context: &Context<'_>, next: &ChannelConfig) -> Result<
     if let Some(peer) = current.peers.iter().find(|peer| !stays(peer)) {
         return refuse(Detail::PeerLeaves { identity: Text::of(&peer.identity) });
     }
+    if next.rules != current.rules && next.rules != current.rules.saturating_add(1) {
+        let (least, most) = (current.rules.into(), current.rules.saturating_add(1).into());
+        return refuse(Detail::NotBetween { part: Part::Rules, least, most, found: next.rules.into() });
+    }
     check_fees(context, next)?;
     for member in &next.organizations {
         let known = current.organizations.iter().find(|known| known.name == member.name);

@@ -226,7 +226,11 @@ fn extremes(value: &Value) -> Vec<Value> {
     let mut others = match value {
         Value::Null | Value::Object(_) => Vec::new(),
         Value::Bool(is) => vec![Value::Bool(!is)],
-        Value::Number(_) => [0, 1, 98_304, 262_144, u32::MAX, 2, 15, 16].map(Value::from).into(),
+        Value::Number(_) => {
+            let budgets = [512, 1_024, 131_072, 1 << 20, 4 << 20, 65_536, 524_288, 2_048, 16 << 20, 32 << 20];
+            let limits = [0, 1, 98_304, 262_144, u32::MAX, 2, 15, 16];
+            limits.into_iter().chain(budgets).map(Value::from).collect()
+        }
         Value::Array(items) => {
             let mut shorter = items.clone();
             shorter.pop();
@@ -247,6 +251,8 @@ fn extremes(value: &Value) -> Vec<Value> {
             "bft",
             "any",
             "majority",
+            "quorum",
+            "all",
             "00112233445566778899aabbccddeeff",
             "9998-12-31T23:59:59.999Z",
             "1970-01-01T00:00:00.000Z",
@@ -321,6 +327,7 @@ fn extreme(config: &ChannelConfig) -> (Vec<ChannelConfig>, usize) {
 /// compile here.
 fn changes_between(old: &ChannelConfig, new: &ChannelConfig) -> Option<Vec<ConfigChange>> {
     let ChannelConfig {
+        rules,
         name,
         consortium,
         created,
@@ -335,6 +342,8 @@ fn changes_between(old: &ChannelConfig, new: &ChannelConfig) -> Option<Vec<Confi
         limits,
         fees,
         approvals,
+        witnesses,
+        budgets,
     } = new.clone();
     if (&name, &consortium, &created, &salt, &engine)
         != (&old.name, &old.consortium, &old.created, &old.salt, &old.engine)
@@ -357,6 +366,15 @@ fn changes_between(old: &ChannelConfig, new: &ChannelConfig) -> Option<Vec<Confi
     changes.extend(grants.into_iter().filter(|grant| !old.grants.contains(grant)).map(ConfigChange::Grant));
     if (&peers, threshold) != (&old.peers, old.threshold) {
         changes.push(ConfigChange::SetPeers { peers, threshold });
+    }
+    if rules != old.rules {
+        changes.push(ConfigChange::SetRules { rules });
+    }
+    if witnesses != old.witnesses {
+        changes.push(ConfigChange::SetWitnesses { witnesses });
+    }
+    if budgets != old.budgets {
+        changes.push(ConfigChange::SetBudgets(budgets));
     }
     if public_read != old.public_read {
         changes.push(ConfigChange::SetPublicRead { public_read });
@@ -402,7 +420,7 @@ fn no_change_that_is_accepted_keeps_a_channel_from_being_repaired() {
         sabotage(&mut ledger);
         repair(&mut ledger).unwrap_or_else(|why| panic!("{why}\nafter {changes:?}"));
     }
-    assert_eq!(kinds.len(), 10, "each kind of change was tried: {kinds:?}");
+    assert_eq!(kinds.len(), 13, "each kind of change was tried: {kinds:?}");
     assert!(accepted > 100 && paying > 50, "{accepted} of {}, {paying} with fees, over {places} places", tried.len());
 }
 

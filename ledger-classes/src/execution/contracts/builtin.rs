@@ -30,6 +30,10 @@ trait Contract: Sync {
     fn query(&self, view: &InstanceView<'_>, method: &str, arguments: &str) -> Result<String, Refusal>;
 }
 
+/// What the library has, as `docs/formats/rules.txt` lists it.
+#[cfg(test)]
+pub(crate) const CODES: [&str; 2] = ["auction", "lending"];
+
 fn contract(code: &str) -> Result<&'static dyn Contract, Refusal> {
     match code {
         auction::CODE => Ok(&auction::AuctionContract),
