@@ -9,6 +9,7 @@
 //! first: its messages wait for their records.
 
 use crate::committed::CommittedBlock;
+use crate::mutants::{Mutant, planted};
 use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
 use crate::production::{ExecutionResult, Offered};
 use crate::store::Pressure;
@@ -249,7 +250,8 @@ impl Acceptor {
             }
         }
         let persisted = self.persisted;
-        for (_, to, bytes) in self.unsent.extract_if(.., |(after, _, _)| *after <= persisted) {
+        let may = |after: Ticket| after <= persisted || planted(Mutant::RecordedBeforeSync);
+        for (_, to, bytes) in self.unsent.extract_if(.., |(after, _, _)| may(*after)) {
             effects.push(AcceptorEffect::Send { to, bytes });
         }
         effects.extend(self.next_to_disk());
@@ -268,6 +270,9 @@ impl Acceptor {
             // The others were told, or wait again already.
             transactions.extend(offered.into_iter().filter(|one| block.receipt_of(&one.id()).is_some()));
             first.get_or_insert(before);
+        }
+        if planted(Mutant::DiscardForgets) {
+            transactions.clear();
         }
         let (parent, history, next_timer) = first?;
         (self.parent, self.history, self.next_timer) = (parent, history, next_timer);

@@ -9,6 +9,7 @@
 
 use crate::acceptor::Discarded;
 use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
+use crate::mutants::{Mutant, planted};
 use crate::place::Place;
 use crate::production::Offered;
 use crate::recall::Recall;
@@ -213,7 +214,11 @@ impl Collector {
             // Others sent the same: that is on the disk once.
             let mut credits = under_way.credits.into_iter();
             credits.next().into_iter().for_each(Credit::landed);
-            drop(credits);
+            if planted(Mutant::CreditKept) {
+                credits.for_each(std::mem::forget);
+            } else {
+                drop(credits);
+            }
             let result = |receipt| SubmitResult::Committed { id, receipt };
             let waiters = under_way.waiters.into_iter();
             replies.extend(waiters.map(|waiter| Reply { waiter, result: result(receipt.clone()) }));
@@ -259,7 +264,10 @@ impl Collector {
             let aged = self.pool.since().map(|since| since.plus_millis(age));
             return aged.or(due).map(CollectorEffect::WakeAt).into_iter().collect();
         }
-        let block = self.pool.take(room);
+        let mut block = self.pool.take(room);
+        if planted(Mutant::OrderTurned) {
+            block.reverse();
+        }
         self.depth += 1;
         self.newest = block.len();
         self.executing = true;

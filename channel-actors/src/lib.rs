@@ -30,6 +30,7 @@ mod links;
 mod machine;
 pub mod memory;
 pub mod metrics;
+mod mutants;
 mod needs;
 mod opening;
 pub mod ordering;

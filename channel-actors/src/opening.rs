@@ -9,6 +9,7 @@ use crate::halt::{Life, LifeCycle};
 use crate::production::{Ids, decode_receipts, encode_receipts, in_full};
 use crate::shared::Tip;
 use crate::store::{BlockRecord, ChannelStore, Pressure, StoreFiles, StoreOptions};
+use crate::verifier::with_keys;
 use ledger_classes::block::Block;
 use ledger_classes::chain::{self, Above, Given, Invalid, Parent};
 use ledger_classes::codec;
@@ -158,7 +159,8 @@ impl Opening {
             }
             Some((parent, history)) => {
                 let random = crate::group::random_seed();
-                let transactions = chain::verify_transactions(&block, parent.channel, random).map_err(in_full)?;
+                let transactions = with_keys(|keys| chain::verify_transactions(&block, parent.channel, random, keys))
+                    .map_err(in_full)?;
                 let Block { header, batches, seed, seal, .. } = &block;
                 let (seed, seal, receipts) = (*seed, Some(seal), Some(receipts.as_slice()));
                 let given = Given { header, seed, seal, batches, transactions, receipts };

@@ -3,6 +3,7 @@
 //! may be in a block is decided in [`ledger_classes::chain`].
 
 use crate::committed::CommittedBlock;
+use crate::mutants::{Mutant, planted};
 use crate::needs;
 use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share, StoreError};
 use crate::ticket::SubmitRefusal;
@@ -67,6 +68,9 @@ pub(crate) struct Ids<'a> {
 
 impl CommittedIds for Ids<'_> {
     fn have(&self, transactions: &[VerifiedTransaction]) -> Result<Vec<bool>, ReadError> {
+        if planted(Mutant::DuplicateLetThrough) {
+            return Ok(vec![false; transactions.len()]);
+        }
         let ids: Vec<Hash> = transactions.iter().map(VerifiedTransaction::id).collect();
         let committed = self.store.transactions(&ids).map_err(|error| ReadError(in_full(error)))?;
         let above = |id: &Hash| self.above.iter().any(|block| block.receipt_of(id).is_some());

@@ -8,17 +8,23 @@
 //! equal roots, that rot is an error by name, and at the end that all credits are back.
 //!
 //! Whether these checks find anything is shown by mutants ([`Mutant`]): a run with one of them must fail. They are in the
-//! simulation, around the code that serves, and never in it.
+//! code that serves, and in no build that serves.
 
 mod clients;
+mod clock;
 pub(crate) mod disk;
+mod effects;
+mod faults;
 mod fickle;
+mod file;
 mod ledger;
 mod random;
 mod world;
 
+pub use crate::mutants::Mutant;
 pub(crate) use random::Random;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,29 +36,21 @@ pub const FAULTS_MIN: u64 = 20;
 /// Kinds of faults that it has at least.
 pub const KINDS_MIN: usize = 5;
 
-/// A defect that is planted on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutant {
-    /// The disk is told to sync, does nothing, and says that it did.
-    SyncLeftOut,
-    /// What is on its way to the disk is told as if it were there.
-    AcknowledgedBeforeSync,
-    /// Execution does not know which ids the chain has.
-    DuplicateLetThrough,
-    /// A block's transactions are executed in the opposite order.
-    OrderTurned,
-    /// A record of the ordering engine's is told as if it were on the disk.
-    RecordedBeforeSync,
+thread_local! {
+    /// The defect of the run on this thread.
+    pub(crate) static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::SyncLeftOut,
         Self::AcknowledgedBeforeSync,
         Self::DuplicateLetThrough,
         Self::OrderTurned,
         Self::RecordedBeforeSync,
+        Self::DiscardForgets,
+        Self::CreditKept,
     ];
 
     /// Its name on a command line.
@@ -63,7 +61,14 @@ impl Mutant {
             Self::DuplicateLetThrough => "duplicate-let-through",
             Self::OrderTurned => "order-turned",
             Self::RecordedBeforeSync => "recorded-before-sync",
+            Self::DiscardForgets => "discard-forgets",
+            Self::CreditKept => "credit-kept",
         }
+    }
+
+    /// Whether only an engine that keeps records and loses blocks has it.
+    const fn is_of_engines(self) -> bool {
+        matches!(self, Self::RecordedBeforeSync | Self::DiscardForgets)
     }
 }
 
@@ -160,9 +165,29 @@ impl Trace {
 
 /// Runs a seed.
 pub fn run(seed: u64, mutant: Option<Mutant>, lines: bool) -> Report {
-    let mut world = world::World::new(seed, mutant, lines);
+    run_once(seed, mutant, true, lines)
+}
+
+/// Runs a seed twice: both runs must be the same event by event. The second one looks at no copies of the disk, which
+/// changes nothing of what happens.
+pub fn run_twice(seed: u64, mutant: Option<Mutant>) -> Report {
+    let first = run(seed, mutant, false);
+    if first.failure.is_some() {
+        return first;
+    }
+    let again = run_once(seed, mutant, false, false);
+    match again == (Report { rots_named: 0, ..first.clone() }) {
+        true => first,
+        false => Report { failure: Some("the second run was another one".into()), ..first },
+    }
+}
+
+fn run_once(seed: u64, mutant: Option<Mutant>, looks: bool, lines: bool) -> Report {
+    let mut world = world::World::new(seed, mutant, looks, lines);
+    PLANTED.set(mutant);
     // What is asserted in the code that serves counts, too.
     let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
+    PLANTED.set(None);
     let failure = match ran {
         Ok(Ok(())) => None,
         Ok(Err(reason)) => Some(reason),

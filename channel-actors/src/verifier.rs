@@ -57,7 +57,17 @@ pub(crate) struct Passed {
 
 thread_local! {
     /// Keys of recent senders, of all channels: bounded by the threads of the pool and not by the channels.
-    static KEYS: RefCell<KeyCache> = RefCell::default();
+    static KEYS: RefCell<KeyCache> = RefCell::new(keys());
+}
+
+/// A simulation sends the same transactions in every run.
+fn keys() -> KeyCache {
+    if cfg!(feature = "simulation") { KeyCache::remembering() } else { KeyCache::default() }
+}
+
+/// Gives the keys of recent senders that this thread has met.
+pub(crate) fn with_keys<T>(work: impl FnOnce(&mut KeyCache) -> T) -> T {
+    KEYS.with_borrow_mut(work)
 }
 
 /// What a screening needs to know.
@@ -123,8 +133,7 @@ impl Screening {
         let standing = |one: &ParsedTransaction| {
             execution::screen_standing(&view, &members, one.claimed_sender(), one.actions(), self.now).map(|_| ())
         };
-        let verdicts: Vec<Verdict> =
-            KEYS.with_borrow_mut(|keys| verify_screened(transactions, self.seed, keys, standing));
+        let verdicts: Vec<Verdict> = with_keys(|keys| verify_screened(transactions, self.seed, keys, standing));
         let todo: Vec<_> = verdicts.into_iter().zip(company).collect();
         Judging {
             flights: Vec::with_capacity(todo.len()),

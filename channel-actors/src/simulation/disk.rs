@@ -1,18 +1,20 @@
 //! A simulated machine: three files in memory, and all that was ever done to them. From that come the disks that a
 //! power loss at any moment may leave; and any operation can be made to fail, or a read to be wrong. The store's tests and
 //! the simulator share it.
-#![cfg_attr(not(test), allow(dead_code, reason = "the store's tests use all of it, the simulator a part"))]
 #![expect(clippy::unwrap_used, reason = "a lock that is poisoned is the end of a simulation")]
 
 use super::Random;
+use super::file::File;
 use crate::store::{Backend, JournalFile, StoreError, StoreFiles};
+use bytes::Bytes;
 use redb::StorageBackend;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-/// Log, state, journal.
 pub(crate) const FILES: usize = 3;
+pub(crate) const LOG: usize = 0;
+pub(crate) const STATE: usize = 1;
 pub(crate) const JOURNAL: usize = 2;
 /// What a disk writes whole, if anything.
 const SECTOR: usize = 512;
@@ -20,20 +22,14 @@ const SECTOR: usize = 512;
 #[derive(Clone, Debug)]
 enum Change {
     Length(u64),
-    Write(u64, Vec<u8>),
+    Write(u64, Bytes),
 }
 
 impl Change {
-    fn make(&self, bytes: &mut Vec<u8>) {
+    fn make(&self, file: &mut File) {
         match self {
-            Self::Length(length) => bytes.resize(*length as usize, 0),
-            Self::Write(offset, data) => {
-                let (from, end) = (*offset as usize, *offset as usize + data.len());
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[from..end].copy_from_slice(data);
-            }
+            Self::Length(length) => file.resize(*length as usize),
+            Self::Write(offset, data) => file.write(*offset as usize, data),
         }
     }
 
@@ -42,7 +38,7 @@ impl Change {
         match self {
             Self::Length(_) => None,
             Self::Write(_, data) if data.is_empty() => None,
-            Self::Write(offset, data) => Some(Self::Write(*offset, data[..at(data.len())].to_vec())),
+            Self::Write(offset, data) => Some(Self::Write(*offset, data.slice(..at(data.len())))),
         }
     }
 
@@ -52,7 +48,7 @@ impl Change {
         let (mut pieces, mut from) = (Vec::new(), 0);
         while from < data.len() {
             let end = (SECTOR - (*offset as usize + from) % SECTOR + from).min(data.len());
-            pieces.push(Self::Write(offset + from as u64, data[from..end].to_vec()));
+            pieces.push(Self::Write(offset + from as u64, data.slice(from..end)));
             from = end;
         }
         pieces
@@ -66,6 +62,7 @@ enum Event {
     /// A sync that failed: of what it should have brought to the disk, nobody knows what is there, and no later
     /// sync brings it.
     FailedSync(usize),
+    #[cfg(test)]
     Acknowledged,
 }
 
@@ -127,15 +124,15 @@ impl Loss {
 #[derive(Clone, Debug)]
 pub(crate) struct Image {
     /// Blocks whose append had returned.
+    #[cfg(test)]
     pub(crate) acknowledged: u64,
-    files: [Vec<u8>; FILES],
+    files: [File; FILES],
 }
 
 impl Image {
     /// The same disk, on which a bit of a file has rotted. False if the file has no such byte.
     pub(crate) fn rot(&mut self, file: usize, place: usize, bit: usize) -> bool {
-        let byte = self.files[file].get_mut(place);
-        byte.map(|byte| *byte ^= 1 << (bit % 8)).is_some()
+        self.files[file].flip(place, bit)
     }
 
     /// Bytes of a file.
@@ -146,28 +143,53 @@ impl Image {
     /// The same disk without a file.
     pub(crate) fn without(&self, file: usize) -> Self {
         let mut image = self.clone();
-        image.files[file].clear();
+        image.files[file] = File::default();
         image
     }
 }
 
 /// A moment in what was done to a machine.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Moment {
+    #[cfg(test)]
     acknowledged: u64,
-    synced: [Vec<u8>; FILES],
+    synced: [File; FILES],
     unsynced: [Vec<Change>; FILES],
     /// Whether a sync comes next, or the end.
+    #[cfg(test)]
     pub(crate) before_sync: bool,
 }
 
 impl Moment {
+    /// After an event.
+    fn pass(&mut self, event: &Event, random: &mut Random) {
+        match event {
+            #[cfg(test)]
+            Event::Acknowledged => self.acknowledged += 1,
+            Event::Change(file, change) => self.unsynced[*file].push(change.clone()),
+            Event::Sync(file) => {
+                let changes = std::mem::take(&mut self.unsynced[*file]);
+                changes.iter().for_each(|change| change.make(&mut self.synced[*file]));
+            }
+            Event::FailedSync(file) => {
+                let changes = std::mem::take(&mut self.unsynced[*file]);
+                let kept = Loss::Sectors.survivors(&changes, random);
+                kept.iter().for_each(|change| change.make(&mut self.synced[*file]));
+            }
+        }
+    }
+
     /// The disk after a power loss now.
     pub(crate) fn image(&self, loss: Loss, random: &mut Random) -> Image {
         let mut files = self.synced.clone();
         for (bytes, changes) in files.iter_mut().zip(&self.unsynced) {
             loss.survivors(changes, random).iter().for_each(|change| change.make(bytes));
         }
-        Image { acknowledged: self.acknowledged, files }
+        Image {
+            #[cfg(test)]
+            acknowledged: self.acknowledged,
+            files,
+        }
     }
 }
 
@@ -189,6 +211,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    #[cfg(test)]
     pub(crate) const ALL: [Self; 6] =
         [Self::Sync, Self::Write, Self::ShortWrite, Self::SetLength, Self::Read, Self::Flip];
 
@@ -209,23 +232,25 @@ struct Armed {
 
 #[derive(Debug, Default)]
 struct World {
-    base: [Vec<u8>; FILES],
-    live: [Vec<u8>; FILES],
+    /// Where the events begin.
+    base: Moment,
+    live: [File; FILES],
     events: Vec<Event>,
-    acknowledged: u64,
     /// Operations of each kind on each file since the last arming.
+    #[cfg(test)]
     operations: [[u64; 6]; FILES],
     armed: Option<Armed>,
     fired: bool,
     set_aside: u64,
-    /// Syncs do nothing, and say that they did.
-    lies: bool,
 }
 
 impl World {
     /// Counts an operation of this kind; says whether it goes wrong, and where.
     fn wrong(&mut self, file: usize, fault: Fault) -> Option<usize> {
-        self.operations[file][fault as usize] += 1;
+        #[cfg(test)]
+        {
+            self.operations[file][fault as usize] += 1;
+        }
         let armed = self.armed.as_mut().filter(|armed| (armed.file, armed.fault) == (file, fault))?;
         if armed.left > 0 {
             armed.left -= 1;
@@ -250,50 +275,44 @@ pub(crate) struct Machine(Arc<Mutex<World>>);
 impl Machine {
     /// A machine that comes up again with what the image holds.
     pub(crate) fn after(image: &Image) -> Self {
-        let (base, live) = (image.files.clone(), image.files.clone());
-        Self(Arc::new(Mutex::new(World { base, live, acknowledged: image.acknowledged, ..World::default() })))
+        let base = Moment {
+            #[cfg(test)]
+            acknowledged: image.acknowledged,
+            synced: image.files.clone(),
+            ..Moment::default()
+        };
+        Self(Arc::new(Mutex::new(World { base, live: image.files.clone(), ..World::default() })))
     }
 
     /// What another process finds that opens the files now, no power lost.
     pub(crate) fn live(&self) -> Image {
         let world = self.0.lock().unwrap();
-        Image { acknowledged: world.acknowledged, files: world.live.clone() }
+        #[cfg(test)]
+        let since = world.events.iter().filter(|event| matches!(event, Event::Acknowledged)).count() as u64;
+        Image {
+            #[cfg(test)]
+            acknowledged: world.base.acknowledged + since,
+            files: world.live.clone(),
+        }
     }
 
-    /// From now on no sync brings anything to the disk.
-    pub(crate) fn lie(&self) {
-        self.0.lock().unwrap().lies = true;
-    }
-
-    /// Says that one more append returned.
-    pub(crate) fn acknowledge(&self) {
-        let mut world = self.0.lock().unwrap();
-        world.acknowledged += 1;
-        world.events.push(Event::Acknowledged);
-    }
-
-    /// Forgets what led here: moments begin now. All was synced.
-    pub(crate) fn begin(&self) {
-        let mut world = self.0.lock().unwrap();
-        world.base = world.live.clone();
-        world.events.clear();
+    /// Forgets which moments led here: they begin now.
+    pub(crate) fn forget(&self, random: &mut Random) {
+        let world = &mut *self.0.lock().unwrap();
+        for event in world.events.drain(..) {
+            world.base.pass(&event, random);
+        }
     }
 
     /// Lets so many operations on a file go well, then one go wrong.
     pub(crate) fn arm(&self, file: usize, fault: Fault, left: u64, place: usize) {
         let mut world = self.0.lock().unwrap();
         world.armed = Some(Armed { file, fault, left, place });
-        (world.operations, world.fired) = Default::default();
-    }
-
-    /// Whether the fault has come.
-    pub(crate) fn fired(&self) -> bool {
-        self.0.lock().unwrap().fired
-    }
-
-    /// Operations of a kind on a file since the last arming.
-    pub(crate) fn operations(&self, file: usize, fault: Fault) -> u64 {
-        self.0.lock().unwrap().operations[file][fault as usize]
+        world.fired = false;
+        #[cfg(test)]
+        {
+            world.operations = Default::default();
+        }
     }
 
     /// Makes everything go well again.
@@ -308,56 +327,75 @@ impl Machine {
 
     /// Goes through all moments since the beginning: before each operation, and at the end. `None` of a visit ends it.
     pub(crate) fn moments(&self, random: &mut Random, mut visit: impl FnMut(&Moment, &mut Random) -> Option<()>) {
-        let (base, events, acknowledged) = {
+        let (mut moment, events) = {
             let world = self.0.lock().unwrap();
-            let since = world.events.iter().filter(|event| matches!(event, Event::Acknowledged)).count() as u64;
-            (world.base.clone(), world.events.clone(), world.acknowledged - since)
+            (world.base.clone(), world.events.clone())
         };
-        let mut moment =
-            Moment { acknowledged, synced: base, unsynced: Default::default(), before_sync: events.is_empty() };
         for event in events.iter().map(Some).chain([None]) {
-            moment.before_sync = matches!(event, None | Some(Event::Sync(_) | Event::FailedSync(_)));
+            #[cfg(test)]
+            {
+                moment.before_sync = matches!(event, None | Some(Event::Sync(_) | Event::FailedSync(_)));
+            }
             if visit(&moment, random).is_none() {
                 return;
             }
-            match event {
-                None => {}
-                Some(Event::Acknowledged) => moment.acknowledged += 1,
-                Some(Event::Change(file, change)) => moment.unsynced[*file].push(change.clone()),
-                Some(Event::Sync(file)) => {
-                    let changes = std::mem::take(&mut moment.unsynced[*file]);
-                    changes.iter().for_each(|change| change.make(&mut moment.synced[*file]));
-                }
-                Some(Event::FailedSync(file)) => {
-                    let changes = std::mem::take(&mut moment.unsynced[*file]);
-                    let kept = Loss::Sectors.survivors(&changes, random);
-                    kept.iter().for_each(|change| change.make(&mut moment.synced[*file]));
-                }
-            }
+            event.into_iter().for_each(|event| moment.pass(event, random));
         }
     }
 
     /// The disk after a power loss when so many operations were done since the beginning.
     pub(crate) fn image_after(&self, operations: usize, loss: Loss, random: &mut Random) -> Image {
-        let (mut left, mut image) = (operations, self.live());
+        let (mut left, mut image) = (operations, None);
         self.moments(random, |moment, random| {
             let reached = left == 0;
             left = left.saturating_sub(1);
             if reached {
-                image = moment.image(loss, random);
+                image = Some(moment.image(loss, random));
             }
             (!reached).then_some(())
         });
-        image
+        image.unwrap_or_else(|| self.live())
     }
 
-    /// The number of moments.
-    pub(crate) fn moments_count(&self) -> usize {
-        self.0.lock().unwrap().events.len() + 1
+    /// Operations since the beginning.
+    pub(crate) fn operations_count(&self) -> usize {
+        self.0.lock().unwrap().events.len()
     }
 
     fn backend(&self, file: usize) -> Backend {
         Box::new(SimBackend { world: self.0.clone(), file })
+    }
+}
+
+/// What only the store's tests ask.
+#[cfg(test)]
+impl Machine {
+    /// Says that one more append returned.
+    pub(crate) fn acknowledge(&self) {
+        self.0.lock().unwrap().events.push(Event::Acknowledged);
+    }
+
+    /// Forgets what led here: moments begin now. All was synced.
+    pub(crate) fn begin(&self) {
+        let acknowledged = self.live().acknowledged;
+        let mut world = self.0.lock().unwrap();
+        world.base = Moment { acknowledged, synced: world.live.clone(), ..Moment::default() };
+        world.events.clear();
+    }
+
+    /// Whether the fault has come.
+    pub(crate) fn fired(&self) -> bool {
+        self.0.lock().unwrap().fired
+    }
+
+    /// Operations of a kind on a file since the last arming.
+    pub(crate) fn operations(&self, file: usize, fault: Fault) -> u64 {
+        self.0.lock().unwrap().operations[file][fault as usize]
+    }
+
+    /// The number of moments.
+    pub(crate) fn moments_count(&self) -> usize {
+        self.operations_count() + 1
     }
 }
 
@@ -385,9 +423,9 @@ impl StorageBackend for SimBackend {
         if world.wrong(self.file, Fault::Read).is_some() {
             return Err(io_error());
         }
-        let from = offset as usize;
-        let bytes = world.live[self.file].get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(bytes);
+        if !world.live[self.file].read(offset as usize, out) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         if let Some(place) = world.wrong(self.file, Fault::Flip) {
             // Among the bytes that say something.
             let used: Vec<usize> = (0..out.len()).filter(|at| out[*at] != 0).collect();
@@ -410,7 +448,6 @@ impl StorageBackend for SimBackend {
     fn sync_data(&self) -> io::Result<()> {
         let mut world = self.world.lock().unwrap();
         match world.wrong(self.file, Fault::Sync) {
-            None if world.lies => {}
             None => world.events.push(Event::Sync(self.file)),
             Some(_) => {
                 world.events.push(Event::FailedSync(self.file));
@@ -428,18 +465,19 @@ impl StorageBackend for SimBackend {
         let first = !world.fired;
         if let Some(place) = world.wrong(self.file, Fault::ShortWrite) {
             if first {
-                world.change(self.file, Change::Write(offset, data[..place % data.len()].to_vec()));
+                let part = Bytes::copy_from_slice(&data[..place % data.len()]);
+                world.change(self.file, Change::Write(offset, part));
             }
             return Err(no_space());
         }
-        world.change(self.file, Change::Write(offset, data.to_vec()));
+        world.change(self.file, Change::Write(offset, Bytes::copy_from_slice(data)));
         Ok(())
     }
 }
 
 impl StoreFiles for Machine {
     fn create_log(&self) -> Result<Backend, StoreError> {
-        Ok(self.backend(0))
+        Ok(self.backend(LOG))
     }
 
     fn publish_log(&self) -> Result<(), StoreError> {
@@ -447,9 +485,9 @@ impl StoreFiles for Machine {
     }
 
     fn open_log(&self) -> Result<Backend, StoreError> {
-        match self.0.lock().unwrap().live[0].is_empty() {
+        match self.0.lock().unwrap().live[LOG].is_empty() {
             true => Err(StoreError::Missing(PathBuf::new())),
-            false => Ok(self.backend(0)),
+            false => Ok(self.backend(LOG)),
         }
     }
 
@@ -458,14 +496,14 @@ impl StoreFiles for Machine {
     }
 
     fn open_state(&self) -> Result<Backend, StoreError> {
-        Ok(self.backend(1))
+        Ok(self.backend(STATE))
     }
 
     fn set_state_aside(&self, _: &str) -> Result<String, StoreError> {
         let mut world = self.0.lock().unwrap();
         world.set_aside += 1;
-        world.change(1, Change::Length(0));
-        world.events.push(Event::Sync(1));
+        world.change(STATE, Change::Length(0));
+        world.events.push(Event::Sync(STATE));
         Ok("aside".into())
     }
 }

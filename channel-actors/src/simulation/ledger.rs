@@ -5,6 +5,7 @@ use crate::production::decode_receipts;
 use crate::store::ChannelStore;
 use ledger_classes::block::Block;
 use ledger_classes::hash::Hash;
+use ledger_classes::merkle::{self, CompactRange};
 use ledger_classes::receipt::Receipt;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Ledger {
     headers: Vec<Hash>,
+    /// The tree over them.
+    history: CompactRange,
     /// Where each transaction is.
     included: HashMap<Hash, Arc<Receipt>>,
     /// Refused for good, when nothing of it was under way.
@@ -43,7 +46,12 @@ impl Ledger {
 
     /// The channel was made.
     pub(super) fn begin(&mut self, genesis: Hash) {
-        self.headers = vec![genesis];
+        self.follows(genesis);
+    }
+
+    fn follows(&mut self, hash: Hash) {
+        self.headers.push(hash);
+        let _ = self.history.append(merkle::leaf_hash(&hash.0));
     }
 
     /// A transaction of a sender has passed the door.
@@ -86,7 +94,7 @@ impl Ledger {
         if height != self.headers.len() as u64 || self.headers.last() != Some(&previous) {
             return Err(format!("block {height} does not follow block {}", self.height()));
         }
-        self.headers.push(hash);
+        self.follows(hash);
         for receipt in receipts {
             let id = receipt.head.id;
             if self.never.contains(&id) {
@@ -123,24 +131,27 @@ impl Ledger {
         if tip < self.headers.len().checked_sub(1).map(|tip| tip as u64) {
             return Err(format!("blocks up to {} were told, and the log ends with {tip:?}", self.height()));
         }
-        for (height, told) in (0u64..).zip(&self.headers) {
-            match store.header_hash(height) {
-                Ok(found) if found == Some(*told) => {}
-                Ok(_) => return Err(format!("block {height} is another one than was told")),
-                Err(error) => return Ok(Err(error.to_string())),
-            }
+        // One hash over all of them.
+        match store.history_root(self.headers.len() as u64) {
+            Ok(root) if root == self.history.root() => Ok(Ok(())),
+            Ok(_) => Err(format!("some block up to {} is another one than was told", self.height())),
+            Err(error) => Ok(Err(error.to_string())),
         }
-        Ok(Ok(()))
     }
 
-    /// Reads all blocks and receipts: each is what was told, or an error.
+    /// Reads all headers' hashes, blocks and receipts: each is what was told, or an error.
     pub(super) fn read_all(&self, store: &ChannelStore) -> Result<Result<(), String>, String> {
         for (height, told) in (0u64..).zip(&self.headers) {
-            let found = match (store.block(height), store.receipts(height)) {
-                (Ok(block), Ok(receipts)) => (block, receipts),
-                (Err(error), _) | (_, Err(error)) => return Ok(Err(error.to_string())),
+            let found = match (store.block(height), store.receipts(height), store.header_hash(height)) {
+                (Ok(block), Ok(receipts), Ok(hash)) => (block, receipts, hash),
+                (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => return Ok(Err(error.to_string())),
             };
-            let (Some(block), Some(receipts)) = found else { return Err(format!("block {height} is gone")) };
+            let (Some(block), Some(receipts), Some(hash)) = found else {
+                return Err(format!("block {height} is gone"));
+            };
+            if hash != *told {
+                return Err(format!("the hash of block {height} is read as another one"));
+            }
             let block = Block::decode(&block).map_err(|_| format!("block {height} is not whole"))?;
             if block.header.hash() != *told {
                 return Err(format!("block {height} is read as another one"));

@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::files::{Backend, JournalFile};
 use super::record::check;
 use super::{BlockRecord, CHECK_BYTES, FORMAT, digest};
+use crate::mutants::{Mutant, planted};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -145,8 +146,13 @@ impl Journal {
         encode(block, &open.key, &mut record);
         record.resize(copy, 0);
         record.extend_from_within(..);
+        if planted(Mutant::AcknowledgedBeforeSync) {
+            open.sync()?;
+        }
         open.backend.write(open.end as u64, &record).map_err(failed("writing the journal"))?;
-        open.sync()?;
+        if !planted(Mutant::AcknowledgedBeforeSync) && !planted(Mutant::SyncLeftOut) {
+            open.sync()?;
+        }
         open.end += bytes;
         Ok(true)
     }

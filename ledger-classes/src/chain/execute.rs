@@ -232,8 +232,13 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
 }
 
 /// Decodes and verifies the transactions of a block. Which they may be and whether they are the header's [`check`] says.
-/// `seed` must be unpredictable to senders: see [`crate::keys::verify_batch`].
-pub fn verify_transactions(block: &Block, channel: Hash, seed: [u8; 32]) -> Result<Vec<VerifiedTransaction>, Invalid> {
+/// `seed` must be unpredictable to senders: see [`crate::keys::verify_batch`]. The verdicts do not depend on `keys`.
+pub fn verify_transactions(
+    block: &Block,
+    channel: Hash,
+    seed: [u8; 32],
+    keys: &mut KeyCache,
+) -> Result<Vec<VerifiedTransaction>, Invalid> {
     // Limits of the configuration in force are narrower.
     let widest = Limits {
         payload_bytes_max: u32::try_from(limits::PAYLOAD_BYTES_MAX).unwrap_or(u32::MAX),
@@ -247,7 +252,7 @@ pub fn verify_transactions(block: &Block, channel: Hash, seed: [u8; 32]) -> Resu
         let one = transaction::parse(envelope, channel, &widest).map_err(|(_, error)| in_block(place, &error))?;
         parsed.push(one);
     }
-    let verdicts = verify_all(parsed, seed, &mut KeyCache::default());
+    let verdicts = verify_all(parsed, seed, keys);
     let mut verified = Vec::with_capacity(verdicts.len());
     for ((place, verdict), bytes) in (0u32..).zip(verdicts).zip(block.transactions.iter()) {
         let one = verdict.map_err(|(_, error)| in_block(place, &error))?;

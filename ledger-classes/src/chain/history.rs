@@ -7,6 +7,7 @@ use super::{
 };
 use crate::block::{Block, Header};
 use crate::hash::Hash;
+use crate::keys::KeyCache;
 use crate::merkle::{self, CompactRange, Node};
 use crate::participant::CertificatePaths;
 use crate::receipt::Receipt;
@@ -94,7 +95,7 @@ impl History {
         let Some(above) = self.above(view, pages, certificates) else { return Ok(self.first(block, receipts)?) };
         // Before the signatures, which cost the most.
         check_link(above.parent, &block.header)?;
-        let transactions = verify_transactions(block, above.parent.channel, seed)?;
+        let transactions = verify_transactions(block, above.parent.channel, seed, &mut KeyCache::default())?;
         let end = |one: &VerifiedTransaction| (one.transaction().valid_until, one.id());
         let ends = transactions.iter().map(end).collect();
         let Block { header, batches, seed, seal, .. } = block;

@@ -5,6 +5,7 @@
 //! and the seed (ZIP 215 is what makes single and batch equations agree on all edge cases).
 
 use super::{KeyBytes, PublicKey, Signature, verify};
+use crate::hash::Hash;
 use curve25519_dalek::{
     constants::ED25519_BASEPOINT_POINT,
     edwards::{CompressedEdwardsY, EdwardsPoint},
@@ -14,7 +15,7 @@ use curve25519_dalek::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use sha2::{Digest as _, Sha512};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Signatures of one batch equation. Measured: the rate per signature hardly grows beyond, while the work lost
 /// to one bad signature does.
@@ -28,6 +29,9 @@ const GROUP_ITEMS: usize = 32;
 /// Keys that a generation of a [`KeyCache`] holds: with its neighbour some 8 MB.
 pub(super) const CACHED_KEYS_MAX: usize = 16_384;
 
+/// Signatures that a [`KeyCache`] remembers, if it does.
+const REMEMBERED_MAX: usize = 65_536;
+
 /// Points of the Ed25519 keys that were met last. To find the point of a key costs a square root, a quarter of what
 /// a signature in a batch costs; who sends once sends again.
 ///
@@ -37,9 +41,37 @@ pub(super) const CACHED_KEYS_MAX: usize = 16_384;
 pub struct KeyCache {
     young: BTreeMap<[u8; 32], EdwardsPoint>,
     old: BTreeMap<[u8; 32], EdwardsPoint>,
+    /// Key, message and signature of what was found valid, hashed; `None` where nothing is remembered.
+    valid: Option<BTreeSet<Hash>>,
 }
 
 impl KeyCache {
+    /// One that remembers the signatures that it found valid, too, up to a number. For whoever meets the same ones again.
+    pub fn remembering() -> Self {
+        Self { valid: Some(BTreeSet::new()), ..Self::default() }
+    }
+
+    /// What a signature is remembered by.
+    fn name_of(&self, item: &SignatureItem<'_>) -> Option<Hash> {
+        let SignatureItem { key, message, signature } = item;
+        // Both are of fixed length under their scheme.
+        self.valid.as_ref().map(|_| Hash::plain(&[&[key.scheme().byte()], key.bytes(), &signature.0, message]))
+    }
+
+    fn knows(&self, name: Option<Hash>) -> bool {
+        self.valid.as_ref().zip(name).is_some_and(|(valid, name)| valid.contains(&name))
+    }
+
+    fn remember(&mut self, name: Option<Hash>) {
+        if let (Some(valid), Some(name)) = (&mut self.valid, name) {
+            // Rather forget than grow.
+            if valid.len() >= REMEMBERED_MAX {
+                valid.clear();
+            }
+            valid.insert(name);
+        }
+    }
+
     /// The point of a key, by the rules of ZIP 215: an encoding that is not canonical is good, one that is no point is
     /// not.
     pub(super) fn point(&mut self, key: &[u8; 32]) -> Option<EdwardsPoint> {
@@ -141,13 +173,19 @@ fn run<'k>(
         wrong: vec![None; groups],
         keys,
     };
-    if let [item] = items {
-        // Alone there is nothing to combine it with.
-        work.single(0, item);
-        return work;
-    }
+    let names: Vec<Option<Hash>> = items.iter().map(|item| work.keys.name_of(item)).collect();
+    // Alone there is nothing to combine it with.
+    let alone = names.iter().filter(|name| !work.keys.knows(**name)).count() == 1;
     let mut prepared = Vec::with_capacity(items.len().min(BATCH_ITEMS_MAX));
     for (place, item) in items.iter().enumerate() {
+        if work.keys.knows(names[place]) {
+            work.verdict.valid[place] = true;
+            continue;
+        }
+        if alone {
+            work.single(place, item);
+            continue;
+        }
         match &item.key.0 {
             KeyBytes::Ed25519(key) => {
                 prepared.push(Prepared { place, item: *item, equation: work.equation(key, item) });
@@ -160,6 +198,11 @@ fn run<'k>(
         }
     }
     work.settle(&prepared);
+    for (name, valid) in names.into_iter().zip(&work.verdict.valid) {
+        if *valid {
+            work.keys.remember(name);
+        }
+    }
     work
 }
 

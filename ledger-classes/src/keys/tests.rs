@@ -253,6 +253,28 @@ fn one_bad_signature_rejects_itself_only_and_its_cost_is_told() {
     }
 }
 
+#[test]
+fn a_cache_that_remembers_knows_valid_signatures_again_and_no_others() {
+    let (key, other) = (SigningKey::from_seed(&[1; 32]), SigningKey::from_seed(&[2; 32]));
+    let (public, other) = (key.public(), other.public());
+    let (right, mut wrong) = (key.sign(b"m"), key.sign(b"m"));
+    wrong.0[40] ^= 1;
+    let item = |key, message, signature| SignatureItem { key, message, signature };
+    let items = [
+        item(&public, b"m".as_slice(), &right),
+        item(&public, b"m", &wrong),
+        item(&public, b"n", &right),
+        item(&other, b"m", &right),
+    ];
+    let mut keys = KeyCache::remembering();
+    for checks in [8, 3 + 3, 3 + 3] {
+        let verdict = verify_batch(&items, [0; 32], &mut keys);
+        assert_eq!((verdict.valid, verdict.checks), (vec![true, false, false, false], checks));
+    }
+    assert_eq!(verify_batch(&items[..1], [0; 32], &mut keys).checks, 0);
+    assert_eq!(verify_batch(&items[..1], [0; 32], &mut KeyCache::default()).checks, 1);
+}
+
 /// 32 wrong P-256 signatures in each transaction kept a channel busy for 16 s.
 #[test]
 fn a_group_costs_no_more_checks_once_a_wrong_signature_is_found() {

@@ -4,7 +4,7 @@
 //! The last line names seeds, seeds a minute and failures. Each seed runs twice, and both runs must be the same event by
 //! event. Ends with 0 if every seed held, with 1 if one did not: so with a mutant 1 says that it was found.
 
-use channel_actors::simulation::{FaultKind, Mutant, Report, run};
+use channel_actors::simulation::{FaultKind, Mutant, Report, run, run_twice};
 use clap::Parser;
 use clap::builder::PossibleValuesParser;
 use std::collections::BTreeMap;
@@ -67,15 +67,6 @@ impl Totals {
     }
 }
 
-/// Runs a seed twice.
-fn twice(seed: u64, mutant: Option<Mutant>) -> Report {
-    let first = run(seed, mutant, false);
-    if first.failure.is_some() || first == run(seed, mutant, false) {
-        return first;
-    }
-    Report { failure: Some("the second run was another one".into()), ..first }
-}
-
 fn main() -> ExitCode {
     let Arguments { seeds, from, seed, trace, mutant, threads } = Arguments::parse();
     let mutant = Mutant::ALL.into_iter().find(|one| mutant.as_deref() == Some(one.name()));
@@ -102,7 +93,7 @@ fn main() -> ExitCode {
                         return;
                     }
                     let seed = from.wrapping_add(number);
-                    let report = twice(seed, mutant);
+                    let report = run_twice(seed, mutant);
                     done.fetch_add(1, Ordering::Relaxed);
                     let Ok(mut totals) = totals.lock() else { return };
                     if let Some(failure) = report.failure.as_ref().filter(|_| totals.failures < SHOWN_MAX) {

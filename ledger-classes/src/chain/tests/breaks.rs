@@ -10,6 +10,7 @@ use crate::chain::{ExecutionError, Given, Invalid, Parent, check, genesis, verif
 use crate::codec;
 use crate::execution::test_support::{address, signer};
 use crate::hash::Hash;
+use crate::keys::KeyCache;
 use crate::limits;
 use crate::merkle;
 use crate::participant::NoCertificates;
@@ -100,7 +101,7 @@ impl Bench {
         let Err(ExecutionError::Invalid(walked)) = self.maker.check(&self.last) else { panic!("it is accepted") };
         let Sealed { block, receipts } = &self.last;
         let above = self.maker.history.above(&self.maker.state, &NoPages, &NoCertificates);
-        let verified = verify_transactions(block, self.maker.channel(), SEED);
+        let verified = verify_transactions(block, self.maker.channel(), SEED, &mut KeyCache::default());
         if let (Some(above), Ok(transactions)) = (above, verified) {
             let (header, seal, batches) = (&block.header, Some(&block.seal), block.batches.as_slice());
             let (seed, receipts) = (block.seed, Some(receipts.as_slice()));

@@ -1,0 +1,202 @@
+//! What goes wrong, and what the peer comes up with after it.
+
+use super::clients::{CLIENTS, Client};
+use super::clock::Event;
+use super::disk::{Fault, Image, JOURNAL, LOG, Loss, Machine, STATE};
+use super::world::World;
+use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Random};
+use crate::effects::Kind;
+use std::collections::BTreeMap;
+
+/// Faults of a run.
+pub(super) struct Faults {
+    kinds: Vec<FaultKind>,
+    pub(super) counts: BTreeMap<FaultKind, u64>,
+    /// The height at which the next one comes.
+    next: u64,
+    /// They have come to an end.
+    pub(super) over: bool,
+    pub(super) slow_until: u64,
+    pub(super) full_until: u64,
+    /// Something was read wrong, and what came of that may have been written into the state file.
+    pub(super) misread: bool,
+    /// Rots that were an error by name.
+    pub(super) rots_named: u64,
+}
+
+impl Faults {
+    /// Five kinds at least, most often all but a few.
+    pub(super) fn new(random: &mut Random) -> Self {
+        let mut kinds = FaultKind::ALL.to_vec();
+        while kinds.len() > KINDS_MIN && !random.one_in(4) {
+            kinds.remove(random.below(kinds.len()));
+        }
+        Self {
+            kinds,
+            counts: BTreeMap::new(),
+            next: 3,
+            over: false,
+            slow_until: 0,
+            full_until: 0,
+            misread: false,
+            rots_named: 0,
+        }
+    }
+
+    pub(super) fn are_enough(&self) -> bool {
+        self.counts.values().sum::<u64>() >= FAULTS_MIN && self.counts.len() >= KINDS_MIN
+    }
+
+    /// The next one, if one comes at this height: each of the run's kinds in turn, so that none is left out.
+    fn take(&mut self, height: u64, random: &mut Random) -> Option<FaultKind> {
+        if self.over || height < self.next {
+            return None;
+        }
+        self.next = height + 4 + random.below(9) as u64;
+        let so_far = self.counts.values().sum::<u64>();
+        let kind = self.kinds[usize::try_from(so_far).unwrap_or_default() % self.kinds.len()];
+        *self.counts.entry(kind).or_default() += 1;
+        Some(kind)
+    }
+}
+
+impl World {
+    /// A fault comes, if it is time.
+    pub(super) fn goes_wrong(&mut self) -> Result<(), String> {
+        let Some(kind) = self.faults.take(self.ledger.height(), &mut self.random) else { return Ok(()) };
+        self.say(format_args!("fault: {kind:?}"));
+        let left = self.random.below(12) as u64;
+        let place = self.random.below(5_000);
+        if kind.may_halt()
+            && let Some(process) = &mut self.process
+        {
+            process.excuse = Some(kind);
+        }
+        match kind {
+            FaultKind::PowerLoss => {
+                let image = self.power_loss();
+                self.stops(image);
+            }
+            FaultKind::Kill => {
+                let image = self.machine.live();
+                self.stops(image);
+            }
+            FaultKind::SlowDisk => self.faults.slow_until = self.clock.now + 500 + self.delay(2_000),
+            FaultKind::FullDisk => self.faults.full_until = self.clock.now + 100 + self.delay(1_000),
+            FaultKind::NoRoom => {
+                let fault = self.random.choose(&[Fault::Write, Fault::ShortWrite, Fault::SetLength]);
+                self.machine.arm(self.random.choose(&[LOG, STATE, JOURNAL]), fault, left, place);
+                self.clock.after(500, Event::Mend);
+            }
+            FaultKind::FailedSync => {
+                self.machine.arm(self.random.choose(&[LOG, STATE, JOURNAL]), Fault::Sync, left, place);
+            }
+            // What is wrong in the state file is made anew from the log.
+            FaultKind::Misread => {
+                self.faults.misread = true;
+                self.machine.arm(STATE, Fault::Flip, left, place);
+            }
+            FaultKind::Rot => return self.rots(),
+            FaultKind::ClockJump => {
+                let jump = self.random.below(1_200_000) as i64 - 600_000;
+                self.clock.set(jump);
+            }
+            FaultKind::Overload => {
+                for number in 0..40 {
+                    let fresh = self.ledger.height() < BLOCKS_MIN / 2;
+                    self.sends(number % CLIENTS, fresh);
+                }
+                // The channel goes on with what it wanted meanwhile.
+                return self.follow();
+            }
+            FaultKind::Panic => {
+                if let Some(process) = &mut self.process {
+                    process.panics = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything is whole from now on.
+    pub(super) fn heals(&mut self) {
+        self.faults.over = true;
+        (self.faults.slow_until, self.faults.full_until) = (0, 0);
+        self.say(format_args!("everything is whole again"));
+        // What was read wrong before stays unread as long as the process lives.
+        if self.process.is_some() {
+            let image = self.machine.live();
+            let image = self.without_misread(image);
+            self.stops(image);
+        }
+    }
+
+    /// The disk after a power loss, now or in the middle of what is under way.
+    fn power_loss(&mut self) -> Image {
+        let loss = self.random.choose(&Loss::ALL);
+        self.machine.forget(&mut self.random);
+        let to_disk =
+            |event: &Event| matches!(event, Event::Begin(work) if matches!(work.kind, Kind::ToDisk | Kind::Checkpoint));
+        if let Some(process) = &self.process
+            && let Some(Event::Begin(work)) = self.clock.take(to_disk)
+        {
+            // Nobody hears what comes of it.
+            drop(work.run(&process.channel.place));
+        }
+        let operations = self.random.below(self.machine.operations_count() + 1);
+        self.machine.image_after(operations, loss, &mut self.random)
+    }
+
+    /// The disk after a halt: what a sync that failed should have brought may be lost.
+    pub(super) fn after_halt(&mut self) -> Image {
+        let operations = self.machine.operations_count();
+        let image = self.machine.image_after(operations, Loss::Nothing, &mut self.random);
+        self.without_misread(image)
+    }
+
+    /// What was read wrong may have been written into the state file: it is taken away, and made anew from the log.
+    fn without_misread(&mut self, image: Image) -> Image {
+        if std::mem::take(&mut self.faults.misread) { image.without(STATE) } else { image }
+    }
+
+    /// The process ends, and the peer is started with this disk after a while.
+    pub(super) fn stops(&mut self, image: Image) {
+        self.process = None;
+        self.clock.forget_process();
+        self.clients.iter_mut().for_each(Client::cut_off);
+        let delay = 10 + self.delay(200);
+        self.clock.after(delay, Event::Start(Box::new(image)));
+    }
+
+    /// The peer is stopped, a bit of what it acknowledged rots, it is started; and then with the disk as it was.
+    fn rots(&mut self) -> Result<(), String> {
+        let image = self.machine.live();
+        let mut rotten = image.clone();
+        let file = if image.length(JOURNAL) > 0 { self.random.choose(&[LOG, JOURNAL]) } else { LOG };
+        let (place, bit) = (self.random.below(image.length(file).max(1)), self.random.below(8));
+        let named = if rotten.rot(file, place, bit) && self.looks {
+            match self.open(&Machine::after(&rotten)) {
+                Err(reason) => Err(reason),
+                Ok(opened) => match self.ledger.compare(&opened.store)? {
+                    Ok(()) => self.ledger.read_all(&opened.store)?,
+                    error => error,
+                },
+            }
+        } else {
+            Ok(())
+        };
+        if let Err(reason) = named {
+            if reason.is_empty() {
+                return Err("a rot has no name".into());
+            }
+            self.faults.rots_named += 1;
+        }
+        self.stops(image);
+        Ok(())
+    }
+
+    /// The disk that the peer is started with, where what was read wrong may have spoilt it.
+    pub(super) fn start_again(&mut self, image: &Image) -> Machine {
+        Machine::after(&self.without_misread(image.clone()))
+    }
+}
