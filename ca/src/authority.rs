@@ -5,18 +5,25 @@
 //! request asks for is copied. A leaf is linted before it is signed, under a key that is thrown away.
 
 use crate::{
-    certificate::Certificate,
-    identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
-    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    keys::{
+        pair::{KeyError, KeyPair, RcgenPublicKey},
+        signer::{RcgenKey, Signer},
+    },
     limits::ALTERNATIVE_NAMES_MAX,
-    ocsp::{self, OcspError},
-    path::{PathError, Usage, verify_path},
-    profile::{AuthorityScope, ProfileError},
-    signer::{RcgenKey, Signer},
 };
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role},
     time::Time,
+};
+use pki::{
+    trust::path::{PathError, Usage, verify_path},
+    x509::{
+        certificate::Certificate,
+        identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
+        ocsp::{self, OcspError},
+        profile::{AuthorityScope, ProfileError},
+        public_key::{KeyAlgorithm, PublicKey},
+    },
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
@@ -195,7 +202,7 @@ impl Authority {
     ) -> Result<Vec<u8>, AuthorityError> {
         let current = Certificate::parse(current)?;
         let scope = current.check_authority()?;
-        let public_key = PublicKey::from_spki(current.spki())?;
+        let public_key = PublicKey::from_spki(current.spki()).map_err(KeyError::from)?;
         let params = authority_params(&scope, &public_key, validity, serial)?;
         if current.spki() == self.key.public().spki() {
             let signing = RcgenKey::new(&*self.key);
@@ -217,7 +224,7 @@ impl Authority {
             return Err(AuthorityError::NotRoot);
         }
         self.check_validity(validity)?;
-        let public_key = PublicKey::from_spki(root.spki())?;
+        let public_key = PublicKey::from_spki(root.spki()).map_err(KeyError::from)?;
         let mut params = authority_params(&scope, &public_key, validity, serial)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         same_names(&root, &self.certify(params, &public_key)?)
@@ -227,7 +234,7 @@ impl Authority {
     fn certify(&self, mut params: CertificateParams, public_key: &PublicKey) -> Result<Vec<u8>, AuthorityError> {
         params.use_authority_key_identifier_extension = true;
         let signing = RcgenKey::new(&*self.key);
-        let certificate = signing.outcome(params.signed_by(public_key, &self.issuer(&signing)?))?;
+        let certificate = signing.outcome(params.signed_by(&RcgenPublicKey(public_key), &self.issuer(&signing)?))?;
         Certificate::parse(certificate.der())?.check_authority()?;
         Ok(certificate.der().to_vec())
     }
@@ -292,13 +299,13 @@ impl Authority {
         let params = self.leaf_params(request, serial)?;
         // Lint before signing, as Let's Encrypt does: the same content under a key that nobody trusts.
         let throwaway = KeyPair::generate(self.key.public().algorithm())?;
-        let draft = params.signed_by(request.public_key, &self.issuer(&throwaway)?)?;
+        let draft = params.signed_by(&RcgenPublicKey(request.public_key), &self.issuer(&throwaway)?)?;
         let facts = Certificate::parse(draft.der())?.check_leaf()?;
         if facts.identity != *request.identity || facts.public_key != *request.public_key {
             return Err(ProfileError::Malformed.into());
         }
         let signing = RcgenKey::new(&*self.key);
-        let issued = signing.outcome(params.signed_by(request.public_key, &self.issuer(&signing)?))?;
+        let issued = signing.outcome(params.signed_by(&RcgenPublicKey(request.public_key), &self.issuer(&signing)?))?;
         let leaf = issued.der().to_vec();
         let at = request.validity.not_before;
         verify_path(&[&leaf], &[&self.certificate], None, at, Usage::Participant)?;

@@ -1,21 +1,8 @@
-//! Bounds and lifetimes of certificates and CRLs, each with its unit and reason.
-//! Bounds that participants' paths share with the ledger are in [`ledger_classes::limits`].
+//! Lifetimes of what is issued and bounds of what is kept, each with its unit and reason.
+//! Bounds of what is read of others are in [`pki::limits`].
 
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// Bytes of a CRL: some 400,000 entries. A larger one is refused unread.
-pub const CRL_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Earlier CRLs of one CA that are kept because they revoke what no newer one does. With one more, the oldest is
-/// forgotten: a CA that drops what has expired needs one more only once in the life of a certificate.
-pub const EARLIER_CRLS_MAX: usize = 16;
-
-/// Bytes of those of one CA.
-pub const EARLIER_CRL_BYTES_MAX: usize = 2 * CRL_BYTES_MAX;
-
-/// Octets of a serial number (RFC 5280 §4.1.2.2).
-pub const SERIAL_BYTES_MAX: usize = 20;
 
 /// Alternative names of one peer besides its identity.
 pub const ALTERNATIVE_NAMES_MAX: usize = 32;
@@ -32,20 +19,11 @@ pub const ISSUING_LIFETIME_MS: u64 = 10 * 365 * DAY_MS;
 /// Lifetime of a leaf unless the administrator says otherwise.
 pub const LEAF_LIFETIME_MS: u64 = 365 * DAY_MS;
 
-/// How far back a certificate's validity begins, so that a peer whose clock is behind accepts it at once.
-pub const BACKDATE_MS: u64 = 5 * 60 * 1000;
-
 /// From an issuing CA's CRL to its next update. After that, peers refuse its certificates by default.
 pub const CRL_LIFETIME_MS: u64 = 30 * DAY_MS;
 
 /// From the root's CRL to its next update: the root is kept offline and rarely revokes.
 pub const ROOT_CRL_LIFETIME_MS: u64 = 365 * DAY_MS;
-
-/// Bytes of a certificate request, DER. One with a P-256 key and one name has some 250.
-pub const REQUEST_BYTES_MAX: usize = 16 * 1024;
-
-/// Bytes of a certificate request in PEM or base64: those of the largest one, with its lines.
-pub const REQUEST_TEXT_BYTES_MAX: usize = 24 * 1024;
 
 /// Requests for one organization that wait for a decision: strangers may file them, and somebody must look at each.
 pub const REQUESTS_OPEN_MAX: usize = 256;
@@ -92,9 +70,6 @@ pub const TOKENS_OPEN_MAX: usize = 1_000;
 /// The longest time for which an enrolment token is good.
 pub const TOKEN_LIFETIME_MAX_MS: u64 = 90 * DAY_MS;
 
-/// Bytes of a key file or of a passphrase file: a larger one is refused unread.
-pub const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
-
 /// Octets of a passphrase.
 pub const PASSPHRASE_BYTES_MAX: usize = 1024;
 
@@ -114,18 +89,6 @@ pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 
 /// Approvals that a policy may ask for.
 pub const APPROVALS_MAX: u32 = 8;
-
-/// CA certificates that a peer may offer at once: two for each of a hundred organizations, with roots and links. Each
-/// may cost whoever is offered them some signature checks.
-pub const OFFERED_MAX: usize = 256;
-
-/// Anchors of one holder, with which no more are taken from a peer: a consortium has two roots while one replaces the
-/// other, and few organizations have their own. Each is compared with each path.
-pub const ANCHORS_MAX: usize = 64;
-
-/// Issuing CAs of one organization that are taken from peers: one name and key has two certificates while a root is
-/// replaced, and few have more than one key.
-pub const ISSUING_PER_ORGANIZATION_MAX: usize = 8;
 
 /// Characters of who did something in the folder: an identity is the longest.
 pub const WHO_CHARS_MAX: usize = 512;

@@ -2,16 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
-use ca::{
-    Authority, CertificateFolder, KeyAlgorithm, KeyPair, Signer, Validity,
-    continuation::{ContinuationError, verify_continuation},
-    folder::LeafOptions,
-    limits::DAY_MS,
-    verify_participant,
-};
+use ca::{Authority, CertificateFolder, KeyPair, Signer, Validity, limits::DAY_MS, office::folder::LeafOptions};
 use ledger_classes::{
     hash::{Hash, HexBytes},
     participant::authority_message,
+};
+use pki::{
+    KeyAlgorithm,
+    trust::continuation::{ContinuationError, verify_continuation},
+    verify_participant,
 };
 use std::sync::Arc;
 

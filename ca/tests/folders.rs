@@ -3,14 +3,21 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, Credentials, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, Usage,
-    credentials::TrustBundle,
-    database::CertificateStatus,
-    exchange::{Accepting, add_trust},
-    folder::{FolderError, LeafOptions, Selection},
-    forecast::Expiring,
+    CertificateFolder, Credentials, KeyPair,
     limits::DAY_MS,
-    revocation::RevocationStatusError,
+    office::{
+        database::CertificateStatus,
+        expiry::Expiring,
+        folder::{FolderError, LeafOptions, Selection},
+    },
+};
+use pki::{
+    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    trust::{
+        bundle::TrustBundle,
+        exchange::{Accepting, add_trust},
+        revocation::RevocationStatusError,
+    },
 };
 use std::path::Path;
 

@@ -3,10 +3,11 @@
 
 use crate::consortium::{CONSORTIUM, identity};
 use ca::{
-    CertificateFolder, KeyAlgorithm, RevocationReason,
-    folder::{LeafOptions, Selection},
+    CertificateFolder,
+    office::folder::{LeafOptions, Selection},
 };
 use ledger_classes::time::Time;
+use pki::{KeyAlgorithm, RevocationReason};
 use std::{
     fs,
     path::Path,

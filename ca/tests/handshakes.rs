@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
-use ca::{
-    Authority, KeyAlgorithm, KeyPair, RevocationPolicy, RevocationReason, RevokedSerial, TrustStore, Usage,
-    limits::DAY_MS,
-    tls::{ExpectedServer, OwnCertificate, client_config, server_config},
-};
+use ca::{Authority, KeyPair, RevokedSerial, holder::own_certificate::OwnCertificate, limits::DAY_MS};
 use ledger_classes::time::Time;
+use pki::{
+    KeyAlgorithm, RevocationPolicy, RevocationReason, TrustStore, Usage,
+    trust::tls::{ExpectedServer, client_config, server_config},
+};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, Error, HandshakeKind, ProtocolVersion,
     ServerConfig, ServerConnection,
@@ -53,7 +53,7 @@ impl Scene {
     }
 
     fn client(&self, own: Option<&Arc<OwnCertificate>>, expected: ExpectedServer) -> ClientConfig {
-        let mut config = client_config(own.cloned(), Arc::clone(&self.trust), expected).unwrap();
+        let mut config = client_config(own.map(|own| Arc::clone(own) as _), Arc::clone(&self.trust), expected).unwrap();
         config.time_provider = Arc::new(At(NOW));
         config
     }
@@ -215,7 +215,7 @@ fn a_revoked_client_cannot_resume() {
 fn a_renewed_certificate_is_used_for_the_next_handshake() {
     let scene = Scene::new();
     let (own, _) = scene.own("north/peer/p1", KeyAlgorithm::Ed25519);
-    let mut config = server_config(Arc::clone(&own), Arc::clone(&scene.trust)).unwrap();
+    let mut config = server_config(Arc::<OwnCertificate>::clone(&own), Arc::clone(&scene.trust)).unwrap();
     config.time_provider = Arc::new(At(NOW));
     let config = Arc::new(config);
     let key = KeyPair::generate(KeyAlgorithm::P256).unwrap();

@@ -4,15 +4,17 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{Issuing, NOW, identity, root};
-use ca::{
-    Authority, AuthorityScope, KeyAlgorithm, KeyPair, PathError, PublicKey, RevocationStore, Serial, Usage,
-    algorithms::PROFILE_ALGORITHMS,
-    credentials::TrustBundle,
-    limits::{CRL_BYTES_MAX, DAY_MS},
-    profile::ProfileError,
-    revocation::{RevocationError, RevocationList},
-    validation::{PathOrder, PathRules, Purpose, validate_path},
+use ca::{Authority, KeyPair, limits::DAY_MS};
+use pki::{
+    AuthorityScope, KeyAlgorithm, PathError, PublicKey, RevocationStore, Serial, Usage,
+    limits::CRL_BYTES_MAX,
+    trust::{
+        bundle::TrustBundle,
+        revocation::{RevocationError, RevocationList},
+        validation::{PathOrder, PathRules, Purpose, validate_path},
+    },
     verify_path,
+    x509::{algorithms::PROFILE_ALGORITHMS, profile::ProfileError},
 };
 use std::{fs, path::Path};
 
@@ -187,17 +189,17 @@ fn decode(octets: &[u8], good: &Good, dir: &Path) {
     let _ = PublicKey::from_spki(octets);
     let _ = KeyPair::from_pkcs8(octets);
     let _ = Serial::from_der_content(octets);
-    let _ = ca::features::of_certificate(octets);
-    let _ = ca::features::is_partial_crl(octets);
+    let _ = pki::x509::unsupported::of_certificate(octets);
+    let _ = pki::x509::unsupported::is_partial_crl(octets);
     let rules = PathRules {
-        algorithms: ca::algorithms::RSA_ALGORITHMS,
+        algorithms: pki::x509::algorithms::RSA_ALGORITHMS,
         purpose: Purpose::Any,
         order: PathOrder::Any,
         intermediates_max: 6,
         at: NOW,
     };
     let _ = validate_path(octets, &[ca, octets], &[octets, good.root.certificate()], &rules, None);
-    let scan = ca::pem::scan(octets);
+    let scan = pki::pem::scan(octets);
     if scan.damage.is_none() {
         let lines = octets.split(|octet| matches!(octet, b'\n' | b'\r'));
         let begins = lines.filter(|line| line.windows(11).any(|part| part == b"-----BEGIN ")).count();
@@ -225,7 +227,7 @@ fn no_mutation_makes_a_decoder_panic() {
             good.crl.clone(),
             key.public().spki(),
             key.to_pem().as_bytes().to_vec(),
-            ca::credentials::certificates_pem(&[good.leaf.clone(), good.root.certificate().to_vec()]).into_bytes(),
+            pki::trust::files::certificates_pem(&[good.leaf.clone(), good.root.certificate().to_vec()]).into_bytes(),
         ];
         let mut dice = Dice(seed.wrapping_add(index as u64).max(1));
         for round in 0..1500 {

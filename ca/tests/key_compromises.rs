@@ -3,14 +3,17 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, CertificateRequest, KeyAlgorithm, KeyPair, LeafClaims, Possession, RegistrationError,
-    RenewalError, RequestStatus, RevocationReason, Serial,
-    database::CertificateStatus,
-    folder::{FolderError, LeafOptions, Selection},
+    CertificateFolder, KeyPair, Possession, RegistrationError, RenewalError, RequestStatus,
+    holder::request::make_request,
     limits::DAY_MS,
-    ocsp,
-    request::make_request,
-    revocation::RevocationList,
+    office::{
+        database::CertificateStatus,
+        folder::{FolderError, LeafOptions, Selection},
+    },
+};
+use pki::{
+    CertificateRequest, KeyAlgorithm, LeafClaims, RevocationReason, Serial, trust::revocation::RevocationList,
+    x509::ocsp,
 };
 use std::path::Path;
 
@@ -130,7 +133,7 @@ fn what_a_compromised_key_was_renewed_to_is_told_of_and_revoked_with_it_if_asked
     let (second, serial_b) = renew(&folder, &first, &b).unwrap();
     let (_, serial_c) = renew(&folder, &second, &c).unwrap();
     let by = Selection::Serial(serial_a.clone());
-    let serials = |all: &[ca::database::CertificateRecord]| -> Vec<Serial> {
+    let serials = |all: &[ca::office::database::CertificateRecord]| -> Vec<Serial> {
         all.iter().map(|record| record.serial.clone()).collect()
     };
 

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
-use ca::{
-    KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, RevokedSerial, TrustStore, Usage,
-    limits::DAY_MS, revocation::RevocationStatusError,
+use ca::{KeyPair, RevokedSerial, limits::DAY_MS};
+use pki::{
+    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, TrustStore, Usage,
+    trust::revocation::RevocationStatusError,
 };
 use std::time::{Duration, Instant};
 

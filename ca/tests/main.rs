@@ -15,6 +15,7 @@ mod paths;
 mod registrations;
 mod reissues;
 mod replacements;
+mod requests;
 mod revocations;
 mod revoked_for_ever;
 mod rollovers;

@@ -3,12 +3,15 @@
 
 use crate::consortium::{CONSORTIUM, identity};
 use ca::{
-    CertificateFolder, KeyAlgorithm, KeyPair, PathError, RevocationReason, Serial,
-    folder::{FolderError, LeafOptions, Selection},
-    ocsp::{OcspError, Status, answers, parse_request, verify_answer},
-    participant::{EvidenceError, verify_evidence, verify_revocation},
+    Authority, CertificateFolder, KeyPair, Validity,
+    office::folder::{FolderError, LeafOptions, Selection},
 };
-use ledger_classes::time::Time;
+use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use pki::{
+    CertificateId, KeyAlgorithm, PathError, RevocationReason, Serial,
+    trust::participant::{EvidenceError, verify_evidence, verify_revocation},
+    x509::ocsp::{OcspError, Status, answers, parse_request, request, verify_answer},
+};
 use std::{fs, path::Path, process::Command, time::SystemTime};
 
 /// OpenSSL compares with its own clock.
@@ -209,5 +212,74 @@ fn evidence_without_the_leaf_tells_certificate_and_reason_under_each_listed_ca()
 
 fn issuing_of<'a>(all: &'a [Vec<u8>], organization: &str) -> &'a [u8] {
     let wanted = Some(organization.to_owned());
-    all.iter().find(|der| ca::AuthorityScope::of_certificate(der).unwrap().organization == wanted).unwrap()
+    all.iter().find(|der| pki::AuthorityScope::of_certificate(der).unwrap().organization == wanted).unwrap()
+}
+
+const NOW: Time = Time::from_millis(1_800_000_000_000);
+
+fn authority(algorithm: KeyAlgorithm) -> Authority {
+    let validity = Validity::starting(NOW, 1_000_000_000);
+    Authority::new_organization_root("harbour.example", "north", KeyPair::generate(algorithm).unwrap(), validity)
+        .unwrap()
+}
+
+#[test]
+fn an_answer_says_what_was_signed_and_nothing_else() {
+    for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::P256] {
+        let (north, other) = (authority(algorithm), authority(algorithm));
+        for (serial, status) in [
+            ("01", Status::Good),
+            ("80ff", Status::Revoked { at: NOW, reason: RevocationReason::Unspecified }),
+            ("7f", Status::Revoked { at: NOW, reason: RevocationReason::PrivilegeWithdrawn }),
+        ] {
+            let serial: Serial = serial.parse().unwrap();
+            let next = NOW.plus_millis(5_000);
+            let der = north.answer_ocsp(&serial, status, NOW, next).unwrap();
+            assert!(der.len() < OCSP_BYTES_MAX);
+            let answer = verify_answer(&der, north.certificate(), &serial).unwrap();
+            assert_eq!((answer.status, answer.this_update, answer.next_update), (status, NOW, Some(next)));
+            assert_eq!(answer.id, CertificateId { issuer: north.key_id(), serial: serial.clone() });
+
+            let asked = request(north.certificate(), &serial).unwrap();
+            let query = parse_request(&asked).unwrap().unwrap();
+            assert_eq!(query.serial(), &serial);
+            assert!(answers(&der, &query));
+            let others = parse_request(&request(other.certificate(), &serial).unwrap()).unwrap().unwrap();
+            assert!(!answers(&der, &others), "of another CA with the same serial");
+
+            assert_eq!(verify_answer(&der, other.certificate(), &serial), Err(OcspError::OtherIssuer));
+            assert_eq!(verify_answer(&der, north.certificate(), &"02".parse().unwrap()), Err(OcspError::OtherIssuer));
+            // Any flipped bit: refused for one reason or another, never another verdict.
+            for place in 0..der.len() {
+                for bit in [1, 0x80] {
+                    let mut bad = der.clone();
+                    bad[place] ^= bit;
+                    if let Ok(found) = verify_answer(&bad, north.certificate(), &serial) {
+                        panic!("octet {place} may change: {found:?}");
+                    }
+                }
+                assert!(verify_answer(&der[..place], north.certificate(), &serial).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_are_of_one_certificate() {
+    let north = authority(KeyAlgorithm::Ed25519);
+    let asked = request(north.certificate(), &"0102".parse().unwrap()).unwrap();
+    assert!(parse_request(&asked).unwrap().is_some());
+    for place in 0..asked.len() {
+        assert!(parse_request(&asked[..place]).is_err());
+    }
+    let single = &asked[6..];
+    let sequence = |content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        let header = if length < 0x80 { vec![0x30, length] } else { vec![0x30, 0x81, length] };
+        [header, content.to_vec()].concat()
+    };
+    let two = sequence(&sequence(&sequence(&[single, single].concat())));
+    assert_eq!(parse_request(&two), Ok(None));
+    assert_eq!(parse_request(&[0x30; 5000]), Err(OcspError::Malformed));
+    assert_eq!(parse_request(&[]), Err(OcspError::Malformed));
 }

@@ -3,13 +3,15 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, RevocationReason,
-    database::CertificateStatus,
-    folder::{FolderError, LeafOptions, Selection},
-    keys::KeyError,
+    CertificateFolder, KeyPair, Keyring, PassphraseSource,
+    keys::{pair::KeyError, passphrase::PassphraseError},
     limits::DAY_MS,
-    passphrase::PassphraseError,
+    office::{
+        database::CertificateStatus,
+        folder::{FolderError, LeafOptions, Selection},
+    },
 };
+use pki::{KeyAlgorithm, RevocationReason};
 use std::{
     error::Error,
     fs,

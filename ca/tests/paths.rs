@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_params, root};
-use ca::{
-    Authority, AuthorityScope, KeyAlgorithm, KeyPair, LeafRequest, PathError, Usage, Validity,
-    authority::AuthorityError, limits::DAY_MS, profile::ProfileError, steady, verify_participant, verify_path,
-};
+use ca::{Authority, KeyPair, LeafRequest, Validity, authority::AuthorityError, limits::DAY_MS};
 use ledger_classes::time::Time;
+use pki::{
+    AuthorityScope, KeyAlgorithm, PathError, Usage, steady, verify_participant, verify_path,
+    x509::profile::ProfileError,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku,
     IsCa, Issuer, KeyIdMethod, KeyUsagePurpose as Ku, SanType, SerialNumber,
@@ -207,12 +208,12 @@ fn leaves_that_break_their_profile_are_refused() {
         (
             "serial zero",
             Box::new(|p| p.serial_number = Some(SerialNumber::from_slice(&[0]))),
-            Some(leaf(ProfileError::Serial(ca::identifiers::SerialError))),
+            Some(leaf(ProfileError::Serial(pki::x509::identifiers::SerialError))),
         ),
         (
             "serial of 21 octets",
             Box::new(|p| p.serial_number = Some(SerialNumber::from_slice(&[1; 21]))),
-            Some(leaf(ProfileError::Serial(ca::identifiers::SerialError))),
+            Some(leaf(ProfileError::Serial(pki::x509::identifiers::SerialError))),
         ),
         (
             "no authority key identifier",
@@ -289,7 +290,7 @@ fn changed_authority(
     params.key_usages = vec![Ku::KeyCertSign, Ku::CrlSign];
     params.extended_key_usages = Vec::new();
     change(&mut params);
-    let der = params.signed_by(key.public(), &root.issuer).unwrap().der().to_vec();
+    let der = params.signed_by(&key, &root.issuer).unwrap().der().to_vec();
     let issuer = Issuer::from_ca_cert_der(&CertificateDer::from(der.as_slice()), key).unwrap();
     (der, issuer)
 }
@@ -346,7 +347,7 @@ fn authorities_that_break_their_profile_vouch_for_nobody() {
     for (name, change, expected) in rows {
         let (der, issuer) = changed_authority(&root, change);
         let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-        let leaf = leaf_params(ALICE).signed_by(key.public(), &issuer).unwrap().der().to_vec();
+        let leaf = leaf_params(ALICE).signed_by(&key, &issuer).unwrap().der().to_vec();
         let result = verify_participant(&[leaf, der], &[root.authority.certificate().to_vec()], NOW);
         assert_eq!(result.err(), expected, "{name}");
     }
@@ -363,7 +364,7 @@ fn an_authority_key_identifier_of_another_key_is_refused() {
     let content = [&[0x30, 22, 0x80, 20][..], &[7; 20]].concat();
     params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 35], content));
     let north = Issuing::under(&root.authority, "north", KeyAlgorithm::Ed25519);
-    let leaf = params.signed_by(key.public(), &north.issuer).unwrap().der().to_vec();
+    let leaf = params.signed_by(&key, &north.issuer).unwrap().der().to_vec();
     let anchors = [root.authority.certificate().to_vec()];
     let path = [leaf, north.authority.certificate().to_vec()];
     assert_eq!(refused(verify_participant(&path, &anchors, NOW)), PathError::KeyIdentifier { position: 0 });
@@ -413,7 +414,7 @@ fn an_organization_never_vouches_for_another() {
         params.distinguished_name.push(DnType::OrganizationName, "south");
     });
     let mallory = "spiffe://harbour.example/south/client/mallory";
-    let leaf = leaf_params(mallory).signed_by(key.public(), &sub_issuer).unwrap().der().to_vec();
+    let leaf = leaf_params(mallory).signed_by(&key, &sub_issuer).unwrap().der().to_vec();
     let path = [leaf.clone(), sub.clone(), north.authority.certificate().to_vec()];
     assert_eq!(refused(verify_participant(&path, &anchors, NOW)), PathError::Other("PathLenConstraintViolated".into()));
     // or below an organization's own root that allows itself any length,
@@ -427,7 +428,7 @@ fn an_organization_never_vouches_for_another() {
     let (sub, sub_issuer) = changed_authority(&own, |params| {
         params.distinguished_name.push(DnType::OrganizationName, "south");
     });
-    let leaf = leaf_params(mallory).signed_by(key.public(), &sub_issuer).unwrap().der().to_vec();
+    let leaf = leaf_params(mallory).signed_by(&key, &sub_issuer).unwrap().der().to_vec();
     let own_anchor = [own.authority.certificate().to_vec()];
     assert_eq!(refused(verify_participant(&[leaf, sub], &own_anchor, NOW)), PathError::Organization);
     // or a leaf directly under the consortium's root.
@@ -445,7 +446,7 @@ fn an_anchor_is_judged_like_any_other_ca() {
         ((sub, north.authority.certificate().to_vec()), issuer)
     };
     let key = KeyPair::generate(KeyAlgorithm::Ed25519).unwrap();
-    let leaf = leaf_params(ALICE).signed_by(key.public(), &issuer).unwrap().der().to_vec();
+    let leaf = leaf_params(ALICE).signed_by(&key, &issuer).unwrap().der().to_vec();
     let (sub, north) = below;
     assert_eq!(refused(verify_participant(&[leaf, sub], &[north], NOW)), PathError::PathLength { position: 2 });
     // and an anchor vouches for nobody before and after its time, though its leaf still holds.
@@ -515,7 +516,7 @@ fn a_ca_may_have_a_p384_key_and_a_leaf_may_not() {
     let issuer = Issuer::new(params, key);
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let p256 = KeyPair::generate(KeyAlgorithm::P256).unwrap();
-    let good = leaf_params(ALICE).signed_by(p256.public(), &issuer).unwrap().der().to_vec();
+    let good = leaf_params(ALICE).signed_by(&p256, &issuer).unwrap().der().to_vec();
     let bad = leaf_params(ALICE).signed_by(&p384, &issuer).unwrap().der().to_vec();
     assert_eq!(verify_participant(&[good], &anchors, NOW).err(), None);
     assert_eq!(refused(verify_participant(&[bad], &anchors, NOW)), profile(0, ProfileError::LeafKey));

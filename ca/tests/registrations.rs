@@ -3,19 +3,21 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, CertificateRequest, Credentials, KeyAlgorithm, KeyPair, Possession, RegistrationError,
-    RenewalError, RequestStatus, RevocationPolicy, RevocationReason, Terms, Usage,
-    enrolment::EnrolmentPolicy,
-    folder::{FolderError, LeafOptions, Selection},
+    CertificateFolder, Credentials, KeyPair, Possession, RegistrationError, RenewalError, RequestStatus, Terms,
+    holder::request::make_request,
     limits::{
         CERTIFICATES_PER_IDENTITY_MAX, DAY_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS, REQUEST_LIFETIME_MS,
         REQUESTS_KEPT_FOR_ADMINISTRATORS, REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_ORGANIZATION_MAX,
         REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
     },
-    renewal::renewal_message,
-    request::make_request,
+    office::{
+        enrolment::EnrolmentPolicy,
+        folder::{FolderError, LeafOptions, Selection},
+        renewal::renewal_message,
+    },
 };
 use ledger_classes::time::Time;
+use pki::{CertificateRequest, KeyAlgorithm, RevocationPolicy, RevocationReason, Usage};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 use std::path::Path;
 
@@ -314,7 +316,7 @@ fn an_interrupted_change_of_key_is_completed_or_undone() {
     let new = key();
     let path = folder.issue(&identity(ALICE), new.public(), &LeafOptions::default(), NOW).unwrap();
     let next = into.join("cert.pem.next");
-    let lay = || std::fs::write(&next, ca::credentials::certificates_pem(&path)).unwrap();
+    let lay = || std::fs::write(&next, pki::trust::files::certificates_pem(&path)).unwrap();
     lay();
     Credentials::complete_replacement(&into).unwrap();
     assert!(!next.exists(), "the key is still the old one: the old path stays");

@@ -4,12 +4,17 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
-    credentials::{certificates_pem, read_certificates},
-    database::AuthorityRecord,
-    folder::{FolderError, LeafOptions, Selection},
+    CertificateFolder,
     limits::DAY_MS,
-    reissue::newest,
+    office::{
+        database::AuthorityRecord,
+        folder::{FolderError, LeafOptions, Selection},
+        reissue::newest,
+    },
+};
+use pki::{
+    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    trust::files::{certificates_pem, read_certificates},
     verify_participant, verify_revocation,
 };
 use std::{fs, path::Path, process::Command};

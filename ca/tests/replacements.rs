@@ -5,21 +5,25 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, KeyAlgorithm, KeyId, KeyPair, Keyring, PassphraseSource, PathError, RevocationPolicy,
-    RevocationReason, Serial, TrustStore, Usage, authority_facts,
-    credentials::{TrustBundle, read_certificates},
-    database::CertificateStatus,
-    folder::{FolderError, LeafOptions, Selection, read_ocsp_answer},
+    CertificateFolder, KeyPair, Keyring, PassphraseSource,
     limits::DAY_MS,
-    ocsp,
-    renewal::RenewalError,
-    revocation::RevocationError,
-    verify_continuation, verify_revocation,
+    office::{
+        database::CertificateStatus,
+        folder::{FolderError, LeafOptions, Selection},
+        publication::read_ocsp_answer,
+        renewal::RenewalError,
+    },
 };
 use ledger_classes::{
     hash::Hash,
     participant::{authority_compromise_message, authority_successor_message},
     time::Time,
+};
+use pki::{
+    KeyAlgorithm, KeyId, PathError, RevocationPolicy, RevocationReason, Serial, TrustStore, Usage, authority_facts,
+    trust::{bundle::TrustBundle, files::read_certificates, revocation::RevocationError},
+    verify_continuation, verify_revocation,
+    x509::ocsp,
 };
 use std::{fs, path::Path};
 
@@ -125,9 +129,10 @@ fn a_replaced_ca_is_out_with_all_that_it_issued_and_the_index_goes_on_under_the_
         assert_eq!(record(&client).status(LATER), CertificateStatus::Revoked);
         assert!(folder.has_lost_its_authority(&alice[0]).unwrap() && !folder.has_lost_its_authority(&bob[0]).unwrap());
         let key = KeyPair::load(&dir.join("alice/key.pem")).unwrap();
-        let request =
-            ca::CertificateRequest::parse(ca::request::make_request(&key, &identity(&client)).unwrap().as_bytes())
-                .unwrap();
+        let request = pki::CertificateRequest::parse(
+            ca::holder::request::make_request(&key, &identity(&client)).unwrap().as_bytes(),
+        )
+        .unwrap();
         let online = folder.renew(&alice[0], &request, ca::Possession::Connection, LATER);
         assert!(matches!(online, Err(RenewalError::Revoked)), "{online:?}");
         let renewed = folder.renew_credentials(&dir.join("alice"), None, LATER).unwrap();

@@ -2,15 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, date, identity, leaf_params, root};
-use ca::{
-    CertificateId, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, RevocationReason, RevokedSerial, Serial,
-    TrustStore, Usage,
-    limits::DAY_MS,
-    revocation::{RevocationError, RevocationList, RevocationStatusError},
-    trust::TrustError,
+use ca::{KeyPair, RevokedSerial, limits::DAY_MS};
+use ledger_classes::time::Time;
+use pki::{
+    CertificateId, KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Serial, TrustStore, Usage,
+    trust::{
+        revocation::{RevocationError, RevocationList, RevocationStatusError},
+        store::TrustError,
+    },
     verify_path,
 };
-use ledger_classes::time::Time;
 use rcgen::{
     BasicConstraints, CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, IsCa,
     KeyIdMethod, KeyUsagePurpose, RevokedCertParams, SerialNumber,

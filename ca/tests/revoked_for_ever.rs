@@ -4,17 +4,25 @@
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
 use ca::{
-    CertificateFolder, CertificateId, CertificateRequest, KeyAlgorithm, KeyId, KeyPair, LeafClaims, Possession,
-    RenewalError, RevocationPolicy, RevocationReason, RevokedSerial, Serial, TrustStore,
-    credentials::TrustBundle,
-    exchange::{Accepting, add_trust},
-    folder::{FolderError, LeafOptions, Selection},
-    limits::{DAY_MS, EARLIER_CRLS_MAX, RENEWAL_GRACE_MS},
-    renewal::renewal_message,
-    request::make_request,
-    revocation::{RevocationError, RevocationList},
+    CertificateFolder, KeyPair, Possession, RenewalError, RevokedSerial,
+    holder::request::make_request,
+    limits::{DAY_MS, RENEWAL_GRACE_MS},
+    office::{
+        folder::{FolderError, LeafOptions, Selection},
+        renewal::renewal_message,
+    },
 };
 use ledger_classes::time::Time;
+use pki::{
+    CertificateId, CertificateRequest, KeyAlgorithm, KeyId, LeafClaims, RevocationPolicy, RevocationReason, Serial,
+    TrustStore,
+    limits::EARLIER_CRLS_MAX,
+    trust::{
+        bundle::TrustBundle,
+        exchange::{Accepting, add_trust},
+        revocation::{RevocationError, RevocationList},
+    },
+};
 use std::{fs, path::Path};
 
 const ALICE: &str = "north/client/alice";

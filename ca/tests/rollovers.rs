@@ -4,16 +4,23 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, Credentials, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, PathError, RevocationPolicy,
-    RevocationReason, Usage,
-    credentials::{TrustBundle, certificates_pem, read_certificates},
-    folder::{LeafOptions, Selection},
-    forecast::Expiring,
+    CertificateFolder, Credentials, KeyPair, Keyring, PassphraseSource,
     limits::DAY_MS,
-    rollover::{RolloverError, RolloverStage, RolloverStatus},
-    root_update::{Held, is_link, update_anchors},
+    office::{
+        expiry::Expiring,
+        folder::{LeafOptions, Selection},
+        rollover::{RolloverError, RolloverStage, RolloverStatus},
+    },
 };
 use ledger_classes::time::Time;
+use pki::{
+    KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
+    trust::{
+        bundle::TrustBundle,
+        files::{certificates_pem, read_certificates},
+        root_update::{Held, is_link, update_anchors},
+    },
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -152,7 +159,7 @@ fn nobody_is_refused_on_the_way_and_afterwards_the_old_root_vouches_for_nobody()
 
 /// What somebody without CRLs says, as a client of a peer does.
 fn verdict_of(trust: &TrustBundle, path: &[Vec<u8>], at: Time) -> Result<(), PathError> {
-    ca::verify_path(path, &trust.anchors, None, at, Usage::ClientAuth).map(|_| ())
+    pki::verify_path(path, &trust.anchors, None, at, Usage::ClientAuth).map(|_| ())
 }
 
 trait ConcatOwned {
@@ -368,6 +375,6 @@ fn openssl_verifies_the_links_and_both_paths() {
     let leaf = read_certificates(&dir.join("bob.pem")).unwrap();
     let path = [leaf, vec![both[1].clone(), both[0].clone()]].concat();
     let old = folder.authority_certificate("root").unwrap();
-    let refused = ca::verify_path(&path, &[old, both[0].clone()], None, day(1), Usage::ClientAuth);
+    let refused = pki::verify_path(&path, &[old, both[0].clone()], None, day(1), Usage::ClientAuth);
     assert!(refused.is_err(), "a link is neither part of a path nor an anchor");
 }

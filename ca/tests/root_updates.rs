@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, days, identity, root};
-use ca::{
-    Authority, KeyAlgorithm, KeyPair, PathError, RevocationPolicy, TrustStore, Usage, Validity,
-    limits::{ANCHORS_MAX, DAY_MS, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
-    root_update::{AnchorUpdate, Held, RootUpdateError, is_link, update_anchors, verify_root_update},
+use ca::{Authority, KeyPair, Validity, limits::DAY_MS};
+use ledger_classes::time::Time;
+use pki::{
+    KeyAlgorithm, PathError, RevocationPolicy, TrustStore, Usage,
+    limits::{ANCHORS_MAX, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
+    trust::root_update::{AnchorUpdate, Held, RootUpdateError, is_link, update_anchors, verify_root_update},
     verify_path,
 };
-use ledger_classes::time::Time;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SanType};
 
 fn link(by: &Authority, to: &Authority, validity: Validity) -> Vec<u8> {
@@ -117,7 +118,14 @@ fn a_root_is_trusted_on_the_word_of_a_trusted_root_only() {
             ("the same link in time", &new_der, &short, &trusted, in_days(5), Ok(())),
             ("an expired trusted root", &new_der, &good, &trusted, in_days(4000), Err(E::Expired)),
             ("a link of the future", &new_der, &future, &trusted, NOW, Err(E::NotYetValid)),
-            ("no certificate", &new_der, b"link", &trusted, NOW, Err(E::Link(ca::profile::ProfileError::Malformed))),
+            (
+                "no certificate",
+                &new_der,
+                b"link",
+                &trusted,
+                NOW,
+                Err(E::Link(pki::x509::profile::ProfileError::Malformed)),
+            ),
         ];
         for (what, root, link, anchors, at, verdict) in rows {
             assert_eq!(verify_root_update(root, link, anchors, CONSORTIUM, at), verdict, "{what}");
@@ -230,7 +238,7 @@ fn what_a_peer_offers_cannot_grow_without_end() {
     let below = below.signed_by(&keys[0], &Issuer::from_params(&own, &key)).unwrap().der().to_vec();
     assert!(update(&[], &south, &[], std::slice::from_ref(&below)).issuing.is_empty());
     let store = |anchor| TrustStore::new(CONSORTIUM, vec![anchor], vec![below.clone()], RevocationPolicy::default());
-    assert!(matches!(store(south[0].clone()), Err(ca::trust::TrustError::UnknownIssuer { position: 1 })));
+    assert!(matches!(store(south[0].clone()), Err(pki::trust::store::TrustError::UnknownIssuer { position: 1 })));
     assert!(store(ends(&wide, 100)).is_ok(), "by another than its path length nothing is wrong with it");
 }
 

@@ -3,13 +3,15 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
-    CertificateFolder, CertificateRequest, EnrolmentToken, KeyAlgorithm, KeyPair, RegistrationError, RequestStatus,
-    RevocationReason, Terms,
-    enrolment::{EnrolmentPolicy, TokenStanding},
-    folder::{LeafOptions, Selection},
+    CertificateFolder, EnrolmentToken, KeyPair, RegistrationError, RequestStatus, Terms,
+    holder::request::make_request,
     limits::{DAY_MS, REQUESTS_OPEN_MAX, TOKENS_OPEN_MAX},
-    request::make_request,
+    office::{
+        enrolment::{EnrolmentPolicy, TokenStanding},
+        folder::{LeafOptions, Selection},
+    },
 };
+use pki::{CertificateRequest, KeyAlgorithm, RevocationReason};
 use std::path::Path;
 
 const ALICE: &str = "north/client/alice";

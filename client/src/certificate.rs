@@ -3,9 +3,9 @@
 //! The key authenticates TLS connections and proves possession in `participant.admit`. It signs no transactions:
 //! that is the account key's work (`keys`), so that a certificate can be renewed without moving any asset.
 
-use ca::pem::{self, PemError};
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::{Signature, SignatureError};
+use pki::pem::{self, PemError};
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -5,21 +5,27 @@
 //! (a peer has no business to send its callers elsewhere), a resumed session (it would skip the peer's check of
 //! revocations).
 
-use crate::api::Problem;
-use crate::certificate::CredentialError;
-use crate::fork::SealedBytes;
-use crate::known::{Known, KnownError};
-use crate::profile::Profile;
-use crate::refusal::CertificateRefusal;
-use crate::retry::{Retry, jitter};
-use crate::seen::{SeenError, SeenHeaders};
-use crate::shared_stream::Streams;
+use crate::{
+    api::Problem,
+    certificate::CredentialError,
+    fork::SealedBytes,
+    known::{Known, KnownError},
+    profile::Profile,
+    refusal::CertificateRefusal,
+    retry::{Retry, jitter},
+    seen::{SeenError, SeenHeaders},
+    shared_stream::Streams,
+};
 use bytes::Bytes;
-use ca::LeafClaims;
-use ca::tls::{ExpectedServer, server_verifier};
-use ca::trust::TrustError;
 use ledger_classes::hash::Hash;
 use ledger_classes::proof::VerifiedTrust;
+use pki::{
+    LeafClaims,
+    trust::{
+        store::TrustError,
+        tls::{ExpectedServer, server_verifier},
+    },
+};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use rustls::ClientConfig;
@@ -197,7 +203,7 @@ impl Answer {
 
 pub(crate) const JSON: &str = "application/json";
 
-/// Whom `ca.pem` vouches for is decided by the one check that there is (`ca::path`): a path of our profile to one of the
+/// Whom `ca.pem` vouches for is decided by the one check that there is (`pki::trust::path`): a path of our profile to one of the
 /// profile's authorities, of a peer of this consortium by its own organization's CA, with the name that was dialled.
 /// Who is revoked by the CRLs that the profile has ([`crate::crl::refresh`]) is no such peer.
 fn tls(profile: &Profile, address: String, known: &Arc<Mutex<Known>>) -> Result<ClientConfig, OpenError> {

@@ -1,16 +1,22 @@
 //! CRLs between peers: what one has learned, the others fetch or are given. A profile keeps those that it was given, too, in
 //! its folder `crls`, and talks to no peer that is revoked by them.
 
-use crate::api::{AnswerTaken, CaAnswer, CrlTaken};
-use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
-use crate::profile::Profile;
-use crate::retry::Retry;
+use crate::{
+    api::{AnswerTaken, CaAnswer, CrlTaken},
+    connection::{Ask, Connection, JSON, OpenError, Options, RequestError},
+    profile::Profile,
+    retry::Retry,
+};
 use bytes::Bytes;
-use ca::credentials::{CredentialsError, TrustBundle};
-use ca::pem;
-use ca::revocation::RevocationPolicy;
-use ca::trust::{Acceptable, TrustError, TrustStore, acceptable};
-use ca::trust_files::TrustPart;
+use pki::{
+    pem,
+    trust::{
+        bundle::TrustBundle,
+        files::{CertificateFileError, TrustPart},
+        revocation::RevocationPolicy,
+        store::{Acceptable, TrustError, TrustStore, acceptable},
+    },
+};
 use reqwest::Method;
 use std::path::Path;
 
@@ -28,7 +34,7 @@ pub enum RefreshError {
     Request(#[from] RequestError),
     /// They cannot be kept.
     #[error("the CRLs")]
-    Kept(#[from] CredentialsError),
+    Kept(#[from] CertificateFileError),
 }
 
 /// What a profile's folder holds of CAs and CRLs beside `ca.pem`. What cannot be read is nothing: whom it would revoke is the
@@ -100,8 +106,7 @@ pub async fn refresh(profile: &Profile, options: &Options) -> Result<usize, Refr
     let store = store(profile, &roots, &held).map_err(OpenError::Authorities)?;
     let crls: Vec<Vec<u8>> = store.revocation().current().ders().map(<[u8]>::to_vec).collect();
     let (folder, count) = (profile.directory.join(FOLDER), crls.len());
-    files::private_folder(&folder)
-        .map_err(|source| CredentialsError::File { path: folder.display().to_string(), source })?;
+    files::private_folder(&folder).map_err(|source| CertificateFileError::of_file(&folder, source))?;
     TrustBundle { anchors, issuing, crls, links: Vec::new() }.save(&folder)?;
     Ok(count)
 }

@@ -123,7 +123,7 @@ pub enum AccountKeyError {
         /// The file.
         path: PathBuf,
         /// What is wrong, and in which line.
-        reason: ca::pem::PemError,
+        reason: pki::pem::PemError,
     },
     /// Not an Ed25519 key in PKCS#8.
     #[error("{} holds no Ed25519 key", path.display())]
@@ -166,7 +166,7 @@ pub fn read_account_key(path: &Path) -> Result<SigningKey, AccountKeyError> {
     let pem = files::read_secret(path, ACCOUNT_KEY_BYTES_MAX);
     let pem = pem.map_err(|source| AccountKeyError::Read { path: path.into(), source })?;
     let form = || AccountKeyError::Form { path: path.into() };
-    let der = ca::pem::read_one(&pem, ca::pem::PRIVATE_KEY)
+    let der = pki::pem::read_one(&pem, pki::pem::PRIVATE_KEY)
         .map_err(|reason| AccountKeyError::Pem { path: path.into(), reason })?;
     let seed = der.strip_prefix(&PKCS8_PREFIX).and_then(|seed| <&[u8; 32]>::try_from(seed).ok());
     seed.map(SigningKey::from_seed).ok_or_else(form)

@@ -10,9 +10,11 @@
 //!                account_key = "account.key"     # relative to the folder; this is the default
 //! ```
 
-use crate::certificate::{Credential, CredentialError, certificates, is_encrypted};
-use crate::keys::{AccountKeyError, read_account_key};
-use ca::limits::KEY_FILE_BYTES_MAX;
+use crate::{
+    certificate::{Credential, CredentialError, certificates, is_encrypted},
+    keys::{AccountKeyError, read_account_key},
+};
+use files::KEY_FILE_BYTES_MAX;
 use ledger_classes::json::Strict;
 use ledger_classes::keys::SigningKey;
 pub use reqwest::Url;

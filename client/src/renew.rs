@@ -5,18 +5,21 @@
 //! What must never happen here: a folder whose key and certificate do not fit for longer than the next call; a certificate
 //! that is good replaced by one that is not, whatever the peer says.
 
-use crate::api::{AuthorityView, CertificateView, RenewalBody};
-use crate::certificate::{Credential, CredentialError, SignError, certificates, leaf};
-use crate::connection::{Ask, Connection, JSON, OpenError, Options, RequestError};
-use crate::profile::Profile;
+use crate::{
+    api::{AuthorityView, CertificateView, RenewalBody},
+    certificate::{Credential, CredentialError, SignError, certificates, leaf},
+    connection::{Ask, Connection, JSON, OpenError, Options, RequestError},
+    profile::Profile,
+};
 use bytes::Bytes;
-use ca::limits::KEY_FILE_BYTES_MAX;
-use ca::path::Usage;
-use ca::pem;
-use ca::revocation::RevocationPolicy;
+use files::KEY_FILE_BYTES_MAX;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
+use pki::{
+    pem,
+    trust::{path::Usage, revocation::RevocationPolicy},
+};
 use reqwest::Method;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -67,7 +70,7 @@ pub enum RenewError {
         "the peer answered with a certificate that neither ca.pem nor the CA of the current one vouches for; the profile is as \
          it was"
     )]
-    Path(#[source] ca::path::PathError),
+    Path(#[source] pki::trust::path::PathError),
     /// A file of the profile.
     #[error("{}", path.display())]
     File {
@@ -91,7 +94,7 @@ pub fn due(credential: &Credential) -> Result<Time, RenewError> {
 }
 
 /// The CA certificates that the profile's peer trusts, DER: roots, issuing CAs, and links from one root to another.
-/// They prove nothing by having come from there: `ca::root_update` in the command line decides which roots are taken.
+/// They prove nothing by having come from there: `pki::trust::root_update` in the command line decides which roots are taken.
 pub async fn authorities(profile: &Profile, options: Options) -> Result<Vec<Vec<u8>>, RenewError> {
     let credential = profile.credential.as_ref().filter(|credential| !is_over(credential));
     let connection = Connection::open(&Profile { credential: credential.cloned(), ..profile.clone() }, options)?;
@@ -180,12 +183,12 @@ fn check_path(profile: &Profile, current: &Credential, path: &[CertificateDer<'_
     let revoked = revoked.as_ref().map(|store| store.revocation().current());
     let policy = RevocationPolicy { accept_missing: true, accept_expired: true };
     let lists = revoked.as_deref().map(|lists| (lists, policy));
-    let verdict = ca::path::verify_path(path, &anchors, lists, crate::now(), Usage::ClientAuth);
+    let verdict = pki::trust::path::verify_path(path, &anchors, lists, crate::now(), Usage::ClientAuth);
     let Err(why) = verdict else { return Ok(()) };
     let (Some(leaf), Some(issuer)) = (path.first(), current.path().get(1)) else { return Err(RenewError::Path(why)) };
     anchors = vec![issuer.to_vec()];
-    match (&why, ca::path::is_issued_by(leaf, &anchors[0], crate::now(), Usage::ClientAuth)) {
-        (ca::path::PathError::UnknownIssuer, true) => Ok(()),
+    match (&why, pki::trust::path::is_issued_by(leaf, &anchors[0], crate::now(), Usage::ClientAuth)) {
+        (pki::trust::path::PathError::UnknownIssuer, true) => Ok(()),
         _ => Err(RenewError::Path(why)),
     }
 }

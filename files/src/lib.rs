@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use zeroize::Zeroizing;
 
+/// Bytes of a key file or of a passphrase file: a larger one is refused unread.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+
 /// The mode of files that anybody may read, as far as the umask lets them.
 const PUBLIC: u32 = 0o644;
 /// The mode of files that are their owner's.

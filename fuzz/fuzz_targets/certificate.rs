@@ -1,7 +1,7 @@
 //! Certificates from outside, in every place of a path. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use ca::{Usage, verify_path};
+use pki::{verify_path, Usage};
 use ledger_classes::time::Time;
 use libfuzzer_sys::fuzz_target;
 
@@ -14,6 +14,6 @@ fuzz_target!(|octets: &[u8]| {
     for (path, anchor) in [([octets, ISSUING], ROOT), ([LEAF, octets], ROOT), ([LEAF, ISSUING], octets)] {
         let _ = verify_path(&path, &[anchor], None, at, Usage::ClientAuth);
     }
-    let _ = ca::AuthorityScope::of_certificate(octets);
-    let _ = ca::features::of_certificate(octets);
+    let _ = pki::AuthorityScope::of_certificate(octets);
+    let _ = pki::x509::unsupported::of_certificate(octets);
 });

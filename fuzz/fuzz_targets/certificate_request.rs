@@ -1,7 +1,7 @@
 //! Certificate requests from strangers. The corpus replays in `ca/tests/registrations.rs`.
 #![no_main]
 
-use ca::CertificateRequest;
+use pki::CertificateRequest;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {

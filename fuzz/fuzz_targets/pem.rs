@@ -1,14 +1,15 @@
 //! PEM and keys from outside. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use ca::{KeyPair, PublicKey};
+use ca::KeyPair;
+use pki::PublicKey;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(text) = std::str::from_utf8(octets) {
         let _ = KeyPair::from_pem(text);
     }
-    let scan = ca::pem::scan(octets);
+    let scan = pki::pem::scan(octets);
     if scan.damage.is_none() {
         let begins = octets.split(|octet| matches!(octet, b'\n' | b'\r'));
         let begins = begins.filter(|line| line.windows(11).any(|part| part == b"-----BEGIN "));

@@ -1,12 +1,12 @@
 //! Revocation lists from outside. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use ca::{algorithms::PROFILE_ALGORITHMS, revocation::RevocationList};
+use pki::{trust::revocation::RevocationList, x509::algorithms::PROFILE_ALGORITHMS};
 use libfuzzer_sys::fuzz_target;
 
 const ISSUING: &[u8] = include_bytes!("../corpus/certificate/issuing");
 
 fuzz_target!(|octets: &[u8]| {
     let _ = RevocationList::verify_under(octets, ISSUING, PROFILE_ALGORITHMS);
-    let _ = ca::features::is_partial_crl(octets);
+    let _ = pki::x509::unsupported::is_partial_crl(octets);
 });

@@ -259,7 +259,7 @@ impl PathRules {
     }
 }
 
-/// Verifies certificate paths. A trait, because X.509 is `ca`'s matter and not this room's; an implementation must
+/// Verifies certificate paths. A trait, because X.509 is `pki`'s matter and not this room's; an implementation must
 /// be a pure function of its arguments, since every peer and every replay must get the same answer. What it refuses with
 /// is of a closed, numbered enumeration: no words of a certificate library reach a receipt, or decide one.
 pub trait CertificatePaths: Send + Sync {

@@ -10,7 +10,6 @@ use crate::{
     tls::Caller,
     trust::Trust,
 };
-use ca::KeyId;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
 use ledger_classes::{
     config::ChannelConfig,
@@ -18,6 +17,7 @@ use ledger_classes::{
     identity::{Identity, Role},
     rights::{Class, Right, Rights},
 };
+use pki::KeyId;
 use std::{
     collections::HashMap,
     sync::{LazyLock, PoisonError, RwLock},

@@ -14,7 +14,7 @@ use crate::{
     stamp::Stamp,
     trust::Trust,
 };
-use ca::acts::{Act, Index};
+use ca::office::audit_trail::{Act, Index};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{

@@ -1,11 +1,7 @@
-//! What the ledger asks of certificates, answered by `ca`. A pure function of its arguments: execution and every
+//! What the ledger asks of certificates, answered by `pki`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
 use crate::{access, limits::EVIDENCE_REMEMBERED_MAX};
-use ca::{
-    AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, steady,
-    verify_continuation, verify_evidence, verify_participant,
-};
 use ledger_classes::{
     detail::{PathFault, PathRefusal},
     hash::{Hash, HexBytes},
@@ -16,13 +12,17 @@ use ledger_classes::{
     },
     time::Time,
 };
+use pki::{
+    AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, steady,
+    verify_continuation, verify_evidence, verify_participant,
+};
 use std::{
     collections::HashMap,
     ops::Range,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-/// `ca`'s path verification behind the ledger's trait.
+/// `pki`'s path verification behind the ledger's trait.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ParticipantPaths;
 
@@ -79,7 +79,7 @@ impl CertificatePaths for ParticipantPaths {
 
     fn authority_facts(&self, rules: PathRules, certificate: &[u8]) -> Result<AuthorityFacts, PathRefusal> {
         let PathRules::V1 = rules;
-        ca::authority_facts(certificate).map_err(|error| PathFault::from(&error).into())
+        pki::authority_facts(certificate).map_err(|error| PathFault::from(&error).into())
     }
 
     fn continuation(

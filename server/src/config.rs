@@ -4,9 +4,8 @@
 //! known is an error: a misspelt limit must not go unnoticed. A variable is named after its key: `limits.body_bytes_max`
 //! is `CHANCERY_LIMITS_BODY_BYTES_MAX`.
 
-use crate::limits::CHANNEL_BYTES_LEAST;
-use crate::memory::Parts;
-use ca::{Keyring, PassphraseSource, passphrase::PASSPHRASE_FILE};
+use crate::{limits::CHANNEL_BYTES_LEAST, memory::Parts};
+use ca::{Keyring, PassphraseSource, keys::passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
 use ledger_classes::json::Strict;
 use serde::{Deserialize, Deserializer, Serialize};

@@ -9,7 +9,7 @@ use crate::{
     limits::{CRL_EXCHANGE, CRL_ROUND},
     trust::{Crl, LearnError, Trust},
 };
-use ca::{holder::take_offered, limits::KEY_FILE_BYTES_MAX, revocation::RevocationError};
+use ca::office::handout::take_offered;
 use channel_actors::tasks::blocking;
 use client::{
     certificate::{Credential, certificates},
@@ -18,8 +18,10 @@ use client::{
     profile::{Profile, Url},
     retry::Retry,
 };
+use files::KEY_FILE_BYTES_MAX;
 use futures_util::future::join_all;
 use ledger_classes::hash::Hash;
+use pki::trust::revocation::RevocationError;
 use std::{collections::HashSet, convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 /// How long one request may take.

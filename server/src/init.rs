@@ -8,10 +8,9 @@ use crate::{
     operator,
 };
 use ca::{
-    AlternativeName, CertificateFolder, KeyAlgorithm, KeyPair, KeyPlace, Keyring, PassphraseSource,
-    folder::{FolderError, LeafOptions},
-    keys::KeyError,
-    passphrase::PASSPHRASE_FILE,
+    CertificateFolder, KeyPair, KeyPlace, Keyring, PassphraseSource,
+    keys::{pair::KeyError, passphrase::PASSPHRASE_FILE},
+    office::folder::{FolderError, LeafOptions},
 };
 use channel_actors::fence::Incarnation;
 use client::{
@@ -28,6 +27,7 @@ use ledger_classes::{
     rights::{Grant, Grantee, Right, Rights},
     time::Time,
 };
+use pki::{AlternativeName, KeyAlgorithm};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
     io,
@@ -248,8 +248,8 @@ pub fn write_profile(into: &Path, address: &str, consortium: &str, peer: Option<
 
 /// Whose certificate a peer's folder has, if it has one.
 pub fn own_identity(certificate_dir: &Path) -> Option<Identity> {
-    let path = ca::credentials::read_certificates(&certificate_dir.join("cert.pem")).ok()?;
-    Some(ca::LeafClaims::of_certificate(path.first()?).ok()?.identity().clone())
+    let path = pki::trust::files::read_certificates(&certificate_dir.join("cert.pem")).ok()?;
+    Some(pki::LeafClaims::of_certificate(path.first()?).ok()?.identity().clone())
 }
 
 /// Adds an organization: its issuing CA under the consortium's root, and its first administrator's profile. The
@@ -273,7 +273,7 @@ pub fn add_organization(
 pub fn organization_of(folder: &CertificateFolder, name: &str) -> Result<Organization, InitError> {
     let trust = folder.trust()?;
     let of = |der: &Vec<u8>| {
-        let scope = ca::AuthorityScope::of_certificate(der).ok()?;
+        let scope = pki::AuthorityScope::of_certificate(der).ok()?;
         (scope.organization.as_deref() == Some(name)).then(|| HexBytes(der.clone()))
     };
     let authorities = trust.anchors.iter().chain(&trust.issuing).filter_map(of).collect();

@@ -110,8 +110,8 @@ pub const EVIDENCE_REMEMBERED_MAX: usize = 8_192;
 pub const CERTIFICATE_RECHECK_MS: u64 = 60_000;
 /// Bytes of a JSON body about certificates: a request and a certificate in PEM.
 pub const REGISTRATION_BODY_BYTES_MAX: usize = 64 * 1024;
-/// Bytes of a CRL that is offered: the largest that `ca` takes, in PEM.
-pub const CRL_BODY_BYTES_MAX: usize = ca::limits::CRL_BYTES_MAX / 2 * 3;
+/// Bytes of a CRL that is offered: the largest that `pki` takes, in PEM.
+pub const CRL_BODY_BYTES_MAX: usize = pki::limits::CRL_BYTES_MAX / 2 * 3;
 /// Bytes of a CRL, DER, that is short: some 20,000 entries, verified within a tenth of a second. Longer ones wait for each
 /// other and not in front of these.
 pub const SHORT_CRL_BYTES_MAX: usize = 512 * 1024;

@@ -10,7 +10,7 @@ use crate::{
     pace::Cut,
     process_metrics::ProcessMetrics,
 };
-use ca::forecast::{Expiring, Expiry};
+use ca::office::expiry::{Expiring, Expiry};
 use channel_actors::{
     LifeCycle,
     store::{DiskTrouble, DiskUse},

@@ -26,7 +26,6 @@ use crate::{
     upkeep,
 };
 use actix_web::{dev::ServerHandle, web};
-use ca::tls::server_config;
 use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
     clock::SystemClock,
@@ -36,6 +35,7 @@ use channel_actors::{
     tasks::{Task, Tasks, blocking},
 };
 use ledger_classes::{config::ChannelConfig, keys::SigningKey};
+use pki::trust::tls::server_config;
 use std::{
     convert::Infallible,
     future::Future,
@@ -303,7 +303,8 @@ impl Peer {
         });
         let socket = bind(config.listen, "listen")?;
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
-        let tls = server_config(Arc::clone(context.trust.own()), Arc::clone(context.trust.store()))?;
+        let own = Arc::clone(context.trust.own());
+        let tls = server_config(own, Arc::clone(context.trust.store()))?;
         let server = connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
         let https = server.handle();
         let (monitor, metrics_address) = match config.metrics_listen()? {

@@ -12,12 +12,12 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use ca::{
-    RegistrationError, RenewalError, authority::AuthorityError, folder::FolderError, keys::KeyError,
-    request::RequestError,
+    RegistrationError, RenewalError, authority::AuthorityError, keys::pair::KeyError, office::folder::FolderError,
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
+use pki::x509::request::RequestError;
 use std::fmt;
 
 /// The media type of a problem.

@@ -1,19 +1,20 @@
 //! What an authorities' folder holds, in the form in which the API and `chancery ca` show it: the same for both, so
 //! that a command says the same whether it works on the folder or over HTTPS.
 
-use crate::limits::DAY_MS;
-use crate::limits::PAGE_BYTES_MAX;
+use crate::limits::{DAY_MS, PAGE_BYTES_MAX};
 use ca::{
     Registration, Revoked, Terms,
-    acts::CertificateAct,
-    credentials::certificates_pem,
-    database::{CertificateRecord, CertificateStatus},
-    enrolment::{TokenRecord, TokenStanding},
+    office::{
+        audit_trail::CertificateAct,
+        database::{CertificateRecord, CertificateStatus},
+        enrolment::{TokenRecord, TokenStanding},
+    },
 };
 use client::api::{
     CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView, TokenRecordView,
 };
 use ledger_classes::{identity::Identity, time::Time};
+use pki::trust::files::certificates_pem;
 use serde::Serialize;
 
 /// A request. `in_full` is for those who decide about it: who filed it, and who approved.

@@ -10,9 +10,10 @@ use crate::{
     limits::{RENEWAL_LOOK, RENEWAL_RETRY},
     trust::{Trust, folder},
 };
-use ca::{CertificateFolder, LeafClaims, RenewalError, credentials::read_certificates, renewal::due};
+use ca::{CertificateFolder, RenewalError, office::renewal::due};
 use channel_actors::tasks::blocking;
 use ledger_classes::time::Time;
+use pki::{LeafClaims, trust::files::read_certificates};
 use std::{convert::Infallible, path::Path, sync::Arc};
 
 /// Renews the certificate in `certificate_dir`, by the authorities' folder if there is one, when it is time. Returns

@@ -29,12 +29,13 @@ use crate::{
     },
     trust::Trust,
 };
-use ca::{KeyId, folder::FolderError};
+use ca::office::folder::FolderError;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
 use course::{Course, Outcome, Step};
 use elsewhere::Elsewhere;
 use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream::FuturesUnordered};
 use ledger_classes::{hash::Hash, keys::SigningKey};
+use pki::KeyId;
 use posting::{Poster, Stepped};
 use source::Source;
 use std::{

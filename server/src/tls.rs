@@ -12,7 +12,6 @@ use crate::{
     trust::Trust,
 };
 use actix_web::rt::net::TcpStream;
-use ca::{KeyId, Usage, VerifiedCertificate, path::PathError};
 use channel_actors::{Asker, Scope, tasks::blocking};
 use ledger_classes::{
     execution::{Mark, marks_of},
@@ -20,6 +19,7 @@ use ledger_classes::{
     participant::CertifiedIdentity,
     time::Time,
 };
+use pki::{KeyId, Usage, VerifiedCertificate, trust::path::PathError};
 use std::{
     net::{IpAddr, Ipv6Addr},
     rc::Rc,

@@ -23,17 +23,9 @@ use crate::{
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
 use ca::{
-    AuthorityScope, CertificateFolder, KeyId, KeyPair, Keyring, LeafClaims, RevocationPolicy, Successor, TrustStore,
-    Usage,
-    credentials::{CredentialsError, TrustBundle, read_certificates},
-    folder::{FolderError, read_ocsp_answer},
-    ocsp,
-    path::PathError,
-    profile::ProfileError,
-    revocation::{RevocationError, RevocationSet},
-    tls::OwnCertificate,
-    trust::acceptable,
-    trust_files::TrustFile,
+    CertificateFolder, KeyPair, Keyring, Successor,
+    holder::{credentials::CredentialsError, own_certificate::OwnCertificate},
+    office::{folder::FolderError, publication::read_ocsp_answer},
 };
 pub use crls::{Crl, CrlSet};
 use crls::{Written, install};
@@ -41,6 +33,17 @@ use files::TrustFiles;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::{Identity, Role},
+};
+use pki::{
+    AuthorityScope, KeyId, LeafClaims, RevocationPolicy, TrustStore, Usage,
+    trust::{
+        bundle::TrustBundle,
+        files::{CertificateFileError, TrustFile, read_certificates},
+        path::PathError,
+        revocation::{RevocationError, RevocationSet},
+        store::acceptable,
+    },
+    x509::{ocsp, profile::ProfileError},
 };
 use std::{
     path::{Path, PathBuf},
@@ -60,7 +63,7 @@ pub enum TrustError {
     Folder(#[from] FolderError),
     /// The CAs.
     #[error("the CA certificates")]
-    Authorities(#[from] ca::trust::TrustError),
+    Authorities(#[from] pki::trust::store::TrustError),
     /// The peer's own certificate is none of our profile.
     #[error("the peer's own certificate")]
     Own(#[from] ProfileError),
@@ -80,7 +83,7 @@ pub enum LearnError {
     Refused(#[from] RevocationError),
     /// It is in force, but not on disk.
     #[error("the CRL is in force, but cannot be kept")]
-    Kept(#[from] CredentialsError),
+    Kept(#[from] CertificateFileError),
 }
 
 /// What was looked at last.
@@ -267,7 +270,7 @@ impl Trust {
         let of_it = all.filter(|der| {
             AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
         });
-        ca::reissue::newest(of_it.cloned()).into_iter().map(HexBytes).collect()
+        ca::office::reissue::newest(of_it.cloned()).into_iter().map(HexBytes).collect()
     }
 
     /// The keys of an organization's CAs that one of `authorities` has replaced, by the authorities' folder: until a channel
@@ -416,7 +419,7 @@ impl Trust {
     pub fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
         let _one_at_a_time = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         // `ca trust` writes there, too. What cannot be held cannot be written either, which is said then.
-        let _held = ca::exchange::hold(&self.certificate_dir);
+        let _held = pki::trust::exchange::hold(&self.certificate_dir);
         work()
     }
 
@@ -460,7 +463,7 @@ pub enum OcspReply {
 
 /// The peer's own path and key.
 fn own(certificate_dir: &Path) -> Result<(OwnPath, KeyPair), TrustError> {
-    let path = read_certificates(&certificate_dir.join("cert.pem"))?;
+    let path = read_certificates(&certificate_dir.join("cert.pem")).map_err(CredentialsError::from)?;
     let key = KeyPair::load(&certificate_dir.join("key.pem")).map_err(CredentialsError::from)?;
     let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
     if claims.identity().role() != Role::Peer {

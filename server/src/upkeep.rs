@@ -10,13 +10,16 @@ use crate::{
     trust::Trust,
 };
 use ca::{
-    AuthorityScope, CertificateFolder,
-    folder::FolderError,
-    forecast::{Expiring, Expiry},
+    CertificateFolder,
     limits::RENEWAL_GRACE_MS,
+    office::{
+        expiry::{Expiring, Expiry},
+        folder::FolderError,
+    },
 };
 use channel_actors::tasks::blocking;
 use ledger_classes::time::Time;
+use pki::AuthorityScope;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
 
 /// Within how many days an end is warned of; each line of the log is said once a threshold.
@@ -46,9 +49,11 @@ pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
     });
     let bundle = trust.bundle();
     // A CA ends with its last certificate: that an earlier one ends is no news to those who hold the newest.
-    for der in ca::reissue::newest(bundle.anchors.iter().chain(&bundle.issuing).cloned()) {
-        if let (Ok(scope), Some(at)) = (AuthorityScope::of_certificate(&der), ca::forecast::end_of_certificate(&der)) {
-            let authority = scope.organization.unwrap_or_else(|| ca::folder::ROOT.into());
+    for der in ca::office::reissue::newest(bundle.anchors.iter().chain(&bundle.issuing).cloned()) {
+        if let (Ok(scope), Some(at)) =
+            (AuthorityScope::of_certificate(&der), ca::office::expiry::end_of_certificate(&der))
+        {
+            let authority = scope.organization.unwrap_or_else(|| ca::office::folder::ROOT.into());
             expiries.push(Expiry { at, what: Expiring::Authority { authority } });
         }
     }
@@ -167,7 +172,8 @@ mod tests {
         config::Config,
         init::{InitOptions, init},
     };
-    use ca::{RevocationReason, folder::Selection};
+    use ca::office::folder::Selection;
+    use pki::RevocationReason;
 
     fn peer() -> (tempfile::TempDir, std::path::PathBuf) {
         let parent = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
 #![allow(clippy::unwrap_used)]
 
-use ca::{CertificateFolder, Credentials, RevocationPolicy, RevocationReason, folder::Selection, tls::ExpectedServer};
+use ca::{CertificateFolder, Credentials, office::folder::Selection};
 use client::{
     api::{BatchResult, ChannelSpec, Problem, SpecOrganization, SubmissionStatus},
     connection::{Connection, Options, RequestError},
@@ -22,6 +22,7 @@ use ledger_classes::{
     rights::{Grant, Grantee, Right, Rights},
     transaction::Envelope,
 };
+use pki::{RevocationPolicy, RevocationReason, trust::tls::ExpectedServer};
 use reqwest::{Method, StatusCode};
 use server::{
     clock,
@@ -94,7 +95,8 @@ impl Running {
         let credentials = Credentials::load(&folder).unwrap();
         let trust = credentials.trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
         let own = profile.map(|_| credentials.own_certificate().unwrap());
-        let tls = ca::tls::client_config(own, Arc::new(trust), ExpectedServer::Named).unwrap();
+        let tls =
+            pki::trust::tls::client_config(own.map(|own| own as _), Arc::new(trust), ExpectedServer::Named).unwrap();
         reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
     }
 }
@@ -372,7 +374,7 @@ async fn a_huge_body_is_refused_before_it_is_sent() {
     let running = start().await;
     let trust = Credentials::load(&running.dir.join(ADMIN_PROFILE)).unwrap().trust;
     let trust = trust.trust_store("harbour.example", RevocationPolicy::default()).unwrap();
-    let tls = ca::tls::client_config(None, Arc::new(trust), ExpectedServer::Named).unwrap();
+    let tls = pki::trust::tls::client_config(None, Arc::new(trust), ExpectedServer::Named).unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let mut session = rustls::ClientConnection::new(Arc::new(tls), name).unwrap();
     let address = running.peer.address();

@@ -11,10 +11,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use ca::{
-    CertificateFolder, KeyAlgorithm, RevocationReason,
-    credentials::read_certificates,
-    folder::{LeafOptions, Selection},
+    CertificateFolder,
     limits::DAY_MS,
+    office::folder::{LeafOptions, Selection},
 };
 use client::admit::admission;
 use client::certificate::Credential;
@@ -34,6 +33,7 @@ use ledger_classes::state::MemoryState;
 use ledger_classes::state_tree::NoPages;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
+use pki::{KeyAlgorithm, RevocationReason, trust::files::read_certificates};
 use serde_json::{Value, json};
 use server::certificates::ParticipantPaths;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The lines of the `conformance` program: JSON objects in, one answer a line out, in the order of the input.
 //!
 //! What is judged here must be judged by the code that the ledger runs, never by a second implementation: the
-//! modules below only turn JSON into the types of `ledger-classes` and `ca`. See `docs/conformance.md`.
+//! modules below only turn JSON into the types of `ledger-classes` and `pki`. See `docs/conformance.md`.
 
 pub mod chain;
 pub mod merkle;

@@ -4,7 +4,6 @@
 mod folders;
 mod journal;
 
-use ca::ocsp;
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
 use ledger_classes::block::{Block, Header, Seal};
@@ -20,6 +19,7 @@ use ledger_classes::receipt::Receipt;
 use ledger_classes::record::{Record, from_value, to_value};
 use ledger_classes::state_tree;
 use ledger_classes::transaction::{Encoding, Envelope, SignedBy, Transaction, parse, verify_all};
+use pki::x509::ocsp;
 use server::api::cursor::{Cursor, Start};
 use std::fmt::Debug;
 

@@ -5,9 +5,8 @@
 //! shows in the padding or in what comes out, which is no key.
 
 use crate::{
-    keys::{KeyError, KeyPair},
+    keys::pair::{KeyError, KeyPair},
     limits::{PASSPHRASE_BYTES_MAX, PBKDF2_ROUNDS_MAX, SCRYPT_COST, SCRYPT_MEMORY_MAX, SCRYPT_WORK_MAX},
-    pem,
 };
 use pkcs8::{
     EncryptedPrivateKeyInfoRef,
@@ -18,6 +17,7 @@ use pkcs8::{
         scrypt,
     },
 };
+use pki::pem;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -142,8 +142,8 @@ fn check_cost(kdf: &Kdf) -> Result<(), OpenError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::KeyAlgorithm;
     use pkcs8::pkcs5::pbes2::{EncryptionScheme as Cipher, ScryptParams};
+    use pki::KeyAlgorithm;
 
     fn passphrase(text: &str) -> Passphrase {
         Passphrase::parse(text.as_bytes()).unwrap()

@@ -3,15 +3,15 @@
 //! To open a key costs some 0.06 s, on purpose. A keyring keeps what it has opened for as long as it lives: a peer that
 //! issues pays once for each CA.
 
-use crate::{
-    certificate::Certificate,
+use crate::keys::{
     encrypted::{self, OpenError, Passphrase, is_encrypted},
-    keys::{KeyAlgorithm, KeyError, KeyPair},
-    limits::KEY_FILE_BYTES_MAX,
+    pair::{KeyError, KeyPair},
     passphrase::{PassphraseError, PassphraseSource},
     pkcs11::{Pkcs11Key, Token, TokenKey},
     signer::Signer,
 };
+use files::KEY_FILE_BYTES_MAX;
+use pki::x509::{certificate::Certificate, public_key::KeyAlgorithm};
 use std::{
     collections::BTreeMap,
     fs, io,

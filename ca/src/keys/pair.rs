@@ -4,87 +4,22 @@
 //! A private key is never logged and never compared; its file has mode 0600, and one that others may read is refused. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
-use crate::{
-    encrypted::OpenError,
-    limits::KEY_FILE_BYTES_MAX,
-    passphrase::PassphraseError,
+use crate::keys::{encrypted::OpenError, passphrase::PassphraseError, pkcs11::TokenError};
+use files::KEY_FILE_BYTES_MAX;
+use pki::{
     pem::{self, PemError},
-    pkcs11::TokenError,
+    x509::public_key::{KeyAlgorithm, KeyAlgorithmError, PublicKey},
 };
 use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use serde::{Deserialize, Serialize};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 use zeroize::Zeroizing;
-
-/// The algorithms of leaf and CA keys that are made here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyAlgorithm {
-    /// Ed25519 (RFC 8410): no browser takes a certificate with it.
-    Ed25519,
-    /// ECDSA on P-256 with SHA-256, which every TLS client and every token takes.
-    #[default]
-    P256,
-}
-
-impl KeyAlgorithm {
-    /// The ledger's scheme byte (DESIGN, Formats).
-    pub const fn scheme(self) -> u8 {
-        match self {
-            Self::Ed25519 => 1,
-            Self::P256 => 2,
-        }
-    }
-
-    /// The name on command lines and in records.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Ed25519 => "ed25519",
-            Self::P256 => "p256",
-        }
-    }
-
-    /// Everything of a SubjectPublicKeyInfo before the key itself: there is exactly one DER form for each algorithm
-    /// (RFC 8410 §4; RFC 5480 §2.1.1, named curve, uncompressed point).
-    const fn spki_prefix(self) -> &'static [u8] {
-        match self {
-            Self::Ed25519 => &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00],
-            Self::P256 => &[
-                0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
-                0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-            ],
-        }
-    }
-
-    const fn public_key_bytes(self) -> usize {
-        match self {
-            Self::Ed25519 => 32,
-            Self::P256 => 65,
-        }
-    }
-}
-
-impl fmt::Display for KeyAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
-
-impl FromStr for KeyAlgorithm {
-    type Err = KeyError;
-
-    fn from_str(text: &str) -> Result<Self, KeyError> {
-        [Self::Ed25519, Self::P256].into_iter().find(|a| a.text() == text).ok_or(KeyError::Algorithm)
-    }
-}
 
 /// Why a key cannot be made, read or used.
 #[derive(Debug, thiserror::Error)]
@@ -93,8 +28,8 @@ pub enum KeyError {
     #[error("the system's random source failed")]
     Random,
     /// Neither Ed25519 nor P-256.
-    #[error("a key is ed25519 or p256 (uncompressed, named curve)")]
-    Algorithm,
+    #[error(transparent)]
+    Algorithm(#[from] KeyAlgorithmError),
     /// Not a PKCS#8 private key.
     #[error("the private key's PEM")]
     Pem(#[from] PemError),
@@ -143,75 +78,6 @@ impl KeyError {
             Self::Locked { .. } | Self::Passphrase(_) | Self::Token(_) => true,
             Self::File { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
             _ => false,
-        }
-    }
-}
-
-/// A public key as certificates and the ledger carry it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PublicKey {
-    algorithm: KeyAlgorithm,
-    bytes: Vec<u8>,
-}
-
-impl PublicKey {
-    /// From a DER SubjectPublicKeyInfo in the one form that each algorithm has.
-    pub fn from_spki(spki: &[u8]) -> Result<Self, KeyError> {
-        [KeyAlgorithm::Ed25519, KeyAlgorithm::P256]
-            .into_iter()
-            .find_map(|algorithm| Self::from_bytes(algorithm, spki.strip_prefix(algorithm.spki_prefix())?))
-            .ok_or(KeyError::Algorithm)
-    }
-
-    /// From what [`PublicKey::as_bytes`] returns; `None` if it is of another form.
-    pub(crate) fn from_bytes(algorithm: KeyAlgorithm, bytes: &[u8]) -> Option<Self> {
-        let point = algorithm == KeyAlgorithm::Ed25519 || bytes.first() == Some(&4);
-        (bytes.len() == algorithm.public_key_bytes() && point).then(|| Self { algorithm, bytes: bytes.to_vec() })
-    }
-
-    /// Ed25519 or P-256.
-    pub const fn algorithm(&self) -> KeyAlgorithm {
-        self.algorithm
-    }
-
-    /// 32 octets for Ed25519, the uncompressed SEC1 point of 65 octets for P-256.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// 32 octets for Ed25519, the compressed SEC1 point of 33 octets for P-256 (SEC 1 §2.3.3).
-    pub fn compressed(&self) -> Vec<u8> {
-        match (self.algorithm, self.bytes.get(1..33), self.bytes.last()) {
-            (KeyAlgorithm::P256, Some(x), Some(last)) => [&[2 + (last & 1)], x].concat(),
-            _ => self.bytes.clone(),
-        }
-    }
-
-    /// The DER SubjectPublicKeyInfo.
-    pub fn spki(&self) -> Vec<u8> {
-        [self.algorithm.spki_prefix(), &self.bytes].concat()
-    }
-
-    /// Whether `signature` (raw for Ed25519, ASN.1 for P-256) is this key's over `message`.
-    /// For proofs of possession; the ledger's own rules for transactions are in `ledger-classes`.
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let algorithm: &dyn signature::VerificationAlgorithm = match self.algorithm {
-            KeyAlgorithm::Ed25519 => &signature::ED25519,
-            KeyAlgorithm::P256 => &signature::ECDSA_P256_SHA256_ASN1,
-        };
-        signature::UnparsedPublicKey::new(algorithm, &self.bytes).verify(message, signature).is_ok()
-    }
-}
-
-impl rcgen::PublicKeyData for PublicKey {
-    fn der_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        match self.algorithm {
-            KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
-            KeyAlgorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
         }
     }
 }
@@ -276,7 +142,8 @@ impl KeyPair {
             let mut pkcs8 = Zeroizing::new(Vec::with_capacity(48));
             pkcs8.extend_from_slice(&ED25519_PKCS8_PREFIX);
             pkcs8.extend_from_slice(seed);
-            let public = PublicKey { algorithm: KeyAlgorithm::Ed25519, bytes: pair.public_key().as_ref().to_vec() };
+            let public =
+                PublicKey::from_bytes(KeyAlgorithm::Ed25519, pair.public_key().as_ref()).ok_or(KeyError::Form)?;
             let again = Ed25519KeyPair::from_seed_and_public_key(seed, public.as_bytes());
             again.map_err(|error| KeyError::Rejected(error.to_string()))?;
             return Ok(Self { inner: Inner::Ed25519(pair), public, pkcs8 });
@@ -284,7 +151,7 @@ impl KeyPair {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der, &random)
             .map_err(|error| KeyError::Rejected(error.to_string()))?;
-        let public = PublicKey { algorithm: KeyAlgorithm::P256, bytes: pair.public_key().as_ref().to_vec() };
+        let public = PublicKey::from_bytes(KeyAlgorithm::P256, pair.public_key().as_ref()).ok_or(KeyError::Form)?;
         Ok(Self { inner: Inner::P256(pair), public, pkcs8: Zeroizing::new(der.to_vec()) })
     }
 
@@ -340,13 +207,29 @@ impl KeyPair {
     }
 }
 
+/// A public key as rcgen takes it.
+pub(crate) struct RcgenPublicKey<'k>(pub(crate) &'k PublicKey);
+
+impl rcgen::PublicKeyData for RcgenPublicKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        match self.0.algorithm() {
+            KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
+            KeyAlgorithm::P256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+        }
+    }
+}
+
 impl rcgen::PublicKeyData for KeyPair {
     fn der_bytes(&self) -> &[u8] {
         self.public.as_bytes()
     }
 
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        rcgen::PublicKeyData::algorithm(&self.public)
+        RcgenPublicKey(&self.public).algorithm()
     }
 }
 

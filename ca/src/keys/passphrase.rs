@@ -4,12 +4,14 @@
 //! no usable key.
 
 use crate::{
-    encrypted::{self, Passphrase, is_encrypted},
-    folder::{CertificateFolder, FolderError},
-    keyring::{any_encrypted, file_error, key_files, read_key_file},
-    keys::{KeyError, KeyPair},
-    limits::KEY_FILE_BYTES_MAX,
+    keys::{
+        encrypted::{self, Passphrase, is_encrypted},
+        keyring::{any_encrypted, file_error, key_files, read_key_file},
+        pair::{KeyError, KeyPair},
+    },
+    office::folder::{CertificateFolder, FolderError},
 };
+use files::KEY_FILE_BYTES_MAX;
 use std::{
     fs, io,
     path::{Path, PathBuf},

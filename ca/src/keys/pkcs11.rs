@@ -5,13 +5,7 @@
 //! comes back is used again. A PIN that was refused is not tried again: tokens lock themselves after a few wrong ones,
 //! and a peer signs whenever somebody asks.
 
-use crate::{
-    encrypted::Passphrase,
-    identifiers::sha256,
-    keys::{KeyAlgorithm, KeyError, PublicKey},
-    limits::KEY_FILE_BYTES_MAX,
-    signer::Signer,
-};
+use crate::keys::{encrypted::Passphrase, pair::KeyError, signer::Signer};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
@@ -24,7 +18,12 @@ use cryptoki::{
     slot::Slot,
     types::AuthPin,
 };
+use files::KEY_FILE_BYTES_MAX;
 use ledger_classes::json::Strict;
+use pki::x509::{
+    identifiers::sha256,
+    public_key::{KeyAlgorithm, PublicKey},
+};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 use std::{

@@ -4,8 +4,9 @@
 
 use crate::{
     authority::AuthorityError,
-    keys::{KeyError, KeyPair, PublicKey},
+    keys::pair::{KeyError, KeyPair, RcgenPublicKey},
 };
+use pki::x509::public_key::PublicKey;
 use std::{cell::RefCell, fmt, sync::Arc};
 
 /// A private key that can be used, wherever it is.
@@ -62,7 +63,7 @@ impl rcgen::PublicKeyData for RcgenKey<'_> {
     }
 
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        rcgen::PublicKeyData::algorithm(self.signer.public())
+        RcgenPublicKey(self.signer.public()).algorithm()
     }
 }
 
@@ -79,8 +80,9 @@ impl rcgen::SigningKey for RcgenKey<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Authority, KeyAlgorithm, Validity};
+    use crate::{Authority, Validity};
     use ledger_classes::time::Time;
+    use pki::KeyAlgorithm;
 
     /// A key whose token was pulled out.
     #[derive(Debug)]

@@ -6,17 +6,19 @@
 //! a ledger, no line before it can be changed, removed or added without this showing.
 
 use crate::{
-    database::{Database, DatabaseError, Event},
-    enrolment::{RequestId, TokenId},
-    folder::{CertificateFolder, FolderError},
-    identifiers::{Serial, sha256},
     limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
+    office::{
+        database::{Database, DatabaseError, Event},
+        enrolment::{RequestId, TokenId},
+        folder::{CertificateFolder, FolderError},
+    },
 };
 use ledger_classes::{
     hash::{Hash, Tag},
     limits::LOG_BODY_BYTES_MAX,
     time::Time,
 };
+use pki::x509::identifiers::{Serial, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -377,7 +379,7 @@ impl CertificateFolder {
 
 /// The index in a folder `<dir>/ca/`.
 pub fn read_index(directory: &std::path::Path) -> Result<Index, DatabaseError> {
-    crate::database::index_bytes(directory).map(Index::new)
+    crate::office::database::index_bytes(directory).map(Index::new)
 }
 
 #[cfg(test)]

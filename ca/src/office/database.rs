@@ -5,23 +5,25 @@
 //! process writes at a time (a lock file); readers need no lock, because a last line without its newline is not there
 //! yet. Lines are never changed or removed.
 
-use crate::{
-    acts::{self, Cause},
+use crate::office::{
+    audit_trail::{self, Cause},
     enrolment::{
         Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord, TokenStanding,
     },
     folder::ROOT,
-    identifiers::{KeyId, RevocationReason, Serial},
-    keys::PublicKey,
     known::Known,
     lost::LostCertificate,
     record::Rollover,
 };
-pub use crate::{
+pub use crate::office::{
     event::Event,
     record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Revocation},
 };
 use ledger_classes::{identity::Identity, time::Time};
+use pki::x509::{
+    identifiers::{KeyId, RevocationReason, Serial},
+    public_key::PublicKey,
+};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{File, OpenOptions},
@@ -102,7 +104,7 @@ impl Database {
     pub(crate) fn create(directory: &Path, consortium: &str, at: Time) -> Result<(), DatabaseError> {
         let path = directory.join(INDEX);
         let event = Event::Created { format: FORMAT, consortium: consortium.into(), at };
-        let line = acts::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
+        let line = audit_trail::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
         files::write_private(&path, &line).map_err(|source| file_error(&path, source))
     }
 
@@ -157,9 +159,10 @@ impl Database {
         for line in lines {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if !line.is_empty() {
-                let taken = acts::parse_line(line).map_err(|error| error.to_string()).and_then(|(event, cause)| {
-                    self.apply(&event).and_then(|()| self.note(&event, cause)).map_err(str::to_owned)
-                });
+                let taken =
+                    audit_trail::parse_line(line).map_err(|error| error.to_string()).and_then(|(event, cause)| {
+                        self.apply(&event).and_then(|()| self.note(&event, cause)).map_err(str::to_owned)
+                    });
                 taken.map_err(|reason| DatabaseError::Corrupt {
                     path: self.path.display().to_string(),
                     line: self.lines + 1,
@@ -522,7 +525,7 @@ impl Database {
 
     /// Keeps who did it and why, where it is shown.
     fn note(&mut self, event: &Event, cause: Cause) -> Result<(), &'static str> {
-        if let Some((serial, act)) = acts::of_certificate(event, cause) {
+        if let Some((serial, act)) = audit_trail::of_certificate(event, cause) {
             self.leaf(serial)?.acts.push(act);
         }
         Ok(())
@@ -619,7 +622,7 @@ impl LockedDatabase {
             line: 0,
             reason: reason.into(),
         })?;
-        let line = acts::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
+        let line = audit_trail::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
         self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
         Arc::make_mut(&mut self.database).lines += 1;
         self.broken = false;

@@ -1,17 +1,17 @@
 //! What the certificates directory remembers of requests, enrolment tokens and the policy for them. Data only: what is
-//! done with it is in [`crate::registration`].
+//! done with it is in [`crate::office::registration`].
 
-use crate::{
-    identifiers::{AlternativeName, KeyId, Serial, sha256},
-    keys::PublicKey,
-    limits::{
-        ENROLLED_LIFETIME_MAX_MS, ENROLLED_LIFETIME_MS, REQUEST_LIFETIME_MS, REQUESTS_KEPT_FOR_ADMINISTRATORS,
-        REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, STRANGERS_REQUEST_LIFETIME_MS,
-    },
+use crate::limits::{
+    ENROLLED_LIFETIME_MAX_MS, ENROLLED_LIFETIME_MS, REQUEST_LIFETIME_MS, REQUESTS_KEPT_FOR_ADMINISTRATORS,
+    REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, STRANGERS_REQUEST_LIFETIME_MS,
 };
 use ledger_classes::{
     identity::{Identity, Role},
     time::Time,
+};
+use pki::x509::{
+    identifiers::{AlternativeName, KeyId, Serial, sha256},
+    public_key::PublicKey,
 };
 use ring::rand::SecureRandom;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};

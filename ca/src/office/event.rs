@@ -1,12 +1,10 @@
-//! What can happen in an authorities' folder: the lines of `index.jsonl` ([`crate::database`]).
+//! What can happen in an authorities' folder: the lines of `index.jsonl` ([`crate::office::database`]).
 //!
 //! Lines are never changed, so an event's fields only grow, and new ones have a default.
 
-use crate::{
-    enrolment::{EnrolmentPolicy, RequestId, Terms, TokenId},
-    identifiers::{RevocationReason, Serial},
-};
+use crate::office::enrolment::{EnrolmentPolicy, RequestId, Terms, TokenId};
 use ledger_classes::{identity::Identity, time::Time};
+use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::{Deserialize, Serialize};
 
 /// One line.

@@ -1,13 +1,17 @@
 //! What of a certificates folder ends, and when: certificates, CAs and CRLs.
 
 use crate::{
-    certificate::Certificate,
-    database::{AuthorityRecord, CertificateRecord, CertificateStatus},
-    folder::{CertificateFolder, FolderError},
-    identifiers::Serial,
-    limits::{BACKDATE_MS, CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
+    limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
+    office::{
+        database::{AuthorityRecord, CertificateRecord, CertificateStatus},
+        folder::{CertificateFolder, FolderError},
+    },
 };
 use ledger_classes::{identity::Identity, time::Time};
+use pki::{
+    limits::BACKDATE_MS,
+    x509::{certificate::Certificate, identifiers::Serial},
+};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 
@@ -129,7 +133,8 @@ impl fmt::Display for Expiring {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{KeyAlgorithm, KeyPair, folder::LeafOptions};
+    use crate::{KeyPair, office::folder::LeafOptions};
+    use pki::KeyAlgorithm;
 
     #[test]
     fn of_an_identity_only_the_certificate_that_lives_longest_counts() {

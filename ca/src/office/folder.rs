@@ -15,32 +15,41 @@
 //! No certificate is signed before its intention is recorded; no revocation is forgotten because the CRL could not be
 //! written: the next CRL carries it.
 
-pub use crate::publication::read_ocsp_answer;
+pub use crate::office::publication::read_ocsp_answer;
 use crate::{
-    acts::Cause,
     authority::{Authority, AuthorityError, LeafRequest, Validity},
-    certificate::Certificate,
-    credentials::{Credentials, CredentialsError, certificates_pem, read_certificates},
-    database::{
-        AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError, Event,
-        LockedDatabase,
+    holder::credentials::{Credentials, CredentialsError},
+    keys::{
+        keyring::{KeyPlace, Keyring, NewKey},
+        pair::{KeyError, KeyPair},
+        passphrase::PassphraseSource,
     },
-    enrolment::{RequestId, Terms},
-    identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
-    key_compromise::{self, Revoked, renewed_by, with_their_keys},
-    keyring::{KeyPlace, Keyring, NewKey},
-    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
-    known::Known,
-    limits::{
-        BACKDATE_MS, CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS,
+    limits::{CRL_LIFETIME_MS, ISSUING_LIFETIME_MS, LEAF_LIFETIME_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS},
+    office::{
+        audit_trail::Cause,
+        database::{
+            AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Database, DatabaseError,
+            Event, LockedDatabase,
+        },
+        enrolment::{RequestId, Terms},
+        key_compromise::{self, Revoked, renewed_by, with_their_keys},
+        known::Known,
+        publication::status,
     },
-    ocsp,
-    passphrase::PassphraseSource,
-    publication::status,
 };
 use ledger_classes::{
     identity::{Identity, Role},
     time::Time,
+};
+use pki::{
+    limits::BACKDATE_MS,
+    trust::files::{CertificateFileError, certificates_pem, read_certificates},
+    x509::{
+        certificate::Certificate,
+        identifiers::{AlternativeName, KeyId, RevocationReason, Serial, sha256},
+        ocsp,
+        public_key::{KeyAlgorithm, PublicKey},
+    },
 };
 use std::{
     io,
@@ -108,6 +117,12 @@ pub enum FolderError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<CertificateFileError> for FolderError {
+    fn from(error: CertificateFileError) -> Self {
+        Self::Credentials(error.into())
+    }
 }
 
 /// What a leaf is issued with.

@@ -3,18 +3,24 @@
 //! Elsewhere a peer offers CA certificates, and what proves itself is taken.
 
 use crate::{
-    certificate::Certificate,
-    credentials::{Credentials, CredentialsError, TrustBundle, read_certificates},
-    database::{CertificateRecord, CertificateStatus, Database, Event},
-    folder::{CertificateFolder, FolderError},
-    identifiers::sha256,
-    reissue::is_superseded,
-    renewal::RenewalError,
-    revocation::issuer_name,
-    root_update::{AnchorUpdate, Held, is_link, update_anchors},
-    trust_files::TrustPart,
+    holder::credentials::{Credentials, CredentialsError},
+    office::{
+        database::{CertificateRecord, CertificateStatus, Database, Event},
+        folder::{CertificateFolder, FolderError},
+        reissue::is_superseded,
+        renewal::RenewalError,
+    },
 };
 use ledger_classes::time::Time;
+use pki::{
+    trust::{
+        bundle::TrustBundle,
+        files::{TrustPart, read_certificates},
+        revocation::issuer_name,
+        root_update::{AnchorUpdate, Held, is_link, update_anchors},
+    },
+    x509::{certificate::Certificate, identifiers::sha256},
+};
 use std::path::Path;
 
 impl CertificateFolder {
@@ -32,7 +38,7 @@ impl CertificateFolder {
             changed = true;
         }
         // Not before: signing takes its time.
-        let _held = crate::exchange::hold(folder)?;
+        let _held = pki::trust::exchange::hold(folder)?;
         // What is damaged is left alone: it is reported where it is used.
         let Ok(held) = TrustBundle::load(folder) else { return Ok(changed) };
         changed |= self.bring_trust_up_to_date(folder, &held)?;

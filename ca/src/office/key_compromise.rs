@@ -4,13 +4,15 @@
 //! Whoever had the key could renew itself to another key that nobody else has. Such certificates are told of, and
 //! revoked with the key if the administrator says so: only a person knows whether the key was stolen before or after.
 
-use crate::{
+use crate::office::{
     database::{CertificateRecord, Database},
     folder::{CertificateFolder, FolderError},
-    identifiers::{KeyId, Serial},
-    keys::PublicKey,
 };
 use ledger_classes::time::Time;
+use pki::x509::{
+    identifiers::{KeyId, Serial},
+    public_key::PublicKey,
+};
 use std::collections::BTreeSet;
 
 /// What a revocation did.

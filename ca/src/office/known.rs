@@ -2,9 +2,9 @@
 //! request costs does not grow with what others have asked for.
 //!
 //! Lines are never changed or removed. An index that is another file, is shorter, or has changed without growing is
-//! read whole; one that grew is what it was and more, which the ledger's records hold it to ([`crate::acts`]).
+//! read whole; one that grew is what it was and more, which the ledger's records hold it to ([`crate::office::audit_trail`]).
 
-use crate::database::{Database, DatabaseError, INDEX, file_error};
+use crate::office::database::{Database, DatabaseError, INDEX, file_error};
 use std::{
     fs::{File, Metadata},
     io::{Read as _, Seek as _, SeekFrom},
@@ -86,8 +86,8 @@ impl Known {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{
-        acts::Cause,
+    use crate::office::{
+        audit_trail::Cause,
         database::{Event, LockedDatabase},
         enrolment::EnrolmentPolicy,
     };
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!((read(&known).policy().approvals, read(&known).lines()), (2, 2));
         // A line that has no end yet is not there, and is there once it has.
         let path = dir.path().join(INDEX);
-        let line = crate::acts::line_of(&policy(3), &Cause::default()).unwrap();
+        let line = crate::office::audit_trail::line_of(&policy(3), &Cause::default()).unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&line[..9]).unwrap();
         assert_eq!((read(&known).policy().approvals, read(&known).lines()), (2, 2));

@@ -2,15 +2,17 @@
 //! must be able to put it out all the same. All that is known of such a certificate is its number and whose CA issued it.
 
 use crate::{
-    database::Event,
-    evidence::read_revoked,
-    folder::{CertificateFolder, FolderError},
-    identifiers::{RevocationReason, Serial},
     limits::CRL_LIFETIME_MS,
-    publication::status,
-    record::Revocation,
+    office::{
+        database::Event,
+        folder::{CertificateFolder, FolderError},
+        publication::status,
+        record::Revocation,
+        revocation_evidence::read_revoked,
+    },
 };
 use ledger_classes::time::Time;
+use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::Serialize;
 
 /// A certificate that a CA revoked by its number alone.

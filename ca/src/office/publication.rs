@@ -3,15 +3,20 @@
 
 use crate::{
     authority::{Authority, RevokedSerial},
-    credentials::crl_pem,
-    database::{AuthorityRecord, Database, Event, LockedDatabase, Revocation},
-    folder::{CertificateFolder, FolderError, file_error, whole_second, write},
-    identifiers::Serial,
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
-    ocsp, revocation,
-    trust_files::{TrustFile, TrustPart},
+    office::{
+        database::{AuthorityRecord, Database, Event, LockedDatabase, Revocation},
+        folder::{CertificateFolder, FolderError, file_error, whole_second, write},
+    },
 };
 use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use pki::{
+    trust::{
+        files::{TrustFile, TrustPart, crl_pem},
+        revocation,
+    },
+    x509::{identifiers::Serial, ocsp},
+};
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,13 +1,12 @@
 //! What is known of a CA, of a leaf and of the replacement of a root, once the lines of the index are read
-//! ([`crate::database`]).
+//! ([`crate::office::database`]).
 
 use crate::{
-    acts::CertificateAct,
-    enrolment::RequestId,
-    identifiers::{RevocationReason, Serial},
     limits::RENEWAL_GRACE_MS,
+    office::{audit_trail::CertificateAct, enrolment::RequestId},
 };
 use ledger_classes::{identity::Identity, time::Time};
+use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::Serialize;
 
 /// When and why something was revoked.

@@ -8,21 +8,21 @@
 mod error;
 
 use crate::{
-    database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
-    enrolment::{
-        CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId,
-        TokenRecord, TokenStanding, member_of,
-    },
-    folder::{CertificateFolder, FolderError, Purpose},
-    identifiers::KeyId,
-    key_compromise,
-    keys::KeyError,
+    keys::pair::KeyError,
     limits::{
         ALTERNATIVE_NAME_BYTES_MAX, ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX,
         REQUEST_LIFETIME_MS, REQUESTS_OPEN_OF_ORGANIZATION_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
         TOKENS_OPEN_MAX,
     },
-    request::CertificateRequest,
+    office::{
+        database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
+        enrolment::{
+            CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms,
+            TokenId, TokenRecord, TokenStanding, member_of,
+        },
+        folder::{CertificateFolder, FolderError, Purpose},
+        key_compromise,
+    },
 };
 pub use error::RegistrationError;
 use error::TEXT_CHARS_MAX;
@@ -30,6 +30,7 @@ use ledger_classes::{
     identity::{Identity, Role},
     time::Time,
 };
+use pki::x509::{identifiers::KeyId, request::CertificateRequest};
 use ring::rand::SystemRandom;
 
 /// A request and what has become of it.
@@ -212,8 +213,8 @@ impl CertificateFolder {
     /// Whether a certificate, DER, is one that the index has.
     pub fn has_issued(&self, leaf: &[u8]) -> Result<bool, RegistrationError> {
         let database = self.read()?;
-        let serial = crate::LeafClaims::of_certificate(leaf).map(|claims| claims.serial().clone());
-        let fingerprint = Some(hex::encode(crate::identifiers::sha256(leaf)));
+        let serial = pki::LeafClaims::of_certificate(leaf).map(|claims| claims.serial().clone());
+        let fingerprint = Some(hex::encode(pki::x509::identifiers::sha256(leaf)));
         Ok(serial
             .is_ok_and(|serial| database.certificate(&serial).is_some_and(|record| record.fingerprint == fingerprint)))
     }

@@ -9,15 +9,18 @@
 
 use crate::{
     authority::{Authority, Validity},
-    certificate::Certificate,
-    credentials::{certificates_pem, read_certificates},
-    database::{AuthorityRecord, Database, Event, LockedDatabase},
-    folder::{CertificateFolder, FolderError, file_error, whole_second, within, write},
-    identifiers::Serial,
-    limits::{BACKDATE_MS, ISSUING_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
-    ocsp,
+    limits::{ISSUING_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
+    office::{
+        database::{AuthorityRecord, Database, Event, LockedDatabase},
+        folder::{CertificateFolder, FolderError, file_error, whole_second, within, write},
+    },
 };
 use ledger_classes::time::Time;
+use pki::{
+    limits::BACKDATE_MS,
+    trust::files::{certificates_pem, read_certificates},
+    x509::{certificate::Certificate, identifiers::Serial, ocsp},
+};
 use std::path::PathBuf;
 
 impl CertificateFolder {

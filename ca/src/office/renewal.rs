@@ -6,21 +6,31 @@
 //! a valid certificate.
 
 use crate::{
-    certificate::Certificate,
-    credentials::{Credentials, CredentialsError, read_certificates},
-    database::{CertificateRecord, CertificateStatus, Database},
-    enrolment::Terms,
-    folder::{CertificateFolder, FolderError, Purpose},
-    identifiers::sha256,
-    key_compromise,
-    keys::{KeyAlgorithm, KeyError, KeyPair, PublicKey},
+    holder::{
+        credentials::{Credentials, CredentialsError},
+        own_certificate::OwnCertificate,
+    },
+    keys::pair::{KeyError, KeyPair},
     limits::{ENROLLED_LIFETIME_MAX_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS},
-    profile::ProfileError,
-    registration::{RegistrationError, check_count},
-    request::CertificateRequest,
-    tls::OwnCertificate,
+    office::{
+        database::{CertificateRecord, CertificateStatus, Database},
+        enrolment::Terms,
+        folder::{CertificateFolder, FolderError, Purpose},
+        key_compromise,
+        registration::{RegistrationError, check_count},
+    },
 };
 use ledger_classes::{identity::Identity, time::Time};
+use pki::{
+    trust::files::{CertificateFileError, read_certificates},
+    x509::{
+        certificate::Certificate,
+        identifiers::sha256,
+        profile::ProfileError,
+        public_key::{KeyAlgorithm, PublicKey},
+        request::CertificateRequest,
+    },
+};
 use std::path::Path;
 
 /// How the caller has proven to hold the current certificate's key.
@@ -73,6 +83,12 @@ pub enum RenewalError {
     /// The files to be renewed.
     #[error("the certificate's folder")]
     Credentials(#[from] CredentialsError),
+}
+
+impl From<CertificateFileError> for RenewalError {
+    fn from(error: CertificateFileError) -> Self {
+        Self::Credentials(error.into())
+    }
 }
 
 impl From<FolderError> for RenewalError {

@@ -10,20 +10,27 @@
 
 use crate::{
     authority::{Authority, Validity},
-    certificate::Certificate,
-    credentials::read_certificates,
-    database::{AuthorityRecord, Database, Event, LockedDatabase},
-    folder::{CertificateFolder, FolderError, within},
-    identifiers::{KeyId, RevocationReason, Serial},
-    keyring::KeyPlace,
-    limits::{BACKDATE_MS, ISSUING_LIFETIME_MS},
-    record::NamedAuthority,
+    keys::keyring::KeyPlace,
+    limits::ISSUING_LIFETIME_MS,
+    office::{
+        database::{AuthorityRecord, Database, Event, LockedDatabase},
+        folder::{CertificateFolder, FolderError, within},
+        record::NamedAuthority,
+    },
 };
 use ledger_classes::{
     action::channel::{NamedSuccessor, RevokeAuthority},
     hash::{Hash, HexBytes},
     participant::{authority_compromise_message, authority_successor_message},
     time::Time,
+};
+use pki::{
+    limits::BACKDATE_MS,
+    trust::files::read_certificates,
+    x509::{
+        certificate::Certificate,
+        identifiers::{KeyId, RevocationReason, Serial},
+    },
 };
 
 /// A CA whose key others have, as that key says itself.

@@ -1,13 +1,18 @@
 //! What is revoked in a folder, and what proves it to others.
 
-use crate::{
-    credentials::read_certificates,
+use crate::office::{
     database::CertificateRecord,
-    folder::{CertificateFolder, FolderError, read_ocsp_answer},
-    identifiers::{RevocationReason, Serial},
-    ocsp,
+    folder::{CertificateFolder, FolderError},
+    publication::read_ocsp_answer,
 };
 use ledger_classes::time::Time;
+use pki::{
+    trust::files::read_certificates,
+    x509::{
+        identifiers::{RevocationReason, Serial},
+        ocsp,
+    },
+};
 use std::path::Path;
 
 /// What proves that a leaf is revoked.

@@ -7,17 +7,24 @@
 
 use crate::{
     authority::{Authority, AuthorityError, Validity},
-    credentials::{CredentialsError, certificates_pem, crl_pem, read_certificates},
-    database::{CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
-    folder::{CertificateFolder, FolderError, ROOT, file_error, whole_second, write},
-    identifiers::{KeyId, Serial},
-    keyring::KeyPlace,
-    keys::KeyError,
-    limits::{BACKDATE_MS, ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS},
-    record::Rollover,
-    root_update::verify_link,
+    holder::credentials::CredentialsError,
+    keys::{keyring::KeyPlace, pair::KeyError},
+    limits::{ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS},
+    office::{
+        database::{CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
+        folder::{CertificateFolder, FolderError, ROOT, file_error, whole_second, write},
+        record::Rollover,
+    },
 };
 use ledger_classes::time::Time;
+use pki::{
+    limits::BACKDATE_MS,
+    trust::{
+        files::{certificates_pem, crl_pem, read_certificates},
+        root_update::verify_link,
+    },
+    x509::identifiers::{KeyId, Serial},
+};
 use serde::Serialize;
 use std::{collections::HashSet, path::PathBuf};
 
@@ -136,7 +143,7 @@ impl CertificateFolder {
             let done = database.root() != ROOT;
             return if done { Ok(status(&database, now)) } else { Err(RolloverError::NotStarted) };
         };
-        let under_old = |record: &crate::database::AuthorityRecord| {
+        let under_old = |record: &crate::office::database::AuthorityRecord| {
             record.name != rollover.old && record.revoked.is_none() && record.issuer == rollover.old
         };
         // A switch that was interrupted counts as none: it would leave organizations without a path.

@@ -1,8 +1,9 @@
 //! A consortium for tests, with the keys in hand so that bad certificates can be made as well as good ones.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
-use ca::{AlternativeName, Authority, KeyAlgorithm, KeyPair, LeafRequest, Validity, limits::DAY_MS};
+use ca::{Authority, KeyPair, LeafRequest, Validity, limits::DAY_MS};
 use ledger_classes::{identity::Identity, time::Time};
+use pki::{AlternativeName, KeyAlgorithm};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType,
     SerialNumber,
@@ -57,7 +58,7 @@ impl Issuing {
     pub fn changed_leaf(&self, uri: &str, key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
         let mut params = leaf_params(uri);
         change(&mut params);
-        params.signed_by(key.public(), &self.issuer).unwrap().der().to_vec()
+        params.signed_by(key, &self.issuer).unwrap().der().to_vec()
     }
 }
 

@@ -32,7 +32,7 @@ impl Authority {
         let copy = ca::KeyPair::from_pkcs8(&key.serialize_der()).unwrap();
         let root = ca::Authority::new_organization_root("harbour", "bank", copy, validity).unwrap();
         let der = CertificateDer::from(root.certificate().to_vec());
-        let pem = ca::pem::write("CERTIFICATE", &der);
+        let pem = pki::pem::write("CERTIFICATE", &der);
         let issuer = Issuer::from_ca_cert_der(&der, key).unwrap();
         Self { pem, der, issuer }
     }

@@ -7,20 +7,24 @@
 
 use super::bench::{Bench, CHANNEL, block_on};
 use super::channels::create;
-use crate::disk;
-use crate::drive::{drive_by, open, requests};
-use crate::error::LoadError;
-use crate::figures::{Part, Target, ms, ratio};
-use crate::files;
-use crate::latencies::Latencies;
-use crate::options::Options;
-use crate::peer::{Peer, open_channel};
-use crate::progress;
-use crate::report::Measured;
-use crate::schedule::Schedule;
-use crate::workload::Pattern;
-use ca::folder::{FolderError, LeafOptions, Selection};
-use ca::{CertificateFolder, KeyPair, RevocationReason};
+use crate::{
+    disk,
+    drive::{drive_by, open, requests},
+    error::LoadError,
+    figures::{Part, Target, ms, ratio},
+    files,
+    latencies::Latencies,
+    options::Options,
+    peer::{Peer, open_channel},
+    progress,
+    report::Measured,
+    schedule::Schedule,
+    workload::Pattern,
+};
+use ca::{
+    CertificateFolder, KeyPair,
+    office::folder::{FolderError, LeafOptions, Selection},
+};
 use client::admit::admission;
 use client::api::{ChannelSpec, ChannelView, SpecOrganization};
 use client::certificate::Credential;
@@ -30,6 +34,7 @@ use client::submit::{SubmitError, VALIDITY_MS, Wait, transaction};
 use ledger_classes::identity::Identity;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::transaction::Envelope;
+use pki::RevocationReason;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

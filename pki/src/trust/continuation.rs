@@ -2,17 +2,12 @@
 //! consent. The channel has no root to ask: what it lists are its anchors, so who signed the new certificate says
 //! nothing, and all that it may change is when it ends.
 
-use crate::{
+use crate::x509::{
     algorithms::{self, PROFILE_ALGORITHMS},
-    authority::{Authority, AuthorityError},
     certificate::Certificate,
-    folder::{CertificateFolder, FolderError},
     profile::{AuthorityScope, ProfileError},
 };
-use ledger_classes::{
-    hash::{Hash, HexBytes},
-    participant::{AuthorityContinuation, AuthorityFacts, authority_message},
-};
+use ledger_classes::participant::{AuthorityContinuation, AuthorityFacts};
 use x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER;
 
 /// Why a certificate does not continue a listed one.
@@ -79,29 +74,4 @@ fn extensions<'a>(certificate: &'a Certificate<'_>) -> Vec<(Vec<u8>, bool, &'a [
     let mut kept: Vec<_> = kept.map(|one| (one.oid.as_bytes().to_vec(), one.critical, one.value)).collect();
     kept.sort_unstable();
     kept
-}
-
-impl Authority {
-    /// The signature by which this CA goes on under its certificate on a channel that lists `listed` for it, by the
-    /// configuration that the block at `configured` set.
-    pub fn consent(&self, channel: &Hash, configured: u64, listed: &[HexBytes]) -> Result<Vec<u8>, AuthorityError> {
-        self.sign(&authority_message(channel, configured, listed, self.certificate()))
-    }
-}
-
-impl CertificateFolder {
-    /// The newest certificate of an organization's CA, DER, with the CA's consent to go on under it on a channel
-    /// that lists `listed` for the organization, by the configuration that the block at `configured` set.
-    pub fn consent(
-        &self,
-        organization: &str,
-        channel: &Hash,
-        configured: u64,
-        listed: &[HexBytes],
-    ) -> Result<(Vec<u8>, Vec<u8>), FolderError> {
-        let database = self.read()?;
-        let authority = self.authority(&database, organization)?;
-        let proof = authority.consent(channel, configured, listed)?;
-        Ok((authority.certificate().to_vec(), proof))
-    }
 }

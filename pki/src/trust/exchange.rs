@@ -2,16 +2,18 @@
 //! anything of it is trusted.
 
 use crate::{
-    authority::AuthorityError,
-    certificate::Certificate,
-    credentials::{CredentialsError, TrustBundle, certificates_pem, crl_pem, read_certificates},
-    folder::{CertificateFolder, FolderError, ROOT},
-    identifiers::KeyId,
     pem::{self, PemError},
-    profile::{AuthorityScope, ProfileError},
-    revocation::{RevocationError, RevocationPolicy},
-    trust::{TrustError, TrustStore},
-    trust_files::TrustPart,
+    trust::{
+        bundle::TrustBundle,
+        files::{CertificateFileError, TrustPart, certificates_pem, crl_pem, read_certificates},
+        revocation::{RevocationError, RevocationPolicy},
+        store::{TrustError, TrustStore},
+    },
+    x509::{
+        certificate::Certificate,
+        identifiers::KeyId,
+        profile::{AuthorityScope, ProfileError},
+    },
 };
 use ledger_classes::time::Time;
 use std::path::Path;
@@ -45,10 +47,7 @@ pub struct TrustAdded {
 pub enum ExchangeError {
     /// The folder of those who trust.
     #[error("the folder")]
-    Credentials(#[from] CredentialsError),
-    /// The authorities' folder.
-    #[error("the authorities")]
-    Folder(#[from] FolderError),
+    Files(#[from] CertificateFileError),
     /// What was brought is not whole, or not PEM.
     #[error("what was brought, {0}")]
     Form(PemError),
@@ -127,9 +126,6 @@ pub enum ExchangeError {
     /// A CRL.
     #[error("a CRL")]
     Revocation(#[from] RevocationError),
-    /// Not a certificate.
-    #[error("a certificate")]
-    Authority(#[from] AuthorityError),
 }
 
 /// What the caller knows and accepts.
@@ -139,38 +135,6 @@ pub struct Accepting {
     pub roots: bool,
     /// CAs of organizations of which another one is trusted.
     pub beside: bool,
-}
-
-impl CertificateFolder {
-    /// CAs of organizations with their CRLs, and of the roots above them; of all organizations if none is named. A root
-    /// that no organization is under, as in a folder where the only CA is a root itself, concerns nobody else.
-    pub fn bundle(&self, organizations: &[String]) -> Result<TrustBundle, FolderError> {
-        let (database, records) = (self.read()?, self.authorities()?);
-        let in_use = records.iter().filter(|record| record.retired.is_none() && !database.is_root(&record.name));
-        let all: Vec<String> = in_use.map(|record| record.name.clone()).collect();
-        let organizations = if organizations.is_empty() { &all } else { organizations };
-        let mut names: Vec<String> = Vec::new();
-        for name in organizations {
-            let record = records.iter().find(|record| record.name == *name && *name != ROOT);
-            let record = record.ok_or_else(|| FolderError::UnknownAuthority(name.clone()))?;
-            // All that certify it: while a root is replaced, those who know only one of the two need it.
-            names.extend(record.certificates().map(|certificate| certificate.issuer));
-            names.push(record.name.clone());
-        }
-        let mut bundle = TrustBundle::default();
-        for file in self.files_of(&database, |name| names.iter().any(|wanted| wanted == name)) {
-            bundle.add(file.part, file.read_whole()?);
-        }
-        // Of each organization that was asked for, or the file says less than it seems to.
-        let holds = |name: &String| {
-            let cas = bundle.anchors.iter().chain(&bundle.issuing);
-            cas.filter_map(|der| scope(der).ok()).any(|scope| scope.organization.as_ref() == Some(name))
-        };
-        match organizations.iter().find(|name| !holds(name)) {
-            Some(name) => Err(FolderError::UnknownAuthority(name.clone())),
-            None => Ok(bundle),
-        }
-    }
 }
 
 impl TrustBundle {
@@ -381,8 +345,8 @@ fn is_under(folder: &Path, key: &KeyId) -> bool {
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn hold(folder: &Path) -> Result<std::fs::File, CredentialsError> {
-    let error = |source| CredentialsError::File { path: folder.display().to_string(), source };
+pub fn hold(folder: &Path) -> Result<std::fs::File, CertificateFileError> {
+    let error = |source| CertificateFileError::File { path: folder.display().to_string(), source };
     files::hold_folder(folder).map_err(error)
 }
 

@@ -2,8 +2,8 @@
 //! part of the path rules' version, as its verdict is.
 
 use crate::{
-    continuation::ContinuationError, ocsp::OcspError, participant::EvidenceError, path::PathError,
-    profile::ProfileError,
+    trust::{continuation::ContinuationError, participant::EvidenceError, path::PathError},
+    x509::{ocsp::OcspError, profile::ProfileError},
 };
 use ledger_classes::detail::{PathFault, PathRefusal};
 

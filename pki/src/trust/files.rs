@@ -1,16 +1,45 @@
 //! The files that trust is read from, one by one: damage in one takes away nothing but what was damaged.
 //! One member's broken list must not stop a peer of all.
 
-use crate::{
-    credentials::{CredentialsError, TrustBundle, read_certificates},
-    database::{AuthorityCertificate, Database},
-    folder::{CertificateFolder, FolderError},
-    pem::{self, Scan},
-};
+use crate::pem::{self, PemError, Scan};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+/// The PEM label of certificates (RFC 7468 §5).
+pub(crate) const CERTIFICATE: &str = "CERTIFICATE";
+/// The PEM label of CRLs (RFC 7468 §6).
+pub(crate) const CRL: &str = "X509 CRL";
+
+/// Why a file of certificates or CRLs cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateFileError {
+    /// The disk.
+    #[error("file {path}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not PEM, damaged, or without what belongs there.
+    #[error("file {path}, {reason}")]
+    Form {
+        /// Which file.
+        path: String,
+        /// What is wrong, and in which line.
+        reason: PemError,
+    },
+}
+
+impl CertificateFileError {
+    /// What the disk says of a file.
+    pub fn of_file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+}
 
 /// What a file holds for those who trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +50,7 @@ pub enum TrustPart {
     Issuing,
     /// CRLs.
     Crls,
-    /// Links between roots ([`crate::root_update`]): for others, who ask for them.
+    /// Links between roots ([`crate::trust::root_update`]): for others, who ask for them.
     Links,
 }
 
@@ -52,7 +81,7 @@ pub struct TrustContent {
     /// The blocks that are whole, DER.
     pub whole: Vec<Vec<u8>>,
     /// What is wrong, if anything.
-    pub damage: Option<CredentialsError>,
+    pub damage: Option<CertificateFileError>,
 }
 
 impl TrustFile {
@@ -87,10 +116,10 @@ impl TrustFile {
     }
 
     /// The file as it is; nothing if it is not there and need not be.
-    pub fn text(&self) -> Result<Vec<u8>, CredentialsError> {
+    pub fn text(&self) -> Result<Vec<u8>, CertificateFileError> {
         match fs::read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.needed => Ok(Vec::new()),
-            read => read.map_err(|source| CredentialsError::File { path: self.path.display().to_string(), source }),
+            read => read.map_err(|source| CertificateFileError::File { path: self.path.display().to_string(), source }),
         }
     }
 
@@ -103,66 +132,58 @@ impl TrustFile {
         let damage = damage.or_else(|| empty.then(|| pem::missing(text, labels)));
         TrustContent {
             whole: objects.into_iter().map(|object| object.der.to_vec()).collect(),
-            damage: damage.map(|reason| CredentialsError::Form { path, reason }),
+            damage: damage.map(|reason| CertificateFileError::Form { path, reason }),
         }
     }
 
     /// Reads all of it, or nothing.
-    pub fn read_whole(&self) -> Result<Vec<Vec<u8>>, CredentialsError> {
+    pub fn read_whole(&self) -> Result<Vec<Vec<u8>>, CertificateFileError> {
         let TrustContent { whole, damage } = self.read();
         damage.map_or(Ok(whole), Err)
     }
 }
 
-impl CertificateFolder {
-    /// The certificate of a CA, DER.
-    pub fn authority_certificate(&self, name: &str) -> Result<Vec<u8>, FolderError> {
-        let database = self.read()?;
-        // Not what people look at: that may be a moment behind the index.
-        let file = match database.authorities().get(name) {
-            Some(record) => self.authority_file(name, &record.serial),
-            None => self.directory.join(format!("{name}.pem")),
-        };
-        let certificates = read_certificates(&file)?;
-        certificates.into_iter().next().ok_or_else(|| FolderError::UnknownAuthority(name.into()))
-    }
+/// Certificates of a PEM file, DER.
+pub fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, CertificateFileError> {
+    let text = fs::read(path).map_err(|source| CertificateFileError::of_file(path, source))?;
+    let form = |reason| CertificateFileError::Form { path: path.display().to_string(), reason };
+    pem::read_some(&text, pem::CERTIFICATE).map_err(form)
+}
 
-    /// All CAs and CRLs of the folder: what a peer needs to know.
-    pub fn trust(&self) -> Result<TrustBundle, FolderError> {
-        let mut bundle = TrustBundle::default();
-        for file in self.trust_files()? {
-            bundle.add(file.part, file.read_whole()?);
-        }
-        Ok(bundle)
-    }
+/// Writes certificates, DER, as a PEM file, whole or not at all.
+pub fn write_certificates(path: &Path, certificates: &[Vec<u8>]) -> Result<(), CertificateFileError> {
+    write(path, CERTIFICATE, certificates)
+}
 
-    /// The files that [`CertificateFolder::trust`] reads: for whoever must live with one that is damaged.
-    pub fn trust_files(&self) -> Result<Vec<TrustFile>, FolderError> {
-        let database = self.read()?;
-        let mut all = self.files_of(&database, |_| true);
-        all.extend(self.link_files(&database).map(|path| TrustFile { part: TrustPart::Links, path, needed: false }));
-        Ok(all)
-    }
+/// Certificates of a PEM text, DER.
+pub fn certificates_of(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    pem::read_all(text.as_bytes(), pem::CERTIFICATE)
+}
 
-    /// The files of the CAs that are in force and wanted, by name: certificates and CRLs.
-    pub(crate) fn files_of(&self, database: &Database, wanted: impl Fn(&str) -> bool) -> Vec<TrustFile> {
-        let mut all = Vec::new();
-        for (name, record) in database.authorities().iter().filter(|(name, _)| wanted(name)) {
-            if record.retired.is_some() {
-                continue;
-            }
-            let mut vouching = record.certificates().filter(|of| !database.is_retired(&of.issuer)).peekable();
-            if vouching.peek().is_none() {
-                continue;
-            }
-            for AuthorityCertificate { issuer, serial, .. } in vouching {
-                let part = if issuer == *name { TrustPart::Anchors } else { TrustPart::Issuing };
-                all.push(TrustFile::needed(part, self.authority_file(name, &serial)));
-            }
-            all.push(TrustFile::needed(TrustPart::Crls, self.crl_file(name)));
-        }
-        all
-    }
+/// Certificates as PEM text.
+pub fn certificates_pem(certificates: &[Vec<u8>]) -> String {
+    certificates.iter().map(|der| pem::write(CERTIFICATE, der)).collect()
+}
+
+/// A CRL as PEM text.
+pub fn crl_pem(crl: &[u8]) -> String {
+    pem::write(CRL, crl)
+}
+
+/// Writes the `crl.pem` of a folder, whole or not at all.
+pub fn save_crls(folder: &Path, crls: &[Vec<u8>]) -> Result<(), CertificateFileError> {
+    write(&folder.join("crl.pem"), CRL, crls)
+}
+
+/// CRLs of a PEM text, DER.
+pub fn crls_of(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    pem::read_all(text.as_bytes(), pem::CRL)
+}
+
+pub(crate) fn write(path: &Path, label: &str, blocks: &[Vec<u8>]) -> Result<(), CertificateFileError> {
+    let text: String = blocks.iter().map(|der| pem::write(label, der)).collect();
+    files::write_public(path, text.as_bytes())
+        .map_err(|source| CertificateFileError::File { path: path.display().to_string(), source })
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 //! because execution decides by participant records alone (DESIGN, A channel).
 
 use crate::{
-    algorithms::{PROFILE_ALGORITHMS, verify},
-    certificate::Certificate,
-    identifiers::{CertificateId, RevocationReason},
-    ocsp::{OcspError, Status, VerifiedAnswer, check_form, read_answer, verify_answer},
-    path::{PathError, Usage, VerifiedCertificate, verify_path},
-    profile::{AuthorityScope, ProfileError},
+    trust::path::{PathError, Usage, VerifiedCertificate, verify_path},
+    x509::{
+        algorithms::{PROFILE_ALGORITHMS, verify},
+        certificate::Certificate,
+        identifiers::{CertificateId, RevocationReason},
+        ocsp::{OcspError, Status, VerifiedAnswer, check_form, read_answer, verify_answer},
+        profile::{AuthorityScope, ProfileError},
+    },
 };
 use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};
 use std::ops::Range;

@@ -1,17 +1,21 @@
 //! The one function that admits a certificate path. Connections and `participant.admit` both come through here.
 //!
 //! It is a function of its arguments alone: no clock, no store, no random numbers, so that a replay years later
-//! gives the same verdict. [`crate::validation`] does RFC 5280's path validation; what SPIFFE and docs/decisions/0002
+//! gives the same verdict. [`crate::trust::validation`] does RFC 5280's path validation; what SPIFFE and docs/decisions/0002
 //! ask comes on top.
 
 use crate::{
-    algorithms::PROFILE_ALGORITHMS,
-    certificate::Certificate,
-    identifiers::{CertificateId, KeyId, Serial},
-    keys::PublicKey,
-    profile::{AuthorityScope, LeafFacts, ProfileError},
-    revocation::{RevocationPolicy, RevocationSet, RevocationStatusError},
-    validation::{PathOrder, PathRules, Purpose, validate_path},
+    trust::{
+        revocation::{RevocationPolicy, RevocationSet, RevocationStatusError},
+        validation::{PathOrder, PathRules, Purpose, validate_path},
+    },
+    x509::{
+        algorithms::PROFILE_ALGORITHMS,
+        certificate::Certificate,
+        identifiers::{CertificateId, KeyId, Serial},
+        profile::{AuthorityScope, LeafFacts, ProfileError},
+        public_key::PublicKey,
+    },
 };
 use ledger_classes::{
     identity::{Identity, Role},

@@ -9,11 +9,13 @@
 //! name what no newer one does are kept beside the newest, and go with it to disk and to other peers.
 
 use crate::{
-    algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
-    certificate::{Certificate, is_date, time_of},
-    identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
     limits::{BACKDATE_MS, CRL_BYTES_MAX, EARLIER_CRL_BYTES_MAX, EARLIER_CRLS_MAX},
-    profile::ProfileError,
+    x509::{
+        algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
+        certificate::{Certificate, is_date, time_of},
+        identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
+        profile::ProfileError,
+    },
 };
 use arc_swap::ArcSwap;
 use ledger_classes::time::Time;
@@ -354,12 +356,12 @@ fn read(der: &[u8]) -> Result<CertificateRevocationList<'_>, RevocationError> {
 }
 
 /// The name of the CA that a CRL says is its own, DER; nothing is verified.
-pub(crate) fn issuer_name(der: &[u8]) -> Option<Vec<u8>> {
+pub fn issuer_name(der: &[u8]) -> Option<Vec<u8>> {
     CertificateRevocationList::from_der(der).ok().map(|(_, list)| list.issuer().as_raw().to_vec())
 }
 
 /// The number and the serials of a CRL of one's own, DER; nothing is verified.
-pub(crate) fn contents(der: &[u8]) -> Option<(u128, HashSet<Serial>)> {
+pub fn contents(der: &[u8]) -> Option<(u128, HashSet<Serial>)> {
     let (_, list) = CertificateRevocationList::from_der(der).ok()?;
     let number = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::CRLNumber(value) => u128::try_from(value).ok(),

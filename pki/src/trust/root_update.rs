@@ -5,12 +5,16 @@
 //! sent it.
 
 use crate::{
-    algorithms::{self, PROFILE_ALGORITHMS},
-    certificate::Certificate,
     limits::{ANCHORS_MAX, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},
-    path::{Usage, verify_path},
-    profile::ProfileError,
-    trust::{acceptable, is_certified},
+    trust::{
+        path::{Usage, verify_path},
+        store::{acceptable, is_certified},
+    },
+    x509::{
+        algorithms::{self, PROFILE_ALGORITHMS},
+        certificate::Certificate,
+        profile::ProfileError,
+    },
 };
 use ledger_classes::time::Time;
 use std::collections::HashSet;
@@ -75,7 +79,7 @@ pub fn verify_root_update<A: AsRef<[u8]>>(
 }
 
 /// Whether a link says that one root certifies another, whichever is the newer. Returns the one of `anchors` that does.
-pub(crate) fn verify_link<'a, A: AsRef<[u8]>>(
+pub fn verify_link<'a, A: AsRef<[u8]>>(
     root: &[u8],
     link: &[u8],
     anchors: &'a [A],

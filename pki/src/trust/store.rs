@@ -2,11 +2,15 @@
 //! All of it is replaced whole while connections are served; a verdict is always made under one state.
 
 use crate::{
-    certificate::Certificate,
-    identifiers::{CertificateId, KeyId},
-    path::{PathError, Usage, VerifiedCertificate, verify_path},
-    profile::{AuthorityScope, ProfileError},
-    revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
+    trust::{
+        path::{PathError, Usage, VerifiedCertificate, verify_path},
+        revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
+    },
+    x509::{
+        certificate::Certificate,
+        identifiers::{CertificateId, KeyId},
+        profile::{AuthorityScope, ProfileError},
+    },
 };
 use arc_swap::ArcSwap;
 use ledger_classes::time::Time;

@@ -1,15 +1,13 @@
-//! Certificates in rustls: TLS 1.3 only, ring, and every certificate judged by [`crate::path::verify_path`].
+//! Certificates in rustls: TLS 1.3 only, ring, and every certificate judged by [`crate::trust::path::verify_path`].
 //!
 //! No session is ever resumed: a resumed session would skip the CRL (measured). A caller without a certificate may
 //! connect and is anonymous; a certificate that is presented and not good ends the handshake with an alert.
 
-use crate::{
-    keys::KeyPair,
+use crate::trust::{
     path::{PathError, Usage},
     revocation::RevocationStatusError,
-    trust::TrustStore,
+    store::TrustStore,
 };
-use arc_swap::ArcSwap;
 use ledger_classes::{identity::Identity, time::Time};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
@@ -21,15 +19,13 @@ use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::{
-        ClientHello, NoServerSessionStorage, ResolvesServerCert,
+        NoServerSessionStorage, ResolvesServerCert,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
-    sign::CertifiedKey,
     version::TLS13,
 };
 use std::sync::Arc;
 use webpki::{EndEntityCert, ring as algorithms};
-use zeroize::Zeroize as _;
 
 /// The only application protocol: HTTP/2 is left out for an advisory in its library (DEPENDENCIES, actix-web).
 const ALPN: &[u8] = b"http/1.1";
@@ -54,56 +50,8 @@ pub enum ExpectedServer {
     AnyPeer,
 }
 
-/// Our own path and key in TLS, replaceable while connections are served.
-#[derive(Debug)]
-pub struct OwnCertificate(ArcSwap<CertifiedKey>);
-
-impl OwnCertificate {
-    /// A path, leaf first, and the leaf's key. Refuses a key that is not the leaf's.
-    pub fn new(path: &[Vec<u8>], key: &KeyPair) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self(ArcSwap::from_pointee(certified_key(path, key)?))))
-    }
-
-    /// Takes a renewed certificate into use for the next handshake.
-    pub fn replace(&self, path: &[Vec<u8>], key: &KeyPair) -> Result<(), Error> {
-        self.0.store(Arc::new(certified_key(path, key)?));
-        Ok(())
-    }
-
-    fn for_schemes(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let key = self.0.load_full();
-        key.key.choose_scheme(schemes).is_some().then_some(key)
-    }
-}
-
-fn certified_key(path: &[Vec<u8>], key: &KeyPair) -> Result<CertifiedKey, Error> {
-    let path = path.iter().map(|der| CertificateDer::from(der.clone())).collect();
-    let mut der = key.to_rustls();
-    let signing = provider::sign::any_supported_type(&der);
-    der.zeroize();
-    let certified = CertifiedKey::new(path, signing?);
-    certified.keys_match()?;
-    Ok(certified)
-}
-
-impl ResolvesServerCert for OwnCertificate {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.for_schemes(hello.signature_schemes())
-    }
-}
-
-impl ResolvesClientCert for OwnCertificate {
-    fn resolve(&self, _root_hint_subjects: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.for_schemes(schemes)
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
 /// TLS for a peer's listener.
-pub fn server_config(own: Arc<OwnCertificate>, trust: Arc<TrustStore>) -> Result<ServerConfig, Error> {
+pub fn server_config(own: Arc<dyn ResolvesServerCert>, trust: Arc<TrustStore>) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(ClientVerifier { trust }))
@@ -117,7 +65,7 @@ pub fn server_config(own: Arc<OwnCertificate>, trust: Arc<TrustStore>) -> Result
 
 /// TLS for a client or for a peer that dials another; anonymous without `own`.
 pub fn client_config(
-    own: Option<Arc<OwnCertificate>>,
+    own: Option<Arc<dyn ResolvesClientCert>>,
     trust: Arc<TrustStore>,
     expected: ExpectedServer,
 ) -> Result<ClientConfig, Error> {
@@ -250,7 +198,7 @@ fn verify(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
     usage: Usage,
-) -> Result<crate::path::VerifiedCertificate, Error> {
+) -> Result<crate::trust::path::VerifiedCertificate, Error> {
     let path: Vec<&[u8]> = std::iter::once(end_entity).chain(intermediates).map(AsRef::as_ref).collect();
     let at = Time::from_millis(now.as_secs().saturating_mul(1000));
     trust.verify(&path, at, usage).map_err(|error| certificate_error(error).into())

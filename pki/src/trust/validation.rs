@@ -6,12 +6,16 @@
 //! Nothing here reads a clock or a store.
 
 use crate::{
-    algorithms::Algorithms,
-    certificate::Certificate,
-    identifiers::{AlternativeName, CertificateId, KeyId},
-    path::PathError,
-    profile::ProfileError,
-    revocation::{RevocationPolicy, RevocationSet},
+    trust::{
+        path::PathError,
+        revocation::{RevocationPolicy, RevocationSet},
+    },
+    x509::{
+        algorithms::Algorithms,
+        certificate::Certificate,
+        identifiers::{AlternativeName, CertificateId, KeyId},
+        profile::ProfileError,
+    },
 };
 use ledger_classes::time::Time;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};

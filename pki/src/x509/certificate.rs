@@ -1,12 +1,12 @@
 //! What RFC 5280 asks of a single certificate, whatever profile it is of: the half of the rules that test suites of
 //! the web's PKI can judge too. rustls-webpki leaves most of them out, because it serves what browsers meet.
 //!
-//! [`crate::profile`] adds SPIFFE's rules and our own; [`crate::validation`] what holds between certificates.
+//! [`crate::x509::profile`] adds SPIFFE's rules and our own; [`crate::trust::validation`] what holds between certificates.
 
-use crate::{
+use crate::x509::{
     algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
+    general_names,
     identifiers::{KeyId, Serial, sha256},
-    names,
     profile::ProfileError,
 };
 use ledger_classes::{limits::CERTIFICATE_BYTES_MAX, time::Time};
@@ -25,19 +25,19 @@ use x509_parser::{
 
 /// A parsed certificate that keeps the rules that hold for leaves and CAs alike.
 #[derive(Debug)]
-pub(crate) struct Certificate<'a> {
+pub struct Certificate<'a> {
     x509: X509Certificate<'a>,
     serial: Serial,
 }
 
 impl<'a> Certificate<'a> {
     /// A certificate whose signature algorithm our profile accepts.
-    pub(crate) fn parse(der: &'a [u8]) -> Result<Self, ProfileError> {
+    pub fn parse(der: &'a [u8]) -> Result<Self, ProfileError> {
         Self::parse_under(der, PROFILE_ALGORITHMS)
     }
 
     /// A certificate that one of the algorithms signs.
-    pub(crate) fn parse_under(der: &'a [u8], algorithms: &Algorithms) -> Result<Self, ProfileError> {
+    pub fn parse_under(der: &'a [u8], algorithms: &Algorithms) -> Result<Self, ProfileError> {
         if der.len() > CERTIFICATE_BYTES_MAX {
             return Err(ProfileError::Oversize);
         }
@@ -89,7 +89,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// What RFC 5280 asks of a CA.
-    pub(crate) fn check_ca(&self) -> Result<(), ProfileError> {
+    pub fn check_ca(&self) -> Result<(), ProfileError> {
         // RFC 5280 §4.2.1.9: present, critical, CA:TRUE.
         let constraints = self.x509.basic_constraints().ok().flatten().ok_or(ProfileError::NotAuthority)?;
         if !constraints.critical || !constraints.value.ca {
@@ -116,7 +116,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// What RFC 5280 asks of the certificate at the end of a path, with the rule that it is no CA's.
-    pub(crate) fn check_end_entity(&self, algorithms: &Algorithms) -> Result<(), ProfileError> {
+    pub fn check_end_entity(&self, algorithms: &Algorithms) -> Result<(), ProfileError> {
         let constraints = self.x509.basic_constraints().ok().flatten().map(|found| found.value);
         // docs/formats/certificates.md: RFC 5280 §4.2.1.9 would let a CA stand here.
         if constraints.is_some_and(|constraints| constraints.ca || constraints.path_len_constraint.is_some()) {
@@ -141,78 +141,94 @@ impl<'a> Certificate<'a> {
         Ok(())
     }
 
-    pub(crate) fn has_subject(&self) -> bool {
+    /// Whether its subject says anything.
+    pub fn has_subject(&self) -> bool {
         self.x509.subject().iter().next().is_some()
     }
 
     /// RFC 5280 §3.2: issuer and subject are the same.
-    pub(crate) fn is_self_issued(&self) -> bool {
+    pub fn is_self_issued(&self) -> bool {
         self.issuer() == self.subject()
     }
 
-    pub(crate) fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
+    /// Its key usages, and whether they are critical.
+    pub fn key_usage(&self) -> Option<(bool, &KeyUsage)> {
         self.x509.key_usage().ok().flatten().map(|found| (found.critical, found.value))
     }
 
-    pub(crate) fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'_>> {
+    /// Its extended key usages.
+    pub fn extended_key_usage(&self) -> Option<&ExtendedKeyUsage<'_>> {
         self.x509.extended_key_usage().ok().flatten().map(|found| found.value)
     }
 
-    pub(crate) const fn serial(&self) -> &Serial {
+    /// The serial number.
+    pub const fn serial(&self) -> &Serial {
         &self.serial
     }
 
-    pub(crate) fn not_before(&self) -> Time {
+    /// The first second of its validity.
+    pub fn not_before(&self) -> Time {
         time_of(self.x509.validity().not_before)
     }
 
-    pub(crate) fn not_after(&self) -> Time {
+    /// The last second of its validity.
+    pub fn not_after(&self) -> Time {
         time_of(self.x509.validity().not_after)
     }
 
-    pub(crate) fn subject(&self) -> &[u8] {
+    /// The subject, DER.
+    pub fn subject(&self) -> &[u8] {
         self.x509.subject().as_raw()
     }
 
-    pub(crate) fn issuer(&self) -> &[u8] {
+    /// The issuer, DER.
+    pub fn issuer(&self) -> &[u8] {
         self.x509.issuer().as_raw()
     }
 
-    pub(crate) fn spki(&self) -> &[u8] {
+    /// The SubjectPublicKeyInfo, DER.
+    pub fn spki(&self) -> &[u8] {
         self.x509.public_key().raw
     }
 
-    pub(crate) fn key_id(&self) -> KeyId {
+    /// The identifier of its key.
+    pub fn key_id(&self) -> KeyId {
         KeyId::of_spki(self.spki())
     }
 
-    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+    /// SHA-256 of the whole certificate.
+    pub fn fingerprint(&self) -> [u8; 32] {
         sha256(self.x509.as_raw())
     }
 
-    pub(crate) const fn x509(&self) -> &X509Certificate<'a> {
+    /// As it was parsed.
+    pub const fn x509(&self) -> &X509Certificate<'a> {
         &self.x509
     }
 
-    pub(crate) fn path_length_max(&self) -> Option<u32> {
+    /// How many CAs may be below this one; `None` if it does not say.
+    pub fn path_length_max(&self) -> Option<u32> {
         self.x509.basic_constraints().ok().flatten().and_then(|found| found.value.path_len_constraint)
     }
 
-    pub(crate) fn subject_key_identifier(&self) -> Option<&[u8]> {
+    /// What it calls its own key (RFC 5280 §4.2.1.2).
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
         self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(identifier) => Some(identifier.0),
             _ => None,
         })
     }
 
-    pub(crate) fn authority_key_identifier(&self) -> Option<&[u8]> {
+    /// What it calls its issuer's key (RFC 5280 §4.2.1.1).
+    pub fn authority_key_identifier(&self) -> Option<&[u8]> {
         self.x509.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::AuthorityKeyIdentifier(identifier) => identifier.key_identifier.as_ref().map(|id| id.0),
             _ => None,
         })
     }
 
-    pub(crate) fn may_sign_crls(&self) -> bool {
+    /// Whether its key may sign CRLs.
+    pub fn may_sign_crls(&self) -> bool {
         // RFC 5280 §6.3.3 (f): if there is a key usage.
         self.key_usage().is_none_or(|(_, usage)| usage.crl_sign())
     }
@@ -237,7 +253,7 @@ fn check_extension(extension: &X509Extension<'_>) -> Result<(), ProfileError> {
         }
         // RFC 5280 §4.2.1.6.
         ParsedExtension::SubjectAlternativeName(names)
-            if names.general_names.is_empty() || !names.general_names.iter().all(names::is_well_formed) =>
+            if names.general_names.is_empty() || !names.general_names.iter().all(general_names::is_well_formed) =>
         {
             return Err(ProfileError::MalformedName);
         }
@@ -245,7 +261,7 @@ fn check_extension(extension: &X509Extension<'_>) -> Result<(), ProfileError> {
         ParsedExtension::NameConstraints(NameConstraints { permitted_subtrees, excluded_subtrees }) => {
             let mut bases = permitted_subtrees.iter().chain(excluded_subtrees).flatten().map(|subtree| &subtree.base);
             let empty = permitted_subtrees.is_none() && excluded_subtrees.is_none();
-            if empty || !bases.all(names::is_constraint) {
+            if empty || !bases.all(general_names::is_constraint) {
                 return Err(ProfileError::NameConstraints);
             }
         }

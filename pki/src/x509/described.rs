@@ -1,7 +1,7 @@
 //! What people are shown of a CA certificate before they accept it: whose it is, and its key, which they compare with what
 //! its organization says on another way. Nothing of it is verified here.
 
-use crate::{
+use crate::x509::{
     certificate::Certificate,
     identifiers::{KeyId, Serial},
     profile::ProfileError,

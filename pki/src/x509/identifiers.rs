@@ -26,7 +26,7 @@ impl Serial {
     }
 
     /// 128 random bits behind a fixed first octet, so that every serial is positive and equally long.
-    pub(crate) fn random(random: &dyn SecureRandom) -> Result<Self, ring::error::Unspecified> {
+    pub fn random(random: &dyn SecureRandom) -> Result<Self, ring::error::Unspecified> {
         let mut octets = [1u8; 17];
         random.fill(&mut octets[1..])?;
         Ok(Self(octets.to_vec()))
@@ -86,7 +86,7 @@ impl KeyId {
 
     /// The identifier of the key in a certificate; `None` if it is none that we accept.
     pub fn of_certificate(der: &[u8]) -> Option<Self> {
-        crate::certificate::Certificate::parse(der).ok().map(|certificate| certificate.key_id())
+        crate::x509::certificate::Certificate::parse(der).ok().map(|certificate| certificate.key_id())
     }
 
     /// The hash.
@@ -133,7 +133,7 @@ impl fmt::Display for CertificateId {
 }
 
 /// SHA-256.
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash

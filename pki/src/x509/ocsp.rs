@@ -7,7 +7,7 @@
 //!
 //! An answer is also evidence: it stays true that a certificate was revoked, however old the answer is.
 
-use crate::{
+use crate::x509::{
     algorithms::{PROFILE_ALGORITHMS, verify},
     certificate::Certificate,
     identifiers::{CertificateId, RevocationReason, Serial, SerialError},
@@ -161,7 +161,7 @@ pub fn request(issuer: &[u8], serial: &Serial) -> Result<Vec<u8>, OcspError> {
 }
 
 /// What a CA signs (RFC 6960 §4.2.1 `ResponseData`).
-pub(crate) fn response_data(
+pub fn response_data(
     issuer: &[u8],
     serial: &Serial,
     status: Status,
@@ -193,7 +193,7 @@ pub(crate) fn response_data(
 }
 
 /// The whole answer. `algorithm` is the DER of the signature's AlgorithmIdentifier.
-pub(crate) fn response(data: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
+pub fn response(data: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> {
     let basic = element(SEQUENCE, &[data, algorithm, &element(BIT_STRING, &[&[0], signature])]);
     let bytes = element(SEQUENCE, &[&element(OID, &[&BASIC]), &element(OCTET_STRING, &[&basic])]);
     element(SEQUENCE, &[&element(ENUMERATED, &[&[0]]), &element(EXPLICIT, &[&bytes])])
@@ -449,83 +449,4 @@ fn reason_number(reason: RevocationReason) -> u8 {
 
 fn reason_of(number: u8) -> Option<RevocationReason> {
     REASONS.iter().find(|(_, known)| *known == number).map(|(reason, _)| *reason)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::{Authority, KeyAlgorithm, Validity};
-
-    const NOW: Time = Time::from_millis(1_800_000_000_000);
-
-    fn authority(algorithm: KeyAlgorithm) -> Authority {
-        let validity = Validity::starting(NOW, 1_000_000_000);
-        Authority::new_organization_root(
-            "harbour.example",
-            "north",
-            crate::KeyPair::generate(algorithm).unwrap(),
-            validity,
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn an_answer_says_what_was_signed_and_nothing_else() {
-        for algorithm in [KeyAlgorithm::Ed25519, KeyAlgorithm::P256] {
-            let (north, other) = (authority(algorithm), authority(algorithm));
-            for (serial, status) in [
-                ("01", Status::Good),
-                ("80ff", Status::Revoked { at: NOW, reason: RevocationReason::Unspecified }),
-                ("7f", Status::Revoked { at: NOW, reason: RevocationReason::PrivilegeWithdrawn }),
-            ] {
-                let serial: Serial = serial.parse().unwrap();
-                let next = NOW.plus_millis(5_000);
-                let der = north.answer_ocsp(&serial, status, NOW, next).unwrap();
-                assert!(der.len() < OCSP_BYTES_MAX);
-                let answer = verify_answer(&der, north.certificate(), &serial).unwrap();
-                assert_eq!((answer.status, answer.this_update, answer.next_update), (status, NOW, Some(next)));
-                assert_eq!(answer.id, CertificateId { issuer: north.key_id(), serial: serial.clone() });
-
-                let asked = request(north.certificate(), &serial).unwrap();
-                let query = parse_request(&asked).unwrap().unwrap();
-                assert_eq!(query.serial(), &serial);
-                assert!(answers(&der, &query));
-                let others = parse_request(&request(other.certificate(), &serial).unwrap()).unwrap().unwrap();
-                assert!(!answers(&der, &others), "of another CA with the same serial");
-
-                assert_eq!(verify_answer(&der, other.certificate(), &serial), Err(OcspError::OtherIssuer));
-                assert_eq!(
-                    verify_answer(&der, north.certificate(), &"02".parse().unwrap()),
-                    Err(OcspError::OtherIssuer)
-                );
-                // Any flipped bit: refused for one reason or another, never another verdict.
-                for place in 0..der.len() {
-                    for bit in [1, 0x80] {
-                        let mut bad = der.clone();
-                        bad[place] ^= bit;
-                        if let Ok(found) = verify_answer(&bad, north.certificate(), &serial) {
-                            panic!("octet {place} may change: {found:?}");
-                        }
-                    }
-                    assert!(verify_answer(&der[..place], north.certificate(), &serial).is_err());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn requests_are_of_one_certificate() {
-        let north = authority(KeyAlgorithm::Ed25519);
-        let asked = request(north.certificate(), &"0102".parse().unwrap()).unwrap();
-        assert!(parse_request(&asked).unwrap().is_some());
-        for place in 0..asked.len() {
-            assert!(parse_request(&asked[..place]).is_err());
-        }
-        let single = &asked[6..];
-        let two = element(SEQUENCE, &[&element(SEQUENCE, &[&element(SEQUENCE, &[single, single])])]);
-        assert_eq!(parse_request(&two), Ok(None));
-        assert_eq!(parse_request(&[0x30; 5000]), Err(OcspError::Malformed));
-        assert_eq!(parse_request(&[]), Err(OcspError::Malformed));
-    }
 }

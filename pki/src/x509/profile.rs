@@ -1,13 +1,13 @@
 //! What a single certificate must look like, whoever issued it: the rules of RFC 5280, of the SPIFFE X.509-SVID
 //! profile and of Chancery (docs/formats/certificates.md), each cited at its check.
 //!
-//! Signatures and paths are judged in [`crate::path`]; nothing here trusts what it parses.
+//! Signatures and paths are judged in [`crate::trust::path`]; nothing here trusts what it parses.
 
-use crate::{
+use crate::x509::{
     algorithms::PROFILE_ALGORITHMS,
     certificate::Certificate,
     identifiers::{AlternativeName, SerialError},
-    keys::PublicKey,
+    public_key::PublicKey,
 };
 use ledger_classes::{
     identity::{Identity, ParseIdentityError, Role, is_label},
@@ -130,16 +130,20 @@ impl AuthorityScope {
 
 /// What a well-formed leaf says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeafFacts {
-    pub(crate) identity: Identity,
-    pub(crate) client_auth: bool,
-    pub(crate) server_auth: bool,
-    pub(crate) public_key: PublicKey,
+pub struct LeafFacts {
+    /// Who it stands for.
+    pub identity: Identity,
+    /// Whether it is for connections that its holder opens.
+    pub client_auth: bool,
+    /// Whether it is for connections that its holder answers.
+    pub server_auth: bool,
+    /// Its key.
+    pub public_key: PublicKey,
 }
 
 impl<'a> Certificate<'a> {
     /// Checks that this is a leaf of ours.
-    pub(crate) fn check_leaf(&self) -> Result<LeafFacts, ProfileError> {
+    pub fn check_leaf(&self) -> Result<LeafFacts, ProfileError> {
         // X509-SVID §4.1: a leaf is not a CA; RFC 5280's rules for the end of a path.
         self.check_end_entity(PROFILE_ALGORITHMS)?;
         // RFC 5280 §4.2.1.3; X509-SVID §4.3.
@@ -165,7 +169,7 @@ impl<'a> Certificate<'a> {
     }
 
     /// Checks that this is a CA of ours and says for whom it may vouch.
-    pub(crate) fn check_authority(&self) -> Result<AuthorityScope, ProfileError> {
+    pub fn check_authority(&self) -> Result<AuthorityScope, ProfileError> {
         self.check_ca()?;
         // RFC 5280 §4.2.1.3: a CA's key usage is present.
         if self.key_usage().is_none() {
@@ -190,12 +194,12 @@ impl<'a> Certificate<'a> {
 
     /// Whether this is a consortium's root that another one certified: it introduces that root to those who trust the
     /// other (RFC 4210 §4.4), and is neither an anchor nor part of a path.
-    pub(crate) fn is_link(&self) -> bool {
+    pub fn is_link(&self) -> bool {
         !self.is_self_issued() && self.check_authority().is_ok_and(|scope| scope.organization.is_none())
     }
 
     /// Host names and addresses, beside the URI.
-    pub(crate) fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
+    pub fn server_names(&self) -> Result<Vec<AlternativeName>, ProfileError> {
         let mut names = Vec::new();
         for name in self.alternative_names()? {
             let text = match name {

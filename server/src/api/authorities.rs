@@ -19,9 +19,12 @@ use actix_web::{
     web::{self, Data, Path, Payload},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::{AuthorityScope, credentials::certificates_pem, revocation::RevocationError};
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
 use ledger_classes::identity::Identity;
+use pki::{
+    AuthorityScope,
+    trust::{files::certificates_pem, revocation::RevocationError},
+};
 use serde::Deserialize;
 use std::{borrow::Cow, sync::Arc};
 
@@ -141,7 +144,7 @@ pub(super) async fn offer(
         let _until_done = turn;
         let der = if pem {
             let malformed = |error| ApiError::new(Kind::Malformed, format!("one CRL is needed: {error}"));
-            Cow::Owned(ca::pem::read_one(&body, ca::pem::CRL).map_err(malformed)?.to_vec())
+            Cow::Owned(pki::pem::read_one(&body, pki::pem::CRL).map_err(malformed)?.to_vec())
         } else {
             Cow::Borrowed(&*body)
         };
@@ -195,7 +198,7 @@ pub(super) async fn ocsp(
     payload: Payload,
 ) -> Result<HttpResponse, ApiError> {
     body::media_type(&request, &[MEDIA_TYPE_OCSP_REQUEST])?;
-    let asked = body::read(&request, payload, ca::ocsp::REQUEST_BYTES_MAX).await?;
+    let asked = body::read(&request, payload, pki::x509::ocsp::REQUEST_BYTES_MAX).await?;
     answer(&context, &caller, asked.to_vec(), false).await
 }
 

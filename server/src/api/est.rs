@@ -19,8 +19,9 @@ use actix_web::{
     web::{Data, Payload},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::{CertificateRequest, EnrolmentToken, RegistrationError, certs_only::certs_only};
+use ca::{EnrolmentToken, RegistrationError};
 use ledger_classes::identity::Identity;
+use pki::{CertificateRequest, x509::pkcs7::certs_only};
 
 /// RFC 7030 §4.1.3.
 const CERTIFICATES: &str = "application/pkcs7-mime";
@@ -107,7 +108,7 @@ pub(super) async fn reenrol(
 
 async fn read(request: &HttpRequest, payload: Payload) -> Result<CertificateRequest, ApiError> {
     body::media_type(request, &[MEDIA_TYPE_REQUEST])?;
-    let bytes = body::read(request, payload, ca::limits::REQUEST_TEXT_BYTES_MAX).await?;
+    let bytes = body::read(request, payload, pki::limits::REQUEST_TEXT_BYTES_MAX).await?;
     Ok(CertificateRequest::parse(&bytes)?)
 }
 

@@ -20,12 +20,15 @@ use actix_web::{
     web::{Data, Path, Payload},
 };
 use ca::{
-    Register, RegistrationError, RevocationReason, Serial, TokenId,
-    database::{CertificateRecord, CertificateStatus},
-    folder::{FolderError, Selection},
+    Register, RegistrationError, TokenId,
+    office::{
+        database::{CertificateRecord, CertificateStatus},
+        folder::{FolderError, Selection},
+    },
 };
 use client::api::{CancelBody, RevocationBody, TokenBody, TokenView};
 use ledger_classes::identity::Identity;
+use pki::{RevocationReason, Serial};
 use serde::Deserialize;
 use std::sync::Arc;
 

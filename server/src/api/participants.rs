@@ -16,7 +16,6 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use ca::DescribedAuthority;
 use channel_actors::Reader;
 use client::api::{
     ApprovalView, AuthorityChange, ParticipantStanding, ParticipantView, ProposalView, ProposedAuthorityView,
@@ -40,6 +39,7 @@ use ledger_classes::{
     state::{ReadError, ReadView},
     time::Time,
 };
+use pki::DescribedAuthority;
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc};
 

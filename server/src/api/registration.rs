@@ -23,11 +23,12 @@ use actix_web::{
     web::{Data, Path, Payload, block},
 };
 use ca::{
-    Cause, CertificateFolder, CertificateRequest, EnrolmentToken, KeyId, Possession, Register, Registration,
-    RegistrationError, RequestId, RequestStatus, Terms, credentials::certificates_pem,
+    Cause, CertificateFolder, EnrolmentToken, Possession, Register, Registration, RegistrationError, RequestId,
+    RequestStatus, Terms,
 };
 use client::api::{ApprovalBody, CertificateRequestBody, CertificateView, RejectionBody, RenewalBody};
 use ledger_classes::identity::{Identity, Role};
+use pki::{CertificateRequest, KeyId, trust::files::certificates_pem};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -130,7 +131,7 @@ pub(super) async fn file(
     context.accepting()?;
     let asked = match body::media_type(&request, &[body::JSON, MEDIA_TYPE_REQUEST])? {
         MEDIA_TYPE_REQUEST => {
-            let bytes = body::read(&request, payload, ca::limits::REQUEST_TEXT_BYTES_MAX).await?;
+            let bytes = body::read(&request, payload, pki::limits::REQUEST_TEXT_BYTES_MAX).await?;
             (CertificateRequest::parse(&bytes)?, None, None)
         }
         _ => {
@@ -313,7 +314,7 @@ pub(super) async fn renew(
         (Some(leaf), ..) => succeed(&context, &caller, leaf, asked).await?,
         (None, Some(current), Some(at), Some(signature)) => {
             let malformed = |error| ApiError::new(Kind::Malformed, format!("the current certificate: {error}"));
-            let path = ca::pem::read_some(current.as_bytes(), ca::pem::CERTIFICATE).map_err(malformed)?;
+            let path = pki::pem::read_some(current.as_bytes(), pki::pem::CERTIFICATE).map_err(malformed)?;
             let current = path.into_iter().next().ok_or(Kind::Malformed)?;
             with_folder(&context, &caller, move |folder| {
                 let possession = Possession::Signature { at, signature: &signature.0 };

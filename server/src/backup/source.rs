@@ -5,13 +5,13 @@ use crate::{
     config::Config,
     control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
 };
-use ca::{LeafClaims, credentials::read_certificates};
 use channel_actors::{
     fence::Incarnation,
     hold,
     store::{ChannelStore, StoreOptions},
 };
 use ledger_classes::{block::Block, identity::is_label};
+use pki::{LeafClaims, trust::files::read_certificates};
 use std::{
     fs::{self, File},
     io,

@@ -4,8 +4,10 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
 use super::progress::Progress;
-use crate::backup::restore::{RestoreOptions, Restored, restore};
-use crate::backup::{BackupError, BackupOptions, BackupReport, Manifest, backup};
+use crate::backup::{
+    BackupError, BackupOptions, BackupReport, Manifest, backup,
+    restore::{RestoreOptions, Restored, restore},
+};
 use channel_actors::audit::AuditReport;
 use clap::Args;
 use serde_json::{Value, json};

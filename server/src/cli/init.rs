@@ -4,10 +4,12 @@ use super::ca::{NewKey, PassphraseFile};
 use super::failure::Failure;
 use super::output::Output;
 use super::status::access as access_text;
-use crate::config::parse_listen;
-use crate::init::{InitOptions, init};
-use ca::AlternativeName;
+use crate::{
+    config::parse_listen,
+    init::{InitOptions, init},
+};
 use clap::Args;
+use pki::AlternativeName;
 use serde_json::json;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -5,9 +5,9 @@
 use super::failure::Failure;
 use super::output::{Output, pairs};
 use super::session::{Global, open_profile};
-use ca::limits::KEY_FILE_BYTES_MAX;
 use clap::{Subcommand, ValueEnum};
 use client::keys::{WordCount, Words, read_account_key, write_account_key};
+use files::KEY_FILE_BYTES_MAX;
 use ledger_classes::keys::SigningKey;
 use std::io::Read as _;
 use std::path::PathBuf;

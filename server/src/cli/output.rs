@@ -154,7 +154,7 @@ fn lines(text: &str) -> String {
 /// A certificate path that a peer gave in PEM, written anew; what is none stays in one line.
 pub(super) fn certificate_path(pem: &str) -> String {
     match client::certificate::certificates(pem.as_bytes()) {
-        Ok(path) => path.iter().map(|der| ca::pem::write("CERTIFICATE", der)).collect(),
+        Ok(path) => path.iter().map(|der| pki::pem::write("CERTIFICATE", der)).collect(),
         Err(_) => format!("{}\n", clean(pem)),
     }
 }

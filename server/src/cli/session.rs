@@ -4,7 +4,10 @@ use super::amounts::{self, Units};
 use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
-use ca::{PassphraseSource, encrypted, passphrase::PassphraseError};
+use ca::{
+    PassphraseSource,
+    keys::{encrypted, passphrase::PassphraseError},
+};
 use clap::{Args, ValueEnum};
 use client::api::{JsonEnvelope, Outcome, SubmissionStatus};
 use client::certificate::CredentialError;

@@ -2,12 +2,12 @@
 //! parse is a mistake of ours; a test reads them all.
 
 use super::steps::StepError;
-use ca::KeyAlgorithm;
 use ledger_classes::{
     identity::{Identity, Role},
     json::Strict,
     rights::{Right, Rights},
 };
+use pki::KeyAlgorithm;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 

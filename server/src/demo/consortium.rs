@@ -11,7 +11,7 @@ use crate::{
     init::{self, ADMIN_PROFILE, InitOptions, MAIN},
     operator,
 };
-use ca::{CertificateFolder, folder::LeafOptions};
+use ca::{CertificateFolder, office::folder::LeafOptions};
 use client::{
     admit::admission,
     api::{ChannelSpec, SpecOrganization},

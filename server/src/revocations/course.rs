@@ -8,8 +8,8 @@ use crate::{
         DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_LOOKED_UP_MAX, REVOCATIONS_POSTED_MAX,
     },
 };
-use ca::KeyId;
 use ledger_classes::config::ChannelConfig;
+use pki::KeyId;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,

@@ -7,7 +7,6 @@ use crate::{
     limits::{NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK},
     trust::Trust,
 };
-use ca::{KeyId, Serial, revocation::RevocationList};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Reader, Unavailable};
 use ledger_classes::{
     execution::{
@@ -17,6 +16,7 @@ use ledger_classes::{
     hash::Hash,
     listing::Span,
 };
+use pki::{KeyId, Serial, trust::revocation::RevocationList};
 use std::{
     collections::{HashMap, HashSet},
     convert::Infallible,

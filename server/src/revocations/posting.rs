@@ -5,7 +5,7 @@ use super::{
     source::{Revoked, Word},
 };
 use crate::{certificates::ParticipantPaths, clock, limits::COMMIT_WAIT};
-use ca::evidence::RevocationEvidence;
+use ca::office::revocation_evidence::RevocationEvidence;
 use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait, tasks::blocking};
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{

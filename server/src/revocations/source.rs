@@ -4,9 +4,10 @@
 
 use crate::{certificates::describe, clock, trust::Trust};
 use ca::{
-    CertificateFolder, CertificateId, CompromisedAuthority, KeyId, RevocationReason, Serial, TrustPart,
-    evidence::RevocationEvidence, folder::FolderError,
+    CertificateFolder, CompromisedAuthority,
+    office::{folder::FolderError, revocation_evidence::RevocationEvidence},
 };
+use pki::{CertificateId, KeyId, RevocationReason, Serial, TrustPart};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,

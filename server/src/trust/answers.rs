@@ -4,18 +4,17 @@
 
 use super::{Trust, describe};
 use crate::{clock, limits::ANSWERS_MAX};
-use ca::{
-    CertificateId, KeyId, LeafClaims, PathError,
-    evidence::RevocationEvidence,
-    ocsp,
-    participant::{EvidenceError, verify_revocation},
-    profile::ProfileError,
-};
+use ca::office::revocation_evidence::RevocationEvidence;
 use client::api::CaAnswer;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::Identity,
     time::Time,
+};
+use pki::{
+    CertificateId, KeyId, LeafClaims, PathError,
+    trust::participant::{EvidenceError, verify_revocation},
+    x509::{ocsp, profile::ProfileError},
 };
 use std::{
     collections::BTreeMap,

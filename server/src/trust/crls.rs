@@ -4,12 +4,17 @@ use super::{LearnError, Trust, TrustFile};
 use crate::certificates::describe;
 use bytes::Bytes;
 use ca::{
-    AuthorityScope, CertificateFolder, KeyId, TrustStore,
-    credentials::{CredentialsError, crl_pem},
-    folder::{FolderError, ROOT},
-    revocation::{RevocationChange, RevocationError, RevocationList, RevocationSet},
+    CertificateFolder,
+    office::folder::{FolderError, ROOT},
 };
 use ledger_classes::{hash::Hash, time::Time};
+use pki::{
+    AuthorityScope, KeyId, TrustStore,
+    trust::{
+        files::{CertificateFileError, crl_pem},
+        revocation::{RevocationChange, RevocationError, RevocationList, RevocationSet},
+    },
+};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, MutexGuard, PoisonError},
@@ -136,7 +141,7 @@ impl Trust {
 
     /// Keeps in the peer's own folder the CRLs in force, and those that were put there of CAs that are not in force yet.
     /// Only for who has [`Trust::exclusively`].
-    pub(super) fn save_crls(&self) -> Result<(), CredentialsError> {
+    pub(super) fn save_crls(&self) -> Result<(), CertificateFileError> {
         let file = TrustFile::crls_of(&self.certificate_dir);
         let text = file.text().unwrap_or_default();
         let mut there = match &*self.written() {
@@ -150,8 +155,7 @@ impl Trust {
         let set = self.crl_set();
         let in_force = set.crls.iter().map(|crl| crl.pem.clone());
         let text = in_force.chain(there.iter().map(|crl| crl_pem(crl).into())).collect::<Vec<Bytes>>().concat();
-        ::files::write_public(&file.path, &text)
-            .map_err(|source| CredentialsError::File { path: file.path.display().to_string(), source })?;
+        ::files::write_public(&file.path, &text).map_err(|source| CertificateFileError::of_file(&file.path, source))?;
         *self.written() = Some(Written { digest: Hash::plain(&[&text]), unknown: there });
         Ok(())
     }

@@ -3,7 +3,6 @@
 
 use super::Trust;
 use crate::clock;
-use ca::{KeyId, LeafClaims, Usage};
 use channel_actors::Door;
 use ledger_classes::{
     action::Action,
@@ -11,6 +10,7 @@ use ledger_classes::{
     hash::HexBytes,
     outcome::ResultCode,
 };
+use pki::{KeyId, LeafClaims, Usage};
 
 impl Trust {
     /// Whether a CRL in force, or an answer that was brought, revokes a certificate of this path, leaf first.

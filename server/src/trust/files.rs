@@ -3,8 +3,9 @@
 
 use super::describe;
 use crate::stamp::Stamp;
-use ca::{CertificateFolder, KeyId, Successor, TrustFile, TrustPart, credentials::TrustBundle};
+use ca::{CertificateFolder, Successor};
 use ledger_classes::hash::Hash;
+use pki::{KeyId, TrustFile, TrustPart, trust::bundle::TrustBundle};
 use std::{
     collections::BTreeMap,
     fs,
@@ -255,14 +256,14 @@ mod tests {
         let own = home.path().join("own");
         fs::create_dir_all(&own).unwrap();
         let mut files = TrustFiles::new(&own, &home.path().join("authorities"));
-        let crl = |byte: u8| ca::credentials::crl_pem(&[byte; 9]);
+        let crl = |byte: u8| pki::trust::files::crl_pem(&[byte; 9]);
         let write = |name: &str, text: &str| fs::write(own.join(name), text).unwrap();
         let mut read = |sure: bool, written: Option<&str>| {
             let stamps = files.stamps();
             let reading = files.read(&stamps, sure, written.map(|text| Hash::plain(&[text.as_bytes()])));
             (reading.bundle.crls.len(), reading.news, reading.damage.len())
         };
-        write("ca.pem", &ca::credentials::certificates_pem(&[vec![1; 9]]));
+        write("ca.pem", &pki::trust::files::certificates_pem(&[vec![1; 9]]));
         write("crl.pem", &(crl(1) + &crl(2)));
         assert_eq!(read(false, None), (2, true, 0));
         for sure in [true, false] {
@@ -274,7 +275,7 @@ mod tests {
         write("crl.pem", &crl(4));
         assert_eq!(read(true, Some(&crl(3))), (1, true, 0));
         // Of a CA that is here from now on.
-        write("issuing.pem", &ca::credentials::certificates_pem(&[vec![2; 9]]));
+        write("issuing.pem", &pki::trust::files::certificates_pem(&[vec![2; 9]]));
         assert_eq!(read(true, Some(&crl(4))), (1, true, 0));
         write("crl.pem", "damaged");
         assert_eq!(read(true, None), (0, true, 1));

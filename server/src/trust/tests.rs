@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::config::Limits;
-use crate::init::{InitOptions, init};
+use crate::{
+    config::Limits,
+    init::{InitOptions, init},
+};
 use ca::{
-    Credentials, KeyAlgorithm, RevocationReason,
-    folder::{LeafOptions, Selection},
+    Credentials,
+    office::folder::{LeafOptions, Selection},
 };
 use client::api::CaAnswer;
 use ledger_classes::time::Time;
+use pki::{KeyAlgorithm, RevocationReason};
 use std::{fs, time::SystemTime};
 
 #[test]
@@ -253,7 +256,7 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
     let lists: Vec<Vec<u8>> = (0..24)
         .map(|_| {
             folder.reissue_crl("north", clock::now()).unwrap();
-            ca::credentials::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0)
+            pki::trust::files::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0)
         })
         .collect();
     for together in lists.chunks(4) {
@@ -272,7 +275,7 @@ fn of_lists_that_are_learned_at_once_the_newest_is_kept() {
         let set = trust.crl_set();
         assert_eq!(set.tag, client::crl::set_tag(&ours));
         let pem: Vec<u8> = set.crls.iter().flat_map(|crl| crl.pem.clone()).collect();
-        assert_eq!(ca::credentials::crls_of(std::str::from_utf8(&pem).unwrap()).unwrap(), ours);
+        assert_eq!(pki::trust::files::crls_of(std::str::from_utf8(&pem).unwrap()).unwrap(), ours);
     }
 }
 
@@ -285,7 +288,7 @@ fn what_a_newer_list_leaves_out_is_revoked_also_after_a_restart() {
     let index = dir.join("ca/index.jsonl");
     let before = fs::read(&index).unwrap();
     let list =
-        || ca::credentials::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0);
+        || pki::trust::files::crls_of(&fs::read_to_string(dir.join("ca/crl/north.pem")).unwrap()).unwrap().remove(0);
     let admin = Selection::Identity("spiffe://harbour.example/north/admin/admin".parse().unwrap());
     let folder = CertificateFolder::open(&dir).unwrap();
     folder.revoke(&admin, RevocationReason::KeyCompromise, clock::now()).unwrap();

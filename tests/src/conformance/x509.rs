@@ -1,4 +1,4 @@
-//! `conformance x509`: documents of x509-limbo (<https://x509-limbo.com>) through `ca::validation::validate_path`, on
+//! `conformance x509`: documents of x509-limbo (<https://x509-limbo.com>) through `pki::trust::validation::validate_path`, on
 //! which the one function that admits our peers rests.
 //!
 //! Nothing is judged here but what limbo asks beyond RFC 5280: which name and which key usage the caller wants.
@@ -8,13 +8,19 @@
 mod library;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::algorithms::{Algorithms, PROFILE_ALGORITHMS, RSA_ALGORITHMS};
-use ca::features::{self, Unsupported};
-use ca::path::PathError;
-use ca::profile::ProfileError;
-use ca::revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore};
-use ca::validation::{PathOrder, PathRules, Purpose, ValidatedPath, validate_path};
 use ledger_classes::time::Time;
+use pki::{
+    trust::{
+        path::PathError,
+        revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore},
+        validation::{PathOrder, PathRules, Purpose, ValidatedPath, validate_path},
+    },
+    x509::{
+        algorithms::{Algorithms, PROFILE_ALGORITHMS, RSA_ALGORITHMS},
+        profile::ProfileError,
+        unsupported::{self, Unsupported},
+    },
+};
 use rustls::pki_types::{DnsName, IpAddr, ServerName, SignatureVerificationAlgorithm};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::error::Error;
@@ -314,10 +320,11 @@ fn revocation(material: &Material, algorithms: &Algorithms) -> Arc<RevocationSet
 /// A refusal: by RFC 5280, or by a rule that our profile adds to it.
 fn refusal(error: &PathError, case: &Case, material: &Material, rsa: bool) -> Verdict {
     use Unsupported as U;
-    let leaf = features::of_certificate(&material.leaf);
-    let cas = material.anchors.iter().chain(&material.intermediates).flat_map(|der| features::of_certificate(der));
+    let leaf = unsupported::of_certificate(&material.leaf);
+    let cas = material.anchors.iter().chain(&material.intermediates).flat_map(|der| unsupported::of_certificate(der));
     let cas: Vec<Unsupported> = cas.collect();
-    let self_issued = material.intermediates.iter().any(|der| features::of_certificate(der).contains(&U::SelfIssued));
+    let self_issued =
+        material.intermediates.iter().any(|der| unsupported::of_certificate(der).contains(&U::SelfIssued));
     let uses = |feature: U| leaf.contains(&feature) || cas.contains(&feature);
 
     let foreign_algorithm = matches!(
@@ -344,7 +351,7 @@ fn refusal(error: &PathError, case: &Case, material: &Material, rsa: bool) -> Ve
         (U::ConstraintKind, *error == PathError::NameConstraint && cas.contains(&U::ConstraintKind)),
         (U::AuthorityAtEnd, authority_at_end && leaf.contains(&U::AuthorityAtEnd)),
         (U::SelfIssued, counted && self_issued),
-        (U::PartialCrl, no_list && material.crls.iter().any(|crl| features::is_partial_crl(crl))),
+        (U::PartialCrl, no_list && material.crls.iter().any(|crl| unsupported::is_partial_crl(crl))),
     ];
     let oversized = matches!(
         error,

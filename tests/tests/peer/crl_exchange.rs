@@ -1,10 +1,13 @@
 //! CRLs spread between peers: pushed at once, fetched at the start, kept over a restart, and never taken unverified.
 
-use crate::harness::{Consortium, Peer, run, text};
-use crate::wait;
-use ca::{KeyAlgorithm, KeyPair};
+use crate::{
+    harness::{Consortium, Peer, run, text},
+    wait,
+};
+use ca::KeyPair;
 use client::connection::{Connection, RequestError};
 use client::crl::set_tag;
+use pki::KeyAlgorithm;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -80,7 +83,7 @@ async fn an_offered_crl_is_taken_only_if_it_is_good_and_newer() {
     let second = Peer::start(&dir, &[]);
     let connection = second.connect(&ann);
     let crl = || fs::read(consortium.dir().join("ca/crl/bank.pem")).expect("a CRL");
-    let der = |pem: &[u8]| ca::credentials::crls_of(std::str::from_utf8(pem).expect("PEM")).expect("PEM").remove(0);
+    let der = |pem: &[u8]| pki::trust::files::crls_of(std::str::from_utf8(pem).expect("PEM")).expect("PEM").remove(0);
     let old = der(&crl());
     assert!(!connection.offer_crl(old.clone()).await.expect("known").new);
     let all = connection.crls("").await.expect("a set");

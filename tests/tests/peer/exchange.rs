@@ -1,13 +1,15 @@
 //! An organization whose CA is elsewhere, in a folder without a peer: what it hands over is one file, and what is done
 //! with that is one command.
 
-use crate::harness::{Consortium, Peer, run, text, try_run};
-use crate::wait;
-use ca::folder::Selection;
-use ca::{CertificateFolder, RevocationReason};
+use crate::{
+    harness::{Consortium, Peer, run, text, try_run},
+    wait,
+};
+use ca::{CertificateFolder, office::folder::Selection};
 use client::api::CaAnswer;
 use client::subscribe::{Filter, Start, SubscribeError};
 use ledger_classes::hash::HexBytes;
+use pki::RevocationReason;
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -306,7 +308,7 @@ fn an_interrupted_ca_init_goes_on_and_another_consortiums_folder_is_left_alone()
     let home = tempfile::tempdir().expect("a directory");
     let dir = home.path().join("carrier");
     fs::create_dir(&dir).expect("writable");
-    CertificateFolder::create(&dir, "test.example", ca::KeyAlgorithm::P256, client::now()).expect("made");
+    CertificateFolder::create(&dir, "test.example", pki::KeyAlgorithm::P256, client::now()).expect("made");
     // What a draft of another process that was killed has left.
     fs::create_dir(dir.join(".ca.1.new")).expect("writable");
     let init = |consortium: &str, org: &str| {

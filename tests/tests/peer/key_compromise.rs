@@ -9,7 +9,7 @@ const ALICE: &str = "spiffe://test.example/dealer/client/alice";
 fn serial_of(profile: &Path) -> String {
     let credential = client::profile::Profile::open(profile).expect("a profile").credential.expect("a certificate");
     let leaf = credential.path().first().expect("a leaf").clone();
-    ca::LeafClaims::of_certificate(&leaf).expect("of the profile").serial().to_string()
+    pki::LeafClaims::of_certificate(&leaf).expect("of the profile").serial().to_string()
 }
 
 /// `ca revoke --reason key-compromise` revoked one serial. The certificate's sibling, of the same key, then renewed itself

@@ -1,8 +1,10 @@
 //! Places by kind: strangers and single addresses take a part of everything, whatever they do, and members and
 //! administrators have theirs. Each attack here once kept an administrator out, or took the peer's memory.
 
-use crate::harness::{Consortium, Peer, append, run, signed, text};
-use crate::wait;
+use crate::{
+    harness::{Consortium, Peer, append, run, signed, text},
+    wait,
+};
 use client::api::CertificateRequestBody;
 use client::connection::Connection;
 use client::submit::Wait;
@@ -225,8 +227,8 @@ async fn strangers_that_fill_the_queue_of_requests_leave_room_for_members_and_ar
     }
     let identity = "spiffe://test.example/bank/client/new".parse().expect("an identity");
     let body = || {
-        let key = ca::KeyPair::generate(ca::KeyAlgorithm::P256).expect("a key");
-        let request = ca::request::make_request(&key, &identity).expect("a request");
+        let key = ca::KeyPair::generate(pki::KeyAlgorithm::P256).expect("a key");
+        let request = ca::holder::request::make_request(&key, &identity).expect("a request");
         CertificateRequestBody { request, identity: None, token: None }
     };
     let stranger = peer.connect_once(&nobody);

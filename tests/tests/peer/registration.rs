@@ -1,11 +1,12 @@
 //! Certificates for members: from a request to a certificate that opens connections, over files, over HTTPS and over
 //! EST with other people's programs; renewal before and after the end.
 
-use crate::harness::{Consortium, Peer, run, text, try_run};
-use crate::wait;
+use crate::{
+    harness::{Consortium, Peer, run, text, try_run},
+    wait,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::folder::LeafOptions;
-use ca::{CertificateFolder, Credentials};
+use ca::{CertificateFolder, Credentials, office::folder::LeafOptions};
 use ledger_classes::identity::Identity;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

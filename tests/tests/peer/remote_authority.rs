@@ -2,13 +2,16 @@
 //! enrolment tokens over HTTPS, by the same commands as on the authorities' folder. Each act is recorded with who and
 //! why; to administrators of other organizations, and of another CA of the same name, there is nothing.
 
-use crate::harness::{Consortium, Peer, run, text, try_run};
-use crate::wait;
-use ca::{CertificateFolder, KeyAlgorithm};
+use crate::{
+    harness::{Consortium, Peer, run, text, try_run},
+    wait,
+};
+use ca::CertificateFolder;
 use client::api::{ApprovalBody, RejectionBody, RevocationBody, TokenBody};
 use client::connection::{Connection, RequestError};
 use client::query::Paging;
 use client::register::IssuedFilter;
+use pki::KeyAlgorithm;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

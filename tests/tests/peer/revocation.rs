@@ -1,10 +1,11 @@
 //! Promise 5: revoked means out. From `ca revoke` to the refused request, the closed subscription and the participant
 //! record that ends on every channel; and to nobody else.
 
-use crate::harness::{Consortium, Peer, address, run, signed, text};
-use crate::wait;
-use ca::folder::Selection;
-use ca::{CertificateFolder, RevocationReason, Serial};
+use crate::{
+    harness::{Consortium, Peer, address, run, signed, text},
+    wait,
+};
+use ca::{CertificateFolder, office::folder::Selection};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;
@@ -12,6 +13,7 @@ use client::subscribe::{Filter, Start, SubscribeError, Subscription};
 use ledger_classes::action::{Action, logs};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
+use pki::{RevocationReason, Serial};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,10 +1,11 @@
 //! A certificate that was revoked before a channel met it. Its key was admitted all the same, and took the channel over: the
 //! revocation was posted where the certificate was known, and so two blocks later.
 
-use crate::harness::{Consortium, Peer, address, append, key, signed, text, transaction};
-use crate::wait;
-use ca::folder::Selection;
-use ca::{CertificateFolder, RevocationReason};
+use crate::{
+    harness::{Consortium, Peer, address, append, key, signed, text, transaction},
+    wait,
+};
+use ca::{CertificateFolder, office::folder::Selection};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;
@@ -14,6 +15,7 @@ use ledger_classes::action::{Action, channel::Propose};
 use ledger_classes::config::ConfigChange;
 use ledger_classes::hash::Hash;
 use ledger_classes::transaction::Envelope;
+use pki::RevocationReason;
 use std::path::{Path, PathBuf};
 
 /// A profile without a certificate: whoever has one of the peer's CA certificates.

@@ -1,11 +1,12 @@
 //! Rights end with their reason: what was given to a key, a CA or an organization is gone once that is, on public channels
 //! too, in approvals, and through contracts.
 
-use crate::governance::{Trade, trade};
-use crate::harness::{Consortium, Peer, address, append, define, mint, signed, text, transfer, try_run};
-use crate::wait;
-use ca::folder::Selection;
-use ca::{CertificateFolder, RevocationReason};
+use crate::{
+    governance::{Trade, trade},
+    harness::{Consortium, Peer, address, append, define, mint, signed, text, transfer, try_run},
+    wait,
+};
+use ca::{CertificateFolder, office::folder::Selection};
 use client::connection::{Connection, RequestError};
 use client::profile::Profile;
 use client::submit::Wait;
@@ -13,6 +14,7 @@ use ledger_classes::action::{Action, assets, channel, contracts};
 use ledger_classes::hash::Hash;
 use ledger_classes::identity::Identity;
 use ledger_classes::keyspace;
+use pki::RevocationReason;
 use std::path::Path;
 
 fn revoke(consortium: &Consortium, who: &str) {

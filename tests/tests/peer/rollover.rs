@@ -1,16 +1,18 @@
 //! A root is replaced under live clients: on each way to each peer nobody is refused, at no moment, until the old root
 //! is retired; then a path under it is.
 
-use crate::crl_exchange::second_peer;
-use crate::harness::{Consortium, Peer, copy_folder, run, signed, text, try_run};
-use crate::wait;
-use ca::credentials::{certificates_of, read_certificates};
+use crate::{
+    crl_exchange::second_peer,
+    harness::{Consortium, Peer, copy_folder, run, signed, text, try_run},
+    wait,
+};
 use client::connection::{Connection, Options};
 use client::profile::Profile;
 use client::retry::Retry;
 use client::submit::Wait;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::hash::Hash;
+use pki::trust::files::{certificates_of, read_certificates};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,17 +2,19 @@
 //! the answers against it. Names and bodies that exist take the place of drawn ones in two of three good requests
 //! (`tests/schemathesis/hooks.py`), so that each operation is seen to succeed, and its answers to be as they are described.
 
-use crate::governance::{Trade, trade};
-use crate::harness::{address, append, run, text, transaction};
+use crate::{
+    governance::{Trade, trade},
+    harness::{address, append, run, text, transaction},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::request::make_request;
-use ca::{KeyAlgorithm, KeyPair};
+use ca::{KeyPair, holder::request::make_request};
 use client::api::{Batch, JsonEnvelope, SubmissionLine, submission_frame};
 use client::profile::Profile;
 use client::submit::sign_json;
 use ledger_classes::codec;
 use ledger_classes::hash::Hash;
 use ledger_classes::transaction::Envelope;
+use pki::KeyAlgorithm;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -83,10 +85,10 @@ async fn seeds(trade: &Trade) -> Value {
     let connection = peer.connect(bank);
     // The newest, which the peer may be about to read.
     let crl = std::fs::read(dir.join("ca/crl/bank.pem")).expect("there");
-    let crl = ca::pem::read_one(&crl, ca::pem::CRL).expect("one list").to_vec();
+    let crl = pki::pem::read_one(&crl, pki::pem::CRL).expect("one list").to_vec();
     let pem = std::fs::read(dir.join("ca/bank.pem")).expect("there");
-    let issuer = ca::pem::read_one(&pem, ca::pem::CERTIFICATE).expect("one certificate");
-    let question = ca::ocsp::request(&issuer, &serial.parse().expect("a serial")).expect("a question");
+    let issuer = pki::pem::read_one(&pem, pki::pem::CERTIFICATE).expect("one certificate");
+    let question = pki::x509::ocsp::request(&issuer, &serial.parse().expect("a serial")).expect("a question");
 
     let channel: Hash = connection.channel("trade").await.expect("seen").id;
     let key = Profile::open(bank).expect("a profile").read_account_key().expect("its key");
@@ -137,7 +139,7 @@ async fn seeds(trade: &Trade) -> Value {
             "application/vnd.chancery.batch": STANDARD.encode(batch),
             "application/vnd.chancery.submissions": STANDARD.encode(submission_frame(1, &binary)),
             "application/x-ndjson": STANDARD.encode(line),
-            "application/x-pem-file": STANDARD.encode(ca::credentials::crl_pem(&crl)),
+            "application/x-pem-file": STANDARD.encode(pki::trust::files::crl_pem(&crl)),
         },
     })
 }

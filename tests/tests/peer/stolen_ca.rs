@@ -1,10 +1,11 @@
 //! Somebody has an organization's CA key. Until the members had approved a change of each channel's configuration the thief
 //! went on making administrators; and a folder could not give the organization another key.
 
-use crate::harness::{Consortium, Peer, address, append, copy_folder, run, signed, text, try_run};
-use crate::wait;
-use ca::CertificateFolder;
-use ca::folder::LeafOptions;
+use crate::{
+    harness::{Consortium, Peer, address, append, copy_folder, run, signed, text, try_run},
+    wait,
+};
+use ca::{CertificateFolder, office::folder::LeafOptions};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;
@@ -91,7 +92,7 @@ async fn listed(connection: &Connection, channel: &str, organization: &str) -> u
 fn lists_the_newest(peer: &Peer, profile: &Path, channel: &str, (dir, organization): (&Path, &str)) -> bool {
     let shown = try_run(&["--profile", text(profile), "--peer", &peer.url, "channel", "show", channel]);
     let shown: serde_json::Value = ledger_classes::json::from_slice(&shown.stdout).unwrap_or_default();
-    let newest = ca::credentials::read_certificates(&dir.join(format!("ca/{organization}.pem"))).expect("readable");
+    let newest = pki::trust::files::read_certificates(&dir.join(format!("ca/{organization}.pem"))).expect("readable");
     let members = shown["config"]["organizations"].as_array().cloned().unwrap_or_default();
     let member = members.into_iter().find(|member| member["name"] == organization);
     member.is_some_and(|member| member["authorities"] == serde_json::json!([hex::encode(&newest[0])]))

@@ -3,10 +3,11 @@
 //!
 //! Nothing here is judged by a clock: what counts is in which block each is, and what still waits then.
 
-use crate::harness::{Consortium, Peer, append, key, signed};
-use crate::wait::until;
-use ca::folder::Selection;
-use ca::{CertificateFolder, RevocationReason};
+use crate::{
+    harness::{Consortium, Peer, append, key, signed},
+    wait::until,
+};
+use ca::{CertificateFolder, office::folder::Selection};
 use client::api::{BatchResult, ChannelSpec, SpecOrganization};
 use client::connection::Connection;
 use client::profile::Profile;
@@ -17,6 +18,7 @@ use ledger_classes::config::{ConfigChange, Limits};
 use ledger_classes::hash::Hash;
 use ledger_classes::rights::{Grant, Grantee, Right, Rights};
 use ledger_classes::transaction::Envelope;
+use pki::RevocationReason;
 use std::path::Path;
 use std::time::Instant;
 

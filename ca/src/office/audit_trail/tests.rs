@@ -3,12 +3,15 @@
 
 use super::*;
 use crate::{
-    CertificateRequest, KeyAlgorithm, KeyPair, Keyring, PassphraseSource, RevocationReason, Terms,
-    enrolment::EnrolmentPolicy,
-    folder::{LeafOptions, Selection},
-    request::make_request,
+    KeyPair, Keyring, PassphraseSource, Terms,
+    holder::request::make_request,
+    office::{
+        enrolment::EnrolmentPolicy,
+        folder::{LeafOptions, Selection},
+    },
 };
 use ledger_classes::identity::Identity;
+use pki::{CertificateRequest, KeyAlgorithm, RevocationReason};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
 

@@ -1,7 +1,7 @@
-//! What the line says by which an organization's CA got another key ([`crate::replacement`]).
+//! What the line says by which an organization's CA got another key ([`crate::office::replacement`]).
 
 use super::{AuthorityCertificate, Database, Event};
-use crate::record::{NamedAuthority, Revocation};
+use crate::office::record::{NamedAuthority, Revocation};
 
 impl Database {
     /// The CA before goes on under another name, without trust, and what it issued with it; the organization has a new one.

@@ -95,14 +95,15 @@ fn a_second_writer_waits() {
 /// Each time that the same request was posted again, the index was locked for it.
 #[test]
 fn who_asks_again_is_answered_from_the_index_while_others_write_it() {
-    use crate::{CertificateFolder, CertificateRequest, KeyAlgorithm, KeyPair};
+    use crate::{CertificateFolder, KeyPair};
+    use pki::{CertificateRequest, KeyAlgorithm};
     let dir = tempfile::tempdir().unwrap();
     let now = at(1_800_000_000_000);
     let folder = CertificateFolder::create(dir.path(), "harbour.example", KeyAlgorithm::P256, now).unwrap();
     folder.add_organization("north", KeyAlgorithm::P256, now).unwrap();
     let identity = Identity::parse("spiffe://harbour.example/north/client/alice").unwrap();
     let key = KeyPair::generate(KeyAlgorithm::P256).unwrap();
-    let request = crate::request::make_request(&key, &identity).unwrap();
+    let request = crate::holder::request::make_request(&key, &identity).unwrap();
     let request = CertificateRequest::parse(request.as_bytes()).unwrap();
     let filed = folder.file_request(&request, None, "192.0.2.1", now).unwrap();
     let held = folder.lock().unwrap();

@@ -1,12 +1,14 @@
 //! Why a request is not filed, decided or granted, and the way out where a queue is full.
 
 use crate::{
-    enrolment::{RequestId, RequestStatus, TokenId},
-    folder::FolderError,
     limits::{
         ALTERNATIVE_NAME_BYTES_MAX, ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX,
         REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_ORGANIZATION_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX,
         REQUESTS_OPEN_PER_REQUESTER_MAX, TOKENS_OPEN_MAX,
+    },
+    office::{
+        enrolment::{RequestId, RequestStatus, TokenId},
+        folder::FolderError,
     },
 };
 use ledger_classes::identity::Identity;
@@ -124,8 +126,8 @@ pub enum RegistrationError {
     Folder(#[from] FolderError),
 }
 
-impl From<crate::database::DatabaseError> for RegistrationError {
-    fn from(error: crate::database::DatabaseError) -> Self {
+impl From<crate::office::database::DatabaseError> for RegistrationError {
+    fn from(error: crate::office::database::DatabaseError) -> Self {
         Self::Folder(error.into())
     }
 }

@@ -1,12 +1,16 @@
 //! Whether the authorities' index and the records on a channel agree.
 
 use super::Directory;
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, pairs};
-use crate::cli::session::{Global, Session};
-use crate::cli::with_session;
-use ca::acts::{RecordedLine, read_index};
-use ca::database::DatabaseError;
+use crate::cli::{
+    failure::Failure,
+    output::{Output, pairs},
+    session::{Global, Session},
+    with_session,
+};
+use ca::office::{
+    audit_trail::{RecordedLine, read_index},
+    database::DatabaseError,
+};
 use clap::Args;
 use client::query::Paging;
 use ledger_classes::execution::audit::CERTIFICATE;

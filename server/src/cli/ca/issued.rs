@@ -2,19 +2,28 @@
 
 use super::Directory;
 use super::place::Place;
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, certificate_path, clean, pairs, part as part_text, until, when};
-use crate::cli::session::{Global, Paging};
-use crate::clock;
-use crate::config::Config;
-use crate::limits::{DAY_MS, PAGE_DEFAULT};
-use crate::register::{IssuedSelection, issued_view, part, revoked_view};
-use ca::database::CertificateStatus;
-use ca::folder::{CertificateFolder, FolderError, Selection};
-use ca::{Register, RevocationReason, Serial};
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, certificate_path, clean, pairs, part as part_text, until, when},
+        session::{Global, Paging},
+    },
+    clock,
+    config::Config,
+    limits::{DAY_MS, PAGE_DEFAULT},
+    register::{IssuedSelection, issued_view, part, revoked_view},
+};
+use ca::{
+    Register,
+    office::{
+        database::CertificateStatus,
+        folder::{CertificateFolder, FolderError, Selection},
+    },
+};
 use clap::{Args, ValueEnum};
 use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody};
 use ledger_classes::identity::Identity;
+use pki::{RevocationReason, Serial};
 use serde::Serialize;
 use std::path::Path;
 

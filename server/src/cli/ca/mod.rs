@@ -19,20 +19,25 @@ use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
 use crate::backup::incarnation_file;
 pub(super) use crate::certificates::describe as in_full;
-use crate::config::Config;
-use crate::register::issued_view;
-use crate::{clock, init, operator};
-use ca::database::DatabaseError;
-use ca::folder::{CertificateFolder, FolderError, LeafOptions};
-use ca::forecast::{Expiring, Expiry};
-use ca::ocsp::{self, verify_answer};
-use ca::{AlternativeName, Cause, KeyAlgorithm, Keyring, Serial};
+use crate::{clock, config::Config, init, operator, register::issued_view};
+use ca::{
+    Cause, Keyring,
+    office::{
+        database::DatabaseError,
+        expiry::{Expiring, Expiry},
+        folder::{CertificateFolder, FolderError, LeafOptions},
+    },
+};
 use channel_actors::fence;
 use clap::{Args, Subcommand, ValueEnum};
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
 pub(super) use passphrase::PassphraseFile;
 pub(super) use pkcs11::NewKey;
+use pki::{
+    AlternativeName, KeyAlgorithm, Serial,
+    x509::ocsp::{self, verify_answer},
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -394,7 +399,7 @@ impl Ca {
 
 /// Certificates in PEM.
 fn certificates_text(path: &[Vec<u8>]) -> String {
-    ca::credentials::certificates_pem(path)
+    pki::trust::files::certificates_pem(path)
 }
 
 fn show_answer(folder: &CertificateFolder, serial: &Serial, output: Output) -> Result<(), Failure> {

@@ -1,8 +1,7 @@
 //! The passphrase of the authorities' keys: where commands find it, and how it is changed.
 
 use super::Directory;
-use crate::cli::failure::Failure;
-use crate::cli::output::Output;
+use crate::cli::{failure::Failure, output::Output};
 use ca::PassphraseSource;
 use clap::Args;
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use super::Algorithm;
 use crate::cli::failure::Failure;
-use ca::{KeyPlace, pkcs11::Token};
+use ca::{KeyPlace, keys::pkcs11::Token};
 use clap::Args;
 use std::path::PathBuf;
 

@@ -1,8 +1,10 @@
 //! Where a command of an organization's administrator does its work: in the authorities' folder, or at a peer that has it.
 
 use super::Directory;
-use crate::cli::failure::Failure;
-use crate::cli::session::{Global, Session};
+use crate::cli::{
+    failure::Failure,
+    session::{Global, Session},
+};
 use ca::CertificateFolder;
 use client::connection::{Connection, RequestError};
 use tokio::runtime::Runtime;

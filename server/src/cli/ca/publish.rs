@@ -3,13 +3,17 @@
 //! channel that it has ([`crate::revocations`]).
 
 use super::{Directory, in_full, place::Remote};
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean};
-use crate::cli::session::{Global, Session};
-use crate::clock;
-use crate::duties::Duty;
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, clean},
+        session::{Global, Session},
+    },
+    clock,
+    duties::Duty,
+};
 use bytes::Bytes;
-use ca::folder::ROOT;
+use ca::office::folder::ROOT;
 use clap::Args;
 use client::api::{CaAnswer, WaitingView};
 use client::connection::RequestError;

@@ -3,24 +3,28 @@
 use super::issued::{cut, show_part};
 use super::place::Place;
 use super::{Algorithm, DAY_MS, Directory};
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, certificate_path, clean, pairs, when};
-use crate::cli::session::{Global, Paging, read_file};
-use crate::clock;
-use crate::register::{request_view, token_view};
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, certificate_path, clean, pairs, when},
+        session::{Global, Paging, read_file},
+    },
+    clock,
+    register::{request_view, token_view},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::enrolment::{EnrolmentPolicy, FOLDER};
-use ca::limits::REQUEST_TEXT_BYTES_MAX;
-use ca::request::make_request;
 use ca::{
-    AlternativeName, CertificateRequest, EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId,
-    RequestStatus, Requester, Terms, TokenId,
+    EnrolmentToken, KeyPair, Register, Registration, RegistrationError, RequestId, RequestStatus, Requester, Terms,
+    TokenId,
+    holder::request::make_request,
+    office::enrolment::{EnrolmentPolicy, FOLDER},
 };
 use clap::{Args, Subcommand};
 use client::api::{
     ApprovalBody, CancelBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView,
 };
 use ledger_classes::identity::Identity;
+use pki::{AlternativeName, CertificateRequest, limits::REQUEST_TEXT_BYTES_MAX};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +108,7 @@ impl Request {
         files::private_folder(out).map_err(|error| Failure::file(out, &error))?;
         key.save(&key_file).map_err(|error| failed(&error))?;
         files::write_public(&request_file, request.as_bytes()).map_err(|error| Failure::file(&request_file, &error))?;
-        let digest = ca::identifiers::KeyId::of_spki(&key.public().spki()).to_string();
+        let digest = pki::x509::identifiers::KeyId::of_spki(&key.public().spki()).to_string();
         let made = json!({ "identity": identity, "key": digest, "request": request, "file": request_file });
         output.show(&made, |_| {
             pairs(&[

@@ -1,17 +1,21 @@
 //! Renewal: of a folder's certificate by the authorities' directory, or of a profile's by its peer.
 
 use super::{Algorithm, Directory, certificates_text};
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, note, pairs, until};
-use crate::cli::session::{Global, PeerUrl, open_profile};
-use crate::clock;
-use ca::KeyAlgorithm;
-use ca::holder::{Taken, take_offered};
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, note, pairs, until},
+        session::{Global, PeerUrl, open_profile},
+    },
+    clock,
+};
+use ca::office::handout::{Taken, take_offered};
 use clap::Args;
 use client::connection::Options;
 use client::renew::{RenewError, authorities, complete, forget_previous, renew};
 use ledger_classes::keys::Scheme;
 use ledger_classes::time::Time;
+use pki::KeyAlgorithm;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -71,9 +75,9 @@ impl Renew {
         let path = authorities.renew_credentials_for(folder, new_key, lifetime_ms, clock::now())?;
         authorities.bring_up_to_date(folder, clock::now())?;
         let file = folder.join("cert.pem");
-        let pem = ca::credentials::certificates_pem(&path);
+        let pem = pki::trust::files::certificates_pem(&path);
         output.show(&json!({ "file": file, "certificate": pem }), |_| {
-            let leaf = path.first().and_then(|der| ca::LeafClaims::of_certificate(der).ok());
+            let leaf = path.first().and_then(|der| pki::LeafClaims::of_certificate(der).ok());
             let whose = leaf.map(|claims| format!(" of {}", claims.identity())).unwrap_or_default();
             format!("renewed the certificate{whose}, in {}\n{}", file.display(), certificates_text(&path))
         })
@@ -90,7 +94,8 @@ impl Renew {
         let runtime = runtime.map_err(|error| Failure::unavailable(error.to_string()))?;
         let credential = profile.credential.as_ref().ok_or(RenewError::NoCertificate)?;
         let offered = runtime.block_on(authorities(&profile, options.clone()))?;
-        let held = ca::exchange::hold(&profile.directory).map_err(|error| Failure::usage(super::in_full(&error)))?;
+        let held =
+            pki::trust::exchange::hold(&profile.directory).map_err(|error| Failure::usage(super::in_full(&error)))?;
         let taken = take_offered(&profile.directory, &offered, &profile.consortium, clock::now());
         let Taken { added, removed, outdated } = taken.map_err(|error| Failure::usage(super::in_full(&error)))?;
         let due = client::renew::due(credential)?;

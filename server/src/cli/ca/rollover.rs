@@ -1,11 +1,17 @@
 //! The next certificate of a CA, and the next root of the consortium.
 
 use super::{Directory, NewKey};
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, note, table, when};
-use crate::clock;
-use ca::database::CertificateRecord;
-use ca::rollover::{RolloverError, RolloverStage, RolloverStatus};
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, note, table, when},
+    },
+    clock,
+};
+use ca::office::{
+    database::CertificateRecord,
+    rollover::{RolloverError, RolloverStage, RolloverStatus},
+};
 use clap::{Args, Subcommand};
 
 /// Certify an organization's CA again, before its certificate expires

@@ -1,23 +1,33 @@
 //! Organizations whose CA is elsewhere: what is carried from one to another, and what is done with it there.
 
 use super::{Directory, NewKey, PassphraseFile, in_full};
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean, table};
-use crate::config::Config;
-use crate::limits::TRUST_FILE_BYTES_MAX;
-use crate::{clock, operator};
-use ca::credentials::{TrustBundle, read_certificates};
-use ca::exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, keys_beginning, remove_trust};
-use ca::folder::ROOT;
-use ca::{AuthorityScope, CertificateFolder, KeyId, Keyring};
+use crate::{
+    cli::{
+        failure::Failure,
+        output::{Output, clean, table},
+    },
+    clock,
+    config::Config,
+    limits::TRUST_FILE_BYTES_MAX,
+    operator,
+};
+use ca::{CertificateFolder, Keyring, office::folder::ROOT};
 use clap::{Args, Subcommand};
+use pki::{
+    AuthorityScope, KeyId,
+    trust::{
+        bundle::TrustBundle,
+        exchange::{Accepting, ExchangeError, TrustAdded, TrustedAuthority, add_trust, keys_beginning, remove_trust},
+        files::read_certificates,
+    },
+};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
 impl From<ExchangeError> for Failure {
     fn from(error: ExchangeError) -> Self {
         match error {
-            error @ (ExchangeError::Credentials(_)
+            error @ (ExchangeError::Files(_)
             | ExchangeError::Form(_)
             | ExchangeError::Short(_)
             | ExchangeError::Ambiguous(..)
@@ -275,7 +285,7 @@ fn brought(source: &Path) -> Result<TrustBundle, Failure> {
 /// The trust domain of a folder with a certificate, else of the CAs that it trusts.
 fn consortium(folder: &Path) -> Result<String, Failure> {
     if let Some(der) = read_certificates(&folder.join("cert.pem")).ok().and_then(|path| path.into_iter().next()) {
-        let claims = ca::LeafClaims::of_certificate(&der);
+        let claims = pki::LeafClaims::of_certificate(&der);
         return Ok(claims.map_err(|error| Failure::usage(error.to_string()))?.identity().consortium().to_owned());
     }
     let anchors = read_certificates(&folder.join("ca.pem")).map_err(ExchangeError::from)?;

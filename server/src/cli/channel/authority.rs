@@ -1,8 +1,10 @@
 //! A CA's next certificate on a channel, and its end, by the authorities' folder that has its key.
 
-use crate::cli::ca::open_folder;
-use crate::cli::failure::Failure;
-use crate::cli::session::{ChannelOption, Session, Signing};
+use crate::cli::{
+    ca::open_folder,
+    failure::Failure,
+    session::{ChannelOption, Session, Signing},
+};
 use clap::Args;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::RenewAuthority as Renewal;

@@ -1,9 +1,9 @@
 //! Whose CA a change lists, by the key: whoever has it can be that member, so whoever approves compares it first.
 
 use crate::cli::output::{note, when};
-use ca::DescribedAuthority;
 use client::api::{AuthorityChange, ProposalView, ProposedAuthorityView};
 use ledger_classes::config::{ChannelConfig, ConfigChange, Organization};
+use pki::DescribedAuthority;
 
 /// What is known against a CA.
 fn warned(ca: &ProposedAuthorityView) -> &'static str {

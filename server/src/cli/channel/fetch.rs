@@ -1,10 +1,12 @@
 //! `chancery channel fetch`: a channel's blocks in plain files, for whoever may read all of it, such as an auditor.
 
-use crate::cli::ca::in_full;
-use crate::cli::failure::Failure;
-use crate::cli::output::{clean, pairs};
-use crate::cli::progress::Progress;
-use crate::cli::session::Session;
+use crate::cli::{
+    ca::in_full,
+    failure::Failure,
+    output::{clean, pairs},
+    progress::Progress,
+    session::Session,
+};
 use channel_actors::block_folder::{BlockFolderError, BlockWriter};
 use clap::Args;
 use serde_json::json;

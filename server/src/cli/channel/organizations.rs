@@ -1,17 +1,20 @@
 //! Organizations as commands about channels are told of them, with their CAs: those that the peer knows, or those in a
 //! file that `chancery ca bundle` wrote.
 
-use crate::cli::ca::in_full;
-use crate::cli::failure::Failure;
-use crate::cli::session::{Session, read_file};
-use crate::init::MAIN;
-use crate::limits::TRUST_FILE_BYTES_MAX;
-use ca::credentials::TrustBundle;
-use ca::{AuthorityScope, KeyId};
+use crate::{
+    cli::{
+        ca::in_full,
+        failure::Failure,
+        session::{Session, read_file},
+    },
+    init::MAIN,
+    limits::TRUST_FILE_BYTES_MAX,
+};
 use client::certificate::certificates;
 use ledger_classes::config::Organization;
 use ledger_classes::hash::HexBytes;
 use ledger_classes::identity::is_label;
+use pki::{AuthorityScope, KeyId, trust::bundle::TrustBundle};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +83,7 @@ fn of<'a>(all: impl IntoIterator<Item = &'a [u8]>, organization: &str) -> Vec<Ve
     let is_its = |der: &[u8]| {
         AuthorityScope::of_certificate(der).is_ok_and(|scope| scope.organization.as_deref() == Some(organization))
     };
-    ca::reissue::newest(all.into_iter().filter(|der| is_its(der)).map(<[u8]>::to_vec))
+    ca::office::reissue::newest(all.into_iter().filter(|der| is_its(der)).map(<[u8]>::to_vec))
 }
 
 /// The CA certificates of an organization in a file with CAs, and CRLs, of whomever.

@@ -1,9 +1,11 @@
 //! Whether two proofs, or two folders of blocks, are of one history.
 
 use super::checked;
-use crate::cli::ca::in_full;
-use crate::cli::failure::Failure;
-use crate::cli::output::{Output, clean};
+use crate::cli::{
+    ca::in_full,
+    failure::Failure,
+    output::{Output, clean},
+};
 use channel_actors::block_folder::BlockReader;
 use client::fork::{CompareError, Comparison, Contradiction, Fork, SealedBytes, Sealer, Side, compare_files};
 use ledger_classes::{block::Block, config::ChannelConfig, hash::Hash, time::Time};

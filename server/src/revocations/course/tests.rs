@@ -1,6 +1,7 @@
 use super::*;
 use crate::revocations::source::{Source, Word};
-use ca::{CertificateId, Serial, evidence::RevocationEvidence};
+use ca::office::revocation_evidence::RevocationEvidence;
+use pki::{CertificateId, Serial};
 use std::time::Duration;
 
 fn key(byte: u8) -> KeyId {
