@@ -94,11 +94,7 @@ impl Hash {
 
     /// Hash of `parts` one after another under `tag`.
     pub fn tagged(tag: Tag, parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(tag.text().as_bytes());
-        hasher.update([0]);
-        parts.iter().for_each(|part| hasher.update(part));
-        Self(hasher.finalize().into())
+        Self(Hasher::new(tag, parts).0.finalize().into())
     }
 
     /// Plain SHA-256 of `parts` one after another: Merkle trees (RFC 9162) and nothing else.
@@ -111,6 +107,26 @@ impl Hash {
     /// Parses exactly 64 lower-case hex digits.
     pub fn parse(text: &str) -> Result<Self, ParseHexError> {
         parse_hex(text).map(Self)
+    }
+}
+
+/// A hash under a tag that has taken in its first bytes, for many that begin with the same.
+#[derive(Clone)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes in the tag and `parts`.
+    pub(crate) fn new(tag: Tag, parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(tag.text().as_bytes());
+        hasher.update([0]);
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher)
+    }
+
+    /// The hash of those bytes and these.
+    pub(crate) fn with(&self, bytes: &[u8]) -> Hash {
+        Hash(self.0.clone().chain_update(bytes).finalize().into())
     }
 }
 

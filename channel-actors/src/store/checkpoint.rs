@@ -63,7 +63,8 @@ impl State {
     fn freeze(&self) -> (Arc<Layer>, StateTree, u64) {
         let _applying = lock(&self.applying);
         let mut inner = write(&self.inner);
-        let layer = std::mem::take(&mut inner.active);
+        let next = Arc::new(inner.active.next());
+        let layer = std::mem::replace(&mut inner.active, next);
         inner.frozen = Some(layer.clone());
         self.count(&inner);
         (layer, inner.tree.clone(), inner.applied)

@@ -8,11 +8,11 @@
 //!
 //! Always: an id is in one run; every bucket of a run has a record; runs are never changed, only merged into new ones.
 
-use super::CHECK_BYTES;
+use super::check::{CHECK_BYTES, check};
 use super::error::StoreError;
 use super::layer::Location;
 use super::pace::Paced;
-use super::record::{STATE_FORMAT, check};
+use super::record::STATE_FORMAT;
 use ledger_classes::hash::Hash;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
 use std::cmp::Reverse;

@@ -8,10 +8,10 @@
 //! the log holds are left-overs.
 //! Never here: what the log does with the blocks.
 
+use super::check::{CHECK_BYTES, Check, check, under};
 use super::error::StoreError;
 use super::files::{Backend, JournalFile};
-use super::record::check;
-use super::{BlockRecord, CHECK_BYTES, FORMAT, digest};
+use super::{BlockRecord, FORMAT};
 use crate::mutants::{Mutant, planted};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
@@ -35,25 +35,26 @@ const DIRECT_BLOCKS_WITHOUT: u64 = 1_000;
 const KEY_BYTES: usize = 32;
 /// Version, key, length of the file, check.
 const HEAD_BYTES: usize = 1 + KEY_BYTES + 4 + CHECK_BYTES;
-/// Version, height, history root before it, header hash, lengths and digests of block and receipts, check.
-const RECORD_HEAD_BYTES: usize = 1 + 8 + 2 * 32 + 2 * (4 + 32) + CHECK_BYTES;
+/// Version, height, history root before it, header hash, lengths and checks of block and receipts, check.
+const RECORD_HEAD_BYTES: usize = 1 + 8 + 2 * 32 + 2 * (4 + CHECK_BYTES) + CHECK_BYTES;
 
 /// Random: it is in the file, and nowhere else.
 type Key = [u8; KEY_BYTES];
 
-/// A block, where it belongs, and the digests of its bytes.
+/// A block, where it belongs, and the checks of its bytes at its height.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Digested {
+pub(super) struct Checked {
     pub(super) record: BlockRecord,
     /// Root of all header hashes before its own: of another log's block it is another.
     pub(super) history: Hash,
-    pub(super) block: Hash,
-    pub(super) receipts: Hash,
+    pub(super) block: Check,
+    pub(super) receipts: Check,
 }
 
-impl Digested {
+impl Checked {
     pub(super) fn of(record: BlockRecord, history: Hash) -> Self {
-        let (block, receipts) = (digest(&record.block), digest(&record.receipts));
+        let height = record.height.to_le_bytes();
+        let (block, receipts) = (check(&height, &record.block), check(&height, &record.receipts));
         Self { record, history, block, receipts }
     }
 }
@@ -93,7 +94,7 @@ impl Journal {
         file: Box<dyn JournalFile>,
         bytes_max: usize,
         size: u64,
-    ) -> Result<(Self, Vec<Digested>), StoreError> {
+    ) -> Result<(Self, Vec<Checked>), StoreError> {
         let journal = Self::new(file, bytes_max);
         let Some(backend) = journal.file.open()? else { return Ok((journal, Vec::new())) };
         let length = backend.len().map_err(failed("measuring the journal"))?;
@@ -114,7 +115,7 @@ impl Journal {
 
     /// Puts a block into the journal: it is on disk then. `false`, and nothing done, if it should go into the log, with
     /// all that the journal holds, followed by [`Self::restart`].
-    pub(super) fn put(&mut self, block: &Digested) -> Result<bool, StoreError> {
+    pub(super) fn put(&mut self, block: &Checked) -> Result<bool, StoreError> {
         let bytes = RECORD_HEAD_BYTES + block.record.block.len() + block.record.receipts.len();
         if bytes > self.bytes_max / LARGE_PART {
             return Ok(false);
@@ -239,54 +240,57 @@ fn decode_head(bytes: &[u8]) -> Option<(Key, usize)> {
     }
 }
 
-fn encode(block: &Digested, key: &Key, bytes: &mut Vec<u8>) {
+fn encode(block: &Checked, key: &Key, bytes: &mut Vec<u8>) {
     let BlockRecord { height, header_hash, block: content, receipts } = &block.record;
     let length = |bytes: &Bytes| u32::try_from(bytes.len()).expect("a small block").to_le_bytes();
     bytes.push(FORMAT);
     bytes.extend_from_slice(&height.to_le_bytes());
     bytes.extend_from_slice(&block.history.0);
     bytes.extend_from_slice(&header_hash.0);
-    for (bytes_of, digest) in [(content, block.block), (receipts, block.receipts)] {
+    for bytes_of in [content, receipts] {
         bytes.extend_from_slice(&length(bytes_of));
-        bytes.extend_from_slice(&digest.0);
+        bytes.extend_from_slice(&check(key, bytes_of));
     }
-    let sum = check(key, bytes);
+    let sum = under(key, bytes);
     bytes.extend_from_slice(&sum);
     bytes.extend_from_slice(content);
     bytes.extend_from_slice(receipts);
 }
 
 /// The record that begins here, if one does and is whole.
-fn decode(bytes: &[u8], key: &Key) -> Option<Digested> {
+fn decode(bytes: &[u8], key: &Key) -> Option<Checked> {
     let (head, rest) = bytes.split_at_checked(RECORD_HEAD_BYTES)?;
     let (content, sum) = head.split_last_chunk::<CHECK_BYTES>()?;
     let (&version, fields) = content.split_first()?;
-    if version != FORMAT || check(key, content) != *sum {
+    if version != FORMAT || under(key, content) != *sum {
         return None;
     }
     let (height, fields) = fields.split_first_chunk()?;
     let (history, fields) = fields.split_first_chunk()?;
     let (header_hash, fields) = fields.split_first_chunk()?;
     let (block_bytes, fields) = fields.split_first_chunk()?;
-    let (block, fields) = fields.split_first_chunk()?;
+    let (block, fields) = fields.split_first_chunk::<CHECK_BYTES>()?;
     let (receipts_bytes, fields) = fields.split_first_chunk()?;
-    let receipts = Hash(fields.try_into().ok()?);
+    let receipts: &Check = fields.try_into().ok()?;
     let length = |bytes: &[u8; 4]| usize::try_from(u32::from_le_bytes(*bytes)).ok();
     let (content, rest) = rest.split_at_checked(length(block_bytes)?)?;
     let receipts_content = rest.get(..length(receipts_bytes)?)?;
+    // Under the key, too: whoever chooses a block's bytes must not choose some that are whole when a part of them is not.
+    if check(key, content) != *block || check(key, receipts_content) != *receipts {
+        return None;
+    }
     let record = BlockRecord {
         height: u64::from_le_bytes(*height),
         header_hash: Hash(*header_hash),
         block: Bytes::copy_from_slice(content),
         receipts: Bytes::copy_from_slice(receipts_content),
     };
-    let found = Digested::of(record, Hash(*history));
-    ((found.block, found.receipts) == (Hash(*block), receipts)).then_some(found)
+    Some(Checked::of(record, Hash(*history)))
 }
 
 /// The blocks of heights from `size` on, in order. One of which no copy is whole was never finished, and then there is
 /// none after it.
-fn find(bytes: &[u8], key: &Key, size: u64) -> Result<Vec<Digested>, StoreError> {
+fn find(bytes: &[u8], key: &Key, size: u64) -> Result<Vec<Checked>, StoreError> {
     let (mut found, mut at) = (BTreeMap::new(), SECTOR);
     while at < bytes.len() {
         let Some(block) = decode(&bytes[at..], key) else {

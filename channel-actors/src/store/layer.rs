@@ -1,5 +1,5 @@
-//! State in memory: what applied blocks wrote, in key order, each value with the count of blocks that it is
-//! visible from.
+//! State in memory: what applied blocks wrote, each value with the count of blocks that it is visible from. A value is found
+//! by a hash of its key, which costs a third of what going down a tree does; the order of the keys stands beside that.
 //!
 //! Always: the versions of a key are in falling order of `since`; a version that some protected count can see is
 //! never dropped; a frozen layer never changes again.
@@ -7,17 +7,18 @@
 //! `since <= c`.
 
 use super::lock::{read, write};
+use foldhash::quality::RandomState;
 use ledger_classes::hash::Hash;
 use ledger_classes::state::{Value, Writes};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 /// Keys written in one holding of the lock: some 20 µs, the longest that a reader waits for `apply`.
 const CHUNK_KEYS: usize = 64;
-/// What a map entry costs beyond its key and value, roughly: node share, headers, allocation.
-const ENTRY_BYTES: usize = 96;
+/// What an entry costs beyond its key and value, roughly: its place in the map and in the order, headers, allocation.
+const ENTRY_BYTES: usize = 128;
 /// What an entry of the transaction index costs.
 const TRANSACTION_BYTES: usize = 64;
 
@@ -71,12 +72,28 @@ pub(super) type Location = (u64, u32);
 /// Writes of a run of blocks.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
-    entries: RwLock<BTreeMap<Vec<u8>, Versions>>,
-    transactions: RwLock<HashMap<Hash, Location>>,
+    entries: RwLock<Entries>,
+    transactions: RwLock<HashMap<Hash, Location, RandomState>>,
     bytes: AtomicUsize,
 }
 
+/// The same keys twice.
+#[derive(Debug, Default)]
+struct Entries {
+    by_key: HashMap<Arc<[u8]>, Versions, RandomState>,
+    in_order: BTreeSet<Arc<[u8]>>,
+}
+
 impl Layer {
+    /// An empty one with room for as much as this one has: what follows is of that size, and maps that grow hold up those
+    /// who read.
+    pub(super) fn next(&self) -> Self {
+        let room = |length| RwLock::new(HashMap::with_capacity_and_hasher(length, RandomState::default()));
+        let by_key = HashMap::with_capacity_and_hasher(read(&self.entries).by_key.len(), RandomState::default());
+        let entries = RwLock::new(Entries { by_key, in_order: BTreeSet::new() });
+        Self { entries, transactions: room(read(&self.transactions).len()), bytes: AtomicUsize::new(0) }
+    }
+
     /// Bytes of memory, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -91,7 +108,7 @@ impl Layer {
             let mut entries = write(&self.entries);
             for (key, value) in writes.by_ref().take(CHUNK_KEYS) {
                 let version = Version { since, value: value.clone() };
-                match entries.get_mut(key) {
+                match entries.by_key.get_mut(key.as_slice()) {
                     Some(versions) => {
                         dropped += versions.bytes();
                         versions.put(version, protected);
@@ -99,7 +116,9 @@ impl Layer {
                     }
                     None => {
                         added += ENTRY_BYTES + key.len() + version.bytes();
-                        entries.insert(key.clone(), Versions { newest: version, older: Vec::new() });
+                        let key: Arc<[u8]> = key.as_slice().into();
+                        entries.in_order.insert(Arc::clone(&key));
+                        entries.by_key.insert(key, Versions { newest: version, older: Vec::new() });
                     }
                 }
             }
@@ -116,14 +135,23 @@ impl Layer {
         self.bytes.fetch_add(transactions.len() * TRANSACTION_BYTES, Ordering::Relaxed);
     }
 
-    /// Where a transaction is.
-    pub(super) fn transaction(&self, id: &Hash) -> Option<Location> {
-        read(&self.transactions).get(id).copied()
+    /// Where each of these transactions is, where that is not known yet.
+    pub(super) fn find_transactions(&self, ids: &[Hash], found: &mut [Option<Location>]) {
+        let index = read(&self.transactions);
+        for (id, found) in ids.iter().zip(found).filter(|(_, found)| found.is_none()) {
+            *found = index.get(id).copied();
+        }
+    }
+
+    /// The first of these transactions that is here, and where.
+    pub(super) fn first_known(&self, transactions: &[(Hash, u32)]) -> Option<(Hash, Location)> {
+        let index = read(&self.transactions);
+        transactions.iter().find_map(|(id, _)| index.get(id).map(|location| (*id, *location)))
     }
 
     /// The value under `key` that `count` sees. Outer `None`: this layer says nothing; inner: it was removed.
     pub(super) fn at(&self, key: &[u8], count: u64) -> Option<Option<Value>> {
-        read(&self.entries).get(key)?.at(count).map(|version| version.value.clone())
+        read(&self.entries).by_key.get(key)?.at(count).map(|version| version.value.clone())
     }
 
     /// The first key in `from..end` that this layer says something about at `count`, removed ones too.
@@ -132,14 +160,17 @@ impl Layer {
             return None;
         }
         let entries = read(&self.entries);
-        let mut range = entries.range::<[u8], _>((Bound::Included(from), Bound::Excluded(end)));
-        range.find_map(|(key, versions)| versions.at(count).map(|version| (key.clone(), version.value.clone())))
+        let mut range = entries.in_order.range::<[u8], _>((Bound::Included(from), Bound::Excluded(end)));
+        range.find_map(|key| {
+            let version = entries.by_key.get(key)?.at(count)?;
+            Some((key.to_vec(), version.value.clone()))
+        })
     }
 
     /// Gives the newest value of every key, in key order. Only for frozen layers: the lock is held throughout.
     pub(super) fn for_each<E>(&self, mut visit: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>) -> Result<(), E> {
         let entries = read(&self.entries);
-        entries.iter().try_for_each(|(key, versions)| visit(key, versions.newest.value.as_deref()))
+        entries.in_order.iter().try_for_each(|key| visit(key, entries.by_key[key].newest.value.as_deref()))
     }
 
     /// The transactions of a frozen layer in the order of their ids.

@@ -9,7 +9,7 @@
 
 use super::error::{Latch, StoreError};
 use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
-use super::journal::{Digested, Journal};
+use super::journal::{Checked, Journal};
 use super::lock::{lock, read, write};
 use super::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
 use super::{BlockRecord, StoreOptions, sums};
@@ -108,7 +108,7 @@ impl Log {
             return Err(StoreError::AppendOutOfOrder { expected: writer.history.size(), given: record.height });
         }
         let mut next = writer.history.clone();
-        let block = Digested::of(record.clone(), next.root());
+        let block = Checked::of(record.clone(), next.root());
         let nodes = next.append(merkle::leaf_hash(&record.header_hash.0));
         let database = read(&self.database);
         let database = database.as_ref().ok_or(StoreError::Closed)?;
@@ -281,12 +281,8 @@ impl Drop for Log {
 }
 
 /// Puts what a journal held into the tables. Returns the history with it.
-fn take_over(
-    database: &Database,
-    mut history: CompactRange,
-    blocks: Vec<Digested>,
-) -> Result<CompactRange, StoreError> {
-    let of = |block: Digested| {
+fn take_over(database: &Database, mut history: CompactRange, blocks: Vec<Checked>) -> Result<CompactRange, StoreError> {
+    let of = |block: Checked| {
         if block.history != history.root() {
             return corrupt(format!("block {} of the journal follows another log", block.record.height));
         }

@@ -1,13 +1,13 @@
 //! Records of `state.redb`. Each ends with a check over its key and itself: a bit that rots makes an error, not a wrong
 //! balance that the next block would be built on.
 
-use super::{CHECK_BYTES, digest};
-use ledger_classes::hash::{Hash, Tag};
+use super::check::{CHECK_BYTES, check, check_of};
+use ledger_classes::hash::Hash;
 use ledger_classes::state::{ReadError, Value};
 use ledger_classes::state_tree::StateTree;
 
 /// First byte of every record of this file.
-pub(super) const STATE_FORMAT: u8 = 4;
+pub(super) const STATE_FORMAT: u8 = 5;
 /// Version, height, header hash, state root, keys, check.
 const REFLECTS_BYTES: usize = 1 + 8 + 32 + 32 + 8 + CHECK_BYTES;
 
@@ -18,12 +18,6 @@ pub(super) struct Reflects {
     pub(super) header_hash: Hash,
     /// In the pages of the file.
     pub(super) tree: StateTree,
-}
-
-/// The check of a record under a key. A key and a record that share bytes in another way have another check.
-pub(super) fn check(key: &[u8], record: &[u8]) -> [u8; CHECK_BYTES] {
-    let length = (key.len() as u64).to_le_bytes();
-    *Hash::tagged(Tag::Content, &[&length, key, record]).0.first_chunk().expect("a digest is longer than a check")
 }
 
 /// Puts the record of a value into `record`, whatever was in it.
@@ -54,7 +48,7 @@ pub(super) fn encode_reflects(reflects: &Reflects) -> [u8; REFLECTS_BYTES] {
     bytes[9..41].copy_from_slice(&reflects.header_hash.0);
     bytes[41..73].copy_from_slice(&reflects.tree.root().0);
     bytes[73..CONTENT].copy_from_slice(&reflects.tree.keys().to_le_bytes());
-    let check = super::check_of(&bytes[..CONTENT]);
+    let check = check_of(&bytes[..CONTENT]);
     bytes[CONTENT..].copy_from_slice(&check);
     bytes
 }
@@ -66,6 +60,6 @@ pub(super) fn decode_reflects(bytes: &[u8]) -> Option<Reflects> {
     let (hash, rest) = rest.split_first_chunk()?;
     let (root, keys) = rest.split_first_chunk()?;
     let tree = StateTree::stored(Hash(*root), u64::from_le_bytes(keys.try_into().ok()?));
-    let sound = version == STATE_FORMAT && digest(content).0.starts_with(check);
+    let sound = version == STATE_FORMAT && check_of(content) == *check;
     sound.then_some(Reflects { height: u64::from_le_bytes(*height), header_hash: Hash(*hash), tree })
 }

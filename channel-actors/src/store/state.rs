@@ -161,11 +161,9 @@ impl State {
         if height >= log_size {
             return Err(StoreError::ApplyBeforePersist { given: height, log: log_size.checked_sub(1) });
         }
-        for (id, _) in transactions {
-            let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
-            if let Some((known, _)) = known {
-                return Err(StoreError::TransactionTwice { id: *id, given: height, known });
-            }
+        let known = active.first_known(transactions).or_else(|| frozen.as_ref()?.first_known(transactions));
+        if let Some((id, (known, _))) = known {
+            return Err(StoreError::TransactionTwice { id, given: height, known });
         }
         active.put(writes, height + 1, &self.protected(applied));
         active.put_transactions(height, transactions);
@@ -279,14 +277,16 @@ impl State {
             (transaction, found.ok_or_else(|| StoreError::StateCorrupt("its height is not its index's".into()))?)
         };
         let table = unpanicked(|| transaction.open_table(TRANSACTIONS).map_err(StoreError::disk("reading the index")))?;
-        let find = |id: &Hash| -> Result<Option<Location>, StoreError> {
-            let known = active.transaction(id).or_else(|| frozen.as_ref()?.transaction(id));
-            if let Some(location) = known {
-                return Ok(Some(location).filter(|(height, _)| *height < applied));
-            }
-            runs.find(&table, id)
+        let mut found = vec![None; ids.len()];
+        [Some(&active), frozen.as_ref()]
+            .into_iter()
+            .flatten()
+            .for_each(|layer| layer.find_transactions(ids, &mut found));
+        let find = |(id, known): (&Hash, Option<Location>)| match known {
+            Some(location) => Ok(Some(location).filter(|(height, _)| *height < applied)),
+            None => runs.find(&table, id),
         };
-        unpanicked(|| ids.iter().map(find).collect())
+        unpanicked(|| ids.iter().zip(found).map(find).collect())
     }
 
     /// Refuses when the store was closed.

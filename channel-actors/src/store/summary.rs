@@ -2,7 +2,8 @@
 //! somebody changed, exchanged or brought back from a backup has another length or time; then the store is opened as if
 //! there were no summary.
 
-use super::{CHECK_BYTES, FORMAT, check_of};
+use super::FORMAT;
+use super::check::{CHECK_BYTES, check_of};
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -1,14 +1,14 @@
 //! The tables of `log.redb`, their records, and the newest blocks, which are on disk in the journal and not in them yet:
 //! one view of both.
 //!
-//! Each record carries a digest or check, held against it on every read: rot is found where it is, not where it leads.
+//! Each record carries a check, held against it on every read: rot is found where it is, not where it leads.
 //! Never here: locks, and the order in which blocks become readable (`log.rs`).
 
+use super::check::{CHECK_BYTES, Check, check, check_of};
 use super::error::StoreError;
 use super::files::says_corrupt;
-use super::journal::Digested;
-use super::record::check as keyed_check;
-use super::{BlockRecord, CHECK_BYTES, FORMAT, check_of, digest};
+use super::journal::Checked;
+use super::{BlockRecord, FORMAT};
 use bytes::Bytes;
 use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, Node, PathError};
@@ -32,25 +32,25 @@ const NODE_BYTES: usize = 1 + 32 + CHECK_BYTES;
 #[derive(Clone, Copy)]
 struct Header {
     hash: Hash,
-    block: Hash,
-    receipts: Hash,
+    block: Check,
+    receipts: Check,
 }
 
 impl Header {
-    /// Version, three hashes, check.
-    const BYTES: usize = 1 + 3 * 32 + CHECK_BYTES;
+    /// Version, hash, checks of block and receipts, check.
+    const BYTES: usize = 1 + 32 + 3 * CHECK_BYTES;
 
-    fn of(block: &Digested) -> Self {
+    fn of(block: &Checked) -> Self {
         Self { hash: block.record.header_hash, block: block.block, receipts: block.receipts }
     }
 
     fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [FORMAT; Self::BYTES];
-        for (place, hash) in bytes[1..].chunks_exact_mut(32).zip([self.hash, self.block, self.receipts]) {
-            place.copy_from_slice(&hash.0);
-        }
-        let (content, check) = bytes.split_at_mut(Self::BYTES - CHECK_BYTES);
-        check.copy_from_slice(&check_of(content));
+        bytes[1..33].copy_from_slice(&self.hash.0);
+        bytes[33..41].copy_from_slice(&self.block);
+        bytes[41..49].copy_from_slice(&self.receipts);
+        let check = check_of(&bytes[..49]);
+        bytes[49..].copy_from_slice(&check);
         bytes
     }
 
@@ -61,7 +61,7 @@ impl Header {
         let (block, rest) = rest.split_first_chunk()?;
         let receipts = rest.try_into().ok()?;
         let sound = version == FORMAT && check_of(content) == *check;
-        sound.then_some(Self { hash: Hash(*hash), block: Hash(*block), receipts: Hash(receipts) })
+        sound.then_some(Self { hash: Hash(*hash), block: *block, receipts })
     }
 }
 
@@ -70,7 +70,7 @@ impl Header {
 fn encode_node(node: &Node) -> [u8; NODE_BYTES] {
     let mut bytes = [FORMAT; NODE_BYTES];
     bytes[1..33].copy_from_slice(&node.hash.0);
-    let check = keyed_check(&place_of(node.level, node.index), &bytes[..33]);
+    let check = check(&place_of(node.level, node.index), &bytes[..33]);
     bytes[33..].copy_from_slice(&check);
     bytes
 }
@@ -78,9 +78,7 @@ fn encode_node(node: &Node) -> [u8; NODE_BYTES] {
 fn decode_node(level: u8, index: u64, record: &[u8]) -> Option<Hash> {
     let (content, found) = record.split_last_chunk()?;
     match content {
-        [FORMAT, hash @ ..] if keyed_check(&place_of(level, index), content) == *found => {
-            Some(Hash(hash.try_into().ok()?))
-        }
+        [FORMAT, hash @ ..] if check(&place_of(level, index), content) == *found => Some(Hash(hash.try_into().ok()?)),
         _ => None,
     }
 }
@@ -117,7 +115,7 @@ fn reading_at<E: Into<redb::Error>>(operation: &'static str, height: u64) -> imp
 
 /// A block that is on disk, in the journal, and not in the tables yet.
 pub(super) struct Newest {
-    pub(super) block: Digested,
+    pub(super) block: Checked,
     /// The history's nodes that it completes.
     pub(super) nodes: Vec<Node>,
 }
@@ -246,17 +244,19 @@ impl Tables {
     }
 }
 
-/// Bytes of a record, checked against its digest.
+/// Bytes of a record, held against their check.
 fn content(
     table: &ReadOnlyTable<u64, &'static [u8]>,
     what: &'static str,
     height: u64,
-    expected: Hash,
+    expected: Check,
 ) -> Result<Bytes, StoreError> {
     let record = table.get(height).map_err(reading_at("reading a record", height))?;
     match record.as_ref().map(|record| record.value()) {
-        Some([FORMAT, bytes @ ..]) if digest(bytes) == expected => Ok(Bytes::copy_from_slice(bytes)),
-        Some(_) => corrupt(format!("the {what} record of height {height} does not match its digest")),
+        Some([FORMAT, bytes @ ..]) if check(&height.to_le_bytes(), bytes) == expected => {
+            Ok(Bytes::copy_from_slice(bytes))
+        }
+        Some(_) => corrupt(format!("the {what} record of height {height} does not match its check")),
         None => corrupt(format!("height {height} has no {what} record")),
     }
 }
@@ -313,7 +313,7 @@ pub(super) fn history_of(database: &Database) -> Result<CompactRange, StoreError
     let meta = transaction.open_table(META).map_err(reading("opening the table of meta data"))?;
     let format = meta.get("format").map_err(reading("reading the format"))?;
     match format.as_ref().map(|record| record.value()) {
-        Some([FORMAT]) => check(&Tables::open(&transaction, Tail::default())?),
+        Some([FORMAT]) => agree(&Tables::open(&transaction, Tail::default())?),
         Some(other) => corrupt(format!("format {other:?} is not known, {FORMAT} is")),
         None => corrupt("no format is named"),
     }
@@ -321,7 +321,7 @@ pub(super) fn history_of(database: &Database) -> Result<CompactRange, StoreError
 
 /// Checks what opening can check in O(log n): the tables hold the same heights, the last record is whole, and the
 /// history nodes that the last header completed follow from it. Returns the history.
-fn check(tables: &Tables) -> Result<CompactRange, StoreError> {
+fn agree(tables: &Tables) -> Result<CompactRange, StoreError> {
     let length = |table: &ReadOnlyTable<u64, &'static [u8]>| -> Result<u64, StoreError> {
         let length = table.len().map_err(reading("counting records"))?;
         let last = table.last().map_err(reading("reading the last record"))?.map(|(height, _)| height.value());

@@ -7,23 +7,22 @@ use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::{CompactRange, leaf_hash};
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
+use twox_hash::XxHash3_64;
 
 const SECTOR: usize = 512;
 /// Version, key, length, check.
 const HEAD: usize = 1 + 32 + 4 + 8;
-/// Version, height, two hashes, two lengths with digests, check.
-const RECORD: usize = 1 + 8 + 2 * 32 + 2 * (4 + 32) + 8;
+/// Version, height, two hashes, two lengths with checks, check.
+const RECORD: usize = 1 + 8 + 2 * 32 + 2 * (4 + 8) + 8;
 /// Blocks of the log beside it.
 const BLOCKS: u64 = 3;
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
-    Hash::tagged(Tag::Content, &[bytes]).0
+fn check(key: &[u8], bytes: &[u8]) -> [u8; 8] {
+    XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(key), bytes).to_le_bytes()
 }
 
-fn check(key: &[u8], bytes: &[u8]) -> [u8; 8] {
-    let length = (key.len() as u64).to_le_bytes();
-    let digest = digest(&[&length, key, bytes].concat());
-    *digest.first_chunk().expect("32 bytes")
+fn under(secret: &[u8], bytes: &[u8]) -> [u8; 8] {
+    *Hash::tagged(Tag::Content, &[secret, bytes]).0.first_chunk().expect("32 bytes")
 }
 
 fn number(bytes: &[u8]) -> usize {
@@ -51,13 +50,13 @@ fn made_right(bytes: &mut [u8]) {
     let (mut at, mut last) = (SECTOR, None);
     while let Some((head, rest)) = bytes.get_mut(at..).and_then(|bytes| bytes.split_at_mut_checked(RECORD)) {
         at += SECTOR;
-        if head[0] != 1 {
+        if head[0] != 2 {
             continue;
         }
-        let (block, receipts) = (number(&head[73..77]), number(&head[109..113]));
+        let (block, receipts) = (number(&head[73..77]), number(&head[85..89]));
         let Some(contents) = block.checked_add(receipts).and_then(|both| rest.get(..both)) else { continue };
-        head[77..109].copy_from_slice(&digest(&contents[..block]));
-        head[113..145].copy_from_slice(&digest(&contents[block..]));
+        head[77..85].copy_from_slice(&check(&key, &contents[..block]));
+        head[89..97].copy_from_slice(&check(&key, &contents[block..]));
         let height = head[1..9].to_vec();
         if height == history.size().to_le_bytes() {
             last = Some((height.clone(), history.root()));
@@ -68,7 +67,7 @@ fn made_right(bytes: &mut [u8]) {
             head[9..41].copy_from_slice(&root.0);
         }
         let (content, sum) = head.split_at_mut(RECORD - 8);
-        sum.copy_from_slice(&check(&key, content));
+        sum.copy_from_slice(&under(&key, content));
     }
 }
 

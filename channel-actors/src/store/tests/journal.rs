@@ -3,6 +3,7 @@
 use super::disk::{Fault, Machine};
 use super::*;
 use std::fs;
+use twox_hash::XxHash3_64;
 
 /// Blocks that go into the log before a journal is made.
 const DIRECT: u64 = 4;
@@ -177,7 +178,7 @@ fn a_journal_with_a_rotten_bit_loses_nothing_or_says_so() {
             Err(error) => panic!("byte {at}: {}", error.chain()),
         }
     }
-    assert!(errors > 10 && mended > 1000, "{errors} {mended}");
+    assert!(errors > 10 && mended > 900, "{errors} {mended}");
 }
 
 #[test]
@@ -228,7 +229,7 @@ fn bytes_of_a_block_are_never_taken_for_a_record() {
     // The record of height 5 of another journal, at each of many borders; then what is around it is overwritten.
     let hostile = forged[3 * SECTOR..4 * SECTOR].repeat(20);
     for shift in 0..4 {
-        let block = [vec![7; SECTOR - 153 + shift], hostile.clone()].concat();
+        let block = [vec![7; SECTOR - 105 + shift], hostile.clone()].concat();
         store.append(&BlockRecord { block: block.into(), ..record(5 + shift as u64) }).unwrap();
     }
     drop(store);
@@ -236,7 +237,7 @@ fn bytes_of_a_block_are_never_taken_for_a_record() {
     let mut journal = fs::read(&path).unwrap();
     let copy = (SECTOR + hostile.len() + record(5).receipts.len()).div_ceil(SECTOR);
     for sector in [3, 3 + copy] {
-        assert_eq!(journal[sector * SECTOR..][..9], [1, 5, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(journal[sector * SECTOR..][..9], [FORMAT, 5, 0, 0, 0, 0, 0, 0, 0]);
         journal[sector * SECTOR..][..SECTOR].fill(0);
     }
     assert!(journal.windows(40).any(|bytes| *bytes == hostile[..40]));
@@ -266,11 +267,12 @@ fn without_a_journal_blocks_go_into_the_log() {
 #[test]
 fn journal_records_are_those_of_the_format_document() {
     let (_directory, journal) = left_open(6);
-    let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
-    let check =
-        |key: &[u8], content: &[u8]| digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat())[..8].to_vec();
+    let check = |key: &[u8], content: &[u8]| {
+        let seed = XxHash3_64::oneshot(key);
+        XxHash3_64::oneshot_with_seed(seed, content).to_le_bytes()
+    };
     let key = &journal[1..33];
-    assert_eq!((journal[0], &journal[33..37]), (1, &(journal.len() as u32).to_le_bytes()[..]));
+    assert_eq!((journal[0], &journal[33..37]), (2, &(journal.len() as u32).to_le_bytes()[..]));
     assert_eq!(journal[37..45], check(b"journal", &journal[..37])[..]);
     assert!(journal[45..SECTOR].iter().all(|byte| *byte == 0));
     let leaves: Vec<Hash> = (0..6).map(|height| merkle::leaf_hash(&record(height).header_hash.0)).collect();
@@ -278,17 +280,18 @@ fn journal_records_are_those_of_the_format_document() {
         let BlockRecord { header_hash, block, receipts, .. } = record(height);
         let length = |bytes: &Bytes| (bytes.len() as u32).to_le_bytes();
         let head = [
-            &[1][..],
+            &[2][..],
             &height.to_le_bytes(),
             &merkle::root(&leaves[..height as usize]).0,
             &header_hash.0,
             &length(&block),
-            &digest(&block),
+            &check(key, &block),
             &length(&receipts),
-            &digest(&receipts),
+            &check(key, &receipts),
         ]
         .concat();
-        let expected = [&head[..], &check(key, &head), &block, &receipts].concat();
+        let secret = Hash::plain(&[b"chancery/content/1\0", key, &head]).0;
+        let expected = [&head[..], &secret[..8], &block, &receipts].concat();
         for sector in [1, 2].map(|copy| 2 * (height as usize - 4) + copy) {
             assert_eq!(journal[sector * SECTOR..][..expected.len()], expected);
         }

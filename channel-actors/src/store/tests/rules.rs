@@ -3,6 +3,7 @@
 use super::*;
 use redb::ReadableTable;
 use std::fs;
+use twox_hash::XxHash3_64;
 
 fn options() -> StoreOptions {
     StoreOptions { checkpoint_interval_ms: u64::MAX, ..StoreOptions::default() }
@@ -330,7 +331,12 @@ fn records_are_those_of_the_format_document() {
     const RUNS: TableDefinition<u64, &[u8]> = TableDefinition::new("runs");
     const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
     const TREE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("tree");
-    let digest = |bytes: &[u8]| Hash::plain(&[b"chancery/content/1\0", bytes]).0;
+    let check_of = |bytes: &[u8]| XxHash3_64::oneshot(bytes).to_le_bytes();
+    let check = |key: &[u8], content: &[u8]| {
+        let seed = XxHash3_64::oneshot(key);
+        [content, &XxHash3_64::oneshot_with_seed(seed, content).to_le_bytes()].concat()
+    };
+    let at_two = |content: &[u8]| check(&[2, 0, 0, 0, 0, 0, 0, 0], content)[content.len()..].to_vec();
 
     let directory = tempfile::tempdir().unwrap();
     filled(directory.path(), 3).close().unwrap();
@@ -339,36 +345,31 @@ fn records_are_those_of_the_format_document() {
     let (log, state) = (databases.0.begin_read().unwrap(), databases.1.begin_read().unwrap());
     let BlockRecord { block, receipts, header_hash, .. } = record(2);
     let table = log.open_table(BLOCKS).unwrap();
-    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[1], &block[..]].concat());
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[2], &block[..]].concat());
     let table = log.open_table(RECEIPTS).unwrap();
-    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[1], &receipts[..]].concat());
-    let header = [&[1], &header_hash.0[..], &digest(&block), &digest(&receipts)].concat();
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&[2], &receipts[..]].concat());
+    let header = [&[2], &header_hash.0[..], &at_two(&block), &at_two(&receipts)].concat();
     let table = log.open_table(HEADERS).unwrap();
-    assert_eq!(table.get(2).unwrap().unwrap().value(), [&header[..], &digest(&header)[..8]].concat());
+    assert_eq!(table.get(2).unwrap().unwrap().value(), [&header[..], &check_of(&header)].concat());
     let node = merkle::root(&[0, 1].map(|height| merkle::leaf_hash(&record(height).header_hash.0)));
     let table = log.open_table(HISTORY).unwrap();
-    // Length of the key, key, record.
-    let check = |key: &[u8], content: &[u8]| {
-        let digest = digest(&[&(key.len() as u64).to_le_bytes(), key, content].concat());
-        [content, &digest[..8]].concat()
-    };
     let place = [1, 0, 0, 0, 0, 0, 0, 0, 0];
-    assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), check(&place, &[&[1], &node.0[..]].concat()));
+    assert_eq!(table.get((1, 0)).unwrap().unwrap().value(), check(&place, &[&[2], &node.0[..]].concat()));
     assert_eq!(table.len().unwrap(), 1);
-    for (file, format) in [(&log, 1), (&state, 4)] {
+    for (file, format) in [(&log, 2), (&state, 5)] {
         assert_eq!(file.open_table(META).unwrap().get("format").unwrap().unwrap().value(), [format]);
     }
     let table = state.open_table(STATE).unwrap();
-    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[4, b'2']));
+    assert_eq!(table.get(b"counter".as_slice()).unwrap().unwrap().value(), check(b"counter", &[5, b'2']));
     let table = state.open_table(TRANSACTIONS).unwrap();
     let mut entries: Vec<Vec<u8>> = (0..3u8)
         .map(|height| [&id(u64::from(height)).0[..], &[height, 0, 0, 0, 0, 0, 0, 0], &[0; 4]].concat())
         .collect();
     entries.sort();
-    let bucket = check(&[0; 12], &[&[4], &entries.concat()[..]].concat());
+    let bucket = check(&[0; 12], &[&[5], &entries.concat()[..]].concat());
     assert_eq!(table.get((0, 0)).unwrap().unwrap().value(), bucket);
     let run = state.open_table(RUNS).unwrap().get(0).unwrap().unwrap().value().to_vec();
-    assert_eq!(run[..13], [4, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(run[..13], [5, 3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
     let mut filter = [0; 64];
     for id in entries.iter().map(|entry| &entry[..32]) {
         let word = |place: usize| u64::from(u32::from_be_bytes(id[4 * place..4 * place + 4].try_into().unwrap()));
@@ -381,9 +382,9 @@ fn records_are_those_of_the_format_document() {
     let all: Writes =
         standard_state(3).into_iter().map(|(key, value)| (key, Some(Value::from(value.as_slice())))).collect();
     let root = StateTree::of(&all).root();
-    let reflects = [&[4, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..], &root.0, &[4, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let reflects = [&[5, 2, 0, 0, 0, 0, 0, 0, 0], &header_hash.0[..], &root.0, &[4, 0, 0, 0, 0, 0, 0, 0]].concat();
     let table = state.open_table(META).unwrap();
-    assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &digest(&reflects)[..8]].concat());
+    assert_eq!(table.get("reflects").unwrap().unwrap().value(), [&reflects[..], &check_of(&reflects)].concat());
     assert_eq!(state.open_table(STATE).unwrap().iter().unwrap().count(), 4);
     // A bucket of four keys is the whole tree.
     let mut keys: Vec<Vec<u8>> = all
@@ -395,7 +396,7 @@ fn records_are_those_of_the_format_document() {
         })
         .collect();
     keys.sort();
-    let page = [&[4][..], &[0; 4], &[4, 0, 0, 0, 0, 0, 0, 0], &keys.concat()].concat();
+    let page = [&[5][..], &[0; 4], &[4, 0, 0, 0, 0, 0, 0, 0], &keys.concat()].concat();
     let table = state.open_table(TREE).unwrap();
     assert_eq!(table.get([0; 34].as_slice()).unwrap().unwrap().value(), check(&[0; 34], &page));
     assert_eq!(table.len().unwrap(), 1);
