@@ -6,7 +6,7 @@
 //! only as fast as they are taken: nothing is held open meanwhile and at most a turn is in memory.
 
 use crate::{
-    certificates::describe,
+    identity::certificate_paths::describe,
     limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT},
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, fence::Incarnation};

@@ -1,5 +1,5 @@
 //! Bounds of the HTTP interface that are not configurable, each with its unit and its reason. What an operator may
-//! want to change is in [`crate::config::Limits`].
+//! want to change is in [`crate::setup::config::Limits`].
 
 use std::time::Duration;
 

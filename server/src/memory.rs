@@ -58,7 +58,7 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limits;
+    use crate::setup::config::Limits;
 
     /// Ten thousand subscriptions took 320 MB beside all that was bounded.
     #[test]

@@ -4,26 +4,26 @@
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
 use crate::{
-    audit, backup,
-    budget::Budget,
-    certificates::{ParticipantPaths, describe},
+    api::{
+        budget::Budget,
+        context::{PeerContext, PeerPlaces},
+    },
     clock::{self, ClockWatch},
-    config::{Config, ConfigError},
-    connections,
-    context::{PeerContext, PeerPlaces},
     control::{self, Places},
-    crl_exchange, descriptors,
-    duties::Duties,
-    handshakes::Handshakes,
-    init::{self, InitError},
+    duties::{Duties, audit_poster, crl_exchange, expiry_watch, renewal, revocation_poster},
+    identity::{
+        certificate_paths::{ParticipantPaths, describe},
+        trust::{Trust, TrustError},
+    },
     limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
-    logging::Logs,
     memory,
-    metrics::PeerMetrics,
-    monitor::Monitor,
-    renewal, revocations,
-    trust::{Trust, TrustError},
-    upkeep,
+    net::{file_limits, handshakes::Handshakes, listener},
+    setup::{
+        backup,
+        config::{Config, ConfigError},
+        init::{self, InitError},
+    },
+    telemetry::{logging::Logs, metrics::PeerMetrics, monitor::Monitor},
 };
 use actix_web::{dev::ServerHandle, web};
 use channel_actors::{
@@ -279,7 +279,7 @@ impl Peer {
 
         let fenced = entered.fenced.is_some();
         let connections = memory.connections(config.limits.connections_max);
-        let connections = descriptors::connections(connections, registry.list().len());
+        let connections = file_limits::connections(connections, registry.list().len());
         let (draining, duties) = (watch::Sender::new(false), Arc::new(Duties::default()));
         let context = web::Data::new(PeerContext {
             identity: trust.identity(),
@@ -305,7 +305,7 @@ impl Peer {
         let address = socket.local_addr().map_err(io_error("the listener's address"))?;
         let own = Arc::clone(context.trust.own());
         let tls = server_config(own, Arc::clone(context.trust.store()))?;
-        let server = connections::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
+        let server = listener::serve(socket, tls, &context, cores).map_err(io_error("the HTTPS listener"))?;
         let https = server.handle();
         let (monitor, metrics_address) = match config.metrics_listen()? {
             None => (None, None),
@@ -343,7 +343,7 @@ impl Peer {
         let mut keeping = vec![
             tasks.start("trust", parts.again(|parts| watch_trust(parts.trust, parts.metrics))),
             tasks.start("renewal", parts.again(|parts| renewal::keep(parts.trust))),
-            tasks.start("upkeep", parts.again(|parts| upkeep::keep(parts.trust, parts.metrics))),
+            tasks.start("upkeep", parts.again(|parts| expiry_watch::keep(parts.trust, parts.metrics))),
             tasks.start("places", move || look_at_places(looked.clone())),
         ];
         if !crl_peers.is_empty() {
@@ -360,11 +360,11 @@ impl Peer {
             false => vec![
                 tasks.start(
                     "audit",
-                    parts.again(|parts| audit::keep(parts.trust, parts.registry, parts.seal_key, parts.duties)),
+                    parts.again(|parts| audit_poster::keep(parts.trust, parts.registry, parts.seal_key, parts.duties)),
                 ),
                 tasks.start(
                     "revocations",
-                    parts.again(|it| revocations::spread(it.trust, it.registry, it.seal_key, it.duties)),
+                    parts.again(|it| revocation_poster::spread(it.trust, it.registry, it.seal_key, it.duties)),
                 ),
             ],
         };

@@ -26,9 +26,11 @@ use pki::{RevocationPolicy, RevocationReason, trust::tls::ExpectedServer};
 use reqwest::{Method, StatusCode};
 use server::{
     clock,
-    config::Config,
-    init::{ADMIN_PROFILE, InitOptions, add_organization, init},
     peer::Peer,
+    setup::{
+        config::Config,
+        init::{ADMIN_PROFILE, InitOptions, add_organization, init},
+    },
 };
 use std::{
     path::{Path, PathBuf},

@@ -35,7 +35,7 @@ use ledger_classes::time::Time;
 use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
 use pki::{KeyAlgorithm, RevocationReason, trust::files::read_certificates};
 use serde_json::{Value, json};
-use server::certificates::ParticipantPaths;
+use server::identity::certificate_paths::ParticipantPaths;
 use std::path::{Path, PathBuf};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);

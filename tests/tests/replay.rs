@@ -17,7 +17,7 @@ use ledger_classes::limits::DETAIL_BYTES_MAX;
 use ledger_classes::state::MemoryState;
 use ledger_classes::state_tree::NoPages;
 use serde::Deserialize;
-use server::certificates::ParticipantPaths;
+use server::identity::certificate_paths::ParticipantPaths;
 use std::collections::BTreeSet;
 
 #[derive(Deserialize)]

@@ -3,12 +3,14 @@
 //! ([`channel_actors::Scope`]). A channel that has halted is seen also by the administrators of the peer's organization, who must act.
 
 use crate::{
-    budget::{Budget, Payer, Purse},
-    init::MAIN,
+    api::{
+        budget::{Budget, Payer, Purse},
+        problem::{ApiError, Kind},
+    },
+    identity::trust::Trust,
     limits::RETRY_AFTER_MS,
-    problem::{ApiError, Kind},
-    tls::Caller,
-    trust::Trust,
+    net::caller::Caller,
+    setup::init::MAIN,
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
 use ledger_classes::{

@@ -5,10 +5,12 @@ use super::answer::{Pieces, found, in_json, written};
 use super::parameters::Query;
 use super::query::{PageQuery, address, at, page, write_page};
 use crate::{
-    context::PeerContext,
+    api::{
+        context::PeerContext,
+        problem::{self, ApiError},
+    },
     limits::{ACCOUNT_LIST_MAX, PAGE_BYTES_MAX},
-    problem::{self, ApiError},
-    tls::Caller,
+    net::caller::Caller,
 };
 use actix_web::{
     HttpResponse,

@@ -6,12 +6,14 @@
 
 use super::query::{Failed, not_readable, read};
 use crate::{
-    access::Visible,
-    budget::{Held, Purse, Use, UsedUp},
-    context::PeerContext,
+    api::{
+        access::Visible,
+        budget::{Held, Purse, Use, UsedUp},
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     limits::{ANSWER_WHOLE_BYTES_MAX, PIECE_BYTES, RETRY_AFTER_MS},
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::caller::Caller,
 };
 use actix_web::{
     HttpResponse, HttpResponseBuilder,
@@ -106,7 +108,7 @@ impl Pieces {
     /// What nobody pays for, and all of it.
     #[cfg(test)]
     pub(super) fn unpaid() -> Self {
-        use crate::budget::{Budget, Payer, Standing};
+        use crate::api::budget::{Budget, Payer, Standing};
         let payer = Payer { standing: Standing::Anonymous, asker: Asker::PEER, channel: None };
         Self::new(Budget::new(usize::MAX).hold(payer, Use::Answers))
     }
@@ -420,7 +422,7 @@ pub(super) async fn streamed<S: Slices>(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::budget::{Budget, Payer, Standing};
+    use crate::api::budget::{Budget, Payer, Standing};
     use futures_util::task::noop_waker_ref;
     use std::cell::Cell;
 

@@ -2,7 +2,13 @@
 
 use super::parameters::Query;
 use super::query::{PageQuery, one, page};
-use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
+use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    net::caller::Caller,
+};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},

@@ -5,13 +5,17 @@ use super::body::{self, JSON};
 use super::parameters::Query;
 use super::service::{json, negotiated, preferred, still_good};
 use crate::{
-    certificates::describe,
-    context::PeerContext,
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+        turns::{Turn, Turns},
+    },
+    identity::{
+        certificate_paths::describe,
+        trust::{AnswerError, LearnError, OcspReply},
+    },
     limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX},
-    problem::{ApiError, Kind},
-    tls::Caller,
-    trust::{AnswerError, LearnError, OcspReply},
-    turns::{Turn, Turns},
+    net::caller::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -11,11 +11,13 @@ use super::{
     slices::{BlocksPage, OneBlock},
 };
 use crate::{
-    access::Visible,
-    context::PeerContext,
+    api::{
+        access::Visible,
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     limits::BLOCKS_PAGE_MAX,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::caller::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

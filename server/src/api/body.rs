@@ -2,11 +2,13 @@
 
 use super::service::{still_good, who};
 use crate::{
-    budget::Standing,
-    context::PeerContext,
+    api::{
+        budget::Standing,
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     limits::STRANGER_BODY_BYTES_MAX,
-    places::Place,
-    problem::{ApiError, Kind},
+    net::places::Place,
 };
 use actix_web::{
     HttpMessage as _, HttpRequest,

@@ -6,8 +6,8 @@
 //! What must never happen here: waiting. Who finds a part used up is refused at once, with a hint when to retry.
 
 use crate::{
+    api::problem::{ApiError, Kind},
     limits::{BUDGET_ANONYMOUS, BUDGET_CALLER, BUDGET_CHANNEL, BUDGET_MEMBERS, RETRY_AFTER_MS},
-    problem::{ApiError, Kind},
 };
 use channel_actors::Asker;
 use ledger_classes::hash::Hash;

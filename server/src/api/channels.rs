@@ -9,14 +9,16 @@ use super::{
     slices::TrustSlices,
 };
 use crate::{
-    access::{self, Visible},
-    certificates::ParticipantPaths,
+    api::{
+        access::{self, Visible},
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     clock,
-    context::PeerContext,
-    init::{MAIN, random_salt, usual_grants},
+    identity::certificate_paths::ParticipantPaths,
     limits::JSON_BODY_BYTES_MAX,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::caller::Caller,
+    setup::init::{MAIN, random_salt, usual_grants},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -1,20 +1,19 @@
 //! What every request handler sees of the peer. Made once, by [`crate::peer`].
 
 use crate::{
-    access::{self, Asking, Visible},
-    budget::{Budget, Purse},
-    config::Limits,
+    api::{
+        access::{self, Asking, Visible},
+        budget::{Budget, Purse},
+        problem::{ApiError, Kind},
+        turns::Turns,
+    },
     duties::Duties,
-    handshakes::Handshakes,
+    identity::trust::Trust,
     limits::{OCSP_MAX, REGISTRATIONS_MAX, STREAM_BYTES},
-    log_lines::LogLines,
     memory::Parts,
-    metrics::PeerMetrics,
-    places::Places,
-    problem::{ApiError, Kind},
-    tls::Caller,
-    trust::Trust,
-    turns::Turns,
+    net::{caller::Caller, handshakes::Handshakes, places::Places},
+    setup::config::Limits,
+    telemetry::{log_lines::LogLines, metrics::PeerMetrics},
 };
 use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
 use ledger_classes::{identity::Identity, keys::PublicKey, time::Time};

@@ -3,7 +3,13 @@
 use super::answer::found;
 use super::parameters::Query;
 use super::query::{Failed, PageQuery, at, one, page};
-use crate::{context::PeerContext, problem::ApiError, problem::Kind, tls::Caller};
+use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    net::caller::Caller,
+};
 use actix_web::{
     HttpResponse,
     web::{Data, Path},

@@ -7,11 +7,13 @@ use super::{
     registration::{MEDIA_TYPE_REQUEST, succeed, with_folder},
 };
 use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     clock,
-    context::PeerContext,
     limits::REGISTRATION_RETRY_MS,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::caller::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

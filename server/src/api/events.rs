@@ -13,14 +13,15 @@ use super::{
     service::EVENT_STREAM,
 };
 use crate::{
-    access::rights_on,
+    api::{
+        access::rights_on,
+        context::{PeerContext, draining},
+        problem::{ApiError, Kind},
+    },
     clock,
-    context::{PeerContext, draining},
     limits::{CHUNK_BYTES_MAX, EVENTS_AT_ONCE, FRAMES_INLINE_MAX, KEEP_ALIVE, RETRY_AFTER_MS},
-    metrics::SubscriptionGuard,
-    places::Place,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::{caller::Caller, places::Place},
+    telemetry::metrics::SubscriptionGuard,
 };
 use actix_web::{
     Error, HttpRequest, HttpResponse,

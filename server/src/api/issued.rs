@@ -7,12 +7,14 @@ use super::query::limit;
 use super::registration::{Administrator, no_cursor, parse_identity, terms, with_folder};
 use super::{body, service::json, service::json_with};
 use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     clock,
-    context::PeerContext,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX},
-    problem::{ApiError, Kind},
+    net::caller::Caller,
     register::{IssuedSelection, issued_view, part, revoked_view, status_word, token_view},
-    tls::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

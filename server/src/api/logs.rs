@@ -4,9 +4,11 @@ use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
 use super::query::{span, write_page};
 use crate::{
-    context::PeerContext,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    net::caller::Caller,
 };
 use actix_web::{
     HttpResponse,

@@ -1,6 +1,7 @@
 //! The HTTP API: one table of routes, from which both the server and the OpenAPI document are made; one file for each
 //! resource. Handlers decide nothing about a channel but who may see what: everything else is asked of the channel.
 
+pub mod access;
 mod accounts;
 mod answer;
 mod apps;
@@ -8,7 +9,9 @@ mod assets;
 mod authorities;
 mod blocks;
 mod body;
+pub mod budget;
 mod channels;
+pub mod context;
 mod contracts;
 pub mod cursor;
 mod est;
@@ -19,6 +22,7 @@ mod logs;
 mod openapi;
 mod parameters;
 mod participants;
+pub mod problem;
 mod query;
 mod registration;
 mod routes;
@@ -29,6 +33,7 @@ mod state;
 mod status;
 mod submissions;
 mod transactions;
+pub mod turns;
 
 pub use openapi::document;
 pub use routes::{Method, ROUTES, Route};

@@ -6,8 +6,8 @@ use super::{
     schemas::{address, hash, height, label, schemas, version},
 };
 use crate::{
+    api::problem::{ApiError, Kind, MEDIA_TYPE},
     limits::{BLOCKS_PAGE_MAX, PAGE_MAX},
-    problem::{ApiError, Kind, MEDIA_TYPE},
 };
 use actix_web::{HttpResponse, web::Bytes};
 use client::api::Problem;

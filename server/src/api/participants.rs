@@ -1,16 +1,17 @@
 //! Who may sign on a channel, and what is proposed there, one by one and as lists, under one rule
-//! ([`Visible::governance`](crate::access::Visible::governance)): members must see what decides about their transactions,
+//! ([`Visible::governance`](crate::api::access::Visible::governance)): members must see what decides about their transactions,
 //! whoever may only post or see another class sees nobody's name.
 
 use super::answer::{Pieces, in_json, written};
 use super::parameters::Query;
 use super::query::{PageQuery, address, hash, one, span, write_page};
 use crate::{
-    certificates::ParticipantPaths,
-    context::PeerContext,
-    problem::{ApiError, Kind},
-    tls::Caller,
-    trust::Trust,
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    identity::{certificate_paths::ParticipantPaths, trust::Trust},
+    net::caller::Caller,
 };
 use actix_web::{
     HttpResponse,

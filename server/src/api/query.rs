@@ -2,9 +2,11 @@
 
 use super::answer::{Pieces, found, in_json, written};
 use crate::{
-    access::Visible,
+    api::{
+        access::Visible,
+        problem::{ApiError, Kind},
+    },
     limits::{PAGE_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, RETRY_AFTER_MS},
-    problem::{ApiError, Kind},
 };
 use actix_web::HttpResponse;
 use channel_actors::{ChannelHandle, Reader, Unavailable};

@@ -8,14 +8,16 @@ use super::parameters::Query;
 use super::query::limit;
 use super::{body, service::json, service::json_with};
 use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     clock,
-    context::PeerContext,
-    init::MAIN,
     limits::{DAY_MS, REGISTRATION_BODY_BYTES_MAX, REGISTRATION_RETRY_MS},
-    problem::{ApiError, Kind},
+    net::caller::Caller,
     register::{part, request_view},
-    seldom::Seldom,
-    tls::Caller,
+    setup::init::MAIN,
+    telemetry::seldom::Seldom,
 };
 use actix_web::{
     HttpRequest, HttpResponse,

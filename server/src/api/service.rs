@@ -3,11 +3,15 @@
 
 use super::routes::{Method, ROUTES};
 use crate::{
-    context::PeerContext,
-    pace::AnswerBody,
-    places::Who,
-    problem::{ApiError, Kind},
-    tls::{Caller, Connection},
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    net::{
+        caller::{Caller, Connection},
+        deadlines::AnswerBody,
+        places::Who,
+    },
 };
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, Resource,

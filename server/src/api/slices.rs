@@ -8,9 +8,11 @@ use super::{
     query::Failed,
 };
 use crate::{
-    budget::{Held, Purse, Use},
+    api::{
+        budget::{Held, Purse, Use},
+        problem::{ApiError, Kind},
+    },
     limits::{LINKS_AT_ONCE, PAGE_BYTES_MAX, SLICE_BYTES, SLICE_READ_BYTES},
-    problem::{ApiError, Kind},
 };
 use channel_actors::{CommittedBlock, Proven, Reader};
 use client::{
@@ -388,7 +390,7 @@ where
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::budget::{Budget, Payer, Standing};
+    use crate::api::budget::{Budget, Payer, Standing};
     use channel_actors::Asker;
     use client::api::{BatchResult, Outcome, SubmissionStatus};
 

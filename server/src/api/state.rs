@@ -3,9 +3,11 @@
 use super::answer::{Source, in_json, streamed};
 use super::slices::StateSlices;
 use crate::{
-    context::PeerContext,
-    problem::{ApiError, Kind},
-    tls::Caller,
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    net::caller::Caller,
 };
 use actix_web::{
     HttpResponse,

@@ -5,15 +5,16 @@ use super::{
     channels::view,
 };
 use crate::{
-    access::{self, Visible},
-    budget::Standing,
+    api::{
+        access::{self, Visible},
+        budget::Standing,
+        context::PeerContext,
+        problem::ApiError,
+    },
     clock,
-    context::PeerContext,
     duties::{Duty, Obstacle},
-    log_lines::LogLines,
-    places::Places,
-    problem::ApiError,
-    tls::Caller,
+    net::{caller::Caller, places::Places},
+    telemetry::log_lines::LogLines,
 };
 use actix_web::{HttpResponse, web::Data};
 use channel_actors::tasks::TaskState;

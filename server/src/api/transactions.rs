@@ -10,15 +10,17 @@ use super::{
     slices::{Outcomes, ProofSlices},
 };
 use crate::{
-    access::Visible,
-    budget::Use,
-    context::PeerContext,
+    api::{
+        access::Visible,
+        budget::Use,
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     limits::{
         BATCH_ENVELOPES_MAX, COMMIT_WAIT, FRAMES_INLINE_MAX, JSON_BODY_BYTES_MAX, OUTCOMES_INLINE_BYTES_MAX,
         OUTCOMES_INLINE_MAX, RETRY_AFTER_MS,
     },
-    problem::{ApiError, Kind},
-    tls::Caller,
+    net::caller::Caller,
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,

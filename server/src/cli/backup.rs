@@ -4,7 +4,7 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
 use super::progress::Progress;
-use crate::backup::{
+use crate::setup::backup::{
     BackupError, BackupOptions, BackupReport, Manifest, backup,
     restore::{RestoreOptions, Restored, restore},
 };
@@ -74,14 +74,15 @@ impl Backup {
 }
 
 fn channels(backup: &Manifest) -> String {
-    let row = |channel: &crate::backup::BackedUpChannel| {
+    let row = |channel: &crate::setup::backup::BackedUpChannel| {
         vec![clean(&channel.name), channel.height.to_string(), channel.tip.to_string()]
     };
     table(&["channel", "height", "tip"], &backup.channels.iter().map(row).collect::<Vec<_>>())
 }
 
 fn missing(backup: &Manifest) -> String {
-    let line = |one: &crate::backup::Missing| format!("NOT WHOLE: {}: {}\n", clean(&one.name), clean(&one.reason));
+    let line =
+        |one: &crate::setup::backup::Missing| format!("NOT WHOLE: {}: {}\n", clean(&one.name), clean(&one.reason));
     backup.missing.iter().map(line).collect()
 }
 

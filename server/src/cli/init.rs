@@ -4,7 +4,7 @@ use super::ca::{NewKey, PassphraseFile};
 use super::failure::Failure;
 use super::output::Output;
 use super::status::access as access_text;
-use crate::{
+use crate::setup::{
     config::parse_listen,
     init::{InitOptions, init},
 };

@@ -33,7 +33,7 @@ pub use failure::Failure;
 pub use output::Output;
 pub use session::Global;
 
-use crate::config::unknown_variables;
+use crate::setup::config::unknown_variables;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use session::Session;
 use std::collections::BTreeSet;

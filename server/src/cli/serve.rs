@@ -4,9 +4,9 @@ use super::ca::in_full;
 use super::failure::{Failure, Message};
 use super::output::{Output, promptly};
 use crate::{
-    config::Config,
-    logging,
     peer::{self, Process},
+    setup::config::Config,
+    telemetry::logging,
 };
 use channel_actors::tasks::Tasks;
 use clap::Args;

@@ -5,7 +5,7 @@ use super::ca::in_full;
 use super::failure::Failure;
 use super::output::{Output, clean, pairs};
 use super::progress::Progress;
-use crate::{certificates::ParticipantPaths, config::Config};
+use crate::{identity::certificate_paths::ParticipantPaths, setup::config::Config};
 use channel_actors::audit::{AuditError, AuditReport, audit, audit_blocks};
 use channel_actors::block_folder::BlockReader;
 use channel_actors::hold;
@@ -169,7 +169,8 @@ fn fetched(folder: &Path, known: Option<Hash>, output: Output) -> Result<(), Fai
 /// Verifies a backup.
 fn backed_up(from: &Path, output: Output) -> Result<(), Failure> {
     let mut progress = Progress::new(output);
-    let (backup, reports) = crate::backup::restore::verify(from, |channel, done, of| progress.show(channel, done, of))?;
+    let (backup, reports) =
+        crate::setup::backup::restore::verify(from, |channel, done, of| progress.show(channel, done, of))?;
     drop(progress);
     let channels: Vec<_> = reports.iter().map(sound).collect();
     let document = json!({

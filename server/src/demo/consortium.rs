@@ -8,8 +8,10 @@ use super::{
 };
 use crate::{
     clock,
-    init::{self, ADMIN_PROFILE, InitOptions, MAIN},
-    operator,
+    setup::{
+        init::{self, ADMIN_PROFILE, InitOptions, MAIN},
+        operator,
+    },
 };
 use ca::{CertificateFolder, office::folder::LeafOptions};
 use client::{

@@ -6,7 +6,7 @@ use super::{
     steps::{Shown, StepError, expect},
     world::{Actor, PATIENCE, World, short},
 };
-use crate::{init::MAIN, problem::Kind};
+use crate::{api::problem::Kind, setup::init::MAIN};
 use client::{
     api::{CloudEvent, Problem},
     connection::RequestError,

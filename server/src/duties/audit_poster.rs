@@ -6,13 +6,11 @@
 //! nothing more is posted, and the log says so.
 
 use crate::{
-    certificates::describe,
     clock,
     duties::{Duties, Duty, Pause},
-    init,
+    identity::{certificate_paths::describe, stamp::Stamp, trust::Trust},
     limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT, DUTY_RETRY_MAX},
-    stamp::Stamp,
-    trust::Trust,
+    setup::init,
 };
 use ca::office::audit_trail::{Act, Index};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};

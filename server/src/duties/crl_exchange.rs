@@ -4,10 +4,12 @@
 //! circles: what is not newer is not taken. CA certificates come the same way to peers without the authorities' folder.
 
 use crate::{
-    certificates::describe,
     clock,
+    identity::{
+        certificate_paths::describe,
+        trust::{Crl, LearnError, Trust},
+    },
     limits::{CRL_EXCHANGE, CRL_ROUND},
-    trust::{Crl, LearnError, Trust},
 };
 use ca::office::handout::take_offered;
 use channel_actors::tasks::blocking;

@@ -3,11 +3,10 @@
 //! ends within 30 days is in the log, and when it ends is in the metrics.
 
 use crate::{
-    certificates::describe,
     clock,
+    identity::{certificate_paths::describe, trust::Trust},
     limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY},
-    metrics::PeerMetrics,
-    trust::Trust,
+    telemetry::metrics::PeerMetrics,
 };
 use ca::{
     CertificateFolder,
@@ -168,7 +167,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{
+    use crate::setup::{
         config::Config,
         init::{InitOptions, init},
     };

@@ -4,6 +4,12 @@
 //! succeed later is tried again after a pause that grows (`Pause`); what a channel refuses by its rules is not, because
 //! each refusal would be a block of its own: only another configuration is a reason to ask again.
 
+pub(crate) mod audit_poster;
+pub(crate) mod crl_exchange;
+pub mod expiry_watch;
+pub mod renewal;
+pub(crate) mod revocation_poster;
+
 use crate::limits::OBSTACLES_SHOWN_MAX;
 use std::{
     collections::BTreeMap,

@@ -1,14 +1,16 @@
 //! The peer renews its own certificate, where it holds the authorities' folder: after two thirds of its life, and at
 //! the start if it has expired meanwhile. When a CA was certified again or a root is replaced, it writes the newest
-//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::trust`] takes these files into
+//! path and the anchors beside its certificate, whatever the certificate's age. [`crate::identity::trust`] takes these files into
 //! use as it does any change of them, and open connections stay as they are.
 
 use crate::{
-    certificates::describe,
     clock,
-    config::Config,
+    identity::{
+        certificate_paths::describe,
+        trust::{Trust, folder},
+    },
     limits::{RENEWAL_LOOK, RENEWAL_RETRY},
-    trust::{Trust, folder},
+    setup::config::Config,
 };
 use ca::{CertificateFolder, RenewalError, office::renewal::due};
 use channel_actors::tasks::blocking;
@@ -95,7 +97,7 @@ pub(crate) async fn keep(trust: Arc<Trust>) -> Infallible {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::init::{InitOptions, init};
+    use crate::setup::init::{InitOptions, init};
 
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -9,7 +9,7 @@
 //! answer that was lost on the way do no harm, since a second one is refused at the door and leaves nothing.
 //!
 //! Of a CA whose folder is elsewhere this peer has the answers that were brought (`chancery ca publish`,
-//! [`crate::trust`]). Whom that CA's CRL names without an answer is told of ([`elsewhere`]), and refused at this peer's
+//! [`crate::identity::trust`]). Whom that CA's CRL names without an answer is told of ([`elsewhere`]), and refused at this peer's
 //! door if it comes ([`channel_actors::Door`]).
 //! Nothing is posted that the channel's rules refuse: the evidence is judged here first as execution would, and what
 //! execution refused all the same is final until the channel has another configuration. Both are told of
@@ -21,13 +21,12 @@ mod posting;
 mod source;
 
 use crate::{
-    certificates::describe,
     duties::{Duties, Duty, Pause},
+    identity::{certificate_paths::describe, trust::Trust},
     limits::{
         REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP, REVOCATIONS_AT_ONCE_MAX,
         REVOCATIONS_UNDER_WAY_MAX,
     },
-    trust::Trust,
 };
 use ca::office::folder::FolderError;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};

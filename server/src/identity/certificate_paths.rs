@@ -1,7 +1,7 @@
 //! What the ledger asks of certificates, answered by `pki`. A pure function of its arguments: execution and every
 //! replay must get the same verdict.
 
-use crate::{access, limits::EVIDENCE_REMEMBERED_MAX};
+use crate::{api::access, limits::EVIDENCE_REMEMBERED_MAX};
 use ledger_classes::{
     detail::{PathFault, PathRefusal},
     hash::{Hash, HexBytes},

@@ -12,13 +12,12 @@ mod door;
 mod files;
 
 use crate::{
-    access,
-    certificates::describe,
+    api::access,
     clock,
-    config::Config,
+    identity::{certificate_paths::describe, stamp::Stamp},
     limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
     memory::Parts,
-    stamp::Stamp,
+    setup::config::Config,
 };
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;

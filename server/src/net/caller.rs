@@ -2,14 +2,18 @@
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
 use crate::{
-    certificates::{certified, describe},
+    api::problem::{ApiError, Kind},
     clock,
+    identity::{
+        certificate_paths::{certified, describe},
+        trust::Trust,
+    },
     limits::CERTIFICATE_RECHECK_MS,
-    metrics::ConnectionGuard,
-    pace::{Answering, Pace, Paced},
-    places::Who,
-    problem::{ApiError, Kind},
-    trust::Trust,
+    net::{
+        deadlines::{Answering, Pace, Paced},
+        places::Who,
+    },
+    telemetry::metrics::ConnectionGuard,
 };
 use actix_web::rt::net::TcpStream;
 use channel_actors::{Asker, Scope, tasks::blocking};

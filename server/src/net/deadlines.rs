@@ -12,8 +12,8 @@
 //! A connection has one timer, which is moved only when a limit comes closer: one that is idle costs nothing.
 
 use crate::{
-    config::Limits,
     limits::{ANSWER_GRACE, ANSWER_TIME_MAX},
+    setup::config::Limits,
 };
 use actix_web::{
     body::{BodySize, BoxBody, MessageBody},

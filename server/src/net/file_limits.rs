@@ -10,7 +10,7 @@ const KEPT: u64 = 256;
 const KEPT_FOR_A_CHANNEL: u64 = 3;
 
 /// Raises the soft limit to the hard one; returns how many of `wanted` connections fit beside `channels`, with those in
-/// their handshake besides ([`crate::handshakes`]). Logs if that is fewer.
+/// their handshake besides ([`crate::net::handshakes`]). Logs if that is fewer.
 pub(crate) fn connections(wanted: usize, channels: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

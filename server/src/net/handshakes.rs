@@ -4,7 +4,7 @@
 
 use crate::{
     limits::{HANDSHAKES_MAX, HANDSHAKES_OF_ONE},
-    tls::place,
+    net::caller::place,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

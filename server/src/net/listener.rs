@@ -1,19 +1,19 @@
-//! The listener: TCP, TLS ([`crate::handshakes`]), places ([`crate::places`]), time limits ([`crate::pace`]), HTTP
-//! ([`crate::wire`]).
+//! The listener: TCP, TLS ([`crate::net::handshakes`]), places ([`crate::net::places`]), time limits ([`crate::net::deadlines`]), HTTP
+//! ([`crate::net::wire`]).
 //!
 //! Handshakes are done on threads that give way: whoever comes must not delay those who are in.
 
 use crate::{
-    api,
-    config::Limits,
-    context::PeerContext,
+    api::{self, context::PeerContext},
     limits::{HANDSHAKES_NICE, SEND_BUFFER_BYTES, TLS_BUFFER_BYTES},
-    metrics::PeerMetrics,
-    pace::Paced,
-    places::Who,
-    seldom::Seldom,
-    tls::{Caller, Connection, LiveCertificate, Tls, certificate},
-    wire::speak,
+    net::{
+        caller::{Caller, Connection, LiveCertificate, Tls, certificate},
+        deadlines::Paced,
+        places::Who,
+        wire::speak,
+    },
+    setup::config::Limits,
+    telemetry::{metrics::PeerMetrics, seldom::Seldom},
 };
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};

@@ -7,12 +7,14 @@
 //! connection, a subscription, a byte of a body.
 
 use crate::{
-    access::administers,
-    budget::Standing,
-    context::PeerContext,
+    api::{
+        access::administers,
+        budget::Standing,
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
     limits::{PLACES_FOR_ADMINISTRATORS, PLACES_OF_ONE, PLACES_OF_STRANGERS, RETRY_AFTER_MS},
-    problem::{ApiError, Kind},
-    tls::{Caller, place},
+    net::caller::{Caller, place},
 };
 use std::{
     collections::HashMap,

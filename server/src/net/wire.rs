@@ -7,11 +7,10 @@
 //! for all of a thread: bodies that were refused take no processor from others.
 
 use crate::{
+    api::problem::{ApiError, Kind, MEDIA_TYPE},
     clock,
     limits::{HEAD_BYTES_MAX, HEADER_LINES_MAX, LINGER, LINGER_BYTES, LINGER_PAUSE},
-    pace::Paced,
-    problem::{ApiError, Kind, MEDIA_TYPE},
-    tls::Tls,
+    net::{caller::Tls, deadlines::Paced},
 };
 use actix_http::{BoxedPayloadStream, ConnectionType, Payload, Request, error::PayloadError};
 use actix_server::GracefulShutdownSignal;

@@ -497,7 +497,7 @@ mod tests {
 
     #[test]
     fn every_key_is_in_the_operators_document() {
-        let document = include_str!("../../docs/operating/configuration.md");
+        let document = include_str!("../../../docs/operating/configuration.md");
         for (key, default) in keys() {
             let row = document.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
             let row = row.unwrap_or_else(|| panic!("{key} is not documented"));

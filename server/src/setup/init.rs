@@ -2,10 +2,12 @@
 //! profile, and the genesis configuration of `main`. The directory appears whole or not at all.
 
 use crate::{
-    certificates::ParticipantPaths,
     clock,
-    config::{Config, FILE},
-    operator,
+    identity::certificate_paths::ParticipantPaths,
+    setup::{
+        config::{Config, FILE},
+        operator,
+    },
 };
 use ca::{
     CertificateFolder, KeyPair, KeyPlace, Keyring, PassphraseSource,
@@ -200,7 +202,7 @@ fn fill(options: &InitOptions, draft: &Path, peer: &Identity, admin: &Identity) 
     folder.issue_profile(peer, &leaf, &draft.join(&config.certificate_dir), now)?;
     let seal = KeyPair::from_ed25519_seed(&*random_seed()?)?;
     seal.save(&draft.join(&config.seal_key))?;
-    let unused = crate::backup::incarnation_file(&draft.join(&config.seal_key));
+    let unused = crate::setup::backup::incarnation_file(&draft.join(&config.seal_key));
     Incarnation::write_unused(&unused).map_err(|source| file_error(&unused, source))?;
     let seal = seal_key(&draft.join(&config.seal_key))?;
 

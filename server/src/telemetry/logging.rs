@@ -1,11 +1,11 @@
 //! Logs: text for people or one JSON object a line, to standard error, so that standard output stays the command's.
 //!
-//! Logging never panics and never blocks (decision 0016): a line is handed to a queue with a bound ([`crate::log_lines`])
+//! Logging never panics and never blocks (decision 0016): a line is handed to a queue with a bound ([`crate::telemetry::log_lines`])
 //! and written by a thread of its own. What finds no room there, and what could not be written, is lost and counted.
 
 use crate::{
-    config::{Log, LogFormat},
-    log_lines::LogLines,
+    setup::config::{Log, LogFormat},
+    telemetry::log_lines::LogLines,
 };
 use channel_actors::tasks::Tasks;
 use std::{backtrace, io, io::IsTerminal as _, panic, thread};

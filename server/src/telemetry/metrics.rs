@@ -1,14 +1,15 @@
 //! What a peer counts. `monitor.rs` tells it to Prometheus.
 
 use crate::{
-    budget::{Standing, Use},
+    api::{
+        budget::{Standing, Use},
+        context::PeerContext,
+    },
     clock,
-    context::PeerContext,
     duties::Duty,
     limits::CONNECTION_BYTES,
-    log_lines::LogLines,
-    pace::Cut,
-    process_metrics::ProcessMetrics,
+    net::deadlines::Cut,
+    telemetry::{log_lines::LogLines, process_metrics::ProcessMetrics},
 };
 use ca::office::expiry::{Expiring, Expiry};
 use channel_actors::{

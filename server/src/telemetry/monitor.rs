@@ -2,12 +2,13 @@
 //! those whom the API keeps apart, since channel names are labels here.
 
 use crate::{
-    certificates::describe,
-    context::PeerContext,
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    identity::certificate_paths::describe,
     limits::MONITOR_CONNECTIONS_MAX,
-    pace::Paced,
-    problem::{ApiError, Kind},
-    wire::speak,
+    net::{deadlines::Paced, wire::speak},
 };
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{Server, ServerBuilder, ServerHandle};

@@ -8,7 +8,7 @@ use ledger_classes::hash::Hash;
 use ledger_classes::state::MemoryState;
 use ledger_classes::state_tree::NoPages;
 use serde::Serialize;
-use server::certificates::ParticipantPaths;
+use server::identity::certificate_paths::ParticipantPaths;
 use std::io::{self, Read, Write};
 
 /// What is said of one height.

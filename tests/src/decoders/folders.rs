@@ -6,7 +6,7 @@ use channel_actors::block_folder::{BlockReader, BlockWriter, Kept};
 use channel_actors::fence::{self, FENCE, Incarnation};
 use ledger_classes::block::Block;
 use pki::trust::bundle::TrustBundle;
-use server::backup::Manifest;
+use server::setup::backup::Manifest;
 use std::fs;
 use std::path::{Component, Path};
 use std::sync::{Mutex, MutexGuard, PoisonError};

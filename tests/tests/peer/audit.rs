@@ -208,7 +208,7 @@ async fn a_record_that_is_posted_twice_is_refused() {
     let bodies = recorded(&consortium, &peer);
     let page = peer.run(&consortium.admin(), &["log", "list", "--topic", "audit.certificate", "--limit", "1000"]);
     let digest = |at: usize| page["items"][at]["digest"].as_str().expect("text").parse::<Hash>().expect("hex");
-    let seal: SigningKey = server::init::seal_key(&consortium.dir().join("peer/seal.pem")).expect("a key");
+    let seal: SigningKey = server::setup::init::seal_key(&consortium.dir().join("peer/seal.pem")).expect("a key");
     let admin = peer.connect(&consortium.admin());
     let main = admin.channel("main").await.expect("there").id;
     let again = Action::LogAudit(logs::Audit {

@@ -23,7 +23,7 @@ use ledger_classes::rights::Class;
 use ledger_classes::state::{MemoryState, Writes};
 use ledger_classes::state_tree::{NoPages, StateTree};
 use serde_json::Value;
-use server::certificates::ParticipantPaths;
+use server::identity::certificate_paths::ParticipantPaths;
 use std::collections::{BTreeSet, HashSet};
 
 /// What is hidden from readers of logs, and what they guess at.

@@ -2,9 +2,11 @@
 
 use super::super::frames;
 use crate::{
-    access::forbidden,
+    api::{
+        access::forbidden,
+        problem::{ApiError, Kind},
+    },
     limits::CLASS_FILTER_BYTES_MAX,
-    problem::{ApiError, Kind},
 };
 use ledger_classes::{
     execution::logs::is_topic,

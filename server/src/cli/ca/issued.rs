@@ -9,9 +9,9 @@ use crate::{
         session::{Global, Paging},
     },
     clock,
-    config::Config,
     limits::{DAY_MS, PAGE_DEFAULT},
     register::{IssuedSelection, issued_view, part, revoked_view},
+    setup::config::Config,
 };
 use ca::{
     Register,

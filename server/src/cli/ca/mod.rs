@@ -17,9 +17,13 @@ mod trust;
 use super::failure::Failure;
 use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
-use crate::backup::incarnation_file;
-pub(super) use crate::certificates::describe as in_full;
-use crate::{clock, config::Config, init, operator, register::issued_view};
+pub(super) use crate::identity::certificate_paths::describe as in_full;
+use crate::setup::backup::incarnation_file;
+use crate::{
+    clock,
+    register::issued_view,
+    setup::{config::Config, init, operator},
+};
 use ca::{
     Cause, Keyring,
     office::{

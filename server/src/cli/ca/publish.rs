@@ -1,6 +1,6 @@
 //! What an organization tells a peer of its CA when the CA's folder is elsewhere: its newest CRLs, which close the
 //! connections of those who are revoked, and the CA's answers, by which the peer ends their participation on every
-//! channel that it has ([`crate::revocations`]).
+//! channel that it has ([`crate::duties::revocation_poster`]).
 
 use super::{Directory, in_full, place::Remote};
 use crate::{

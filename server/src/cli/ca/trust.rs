@@ -7,9 +7,8 @@ use crate::{
         output::{Output, clean, table},
     },
     clock,
-    config::Config,
     limits::TRUST_FILE_BYTES_MAX,
-    operator,
+    setup::{config::Config, operator},
 };
 use ca::{CertificateFolder, Keyring, office::folder::ROOT};
 use clap::{Args, Subcommand};

@@ -7,8 +7,8 @@ use crate::{
         failure::Failure,
         session::{Session, read_file},
     },
-    init::MAIN,
     limits::TRUST_FILE_BYTES_MAX,
+    setup::init::MAIN,
 };
 use client::certificate::certificates;
 use ledger_classes::config::Organization;

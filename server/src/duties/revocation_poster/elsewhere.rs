@@ -4,8 +4,8 @@
 use super::{Proven, source::name_of};
 use crate::{
     duties::{Duties, Duty},
+    identity::trust::Trust,
     limits::{NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK},
-    trust::Trust,
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Reader, Unavailable};
 use ledger_classes::{

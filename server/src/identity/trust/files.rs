@@ -2,7 +2,7 @@
 //! the peer nor takes anybody's certificate away. What is gone from the disk is gone.
 
 use super::describe;
-use crate::stamp::Stamp;
+use crate::identity::stamp::Stamp;
 use ca::{CertificateFolder, Successor};
 use ledger_classes::hash::Hash;
 use pki::{KeyId, TrustFile, TrustPart, trust::bundle::TrustBundle};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{
+use crate::setup::{
     config::Limits,
     init::{InitOptions, init},
 };

@@ -88,7 +88,7 @@ pub enum BackupError {
     },
     /// The peer's configuration.
     #[error("the peer's configuration")]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] crate::setup::config::ConfigError),
     /// A channel's blocks.
     #[error("channel {name}: {reason}")]
     Channel {

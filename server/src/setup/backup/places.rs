@@ -4,8 +4,8 @@
 
 use super::{BackupError, file_error};
 use crate::{
-    config::{Config, FILE},
     control::Places,
+    setup::config::{Config, FILE},
 };
 use ca::CertificateFolder;
 use std::{

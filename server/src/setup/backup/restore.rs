@@ -7,8 +7,8 @@ use super::{
     source::incarnation_file,
 };
 use crate::{
-    certificates::ParticipantPaths,
-    config::{Config, FILE},
+    identity::certificate_paths::ParticipantPaths,
+    setup::config::{Config, FILE},
 };
 use channel_actors::{
     audit::{AuditReport, audit_blocks, rebuild},
@@ -75,7 +75,7 @@ fn private_folder(path: &Path) -> Result<(), BackupError> {
 }
 
 fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
-    BackupError::Channel { name: name.into(), reason: crate::certificates::describe(error) }
+    BackupError::Channel { name: name.into(), reason: crate::identity::certificate_paths::describe(error) }
 }
 
 /// Verifies a backup, as [`restore`] does, and makes nothing. Also what lies above the heights that it names.

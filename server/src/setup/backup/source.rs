@@ -2,8 +2,8 @@
 
 use super::{BackupError, file_error};
 use crate::{
-    config::Config,
     control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
+    setup::config::Config,
 };
 use channel_actors::{
     fence::Incarnation,
@@ -107,7 +107,7 @@ pub(crate) fn incarnation_file(seal_key: &Path) -> PathBuf {
 /// Opens a store to look at. The state is not looked at: what is wrong with it is no matter here.
 fn inspect(directory: &Path) -> Result<ChannelStore, String> {
     let opened = ChannelStore::inspect(directory, StoreOptions::default());
-    opened.map(|(store, _)| store).map_err(|error| crate::certificates::describe(&error))
+    opened.map(|(store, _)| store).map_err(|error| crate::identity::certificate_paths::describe(&error))
 }
 
 fn tip(directory: &Path) -> Result<ChannelTip, String> {

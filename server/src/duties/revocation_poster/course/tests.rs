@@ -1,5 +1,5 @@
 use super::*;
-use crate::revocations::source::{Source, Word};
+use crate::duties::revocation_poster::source::{Source, Word};
 use ca::office::revocation_evidence::RevocationEvidence;
 use pki::{CertificateId, Serial};
 use std::time::Duration;

@@ -1,0 +1,5 @@
+//! Who this peer is, whom it trusts, and what it answers the ledger about certificates.
+
+pub mod certificate_paths;
+pub(crate) mod stamp;
+pub mod trust;

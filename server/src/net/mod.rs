@@ -1,0 +1,9 @@
+//! Connections: listened for, limited in number and time, secured, and read as HTTP; and who is at their other end.
+
+pub mod caller;
+pub mod deadlines;
+pub(crate) mod file_limits;
+pub mod handshakes;
+pub(crate) mod listener;
+pub mod places;
+pub(crate) mod wire;
