@@ -6,8 +6,9 @@
 
 use crate::{
     keys::{
-        pair::{KeyError, KeyPair, RcgenPublicKey},
-        signer::{RcgenKey, Signer},
+        error::KeyError,
+        pair::{KeyPair, RcgenPublicKey},
+        signer::Signer,
     },
     limits::ALTERNATIVE_NAMES_MAX,
 };
@@ -16,12 +17,15 @@ use ledger_classes::{
     time::Time,
 };
 use pki::{
-    trust::path::{PathError, Usage, verify_path},
+    trust::{
+        path::{Usage, verify_path},
+        validation::PathError,
+    },
     x509::{
-        certificate::Certificate,
+        certificate::{Certificate, ProfileError},
         identifiers::{AlternativeName, KeyId, RevocationReason, Serial},
         ocsp::{self, OcspError},
-        profile::{AuthorityScope, ProfileError},
+        profile::AuthorityScope,
         public_key::{KeyAlgorithm, PublicKey},
     },
 };
@@ -32,7 +36,7 @@ use rcgen::{
 };
 use ring::rand::SystemRandom;
 use rustls::pki_types::CertificateDer;
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 use time::OffsetDateTime;
 
 /// From when to when a certificate holds. Certificates count whole seconds: fractions are cut.
@@ -471,5 +475,76 @@ const fn reason_code(reason: RevocationReason) -> Option<rcgen::RevocationReason
         RevocationReason::Superseded => Some(rcgen::RevocationReason::Superseded),
         RevocationReason::CessationOfOperation => Some(rcgen::RevocationReason::CessationOfOperation),
         RevocationReason::PrivilegeWithdrawn => Some(rcgen::RevocationReason::PrivilegeWithdrawn),
+    }
+}
+
+/// A signer as rcgen takes it. rcgen cannot carry the reason why a key did not sign: it waits here.
+pub(crate) struct RcgenKey<'a> {
+    signer: &'a dyn Signer,
+    failure: RefCell<Option<KeyError>>,
+}
+
+impl<'a> RcgenKey<'a> {
+    pub(crate) const fn new(signer: &'a dyn Signer) -> Self {
+        Self { signer, failure: RefCell::new(None) }
+    }
+
+    /// The result of a call to rcgen that signed with this key.
+    pub(crate) fn outcome<R>(&self, result: Result<R, rcgen::Error>) -> Result<R, AuthorityError> {
+        result.map_err(|error| match self.failure.take() {
+            Some(failure) => failure.into(),
+            None => error.into(),
+        })
+    }
+}
+
+impl rcgen::PublicKeyData for RcgenKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.signer.public().as_bytes()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        RcgenPublicKey(self.signer.public()).algorithm()
+    }
+}
+
+impl SigningKey for RcgenKey<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.signer.sign(message).map_err(|error| {
+            self.failure.replace(Some(error));
+            rcgen::Error::RemoteKeyError
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Authority, Validity};
+    use ledger_classes::time::Time;
+    use pki::KeyAlgorithm;
+
+    /// A key whose token was pulled out.
+    #[derive(Debug)]
+    struct Absent(PublicKey);
+
+    impl Signer for Absent {
+        fn public(&self) -> &PublicKey {
+            &self.0
+        }
+
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, KeyError> {
+            Err(KeyError::Rejected("no token".into()))
+        }
+    }
+
+    #[test]
+    fn why_a_key_did_not_sign_reaches_the_caller() {
+        let public = KeyPair::generate(KeyAlgorithm::P256).unwrap().public().clone();
+        let validity = Validity::starting(Time::from_millis(1_800_000_000_000), 1_000_000);
+        let refused = Authority::new_root("harbour.example", Arc::new(Absent(public)) as Arc<dyn Signer>, validity);
+        let Err(AuthorityError::Key(KeyError::Rejected(why))) = refused else { panic!("{refused:?}") };
+        assert_eq!(why, "no token");
     }
 }

@@ -26,7 +26,7 @@ pub use keys::{
     signer::Signer,
 };
 pub use office::{
-    audit_trail::Cause,
+    cause::Cause,
     enrolment::{CertificateRequestRecord, EnrolmentToken, RequestId, RequestStatus, Requester, Terms, TokenId},
     folder::CertificateFolder,
     key_compromise::Revoked,

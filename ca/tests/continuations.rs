@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
-use ca::{Authority, CertificateFolder, KeyPair, Signer, Validity, limits::DAY_MS, office::folder::LeafOptions};
+use ca::{Authority, CertificateFolder, KeyPair, Signer, Validity, limits::DAY_MS, office::issuing::LeafOptions};
 use ledger_classes::{
     hash::{Hash, HexBytes},
     participant::authority_message,

@@ -6,9 +6,7 @@ use ca::{
     CertificateFolder, Credentials, KeyPair,
     limits::DAY_MS,
     office::{
-        database::CertificateStatus,
-        expiry::Expiring,
-        folder::{FolderError, LeafOptions, Selection},
+        expiry::Expiring, folder::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection,
     },
 };
 use pki::{

@@ -4,7 +4,7 @@
 use crate::consortium::{CONSORTIUM, identity};
 use ca::{
     CertificateFolder,
-    office::folder::{LeafOptions, Selection},
+    office::{issuing::LeafOptions, revocation::Selection},
 };
 use ledger_classes::time::Time;
 use pki::{KeyAlgorithm, RevocationReason};

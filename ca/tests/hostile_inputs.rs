@@ -14,7 +14,7 @@ use pki::{
         validation::{PathOrder, PathRules, Purpose, validate_path},
     },
     verify_path,
-    x509::{algorithms::PROFILE_ALGORITHMS, profile::ProfileError},
+    x509::{algorithms::PROFILE_ALGORITHMS, certificate::ProfileError},
 };
 use std::{fs, path::Path};
 

@@ -6,10 +6,7 @@ use ca::{
     CertificateFolder, KeyPair, Possession, RegistrationError, RenewalError, RequestStatus,
     holder::request::make_request,
     limits::DAY_MS,
-    office::{
-        database::CertificateStatus,
-        folder::{FolderError, LeafOptions, Selection},
-    },
+    office::{folder::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection},
 };
 use pki::{
     CertificateRequest, KeyAlgorithm, LeafClaims, RevocationReason, Serial, trust::revocation::RevocationList,
@@ -133,7 +130,7 @@ fn what_a_compromised_key_was_renewed_to_is_told_of_and_revoked_with_it_if_asked
     let (second, serial_b) = renew(&folder, &first, &b).unwrap();
     let (_, serial_c) = renew(&folder, &second, &c).unwrap();
     let by = Selection::Serial(serial_a.clone());
-    let serials = |all: &[ca::office::database::CertificateRecord]| -> Vec<Serial> {
+    let serials = |all: &[ca::office::record::CertificateRecord]| -> Vec<Serial> {
         all.iter().map(|record| record.serial.clone()).collect()
     };
 

@@ -4,7 +4,7 @@
 use crate::consortium::{CONSORTIUM, identity};
 use ca::{
     Authority, CertificateFolder, KeyPair, Validity,
-    office::folder::{FolderError, LeafOptions, Selection},
+    office::{folder::FolderError, issuing::LeafOptions, revocation::Selection},
 };
 use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
 use pki::{

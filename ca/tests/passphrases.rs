@@ -4,12 +4,9 @@
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{
     CertificateFolder, KeyPair, Keyring, PassphraseSource,
-    keys::{pair::KeyError, passphrase::PassphraseError},
+    keys::error::{KeyError, PassphraseError},
     limits::DAY_MS,
-    office::{
-        database::CertificateStatus,
-        folder::{FolderError, LeafOptions, Selection},
-    },
+    office::{folder::FolderError, issuing::LeafOptions, record::CertificateStatus, revocation::Selection},
 };
 use pki::{KeyAlgorithm, RevocationReason};
 use std::{

@@ -7,7 +7,7 @@ use ca::{Authority, KeyPair, LeafRequest, Validity, authority::AuthorityError, l
 use ledger_classes::time::Time;
 use pki::{
     AuthorityScope, KeyAlgorithm, PathError, Usage, steady, verify_participant, verify_path,
-    x509::profile::ProfileError,
+    x509::certificate::ProfileError,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku,

@@ -11,9 +11,8 @@ use ca::{
         REQUESTS_OPEN_OF_STRANGERS_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, STRANGERS_REQUEST_LIFETIME_MS,
     },
     office::{
-        enrolment::EnrolmentPolicy,
-        folder::{FolderError, LeafOptions, Selection},
-        renewal::renewal_message,
+        enrolment::EnrolmentPolicy, folder::FolderError, issuing::LeafOptions, renewal::renewal_message,
+        revocation::Selection,
     },
 };
 use ledger_classes::time::Time;

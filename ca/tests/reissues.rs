@@ -7,9 +7,7 @@ use ca::{
     CertificateFolder,
     limits::DAY_MS,
     office::{
-        database::AuthorityRecord,
-        folder::{FolderError, LeafOptions, Selection},
-        reissue::newest,
+        folder::FolderError, issuing::LeafOptions, record::AuthorityRecord, reissue::newest, revocation::Selection,
     },
 };
 use pki::{

@@ -8,10 +8,8 @@ use ca::{
     CertificateFolder, KeyPair, Keyring, PassphraseSource,
     limits::DAY_MS,
     office::{
-        database::CertificateStatus,
-        folder::{FolderError, LeafOptions, Selection},
-        publication::read_ocsp_answer,
-        renewal::RenewalError,
+        folder::FolderError, issuing::LeafOptions, publication::read_ocsp_answer, record::CertificateStatus,
+        renewal::RenewalError, revocation::Selection,
     },
 };
 use ledger_classes::{

@@ -7,10 +7,7 @@ use ca::{
     CertificateFolder, KeyPair, Possession, RenewalError, RevokedSerial,
     holder::request::make_request,
     limits::{DAY_MS, RENEWAL_GRACE_MS},
-    office::{
-        folder::{FolderError, LeafOptions, Selection},
-        renewal::renewal_message,
-    },
+    office::{folder::FolderError, issuing::LeafOptions, renewal::renewal_message, revocation::Selection},
 };
 use ledger_classes::time::Time;
 use pki::{

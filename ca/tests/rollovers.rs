@@ -8,7 +8,8 @@ use ca::{
     limits::DAY_MS,
     office::{
         expiry::Expiring,
-        folder::{LeafOptions, Selection},
+        issuing::LeafOptions,
+        revocation::Selection,
         rollover::{RolloverError, RolloverStage, RolloverStatus},
     },
 };

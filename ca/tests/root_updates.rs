@@ -124,7 +124,7 @@ fn a_root_is_trusted_on_the_word_of_a_trusted_root_only() {
                 b"link",
                 &trusted,
                 NOW,
-                Err(E::Link(pki::x509::profile::ProfileError::Malformed)),
+                Err(E::Link(pki::x509::certificate::ProfileError::Malformed)),
             ),
         ];
         for (what, root, link, anchors, at, verdict) in rows {

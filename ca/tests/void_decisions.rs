@@ -8,7 +8,8 @@ use ca::{
     limits::{DAY_MS, REQUESTS_OPEN_MAX, TOKENS_OPEN_MAX},
     office::{
         enrolment::{EnrolmentPolicy, TokenStanding},
-        folder::{LeafOptions, Selection},
+        issuing::LeafOptions,
+        revocation::Selection,
     },
 };
 use pki::{CertificateRequest, KeyAlgorithm, RevocationReason};

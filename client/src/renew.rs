@@ -70,7 +70,7 @@ pub enum RenewError {
         "the peer answered with a certificate that neither ca.pem nor the CA of the current one vouches for; the profile is as \
          it was"
     )]
-    Path(#[source] pki::trust::path::PathError),
+    Path(#[source] pki::trust::validation::PathError),
     /// A file of the profile.
     #[error("{}", path.display())]
     File {
@@ -188,7 +188,7 @@ fn check_path(profile: &Profile, current: &Credential, path: &[CertificateDer<'_
     let (Some(leaf), Some(issuer)) = (path.first(), current.path().get(1)) else { return Err(RenewError::Path(why)) };
     anchors = vec![issuer.to_vec()];
     match (&why, pki::trust::path::is_issued_by(leaf, &anchors[0], crate::now(), Usage::ClientAuth)) {
-        (pki::trust::path::PathError::UnknownIssuer, true) => Ok(()),
+        (pki::trust::validation::PathError::UnknownIssuer, true) => Ok(()),
         _ => Err(RenewError::Path(why)),
     }
 }

@@ -22,9 +22,10 @@ pub use trust::{
         ProvenRevocation, RevokedParticipant, claimed_organization, steady, verify_evidence, verify_participant,
         verify_revocation,
     },
-    path::{PathError, Usage, VerifiedCertificate, verify_path},
+    path::{Usage, VerifiedCertificate, verify_path},
     revocation::{RevocationPolicy, RevocationStore},
     store::TrustStore,
+    validation::PathError,
 };
 pub use x509::{
     described::DescribedAuthority,

@@ -5,9 +5,8 @@ use crate::limits::{DAY_MS, PAGE_BYTES_MAX};
 use ca::{
     Registration, Revoked, Terms,
     office::{
-        audit_trail::CertificateAct,
-        database::{CertificateRecord, CertificateStatus},
         enrolment::{TokenRecord, TokenStanding},
+        record::{CertificateAct, CertificateRecord, CertificateStatus},
     },
 };
 use client::api::{

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start tasks and threads as they like")]
 #![allow(clippy::unwrap_used)]
 
-use ca::{CertificateFolder, Credentials, office::folder::Selection};
+use ca::{CertificateFolder, Credentials, office::revocation::Selection};
 use client::{
     api::{BatchResult, ChannelSpec, Problem, SpecOrganization, SubmissionStatus},
     connection::{Connection, Options, RequestError},

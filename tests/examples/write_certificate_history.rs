@@ -13,7 +13,7 @@
 use ca::{
     CertificateFolder,
     limits::DAY_MS,
-    office::folder::{LeafOptions, Selection},
+    office::{issuing::LeafOptions, revocation::Selection},
 };
 use client::admit::admission;
 use client::certificate::Credential;

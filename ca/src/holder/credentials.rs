@@ -3,7 +3,7 @@
 
 use crate::{
     holder::own_certificate::OwnCertificate,
-    keys::pair::{KeyError, KeyPair},
+    keys::{error::KeyError, pair::KeyPair},
 };
 use pki::trust::{
     bundle::TrustBundle,

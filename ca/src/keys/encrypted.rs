@@ -5,7 +5,10 @@
 //! shows in the padding or in what comes out, which is no key.
 
 use crate::{
-    keys::pair::{KeyError, KeyPair},
+    keys::{
+        error::{KeyError, OpenError},
+        pair::KeyPair,
+    },
     limits::{PASSPHRASE_BYTES_MAX, PBKDF2_ROUNDS_MAX, SCRYPT_COST, SCRYPT_MEMORY_MAX, SCRYPT_WORK_MAX},
 };
 use pkcs8::{
@@ -24,23 +27,6 @@ use zeroize::Zeroizing;
 
 /// The label of the PEM block (RFC 7468 §11).
 const PEM_LABEL: &str = "ENCRYPTED PRIVATE KEY";
-
-/// Why a key does not open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Not PEM, or not the DER of an encrypted key.
-    #[error("not an encrypted PKCS#8 private key in PEM")]
-    Form,
-    /// Another scheme.
-    #[error("encrypted by something else than PBES2 with scrypt or PBKDF2-HMAC-SHA-2, and AES")]
-    Scheme,
-    /// More memory or time than a file may ask for.
-    #[error("to open it would take more memory or time than a key file may ask for")]
-    Cost,
-    /// Not its passphrase; or a damaged file, which looks the same.
-    #[error("the passphrase is wrong, or the file is damaged")]
-    Passphrase,
-}
 
 /// What opens keys: one line of text. Wiped when it is dropped, never shown.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,9 +4,10 @@
 //! issues pays once for each CA.
 
 use crate::keys::{
-    encrypted::{self, OpenError, Passphrase, is_encrypted},
-    pair::{KeyError, KeyPair},
-    passphrase::{PassphraseError, PassphraseSource},
+    encrypted::{self, Passphrase, is_encrypted},
+    error::{KeyError, OpenError, PassphraseError},
+    pair::KeyPair,
+    passphrase::PassphraseSource,
     pkcs11::{Pkcs11Key, Token, TokenKey},
     signer::Signer,
 };

@@ -4,83 +4,19 @@
 //! A private key is never logged and never compared; its file has mode 0600, and one that others may read is refused. Our copies of its octets are wiped when
 //! they are dropped (ring's own, inside its key types, are not: ring offers no way).
 
-use crate::keys::{encrypted::OpenError, passphrase::PassphraseError, pkcs11::TokenError};
+use crate::keys::error::KeyError;
 use files::KEY_FILE_BYTES_MAX;
 use pki::{
-    pem::{self, PemError},
-    x509::public_key::{KeyAlgorithm, KeyAlgorithmError, PublicKey},
+    pem,
+    x509::public_key::{KeyAlgorithm, PublicKey},
 };
 use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 use zeroize::Zeroizing;
-
-/// Why a key cannot be made, read or used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// The system's random source failed.
-    #[error("the system's random source failed")]
-    Random,
-    /// Neither Ed25519 nor P-256.
-    #[error(transparent)]
-    Algorithm(#[from] KeyAlgorithmError),
-    /// Not a PKCS#8 private key.
-    #[error("the private key's PEM")]
-    Pem(#[from] PemError),
-    /// Not a private key that is not encrypted.
-    #[error("not an unencrypted PKCS#8 private key")]
-    Form,
-    /// A PKCS#8 key under a password: not read here.
-    #[error("the private key is encrypted")]
-    Encrypted,
-    /// The library refused the key or the signature.
-    #[error("the private key cannot be used: {0}")]
-    Rejected(String),
-    /// An encrypted key of a CA does not open.
-    #[error("key file {}{}", path.display(), if from.is_empty() { String::new() } else { format!(", with {from}") })]
-    Locked {
-        /// Which.
-        path: PathBuf,
-        /// Where the passphrase came from, if it is the passphrase.
-        from: String,
-        /// Why.
-        #[source]
-        source: OpenError,
-    },
-    /// There is no passphrase for the CAs' keys.
-    #[error("the passphrase of the CAs' keys")]
-    Passphrase(#[from] PassphraseError),
-    /// The token.
-    #[error("the key in a token")]
-    Token(#[from] TokenError),
-    /// The file cannot be read or written.
-    #[error("key file {path}")]
-    File {
-        /// Which.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-impl KeyError {
-    /// Whether the key is there, and an operator can make it usable: by a passphrase, by what its token lacks, or by the
-    /// mode of its file.
-    pub fn is_locked(&self) -> bool {
-        match self {
-            Self::Locked { .. } | Self::Passphrase(_) | Self::Token(_) => true,
-            Self::File { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
-            _ => false,
-        }
-    }
-}
 
 enum Inner {
     Ed25519(Ed25519KeyPair),

@@ -5,7 +5,11 @@
 //! comes back is used again. A PIN that was refused is not tried again: tokens lock themselves after a few wrong ones,
 //! and a peer signs whenever somebody asks.
 
-use crate::keys::{encrypted::Passphrase, pair::KeyError, signer::Signer};
+use crate::keys::{
+    encrypted::Passphrase,
+    error::{KeyError, TokenError},
+    signer::Signer,
+};
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
@@ -32,81 +36,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
-
-/// Why a token does not sign.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// No such library, or it is no PKCS#11 module.
-    #[error("the module {} cannot be loaded: {what}", module.display())]
-    Module {
-        /// Which.
-        module: PathBuf,
-        /// Why.
-        what: String,
-    },
-    /// No token has the label, or several have.
-    #[error("{count} tokens are called {label:?}; there are: {there}")]
-    Token {
-        /// What was looked for.
-        label: String,
-        /// How many have it.
-        count: usize,
-        /// The labels of all tokens.
-        there: String,
-    },
-    /// The PIN cannot be read.
-    #[error("the PIN file {}", file.display())]
-    PinFile {
-        /// Which.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The token does not take the PIN.
-    #[error("the token refuses the PIN of {} ({what}); the same PIN is not tried again", file.display())]
-    Pin {
-        /// Whose.
-        file: PathBuf,
-        /// What the token says.
-        what: String,
-    },
-    /// The token has no such key.
-    #[error("the token {token:?} has no key with the id {id} (label {label:?})")]
-    NoKey {
-        /// Whose.
-        token: String,
-        /// What it was called.
-        label: String,
-        /// Its id, hex.
-        id: String,
-    },
-    /// The token makes no such keys.
-    #[error("the token {token:?} makes no {algorithm} keys")]
-    Algorithm {
-        /// Whose.
-        token: String,
-        /// Which.
-        algorithm: KeyAlgorithm,
-    },
-    /// The token made a key that it would give out.
-    #[error("the token does not keep the key to itself")]
-    Exposed,
-    /// What the token returned is no signature of the key, or no public key.
-    #[error("what the token returns is not a {0}")]
-    Answer(&'static str),
-    /// The description of the key.
-    #[error("{} does not describe a key in a token: {what}", file.display())]
-    Description {
-        /// Which.
-        file: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// Anything else that the module says.
-    #[error("{0}")]
-    Refused(String),
-}
 
 impl From<Error> for TokenError {
     fn from(error: Error) -> Self {

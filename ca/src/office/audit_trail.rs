@@ -5,18 +5,16 @@
 //! h(n) = SHA-256 of tag `chancery/audit/1`, 0x00, h(n − 1), line n without its end, and h(0) = 0. Once an act is on
 //! a ledger, no line before it can be changed, removed or added without this showing.
 
-use crate::{
-    limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
-    office::{
-        database::{Database, DatabaseError, Event},
-        enrolment::{RequestId, TokenId},
-        folder::{CertificateFolder, FolderError},
-    },
+use crate::office::{
+    cause::Cause,
+    database::{Database, DatabaseError},
+    enrolment::{RequestId, TokenId},
+    folder::{CertificateFolder, FolderError},
+    index_file,
 };
 use ledger_classes::{
     hash::{Hash, Tag},
     limits::LOG_BODY_BYTES_MAX,
-    time::Time,
 };
 use pki::x509::identifiers::{Serial, sha256};
 use serde::{Deserialize, Serialize};
@@ -24,100 +22,6 @@ use serde_json::{Map, Value};
 
 /// An index begins with its consortium and its root, whose serial no other index has.
 const SOURCE_LINES: usize = 2;
-
-/// By whom something is done in the folder, and why. What is absent is filled in by what is done, if that says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// An identity, or a user of the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) who: Option<String>,
-    /// For people to read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) why: Option<String>,
-}
-
-/// A name or a reason that is too long, or would steer a terminal.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("who has 1 to {WHO_CHARS_MAX} and why at most {WHY_CHARS_MAX} characters, none of control")]
-pub struct CauseError;
-
-impl Cause {
-    /// Somebody, with or without a reason.
-    pub fn new(who: &str, why: Option<&str>) -> Result<Self, CauseError> {
-        let fits = |text: &str, most| text.chars().count() <= most && !text.chars().any(char::is_control);
-        if who.is_empty() || !fits(who, WHO_CHARS_MAX) || why.is_some_and(|why| !fits(why, WHY_CHARS_MAX)) {
-            return Err(CauseError);
-        }
-        let why = why.filter(|why| !why.is_empty()).map(str::to_owned);
-        Ok(Self { who: Some(who.to_owned()), why })
-    }
-
-    /// Who, if anybody said.
-    pub fn who(&self) -> Option<&str> {
-        self.who.as_deref()
-    }
-
-    /// Why, if anybody said.
-    pub fn why(&self) -> Option<&str> {
-        self.why.as_deref()
-    }
-
-    /// Fills in what is absent.
-    pub(crate) fn fill(&mut self, who: &str, why: Option<&str>) {
-        self.who.get_or_insert_with(|| who.to_owned());
-        if let (None, Some(why)) = (&self.why, why) {
-            self.why = Some(why.to_owned());
-        }
-    }
-}
-
-/// What was done with a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CertificateAct {
-    /// `issued` or `revoked`.
-    pub act: &'static str,
-    /// When.
-    pub at: Time,
-    /// By whom and why, as far as the index says.
-    #[serde(flatten)]
-    pub cause: Cause,
-}
-
-/// What a line says of a certificate.
-pub(crate) fn of_certificate(event: &Event, cause: Cause) -> Option<(&Serial, CertificateAct)> {
-    match event {
-        Event::Issued { serial, at, .. } => Some((serial, CertificateAct { act: "issued", at: *at, cause })),
-        Event::Revoked { serial, at, .. } => Some((serial, CertificateAct { act: "revoked", at: *at, cause })),
-        _ => None,
-    }
-}
-
-/// A line as it is written: the event, and who caused it.
-pub(crate) fn line_of(event: &Event, cause: &Cause) -> Result<Vec<u8>, serde_json::Error> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        #[serde(flatten)]
-        event: &'a Event,
-        #[serde(flatten)]
-        cause: &'a Cause,
-    }
-    let mut line = serde_json::to_vec(&Line { event, cause })?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-/// A line as it was written.
-pub(crate) fn parse_line(line: &[u8]) -> Result<(Event, Cause), serde_json::Error> {
-    let mut fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
-    let mut cause = Map::new();
-    for name in ["who", "why"] {
-        cause.extend(fields.remove_entry(name));
-    }
-    Ok((
-        ledger_classes::json::from_value(Value::Object(fields))?,
-        ledger_classes::json::from_value(Value::Object(cause))?,
-    ))
-}
 
 /// An act of the index, as it is recorded on a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -379,7 +283,7 @@ impl CertificateFolder {
 
 /// The index in a folder `<dir>/ca/`.
 pub fn read_index(directory: &std::path::Path) -> Result<Index, DatabaseError> {
-    crate::office::database::index_bytes(directory).map(Index::new)
+    index_file::index_bytes(directory).map(Index::new)
 }
 
 #[cfg(test)]

@@ -6,18 +6,12 @@
 //! yet. Lines are never changed or removed.
 
 use crate::office::{
-    audit_trail::{self, Cause},
+    cause::Cause,
     enrolment::{
         Approval, CertificateRequestRecord, EnrolmentPolicy, Rejection, RequestId, TokenId, TokenRecord, TokenStanding,
     },
-    folder::ROOT,
-    known::Known,
-    lost::LostCertificate,
-    record::Rollover,
-};
-pub use crate::office::{
-    event::Event,
-    record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, CertificateStatus, Revocation},
+    event::{self, Event},
+    record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, LostCertificate, ROOT, Revocation, Rollover},
 };
 use ledger_classes::{identity::Identity, time::Time};
 use pki::x509::{
@@ -26,17 +20,14 @@ use pki::x509::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 /// The version that the first line names.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
+/// The name of the file.
 pub(crate) const INDEX: &str = "index.jsonl";
-const LOCK: &str = "lock";
-
 /// Why the database cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -64,10 +55,17 @@ pub enum DatabaseError {
     Broken,
 }
 
+impl DatabaseError {
+    /// What the disk says of a file.
+    pub(crate) fn of_file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.display().to_string(), source }
+    }
+}
+
 /// The state after all lines. What is asked for by strangers is found without looking at everything.
 #[derive(Clone, Debug)]
 pub struct Database {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     consortium: String,
     authorities: BTreeMap<String, AuthorityRecord>,
     /// The consortium's roots, oldest first, the retired ones among them.
@@ -96,24 +94,10 @@ pub struct Database {
     policy: EnrolmentPolicy,
     /// What was revoked by its number alone.
     lost: Vec<LostCertificate>,
-    lines: usize,
+    pub(super) lines: usize,
 }
 
 impl Database {
-    /// Writes the first line of a new database in `directory`, which has none.
-    pub(crate) fn create(directory: &Path, consortium: &str, at: Time) -> Result<(), DatabaseError> {
-        let path = directory.join(INDEX);
-        let event = Event::Created { format: FORMAT, consortium: consortium.into(), at };
-        let line = audit_trail::line_of(&event, &Cause::default()).map_err(|error| file_error(&path, error.into()))?;
-        files::write_private(&path, &line).map_err(|source| file_error(&path, source))
-    }
-
-    /// Reads the database in `directory`.
-    #[cfg(test)]
-    pub(crate) fn read(directory: &Path) -> Result<Arc<Self>, DatabaseError> {
-        Ok(Known::default().read(directory)?.0)
-    }
-
     /// The state before the first line.
     pub(crate) fn empty(path: &Path) -> Self {
         Self {
@@ -159,10 +143,9 @@ impl Database {
         for line in lines {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             if !line.is_empty() {
-                let taken =
-                    audit_trail::parse_line(line).map_err(|error| error.to_string()).and_then(|(event, cause)| {
-                        self.apply(&event).and_then(|()| self.note(&event, cause)).map_err(str::to_owned)
-                    });
+                let taken = event::parse_line(line).map_err(|error| error.to_string()).and_then(|(event, cause)| {
+                    self.apply(&event).and_then(|()| self.note(&event, cause)).map_err(str::to_owned)
+                });
                 taken.map_err(|reason| DatabaseError::Corrupt {
                     path: self.path.display().to_string(),
                     line: self.lines + 1,
@@ -341,7 +324,7 @@ impl Database {
         self.policy
     }
 
-    fn apply(&mut self, event: &Event) -> Result<(), &'static str> {
+    pub(super) fn apply(&mut self, event: &Event) -> Result<(), &'static str> {
         match event.clone() {
             Event::Created { .. } => return Err("a second beginning"),
             Event::AuthorityAdded { name, issuer, serial, not_after, .. } => {
@@ -524,8 +507,8 @@ impl Database {
     }
 
     /// Keeps who did it and why, where it is shown.
-    fn note(&mut self, event: &Event, cause: Cause) -> Result<(), &'static str> {
-        if let Some((serial, act)) = audit_trail::of_certificate(event, cause) {
+    pub(super) fn note(&mut self, event: &Event, cause: Cause) -> Result<(), &'static str> {
+        if let Some((serial, act)) = event::of_certificate(event, cause) {
             self.leaf(serial)?.acts.push(act);
         }
         Ok(())
@@ -567,85 +550,6 @@ impl Database {
         let index = self.by_serial.get(serial).ok_or("an unknown serial")?;
         self.certificates.get_mut(*index).ok_or("an unknown serial")
     }
-}
-
-/// The database with the right to write: one process, one at a time.
-#[derive(Debug)]
-pub(crate) struct LockedDatabase {
-    database: Arc<Database>,
-    index: File,
-    broken: bool,
-    /// Who does what is appended, and why.
-    cause: Cause,
-    /// Released by the system when it is closed, also by `kill -9`.
-    _lock: File,
-}
-
-impl LockedDatabase {
-    /// Waits for the lock, reads, and cuts off a line that a crash left without its end.
-    pub(crate) fn open(directory: &Path, cause: Cause, known: &Known) -> Result<Self, DatabaseError> {
-        let path = directory.join(LOCK);
-        let lock = files::private(&mut OpenOptions::new()).create(true).truncate(false).write(true).open(&path);
-        let lock = lock.and_then(|file| file.lock().map(|()| file)).map_err(|source| file_error(&path, source))?;
-        let (database, whole) = known.read(directory)?;
-        let index = OpenOptions::new().append(true).open(&database.path);
-        let index = index.and_then(|file| {
-            if file.metadata()?.len() > whole {
-                file.set_len(whole)?;
-                file.sync_all()?;
-            }
-            Ok(file)
-        });
-        let index = index.map_err(|source| file_error(&database.path, source))?;
-        Ok(Self { database, index, broken: false, cause, _lock: lock })
-    }
-
-    /// Says who acts, and why, unless the caller has said it.
-    pub(crate) fn cause(&mut self, who: &str, why: Option<&str>) {
-        self.cause.fill(who, why);
-    }
-
-    /// Makes an event durable, then part of the state.
-    pub(crate) fn append(&mut self, event: &Event) -> Result<(), DatabaseError> {
-        if self.broken {
-            return Err(DatabaseError::Broken);
-        }
-        self.broken = true;
-        let path = self.database.path.clone();
-        let file = |source| file_error(&path, source);
-        let noted =
-            |database: &mut Database| database.apply(event).and_then(|()| database.note(event, self.cause.clone()));
-        // Whoever reads meanwhile goes on with the state before.
-        let database = Arc::make_mut(&mut self.database);
-        noted(database).map_err(|reason| DatabaseError::Corrupt {
-            path: path.display().to_string(),
-            line: 0,
-            reason: reason.into(),
-        })?;
-        let line = audit_trail::line_of(event, &self.cause).map_err(|error| file(error.into()))?;
-        self.index.write_all(&line).and_then(|()| self.index.sync_data()).map_err(file)?;
-        Arc::make_mut(&mut self.database).lines += 1;
-        self.broken = false;
-        Ok(())
-    }
-}
-
-impl std::ops::Deref for LockedDatabase {
-    type Target = Database;
-
-    fn deref(&self) -> &Database {
-        &self.database
-    }
-}
-
-/// The whole index in a folder `<dir>/ca/`, perhaps with a line that has no end yet.
-pub(crate) fn index_bytes(directory: &Path) -> Result<Vec<u8>, DatabaseError> {
-    let path = directory.join(INDEX);
-    std::fs::read(&path).map_err(|source| file_error(&path, source))
-}
-
-pub(crate) fn file_error(path: &Path, source: io::Error) -> DatabaseError {
-    DatabaseError::File { path: path.display().to_string(), source }
 }
 
 mod replaced;

@@ -2,10 +2,15 @@
 //!
 //! Lines are never changed, so an event's fields only grow, and new ones have a default.
 
-use crate::office::enrolment::{EnrolmentPolicy, RequestId, Terms, TokenId};
+use crate::office::{
+    cause::Cause,
+    enrolment::{EnrolmentPolicy, RequestId, Terms, TokenId},
+    record::CertificateAct,
+};
 use ledger_classes::{identity::Identity, time::Time};
 use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -265,3 +270,39 @@ pub enum Event {
 }
 
 ledger_classes::tagged!(Event, "event");
+
+/// What a line says of a certificate.
+pub(crate) fn of_certificate(event: &Event, cause: Cause) -> Option<(&Serial, CertificateAct)> {
+    match event {
+        Event::Issued { serial, at, .. } => Some((serial, CertificateAct { act: "issued", at: *at, cause })),
+        Event::Revoked { serial, at, .. } => Some((serial, CertificateAct { act: "revoked", at: *at, cause })),
+        _ => None,
+    }
+}
+
+/// A line as it is written: the event, and who caused it.
+pub(crate) fn line_of(event: &Event, cause: &Cause) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        event: &'a Event,
+        #[serde(flatten)]
+        cause: &'a Cause,
+    }
+    let mut line = serde_json::to_vec(&Line { event, cause })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// A line as it was written.
+pub(crate) fn parse_line(line: &[u8]) -> Result<(Event, Cause), serde_json::Error> {
+    let mut fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
+    let mut cause = Map::new();
+    for name in ["who", "why"] {
+        cause.extend(fields.remove_entry(name));
+    }
+    Ok((
+        ledger_classes::json::from_value(Value::Object(fields))?,
+        ledger_classes::json::from_value(Value::Object(cause))?,
+    ))
+}

@@ -3,8 +3,8 @@
 use crate::{
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
     office::{
-        database::{AuthorityRecord, CertificateRecord, CertificateStatus},
         folder::{CertificateFolder, FolderError},
+        record::{AuthorityRecord, CertificateRecord, CertificateStatus},
     },
 };
 use ledger_classes::{identity::Identity, time::Time};
@@ -133,7 +133,7 @@ impl fmt::Display for Expiring {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{KeyPair, office::folder::LeafOptions};
+    use crate::{KeyPair, office::issuing::LeafOptions};
     use pki::KeyAlgorithm;
 
     #[test]

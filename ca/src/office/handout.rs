@@ -5,8 +5,10 @@
 use crate::{
     holder::credentials::{Credentials, CredentialsError},
     office::{
-        database::{CertificateRecord, CertificateStatus, Database, Event},
+        database::Database,
+        event::Event,
         folder::{CertificateFolder, FolderError},
+        record::{CertificateRecord, CertificateStatus},
         reissue::is_superseded,
         renewal::RenewalError,
     },

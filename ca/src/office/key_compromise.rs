@@ -5,8 +5,9 @@
 //! revoked with the key if the administrator says so: only a person knows whether the key was stolen before or after.
 
 use crate::office::{
-    database::{CertificateRecord, Database},
+    database::Database,
     folder::{CertificateFolder, FolderError},
+    record::CertificateRecord,
 };
 use ledger_classes::time::Time;
 use pki::x509::{

@@ -4,7 +4,7 @@
 //! Lines are never changed or removed. An index that is another file, is shorter, or has changed without growing is
 //! read whole; one that grew is what it was and more, which the ledger's records hold it to ([`crate::office::audit_trail`]).
 
-use crate::office::database::{Database, DatabaseError, INDEX, file_error};
+use crate::office::database::{Database, DatabaseError, INDEX};
 use std::{
     fs::{File, Metadata},
     io::{Read as _, Seek as _, SeekFrom},
@@ -52,7 +52,7 @@ impl Known {
     /// The state of the index in `directory`, and the bytes of its whole lines.
     pub(crate) fn read(&self, directory: &Path) -> Result<(Arc<Database>, u64), DatabaseError> {
         let path = directory.join(INDEX);
-        let failed = |source| file_error(&path, source);
+        let failed = |source| DatabaseError::of_file(&path, source);
         let mut file = File::open(&path).map_err(failed)?;
         let seen = Seen::of(&file.metadata().map_err(failed)?);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,9 +87,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::office::{
-        audit_trail::Cause,
-        database::{Event, LockedDatabase},
+        cause::Cause,
         enrolment::EnrolmentPolicy,
+        event::Event,
+        index_file::{self, LockedDatabase},
     };
     use ledger_classes::time::Time;
     use std::{fs, io::Write as _};
@@ -100,7 +101,7 @@ mod tests {
 
     fn index() -> (tempfile::TempDir, Known) {
         let dir = tempfile::tempdir().unwrap();
-        Database::create(dir.path(), "c", Time::from_millis(0)).unwrap();
+        index_file::create(dir.path(), "c", Time::from_millis(0)).unwrap();
         (dir, Known::default())
     }
 
@@ -120,7 +121,7 @@ mod tests {
         assert_eq!((read(&known).policy().approvals, read(&known).lines()), (2, 2));
         // A line that has no end yet is not there, and is there once it has.
         let path = dir.path().join(INDEX);
-        let line = crate::office::audit_trail::line_of(&policy(3), &Cause::default()).unwrap();
+        let line = crate::office::event::line_of(&policy(3), &Cause::default()).unwrap();
         let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
         file.write_all(&line[..9]).unwrap();
         assert_eq!((read(&known).policy().approvals, read(&known).lines()), (2, 2));

@@ -4,27 +4,15 @@
 use crate::{
     limits::CRL_LIFETIME_MS,
     office::{
-        database::Event,
+        event::Event,
         folder::{CertificateFolder, FolderError},
         publication::status,
-        record::Revocation,
+        record::LostCertificate,
         revocation_evidence::read_revoked,
     },
 };
 use ledger_classes::time::Time;
 use pki::x509::identifiers::{RevocationReason, Serial};
-use serde::Serialize;
-
-/// A certificate that a CA revoked by its number alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LostCertificate {
-    /// The CA.
-    pub authority: String,
-    /// Its serial.
-    pub serial: Serial,
-    /// When and why.
-    pub revoked: Revocation,
-}
 
 /// What proves to others that a certificate is revoked that the index has lost.
 #[derive(Clone, Debug, PartialEq, Eq)]

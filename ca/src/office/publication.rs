@@ -5,8 +5,11 @@ use crate::{
     authority::{Authority, RevokedSerial},
     limits::{CRL_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
     office::{
-        database::{AuthorityRecord, Database, Event, LockedDatabase, Revocation},
+        database::Database,
+        event::Event,
         folder::{CertificateFolder, FolderError, file_error, whole_second, write},
+        index_file::LockedDatabase,
+        record::{AuthorityRecord, Revocation},
     },
 };
 use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};

@@ -3,11 +3,14 @@
 
 use crate::{
     limits::RENEWAL_GRACE_MS,
-    office::{audit_trail::CertificateAct, enrolment::RequestId},
+    office::{cause::Cause, enrolment::RequestId},
 };
 use ledger_classes::{identity::Identity, time::Time};
 use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::Serialize;
+
+/// The name of the consortium's root among the CAs of a folder.
+pub const ROOT: &str = "root";
 
 /// When and why something was revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -179,4 +182,27 @@ pub(crate) struct Rollover {
     pub(crate) started: Time,
     /// Since when the new one certifies.
     pub(crate) switched: Option<Time>,
+}
+
+/// What was done with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateAct {
+    /// `issued` or `revoked`.
+    pub act: &'static str,
+    /// When.
+    pub at: Time,
+    /// By whom and why, as far as the index says.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// A certificate that a CA revoked by its number alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostCertificate {
+    /// The CA.
+    pub authority: String,
+    /// Its serial.
+    pub serial: Serial,
+    /// When and why.
+    pub revoked: Revocation,
 }

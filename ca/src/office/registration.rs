@@ -8,20 +8,24 @@
 mod error;
 
 use crate::{
-    keys::pair::KeyError,
+    keys::error::KeyError,
     limits::{
         ALTERNATIVE_NAME_BYTES_MAX, ALTERNATIVE_NAMES_MAX, APPROVALS_MAX, CERTIFICATES_PER_IDENTITY_MAX,
         REQUEST_LIFETIME_MS, REQUESTS_OPEN_OF_ORGANIZATION_MAX, REQUESTS_OPEN_PER_REQUESTER_MAX, TOKEN_LIFETIME_MAX_MS,
         TOKENS_OPEN_MAX,
     },
     office::{
-        database::{CertificateRecord, CertificateStatus, Database, Event, LockedDatabase},
+        database::Database,
         enrolment::{
             CertificateRequestRecord, EnrolmentPolicy, EnrolmentToken, RequestId, RequestStatus, Requester, Terms,
             TokenId, TokenRecord, TokenStanding, member_of,
         },
-        folder::{CertificateFolder, FolderError, Purpose},
+        event::Event,
+        folder::{CertificateFolder, FolderError},
+        index_file::LockedDatabase,
+        issuing::Purpose,
         key_compromise,
+        record::{CertificateRecord, CertificateStatus},
     },
 };
 pub use error::RegistrationError;

@@ -11,8 +11,11 @@ use crate::{
     authority::{Authority, Validity},
     limits::{ISSUING_LIFETIME_MS, ROOT_CRL_LIFETIME_MS},
     office::{
-        database::{AuthorityRecord, Database, Event, LockedDatabase},
+        database::Database,
+        event::Event,
         folder::{CertificateFolder, FolderError, file_error, whole_second, within, write},
+        index_file::LockedDatabase,
+        record::AuthorityRecord,
     },
 };
 use ledger_classes::time::Time;

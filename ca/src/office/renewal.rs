@@ -10,13 +10,15 @@ use crate::{
         credentials::{Credentials, CredentialsError},
         own_certificate::OwnCertificate,
     },
-    keys::pair::{KeyError, KeyPair},
+    keys::{error::KeyError, pair::KeyPair},
     limits::{ENROLLED_LIFETIME_MAX_MS, RENEWAL_GRACE_MS, RENEWAL_SKEW_MS},
     office::{
-        database::{CertificateRecord, CertificateStatus, Database},
+        database::Database,
         enrolment::Terms,
-        folder::{CertificateFolder, FolderError, Purpose},
+        folder::{CertificateFolder, FolderError},
+        issuing::Purpose,
         key_compromise,
+        record::{CertificateRecord, CertificateStatus},
         registration::{RegistrationError, check_count},
     },
 };
@@ -24,9 +26,8 @@ use ledger_classes::{identity::Identity, time::Time};
 use pki::{
     trust::files::{CertificateFileError, read_certificates},
     x509::{
-        certificate::Certificate,
+        certificate::{Certificate, ProfileError},
         identifiers::sha256,
-        profile::ProfileError,
         public_key::{KeyAlgorithm, PublicKey},
         request::CertificateRequest,
     },

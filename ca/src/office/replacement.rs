@@ -13,9 +13,11 @@ use crate::{
     keys::keyring::KeyPlace,
     limits::ISSUING_LIFETIME_MS,
     office::{
-        database::{AuthorityRecord, Database, Event, LockedDatabase},
+        database::Database,
+        event::Event,
         folder::{CertificateFolder, FolderError, within},
-        record::NamedAuthority,
+        index_file::LockedDatabase,
+        record::{AuthorityRecord, NamedAuthority},
     },
 };
 use ledger_classes::{

@@ -1,9 +1,9 @@
 //! What is revoked in a folder, and what proves it to others.
 
 use crate::office::{
-    database::CertificateRecord,
     folder::{CertificateFolder, FolderError},
     publication::read_ocsp_answer,
+    record::CertificateRecord,
 };
 use ledger_classes::time::Time;
 use pki::{

@@ -8,12 +8,14 @@
 use crate::{
     authority::{Authority, AuthorityError, Validity},
     holder::credentials::CredentialsError,
-    keys::{keyring::KeyPlace, pair::KeyError},
+    keys::{error::KeyError, keyring::KeyPlace},
     limits::{ROOT_CRL_LIFETIME_MS, ROOT_LIFETIME_MS},
     office::{
-        database::{CertificateRecord, CertificateStatus, Database, DatabaseError, Event, LockedDatabase},
-        folder::{CertificateFolder, FolderError, ROOT, file_error, whole_second, write},
-        record::Rollover,
+        database::{Database, DatabaseError},
+        event::Event,
+        folder::{CertificateFolder, FolderError, file_error, whole_second, write},
+        index_file::LockedDatabase,
+        record::{CertificateRecord, CertificateStatus, ROOT, Rollover},
     },
 };
 use ledger_classes::time::Time;
@@ -143,7 +145,7 @@ impl CertificateFolder {
             let done = database.root() != ROOT;
             return if done { Ok(status(&database, now)) } else { Err(RolloverError::NotStarted) };
         };
-        let under_old = |record: &crate::office::database::AuthorityRecord| {
+        let under_old = |record: &crate::office::record::AuthorityRecord| {
             record.name != rollover.old && record.revoked.is_none() && record.issuer == rollover.old
         };
         // A switch that was interrupted counts as none: it would leave organizations without a path.

@@ -1,8 +1,9 @@
 //! What a folder's CAs publish to those who trust them: certificates, CRLs and links, as files and as a bundle.
 
 use crate::office::{
-    database::{AuthorityCertificate, Database},
-    folder::{CertificateFolder, FolderError, ROOT},
+    database::Database,
+    folder::{CertificateFolder, FolderError},
+    record::{AuthorityCertificate, ROOT},
 };
 use pki::{
     trust::{

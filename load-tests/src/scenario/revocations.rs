@@ -23,7 +23,7 @@ use crate::{
 };
 use ca::{
     CertificateFolder, KeyPair,
-    office::folder::{FolderError, LeafOptions, Selection},
+    office::{folder::FolderError, issuing::LeafOptions, revocation::Selection},
 };
 use client::admit::admission;
 use client::api::{ChannelSpec, ChannelView, SpecOrganization};

@@ -4,8 +4,8 @@
 
 use crate::x509::{
     algorithms::{self, PROFILE_ALGORITHMS},
-    certificate::Certificate,
-    profile::{AuthorityScope, ProfileError},
+    certificate::{Certificate, ProfileError},
+    profile::AuthorityScope,
 };
 use ledger_classes::participant::{AuthorityContinuation, AuthorityFacts};
 use x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER;

@@ -10,9 +10,9 @@ use crate::{
         store::{TrustError, TrustStore},
     },
     x509::{
-        certificate::Certificate,
+        certificate::{Certificate, ProfileError},
         identifiers::KeyId,
-        profile::{AuthorityScope, ProfileError},
+        profile::AuthorityScope,
     },
 };
 use ledger_classes::time::Time;

@@ -2,8 +2,8 @@
 //! part of the path rules' version, as its verdict is.
 
 use crate::{
-    trust::{continuation::ContinuationError, participant::EvidenceError, path::PathError},
-    x509::{ocsp::OcspError, profile::ProfileError},
+    trust::{continuation::ContinuationError, participant::EvidenceError, validation::PathError},
+    x509::{certificate::ProfileError, ocsp::OcspError},
 };
 use ledger_classes::detail::{PathFault, PathRefusal};
 

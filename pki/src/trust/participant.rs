@@ -2,13 +2,16 @@
 //! because execution decides by participant records alone (DESIGN, A channel).
 
 use crate::{
-    trust::path::{PathError, Usage, VerifiedCertificate, verify_path},
+    trust::{
+        path::{Usage, VerifiedCertificate, verify_path},
+        validation::PathError,
+    },
     x509::{
         algorithms::{PROFILE_ALGORITHMS, verify},
-        certificate::Certificate,
+        certificate::{Certificate, ProfileError},
         identifiers::{CertificateId, RevocationReason},
         ocsp::{OcspError, Status, VerifiedAnswer, check_form, read_answer, verify_answer},
-        profile::{AuthorityScope, ProfileError},
+        profile::AuthorityScope,
     },
 };
 use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};

@@ -6,14 +6,14 @@
 
 use crate::{
     trust::{
-        revocation::{RevocationPolicy, RevocationSet, RevocationStatusError},
-        validation::{PathOrder, PathRules, Purpose, validate_path},
+        revocation::{RevocationPolicy, RevocationSet},
+        validation::{PathError, PathOrder, PathRules, Purpose, validate_path},
     },
     x509::{
         algorithms::PROFILE_ALGORITHMS,
         certificate::Certificate,
         identifiers::{CertificateId, KeyId, Serial},
-        profile::{AuthorityScope, LeafFacts, ProfileError},
+        profile::{AuthorityScope, LeafFacts},
         public_key::PublicKey,
     },
 };
@@ -32,89 +32,6 @@ pub enum Usage {
     ServerAuth,
     /// It is entered in a ledger's participant records.
     Participant,
-}
-
-/// Why a path is not admitted. `position` counts from the leaf, which is 0; the anchor is the last.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PathError {
-    /// No certificate at all.
-    #[error("the certificate path is empty")]
-    Empty,
-    /// More than [`CERTIFICATE_PATH_MAX`] certificates.
-    #[error("a path has at most {CERTIFICATE_PATH_MAX} certificates")]
-    Length,
-    /// A certificate breaks its profile.
-    #[error("certificate {position} of the path is not acceptable")]
-    Profile {
-        /// Which.
-        position: usize,
-        /// How.
-        #[source]
-        source: ProfileError,
-    },
-    /// No anchor vouches for it (RFC 5280 §6.1).
-    #[error("the path leads to no accepted CA")]
-    UnknownIssuer,
-    /// The path leads only to anchors that are no acceptable CAs.
-    #[error("the path leads only to a CA that is not acceptable")]
-    Anchor(#[source] ProfileError),
-    /// A signature is made with an algorithm, or under a kind of key, that is not accepted.
-    #[error("a signature of the path is of a kind that is not accepted")]
-    Algorithm,
-    /// A signature is wrong (RFC 5280 §6.1.3 (a)(1)).
-    #[error("a signature of the path is wrong")]
-    Signature,
-    /// After `not_after` of any certificate of the path, the anchor included (RFC 5280 §4.1.2.5).
-    #[error("a certificate of the path has expired")]
-    Expired,
-    /// Before `not_before` of any certificate of the path.
-    #[error("a certificate of the path is not yet valid")]
-    NotYetValid,
-    /// More CAs below a CA than it allows (RFC 5280 §4.2.1.9).
-    #[error("the path is longer than CA {position} allows")]
-    PathLength {
-        /// Which CA.
-        position: usize,
-    },
-    /// Authority and subject key identifiers differ (RFC 5280 §4.2.1.1).
-    #[error("certificate {position} names another key of its issuer")]
-    KeyIdentifier {
-        /// Which.
-        position: usize,
-    },
-    /// The certificates are not in order, each certifying the one before it (RFC 8446 §4.4.2).
-    #[error("the path is not in order")]
-    Order,
-    /// A name constraint of a CA forbids a name (RFC 5280 §4.2.1.10).
-    #[error("a CA of the path may not vouch for this name")]
-    NameConstraint,
-    /// Any other verdict of the path library.
-    #[error("the path is not acceptable: {0}")]
-    Other(String),
-    /// The leaf has another trust domain than a CA of its path (X509-SVID §5.2).
-    #[error("the identity belongs to another consortium than its CA")]
-    Consortium,
-    /// A CA vouches for an identity of another organization, or the consortium's root for a leaf.
-    #[error("the identity belongs to another organization than its CA")]
-    Organization,
-    /// A consortium's root that another root certified stands in the path (docs/decisions/0009).
-    #[error("a root that another one certified is no part of a path")]
-    Link,
-    /// RFC 5280 §4.2.1.12: the extended key usage is not for this.
-    #[error("the certificate is not for this use")]
-    Usage,
-    /// A TLS server that is not a peer.
-    #[error("only a peer answers connections")]
-    NotPeer,
-    /// Revoked, or nobody knows (RFC 5280 §6.3).
-    #[error("certificate {position} of the path")]
-    Revocation {
-        /// Which.
-        position: usize,
-        /// What the CRLs say.
-        #[source]
-        source: RevocationStatusError,
-    },
 }
 
 /// A certificate whose path was verified: only [`verify_path`] makes one.

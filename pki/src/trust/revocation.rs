@@ -12,9 +12,8 @@ use crate::{
     limits::{BACKDATE_MS, CRL_BYTES_MAX, EARLIER_CRL_BYTES_MAX, EARLIER_CRLS_MAX},
     x509::{
         algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
-        certificate::{Certificate, is_date, time_of},
+        certificate::{Certificate, ProfileError, is_date, time_of},
         identifiers::{CertificateId, KeyId, Serial, SerialError, sha256},
-        profile::ProfileError,
     },
 };
 use arc_swap::ArcSwap;

@@ -12,8 +12,7 @@ use crate::{
     },
     x509::{
         algorithms::{self, PROFILE_ALGORITHMS},
-        certificate::Certificate,
-        profile::ProfileError,
+        certificate::{Certificate, ProfileError},
     },
 };
 use ledger_classes::time::Time;

@@ -3,13 +3,14 @@
 
 use crate::{
     trust::{
-        path::{PathError, Usage, VerifiedCertificate, verify_path},
+        path::{Usage, VerifiedCertificate, verify_path},
         revocation::{RevocationChange, RevocationError, RevocationList, RevocationPolicy, RevocationStore},
+        validation::PathError,
     },
     x509::{
-        certificate::Certificate,
+        certificate::{Certificate, ProfileError},
         identifiers::{CertificateId, KeyId},
-        profile::{AuthorityScope, ProfileError},
+        profile::AuthorityScope,
     },
 };
 use arc_swap::ArcSwap;

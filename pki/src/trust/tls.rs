@@ -3,11 +3,7 @@
 //! No session is ever resumed: a resumed session would skip the CRL (measured). A caller without a certificate may
 //! connect and is anonymous; a certificate that is presented and not good ends the handshake with an alert.
 
-use crate::trust::{
-    path::{PathError, Usage},
-    revocation::RevocationStatusError,
-    store::TrustStore,
-};
+use crate::trust::{path::Usage, revocation::RevocationStatusError, store::TrustStore, validation::PathError};
 use ledger_classes::{identity::Identity, time::Time};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,

@@ -6,10 +6,9 @@
 use crate::x509::{
     algorithms::{self, Algorithms, PROFILE_ALGORITHMS},
     general_names,
-    identifiers::{KeyId, Serial, sha256},
-    profile::ProfileError,
+    identifiers::{KeyId, Serial, SerialError, sha256},
 };
-use ledger_classes::{limits::CERTIFICATE_BYTES_MAX, time::Time};
+use ledger_classes::{identity::ParseIdentityError, limits::CERTIFICATE_BYTES_MAX, time::Time};
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, ParsedExtension, X509Extension},
@@ -22,6 +21,101 @@ use x509_parser::{
     time::ASN1Time,
     x509::X509Version,
 };
+
+/// What a certificate does against its profile.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProfileError {
+    /// Larger than [`CERTIFICATE_BYTES_MAX`].
+    #[error("a certificate has at most {CERTIFICATE_BYTES_MAX} bytes")]
+    Oversize,
+    /// Not one DER certificate, or bytes follow it.
+    #[error("not a DER certificate")]
+    Malformed,
+    /// RFC 5280 §4.1.2.1.
+    #[error("not an X.509 version 3 certificate")]
+    Version,
+    /// RFC 5280 §4.1.2.2.
+    #[error("the serial number is not acceptable")]
+    Serial(#[source] SerialError),
+    /// RFC 5280 §4.1.1.2: the two fields that name the signature algorithm differ.
+    #[error("the two signature algorithm fields differ")]
+    AlgorithmMismatch,
+    /// Neither Ed25519, nor ECDSA with SHA-256 or SHA-384.
+    #[error("the signature algorithm is not accepted")]
+    SignatureAlgorithm,
+    /// RFC 5280 §4.1.2.4 and §4.1.2.6.
+    #[error("issuer or CA subject is empty")]
+    EmptyName,
+    /// RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime after; not before 1970.
+    #[error("a validity date is not encoded as RFC 5280 wants it")]
+    Date,
+    /// RFC 5280 §4.1.2.8.
+    #[error("issuer or subject unique identifiers are present")]
+    UniqueIdentifier,
+    /// RFC 5280 §4.2: an extension occurs twice.
+    #[error("an extension is repeated")]
+    RepeatedExtension,
+    /// An extension's content cannot be decoded.
+    #[error("an extension is malformed")]
+    MalformedExtension,
+    /// RFC 5280 §4.2: a critical extension that is not processed.
+    #[error("a critical extension is not known here")]
+    CriticalExtension,
+    /// RFC 5280 §4.2.1.1: without a key identifier, or with half of issuer and serial.
+    #[error("the authority key identifier is incomplete")]
+    AuthorityKeyIdentifier,
+    /// RFC 5280 §4.2.1.6: no names, or one that is not of its kind.
+    #[error("an alternative name is malformed")]
+    MalformedName,
+    /// RFC 5280 §4.2.1.10: not critical, empty, malformed, or not a CA's.
+    #[error("name constraints are a CA's, critical and well-formed")]
+    NameConstraints,
+    /// RFC 5280 §4.2.1.5, §4.2.1.11, §4.2.1.14: not critical, or not a CA's.
+    #[error("policy constraints are a CA's and critical")]
+    PolicyConstraints,
+    /// Critical policies are not processed here.
+    #[error("certificate policies are critical, and not processed here")]
+    Policies,
+    /// Neither Ed25519 nor P-256 in its one form.
+    #[error("a leaf's key is ed25519 or p256")]
+    LeafKey,
+    /// RFC 5280 §4.2.1.9: a leaf says CA:TRUE or carries a path length.
+    #[error("a CA certificate stands where a leaf belongs")]
+    LeafIsAuthority,
+    /// RFC 5280 §4.2.1.9: a CA without critical basicConstraints with CA:TRUE.
+    #[error("a certificate of the path is not a CA's")]
+    NotAuthority,
+    /// X509-SVID §4.3: a leaf's key usage is critical, has digitalSignature, neither keyCertSign nor cRLSign.
+    #[error("a leaf's key usage is critical, with digitalSignature and without keyCertSign and cRLSign")]
+    LeafKeyUsage,
+    /// RFC 5280 §4.2.1.3: a CA's key usage has keyCertSign.
+    #[error("a CA's key usage has keyCertSign")]
+    AuthorityKeyUsage,
+    /// RFC 5280 §4.2.1.12: clientAuth, and serverAuth for peers only; nothing else.
+    #[error("a leaf's extended key usage is clientAuth, and serverAuth for a peer")]
+    ExtendedKeyUsage,
+    /// RFC 5280 §4.2.1.6: no subject alternative name, or not critical beside an empty subject.
+    #[error("the subject alternative name is missing")]
+    NoAlternativeName,
+    /// X509-SVID §2: exactly one URI.
+    #[error("a certificate has exactly one URI, not {0}")]
+    UriCount(usize),
+    /// Host names and addresses are for peers; other kinds of names for nobody.
+    #[error("an alternative name is not allowed here")]
+    ForeignName,
+    /// X509-SVID §2: the URI is no identity of ours.
+    #[error("the URI is not an identity")]
+    Identity(#[source] ParseIdentityError),
+    /// SPIFFE X509-SVID §3.1: a CA's URI is `spiffe://<consortium>` without a path.
+    #[error("a CA's URI reads spiffe://<consortium>")]
+    AuthorityUri,
+    /// docs/decisions/0002: a CA's subject has one organization or none.
+    #[error("a CA's subject has at most one organization, 1 to 64 of a-z, 0-9 and hyphen")]
+    AuthorityOrganization,
+    /// RFC 5280 §4.2.1.2.
+    #[error("a CA has a subject key identifier")]
+    NoSubjectKeyIdentifier,
+}
 
 /// A parsed certificate that keeps the rules that hold for leaves and CAs alike.
 #[derive(Debug)]
@@ -231,6 +325,13 @@ impl<'a> Certificate<'a> {
     pub fn may_sign_crls(&self) -> bool {
         // RFC 5280 §6.3.3 (f): if there is a key usage.
         self.key_usage().is_none_or(|(_, usage)| usage.crl_sign())
+    }
+}
+
+impl KeyId {
+    /// The identifier of the key in a certificate; `None` if it is none that we accept.
+    pub fn of_certificate(der: &[u8]) -> Option<Self> {
+        Certificate::parse(der).ok().map(|certificate| certificate.key_id())
     }
 }
 

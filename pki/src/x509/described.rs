@@ -2,9 +2,8 @@
 //! its organization says on another way. Nothing of it is verified here.
 
 use crate::x509::{
-    certificate::Certificate,
+    certificate::{Certificate, ProfileError},
     identifiers::{KeyId, Serial},
-    profile::ProfileError,
 };
 use ledger_classes::time::Time;
 

@@ -84,11 +84,6 @@ impl KeyId {
         Self(sha256(spki))
     }
 
-    /// The identifier of the key in a certificate; `None` if it is none that we accept.
-    pub fn of_certificate(der: &[u8]) -> Option<Self> {
-        crate::x509::certificate::Certificate::parse(der).ok().map(|certificate| certificate.key_id())
-    }
-
     /// The hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -1,7 +1,10 @@
 //! What a leaf says of itself, for its own holder: a peer must know who it is, and go on, while nobody else accepts its
 //! certificate. Nothing is verified here: to learn who somebody else is, [`crate::verify_path`] is the only way.
 
-use crate::x509::{certificate::Certificate, identifiers::Serial, profile::ProfileError};
+use crate::x509::{
+    certificate::{Certificate, ProfileError},
+    identifiers::Serial,
+};
 use ledger_classes::{identity::Identity, time::Time};
 
 /// The claims of a well-formed leaf.

@@ -9,9 +9,8 @@
 
 use crate::x509::{
     algorithms::{PROFILE_ALGORITHMS, verify},
-    certificate::Certificate,
+    certificate::{Certificate, ProfileError},
     identifiers::{CertificateId, RevocationReason, Serial, SerialError},
-    profile::ProfileError,
 };
 use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
 use ring::digest;

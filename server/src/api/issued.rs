@@ -24,8 +24,9 @@ use actix_web::{
 use ca::{
     Register, RegistrationError, TokenId,
     office::{
-        database::{CertificateRecord, CertificateStatus},
-        folder::{FolderError, Selection},
+        folder::FolderError,
+        record::{CertificateRecord, CertificateStatus},
+        revocation::Selection,
     },
 };
 use client::api::{CancelBody, RevocationBody, TokenBody, TokenView};

@@ -12,7 +12,7 @@ use actix_web::{
     http::{StatusCode, header},
 };
 use ca::{
-    RegistrationError, RenewalError, authority::AuthorityError, keys::pair::KeyError, office::folder::FolderError,
+    RegistrationError, RenewalError, authority::AuthorityError, keys::error::KeyError, office::folder::FolderError,
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::{Output, clean, note, pairs, table};
 use ca::{
     PassphraseSource,
-    keys::{encrypted, passphrase::PassphraseError},
+    keys::{encrypted, error::PassphraseError},
 };
 use clap::{Args, ValueEnum};
 use client::api::{JsonEnvelope, Outcome, SubmissionStatus};

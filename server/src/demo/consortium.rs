@@ -13,7 +13,7 @@ use crate::{
         operator,
     },
 };
-use ca::{CertificateFolder, office::folder::LeafOptions};
+use ca::{CertificateFolder, office::issuing::LeafOptions};
 use client::{
     admit::admission,
     api::{ChannelSpec, SpecOrganization},

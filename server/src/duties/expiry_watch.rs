@@ -52,7 +52,7 @@ pub fn forecast(trust: &Trust, now: Time) -> Result<Vec<Expiry>, FolderError> {
         if let (Ok(scope), Some(at)) =
             (AuthorityScope::of_certificate(&der), ca::office::expiry::end_of_certificate(&der))
         {
-            let authority = scope.organization.unwrap_or_else(|| ca::office::folder::ROOT.into());
+            let authority = scope.organization.unwrap_or_else(|| ca::office::record::ROOT.into());
             expiries.push(Expiry { at, what: Expiring::Authority { authority } });
         }
     }
@@ -171,7 +171,7 @@ mod tests {
         config::Config,
         init::{InitOptions, init},
     };
-    use ca::office::folder::Selection;
+    use ca::office::revocation::Selection;
     use pki::RevocationReason;
 
     fn peer() -> (tempfile::TempDir, std::path::PathBuf) {

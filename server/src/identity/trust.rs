@@ -38,11 +38,11 @@ use pki::{
     trust::{
         bundle::TrustBundle,
         files::{CertificateFileError, TrustFile, read_certificates},
-        path::PathError,
         revocation::{RevocationError, RevocationSet},
         store::acceptable,
+        validation::PathError,
     },
-    x509::{ocsp, profile::ProfileError},
+    x509::{certificate::ProfileError, ocsp},
 };
 use std::{
     path::{Path, PathBuf},

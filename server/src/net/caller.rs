@@ -23,7 +23,7 @@ use ledger_classes::{
     participant::CertifiedIdentity,
     time::Time,
 };
-use pki::{KeyId, Usage, VerifiedCertificate, trust::path::PathError};
+use pki::{KeyId, Usage, VerifiedCertificate, trust::validation::PathError};
 use std::{
     net::{IpAddr, Ipv6Addr},
     rc::Rc,

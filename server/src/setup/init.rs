@@ -11,8 +11,8 @@ use crate::{
 };
 use ca::{
     CertificateFolder, KeyPair, KeyPlace, Keyring, PassphraseSource,
-    keys::{pair::KeyError, passphrase::PASSPHRASE_FILE},
-    office::folder::{FolderError, LeafOptions},
+    keys::{error::KeyError, passphrase::PASSPHRASE_FILE},
+    office::{folder::FolderError, issuing::LeafOptions},
 };
 use channel_actors::fence::Incarnation;
 use client::{

@@ -11,13 +11,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger_classes::time::Time;
 use pki::{
     trust::{
-        path::PathError,
         revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore},
-        validation::{PathOrder, PathRules, Purpose, ValidatedPath, validate_path},
+        validation::{PathError, PathOrder, PathRules, Purpose, ValidatedPath, validate_path},
     },
     x509::{
         algorithms::{Algorithms, PROFILE_ALGORITHMS, RSA_ALGORITHMS},
-        profile::ProfileError,
+        certificate::ProfileError,
         unsupported::{self, Unsupported},
     },
 };

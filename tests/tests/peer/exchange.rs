@@ -5,7 +5,7 @@ use crate::{
     harness::{Consortium, Peer, run, text, try_run},
     wait,
 };
-use ca::{CertificateFolder, office::folder::Selection};
+use ca::{CertificateFolder, office::revocation::Selection};
 use client::api::CaAnswer;
 use client::subscribe::{Filter, Start, SubscribeError};
 use ledger_classes::hash::HexBytes;

@@ -6,7 +6,7 @@ use crate::{
     wait,
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ca::{CertificateFolder, Credentials, office::folder::LeafOptions};
+use ca::{CertificateFolder, Credentials, office::issuing::LeafOptions};
 use ledger_classes::identity::Identity;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

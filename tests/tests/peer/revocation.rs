@@ -5,7 +5,7 @@ use crate::{
     harness::{Consortium, Peer, address, run, signed, text},
     wait,
 };
-use ca::{CertificateFolder, office::folder::Selection};
+use ca::{CertificateFolder, office::revocation::Selection};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;

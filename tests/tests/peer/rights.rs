@@ -6,7 +6,7 @@ use crate::{
     harness::{Consortium, Peer, address, append, define, mint, signed, text, transfer, try_run},
     wait,
 };
-use ca::{CertificateFolder, office::folder::Selection};
+use ca::{CertificateFolder, office::revocation::Selection};
 use client::connection::{Connection, RequestError};
 use client::profile::Profile;
 use client::submit::Wait;

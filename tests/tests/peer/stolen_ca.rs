@@ -5,7 +5,7 @@ use crate::{
     harness::{Consortium, Peer, address, append, copy_folder, run, signed, text, try_run},
     wait,
 };
-use ca::{CertificateFolder, office::folder::LeafOptions};
+use ca::{CertificateFolder, office::issuing::LeafOptions};
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::Wait;

@@ -7,7 +7,7 @@ use crate::{
     harness::{Consortium, Peer, append, key, signed},
     wait::until,
 };
-use ca::{CertificateFolder, office::folder::Selection};
+use ca::{CertificateFolder, office::revocation::Selection};
 use client::api::{BatchResult, ChannelSpec, SpecOrganization};
 use client::connection::Connection;
 use client::profile::Profile;

@@ -5,12 +5,10 @@ use super::*;
 use crate::{
     KeyPair, Keyring, PassphraseSource, Terms,
     holder::request::make_request,
-    office::{
-        enrolment::EnrolmentPolicy,
-        folder::{LeafOptions, Selection},
-    },
+    limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
+    office::{enrolment::EnrolmentPolicy, issuing::LeafOptions, revocation::Selection},
 };
-use ledger_classes::identity::Identity;
+use ledger_classes::{identity::Identity, time::Time};
 use pki::{CertificateRequest, KeyAlgorithm, RevocationReason};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);

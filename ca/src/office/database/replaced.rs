@@ -1,7 +1,10 @@
 //! What the line says by which an organization's CA got another key ([`crate::office::replacement`]).
 
-use super::{AuthorityCertificate, Database, Event};
-use crate::office::record::{NamedAuthority, Revocation};
+use super::Database;
+use crate::office::{
+    event::Event,
+    record::{AuthorityCertificate, NamedAuthority, Revocation},
+};
 
 impl Database {
     /// The CA before goes on under another name, without trust, and what it issued with it; the organization has a new one.

@@ -2,6 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::office::{
+    cause::Cause,
+    index_file::{self, LOCK, LockedDatabase},
+    known::Known,
+    record::CertificateStatus,
+};
+use std::{fs::OpenOptions, io::Write as _, sync::Arc};
+
+fn read(directory: &Path) -> Result<Arc<Database>, DatabaseError> {
+    Ok(Known::default().read(directory)?.0)
+}
 
 fn at(millis: u64) -> Time {
     Time::from_millis(millis)
@@ -29,12 +40,12 @@ fn intended(serial: &str) -> Event {
 #[test]
 fn what_was_appended_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
-    Database::create(dir.path(), "c", at(0)).unwrap();
+    index_file::create(dir.path(), "c", at(0)).unwrap();
     let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
     let serial: Serial = "07".parse().unwrap();
     open.append(&added()).unwrap();
     open.append(&intended("07")).unwrap();
-    let status = |now| Database::read(dir.path()).unwrap().certificate(&serial).unwrap().status(at(now));
+    let status = |now| read(dir.path()).unwrap().certificate(&serial).unwrap().status(at(now));
     assert_eq!(status(1_500), CertificateStatus::Intended);
     open.append(&Event::Issued { serial: serial.clone(), fingerprint: "aa".into(), at: at(2) }).unwrap();
     assert_eq!((status(2_999), status(3_000)), (CertificateStatus::Valid, CertificateStatus::Expired));
@@ -46,14 +57,14 @@ fn what_was_appended_is_read_back() {
 #[test]
 fn a_line_without_its_end_is_not_there() {
     let dir = tempfile::tempdir().unwrap();
-    Database::create(dir.path(), "c", at(0)).unwrap();
+    index_file::create(dir.path(), "c", at(0)).unwrap();
     LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&added()).unwrap();
     let path = dir.path().join(INDEX);
     let mut file = OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"{\"event\":\"inten").unwrap();
-    assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 0);
+    assert_eq!(read(dir.path()).unwrap().certificates().len(), 0);
     LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap().append(&intended("07")).unwrap();
-    assert_eq!(Database::read(dir.path()).unwrap().certificates().len(), 1);
+    assert_eq!(read(dir.path()).unwrap().certificates().len(), 1);
 }
 
 #[test]
@@ -69,7 +80,7 @@ fn contradictions_are_refused() {
         ),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        Database::create(dir.path(), "c", at(0)).unwrap();
+        index_file::create(dir.path(), "c", at(0)).unwrap();
         let mut open = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
         open.append(&added()).unwrap();
         let results: Vec<_> = events.iter().map(|event| open.append(event)).collect();
@@ -77,14 +88,14 @@ fn contradictions_are_refused() {
         assert!(error.to_string().ends_with(reason), "{error}");
         assert!(matches!(open.append(&crl(9)), Err(DatabaseError::Broken)), "nothing is written after that");
         drop(open);
-        assert_eq!(Database::read(dir.path()).unwrap().authorities().len(), 1);
+        assert_eq!(read(dir.path()).unwrap().authorities().len(), 1);
     }
 }
 
 #[test]
 fn a_second_writer_waits() {
     let dir = tempfile::tempdir().unwrap();
-    Database::create(dir.path(), "c", at(0)).unwrap();
+    index_file::create(dir.path(), "c", at(0)).unwrap();
     let held = LockedDatabase::open(dir.path(), Cause::default(), &Known::default()).unwrap();
     let second = OpenOptions::new().write(true).open(dir.path().join(LOCK)).unwrap();
     assert!(second.try_lock().is_err());

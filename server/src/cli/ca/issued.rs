@@ -16,8 +16,9 @@ use crate::{
 use ca::{
     Register,
     office::{
-        database::CertificateStatus,
-        folder::{CertificateFolder, FolderError, Selection},
+        folder::{CertificateFolder, FolderError},
+        record::CertificateStatus,
+        revocation::Selection,
     },
 };
 use clap::{Args, ValueEnum};

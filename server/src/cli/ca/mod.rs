@@ -29,7 +29,8 @@ use ca::{
     office::{
         database::DatabaseError,
         expiry::{Expiring, Expiry},
-        folder::{CertificateFolder, FolderError, LeafOptions},
+        folder::{CertificateFolder, FolderError},
+        issuing::LeafOptions,
     },
 };
 use channel_actors::fence;

@@ -13,7 +13,7 @@ use crate::{
     duties::Duty,
 };
 use bytes::Bytes;
-use ca::office::folder::ROOT;
+use ca::office::record::ROOT;
 use clap::Args;
 use client::api::{CaAnswer, WaitingView};
 use client::connection::RequestError;

@@ -9,7 +9,7 @@ use crate::{
     clock,
 };
 use ca::office::{
-    database::CertificateRecord,
+    record::CertificateRecord,
     rollover::{RolloverError, RolloverStage, RolloverStatus},
 };
 use clap::{Args, Subcommand};

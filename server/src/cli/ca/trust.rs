@@ -10,7 +10,7 @@ use crate::{
     limits::TRUST_FILE_BYTES_MAX,
     setup::{config::Config, operator},
 };
-use ca::{CertificateFolder, Keyring, office::folder::ROOT};
+use ca::{CertificateFolder, Keyring, office::record::ROOT};
 use clap::{Args, Subcommand};
 use pki::{
     AuthorityScope, KeyId,

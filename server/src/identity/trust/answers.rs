@@ -14,7 +14,7 @@ use ledger_classes::{
 use pki::{
     CertificateId, KeyId, LeafClaims, PathError,
     trust::participant::{EvidenceError, verify_revocation},
-    x509::{ocsp, profile::ProfileError},
+    x509::{certificate::ProfileError, ocsp},
 };
 use std::{
     collections::BTreeMap,

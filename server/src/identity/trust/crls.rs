@@ -5,7 +5,7 @@ use crate::identity::certificate_paths::describe;
 use bytes::Bytes;
 use ca::{
     CertificateFolder,
-    office::folder::{FolderError, ROOT},
+    office::{folder::FolderError, record::ROOT},
 };
 use ledger_classes::{hash::Hash, time::Time};
 use pki::{

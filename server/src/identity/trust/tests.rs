@@ -9,7 +9,7 @@ use crate::setup::{
 };
 use ca::{
     Credentials,
-    office::folder::{LeafOptions, Selection},
+    office::{issuing::LeafOptions, revocation::Selection},
 };
 use client::api::CaAnswer;
 use ledger_classes::time::Time;
