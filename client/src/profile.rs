@@ -109,15 +109,29 @@ fn account_key_default() -> PathBuf {
     "account.key".into()
 }
 
+/// Why a text is no peer's address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerAddressError {
+    /// No URL, or another scheme, or without a host.
+    #[error("a peer's address reads https://host:port, not {0:?}")]
+    Form(String),
+    /// A path, a query, a fragment or a user.
+    #[error("a peer's address ends after the port: {0:?}")]
+    More(String),
+}
+
 /// Parses a peer's address: `https://host:port`, nothing behind it.
-pub fn parse_peer(text: &str) -> Result<Url, String> {
-    let form = || format!("a peer's address reads https://host:port, not {text:?}");
+///
+/// # Errors
+/// It is something else.
+pub fn parse_peer(text: &str) -> Result<Url, PeerAddressError> {
+    let form = || PeerAddressError::Form(text.to_owned());
     let url = Url::parse(text).map_err(|_| form())?;
     if url.scheme() != "https" || url.host_str().is_none() {
         return Err(form());
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
-        return Err(format!("a peer's address ends after the port: {text:?}"));
+        return Err(PeerAddressError::More(text.to_owned()));
     }
     Ok(url)
 }
@@ -166,7 +180,7 @@ impl Profile {
         let parsed = toml::Deserializer::parse(text).and_then(|settings| Settings::deserialize(Strict(settings)));
         let Settings { peer, consortium, account_key } =
             parsed.map_err(|error| settings(error.to_string().trim_end().to_owned()))?;
-        let peer = parse_peer(&peer).map_err(settings)?;
+        let peer = parse_peer(&peer).map_err(|error| settings(error.to_string()))?;
 
         let ca = directory.join("ca.pem");
         let authorities =

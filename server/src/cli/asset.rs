@@ -5,6 +5,7 @@ use super::account;
 use super::amounts::{base_units, decimals_of, plain_units, put_point};
 use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
+use super::values::ValueError;
 use clap::{Args, Subcommand};
 use ledger_classes::action::{Action, assets};
 use ledger_classes::amount::Decimal;
@@ -344,11 +345,9 @@ fn with_points(record: &mut Value) {
     }
 }
 
-fn share(text: &str) -> Result<(Address, Decimal), String> {
-    let (address, amount) = text.split_once('=').ok_or("a share reads ADDRESS=AMOUNT")?;
-    let address = address.parse().map_err(|error: ledger_classes::keys::ParseAddressError| error.to_string())?;
-    let amount = amount.parse().map_err(|error: ledger_classes::amount::ParseDecimalError| error.to_string())?;
-    Ok((address, amount))
+fn share(text: &str) -> Result<(Address, Decimal), ValueError> {
+    let (address, amount) = text.split_once('=').ok_or(ValueError::Share)?;
+    Ok((address.parse()?, amount.parse()?))
 }
 
 impl Command {

@@ -9,8 +9,9 @@ mod proposals;
 
 use super::failure::Failure;
 use super::output::{Output, clean, pairs, record, rights, table, when};
-use super::session::{About, ChannelOption, Paging, Session, Signing, read_file, word};
+use super::session::{About, ChannelOption, Paging, Session, Signing, read_file};
 use super::status;
+use super::values::{ValueError, word};
 use clap::{Args, Subcommand};
 use client::api::{BlockView, ChannelSpec, ChannelView, Page, SpecOrganization};
 use client::query::Range;
@@ -253,21 +254,21 @@ Example:
 }
 
 /// Parses `bank=read:assets,write:assets` or `spiffe://…=audit`.
-fn grant(text: &str) -> Result<Grant, String> {
-    let (whom, rights) = text.split_once('=').ok_or("a grant reads WHOM=RIGHTS")?;
+fn grant(text: &str) -> Result<Grant, ValueError> {
+    let (whom, rights) = text.split_once('=').ok_or(ValueError::Grant)?;
     let to = match whom.starts_with("spiffe://") {
-        true => Grantee::Identity(whom.parse().map_err(|error| format!("{whom}: {error}"))?),
+        true => Grantee::Identity(whom.parse().map_err(|error| ValueError::Identity(whom.to_owned(), error))?),
         false if ledger_classes::identity::is_label(whom) => Grantee::Organization(whom.into()),
-        false => return Err(format!("{whom:?} is neither an organization nor a spiffe:// identity")),
+        false => return Err(ValueError::Whom(whom.to_owned())),
     };
     let rights = rights.split(',').try_fold(Rights::NONE, |rights, word| {
         let more = match word {
             "member" => Rights::member(),
             "read" => Class::ALL.into_iter().map(Right::Read).collect(),
             "write" => Class::ALL.into_iter().map(Right::Write).collect(),
-            word => Rights::from_iter([word.parse::<Right>().map_err(|error| error.to_string())?]),
+            word => Rights::from_iter([word.parse::<Right>()?]),
         };
-        Ok::<_, String>(rights.union(more))
+        Ok::<_, ValueError>(rights.union(more))
     })?;
     Ok(Grant { to, rights })
 }
@@ -286,7 +287,10 @@ fn grants_of(mut words: Vec<String>, option: ChannelOption) -> Result<(String, V
     if words.is_empty() {
         return Err(Failure::usage("a grant reads WHOM=RIGHTS"));
     }
-    let grants = words.iter().map(|text| grant(text).map_err(Failure::usage)).collect::<Result<_, _>>()?;
+    let grants = words
+        .iter()
+        .map(|text| grant(text).map_err(|error| Failure::usage(error.to_string())))
+        .collect::<Result<_, _>>()?;
     Ok((option.or(first)?, grants))
 }
 

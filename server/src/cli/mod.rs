@@ -26,6 +26,7 @@ mod serve;
 mod session;
 mod status;
 mod tx;
+mod values;
 mod verify;
 mod watch;
 

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::output::{clean, until};
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
+use super::values::ValueError;
 use clap::Subcommand;
 use client::admit::admission;
 use client::api::ParticipantStanding;
@@ -102,14 +103,14 @@ Example:
 }
 
 /// Parses a serial number as tools print it: hex digits in any case, perhaps with colons and leading zeros.
-fn serial(text: &str) -> Result<HexBytes, String> {
+fn serial(text: &str) -> Result<HexBytes, ValueError> {
     let digits: String = text.chars().filter(|digit| *digit != ':').collect();
     let padded = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits };
-    let bytes = hex::decode(padded).map_err(|_| format!("{text:?} is not a serial number in hex"))?;
+    let bytes = hex::decode(padded).map_err(|_| ValueError::SerialForm(text.to_owned()))?;
     let significant: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
     match significant.len() {
         1..=20 => Ok(HexBytes(significant)),
-        _ => Err("a serial number has 1 to 20 bytes".into()),
+        _ => Err(ValueError::SerialLength),
     }
 }
 

@@ -452,8 +452,3 @@ pub(super) fn document(text: &str) -> Result<String, Failure> {
         Err(error) => Err(Failure::usage(format!("not a JSON document: {error}"))),
     }
 }
-
-/// Parses a word of the JSON API, such as `majority`.
-pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    ledger_classes::json::from_value(text.into()).map_err(|error| error.to_string())
-}

@@ -5,6 +5,7 @@ use super::amounts::Units;
 use super::failure::Failure;
 use super::output::{clean, note};
 use super::session::{About, Session, fields, read_file};
+use super::values::ValueError;
 use clap::Args;
 use client::api::Problem;
 use client::connection::{Connection, RequestError};
@@ -76,11 +77,11 @@ enum Until {
     Height(u64),
 }
 
-fn until(text: &str) -> Result<Until, String> {
+fn until(text: &str) -> Result<Until, ValueError> {
     match (text, text.parse()) {
         ("now", _) => Ok(Until::Now),
         (_, Ok(height)) => Ok(Until::Height(height)),
-        _ => Err("it reads now, or is a height".into()),
+        _ => Err(ValueError::Until),
     }
 }
 
@@ -349,7 +350,7 @@ mod tests {
 
     #[test]
     fn the_end_is_reached_behind_its_block_and_not_before() {
-        assert_eq!((until("now"), until("7")), (Ok(Until::Now), Ok(Until::Height(7))));
+        assert_eq!((until("now").ok(), until("7").ok()), (Some(Until::Now), Some(Until::Height(7))));
         assert!(["", "-1", "later", "7.0"].iter().all(|text| until(text).is_err()));
         let mut progress = Progress::new(Some(Until::Now));
         assert!(!progress.is_beyond(&event(9)), "nobody knows yet where now is");

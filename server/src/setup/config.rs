@@ -378,14 +378,26 @@ pub fn unknown_variables(known: &BTreeSet<String>) -> Vec<String> {
     unknown.map(|name| format!("nothing reads the environment variable {name}")).collect()
 }
 
+/// Why a text is no place to listen. In one line: it is told beside the option or the line of a file that has it.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Neither an address nor a name, with a port.
+    #[error("{0:?} is no place to listen, as 127.0.0.1:7100, [::1]:7100 or localhost:7100: {1}")]
+    Form(String, std::io::Error),
+    /// A name of nothing.
+    #[error("{0:?} is no place to listen, as 127.0.0.1:7100, [::1]:7100 or localhost:7100: the name has no address")]
+    NoAddress(String),
+}
+
 /// Where to listen: an address or a name, and a port. Of a name that has several addresses the first, IPv4 before IPv6.
-pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        format!("{text:?} is no place to listen, as 127.0.0.1:7100, [::1]:7100 or localhost:7100: {error}")
-    };
-    let addresses: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| wrong(&error))?.collect();
+///
+/// # Errors
+/// It is none, or the name has no address.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, ListenError> {
+    let addresses = text.to_socket_addrs().map_err(|error| ListenError::Form(text.to_owned(), error))?;
+    let addresses: Vec<SocketAddr> = addresses.collect();
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    first.copied().ok_or_else(|| wrong(&"the name has no address"))
+    first.copied().ok_or_else(|| ListenError::NoAddress(text.to_owned()))
 }
 
 fn listen<'de, D: Deserializer<'de>>(text: D) -> Result<SocketAddr, D::Error> {

@@ -91,6 +91,19 @@ pub struct Missing {
     pub reason: String,
 }
 
+/// What is wrong with what a directory says that it holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum ManifestError {
+    #[error("its format is {0}; this program reads {FORMAT}")]
+    Format(u32),
+    #[error("{0} is no name of a folder")]
+    Folder(String),
+    #[error("{0} is no name of a channel")]
+    Channel(String),
+    #[error("{0} is no path within a directory")]
+    Path(String),
+}
+
 impl Manifest {
     /// What a directory says that it holds; `None` if it says nothing.
     ///
@@ -106,20 +119,20 @@ impl Manifest {
         };
         let unsound = |what: String| BackupError::Unsound { path: path.clone(), what };
         let manifest: Self = ledger_classes::json::from_slice(&bytes).map_err(|error| unsound(error.to_string()))?;
-        manifest.check().map(|()| Some(manifest)).map_err(unsound)
+        manifest.check().map(|()| Some(manifest)).map_err(|error| unsound(error.to_string()))
     }
 
     /// Nothing in it leads out of the backup, or out of what is made of it.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), ManifestError> {
         if self.format != FORMAT {
-            return Err(format!("its format is {}; this program reads {FORMAT}", self.format));
+            return Err(ManifestError::Format(self.format));
         }
         let number = self.folder.strip_prefix(FILES).and_then(|number| number.parse::<u64>().ok());
         if number.is_none() {
-            return Err(format!("{} is no name of a folder", self.folder));
+            return Err(ManifestError::Folder(self.folder.clone()));
         }
         if let Some(channel) = self.channels.iter().find(|channel| !is_label(&channel.name)) {
-            return Err(format!("{} is no name of a channel", channel.name));
+            return Err(ManifestError::Channel(channel.name.clone()));
         }
         // A passphrase that was left out stays where it is, wherever that is: nothing is written there.
         let stays = |key: &str, place: &str| {
@@ -130,7 +143,7 @@ impl Manifest {
             let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
             // `authority_dir` may be the peer's directory itself.
             if !(inside && !path.is_empty() || path == ".") {
-                return Err(format!("{path} is no path within a directory"));
+                return Err(ManifestError::Path(path.clone()));
             }
         }
         Ok(())
@@ -141,7 +154,8 @@ impl Manifest {
     /// # Errors
     /// It cannot be written, or could not be read again: what says that it is done can be restored.
     pub(super) fn write(&self, out: &Path) -> Result<(), BackupError> {
-        self.check().map_err(|what| BackupError::Unsound { path: out.join(MANIFEST), what })?;
+        let unsound = |error: ManifestError| BackupError::Unsound { path: out.join(MANIFEST), what: error.to_string() };
+        self.check().map_err(unsound)?;
         sync_all_directories(&out.join(&self.folder))?;
         let path = out.join(MANIFEST);
         let mut bytes = serde_json::to_vec_pretty(self).map_err(io::Error::from).map_err(file_error(&path))?;

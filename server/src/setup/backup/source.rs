@@ -3,14 +3,15 @@
 use super::{BackupError, file_error};
 use crate::{
     control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
+    identity::certificate_paths::describe,
     setup::config::Config,
 };
 use channel_actors::{
     fence::Incarnation,
     hold,
-    store::{ChannelStore, StoreOptions},
+    store::{ChannelStore, StoreError, StoreOptions},
 };
-use ledger_classes::{block::Block, identity::is_label};
+use ledger_classes::{block::Block, codec::DecodeError, identity::is_label};
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{
     fs::{self, File},
@@ -69,7 +70,8 @@ impl Source {
             let entry = entry.map_err(file_error(&places.data_dir))?;
             let name = entry.file_name().into_string().unwrap_or_default();
             if is_label(&name) && entry.path().is_dir() {
-                channels.push(ChannelDescription { state: tip(&entry.path()), name });
+                let state = tip(&entry.path()).map_err(|error| describe(&error));
+                channels.push(ChannelDescription { state, name });
             }
         }
         channels.sort_by(|one, other| one.name.cmp(&other.name));
@@ -88,7 +90,8 @@ impl Source {
         match self {
             Self::Running(dir) => control::take_blocks(dir, name, from, take),
             Self::Stopped { places, .. } => {
-                let store = inspect(&places.data_dir.join(name)).map_err(io::Error::other)?;
+                let store = inspect(&places.data_dir.join(name));
+                let store = store.map_err(|error| io::Error::other(describe(&error)))?;
                 for height in from..=to {
                     let block = store.block(height).map_err(io::Error::other)?;
                     take(&block.ok_or_else(|| io::Error::other(format!("block {height} is missing")))?)?;
@@ -104,18 +107,33 @@ pub(crate) fn incarnation_file(seal_key: &Path) -> PathBuf {
     seal_key.with_file_name("incarnation")
 }
 
-/// Opens a store to look at. The state is not looked at: what is wrong with it is no matter here.
-fn inspect(directory: &Path) -> Result<ChannelStore, String> {
-    let opened = ChannelStore::inspect(directory, StoreOptions::default());
-    opened.map(|(store, _)| store).map_err(|error| crate::identity::certificate_paths::describe(&error))
+/// Why a channel's tip cannot be read from its files.
+#[derive(Debug, thiserror::Error)]
+enum TipError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log ends before it.
+    #[error("block {0} is missing")]
+    Missing(u64),
+    /// It is there, and is no block.
+    #[error(transparent)]
+    Block(#[from] DecodeError),
+    /// An empty log.
+    #[error("the log holds no genesis block")]
+    Empty,
 }
 
-fn tip(directory: &Path) -> Result<ChannelTip, String> {
+/// Opens a store to look at. The state is not looked at: what is wrong with it is no matter here.
+fn inspect(directory: &Path) -> Result<ChannelStore, StoreError> {
+    Ok(ChannelStore::inspect(directory, StoreOptions::default())?.0)
+}
+
+fn tip(directory: &Path) -> Result<ChannelTip, TipError> {
     let store = inspect(directory)?;
-    let block = |height| -> Result<Block, String> {
-        let bytes = store.block(height).map_err(|error| error.to_string())?;
-        Block::decode(&bytes.ok_or_else(|| format!("block {height} is missing"))?).map_err(|error| error.to_string())
+    let block = |height| -> Result<Block, TipError> {
+        Ok(Block::decode(&store.block(height)?.ok_or(TipError::Missing(height))?)?)
     };
-    let height = store.log_tip().ok_or("the log holds no genesis block")?;
+    let height = store.log_tip().ok_or(TipError::Empty)?;
     Ok(ChannelTip { channel: block(0)?.header.hash(), height, tip: block(height)?.header.hash() })
 }
