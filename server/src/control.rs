@@ -5,10 +5,8 @@
 //! it the blocks, each after its length. Blocks are read a turn at a time from the channel's store, like any query, and
 //! only as fast as they are taken: nothing is held open meanwhile and at most a turn is in memory.
 
-use crate::{
-    identity::certificate_paths::describe,
-    limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT},
-};
+use client::describe;
+use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, fence::Incarnation};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ledger_classes::{hash::Hash, identity::is_label};

@@ -3,10 +3,8 @@
 //! A problem never says more than its receiver may know: what a caller cannot see is `channel-unknown`, whatever the
 //! reason. Names are append-only and listed in `docs/formats/problems.md`; a test compares the two.
 
-use crate::{
-    identity::certificate_paths::describe,
-    limits::{DISK_RETRY_MS, FENCE_RETRY_MS},
-};
+use client::describe;
+use crate::limits::{DISK_RETRY_MS, FENCE_RETRY_MS};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
     http::{StatusCode, header},

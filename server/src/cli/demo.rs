@@ -37,7 +37,7 @@ impl Demo {
         });
         match played {
             Err(error @ DemoError::NotEmpty(_)) => Err(Failure::usage(error.to_string())),
-            Err(error) => Err(Failure::refused(crate::identity::certificate_paths::describe(&error))),
+            Err(error) => Err(Failure::refused(client::describe(&error))),
             Ok(report) if report.held && !report.stopped => printed,
             Ok(_) => printed.and(Err(Failure::Reported)),
         }

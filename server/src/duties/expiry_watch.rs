@@ -2,12 +2,8 @@
 //! machine has the authorities' folder, CRLs and OCSP answers are signed again long before their end; everything that
 //! ends within 30 days is in the log, and when it ends is in the metrics.
 
-use crate::{
-    clock,
-    identity::{certificate_paths::describe, trust::Trust},
-    limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY},
-    telemetry::metrics::PeerMetrics,
-};
+use client::describe;
+use crate::{clock, identity::trust::Trust, limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY}, telemetry::metrics::PeerMetrics};
 use ca::{
     CertificateFolder,
     limits::RENEWAL_GRACE_MS,

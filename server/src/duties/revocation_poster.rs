@@ -20,14 +20,8 @@ mod elsewhere;
 mod posting;
 mod source;
 
-use crate::{
-    duties::{Duties, Duty, Pause},
-    identity::{certificate_paths::describe, trust::Trust},
-    limits::{
-        REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP, REVOCATIONS_AT_ONCE_MAX,
-        REVOCATIONS_UNDER_WAY_MAX,
-    },
-};
+use client::describe;
+use crate::{duties::{Duties, Duty, Pause}, identity::trust::Trust, limits::{REVOCATIONS_AT_ONCE_MAX, REVOCATIONS_UNDER_WAY_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP}};
 use ca::office::folder::FolderError;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
 use course::{Course, Outcome, Step};

@@ -179,15 +179,3 @@ pub(crate) fn certified(verified: &VerifiedCertificate) -> Option<CertifiedIdent
 fn name_of(id: &CertificateId) -> CertificateName {
     CertificateName { issuer: Hash(*id.issuer.as_bytes()), serial: HexBytes(id.serial.as_bytes().to_vec()) }
 }
-
-/// An error with its causes, in one line.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

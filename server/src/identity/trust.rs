@@ -11,14 +11,8 @@ mod crls;
 mod door;
 mod files;
 
-use crate::{
-    api::access,
-    clock,
-    identity::{certificate_paths::describe, stamp::Stamp},
-    limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
-    memory::Parts,
-    setup::config::Config,
-};
+use client::describe;
+use crate::{api::access, clock, identity::stamp::Stamp, limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX}, memory::Parts, setup::config::Config};
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
 use ca::{

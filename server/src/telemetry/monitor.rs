@@ -1,15 +1,8 @@
 //! The listener for those who watch over the peer. Plain HTTP on an address of its own: it must not be reachable for
 //! those whom the API keeps apart, since channel names are labels here.
 
-use crate::{
-    api::{
-        context::PeerContext,
-        problem::{ApiError, Kind},
-    },
-    identity::certificate_paths::describe,
-    limits::MONITOR_CONNECTIONS_MAX,
-    net::{deadlines::Paced, wire::speak},
-};
+use client::describe;
+use crate::{api::{context::PeerContext, problem::{ApiError, Kind}}, limits::MONITOR_CONNECTIONS_MAX, net::{deadlines::Paced, wire::speak}};
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_service::{

@@ -17,7 +17,7 @@ mod trust;
 use super::failure::Failure;
 use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
-pub(super) use crate::identity::certificate_paths::describe as in_full;
+pub(super) use client::describe as in_full;
 use crate::setup::backup::incarnation_file;
 use crate::{
     clock,

@@ -2,10 +2,8 @@
 //! revocation has a number in the order in which this run of the peer learned of it, so that a channel's course is one
 //! number and few exceptions.
 
-use crate::{
-    clock,
-    identity::{certificate_paths::describe, trust::Trust},
-};
+use client::describe;
+use crate::{clock, identity::trust::Trust};
 use ca::{
     CertificateFolder, CompromisedAuthority,
     office::{folder::FolderError, revocation_evidence::RevocationEvidence},

@@ -1,7 +1,7 @@
 //! The CRLs in force: how they come into force, are kept in the peer's own folder, and are handed out.
 
 use super::{LearnError, Trust, TrustFile};
-use crate::identity::certificate_paths::describe;
+use client::describe;
 use bytes::Bytes;
 use ca::{
     CertificateFolder,

@@ -1,11 +1,8 @@
 //! Where a backup takes its blocks from: a peer that runs, or the files of one that does not.
 
 use super::{BackupError, file_error};
-use crate::{
-    control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
-    identity::certificate_paths::describe,
-    setup::config::Config,
-};
+use client::describe;
+use crate::{control::{self, ChannelDescription, ChannelTip, PeerDescription, Places}, setup::config::Config};
 use channel_actors::{
     fence::Incarnation,
     hold,
