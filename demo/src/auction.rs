@@ -1,7 +1,7 @@
 //! A whole auction: the seller's car in escrow, bids that beat each other, bids that are refused with their codes,
 //! settlement by the timer.
 
-use super::{
+use crate::{
     cast::{CARS, MONEY, euros},
     consortium::{ALL_OF_AUCTION, AUDITOR},
     loan::answer,

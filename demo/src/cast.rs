@@ -1,7 +1,7 @@
 //! The sample data: who takes part, what they own, what they do. Data files are part of the program, so what does not
 //! parse is a mistake of ours; a test reads them all.
 
-use super::steps::StepError;
+use crate::steps::StepError;
 use ledger_classes::{
     identity::{Identity, Role},
     json::Strict,
@@ -166,12 +166,12 @@ impl Cast {
         struct Cars {
             cars: Vec<Car>,
         }
-        let cars: Cars = read(include_str!("../../demo-data/cars.toml"))?;
+        let cars: Cars = read(include_str!("../data/cars.toml"))?;
         Ok(Self {
-            consortium: read(include_str!("../../demo-data/consortium.toml"))?,
+            consortium: read(include_str!("../data/consortium.toml"))?,
             cars: cars.cars,
-            loan: read(include_str!("../../demo-data/loan.toml"))?,
-            auction: read(include_str!("../../demo-data/auction.toml"))?,
+            loan: read(include_str!("../data/loan.toml"))?,
+            auction: read(include_str!("../data/auction.toml"))?,
         })
     }
 

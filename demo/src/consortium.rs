@@ -1,17 +1,11 @@
 //! Setting the scene: certificates, the peer, channels, participants, money and cars, applications and evidence.
 
-use super::{
+use crate::{
+    NewPeer,
     cast::{CARS, MONEY, euros},
     process::Watcher,
     steps::{Shown, StepError, expect},
     world::{Actor, PATIENCE, World, short},
-};
-use crate::{
-    clock,
-    setup::{
-        init::{self, ADMIN_PROFILE, InitOptions, MAIN},
-        operator,
-    },
 };
 use ca::{CertificateFolder, office::issuing::LeafOptions};
 use client::{
@@ -29,6 +23,8 @@ use ledger_classes::{
 };
 use std::{fs, net::TcpListener, path::Path};
 
+/// The channel that every peer has.
+pub(super) const MAIN: &str = "main";
 /// Subscribers by what they are called.
 pub(super) const ALL_OF_LENDING: &str = "all of lending";
 pub(super) const ALL_OF_AUCTION: &str = "all of auction";
@@ -46,33 +42,38 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     let (host, founder) = (cast.host()?, cast.founder()?);
     // Both ports are free now and taken by the peer in a moment.
     let (listen, metrics) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    let mut options = InitOptions::new(&world.peer_dir(), &cast.consortium.consortium, &host.name);
-    options.admin.clone_from(&founder.name);
-    options.listen = listen.local_addr()?;
-    options.metrics_listen = metrics.local_addr()?.to_string();
-    world.address = format!("https://{}", options.listen);
-    world.metrics = format!("http://{}/metrics", options.metrics_listen);
-    init::init(&options)?;
+    let directory = world.peer_dir();
+    let made = NewPeer {
+        dir: &directory,
+        consortium: &cast.consortium.consortium,
+        organization: &host.name,
+        admin: &founder.name,
+        listen: listen.local_addr()?,
+        metrics_listen: metrics.local_addr()?,
+    };
+    world.address = format!("https://{}", made.listen);
+    world.metrics = format!("http://{}/metrics", made.metrics_listen);
+    let founders = world.setup.make_peer(&made)?;
     drop((listen, metrics));
 
-    let folder = CertificateFolder::open(&world.peer_dir())?.because(operator::cause("chancery demo"));
+    let folder = CertificateFolder::open(&world.peer_dir())?.because(world.setup.cause());
     for organization in cast.consortium.organizations.iter().skip(1) {
         let algorithm = organization.algorithm()?;
         match organization.own_root {
-            true => folder.add_organization_root(&organization.name, algorithm, clock::now())?,
-            false => folder.add_organization(&organization.name, algorithm, clock::now())?,
+            true => folder.add_organization_root(&organization.name, algorithm, client::now())?,
+            false => folder.add_organization(&organization.name, algorithm, client::now())?,
         };
     }
     for (organization, person) in cast.people() {
         let directory = match person.name == founder.name {
-            true => world.peer_dir().join(ADMIN_PROFILE),
+            true => founders.clone(),
             false => world.profile_dir(&person.name),
         };
         if person.name != founder.name {
             let identity = cast.identity(&person.name)?;
             let leaf = LeafOptions { algorithm: organization.algorithm()?, ..LeafOptions::default() };
-            folder.issue_profile(&identity, &leaf, &directory, clock::now())?;
-            init::write_profile(&directory, &world.address, &cast.consortium.consortium, None)?;
+            folder.issue_profile(&identity, &leaf, &directory, client::now())?;
+            world.setup.make_profile(&directory, &world.address, &cast.consortium.consortium)?;
         }
         write_account(&directory)?;
         world.people.insert(person.name.clone(), Actor::open(&directory)?);
@@ -80,7 +81,7 @@ pub(super) async fn certificates(world: &mut World) -> Shown {
     let anonymous = world.profile_dir(ANONYMOUS);
     fs::create_dir_all(&anonymous)?;
     copy_trust(&world.profile_dir(AUDITOR), &anonymous)?;
-    init::write_profile(&anonymous, &world.address, &cast.consortium.consortium, None)?;
+    world.setup.make_profile(&anonymous, &world.address, &cast.consortium.consortium)?;
     write_account(&anonymous)?;
     world.people.insert(ANONYMOUS.into(), Actor::open(&anonymous)?);
 
@@ -139,7 +140,7 @@ pub(super) async fn channels(world: &mut World) -> Shown {
             };
             grants.push(Grant { to, rights: grant.rights()? });
         }
-        let member = |of: &super::cast::Organization| SpecOrganization {
+        let member = |of: &crate::cast::Organization| SpecOrganization {
             name: of.name.clone(),
             title: Some(of.title.clone()),
             authorities: Vec::new(),
@@ -244,7 +245,7 @@ pub(super) async fn applications(world: &mut World) -> Shown {
     let (loan, auction) = (&world.cast.loan, &world.cast.auction);
     let mut facts = Vec::new();
     // The applications' bundles are what this program has of them: their data files.
-    let bundles = [include_str!("../../demo-data/loan.toml"), include_str!("../../demo-data/auction.toml")];
+    let bundles = [include_str!("../data/loan.toml"), include_str!("../data/auction.toml")];
     for (person, channel, code, app, bundle) in [
         (&loan.registrar, &loan.channel, "lending", &loan.app, bundles[0]),
         (&auction.auctioneer, &auction.channel, "auction", &auction.app, bundles[1]),

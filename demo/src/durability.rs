@@ -1,6 +1,6 @@
 //! What is acknowledged is there after `kill -9`; a drained peer leaves a ledger that verifies from its first block on.
 
-use super::{
+use crate::{
     consortium::{ALL_OF_AUCTION, AUDITOR},
     guarantees::{received_all, recorded, tips},
     process::Watcher,

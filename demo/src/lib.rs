@@ -16,15 +16,53 @@ mod process;
 mod steps;
 mod world;
 
+use ca::Cause;
 use consortium::AUDITOR;
 use serde_json::{Value, json};
 use std::{
+    fmt,
     io::{self, IsTerminal as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Instant,
 };
 use steps::{Broken, Steps};
 use world::{PATIENCE, World};
+
+/// A peer to be made for the demonstration.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPeer<'a> {
+    /// Its directory, which is not there yet.
+    pub dir: &'a Path,
+    /// The trust domain.
+    pub consortium: &'a str,
+    /// The organization that has it.
+    pub organization: &'a str,
+    /// Its first administrator.
+    pub admin: &'a str,
+    /// Where it answers HTTPS.
+    pub listen: SocketAddr,
+    /// Where it answers those who watch over it.
+    pub metrics_listen: SocketAddr,
+}
+
+/// What the program that shows itself makes for the demonstration. All else goes through the API, as for everybody.
+pub trait Setup: fmt::Debug {
+    /// Makes a peer's directory, as `chancery init` does; returns the administrator's profile.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn make_peer(&self, peer: &NewPeer<'_>) -> io::Result<PathBuf>;
+
+    /// Makes a folder with certificates a profile of a peer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn make_profile(&self, folder: &Path, address: &str, consortium: &str) -> io::Result<()>;
+
+    /// By whom certificates are issued, and why.
+    fn cause(&self) -> Cause;
+}
 
 /// How the demonstration is run.
 #[derive(Clone, Debug, Default)]
@@ -73,10 +111,14 @@ pub struct DemoReport {
 ///
 /// # Errors
 /// See [`DemoError`]. A step that does not hold is no error but a report.
-pub fn run(options: &DemoOptions, report: impl FnOnce(&DemoReport)) -> Result<DemoReport, DemoError> {
+pub fn run(
+    options: &DemoOptions,
+    setup: Box<dyn Setup>,
+    report: impl FnOnce(&DemoReport),
+) -> Result<DemoReport, DemoError> {
     let (dir, temporary) = directory(options.dir.as_deref())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Runtime)?;
-    let played = runtime.block_on(play(options, &dir, report));
+    let played = runtime.block_on(play(options, &dir, setup, report));
     // Children are killed when what holds them goes; nobody writes to the directory any more.
     drop(runtime);
     let played = played.map_err(DemoError::Runtime)?;
@@ -103,7 +145,12 @@ fn directory(chosen: Option<&Path>) -> Result<(PathBuf, bool), DemoError> {
     Ok((path.canonicalize().map_err(fail)?, chosen.is_none()))
 }
 
-async fn play(options: &DemoOptions, dir: &Path, report: impl FnOnce(&DemoReport)) -> io::Result<DemoReport> {
+async fn play(
+    options: &DemoOptions,
+    dir: &Path,
+    setup: Box<dyn Setup>,
+    report: impl FnOnce(&DemoReport),
+) -> io::Result<DemoReport> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut stop = std::pin::pin!(async move {
@@ -117,7 +164,7 @@ async fn play(options: &DemoOptions, dir: &Path, report: impl FnOnce(&DemoReport
     let mut steps = Steps::new(out, colour, options.quiet);
     steps.say(&format!("Chancery: a consortium of three organizations, in {}\n", dir.display()));
     let began = Instant::now();
-    let mut world = match World::new(dir) {
+    let mut world = match World::new(dir, setup) {
         Ok(world) => world,
         Err(error) => {
             // Ends as a step that does not hold.

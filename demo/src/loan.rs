@@ -1,6 +1,6 @@
 //! A whole loan: request against a car, competing quotes, award by the timer, repayment, the credit record.
 
-use super::{
+use crate::{
     cast::{CARS, MONEY, euros},
     consortium::{ALL_OF_LENDING, AUDITOR},
     steps::{Shown, StepError, expect},

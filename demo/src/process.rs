@@ -1,7 +1,7 @@
 //! Child processes: the peer, one-shot clients and subscribers, all of them this same program. None outlives the
 //! demonstration: a child that is dropped is killed.
 
-use super::steps::{StepError, expect};
+use crate::steps::{StepError, expect};
 use client::api::{CloudEvent, Outcome, ReceiptView};
 use serde::de::DeserializeOwned;
 use std::{

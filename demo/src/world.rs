@@ -1,7 +1,8 @@
 //! What the story plays in: the directory, the people with their profiles, the running peer, and the two ways to
 //! speak to it, both over TLS: client processes for what people do, the SDK for preparing and for looking at results.
 
-use super::{
+use crate::{
+    Setup,
     cast::Cast,
     process::{Finished, PeerProcess, Program, Watcher},
     steps::{StepError, expect},
@@ -77,6 +78,8 @@ impl Actor {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) cast: Cast,
+    /// What makes a peer and its profiles.
+    pub(super) setup: Box<dyn Setup>,
     pub(super) program: Program,
     /// All files of the demonstration.
     pub(super) dir: PathBuf,
@@ -93,9 +96,10 @@ pub(super) struct World {
 
 impl World {
     /// An empty world in a directory.
-    pub(super) fn new(dir: &Path) -> Result<Self, StepError> {
+    pub(super) fn new(dir: &Path, setup: Box<dyn Setup>) -> Result<Self, StepError> {
         Ok(Self {
             cast: Cast::read()?,
+            setup,
             program: Program::this()?,
             dir: dir.into(),
             address: String::new(),

@@ -5,9 +5,9 @@
 //! it the blocks, each after its length. Blocks are read a turn at a time from the channel's store, like any query, and
 //! only as fast as they are taken: nothing is held open meanwhile and at most a turn is in memory.
 
-use client::describe;
 use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, fence::Incarnation};
+use client::describe;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use ledger_classes::{hash::Hash, identity::is_label};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};

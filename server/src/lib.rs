@@ -4,13 +4,12 @@
 //! trusts, and what it answers the ledger; [`net`] is everything below a request; [`api`] holds a file for each resource,
 //! decides what a caller may know of and makes every refusal; [`duties`] go on without being asked; [`telemetry`] is for
 //! those who watch; [`peer`] is the composition root, the only place that reads the configuration and joins the parts;
-//! [`cli`] is the command line, [`demo`] shows it all at work. HTTP and JSON exist here and in `client` only.
+//! [`cli`] is the command line. HTTP and JSON exist here and in `client` only.
 
 pub mod api;
 pub mod cli;
 pub mod clock;
 mod control;
-pub mod demo;
 pub mod duties;
 pub mod identity;
 pub mod limits;

@@ -3,8 +3,28 @@
 //! Order of a drain: new work is refused, subscriptions are ended with a problem, requests in flight are answered,
 //! channels commit what they have accepted and close their stores. An acknowledged transaction is never given up.
 
-use client::describe;
-use crate::{api::{budget::Budget, context::{PeerContext, PeerPlaces}}, clock::{self, ClockWatch}, control::{self, Places}, duties::{audit_poster, crl_exchange, expiry_watch, renewal, revocation_poster, Duties}, identity::{certificate_paths::ParticipantPaths, trust::{Trust, TrustError}}, limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL}, memory, net::{file_limits, handshakes::Handshakes, listener}, setup::{backup, config::{Config, ConfigError}, init::{self, InitError}}, telemetry::{logging::Logs, metrics::PeerMetrics, monitor::Monitor}};
+use crate::{
+    api::{
+        budget::Budget,
+        context::{PeerContext, PeerPlaces},
+    },
+    clock::{self, ClockWatch},
+    control::{self, Places},
+    duties::{Duties, audit_poster, crl_exchange, expiry_watch, renewal, revocation_poster},
+    identity::{
+        certificate_paths::ParticipantPaths,
+        trust::{Trust, TrustError},
+    },
+    limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
+    memory,
+    net::{file_limits, handshakes::Handshakes, listener},
+    setup::{
+        backup,
+        config::{Config, ConfigError},
+        init::{self, InitError},
+    },
+    telemetry::{logging::Logs, metrics::PeerMetrics, monitor::Monitor},
+};
 use actix_web::{dev::ServerHandle, web};
 use channel_actors::{
     ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
@@ -14,6 +34,7 @@ use channel_actors::{
     store::StoreOptions,
     tasks::{Task, Tasks, blocking},
 };
+use client::describe;
 use ledger_classes::{config::ChannelConfig, keys::SigningKey};
 use pki::trust::tls::server_config;
 use std::{

@@ -56,7 +56,8 @@ fn rooms_import_only_along_the_arrows() {
         ("ca", &["files", "ledger-classes", "pki"]),
         ("channel-actors", &["files", "ledger-classes"]),
         ("client", &["files", "ledger-classes", "pki"]),
-        ("server", &["ca", "channel-actors", "client", "files", "ledger-classes", "pki"]),
+        ("demo", &["ca", "client", "ledger-classes", "pki"]),
+        ("server", &["ca", "channel-actors", "client", "demo", "files", "ledger-classes", "pki"]),
         ("tests", &["ca", "channel-actors", "client", "files", "ledger-classes", "pki", "server"]),
         ("load-tests", &["ca", "client", "ledger-classes", "pki"]),
         ("simulator", &["channel-actors"]),
@@ -91,7 +92,7 @@ fn libraries_stay_in_their_rooms() {
         ("x509-parser", &["pki", "client"]),
         ("reqwest", &["client"]),
         ("twox-hash", &["channel-actors", "tests"]),
-        ("tokio", &["channel-actors", "client", "load-tests", "server"]),
+        ("tokio", &["channel-actors", "client", "demo", "load-tests", "server"]),
     ];
     for package in packages() {
         let dependencies = dependencies(&package);

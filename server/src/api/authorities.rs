@@ -4,8 +4,16 @@ use super::answer::{Pieces, in_json, made, shared};
 use super::body::{self, JSON};
 use super::parameters::Query;
 use super::service::{json, negotiated, preferred, still_good};
-use client::describe;
-use crate::{api::{context::PeerContext, problem::{ApiError, Kind}, turns::{Turn, Turns}}, identity::trust::{AnswerError, LearnError, OcspReply}, limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX}, net::caller::Caller};
+use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+        turns::{Turn, Turns},
+    },
+    identity::trust::{AnswerError, LearnError, OcspReply},
+    limits::{ANSWER_BODY_BYTES_MAX, CRL_BODY_BYTES_MAX, RETRY_AFTER_MS, SHORT_CRL_BYTES_MAX},
+    net::caller::Caller,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -13,6 +21,7 @@ use actix_web::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
+use client::describe;
 use ledger_classes::identity::Identity;
 use pki::{
     AuthorityScope,

@@ -3,7 +3,6 @@
 //! A problem never says more than its receiver may know: what a caller cannot see is `channel-unknown`, whatever the
 //! reason. Names are append-only and listed in `docs/formats/problems.md`; a test compares the two.
 
-use client::describe;
 use crate::limits::{DISK_RETRY_MS, FENCE_RETRY_MS};
 use actix_web::{
     HttpResponse, HttpResponseBuilder, ResponseError,
@@ -14,6 +13,7 @@ use ca::{
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};
+use client::describe;
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
 use pki::x509::request::RequestError;
 use std::fmt;

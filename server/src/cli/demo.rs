@@ -2,9 +2,13 @@
 
 use super::failure::Failure;
 use super::output::Output;
-use crate::demo::{DemoError, DemoOptions, run};
+use crate::setup::init::{InitOptions, init, write_profile};
+use crate::setup::operator;
+use ca::Cause;
 use clap::Args;
-use std::path::PathBuf;
+use demo::{DemoError, DemoOptions, NewPeer, Setup, run};
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Show a whole consortium at work on this machine, and check it
 #[derive(Args, Debug)]
@@ -30,7 +34,7 @@ impl Demo {
         let options = DemoOptions { dir: self.dir, exit: self.exit, quiet: output.json };
         let mut printed = Ok(());
         // Programs get the document when the last step is made, not when somebody ends the demonstration.
-        let played = run(&options, |report| {
+        let played = run(&options, Box::new(Maker), |report| {
             if output.json {
                 printed = output.line(&report.document);
             }
@@ -41,5 +45,27 @@ impl Demo {
             Ok(report) if report.held && !report.stopped => printed,
             Ok(_) => printed.and(Err(Failure::Reported)),
         }
+    }
+}
+
+/// Makes the demonstration's peer as `chancery init` makes one.
+#[derive(Debug)]
+struct Maker;
+
+impl Setup for Maker {
+    fn make_peer(&self, peer: &NewPeer<'_>) -> io::Result<PathBuf> {
+        let mut options = InitOptions::new(peer.dir, peer.consortium, peer.organization);
+        options.admin = peer.admin.to_owned();
+        options.listen = peer.listen;
+        options.metrics_listen = peer.metrics_listen.to_string();
+        Ok(init(&options).map_err(io::Error::other)?.profile)
+    }
+
+    fn make_profile(&self, folder: &Path, address: &str, consortium: &str) -> io::Result<()> {
+        write_profile(folder, address, consortium, None).map_err(io::Error::other)
+    }
+
+    fn cause(&self) -> Cause {
+        operator::cause("chancery demo")
     }
 }

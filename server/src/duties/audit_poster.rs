@@ -5,10 +5,16 @@
 //! from the same folder neither lose nor double an act. An index in which that digest does not occur has been changed:
 //! nothing more is posted, and the log says so.
 
-use client::describe;
-use crate::{clock, duties::{Duties, Duty, Pause}, identity::{stamp::Stamp, trust::Trust}, limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT, DUTY_RETRY_MAX}, setup::init};
+use crate::{
+    clock,
+    duties::{Duties, Duty, Pause},
+    identity::{stamp::Stamp, trust::Trust},
+    limits::{AUDIT_LOOK, AUDIT_POSTED_MAX, AUDIT_RETRY, COMMIT_WAIT, DUTY_RETRY_MAX},
+    setup::init,
+};
 use ca::office::audit_trail::{Act, Index};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
+use client::describe;
 use client::submit::{VALIDITY_MS, transaction};
 use ledger_classes::{
     action::{Action, logs},

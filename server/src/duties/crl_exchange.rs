@@ -3,10 +3,14 @@
 //! good by its CA's signature and number alone, so the way that it came does not matter, and lists cannot go in
 //! circles: what is not newer is not taken. CA certificates come the same way to peers without the authorities' folder.
 
-use client::describe;
-use crate::{clock, identity::trust::{Crl, LearnError, Trust}, limits::{CRL_EXCHANGE, CRL_ROUND}};
+use crate::{
+    clock,
+    identity::trust::{Crl, LearnError, Trust},
+    limits::{CRL_EXCHANGE, CRL_ROUND},
+};
 use ca::office::handout::take_offered;
 use channel_actors::tasks::blocking;
+use client::describe;
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},

@@ -2,8 +2,12 @@
 //! machine has the authorities' folder, CRLs and OCSP answers are signed again long before their end; everything that
 //! ends within 30 days is in the log, and when it ends is in the metrics.
 
-use client::describe;
-use crate::{clock, identity::trust::Trust, limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY}, telemetry::metrics::PeerMetrics};
+use crate::{
+    clock,
+    identity::trust::Trust,
+    limits::{DAY_MS, UPKEEP_LOOK, UPKEEP_RETRY},
+    telemetry::metrics::PeerMetrics,
+};
 use ca::{
     CertificateFolder,
     limits::RENEWAL_GRACE_MS,
@@ -13,6 +17,7 @@ use ca::{
     },
 };
 use channel_actors::tasks::blocking;
+use client::describe;
 use ledger_classes::time::Time;
 use pki::AuthorityScope;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};

@@ -3,10 +3,15 @@
 //! path and the anchors beside its certificate, whatever the certificate's age. [`crate::identity::trust`] takes these files into
 //! use as it does any change of them, and open connections stay as they are.
 
-use client::describe;
-use crate::{clock, identity::trust::{folder, Trust}, limits::{RENEWAL_LOOK, RENEWAL_RETRY}, setup::config::Config};
+use crate::{
+    clock,
+    identity::trust::{Trust, folder},
+    limits::{RENEWAL_LOOK, RENEWAL_RETRY},
+    setup::config::Config,
+};
 use ca::{CertificateFolder, RenewalError, office::renewal::due};
 use channel_actors::tasks::blocking;
+use client::describe;
 use ledger_classes::time::Time;
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{convert::Infallible, path::Path, sync::Arc};

@@ -20,10 +20,17 @@ mod elsewhere;
 mod posting;
 mod source;
 
-use client::describe;
-use crate::{duties::{Duties, Duty, Pause}, identity::trust::Trust, limits::{REVOCATIONS_AT_ONCE_MAX, REVOCATIONS_UNDER_WAY_MAX, REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP}};
+use crate::{
+    duties::{Duties, Duty, Pause},
+    identity::trust::Trust,
+    limits::{
+        REVOCATION_LOOK, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATION_STEP, REVOCATIONS_AT_ONCE_MAX,
+        REVOCATIONS_UNDER_WAY_MAX,
+    },
+};
 use ca::office::folder::FolderError;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
+use client::describe;
 use course::{Course, Outcome, Step};
 use elsewhere::Elsewhere;
 use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream::FuturesUnordered};

@@ -11,8 +11,14 @@ mod crls;
 mod door;
 mod files;
 
-use client::describe;
-use crate::{api::access, clock, identity::stamp::Stamp, limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX}, memory::Parts, setup::config::Config};
+use crate::{
+    api::access,
+    clock,
+    identity::stamp::Stamp,
+    limits::{NOTED_WAIT, OWN_CERTIFICATE_LOOK, SHORT_CRL_BYTES_MAX},
+    memory::Parts,
+    setup::config::Config,
+};
 pub use answers::{AnswerError, BroughtAnswer, BroughtAnswers};
 use arc_swap::ArcSwap;
 use ca::{
@@ -20,6 +26,7 @@ use ca::{
     holder::{credentials::CredentialsError, own_certificate::OwnCertificate},
     office::{folder::FolderError, publication::read_ocsp_answer},
 };
+use client::describe;
 pub use crls::{Crl, CrlSet};
 use crls::{Written, install};
 use files::TrustFiles;

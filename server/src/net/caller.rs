@@ -1,10 +1,20 @@
 //! Who is at the other end of a connection. The handshake has admitted the certificate; here it is verified once
 //! more to learn the identity, and again whenever trust changes: revoked means out on live connections too.
 
-use client::describe;
-use crate::{api::problem::{ApiError, Kind}, clock, identity::{certificate_paths::certified, trust::Trust}, limits::CERTIFICATE_RECHECK_MS, net::{deadlines::{Answering, Pace, Paced}, places::Who}, telemetry::metrics::ConnectionGuard};
+use crate::{
+    api::problem::{ApiError, Kind},
+    clock,
+    identity::{certificate_paths::certified, trust::Trust},
+    limits::CERTIFICATE_RECHECK_MS,
+    net::{
+        deadlines::{Answering, Pace, Paced},
+        places::Who,
+    },
+    telemetry::metrics::ConnectionGuard,
+};
 use actix_web::rt::net::TcpStream;
 use channel_actors::{Asker, Scope, tasks::blocking};
+use client::describe;
 use ledger_classes::{
     execution::{Mark, marks_of},
     identity::Identity,

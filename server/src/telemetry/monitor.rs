@@ -1,8 +1,14 @@
 //! The listener for those who watch over the peer. Plain HTTP on an address of its own: it must not be reachable for
 //! those whom the API keeps apart, since channel names are labels here.
 
-use client::describe;
-use crate::{api::{context::PeerContext, problem::{ApiError, Kind}}, limits::MONITOR_CONNECTIONS_MAX, net::{deadlines::Paced, wire::speak}};
+use crate::{
+    api::{
+        context::PeerContext,
+        problem::{ApiError, Kind},
+    },
+    limits::MONITOR_CONNECTIONS_MAX,
+    net::{deadlines::Paced, wire::speak},
+};
 use actix_http::{HttpMessage as _, Request};
 use actix_server::{Server, ServerBuilder, ServerHandle};
 use actix_service::{
@@ -16,6 +22,7 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
+use client::describe;
 use std::{
     net::{IpAddr, TcpListener},
     rc::Rc,

@@ -17,7 +17,6 @@ mod trust;
 use super::failure::Failure;
 use super::output::{Output, note, pairs, table, until, when};
 use super::session::Global;
-pub(super) use client::describe as in_full;
 use crate::setup::backup::incarnation_file;
 use crate::{
     clock,
@@ -35,6 +34,7 @@ use ca::{
 };
 use channel_actors::fence;
 use clap::{Args, Subcommand, ValueEnum};
+pub(super) use client::describe as in_full;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
 pub(super) use passphrase::PassphraseFile;

@@ -2,12 +2,12 @@
 //! revocation has a number in the order in which this run of the peer learned of it, so that a channel's course is one
 //! number and few exceptions.
 
-use client::describe;
 use crate::{clock, identity::trust::Trust};
 use ca::{
     CertificateFolder, CompromisedAuthority,
     office::{folder::FolderError, revocation_evidence::RevocationEvidence},
 };
+use client::describe;
 use pki::{CertificateId, KeyId, RevocationReason, Serial, TrustPart};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -1,12 +1,12 @@
 //! The CRLs in force: how they come into force, are kept in the peer's own folder, and are handed out.
 
 use super::{LearnError, Trust, TrustFile};
-use client::describe;
 use bytes::Bytes;
 use ca::{
     CertificateFolder,
     office::{folder::FolderError, record::ROOT},
 };
+use client::describe;
 use ledger_classes::{hash::Hash, time::Time};
 use pki::{
     AuthorityScope, KeyId, TrustStore,

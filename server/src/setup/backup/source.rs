@@ -1,13 +1,16 @@
 //! Where a backup takes its blocks from: a peer that runs, or the files of one that does not.
 
 use super::{BackupError, file_error};
-use client::describe;
-use crate::{control::{self, ChannelDescription, ChannelTip, PeerDescription, Places}, setup::config::Config};
+use crate::{
+    control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
+    setup::config::Config,
+};
 use channel_actors::{
     fence::Incarnation,
     hold,
     store::{ChannelStore, StoreError, StoreOptions},
 };
+use client::describe;
 use ledger_classes::{block::Block, codec::DecodeError, identity::is_label};
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{
