@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 /// What `cargo metadata` says, as far as it is asked here.
@@ -130,5 +131,118 @@ fn every_dependency_has_its_line() {
     for dependency in packages.iter().flat_map(|package| &package.dependencies) {
         let name = dependency.name.as_str();
         assert!(rooms.contains(name) || listed.contains(name), "docs/dependencies.md has no line for {name}");
+    }
+}
+
+/// The modules of a room, and what is written in each but for its tests.
+fn modules(room: &str) -> BTreeMap<Vec<String>, String> {
+    fn walk(folder: &Path, module: &[String], into: &mut BTreeMap<Vec<String>, String>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+            let mut of = module.to_vec();
+            if !["lib", "mod"].contains(&stem.as_str()) {
+                of.push(stem.clone());
+            }
+            if path.is_dir() {
+                walk(&path, &of, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && stem != "tests" {
+                let text = std::fs::read_to_string(&path).expect("a file");
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+                let bare = code.lines().map(|line| line.split("//").next().unwrap_or_default());
+                into.insert(of, bare.collect::<Vec<_>>().join("\n"));
+            }
+        }
+    }
+    let mut all = BTreeMap::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(room).join("src"), &[], &mut all);
+    all
+}
+
+/// What `crate::{a::{B, c}, d}` stands for, from behind `crate::` on.
+fn paths(tree: &str) -> Vec<String> {
+    let (mut depth, mut all, mut begin) = (0_usize, Vec::new(), 0);
+    let mut head = None;
+    for (place, letter) in tree.char_indices() {
+        match letter {
+            '{' => {
+                if depth == 0 {
+                    head = Some((tree[begin..place].trim().to_owned(), place + 1));
+                }
+                depth += 1;
+            }
+            '}' if depth == 0 => break,
+            '}' => {
+                depth -= 1;
+                if let (0, Some((before, inner))) = (depth, &head) {
+                    all.extend(paths(&tree[*inner..place]).into_iter().map(|path| format!("{before}{path}")));
+                }
+            }
+            ',' if depth == 0 => {
+                if head.take().is_none() {
+                    all.push(tree[begin..place].trim().to_owned());
+                }
+                begin = place + 1;
+            }
+            _ => {}
+        }
+    }
+    if head.is_none() {
+        all.push(tree[begin..].trim().to_owned());
+    }
+    all.retain(|path| !path.is_empty());
+    all
+}
+
+/// Which modules of its room a module imports. What a file hands on for its folder (`pub use`) is no import.
+fn imports(of: &[String], code: &str, known: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for (place, _) in code.match_indices("crate::") {
+        let before = code[..place].trim_end();
+        let rest = &code[place + "crate::".len()..];
+        let end = rest.find(if before.ends_with("use") { ";" } else { "(" }).unwrap_or(rest.len());
+        let tree = &rest[..end];
+        let all = match before.ends_with("use") {
+            true if before.ends_with("pub use") => Vec::new(),
+            true => paths(tree),
+            false => {
+                vec![tree.split(|c: char| !c.is_alphanumeric() && !"_:".contains(c)).next().unwrap_or("").to_owned()]
+            }
+        };
+        for path in all {
+            let mut module: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).collect();
+            while !known.contains(&module) {
+                module.pop();
+            }
+            if module != of {
+                found.insert(module);
+            }
+        }
+    }
+    found
+}
+
+/// No file imports, over whatever others, itself: each can be read and changed with those below it alone.
+#[test]
+fn files_of_a_room_import_each_other_in_no_circle() {
+    for room in ["pki", "ca"] {
+        let modules = modules(room);
+        let known: BTreeSet<Vec<String>> = modules.keys().cloned().collect();
+        let mut open: BTreeMap<_, _> =
+            modules.iter().map(|(of, code)| (of.clone(), imports(of, code, &known))).collect();
+        assert!(open.values().map(BTreeSet::len).sum::<usize>() > modules.len(), "{room}: imports are found");
+        loop {
+            let ground: Vec<_> = open.iter().filter(|(_, on)| on.is_empty()).map(|(of, _)| of.clone()).collect();
+            if ground.is_empty() {
+                break;
+            }
+            open.retain(|of, _| !ground.contains(of));
+            open.values_mut().for_each(|on| on.retain(|of| !ground.contains(of)));
+        }
+        let left: Vec<String> = open.keys().map(|of| of.join("::")).collect();
+        assert!(
+            left.is_empty(),
+            "{room}: these, or files that they are under, import each other in a circle: {left:?}"
+        );
     }
 }
