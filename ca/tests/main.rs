@@ -3,6 +3,7 @@
 mod consortium;
 
 mod continuations;
+mod faults;
 mod folders;
 mod foreign_verifiers;
 mod handshakes;

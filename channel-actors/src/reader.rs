@@ -13,7 +13,8 @@ use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::limits::TRUST_LINKS_MAX;
 use ledger_classes::merkle::Levels;
 use ledger_classes::proof::{
-    EventProof, Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, TransactionProof, Trust, TrustLink, part,
+    DetailProof, EventProof, Evidence, LaterHeader, Proof, ReceiptProof, StateEvidence, TransactionProof, Trust,
+    TrustLink, TrustRoot, part,
 };
 use ledger_classes::receipt::Receipt;
 use ledger_classes::state::{ReadError, ReadView as _};
@@ -115,24 +116,27 @@ impl<'a> Reader<'a> {
     /// What proves a transaction, tied to the header at `later` if asked for; `None` if it is not committed or
     /// `later` is not a later height.
     pub fn proven(&self, id: &Hash, later: Option<u64>) -> Result<Option<Proven>, ReadError> {
-        let Some((height, index)) = self.place(id)? else { return Ok(None) };
+        let Some((height, receipt)) = self.place(id)? else { return Ok(None) };
         let block = self.existing(height)?;
-        let missing = || ReadError(format!("no receipt {height}.{index}"));
-        let mut evidence = evidence(&block, index).ok_or_else(missing)?;
-        let place = (index as usize).saturating_sub(block.timers());
+        let missing = || ReadError(format!("no receipt {height}.{receipt}"));
+        let mut evidence = evidence(&block, receipt).ok_or_else(missing)?;
+        let place = (receipt as usize).saturating_sub(block.timers());
         let envelope = block.block.transactions.get(place).cloned().ok_or_else(missing)?;
         let index = u32::try_from(place).map_err(broken)?;
         let path = block.transaction_tree().path(index);
+        let sealed = later.unwrap_or(height);
+        evidence.detail = detail_proof(&block, receipt);
         evidence.transaction = Some(TransactionProof { envelope: HexBytes(envelope), index, path });
         let later = match later {
             None => None,
             Some(later) if later <= height || later > self.height() => return Ok(None),
             Some(later) => {
                 let path = self.store.history_path(later, height).map_err(broken)?;
-                Some(LaterHeader { header: part(&self.existing(later)?.block.header), path })
+                let block = self.existing(later)?;
+                Some(LaterHeader { header: part(&block.block.header), seal: part(&block.block.seal), path })
             }
         };
-        Ok(Some(Proven { orderers_since: self.change_below(height)?, evidence, later }))
+        Ok(Some(Proven { orderers_since: self.change_below(sealed)?, evidence, later }))
     }
 
     /// The whole proof of a transaction: [`Self::proven`] with the way from genesis, of which answers write a link at a
@@ -157,10 +161,10 @@ impl<'a> Reader<'a> {
         Ok(StateEvidence { header, seal, key: HexBytes(key.to_vec()), value, path: HexBytes(path) })
     }
 
-    /// The genesis block, encoded.
-    pub fn genesis(&self) -> Result<HexBytes, ReadError> {
-        let genesis = self.store.block(0).map_err(broken)?;
-        genesis.map(|block| HexBytes(block.to_vec())).ok_or_else(|| ReadError("no genesis block".into()))
+    /// Where the channel begins, as proofs show it.
+    pub fn genesis(&self) -> Result<TrustRoot, ReadError> {
+        let first = execution::config_at(&self.view, 0)?.ok_or_else(|| ReadError("no first configuration".into()))?;
+        Ok(TrustRoot::new(&self.existing(0)?.block.header, &first.config.orderers()))
     }
 
     /// The newest change of who seals; 0 if there is none.
@@ -222,7 +226,16 @@ pub fn evidence(block: &CommittedBlock, index: u32) -> Option<Evidence> {
         receipt: ReceiptProof { head: HexBytes(codec::encode(&receipt.head)), blinding, path },
         transaction: None,
         event: None,
+        detail: None,
     })
+}
+
+/// Why the transaction of a receipt failed, to be proven by evidence of the receipt; `None` if it did not fail, or if the
+/// block has no such receipt.
+fn detail_proof(block: &CommittedBlock, index: u32) -> Option<DetailProof> {
+    let receipt = block.receipts.get(index as usize)?;
+    let blinding = block.block.blinder().of(Blinded::Detail { receipt: index });
+    receipt.head.detail.map(|_| DetailProof { detail: part(&receipt.detail), blinding })
 }
 
 /// The events of a receipt, for evidence of several: each path alone would hash all the others again.

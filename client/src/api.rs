@@ -29,5 +29,5 @@ pub use submission::{
 pub use views::{
     AccountView, BalanceView, BlockView, ChannelSpec, ChannelState, ChannelView, CloudEvent, DetailView, DiskUseView,
     EventView, ItemView, ObstacleView, Page, PeerStatus, PlacesView, Problem, QueueView, ReceiptView, SpecOrganization,
-    TaskView, TransactionView, WaitingView,
+    TaskView, TransactionView, WaitingView, tells_why,
 };

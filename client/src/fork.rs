@@ -271,12 +271,9 @@ pub fn compare(one: &Proof, other: &Proof, channel: Option<Hash>) -> Result<Comp
     if let Some(fork) = lowest(id, &ones.headers, &others.headers) {
         return Ok(Comparison::Fork(Box::new(fork)));
     }
-    let (last, other_last) = (ones.last(), others.last());
+    let (last, other_last) = (&ones.last, &others.last);
     // A transaction is in one block at most, for ever.
-    if let (Some(last), Some(other_last)) = (last, other_last)
-        && ones.transaction == others.transaction
-        && last.hash != other_last.hash
-    {
+    if ones.transaction == others.transaction && last.hash != other_last.hash {
         let (low, high) = if last.height() <= other_last.height() { (last, other_last) } else { (other_last, last) };
         return Ok(Comparison::Fork(Box::new(Fork {
             channel: id,
@@ -296,9 +293,11 @@ pub fn compare(one: &Proof, other: &Proof, channel: Option<Hash>) -> Result<Comp
 struct Proven {
     channel: Hash,
     transaction: Hash,
-    /// Every sealed header of it, ascending; the last is that of the receipt.
+    /// Every sealed header of it.
     headers: Vec<SealedHeader>,
-    /// A header that has the last one in its history, and is not sealed here.
+    /// That of the receipt.
+    last: SealedHeader,
+    /// A header that has that one in its history.
     later: Option<Hash>,
 }
 
@@ -312,26 +311,18 @@ impl Proven {
         let links = proof.trust.links.iter().map(|link| sealed(&link.header, &link.seal));
         // Who orders is said by the configuration.
         let links = links.map(|link| link.map(|header| SealedHeader { configures: true, ..header }));
-        let last = sealed(&proof.evidence.header, &proof.evidence.seal);
-        let headers = links.chain([last]).collect::<Result<Vec<_>, _>>()?;
-        let later = proof.later.as_ref().map(|later| {
-            let header = codec::decode::<Header>(&later.header.0, HEADER_BYTES_MAX);
-            header.map(|header| header.hash()).map_err(|_| ProofError::Malformed("the later header"))
-        });
-        Ok(Self { channel: checked.channel, transaction: checked.receipt.id, headers, later: later.transpose()? })
-    }
-
-    /// The receipt's header.
-    fn last(&self) -> Option<&SealedHeader> {
-        self.headers.last()
+        let last = sealed(&proof.evidence.header, &proof.evidence.seal)?;
+        let later = proof.later.as_ref().map(|later| sealed(&later.header, &later.seal)).transpose()?;
+        let tied = later.as_ref().map(SealedHeader::hash);
+        let headers = links.chain([last.clone()].into_iter().chain(later).map(Ok)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { channel: checked.channel, transaction: checked.receipt.id, headers, last, later: tied })
     }
 
     /// Whether `other`, a sealed header, is one of these, comes right before or after the last, or is known to have it in
     /// its history.
-    fn holds(&self, other: Option<&SealedHeader>) -> bool {
-        let (Some(last), Some(other)) = (self.last(), other) else { return false };
+    fn holds(&self, other: &SealedHeader) -> bool {
         let known = self.headers.iter().any(|header| header.hash == other.hash || header.header.previous == other.hash);
-        known || other.header.previous == last.hash || self.later == Some(other.hash)
+        known || other.header.previous == self.last.hash || self.later == Some(other.hash)
     }
 }
 

@@ -42,6 +42,14 @@ pub enum SeenError {
         /// The peer's last block.
         tip: u64,
     },
+    /// The way to who seals lacks a change that was verified before: whoever sealed once could go on.
+    #[error("the peer leaves out that others seal {channel} since block {height}, which was verified before")]
+    Shortened {
+        /// The channel.
+        channel: Hash,
+        /// The block after which others seal.
+        height: u64,
+    },
     /// Its seal does not hold.
     #[error("the header does not hold: {0}")]
     Seal(#[from] ProofError),
@@ -56,7 +64,7 @@ pub enum SeenError {
     },
 }
 
-/// The newest header of a channel that a peer has shown.
+/// The newest header of a channel that a peer has shown, and who sealed last as far as it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
@@ -65,6 +73,10 @@ struct Seen {
     height: u64,
     hash: Hash,
     sealed: SealedBytes,
+    /// The block since which they seal.
+    orderers_since: u64,
+    /// Hash of who they are.
+    orderers_root: Hash,
 }
 
 /// The newest verified headers, by channel and peer.
@@ -120,6 +132,13 @@ impl SeenHeaders {
     pub fn meet(&mut self, peer: &str, trust: &VerifiedTrust, shown: &SealedBytes) -> Result<(), SeenError> {
         let channel = trust.channel();
         let shown = SealedHeader::verify(trust, shown)?;
+        let since =
+            self.of(&channel).map(|seen| (seen.orderers_since, seen.orderers_root)).max_by_key(|(height, _)| *height);
+        if let Some((height, root)) = since.filter(|(height, _)| shown.height() > *height)
+            && !trust.names(height, root)
+        {
+            return Err(SeenError::Shortened { channel, height });
+        }
         let known = self.of(&channel).any(|seen| seen.hash == shown.hash() && seen.peer == peer);
         if known {
             return Ok(());
@@ -135,7 +154,11 @@ impl SeenHeaders {
         let newer = self.seen.get(&key).map_or(self.seen.len() < SEEN_MAX, |seen| seen.height < shown.height());
         if newer {
             let (height, hash, sealed) = (shown.height(), shown.hash(), shown.bytes().clone());
-            self.seen.insert(key, Seen { channel, peer: peer.into(), height, hash, sealed });
+            // Changes above the header are not in all ways to it: what was known of them stays.
+            let (orderers_since, orderers_root) =
+                since.into_iter().chain([trust.newest()]).max_by_key(|(height, _)| *height).unwrap_or_default();
+            let peer = peer.into();
+            self.seen.insert(key, Seen { channel, peer, height, hash, sealed, orderers_since, orderers_root });
             if self.written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
                 // Whoever ends is told if it cannot be.
                 let _ = self.keep();

@@ -3,7 +3,7 @@
 //! A verifier needs one thing that it did not get from the peer: the channel's id. Where none is given, what is
 //! checked is that everything belongs together, and the id is reported for a person to compare.
 
-use crate::api::CloudEvent;
+use crate::api::{CloudEvent, DetailView};
 use crate::connection::{Connection, RequestError};
 use crate::fork::SealedBytes;
 use crate::known::KnownError;
@@ -13,6 +13,7 @@ use crate::subscribe::{Cursor, Delivery};
 use ledger_classes::amount::Amount;
 use ledger_classes::block::Header;
 use ledger_classes::codec;
+use ledger_classes::detail::Detail;
 use ledger_classes::event::Event;
 use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::{self, Address};
@@ -74,8 +75,6 @@ pub enum VerifyError {
 pub struct Proven {
     /// The channel's id.
     pub channel: Hash,
-    /// The channel's name, as its configuration has it.
-    pub channel_name: String,
     /// The block.
     pub height: u64,
     /// The block's time.
@@ -100,17 +99,23 @@ pub struct Proven {
     /// An event of the receipt, if the proof carries one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<Event>,
+    /// Why it failed, in words, if the proof carries that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Why it failed, for programs, if the proof carries it and the code leaves it open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<DetailView>,
     /// The later header that the block is tied to, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub later: Option<LaterBlock>,
 }
 
-/// A later header whose history holds the proven one.
+/// A later sealed header whose history holds the proven one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LaterBlock {
     /// Its height.
     pub height: u64,
-    /// Its hash; compare it with a header that you trust.
+    /// Its hash.
     pub hash: Hash,
 }
 
@@ -153,8 +158,6 @@ pub fn read_any_proof(path: &Path) -> Result<AnyProof, VerifyError> {
 pub struct ProvenState {
     /// The channel's id.
     pub channel: Hash,
-    /// The channel's name, as its configuration has it.
-    pub channel_name: String,
     /// The block that leaves this state.
     pub height: u64,
     /// The block's time.
@@ -169,10 +172,9 @@ pub struct ProvenState {
 
 /// Checks a proof of the state. `channel` is the id that the verifier knows.
 pub fn verify_state_proof(proof: &StateProof, channel: Option<Hash>) -> Result<ProvenState, VerifyError> {
-    let VerifiedState { channel, name, header, key, value } = proof.verify(channel)?;
+    let VerifiedState { channel, header, key, value } = proof.verify(channel)?;
     Ok(ProvenState {
         channel,
-        channel_name: name,
         height: header.height,
         time: header.time,
         block: header.hash(),
@@ -184,7 +186,6 @@ pub fn verify_state_proof(proof: &StateProof, channel: Option<Hash>) -> Result<P
 /// Checks a proof. `channel` is the id that the verifier knows.
 pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, VerifyError> {
     let checked = proof.verify(channel)?;
-    let name = proof.trust.verify(channel)?.name().to_owned();
     let (mut signers, mut transaction) = (Vec::new(), None);
     if let Some(envelope) = &checked.envelope {
         let message = envelope.message();
@@ -205,20 +206,25 @@ pub fn verify_proof(proof: &Proof, channel: Option<Hash>) -> Result<Proven, Veri
         }
     };
     let receipt = checked.receipt;
+    let code = ResultCode::from_number(receipt.code);
+    let message =
+        checked.detail.as_ref().map(|detail| code.map_or_else(|| detail.to_string(), |code| detail.words(code)));
+    let detail = checked.detail.filter(|detail| *detail != Detail::PLAIN).map(|detail| DetailView::from(&detail));
     Ok(Proven {
         channel: checked.channel,
-        channel_name: name,
         height: checked.header.height,
         time: checked.header.time,
         block: checked.header.hash(),
         index: receipt.index,
         id: receipt.id,
         code: receipt.code,
-        result: ResultCode::from_number(receipt.code).map_or("unknown", ResultCode::name),
+        result: code.map_or("unknown", ResultCode::name),
         fee: receipt.fee,
         signers,
         transaction,
         event: checked.event,
+        message,
+        detail,
         later,
     })
 }
@@ -283,8 +289,10 @@ impl Connection {
             self.known().hold_channel(channel, proven.channel)?;
         }
         let trust = proof.trust.verify(known)?;
-        let shown = SealedBytes { header: proof.evidence.header.clone(), seal: proof.evidence.seal.clone() };
-        self.meet(&trust, &shown)?;
+        let later = proof.later.as_ref().map(|later| (&later.header, &later.seal));
+        for (header, seal) in [(&proof.evidence.header, &proof.evidence.seal)].into_iter().chain(later) {
+            self.meet(&trust, &SealedBytes { header: header.clone(), seal: seal.clone() })?;
+        }
         Ok((proof, proven))
     }
 }
@@ -364,18 +372,32 @@ impl EventVerifier {
     pub async fn verify(&mut self, delivery: &Delivery) -> Result<(), VerifyError> {
         if let Err(VerifyError::Proof(ProofError::Seal { .. })) = verify_event(&self.trust, &delivery.event) {
             // Others may seal by now.
-            let trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
-            if !trust.extends(&self.trust) {
-                return Err(VerifyError::Shortened);
-            }
-            self.trust = trust;
+            self.refresh().await?;
         }
         verify_event(&self.trust, &delivery.event)?;
         let Some(Evidence { header, seal, .. }) = evidence_of(&delivery.event) else { return Ok(()) };
         if self.met.as_ref() != Some(&header) {
             self.met = Some(header.clone());
-            self.connection.meet(&self.trust, &SealedBytes { header, seal })?;
+            let shown = SealedBytes { header, seal };
+            match self.connection.meet(&self.trust, &shown) {
+                // Something else on this connection has verified a newer way than this one.
+                Err(SeenError::Shortened { .. }) => {
+                    self.refresh().await?;
+                    self.connection.meet(&self.trust, &shown)?;
+                }
+                other => other?,
+            }
         }
+        Ok(())
+    }
+
+    /// Fetches the way to those who may seal now.
+    async fn refresh(&mut self) -> Result<(), VerifyError> {
+        let trust = Self::fetch(&self.connection, &self.channel, self.id).await?;
+        if !trust.extends(&self.trust) {
+            return Err(VerifyError::Shortened);
+        }
+        self.trust = trust;
         Ok(())
     }
 }
@@ -390,11 +412,10 @@ mod tests {
     use ledger_classes::block::{Seal, receipt_leaves, transaction_leaves};
     use ledger_classes::chain::genesis;
     use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
-    use ledger_classes::detail::Detail;
     use ledger_classes::identity::Identity;
     use ledger_classes::keys::SigningKey;
     use ledger_classes::merkle;
-    use ledger_classes::proof::{EventProof, ReceiptProof, TransactionProof, Trust, part};
+    use ledger_classes::proof::{EventProof, ReceiptProof, TransactionProof, Trust, TrustRoot, part};
     use ledger_classes::receipt::Receipt;
 
     /// A proof of a transaction that paused `coin` at height 1 of a channel that one peer orders, and the event.
@@ -447,7 +468,7 @@ mod tests {
             proposer: peer.public().address(),
             transactions: 1,
             receipts: 1,
-            ..genesis.header
+            ..genesis.header.clone()
         };
         let seal = Seal::of_one(&peer, &header.hash());
         let evidence = Evidence {
@@ -465,6 +486,7 @@ mod tests {
                 blinding: blinder.of(Blinded::Event { receipt: 0, index: 0 }),
                 path: vec![],
             }),
+            detail: None,
         };
         let cloud = CloudEvent {
             specversion: "1.0".into(),
@@ -479,7 +501,7 @@ mod tests {
             data: event,
             evidence: Some(serde_json::to_string(&evidence).unwrap()),
         };
-        let trust = Trust { genesis: part(&genesis), links: vec![] };
+        let trust = Trust { genesis: TrustRoot::new(&genesis.header, &config.orderers()), links: vec![] };
         (Proof { version: 1, trust, evidence, later: None }, cloud)
     }
 
@@ -491,7 +513,7 @@ mod tests {
         std::fs::write(&path, serde_json::to_vec(&proof).unwrap()).unwrap();
         let read = read_proof(&path).unwrap();
         let proven = verify_proof(&read, None).unwrap();
-        assert_eq!((proven.channel_name.as_str(), proven.height, proven.code), ("main", 1, 0));
+        assert_eq!((proven.height, proven.code), (1, 0));
         assert_eq!((proven.id, proven.fee), (event.transaction, Amount(3)));
         assert_eq!(proven.signers, [SigningKey::from_seed(&[2; 32]).public().address()]);
         assert_eq!(proven.transaction.as_ref().unwrap().actions.len(), 1);

@@ -8,7 +8,7 @@
 and a summary if the proof holds, with 1 and the reason if it does not. Without --channel-id it says only that the parts
 belong together: compare the channel's id that it prints with one from a source that you trust.
 
-The formats are those of docs/formats: block.md (blocks, receipts, paths, proofs), configuration.md (configurations),
+The formats are those of docs/formats: block.md (blocks, receipts, paths, proofs), configuration.md (who orders),
 transaction.md (envelopes). Ed25519 signatures of transactions follow ZIP 215, which no common Python library does, so its
 few lines are here, and those of seals the strict rules of block.md; P-256 is checked by `cryptography`. Anything unexpected
 is a refusal.
@@ -52,11 +52,6 @@ class Reader:
         need(millis < 253402300800000, f"a time of {self.what} is after the year 9999")
         return millis
 
-    def bool(self):
-        value = self.u8()
-        need(value < 2, f"neither true nor false in {self.what}")
-        return value == 1
-
     def text(self):
         try:
             return self.bytes().decode()
@@ -91,9 +86,8 @@ class Reader:
         return value
 
 
-def read_header(data, what="the header", reader=None):
-    r = reader or Reader(data, what)
-    start = r.at
+def read_header(data, what="the header"):
+    r = Reader(data, what)
     header = {
         "version": r.u16(), "channel": r.hash(), "height": r.u64(), "previous": r.hash(), "time": r.time(),
         "transaction_root": r.hash(), "receipt_root": r.hash(), "batch_root": r.hash(), "writes_root": r.hash(),
@@ -101,9 +95,9 @@ def read_header(data, what="the header", reader=None):
         "config_height": r.u64(), "proposer": r.take(20), "transactions": r.u32(), "receipts": r.u32(), "batches": r.u32(),
     }
     need(header["version"] == 1, f"{what} is of an unknown version")
-    header["hash"] = tagged("chancery/header/1", r.data[start:r.at])
+    header["hash"] = tagged("chancery/header/1", data)
     header["id"] = header["hash"] if header["height"] == 0 else header["channel"]
-    return header if reader else r.end(header)
+    return r.end(header)
 
 
 def read_seal(r):
@@ -124,31 +118,14 @@ def read_receipt(data):
     r = Reader(data, "the receipt")
     receipt = {
         "version": r.u8(), "id": r.hash(), "height": r.u64(), "index": r.u32(), "code": r.u16(),
-        "fee": r.u128(), "events": r.u32(), "events_root": r.hash(),
+        "fee": r.u128(), "events": r.u32(), "events_root": r.hash(), "detail": r.option(r.hash),
     }
     need(receipt["version"] == 1, "the receipt is of an unknown version")
     return r.end(receipt)
 
 
-def read_configuration(r):
-    rules = r.u32()
-    need(rules == 1, f"the channel begins with rules {rules}, which are not known here")
-    return {
-        "rules": rules, "name": r.text(), "consortium": r.text(), "created": r.time(), "salt": r.bytes(),
-        "orderers": read_orderers(r),
-        "organizations": r.list(lambda: {"name": r.text(), "title": r.text(), "authorities": r.list(r.bytes)}),
-        "grants": r.list(lambda: {"kind": r.choice(["organization", "identity"]), "to": r.text(), "rights": r.u16()}),
-        "public_read": r.bool(), "open_submit": r.bool(),
-        "limits": [r.u32() for _ in range(5)],
-        "fees": {"asset": r.option(r.text), "issuer": r.option(lambda: r.take(20)), "base": r.u128(), "per_byte": r.u128(),
-                 "collector": r.option(lambda: r.take(20))},
-        "approvals": r.choice(["any", "majority", "all"]), "witnesses": r.choice(["own", "quorum", "all"]),
-        "budgets": [r.u32() for _ in range(8)],
-    }
-
-
 def read_orderers(r):
-    """Who may seal: a record of its own in links, and three fields of a configuration."""
+    """Who may seal."""
     start = r.at
     orderers = {
         "engine": r.choice(["solo", "raft", "bft"]),
@@ -383,26 +360,6 @@ def place(value):
     return value
 
 
-def check_genesis(data):
-    r = Reader(data, "the genesis block")
-    header = read_header(None, "the genesis header", r)
-    envelopes = r.list(r.bytes)
-    batches = r.u64()
-    seed = r.hash()
-    seal = r.end(read_seal(r))
-    need(not any(seed), "a genesis block has no blinding seed")
-    need(header["height"] == 0 and seal is None and len(envelopes) == header["transactions"] == 1, "not a genesis block")
-    need(batches == header["batches"] == 0 and header["batch_root"] == hashlib.sha256().digest(), "a genesis block with batches")
-    envelope = read_envelope(envelopes[0])
-    need(transaction_leaf(envelope["id"], envelopes[0]) == header["transaction_root"],
-         "the configuration is not the genesis header's")
-    need(envelope["encoding"] == 0 and not envelope["signatures"], "not a genesis envelope")
-    r = Reader(envelope["payload"], "the genesis configuration")
-    configuration = r.end(read_configuration(r))
-    need(configuration["orderers"]["root"] == header["orderers_root"], "the genesis header names others to seal")
-    return header["hash"], configuration
-
-
 def transaction_leaf(id, envelope):
     return leaf_hash(id + tagged("chancery/envelope/1", envelope))
 
@@ -440,7 +397,8 @@ def check_seal(header, seal, orderers):
 
 
 def check_evidence(channel, trusted, evidence):
-    header, seal, receipt, transaction, event = fields(evidence, ["header", "seal", "receipt"], ["transaction", "event"])
+    header, seal, receipt, transaction, event, detail = fields(
+        evidence, ["header", "seal", "receipt"], ["transaction", "event", "detail"])
     header = check_sealed(channel, trusted, unhex(header), unhex(seal))
 
     head, blinding, path = fields(receipt, ["head", "blinding", "path"])
@@ -465,7 +423,12 @@ def check_evidence(channel, trusted, evidence):
         event = unhex(data)
         leaf = blinded_leaf_hash(unhex(blinding), event)
         check_path(receipt["events_root"], receipt["events"], place(index), leaf, hashes_of(path), "the event")
-    return header, receipt, envelope, event
+    if detail is not None:
+        data, blinding = fields(detail, ["detail", "blinding"])
+        detail = unhex(data)
+        need(blinded_leaf_hash(unhex(blinding), detail) == receipt["detail"], "the detail is not the receipt's")
+        need(2 <= len(detail) <= 1024, "a detail has its number and at most 1,024 bytes")
+    return header, receipt, envelope, event, detail
 
 
 def check_state(channel, trusted, state):
@@ -511,18 +474,26 @@ def check_trust(trust):
     """From genesis on: who may seal changes only with a block that those before have sealed."""
     genesis, links = fields(trust, ["genesis", "links"])
     need(isinstance(links, list) and len(links) <= 8192, "links are a list")
-    channel, configuration = check_genesis(unhex(genesis))
-    trusted = [(0, configuration["orderers"])]
+    header, orderers = fields(genesis, ["header", "orderers"])
+    header = read_header(unhex(header), "the genesis header")
+    need(header["height"] == 0 and not any(header["channel"]), "not a genesis header")
+    channel, trusted = header["hash"], [(0, orderers_of(header, orderers))]
     for link in links:
         header, seal, orderers = fields(link, ["header", "seal", "orderers"])
         data = unhex(header)
         need(read_header(data)["height"] > trusted[-1][0], "a link does not follow the one before it")
         header = check_sealed(channel, trusted, data, unhex(seal))
-        r = Reader(unhex(orderers), "a link's orderers")
-        orderers = r.end(read_orderers(r))
-        need(orderers["root"] == header["orderers_root"] != trusted[-1][1]["root"], "a link is no change of who seals")
-        trusted.append((header["height"], orderers))
-    return channel, configuration["name"], trusted
+        need(header["orderers_root"] != trusted[-1][1]["root"], "a link is no change of who seals")
+        trusted.append((header["height"], orderers_of(header, orderers)))
+    return channel, trusted
+
+
+def orderers_of(header, record):
+    """Those that a header names for the block after it."""
+    r = Reader(unhex(record), "the record of the orderers")
+    orderers = r.end(read_orderers(r))
+    need(orderers["root"] == header["orderers_root"], "the orderers are not those that their header names")
+    return orderers
 
 
 def verify(text, known=None):
@@ -533,17 +504,17 @@ def verify(text, known=None):
     else:
         version, trust, evidence, later = fields(document, ["version", "trust", "evidence"], ["later"])
     need(type(version) is int and version == 1, "unknown proof version")
-    channel, name, trusted = check_trust(trust)
+    channel, trusted = check_trust(trust)
     need(known is None or channel.hex() == known, f"the proof is about channel {channel.hex()}")
     if evidence is None:
         header, key, value = check_state(channel, trusted, state)
         return {
-            "channel": channel.hex(), "channel_name": name, "height": header["height"], "block": header["hash"].hex(),
+            "channel": channel.hex(), "height": header["height"], "block": header["hash"].hex(),
             "key": key.hex(), "value": None if value is None else value.hex(),
         }
-    header, receipt, envelope, event = check_evidence(channel, trusted, evidence)
+    header, receipt, envelope, event, detail = check_evidence(channel, trusted, evidence)
     proven = {
-        "channel": channel.hex(), "channel_name": name, "height": header["height"],
+        "channel": channel.hex(), "height": header["height"],
         "block": header["hash"].hex(), "index": receipt["index"], "id": receipt["id"].hex(), "code": receipt["code"],
         "fee": str(receipt["fee"]),
         "signers": [address_text(address(key)) for key, _ in envelope["signatures"]] if envelope else [],
@@ -552,10 +523,13 @@ def verify(text, known=None):
         proven["transaction"] = json_strict(envelope["payload"].decode())
     if event is not None:
         proven["event"] = event.hex()
+    if detail is not None:
+        # docs/formats/refusal-details.txt names the number, refusals.md the arguments that follow.
+        proven["detail"] = {"number": int.from_bytes(detail[:2], "little"), "arguments": detail[2:].hex()}
     if later is not None:
-        data, path = fields(later, ["header", "path"])
-        later = read_header(unhex(data), "the later header")
-        need(later["id"] == channel and later["height"] > header["height"], "the later header is none of this channel")
+        data, seal, path = fields(later, ["header", "seal", "path"])
+        later = check_sealed(channel, trusted, unhex(data), unhex(seal))
+        need(later["height"] > header["height"], "the later header is none of this channel")
         check_path(later["history_root"], later["height"], header["height"], leaf_hash(header["hash"]), hashes_of(path),
                    "the header in the later one's history")
         proven["later"] = {"height": later["height"], "hash": later["hash"].hex()}

@@ -61,6 +61,11 @@ pub enum Blinded {
         /// The first four bits of its keys.
         part: u8,
     },
+    /// Why a transaction failed.
+    Detail {
+        /// The position of its receipt in the block.
+        receipt: u32,
+    },
 }
 
 impl Blinded {
@@ -71,6 +76,7 @@ impl Blinded {
             Self::Event { receipt, index } => (1, receipt, index),
             Self::Writes => (2, 0, 0),
             Self::StatePart { part } => (3, part.into(), 0),
+            Self::Detail { receipt } => (4, receipt, 0),
         };
         let mut bytes = [kind; 9];
         bytes[1..5].copy_from_slice(&first.to_le_bytes());
@@ -117,6 +123,7 @@ mod tests {
         let pairs = numbers.iter().flat_map(|one| numbers.iter().map(move |other| (*one, *other)));
         let mut all: Vec<Blinded> = pairs.map(|(receipt, index)| Blinded::Event { receipt, index }).collect();
         all.extend(numbers.map(|index| Blinded::Receipt { index }));
+        all.extend(numbers.map(|receipt| Blinded::Detail { receipt }));
         all.push(Blinded::Writes);
         all.extend((0..16).map(|part| Blinded::StatePart { part }));
         let mut seen = BTreeSet::new();

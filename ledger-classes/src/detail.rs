@@ -47,10 +47,10 @@ macro_rules! numbered {
                 match self { $( Self::$variant => $text, )* }
             }
 
-            const fn words(self) -> &'static str {
-                match self {
-                    $( Self::$variant if $crate::detail::REWORDED => concat!("other … words for ", $text), )*
-                    $( Self::$variant => $words, )*
+            fn words(self) -> &'static str {
+                match $crate::words::are_others() {
+                    true => match self { $( Self::$variant => concat!("other … words for ", $text), )* },
+                    false => match self { $( Self::$variant => $words, )* },
                 }
             }
 
@@ -97,10 +97,6 @@ macro_rules! numbered {
 }
 use numbered;
 
-/// Whether all words are others than usual, which no user wants: a feature by which a test shows that nothing that is kept
-/// depends on them.
-pub const REWORDED: bool = cfg!(feature = "reworded");
-
 impl Detail {
     /// The code says all.
     pub const PLAIN: Self = Self::Plain {};
@@ -108,7 +104,6 @@ impl Detail {
     /// What there is to tell: the detail in words, or where it is [`Detail::PLAIN`] the code's own.
     pub fn words(&self, code: ResultCode) -> String {
         match self {
-            other if REWORDED => format!("other words for {} {}", code.name(), other.name()),
             Self::Plain {} => code.words(),
             Self::Expected { contract, method } => {
                 let form = forms::form(&contract.to_string(), &method.to_string());

@@ -59,8 +59,8 @@ pub enum Family {
     Successor = 0x16,
     /// How often what an account has was passed on before: address.
     Inherited = 0x17,
-    /// CAs' keys that were struck here by their own word, or took the place of one that was: key (32).
-    Authority = 0x18,
+    /// How long something could not move: asset, 0, kind (0 the asset, 1 an item, 2 an account), item or address.
+    Stop = 0x18,
     /// Contracts: name.
     Contract = 0x20,
     /// Contract versions: name, 0, version (u32, big-endian).
@@ -75,10 +75,8 @@ pub enum Family {
     TimerTime = 0x25,
     /// When the channel served: one key.
     ServiceClock = 0x26,
-    /// How long something could not move: asset, 0, kind (0 the asset, 1 an item, 2 an account), item or address.
-    Stop = 0x27,
     /// Instances of a contract: contract, 0, instance. Empty values.
-    ContractInstance = 0x28,
+    ContractInstance = 0x27,
     /// Applications: name.
     App = 0x30,
     /// Application versions: name, 0, version.
@@ -87,6 +85,8 @@ pub enum Family {
     Log = 0x40,
     /// Newest records of audit sequences: topic, 0, source.
     AuditHead = 0x41,
+    /// CAs' keys that were struck here by their own word, or took the place of one that was: key (32).
+    Authority = 0x50,
 }
 
 /// The class whose readers may know a key, which may be no key of this build's; none for what the channel keeps of itself.

@@ -33,3 +33,4 @@ pub mod state;
 pub mod state_tree;
 pub mod time;
 pub mod transaction;
+pub mod words;

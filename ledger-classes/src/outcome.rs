@@ -266,6 +266,9 @@ impl ResultCode {
 
     /// What it says where nothing else is to be said, as part of a sentence.
     pub fn words(self) -> String {
+        if crate::words::are_others() {
+            return format!("other words for {}", self.name());
+        }
         let mut rest = self.sentence().trim().trim_end_matches('.').chars();
         rest.next().into_iter().flat_map(char::to_lowercase).chain(rest.clone()).collect()
     }

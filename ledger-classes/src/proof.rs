@@ -9,13 +9,14 @@ mod state;
 
 pub use state::{StateEvidence, StateProof, VerifiedState};
 
-use crate::block::{BLOCK_VERSION, Block, Header, SEAL_BYTES_MAX, Seal};
+use crate::block::{BLOCK_VERSION, Header, SEAL_BYTES_MAX, Seal};
 use crate::chain::{Invalid, check_seal};
 use crate::codec::{self, Encode};
-use crate::config::{ChannelConfig, Orderers};
+use crate::config::Orderers;
+use crate::detail::Detail;
 use crate::event::Event;
 use crate::hash::{Hash, HexBytes};
-use crate::limits::{BLOCK_BYTES_MAX, MERKLE_PATH_MAX, ORDERERS_BYTES_MAX, TRUST_LINKS_MAX};
+use crate::limits::{BLOCK_BYTES_MAX, DETAIL_BYTES_MAX, MERKLE_PATH_MAX, ORDERERS_BYTES_MAX, TRUST_LINKS_MAX};
 use crate::merkle;
 use crate::receipt::{ReceiptHead, decode_event};
 use crate::transaction::{self, ENVELOPE_BYTES_MAX, Envelope};
@@ -84,6 +85,16 @@ pub struct EventProof {
     pub path: Vec<Hash>,
 }
 
+/// Why a transaction failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetailProof {
+    /// [`Detail`], encoded.
+    pub detail: HexBytes,
+    /// What its hash is blinded with.
+    pub blinding: Hash,
+}
+
 /// A sealed header and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -100,6 +111,9 @@ pub struct Evidence {
     /// One event of that receipt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventProof>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<DetailProof>,
 }
 
 /// A block after which others may seal: its header, its seal by those who could until then, and who they are from now on.
@@ -114,22 +128,41 @@ pub struct TrustLink {
     pub orderers: HexBytes,
 }
 
+/// Where a channel begins, as far as proofs need it. The configuration, which names people, is no part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustRoot {
+    /// The genesis [`Header`], encoded: its hash is the channel's id.
+    pub header: HexBytes,
+    /// [`Orderers`], encoded: who may seal the first block after it.
+    pub orderers: HexBytes,
+}
+
+impl TrustRoot {
+    /// Of the genesis header of a channel that begins with these orderers.
+    pub fn new(header: &Header, orderers: &Orderers) -> Self {
+        Self { header: part(header), orderers: part(orderers) }
+    }
+}
+
 /// The way from genesis to those who may seal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
-    /// The genesis block, encoded.
-    pub genesis: HexBytes,
+    /// Where it begins.
+    pub genesis: TrustRoot,
     /// Every change of who may seal since, ascending.
     pub links: Vec<TrustLink>,
 }
 
-/// Ties evidence to a later header that the verifier already trusts.
+/// Ties evidence to a later header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaterHeader {
     /// The later [`Header`], encoded.
     pub header: HexBytes,
+    /// Its [`Seal`], encoded.
+    pub seal: HexBytes,
     /// Inclusion path of the evidence's header hash in the later header's history root.
     pub path: Vec<Hash>,
 }
@@ -140,7 +173,7 @@ pub struct LaterHeader {
 pub struct Proof {
     /// Format version, 1.
     pub version: u16,
-    /// From genesis to those who have sealed the block.
+    /// From genesis to those who have sealed the block, or the later one.
     pub trust: Trust,
     /// The block's header and what it holds.
     pub evidence: Evidence,
@@ -153,7 +186,6 @@ pub struct Proof {
 #[derive(Clone, Debug)]
 pub struct VerifiedTrust {
     channel: Hash,
-    name: String,
     /// Ascending; the first is of genesis.
     orderers: Vec<Since>,
 }
@@ -164,6 +196,20 @@ struct Since {
     height: u64,
     root: Hash,
     orderers: Orderers,
+}
+
+impl Since {
+    /// Those that a header names for the block after it.
+    fn named_by(header: &Header, orderers: &HexBytes) -> Result<Self, ProofError> {
+        let orderers: Orderers = decode(orderers, ORDERERS_BYTES_MAX, "the record of the orderers")?;
+        if orderers.root() != header.orderers_root {
+            return Err(ProofError::Mismatch("the orderers are not those that their header names"));
+        }
+        if orderers.check().is_err() {
+            return Err(ProofError::Mismatch("the orderers could not seal a block as they should"));
+        }
+        Ok(Self { height: header.height, root: header.orderers_root, orderers })
+    }
 }
 
 /// What checked evidence says.
@@ -179,6 +225,8 @@ pub struct VerifiedEvidence {
     pub envelope: Option<Envelope>,
     /// The event, if the evidence carries one.
     pub event: Option<Event>,
+    /// Why it failed, if the evidence carries that.
+    pub detail: Option<Detail>,
 }
 
 fn decode<T: codec::Decode<()>>(bytes: &HexBytes, bytes_max: usize, what: &'static str) -> Result<T, ProofError> {
@@ -211,21 +259,16 @@ impl Trust {
         if self.links.len() > TRUST_LINKS_MAX {
             return Err(ProofError::Mismatch("more changes of who seals than a proof may hold"));
         }
-        let genesis = Block::decode(&self.genesis.0).map_err(|_| ProofError::Malformed("the genesis block"))?;
-        let config: ChannelConfig = genesis
-            .check_body()
-            .and_then(|()| genesis.genesis_config())
-            .map_err(|_| ProofError::Malformed("the genesis block"))?;
-        let id = genesis.header.hash();
+        let genesis = read_header(&self.genesis.header, "the genesis header")?;
+        if genesis.height != 0 || genesis.channel != Hash::ZERO {
+            return Err(ProofError::Mismatch("no genesis header"));
+        }
+        let id = genesis.hash();
         if channel.is_some_and(|channel| channel != id) {
             return Err(ProofError::OtherChannel(id));
         }
-        let (orderers, root) = (config.orderers(), genesis.header.orderers_root);
-        if orderers.root() != root {
-            return Err(ProofError::Mismatch("the genesis header names others than its configuration to seal"));
-        }
-        let first = Since { height: 0, root, orderers };
-        let mut trust = VerifiedTrust { channel: id, name: config.name, orderers: vec![first] };
+        let first = Since::named_by(&genesis, &self.genesis.orderers)?;
+        let mut trust = VerifiedTrust { channel: id, orderers: vec![first] };
         for link in &self.links {
             trust.follow(link)?;
         }
@@ -247,14 +290,7 @@ impl VerifiedTrust {
         if header.orderers_root == last.1 {
             return Err(ProofError::Mismatch("a trust link changes nothing"));
         }
-        let orderers: Orderers = decode(&link.orderers, ORDERERS_BYTES_MAX, "a trust link's orderers")?;
-        if orderers.root() != header.orderers_root {
-            return Err(ProofError::Mismatch("a trust link's orderers are not those that its header names"));
-        }
-        if orderers.check().is_err() {
-            return Err(ProofError::Mismatch("a trust link's orderers could not seal a block as they should"));
-        }
-        self.orderers.push(Since { height: header.height, root: header.orderers_root, orderers });
+        self.orderers.push(Since::named_by(&header, &link.orderers)?);
         Ok(())
     }
 
@@ -272,9 +308,14 @@ impl VerifiedTrust {
         self.channel
     }
 
-    /// The channel's name, which no change changes.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The block since which they seal who seal last, as far as it says, with the hash of who they are.
+    pub fn newest(&self) -> (u64, Hash) {
+        self.orderers.last().map_or((0, Hash::ZERO), |last| (last.height, last.root))
+    }
+
+    /// Whether it says that these seal since the block at `height`.
+    pub fn names(&self, height: u64, root: Hash) -> bool {
+        self.orderers.iter().any(|since| (since.height, since.root) == (height, root))
     }
 
     /// Who may seal the block at `height`, with the header's hash of them: from the block after the one that names them to
@@ -316,6 +357,9 @@ impl VerifiedTrust {
         let seal: Seal = decode(&evidence.seal, SEAL_BYTES_MAX, "the seal")?;
         self.verify_header(&header, &seal)?;
         let receipt: ReceiptHead = decode(&evidence.receipt.head, 64 * 1024, "the receipt")?;
+        if receipt.version != 1 {
+            return Err(ProofError::Mismatch("unknown receipt version"));
+        }
         if receipt.height != header.height {
             return Err(ProofError::Mismatch("the receipt is of another height"));
         }
@@ -343,7 +387,17 @@ impl VerifiedTrust {
                 Some(decode_event(&proof.event.0).map_err(|_| ProofError::Malformed("the event"))?)
             }
         };
-        Ok(VerifiedEvidence { channel: self.channel, header, receipt, envelope, event })
+        let detail = match &evidence.detail {
+            None => None,
+            Some(proof) => {
+                let hash = merkle::blinded_leaf_hash(&proof.blinding, &proof.detail.0);
+                if receipt.detail != Some(hash) {
+                    return Err(ProofError::Mismatch("the detail is not the receipt's"));
+                }
+                Some(decode(&proof.detail, DETAIL_BYTES_MAX, "the detail")?)
+            }
+        };
+        Ok(VerifiedEvidence { channel: self.channel, header, receipt, envelope, event, detail })
     }
 }
 
@@ -360,6 +414,7 @@ impl Proof {
             if header.channel_id() != checked.channel || header.height <= checked.header.height {
                 return Err(ProofError::Mismatch("the later header is not a later one of this channel"));
             }
+            trust.verify_header(&header, &decode(&later.seal, SEAL_BYTES_MAX, "the later header's seal")?)?;
             let leaf = merkle::leaf_hash(&checked.header.hash().0);
             let (size, index) = (header.height, checked.header.height);
             if later.path.len() > MERKLE_PATH_MAX

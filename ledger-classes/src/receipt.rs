@@ -2,8 +2,8 @@
 //!
 //! Nothing here depends on words: code, detail and events do the telling, and words are made when they are shown.
 //! A receipt's leaf in the block's receipt root holds a Merkle root over its events, not the events, so that one
-//! event can be proven to a reader who may not see the others. Each leaf is blinded ([`crate::blinding`]): what stands beside
-//! one tells nothing.
+//! event can be proven to a reader who may not see the others, and the hash of why it failed, not the reason. Each leaf is
+//! blinded ([`crate::blinding`]): what stands beside one tells nothing.
 
 use crate::amount::Amount;
 use crate::blinding::{Blinded, Blinder};
@@ -33,6 +33,8 @@ pub struct ReceiptHead {
     pub events: u32,
     /// RFC 9162 root over the events' encodings, each blinded. Zero until the block is made ([`Receipt::blind`]).
     pub events_root: Hash,
+    /// Hash of why it failed ([`Detail`]), blinded; none if everything was done, and until the block is made.
+    pub detail: Option<Hash>,
 }
 
 /// A receipt with its events.
@@ -40,7 +42,7 @@ pub struct ReceiptHead {
 pub struct Receipt {
     /// What the receipt root covers.
     pub head: ReceiptHead,
-    /// Why it failed, as far as the code leaves that open. Nothing hashed holds it yet.
+    /// Why it failed, as far as the code leaves that open.
     pub detail: Detail,
     /// The events, each in its binary encoding, as the events root covers them.
     pub events: Vec<Vec<u8>>,
@@ -79,6 +81,7 @@ impl Receipt {
             fee,
             events: u32::try_from(events.len()).expect("events are limited"),
             events_root: Hash::ZERO,
+            detail: None,
         };
         Self { head, detail, events }
     }
@@ -92,9 +95,12 @@ impl Receipt {
         }
     }
 
-    /// Hashes the events as those of a block with these blindings: the head is then the one that its receipt root covers.
+    /// Hashes events and detail as those of a block with these blindings: the head is then the one that its receipt root
+    /// covers.
     pub fn blind(&mut self, blinder: &Blinder) {
         self.head.events_root = merkle::root(&self.event_leaves(blinder));
+        let place = Blinded::Detail { receipt: self.head.index };
+        self.head.detail = (!self.is_done()).then(|| blinder.leaf(place, &codec::encode(&self.detail)));
     }
 
     /// The leaf hash of this receipt in the receipt root.

@@ -17,6 +17,7 @@ pub mod x509;
 pub use trust::{
     bundle::TrustBundle,
     continuation::{authority_facts, verify_continuation},
+    diagnosis::path_fault,
     files::{TrustFile, TrustPart},
     participant::{
         ProvenRevocation, RevokedParticipant, claimed_organization, steady, verify_evidence, verify_participant,

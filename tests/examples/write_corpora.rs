@@ -19,7 +19,7 @@ use ledger_classes::keys::{KeyCache, SigningKey};
 use ledger_classes::merkle::inclusion_path;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::proof::{
-    EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, part,
+    EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
 };
 use ledger_classes::receipt::Receipt;
 use ledger_classes::record::to_value;
@@ -162,9 +162,11 @@ fn proof(maker: &Maker, height: usize, trust: Trust) -> Proof {
             },
             transaction: Some(TransactionProof { envelope, index: 0, path: path(&leaves) }),
             event,
+            detail: None,
         },
         later: Some(LaterHeader {
             header: part(&maker.blocks[later].header),
+            seal: part(&maker.blocks[later].seal),
             path: inclusion_path(&headers[..later], earlier).expect("an earlier one"),
         }),
     }
@@ -227,7 +229,7 @@ fn main() {
     write("block_folder/no-blocks", said.as_bytes());
 
     let change = link(&last.header);
-    let trust = Trust { genesis: part(&maker.blocks[0]), links: vec![change] };
+    let trust = Trust { genesis: TrustRoot::new(&maker.blocks[0].header, &config().orderers()), links: vec![change] };
     trust.verify(None).expect("holds");
     write("proof/trust", &json(&trust));
     let proof = proof(&maker, 1, trust);

@@ -201,11 +201,16 @@ fn proof() -> Value {
             "header": "aa", "seal": "bb", "receipt": { "head": "cc", "blinding": h('b'), "path": [h('a')] },
             "transaction": { "envelope": "dd", "index": 1, "path": [] },
             "event": { "event": "ee", "index": 0, "blinding": h('b'), "path": [] },
+            "detail": { "detail": "ff", "blinding": h('b') },
         })
     };
     json!({
-        "version": 1, "trust": { "genesis": "aa", "links": [{ "header": "aa", "seal": "bb", "orderers": "cc" }] },
-        "evidence": evidence(), "later": { "header": "aa", "path": [h('c')] },
+        "version": 1,
+        "trust": {
+            "genesis": { "header": "aa", "orderers": "cc" },
+            "links": [{ "header": "aa", "seal": "bb", "orderers": "cc" }],
+        },
+        "evidence": evidence(), "later": { "header": "aa", "seal": "bb", "path": [h('c')] },
     })
 }
 

@@ -117,13 +117,11 @@ impl ReceiptView {
     /// The view of a receipt for somebody with `rights`. Events that do not decode are left out; the store was
     /// checked when it was opened.
     pub fn new(receipt: &Receipt, rights: Rights) -> Self {
-        let class = ResultCode::from_number(receipt.head.code).and_then(ResultCode::class);
-        let reads = |class| rights.allows(Right::Read(class));
-        // A result of one class may tell of another: why collateral was refused is what the assets say.
-        let told =
-            class.map_or_else(|| Class::ALL.into_iter().all(reads), reads) && receipt.detail.class().is_none_or(reads);
         let shown = Self::posted(receipt, rights);
-        if told { shown } else { Self { message: String::new(), detail: None, ..shown } }
+        match tells_why(receipt.head.code, &receipt.detail, rights) {
+            true => shown,
+            false => Self { message: String::new(), detail: None, ..shown },
+        }
     }
 
     /// The same for whoever has posted the transaction, who is told why it failed.
@@ -143,6 +141,15 @@ impl ReceiptView {
             events: readable.map(EventView::from).collect(),
         }
     }
+}
+
+/// Whether somebody with `rights` who did not post it may know why a transaction failed, beyond its code: who reads the
+/// code's class, or all of them if it is of none, and the class that the detail tells of: why collateral was refused is what
+/// the assets say.
+pub fn tells_why(code: u16, detail: &Detail, rights: Rights) -> bool {
+    let class = ResultCode::from_number(code).and_then(ResultCode::class);
+    let reads = |class| rights.allows(Right::Read(class));
+    class.map_or_else(|| Class::ALL.into_iter().all(reads), reads) && detail.class().is_none_or(reads)
 }
 
 /// A transaction in a block.

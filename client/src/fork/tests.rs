@@ -10,7 +10,7 @@ use ledger_classes::detail::Detail;
 use ledger_classes::keys::SigningKey;
 use ledger_classes::merkle;
 use ledger_classes::outcome::ResultCode;
-use ledger_classes::proof::{Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust};
+use ledger_classes::proof::{Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot};
 use ledger_classes::receipt::Receipt;
 use ledger_classes::transaction::{Encoding, Envelope};
 
@@ -85,6 +85,10 @@ impl Channel {
         Made { header, envelope, receipt }
     }
 
+    fn root(&self) -> TrustRoot {
+        TrustRoot::new(&self.genesis.header, &self.genesis.genesis_config().unwrap().orderers())
+    }
+
     fn seal(&self, header: &Header) -> Seal {
         Seal::of_one(&self.orderer, &header.hash())
     }
@@ -104,9 +108,11 @@ impl Channel {
                 path: vec![],
             }),
             event: None,
+            detail: None,
         };
-        let trust = Trust { genesis: part(&self.genesis), links: vec![] };
-        let later = later.map(|(header, path)| LaterHeader { header: part(header), path });
+        let trust = Trust { genesis: self.root(), links: vec![] };
+        let later =
+            later.map(|(header, path)| LaterHeader { header: part(header), seal: part(&self.seal(header)), path });
         Proof { version: 1, trust, evidence, later }
     }
 
@@ -183,7 +189,7 @@ fn one_transaction_with_two_outcomes_is_two_histories_however_far_apart() {
 fn what_was_verified_is_remembered_and_another_history_is_an_error_that_leaves_its_evidence() {
     let channel = Channel::new(0);
     let id = channel.id();
-    let trust = Trust { genesis: part(&channel.genesis), links: vec![] }.verify(Some(id)).unwrap();
+    let trust = Trust { genesis: channel.root(), links: vec![] }.verify(Some(id)).unwrap();
     let first = channel.block(&[id], "one", DONE, 2_000);
     let second = channel.block(&[id, first.header.hash()], "two", DONE, 3_000);
     let copy = channel.block(&[id, first.header.hash()], "three", DONE, 3_000);
@@ -211,4 +217,40 @@ fn what_was_verified_is_remembered_and_another_history_is_an_error_that_leaves_i
     let mut forged = channel.sealed(&copy);
     *forged.seal.0.last_mut().unwrap() ^= 1;
     assert!(matches!(seen.meet("https://b/", &trust, &forged), Err(SeenError::Seal(_))));
+}
+
+/// Whoever sealed once could go on under a way that ends with it: the next process did not know of the change.
+#[test]
+fn a_change_of_who_seals_that_was_verified_once_cannot_be_left_out_later() {
+    let channel = Channel::new(0);
+    let id = channel.id();
+    let first = channel.block(&[id], "one", DONE, 2_000);
+    // The same peer with another weight: it could seal either way.
+    let mut orderers = channel.genesis.genesis_config().unwrap().orderers();
+    (orderers.peers[0].weight, orderers.threshold) = (2, 2);
+    let mut second = channel.block(&[id, first.header.hash()], "two", DONE, 3_000);
+    second.header.orderers_root = orderers.root();
+    let link = TrustLink {
+        header: part(&second.header),
+        seal: part(&channel.seal(&second.header)),
+        orderers: part(&orderers),
+    };
+    let before = [id, first.header.hash(), second.header.hash()];
+    let mut third = channel.block(&before, "three", DONE, 4_000);
+    third.header.orderers_root = orderers.root();
+    let way = |links: Vec<TrustLink>| Trust { genesis: channel.root(), links }.verify(Some(id)).unwrap();
+    let (whole, short) = (way(vec![link]), way(Vec::new()));
+    let folder = tempfile::tempdir().unwrap();
+    let mut seen = SeenHeaders::keep_in(folder.path()).unwrap();
+    seen.meet("https://a/", &whole, &channel.sealed(&third)).unwrap();
+    seen.keep().unwrap();
+
+    let mut seen = SeenHeaders::keep_in(folder.path()).unwrap();
+    for peer in ["https://a/", "https://b/"] {
+        let later = channel.block(&[before[0], before[1], before[2], third.header.hash()], peer, DONE, 5_000);
+        let refused = seen.meet(peer, &short, &channel.sealed(&later));
+        assert!(matches!(refused, Err(SeenError::Shortened { height: 2, .. })), "{refused:?}");
+        // The way to an older block need not have it.
+        seen.meet(peer, &short, &channel.sealed(&first)).unwrap();
+    }
 }

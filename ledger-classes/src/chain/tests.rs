@@ -349,7 +349,10 @@ fn a_header_shows_no_root_without_its_blinding() {
         let plain = |receipt: &Receipt| {
             let events: Vec<Hash> = receipt.events.iter().map(|event| crate::merkle::leaf_hash(event)).collect();
             let head = ReceiptHead { events_root: crate::merkle::root(&events), ..receipt.head.clone() };
-            [head, receipt.head.clone()].map(|head| crate::merkle::leaf_hash(&codec::encode(&head)))
+            let detail = receipt.head.detail.map(|_| crate::merkle::leaf_hash(&codec::encode(&receipt.detail)));
+            assert!(detail.is_none() || detail != receipt.head.detail, "why it failed has its blinding");
+            [ReceiptHead { detail, ..head }, receipt.head.clone()]
+                .map(|head| crate::merkle::leaf_hash(&codec::encode(&head)))
         };
         let leaves: Vec<[Hash; 2]> = sealed.receipts.iter().map(plain).collect();
         let (written, header) = (crate::block::write_leaves(&checked.writes), codec::encode(&checked.header));
@@ -365,6 +368,9 @@ fn a_header_shows_no_root_without_its_blinding() {
             let leaf = |(index, event): (u32, &Vec<u8>)| blinder.leaf(Blinded::Event { receipt, index }, event);
             let leaves: Vec<Hash> = (0u32..).zip(&sealed.receipts[receipt as usize].events).map(leaf).collect();
             assert_eq!(head.events_root, crate::merkle::root(&leaves), "each event by its own");
+            let detail = codec::encode(&sealed.receipts[receipt as usize].detail);
+            let detail = (head.code != 0).then(|| blinder.leaf(Blinded::Detail { receipt }, &detail));
+            assert_eq!(head.detail, detail, "why it failed by its own");
         }
         maker.take(sealed);
     }
@@ -444,8 +450,8 @@ impl CertificatePaths for Refuses {
     }
 }
 
-/// What a receipt tells beside its code is compared as everything else of it: two builds whose certificate rules disagree
-/// about a reason disagree.
+/// What a receipt tells beside its code is hashed as everything else of it: two builds whose certificate rules disagree about
+/// a reason disagree about the block.
 #[test]
 fn a_build_that_refuses_a_path_for_another_reason_is_told_apart() {
     let (mut maker, _) = chain();
@@ -461,7 +467,7 @@ fn a_build_that_refuses_a_path_for_another_reason_is_told_apart() {
     assert_eq!(made.receipts[0].detail, Detail::Path { refusal });
     let Sealed { block, receipts } = Sealed::of(&made);
     for (fault, verdict) in
-        [(PathFault::UnknownIssuer, Ok(made.hash)), (PathFault::Expired, Err(Invalid::Receipt { index: 0 }.into()))]
+        [(PathFault::UnknownIssuer, Ok(made.hash)), (PathFault::Expired, Err(Invalid::ReceiptRoot.into()))]
     {
         let checked = maker.history.check(&block, Some(&receipts), &maker.state, &NoPages, &Refuses(fault), SEED);
         assert_eq!(checked.map(|checked| checked.hash), verdict, "{fault}");

@@ -85,6 +85,9 @@ macro_rules! details {
         impl fmt::Display for Detail {
             #[allow(unused_variables, reason = "words need not tell each argument")]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                if crate::words::are_others() {
+                    return write!(f, "other words for {}", self.name());
+                }
                 match self { $( Self::$variant { $($field),* } => write!(f, $words), )* }
             }
         }

@@ -45,8 +45,6 @@ pub struct StateProof {
 pub struct VerifiedState {
     /// The channel's id.
     pub channel: Hash,
-    /// The channel's name.
-    pub name: String,
     /// The sealed header.
     pub header: Header,
     /// The key.
@@ -65,7 +63,7 @@ impl VerifiedTrust {
         let value = state.value.as_ref().map(|value| value.0.as_slice());
         path.verify(&header.state_root, &state.key.0, value).map_err(|_| ProofError::Path("the key"))?;
         let (key, value) = (state.key.0.clone(), state.value.as_ref().map(|value| value.0.clone()));
-        Ok(VerifiedState { channel: self.channel(), name: self.name().to_owned(), header, key, value })
+        Ok(VerifiedState { channel: self.channel(), header, key, value })
     }
 }
 

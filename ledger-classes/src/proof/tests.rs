@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::blinding::{Blinded, Blinder, BlindingSeed};
-use crate::block::{SealSignature, receipt_leaves, seal_message};
+use crate::block::{Block, SealSignature, receipt_leaves, seal_message};
 use crate::chain::genesis;
-use crate::config::{Engine, OrderingPeer};
-use crate::detail::Detail;
+use crate::config::{ChannelConfig, Engine, OrderingPeer};
 use crate::execution::test_support::{open_config, signer};
 use crate::identity::{Identity, Role};
 use crate::keys::SigningKey;
@@ -61,7 +60,47 @@ fn evidence(genesis: &Block, orderer: &SigningKey, height: u64, next: u8, event:
             blinding: blinder.of(Blinded::Event { receipt: 0, index: 0 }),
             path: vec![],
         }),
+        detail: None,
     }
+}
+
+/// Why a transaction failed is proven by its own bytes and blinding, and by nothing else.
+#[test]
+fn why_a_transaction_failed_is_shown_by_its_detail_alone() {
+    let (genesis, _) = genesis(&config(1)).expect("a valid configuration");
+    let trust = Trust { genesis: TrustRoot::new(&genesis.header, &config(1).orderers()), links: Vec::new() };
+    let trust = trust.verify(Some(genesis.header.hash())).expect("a channel");
+    let blinder = Blinder::new(&BlindingSeed::new([3; 32]), &Hash::ZERO);
+    let of = |code, version, detail: Option<DetailProof>| {
+        let reason = Detail::AuditTopic {};
+        let mut receipt = Receipt::new(Hash([1; 32]), 5, 0, code, reason, crate::amount::Amount::ZERO, &[]);
+        receipt.head.version = version;
+        receipt.blind(&blinder);
+        let header = Header {
+            receipt_root: merkle::root(&receipt_leaves(std::slice::from_ref(&receipt), &blinder)),
+            receipts: 1,
+            ..header(&genesis, 1, 5, &config(1).orderers())
+        };
+        let receipt = ReceiptProof {
+            head: part(&receipt.head),
+            blinding: blinder.of(Blinded::Receipt { index: 0 }),
+            path: Vec::new(),
+        };
+        let seal = part(&Seal::of_one(&signer(1), &header.hash()));
+        trust.verify(&Evidence { header: part(&header), seal, receipt, transaction: None, event: None, detail })
+    };
+    let shown = |detail: &Detail| {
+        Some(DetailProof { detail: part(detail), blinding: blinder.of(Blinded::Detail { receipt: 0 }) })
+    };
+    let failed = ResultCode::InvalidField;
+    assert_eq!(of(failed, 1, shown(&Detail::AuditTopic {})).expect("holds").detail, Some(Detail::AuditTopic {}));
+    assert_eq!(of(failed, 1, None).expect("holds").detail, None);
+    let other = Err(ProofError::Mismatch("the detail is not the receipt's"));
+    assert_eq!(of(failed, 1, shown(&Detail::PLAIN)), other);
+    let blinding = blinder.of(Blinded::Detail { receipt: 1 });
+    assert_eq!(of(failed, 1, Some(DetailProof { blinding, ..shown(&Detail::AuditTopic {}).expect("one") })), other);
+    assert_eq!(of(ResultCode::Done, 1, shown(&Detail::AuditTopic {})), other, "it did not fail");
+    assert_eq!(of(failed, 2, None), Err(ProofError::Mismatch("unknown receipt version")));
 }
 
 /// A link sealed by `orderer` to `next`.
@@ -85,9 +124,8 @@ fn the_longest_proof_of_the_largest_links_can_be_read() {
     link.seal.0.extend(vec![0; 33]);
     let bytes = serde_json::to_vec(&link).expect("it serializes").len() + 1;
     assert!(bytes <= 3 * 1024, "{bytes} bytes a link");
-    let genesis = 2 * crate::limits::CONFIG_BYTES_MAX;
     let transaction = 2 * crate::limits::PAYLOAD_BYTES_MAX;
-    assert!(TRUST_LINKS_MAX * bytes + genesis + transaction < 56 * 1024 * 1024);
+    assert!(TRUST_LINKS_MAX * bytes + transaction < 56 * 1024 * 1024);
 }
 
 /// Orderer 1 seals from genesis to block 10, which hands over to orderer 2; 2 hands over to 3 at block 20.
@@ -95,7 +133,9 @@ fn the_longest_proof_of_the_largest_links_can_be_read() {
 fn an_orderer_seals_only_while_the_block_before_names_it() {
     let (genesis, _) = genesis(&config(1)).expect("a valid configuration");
     let trust = |links: Vec<TrustLink>| {
-        Trust { genesis: part(&genesis), links }.verify(Some(genesis.header.hash())).map_err(|error| error.to_string())
+        Trust { genesis: TrustRoot::new(&genesis.header, &config(1).orderers()), links }
+            .verify(Some(genesis.header.hash()))
+            .map_err(|error| error.to_string())
     };
     let links = |links: &[(u8, u64, u8)]| -> Vec<TrustLink> {
         links.iter().map(|&(by, height, next)| link(&genesis, by, height, next)).collect()
@@ -117,9 +157,9 @@ fn an_orderer_seals_only_while_the_block_before_names_it() {
     for (change, reason) in [
         (
             Box::new(|link: &mut TrustLink| link.orderers = part(&config(3).orderers())) as Box<dyn Fn(&mut TrustLink)>,
-            "not those that its header names",
+            "not those that their header names",
         ),
-        (Box::new(|link: &mut TrustLink| link.orderers.0.push(0)), "a trust link's orderers does not decode"),
+        (Box::new(|link: &mut TrustLink| link.orderers.0.push(0)), "the record of the orderers does not decode"),
         (
             Box::new(|link: &mut TrustLink| *link.seal.0.last_mut().expect("bytes") ^= 1),
             "block 10: a signature of the seal",

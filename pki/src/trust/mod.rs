@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod continuation;
+pub mod diagnosis;
 pub mod exchange;
 mod faults;
 pub mod files;

@@ -182,7 +182,10 @@ pub fn verify_path<P: AsRef<[u8]>, A: AsRef<[u8]>>(
 
 /// docs/decisions/0002: every CA of the path is of the identity's consortium; the issuing CA is of its organization;
 /// no CA above is of another organization.
-fn check_binding<'a>(identity: &Identity, scopes: impl Iterator<Item = &'a AuthorityScope>) -> Result<(), PathError> {
+pub(crate) fn check_binding<'a>(
+    identity: &Identity,
+    scopes: impl Iterator<Item = &'a AuthorityScope>,
+) -> Result<(), PathError> {
     for (index, scope) in scopes.enumerate() {
         // X509-SVID §5.2: the trust domain of the leaf is that of its CAs.
         if scope.consortium != identity.consortium() {
@@ -197,7 +200,7 @@ fn check_binding<'a>(identity: &Identity, scopes: impl Iterator<Item = &'a Autho
     Ok(())
 }
 
-fn check_usage(facts: &LeafFacts, usage: Usage) -> Result<(), PathError> {
+pub(crate) fn check_usage(facts: &LeafFacts, usage: Usage) -> Result<(), PathError> {
     match usage {
         Usage::ClientAuth | Usage::Participant if facts.client_auth => Ok(()),
         Usage::ServerAuth if facts.identity.role() != Role::Peer => Err(PathError::NotPeer),

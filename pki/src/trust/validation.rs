@@ -260,7 +260,7 @@ pub fn validate_path<'a>(
 }
 
 /// A certificate that keeps the rules for a single one, and those on its names that need more than a parser.
-fn read<'a>(der: &'a [u8], algorithms: &Algorithms) -> Result<Certificate<'a>, ProfileError> {
+pub(crate) fn read<'a>(der: &'a [u8], algorithms: &Algorithms) -> Result<Certificate<'a>, ProfileError> {
     let certificate = Certificate::parse_under(der, algorithms)?;
     // RFC 5280 §4.2.1.6: host names have the preferred syntax of RFC 1034 §3.5 and RFC 1123 §2.1, which has no
     // underscores, no hyphens at the ends of labels and no addresses. rustls-webpki takes all of these.
@@ -390,7 +390,7 @@ fn judge_path<'a>(
 }
 
 /// What holds between neighbours of the path, leaf first.
-fn check_links(chain: &[Certificate<'_>], at: Time) -> Result<(), PathError> {
+pub(crate) fn check_links(chain: &[Certificate<'_>], at: Time) -> Result<(), PathError> {
     let second = at.millis() / 1000;
     for (position, certificate) in chain.iter().enumerate() {
         // The library does not look at the anchor's dates (RFC 5280 §6.1.1 (d)); an expired root vouches for nobody.
@@ -426,6 +426,12 @@ fn check_links(chain: &[Certificate<'_>], at: Time) -> Result<(), PathError> {
 fn alternative_names<'c, 'a>(certificate: &'c Certificate<'a>) -> &'c [GeneralName<'a>] {
     let extension = certificate.x509().subject_alternative_name().ok().flatten();
     extension.map_or(&[], |extension| &extension.value.general_names)
+}
+
+/// Whether a CA may vouch for some names only (RFC 5280 §4.2.1.10).
+pub(crate) fn has_name_constraints(certificate: &Certificate<'_>) -> bool {
+    let mut extensions = certificate.x509().extensions().iter();
+    extensions.any(|extension| matches!(extension.parsed_extension(), ParsedExtension::NameConstraints(_)))
 }
 
 fn translate(error: Error) -> PathError {

@@ -61,12 +61,30 @@ pub(crate) fn verify(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
-    let (Some(of_key), Some(of_signature)) = (content(&key.algorithm), content(identifier)) else { return false };
-    algorithms
-        .iter()
-        .filter(|algorithm| algorithm.public_key_alg_id().as_ref() == of_key)
-        .filter(|algorithm| algorithm.signature_alg_id().as_ref() == of_signature)
+    fitting(algorithms, key, identifier)
         .any(|algorithm| algorithm.verify_signature(&key.subject_public_key.data, message, signature).is_ok())
+}
+
+/// Whether keys of this kind make such signatures.
+pub(crate) fn fits(
+    algorithms: &Algorithms,
+    key: &SubjectPublicKeyInfo<'_>,
+    identifier: &AlgorithmIdentifier<'_>,
+) -> bool {
+    fitting(algorithms, key, identifier).next().is_some()
+}
+
+fn fitting<'a>(
+    algorithms: &'a Algorithms,
+    key: &SubjectPublicKeyInfo<'_>,
+    identifier: &AlgorithmIdentifier<'_>,
+) -> impl Iterator<Item = &'a &'static dyn SignatureVerificationAlgorithm> {
+    let both = content(&key.algorithm).zip(content(identifier));
+    algorithms.iter().filter(move |algorithm| {
+        both.as_ref().is_some_and(|(of_key, of_signature)| {
+            algorithm.public_key_alg_id().as_ref() == of_key && algorithm.signature_alg_id().as_ref() == of_signature
+        })
+    })
 }
 
 /// Verifies a signature of a key that has one way to sign in `algorithms`.

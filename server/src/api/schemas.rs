@@ -295,7 +295,13 @@ pub(super) fn schemas() -> Value {
         ),
         "Record": { "type": "object", "description": "a record of its class, with the height that it reflects" },
         "RecordPage": page(any()),
-        "Trust": object(json!({ "genesis": hex(), "links": list(any()) }), &["genesis", "links"]),
+        "Trust": object(
+            json!({
+                "genesis": object(json!({ "header": hex(), "orderers": hex() }), &["header", "orderers"]),
+                "links": list(any()),
+            }),
+            &["genesis", "links"],
+        ),
         "Proof": object(
             json!({ "version": number(), "trust": named("Trust"), "evidence": any(), "later": any() }),
             &["version", "trust", "evidence"],

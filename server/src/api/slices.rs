@@ -16,7 +16,7 @@ use crate::{
 };
 use channel_actors::{CommittedBlock, Proven, Reader};
 use client::{
-    api::{BatchAnswer, ReceiptView, TransactionView},
+    api::{BatchAnswer, ReceiptView, TransactionView, tells_why},
     verify::decode_payload,
 };
 use ledger_classes::{
@@ -273,8 +273,8 @@ pub(super) struct ProofSlices {
     pub(super) later: Option<u64>,
     /// Whether every class may be read.
     pub(super) reads_all: bool,
-    /// Whether administrative acts may be read.
-    pub(super) reads_acts: bool,
+    /// What the reader may.
+    pub(super) rights: Rights,
     pub(super) found: Option<(Proven, TrustWriter)>,
 }
 
@@ -291,10 +291,14 @@ impl ProofSlices {
         let carried = carried.and_then(|carried| codec::decode(&carried.envelope.0, ENVELOPE_BYTES_MAX).ok());
         let has_act =
             carried.and_then(|envelope| decode_payload(&envelope)).is_none_or(|carried| carries_act(&carried));
-        if !self.reads_all || (has_act && !self.reads_acts) {
+        if !self.reads_all || (has_act && !self.rights.reads_acts()) {
             // The payload says what was done in every class; the receipt's head proves the outcome without it.
             proven.evidence.transaction = None;
             proven.evidence.event = None;
+        }
+        let found = reader.transaction(&self.id)?.ok_or_else(unknown)?.receipt;
+        if !tells_why(found.head.code, &found.detail, self.rights) {
+            proven.evidence.detail = None;
         }
         Ok(proven)
     }

@@ -340,8 +340,8 @@ pub(super) async fn proof(
     let (channel, id) = path.into_inner();
     let visible = context.channel(&caller, &channel)?;
     let id = hash(&id)?;
-    let (reads_all, reads_acts) = (visible.reads_all(), visible.rights.reads_acts());
-    let proof = ProofSlices { id, later: query.later, reads_all, reads_acts, found: None };
+    let (reads_all, rights) = (visible.reads_all(), visible.rights);
+    let proof = ProofSlices { id, later: query.later, reads_all, rights, found: None };
     let source = Source::Channel(visible.channel);
     streamed(&context.into_inner(), &caller, &visible.purse, source, in_json(), proof).await
 }

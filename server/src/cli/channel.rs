@@ -489,8 +489,8 @@ fn bounds(config: &ChannelConfig) -> Vec<(&'static str, String)> {
     };
     vec![
         ("limits", named(serde_json::json!(config.limits))),
-        ("budget of a transaction", named(serde_json::json!(config.budgets.transaction))),
-        ("budget of a block", named(serde_json::json!(config.budgets.block))),
+        ("budget", format!("of a transaction {}", named(serde_json::json!(config.budgets.transaction)))),
+        ("budget", format!("of a block {}", named(serde_json::json!(config.budgets.block)))),
     ]
 }
 

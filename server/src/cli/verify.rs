@@ -190,7 +190,7 @@ fn backed_up(from: &Path, output: Output) -> Result<(), Failure> {
 fn text(proven: &Proven, known: bool) -> String {
     let signers: Vec<String> = proven.signers.iter().map(ToString::to_string).collect();
     let mut lines = vec![
-        ("channel", format!("{} {}", proven.channel, clean(&proven.channel_name))),
+        ("channel", proven.channel.to_string()),
         ("block", format!("{} of {}", proven.height, proven.time)),
         ("header", proven.block.to_string()),
         ("transaction", proven.id.to_string()),
@@ -199,6 +199,9 @@ fn text(proven: &Proven, known: bool) -> String {
         // Offline nobody knows the decimals of the fee's asset.
         ("fee", format!("{} base units", proven.fee)),
     ];
+    if let Some(message) = &proven.message {
+        lines.push(("because", clean(message)));
+    }
     if !signers.is_empty() {
         lines.push(("signed by", signers.join(", ")));
     }
@@ -231,7 +234,7 @@ const fn about(known: bool) -> &'static str {
 
 fn state_text(proven: &ProvenState, known: bool) -> String {
     let lines = [
-        ("channel", format!("{} {}", proven.channel, clean(&proven.channel_name))),
+        ("channel", proven.channel.to_string()),
         ("block", format!("{} of {}", proven.height, proven.time)),
         ("header", proven.block.to_string()),
         ("key", hex::encode(&proven.key.0)),

@@ -13,7 +13,7 @@ use ledger_classes::{
     time::Time,
 };
 use pki::{
-    AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, steady,
+    AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, path_fault, steady,
     verify_continuation, verify_evidence, verify_participant,
 };
 use std::{
@@ -39,8 +39,9 @@ impl CertificatePaths for ParticipantPaths {
         time: Time,
     ) -> Result<CertifiedIdentity, PathRefusal> {
         let PathRules::V1 = rules;
-        let verified =
-            verify_participant(&owned(path), &owned(roots), time).map_err(|error| PathRefusal::from(&error))?;
+        let verified = verify_participant(&owned(path), &owned(roots), time);
+        // Which fault it has is a rule of ours, and not what the path library found first.
+        let verified = verified.map_err(|_| path_fault(path, roots, time))?;
         certified(&verified).ok_or_else(|| PathFault::LeafKey.into())
     }
 

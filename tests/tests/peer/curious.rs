@@ -18,6 +18,7 @@ use ledger_classes::event::Event;
 use ledger_classes::hash::Hash;
 use ledger_classes::keyspace;
 use ledger_classes::merkle;
+use ledger_classes::outcome::ResultCode;
 use ledger_classes::receipt::ReceiptHead;
 use ledger_classes::rights::Class;
 use ledger_classes::state::{MemoryState, Writes};
@@ -136,6 +137,11 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
             for head in [&plain, &receipt.head] {
                 leaf(format!("receipt {height}.{index}"), None, codec::encode(head), Blinded::Receipt { index });
             }
+            if receipt.head.detail.is_some() {
+                let class = ResultCode::from_number(receipt.head.code).and_then(ResultCode::class);
+                let bytes = codec::encode(&receipt.detail);
+                leaf(format!("why {height}.{index} failed"), class, bytes, Blinded::Detail { receipt: index });
+            }
             roots.push((format!("events of {height}.{index}"), None, merkle::root(&leaves), None));
         }
         state.apply(&checked.writes);
@@ -153,7 +159,7 @@ fn secrets(blocks: &[Block]) -> Vec<Secret> {
             let what = format!("what {key:02x?} has after {height}");
             roots.push((what, keyspace::class_of(key), root_of(&|other| other == key), None));
         }
-        for part in 0..5 {
+        for part in 0..6 {
             let (class, place) = (keyspace::class_of(&[part << 4]), Some(Blinded::StatePart { part }));
             roots.push((format!("part {part} after {height}"), class, root_of(&|key| key[0] >> 4 == part), place));
         }

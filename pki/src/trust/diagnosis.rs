@@ -1,0 +1,123 @@
+//! Which fault the ledger is told of a participant's path that is refused (docs/formats/certificates.md): the order of the
+//! path rules' first version.
+//!
+//! A path may have several faults, and libraries, and releases of one, find them in different orders. Which one was told is
+//! hashed, so the order is a rule of ours: nothing here asks the path library, and what it said does not matter.
+
+use crate::{
+    trust::{
+        path::{Usage, check_binding, check_usage},
+        validation::{PathError, check_links, has_name_constraints, read},
+    },
+    x509::{
+        algorithms::{self, PROFILE_ALGORITHMS},
+        certificate::Certificate,
+    },
+};
+use ledger_classes::{
+    detail::{PathFault, PathRefusal},
+    limits::CERTIFICATE_PATH_MAX,
+    time::Time,
+};
+
+/// The first fault of a path that [`crate::verify_participant`] refuses under the same roots at the same time.
+pub fn path_fault(path: &[&[u8]], roots: &[&[u8]], at: Time) -> PathRefusal {
+    first_fault(path, roots, at).err().unwrap_or_else(|| PathFault::NotAcceptable.into())
+}
+
+/// Stops at the first; a path without one of these is refused for something that has no number.
+fn first_fault(path: &[&[u8]], roots: &[&[u8]], at: Time) -> Result<(), PathRefusal> {
+    let told = |error: PathError| PathRefusal::from(&error);
+    let (leaf, rest) = path.split_first().ok_or(PathFault::Empty)?;
+    if path.len() > CERTIFICATE_PATH_MAX {
+        return Err(PathFault::Length.into());
+    }
+    let profile = |position| move |source| PathError::Profile { position, source };
+    let leaf = read(leaf, PROFILE_ALGORITHMS).map_err(profile(0)).map_err(told)?;
+    let facts = leaf.check_leaf().map_err(profile(0)).map_err(told)?;
+    check_usage(&facts, Usage::Participant).map_err(told)?;
+
+    let given: Vec<&[u8]> = rest.iter().copied().take_while(|der| !roots.contains(der)).collect();
+    let way = way(leaf, &given, roots)?;
+    check_links(&way, at).map_err(told)?;
+    for (position, (child, parent)) in way.iter().zip(way.iter().skip(1)).enumerate() {
+        check_signature(child, parent).map_err(|fault| PathRefusal::at(fault, position))?;
+    }
+    let for_others = |ca: &Certificate<'_>| ca.extended_key_usage().is_some_and(|purposes| !purposes.client_auth);
+    if way.iter().skip(1).any(for_others) {
+        return Err(PathFault::Usage.into());
+    }
+    let mut scopes = Vec::new();
+    for (position, certificate) in way.iter().enumerate().skip(1) {
+        scopes.push(certificate.check_authority().map_err(profile(position)).map_err(told)?);
+    }
+    check_binding(&facts.identity, scopes.iter()).map_err(told)?;
+    if way.iter().skip(1).any(Certificate::is_link) {
+        return Err(PathFault::Link.into());
+    }
+    if way.iter().skip(1).any(has_name_constraints) {
+        return Err(PathFault::NameConstraint.into());
+    }
+    Ok(())
+}
+
+/// From the leaf to a root. At each certificate it goes on to the one whose name and key it names, to a root before the next
+/// one of the path; where neither has that key, to one that has the name.
+fn way<'a>(leaf: Certificate<'a>, given: &[&'a [u8]], roots: &[&'a [u8]]) -> Result<Vec<Certificate<'a>>, PathRefusal> {
+    let readable = roots.iter().filter_map(|der| Certificate::parse(der).ok().map(|root| (*der, root)));
+    let is_anchor = |(der, root): &(&[u8], Certificate<'_>)| {
+        root.check_authority().is_ok() && !root.is_link() && read(der, PROFILE_ALGORITHMS).is_ok()
+    };
+    let (mut anchors, others): (Vec<_>, Vec<_>) = readable.partition(is_anchor);
+    let mut way = vec![leaf];
+    loop {
+        let (position, last) = (way.len(), &way[way.len() - 1]);
+        let has_name = |certificate: &Certificate<'_>| certificate.subject() == last.issuer();
+        let has_key = |certificate: &Certificate<'_>| {
+            has_name(certificate) && certificate.subject_key_identifier() == last.authority_key_identifier()
+        };
+        if let Some(place) = anchors.iter().position(|(_, root)| has_key(root)) {
+            way.push(anchors.swap_remove(place).1);
+            return Ok(way);
+        }
+        let next = match given.get(position - 1) {
+            None => None,
+            Some(der) => {
+                let certificate = read(der, PROFILE_ALGORITHMS).and_then(|next| next.check_authority().map(|_| next));
+                Some(certificate.map_err(|source| PathRefusal::from(&PathError::Profile { position, source }))?)
+            }
+        };
+        match (next, anchors.iter().position(|(_, root)| has_name(root))) {
+            (Some(next), _) if has_key(&next) => way.push(next),
+            (_, Some(place)) => {
+                way.push(anchors.swap_remove(place).1);
+                return Ok(way);
+            }
+            (Some(next), None) if has_name(&next) => way.push(next),
+            _ => {
+                let later = given.iter().skip(position).filter_map(|der| Certificate::parse(der).ok());
+                let fault = if later.into_iter().any(|certificate| has_name(&certificate)) {
+                    PathFault::Order
+                } else if others.iter().any(|(_, root)| has_name(root)) {
+                    PathFault::Anchor
+                } else {
+                    PathFault::UnknownIssuer
+                };
+                return Err(fault.into());
+            }
+        }
+    }
+}
+
+/// RFC 5280 §6.1.3 (a)(1).
+fn check_signature(child: &Certificate<'_>, parent: &Certificate<'_>) -> Result<(), PathFault> {
+    let (signed, key) = (child.x509(), parent.x509().public_key());
+    let (identifier, message) = (&signed.signature_algorithm, signed.tbs_certificate.as_ref());
+    if !algorithms::fits(PROFILE_ALGORITHMS, key, identifier) {
+        return Err(PathFault::Algorithm);
+    }
+    match algorithms::verify(PROFILE_ALGORITHMS, key, identifier, message, &signed.signature_value.data) {
+        true => Ok(()),
+        false => Err(PathFault::Signature),
+    }
+}
