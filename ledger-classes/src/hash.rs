@@ -24,6 +24,8 @@ pub enum Tag {
     Orderers,
     /// What ordering peers sign.
     Seal,
+    /// What a verifier shard signs.
+    Witness,
     /// Proof of possession of a certificate's key in `participant.admit`.
     Possession,
     /// What a CA's key signs to go on under another certificate, in `channel.renew_authority`.
@@ -58,6 +60,7 @@ impl Tag {
             Self::Envelope => "chancery/envelope/1",
             Self::Orderers => "chancery/orderers/1",
             Self::Seal => "chancery/seal/1",
+            Self::Witness => "chancery/witness/1",
             Self::Possession => "chancery/possession/1",
             Self::Authority => "chancery/authority/1",
             Self::AuthorityCompromise => "chancery/authority-compromise/1",
