@@ -11,12 +11,22 @@ use super::layer::Layer;
 use super::lock::{lock, read, write};
 use super::pace::Paced;
 use super::record::{Reflects, encode_reflects, encode_value};
-use super::state::{META, STATE, State, TREE};
+use super::state::{META, PagesOf, STATE, State, TREE};
 use ledger_classes::hash::Hash;
+use ledger_classes::state::ReadError;
 use ledger_classes::state_tree::{Change, StateTree};
 use redb::{Database, ReadableDatabase as _};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// What saving a tree failed with.
+struct Failed(redb::Error);
+
+impl From<ReadError> for Failed {
+    fn from(ReadError(why): ReadError) -> Self {
+        Self(redb::Error::Corrupted(why))
+    }
+}
 
 impl State {
     /// Writes what was applied since the last checkpoint; returns how many blocks the file reflects then.
@@ -78,6 +88,8 @@ impl State {
         reflects: &Reflects,
     ) -> Result<(), redb::Error> {
         let before = database.begin_read()?;
+        // redb ends the process when opening a table panics over a rotten page beside one that is open.
+        let pages = PagesOf(before.open_table(TREE)?);
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(true);
         let mut table = transaction.open_table(STATE)?;
@@ -94,7 +106,7 @@ impl State {
         })?;
         drop(table);
         let mut table = transaction.open_table(TREE)?;
-        reflects.tree.save(|change| {
+        let mut put = |change| -> Result<(), redb::Error> {
             match change {
                 Change::Put(place, page) => {
                     let key = place.key();
@@ -107,8 +119,10 @@ impl State {
                     table.retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
                 }
             }
-            Ok::<_, redb::Error>(paced.rest()?)
-        })?;
+            Ok(paced.rest()?)
+        };
+        let saved = reflects.tree.save(&pages, |change| put(change).map_err(Failed));
+        saved.map_err(|Failed(error)| error)?;
         drop(table);
         let runs = read(&self.runs).last().cloned().unwrap_or_default();
         let runs = runs.write(&before, &transaction, paced, &layer.transactions_in_order(), reflects.height + 1)?;

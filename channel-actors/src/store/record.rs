@@ -30,9 +30,14 @@ pub(super) fn encode_value(key: &[u8], value: &[u8], record: &mut Vec<u8>) {
 }
 
 pub(super) fn decode_value(key: &[u8], record: &[u8]) -> Result<Value, ReadError> {
+    sound_value(key, record).map(Value::from)
+}
+
+/// The value in a record.
+pub(super) fn sound_value<'a>(key: &[u8], record: &'a [u8]) -> Result<&'a [u8], ReadError> {
     let sound = record.split_last_chunk().filter(|(content, found)| check(key, content) == **found);
     match sound {
-        Some(([STATE_FORMAT, value @ ..], _)) => Ok(value.into()),
+        Some(([STATE_FORMAT, value @ ..], _)) => Ok(value),
         _ => {
             let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             Err(ReadError(format!("the state record of key {digits} does not match its check")))

@@ -14,7 +14,8 @@
 //! 4. A version of a value that a live view, or one created while a block is applied, can see stays in its layer
 //!    (`protected` in [`Layer::put`]).
 //! 5. What a tree over the state has left to pages ([`StateTree::without_saved`]) is in the file that every later view
-//!    reads: pages are only overwritten with later trees of the same line, and who has one of those has what changed.
+//!    reads: pages are only overwritten with later trees of the same line, and who has one of those has what changed
+//!    since the pages that it left it to.
 //! 6. Execution of block `h` lays the writes of all blocks from `view.height() + 1` to `h - 1` over a view.
 //!    A view never changes, so those overlays stay right when their blocks are applied below it; overlays of
 //!    blocks that the view reflects already are harmless, as long as all later ones up to `h - 1` lie above.
@@ -25,7 +26,7 @@ use super::index::{RUNS, Runs, TRANSACTIONS};
 use super::layer::{Layer, Location};
 use super::lock::{lock, read, write};
 use super::pace::{Paced, PacedBackend};
-use super::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value};
+use super::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value, sound_value};
 use super::{Pressure, StoreOptions, sums};
 use crate::limits::DIRTY_LEAST;
 use crate::memory::Counted;
@@ -35,7 +36,7 @@ use ledger_classes::state_tree::{Pages, Place, StateTree};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 pub(super) const STATE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("state");
@@ -225,8 +226,8 @@ impl State {
         // No more than is left for others; a little is always allowed.
         let bound = self.options.dirty_bytes_max.min(self.held.left().max(DIRTY_LEAST));
         let age = inner.checkpointed_at.elapsed().as_millis();
-        // What changed of the tree stays in memory until then.
-        let tree = inner.tree.bytes();
+        // What was set in the tree stays in memory until then.
+        let tree = inner.tree.bytes_needed();
         match inner.applied > inner.checkpointed {
             true if bytes > bound.saturating_mul(2) || tree > self.tree_bytes().saturating_mul(2) => Pressure::Wait,
             true if bytes >= bound || tree > self.tree_bytes() => Pressure::CheckpointDue,
@@ -259,7 +260,7 @@ impl State {
         *lock(&self.live).entry(inner.applied).or_default() += 1;
         let pin = Pin { count: inner.applied, live: self.live.clone() };
         let (active, frozen, tree) = (inner.active.clone(), inner.frozen.clone(), inner.tree.clone());
-        Ok(StateView { active, frozen, tree, transaction, table, pin })
+        Ok(StateView { active, frozen, tree, transaction, table, pages: OnceLock::new(), pin })
     }
 
     /// Where each of these transactions is.
@@ -427,6 +428,8 @@ pub struct StateView {
     tree: StateTree,
     transaction: ReadTransaction,
     table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    /// Opened when it is asked for.
+    pages: OnceLock<PagesOf>,
     pin: Pin,
 }
 
@@ -469,14 +472,30 @@ impl StateView {
     }
 }
 
-impl Pages for StateView {
+/// The pages of a file's tree.
+pub(super) struct PagesOf(pub(super) ReadOnlyTable<&'static [u8], &'static [u8]>);
+
+impl Pages for PagesOf {
     fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
         unpanicked(|| {
             let key = place.key();
-            let table = self.transaction.open_table(TREE).map_err(|error| ReadError(error.to_string()))?;
-            let record = table.get(key.as_slice()).map_err(read_error)?;
-            record.map(|record| Ok(decode_value(&key, record.value())?.to_vec())).transpose()
+            let record = self.0.get(key.as_slice()).map_err(read_error)?;
+            record.map(|record| Ok(sound_value(&key, record.value())?.to_vec())).transpose()
         })
+    }
+}
+
+impl Pages for StateView {
+    fn page(&self, place: &Place) -> Result<Option<Vec<u8>>, ReadError> {
+        let pages = match self.pages.get() {
+            Some(pages) => pages,
+            None => {
+                let open = || self.transaction.open_table(TREE).map_err(|error| ReadError(error.to_string()));
+                let table = unpanicked(open)?;
+                self.pages.get_or_init(|| PagesOf(table))
+            }
+        };
+        pages.page(place)
     }
 }
 

@@ -58,15 +58,23 @@ impl Bucket {
         self.nodes.iter().step_by(2).fold(entries, |seen, node| seen ^ node.0[0])
     }
 
-    /// Adds what undoes changes. Tells whether they only give keys that there are other values.
-    pub(super) fn undo(&self, changes: &[Set], undo: &mut Vec<Set>) -> bool {
-        let mut sets_only = true;
+    /// Adds what undoes changes. If they only give keys that there are other values, tells which keys these are, as
+    /// bits by their number.
+    pub(super) fn undo(&self, changes: &[Set], undo: &mut Vec<Set>) -> Option<u32> {
+        let mut touched = Some(0);
         for (path, value) in changes {
             let old = self.entries.binary_search_by_key(path, |entry| entry.path).ok();
-            sets_only &= old.is_some() && value.is_some();
+            let bit = old.filter(|_| value.is_some()).map(|at| 1 << at);
+            touched = touched.zip(bit).map(|(touched, bit)| touched | bit);
             undo.push((*path, old.map(|at| self.entries[at].value)));
         }
-        sets_only
+        touched
+    }
+
+    /// The keys with these numbers, as what sets them.
+    pub(super) fn sets(&self, touched: u32) -> Vec<Set> {
+        let entries = self.entries.iter().enumerate().filter(|(at, _)| touched >> at & 1 == 1);
+        entries.map(|(_, entry)| (entry.path, Some(entry.value))).collect()
     }
 
     /// Gives keys that there are other values. Gives the hash of all.

@@ -46,7 +46,7 @@ fn naive_root(entries: &Entries) -> Hash {
 /// Paths of one of several kinds: spread evenly, with long common prefixes, and close to each other at the end.
 fn path() -> impl Strategy<Value = Path> {
     prop_oneof![
-        4 => any::<u16>().prop_map(|number| Path::of(&[&[0x11][..], &number.to_be_bytes()].concat())),
+        4 => prop_oneof![any::<u16>(), 0u16..400].prop_map(|number| Path::of(&[&[0x11][..], &number.to_be_bytes()].concat())),
         1 => (0u8..3, 0u8..32, any::<u8>()).prop_map(|(first, at, byte)| {
             let mut bytes = [first; 32];
             bytes[usize::from(at)] = byte;
@@ -82,7 +82,8 @@ impl Pages for Disk {
 
 impl Disk {
     fn save(&mut self, tree: &StateTree) {
-        let saved = tree.save(|change| {
+        let before = self.clone();
+        let saved = tree.save(&before, |change| {
             match change {
                 Change::Put(place, page) => drop(self.0.insert(place.key(), page)),
                 Change::Remove(place) => drop(self.0.remove(&place.key())),
@@ -296,6 +297,56 @@ fn what_a_block_writes_is_what_is_proven() {
     assert_eq!(proven(&next, &[0x11, 4], Some(b"2")), Ok(()));
     assert_eq!(proven(&next, &[0x11, 4], Some(b"1")), Err(ProofError::Root));
     assert_eq!(proven(&StateTree::default(), &[0x11, 4], None), Ok(()), "nothing is in an empty tree");
+}
+
+/// Memory kept every bucket in which a key had changed, whole: a thousand keys of a million needed as much as twenty thousand.
+#[test]
+fn of_buckets_that_changed_since_their_pages_memory_keeps_what_was_set() {
+    let path = |number: u16| Path::of(&[&[0x11][..], &number.to_be_bytes()].concat());
+    let all = (0u16..5000).map(|number| (path(number), Some(7))).collect();
+    let mut entries = Entries::new();
+    let tree = StateTree::default().update_paths(&NoPages, &apply(&mut entries, &all)).expect("all is in memory");
+    assert_eq!((tree.bytes(), tree.bytes_needed()), (5000 * 128, 5000 * 128), "there are no pages yet");
+    let mut disk = Disk::default();
+    disk.save(&tree);
+    tree.set_saved();
+    let stored = tree.without_saved();
+    assert_eq!((stored.bytes(), stored.root()), (0, tree.root()));
+    // A value, another one, the first one again: what is set is what counts, not what differs.
+    let set = |tree: &StateTree, disk: &Disk, entries: &mut Entries, numbers: std::ops::Range<u16>, value: u8| {
+        let changes = numbers.map(|number| (path(number * 7), Some(value))).collect();
+        tree.update_paths(disk, &apply(entries, &changes)).expect("pages")
+    };
+    let one = set(&stored, &disk, &mut entries, 0..100, 9);
+    let of_one = entries.clone();
+    assert!(one.bytes() > 50 * 128 * 15 && one.bytes_needed() <= 100 * (256 + 64), "{one:?}: {}", one.bytes());
+    let late = one.without_saved();
+    assert_eq!((late.bytes(), late.root()), (one.bytes_needed(), naive_root(&of_one)));
+    let two = set(&late, &disk, &mut entries, 50..150, 7);
+    let late = two.without_saved();
+    let proven = |tree: &StateTree, disk: &Disk, entries: &Entries| {
+        for (path, value) in entries.iter().step_by(3) {
+            let way = tree.way(disk, *path).expect("pages");
+            assert_eq!(verdict(&way, &naive_root(entries), *path, Some(&[*value])), Ok(()));
+        }
+    };
+    proven(&late, &disk, &entries);
+    // Pages of a checkpoint between: they have values that were set back since.
+    let apart = one.apart();
+    disk.save(&apart);
+    proven(&late, &disk, &entries);
+    // And of what was late when the checkpoint began.
+    let three = set(&late, &disk, &mut entries, 140..160, 3);
+    let late = three.without_saved();
+    disk.save(&late);
+    late.set_saved();
+    assert_eq!(late.without_saved().bytes(), 0);
+    proven(&StateTree::stored(late.root(), late.keys()), &disk, &entries);
+    // Keys that come or go are not only set: their buckets stay.
+    let gone = set(&late.without_saved(), &disk, &mut entries, 0..1, 1);
+    let changes = apply(&mut entries, &BTreeMap::from([(path(1), None)]));
+    let gone = gone.update_paths(&disk, &changes).expect("pages");
+    assert!(gone.bytes_needed() > 256 + 64 && gone.without_saved().bytes() == gone.bytes_needed());
 }
 
 /// Pages of a disk that fails at some reads.

@@ -1,4 +1,5 @@
-//! The tree: nodes above buckets, in memory or left in pages.
+//! The tree: nodes above buckets, in memory or left in pages. Of a bucket that is not in its page as it is, memory can do
+//! with what was set since.
 
 use super::bucket::{Bucket, Entry, Set, parts};
 use super::page::{BUCKET_KEYS, Below, Page, Pages, Place, STRIDE};
@@ -12,6 +13,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Changes whose ways are fetched from memory at once: what they lead through fits the cache of a core.
 const FETCHED_AT_ONCE: usize = 256;
 
+/// Bytes of memory of a key in a bucket, with its part of the nodes above, about.
+const KEY_BYTES: u64 = 128;
+/// The same of a key that was set in a bucket of which memory has no more, and of that bucket.
+const SET_BYTES: u64 = 64;
+const LATE_BYTES: u64 = 256;
+
+const _: () = assert!(BUCKET_KEYS <= u32::BITS as usize, "the keys of a bucket have bits");
+
 /// All keys of a state, or those below a place. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Tree {
@@ -23,12 +32,26 @@ pub(super) enum Tree {
     Many(Arc<Many>),
     /// It is in the page of its place.
     Stored { hash: Hash, keys: u64 },
+    /// A bucket that is in the page of its place as it was before some of its keys were set.
+    Late(Arc<Late>),
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Few {
     pub(super) bucket: Bucket,
     hash: Hash,
+    marks: Marks,
+    /// The keys that were set since there was a page of it, as bits by their number; `None` if there is none, or other
+    /// keys came or went.
+    touched: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Late {
+    hash: Hash,
+    keys: u64,
+    /// What the page may lack: that may also be of later on, but not of later than this.
+    sets: Vec<Set>,
     marks: Marks,
 }
 
@@ -40,6 +63,10 @@ pub(super) struct Many {
     keys: u64,
     /// Keys that are in memory.
     loaded: u64,
+    /// Bytes of memory, about.
+    bytes: u64,
+    /// Those of it that no page takes over.
+    bytes_needed: u64,
     marks: Marks,
 }
 
@@ -103,6 +130,8 @@ impl Many {
         self.keys = self.left.keys() + self.right.keys();
         if self.keys > BUCKET_KEYS as u64 {
             self.loaded = self.left.loaded() + self.right.loaded();
+            self.bytes = self.left.bytes() + self.right.bytes();
+            self.bytes_needed = self.left.bytes_needed() + self.right.bytes_needed();
             self.hash = joined(place.bits(), self.left.hash(), self.right.hash());
             self.marks = self.marks.after();
             return None;
@@ -110,7 +139,7 @@ impl Many {
         let mut entries = Vec::with_capacity(BUCKET_KEYS);
         self.left.collect(&mut entries);
         self.right.collect(&mut entries);
-        Some(Tree::few(Bucket::of(&entries), Marks::other()))
+        Some(Tree::few(Bucket::of(&entries), Marks::other(), None))
     }
 }
 
@@ -121,6 +150,7 @@ impl Tree {
             Self::Few(few) => few.hash,
             Self::Many(many) => many.hash,
             Self::Stored { hash, .. } => *hash,
+            Self::Late(late) => late.hash,
         }
     }
 
@@ -130,28 +160,51 @@ impl Tree {
             Self::Few(few) => few.bucket.entries().len() as u64,
             Self::Many(many) => many.keys,
             Self::Stored { keys, .. } => *keys,
+            Self::Late(late) => late.keys,
         }
     }
 
-    pub(super) fn loaded(&self) -> u64 {
+    fn loaded(&self) -> u64 {
         match self {
-            Self::Empty | Self::Stored { .. } => 0,
+            Self::Empty | Self::Stored { .. } | Self::Late(_) => 0,
             Self::Few(_) => self.keys(),
             Self::Many(many) => many.loaded,
         }
     }
 
-    fn few(bucket: Bucket, marks: Marks) -> Self {
+    /// Bytes of memory, about.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Empty | Self::Stored { .. } => 0,
+            Self::Few(_) => self.keys() * KEY_BYTES,
+            Self::Many(many) => many.bytes,
+            Self::Late(late) => Late::bytes(late.sets.len()),
+        }
+    }
+
+    /// Bytes of memory that it has without what pages have, about.
+    pub(super) fn bytes_needed(&self) -> u64 {
+        match self {
+            Self::Few(few) if few.marks.is_saved() => 0,
+            Self::Few(few) => few.late().map_or(self.bytes(), |touched| Late::bytes(touched.count_ones() as usize)),
+            Self::Late(late) if late.marks.is_saved() => 0,
+            Self::Many(many) => many.bytes_needed,
+            other => other.bytes(),
+        }
+    }
+
+    fn few(bucket: Bucket, marks: Marks, touched: Option<u32>) -> Self {
         if bucket.entries().is_empty() {
             return Self::Empty;
         }
-        Self::Few(Arc::new(Few { hash: bucket.hash(), bucket, marks }))
+        Self::Few(Arc::new(Few { hash: bucket.hash(), bucket, marks, touched }))
     }
 
     fn many(place: &Place, left: Self, right: Self, marks: Marks) -> Self {
         let hash = joined(place.bits(), left.hash(), right.hash());
         let (keys, loaded) = (left.keys() + right.keys(), left.loaded() + right.loaded());
-        Self::Many(Arc::new(Many { left, right, hash, keys, loaded, marks }))
+        let (bytes, bytes_needed) = (left.bytes() + right.bytes(), left.bytes_needed() + right.bytes_needed());
+        Self::Many(Arc::new(Many { left, right, hash, keys, loaded, bytes, bytes_needed, marks }))
     }
 
     /// A tree that is in pages.
@@ -166,7 +219,7 @@ impl Tree {
     fn of(place: &Place, entries: &[Entry], leftovers: bool) -> Self {
         let marks = Marks { saved: AtomicBool::new(false), leftovers };
         if entries.len() <= BUCKET_KEYS {
-            return Self::few(Bucket::of(entries), marks);
+            return Self::few(Bucket::of(entries), marks, None);
         }
         let middle = entries.partition_point(|entry| !entry.path.bit(place.bits()));
         let (left, right) = place.parts();
@@ -176,27 +229,26 @@ impl Tree {
 
     /// With what is in the page of the place.
     pub(super) fn read(&self, place: &Place, pages: &dyn Pages) -> Result<Self, ReadError> {
-        let Self::Stored { hash, keys } = self else { return Ok(self.clone()) };
-        let wrong = |what: &str| Err(ReadError(format!("a page of the state tree {what}")));
-        let Some(bytes) = pages.page(place)? else { return wrong("is missing") };
-        let read = match Page::decode(&bytes)? {
-            Page::Bucket(entries) => {
-                let in_order = entries.is_sorted_by(|a, b| a.path < b.path);
-                if !in_order || entries.len() > BUCKET_KEYS || !entries.iter().all(|entry| place.covers(&entry.path)) {
-                    return wrong("is not in order");
+        let read = match self {
+            Self::Stored { .. } => match page(place, pages)? {
+                Page::Bucket(entries) => Self::few(Bucket::of(&entries), Marks::read(), Some(0)),
+                Page::Directory(below) => {
+                    let mut below = below.as_slice();
+                    let read = Self::from_directory(place, (0, 0), &mut below);
+                    if !below.is_empty() {
+                        return wrong("is not in order");
+                    }
+                    read
                 }
-                Self::few(Bucket::of(&entries), Marks::read())
+            },
+            Self::Late(late) => {
+                let bucket = Bucket::of(&late.entries(place, pages)?);
+                let touched = bucket.undo(&late.sets, &mut Vec::new());
+                Self::few(bucket, late.marks.clone(), touched)
             }
-            Page::Directory(below) => {
-                let mut below = below.as_slice();
-                let read = Self::from_directory(place, (0, 0), &mut below);
-                if !below.is_empty() {
-                    return wrong("is not in order");
-                }
-                read
-            }
+            there => return Ok(there.clone()),
         };
-        match (read.hash(), read.keys()) == (*hash, *keys) {
+        match (read.hash(), read.keys()) == (self.hash(), self.keys()) {
             true => Ok(read),
             false => wrong("does not match the hash above it"),
         }
@@ -233,7 +285,7 @@ impl Tree {
         while !level.is_empty() {
             for (tree, changes) in level.drain(..) {
                 match tree {
-                    Self::Empty | Self::Stored { .. } => {}
+                    Self::Empty | Self::Stored { .. } | Self::Late(_) => {}
                     Self::Few(few) => buckets.push(few),
                     Self::Many(many) => {
                         let (left, right) = parts(changes, depth);
@@ -263,7 +315,7 @@ impl Tree {
         if changes.is_empty() && !all {
             return Ok(());
         }
-        if let Self::Stored { .. } = self {
+        if let Self::Stored { .. } | Self::Late(_) = self {
             *self = self.read(place, pages)?;
         }
         if let Self::Many(many) = self
@@ -275,6 +327,8 @@ impl Tree {
             let (left, right) = place.parts();
             let loaded = many.left.load(&left, pages, to_left, all).and(many.right.load(&right, pages, to_right, all));
             many.loaded = many.left.loaded() + many.right.loaded();
+            many.bytes = many.left.bytes() + many.right.bytes();
+            many.bytes_needed = many.left.bytes_needed() + many.right.bytes_needed();
             loaded?;
         }
         Ok(())
@@ -301,18 +355,22 @@ impl Tree {
             return;
         }
         match self {
-            Self::Stored { .. } => unreachable!("what changes was loaded"),
+            Self::Stored { .. } | Self::Late(_) => unreachable!("what changes was loaded"),
             Self::Empty => {
                 undo.extend(changes.iter().map(|(path, _)| (*path, None)));
                 // There may have been pages before it was empty.
                 *self = Self::of(place, &merged(&[], changes), true);
             }
             Self::Few(few) => {
-                let sets_only = few.bucket.undo(changes, undo);
+                let sets = few.bucket.undo(changes, undo);
+                let before = if few.marks.is_saved() { Some(0) } else { few.touched };
+                let touched = before.zip(sets).map(|(before, now)| before | now);
                 let marks = few.marks.after();
-                if sets_only && let Some(few) = Arc::get_mut(few) {
+                if sets.is_some()
+                    && let Some(few) = Arc::get_mut(few)
+                {
                     few.hash = few.bucket.set(changes);
-                    few.marks = marks;
+                    (few.marks, few.touched) = (marks, touched);
                     return;
                 }
                 let entries = few.bucket.entries();
@@ -321,7 +379,7 @@ impl Tree {
                 } else {
                     let bucket = few.bucket.changed(changes);
                     match bucket.entries().len() <= BUCKET_KEYS {
-                        true => Self::few(bucket, marks),
+                        true => Self::few(bucket, marks, touched),
                         false => Self::of(place, bucket.entries(), marks.leftovers),
                     }
                 };
@@ -343,7 +401,7 @@ impl Tree {
                 many.left.collect(entries);
                 many.right.collect(entries);
             }
-            Self::Stored { .. } => unreachable!("what is put together was loaded"),
+            Self::Stored { .. } | Self::Late(_) => unreachable!("what is put together was loaded"),
         }
     }
 
@@ -364,7 +422,7 @@ impl Tree {
                 many.left.part_roots(&left, pages, roots)?;
                 many.right.part_roots(&right, pages, roots)?;
             }
-            Self::Stored { .. } => self.read(place, pages)?.part_roots(place, pages, roots)?,
+            Self::Stored { .. } | Self::Late(_) => self.read(place, pages)?.part_roots(place, pages, roots)?,
         }
         Ok(())
     }
@@ -378,7 +436,7 @@ impl Tree {
                 many.left.check(&left, pages)?;
                 many.right.check(&right, pages)
             }
-            Self::Stored { .. } => self.read(place, pages)?.check(place, pages),
+            Self::Stored { .. } | Self::Late(_) => self.read(place, pages)?.check(place, pages),
         }
     }
 
@@ -386,14 +444,23 @@ impl Tree {
     fn has_page(&self, place: &Place) -> bool {
         match self {
             Self::Empty => false,
-            Self::Few(_) | Self::Stored { .. } => true,
+            Self::Few(_) | Self::Stored { .. } | Self::Late(_) => true,
             Self::Many(_) => place.bits().is_multiple_of(STRIDE),
         }
     }
 
-    pub(super) fn save<E>(&self, place: &Place, change: &mut impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
+    pub(super) fn save<E: From<ReadError>>(
+        &self,
+        place: &Place,
+        pages: &dyn Pages,
+        change: &mut impl FnMut(Change) -> Result<(), E>,
+    ) -> Result<(), E> {
         match self {
             Self::Stored { .. } => {}
+            Self::Late(late) if late.marks.is_saved() => {}
+            Self::Late(late) => {
+                change(Change::Put(*place, Page::Bucket(late.entries(place, pages)?).encode()))?;
+            }
             Self::Empty => {
                 change(Change::RemoveBelow(*place))?;
                 change(Change::Remove(*place))?;
@@ -415,8 +482,8 @@ impl Tree {
                     change(Change::Remove(*place))?;
                 }
                 let (left, right) = place.parts();
-                many.left.save(&left, change)?;
-                many.right.save(&right, change)?;
+                many.left.save(&left, pages, change)?;
+                many.right.save(&right, pages, change)?;
             }
         }
         Ok(())
@@ -438,6 +505,7 @@ impl Tree {
     pub(super) fn set_saved(&self) {
         match self {
             Self::Few(few) => few.marks.set_saved(),
+            Self::Late(late) => late.marks.set_saved(),
             Self::Many(many) if !many.marks.is_saved() => {
                 many.left.set_saved();
                 many.right.set_saved();
@@ -447,9 +515,21 @@ impl Tree {
         }
     }
 
+    /// With as little in memory as can be: what is in pages is left to them, and of buckets that are there as they were
+    /// before some keys were set, those keys stay.
     pub(super) fn without_saved(&self, place: &Place) -> Self {
         match self {
             Self::Few(few) if few.marks.is_saved() => Self::Stored { hash: few.hash, keys: self.keys() },
+            Self::Late(late) if late.marks.is_saved() => Self::Stored { hash: late.hash, keys: late.keys },
+            Self::Few(few) => match few.late() {
+                Some(touched) => Self::Late(Arc::new(Late {
+                    hash: few.hash,
+                    keys: self.keys(),
+                    sets: few.bucket.sets(touched),
+                    marks: few.marks.clone(),
+                })),
+                None => self.clone(),
+            },
             Self::Many(many) if many.marks.is_saved() && self.has_page(place) => {
                 Self::Stored { hash: many.hash, keys: many.keys }
             }
@@ -457,13 +537,64 @@ impl Tree {
                 let (left, right) = place.parts();
                 let parts = (many.left.without_saved(&left), many.right.without_saved(&right));
                 let loaded = parts.0.loaded() + parts.1.loaded();
+                let (bytes, bytes_needed) =
+                    (parts.0.bytes() + parts.1.bytes(), parts.0.bytes_needed() + parts.1.bytes_needed());
                 let marks = Marks { saved: AtomicBool::new(many.marks.is_saved()), leftovers: many.marks.leftovers };
                 let Many { hash, keys, .. } = **many;
-                Self::Many(Arc::new(Many { left: parts.0, right: parts.1, hash, keys, loaded, marks }))
+                Self::Many(Arc::new(Many {
+                    left: parts.0,
+                    right: parts.1,
+                    hash,
+                    keys,
+                    loaded,
+                    bytes,
+                    bytes_needed,
+                    marks,
+                }))
             }
             other => other.clone(),
         }
     }
+}
+
+impl Few {
+    /// The keys that memory must keep of it, where that is less than all.
+    fn late(&self) -> Option<u32> {
+        let all = self.bucket.entries().len() as u64 * KEY_BYTES;
+        self.touched.filter(|touched| !self.marks.leftovers && Late::bytes(touched.count_ones() as usize) < all)
+    }
+}
+
+impl Late {
+    /// Of one with so many sets.
+    const fn bytes(sets: usize) -> u64 {
+        LATE_BYTES + sets as u64 * SET_BYTES
+    }
+
+    /// The keys of the bucket: no hash is computed, nor held against anything.
+    fn entries(&self, place: &Place, pages: &dyn Pages) -> Result<Vec<Entry>, ReadError> {
+        match page(place, pages)? {
+            Page::Bucket(entries) => Ok(merged(&entries, &self.sets)),
+            Page::Directory(_) => wrong("is not in order"),
+        }
+    }
+}
+
+/// What the page of a place holds.
+fn page(place: &Place, pages: &dyn Pages) -> Result<Page, ReadError> {
+    let Some(bytes) = pages.page(place)? else { return wrong("is missing") };
+    let page = Page::decode(&bytes)?;
+    if let Page::Bucket(entries) = &page {
+        let in_order = entries.is_sorted_by(|a, b| a.path < b.path);
+        if !in_order || entries.len() > BUCKET_KEYS || !entries.iter().all(|entry| place.covers(&entry.path)) {
+            return wrong("is not in order");
+        }
+    }
+    Ok(page)
+}
+
+fn wrong<T>(what: &str) -> Result<T, ReadError> {
+    Err(ReadError(format!("a page of the state tree {what}")))
 }
 
 /// Entries with changes, both in order, and no hash computed.

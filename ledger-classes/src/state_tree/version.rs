@@ -13,9 +13,6 @@ use crate::hash::Hash;
 use crate::state::{ReadError, Value, Writes};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-/// Bytes of memory of a key in a bucket, with its part of the nodes above, about.
-const KEY_BYTES: u64 = 128;
-
 /// The tree over a state. Cheap to clone; what it is over never changes.
 #[derive(Clone)]
 pub struct StateTree(Arc<Version>);
@@ -23,8 +20,9 @@ pub struct StateTree(Arc<Version>);
 struct Version {
     root: Hash,
     keys: u64,
-    /// Keys that were in memory when it was made.
-    loaded: u64,
+    /// Bytes of memory when it was made, about, and those that no page took over then.
+    bytes: u64,
+    bytes_needed: u64,
     held: Mutex<Held>,
 }
 
@@ -79,8 +77,8 @@ impl Eq for StateTree {}
 
 impl StateTree {
     fn new(tree: Tree) -> Self {
-        let (root, keys, loaded) = (tree.hash(), tree.keys(), tree.loaded());
-        Self(Arc::new(Version { root, keys, loaded, held: Mutex::new(Held::Here(tree)) }))
+        let (root, keys, bytes, bytes_needed) = (tree.hash(), tree.keys(), tree.bytes(), tree.bytes_needed());
+        Self(Arc::new(Version { root, keys, bytes, bytes_needed, held: Mutex::new(Held::Here(tree)) }))
     }
 
     /// A tree that is in pages.
@@ -105,7 +103,12 @@ impl StateTree {
 
     /// Bytes of memory that it uses, about. What it shares with others is counted, too.
     pub fn bytes(&self) -> u64 {
-        self.0.loaded * KEY_BYTES
+        self.0.bytes
+    }
+
+    /// Bytes of memory that [`Self::without_saved`] leaves, about, or fewer since.
+    pub fn bytes_needed(&self) -> u64 {
+        self.0.bytes_needed
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -168,9 +171,14 @@ impl StateTree {
         Ok(newer)
     }
 
-    /// Gives what pages lack of it. Nothing of it is in pages yet, or an earlier tree of the same line is.
-    pub fn save<E>(&self, mut change: impl FnMut(Change) -> Result<(), E>) -> Result<(), E> {
-        self.tree().save(&Place::ROOT, &mut change)
+    /// Gives what pages lack of it. Nothing of it is in pages yet, or an earlier tree of the same line is, which `pages` are
+    /// of.
+    pub fn save<E: From<ReadError>>(
+        &self,
+        pages: &dyn Pages,
+        mut change: impl FnMut(Change) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.tree().save(&Place::ROOT, pages, &mut change)
     }
 
     /// Notes that all that [`Self::save`] gave is in pages.
@@ -178,8 +186,8 @@ impl StateTree {
         self.tree().set_saved();
     }
 
-    /// The same, without what is in pages: that is read when it is needed. If a newer one has the nodes, or is being made
-    /// of it, that is to be asked.
+    /// The same, with as little in memory as can be: the rest is read from pages when it is needed. If a newer one has the
+    /// nodes, or is being made of it, that is to be asked.
     #[must_use]
     pub fn without_saved(&self) -> Self {
         match self.0.held.try_lock() {
@@ -207,7 +215,7 @@ impl StateTree {
         loop {
             tree = match &tree {
                 Tree::Empty => return Ok(Way::new(steps, None)),
-                Tree::Stored { .. } => tree.read(&place, pages)?,
+                Tree::Stored { .. } | Tree::Late(_) => tree.read(&place, pages)?,
                 Tree::Few(few) => {
                     let mut range = 0..few.bucket.entries().len();
                     while range.len() > 1 {
