@@ -6,6 +6,7 @@ use crate::asker::Asker;
 use crate::dealer::{Arrival, Job};
 use crate::door::Doors;
 use crate::index::Index;
+use crate::limits::{GO_ON_TRANSACTIONS_MAX, VERIFY_ALONE_MICROS_MAX};
 use crate::machine::{ChannelMachine, Commit, Effect, Input, Tally};
 use crate::metrics::{ChannelMetrics, Stage};
 use crate::ordering::Ticket;
@@ -13,7 +14,7 @@ use crate::production::{self, Execution, in_full};
 use crate::recall::{self, Found, Recall};
 use crate::shared::Shared;
 use crate::store::{ChannelStore, Disk, Share};
-use crate::ticket::{Credits, Reply};
+use crate::ticket::{self, Credits};
 use crate::verifier::{Judging, Screened, Screening, Step};
 use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::Seal;
@@ -146,6 +147,30 @@ impl Work {
         Self { kind, asked: Instant::now(), task }
     }
 
+    /// Whether it is done sooner by the thread that asks for it than by another, which has to be woken.
+    pub(crate) fn is_small(&self) -> bool {
+        match &self.task {
+            Task::Execute(_, transactions) => transactions.len() <= GO_ON_TRANSACTIONS_MAX,
+            Task::ToDisk(steps) => steps.iter().all(|step| step.transactions() <= GO_ON_TRANSACTIONS_MAX),
+            Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::Recall(_) | Task::Tell(_) => true,
+        }
+    }
+
+    /// Whether it verifies so little, in nobody's own turn, that to hand on what comes of it would take as long.
+    pub(crate) fn is_quick(&self) -> bool {
+        let of_channel = matches!(self.kind, Kind::Verify { caller: Asker::PEER, .. });
+        let quick =
+            |batch: &[Arrival]| batch.iter().map(|arrival| arrival.cost).sum::<u64>() <= VERIFY_ALONE_MICROS_MAX;
+        of_channel && matches!(&self.task, Task::Screen(_, batch) if quick(batch))
+    }
+
+    /// It will be done on a thread that verifies little: that remembers no keys.
+    pub(crate) fn alone(&mut self) {
+        if let Task::Screen(screening, _) = &mut self.task {
+            screening.remembers = false;
+        }
+    }
+
     /// Begins an outcome that is made somewhere else.
     pub(crate) const fn outcome(&self) -> Outcome {
         Outcome { kind: self.kind, asked: self.asked, inputs: Vec::new(), screened: None, more: Vec::new() }
@@ -208,6 +233,11 @@ fn screened(step: Step, outcome: &mut Outcome) {
 }
 
 impl ToDisk {
+    fn transactions(&self) -> usize {
+        let (Self::Append(block, _) | Self::Apply(block)) = self;
+        block.ids.len()
+    }
+
     fn run(self, place: &Workplace) -> Result<Input, String> {
         let store = &place.store;
         match self {
@@ -359,7 +389,7 @@ impl<S: Shell> ChannelLoop<S> {
                 Effect::Send { to, bytes } => self.shell.send(to, bytes),
                 Effect::Count(tally) => self.place.count(tally),
                 Effect::Notify(commit) => self.place.commit(commit),
-                Effect::Reply(replies) => replies.into_iter().for_each(Reply::give),
+                Effect::Reply(replies) => ticket::give(replies),
                 Effect::WakeAt(time) => self.shell.wake_in(time.millis_since(now)),
                 Effect::Halt(reason) => self.shell.halt(reason),
             }
@@ -380,6 +410,7 @@ impl<S: Shell> ChannelLoop<S> {
             now: now.max(place.shared.tip().time),
             seed: self.shell.seed(),
             slice: place.verify_slice,
+            remembers: true,
         };
         self.shell.run(Work::new(Kind::Verify { shard, caller }, Task::Screen(Box::new(screening), batch)));
     }

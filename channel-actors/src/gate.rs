@@ -1,7 +1,7 @@
 //! The way to a channel's files and actors, open or not: one lock, under which [`Rest`] decides, and the queues of those
 //! who wait until the channel works. What waits here holds credits or a read permit, which bounds it.
 
-use crate::group::{Group, Submit};
+use crate::group::{Group, Submit, Turn};
 use crate::rest::{Need, Rest, Stage};
 use crate::store::ChannelStore;
 use actix::dev::SendError;
@@ -24,6 +24,16 @@ pub(crate) enum Entry {
     Gone,
     /// Ask again if this resolves to true, else it was given up; `wake`: the caller is to wake the channel.
     Later { told: oneshot::Receiver<bool>, wake: bool },
+}
+
+/// What is left to whoever passes a submission on.
+#[must_use]
+pub(crate) enum Passed {
+    Done,
+    /// To wake the channel.
+    Wake,
+    /// To take its turn at the machine.
+    Turn(Turn),
 }
 
 /// The way to a channel's files and actors.
@@ -73,15 +83,15 @@ impl Gate {
         self.lock().rest.stage()
     }
 
-    /// Passes a submission on or keeps it until the channel works. True: the caller is to wake the channel.
-    pub(crate) fn submit(&self, submit: Submit) -> Result<bool, SendError<Submit>> {
+    /// Passes a submission on or keeps it until the channel works, and says what is left to the caller.
+    pub(crate) fn submit(&self, submit: Submit) -> Result<Passed, SendError<Submit>> {
         let mut inner = self.lock();
         match (inner.rest.need(Instant::now(), false), &inner.work) {
-            (Need::Go, Some(work)) => work.group.try_submit(submit).map(|()| false),
+            (Need::Go, Some(work)) => Ok(work.group.try_submit(submit)?.map_or(Passed::Done, Passed::Turn)),
             (Need::Go, None) => Err(SendError::Closed(submit)),
             (need, _) => {
                 inner.queue.push(submit);
-                Ok(need == Need::Wake)
+                Ok(if need == Need::Wake { Passed::Wake } else { Passed::Done })
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::asker::Asker;
 use crate::committed::CommittedBlock;
 use crate::dealer::Arrival;
 use crate::feed::Wants;
-use crate::gate::{Entry, Gate};
+use crate::gate::{Entry, Gate, Passed};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
 use crate::inbox::Inbox;
@@ -261,9 +261,11 @@ impl ChannelHandle {
             .map(|((envelope, waiter), credit)| Arrival::new(envelope, self.1, waiter, credit, arrived))
             .collect();
         match self.0.gate.submit(Submit(arrivals)) {
-            Ok(wake) => {
-                if wake {
-                    self.wake();
+            Ok(passed) => {
+                match passed {
+                    Passed::Done => {}
+                    Passed::Wake => self.wake(),
+                    Passed::Turn(turn) => turn.take_one(),
                 }
                 Ok(())
             }

@@ -37,7 +37,8 @@ impl Inbox {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn put(&self, number: usize, mut outcome: SubmitResult) {
+    /// Puts an outcome in. True if it is the first: then its owner is to be told.
+    pub(crate) fn put(&self, number: usize, mut outcome: SubmitResult) -> bool {
         let mut waiting = self.lock();
         if let SubmitResult::Committed { id, receipt } = &outcome {
             let bytes = size_of::<Receipt>() + receipt.events.iter().map(Vec::len).sum::<usize>();
@@ -48,12 +49,12 @@ impl Inbox {
             }
         }
         waiting.outcomes.push((number, outcome));
-        let first = waiting.outcomes.len() == 1;
-        drop(waiting);
-        // A block answers hundreds: its owner is woken once.
-        if first {
-            self.0.arrived.notify_one();
-        }
+        waiting.outcomes.len() == 1
+    }
+
+    /// Wakes its owner: a block answers hundreds, and it is woken once.
+    pub(crate) fn tell(&self) {
+        self.0.arrived.notify_one();
     }
 
     /// What has arrived, which may be nothing.

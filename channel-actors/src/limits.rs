@@ -12,8 +12,13 @@ pub const BYTES_IN_FLIGHT_MAX: u32 = 256 * 1024 * 1024;
 pub const CALLER_PART: u32 = 4;
 /// The part of these that is left to the peer's own posts, such as revocations, when callers fill the rest.
 pub const PEER_PART: u32 = 16;
-/// Submissions (each up to a batch) that may wait in a channel's mailbox.
+/// Submissions (each up to a batch) that may wait for a channel's machine.
 pub const MAILBOX: usize = 1_024;
+/// What a thread takes of a channel's mail before others have it.
+pub const TURN_LETTERS_MAX: usize = 64;
+/// Transactions of a block up to which the thread that has brought it so far goes on with it: waking another one takes as
+/// long as some tens of them. With more, the disk is not to wait until all of the block before are answered.
+pub const GO_ON_TRANSACTIONS_MAX: usize = 256;
 /// Transactions that a verifier shard checks in one job: beyond a thousand, larger batches gain little.
 pub const VERIFY_JOB_TRANSACTIONS_MAX: usize = 1_024;
 /// Microseconds of a core that a job takes, as far as that is known before, after which another channel has its turn.
@@ -25,6 +30,9 @@ pub const VERIFY_JOB_APART_MICROS_MAX: u64 = 2_000;
 /// Microseconds that are worth a second job beside the one that runs: below, the smaller batch costs more
 /// than waiting for that one.
 pub const VERIFY_JOB_WORTH_MICROS: u64 = 2_048;
+/// Microseconds of a job that a channel with nothing else under way, beside which no other one verifies, has done by the
+/// thread that executes and persists what comes of it: to wake that one takes as long.
+pub const VERIFY_ALONE_MICROS_MAX: u64 = 64;
 /// Microseconds of a caller's turn among those who wait for verification.
 pub const VERIFY_TURN_MICROS: u64 = 500;
 /// Microseconds that a job may take for paths, evidence and recoveries beside other work; what would take more is set

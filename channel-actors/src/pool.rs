@@ -5,6 +5,8 @@
 //! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
 //! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too. One
 //! caller has half of the threads at a time.
+//! What the end of a job asks for next is taken by the same thread, where that is small ([`WorkPool::run_next`]): to wake
+//! another one takes longer than much of what is done here.
 //! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
 //! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
 //! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
@@ -14,9 +16,11 @@ use crate::asker::Asker;
 use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
 use crate::tasks::{Tasks, give_way, words};
 use ledger_classes::hash::Hash;
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -37,12 +41,26 @@ struct Owner(Arc<Shared>);
 
 struct Shared {
     queues: Mutex<Queues>,
-    ready: [Condvar; 2],
     fair: bool,
     /// Threads that one caller has at a time.
     of_caller_max: usize,
     tasks: Tasks,
     broken: OnceLock<Broken>,
+}
+
+thread_local! {
+    /// Of a thread of a pool: which, and its lane.
+    static HERE: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+    /// Of a thread of a pool whose job is at its end: which pool and lane it looks for the next job in, unless it has
+    /// promised to find one there.
+    static LOOKS: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+}
+
+/// A job that has ended, and the processor time that it took.
+struct Ended {
+    channel: Hash,
+    caller: Asker,
+    took: Duration,
 }
 
 /// A set of threads.
@@ -62,6 +80,8 @@ struct Queues {
     recent_callers: Recent<Asker>,
     /// Threads that each caller has.
     running: HashMap<Asker, usize>,
+    /// Threads of each lane that wait for a turn. The one that worked last is woken first: what it needs is near.
+    idle: [Vec<Thread>; 2],
     closed: bool,
 }
 
@@ -93,6 +113,28 @@ impl Queues {
             }
         }
         None
+    }
+
+    /// A thread to be woken, if somebody waits for a turn in a lane.
+    fn wanted(&mut self, lane: usize) -> Option<Thread> {
+        if self.turns[lane].is_empty() { None } else { self.idle[lane].pop() }
+    }
+
+    /// A job has ended.
+    fn ended(&mut self, fair: bool, channel: Hash, caller: Asker, took: Duration) {
+        let now = Instant::now();
+        if fair {
+            self.recent.add(channel, took, now);
+            if caller != Asker::PEER {
+                self.recent_callers.add(caller, took, now);
+            }
+        }
+        if let Some(running) = self.running.get_mut(&caller) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&caller);
+            }
+        }
     }
 
     /// Gives a caller with jobs its next turn.
@@ -205,7 +247,6 @@ impl WorkPool {
     fn start(tasks: &Tasks, name: &'static str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             queues: Mutex::default(),
-            ready: Default::default(),
             fair: lanes.len() > 1,
             of_caller_max: (threads / 2).max(1),
             tasks: tasks.clone(),
@@ -247,7 +288,31 @@ impl WorkPool {
         W: FnOnce() -> T + Send + 'static,
         D: FnOnce(Result<T, Panicked>) + Send + 'static,
     {
-        let job: Job = Box::new(move || done(catch_unwind(AssertUnwindSafe(work)).map_err(message)));
+        self.queue(channel, caller, work, done, false);
+    }
+
+    /// [`Self::run_for`], for what is small. Where this thread is one of the pool's, at the end of its job, no other is
+    /// woken: it takes what is next itself, which in its turn is this.
+    pub(crate) fn run_next<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        self.queue(channel, caller, work, done, true);
+    }
+
+    fn queue<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D, small: bool)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        let job: Job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work)).map_err(message);
+            LOOKS.set(HERE.get());
+            done(result);
+        });
         let shared = &self.0.0;
         let mut queues = shared.lock();
         let jobs = queues.channels.entry(channel).or_default().jobs.entry(caller).or_default();
@@ -257,8 +322,19 @@ impl WorkPool {
         }
         let lane = shared.lane_of(&mut queues, channel, caller);
         queues.give_turn(channel, caller, lane);
+        let looks = (Arc::as_ptr(shared), lane);
+        if small && LOOKS.get() == Some(looks) {
+            LOOKS.set(None);
+            return;
+        }
+        let idle = queues.idle[lane as usize].pop();
         drop(queues);
-        shared.ready[lane as usize].notify_one();
+        idle.iter().for_each(Thread::unpark);
+    }
+
+    /// Whether a thread has nothing to do.
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.0.0.lock().idle[Lane::Ordinary as usize].is_empty()
     }
 
     /// Whether others than `channel` have had work here of late, so that its jobs should be short.
@@ -292,16 +368,16 @@ impl Shared {
     }
 
     /// Wakes a thread of each lane in which somebody waits for a turn.
-    fn wake(&self, queues: MutexGuard<'_, Queues>) {
-        let waiting = [0, 1].map(|lane: usize| !queues.turns[lane].is_empty());
+    fn wake(&self, mut queues: MutexGuard<'_, Queues>) {
+        let wanted = [0, 1].map(|lane: usize| queues.wanted(lane));
         drop(queues);
-        for (ready, _) in self.ready.iter().zip(waiting).filter(|(_, waiting)| *waiting) {
-            ready.notify_one();
-        }
+        wanted.iter().flatten().for_each(Thread::unpark);
     }
 
     fn work(&self, lane: Lane) {
-        while let Some((channel, caller, job)) = self.next(lane) {
+        HERE.set(Some((std::ptr::from_ref(self), lane)));
+        let mut ended = None;
+        while let Some((channel, caller, job)) = self.next(lane, ended.take()) {
             let before = used();
             if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
                 let reason = format!("the end of its work could not be taken up: {}", message(panic));
@@ -310,27 +386,19 @@ impl Shared {
                     None => self.tasks.fail(format!("channel {channel}: {reason}")),
                 }
             }
-            let took = used().saturating_sub(before);
-            let (mut queues, now) = (self.lock(), Instant::now());
-            if self.fair {
-                queues.recent.add(channel, took, now);
-                if caller != Asker::PEER {
-                    queues.recent_callers.add(caller, took, now);
-                }
-            }
-            if let Some(running) = queues.running.get_mut(&caller) {
-                *running -= 1;
-                if *running == 0 {
-                    queues.running.remove(&caller);
-                }
-            }
-            // Its next job may wait in the other lane, whose threads do not know that it may have one of them now.
-            self.wake(queues);
+            LOOKS.set(None);
+            ended = Some(Ended { channel, caller, took: used().saturating_sub(before) });
         }
     }
 
-    fn next(&self, lane: Lane) -> Option<(Hash, Asker, Job)> {
+    /// Takes account of the job that has ended, and takes the next one.
+    fn next(&self, lane: Lane, ended: Option<Ended>) -> Option<(Hash, Asker, Job)> {
         let mut queues = self.lock();
+        if let Some(Ended { channel, caller, took }) = ended {
+            queues.ended(self.fair, channel, caller, took);
+            // Its next job may wait in the other lane, whose threads do not know that it may have one of them now.
+            queues.wanted(1 - lane as usize).iter().for_each(Thread::unpark);
+        }
         loop {
             // At the end nobody may be left.
             let of_caller_max = if queues.closed { usize::MAX } else { self.of_caller_max };
@@ -338,7 +406,13 @@ impl Shared {
                 if queues.closed {
                     return None;
                 }
-                queues = self.ready[lane as usize].wait(queues).unwrap_or_else(PoisonError::into_inner);
+                queues.idle[lane as usize].push(std::thread::current());
+                drop(queues);
+                std::thread::park();
+                queues = self.lock();
+                // Whoever woke it has taken it out, unless nobody did.
+                let here = std::thread::current().id();
+                queues.idle[lane as usize].retain(|idle| idle.id() != here);
                 continue;
             };
             let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
@@ -366,8 +440,11 @@ impl Shared {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.ready.iter().for_each(Condvar::notify_all);
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        let idle = std::mem::take(&mut queues.idle);
+        drop(queues);
+        idle.iter().flatten().for_each(Thread::unpark);
     }
 }
 

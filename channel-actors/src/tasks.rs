@@ -8,6 +8,7 @@
 use crate::limits::{TASK_PAUSE_MAX, TASK_PAUSE_MIN, TASK_PROVEN, TASK_RESTARTS_MAX};
 use actix::ArbiterHandle;
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -284,6 +285,7 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 /// From now on this thread gives way to others of the peer who want a processor too: each 5 of `nice` leave it a third of
 /// the share. Where the system does not know that of threads, it is like others.
 pub(crate) fn give_way(nice: i32) {
+    GIVES_WAY.set(nice > 0);
     // On Linux a thread's own matter. Without the right to it the work is only less polite.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(nice) {
@@ -291,6 +293,15 @@ pub(crate) fn give_way(nice: i32) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = nice;
+}
+
+thread_local! {
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread gives way: what others wait for is not done on it.
+pub(crate) fn gives_way() -> bool {
+    GIVES_WAY.get()
 }
 
 /// What a panic said.

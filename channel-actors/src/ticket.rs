@@ -159,7 +159,8 @@ pub(crate) fn waiters(inbox: &Inbox, numbers: impl IntoIterator<Item = usize>) -
 }
 
 impl Ticket {
-    fn set(&self, slot: usize, result: SubmitResult) {
+    /// Puts an answer where it belongs. True: whoever waits is to be told of it ([`Self::tell`]).
+    fn set(&self, slot: usize, result: SubmitResult) -> bool {
         let answers = match &self.answers {
             Answers::Together(answers) => answers,
             Answers::Each(inbox) => return inbox.put(slot, result),
@@ -169,10 +170,19 @@ impl Ticket {
             state.results[slot] = Some(result);
             state.open -= 1;
         }
-        let done = state.open == 0;
-        drop(state);
-        if done {
-            finish(answers);
+        state.open == 0
+    }
+
+    fn tell(&self) {
+        match &self.answers {
+            Answers::Together(answers) => finish(answers),
+            Answers::Each(inbox) => inbox.tell(),
+        }
+    }
+
+    fn answer(&self, slot: usize, result: SubmitResult) {
+        if self.set(slot, result) {
+            self.tell();
         }
     }
 }
@@ -191,7 +201,7 @@ impl Waiter {
     pub(crate) fn accept(&mut self, id: Hash) {
         if self.ticket.wait == Wait::Accepted && self.open {
             self.open = false;
-            self.ticket.set(self.slot, SubmitResult::Accepted { id });
+            self.ticket.answer(self.slot, SubmitResult::Accepted { id });
         }
     }
 
@@ -209,7 +219,7 @@ impl Waiter {
     pub(crate) fn resolve(mut self, result: SubmitResult) {
         if self.open {
             self.open = false;
-            self.ticket.set(self.slot, result);
+            self.ticket.answer(self.slot, result);
         }
     }
 
@@ -225,17 +235,24 @@ pub(crate) struct Reply {
     pub(crate) result: SubmitResult,
 }
 
-impl Reply {
-    pub(crate) fn give(self) {
-        self.waiter.resolve(self.result);
+/// Gives answers. Nobody is told before all are there: whoever is woken goes away with what there is, and would come again
+/// for each.
+pub(crate) fn give(replies: Vec<Reply>) {
+    let mut told = Vec::new();
+    for Reply { mut waiter, result } in replies {
+        if std::mem::take(&mut waiter.open) && waiter.ticket.set(waiter.slot, result) {
+            told.push(waiter.ticket.clone());
+        }
     }
+    told.iter().for_each(|ticket| ticket.tell());
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         if self.open {
             let reason = "it stopped before the outcome was known; ask for the transaction's id later".into();
-            self.ticket.set(self.slot, SubmitResult::Refused { id: None, refusal: SubmitRefusal::Stopped { reason } });
+            self.ticket
+                .answer(self.slot, SubmitResult::Refused { id: None, refusal: SubmitRefusal::Stopped { reason } });
         }
     }
 }
@@ -404,7 +421,34 @@ impl Drop for Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::task::Waker;
+    use std::task::{Wake, Waker};
+
+    /// Looks into an inbox when it is woken, as its owner does.
+    struct Looks(Inbox, Mutex<Vec<usize>>);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().expect("no panic").push(self.0.take().len());
+        }
+    }
+
+    /// The owner of a stream was woken by the first outcome of a block, and wrote it, and then the next ones: four times
+    /// as many writes.
+    #[test]
+    fn whoever_waits_is_woken_once_all_answers_are_there() {
+        let inbox = Inbox::new(usize::MAX);
+        let looks = Arc::new(Looks(inbox.clone(), Mutex::default()));
+        let waker = Waker::from(looks.clone());
+        let mut arrived = Box::pin(inbox.arrived());
+        assert!(arrived.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let reply = |waiter| Reply { waiter, result: SubmitResult::Accepted { id: Hash::ZERO } };
+        let (together, mut waiter) = submission(1, Wait::Committed);
+        let waiters = waiters(&inbox, 0..3).into_iter().chain(waiter.pop());
+        give(waiters.map(reply).collect());
+        assert_eq!(*looks.1.lock().expect("no panic"), [3]);
+        let mut together = Box::pin(together);
+        assert!(together.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+    }
 
     #[test]
     fn credits_are_all_or_none_and_come_back() {

@@ -85,6 +85,8 @@ pub(crate) struct Screening {
     pub(crate) seed: [u8; 32],
     /// After this time of judging others have a turn.
     pub(crate) slice: Duration,
+    /// Whether the thread that does it remembers the keys that it meets.
+    pub(crate) remembers: bool,
 }
 
 /// What came of a screening.
@@ -133,7 +135,8 @@ impl Screening {
         let standing = |one: &ParsedTransaction| {
             execution::screen_standing(&view, &members, one.claimed_sender(), one.actions(), self.now).map(|_| ())
         };
-        let verdicts: Vec<Verdict> = with_keys(|keys| verify_screened(transactions, self.seed, keys, standing));
+        let verify = |keys: &mut KeyCache| verify_screened(transactions, self.seed, keys, standing);
+        let verdicts: Vec<Verdict> = if self.remembers { with_keys(verify) } else { verify(&mut KeyCache::default()) };
         let todo: Vec<_> = verdicts.into_iter().zip(company).collect();
         Judging {
             flights: Vec::with_capacity(todo.len()),

@@ -148,7 +148,7 @@ async fn an_actor_that_panics_halts_its_channel_and_every_waiter_is_answered() {
             assert!(stopped, "{at}: {result:?}");
         }
         let reason = halt_of(&broken).await;
-        assert_eq!(reason, "the channel's actor stopped unexpectedly", "{at}");
+        assert_eq!(reason, "the channel's machine panicked: the clock is poisoned", "{at}");
         let refused = broken.submit(envelopes.clone(), Wait::Committed).err();
         assert_eq!(refused, Some(SubmitRefusal::Stopped { reason }));
         broken.read(|reader| Ok(reader.height())).await.expect("what is committed can still be read");

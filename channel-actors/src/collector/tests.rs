@@ -35,7 +35,7 @@ fn seen(effects: Vec<CollectorEffect>) -> Vec<Seen> {
             CollectorEffect::WakeAt(time) => Seen::Wake(time.millis_since(NOW)),
             CollectorEffect::Recall(recalls) => Seen::Recall(recalls.iter().map(|recall| recall.id).collect()),
             CollectorEffect::Reply(replies) => {
-                replies.into_iter().for_each(Reply::give);
+                crate::ticket::give(replies);
                 return None;
             }
             CollectorEffect::Halt(_) => Seen::Halt,

@@ -161,6 +161,9 @@ impl World {
     }
 
     fn work(&mut self, mut work: Work, random: &mut Random) -> Outcome {
+        if work.is_quick() && random.below(2) == 0 {
+            work.alone();
+        }
         let mut unpaid = None;
         let mut deferred = Vec::new();
         if let Task::Execute(execution, transactions) = &mut work.task {
@@ -333,6 +336,22 @@ fn every_verified_id_has_exactly_one_outcome_in_any_order_of_completions() {
         assert_eq!(included.keys().collect::<Vec<_>>(), outcomes.keys().collect::<Vec<_>>());
     }
     assert!(offered.0 > 0 && offered.1 > 0 && held > 0, "some are dropped, some wait: {offered:?}, {held}");
+}
+
+/// Only so little is done by the thread that executes and persists: what takes longer has turns among its like.
+#[test]
+fn one_transaction_is_verified_quickly_and_a_batch_or_a_forgers_is_not() {
+    for (size, quick) in [(1, true), (8, false)] {
+        let mut world = World::new();
+        let (channel, credits) = (world.bench.opened.channel, Arc::new(Credits::default()));
+        let arrivals = (0..size).map(|nonce| arrival(envelope(channel, nonce, 1), Wait::Committed, &credits));
+        let (_waiting, arrivals): (Vec<_>, Vec<_>) = arrivals.unzip();
+        world.channel.submit(arrivals);
+        let Some(Waiting::Work(mut work)) = world.channel.shell.waiting.pop() else { panic!("it is not done") };
+        assert_eq!(work.is_quick(), quick);
+        work.kind = Kind::Verify { shard: 0, caller: crate::asker::Asker::named("forger") };
+        assert!(!work.is_quick(), "it has its own turn");
+    }
 }
 
 /// A failure is the end: a checkpoint that ended after a failed persist began the next persist.

@@ -239,6 +239,78 @@ fn a_pool_that_ends_leaves_no_caller_behind_for_what_it_has_in_the_other_lane() 
     hold.send(()).expect("its job waits");
 }
 
+/// Waits until so many threads of a pool have nothing to do.
+fn wait_until_idle(pool: &WorkPool, threads: usize) {
+    let until = Instant::now() + ms(60_000);
+    while pool.0.0.lock().idle[Lane::Ordinary as usize].len() < threads {
+        assert!(Instant::now() < until, "its threads wait for work");
+        std::thread::yield_now();
+    }
+}
+
+/// Each step of a small block woke another thread, which took longer than the step.
+#[test]
+fn what_the_end_of_a_job_asks_for_next_is_done_by_its_own_thread_and_more_by_others() {
+    let pool = WorkPool::new(&Tasks::default(), "test", 2).expect("threads");
+    let (told, tell) = mpsc::channel();
+    let this = || std::thread::current().id();
+    for _ in 0..20 {
+        wait_until_idle(&pool, 2);
+        let (again, told) = (pool.clone(), told.clone());
+        let (hold, held) = mpsc::channel::<()>();
+        pool.run(Hash::ZERO, this, move |first| {
+            let (next, more) = (told.clone(), told.clone());
+            again.run_next(Hash::ZERO, Asker::PEER, this, move |thread| {
+                next.send(("next", first == thread)).expect("the test waits");
+                held.recv().expect("the test lets it go on");
+            });
+            again.run_next(Hash::ZERO, Asker::PEER, this, move |_| more.send(("more", true)).expect("the test waits"));
+        });
+        // The second waits for nobody: the other thread does one of the two while this one does the other.
+        let mut done =
+            [tell.recv_timeout(ms(60_000)), tell.recv_timeout(ms(60_000))].map(|done| done.expect("both run"));
+        done.sort_unstable_by_key(|(name, _)| *name);
+        assert_eq!(done.map(|(name, _)| name), ["more", "next"]);
+        hold.send(()).expect("its job waits");
+    }
+    // Alone it is always the same thread.
+    for _ in 0..20 {
+        wait_until_idle(&pool, 2);
+        let (again, told) = (pool.clone(), told.clone());
+        pool.run(Hash::ZERO, this, move |first| {
+            again.run_next(Hash::ZERO, Asker::PEER, this, move |thread| {
+                told.send(("next", first == thread)).expect("the test waits");
+            });
+        });
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok(("next", true)));
+    }
+}
+
+#[test]
+fn the_thread_that_worked_last_is_woken_first() {
+    let pool = WorkPool::new(&Tasks::default(), "test", 4).expect("threads");
+    let (told, tell) = mpsc::channel();
+    let mut threads = Vec::new();
+    for _ in 0..10 {
+        wait_until_idle(&pool, 4);
+        let told = told.clone();
+        pool.run(Hash::ZERO, || std::thread::current().id(), move |thread| told.send(thread).expect("the test waits"));
+        threads.push(tell.recv_timeout(ms(60_000)).expect("it runs").expect("no panic"));
+    }
+    assert!(threads.iter().all(|thread| *thread == threads[0]), "{threads:?}");
+}
+
+/// What others wait for is not done by a thread that gives way to everybody.
+#[test]
+fn a_thread_knows_whether_it_gives_way() {
+    for (nice, gives) in [(0, false), (5, true)] {
+        let pool = WorkPool::giving_way(&Tasks::default(), "test", 1, nice).expect("threads");
+        let (told, tell) = mpsc::channel();
+        pool.run(Hash::ZERO, crate::tasks::gives_way, move |said| told.send(said).expect("the test waits"));
+        assert_eq!(tell.recv_timeout(ms(60_000)), Ok(Ok(gives)));
+    }
+}
+
 #[test]
 fn a_panic_is_reported_and_the_thread_lives() {
     let pool = WorkPool::new(&Tasks::default(), "test", 1).expect("threads");

@@ -132,6 +132,7 @@ fn screening(bench: &Bench, slice: Duration) -> Screening {
         now: NOW,
         seed: [9; 32],
         slice,
+        remembers: true,
     }
 }
 
