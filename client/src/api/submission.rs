@@ -7,6 +7,7 @@ use ledger_classes::hash::Hash;
 use ledger_classes::keys::{PublicKey, Scheme, Signature};
 use ledger_classes::transaction::{Encoding, Envelope, SignedBy};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// `Content-Type` and `Accept` of binary batches: [`Batch`] in, [`BatchAnswer`] out.
 pub const MEDIA_TYPE_BATCH: &str = "application/vnd.chancery.batch";
@@ -39,6 +40,17 @@ pub struct JsonEnvelope {
     pub payload_base64: Option<String>,
     /// 1 to 32 signatures; the first signer is the sender.
     pub signatures: Vec<JsonSignature>,
+}
+
+/// Bytes of every key and signature, and more.
+const HEX_BYTES: usize = 80;
+
+/// Reads hex digits, usually without memory of their own: every transaction in JSON has 192 of them.
+fn read_hex<'a>(text: &str, place: &'a mut [u8; HEX_BYTES]) -> Option<Cow<'a, [u8]>> {
+    match place.get_mut(..text.len() / 2) {
+        Some(bytes) => hex::decode_to_slice(text, bytes).ok().map(|()| Cow::Borrowed(&*bytes)),
+        None => hex::decode(text).ok().map(Cow::Owned),
+    }
 }
 
 /// Why a JSON envelope is not one.
@@ -74,8 +86,10 @@ impl TryFrom<JsonEnvelope> for Envelope {
             _ => return Err(fail("exactly one of payload and payload_base64 is needed")),
         };
         let signatures = json.signatures.iter().map(|signed| {
-            let key = hex::decode(&signed.key).map_err(|_| fail("a key is hex digits"))?;
-            let signature = hex::decode(&signed.signature).map_err(|_| fail("a signature is hex digits"))?;
+            let (mut key, mut signature) = ([0; HEX_BYTES], [0; HEX_BYTES]);
+            let key = read_hex(&signed.key, &mut key).ok_or_else(|| fail("a key is hex digits"))?;
+            let signature =
+                read_hex(&signed.signature, &mut signature).ok_or_else(|| fail("a signature is hex digits"))?;
             Ok(SignedBy {
                 key: PublicKey::new(signed.scheme, &key).map_err(|error| fail(&error.to_string()))?,
                 signature: Signature::new(&signature).map_err(|error| fail(&error.to_string()))?,

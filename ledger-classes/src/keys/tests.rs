@@ -374,6 +374,10 @@ fn batches_agree_with_the_library_on_random_and_edge_cases() {
         let verdict = verify_batch(&items, std::array::from_fn(|_| random.next_u32() as u8), &mut cache);
         let single: Vec<_> = batch.iter().map(|(key, message, signature)| verify(key, message, signature)).collect();
         assert_eq!(verdict.valid, single, "CHANCERY_SEED={seed}, after {done} cases");
+        for (item, single) in items.iter().zip(&single).take(small) {
+            let alone = verify_batch(std::slice::from_ref(item), [0; 32], &mut cache).valid;
+            assert_eq!(alone, [*single], "CHANCERY_SEED={seed}, alone, after {done} cases");
+        }
         // One equation was enough exactly where it was enough for the library.
         assert_eq!(verdict.checks == verdict.valid.len(), whole, "CHANCERY_SEED={seed}, after {done} cases");
         done += small as u64;

@@ -34,6 +34,9 @@ use std::{
     time::Duration,
 };
 
+/// Bytes that a piece has room for when it begins.
+const SHORT_ANSWER_BYTES: usize = 1024;
+
 /// What is encoded and not sent yet.
 pub(super) struct Pieces {
     full: VecDeque<Bytes>,
@@ -127,6 +130,10 @@ impl Pieces {
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(PIECE_BYTES - self.open.len());
+        if self.open.capacity() == 0 {
+            // Most answers are no longer, and come in many small bits.
+            self.open.reserve(SHORT_ANSWER_BYTES);
+        }
         self.open.extend_from_slice(&bytes[..taken]);
         self.total += taken;
         if self.open.len() == PIECE_BYTES {

@@ -260,7 +260,7 @@ async fn batch(
     let missing = || Answered::Refused(None, Kind::Broken.into());
     let answers = answers.into_iter().map(|answer| answer.or_else(|| results.next()).unwrap_or_else(missing));
     let answers: Vec<Answered> = answers.collect();
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     for answer in &answers {
         *counts.entry(answer.name()).or_default() += 1;
     }

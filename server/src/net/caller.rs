@@ -43,6 +43,8 @@ pub struct LiveCertificate {
     /// What its holder has rights by, and under what channels end it.
     scopes: Vec<Scope>,
     marks: Vec<Mark>,
+    /// Whose turns its holder's reads have.
+    asker: Asker,
     generation: AtomicU64,
     judged_ms: AtomicU64,
 }
@@ -65,7 +67,11 @@ impl LiveCertificate {
         };
         let scopes = certified.as_ref().map(of).unwrap_or_default();
         let marks = certified.as_ref().map(marks_of).unwrap_or_default();
-        Self { path, verified, scopes: [ANYBODY, &scopes].concat(), marks, generation, judged_ms }
+        let asker = verified.as_ref().map(VerifiedCertificate::identity).map_or_else(
+            |_| Asker::default(),
+            |identity| Asker::named(&identity.to_string()).of(identity.organization()),
+        );
+        Self { path, verified, scopes: [ANYBODY, &scopes].concat(), marks, asker, generation, judged_ms }
     }
 
     /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
@@ -161,10 +167,8 @@ pub fn place(address: IpAddr) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
     certificate: Option<Arc<LiveCertificate>>,
-    identity: Option<Identity>,
     /// Keys of CAs that those of its path have replaced.
     predecessors: Vec<KeyId>,
-    not_after: Option<Time>,
     asker: Asker,
     who: Who,
 }
@@ -181,10 +185,9 @@ impl Caller {
             return Ok(Self { asker, ..Self::default() });
         };
         let verified = certificate.check(trust)?;
-        let asker = Asker::named(&verified.identity().to_string()).of(verified.identity().organization());
         let predecessors = trust.predecessors(verified.identity().organization(), verified.authorities());
-        let (identity, not_after) = (Some(verified.identity().clone()), Some(verified.not_after()));
-        Ok(Self { certificate: Some(certificate), identity, predecessors, not_after, asker, who: Who::default() })
+        let asker = certificate.asker;
+        Ok(Self { certificate: Some(certificate), predecessors, asker, who: Who::default() })
     }
 
     /// The same caller, on a connection of whose places that is known.
@@ -204,13 +207,17 @@ impl Caller {
     }
 
     /// Who it is; nobody knows of an anonymous one.
-    pub const fn identity(&self) -> Option<&Identity> {
-        self.identity.as_ref()
+    pub fn identity(&self) -> Option<&Identity> {
+        self.verified().map(VerifiedCertificate::identity)
+    }
+
+    fn verified(&self) -> Option<&VerifiedCertificate> {
+        self.certificate.as_ref()?.verified.as_ref().ok()
     }
 
     /// The key of the CA that issued its certificate.
     pub fn issuer(&self) -> Option<KeyId> {
-        self.certificate.as_ref()?.verified.as_ref().ok().map(VerifiedCertificate::issuer)
+        self.verified().map(VerifiedCertificate::issuer)
     }
 
     /// The certificate that it has shown, DER.
@@ -231,8 +238,7 @@ impl Caller {
 
     /// The keys of the CAs that vouch for it; none for an anonymous one.
     pub fn authorities(&self) -> &[KeyId] {
-        let verified = self.certificate.as_ref().and_then(|certificate| certificate.verified.as_ref().ok());
-        verified.map_or(&[], VerifiedCertificate::authorities)
+        self.verified().map_or(&[], VerifiedCertificate::authorities)
     }
 
     /// Whether a CA that is listed under this key vouches for it: one of its path, or one that such a CA has replaced.
@@ -241,8 +247,8 @@ impl Caller {
     }
 
     /// When its certificate expires.
-    pub const fn not_after(&self) -> Option<Time> {
-        self.not_after
+    pub fn not_after(&self) -> Option<Time> {
+        self.verified().map(VerifiedCertificate::not_after)
     }
 
     /// Judges the certificate again: for what lasts longer than a request.

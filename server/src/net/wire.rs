@@ -213,7 +213,10 @@ fn translate(head: &request::Parts) -> Option<Request> {
     let mut request = Request::new();
     let translated = request.head_mut();
     translated.method = actix::Method::from_bytes(head.method.as_str().as_bytes()).ok()?;
-    translated.uri = head.uri.to_string().parse().ok()?;
+    translated.uri = match head.uri.path_and_query() {
+        Some(target) if head.uri.authority().is_none() => target.as_str().parse().ok()?,
+        _ => head.uri.to_string().parse().ok()?,
+    };
     translated.version = match head.version {
         Version::HTTP_10 => actix::Version::HTTP_10,
         _ => actix::Version::HTTP_11,

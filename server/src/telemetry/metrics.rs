@@ -42,14 +42,14 @@ use std::{
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RequestLabels {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: &'static str,
     status: u16,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct RouteLabels {
-    route: String,
+    route: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -60,7 +60,7 @@ struct ChannelLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OutcomeLabels {
     channel: String,
-    outcome: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -328,17 +328,16 @@ impl PeerMetrics {
 
     /// A request was answered. `route` is the pattern, never what the caller wrote, and so is the method's label: a
     /// method may be any word, and each new one would be kept for ever.
-    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+    pub fn answered(&self, method: &str, route: &'static str, status: u16, took: Duration) {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
-        let labels = RequestLabels { method: method.into(), route: route.into(), status };
-        self.requests.get_or_create(&labels).inc();
-        self.request_seconds.get_or_create(&RouteLabels { route: route.into() }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+        self.request_seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
     }
 
     /// Transactions were answered: `accepted`, `committed`, or a problem's name.
-    pub fn submitted(&self, channel: &str, outcome: &str, count: u64) {
-        let labels = OutcomeLabels { channel: channel.into(), outcome: outcome.into() };
+    pub fn submitted(&self, channel: &str, outcome: &'static str, count: u64) {
+        let labels = OutcomeLabels { channel: channel.into(), outcome };
         self.outcomes.get_or_create(&labels).inc_by(count);
     }
 
