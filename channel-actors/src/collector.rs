@@ -1,8 +1,8 @@
 //! The collector, a part of the machine: restores the order of arrival, remembers which ids are under way, and cuts blocks.
 //!
 //! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
-//! persisted the next is cut, so that it executes meanwhile, when it has become as large as that, or somebody has waited
-//! for `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
+//! persisted, the next is cut, so that it executes meanwhile, once it reaches the same size or its oldest transaction has
+//! waited `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
 //! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
 //! it waits, so that one id sent for ever fills no memory.
 //! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`pool.rs`).

@@ -57,9 +57,9 @@ pub const SUSPECTS_MAX: usize = 4_096;
 /// Answers about certificate paths and evidence that a channel remembers, in each of two generations: a block's admissions
 /// many times over, of about 1 KB each.
 pub const REMEMBERED_ANSWERS_MAX: usize = 256;
-/// What threads know of the past: what processor time each channel's jobs took in the last one to two of these.
+/// Window over which each channel's CPU share is measured: the last one to two of these count.
 pub const SPAN: Duration = Duration::from_millis(100);
-/// The part that all others must have had before a channel takes them into account.
+/// CPU share that other channels must have used before they count as contention.
 pub const CROWD_SHARE: f64 = 0.005;
 /// A channel's part of the threads' time from which on it gives way to others that have work. Channels with about as
 /// much work as each other must not come near it by chance: who gives way falls behind, and then wants more.

@@ -137,9 +137,8 @@ pub enum Undecided {
 
 /// Threads that execute and persist: more than cores, since some of them wait for the disk.
 const STORAGE_THREADS: usize = 4;
-/// Threads that write checkpoints. They give way to others: a checkpoint takes a tenth of a second and more of a
-/// processor and a disk that transactions wait for, and nobody waits for it, unless its channel has twice as much to
-/// write as it may.
+/// Threads that write checkpoints. Low priority: a checkpoint uses about 100 ms of CPU and disk, and nothing waits for it
+/// until a channel has twice its checkpoint threshold of unflushed writes.
 const CHECKPOINT_THREADS: usize = 2;
 const CHECKPOINT_NICE: i32 = 5;
 /// Threads that make stores and open them. Apart from the others: replaying a long log takes minutes, during which the

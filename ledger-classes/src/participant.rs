@@ -357,8 +357,8 @@ pub fn possession_message(channel: &Hash, address: &Address) -> Vec<u8> {
 }
 
 /// What a CA's key signs to say that it goes on under `certificate` (DER) on `channel`, where its organization's CAs are
-/// those `listed`, by the configuration that the block at `configured` set: a consent is spent with the configuration that it
-/// was given for, so that nobody can bring it again when the members have decided otherwise, even if the list comes back.
+/// those `listed`, by the configuration that the block at `configured` set. A consent is bound to the configuration that it was
+/// given for, so it cannot be replayed after the members have decided otherwise, even if the same list comes back.
 pub fn authority_message(channel: &Hash, configured: u64, listed: &[HexBytes], certificate: &[u8]) -> Vec<u8> {
     let listed = Hash::plain(&[&codec::encode(&listed.to_vec())]);
     Tag::Authority.message(&[&channel.0, &configured.to_le_bytes(), &listed.0, certificate])

@@ -24,8 +24,8 @@ pub const REQUEST_TEXT_BYTES_MAX: usize = 24 * 1024;
 /// may cost whoever is offered them some signature checks.
 pub const OFFERED_MAX: usize = 256;
 
-/// Anchors of one holder, with which no more are taken from a peer: a consortium has two roots while one replaces the
-/// other, and few organizations have their own. Each is compared with each path.
+/// Maximum trust anchors that a holder keeps; further ones offered by a peer are ignored. A consortium has two roots while
+/// one replaces the other, and few organizations have their own. Each is compared with each path.
 pub const ANCHORS_MAX: usize = 64;
 
 /// Issuing CAs of one organization that are taken from peers: one name and key has two certificates while a root is

@@ -1,9 +1,9 @@
 //! A new root in place of the old one, with nobody refused on the way: both are anchors, then the new one certifies,
 //! then the old one goes. Each step is one call, and each may be repeated: it finishes what a crash left.
 //!
-//! What must never happen here: a step whose effect on members is not known. The folder knows which path it handed to
-//! whom, and when; whether a holder uses it, or has taken the new root among his anchors with it, he alone knows. So
-//! the next step waits for everybody who has not been handed anything since the last one, unless it is forced.
+//! A step must not run until its effect is known. The folder records which path it issued, to whom, and when; it cannot
+//! tell whether the holder has installed it, or the new root with it. So the next step waits for everybody who has not
+//! been handed anything since the last one, unless it is forced.
 
 use crate::{
     authority::{Authority, AuthorityError, Validity},

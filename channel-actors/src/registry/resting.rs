@@ -229,7 +229,7 @@ impl ChannelRegistry {
     pub(crate) fn wake(self: &Arc<Self>, handle: &ChannelHandle) {
         let files = (self.files)(self.options.directory.join(handle.name()), Some(&self.disk));
         let (certificates, options) = (self.options.certificates.clone(), self.options.store);
-        // It serves all the while: how far its opening is is nobody's matter.
+        // Progress is not reported: the channel stays available throughout.
         let life = Life::new(LifeCycle::Opening);
         let (of_step, looked_at) = (life.clone(), handle.clone());
         let begin: OpeningWork = Box::new(move || {

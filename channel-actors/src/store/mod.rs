@@ -67,9 +67,8 @@ pub struct StoreOptions {
     /// Bytes of memory of the tree over the state, of the same memory: what is beyond is read from its pages when it is
     /// needed.
     pub tree_bytes: usize,
-    /// Bytes of the journal, which holds small blocks, each twice, until there are enough of them for the log: half as
-    /// much memory, too, and what one transaction of redb is filled with. At most 64 MiB; none, and each block goes into
-    /// the log, at 0.
+    /// Capacity of the write-ahead log (`journal`) in bytes. Small blocks are written to it in two copies and moved to the
+    /// log in one transaction. Uses up to half this much memory. At most 64 MiB; 0 disables it.
     pub journal_bytes_max: usize,
     /// Bytes of applied but not yet checkpointed writes at which a checkpoint is due. At twice as many, appliers
     /// are told to wait for it ([`Pressure::Wait`]). Fewer while other stores have much of [`StoreMemory::writes`].

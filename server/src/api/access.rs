@@ -1,6 +1,6 @@
-//! What a caller may do on a channel. A channel on which the caller has no right is to the caller as one that does
-//! not exist: the same answer, after the same work, since it is looked for only among those that the caller may see
-//! ([`channel_actors::Scope`]). A channel that has halted is seen also by the administrators of the peer's organization, who must act.
+//! What a caller may do on a channel. A channel that the caller may not see is indistinguishable from one that does not
+//! exist: same answer, same work, since it is looked for only among those that the caller may see
+//! ([`channel_actors::Scope`]). A halted channel is visible to the administrators of the peer's organization too: they must act.
 
 use crate::{
     api::{
