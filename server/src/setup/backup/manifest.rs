@@ -1,6 +1,6 @@
 //! The form of a backup: `backup.json` and the files beside it.
 
-use super::{BackupError, file_error};
+use super::error::{BackupError, file_error};
 use channel_actors::block_folder::Kept;
 use ledger_classes::{hash::Hash, identity::is_label, time::Time};
 use ring::digest::{Context, SHA256};

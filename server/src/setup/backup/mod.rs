@@ -6,17 +6,20 @@
 //! Blocks are only added and the other files are written beside the earlier ones, so that what the last `backup.json` says
 //! holds while the next one is being made, whatever becomes of that. docs/formats/backup.md has the form.
 
+mod error;
 mod manifest;
 mod places;
 pub mod restore;
 mod source;
 
+pub use error::BackupError;
 pub use manifest::{BackedUpChannel, BackedUpFile, Manifest, Missing};
 pub(crate) use source::incarnation_file;
 
 use crate::control::PeerDescription;
 use channel_actors::block_folder::{BlockFolderError, BlockWriter, Kept};
 use channel_actors::fence::Incarnation;
+use error::file_error;
 use ledger_classes::{block::Block, hash::Hash};
 use manifest::{CHANNELS, MARK, MARK_TEXT, take_directory};
 use places::{Item, Items};
@@ -44,77 +47,6 @@ pub struct BackupReport {
     pub backup: Manifest,
     /// Blocks that it did not hold before.
     pub blocks_added: u64,
-}
-
-/// Why there is no backup.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// A file or directory.
-    #[error("{path}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another process works on it.
-    #[error("{0} is in use: another backup or restore works on it")]
-    Busy(PathBuf),
-    /// It holds something else.
-    #[error("{path}: {what}")]
-    Unsuitable {
-        /// Which directory or file.
-        path: PathBuf,
-        /// Why not.
-        what: String,
-    },
-    /// A backup is not what it says.
-    #[error("{path}: {what}")]
-    Unsound {
-        /// Which directory or file.
-        path: PathBuf,
-        /// What is wrong.
-        what: String,
-    },
-    /// The peer neither runs nor can its files be taken.
-    #[error("the peer in {dir}")]
-    Peer {
-        /// Its directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The peer's configuration.
-    #[error("the peer's configuration")]
-    Config(#[from] crate::setup::config::ConfigError),
-    /// A channel's blocks.
-    #[error("channel {name}: {reason}")]
-    Channel {
-        /// Which.
-        name: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl BackupError {
-    /// Whether it may work later.
-    pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::Busy(_) | Self::Peer { .. } => true,
-            Self::File { source, .. } => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
-            _ => false,
-        }
-    }
-}
-
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> BackupError + use<> {
-    let path = path.to_owned();
-    move |source| BackupError::File { path, source }
 }
 
 /// Makes a backup, or brings one up to date. `progress` is called with a channel, the block that was added last, and the

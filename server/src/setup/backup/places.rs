@@ -2,7 +2,7 @@
 //! if that is in the peer's directory, else in the usual place, so that what is restored lies together and touches
 //! nothing else.
 
-use super::{BackupError, file_error};
+use super::error::{BackupError, file_error};
 use crate::{
     control::Places,
     setup::config::{Config, FILE},

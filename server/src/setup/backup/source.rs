@@ -1,6 +1,6 @@
 //! Where a backup takes its blocks from: a peer that runs, or the files of one that does not.
 
-use super::{BackupError, file_error};
+use super::error::{BackupError, file_error};
 use crate::{
     control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
     setup::config::Config,
