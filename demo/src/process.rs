@@ -114,7 +114,7 @@ impl Finished {
 
 /// What a subscriber has printed.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct Printed {
     events: Vec<CloudEvent>,
     rest: String,
     ended: Option<Instant>,
@@ -125,7 +125,7 @@ struct Seen {
 pub(super) struct Watcher {
     what: String,
     child: Child,
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<Printed>,
 }
 
 /// How a subscriber ended.
@@ -146,7 +146,7 @@ impl Watcher {
         command.args(["watch", channel, "--json", "--profile"]).arg(profile).args(words);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| StepError::failed("a subscriber has no output"))?;
-        let (sender, seen) = watch::channel(Seen::default());
+        let (sender, seen) = watch::channel(Printed::default());
         #[expect(clippy::disallowed_methods, reason = "its end, whatever it is, closes what is seen")]
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();

@@ -13,7 +13,7 @@ use crate::{
     duties::{Duties, audit_poster, crl_exchange, expiry_watch, renewal, revocation_poster},
     identity::{
         certificate_paths::ParticipantPaths,
-        trust::{Trust, TrustError},
+        trust::{IdentityError, Trust},
     },
     limits::{LISTEN_QUEUE, PLACES_LOOK, TRUST_POLL},
     memory,
@@ -56,7 +56,7 @@ pub enum PeerError {
     Config(#[from] ConfigError),
     /// Certificates.
     #[error("the certificates")]
-    Trust(#[from] TrustError),
+    Trust(#[from] IdentityError),
     /// The seal key.
     #[error("the seal key")]
     Seal(#[source] InitError),

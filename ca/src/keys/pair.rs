@@ -18,14 +18,14 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{fmt, path::Path};
 use zeroize::Zeroizing;
 
-enum Inner {
+enum PrivateKey {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
 }
 
 /// A private key with its public key.
 pub struct KeyPair {
-    inner: Inner,
+    inner: PrivateKey,
     public: PublicKey,
     pkcs8: Zeroizing<Vec<u8>>,
 }
@@ -82,13 +82,13 @@ impl KeyPair {
                 PublicKey::from_bytes(KeyAlgorithm::Ed25519, pair.public_key().as_ref()).ok_or(KeyError::Form)?;
             let again = Ed25519KeyPair::from_seed_and_public_key(seed, public.as_bytes());
             again.map_err(|error| KeyError::Rejected(error.to_string()))?;
-            return Ok(Self { inner: Inner::Ed25519(pair), public, pkcs8 });
+            return Ok(Self { inner: PrivateKey::Ed25519(pair), public, pkcs8 });
         }
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_ASN1_SIGNING, der, &random)
             .map_err(|error| KeyError::Rejected(error.to_string()))?;
         let public = PublicKey::from_bytes(KeyAlgorithm::P256, pair.public_key().as_ref()).ok_or(KeyError::Form)?;
-        Ok(Self { inner: Inner::P256(pair), public, pkcs8: Zeroizing::new(der.to_vec()) })
+        Ok(Self { inner: PrivateKey::P256(pair), public, pkcs8: Zeroizing::new(der.to_vec()) })
     }
 
     /// From a PEM text with one `PRIVATE KEY` and nothing else.
@@ -129,8 +129,8 @@ impl KeyPair {
     /// A signature: 64 octets for Ed25519, ASN.1 (RFC 3279 §2.2.3) for P-256.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match &self.inner {
-            Inner::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Inner::P256(pair) => pair
+            PrivateKey::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+            PrivateKey::P256(pair) => pair
                 .sign(&SystemRandom::new(), message)
                 .map(|signature| signature.as_ref().to_vec())
                 .map_err(|_| KeyError::Random),

@@ -55,7 +55,7 @@ impl LeafOptions {
 
 /// What a leaf is issued for.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Purpose {
+pub(crate) struct IssuedFor {
     /// The request that it answers.
     pub(crate) request: Option<RequestId>,
     /// The certificate that it continues.
@@ -72,7 +72,7 @@ impl CertificateFolder {
         now: Time,
     ) -> Result<Vec<Vec<u8>>, FolderError> {
         let mut database = self.lock()?;
-        let purpose = Purpose::default();
+        let purpose = IssuedFor::default();
         self.issue_locked(&mut database, identity, public_key, options.terms(), purpose, now)
     }
 
@@ -83,7 +83,7 @@ impl CertificateFolder {
         identity: &Identity,
         public_key: &PublicKey,
         terms: Terms,
-        purpose: Purpose,
+        purpose: IssuedFor,
         now: Time,
     ) -> Result<Vec<Vec<u8>>, FolderError> {
         let name = identity.organization();

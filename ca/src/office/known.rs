@@ -20,20 +20,20 @@ pub(crate) struct Known(Arc<Mutex<Option<Reading>>>);
 #[derive(Debug)]
 struct Reading {
     database: Arc<Database>,
-    seen: Seen,
+    seen: IndexState,
     /// Bytes of whole lines.
     whole: u64,
 }
 
 /// Which file it was, and how much of it there was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct IndexState {
     file: (u64, u64),
     bytes: u64,
     modified: (i64, i64),
 }
 
-impl Seen {
+impl IndexState {
     fn of(metadata: &Metadata) -> Self {
         Self {
             file: (metadata.dev(), metadata.ino()),
@@ -54,7 +54,7 @@ impl Known {
         let path = directory.join(INDEX);
         let failed = |source| DatabaseError::of_file(&path, source);
         let mut file = File::open(&path).map_err(failed)?;
-        let seen = Seen::of(&file.metadata().map_err(failed)?);
+        let seen = IndexState::of(&file.metadata().map_err(failed)?);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Whatever fails below leaves nothing that is half true.
         let mut reading = match known.take() {
@@ -75,7 +75,7 @@ impl Known {
         }
         reading.whole += whole as u64;
         // More may have come since it was measured.
-        reading.seen = Seen { bytes: (reading.whole + (bytes.len() - whole) as u64).min(seen.bytes), ..seen };
+        reading.seen = IndexState { bytes: (reading.whole + (bytes.len() - whole) as u64).min(seen.bytes), ..seen };
         let answer = (Arc::clone(&reading.database), reading.whole);
         *known = Some(reading);
         Ok(answer)

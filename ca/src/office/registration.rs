@@ -23,7 +23,7 @@ use crate::{
         event::Event,
         folder::{CertificateFolder, FolderError},
         index_file::LockedDatabase,
-        issuing::Purpose,
+        issuing::IssuedFor,
         key_compromise,
         record::{CertificateRecord, CertificateStatus},
     },
@@ -402,7 +402,7 @@ impl CertificateFolder {
         if record.status(database.policy(), now) == RequestStatus::Approved {
             key_compromise::check(database, record.identity.organization(), &record.public_key)?;
             check_count(database, &record.identity, now)?;
-            let purpose = Purpose { request: Some(id), renews: None };
+            let purpose = IssuedFor { request: Some(id), renews: None };
             let terms = record.terms.unwrap_or_default();
             self.issue_locked(database, &record.identity, &record.public_key, terms, purpose, now)?;
         }

@@ -16,7 +16,7 @@ use crate::{
         database::Database,
         enrolment::Terms,
         folder::{CertificateFolder, FolderError},
-        issuing::Purpose,
+        issuing::IssuedFor,
         key_compromise,
         record::{CertificateRecord, CertificateStatus},
         registration::{RegistrationError, check_count},
@@ -207,7 +207,7 @@ impl CertificateFolder {
         let before = record.not_after.millis().saturating_sub(record.intended.millis());
         let lifetime_ms = lifetime_ms.unwrap_or(before).clamp(1_000, ENROLLED_LIFETIME_MAX_MS);
         let terms = Terms { alternative_names, lifetime_ms };
-        let purpose = Purpose { request: None, renews: Some(record.serial) };
+        let purpose = IssuedFor { request: None, renews: Some(record.serial) };
         Ok(self.issue_locked(&mut database, &record.identity, key, terms, purpose, now)?)
     }
 }

@@ -54,7 +54,7 @@ use tokio::sync::watch;
 
 /// Why the peer's certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum TrustError {
+pub enum IdentityError {
     /// The peer's own folder.
     #[error("the peer's certificate directory")]
     Credentials(#[from] CredentialsError),
@@ -88,7 +88,7 @@ pub enum LearnError {
 
 /// What was looked at last.
 #[derive(Debug)]
-struct Seen {
+struct FilesRead {
     files: TrustFiles,
     stamps: Vec<(PathBuf, Stamp)>,
     /// Whether a file could have changed after it was read without another stamp.
@@ -130,7 +130,7 @@ pub struct Trust {
     successors: ArcSwap<Vec<Successor>>,
     crl_set: ArcSwap<CrlSet>,
     crl_troubles: ArcSwap<Vec<String>>,
-    seen: Mutex<Seen>,
+    seen: Mutex<FilesRead>,
     /// Held by who writes the peer's own folder from what is in force or in it: an older set must not replace a newer.
     saving: Mutex<()>,
     /// Held while what is handed out is made again.
@@ -146,7 +146,7 @@ impl Trust {
     /// Reads all files. Fails only if the peer has no certificate and key of its own, or those of somebody who is no
     /// peer: then there is nothing to answer connections with. Whether others accept it now is another question
     /// ([`Trust::standing`]): a restart must not be refused for what time alone has done.
-    pub fn open(dir: &Path, config: &Config) -> Result<Self, TrustError> {
+    pub fn open(dir: &Path, config: &Config) -> Result<Self, IdentityError> {
         let certificate_dir = dir.join(&config.certificate_dir);
         let authority_dir = dir.join(&config.authority_dir);
         let mut files = TrustFiles::new(&certificate_dir, &authority_dir);
@@ -182,7 +182,7 @@ impl Trust {
             saving: Mutex::new(()),
             publishing: Mutex::new(()),
             written: Mutex::default(),
-            seen: Mutex::new(Seen { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
+            seen: Mutex::new(FilesRead { files, stamps, fresh, whole, standing: Ok(()), judged: Instant::now() }),
             changes: watch::Sender::new(0),
             noted: watch::Sender::new(0),
         };
@@ -339,7 +339,7 @@ impl Trust {
     /// Takes the files into force. `changed` is what their stamps say: without it, what is wrong with them was said
     /// before, and all is as it was unless something can be read now that could not.
     /// `sure`: no file has changed since the last reading without another stamp.
-    fn read(&self, seen: &mut Seen, changed: bool, sure: bool) -> bool {
+    fn read(&self, seen: &mut FilesRead, changed: bool, sure: bool) -> bool {
         let written = self.written().as_ref().map(|written| written.digest);
         let reading = seen.files.read(&seen.stamps, sure, written);
         seen.whole = reading.damage.is_empty();
@@ -380,7 +380,7 @@ impl Trust {
     }
 
     /// Says in the log when the peer's own certificate stops or begins to be accepted.
-    fn judge_own(&self, seen: &mut Seen) {
+    fn judge_own(&self, seen: &mut FilesRead) {
         let standing = self.standing();
         match &standing {
             Err(why) if seen.standing.as_ref() != Err(why) => {
@@ -395,7 +395,7 @@ impl Trust {
 
     /// Takes a renewed certificate of the same identity into use. One that is not accepted does not replace one that
     /// is.
-    fn renew(&self) -> Result<(), TrustError> {
+    fn renew(&self) -> Result<(), IdentityError> {
         let (next, key) = own(&self.certificate_dir)?;
         let current = self.own_path.load();
         // The same certificate may come with another path, under a root that replaces the old one.
@@ -405,7 +405,7 @@ impl Trust {
         if let Err(why) = self.judge(&next)
             && self.judge(&current).is_ok()
         {
-            return Err(TrustError::NotAccepted(why));
+            return Err(IdentityError::NotAccepted(why));
         }
         let fits = self.own.replace(&next.path, &key);
         fits.map_err(|error| CredentialsError::Mismatch(error.to_string()))?;
@@ -462,12 +462,12 @@ pub enum OcspReply {
 }
 
 /// The peer's own path and key.
-fn own(certificate_dir: &Path) -> Result<(OwnPath, KeyPair), TrustError> {
+fn own(certificate_dir: &Path) -> Result<(OwnPath, KeyPair), IdentityError> {
     let path = read_certificates(&certificate_dir.join("cert.pem")).map_err(CredentialsError::from)?;
     let key = KeyPair::load(&certificate_dir.join("key.pem")).map_err(CredentialsError::from)?;
     let claims = LeafClaims::of_certificate(path.first().map_or(&[], Vec::as_slice))?;
     if claims.identity().role() != Role::Peer {
-        return Err(TrustError::NotPeer(claims.identity().clone()));
+        return Err(IdentityError::NotPeer(claims.identity().clone()));
     }
     Ok((OwnPath { path, claims: Arc::new(claims) }, key))
 }

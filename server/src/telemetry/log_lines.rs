@@ -23,10 +23,10 @@ const LINE_OVERHEAD_BYTES: usize = 64;
 
 /// The way to a writer. Clones lead to the same one; each call of `write` is a line.
 #[derive(Clone, Debug)]
-pub struct LogLines(Arc<Shared>);
+pub struct LogLines(Arc<LineQueue>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct LineQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
     emptied: Condvar,

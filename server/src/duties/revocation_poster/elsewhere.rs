@@ -34,11 +34,11 @@ pub(super) struct Elsewhere {
     trust: Arc<Trust>,
     registry: Arc<ChannelRegistry>,
     duties: Arc<Duties>,
-    seen: HashMap<Hash, Seen>,
+    seen: HashMap<Hash, ChannelSeen>,
 }
 
 /// What was seen of a channel, and when.
-struct Seen {
+struct ChannelSeen {
     height: u64,
     config: u64,
     crls: u64,
@@ -83,7 +83,7 @@ impl Elsewhere {
             };
             let height = channel.tip().height;
             // Others than those who are there seldom come with a revoked certificate: that has time.
-            let is_known = |seen: &Seen| {
+            let is_known = |seen: &ChannelSeen| {
                 let same = (seen.config, seen.crls) == (config.height, crls);
                 same && (seen.height == height || seen.at.elapsed() < NOTICE_EVERY && seen.unproven.is_empty())
             };
@@ -109,7 +109,7 @@ impl Elsewhere {
                     continue;
                 }
             };
-            let before = self.seen.insert(id, Seen { height, config: config.height, crls, at, unproven });
+            let before = self.seen.insert(id, ChannelSeen { height, config: config.height, crls, at, unproven });
             let now = &self.seen[&id].unproven;
             self.tell(channel.name(), before.map(|seen| seen.unproven).unwrap_or_default(), now, proven);
         }

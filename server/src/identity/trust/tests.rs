@@ -200,7 +200,7 @@ fn what_has_expired_or_is_damaged_concerns_its_own_organization_only() {
     assert!(trust.poll());
     assert_eq!(trust.standing(), Ok(()));
     let config = Config { certificate_dir: "ann".into(), ..Config::default() };
-    assert!(matches!(Trust::open(dir, &config), Err(TrustError::NotPeer(_))));
+    assert!(matches!(Trust::open(dir, &config), Err(IdentityError::NotPeer(_))));
 }
 
 /// Whatever else lies in the peer's own folder: a root that the authorities have retired is no anchor. Connections that
