@@ -1,9 +1,9 @@
 //! Certificates from outside, in every place of a path. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use pki::{verify_path, Usage};
 use ledger_classes::time::Time;
 use libfuzzer_sys::fuzz_target;
+use pki::{Usage, verify_path};
 
 const ROOT: &[u8] = include_bytes!("../corpus/certificate/root");
 const ISSUING: &[u8] = include_bytes!("../corpus/certificate/issuing");

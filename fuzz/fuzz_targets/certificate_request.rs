@@ -1,8 +1,8 @@
 //! Certificate requests from strangers. The corpus replays in `ca/tests/registrations.rs`.
 #![no_main]
 
-use pki::CertificateRequest;
 use libfuzzer_sys::fuzz_target;
+use pki::CertificateRequest;
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(request) = CertificateRequest::parse(octets) {

@@ -2,8 +2,8 @@
 #![no_main]
 
 use ca::KeyPair;
-use pki::PublicKey;
 use libfuzzer_sys::fuzz_target;
+use pki::PublicKey;
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(text) = std::str::from_utf8(octets) {

@@ -1,8 +1,8 @@
 //! Revocation lists from outside. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use pki::{trust::revocation::RevocationList, x509::algorithms::PROFILE_ALGORITHMS};
 use libfuzzer_sys::fuzz_target;
+use pki::{trust::revocation::RevocationList, x509::algorithms::PROFILE_ALGORITHMS};
 
 const ISSUING: &[u8] = include_bytes!("../corpus/certificate/issuing");
 
