@@ -204,14 +204,7 @@ pub(crate) fn apply(store: &ChannelStore, executed: &ExecutedBlock) -> Result<Pr
 
 /// An error with its causes in one line.
 pub(crate) fn in_full(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    ledger_classes::causes::in_one_line(&error)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod action;
 pub mod amount;
 pub mod blinding;
 pub mod block;
+pub mod causes;
 pub mod chain;
 pub mod codec;
 pub mod config;

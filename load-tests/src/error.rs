@@ -3,7 +3,6 @@
 use client::connection::{OpenError, RequestError};
 use client::profile::ProfileError;
 use client::submit::SubmitError;
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -82,18 +81,4 @@ impl LoadError {
     pub fn file(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.into(), source }
     }
-}
-
-/// An error with its causes, in one sentence.
-pub fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! `load-tests <scenario>`: measures, prints a table, writes JSON.
 
 use clap::Parser as _;
-use load_tests::error::{LoadError, sentence};
+use ledger_classes::causes::in_a_sentence;
+use load_tests::error::LoadError;
 use load_tests::options::Options;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ fn main() -> ExitCode {
     match measure(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "load-tests: {}", sentence(&error));
+            let _ = writeln!(std::io::stderr(), "load-tests: {}", in_a_sentence(&error));
             ExitCode::FAILURE
         }
     }

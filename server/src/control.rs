@@ -7,8 +7,8 @@
 
 use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, fence::Incarnation};
-use client::describe;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{hash::Hash, identity::is_label};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde::{Deserialize, Serialize};
@@ -139,14 +139,14 @@ pub(crate) async fn answer(listener: Arc<UnixListener>, told: Arc<Told>) {
             accepted = listener.accept(), if talks.len() < CONTROL_CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => talks.push(converse(stream, &told)),
                 Err(error) => {
-                    tracing::warn!(error = describe(&error), "the operator's socket takes no connection");
+                    tracing::warn!(error = in_one_line(&error), "the operator's socket takes no connection");
                     tokio::time::sleep(CONTROL_PAUSE).await;
                 }
             },
             Some(ended) = talks.next(), if !talks.is_empty() => if let Err(error) = ended {
                 // Whoever asked has gone.
                 let error: io::Error = error;
-                tracing::debug!(error = describe(&error), "a conversation on the operator's socket ended");
+                tracing::debug!(error = in_one_line(&error), "a conversation on the operator's socket ended");
             },
         }
     }

@@ -34,7 +34,7 @@ use channel_actors::{
     store::StoreOptions,
     tasks::{Task, Tasks, blocking},
 };
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{config::ChannelConfig, keys::SigningKey};
 use pki::trust::tls::server_config;
 use std::{
@@ -192,7 +192,7 @@ async fn reload(dir: PathBuf, first: Config, trust: Arc<Trust>, logs: Option<Arc
             Ok(config) => {
                 let level = logs.as_ref().map_or(Ok(()), |logs| logs.set_level(&config.log.level));
                 if let Err(error) = level {
-                    tracing::error!(error = describe(&error), "the log goes on as before");
+                    tracing::error!(error = in_one_line(&error), "the log goes on as before");
                 }
                 let waits: Vec<String> = first.changes(&config).into_iter().filter(|key| key != "log.level").collect();
                 tracing::info!(level = config.log.level, "SIGHUP: log level and trust were read again");
@@ -200,7 +200,7 @@ async fn reload(dir: PathBuf, first: Config, trust: Arc<Trust>, logs: Option<Arc
                     tracing::warn!(keys = waits.join(", "), "changed keys that a restart takes into use");
                 }
             }
-            Err(error) => tracing::error!(error = describe(&error), "SIGHUP: the configuration stays as it was"),
+            Err(error) => tracing::error!(error = in_one_line(&error), "SIGHUP: the configuration stays as it was"),
         }
     }
 }
@@ -259,7 +259,7 @@ impl Peer {
             None => match renewal::renew_at_start(dir, &config) {
                 Ok(true) => tracing::info!("the peer's certificate was renewed"),
                 Ok(false) => {}
-                Err(error) => tracing::warn!(error = describe(&error), "the peer's certificate is not renewed"),
+                Err(error) => tracing::warn!(error = in_one_line(&error), "the peer's certificate is not renewed"),
             },
         }
         let trust = Arc::new(Trust::open(dir, &config)?.behind(entered.fenced.clone()));
@@ -327,7 +327,7 @@ impl Peer {
                 Some((Arc::new(listener), Arc::new(told)))
             }
             Err(error) => {
-                let (socket, error) = (control::SOCKET, describe(&error));
+                let (socket, error) = (control::SOCKET, in_one_line(&error));
                 tracing::warn!(
                     socket,
                     error,

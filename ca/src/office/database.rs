@@ -28,6 +28,7 @@ use std::{
 pub(super) const FORMAT: u32 = 1;
 /// The name of the file.
 pub(crate) const INDEX: &str = "index.jsonl";
+
 /// Why the database cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {

@@ -137,7 +137,7 @@ impl CertificateFolder {
         });
         let (said, unsaid) = match said {
             Ok(said) => (said.map(|signature| Some(hex::encode(signature))), None),
-            Err(error) => ([const { None }; 3], Some(in_words(&error))),
+            Err(error) => ([const { None }; 3], Some(ledger_classes::causes::in_one_line(&error))),
         };
         let [proof, successor, possession] = said;
         self.keep_authority(&old.serial, &certificate)?;
@@ -248,15 +248,4 @@ impl CertificateFolder {
             record.authority_revoked.is_some() && record.revoked.is_none() && now.is_some_and(|ca| ca.revoked.is_none())
         }))
     }
-}
-
-/// An error and its causes.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -148,14 +148,7 @@ impl StoreError {
 
     /// The error with its causes, on one line.
     pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        ledger_classes::causes::in_one_line(self)
     }
 }
 

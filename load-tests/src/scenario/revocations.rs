@@ -76,7 +76,7 @@ struct Authority {
 }
 
 fn failed(error: &FolderError) -> LoadError {
-    LoadError::Setup(format!("the authorities' folder: {}", crate::error::sentence(error)))
+    LoadError::Setup(format!("the authorities' folder: {}", ledger_classes::causes::in_a_sentence(error)))
 }
 
 impl Authority {

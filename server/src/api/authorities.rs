@@ -21,7 +21,7 @@ use actix_web::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::identity::Identity;
 use pki::{
     AuthorityScope,
@@ -152,10 +152,10 @@ pub(super) async fn offer(
         };
         let learned = trust.learn(&der).map(|change| (change, !trust.is_newest(&der)));
         learned.map_err(|error| match error {
-            LearnError::Refused(RevocationError::Older { .. }) => ApiError::new(Kind::CrlOlder, describe(&error)),
-            LearnError::Refused(_) => ApiError::new(Kind::CrlRefused, describe(&error)),
+            LearnError::Refused(RevocationError::Older { .. }) => ApiError::new(Kind::CrlOlder, in_one_line(&error)),
+            LearnError::Refused(_) => ApiError::new(Kind::CrlRefused, in_one_line(&error)),
             LearnError::Kept(_) => {
-                tracing::error!(error = describe(&error), "a CRL cannot be kept");
+                tracing::error!(error = in_one_line(&error), "a CRL cannot be kept");
                 Kind::Broken.into()
             }
         })
@@ -181,10 +181,10 @@ pub(super) async fn bring_answer(
         trust.bring(&answer).map_err(|error| match error {
             AnswerError::Full(_) => ApiError::new(Kind::RequestsFull, error.to_string()),
             AnswerError::Disk(_) => {
-                tracing::error!(error = describe(&error), "a CA's answer cannot be kept");
+                tracing::error!(error = in_one_line(&error), "a CA's answer cannot be kept");
                 Kind::Broken.into()
             }
-            _ => ApiError::new(Kind::AnswerRefused, describe(&error)),
+            _ => ApiError::new(Kind::AnswerRefused, in_one_line(&error)),
         })
     });
     let new = taken.await.map_err(|_| super::query::unavailable("the peer is busy"))??;

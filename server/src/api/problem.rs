@@ -13,7 +13,7 @@ use ca::{
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
 use pki::x509::request::RequestError;
 use std::fmt;
@@ -319,7 +319,7 @@ impl From<RequestError> for ApiError {
             RequestError::Malformed | RequestError::Pem(_) => Kind::Malformed,
             _ => Kind::RequestInvalid,
         };
-        Self::new(kind, describe(&error))
+        Self::new(kind, in_one_line(&error))
     }
 }
 
@@ -360,11 +360,11 @@ impl From<RegistrationError> for ApiError {
             E::Folder(error @ (FolderError::Key(key) | FolderError::Authority(AuthorityError::Key(key))))
                 if key.is_locked() =>
             {
-                tracing::error!(error = describe(error), "a CA's key cannot be used");
+                tracing::error!(error = in_one_line(error), "a CA's key cannot be used");
                 return Self::from(Kind::AuthorityLocked).retry_after_ms(crate::limits::REGISTRATION_RETRY_MS);
             }
             E::Folder(error) => {
-                tracing::error!(error = describe(error), "the certificates folder");
+                tracing::error!(error = in_one_line(error), "the certificates folder");
                 return Kind::Broken.into();
             }
             _ => Kind::RequestInvalid,
@@ -378,10 +378,10 @@ impl From<RenewalError> for ApiError {
         match error {
             RenewalError::Registration(error) => error.into(),
             RenewalError::Credentials(_) | RenewalError::Key(_) => {
-                tracing::error!(error = describe(&error), "renewal");
+                tracing::error!(error = in_one_line(&error), "renewal");
                 Kind::Broken.into()
             }
-            error => Self::new(Kind::RenewalRefused, describe(&error)),
+            error => Self::new(Kind::RenewalRefused, in_one_line(&error)),
         }
     }
 }

@@ -14,8 +14,8 @@ use client::submit::{NonceError, SubmitError};
 use client::subscribe::SubscribeError;
 use client::verify::VerifyError;
 use client::window::AheadError;
+use ledger_classes::causes::in_a_sentence;
 use ledger_classes::hash::Hash;
-use std::error::Error;
 use std::io;
 
 /// What people are told of a failure: one line, in which a peer may be quoted, and advice of ours in lines below it. Whatever
@@ -158,21 +158,6 @@ impl Failure {
     }
 }
 
-/// An error with its causes, in one sentence; a cause that the sentence has already is left out.
-fn sentence(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let part = error.to_string();
-        if !text.contains(&part) {
-            text.push_str(": ");
-            text.push_str(&part);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// What to do about a problem, where that is known here better than on the peer.
 fn hint(problem: &Problem) -> Option<&'static str> {
     Some(match problem.name() {
@@ -202,7 +187,7 @@ fn hint(problem: &Problem) -> Option<&'static str> {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Self {
-        let reason = sentence(&error);
+        let reason = in_a_sentence(&error);
         let units = error.problem().map_or("", |problem| told_in(problem.name(), &reason));
         let mut message = Message::from(format!("{reason}{units}"));
         if let Some(hint) = error.problem().and_then(hint) {
@@ -221,7 +206,7 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Request(error) => error.into(),
-            error @ SubmitError::Results { .. } => Self::refused(sentence(&error)),
+            error @ SubmitError::Results { .. } => Self::refused(in_a_sentence(&error)),
         }
     }
 }
@@ -235,7 +220,7 @@ impl From<SubscribeError> for Failure {
                 let problem = problem.clone();
                 RequestError::Problem(problem).into()
             }
-            error => Self::refused(sentence(&error)),
+            error => Self::refused(in_a_sentence(&error)),
         }
     }
 }
@@ -244,8 +229,8 @@ impl From<VerifyError> for Failure {
     fn from(error: VerifyError) -> Self {
         match error {
             VerifyError::Trust(error) => error.into(),
-            error @ VerifyError::Read { .. } => Self::usage(sentence(&error)),
-            error => Self::refused(sentence(&error)),
+            error @ VerifyError::Read { .. } => Self::usage(in_a_sentence(&error)),
+            error => Self::refused(in_a_sentence(&error)),
         }
     }
 }
@@ -278,7 +263,7 @@ macro_rules! usage {
     ($($error:ty),*) => {
         $(impl From<$error> for Failure {
             fn from(error: $error) -> Self {
-                Self::usage(sentence(&error))
+                Self::usage(in_a_sentence(&error))
             }
         })*
     };

@@ -14,8 +14,8 @@ use crate::{
 };
 use ca::office::audit_trail::{Act, Index};
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
-use client::describe;
 use client::submit::{VALIDITY_MS, transaction};
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{
     action::{Action, logs},
     config::Limits,
@@ -167,9 +167,9 @@ impl Recorder {
     async fn read(&self) -> Result<(Index, Vec<Act>), Obstacle> {
         let trust = Arc::clone(&self.trust);
         let read = blocking(move || match trust.folder() {
-            Ok(Some(folder)) => folder.acts().map_err(|error| Obstacle::Index(describe(&error))),
+            Ok(Some(folder)) => folder.acts().map_err(|error| Obstacle::Index(in_one_line(&error))),
             Ok(None) => Err(Obstacle::NotYet),
-            Err(error) => Err(Obstacle::Index(describe(&error))),
+            Err(error) => Err(Obstacle::Index(in_one_line(&error))),
         });
         read.await
     }
@@ -191,7 +191,7 @@ impl Recorder {
         let actions = batch.iter().map(&mut next).collect();
         let sender = self.key.public().address();
         let transaction = transaction(channel, sender, actions, now, VALIDITY_MS);
-        let transaction = transaction.map_err(|error| Obstacle::Main(describe(&error)))?;
+        let transaction = transaction.map_err(|error| Obstacle::Main(in_one_line(&error)))?;
         Ok(Envelope::sign_binary(&transaction, &[&*self.key]))
     }
 }

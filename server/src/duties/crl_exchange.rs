@@ -10,7 +10,6 @@ use crate::{
 };
 use ca::office::handout::take_offered;
 use channel_actors::tasks::blocking;
-use client::describe;
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
@@ -20,6 +19,7 @@ use client::{
 };
 use files::KEY_FILE_BYTES_MAX;
 use futures_util::future::join_all;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::hash::Hash;
 use pki::trust::revocation::RevocationError;
 use std::{collections::HashSet, convert::Infallible, error::Error, sync::Arc, time::Duration};
@@ -53,7 +53,7 @@ async fn keep_with(trust: &Arc<Trust>, peer: &Url) -> Infallible {
             }
             Err(error) if !silent => {
                 silent = true;
-                tracing::warn!(%peer, error = describe(&*error), "CRLs are not exchanged");
+                tracing::warn!(%peer, error = in_one_line(&*error), "CRLs are not exchanged");
             }
             _ => {}
         }
@@ -145,7 +145,7 @@ fn learn(trust: &Trust, crl: &[u8]) -> Result<(), LearnError> {
     match trust.learn(crl) {
         Ok(_) | Err(LearnError::Refused(RevocationError::Older { .. } | RevocationError::UnknownIssuer)) => Ok(()),
         Err(error @ LearnError::Refused(_)) => {
-            tracing::warn!(error = describe(&error), "another peer has a CRL that is not good");
+            tracing::warn!(error = in_one_line(&error), "another peer has a CRL that is not good");
             Ok(())
         }
         Err(error) => Err(error),

@@ -17,7 +17,7 @@ use ca::{
     },
 };
 use channel_actors::tasks::blocking;
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::time::Time;
 use pki::AuthorityScope;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
@@ -139,14 +139,14 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
                         Ok(()) => tracing::info!(authority, "a CRL was signed again"),
                         Err(error) => {
                             fails = true;
-                            tracing::warn!(authority, error = describe(&error), "the CRL is not signed again here");
+                            tracing::warn!(authority, error = in_one_line(&error), "the CRL is not signed again here");
                         }
                     }
                 }
             }
             Err(error) => {
                 fails = true;
-                tracing::warn!(error = describe(&error), "the CRLs' dates cannot be read");
+                tracing::warn!(error = in_one_line(&error), "the CRLs' dates cannot be read");
             }
         }
         if signs {
@@ -159,7 +159,7 @@ pub(crate) async fn keep(trust: Arc<Trust>, metrics: Arc<PeerMetrics>) -> Infall
                     warn(&expiry, threshold);
                 }
             }
-            Err(error) => tracing::warn!(error = describe(&error), "what expires cannot be read"),
+            Err(error) => tracing::warn!(error = in_one_line(&error), "what expires cannot be read"),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 use ca::{CertificateFolder, RenewalError, office::renewal::due};
 use channel_actors::tasks::blocking;
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::time::Time;
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{convert::Infallible, path::Path, sync::Arc};
@@ -47,10 +47,10 @@ pub(crate) fn renew_at_start(dir: &Path, config: &Config) -> Result<bool, Renewa
         match folder.plain_keys() {
             Ok(plain) if plain.is_empty() => {}
             Ok(plain) => tracing::warn!(?plain, "keys of CAs lie unencrypted: `chancery ca passphrase` encrypts them"),
-            Err(error) => tracing::warn!(error = describe(&error), "the keys of the CAs cannot be read"),
+            Err(error) => tracing::warn!(error = in_one_line(&error), "the keys of the CAs cannot be read"),
         }
         if let Err(error) = folder.check_passphrase() {
-            tracing::warn!(error = describe(&error), "this peer cannot issue: the keys of its CAs do not open");
+            tracing::warn!(error = in_one_line(&error), "this peer cannot issue: the keys of its CAs do not open");
         }
     }
     renew_if_due(&dir.join(&config.certificate_dir), folder.as_ref(), clock::now())
@@ -77,11 +77,11 @@ pub(crate) async fn keep(trust: Arc<Trust>) -> Infallible {
             Ok(false) => false,
             // Its certificate may be another CA's: then somebody else renews it.
             Err(error @ RenewalError::Foreign) => {
-                tracing::debug!(error = describe(&error), "the peer's certificate is not renewed here");
+                tracing::debug!(error = in_one_line(&error), "the peer's certificate is not renewed here");
                 true
             }
             Err(error) => {
-                tracing::warn!(error = describe(&error), "the peer's certificate is not renewed");
+                tracing::warn!(error = in_one_line(&error), "the peer's certificate is not renewed");
                 true
             }
         };

@@ -30,10 +30,10 @@ use crate::{
 };
 use ca::office::folder::FolderError;
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
-use client::describe;
 use course::{Course, Outcome, Step};
 use elsewhere::Elsewhere;
 use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream::FuturesUnordered};
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{hash::Hash, keys::SigningKey};
 use pki::KeyId;
 use posting::{Poster, Stepped};
@@ -146,7 +146,7 @@ impl Spreader {
                         Err(error) => {
                             self.pause.lengthen(Instant::now());
                             begun = None;
-                            tracing::error!(error = describe(&error), "revocations cannot be read");
+                            tracing::error!(error = in_one_line(&error), "revocations cannot be read");
                         }
                     }
                 }

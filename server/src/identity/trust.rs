@@ -26,10 +26,10 @@ use ca::{
     holder::{credentials::CredentialsError, own_certificate::OwnCertificate},
     office::{folder::FolderError, publication::read_ocsp_answer},
 };
-use client::describe;
 pub use crls::{Crl, CrlSet};
 use crls::{Written, install};
 use files::TrustFiles;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::{Identity, Role},
@@ -351,7 +351,7 @@ impl Trust {
         let bundle = usable(self.store.consortium(), reading.bundle);
         let (before, in_force) = (self.bundle(), self.store.revocation().generation());
         if let Err(error) = self.store.replace(bundle.anchors.clone(), bundle.issuing.clone()) {
-            tracing::error!(error = describe(&error), "the CA certificates are not usable: the old ones stay");
+            tracing::error!(error = in_one_line(&error), "the CA certificates are not usable: the old ones stay");
         }
         let is_short = |crl: &&Vec<u8>| crl.len() <= SHORT_CRL_BYTES_MAX;
         let (short, long): (Vec<_>, Vec<_>) = bundle.crls.iter().partition(is_short);
@@ -368,7 +368,7 @@ impl Trust {
         self.publish();
         self.bundle.store(Arc::new(TrustBundle { crls: Vec::new(), ..bundle }));
         if let Err(error) = self.renew() {
-            tracing::error!(error = describe(&error), "the peer's certificate is not usable: the old one stays");
+            tracing::error!(error = in_one_line(&error), "the peer's certificate is not usable: the old one stays");
         }
         self.changes.send_modify(|generation| *generation += 1);
         if self.store.revocation().generation() != in_force {
@@ -384,7 +384,7 @@ impl Trust {
         let standing = self.standing();
         match &standing {
             Err(why) if seen.standing.as_ref() != Err(why) => {
-                let error = describe(why);
+                let error = in_one_line(why);
                 tracing::error!(error, "the peer's own certificate is not accepted: renew it; the peer serves on");
             }
             Ok(()) if seen.standing.is_err() => tracing::info!("the peer's own certificate is accepted again"),
@@ -486,7 +486,7 @@ fn report(damage: &[String]) {
 fn usable(consortium: &str, bundle: TrustBundle) -> TrustBundle {
     let cas = acceptable(consortium, &bundle.anchors, &bundle.issuing);
     for (der, why) in cas.refused {
-        let (certificate, error) = (Hash::plain(&[&der]), describe(&why));
+        let (certificate, error) = (Hash::plain(&[&der]), in_one_line(&why));
         tracing::error!(%certificate, error, "a CA certificate is passed over");
     }
     TrustBundle { anchors: cas.anchors, issuing: cas.issuing, ..bundle }

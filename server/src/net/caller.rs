@@ -14,7 +14,7 @@ use crate::{
 };
 use actix_web::rt::net::TcpStream;
 use channel_actors::{Asker, Scope, tasks::blocking};
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{
     execution::{Mark, marks_of},
     identity::Identity,
@@ -77,7 +77,7 @@ impl LiveCertificate {
     /// The holder, if the certificate is still good. The whole path is judged again when trust has changed since the
     /// last time, and now and then, which is how an expired CRL is noticed.
     pub fn check(&self, trust: &Trust) -> Result<&VerifiedCertificate, ApiError> {
-        let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, describe(why)).closing();
+        let refused = |why: &PathError| ApiError::new(Kind::CertificateRefused, in_one_line(why)).closing();
         let verified = self.verified.as_ref().map_err(refused)?;
         let now = clock::now();
         if now > verified.not_after() {

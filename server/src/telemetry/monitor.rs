@@ -22,7 +22,7 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use std::{
     net::{IpAddr, TcpListener},
     rc::Rc,
@@ -159,7 +159,7 @@ fn readiness(watched: &Watched) -> HttpResponse {
         reasons.push("the peer is shutting down".into());
     }
     if let Err(why) = context.trust.standing() {
-        reasons.push(format!("the peer's own certificate is not accepted: {}", describe(&why)));
+        reasons.push(format!("the peer's own certificate is not accepted: {}", in_one_line(&why)));
     }
     verdict(reasons)
 }

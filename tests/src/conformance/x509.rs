@@ -22,7 +22,6 @@ use pki::{
 };
 use rustls::pki_types::{DnsName, IpAddr, ServerName, SignatureVerificationAlgorithm};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::error::Error;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -362,18 +361,8 @@ fn refusal(error: &PathError, case: &Case, material: &Material, rsa: bool) -> Ve
     }
     match rule.into_iter().find(|(_, applies)| *applies) {
         Some((feature, _)) => Verdict::Skipped(feature.rule()),
-        None => Verdict::Failure(with_causes(error)),
+        None => Verdict::Failure(ledger_classes::causes::in_one_line(error)),
     }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Whether an algorithm, by its identifier, is among those of the case.

@@ -34,7 +34,7 @@ use ca::{
 };
 use channel_actors::fence;
 use clap::{Args, Subcommand, ValueEnum};
-pub(super) use client::describe as in_full;
+pub(super) use ledger_classes::causes::in_one_line as in_full;
 use ledger_classes::identity::{Identity, Role};
 use ledger_classes::time::Time;
 pub(super) use passphrase::PassphraseFile;

@@ -7,7 +7,7 @@ use ca::{
     CertificateFolder, CompromisedAuthority,
     office::{folder::FolderError, revocation_evidence::RevocationEvidence},
 };
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use pki::{CertificateId, KeyId, RevocationReason, Serial, TrustPart};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -202,7 +202,7 @@ impl Source {
             let evidence = match folder.evidence(&record) {
                 Ok(Some(evidence)) => Ok(evidence),
                 Ok(None) => Err("its evidence is being written".to_owned()),
-                Err(error) => Err(format!("there is no evidence: {}", describe(&error))),
+                Err(error) => Err(format!("there is no evidence: {}", in_one_line(&error))),
             };
             let path = evidence.as_ref().map(|evidence| evidence.path.clone()).unwrap_or_default();
             let path: Vec<&[u8]> = path.iter().map(Vec::as_slice).collect();

@@ -2,10 +2,11 @@
 //! that organization. They are kept beside the peer's certificates until those that they are about have expired, because
 //! a channel may admit or open later.
 
-use super::{Trust, describe};
+use super::Trust;
 use crate::{clock, limits::ANSWERS_MAX};
 use ca::office::revocation_evidence::RevocationEvidence;
 use client::api::CaAnswer;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{
     hash::{Hash, HexBytes},
     identity::Identity,
@@ -247,11 +248,11 @@ impl Trust {
                     Ok(answer) => answers.extend(answer),
                     // Of a CA that was replaced there is one for each certificate, and nothing to do.
                     Err(error @ AnswerError::Evidence(EvidenceError::Path(PathError::UnknownIssuer))) => {
-                        let error = describe(&error);
+                        let error = in_one_line(&error);
                         tracing::info!(file = %file.display(), error, "a CA's answer is passed over");
                     }
                     Err(error) => {
-                        let error = describe(&error);
+                        let error = in_one_line(&error);
                         tracing::error!(file = %file.display(), error, "a CA's answer is passed over");
                     }
                 }

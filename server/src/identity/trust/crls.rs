@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder,
     office::{folder::FolderError, record::ROOT},
 };
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{hash::Hash, time::Time};
 use pki::{
     AuthorityScope, KeyId, TrustStore,
@@ -174,7 +174,10 @@ impl Trust {
         }
         drop(text);
         if let Err(error) = self.exclusively(|| self.save_crls()) {
-            tracing::warn!(error = describe(&error), "the lists in force are not kept beside the peer's certificate");
+            tracing::warn!(
+                error = in_one_line(&error),
+                "the lists in force are not kept beside the peer's certificate"
+            );
         }
     }
 
@@ -278,7 +281,7 @@ pub(super) fn install<'a>(store: &TrustStore, crls: impl IntoIterator<Item = &'a
             Err(RevocationError::Older { .. }) => {}
             // As of a root that was replaced: who is certified by nobody here has nobody to revoke.
             Err(RevocationError::UnknownIssuer) => tracing::debug!("a CRL of a CA that is not trusted is passed over"),
-            Err(error) => tracing::error!(error = describe(&error), "a CRL is refused"),
+            Err(error) => tracing::error!(error = in_one_line(&error), "a CRL is refused"),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Trust as its files hold it. A file that cannot be read keeps what it held when it last could: damage neither stops
 //! the peer nor takes anybody's certificate away. What is gone from the disk is gone.
 
-use super::describe;
 use crate::identity::stamp::Stamp;
 use ca::{CertificateFolder, Successor};
+use ledger_classes::causes::in_one_line;
 use ledger_classes::hash::Hash;
 use pki::{KeyId, TrustFile, TrustPart, trust::bundle::TrustBundle};
 use std::{
@@ -75,7 +75,7 @@ impl TrustFiles {
             });
             match read {
                 Ok(read) => (self.of_authorities, self.retired, self.successors) = read,
-                Err(error) => reading.damage.push(describe(&error)),
+                Err(error) => reading.damage.push(in_one_line(&error)),
             }
         } else {
             self.of_authorities.clear();
@@ -88,7 +88,7 @@ impl TrustFiles {
             let content = file.read();
             let mut held = content.whole;
             if let Some(damage) = content.damage {
-                reading.damage.push(describe(&damage));
+                reading.damage.push(in_one_line(&damage));
                 let before = self.last.get(&file.path).into_iter().flatten();
                 let missing: Vec<Vec<u8>> = before.filter(|der| !held.contains(der)).cloned().collect();
                 held.extend(missing);
@@ -160,7 +160,7 @@ fn read_lists(
     let text = match file.text() {
         Ok(text) => text,
         Err(damage) => {
-            let damage = Some(describe(&damage));
+            let damage = Some(in_one_line(&damage));
             reading.news |= before.is_none_or(|before| before.damage != damage);
             return Lists { stamp, digest: None, damage };
         }
@@ -174,7 +174,7 @@ fn read_lists(
     if written != Some(digest) {
         reading.news = true;
         let content = file.content(&text);
-        damage = content.damage.as_ref().map(|damage| describe(damage));
+        damage = content.damage.as_ref().map(|damage| in_one_line(damage));
         reading.bundle.add(TrustPart::Crls, content.whole);
     }
     Lists { stamp, digest: Some(digest), damage }

@@ -75,7 +75,7 @@ fn private_folder(path: &Path) -> Result<(), BackupError> {
 }
 
 fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
-    BackupError::Channel { name: name.into(), reason: client::describe(error) }
+    BackupError::Channel { name: name.into(), reason: ledger_classes::causes::in_one_line(error) }
 }
 
 /// Verifies a backup, as [`restore`] does, and makes nothing. Also what lies above the heights that it names.

@@ -10,7 +10,7 @@ use channel_actors::{
     hold,
     store::{ChannelStore, StoreError, StoreOptions},
 };
-use client::describe;
+use ledger_classes::causes::in_one_line;
 use ledger_classes::{block::Block, codec::DecodeError, identity::is_label};
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{
@@ -70,7 +70,7 @@ impl Source {
             let entry = entry.map_err(file_error(&places.data_dir))?;
             let name = entry.file_name().into_string().unwrap_or_default();
             if is_label(&name) && entry.path().is_dir() {
-                let state = tip(&entry.path()).map_err(|error| describe(&error));
+                let state = tip(&entry.path()).map_err(|error| in_one_line(&error));
                 channels.push(ChannelDescription { state, name });
             }
         }
@@ -91,7 +91,7 @@ impl Source {
             Self::Running(dir) => control::take_blocks(dir, name, from, take),
             Self::Stopped { places, .. } => {
                 let store = inspect(&places.data_dir.join(name));
-                let store = store.map_err(|error| io::Error::other(describe(&error)))?;
+                let store = store.map_err(|error| io::Error::other(in_one_line(&error)))?;
                 for height in from..=to {
                     let block = store.block(height).map_err(io::Error::other)?;
                     take(&block.ok_or_else(|| io::Error::other(format!("block {height} is missing")))?)?;
