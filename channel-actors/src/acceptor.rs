@@ -13,6 +13,7 @@ use crate::mutants::{Mutant, planted};
 use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
 use crate::production::{ExecutionResult, Offered};
 use crate::store::Pressure;
+use bytes::Bytes;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::config::OrderingPeer;
@@ -31,6 +32,10 @@ use std::sync::Arc;
 pub(crate) enum AcceptorEffect {
     /// Execute on a store thread.
     Execute { parent: Parent, time: Time, above: Vec<Arc<ExecutedBlock>>, transactions: Vec<VerifiedTransaction> },
+    /// Execute a block that another peer proposes on a store thread.
+    Check { parent: Parent, above: Vec<Arc<ExecutedBlock>>, block: Bytes },
+    /// Tell the collector whether this peer proposes.
+    Lead { leader: Option<Address> },
     /// Tell the collector that the next block may be cut, and what did not get into this one.
     Executed(Offered),
     /// Tell the collector which transactions were committed before.
@@ -45,6 +50,8 @@ pub(crate) enum AcceptorEffect {
     Commit {
         /// The block, unless nothing was left to do.
         block: Option<Arc<CommittedBlock>>,
+        /// Whether the collector has proposed it.
+        own: bool,
         /// Outcomes for those who wait.
         receipts: Vec<(Hash, Arc<Receipt>)>,
         next_timer: Option<Time>,
@@ -80,6 +87,15 @@ struct UnderWay {
     /// What is to be known again if it does not become final: what it was executed above, and what was offered for it.
     before: (Parent, CompactRange, Option<Time>),
     offered: Vec<VerifiedTransaction>,
+    /// Whether this peer has proposed it.
+    own: bool,
+}
+
+/// A block of another peer's that is being executed.
+struct Checking {
+    height: u64,
+    /// It will not be.
+    discarded: bool,
 }
 
 /// The state of an acceptor.
@@ -103,8 +119,13 @@ pub(crate) struct Acceptor {
     checkpointing: bool,
     /// Too much waits for a checkpoint: nothing goes to the disk before it is done.
     must_wait: bool,
-    /// What is executed when a checkpoint is done, with the time of its block.
-    held: Vec<VerifiedTransaction>,
+    /// What is executed next, with the time of its block: when blocks of other peers that are below it are executed, those
+    /// that change who orders are applied, and the checkpoint that it waits for is done.
+    held: Option<Vec<VerifiedTransaction>>,
+    waits_for_checkpoint: bool,
+    /// Blocks of other peers that wait for their execution, ascending, and the one that has it.
+    given: VecDeque<(u64, Bytes)>,
+    checking: Option<Checking>,
     time: Time,
     /// A copy of what is being executed, if the engine may discard it.
     offered: Vec<VerifiedTransaction>,
@@ -155,7 +176,10 @@ impl Acceptor {
             appended: None,
             checkpointing: false,
             must_wait: false,
-            held: Vec::new(),
+            held: None,
+            waits_for_checkpoint: false,
+            given: VecDeque::new(),
+            checking: None,
             time: Time::ZERO,
             offered: Vec::new(),
             executing: false,
@@ -167,8 +191,19 @@ impl Acceptor {
 
     /// The collector has cut a block.
     pub(crate) fn propose(&mut self, transactions: Vec<VerifiedTransaction>, now: Time) -> Vec<AcceptorEffect> {
-        self.time = self.parent.time_at(now);
-        vec![self.execute(transactions)]
+        self.time = now;
+        self.held = Some(transactions);
+        self.next_execution().into_iter().collect()
+    }
+
+    /// Whether a block under way changes who orders: nobody proposes above it before it is known to stay.
+    fn turns(&self) -> bool {
+        let of = |under_way: &UnderWay| under_way.block.config.clone();
+        self.under_way.iter().filter_map(of).any(|record| record.orderers_since == record.height)
+    }
+
+    fn above(&self) -> Vec<Arc<ExecutedBlock>> {
+        self.under_way.iter().map(|under_way| under_way.block.clone()).collect()
     }
 
     fn execute(&mut self, transactions: Vec<VerifiedTransaction>) -> AcceptorEffect {
@@ -176,8 +211,50 @@ impl Acceptor {
         if self.engine.discards() {
             self.offered = transactions.clone();
         }
-        let above = self.under_way.iter().map(|under_way| under_way.block.clone()).collect();
-        AcceptorEffect::Execute { parent: self.parent, time: self.time, above, transactions }
+        let (parent, above) = (self.parent, self.above());
+        AcceptorEffect::Execute { parent, time: parent.time_at(self.time), above, transactions }
+    }
+
+    /// Has the next block of another peer's executed, or else what waits for those.
+    fn next_execution(&mut self) -> Option<AcceptorEffect> {
+        if self.executing || self.checking.is_some() {
+            return None;
+        }
+        if let Some((height, block)) = self.given.pop_front() {
+            self.checking = Some(Checking { height, discarded: false });
+            return Some(AcceptorEffect::Check { parent: self.parent, above: self.above(), block });
+        }
+        if self.held.is_none() || self.waits_for_checkpoint || self.turns() {
+            return None;
+        }
+        let held = self.held.take()?;
+        Some(self.execute(held))
+    }
+
+    /// A block of another peer's was executed, or is none that may be there.
+    pub(crate) fn checked(&mut self, block: Option<Arc<ExecutedBlock>>) -> Vec<AcceptorEffect> {
+        let Some(Checking { height, discarded }) = self.checking.take() else {
+            return vec![AcceptorEffect::Halt("a block was checked that nobody asked for".into())];
+        };
+        if discarded {
+            return self.next_execution().into_iter().collect();
+        }
+        let valid = block.is_some();
+        if let Some(block) = block {
+            self.take_executed(block, Vec::new(), false);
+        }
+        let mut effects = self.ordered(OrderingInput::Executed { height, valid });
+        effects.extend(self.next_execution());
+        effects
+    }
+
+    fn take_executed(&mut self, block: Arc<ExecutedBlock>, offered: Vec<VerifiedTransaction>, own: bool) {
+        let before = (self.parent, self.history.clone(), self.next_timer);
+        self.next_timer = block.next_timer;
+        let _ = self.history.append(ledger_classes::merkle::leaf_hash(&block.hash.0));
+        self.parent = Parent::of(&block.header, block.hash, &self.history);
+        self.heights.executed = block.header.height;
+        self.under_way.push_back(UnderWay { block, before, offered, own });
     }
 
     /// An execution is done.
@@ -185,12 +262,15 @@ impl Acceptor {
         self.executing = false;
         let offered_before = std::mem::take(&mut self.offered);
         if let Some((blocks, transactions)) = self.stale.take() {
-            return vec![self.discarded(blocks + 1, transactions, Some(offered_before))];
+            let mut effects = vec![self.discarded(blocks + 1, transactions, Some(offered_before))];
+            effects.extend(self.next_execution());
+            return effects;
         }
         let ExecutionResult { block, committed, offered, held } = result;
         if !held.is_empty() {
             // Nothing else is executed meanwhile: after a few checkpoints nothing waits for one.
-            self.held = held;
+            self.held = Some(held);
+            self.waits_for_checkpoint = true;
             return self.checkpoint().into_iter().collect();
         }
         let mut effects = vec![AcceptorEffect::Executed(offered)];
@@ -199,16 +279,14 @@ impl Acceptor {
         }
         let Some(block) = block else {
             let next_timer = self.next_timer;
-            effects.push(AcceptorEffect::Commit { block: None, receipts: Vec::new(), next_timer, config: None });
+            let (block, own) = (None, true);
+            effects.push(AcceptorEffect::Commit { block, own, receipts: Vec::new(), next_timer, config: None });
+            effects.extend(self.next_execution());
             return effects;
         };
-        let before = (self.parent, self.history.clone(), self.next_timer);
-        self.next_timer = block.next_timer;
-        let _ = self.history.append(ledger_classes::merkle::leaf_hash(&block.hash.0));
-        self.parent = Parent::of(&block.header, block.hash, &self.history);
-        self.heights.executed = block.header.height;
-        self.under_way.push_back(UnderWay { block: block.clone(), before, offered: offered_before });
+        self.take_executed(block.clone(), offered_before, true);
         effects.extend(self.ordered(OrderingInput::Propose { block: &block }));
+        effects.extend(self.next_execution());
         effects
     }
 
@@ -224,6 +302,8 @@ impl Acceptor {
                 OrderingEffect::Send { to, bytes, after } => {
                     self.unsent.push((after.unwrap_or_default(), to, bytes));
                 }
+                OrderingEffect::Execute { height, block } => self.given.push_back((height, block)),
+                OrderingEffect::Lead { leader } => effects.push(AcceptorEffect::Lead { leader }),
                 OrderingEffect::Final { height } => {
                     if height != self.heights.last_final + 1 || height > self.heights.executed {
                         effects.push(AcceptorEffect::Halt(format!("block {height} was final but is not under way")));
@@ -255,17 +335,22 @@ impl Acceptor {
             effects.push(AcceptorEffect::Send { to, bytes });
         }
         effects.extend(self.next_to_disk());
+        effects.extend(self.next_execution());
         effects
     }
 
     /// Blocks from this height on will not be.
     fn discard(&mut self, from: u64) -> Option<AcceptorEffect> {
+        self.given.retain(|(height, _)| *height < from);
+        if let Some(checking) = &mut self.checking {
+            checking.discarded |= checking.height >= from;
+        }
         let stay = |under_way: &UnderWay| under_way.block.header.height < from;
         let gone = self.under_way.split_off(self.under_way.iter().take_while(|block| stay(block)).count());
         let mut transactions = Vec::new();
-        let blocks = gone.len();
+        let blocks = gone.iter().filter(|under_way| under_way.own).count();
         let mut first = None;
-        for UnderWay { block, before, offered } in gone {
+        for UnderWay { block, before, offered, .. } in gone {
             self.seals.remove(&block.header.height);
             // The others were told, or wait again already.
             transactions.extend(offered.into_iter().filter(|one| block.receipt_of(&one.id()).is_some()));
@@ -285,8 +370,9 @@ impl Acceptor {
             self.stale = Some((blocks + more, transactions));
             return None;
         }
-        let held = std::mem::take(&mut self.held);
-        let (blocks, offered) = if held.is_empty() { (blocks, None) } else { (blocks + 1, Some(held)) };
+        let offered = self.held.take();
+        let blocks = blocks + usize::from(offered.is_some());
+        self.waits_for_checkpoint = false;
         Some(self.discarded(blocks, transactions, offered))
     }
 
@@ -332,9 +418,9 @@ impl Acceptor {
     /// A block is applied.
     pub(crate) fn applied(&mut self, height: u64, pressure: Pressure) -> Vec<AcceptorEffect> {
         let appended = self.appended.take().filter(|block| block.block.header.height == height);
-        let executed = self.under_way.pop_front().map(|under_way| under_way.block);
-        let executed = executed.filter(|executed| executed.header.height == height);
-        let (Some(block), Some(executed)) = (appended, executed) else {
+        let executed = self.under_way.pop_front().map(|under_way| (under_way.block, under_way.own));
+        let executed = executed.filter(|(executed, _)| executed.header.height == height);
+        let (Some(block), Some((executed, own))) = (appended, executed) else {
             return vec![AcceptorEffect::Halt(format!("block {height} was applied out of order"))];
         };
         self.heights.applied = height;
@@ -343,12 +429,37 @@ impl Acceptor {
         let receipt = |(id, index): &(Hash, u32)| Some((*id, executed.receipts.get(*index as usize)?.clone()));
         let receipts = executed.ids.iter().filter_map(receipt).collect();
         let (next_timer, config) = (executed.next_timer, executed.config.clone());
-        let mut effects = vec![AcceptorEffect::Commit { block: Some(block), receipts, next_timer, config }];
+        let mut effects = vec![AcceptorEffect::Commit { block: Some(block), own, receipts, next_timer, config }];
         self.must_wait = pressure == Pressure::Wait;
         if pressure != Pressure::None {
             effects.extend(self.checkpoint());
         }
         effects.extend(self.next_to_disk());
+        effects.extend(self.next_execution());
+        effects
+    }
+
+    /// The state is another one, whose log ends with `parent`: what was under way comes to nothing.
+    pub(crate) fn install(
+        &mut self,
+        parent: Parent,
+        history: CompactRange,
+        next_timer: Option<Time>,
+    ) -> Vec<AcceptorEffect> {
+        if self.to_disk || parent.height < self.heights.applied {
+            let reason = "a state was installed that is older, or while a block was on its way to the disk";
+            return vec![AcceptorEffect::Halt(reason.into())];
+        }
+        let height = parent.height;
+        self.heights.last_final = self.heights.applied;
+        let mut effects: Vec<_> = self.discard(self.heights.applied + 1).into_iter().collect();
+        // What is executed now is executed above what is no longer there.
+        if self.executing && self.stale.is_none() {
+            self.stale = Some((0, Vec::new()));
+        }
+        (self.parent, self.history, self.next_timer) = (parent, history, next_timer);
+        self.heights = Heights { applied: height, durable: height, last_final: height, executed: height };
+        effects.extend(self.ordered(OrderingInput::Installed { height }));
         effects
     }
 
@@ -365,11 +476,9 @@ impl Acceptor {
     pub(crate) fn checkpointed(&mut self) -> Vec<AcceptorEffect> {
         self.checkpointing = false;
         self.must_wait = false;
-        let held = std::mem::take(&mut self.held);
+        self.waits_for_checkpoint = false;
         let mut effects = self.next_to_disk();
-        if !held.is_empty() {
-            effects.push(self.execute(held));
-        }
+        effects.extend(self.next_execution());
         effects
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum CollectorEffect {
 
 /// The outcome of a block, for those who wait for its transactions.
 pub(crate) struct BlockOutcome {
+    /// Whether it is one that was proposed here.
+    pub(crate) own: bool,
     /// Receipts of the transactions that were asked for, ids first.
     pub(crate) receipts: Vec<(Hash, Arc<Receipt>)>,
     /// When the next timer is due, above this block.
@@ -77,6 +79,8 @@ pub(crate) struct Collector {
     next_timer: Option<Time>,
     /// Nothing more is begun: the channel goes to rest.
     retired: bool,
+    /// Another peer proposes.
+    follows: bool,
 }
 
 impl Collector {
@@ -93,6 +97,7 @@ impl Collector {
             executing: false,
             next_timer,
             retired: false,
+            follows: false,
         }
     }
 
@@ -205,7 +210,7 @@ impl Collector {
     /// The oldest block under way is final, on the disk and applied: those who wait have their answers. Returns since when
     /// they waited, too.
     pub(crate) fn committed(&mut self, outcome: BlockOutcome) -> (Vec<CollectorEffect>, Vec<Instant>) {
-        self.depth = self.depth.saturating_sub(1);
+        self.depth = self.depth.saturating_sub(usize::from(outcome.own));
         self.next_timer = outcome.next_timer;
         let (mut arrivals, mut replies) = (Vec::with_capacity(outcome.receipts.len()), Vec::new());
         for (id, receipt) in outcome.receipts {
@@ -239,13 +244,23 @@ impl Collector {
         self.retired
     }
 
+    /// Whether this peer proposes.
+    pub(crate) const fn lead(&mut self, leads: bool) {
+        self.follows = !leads;
+    }
+
+    /// When the next timer is due, above a state that was installed.
+    pub(crate) const fn set_next_timer(&mut self, next_timer: Option<Time>) {
+        self.next_timer = next_timer;
+    }
+
     /// The configuration changed.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     fn cut(&mut self, now: Time) -> Vec<CollectorEffect> {
-        if self.retired || self.executing || self.depth >= PIPELINE_DEPTH {
+        if self.retired || self.follows || self.executing || self.depth >= PIPELINE_DEPTH {
             return Vec::new();
         }
         let timer_due = self.next_timer.is_some_and(|due| due <= now);

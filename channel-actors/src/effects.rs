@@ -7,15 +7,18 @@ use crate::dealer::{Arrival, Job};
 use crate::door::Doors;
 use crate::index::Index;
 use crate::limits::{GO_ON_TRANSACTIONS_MAX, VERIFY_ALONE_MICROS_MAX};
+#[cfg(any(test, feature = "simulation"))]
+use crate::machine::Installed;
 use crate::machine::{ChannelMachine, Commit, Effect, Input, Tally};
 use crate::metrics::{ChannelMetrics, Stage};
 use crate::ordering::Ticket;
-use crate::production::{self, Execution, in_full};
+use crate::production::{self, Checking, Execution, in_full};
 use crate::recall::{self, Found, Recall};
 use crate::shared::Shared;
 use crate::store::{ChannelStore, Disk, Share};
 use crate::ticket::{self, Credits};
 use crate::verifier::{Judging, Screened, Screening, Step};
+use bytes::Bytes;
 use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::{ExecutedBlock, Parent};
@@ -119,6 +122,7 @@ pub(crate) enum Task {
     Screen(Box<Screening>, Vec<Arrival>),
     Judge(Box<Judging>),
     Execute(Box<Execution>, Vec<VerifiedTransaction>),
+    Check(Box<Checking>, Bytes),
     ToDisk(Vec<ToDisk>),
     Checkpoint,
     Recall(Vec<Recall>),
@@ -133,7 +137,7 @@ pub(crate) enum ToDisk {
 
 /// What came of work.
 pub(crate) struct Outcome {
-    kind: Kind,
+    pub(crate) kind: Kind,
     asked: Instant,
     /// What the machine is told, in order.
     pub(crate) inputs: Vec<Input>,
@@ -152,6 +156,8 @@ impl Work {
         match &self.task {
             Task::Execute(_, transactions) => transactions.len() <= GO_ON_TRANSACTIONS_MAX,
             Task::ToDisk(steps) => steps.iter().all(|step| step.transactions() <= GO_ON_TRANSACTIONS_MAX),
+            // What another peer has put into a block is not known yet.
+            Task::Check(..) => false,
             Task::Screen(..) | Task::Judge(_) | Task::Checkpoint | Task::Recall(_) | Task::Tell(_) => true,
         }
     }
@@ -203,6 +209,7 @@ impl Task {
             Self::Execute(execution, transactions) => {
                 outcome.inputs.push(Input::Executed(execution.run(transactions)?));
             }
+            Self::Check(checking, block) => outcome.inputs.push(Input::Checked(checking.run(&block)?)),
             Self::ToDisk(steps) => {
                 for step in steps {
                     outcome.inputs.push(step.run(place)?);
@@ -349,6 +356,13 @@ impl<S: Shell> ChannelLoop<S> {
         self.on([Input::Tick]);
     }
 
+    /// The store is another one from now on.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn install(&mut self, place: Arc<Workplace>, installed: Installed) {
+        self.place = place;
+        self.on([Input::Install(Box::new(installed))]);
+    }
+
     /// See [`ChannelMachine::retire`].
     pub(crate) fn retire(&mut self, soon: Time) -> bool {
         self.machine.retire(soon)
@@ -382,6 +396,12 @@ impl<S: Shell> ChannelLoop<S> {
                 Effect::Verify(job) => self.verify(job, now),
                 Effect::Execute { parent, time, above, transactions } => {
                     self.execute(parent, time, above, transactions);
+                }
+                Effect::Check { parent, above, block } => {
+                    let place = &self.place;
+                    let (store, certificates) = (place.store.clone(), place.certificates.clone());
+                    let checking = Checking { store, certificates, parent, above, seed: self.shell.seed() };
+                    self.shell.run(Work::new(Kind::Execute, Task::Check(Box::new(checking), block)));
                 }
                 Effect::Checkpoint => self.shell.run(Work::new(Kind::Checkpoint, Task::Checkpoint)),
                 Effect::Recall(recalls) => self.shell.run(Work::new(Kind::Recall, Task::Recall(recalls))),

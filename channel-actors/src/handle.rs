@@ -8,14 +8,13 @@ use crate::gate::{Entry, Gate, Passed};
 use crate::group::Submit;
 use crate::halt::{Life, LifeCycle};
 use crate::inbox::Inbox;
-use crate::limits::{
-    COPY_TURN_BYTES, READS_MAX, READS_OF_CALLER_MAX, READS_OF_ORGANIZATION_MAX, RETRY_AFTER_MS, SHARE_SHOWN,
-};
+use crate::limits::{COPY_TURN_BYTES, READS_MAX, RETRY_AFTER_MS, SHARE_SHOWN};
 use crate::memory::Pool;
 use crate::metrics::ChannelMetrics;
 use crate::pool::WorkPool;
 use crate::production::in_full;
 use crate::reader::{Reader, load};
+use crate::reads::Reads;
 use crate::registry::ChannelRegistry;
 use crate::remains::Remains;
 use crate::rest::Stage;
@@ -29,9 +28,8 @@ use ledger_classes::hash::Hash;
 use ledger_classes::rights::Class;
 use ledger_classes::state::ReadError;
 use ledger_classes::transaction::{Envelope, SignedBy};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -78,7 +76,7 @@ pub(crate) struct Inner {
     pub(crate) credits: Arc<Credits>,
     pub(crate) reads: Arc<Semaphore>,
     /// How many of these each caller has.
-    reads_of: Mutex<ReadsOf>,
+    reads_of: Arc<Reads>,
     pub(crate) reading: WorkPool,
     pub(crate) disk: Disk,
     pub(crate) share: Share,
@@ -119,7 +117,7 @@ impl ChannelHandle {
             life: Life::new(LifeCycle::Opening),
             credits: Arc::new(Credits::new(in_flight)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
-            reads_of: Mutex::default(),
+            reads_of: Arc::default(),
             reading,
             disk,
             share,
@@ -395,7 +393,7 @@ impl ChannelHandle {
     {
         let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
         let busy = || Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS };
-        let place = AskerPlace::take(self).ok_or_else(busy)?;
+        let place = self.0.reads_of.take(self.1).ok_or_else(busy)?;
         let permit = self.0.reads.clone().try_acquire_owned().map_err(|_| busy())?;
         let (sender, receiver) = oneshot::channel();
         let store = match self.only_read() {
@@ -439,7 +437,7 @@ impl ChannelHandle {
     /// The channel is not open, or too busy.
     pub async fn encode<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, Unavailable> {
         let Some(known) = self.0.known.get() else { return Err(Unavailable::Stopped { reason: self.stopped() }) };
-        let place = AskerPlace::take(self).ok_or(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS })?;
+        let place = self.0.reads_of.take(self.1).ok_or(Unavailable::Busy { retry_after_ms: RETRY_AFTER_MS })?;
         run(&self.0.reading, known.id, self.1, move || (work(), place)).await.map(|(done, _)| done)
     }
 
@@ -516,58 +514,6 @@ pub(crate) async fn run<R: Send + 'static>(
     }
 }
 
-/// How many reads of a channel there are of each caller, and of each organization; strangers count as one.
-#[derive(Default)]
-struct ReadsOf {
-    callers: HashMap<Asker, usize>,
-    organizations: HashMap<Option<u64>, usize>,
-}
-
-impl ReadsOf {
-    /// One more, if the caller's part and that of its organization have room. The peer's own reads have no part.
-    fn take(&mut self, caller: Asker) -> bool {
-        let of_caller = self.callers.get(&caller).copied().unwrap_or_default();
-        let of_organization = self.organizations.get(&caller.organization()).copied().unwrap_or_default();
-        let room = of_caller < READS_OF_CALLER_MAX && of_organization < READS_OF_ORGANIZATION_MAX;
-        if room && caller != Asker::PEER {
-            self.callers.insert(caller, of_caller + 1);
-            self.organizations.insert(caller.organization(), of_organization + 1);
-        }
-        room || caller == Asker::PEER
-    }
-
-    fn give_back(&mut self, caller: Asker) {
-        fn less<K: std::hash::Hash + Eq>(parts: &mut HashMap<K, usize>, key: &K) {
-            if let Some(part) = parts.get_mut(key) {
-                *part -= 1;
-                if *part == 0 {
-                    parts.remove(key);
-                }
-            }
-        }
-        if caller != Asker::PEER {
-            less(&mut self.callers, &caller);
-            less(&mut self.organizations, &caller.organization());
-        }
-    }
-}
-
-/// One of the reads that a caller may have on a channel.
-struct AskerPlace(ChannelHandle);
-
-impl AskerPlace {
-    fn take(handle: &ChannelHandle) -> Option<Self> {
-        let mut reads = handle.0.reads_of.lock().unwrap_or_else(PoisonError::into_inner);
-        reads.take(handle.1).then(|| Self(handle.clone()))
-    }
-}
-
-impl Drop for AskerPlace {
-    fn drop(&mut self) {
-        self.0.0.reads_of.lock().unwrap_or_else(PoisonError::into_inner).give_back(self.0.1);
-    }
-}
-
 /// A standing request. It holds a place and nothing else: the cursor is its owner's.
 pub struct Subscription {
     shared: Arc<Shared>,
@@ -631,31 +577,6 @@ impl Drop for Subscription {
 mod tests {
     use super::*;
     use crate::test_support::envelope;
-
-    /// Eight certificates of one organization had all reads of a channel.
-    #[test]
-    fn an_organization_or_all_strangers_together_have_half_of_the_reads() {
-        let mut reads = ReadsOf::default();
-        let mut fill = |name: &str, organization: Option<&str>| {
-            let caller = Asker::named(name);
-            let caller = organization.map_or(caller, |organization| caller.of(organization));
-            std::iter::repeat_with(|| reads.take(caller)).take_while(|taken| *taken).count()
-        };
-        let of = |fill: &mut dyn FnMut(&str, Option<&str>) -> usize, organization: Option<&str>| -> Vec<usize> {
-            (0..6).map(|number| fill(&format!("{organization:?} {number}"), organization)).collect()
-        };
-        assert_eq!(of(&mut fill, Some("dealer")), [128, 128, 128, 128, 0, 0]);
-        assert_eq!(of(&mut fill, None), [128, 128, 128, 128, 0, 0]);
-        assert_eq!(fill("bank", Some("bank")), READS_OF_CALLER_MAX, "another organization has its own");
-        for number in 0..4 {
-            let stranger = Asker::named(&format!("None {number}"));
-            let dealer = Asker::named(&format!("Some(\"dealer\") {number}")).of("dealer");
-            (0..READS_OF_CALLER_MAX).for_each(|_| (reads.give_back(stranger), reads.give_back(dealer)).0);
-        }
-        (0..READS_OF_CALLER_MAX).for_each(|_| reads.give_back(Asker::named("bank").of("bank")));
-        assert!(reads.callers.is_empty() && reads.organizations.is_empty());
-        assert!((0..2 * READS_MAX).all(|_| reads.take(Asker::PEER)), "the peer itself has no part");
-    }
 
     #[test]
     fn signatures_count_as_bytes_in_flight() {

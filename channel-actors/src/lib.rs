@@ -39,6 +39,7 @@ mod place;
 mod pool;
 mod production;
 mod reader;
+mod reads;
 mod recall;
 mod registry;
 mod remains;

@@ -21,13 +21,13 @@ use crate::recall::Recall;
 use crate::store::Pressure;
 use crate::ticket::Reply;
 use crate::verifier::Screened;
+use bytes::Bytes;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::{ExecutedBlock, Parent};
 use ledger_classes::config::OrderingPeer;
 use ledger_classes::execution::ConfigRecord;
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
-use ledger_classes::receipt::Receipt;
+use ledger_classes::merkle::CompactRange;
 use ledger_classes::time::Time;
 use ledger_classes::transaction::VerifiedTransaction;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub(crate) enum Input {
     Verified { shard: usize, screened: Box<Screened>, crowded: bool },
     /// An execution is done.
     Executed(ExecutionResult),
+    /// A block of another peer's is executed; none, if it is no valid one.
+    Checked(Option<Arc<ExecutedBlock>>),
     /// A block is in the log, on the disk.
     Appended(Arc<CommittedBlock>),
     /// A block is applied to the state.
@@ -53,10 +55,24 @@ pub(crate) enum Input {
     /// Another peer of the channel says something to the ordering engine.
     #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
     Message { from: Address, bytes: Vec<u8> },
+    /// This configuration rules from now on.
+    #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "each comes with its block yet"))]
+    Configure(Arc<ConfigRecord>),
+    /// The store is another one, which a peer of the channel has given. No block is on its way to the one before.
+    #[cfg_attr(not(any(test, feature = "simulation")), expect(dead_code, reason = "there is no link yet"))]
+    Install(Box<Installed>),
     /// Time has passed.
     Tick,
     /// Work failed, or panicked.
     Failed(String),
+}
+
+/// A state that is put in place of the one before, with its log.
+pub(crate) struct Installed {
+    pub(crate) parent: Parent,
+    pub(crate) history: CompactRange,
+    pub(crate) config: Arc<ConfigRecord>,
+    pub(crate) next_timer: Option<Time>,
 }
 
 /// What a machine wants done.
@@ -66,6 +82,8 @@ pub(crate) enum Effect {
     Verify(Job),
     /// Execute a block above these.
     Execute { parent: Parent, time: Time, above: Vec<Arc<ExecutedBlock>>, transactions: Vec<VerifiedTransaction> },
+    /// Execute a block that another peer proposes, encoded, above these.
+    Check { parent: Parent, above: Vec<Arc<ExecutedBlock>>, block: Bytes },
     /// Append a block to the log. This and [`Self::Apply`] are done in their order, and nothing after one that failed.
     Append { block: Arc<ExecutedBlock>, seal: Seal },
     /// Apply a block to the state.
@@ -183,6 +201,20 @@ impl ChannelMachine {
                 let accepted = self.acceptor.executed(result);
                 self.accepted(accepted, now, &mut effects);
             }
+            Input::Checked(block) => {
+                let accepted = self.acceptor.checked(block);
+                self.accepted(accepted, now, &mut effects);
+            }
+            Input::Configure(record) => self.configure(&record, now, &mut effects),
+            Input::Install(installed) => {
+                let Installed { parent, history, config, next_timer } = *installed;
+                let accepted = self.acceptor.install(parent, history, next_timer);
+                self.accepted(accepted, now, &mut effects);
+                if !self.halted {
+                    self.collector.set_next_timer(next_timer);
+                    self.configure(&config, now, &mut effects);
+                }
+            }
             Input::Appended(block) => {
                 let accepted = self.acceptor.appended(block);
                 self.accepted(accepted, now, &mut effects);
@@ -261,6 +293,10 @@ impl ChannelMachine {
                 AcceptorEffect::Execute { parent, time, above, transactions } => {
                     effects.push(Effect::Execute { parent, time, above, transactions });
                 }
+                AcceptorEffect::Check { parent, above, block } => effects.push(Effect::Check { parent, above, block }),
+                AcceptorEffect::Lead { leader } => {
+                    self.collector.lead(leader.is_some_and(|leader| leader == self.proposer));
+                }
                 AcceptorEffect::Append { block, seal } => effects.push(Effect::Append { block, seal }),
                 AcceptorEffect::Apply(block) => effects.push(Effect::Apply(block)),
                 AcceptorEffect::Checkpoint => effects.push(Effect::Checkpoint),
@@ -273,8 +309,8 @@ impl ChannelMachine {
                     let collected = self.collector.known(ids);
                     self.collected(collected, now, effects);
                 }
-                AcceptorEffect::Commit { block, receipts, next_timer, config } => {
-                    self.committed(block, receipts, next_timer, config, now, effects);
+                AcceptorEffect::Commit { block, own, receipts, next_timer, config } => {
+                    self.committed(block, BlockOutcome { own, receipts, next_timer }, config, now, effects);
                 }
                 AcceptorEffect::Halt(reason) => self.halt(reason, effects),
             }
@@ -298,33 +334,33 @@ impl ChannelMachine {
     fn committed(
         &mut self,
         block: Option<Arc<CommittedBlock>>,
-        receipts: Vec<(Hash, Arc<Receipt>)>,
-        next_timer: Option<Time>,
+        outcome: BlockOutcome,
         config: Option<Arc<ConfigRecord>>,
         now: Time,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(record) = &config {
-            self.collector.set_limits(record.config.limits);
-        }
+        let (collected, arrivals) = self.collector.committed(outcome);
+        effects.extend(block.map(|block| Effect::Notify(Commit { block, config: config.clone(), arrivals })));
+        let Some(record) = config else { return self.collected(collected, now, effects) };
+        // Whoever waits for the block has its answer, also where it is the last of this peer's.
+        let replies = collected.into_iter().filter_map(|effect| match effect {
+            CollectorEffect::Reply(replies) => Some(Effect::Reply(replies)),
+            _ => None,
+        });
+        effects.extend(replies);
+        self.configure(&record, now, effects);
+    }
+
+    /// A configuration rules from now on.
+    fn configure(&mut self, record: &ConfigRecord, now: Time, effects: &mut Vec<Effect>) {
+        self.collector.set_limits(record.config.limits);
         // A block that this peer sealed from here on would be nobody's: its key is no orderer's any more.
         let orders = |peer: &OrderingPeer| peer.key.address() == self.proposer;
-        let ends = config.as_ref().is_some_and(|record| !record.config.peers.iter().any(orders));
-        let (collected, arrivals) = self.collector.committed(BlockOutcome { receipts, next_timer });
-        effects.extend(block.map(|block| Effect::Notify(Commit { block, config: config.clone(), arrivals })));
-        if ends {
-            let replies = collected.into_iter().filter_map(|effect| match effect {
-                CollectorEffect::Reply(replies) => Some(Effect::Reply(replies)),
-                _ => None,
-            });
-            effects.extend(replies);
+        if !record.config.peers.iter().any(orders) {
             return self.halt("the configuration no longer lets this peer order the channel".into(), effects);
         }
-        self.collected(collected, now, effects);
-        if let Some(record) = config {
-            let accepted = self.acceptor.configure(&record.config.peers);
-            self.accepted(accepted, now, effects);
-        }
+        let accepted = self.acceptor.configure(&record.config.peers);
+        self.accepted(accepted, now, effects);
     }
 }
 

@@ -10,6 +10,7 @@ mod solo;
 
 pub use solo::Solo;
 
+use bytes::Bytes;
 use ledger_classes::block::Seal;
 use ledger_classes::chain::ExecutedBlock;
 use ledger_classes::config::OrderingPeer;
@@ -27,6 +28,18 @@ pub enum OrderingInput<'a> {
     Propose {
         /// The block, with all that others need of it.
         block: &'a Arc<ExecutedBlock>,
+    },
+    /// A block that [`OrderingEffect::Execute`] named was executed above those under way.
+    Executed {
+        /// Its height.
+        height: u64,
+        /// Whether it is a valid one there. It is under way then, and may become final; else nothing of it is left.
+        valid: bool,
+    },
+    /// The state and the log are those of another peer now, up to this height. What was under way comes to nothing.
+    Installed {
+        /// The last block.
+        height: u64,
     },
     /// Another peer of the channel says something.
     Message {
@@ -72,6 +85,19 @@ pub enum OrderingEffect {
         /// The record, if it promises anything.
         after: Option<Ticket>,
     },
+    /// Execute a block that another peer proposes, above those under way; [`OrderingInput::Executed`] follows, unless it is
+    /// discarded before.
+    Execute {
+        /// Its height: above the last block that is under way or named so before.
+        height: u64,
+        /// The block, encoded; what is in the place of its seal says nothing.
+        block: Bytes,
+    },
+    /// Who proposes from now on, by its seal key. Others propose nothing; before this is said, every peer may.
+    Lead {
+        /// Nobody, as far as it is known, where there is none.
+        leader: Option<Address>,
+    },
     /// The block at this height is final. Blocks become final in the order of height.
     Final {
         /// Its height.
@@ -84,7 +110,7 @@ pub enum OrderingEffect {
         /// The seal.
         seal: Seal,
     },
-    /// Blocks from this height on, which are not final, will never be.
+    /// Blocks from this height on, executed or named for it, which are not final, will never be.
     Discard {
         /// The lowest of them.
         from: u64,

@@ -7,9 +7,12 @@ use crate::mutants::{Mutant, planted};
 use crate::needs;
 use crate::store::{BlockRecord, ChannelStore, DiskUse, NoRoom, Pressure, Room, Share, StoreError};
 use crate::ticket::SubmitRefusal;
+use crate::verifier::with_keys;
 use ledger_classes::blinding::BlindingSeed;
 use ledger_classes::block::{Block, Seal};
-use ledger_classes::chain::{self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, Left, Parent, Refused};
+use ledger_classes::chain::{
+    self, Above, CommittedIds, Draft, Drafted, ExecutedBlock, ExecutionError, Given, Left, Parent, Refused,
+};
 use ledger_classes::codec;
 use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
@@ -107,17 +110,8 @@ fn with_view<T>(
 impl Execution {
     /// Executes. An error halts the channel.
     pub(crate) fn run(self, transactions: Vec<VerifiedTransaction>) -> Result<ExecutionResult, String> {
-        let (store, above) = (self.store.clone(), self.above.clone());
-        self.run_by(&Ids { store: &store, above: &above }, transactions)
-    }
-
-    /// The same, with these ids in the chain.
-    pub(crate) fn run_by(
-        self,
-        ids: &dyn CommittedIds,
-        transactions: Vec<VerifiedTransaction>,
-    ) -> Result<ExecutionResult, String> {
         let Self { store, share, certificates, proposer, parent, time, seed, above } = self;
+        let ids = &Ids { store: &store, above: &above };
         let (transactions, full) = match share.room(store.waiting_bytes()) {
             Ok(()) => (transactions, Vec::new()),
             // What was accepted is not given up for what may be: the files tell when all is written.
@@ -129,7 +123,7 @@ impl Execution {
         };
         let Drafted { block, left } = with_view(&store, &above, |view, tree, pages| {
             let above = Above { parent: &parent, view, tree, pages, ids, certificates: &*certificates };
-            chain::draft(&above, Draft { proposer, time, seed, transactions }).map_err(in_full)
+            chain::draft(&above, Draft { proposer, time, seed, transactions, batches: Vec::new() }).map_err(in_full)
         })?;
         let Left { known: ids, refused, deferred, costs } = left;
         // What a block under way holds, or this one, is told with that block: its waiters are with the collector.
@@ -143,6 +137,40 @@ impl Execution {
         let dropped = refused.into_iter().map(|(id, refused)| (id, refusal(refused))).chain(full).collect();
         let offered = Offered { costs, dropped, deferred };
         Ok(ExecutionResult { block: block.map(Arc::new), committed, offered, held: Vec::new() })
+    }
+}
+
+/// Where a block of another peer's is to be executed.
+pub(crate) struct Checking {
+    pub(crate) store: ChannelStore,
+    pub(crate) certificates: Arc<dyn CertificatePaths>,
+    pub(crate) parent: Parent,
+    /// Unpredictable to senders.
+    pub(crate) seed: [u8; 32],
+    /// Blocks executed and not yet applied, ascending.
+    pub(crate) above: Vec<Arc<ExecutedBlock>>,
+}
+
+impl Checking {
+    /// Executes an encoded block. None if it is no valid one; an error halts the channel.
+    pub(crate) fn run(self, block: &[u8]) -> Result<Option<Arc<ExecutedBlock>>, String> {
+        let Self { store, certificates, parent, seed, above } = self;
+        let Ok(block) = Block::decode(block) else { return Ok(None) };
+        let verified = with_keys(|keys| chain::verify_transactions(&block, parent.channel, seed, keys));
+        let Ok(transactions) = verified else { return Ok(None) };
+        let (ids, Block { header, batches, seed, .. }) = (Ids { store: &store, above: &above }, &block);
+        with_view(&store, &above, |view, tree, pages| {
+            let above = Above { parent: &parent, view, tree, pages, ids: &ids, certificates: &*certificates };
+            let given = Given { header, seed: *seed, seal: None, batches, transactions, receipts: None };
+            match chain::check(&above, given) {
+                Ok(block) => Ok(Some(Arc::new(block))),
+                Err(ExecutionError::Invalid(reason)) => {
+                    tracing::warn!(height = header.height, %reason, "a block that a peer proposes is refused");
+                    Ok(None)
+                }
+                Err(error) => Err(in_full(error)),
+            }
+        })
     }
 }
 
@@ -184,8 +212,7 @@ pub(crate) fn decode_receipts(bytes: &[u8]) -> Result<Vec<Receipt>, String> {
 
 /// Puts a final block in the log: on the disk when this returns.
 pub(crate) fn append(store: &ChannelStore, executed: &ExecutedBlock, seal: Seal) -> Result<CommittedBlock, StoreError> {
-    let (header, transactions, seed) = (executed.header.clone(), executed.envelopes.clone(), executed.seed);
-    let block = Block { header, transactions, batches: Vec::new(), seed, seal };
+    let block = executed.sealed(seal);
     let record = BlockRecord {
         height: executed.header.height,
         header_hash: executed.hash,

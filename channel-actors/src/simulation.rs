@@ -19,10 +19,12 @@ mod fickle;
 mod file;
 mod ledger;
 mod random;
+mod several;
 mod world;
 
 pub use crate::mutants::Mutant;
 pub(crate) use random::Random;
+pub use several::{Start, Together, run_several};
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -95,13 +97,15 @@ pub enum FaultKind {
     ClockJump,
     /// Much more is sent than there is room for.
     Overload,
+    /// The store is exchanged for another one with the same log, while blocks are under way.
+    Install,
     /// Work panics.
     Panic,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PowerLoss,
         Self::Kill,
         Self::SlowDisk,
@@ -112,6 +116,7 @@ impl FaultKind {
         Self::Rot,
         Self::ClockJump,
         Self::Overload,
+        Self::Install,
         Self::Panic,
     ];
 

@@ -122,8 +122,7 @@ impl Seal {
     }
 }
 
-/// Transactions that one peer verified together, for whom others may vouch. Its leaf in the batch root is the hash of these
-/// fields, encoded.
+/// Transactions that one peer verified together, for whom it vouches, and others may.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
@@ -131,13 +130,45 @@ pub struct Batch {
     pub origin: Address,
     /// Its number among those of the same origin.
     pub number: u64,
-    /// Hash of the transactions in it.
+    /// RFC 9162 root over the leaves of the transactions in it.
     pub digest: Hash,
 }
 
+impl Batch {
+    /// What a witness signs: ASCII `chancery/witness/1`, 0x00, the channel's id, origin, number (u64, little-endian), digest.
+    pub fn message(&self, channel: &Hash) -> Vec<u8> {
+        Tag::Witness.message(&[&channel.0, &self.origin.0, &self.number.to_le_bytes(), &self.digest.0])
+    }
+
+    /// An ordering peer vouches that all of it was verified.
+    pub fn witness(&self, key: &SigningKey, channel: &Hash) -> SealSignature {
+        SealSignature { key: key.public(), signature: key.sign(&self.message(channel)) }
+    }
+}
+
+/// A batch of which transactions are in a block, with those who vouch for it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct WitnessedBatch {
+    /// The batch.
+    pub batch: Batch,
+    /// Leaves of all transactions in it, of which some may be in other blocks, or in none.
+    pub leaves: Vec<Hash>,
+    /// Over [`Batch::message`], in the order in which the orderers' record lists the peers.
+    pub witnesses: Vec<SealSignature>,
+}
+
+impl WitnessedBatch {
+    /// Its leaf in the batch root: the hash of batch and witnesses, encoded. The transactions' leaves are in its digest.
+    fn leaf(&self) -> Hash {
+        let mut bytes = codec::encode(&self.batch);
+        codec::encode_into(&self.witnesses, &mut bytes);
+        merkle::leaf_hash(&bytes)
+    }
+}
+
 /// RFC 9162 root over batches.
-pub fn batch_root(batches: &[Batch]) -> Hash {
-    let leaves: Vec<Hash> = batches.iter().map(|batch| merkle::leaf_hash(&codec::encode(batch))).collect();
+pub fn batch_root(batches: &[WitnessedBatch]) -> Hash {
+    let leaves: Vec<Hash> = batches.iter().map(WitnessedBatch::leaf).collect();
     merkle::root(&leaves)
 }
 
@@ -149,9 +180,8 @@ pub struct Block {
     /// Encoded envelopes, in order. In the genesis block one envelope of encoding 0 holds the configuration.
     /// Shared, because a block is kept by whoever executes, stores and delivers it.
     pub transactions: Arc<Vec<Vec<u8>>>,
-    /// The batches in which they were verified; none where each proposer vouches for what it proposes, which is all that
-    /// there is today.
-    pub batches: Vec<Batch>,
+    /// The batches in which they were verified; none where each proposer vouches for what it proposes.
+    pub batches: Vec<WitnessedBatch>,
     /// What the hashes of its receipts, events and writes are blinded with; for who may read all of it.
     pub seed: BlindingSeed,
     /// The seal.
@@ -160,7 +190,10 @@ pub struct Block {
 
 /// Most bytes of an encoded block, header and seal included.
 pub const BLOCK_ENCODED_BYTES_MAX: usize =
-    limits::BLOCK_BYTES_MAX + limits::BLOCK_TRANSACTIONS_MAX * 16 + SEAL_BYTES_MAX + 4096;
+    limits::BLOCK_BYTES_MAX + limits::BLOCK_TRANSACTIONS_MAX * 16 + BATCHES_BYTES_MAX + SEAL_BYTES_MAX + 4096;
+
+/// Most bytes of a block's encoded batches.
+const BATCHES_BYTES_MAX: usize = limits::BATCH_LEAVES_MAX * 32 + limits::WITNESSES_MAX * 130 + limits::BATCHES_MAX * 76;
 
 /// What a block's body does not agree with its header in.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

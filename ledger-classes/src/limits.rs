@@ -81,6 +81,12 @@ pub const OCSP_BYTES_MAX: usize = 4 * 1024;
 pub const ORGANIZATIONS_MAX: usize = 256;
 /// Peers that order a channel: their seal and their record stay within what readers take of one proof.
 pub const ORDERERS_MAX: usize = 128;
+/// Batches that a block lists: beyond, its proposer verifies what is left anew, in larger ones.
+pub const BATCHES_MAX: usize = 1_024;
+/// Transactions in these: most are in the block.
+pub const BATCH_LEAVES_MAX: usize = 2 * BLOCK_TRANSACTIONS_MAX;
+/// Signatures under these: 32 batches of as many peers as may order, or more of fewer.
+pub const WITNESSES_MAX: usize = 32 * ORDERERS_MAX;
 /// Bytes of the encoded record of who may seal: each with the longest identity and the longest key.
 pub const ORDERERS_BYTES_MAX: usize = 64 + ORDERERS_MAX * (IDENTITY_BYTES_MAX + 96);
 /// The weight of an ordering peer, at most: sums of all stay far below what a u64 holds.

@@ -176,7 +176,8 @@ impl Maker {
         let transactions =
             verify_all(vec![parsed], [1; 32], &mut KeyCache::default()).into_iter().map(Result::unwrap).collect();
         let above = self.history.above(&self.state, &NoPages, &OnePath).unwrap();
-        let draft = Draft { proposer: address(ORDERER), time: self.time, seed: SEED, transactions };
+        let draft =
+            Draft { proposer: address(ORDERER), time: self.time, seed: SEED, transactions, batches: Vec::new() };
         let made = chain::draft(&above, draft).unwrap().block.unwrap();
         assert_eq!(made.receipts[0].head.code, 0, "{}", made.receipts[0].message());
         let seal = Seal::of_one(&key(ORDERER), &made.hash);

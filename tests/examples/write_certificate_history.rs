@@ -140,7 +140,11 @@ impl Maker {
         let parsed = signed.collect();
         let transactions = verify_all(parsed, SEED, &mut KeyCache::default()).into_iter().map(Result::unwrap).collect();
         let above = self.history.above(&self.state, &NoPages, &ParticipantPaths).unwrap();
-        let made = draft(&above, Draft { proposer: address(200), time: self.time, seed: DRAWN, transactions }).unwrap();
+        let made = draft(
+            &above,
+            Draft { proposer: address(200), time: self.time, seed: DRAWN, transactions, batches: Vec::new() },
+        )
+        .unwrap();
         let made = made.block.unwrap();
         let seal = Seal::of_one(&key(200), &made.hash);
         self.take(Block { header: made.header, transactions: made.envelopes, batches: Vec::new(), seed: DRAWN, seal });

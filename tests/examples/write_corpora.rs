@@ -112,7 +112,7 @@ impl Maker {
         let verified = verify_all(parsed.collect(), [1; 32], &mut KeyCache::default());
         let transactions = verified.into_iter().map(|one| one.expect("its signature verifies")).collect();
         let (proposer, seed) = (key(200).public().address(), BlindingSeed::new([9; 32]));
-        let draft = Draft { proposer, time, seed, transactions };
+        let draft = Draft { proposer, time, seed, transactions, batches: Vec::new() };
         let made = chain::draft(&above, draft).expect("memory does not fail").block.expect("something to do");
         let ExecutedBlock { header, hash, envelopes: transactions, .. } = made;
         self.take(Block { header, transactions, batches: Vec::new(), seed, seal: Seal::of_one(&key(200), &hash) });

@@ -209,7 +209,13 @@ fn block_above(history: &History, state: &MemoryState, key: &SigningKey, nonce: 
     let (proposer, time) = (key.public().address(), above.parent.time.plus_millis(5));
     let draft = chain::draft(
         &above,
-        Draft { proposer, time, seed: BlindingSeed::new([2; 32]), transactions: transactions.collect() },
+        Draft {
+            proposer,
+            time,
+            seed: BlindingSeed::new([2; 32]),
+            transactions: transactions.collect(),
+            batches: Vec::new(),
+        },
     )
     .unwrap();
     let made = draft.block.unwrap();

@@ -22,6 +22,7 @@ impl OrderingEngine for Manual {
             b'f' => vec![OrderingEffect::Final { height }],
             b's' => vec![OrderingEffect::Seal { height, seal: Seal::Genesis {} }],
             b'd' => vec![OrderingEffect::Discard { from: height }],
+            b'x' => vec![OrderingEffect::Execute { height, block: Bytes::new() }],
             _ => {
                 let send = |number, after| OrderingEffect::Send { to: Address([number; 20]), bytes: vec![], after };
                 let record = OrderingEffect::Persist { ticket: height, record: vec![] };
@@ -88,6 +89,7 @@ fn block(height: u64) -> Arc<ExecutedBlock> {
         header,
         seed: BlindingSeed::GENESIS,
         envelopes: vec![vec![]].into(),
+        batches: Vec::new(),
         receipts: vec![receipt(height)],
         writes: Writes::new(),
         tree: StateTree::default(),
@@ -122,6 +124,11 @@ fn seen(effects: impl IntoIterator<Item = AcceptorEffect>) -> Vec<String> {
             let above: Vec<u64> = above.iter().map(|block| block.header.height).collect();
             format!("execute {} at {} above {above:?}", parent.height + 1, time.millis_since(NOW))
         }
+        AcceptorEffect::Check { parent, above, .. } => {
+            let above: Vec<u64> = above.iter().map(|block| block.header.height).collect();
+            format!("check {} above {above:?}", parent.height + 1)
+        }
+        AcceptorEffect::Lead { leader } => format!("lead {}", leader.is_some()),
         AcceptorEffect::Executed(_) => "executed".into(),
         AcceptorEffect::Known(ids) => format!("known {}", ids.len()),
         AcceptorEffect::Append { block, .. } => format!("append {}", block.header.height),
@@ -271,6 +278,76 @@ fn what_waits_for_a_checkpoint_is_discarded_with_the_blocks_below_it() {
     let _ = acceptor.executed(ExecutionResult { held: vec![two], ..ExecutionResult::default() });
     assert_eq!(told(&mut acceptor, b'd', 1), ["discarded 2 with 1, offered Some(1)"]);
     assert_eq!(seen(acceptor.checkpointed()), [""; 0]);
+}
+
+#[test]
+fn blocks_of_another_peer_are_executed_in_their_order_and_before_what_is_proposed_above_them() {
+    let mut manual = acceptor(Manual);
+    assert_eq!(told(&mut manual, b'x', 1), ["check 1 above []"]);
+    assert_eq!(told(&mut manual, b'x', 2), [""; 0], "one at a time");
+    assert_eq!(seen(manual.propose(vec![], NOW.plus_millis(9))), [""; 0]);
+    assert_eq!(seen(manual.checked(Some(block(1)))), ["check 2 above [1]"]);
+    assert_eq!(seen(manual.checked(Some(block(2)))), ["execute 3 at 9 above [1, 2]"]);
+    assert_eq!(seen(manual.executed(executed(3))), ["executed"]);
+    assert_eq!((told(&mut manual, b'f', 1), told(&mut manual, b's', 1).len()), (vec![], 2));
+    assert_eq!(persisted(&mut manual, 1, Pressure::None), ["commit Some(1) tell [1]"], "its own receipts are told");
+    // Of what is discarded only the third was proposed here.
+    assert_eq!(told(&mut manual, b'd', 2), ["discarded 1 with 0, offered None"]);
+}
+
+#[test]
+fn of_blocks_that_will_not_be_none_is_executed_and_one_that_is_leaves_nothing() {
+    let mut manual = acceptor(Manual);
+    assert_eq!(told(&mut manual, b'x', 1), ["check 1 above []"]);
+    assert_eq!(told(&mut manual, b'x', 2), [""; 0]);
+    assert_eq!(told(&mut manual, b'd', 1), [""; 0]);
+    assert_eq!(told(&mut manual, b'x', 1), [""; 0], "one at a time");
+    assert_eq!(seen(manual.checked(Some(block(1)))), ["check 1 above []"], "another one, above what was");
+    assert_eq!(seen(manual.checked(None)), [""; 0], "it is no valid one");
+    assert_eq!(seen(manual.propose(vec![], NOW)), ["execute 1 at 0 above []"]);
+    assert_eq!(seen(manual.checked(None)), ["halt: a block was checked that nobody asked for"]);
+}
+
+/// What is executed above a block that removes this peer could be nobody's: the channel halted for it, before those who
+/// wait for that block had their answers.
+#[test]
+fn nothing_is_proposed_above_a_block_that_changes_who_orders_before_it_is_committed() {
+    let turning = |orderers_since: u64| {
+        let mut made = (*block(1)).clone();
+        made.config = Some(Arc::new(ConfigRecord { config: config(), height: 1, orderers_since }));
+        ExecutionResult { block: Some(Arc::new(made)), ..ExecutionResult::default() }
+    };
+    let mut other = acceptor(Immediate);
+    assert_eq!(seen(other.executed(turning(1))), ["executed", "append 1", "apply 1"]);
+    assert_eq!(seen(other.propose(vec![], NOW.plus_millis(2))), [""; 0]);
+    assert_eq!(persisted(&mut other, 1, Pressure::None), ["commit Some(1) tell [1]", "execute 2 at 2 above []"]);
+    let mut same = acceptor(Immediate);
+    let _ = same.executed(turning(0));
+    assert_eq!(
+        seen(same.propose(vec![], NOW.plus_millis(2))),
+        ["execute 2 at 2 above [1]"],
+        "the same order as before"
+    );
+}
+
+#[test]
+fn above_a_state_that_is_installed_nothing_is_left_of_what_was_under_way() {
+    let bench = Bench::new(&config());
+    let [(one, first), (two, second)] = [1, 2].map(|height| real(&bench, height));
+    let mut manual = acceptor(Manual);
+    let _ = manual.propose(vec![one], NOW);
+    let _ = manual.executed(first);
+    let _ = manual.propose(vec![two], NOW);
+    let _ = manual.executed(second);
+    let _ = manual.propose(vec![], NOW);
+    let parent = Parent { height: 7, ..manual.parent };
+    let history = manual.history.clone();
+    assert_eq!(seen(manual.install(parent, history.clone(), None)), [""; 0], "it is told when the third is known");
+    assert_eq!(seen(manual.executed(executed(3))), ["discarded 3 with 2, offered Some(0)"]);
+    assert_eq!(seen(manual.propose(vec![], NOW.plus_millis(9))), ["execute 8 at 9 above []"]);
+    let older = Parent { height: 6, ..parent };
+    let halt = "halt: a state was installed that is older, or while a block was on its way to the disk";
+    assert_eq!(seen(manual.install(older, history, None)), [halt]);
 }
 
 #[test]

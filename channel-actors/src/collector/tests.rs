@@ -72,7 +72,7 @@ impl Bench {
 
     fn committed(&mut self, nonces: &[u64], next_timer: Option<Time>, millis: u64) -> Vec<Seen> {
         let receipts = nonces.iter().map(|nonce| (id(*nonce), receipt(*nonce))).collect();
-        let mut effects = self.core.committed(BlockOutcome { receipts, next_timer }).0;
+        let mut effects = self.core.committed(BlockOutcome { own: true, receipts, next_timer }).0;
         effects.extend(self.core.tick(at(millis)));
         seen(effects)
     }

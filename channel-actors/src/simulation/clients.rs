@@ -28,13 +28,21 @@ pub(super) struct Prepared {
     pub(super) envelopes: Vec<Vec<(Hash, Envelope)>>,
 }
 
-/// The orderer's key.
-pub(super) fn seal_key() -> SigningKey {
-    SigningKey::from_seed(&[200; 32])
+/// The key of the one that orders alone, and those of several.
+pub(super) fn seal_key(peer: u8) -> SigningKey {
+    SigningKey::from_seed(&[200 + peer; 32])
 }
 
-pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| {
-    let config = config();
+pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| prepare(config(Engine::Solo, 1), EACH));
+
+/// Peers of a channel that several order.
+pub(super) const PEERS: u8 = 3;
+/// Transactions of each client of it.
+pub(super) const EACH_OF_SEVERAL: usize = 60;
+pub(super) static OF_SEVERAL: LazyLock<Prepared> =
+    LazyLock::new(|| prepare(config(Engine::Raft, PEERS), EACH_OF_SEVERAL));
+
+fn prepare(config: ChannelConfig, each: usize) -> Prepared {
     let (block, _) = ledger_classes::chain::genesis(&config).expect("a valid configuration");
     let channel = block.header.hash();
     let of_client = |client: usize| {
@@ -43,22 +51,25 @@ pub(super) static PREPARED: LazyLock<Prepared> = LazyLock::new(|| {
             let envelope = Envelope::sign_binary(&transaction(channel, client, number), &[&key]);
             (envelope.id(), envelope)
         };
-        (0..EACH).map(signed).collect()
+        (0..each).map(signed).collect()
     };
     Prepared { config, channel, envelopes: (0..CLIENTS).map(of_client).collect() }
-});
+}
 
-fn config() -> ChannelConfig {
-    let identity = Identity::new("test.example", "bank", Role::Peer, "peer").expect("valid");
+fn config(engine: Engine, peers: u8) -> ChannelConfig {
+    let peer = |number: u8| {
+        let identity = Identity::new("test.example", "bank", Role::Peer, &format!("peer{number}")).expect("valid");
+        OrderingPeer { identity, key: seal_key(number).public(), weight: 1 }
+    };
     ChannelConfig {
         rules: ledger_classes::rules::RULES,
         name: "main".into(),
         consortium: "test.example".into(),
         created: BEGIN,
         salt: HexBytes(vec![7; 16]),
-        engine: Engine::Solo,
-        peers: vec![OrderingPeer { identity, key: seal_key().public(), weight: 1 }],
-        threshold: 1,
+        engine,
+        peers: (0..peers).map(peer).collect(),
+        threshold: u64::from(peers) / 2 + 1,
         organizations: vec![Organization { name: "bank".into(), title: "Bank".into(), authorities: vec![] }],
         grants: vec![],
         public_read: true,

@@ -35,17 +35,22 @@ impl Event {
 }
 
 /// The clock, and what is to come.
-#[derive(Default)]
-pub(super) struct Clock {
+pub(super) struct Clock<E> {
     /// Milliseconds since the beginning.
     pub(super) now: u64,
     /// How far the clock on the wall is ahead of them.
     skew: i64,
-    agenda: BTreeMap<(u64, u64), Event>,
+    agenda: BTreeMap<(u64, u64), E>,
     events: u64,
 }
 
-impl Clock {
+impl<E> Default for Clock<E> {
+    fn default() -> Self {
+        Self { now: 0, skew: 0, agenda: BTreeMap::new(), events: 0 }
+    }
+}
+
+impl<E> Clock<E> {
     /// What the clock on the wall says.
     pub(super) fn wall(&self) -> Time {
         let since = i64::try_from(self.now).unwrap_or(i64::MAX).saturating_add(self.skew);
@@ -58,24 +63,31 @@ impl Clock {
     }
 
     /// Has something happen after so many milliseconds.
-    pub(super) fn after(&mut self, delay: u64, event: Event) {
+    pub(super) fn after(&mut self, delay: u64, event: E) {
         self.events += 1;
         self.agenda.insert((self.now + delay, self.events), event);
     }
 
     /// What happens next. It is that time then.
-    pub(super) fn next(&mut self) -> Option<Event> {
+    pub(super) fn next(&mut self) -> Option<E> {
         let ((time, _), event) = self.agenda.pop_first()?;
         self.now = self.now.max(time);
         Some(event)
     }
 
     /// The first of the events that are so, which will not happen.
-    pub(super) fn take(&mut self, is: impl Fn(&Event) -> bool) -> Option<Event> {
+    pub(super) fn take(&mut self, is: impl Fn(&E) -> bool) -> Option<E> {
         let at = self.agenda.iter().find(|(_, event)| is(event)).map(|(at, _)| *at)?;
         self.agenda.remove(&at)
     }
 
+    /// Whether one of these is to come.
+    pub(super) fn expects(&self, is: impl Fn(&E) -> bool) -> bool {
+        self.agenda.values().any(is)
+    }
+}
+
+impl Clock<Event> {
     /// In how many milliseconds the last record is on the disk.
     pub(super) fn recorded(&self) -> u64 {
         let last = self.agenda.iter().rev().find(|(_, event)| matches!(event, Event::Recorded(_)));
@@ -95,6 +107,6 @@ impl Clock {
 
     /// Whether something is to come but what always comes.
     pub(super) fn is_busy(&self) -> bool {
-        self.agenda.values().any(|event| !matches!(event, Event::Client(_) | Event::Wake | Event::Mend))
+        self.expects(|event| !matches!(event, Event::Client(_) | Event::Wake | Event::Mend))
     }
 }

@@ -19,14 +19,14 @@ use std::task::{Context, Poll, Waker};
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) now: Time,
-    work: Vec<Work>,
-    wake: Option<u64>,
-    halted: Option<String>,
+    pub(super) work: Vec<Work>,
+    pub(super) wake: Option<u64>,
+    pub(super) halted: Option<String>,
     seeds: u64,
-    records: Vec<Ticket>,
-    said: Vec<Vec<u8>>,
+    pub(super) records: Vec<(Ticket, Vec<u8>)>,
+    pub(super) said: Vec<(Address, Vec<u8>)>,
     /// The last record on the disk.
-    recorded: Ticket,
+    pub(super) recorded: Ticket,
 }
 
 impl Desk {
@@ -59,12 +59,12 @@ impl Shell for Desk {
         self.wake = Some(self.wake.map_or(millis, |earlier| earlier.min(millis)));
     }
 
-    fn persist(&mut self, ticket: Ticket, _: Vec<u8>) {
-        self.records.push(ticket);
+    fn persist(&mut self, ticket: Ticket, record: Vec<u8>) {
+        self.records.push((ticket, record));
     }
 
-    fn send(&mut self, _: Address, bytes: Vec<u8>) {
-        self.said.push(bytes);
+    fn send(&mut self, to: Address, bytes: Vec<u8>) {
+        self.said.push((to, bytes));
     }
 
     fn halt(&mut self, reason: String) {
@@ -138,14 +138,19 @@ impl World {
     }
 
     /// What the ordering engine keeps and says.
-    fn orders(&mut self, records: Vec<Ticket>, said: Vec<Vec<u8>>, recorded: Ticket) -> Result<(), String> {
-        for ticket in records {
+    fn orders(
+        &mut self,
+        records: Vec<(Ticket, Vec<u8>)>,
+        said: Vec<(Address, Vec<u8>)>,
+        recorded: Ticket,
+    ) -> Result<(), String> {
+        for (ticket, _) in records {
             let slow = if self.clock.now < self.faults.slow_until { self.delay(500) } else { self.delay(6) };
             // One after the other.
             let delay = self.clock.recorded().max(slow);
             self.clock.after(delay, Event::Recorded(ticket));
         }
-        for bytes in said {
+        for (_, bytes) in said {
             let ticket = bytes.as_slice().try_into().map_or(Ticket::MAX, Ticket::from_le_bytes);
             self.promised(ticket, recorded)?;
             let delay = self.delay(5);
@@ -229,7 +234,7 @@ impl World {
 }
 
 /// The answers to a submission, if they are there.
-fn answers_of(submission: &mut Submission) -> Option<Vec<SubmitResult>> {
+pub(super) fn answers_of(submission: &mut Submission) -> Option<Vec<SubmitResult>> {
     match Pin::new(submission).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(results) => Some(results),
         Poll::Pending => None,

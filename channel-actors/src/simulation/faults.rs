@@ -109,6 +109,7 @@ impl World {
                 // The channel goes on with what it wanted meanwhile.
                 return self.follow();
             }
+            FaultKind::Install => return self.installs(),
             FaultKind::Panic => {
                 if let Some(process) = &mut self.process {
                     process.panics = true;

@@ -62,9 +62,14 @@ impl OrderingEngine for Fickle {
                 }
                 effects
             }
-            OrderingInput::Persisted { .. } | OrderingInput::Tick { .. } | OrderingInput::Configure { .. } => {
+            OrderingInput::Installed { .. } => {
+                self.proposed.clear();
                 Vec::new()
             }
+            OrderingInput::Executed { .. }
+            | OrderingInput::Persisted { .. }
+            | OrderingInput::Tick { .. }
+            | OrderingInput::Configure { .. } => Vec::new(),
         }
     }
 }

@@ -11,10 +11,10 @@ use super::{BLOCKS_MIN, FaultKind, Mutant, Random, Report, Trace};
 use crate::asker::Asker;
 use crate::dealer::Arrival;
 use crate::door::Doors;
-use crate::effects::{ChannelLoop, Workplace};
+use crate::effects::{ChannelLoop, Kind, Workplace};
 use crate::halt::{Life, LifeCycle};
 use crate::index::Index;
-use crate::machine::{ChannelMachine, Input};
+use crate::machine::{ChannelMachine, Input, Installed};
 use crate::memory;
 use crate::metrics::Metrics;
 use crate::opening::{self, Opened, Step};
@@ -22,6 +22,7 @@ use crate::ordering::{OrderingEngine, Solo};
 use crate::shared::Shared;
 use crate::store::{Share, StoreOptions};
 use crate::ticket::{Credits, Wait, submission};
+use ledger_classes::keys::Address;
 use ledger_classes::participant::NoCertificates;
 use ledger_classes::time::Time;
 use prometheus_client::registry::Registry;
@@ -60,7 +61,7 @@ pub(super) struct World {
     discards: Arc<AtomicU64>,
     pub(super) looks: bool,
     base: Instant,
-    pub(super) clock: Clock,
+    pub(super) clock: Clock<Event>,
     pub(super) machine: Machine,
     pub(super) process: Option<Process>,
     pub(super) clients: Vec<Client>,
@@ -219,11 +220,7 @@ impl World {
     }
 
     pub(super) fn open(&self, machine: &Machine) -> Result<Opened, String> {
-        let life = Life::new(LifeCycle::Opening);
-        match opening::begin(machine, self.options, false, &NoCertificates, &life, Duration::MAX)? {
-            Step::Done(opened) => Ok(*opened),
-            _ => Err("the opening was abandoned".into()),
-        }
+        opened(machine, self.options)
     }
 
     fn start(&mut self, image: &Image) -> Result<(), String> {
@@ -239,26 +236,10 @@ impl World {
         }
         self.ledger.reopened(&opened.store)?;
         self.say(format_args!("starts with block {}", opened.tip.height));
-        let memory = Arc::new(memory::Pool::new(usize::MAX));
-        let credits = Arc::new(Credits::new(Arc::new(memory::Pool::new(IN_FLIGHT))));
-        let share = Share::new("main", Path::new("/nowhere"), u64::MAX);
-        let key = Arc::new(seal_key());
+        let key = Arc::new(seal_key(0));
         let proposer = key.public().address();
-        let place = Workplace {
-            name: "main".into(),
-            channel: opened.channel,
-            certificates: Arc::new(NoCertificates),
-            doors: Doors::default(),
-            shared: Arc::new(Shared::new(opened.tip, opened.config.clone(), Arc::default(), memory)),
-            store: opened.store.clone(),
-            metrics: Metrics::new(&mut Registry::default()).channel("main"),
-            index: Arc::new(Index::default()),
-            proposer,
-            credits: credits.clone(),
-            disk: None,
-            share: share.clone(),
-            verify_slice: Duration::MAX,
-        };
+        let place = workplace(&opened, proposer);
+        let (credits, share) = (place.credits.clone(), place.share.clone());
         let engine: Box<dyn OrderingEngine> = match self.fickle {
             true => Box::new(Fickle::new(key, self.random.below(usize::MAX) as u64, self.discards.clone())),
             false => Box::new(Solo::new(key)),
@@ -267,6 +248,38 @@ impl World {
         let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
         channel.tick();
         self.process = Some(Process { channel, credits, share, wake: None, excuse: None, panics: false });
+        self.follow()
+    }
+
+    /// The store is exchanged for a copy of the log, whose state is made anew, as if a peer had given it. Not while a block
+    /// is on its way to the disk: then the configuration is told once more.
+    pub(super) fn installs(&mut self) -> Result<(), String> {
+        let to_disk = |event: &Event| match event {
+            Event::Begin(work) => work.kind == Kind::ToDisk,
+            Event::Bring(outcome) => outcome.kind == Kind::ToDisk,
+            _ => false,
+        };
+        // An engine that never discards has nothing to come back to.
+        if let Some(process) = &mut self.process
+            && (!self.fickle || self.clock.expects(to_disk))
+        {
+            let config = process.channel.place.shared.config();
+            process.channel.on([Input::Configure(config)]);
+            return self.follow();
+        }
+        let machine = Machine::after(&self.machine.live().without(STATE));
+        let opened = self.open(&machine)?;
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let before = &process.channel.place;
+        let place = Workplace {
+            credits: before.credits.clone(),
+            share: before.share.clone(),
+            ..workplace(&opened, before.proposer)
+        };
+        let (parent, history, next_timer) = (opened.parent(), opened.store.history(), opened.next_timer);
+        let installed = Installed { parent, history, config: opened.config.clone(), next_timer };
+        process.channel.install(Arc::new(place), installed);
+        self.machine = machine;
         self.follow()
     }
 
@@ -295,5 +308,34 @@ impl World {
             return Err(format!("replay gives the state root {replayed}, and it was {root}"));
         }
         Ok(())
+    }
+}
+
+/// Where the work of a channel is done that was opened.
+pub(super) fn workplace(opened: &Opened, proposer: Address) -> Workplace {
+    let memory = Arc::new(memory::Pool::new(usize::MAX));
+    Workplace {
+        name: "main".into(),
+        channel: opened.channel,
+        certificates: Arc::new(NoCertificates),
+        doors: Doors::default(),
+        shared: Arc::new(Shared::new(opened.tip, opened.config.clone(), Arc::default(), memory)),
+        store: opened.store.clone(),
+        metrics: Metrics::new(&mut Registry::default()).channel("main"),
+        index: Arc::new(Index::default()),
+        proposer,
+        credits: Arc::new(Credits::new(Arc::new(memory::Pool::new(IN_FLIGHT)))),
+        disk: None,
+        share: Share::new("main", Path::new("/nowhere"), u64::MAX),
+        verify_slice: Duration::MAX,
+    }
+}
+
+/// Opens a store.
+pub(super) fn opened(machine: &Machine, options: StoreOptions) -> Result<Opened, String> {
+    let life = Life::new(LifeCycle::Opening);
+    match opening::begin(machine, options, false, &NoCertificates, &life, Duration::MAX)? {
+        Step::Done(opened) => Ok(*opened),
+        _ => Err("the opening was abandoned".into()),
     }
 }

@@ -3,10 +3,11 @@
 //! A proposer's transactions come verified, and so do a given block's: a [`VerifiedTransaction`] is the proof of it, and
 //! only verification makes one. So nothing is verified or hashed twice, and nothing can be executed that was not.
 
+use super::batches::{self, check_batches};
 use super::{CommittedIds, Invalid, Parent, check_link, check_seal};
 use crate::action::Action;
 use crate::blinding::{Blinder, BlindingSeed};
-use crate::block::{self, BLOCK_VERSION, Batch, Block, Header, Seal};
+use crate::block::{self, BLOCK_VERSION, Block, Header, Seal, WitnessedBatch};
 use crate::codec;
 use crate::config::{ChannelConfig, Limits};
 use crate::detail::Detail;
@@ -52,6 +53,9 @@ pub struct Draft {
     pub seed: BlindingSeed,
     /// What is offered for it, in order.
     pub transactions: Vec<VerifiedTransaction>,
+    /// The batches in which that was verified, with their witnesses; none under the policy `own`. The block lists those of
+    /// which something is in it.
+    pub batches: Vec<WitnessedBatch>,
 }
 
 /// A block that somebody made.
@@ -63,7 +67,7 @@ pub struct Given<'a> {
     /// Its seal; `None` while it is only proposed, since it is executed before it is accepted. [`check_seal`] follows then.
     pub seal: Option<&'a Seal>,
     /// Its batches.
-    pub batches: &'a [Batch],
+    pub batches: &'a [WitnessedBatch],
     /// Its transactions, by [`verify_transactions`] or verified as they came.
     pub transactions: Vec<VerifiedTransaction>,
     /// Receipts that are said to be its own, where they came with it.
@@ -81,6 +85,8 @@ pub struct ExecutedBlock {
     pub seed: BlindingSeed,
     /// Its envelopes, encoded.
     pub envelopes: Arc<Vec<Vec<u8>>>,
+    /// The batches in which its transactions were verified.
+    pub batches: Vec<WitnessedBatch>,
     /// Its receipts: those of timers, then one for each transaction in order.
     pub receipts: Vec<Arc<Receipt>>,
     /// What it writes.
@@ -96,6 +102,12 @@ pub struct ExecutedBlock {
 }
 
 impl ExecutedBlock {
+    /// The block with a seal, as the log holds it.
+    pub fn sealed(&self, seal: Seal) -> Block {
+        let (header, transactions, seed) = (self.header.clone(), self.envelopes.clone(), self.seed);
+        Block { header, transactions, batches: self.batches.clone(), seed, seal }
+    }
+
     /// The receipt of one of its transactions.
     pub fn receipt_of(&self, id: &Hash) -> Option<&Arc<Receipt>> {
         let place = self.ids.binary_search_by(|(own, _)| own.cmp(id)).ok()?;
@@ -154,7 +166,7 @@ pub enum ExecutionError {
 /// Makes a block of what is offered. Nothing in it can be refused by [`check`]; what would be is left.
 /// An error is a store that cannot be read, or a proposer who may make no block.
 pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError> {
-    let Draft { proposer, time, seed, transactions } = draft;
+    let Draft { proposer, time, seed, transactions, batches } = draft;
     let ConfigRecord { config, height: config_height, .. } = execution::config_of(above.view)?;
     check_rules(&config)?;
     check_proposer(&config, proposer)?;
@@ -177,7 +189,10 @@ pub fn draft(above: &Above<'_>, draft: Draft) -> Result<Drafted, ExecutionError>
     if transactions.len() < offered {
         ids = places(&transactions);
     }
-    let made = Made { config_height, time, proposer, seed, root: root_of(&transactions), ids };
+    let batches = batches::listed(batches, &transactions);
+    let header = (count(batches.len()), block::batch_root(&batches));
+    check_batches(&config, &above.parent.channel, header, &batches, &transactions)?;
+    let made = Made { config_height, time, proposer, seed, root: root_of(&transactions), ids, batches };
     Ok(Drafted { block: Some(finish(above, made, transactions, executed)?), left })
 }
 
@@ -202,7 +217,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
     if root != header.transaction_root {
         return Err(Invalid::TransactionRoot.into());
     }
-    check_batches(header, batches)?;
+    check_batches(&config, &above.parent.channel, batches::of_header(header), batches, &transactions)?;
     check_limits(&config.limits, &transactions)?;
     check_seed(&seed)?;
     (0u32..).zip(&transactions).try_for_each(|(place, one)| check_actions(config.rules, place, one))?;
@@ -222,7 +237,7 @@ pub fn check(above: &Above<'_>, given: Given<'_>) -> Result<ExecutedBlock, Execu
             Fate::Dropped { code, .. } => Invalid::MustNotStay { place, code },
         }));
     }
-    let made = Made { config_height, time, proposer, seed, root, ids };
+    let made = Made { config_height, time, proposer, seed, root, ids, batches: batches.to_vec() };
     let own = finish(above, made, transactions, executed)?;
     check_header(&own.header, header)?;
     if let Some(index) = receipts.and_then(|receipts| first_that_differs(&own.receipts, receipts)) {
@@ -286,17 +301,6 @@ fn count(number: usize) -> u32 {
 fn root_of(transactions: &[VerifiedTransaction]) -> Hash {
     let leaves: Vec<Hash> = transactions.iter().map(VerifiedTransaction::leaf).collect();
     merkle::root(&leaves)
-}
-
-/// Each proposer vouches for what it proposes: a block has no batches, and its root is that of none.
-fn check_batches(header: &Header, batches: &[Batch]) -> Result<(), Invalid> {
-    if !batches.is_empty() {
-        return Err(Invalid::UnlistedBatch { count: count(batches.len()) });
-    }
-    match (header.batches, header.batch_root == merkle::empty_root()) {
-        (0, true) => Ok(()),
-        _ => Err(Invalid::BatchRoot),
-    }
 }
 
 fn check_proposer(config: &ChannelConfig, proposer: Address) -> Result<(), Invalid> {
@@ -500,6 +504,7 @@ struct Made {
     root: Hash,
     /// As [`places`] gives them.
     ids: Vec<(Hash, u32)>,
+    batches: Vec<WitnessedBatch>,
 }
 
 fn finish(
@@ -523,7 +528,7 @@ fn finish(
         time: made.time,
         transaction_root: made.root,
         receipt_root: merkle::root(&block::receipt_leaves(&receipts, &blinder)),
-        batch_root: merkle::empty_root(),
+        batch_root: block::batch_root(&made.batches),
         writes_root: block::writes_root(&writes, &blinder),
         state_root: tree.state_root(above.pages, &blinder)?,
         history_root,
@@ -532,9 +537,10 @@ fn finish(
         proposer: made.proposer,
         transactions: count(envelopes.len()),
         receipts: count(receipts.len()),
-        batches: 0,
+        batches: count(made.batches.len()),
     };
     Ok(ExecutedBlock {
+        batches: made.batches,
         hash: header.hash(),
         seed: made.seed,
         envelopes: Arc::new(envelopes),

@@ -271,6 +271,61 @@ reasons! {
         rules: u32,
     } = 322, "transaction-ahead-of-rules",
         ("transaction {place} needs the rules {rules}, which are not in force");
+    /// More batches, transactions in them or signatures under them than a block may list.
+    TooManyBatches = 330, "too-many-batches",
+        ("it lists more batches, transactions in them or witnesses than a block may");
+    /// A batch whose transactions are not those that its digest names.
+    BatchDigest {
+        /// Its place among the batches.
+        batch: u32,
+    } = 331, "batch-digest",
+        ("the transactions of batch {batch} are not those that its digest names");
+    /// Batches go by origin and number, ascending, each once.
+    BatchOrder {
+        /// Its place among the batches.
+        batch: u32,
+    } = 332, "batch-order",
+        ("batch {batch} does not follow the one before by origin and number");
+    /// A batch of which nothing is in the block.
+    BatchIdle {
+        /// Its place among the batches.
+        batch: u32,
+    } = 333, "batch-idle",
+        ("nothing of batch {batch} is in the block");
+    /// A batch for which its origin does not vouch, or one that does not order.
+    BatchOrigin {
+        /// Its place among the batches.
+        batch: u32,
+    } = 334, "batch-origin",
+        ("the origin of batch {batch} does not order the channel, or does not vouch for it");
+    /// A witness that does not order, twice, or out of the order of the orderers' record.
+    WitnessKey {
+        /// The place of its batch.
+        batch: u32,
+    } = 335, "witness-key",
+        ("a witness of batch {batch} does not order the channel, or is not in the order of its record");
+    /// Fewer witnesses than the channel's policy asks for.
+    WitnessThreshold {
+        /// The place of their batch.
+        batch: u32,
+        /// Their weight.
+        weight: u64,
+        /// What the policy asks for.
+        threshold: u64,
+    } = 336, "witness-threshold",
+        ("the witnesses of batch {batch} have the weight {weight}, and the channel asks for {threshold}");
+    /// A witness's signature that does not verify.
+    WitnessSignature {
+        /// The place of its batch.
+        batch: u32,
+    } = 337, "witness-signature",
+        ("a witness's signature on batch {batch} does not verify");
+    /// A transaction that is in none of the batches.
+    Unwitnessed {
+        /// The transaction.
+        place: u32,
+    } = 338, "unwitnessed",
+        ("transaction {place} is in no batch");
 
     /// Another number of receipts than the header says.
     ReceiptCount {

@@ -2,6 +2,7 @@
 //! result, whatever is offered; and whatever one thing is broken is refused with its own reason (`breaks.rs`).
 
 mod breaks;
+mod witnesses;
 
 use super::{
     Checked, Draft, Drafted, ExecutedBlock, ExecutionError, Given, History, Invalid, Left, check, draft, genesis,
@@ -123,7 +124,8 @@ impl Maker {
     pub(super) fn draft(&self, millis: u64, offered: Vec<VerifiedTransaction>) -> Drafted {
         let above = self.history.above(&self.state, &NoPages, &NoCertificates).expect("genesis");
         let (proposer, time) = (address(ORDERER), self.time().plus_millis(millis));
-        draft(&above, Draft { proposer, time, seed: DRAWN, transactions: offered }).expect("memory does not fail")
+        draft(&above, Draft { proposer, time, seed: DRAWN, transactions: offered, batches: Vec::new() })
+            .expect("memory does not fail")
     }
 
     /// What checking the next block says; the chain stays as it is.
@@ -323,8 +325,9 @@ fn a_draft_of_nobody_who_orders_is_refused_and_so_is_time_that_goes_back() {
     let envelope = maker.envelope(&[1], vec![log(1)]);
     let transactions = vec![maker.verified(envelope)];
     let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
-    let offer =
-        |proposer, time, seed| draft(&above, Draft { proposer, time, seed, transactions: transactions.clone() });
+    let offer = |proposer, time, seed| {
+        draft(&above, Draft { proposer, time, seed, transactions: transactions.clone(), batches: Vec::new() })
+    };
     let refused = |proposer, time| match offer(proposer, time, DRAWN) {
         Err(ExecutionError::Invalid(invalid)) => invalid.name(),
         other => panic!("{other:?}"),
@@ -460,7 +463,7 @@ fn a_build_that_refuses_a_path_for_another_reason_is_told_apart() {
     let paths = Refuses(PathFault::UnknownIssuer);
     let above = maker.history.above(&maker.state, &NoPages, &paths).expect("genesis");
     let (proposer, time) = (address(ORDERER), maker.time());
-    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions });
+    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions, batches: Vec::new() });
     let made = drafted.expect("memory does not fail").block.expect("it has failed, and stays");
     assert_eq!(made.receipts[0].head.code, 300, "path-refused");
     let refusal = PathFault::UnknownIssuer.into();
@@ -516,7 +519,7 @@ fn above_rules_that_this_build_lacks_no_block_is_made_or_accepted() {
     assert_eq!(maker.check(&sealed).map(|checked| checked.hash), Err(ExecutionError::Invalid(unknown)));
     let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");
     let (proposer, time) = (address(ORDERER), maker.time());
-    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: vec![one] });
+    let drafted = draft(&above, Draft { proposer, time, seed: DRAWN, transactions: vec![one], batches: Vec::new() });
     assert_eq!(drafted.map(|drafted| drafted.left.known), Err(ExecutionError::Invalid(unknown)));
     assert_eq!((unknown.name(), blocks.len()), ("unknown-rules", 5));
 }

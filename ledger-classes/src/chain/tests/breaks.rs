@@ -5,7 +5,7 @@ use super::{Maker, ORDERER, SEED, Sealed, admission, chain, forced, log, seal_of
 use crate::action::Action;
 use crate::amount::Amount;
 use crate::blinding::BlindingSeed;
-use crate::block::{Batch, Seal, SealSignature, batch_root, seal_message, transaction_leaves};
+use crate::block::{Batch, Seal, SealSignature, WitnessedBatch, batch_root, seal_message, transaction_leaves};
 use crate::chain::{ExecutionError, Given, Invalid, Parent, check, genesis, verify_transactions};
 use crate::codec;
 use crate::execution::test_support::{address, signer};
@@ -447,8 +447,9 @@ fn first() -> Sealed {
     Sealed { block: genesis(&super::config()).expect("valid").0, receipts: Vec::new() }
 }
 
-fn batch() -> Batch {
-    Batch { origin: address(ORDERER), number: 1, digest: Hash([1; 32]) }
+fn batch() -> WitnessedBatch {
+    let batch = Batch { origin: address(ORDERER), number: 1, digest: Hash([1; 32]) };
+    WitnessedBatch { batch, leaves: Vec::new(), witnesses: Vec::new() }
 }
 
 /// The seal of these at a place.
@@ -489,6 +490,8 @@ fn whatever_one_thing_is_broken_the_block_is_refused_with_the_reason_of_its_rule
     // comes with a proof (`proof/tests.rs`), and is that of the state here.
     // Rules of a later build take such a state, too (`tests.rs`).
     let elsewhere = ["malformed", "unknown-rules", "orderers", "budget-used", "transaction-ahead-of-rules"];
+    // So do policies of witnesses (`witnesses.rs`).
+    let elsewhere: Vec<_> = elsewhere.into_iter().chain(super::witnesses::REASONS).collect();
     assert_eq!(left, elsewhere, "every rule is broken once");
 }
 

@@ -1,0 +1,526 @@
+//! Several peers of one channel in virtual time, ordered by whatever engine is given: machines, effect loop and stores as
+//! they serve, over a network that loses and delays. Peers stop and start, with what of their disk a power loss leaves, and
+//! are cut off. For engines to come: what they must hold is checked here, whatever they are.
+//!
+//! Checked: all peers have the same blocks, an id is in one of them, what a peer has told it has after every start; at the end, when all is whole, everything that was sent has
+//! its outcome, and all peers have the same state, which a replay of a log alone gives, seals and all.
+
+use super::clients::{CLIENTS, EACH_OF_SEVERAL, OF_SEVERAL, PEERS, Prepared, seal_key};
+use super::clock::Clock;
+use super::disk::{Image, Loss, Machine, STATE};
+use super::effects::{Desk, answers_of};
+use super::world::{opened, workplace};
+use super::{Random, Trace};
+use crate::asker::Asker;
+use crate::dealer::Arrival;
+use crate::effects::{ChannelLoop, Kind, Outcome, Work};
+use crate::limits::WAKE_MS_MAX;
+use crate::machine::{ChannelMachine, Input};
+use crate::opening;
+use crate::ordering::{OrderingEngine, Ticket};
+use crate::production::decode_receipts;
+use crate::store::StoreOptions;
+use crate::ticket::{Submission, SubmitRefusal, SubmitResult, Wait, submission};
+use ledger_classes::block::Block;
+use ledger_classes::config::OrderingPeer;
+use ledger_classes::hash::Hash;
+use ledger_classes::keys::{Address, SigningKey};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Blocks that a run has at least, and faults.
+const BLOCKS_MIN: u64 = 60;
+const FAULTS_MIN: u64 = 12;
+/// Steps after which a run has gone astray.
+const STEPS_MAX: u64 = 2_000_000;
+
+/// What an engine begins with.
+pub struct Start<'a> {
+    /// What its randomness follows from.
+    pub seed: u64,
+    /// What the peer seals with.
+    pub key: Arc<SigningKey>,
+    /// Who orders.
+    pub orderers: &'a [OrderingPeer],
+    /// The weight of those who seal a block, at least.
+    pub threshold: u64,
+    /// The last block in the log.
+    pub height: u64,
+    /// The engine's records on the disk, in their order.
+    pub records: &'a [(Ticket, Vec<u8>)],
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// Height of the chain.
+    pub blocks: u64,
+    /// Transactions in it.
+    pub transactions: u64,
+    /// How often a peer was started.
+    pub starts: u64,
+    /// How often one was cut off.
+    pub cuts: u64,
+    /// How many peers have proposed blocks of it.
+    pub proposers: usize,
+    /// A digest of all that happened, in order.
+    pub digest: u64,
+}
+
+enum Event {
+    Begin(Work),
+    Bring(Outcome),
+    Recorded(Ticket, Vec<u8>),
+    Wake,
+}
+
+/// Of a peer's life, of all.
+enum What {
+    OfLife(usize, u64, Event),
+    Message { to: usize, from: Address, bytes: Vec<u8> },
+    Client(usize),
+    Start(usize),
+    Fault,
+    Joined,
+}
+
+struct Peer {
+    key: Arc<SigningKey>,
+    machine: Machine,
+    /// The engine's, on the disk.
+    records: Vec<(Ticket, Vec<u8>)>,
+    /// When the last one that was asked for is there.
+    recorded_at: u64,
+    channel: Option<ChannelLoop<Desk>>,
+    life: u64,
+    wake: Option<u64>,
+    /// The last block that it told.
+    told: u64,
+}
+
+struct Out {
+    client: usize,
+    number: usize,
+    submission: Submission,
+}
+
+struct Several<'a> {
+    random: Random,
+    trace: Trace,
+    prepared: &'static Prepared,
+    make: &'a dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>,
+    options: StoreOptions,
+    base: Instant,
+    clock: Clock<What>,
+    peers: Vec<Peer>,
+    /// Headers of all blocks that somebody told, and who proposed them.
+    chain: Vec<Hash>,
+    proposers: BTreeMap<Address, u64>,
+    included: BTreeMap<Hash, u64>,
+    known: BTreeMap<(usize, usize), u64>,
+    next: [usize; CLIENTS],
+    out: Vec<Out>,
+    cut_off: Option<usize>,
+    faults: u64,
+    starts: u64,
+    cuts: u64,
+    whole: bool,
+}
+
+/// Runs a seed with engines that are made by `make`, once for each life of each peer.
+///
+/// # Errors
+/// What did not hold.
+pub fn run_several(seed: u64, make: &dyn Fn(Start<'_>) -> Box<dyn OrderingEngine>) -> Result<Together, String> {
+    let prepared = &*OF_SEVERAL;
+    let peer = |number: u8| Peer {
+        key: Arc::new(seal_key(number)),
+        machine: Machine::default(),
+        records: Vec::new(),
+        recorded_at: 0,
+        channel: None,
+        life: 0,
+        wake: None,
+        told: 0,
+    };
+    let mut several = Several {
+        random: Random(seed),
+        trace: Trace::default(),
+        prepared,
+        make,
+        options: StoreOptions {
+            log_cache_bytes: 1 << 20,
+            state_cache_bytes: 1 << 20,
+            journal_bytes_max: 64 << 10,
+            tree_bytes: 1 << 20,
+            dirty_bytes_max: 100_000,
+            checkpoint_interval_ms: u64::MAX,
+            ..StoreOptions::default()
+        },
+        base: Instant::now(),
+        clock: Clock::default(),
+        peers: (0..PEERS).map(peer).collect(),
+        chain: vec![prepared.channel],
+        proposers: BTreeMap::new(),
+        included: BTreeMap::new(),
+        known: BTreeMap::new(),
+        next: [0; CLIENTS],
+        out: Vec::new(),
+        cut_off: None,
+        faults: 0,
+        starts: 0,
+        cuts: 0,
+        whole: false,
+    };
+    several.run()?;
+    Ok(Together {
+        blocks: several.height(),
+        transactions: several.included.len() as u64,
+        starts: several.starts,
+        cuts: several.cuts,
+        proposers: several.proposers.len(),
+        digest: several.trace.digest,
+    })
+}
+
+impl Several<'_> {
+    fn height(&self) -> u64 {
+        self.chain.len() as u64 - 1
+    }
+
+    fn say(&mut self, line: std::fmt::Arguments<'_>) {
+        self.trace.add(self.clock.now, line);
+    }
+
+    fn delay(&mut self, least: u64, most: usize) -> u64 {
+        least + self.random.below(most) as u64
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        for number in 0..self.peers.len() {
+            opening::create(&self.peers[number].machine, self.options, &self.prepared.config)?;
+            self.clock.after(0, What::Start(number));
+        }
+        (0..CLIENTS).for_each(|client| self.clock.after(1, What::Client(client)));
+        self.clock.after(500, What::Fault);
+        let mut steps = 0;
+        while !self.is_over() {
+            steps += 1;
+            if steps > STEPS_MAX {
+                return Err(format!(
+                    "the run does not come to an end: {} blocks, {} known",
+                    self.height(),
+                    self.known.len()
+                ));
+            }
+            let what = self.clock.next().ok_or("nothing happens any more")?;
+            self.happens(what)?;
+        }
+        self.end()
+    }
+
+    fn is_over(&mut self) -> bool {
+        let enough = self.height() >= BLOCKS_MIN && self.faults >= FAULTS_MIN;
+        if enough && !self.whole {
+            self.whole = true;
+            self.cut_off = None;
+            self.say(format_args!("everything is whole again"));
+        }
+        let sent: usize = self.next.iter().sum();
+        self.whole
+            && self.known.len() == sent
+            && self.peers.iter().all(|peer| peer.channel.is_some() && peer.told == self.height())
+    }
+
+    fn happens(&mut self, what: What) -> Result<(), String> {
+        let now = self.clock.wall();
+        let number = match what {
+            What::Start(number) => {
+                self.start(number)?;
+                number
+            }
+            What::Client(client) => {
+                let delay = self.delay(10, 60);
+                self.clock.after(delay, What::Client(client));
+                let number = self.random.below(self.peers.len());
+                self.sends(client, number);
+                number
+            }
+            What::Fault => return self.goes_wrong(),
+            What::Joined => {
+                self.cut_off = None;
+                return Ok(());
+            }
+            What::Message { to, from, bytes } => {
+                if let Some(channel) = &mut self.peers[to].channel {
+                    channel.shell.now = now;
+                    channel.on([Input::Message { from, bytes }]);
+                }
+                to
+            }
+            What::OfLife(number, life, _) if life != self.peers[number].life => return Ok(()),
+            What::OfLife(number, _, event) => {
+                self.of_life(number, event);
+                number
+            }
+        };
+        self.follow(number)
+    }
+
+    fn of_life(&mut self, number: usize, event: Event) {
+        let (now, wall) = (self.clock.now, self.clock.wall());
+        let peer = &mut self.peers[number];
+        let Some(channel) = &mut peer.channel else { return };
+        channel.shell.now = wall;
+        match event {
+            Event::Begin(work) => {
+                if matches!(work.kind, Kind::ToDisk | Kind::Checkpoint) {
+                    peer.machine.forget(&mut self.random);
+                }
+                let outcome = work.run(&channel.place);
+                let (life, delay) = (peer.life, self.delay(0, 5));
+                self.clock.after(delay, What::OfLife(number, life, Event::Bring(outcome)));
+            }
+            Event::Bring(outcome) => channel.done(outcome),
+            Event::Recorded(ticket, record) => {
+                peer.records.push((ticket, record));
+                channel.shell.recorded = ticket;
+                channel.on([Input::Persisted(ticket)]);
+            }
+            // Another one was asked for since.
+            Event::Wake if peer.wake.is_none_or(|wake| wake > now) => {}
+            Event::Wake => {
+                peer.wake = None;
+                channel.tick();
+            }
+        }
+    }
+
+    fn start(&mut self, number: usize) -> Result<(), String> {
+        let seed = self.random.below(usize::MAX) as u64;
+        let peer = &mut self.peers[number];
+        let opened = opened(&peer.machine, self.options)?;
+        if opened.tip.height < peer.told {
+            return Err(format!("peer {number} has told block {}, and has {}", peer.told, opened.tip.height));
+        }
+        peer.told = opened.tip.height;
+        // Nobody may have told the last one yet.
+        for height in self.height() + 1..=opened.tip.height {
+            let words = |error: crate::store::StoreError| error.to_string();
+            let bytes = opened.store.block(height).map_err(words)?.ok_or("a block is gone")?;
+            let receipts = opened.store.receipts(height).map_err(words)?.ok_or("its receipts are gone")?;
+            let header = Block::decode(&bytes).map_err(|_| "a block is not whole")?.header;
+            let ids = decode_receipts(&receipts)?.into_iter().map(|receipt| receipt.head.id).collect();
+            self.told(height, header.hash(), header.proposer, ids)?;
+        }
+        let peer = &self.peers[number];
+        let config = &self.prepared.config;
+        let engine = (self.make)(Start {
+            seed,
+            key: peer.key.clone(),
+            orderers: &config.peers,
+            threshold: config.threshold,
+            height: opened.tip.height,
+            records: &peer.records,
+        });
+        let proposer = peer.key.public().address();
+        let place = workplace(&opened, proposer);
+        let machine = ChannelMachine::new(&opened, engine, proposer, 2, 300);
+        let mut channel = ChannelLoop::new(machine, Arc::new(place), Desk::at(self.clock.wall()));
+        channel.shell.recorded = peer.records.last().map_or(0, |(ticket, _)| *ticket);
+        channel.tick();
+        let peer = &mut self.peers[number];
+        (peer.channel, peer.wake, peer.recorded_at) = (Some(channel), None, 0);
+        self.starts += 1;
+        let height = opened.tip.height;
+        self.say(format_args!("peer {number} starts with block {height}"));
+        Ok(())
+    }
+
+    fn stop(&mut self, number: usize, image: &Image) {
+        let delay = self.delay(50, 1_500);
+        let peer = &mut self.peers[number];
+        peer.channel = None;
+        peer.life += 1;
+        peer.machine = Machine::after(image);
+        self.clock.after(delay, What::Start(number));
+    }
+
+    fn goes_wrong(&mut self) -> Result<(), String> {
+        if self.whole {
+            return Ok(());
+        }
+        let delay = self.delay(200, 1_200);
+        self.clock.after(delay, What::Fault);
+        self.faults += 1;
+        let number = self.random.below(self.peers.len());
+        if self.random.one_in(2) {
+            self.cut_off = Some(number);
+            self.cuts += 1;
+            self.say(format_args!("peer {number} is cut off"));
+            let delay = self.delay(100, 1_000);
+            self.clock.after(delay, What::Joined);
+        } else if self.peers[number].channel.is_some() {
+            let machine = self.peers[number].machine.clone();
+            let loss = self.random.choose(&Loss::ALL);
+            let operations = machine.operations_count();
+            let image = match self.random.one_in(2) {
+                true => machine.live(),
+                false => machine.image_after(operations, loss, &mut self.random),
+            };
+            self.say(format_args!("peer {number} stops"));
+            self.stop(number, &image);
+        }
+        Ok(())
+    }
+
+    /// A client sends what has no outcome, or something new.
+    fn sends(&mut self, client: usize, number: usize) {
+        let unknown = (0..self.next[client]).find(|sent| !self.known.contains_key(&(client, *sent)));
+        let fresh = !self.whole && self.next[client] < EACH_OF_SEVERAL;
+        let which = match unknown {
+            Some(sent) if !fresh || self.random.one_in(2) => sent,
+            _ if fresh => {
+                self.next[client] += 1;
+                self.next[client] - 1
+            }
+            _ => return,
+        };
+        let wall = self.clock.wall();
+        let Some(channel) = &mut self.peers[number].channel else { return };
+        let envelope = &self.prepared.envelopes[client][which].1;
+        let asker = Asker::from_number(client as u64 + 1);
+        let size = u32::try_from(envelope.payload.len()).unwrap_or(u32::MAX);
+        let Some(credits) = channel.place.credits.take(asker, [size].into_iter()) else { return };
+        let (submission, waiters) = submission(1, Wait::Committed);
+        let arrived = self.base + Duration::from_millis(self.clock.now);
+        let arrivals = waiters.into_iter().zip(credits);
+        let arrivals = arrivals.map(|(waiter, credit)| Arrival::new(envelope.clone(), asker, waiter, credit, arrived));
+        let arrivals = arrivals.collect();
+        channel.shell.now = wall;
+        channel.submit(arrivals);
+        self.out.push(Out { client, number: which, submission });
+        self.say(format_args!("client {client} sends {which} to peer {number}"));
+    }
+
+    /// After each step: what a peer wants, tells and says.
+    fn follow(&mut self, number: usize) -> Result<(), String> {
+        let life = self.peers[number].life;
+        let Some(channel) = &mut self.peers[number].channel else { return Ok(()) };
+        let desk = &mut channel.shell;
+        let (work, records) = (std::mem::take(&mut desk.work), std::mem::take(&mut desk.records));
+        let (said, recorded) = (std::mem::take(&mut desk.said), desk.recorded);
+        let (wake, halted) = (desk.wake.take(), desk.halted.take());
+        if let Some(reason) = halted {
+            return Err(format!("peer {number} halts: {reason}"));
+        }
+        if let Some(millis) = wake {
+            let (wake, peer) = (self.clock.now + millis.clamp(1, WAKE_MS_MAX), &mut self.peers[number]);
+            if peer.wake.is_none_or(|earlier| wake < earlier) {
+                peer.wake = Some(wake);
+                self.clock.after(wake - self.clock.now, What::OfLife(number, life, Event::Wake));
+            }
+        }
+        for work in work {
+            let delay = self.delay(0, 3);
+            self.clock.after(delay, What::OfLife(number, life, Event::Begin(work)));
+        }
+        for (ticket, record) in records {
+            // One after the other.
+            let at = (self.clock.now + self.delay(0, 6)).max(self.peers[number].recorded_at);
+            self.peers[number].recorded_at = at;
+            let event = Event::Recorded(ticket, record);
+            self.clock.after(at - self.clock.now, What::OfLife(number, life, event));
+        }
+        let from = self.peers[number].key.public().address();
+        for (to, bytes) in said {
+            let to = self.peers.iter().position(|peer| peer.key.public().address() == to);
+            let to = to.ok_or("an engine speaks to nobody")?;
+            let lost = self.cut_off.is_some_and(|cut| cut == to || cut == number) || self.random.one_in(25);
+            self.say(format_args!("peer {number} says {} bytes to {to}, records {recorded}, {lost}", bytes.len()));
+            if !lost {
+                let delay = self.delay(1, 10);
+                self.clock.after(delay, What::Message { to, from, bytes });
+            }
+        }
+        self.blocks(number)?;
+        self.answers()
+    }
+
+    /// Takes what a peer tells of blocks.
+    fn blocks(&mut self, number: usize) -> Result<(), String> {
+        let Some(channel) = &self.peers[number].channel else { return Ok(()) };
+        let place = channel.place.clone();
+        while self.peers[number].told < place.shared.tip().height {
+            let height = self.peers[number].told + 1;
+            let block = place.shared.ring.block(height).ok_or("a block that was told is not published")?;
+            self.peers[number].told = height;
+            match self.chain.get(usize::try_from(height).map_err(|error| error.to_string())?) {
+                Some(hash) if *hash == block.header_hash => continue,
+                Some(_) => return Err(format!("peer {number} has another block {height}")),
+                None => {}
+            }
+            let ids = block.receipts.iter().map(|receipt| receipt.head.id).collect();
+            self.told(height, block.header_hash, block.block.header.proposer, ids)?;
+        }
+        Ok(())
+    }
+
+    /// The next block of the chain.
+    fn told(&mut self, height: u64, hash: Hash, proposer: Address, ids: Vec<Hash>) -> Result<(), String> {
+        if height != self.height() + 1 {
+            return Err(format!("block {height} was told after block {}", self.height()));
+        }
+        self.chain.push(hash);
+        *self.proposers.entry(proposer).or_default() += 1;
+        self.say(format_args!("block {height} {hash} of {}", ids.len()));
+        match ids.into_iter().find(|id| self.included.insert(*id, height).is_some()) {
+            None => Ok(()),
+            Some(id) => Err(format!("{id} is in block {height}, and in one before")),
+        }
+    }
+
+    fn answers(&mut self) -> Result<(), String> {
+        for mut out in std::mem::take(&mut self.out) {
+            let Some(results) = answers_of(&mut out.submission) else {
+                self.out.push(out);
+                continue;
+            };
+            for result in results {
+                match result {
+                    SubmitResult::Committed { id, receipt } => {
+                        let height = receipt.head.height;
+                        if self.included.get(&id) != Some(&height) {
+                            return Err(format!("{id} was told as committed in block {height}"));
+                        }
+                        self.known.insert((out.client, out.number), height);
+                    }
+                    SubmitResult::Refused {
+                        refusal: SubmitRefusal::Stopped { .. } | SubmitRefusal::Busy { .. },
+                        ..
+                    } => {}
+                    other => return Err(format!("an answer that nobody expects: {other:?}")),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody has an answer, and all peers have all blocks.
+    fn end(&mut self) -> Result<(), String> {
+        let mut roots = Vec::new();
+        for peer in &mut self.peers {
+            let channel = peer.channel.take().ok_or("a peer is down at the end")?;
+            let store = channel.place.store.clone();
+            let root = |store: &crate::store::ChannelStore| store.view().map(|view| view.tree().root());
+            roots.push(root(&store).map_err(|error| error.to_string())?);
+            let again = opened(&Machine::after(&peer.machine.live().without(STATE)), self.options)?;
+            roots.push(root(&again.store).map_err(|error| error.to_string())?);
+        }
+        match roots.windows(2).all(|pair| pair[0] == pair[1]) {
+            true => Ok(()),
+            false => Err(format!("the peers have different states: {roots:?}")),
+        }
+    }
+}
