@@ -40,6 +40,31 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, LoadError>>) -> R
     runtime.map_err(|source| LoadError::file(Path::new("the generator's runtime"), source))?.block_on(work)
 }
 
+/// How far a thread of clients that make noise gives way to all others, as in `nice`.
+const NOISE_NICE: i32 = 19;
+
+/// Runs clients that make noise on a thread of their own, which gives way to the peer and to whoever is measured:
+/// elsewhere they have machines of their own, and here they have what processor time is left.
+pub(super) fn giving_way<T: Send + 'static>(
+    work: impl Future<Output = Result<T, LoadError>> + Send + 'static,
+) -> Result<GivingWay<T>, LoadError> {
+    let body = move || {
+        // A machine that does not know priorities of threads measures more of the noise than of the peer.
+        let _ = rustix::process::nice(NOISE_NICE);
+        block_on(work)
+    };
+    let thread = std::thread::Builder::new().name("noise".into()).spawn(body);
+    thread.map_err(|source| LoadError::file(Path::new("a thread"), source))
+}
+
+/// Clients that make noise.
+pub(super) type GivingWay<T> = std::thread::JoinHandle<Result<T, LoadError>>;
+
+/// Waits for the end of clients that make noise, which is near: nothing else runs meanwhile.
+pub(super) fn join<T>(noise: GivingWay<T>) -> Result<T, LoadError> {
+    noise.join().map_err(|_| LoadError::Setup("the thread of noise panicked".into()))?
+}
+
 /// How long warming up takes: not longer than half a window.
 fn warm_window(options: &Options) -> Duration {
     WARM_WINDOW.min(Duration::from_secs(options.seconds) / 2)

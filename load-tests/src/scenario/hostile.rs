@@ -8,7 +8,7 @@
 //! and here they have what processor time the peer leaves.
 //! The report's own keys are the quiet channel's posts under attack.
 
-use super::bench::{Bench, CHANNEL, block_on};
+use super::bench::{Bench, CHANNEL, GivingWay, block_on, giving_way, join};
 use crate::drive::{Driven, drive_by, open, requests};
 use crate::error::LoadError;
 use crate::figures::{Part, Target, ms, ratio};
@@ -25,7 +25,6 @@ use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::keys::Address;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -57,8 +56,6 @@ const TOPIC: &str = "hostile.bulk";
 const SLOW: Pace = Pace { bytes: 13 * 1024, pause: Duration::from_secs(1) };
 /// Certificate requests that are filed again and again.
 const CERTIFICATE_REQUESTS: usize = 12;
-/// How far the attackers' thread gives way to all others, as in `nice`.
-const ATTACKERS_NICE: i32 = 19;
 /// How long the peer is under attack before it is measured, to the window.
 const SETTLES: u32 = 4;
 
@@ -179,7 +176,7 @@ fn begin(
     attacks: Arc<[Attack]>,
     counts: Arc<[Answers]>,
     mut stop: watch::Receiver<bool>,
-) -> Result<Attacking, LoadError> {
+) -> Result<GivingWay<()>, LoadError> {
     let attack = async move {
         let mut all = JoinSet::new();
         for number in 0..attacks.len() {
@@ -201,16 +198,8 @@ fn begin(
         all.shutdown().await;
         Ok(())
     };
-    let body = move || {
-        // A machine that does not know priorities of threads measures more of the attackers than of the peer.
-        let _ = rustix::process::nice(ATTACKERS_NICE);
-        block_on(attack)
-    };
-    let thread = std::thread::Builder::new().name("attackers".into()).spawn(body);
-    thread.map_err(|source| LoadError::file(Path::new("a thread"), source))
+    giving_way(attack)
 }
-
-type Attacking = std::thread::JoinHandle<Result<(), LoadError>>;
 
 /// The quiet channel's client.
 struct Quiet {
@@ -351,7 +340,7 @@ pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
         quiet.bench.observe(&mut measured, work).await?;
         // If nobody listens any more, the attackers' own result says why.
         let _ = stop.send(true);
-        attacking.join().map_err(|_| LoadError::Setup("the attackers panicked".into()))??;
+        join(attacking)?;
         let driven = measured.driven.clone().unwrap_or_default();
         let most = quiet.bench.peer.usage().rss_max_bytes;
         measured.parts.push(part("quiet, under attack", &driven, &reads).with("rss_max_bytes", most));

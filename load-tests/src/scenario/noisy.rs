@@ -3,10 +3,12 @@
 //! contract calls.
 //!
 //! All of it is a closed loop on the noisy side, with ten times the requests in flight that would be its share of
-//! `throughput`'s. It runs on a thread of its own, so that the quiet side's clock does not wait for it.
+//! `throughput`'s. It runs on a thread of its own, which gives way to the peer and to the quiet side: elsewhere the noisy
+//! clients have machines of their own, and here a quiet client that waits for a processor beside them would measure them
+//! and not the peer.
 //! The report's own keys are the quiet channel's while the other is flooded.
 
-use super::bench::{Bench, CHANNEL, block_on};
+use super::bench::{Bench, CHANNEL, GivingWay, block_on, giving_way, join};
 use crate::drive::{Driven, drive, drive_by, open, requests};
 use crate::error::LoadError;
 use crate::figures::{Part, Target, ms};
@@ -51,11 +53,11 @@ struct Pair {
 
 impl Pair {
     /// Drives the noisy channel on another thread.
-    fn flood(&self, batches: Vec<EncodedBatch>, window: Duration) -> Result<Flood, LoadError> {
+    fn flood(&self, batches: Vec<EncodedBatch>, window: Duration) -> Result<GivingWay<Driven>, LoadError> {
         let connections =
             self.bench.peer.connections(u32::try_from(self.bench.connections.len()).unwrap_or(1) * FLOOD)?;
         let batches = requests(NOISY, batches);
-        Ok(tokio::task::spawn_blocking(move || block_on(drive(&connections, batches, window))))
+        giving_way(async move { drive(&connections, batches, window).await })
     }
 
     /// The quiet channel's timetable.
@@ -66,8 +68,6 @@ impl Pair {
         drive_by(self.schedule, &self.quiet, signed).await
     }
 }
-
-type Flood = tokio::task::JoinHandle<Result<Driven, LoadError>>;
 
 pub(super) fn run(options: &Options) -> Result<Measured, LoadError> {
     block_on(async {
@@ -140,7 +140,7 @@ async fn beside(
             measured.driven.clone().unwrap_or_default()
         }
     };
-    Ok((quiet, flood.await??))
+    Ok((quiet, join(flood)?))
 }
 
 /// Heavy transactions for the window. A short flood tells how many.
@@ -149,7 +149,7 @@ async fn heavy(pair: &mut Pair, options: &Options) -> Result<Vec<EncodedBatch>, 
     let connections = u64::from(options.connections * FLOOD);
     let window = HEAVY_WARM.min(pair.window);
     let warm = pair.noisy.sign_heavy(connections * HEAVY_WARM_BATCHES, size);
-    let rate = pair.flood(warm, window)?.await??.committed_per_s();
+    let rate = join(pair.flood(warm, window)?)?.committed_per_s();
     let batches = (rate * pair.window.as_secs_f64() * MARGIN / f64::from(size)).ceil() as u64;
     Ok(pair.noisy.sign_heavy(batches.max(connections * 2), size))
 }
