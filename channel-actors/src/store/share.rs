@@ -92,8 +92,12 @@ struct Used {
     waiting: u64,
     /// What was accepted and is not on the disk.
     under_way: u64,
-    /// What of it has come there since the files were looked at.
-    landed: u64,
+    /// What of it has come there, ever.
+    landed_ever: u64,
+    /// What of that was there when the files were looked at.
+    landed_seen: u64,
+    /// How often something is known to have changed the files.
+    changes: u64,
     /// What was taken of the halves beyond the part, since that was used up.
     halves: [Half; 2],
     /// How often it had room again: what was taken before is nobody's.
@@ -102,6 +106,13 @@ struct Used {
     begun: bool,
     /// It was said that it is full.
     said: bool,
+}
+
+/// What was known before the files were looked at.
+#[derive(Clone, Copy)]
+struct Before {
+    landed_ever: u64,
+    changes: u64,
 }
 
 /// What was taken of a half.
@@ -113,22 +124,30 @@ struct Half {
 }
 
 impl Used {
-    /// Looks at the files. What has landed before is in them.
-    fn look(&mut self, part: &Inner) {
-        self.landed = 0;
-        self.files = bytes_in(&part.directory);
-        self.at = Some(Instant::now());
+    /// The files were looked at, and took so many bytes. What had landed before is in them.
+    fn saw(&mut self, files: u64, before: Before, bytes_max: u64) {
+        // Another look was later.
+        if before.landed_ever < self.landed_seen {
+            return;
+        }
+        (self.files, self.landed_seen) = (files, before.landed_ever);
+        self.at = (before.changes == self.changes).then(Instant::now);
         // Who took what there is beyond the part is not known after a start: half of it counts to each. So whoever has
         // filled one half has left some of the other, however often the peer starts.
         if !std::mem::replace(&mut self.begun, true) {
-            let beyond = self.files.saturating_sub(part.bytes_max);
+            let beyond = self.files.saturating_sub(bytes_max);
             self.halves.iter_mut().for_each(|half| half.taken = beyond / 2);
         }
     }
 
+    /// What has landed since the files were looked at.
+    const fn landed(&self) -> u64 {
+        self.landed_ever - self.landed_seen
+    }
+
     /// With what has landed since the files were looked at.
     const fn likely(&self) -> u64 {
-        self.sure().saturating_add(self.landed)
+        self.sure().saturating_add(self.landed())
     }
 
     /// What is known to be on the disk, or to be about to.
@@ -149,7 +168,7 @@ pub(crate) struct OnItsWay {
 impl OnItsWay {
     /// It is on the disk.
     pub(crate) fn landed(mut self) {
-        self.share.lock().landed += self.bytes;
+        self.share.lock().landed_ever += self.bytes;
         self.of = None;
     }
 }
@@ -182,10 +201,20 @@ impl Share {
 
     /// What was known within such a time, or is now.
     fn known(&self, within: Duration) -> MutexGuard<'_, Used> {
-        let mut used = self.lock();
-        if used.at.is_none_or(|at| at.elapsed() >= within) {
-            used.look(&self.0);
+        let used = self.lock();
+        if used.at.is_some_and(|at| at.elapsed() < within) {
+            return used;
         }
+        self.looked(used)
+    }
+
+    /// Looks at the files, and gives the lock back meanwhile: a slow disk keeps nobody waiting who only counts.
+    fn looked<'a>(&'a self, used: MutexGuard<'a, Used>) -> MutexGuard<'a, Used> {
+        let before = Before { landed_ever: used.landed_ever, changes: used.changes };
+        drop(used);
+        let files = bytes_in(&self.0.directory);
+        let mut used = self.lock();
+        used.saw(files, before, self.0.bytes_max);
         used
     }
 
@@ -204,6 +233,7 @@ impl Share {
     pub(crate) fn look_again(&self, waiting: usize) {
         let mut used = self.lock();
         (used.at, used.waiting) = (None, waiting as u64);
+        used.changes += 1;
     }
 
     /// Bytes that what is accepted and not on the disk will take there.
@@ -215,7 +245,7 @@ impl Share {
     /// Of what has landed since the files were looked at.
     #[cfg(test)]
     pub(crate) fn landed(&self) -> u64 {
-        self.lock().landed
+        self.lock().landed()
     }
 
     /// What acts and admissions have each beyond the part.
@@ -255,8 +285,8 @@ impl Share {
     pub(crate) fn room(&self, waiting: usize) -> Result<(), NoRoom> {
         self.look(waiting);
         let mut used = self.lock();
-        if used.landed > 0 && used.likely() >= self.0.bytes_max {
-            used.look(&self.0);
+        if used.landed() > 0 && used.likely() >= self.0.bytes_max {
+            used = self.looked(used);
         }
         if used.files >= self.0.bytes_max {
             return Err(NoRoom::Full(self.disk_use(&used)));
@@ -269,8 +299,8 @@ impl Share {
     pub(crate) fn take(&self, whose: Room, bytes: u64, place: impl FnOnce() -> Place) -> Result<OnItsWay, NoRoom> {
         let mut used = self.lock();
         let over = |used: &Used| used.likely() + used.under_way + bytes > self.max(whose, used);
-        if used.at.is_none() || used.landed > 0 && over(&used) {
-            used.look(&self.0);
+        if used.at.is_none() || used.landed() > 0 && over(&used) {
+            used = self.looked(used);
         }
         let full = NoRoom::Full(self.disk_use(&used));
         if used.files >= self.max(whose, &used) {

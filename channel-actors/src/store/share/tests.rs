@@ -221,14 +221,14 @@ fn what_is_counted_comes_back_whatever_becomes_of_it() {
             }
             let under_way: u64 = held.iter().map(|(bytes, ..)| bytes).sum();
             assert_eq!(share.under_way(), under_way);
-            assert!(share.lock().landed <= landed, "a look forgets what has landed");
+            assert!(share.lock().landed() <= landed, "a look forgets what has landed");
         }
         drop(held);
         assert_eq!(share.under_way(), 0);
         write(home.path(), files);
         share.look_again(0);
         assert_eq!(share.used(Duration::MAX).bytes.div_ceil(4096), (files as u64).div_ceil(4096));
-        assert_eq!(share.lock().landed, 0);
+        assert_eq!(share.lock().landed(), 0);
         let used = share.lock();
         assert!(used.halves.iter().all(|half| half.taken == half.of.values().sum::<u64>()), "each byte is somebody's");
     }
@@ -255,4 +255,22 @@ fn what_is_of_an_earlier_round_takes_nothing_from_the_next() {
     assert_eq!(share.lock().halves[ACTS].taken, 64 * 1024);
     drop(after);
     assert_eq!(share.lock().halves[ACTS].taken, 0);
+}
+
+#[test]
+fn what_lands_while_the_files_are_looked_at_is_not_forgotten_and_an_older_look_changes_nothing() {
+    let mut used = Used { landed_ever: 10, ..Used::default() };
+    let before = |used: &Used| Before { landed_ever: used.landed_ever, changes: used.changes };
+    let first = before(&used);
+    used.landed_ever += 5;
+    let second = before(&used);
+    used.saw(100, second, 1_000);
+    assert_eq!((used.files, used.landed(), used.at.is_some()), (100, 0, true));
+    used.saw(90, first, 1_000);
+    assert_eq!((used.files, used.landed()), (100, 0));
+    // A checkpoint was written meanwhile: what was seen may be older.
+    let third = before(&used);
+    (used.landed_ever, used.changes) = (used.landed_ever + 7, used.changes + 1);
+    used.saw(120, third, 1_000);
+    assert_eq!((used.files, used.landed(), used.at), (120, 7, None));
 }
