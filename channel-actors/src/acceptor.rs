@@ -133,8 +133,8 @@ pub(crate) struct Acceptor {
     /// What it is executed above will not be: what was in that.
     stale: Option<(usize, Vec<VerifiedTransaction>)>,
     /// The last record of the engine's on the disk, and what waits for others.
-    persisted: Ticket,
-    unsent: Vec<(Ticket, Address, Vec<u8>)>,
+    persisted: Option<Ticket>,
+    unsent: Vec<(Option<Ticket>, Address, Vec<u8>)>,
 }
 
 /// How far blocks have come.
@@ -184,7 +184,7 @@ impl Acceptor {
             offered: Vec::new(),
             executing: false,
             stale: None,
-            persisted: 0,
+            persisted: None,
             unsent: Vec::new(),
         }
     }
@@ -293,14 +293,14 @@ impl Acceptor {
     /// Tells the engine something, and does what it wants.
     pub(crate) fn ordered(&mut self, input: OrderingInput<'_>) -> Vec<AcceptorEffect> {
         if let OrderingInput::Persisted { ticket } = input {
-            self.persisted = self.persisted.max(ticket);
+            self.persisted = self.persisted.max(Some(ticket));
         }
         let mut effects = Vec::new();
         for effect in self.engine.on(input) {
             match effect {
                 OrderingEffect::Persist { ticket, record } => effects.push(AcceptorEffect::Persist { ticket, record }),
                 OrderingEffect::Send { to, bytes, after } => {
-                    self.unsent.push((after.unwrap_or_default(), to, bytes));
+                    self.unsent.push((after, to, bytes));
                 }
                 OrderingEffect::Execute { height, block } => self.given.push_back((height, block)),
                 OrderingEffect::Lead { leader } => effects.push(AcceptorEffect::Lead { leader }),
@@ -330,7 +330,7 @@ impl Acceptor {
             }
         }
         let persisted = self.persisted;
-        let may = |after: Ticket| after <= persisted || planted(Mutant::RecordedBeforeSync);
+        let may = |after: Option<Ticket>| after <= persisted || planted(Mutant::RecordedBeforeSync);
         for (_, to, bytes) in self.unsent.extract_if(.., |(after, _, _)| may(*after)) {
             effects.push(AcceptorEffect::Send { to, bytes });
         }

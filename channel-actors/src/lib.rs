@@ -30,6 +30,7 @@ mod links;
 mod machine;
 pub mod memory;
 pub mod metrics;
+#[cfg_attr(not(feature = "simulation"), allow(unreachable_pub))]
 mod mutants;
 mod needs;
 mod opening;

@@ -233,6 +233,11 @@ fn an_engine_that_contradicts_itself_halts() {
 #[test]
 fn nothing_is_said_before_its_record_is_on_the_disk() {
     let mut manual = acceptor(Manual);
+    assert_eq!(
+        told(&mut acceptor(Manual), b'p', 0),
+        ["record 0", "send 2"],
+        "a first record is not on the disk by default"
+    );
     assert_eq!(told(&mut manual, b'p', 5), ["record 5", "send 2"]);
     assert_eq!(told(&mut manual, b'p', 6), ["record 6", "send 2"]);
     assert_eq!(seen(manual.ordered(OrderingInput::Persisted { ticket: 4 })), [""; 0]);
