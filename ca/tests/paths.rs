@@ -6,7 +6,7 @@ use crate::consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_par
 use ca::{Authority, KeyPair, LeafRequest, Validity, authority::AuthorityError, limits::DAY_MS};
 use ledger_classes::time::Time;
 use pki::{
-    AuthorityScope, KeyAlgorithm, PathError, Usage, steady, verify_participant, verify_path,
+    AuthorityScope, KeyAlgorithm, PathError, Usage, path_fault, steady, verify_participant, verify_path,
     x509::certificate::ProfileError,
 };
 use rcgen::{
@@ -88,8 +88,9 @@ fn an_answer_is_the_same_as_long_as_nothing_begins_or_ends() {
     let mut times: Vec<Time> =
         (0..1800).map(|step| NOW.minus_millis(20 * DAY_MS).plus_millis(step * 20 * DAY_MS)).collect();
     for time in times.clone() {
-        let range = steady([&leaf[..], &ca, &root, &[0x30, 0]], time);
+        let range = steady([&leaf[..], &ca, &root], time);
         assert!(range.contains(&time));
+        assert_eq!(steady([&leaf[..], &ca, &root, &[0x30, 0]], time), time..time.plus_millis(1), "who can tell");
         if !ranges.contains(&range) {
             times.extend([range.start, range.end].into_iter().flat_map(|change| {
                 [change, change.minus_millis(1), change.minus_millis(1000), change.plus_millis(999)]
@@ -108,6 +109,39 @@ fn an_answer_is_the_same_as_long_as_nothing_begins_or_ends() {
         }
     }
     assert!(ranges.len() >= 4 && outcomes >= 2, "{ranges:?}, {outcomes}");
+}
+
+/// A certificate that we cannot read and the path library can: whoever posted such a path before and after its end was
+/// told two faults, of which a channel remembered the first and each replay found the second.
+#[test]
+fn an_answer_about_a_certificate_that_cannot_be_read_is_not_remembered() {
+    let root = root(KeyAlgorithm::P256);
+    let north = Issuing::under(&root, "north", KeyAlgorithm::P256);
+    // Made by anybody, with keys of their own: nobody accepted it.
+    let ends = NOW.plus_millis(60_000);
+    let own_key = rcgen::KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "nobody");
+    params.serial_number = Some(SerialNumber::from(vec![0]));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date(NOW.minus_millis(DAY_MS));
+    params.not_after = date(ends);
+    let between = params.self_signed(&own_key).unwrap().der().to_vec();
+    let issuer = Issuer::from_ca_cert_der(&CertificateDer::from(between.clone()), &own_key).unwrap();
+    let leaf = leaf_params(ALICE).signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap().der().to_vec();
+    let path = [leaf, between];
+    let roots = [north.authority.certificate().to_vec(), root.certificate().to_vec()];
+    let late = ends.plus_millis(5_000);
+    assert_ne!(
+        refused(verify_participant(&path, &roots, NOW)),
+        refused(verify_participant(&path, &roots, late)),
+        "the library looks at the dates of what we cannot read"
+    );
+    let (given, known): ([&[u8]; 2], [&[u8]; 2]) = ([&path[0], &path[1]], [&roots[0], &roots[1]]);
+    let told = |at| path_fault(&given, &known, at);
+    assert_eq!(told(NOW), told(late), "which fault is told does not follow the library");
+    assert!(!steady(path.iter().chain(&roots).map(Vec::as_slice), NOW).contains(&late));
 }
 
 type Change = Box<dyn FnOnce(&mut CertificateParams)>;

@@ -31,12 +31,12 @@ pub fn claimed_organization(leaf: &[u8]) -> Option<String> {
 }
 
 /// From when on and up to when none of these certificates begins or ends to be valid: whatever is verified with them at
-/// `at` has the same outcome all of that time.
+/// `at` has the same outcome all of that time. With one that cannot be read that is `at` alone: another reader, such as the
+/// path library, may see dates in it.
 pub fn steady<'c>(certificates: impl IntoIterator<Item = &'c [u8]>, at: Time) -> Range<Time> {
     let mut steady = Time::ZERO..Time::from_millis(u64::MAX);
     for certificate in certificates {
-        // What cannot be read is refused at any time.
-        let Ok(certificate) = Certificate::parse(certificate) else { continue };
+        let Ok(certificate) = Certificate::parse(certificate) else { return at..at.plus_millis(1) };
         let second = |time: Time| Time::from_millis(time.millis() / 1000 * 1000);
         // The last second counts whole.
         for change in [second(certificate.not_before()), second(certificate.not_after()).plus_millis(1000)] {

@@ -103,7 +103,7 @@ impl CertificatePaths for ParticipantPaths {
         roots: &[&[u8]],
     ) -> Result<RevokedCertificate, PathRefusal> {
         let PathRules::V1 = rules;
-        let asked = question(&[path, &[evidence], roots]);
+        let asked = question(rules, &[path, &[evidence], roots]);
         if let Some(known) = EVIDENCE.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
             return Ok(known);
         }
@@ -151,8 +151,8 @@ impl Evidence {
 }
 
 /// What tells questions apart: each list with its length, each part with its own.
-fn question(lists: &[&[&[u8]]]) -> Hash {
-    let mut lengths = Vec::new();
+fn question(rules: PathRules, lists: &[&[&[u8]]]) -> Hash {
+    let mut lengths = rules.number().to_le_bytes().to_vec();
     for list in lists {
         lengths.extend((list.len() as u64).to_le_bytes());
         lengths.extend(list.iter().flat_map(|part| (part.len() as u64).to_le_bytes()));
