@@ -131,7 +131,7 @@ details! {
     9 _ "key-twice" KeyTwice {} "a key is listed twice";
     10 _ "key-refused" KeyRefused { key: PublicKey, fault: KeyFault } "key {key}: {fault}";
     11 _ "not-after" NotAfter { until: Time, time: Time } "{until} is not after block time {time}";
-    12 _ "not-json" NotJson { line: u64, column: u64 } "not a JSON document: line {line}, column {column}";
+    12 _ "not-json" NotJson {} "not a JSON document";
     13 _ "digest-taken" DigestTaken {} "a record has a digest of its own";
     14 _ "audit-topic" AuditTopic {} "a sequence's topic is below audit. and not audit.channel";
     15 _ "act-topic" ActTopic {} "topics below audit. hold administrative acts";

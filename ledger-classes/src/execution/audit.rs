@@ -8,24 +8,26 @@
 //! outside the ledger, such as the certificates folder. Each record names the digest of the one before: whoever posts
 //! twice, late, or from a source that has been changed is refused, so that a sequence has each record once, in order.
 
+pub use told::in_words;
+pub(super) use told::{Told, Who, told};
+
 use super::Context;
-use super::assets::Recovery;
-use super::channel::Subject;
 use super::logs::{self, is_topic};
 use crate::action::logs::Audit;
 use crate::codec::{Decode, Encode};
-use crate::config::ConfigChange;
 use crate::detail::{Detail, Part, Party};
 use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, is_label};
+use crate::identity::Identity;
 use crate::keys::Address;
 use crate::keyspace;
 use crate::limits::LOG_BODY_BYTES_MAX;
 use crate::outcome::{Refusal, ResultCode, reject};
 use crate::record::Record;
-use crate::rights::{Class, Grant, Grantee, is_act};
+use crate::rights::{Class, is_act};
 use crate::time::Time;
 use serde::Serialize;
+
+mod told;
 
 /// Acts on this channel, written by execution.
 pub const CHANNEL: &str = "audit.channel";
@@ -57,8 +59,8 @@ pub(super) enum Act<'a> {
     Admit {
         /// The identity, whose certificate's key consented.
         who: &'a Identity,
-        /// By which certificate.
-        why: String,
+        /// The serial number of the certificate.
+        certificate: &'a HexBytes,
         /// The address.
         address: Address,
         /// When the certificate expires.
@@ -68,7 +70,7 @@ pub(super) enum Act<'a> {
     #[serde(rename = "participant.revoke")]
     Revoke {
         /// The administrator, or the CA whose answer was posted.
-        who: String,
+        who: Who<'a>,
         /// The reason given.
         why: &'a str,
         /// Whose certificate, if it was admitted here.
@@ -83,9 +85,9 @@ pub(super) enum Act<'a> {
     #[serde(rename = "channel.renew_authority")]
     RenewAuthority {
         /// The CA, whose key consented.
-        who: String,
-        /// By which certificate.
-        why: String,
+        who: Who<'a>,
+        /// The serial number of the certificate.
+        certificate: &'a HexBytes,
         /// When that expires.
         not_after: Time,
         /// The first height that it is listed for.
@@ -145,7 +147,7 @@ pub(super) enum Act<'a> {
     #[serde(rename = "channel.revoke_authority")]
     RevokeAuthority {
         /// The CA, whose key said so.
-        who: String,
+        who: Who<'a>,
         /// Why, in RFC 5280's words.
         why: &'a str,
         /// Its key.
@@ -167,14 +169,21 @@ pub(super) struct Ballot<'a> {
     pub(super) why: &'a str,
     /// The proposal: the id of the transaction that proposed.
     pub(super) proposal: Hash,
-    /// The subject in words, of changes the first [`CHANGES_TOLD_MAX`].
-    pub(super) changes: Vec<String>,
+    /// The subject, of changes the first [`CHANGES_TOLD_MAX`].
+    pub(super) changes: Vec<Told>,
+    /// How many changes there are beside these.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) more: usize,
     /// Organizations that approved so far.
     pub(super) approvals: usize,
     /// Organizations needed.
     pub(super) needed: usize,
     /// The first height that the changes rule, or the one of the recovery, if this was the last approval needed.
     pub(super) effective: Option<u64>,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Records an act on the channel.
@@ -211,68 +220,6 @@ pub(super) fn append(context: &mut Context<'_>, body: &Audit) -> Result<(), Refu
     }
     context.put(key, &AuditHead { digest: body.digest, height: context.height(), author });
     logs::write(context, &body.topic, Some(body.digest), &body.body)
-}
-
-/// What is proposed, in words. Long changes and strange names are cut: a record stays within the limit of a body.
-pub fn in_words(subject: &Subject) -> Vec<String> {
-    let changes = match subject {
-        Subject::Configuration(changes) => changes,
-        Subject::Recovery(Recovery { from, to, asset }) => {
-            let what = asset.as_deref().map(|asset| format!(", of {} now", name(asset))).unwrap_or_default();
-            return vec![format!("{to} has what is {from}'s{what}")];
-        }
-    };
-    let mut told: Vec<String> = changes.iter().take(CHANGES_TOLD_MAX).map(words).collect();
-    if changes.len() > CHANGES_TOLD_MAX {
-        told.push(format!("and {} more", changes.len() - CHANGES_TOLD_MAX));
-    }
-    told
-}
-
-fn words(change: &ConfigChange) -> String {
-    match change {
-        ConfigChange::Grant(Grant { to, rights }) => format!("grant {} to {}", list(rights.iter()), grantee(to)),
-        ConfigChange::Deny(Grant { to, rights }) => format!("deny {} to {}", list(rights.iter()), grantee(to)),
-        ConfigChange::PutOrganization(member) => {
-            format!("organization {} with {} CA certificates", name(&member.name), member.authorities.len())
-        }
-        ConfigChange::RemoveOrganization { name: organization } => {
-            format!("remove organization {}", name(organization))
-        }
-        ConfigChange::SetLimits(_) => "set limits".into(),
-        ConfigChange::SetFees(_) => "set fees".into(),
-        ConfigChange::SetApprovals { approvals } => format!("approvals: {}", approvals.text()),
-        ConfigChange::SetPeers { peers, threshold } => {
-            format!("set {} ordering peers, threshold {threshold}", peers.len())
-        }
-        ConfigChange::SetRules { rules } => format!("rules: {rules}"),
-        ConfigChange::SetWitnesses { witnesses } => format!("witnesses: {}", witnesses.text()),
-        ConfigChange::SetBudgets(_) => "set budgets".into(),
-        ConfigChange::SetPublicRead { public_read } => match public_read {
-            true => "anybody may read".into(),
-            false => "reading needs a right".into(),
-        },
-        ConfigChange::SetOpenSubmit { open_submit } => match open_submit {
-            true => "anybody may submit".into(),
-            false => "submitting needs a right".into(),
-        },
-    }
-}
-
-fn list(rights: impl Iterator<Item = crate::rights::Right>) -> String {
-    rights.map(|right| right.to_string()).collect::<Vec<_>>().join(" ")
-}
-
-fn grantee(to: &Grantee) -> String {
-    match to {
-        Grantee::Organization(organization) => name(organization).into(),
-        Grantee::Identity(identity) => identity.to_string(),
-    }
-}
-
-/// What a change takes away need not have a name that could have been given.
-fn name(organization: &str) -> &str {
-    if is_label(organization) { organization } else { "(no name)" }
 }
 
 #[cfg(test)]

@@ -152,9 +152,9 @@ pub(super) fn admit(context: &mut Context<'_>, body: &Admit) -> Result<(), Refus
     revocation::note_admission(context, body.address, before.as_ref(), &participant)?;
     context.put_value(listed, [1u8].as_slice().into());
     let (address, not_after) = (body.address, certified.not_after);
-    let why = format!("certificate {}", hex::encode(&serial.0));
-    context.emit(Event::ParticipantAdmitted { address, identity: identity.clone(), serial, not_after })?;
-    audit::record(context, &Act::Admit { who: &identity, why, address, not_after })
+    let (who, admitted) = (identity.clone(), serial.clone());
+    context.emit(Event::ParticipantAdmitted { address, identity, serial, not_after })?;
+    audit::record(context, &Act::Admit { who: &who, certificate: &admitted, address, not_after })
 }
 
 /// The sender as an administrator: a participant with role `admin`. The right was checked by the caller.

@@ -5,12 +5,15 @@ use super::*;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Revoke};
 use crate::action::logs::Append;
+use crate::config::ConfigChange;
 use crate::config::{Approvals, ChannelConfig, Engine, OrderingPeer, Organization};
 use crate::event::Event;
+use crate::execution::channel::Subject;
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::identity::Role;
 use crate::record;
+use crate::rights::{Grant, Grantee};
 use crate::rights::{Right, Rights};
 use crate::state::scan;
 use ResultCode as Code;
@@ -162,7 +165,7 @@ fn an_act_on_the_channel_is_told_with_who_and_why() {
     let bodies: Vec<&str> = told.iter().map(|record| record.body.as_str()).collect();
     let (ann, other) = ("spiffe://test.example/alpha/admin/ann", "spiffe://test.example/beta/admin/ann");
     let rest = format!(
-        r#""why":"carl takes \"over\"","proposal":"{proposal}","changes":["grant write:logs to {carl}","deny write:logs to beta","approvals: any"]"#
+        r#""why":"carl takes \"over\"","proposal":"{proposal}","changes":[{{"change":"grant","to":"{carl}","rights":["write:logs"]}},{{"change":"deny","to":"beta","rights":["write:logs"]}},{{"change":"set_approvals","approvals":"any"}}]"#
     );
     assert_eq!(
         bodies,
@@ -206,15 +209,17 @@ fn the_longest_record_is_within_the_limit() {
     let to = [Grantee::Identity(long.clone()), Grantee::Organization("\u{1}".repeat(100_000))];
     let changes: Vec<ConfigChange> =
         (0..17).map(|number| ConfigChange::Deny(Grant { to: to[number / 16].clone(), rights: all })).collect();
-    let changes = in_words(&Subject::Configuration(changes));
-    assert_eq!(changes.len(), 17);
-    assert_eq!(changes[16], "and 1 more");
+    let subject = Subject::Configuration(changes);
+    assert_eq!(in_words(&subject)[16], "and 1 more");
+    let (changes, more) = told(&subject);
+    assert_eq!((changes.len(), more), (16, 1));
     let why = "\u{1}".repeat(crate::limits::MEMO_BYTES_MAX);
     let ballot = Ballot {
         who: &long,
         why: &why,
         proposal: Hash::ZERO,
         changes,
+        more,
         approvals: usize::MAX,
         needed: usize::MAX,
         effective: Some(u64::MAX),

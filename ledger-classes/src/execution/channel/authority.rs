@@ -8,7 +8,7 @@
 //!
 //! [`CertificatePaths::continuation`]: crate::participant::CertificatePaths::continuation
 
-use super::super::audit::{self, Act};
+use super::super::audit::{self, Act, Who};
 use super::super::{Context, budget};
 use super::{governance, pace, take_effect, unchanged};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
@@ -82,11 +82,11 @@ pub(in super::super) fn renew(context: &mut Context<'_>, body: &RenewAuthority) 
     }
     let (organization, not_after) = (body.organization.as_str(), next.not_after);
     let serial = HexBytes(next.serial);
-    let why = format!("certificate {}", hex::encode(&serial.0));
+    let renewed = serial.clone();
     context.emit(Event::AuthorityRenewed { organization: organization.into(), serial, not_after })?;
     let effective = take_effect(context, &record, context.id())?;
-    let who = format!("CA of {organization}");
-    audit::record(context, &Act::RenewAuthority { who, why, not_after, effective })
+    let who = Who::Authority(vec![organization]);
+    audit::record(context, &Act::RenewAuthority { who, certificate: &renewed, not_after, effective })
 }
 
 /// Whoever has a CA's key may say that others have it: that takes from nobody but those who have it, so it needs no right
@@ -148,7 +148,7 @@ pub(in super::super) fn revoke(context: &mut Context<'_>, body: &RevokeAuthority
     }
     let effective = take_effect(context, &record, context.id())?;
     let names: Vec<&str> = lost.iter().map(|lost| lost.organization.as_str()).collect();
-    let (who, successor) = (format!("CA of {}", names.join(", ")), successor.map(|(_, key)| key));
+    let (who, successor) = (Who::Authority(names), successor.map(|(_, key)| key));
     audit::record(context, &Act::RevokeAuthority { who, why: "ca-compromise", authority: key, successor, effective })
 }
 

@@ -123,7 +123,7 @@ fn a_stranger_may_bring_what_the_cas_key_has_signed() {
         Event::LogAppended { topic, body, .. } if topic == "audit.channel" => Some(body.clone()),
         _ => None,
     });
-    let body = "{\"act\":\"channel.renew_authority\",\"who\":\"CA of alpha\",\"why\":\"certificate 07\",\
+    let body = "{\"act\":\"channel.renew_authority\",\"who\":\"ca:alpha\",\"certificate\":\"07\",\
                 \"not_after\":\"2032-12-21T00:00:00.000Z\",\"effective\":3}";
     assert_eq!(told.collect::<Vec<_>>().last().map(String::as_str), Some(body));
 }

@@ -375,7 +375,7 @@ fn count_approval(context: &mut Context<'_>, id: Hash, mut proposal: Proposal, b
         }
     }
     context.put(keyspace::proposal(&id), &proposal);
-    let (why, changes) = (proposal.reason.as_str(), audit::in_words(&proposal.subject));
-    let ballot = Ballot { who: &by, why, proposal: id, changes, approvals, needed, effective };
+    let (why, (changes, more)) = (proposal.reason.as_str(), audit::told(&proposal.subject));
+    let ballot = Ballot { who: &by, why, proposal: id, changes, more, approvals, needed, effective };
     audit::record(context, &if id == context.id() { Act::Propose(ballot) } else { Act::Approve(ballot) })
 }

@@ -10,7 +10,7 @@
 //! knows of never waits; what only adds to what it keeps has a pace ([`super::pace`]).
 
 use super::super::Context;
-use super::super::audit::{self, Act};
+use super::super::audit::{self, Act, Who};
 use super::pace::{self, Kind};
 use super::{administrator, path_of, roots_of};
 use crate::action::channel::{Reinstate, Revoke, RevokeByEvidence};
@@ -88,7 +88,7 @@ fn revoke_certificate(
         end(context, &certificate, false)?;
         tell(context, Some(identity), Some(certificate.issuer), serial, reason)?;
     }
-    let (who, identity) = (administrator.to_string(), Some(identity));
+    let (who, identity) = (Who::Participant(&administrator), Some(identity));
     audit::record(context, &Act::Revoke { who, why: reason, identity, serial, also: &[] })
 }
 
@@ -209,7 +209,7 @@ pub(in super::super) fn revoke_by_evidence(context: &mut Context<'_>, body: &Rev
         tell(context, Some(identity), Some(*issuer), serial, revoked.cause.name())?;
     }
     let also: Vec<HexBytes> = others.into_iter().map(|(_, serial)| serial).take(audit::CHANGES_TOLD_MAX).collect();
-    let who = format!("CA of {whose}");
+    let who = Who::Authority(vec![&whose]);
     audit::record(context, &Act::Revoke { who, why: revoked.cause.name(), identity, serial, also: &also })
 }
 

@@ -273,7 +273,7 @@ fn a_certificate_that_the_channel_has_not_met_is_revoked_without_a_name_and_neve
     let body = body.unwrap().unwrap().body;
     assert_eq!(
         body,
-        r#"{"act":"participant.revoke","who":"CA of beta","why":"key-compromise","identity":null,"serial":"1e"}"#
+        r#"{"act":"participant.revoke","who":"ca:beta","why":"key-compromise","identity":null,"serial":"1e"}"#
     );
     assert_eq!(admit(&mut ledger, 30, "ca of beta|30|admin/boss|30"), C::CertificateIsRevoked);
     // Under another CA, or another number, it is another certificate.

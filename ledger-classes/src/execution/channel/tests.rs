@@ -112,7 +112,7 @@ fn an_admission_is_told_with_its_certificate() {
         .expect("memory does not fail")
         .expect("a record");
     let expected = format!(
-        r#"{{"act":"participant.admit","who":"spiffe://test.example/alpha/client/n2","why":"certificate 02","address":"{}","#,
+        r#"{{"act":"participant.admit","who":"spiffe://test.example/alpha/client/n2","certificate":"02","address":"{}","#,
         address(2)
     );
     assert!(record.body.starts_with(&expected), "{}", record.body);
