@@ -88,7 +88,7 @@ fn revoke_certificate(
         end(context, &certificate, false)?;
         tell(context, Some(identity), Some(certificate.issuer), serial, reason)?;
     }
-    let (who, identity) = (Who::Participant(&administrator), Some(identity));
+    let (who, identity) = (Who::Participant(administrator), Some(identity));
     audit::record(context, &Act::Revoke { who, why: reason, identity, serial, also: &[] })
 }
 
