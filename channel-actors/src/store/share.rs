@@ -98,6 +98,8 @@ struct Used {
     landed_seen: u64,
     /// How often something is known to have changed the files.
     changes: u64,
+    /// How often it had, when the files were looked at.
+    changes_seen: u64,
     /// What was taken of the halves beyond the part, since that was used up.
     halves: [Half; 2],
     /// How often it had room again: what was taken before is nobody's.
@@ -127,10 +129,10 @@ impl Used {
     /// The files were looked at, and took so many bytes. What had landed before is in them.
     fn saw(&mut self, files: u64, before: Before, bytes_max: u64) {
         // Another look was later.
-        if before.landed_ever < self.landed_seen {
+        if before.landed_ever < self.landed_seen || before.changes < self.changes_seen {
             return;
         }
-        (self.files, self.landed_seen) = (files, before.landed_ever);
+        (self.files, self.landed_seen, self.changes_seen) = (files, before.landed_ever, before.changes);
         self.at = (before.changes == self.changes).then(Instant::now);
         // Who took what there is beyond the part is not known after a start: half of it counts to each. So whoever has
         // filled one half has left some of the other, however often the peer starts.

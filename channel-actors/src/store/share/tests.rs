@@ -273,4 +273,9 @@ fn what_lands_while_the_files_are_looked_at_is_not_forgotten_and_an_older_look_c
     (used.landed_ever, used.changes) = (used.landed_ever + 7, used.changes + 1);
     used.saw(120, third, 1_000);
     assert_eq!((used.files, used.landed(), used.at), (120, 7, None));
+    // Nothing landed, but a look from before that checkpoint comes after one from behind it.
+    let (earlier, later) = (Before { changes: used.changes - 1, ..before(&used) }, before(&used));
+    used.saw(300, later, 1_000);
+    used.saw(130, earlier, 1_000);
+    assert_eq!(used.files, 300);
 }

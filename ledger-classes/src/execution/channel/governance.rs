@@ -189,8 +189,9 @@ fn check_authorities(
     let new = member.authorities.iter().filter(|der| known.is_none_or(|known| !known.authorities.contains(der)));
     for der in new {
         context.work(budget::CERTIFICATE);
-        if let Err(fault) = context.certificates().authority(next.path_rules(), &der.0, &next.consortium, &member.name)
-        {
+        // By the rules in force, also of a change that raises their number: whoever knows both must come to one receipt.
+        let rules = context.config().path_rules();
+        if let Err(fault) = context.certificates().authority(rules, &der.0, &next.consortium, &member.name) {
             return reject(
                 ResultCode::ConfigurationInvalid,
                 Detail::AuthorityOf { organization: Text::from(&member.name), refusal: fault },
