@@ -12,10 +12,8 @@ use crate::{
     },
     limits::ALTERNATIVE_NAMES_MAX,
 };
-use ledger_classes::{
-    identity::{Identity, ParseIdentityError, Role},
-    time::Time,
-};
+use ledger_classes::primitives::identity::{Identity, ParseIdentityError, Role};
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::{
         path::{Usage, verify_path},
@@ -522,7 +520,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{Authority, Validity};
-    use ledger_classes::time::Time;
+    use ledger_classes::primitives::time::Time;
     use pki::KeyAlgorithm;
 
     /// A key whose token was pulled out.

@@ -3,10 +3,8 @@
 
 use crate::consortium::{CONSORTIUM, NOW, identity};
 use ca::{Authority, CertificateFolder, KeyPair, Signer, Validity, limits::DAY_MS, office::issuing::LeafOptions};
-use ledger_classes::{
-    hash::{Hash, HexBytes},
-    participant::authority_message,
-};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::state::participant::authority_message;
 use pki::{
     KeyAlgorithm,
     trust::continuation::{ContinuationError, verify_continuation},

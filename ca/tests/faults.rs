@@ -4,7 +4,7 @@
 
 use crate::consortium::{Issuing, NOW, date, leaf_params, root};
 use ca::{KeyPair, limits::DAY_MS};
-use ledger_classes::detail::{PathFault, PathRefusal};
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
 use pki::{KeyAlgorithm, path_fault, verify_participant};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Eku,

@@ -6,7 +6,7 @@ use ca::{
     CertificateFolder,
     office::{issuing::LeafOptions, revocation::Selection},
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{KeyAlgorithm, RevocationReason};
 use std::{
     fs,

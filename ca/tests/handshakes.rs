@@ -3,7 +3,7 @@
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, identity, root};
 use ca::{Authority, KeyPair, RevokedSerial, holder::own_certificate::OwnCertificate, limits::DAY_MS};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     KeyAlgorithm, RevocationPolicy, RevocationReason, TrustStore, Usage,
     trust::tls::{ExpectedServer, client_config, server_config},

@@ -6,7 +6,8 @@ use ca::{
     Authority, CertificateFolder, KeyPair, Validity,
     office::{folder::FolderError, issuing::LeafOptions, revocation::Selection},
 };
-use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use ledger_classes::limits::OCSP_BYTES_MAX;
+use ledger_classes::primitives::time::Time;
 use pki::{
     CertificateId, KeyAlgorithm, PathError, RevocationReason, Serial,
     trust::participant::{EvidenceError, verify_evidence, verify_revocation},

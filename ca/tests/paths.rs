@@ -4,7 +4,7 @@
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, date, days, identity, leaf_params, root};
 use ca::{Authority, KeyPair, LeafRequest, Validity, authority::AuthorityError, limits::DAY_MS};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     AuthorityScope, KeyAlgorithm, PathError, Usage, path_fault, steady, verify_participant, verify_path,
     x509::certificate::ProfileError,
@@ -208,12 +208,12 @@ fn leaves_that_break_their_profile_are_refused() {
         (
             "another scheme",
             uris(&["https://harbour.example/north/client/alice"]),
-            Some(leaf(ProfileError::Identity(ledger_classes::identity::ParseIdentityError::Form))),
+            Some(leaf(ProfileError::Identity(ledger_classes::primitives::identity::ParseIdentityError::Form))),
         ),
         (
             "an unknown role",
             uris(&["spiffe://harbour.example/north/god/alice"]),
-            Some(leaf(ProfileError::Identity(ledger_classes::identity::ParseIdentityError::Role))),
+            Some(leaf(ProfileError::Identity(ledger_classes::primitives::identity::ParseIdentityError::Role))),
         ),
         ("another organization", uris(&["spiffe://harbour.example/south/client/alice"]), Some(PathError::Organization)),
         ("another consortium", uris(&["spiffe://evil.example/north/client/alice"]), Some(PathError::Consortium)),
@@ -431,7 +431,8 @@ fn an_organization_never_vouches_for_another() {
 
     // At the authority.
     for (name, consortium) in [("south/client/mallory", CONSORTIUM), ("north/client/alice", "evil.example")] {
-        let foreign = ledger_classes::identity::Identity::parse(&format!("spiffe://{consortium}/{name}")).unwrap();
+        let foreign =
+            ledger_classes::primitives::identity::Identity::parse(&format!("spiffe://{consortium}/{name}")).unwrap();
         let request =
             LeafRequest { identity: &foreign, public_key: key.public(), alternative_names: &[], validity: days(9) };
         let result = north.authority.issue_leaf(&request);

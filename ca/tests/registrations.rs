@@ -15,7 +15,7 @@ use ca::{
         revocation::Selection,
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{CertificateRequest, KeyAlgorithm, RevocationPolicy, RevocationReason, Usage};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose, SanType};
 use std::path::Path;

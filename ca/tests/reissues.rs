@@ -17,7 +17,7 @@ use pki::{
 };
 use std::{fs, path::Path, process::Command};
 
-const LATER: ledger_classes::time::Time = NOW.plus_millis(20 * DAY_MS);
+const LATER: ledger_classes::primitives::time::Time = NOW.plus_millis(20 * DAY_MS);
 
 fn folder(dir: &Path) -> CertificateFolder {
     let folder = CertificateFolder::create(dir, CONSORTIUM, KeyAlgorithm::Ed25519, NOW).unwrap();
@@ -26,7 +26,12 @@ fn folder(dir: &Path) -> CertificateFolder {
     folder
 }
 
-fn issue(dir: &Path, folder: &CertificateFolder, name: &str, now: ledger_classes::time::Time) -> Vec<Vec<u8>> {
+fn issue(
+    dir: &Path,
+    folder: &CertificateFolder,
+    name: &str,
+    now: ledger_classes::primitives::time::Time,
+) -> Vec<Vec<u8>> {
     let who = identity(name);
     folder.issue_profile(&who, &LeafOptions::default(), &dir.join(who.name()), now).unwrap().path
 }

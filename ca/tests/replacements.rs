@@ -12,11 +12,9 @@ use ca::{
         renewal::RenewalError, revocation::Selection,
     },
 };
-use ledger_classes::{
-    hash::Hash,
-    participant::{authority_compromise_message, authority_successor_message},
-    time::Time,
-};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{authority_compromise_message, authority_successor_message};
 use pki::{
     KeyAlgorithm, KeyId, PathError, RevocationPolicy, RevocationReason, Serial, TrustStore, Usage, authority_facts,
     trust::{bundle::TrustBundle, files::read_certificates, revocation::RevocationError},

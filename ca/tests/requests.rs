@@ -3,7 +3,8 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{KeyPair, holder::request::make_request};
-use ledger_classes::{identity::Identity, keys::WeakKeyError};
+use ledger_classes::keys::WeakKeyError;
+use ledger_classes::primitives::identity::Identity;
 use pki::{
     CertificateRequest, KeyAlgorithm,
     limits::{REQUEST_BYTES_MAX, REQUEST_TEXT_BYTES_MAX},

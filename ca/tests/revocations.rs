@@ -3,7 +3,7 @@
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, date, identity, leaf_params, root};
 use ca::{KeyPair, RevokedSerial, limits::DAY_MS};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     CertificateId, KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Serial, TrustStore, Usage,
     trust::{

@@ -9,7 +9,7 @@ use ca::{
     limits::{DAY_MS, RENEWAL_GRACE_MS},
     office::{folder::FolderError, issuing::LeafOptions, renewal::renewal_message, revocation::Selection},
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     CertificateId, CertificateRequest, KeyAlgorithm, KeyId, LeafClaims, RevocationPolicy, RevocationReason, Serial,
     TrustStore,

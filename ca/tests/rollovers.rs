@@ -13,7 +13,7 @@ use ca::{
         rollover::{RolloverError, RolloverStage, RolloverStatus},
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     KeyAlgorithm, PathError, RevocationPolicy, RevocationReason, Usage,
     trust::{

@@ -3,7 +3,7 @@
 
 use crate::consortium::{CONSORTIUM, Issuing, NOW, days, identity, root};
 use ca::{Authority, KeyPair, Validity, limits::DAY_MS};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     KeyAlgorithm, PathError, RevocationPolicy, TrustStore, Usage,
     limits::{ANCHORS_MAX, ISSUING_PER_ORGANIZATION_MAX, OFFERED_MAX},

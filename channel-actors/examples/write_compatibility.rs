@@ -14,12 +14,12 @@ mod peer;
 use channel_actors::ChannelHandle;
 use channel_actors::store::{ChannelStore, StoreOptions};
 use ledger_classes::action::Action;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::execution::assets::joint_address;
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
-use ledger_classes::participant::possession_message;
-use ledger_classes::rights::{Grant, Grantee, Right};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::rights::{Grant, Grantee, Right};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::state::participant::possession_message;
 use peer::{Hand, START, address, answers, key, open, post};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -107,19 +107,20 @@ fn steps(channel: Hash) -> Vec<(Vec<u8>, Value)> {
         (vec![1], json!([{"type": "app.update_settings", "app": "shop", "settings": "{\"a\":1}"}, {"type": "app.retire", "app": "shop"}])),
         (vec![4], json!([{"type": "log.append", "topic": "news", "digest": Hash([5; 32]), "body": "written long ago"}])),
         (vec![1], json!([{"type": "channel.propose", "changes": [{"change": "set_approvals", "approvals": "any"}], "reason": "one is enough"}])),
-        (vec![1], json!([{"type": "channel.propose", "changes": [serde_json::to_value(ledger_classes::config::ConfigChange::SetLimits(limits)).expect("JSON")], "reason": "fewer"}])),
+        (vec![1], json!([{"type": "channel.propose", "changes": [serde_json::to_value(ledger_classes::formats::config::ConfigChange::SetLimits(limits)).expect("JSON")], "reason": "fewer"}])),
         (vec![1], json!([{"type": "participant.revoke", "identity": "spiffe://test.example/bank/admin/admin-2", "serial": "02", "reason": "left"}])),
         (vec![1], json!([{"type": "participant.revoke", "identity": "spiffe://test.example/bank/admin/admin-9", "reason": "never"}])),
         (vec![1], json!([{"type": "participant.reinstate", "identity": "spiffe://test.example/bank/admin/admin-9", "reason": "or so"}])),
     ]
 }
 
-async fn notes(channel: &ChannelHandle, now: ledger_classes::time::Time, count: u64) {
+async fn notes(channel: &ChannelHandle, now: ledger_classes::primitives::time::Time, count: u64) {
     for nonce in 0..count {
         let body = "x".repeat(nonce as usize * 40);
         let append = json!([{"type": "log.append", "topic": "notes", "body": body}]);
         assert_eq!(
-            post(channel, now, nonce, &[5], ledger_classes::json::from_value(append).expect("actions")).await,
+            post(channel, now, nonce, &[5], ledger_classes::primitives::json::from_value(append).expect("actions"))
+                .await,
             0
         );
     }
@@ -137,7 +138,7 @@ async fn main() {
         clock.0.store(now.millis(), Ordering::SeqCst);
         let text = actions.to_string();
         let actions: Vec<Action> =
-            ledger_classes::json::from_value(actions).unwrap_or_else(|error| panic!("{error}: {text}"));
+            ledger_classes::primitives::json::from_value(actions).unwrap_or_else(|error| panic!("{error}: {text}"));
         let code = post(&main, now, number, &signers, actions).await;
         // The tenth has not the money.
         assert_eq!(code == 0, number != 9, "{code}: {text}");

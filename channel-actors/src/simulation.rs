@@ -22,7 +22,7 @@ mod random;
 mod several;
 mod world;
 
-pub use crate::mutants::Mutant;
+pub use crate::runtime::mutants::Mutant;
 pub(crate) use random::Random;
 pub use several::{Start, Together, run_several};
 
@@ -196,7 +196,7 @@ fn run_once(seed: u64, mutant: Option<Mutant>, looks: bool, lines: bool) -> Repo
     let failure = match ran {
         Ok(Ok(())) => None,
         Ok(Err(reason)) => Some(reason),
-        Err(panic) => Some(format!("panicked: {}", crate::tasks::words(&*panic))),
+        Err(panic) => Some(format!("panicked: {}", crate::runtime::tasks::words(&*panic))),
     };
     Report { failure, ..world.report() }
 }

@@ -1,28 +1,29 @@
 //! What tests of the cores share: a channel in a temporary directory, signed transactions, submissions, a seeded
 //! random generator.
 
-use crate::asker::Asker;
-use crate::dealer::{Arrival, Content};
-use crate::halt::{Life, LifeCycle};
-use crate::opening::{self, Opened, Step};
-use crate::place::Place;
-use crate::production;
+use crate::block::execute;
+use crate::block::replay;
+use crate::block::replay::{Opened, Step};
+use crate::pipeline::batcher::{Arrival, Content};
+use crate::pipeline::place::Place;
+use crate::pipeline::submission::{Credits, Submission, SubmitResult, Wait, submission};
+use crate::pipeline::verifier::Flight;
+use crate::runtime::asker::Asker;
+use crate::runtime::life::{Life, LifeCycle};
 pub(crate) use crate::simulation::Random;
 use crate::store::{ChannelStore, Directory, Share, StoreOptions};
-use crate::ticket::{Credits, Submission, SubmitResult, Wait, submission};
-use crate::verifier::Flight;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::BlindingSeed;
-use ledger_classes::block::Seal;
 use ledger_classes::chain::ExecutedBlock;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::blinding::BlindingSeed;
+use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use ledger_classes::keys::{KeyCache, SigningKey};
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -74,9 +75,9 @@ impl Bench {
     pub(crate) fn new(config: &ChannelConfig) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let files = Directory(directory.path().join("main"));
-        opening::create(&files, StoreOptions::default(), config).expect("creates");
+        replay::create(&files, StoreOptions::default(), config).expect("creates");
         let life = Life::new(LifeCycle::Opening);
-        match opening::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX)
+        match replay::begin(&files, StoreOptions::default(), false, &NoCertificates, &life, Duration::MAX)
             .expect("opens")
         {
             Step::Done(opened) => Self { opened: *opened, directory },
@@ -106,8 +107,8 @@ impl Bench {
 
 /// Appends a block to a log and applies it.
 pub(crate) fn persist(store: &ChannelStore, block: &ExecutedBlock, seal: Seal) {
-    production::append(store, block, seal).expect("appends");
-    let _ = production::apply(store, block).expect("applies");
+    execute::append(store, block, seal).expect("appends");
+    let _ = execute::apply(store, block).expect("applies");
 }
 
 /// A part of the disk that nobody fills.

@@ -1,18 +1,18 @@
 //! A channel whose block time is ahead of the clock: transactions are judged by the time that their block will have.
 
-use channel_actors::clock::{Clock, SystemClock};
-use channel_actors::metrics::Metrics;
+use channel_actors::runtime::clock::{Clock, SystemClock};
+use channel_actors::runtime::metrics::Metrics;
 use channel_actors::store::StoreOptions;
 use channel_actors::{ChannelHandle, ChannelRegistry, RegistryOptions, SubmitRefusal, SubmitResult, Wait};
 use ledger_classes::action::{Action, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::hash::HexBytes;
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::transaction::{Envelope, Transaction, TransactionError};
 use ledger_classes::keys::SigningKey;
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction, TransactionError};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,7 +90,7 @@ async fn block_time_decides_which_transactions_are_timely() {
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
-        tasks: channel_actors::tasks::Tasks::default(),
+        tasks: channel_actors::runtime::tasks::Tasks::default(),
     });
     let registry = registry.expect("opens");
     let channel = registry.create(config()).await.expect("creates");

@@ -1,22 +1,22 @@
 //! What a channel promises when things go wrong around it: actors that panic, submissions that race, a peer that
 //! closes while it opens, folders that are not what they seem.
 
-use channel_actors::clock::{Clock, SystemClock};
-use channel_actors::metrics::Metrics;
+use channel_actors::runtime::clock::{Clock, SystemClock};
+use channel_actors::runtime::metrics::Metrics;
 use channel_actors::store::StoreOptions;
 use channel_actors::{
     ChannelHandle, ChannelRegistry, CreateError, LifeCycle, RegistryOptions, SubmitRefusal, SubmitResult, Wait,
 };
 use ledger_classes::action::{Action, channel, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::detail::PathRefusal;
-use ledger_classes::hash::HexBytes;
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::detail::PathRefusal;
+use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::keys::{Signature, SigningKey};
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
 use prometheus_client::registry::Registry;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,7 +66,7 @@ fn open_with(directory: &Path, clock: Arc<dyn Clock>, certificates: Arc<dyn Cert
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
-        tasks: channel_actors::tasks::Tasks::default(),
+        tasks: channel_actors::runtime::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

@@ -1,28 +1,30 @@
 //! The whole pipeline of a channel through its handle, as the API uses it: order, outcomes, exactly once, isolation,
 //! restart and audit.
 
-use channel_actors::audit::audit;
-use channel_actors::clock::{Clock, SystemClock};
-use channel_actors::metrics::Metrics;
+use channel_actors::block::verify_offline::audit;
+use channel_actors::runtime::clock::{Clock, SystemClock};
+use channel_actors::runtime::metrics::Metrics;
 use channel_actors::store::StoreOptions;
 use channel_actors::{
     ChannelHandle, ChannelRegistry, CreateError, LifeCycle, RegistryOptions, SubmitRefusal, SubmitResult, Wait,
 };
 use ledger_classes::action::{Action, assets, channel, contracts, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::config::{
+use ledger_classes::execution::assets as queries;
+use ledger_classes::formats::config::{
     Approvals, ChannelConfig, ConfigChange, Engine, Fees, Limits, OrderingPeer, Organization,
 };
-use ledger_classes::detail::PathRefusal;
-use ledger_classes::execution::assets as queries;
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::detail::PathRefusal;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::rights::{Grant, Grantee, Right};
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction, TransactionError};
 use ledger_classes::keys::{Address, Signature, SigningKey};
-use ledger_classes::outcome::ResultCode;
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules, possession_message};
-use ledger_classes::rights::{Grant, Grantee, Right};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction, TransactionError};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{
+    CertificatePaths, CertifiedIdentity, NoCertificates, PathRules, possession_message,
+};
 use prometheus_client::registry::Registry;
 use std::ops::Range;
 use std::path::Path;
@@ -90,7 +92,7 @@ fn open(directory: &Path, certificates: Arc<dyn CertificatePaths>) -> Arc<Channe
         store: StoreOptions::default(),
         rest_after: None,
         metrics: Metrics::new(&mut Registry::default()),
-        tasks: channel_actors::tasks::Tasks::default(),
+        tasks: channel_actors::runtime::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

@@ -1,16 +1,16 @@
 //! What channels cost that nobody uses: no open files, and little memory. The only test of its process, whose files and
 //! memory it counts.
 
-use channel_actors::clock::SystemClock;
-use channel_actors::metrics::Metrics;
+use channel_actors::runtime::clock::SystemClock;
+use channel_actors::runtime::metrics::Metrics;
 use channel_actors::store::StoreOptions;
 use channel_actors::{ChannelRegistry, LifeCycle, RegistryOptions};
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::hash::HexBytes;
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::keys::SigningKey;
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
 use prometheus_client::registry::Registry;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ fn open(directory: &Path, rest_after: Duration) -> Arc<ChannelRegistry> {
         store: StoreOptions::default(),
         rest_after: Some(rest_after),
         metrics: Metrics::new(&mut Registry::default()),
-        tasks: channel_actors::tasks::Tasks::default(),
+        tasks: channel_actors::runtime::tasks::Tasks::default(),
     };
     ChannelRegistry::open(options).expect("opens")
 }

@@ -3,10 +3,10 @@
 use crate::certificate::{Credential, CredentialError, SignError};
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::Admit;
-use ledger_classes::hash::{Hash, HexBytes};
 use ledger_classes::keys::Address;
 use ledger_classes::limits::{CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
-use ledger_classes::participant::possession_message;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::state::participant::possession_message;
 
 /// Why no admission can be made of a credential.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 //! The key authenticates TLS connections and proves possession in `participant.admit`. It signs no transactions:
 //! that is the account key's work (`keys`), so that a certificate can be renewed without moving any asset.
 
-use ledger_classes::identity::Identity;
 use ledger_classes::keys::{Signature, SignatureError};
+use ledger_classes::primitives::identity::Identity;
 use pki::pem::{self, PemError};
 use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;

@@ -17,8 +17,8 @@ use crate::{
     shared_stream::Streams,
 };
 use bytes::Bytes;
-use ledger_classes::hash::Hash;
-use ledger_classes::proof::VerifiedTrust;
+use ledger_classes::formats::proof::VerifiedTrust;
+use ledger_classes::primitives::hash::Hash;
 use pki::{
     LeafClaims,
     trust::{
@@ -197,7 +197,8 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, RequestError> {
-        ledger_classes::json::from_slice(&self.body).map_err(|error| RequestError::Answer(error.to_string()))
+        ledger_classes::primitives::json::from_slice(&self.body)
+            .map_err(|error| RequestError::Answer(error.to_string()))
     }
 }
 
@@ -459,7 +460,7 @@ impl Connection {
         let seconds = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let hint = seconds.map(|seconds: u64| seconds.saturating_mul(1000));
         let body = self.read(response, PROBLEM_BYTES_MAX).await.unwrap_or_default();
-        let mut problem = ledger_classes::json::from_slice(&body).unwrap_or_else(|_| Problem {
+        let mut problem = ledger_classes::primitives::json::from_slice(&body).unwrap_or_else(|_| Problem {
             type_uri: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("Refused").into(),
             status: status.as_u16(),

@@ -5,13 +5,13 @@
 //! that nothing contradicts proves nothing, unless one header is in the other's history.
 
 use crate::verify::{VerifyError, read_proof};
-use ledger_classes::block::{Header, SEAL_BYTES_MAX, Seal};
-use ledger_classes::codec;
-use ledger_classes::config::OrderingPeer;
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::Identity;
-use ledger_classes::proof::{Proof, ProofError, VerifiedTrust, part};
-use ledger_classes::time::Time;
+use ledger_classes::formats::block::{Header, SEAL_BYTES_MAX, Seal};
+use ledger_classes::formats::config::OrderingPeer;
+use ledger_classes::formats::proof::{Proof, ProofError, VerifiedTrust, part};
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

@@ -5,9 +5,9 @@
 //! Always: what is held is not replaced by what contradicts it; only a person does that, by removing a line of the file.
 //! What must never happen here: a transaction signed for a channel, or an amount, that the peer has changed in between.
 
-use ledger_classes::hash::Hash;
-use ledger_classes::identity::Identity;
-use ledger_classes::json::Strict;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::json::Strict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -27,7 +27,7 @@ pub mod subscribe;
 pub mod verify;
 pub mod window;
 
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 
 /// The machine's clock. Clients and peers may read it; the ledger's core never does.
 pub fn now() -> Time {

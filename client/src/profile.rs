@@ -15,8 +15,8 @@ use crate::{
     keys::{AccountKeyError, read_account_key},
 };
 use files::KEY_FILE_BYTES_MAX;
-use ledger_classes::json::Strict;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::json::Strict;
 pub use reqwest::Url;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;

@@ -7,10 +7,10 @@ use crate::api::{
 };
 use crate::connection::{Answer, Ask, Connection, JSON, RequestError};
 use bytes::{Buf as _, Bytes};
-use ledger_classes::block::Block;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::proof::{Proof, StateProof, Trust};
 use ledger_classes::keys::Address;
-use ledger_classes::proof::{Proof, StateProof, Trust};
+use ledger_classes::primitives::hash::Hash;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -13,9 +13,9 @@ use crate::{
 };
 use bytes::Bytes;
 use files::KEY_FILE_BYTES_MAX;
-use ledger_classes::hash::HexBytes;
 use ledger_classes::keys::Scheme;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::time::Time;
 use pki::{
     pem,
     trust::{path::Usage, revocation::RevocationPolicy},

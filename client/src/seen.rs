@@ -5,8 +5,8 @@
 //! keeps the evidence of a fork beside it ([`SeenHeaders::keep_in`]).
 
 use crate::fork::{Fork, SealedBytes, SealedHeader, fork_of};
-use ledger_classes::hash::Hash;
-use ledger_classes::proof::{ProofError, VerifiedTrust};
+use ledger_classes::formats::proof::{ProofError, VerifiedTrust};
+use ledger_classes::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -105,7 +105,8 @@ impl SeenHeaders {
             }
             Ok(_) => {
                 let text = std::fs::read(&path).map_err(fail)?;
-                let all: Vec<Seen> = ledger_classes::json::from_slice(&text).map_err(|error| fail(error.into()))?;
+                let all: Vec<Seen> =
+                    ledger_classes::primitives::json::from_slice(&text).map_err(|error| fail(error.into()))?;
                 seen.extend(all.into_iter().take(SEEN_MAX).map(|one| ((one.channel, one.peer.clone()), one)));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

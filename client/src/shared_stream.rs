@@ -12,7 +12,7 @@ use crate::connection::{Connection, RequestError};
 use crate::retry::jitter;
 use crate::submit::SubmitError;
 use bytes::Bytes;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::transaction::Envelope;
 use reqwest::{Body, Response};
 use std::collections::HashMap;
 use std::io;
@@ -246,7 +246,7 @@ impl Connection {
 }
 
 fn read_line(line: &[u8]) -> Result<StreamLine, RequestError> {
-    ledger_classes::json::from_slice(line).map_err(|error| RequestError::Answer(error.to_string()))
+    ledger_classes::primitives::json::from_slice(line).map_err(|error| RequestError::Answer(error.to_string()))
 }
 
 impl Answers {

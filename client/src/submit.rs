@@ -7,12 +7,12 @@ use crate::api::{Batch, BatchAnswer, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH
 use crate::connection::{Ask, Connection, JSON, RequestError};
 use bytes::Bytes;
 use ledger_classes::action::Action;
-use ledger_classes::amount::Amount;
-use ledger_classes::codec;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use reqwest::Method;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -184,7 +184,7 @@ mod tests {
     fn the_json_form_keeps_payload_and_signatures_to_the_byte() {
         for envelope in [envelope(sign_json), envelope(Envelope::sign_binary)] {
             let text = serde_json::to_string(&JsonEnvelope::from(&envelope)).unwrap();
-            let json: JsonEnvelope = ledger_classes::json::from_str(&text).unwrap();
+            let json: JsonEnvelope = ledger_classes::primitives::json::from_str(&text).unwrap();
             assert_eq!(json.payload.is_some(), envelope.encoding == Encoding::Json);
             let again = Envelope::try_from(json).unwrap();
             assert_eq!(again, envelope);
@@ -211,8 +211,8 @@ mod tests {
         for (change, part) in changes {
             let mut json = good.clone();
             change(&mut json);
-            let error =
-                Envelope::try_from(ledger_classes::json::from_value::<JsonEnvelope>(json).unwrap()).unwrap_err();
+            let error = Envelope::try_from(ledger_classes::primitives::json::from_value::<JsonEnvelope>(json).unwrap())
+                .unwrap_err();
             assert!(error.to_string().contains(part), "{error} should say {part}");
         }
     }

@@ -12,7 +12,7 @@ use crate::connection::{Connection, RequestError};
 use crate::retry::{Retry, jitter};
 use crate::sse::{Frame, Parser, SseError};
 use futures_util::stream::{self, Stream};
-use ledger_classes::rights::Class;
+use ledger_classes::formats::rights::Class;
 use reqwest::Response;
 use std::collections::VecDeque;
 use std::fmt;
@@ -168,18 +168,19 @@ impl Place {
             return Ok(None);
         };
         if named("problem") {
-            let problem = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
+            let problem = ledger_classes::primitives::json::from_str(data).map_err(|error| unreadable(&error))?;
             return Err(SubscribeError::Problem(Box::new(problem)));
         }
         if named("position") {
-            let Position { tip } = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
+            let Position { tip } =
+                ledger_classes::primitives::json::from_str(data).map_err(|error| unreadable(&error))?;
             let id = frame.id.as_deref().ok_or_else(|| unreadable(&"a position without its id"))?;
             let cursor: Cursor = id.parse().map_err(|error| unreadable(&error))?;
             let cursor = self.cursor.map_or(cursor, |last| last.max(cursor));
             self.cursor = Some(cursor);
             return Ok(Some(Step::Position { cursor, tip }));
         }
-        let event: CloudEvent = ledger_classes::json::from_str(data).map_err(|error| unreadable(&error))?;
+        let event: CloudEvent = ledger_classes::primitives::json::from_str(data).map_err(|error| unreadable(&error))?;
         let cursor: Cursor = event.id.parse().map_err(|error| unreadable(&error))?;
         if frame.id.is_some_and(|id| id != event.id) {
             return Err(unreadable(&"the frame's id is not the event's"));
@@ -424,7 +425,7 @@ mod tests {
     #[test]
     fn a_start_is_a_height_or_a_cursor() {
         assert_eq!("12".parse(), Ok(Start::Height(12)));
-        let cursor = Cursor::new(12, 0, 3, &ledger_classes::hash::Hash([7; 32]));
+        let cursor = Cursor::new(12, 0, 3, &ledger_classes::primitives::hash::Hash([7; 32]));
         assert_eq!(format!("12.0.3.{TAG}").parse(), Ok(Start::After(cursor)));
         for text in ["+12", "012", "", "12.0.3", "now"] {
             assert!(text.parse::<Start>().is_err(), "{text}");

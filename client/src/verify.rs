@@ -10,18 +10,18 @@ use crate::known::KnownError;
 use crate::query::Range;
 use crate::seen::SeenError;
 use crate::subscribe::{Cursor, Delivery};
-use ledger_classes::amount::Amount;
-use ledger_classes::block::Header;
-use ledger_classes::codec;
-use ledger_classes::detail::Detail;
-use ledger_classes::event::Event;
-use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::formats::block::Header;
+use ledger_classes::formats::detail::Detail;
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::proof::{Evidence, Proof, ProofError, StateProof, VerifiedState, VerifiedTrust};
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::keys::{self, Address};
 use ledger_classes::limits::PAYLOAD_BYTES_MAX;
-use ledger_classes::outcome::ResultCode;
-use ledger_classes::proof::{Evidence, Proof, ProofError, StateProof, VerifiedState, VerifiedTrust};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
 use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -121,7 +121,7 @@ pub struct LaterBlock {
 
 /// Reads a proof file.
 pub fn read_proof(path: &Path) -> Result<Proof, VerifyError> {
-    ledger_classes::json::from_slice(&read_file(path)?).map_err(VerifyError::Form)
+    ledger_classes::primitives::json::from_slice(&read_file(path)?).map_err(VerifyError::Form)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, VerifyError> {
@@ -144,9 +144,9 @@ pub enum AnyProof {
 /// Reads a proof file of either kind.
 pub fn read_any_proof(path: &Path) -> Result<AnyProof, VerifyError> {
     let bytes = read_file(path)?;
-    match ledger_classes::json::from_slice(&bytes) {
+    match ledger_classes::primitives::json::from_slice(&bytes) {
         Ok(proof) => Ok(AnyProof::Transaction(Box::new(proof))),
-        Err(error) => match ledger_classes::json::from_slice(&bytes) {
+        Err(error) => match ledger_classes::primitives::json::from_slice(&bytes) {
             Ok(proof) => Ok(AnyProof::State(Box::new(proof))),
             Err(_) => Err(VerifyError::Form(error)),
         },
@@ -234,14 +234,14 @@ pub fn decode_payload(envelope: &Envelope) -> Option<Transaction> {
     match envelope.encoding {
         Encoding::Genesis => None,
         Encoding::Binary => codec::decode(&envelope.payload, PAYLOAD_BYTES_MAX).ok(),
-        Encoding::Json => ledger_classes::json::from_slice(&envelope.payload).ok(),
+        Encoding::Json => ledger_classes::primitives::json::from_slice(&envelope.payload).ok(),
     }
 }
 
 /// Checks that an event's evidence holds and is about this event.
 pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), VerifyError> {
     let text = event.evidence.as_deref().ok_or(VerifyError::Absent)?;
-    let evidence: Evidence = ledger_classes::json::from_str(text).map_err(VerifyError::Form)?;
+    let evidence: Evidence = ledger_classes::primitives::json::from_str(text).map_err(VerifyError::Form)?;
     let checked = trust.verify(&evidence)?;
     let place = evidence
         .event
@@ -264,7 +264,7 @@ pub fn verify_event(trust: &VerifiedTrust, event: &CloudEvent) -> Result<(), Ver
 }
 
 fn evidence_of(event: &CloudEvent) -> Option<Evidence> {
-    ledger_classes::json::from_str(event.evidence.as_deref()?).ok()
+    ledger_classes::primitives::json::from_str(event.evidence.as_deref()?).ok()
 }
 
 impl Connection {
@@ -408,15 +408,15 @@ mod tests {
     use super::*;
     use crate::submit::sign_json;
     use ledger_classes::action::{Action, assets::AssetName};
-    use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
-    use ledger_classes::block::{Seal, receipt_leaves, transaction_leaves};
     use ledger_classes::chain::genesis;
-    use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
-    use ledger_classes::identity::Identity;
+    use ledger_classes::formats::blinding::{Blinded, Blinder, BlindingSeed};
+    use ledger_classes::formats::block::{Seal, receipt_leaves, transaction_leaves};
+    use ledger_classes::formats::config::{ChannelConfig, Engine, OrderingPeer, Organization};
+    use ledger_classes::formats::proof::{EventProof, ReceiptProof, TransactionProof, Trust, TrustRoot, part};
+    use ledger_classes::formats::receipt::Receipt;
     use ledger_classes::keys::SigningKey;
     use ledger_classes::merkle;
-    use ledger_classes::proof::{EventProof, ReceiptProof, TransactionProof, Trust, TrustRoot, part};
-    use ledger_classes::receipt::Receipt;
+    use ledger_classes::primitives::identity::Identity;
 
     /// A proof of a transaction that paused `coin` at height 1 of a channel that one peer orders, and the event.
     fn proof() -> (Proof, CloudEvent) {
@@ -553,7 +553,7 @@ mod tests {
             (|event| event.id.replace_range(6..8, "zz"), "place"),
             (|event| event.transaction = Hash::ZERO, "transaction"),
             (|event| event.time = Time::ZERO, "time"),
-            (|event| event.class = ledger_classes::rights::Class::Logs, "class"),
+            (|event| event.class = ledger_classes::formats::rights::Class::Logs, "class"),
             (|event| event.subject = "gold".into(), "topic"),
             (|event| event.type_text = "chancery.asset.resumed".into(), "type"),
         ];

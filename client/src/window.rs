@@ -5,7 +5,7 @@
 //! then: a peer that lies could hold it back and have it committed as late as that. So an hour is followed by itself,
 //! and more than that only when the caller says so.
 
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 
 /// How far ahead of the own clock a channel's block time is followed without being told to, milliseconds: clocks that
 /// nobody looks after differ by minutes, and a transaction that is held back for an hour is still today's.

@@ -12,8 +12,8 @@ use client::retry::Retry;
 use client::submit::{VALIDITY_MS, Wait, sign_json, transaction};
 use client::subscribe::{Filter, Start, Step, SubscribeError};
 use ledger_classes::action::{Action, logs::Append};
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::Hash;
 use peer::{Authority, Peer, TAG, event, events, outcome, peer, peer_as, problem, profile};
 use std::net::TcpListener;
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-fn envelope() -> ledger_classes::transaction::Envelope {
+fn envelope() -> ledger_classes::formats::transaction::Envelope {
     let append = Append { topic: "tests".into(), digest: None, body: String::new() };
     let key = SigningKey::from_seed(&[1; 32]);
     let (sender, actions) = (key.public().address(), vec![Action::LogAppend(append)]);

@@ -9,7 +9,7 @@ use client::connection::{Connection, Options, RequestError};
 use client::known::{Known, KnownError};
 use client::profile::Profile;
 use client::retry::Retry;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use peer::{Authority, answer, peer, peer_as, problem, profile};
 
 fn options() -> Options {

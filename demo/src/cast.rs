@@ -2,11 +2,9 @@
 //! parse is a mistake of ours; a test reads them all.
 
 use crate::steps::StepError;
-use ledger_classes::{
-    identity::{Identity, Role},
-    json::Strict,
-    rights::{Right, Rights},
-};
+use ledger_classes::formats::rights::{Right, Rights};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::json::Strict;
 use pki::KeyAlgorithm;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;

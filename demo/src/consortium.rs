@@ -14,13 +14,11 @@ use client::{
     keys::{WordCount, Words, write_account_key},
 };
 use futures_util::future::try_join_all;
-use ledger_classes::{
-    action::{Action, assets},
-    amount::Amount,
-    hash::Hash,
-    identity::Identity,
-    rights::{Grant, Grantee, Right},
-};
+use ledger_classes::action::{Action, assets};
+use ledger_classes::formats::rights::{Grant, Grantee, Right};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::Identity;
 use std::{fs, net::TcpListener, path::Path};
 
 /// The channel that every peer has.
@@ -125,7 +123,12 @@ pub(super) async fn peer(world: &mut World) -> Shown {
 pub(super) async fn channels(world: &mut World) -> Shown {
     let cast = world.cast.clone();
     let host = cast.host()?;
-    let peer = Identity::new(&cast.consortium.consortium, &host.name, ledger_classes::identity::Role::Peer, "peer-1")?;
+    let peer = Identity::new(
+        &cast.consortium.consortium,
+        &host.name,
+        ledger_classes::primitives::identity::Role::Peer,
+        "peer-1",
+    )?;
     let mut facts = Vec::new();
     for channel in &cast.consortium.channels {
         let mut grants = vec![Grant {

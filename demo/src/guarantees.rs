@@ -13,13 +13,12 @@ use client::{
     submit::SubmitError,
     subscribe::{Filter, Start, SubscribeError},
 };
-use ledger_classes::{
-    action::{Action, logs::Append},
-    hash::Hash,
-    outcome::ResultCode,
-    rights::{Class, is_act},
-    transaction::Envelope,
-};
+use ledger_classes::action::Action;
+use ledger_classes::action::logs::Append;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::rights::{Class, is_act};
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 
 /// The problem of a channel that is not there for a caller (docs/formats/problems.md).
@@ -233,7 +232,7 @@ pub(super) async fn proof(world: &mut World) -> Shown {
     expect("the transaction that is proven", &proven["id"].as_str(), &Some(transaction.as_str()))?;
     expect("its height", &proven["height"].as_u64(), &Some(receipt.height))?;
 
-    let mut altered: Value = ledger_classes::json::from_str(&std::fs::read_to_string(&good)?)?;
+    let mut altered: Value = ledger_classes::primitives::json::from_str(&std::fs::read_to_string(&good)?)?;
     let mut leaves = Vec::new();
     hex_leaves(&altered, String::new(), &mut leaves);
     let places = [Place::First, Place::Middle, Place::Last];

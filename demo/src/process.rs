@@ -90,7 +90,7 @@ impl Finished {
 
     /// The answer.
     pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, StepError> {
-        let parsed = ledger_classes::json::from_str(&self.stdout);
+        let parsed = ledger_classes::primitives::json::from_str(&self.stdout);
         parsed.map_err(|error| StepError::failed(format!("{}: {error} in {:?}", self.what, self.stdout)))
     }
 
@@ -151,7 +151,7 @@ impl Watcher {
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let event = ledger_classes::json::from_str::<CloudEvent>(&line);
+                let event = ledger_classes::primitives::json::from_str::<CloudEvent>(&line);
                 sender.send_modify(|seen| match event {
                     Ok(event) => seen.events.push(event),
                     Err(_) => {
@@ -222,7 +222,8 @@ impl Watcher {
         };
         let at = timeout(within, at).await.map_err(late)?;
         let status = timeout(within, self.child.wait()).await.map_err(late)??;
-        let said: serde_json::Value = ledger_classes::json::from_str(&self.seen.borrow().rest).unwrap_or_default();
+        let said: serde_json::Value =
+            ledger_classes::primitives::json::from_str(&self.seen.borrow().rest).unwrap_or_default();
         let problem = said["error"]["problem"]["type"].as_str().unwrap_or_default();
         let problem = problem.rsplit(':').next().unwrap_or_default().to_owned();
         Ok(Ended { at, code: status.code(), problem })

@@ -35,7 +35,7 @@ impl StepError {
 /// Every error of what the demonstration calls: with its causes, in one line.
 impl<E: std::error::Error> From<E> for StepError {
     fn from(error: E) -> Self {
-        Self::Failed(ledger_classes::causes::in_one_line(&error))
+        Self::Failed(ledger_classes::primitives::causes::in_one_line(&error))
     }
 }
 

@@ -15,15 +15,13 @@ use client::{
     retry::Retry,
     submit::{VALIDITY_MS, Wait, sign_json, transaction},
 };
-use ledger_classes::{
-    action::Action,
-    amount::Amount,
-    event::Event,
-    hash::Hash,
-    keys::{Address, SigningKey},
-    time::Time,
-    transaction::Envelope,
-};
+use ledger_classes::action::Action;
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -251,7 +249,7 @@ fn serves(status: &PeerStatus, name: &str) -> bool {
 pub(super) fn emitted(event: &CloudEvent, of: &str, called: &str) -> Option<Value> {
     match &event.data {
         Event::ContractEmitted { instance, name, data } if instance == of && name == called => {
-            ledger_classes::json::from_str(data).ok()
+            ledger_classes::primitives::json::from_str(data).ok()
         }
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! Certificates from outside, in every place of a path. The corpus replays in `ca/tests/hostile_inputs.rs`.
 #![no_main]
 
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use libfuzzer_sys::fuzz_target;
 use pki::{Usage, verify_path};
 

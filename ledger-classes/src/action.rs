@@ -9,8 +9,8 @@ pub mod channel;
 pub mod contracts;
 pub mod logs;
 
-use crate::codec::{Decode, Encode};
-use crate::rights::{Class, Right};
+use crate::formats::rights::{Class, Right};
+use crate::primitives::codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 macro_rules! actions {
@@ -172,10 +172,11 @@ mod tests {
             "channel.revoke_authority",
         ];
         let schema: serde_json::Value =
-            crate::json::from_str(include_str!("../../docs/formats/transaction.schema.json")).expect("JSON");
+            crate::primitives::json::from_str(include_str!("../../docs/formats/transaction.schema.json"))
+                .expect("JSON");
         for kind in Action::TYPES {
             let example = schema["$defs"][*kind]["examples"][0].clone();
-            let action: Action = crate::json::from_value(example).expect("an example");
+            let action: Action = crate::primitives::json::from_value(example).expect("an example");
             assert_eq!(action.is_administrative(), administrative.contains(kind), "{kind}");
         }
     }

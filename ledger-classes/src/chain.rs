@@ -32,10 +32,10 @@ pub use ids::{CommittedIds, RecentIds};
 pub use invalid::Invalid;
 pub use seal::check_seal;
 
-use crate::block::{BLOCK_VERSION, Header};
-use crate::hash::Hash;
+use crate::formats::block::{BLOCK_VERSION, Header};
 use crate::merkle::CompactRange;
-use crate::time::Time;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
 
 /// The block that the next one follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

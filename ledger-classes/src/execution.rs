@@ -32,21 +32,21 @@ pub use fees::screen_fee;
 pub use standing::Members;
 
 use crate::action::Action;
-use crate::amount::Amount;
-use crate::config::ChannelConfig;
-use crate::detail::{Detail, Part, Party, Text};
-use crate::hash::{Hash, Tag};
+use crate::formats::config::ChannelConfig;
+use crate::formats::detail::{Detail, Part, Party, Text};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::receipt::Receipt;
+use crate::formats::rights::{Right, Rights};
+use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{CertificatePaths, Participant};
-use crate::receipt::Receipt;
-use crate::record;
-use crate::rights::{Right, Rights};
-use crate::state::{ReadError, ReadView, Writes};
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::{Hash, Tag};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, Participant};
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView, Writes};
 
 /// What a block is executed with.
 pub struct BlockInput<'a> {

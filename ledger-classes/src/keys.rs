@@ -40,8 +40,8 @@ pub use signature::{Signature, SignatureError, verify};
 pub use signing::SigningKey;
 pub use strict::{StrictError, verify_strict};
 
-use crate::codec::{Decode, Encode};
-use crate::hash::{Hash, Tag, parse_hex};
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, Tag, parse_hex};
 use bincode::error::{DecodeError, EncodeError};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use std::fmt;

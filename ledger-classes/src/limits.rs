@@ -1,7 +1,7 @@
 //! Every bound of the deterministic core, in one place, with its unit and its reason.
 //!
 //! These are protocol limits: peers must agree on them, so none of them is configurable.
-//! A channel's own, lower limits are in its configuration ([`crate::config::Limits`]).
+//! A channel's own, lower limits are in its configuration ([`crate::formats::config::Limits`]).
 //! Relations that must hold are asserted at compile time at the end of the file.
 
 /// Bytes of a transaction's payload. At the limit a transaction is refused as `oversize`.

@@ -16,14 +16,14 @@ pub use paths::{
     root_from_nodes,
 };
 
-use crate::hash::Hash;
+use crate::primitives::hash::Hash;
 
 /// Hash of a leaf (RFC 9162 §2.1.1).
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Hash::plain(&[&[0], leaf])
 }
 
-/// Hash of a leaf whose bytes come behind what hides them ([`crate::blinding`]).
+/// Hash of a leaf whose bytes come behind what hides them ([`crate::formats::blinding`]).
 pub fn blinded_leaf_hash(blinding: &Hash, leaf: &[u8]) -> Hash {
     Hash::plain(&[&[0], &blinding.0, leaf])
 }

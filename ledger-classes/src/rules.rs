@@ -8,8 +8,8 @@
 
 use crate::action::Action;
 use crate::action::channel::Propose;
-use crate::config::ConfigChange;
-use crate::participant::PathRules;
+use crate::formats::config::ConfigChange;
+use crate::state::participant::PathRules;
 
 /// The number that this build knows, and that new channels have.
 pub const RULES: u32 = 1;

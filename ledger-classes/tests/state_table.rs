@@ -2,7 +2,7 @@
 
 /// Bytes and names of the families, in order, from lines such as `Config = 0x01,`.
 fn families_in_code() -> Vec<(&'static str, &'static str)> {
-    let source = include_str!("../src/keyspace.rs");
+    let source = include_str!("../src/state/keyspace.rs");
     let entry = |line: &'static str| {
         let (name, byte) = line.trim().strip_suffix(',')?.split_once(" = ")?;
         byte.starts_with("0x").then_some((byte, name))

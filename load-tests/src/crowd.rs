@@ -170,7 +170,7 @@ mod tests {
     fn only_whole_streams_count_and_slow_readers_do_not_make_the_rate() {
         let seen = |events: u32, slow| {
             let mut reader = EventReader::default();
-            let header = ledger_classes::hash::Hash::ZERO;
+            let header = ledger_classes::primitives::hash::Hash::ZERO;
             let cursor = |event| client::subscribe::Cursor::new(1, 0, event, &header);
             (0..events).for_each(|event| reader.order.take(cursor(event)));
             Seen { reader, slow, last: Instant::now() }

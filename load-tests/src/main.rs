@@ -1,7 +1,7 @@
 //! `load-tests <scenario>`: measures, prints a table, writes JSON.
 
 use clap::Parser as _;
-use ledger_classes::causes::in_a_sentence;
+use ledger_classes::primitives::causes::in_a_sentence;
 use load_tests::error::LoadError;
 use load_tests::options::Options;
 use std::io::Write as _;

@@ -12,14 +12,14 @@ use ledger_classes::action::Action;
 use ledger_classes::action::assets::{Define, Kind, Mint, MintItem, Transfer, TransferBatch};
 use ledger_classes::action::contracts::{Call, Create, Deploy};
 use ledger_classes::action::logs::Append;
-use ledger_classes::amount::Amount;
-use ledger_classes::codec;
-use ledger_classes::config::Limits;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::config::Limits;
+use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::keys::{Address, SigningKey};
 use ledger_classes::limits::{ACTIONS_MAX, BATCH_TRANSFERS_MAX};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 
 /// The asset that is transferred.
 pub const ASSET: &str = "coin";
@@ -341,8 +341,9 @@ fn on_all_cores<T: Send>(count: u64, make: impl Fn(u64) -> T + Sync) -> Vec<T> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use ledger_classes::formats::transaction;
+    use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, TransactionError};
     use ledger_classes::keys::KeyCache;
-    use ledger_classes::transaction::{self, ENVELOPE_BYTES_MAX, TransactionError};
     use std::collections::BTreeSet;
 
     #[test]

@@ -9,8 +9,8 @@ use crate::machine;
 use crate::options::Options;
 use crate::process::Usage;
 use ed25519_zebra::{Signature, SigningKey, VerificationKeyBytes, batch};
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::{self, KeyCache, PublicKey, SignatureItem};
+use ledger_classes::primitives::hash::Hash;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 use serde::Serialize;
@@ -106,8 +106,9 @@ pub fn measure_by(program: &Path, options: &Options) -> Result<f64, LoadError> {
         .output()
         .map_err(|source| LoadError::file(program, source))?;
     let text = std::fs::read_to_string(report.path()).map_err(|source| LoadError::file(report.path(), source))?;
-    let limit =
-        ledger_classes::json::from_str::<Value>(&text).ok().and_then(|report| report.get("limit_per_s")?.as_f64());
+    let limit = ledger_classes::primitives::json::from_str::<Value>(&text)
+        .ok()
+        .and_then(|report| report.get("limit_per_s")?.as_f64());
     limit.filter(|_| output.status.success()).ok_or_else(|| LoadError::Yardstick {
         program: program.into(),
         output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),

@@ -32,7 +32,7 @@ fn run(words: &[&str]) -> Report {
     let options = Options::parse_from([&["load-tests"], words, &common, &small].concat());
     let report = match load_tests::run(&options) {
         Ok(report) => report,
-        Err(error) => panic!("{words:?}: {}", ledger_classes::causes::in_a_sentence(&error)),
+        Err(error) => panic!("{words:?}: {}", ledger_classes::primitives::causes::in_a_sentence(&error)),
     };
     assert!(report.detail.committed > Some(0), "{}", report.table());
     assert_eq!(report.detail.failed, Some(0), "{}", report.table());

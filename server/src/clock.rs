@@ -2,7 +2,7 @@
 
 use crate::limits::CLOCK_JUMP_MS;
 use channel_actors::ChannelHandle;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The wall clock, in milliseconds. A clock before 1970 reads as 1970: every certificate is then not yet valid.

@@ -6,10 +6,12 @@
 //! only as fast as they are taken: nothing is held open meanwhile and at most a turn is in memory.
 
 use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PAUSE, CONTROL_QUESTION_BYTES_MAX, CONTROL_WAIT};
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, fence::Incarnation};
+use channel_actors::peer::fence::Incarnation;
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{hash::Hash, identity::is_label};
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::is_label;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -158,7 +160,7 @@ async fn converse(stream: UnixStream, told: &Told) -> io::Result<()> {
     let mut limited = (&mut stream).take(CONTROL_QUESTION_BYTES_MAX);
     timeout(CONTROL_WAIT, limited.read_line(&mut line)).await??;
     let stream = stream.get_mut();
-    match ledger_classes::json::from_slice(line.as_bytes()) {
+    match ledger_classes::primitives::json::from_slice(line.as_bytes()) {
         Ok(Question::Peer {}) => {
             let channels = told.registry.list().iter().map(described).collect();
             let incarnation = told.incarnation.as_ref().map(ToString::to_string);
@@ -232,7 +234,7 @@ fn ask(dir: &Path, question: &Question) -> io::Result<(Answer, BufReader<Blockin
     let mut stream = BufReader::with_capacity(1 << 16, stream);
     let mut line = String::new();
     stream.read_line(&mut line)?;
-    match ledger_classes::json::from_slice(line.as_bytes())? {
+    match ledger_classes::primitives::json::from_slice(line.as_bytes())? {
         Answer::Error(why) => Err(io::Error::other(why)),
         answer => Ok((answer, stream)),
     }
@@ -275,12 +277,12 @@ pub(crate) fn take_blocks<E: From<io::Error>>(
             FAILED => {
                 let mut line = String::new();
                 stream.read_line(&mut line)?;
-                return match ledger_classes::json::from_slice(line.as_bytes()).map_err(io::Error::from)? {
+                return match ledger_classes::primitives::json::from_slice(line.as_bytes()).map_err(io::Error::from)? {
                     Answer::Error(why) => Err(io::Error::other(why).into()),
                     _ => Err(unexpected().into()),
                 };
             }
-            length if length as usize > ledger_classes::block::BLOCK_ENCODED_BYTES_MAX => {
+            length if length as usize > ledger_classes::formats::block::BLOCK_ENCODED_BYTES_MAX => {
                 return Err(unexpected().into());
             }
             length => {

@@ -26,16 +26,16 @@ use crate::{
     telemetry::{logging::Logs, metrics::PeerMetrics, monitor::Monitor},
 };
 use actix_web::{dev::ServerHandle, web};
-use channel_actors::{
-    ChannelRegistry, CreateError, LifeCycle, RegistryOptions,
-    clock::SystemClock,
-    fence::{self, Entry},
-    memory::{PeerMemory, StoreMemory},
-    store::StoreOptions,
-    tasks::{Task, Tasks, blocking},
-};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{config::ChannelConfig, keys::SigningKey};
+use channel_actors::peer::fence;
+use channel_actors::peer::fence::Entry;
+use channel_actors::runtime::clock::SystemClock;
+use channel_actors::runtime::memory::{PeerMemory, StoreMemory};
+use channel_actors::runtime::tasks::{Task, Tasks, blocking};
+use channel_actors::store::StoreOptions;
+use channel_actors::{ChannelRegistry, CreateError, LifeCycle, RegistryOptions};
+use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::causes::in_one_line;
 use pki::trust::tls::server_config;
 use std::{
     convert::Infallible,
@@ -440,7 +440,8 @@ fn genesis(path: &Path) -> Result<Option<ChannelConfig>, PeerError> {
         Err(source) => return Err(io_error(path.display().to_string())(source)),
     };
     let fail = |what: String| PeerError::Genesis { path: path.into(), what };
-    let config: ChannelConfig = ledger_classes::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    let config: ChannelConfig =
+        ledger_classes::primitives::json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
     config.check_founding(&ParticipantPaths).map_err(|error| fail(error.to_string()))?;
     Ok(Some(config))
 }

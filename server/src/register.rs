@@ -12,7 +12,8 @@ use ca::{
 use client::api::{
     CertificateActView, CertificateRequestView, IssuedView, RegisterPage, RevocationView, RevokedView, TokenRecordView,
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::trust::files::certificates_pem;
 use serde::Serialize;
 

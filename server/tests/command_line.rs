@@ -8,10 +8,10 @@ mod peer;
 
 use client::api::{JsonEnvelope, Outcome, ReceiptView, SubmissionStatus};
 use client::keys::write_account_key;
-use ledger_classes::amount::Amount;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::SigningKey;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::Hash;
 use peer::{Authority, Peer, answer, event, events, peer, problem, profile};
 use serde_json::Value;
 use std::io::Write as _;
@@ -35,7 +35,7 @@ fn run(profile: &Path, words: &[&str]) -> Output {
 /// The exit code and the one JSON document on standard output.
 fn run_json(profile: &Path, words: &[&str]) -> (i32, Value) {
     let output = command(words).arg("--json").arg("--profile").arg(profile).output().unwrap();
-    let document = ledger_classes::json::from_slice(&output.stdout);
+    let document = ledger_classes::primitives::json::from_slice(&output.stdout);
     (output.status.code().unwrap(), document.unwrap_or_else(|error| panic!("{words:?}: {error}: {output:?}")))
 }
 
@@ -123,7 +123,7 @@ fn a_transaction_file_is_signed_as_it_is() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let seen = peer.seen.lock().unwrap().clone();
     assert_eq!(seen[0].line, format!("POST /v1/channels/{CHANNEL}/transactions?wait=accepted HTTP/1.1\r\n"));
-    let json: JsonEnvelope = ledger_classes::json::from_slice(&seen[0].body).unwrap();
+    let json: JsonEnvelope = ledger_classes::primitives::json::from_slice(&seen[0].body).unwrap();
     assert_eq!(json.payload.as_deref(), Some(text.as_str()));
     let envelope = Envelope::try_from(json).unwrap();
     let signed = &envelope.signatures[0];
@@ -142,8 +142,8 @@ fn a_printed_transaction_can_be_submitted_later() {
     let file = folder.path().join("signed.json");
     std::fs::write(&file, &output.stdout).unwrap();
     assert_eq!(run(folder.path(), &["tx", "submit", file.to_str().unwrap()]).status.code(), Some(0));
-    let sent: Value = ledger_classes::json::from_slice(&peer.seen.lock().unwrap()[0].body).unwrap();
-    assert_eq!(sent, ledger_classes::json::from_slice::<Value>(&output.stdout).unwrap());
+    let sent: Value = ledger_classes::primitives::json::from_slice(&peer.seen.lock().unwrap()[0].body).unwrap();
+    assert_eq!(sent, ledger_classes::primitives::json::from_slice::<Value>(&output.stdout).unwrap());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_key_adds_its_signature_to_a_printed_transaction() {
     let submit = ["tx", "submit", file.to_str().unwrap(), "--key", key.to_str().unwrap(), "--print"];
     let (code, both) = run_json(folder.path(), &submit);
     assert_eq!(code, 0, "{both}");
-    let both = Envelope::try_from(ledger_classes::json::from_value::<JsonEnvelope>(both).unwrap()).unwrap();
+    let both = Envelope::try_from(ledger_classes::primitives::json::from_value::<JsonEnvelope>(both).unwrap()).unwrap();
     let keys: Vec<_> = both.signatures.iter().map(|signed| signed.key).collect();
     assert_eq!(keys, [1, 2].map(|seed| SigningKey::from_seed(&[seed; 32]).public()));
     for signed in &both.signatures {
@@ -180,7 +180,9 @@ fn watch_prints_one_event_a_line_and_ends_when_the_peer_says_so() {
     let ids: Vec<String> = String::from_utf8(output.stdout)
         .unwrap()
         .lines()
-        .map(|line| ledger_classes::json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+        .map(|line| {
+            ledger_classes::primitives::json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned()
+        })
         .collect();
     assert_eq!(ids, ["4.0.0", "4.0.1"].map(|place| format!("{place}.{}", peer::TAG)));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Revoked"));
@@ -207,7 +209,7 @@ fn words_from_standard_input_recover_their_account() {
         let mut child = command.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(words.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        (output.status.code().unwrap(), ledger_classes::json::from_slice::<Value>(&output.stdout).unwrap())
+        (output.status.code().unwrap(), ledger_classes::primitives::json::from_slice::<Value>(&output.stdout).unwrap())
     };
     let (exit, _) = recover("legal winner thank year wave sausage worth useful legal winner thank thank\n");
     assert_eq!((exit, file.exists()), (1, false), "a wrong checksum");

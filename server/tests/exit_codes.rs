@@ -31,7 +31,8 @@ fn all_end_with(kind: &str, examples: Vec<Vec<String>>, more: &[&str], here: &Pa
                     let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
                     command.env_clear().current_dir(here).stdin(Stdio::null());
                     let output = command.args(&words).args(more).arg("--json").output().unwrap();
-                    let document: Value = ledger_classes::json::from_slice(&output.stdout).unwrap_or_default();
+                    let document: Value =
+                        ledger_classes::primitives::json::from_slice(&output.stdout).unwrap_or_default();
                     let reason = document["error"]["message"].as_str().unwrap_or_default().to_owned();
                     let told = document["error"]["exit_code"] == code && !reason.is_empty();
                     if output.status.code() != Some(code) || !told {

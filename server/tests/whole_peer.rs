@@ -13,15 +13,15 @@ use client::{
     subscribe::{Filter, Start, SubscribeError},
     verify::{EventVerifier, verify_proof},
 };
-use ledger_classes::{
-    action::{Action, channel::Propose, logs::Append},
-    config::{Approvals, ConfigChange},
-    hash::Hash,
-    identity::Identity,
-    keys::SigningKey,
-    rights::{Grant, Grantee, Right, Rights},
-    transaction::Envelope,
-};
+use ledger_classes::action::Action;
+use ledger_classes::action::channel::Propose;
+use ledger_classes::action::logs::Append;
+use ledger_classes::formats::config::{Approvals, ConfigChange};
+use ledger_classes::formats::rights::{Grant, Grantee, Right, Rights};
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::Identity;
 use pki::{RevocationPolicy, RevocationReason, trust::tls::ExpectedServer};
 use reqwest::{Method, StatusCode};
 use server::{
@@ -249,7 +249,7 @@ async fn a_channel_without_rights_is_as_one_that_does_not_exist() {
         let list = client.get(format!("{}/v1/channels", running.address())).send().await.unwrap();
         assert!(!list.text().await.unwrap().contains("deals"));
         let create = client.post(format!("{}/v1/channels", running.address())).body("{}").send().await.unwrap();
-        let problem: Problem = ledger_classes::json::from_slice(&create.bytes().await.unwrap()).unwrap();
+        let problem: Problem = ledger_classes::primitives::json::from_slice(&create.bytes().await.unwrap()).unwrap();
         assert_eq!(problem.name(), refused);
     }
     in_time(running.peer.stop()).await;
@@ -365,7 +365,7 @@ async fn mistakes_have_their_problem() {
         let response = in_time(request.send()).await.unwrap();
         assert_eq!(response.headers()["content-type"], "application/problem+json", "{name}");
         let found = response.status().as_u16();
-        let problem: Problem = ledger_classes::json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        let problem: Problem = ledger_classes::primitives::json::from_slice(&response.bytes().await.unwrap()).unwrap();
         assert_eq!((found, problem.status, problem.name()), (status, status, name), "{problem:?}");
     }
     in_time(running.peer.stop()).await;
@@ -424,7 +424,7 @@ async fn a_drain_ends_subscriptions_and_the_next_run_goes_on_at_the_same_block()
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
     let (_, problem) = text.split_once("event: problem\ndata: ").expect("the last frame says why");
-    assert_eq!(ledger_classes::json::from_str::<Problem>(problem.trim_end()).unwrap().name(), "draining");
+    assert_eq!(ledger_classes::primitives::json::from_str::<Problem>(problem.trim_end()).unwrap().name(), "draining");
 
     let again = Running { peer: Peer::start(&dir, config()).await.unwrap(), dir, _parent };
     let after = again.admin().channel("main").await.unwrap();

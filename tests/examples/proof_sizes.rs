@@ -9,32 +9,32 @@
 
 use ledger_classes::action::channel::{Admit, Propose};
 use ledger_classes::action::{Action, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::{Blinded, BlindingSeed};
-use ledger_classes::block::{Block, Seal, receipt_leaves, transaction_leaves};
 use ledger_classes::chain::{self, Draft, History};
-use ledger_classes::codec;
-use ledger_classes::config::{
+use ledger_classes::execution::config_of;
+use ledger_classes::formats::blinding::{Blinded, BlindingSeed};
+use ledger_classes::formats::block::{Block, Seal, receipt_leaves, transaction_leaves};
+use ledger_classes::formats::config::{
     Approvals, ChannelConfig, ConfigChange, Engine, Fees, Limits, OrderingPeer, Organization,
 };
-use ledger_classes::detail::PathRefusal;
-use ledger_classes::execution::config_of;
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::Identity;
-use ledger_classes::keys::{Address, KeyCache, SigningKey};
-use ledger_classes::keyspace;
-use ledger_classes::limits::CONFIG_BYTES_MAX;
-use ledger_classes::merkle;
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
-use ledger_classes::proof::{
+use ledger_classes::formats::detail::PathRefusal;
+use ledger_classes::formats::proof::{
     Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
 };
-use ledger_classes::receipt::Receipt;
-use ledger_classes::rights::{Grant, Grantee, Right};
-use ledger_classes::state::{MemoryState, Writes};
-use ledger_classes::state_tree::NoPages;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction, parse, verify_all};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::rights::{Grant, Grantee, Right};
+use ledger_classes::formats::transaction::{Envelope, Transaction, parse, verify_all};
+use ledger_classes::keys::{Address, KeyCache, SigningKey};
+use ledger_classes::limits::CONFIG_BYTES_MAX;
+use ledger_classes::merkle;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::keyspace;
+use ledger_classes::state::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
+use ledger_classes::state::tree::NoPages;
+use ledger_classes::state::view::{MemoryState, Writes};
 use serde_json::json;
 use std::sync::Arc;
 

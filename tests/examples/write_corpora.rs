@@ -6,28 +6,28 @@
 //! ```
 
 use ledger_classes::action::{Action, assets, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::{Blinded, BlindingSeed};
-use ledger_classes::block::{Block, Header, Seal, receipt_leaves, transaction_leaves};
 use ledger_classes::chain::{self, Draft, ExecutedBlock, History};
-use ledger_classes::codec;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
 use ledger_classes::execution::ConfigRecord;
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
-use ledger_classes::keys::{KeyCache, SigningKey};
-use ledger_classes::merkle::inclusion_path;
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::proof::{
+use ledger_classes::formats::blinding::{Blinded, BlindingSeed};
+use ledger_classes::formats::block::{Block, Header, Seal, receipt_leaves, transaction_leaves};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::proof::{
     EventProof, Evidence, LaterHeader, Proof, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot, part,
 };
-use ledger_classes::receipt::Receipt;
-use ledger_classes::record::to_value;
-use ledger_classes::rights::{Grant, Grantee, Right};
-use ledger_classes::state::MemoryState;
-use ledger_classes::state_tree::NoPages;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::rights::{Grant, Grantee, Right};
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
+use ledger_classes::keys::{KeyCache, SigningKey};
+use ledger_classes::merkle::inclusion_path;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
+use ledger_classes::state::record::to_value;
+use ledger_classes::state::tree::NoPages;
+use ledger_classes::state::view::MemoryState;
 use serde::Serialize;
 use std::path::PathBuf;
 

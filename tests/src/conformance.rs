@@ -46,9 +46,9 @@ pub fn parse_line<V: DeserializeOwned>(line: &str) -> Line<V> {
     if !line.trim_start().starts_with('{') {
         return Line { id: None, vector: Err("the line is not a JSON object".into()) };
     }
-    match ledger_classes::json::from_str::<Identified>(line) {
+    match ledger_classes::primitives::json::from_str::<Identified>(line) {
         Ok(Identified { id }) => {
-            Line { id, vector: ledger_classes::json::from_str(line).map_err(|error| error.to_string()) }
+            Line { id, vector: ledger_classes::primitives::json::from_str(line).map_err(|error| error.to_string()) }
         }
         Err(error) => Line { id: None, vector: Err(error.to_string()) },
     }

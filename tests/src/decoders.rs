@@ -6,19 +6,22 @@ mod journal;
 
 use client::api::{Batch, BatchAnswer, CutError, Cutter, Form, Outcome, StreamFrame, StreamLine, read_submission};
 use client::sse;
-use ledger_classes::block::{Block, Header, Seal};
-use ledger_classes::codec::{self, Decode, Encode};
-use ledger_classes::config::{ChannelConfig, Limits};
 use ledger_classes::execution::{ConfigRecord, apps, assets, channel, contracts, logs};
-use ledger_classes::hash::Hash;
-use ledger_classes::identity::Identity;
+use ledger_classes::formats::block::{Block, Header, Seal};
+use ledger_classes::formats::config::{ChannelConfig, Limits};
+use ledger_classes::formats::proof::{Proof, StateProof, Trust};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::transaction::{Encoding, Envelope, SignedBy, Transaction, parse, verify_all};
 use ledger_classes::keys::KeyCache;
-use ledger_classes::participant::{CertificateKey, KnownCertificate, KnownIdentity, NamedCertificate, Participant};
-use ledger_classes::proof::{Proof, StateProof, Trust};
-use ledger_classes::receipt::Receipt;
-use ledger_classes::record::{Record, from_value, to_value};
-use ledger_classes::state_tree;
-use ledger_classes::transaction::{Encoding, Envelope, SignedBy, Transaction, parse, verify_all};
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::codec::{Decode, Encode};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::state::participant::{
+    CertificateKey, KnownCertificate, KnownIdentity, NamedCertificate, Participant,
+};
+use ledger_classes::state::record::{Record, from_value, to_value};
+use ledger_classes::state::tree;
 use pki::x509::ocsp;
 use server::api::cursor::{Cursor, Start};
 use std::fmt::Debug;
@@ -83,7 +86,7 @@ pub fn transaction_binary(bytes: &[u8]) {
         let transaction = named.expect("it was parsed");
         // The same transaction in JSON is the same transaction.
         let json = serde_json::to_vec(&transaction).expect("what decodes has a JSON form");
-        let again: Transaction = ledger_classes::json::from_slice(&json).expect("our own JSON");
+        let again: Transaction = ledger_classes::primitives::json::from_slice(&json).expect("our own JSON");
         assert_eq!(again, transaction);
     }
     one_form::<Envelope>(bytes);
@@ -91,7 +94,7 @@ pub fn transaction_binary(bytes: &[u8]) {
 
 /// A transaction in JSON.
 pub fn transaction_json(bytes: &[u8]) {
-    let named: Option<Transaction> = ledger_classes::json::from_slice(bytes).ok();
+    let named: Option<Transaction> = ledger_classes::primitives::json::from_slice(bytes).ok();
     let channel = named.as_ref().map_or(Hash([0; 32]), |transaction| transaction.channel);
     payload(Encoding::Json, bytes, channel);
     if let Some(transaction) = named {
@@ -108,7 +111,7 @@ pub fn batch(bytes: &[u8]) {
         }
     }
     one_form::<BatchAnswer>(bytes);
-    let _ = ledger_classes::json::from_slice::<Outcome>(bytes);
+    let _ = ledger_classes::primitives::json::from_slice::<Outcome>(bytes);
 }
 
 /// A block, its header and seal.
@@ -125,7 +128,7 @@ pub fn block(bytes: &[u8]) {
 
 /// A channel's configuration in both encodings.
 pub fn channel_config(bytes: &[u8]) {
-    let json = ledger_classes::json::from_slice::<ChannelConfig>(bytes).ok();
+    let json = ledger_classes::primitives::json::from_slice::<ChannelConfig>(bytes).ok();
     for config in json.into_iter().chain(one_form::<ChannelConfig>(bytes)) {
         let _ = config.check();
         let _ = config.rights_of(None);
@@ -156,13 +159,13 @@ pub fn identity(bytes: &[u8]) {
         let shown = address.to_string();
         assert!(text == shown || text == shown.to_lowercase(), "a third form: {text}");
     }
-    if let Ok(amount) = text.parse::<ledger_classes::amount::Amount>() {
+    if let Ok(amount) = text.parse::<ledger_classes::primitives::amount::Amount>() {
         assert_eq!(amount.to_string(), text, "a second form");
     }
-    if let Ok(number) = text.parse::<ledger_classes::amount::Decimal>()
+    if let Ok(number) = text.parse::<ledger_classes::primitives::amount::Decimal>()
         && let Ok(amount) = number.to_amount(38)
     {
-        let again = amount.to_decimal(38).parse::<ledger_classes::amount::Decimal>();
+        let again = amount.to_decimal(38).parse::<ledger_classes::primitives::amount::Decimal>();
         assert_eq!(again.map(|again| again.to_amount(38)), Ok(Ok(amount)), "another amount");
     }
 }
@@ -177,7 +180,7 @@ pub fn ocsp_messages(bytes: &[u8]) {
 
 /// A proof of what a key has in a state.
 pub fn state_proof(bytes: &[u8]) {
-    if let Ok(proof) = state_tree::Proof::decode(bytes) {
+    if let Ok(proof) = tree::Proof::decode(bytes) {
         assert_eq!(proof.encode(), bytes, "a second form");
         let root = Hash([1; 32]);
         let holds = [None, Some(&b"value"[..])].map(|value| proof.verify(&root, b"key", value));
@@ -187,13 +190,13 @@ pub fn state_proof(bytes: &[u8]) {
 
 /// A proof of inclusion, and the way to a configuration.
 pub fn proof(bytes: &[u8]) {
-    if let Ok(proof) = ledger_classes::json::from_slice::<StateProof>(bytes) {
+    if let Ok(proof) = ledger_classes::primitives::json::from_slice::<StateProof>(bytes) {
         let _ = proof.verify(None);
     }
-    if let Ok(proof) = ledger_classes::json::from_slice::<Proof>(bytes) {
+    if let Ok(proof) = ledger_classes::primitives::json::from_slice::<Proof>(bytes) {
         let _ = proof.verify(None);
     }
-    if let Ok(trust) = ledger_classes::json::from_slice::<Trust>(bytes) {
+    if let Ok(trust) = ledger_classes::primitives::json::from_slice::<Trust>(bytes) {
         let _ = trust.verify(None);
     }
 }
@@ -255,7 +258,7 @@ pub fn submissions(bytes: &[u8]) {
                 (_, Err(_)) => {}
             }
             match form {
-                Form::Lines => drop(ledger_classes::json::from_slice::<StreamLine>(item)),
+                Form::Lines => drop(ledger_classes::primitives::json::from_slice::<StreamLine>(item)),
                 Form::Frames => drop(one_form::<StreamFrame>(item)),
             }
         }

@@ -3,21 +3,21 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ledger_classes::action::{Action, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::BlindingSeed;
-use ledger_classes::block::{Block, Seal, transaction_leaves};
 use ledger_classes::chain::{self, Draft, History};
-use ledger_classes::codec;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::blinding::BlindingSeed;
+use ledger_classes::formats::block::{Block, Seal, transaction_leaves};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
 use ledger_classes::keys::{KeyCache, SigningKey};
 use ledger_classes::merkle::{consistency_path, inclusion_path, leaf_hash, root};
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::state::MemoryState;
-use ledger_classes::state_tree::NoPages;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction, parse, verify_all};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
+use ledger_classes::state::tree::NoPages;
+use ledger_classes::state::view::MemoryState;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -83,8 +83,10 @@ fn answers_come_in_order_and_echo_the_id() {
 fn lines_that_are_no_vectors_are_answered_with_an_error() {
     let input = b"\n[1]\nnull\n{\"id\":1\n\xff\xfe\n{\"id\":7}\n{\"id\":8,\"scheme\":\"rsa\",\"key\":\"\",\"message\":\"\",\"signature\":\"\"}";
     for arguments in [&["sig"][..], &["sig", "--batch", "2"], &["merkle"]] {
-        let answers: Vec<Value> =
-            conformance(arguments, input).iter().map(|line| ledger_classes::json::from_str(line).unwrap()).collect();
+        let answers: Vec<Value> = conformance(arguments, input)
+            .iter()
+            .map(|line| ledger_classes::primitives::json::from_str(line).unwrap())
+            .collect();
         let ids: Vec<_> = answers.iter().map(|answer| answer["id"].clone()).collect();
         assert_eq!(ids, [json!(null), json!(null), json!(null), json!(null), json!(null), json!(7), json!(8)]);
         assert!(answers.iter().all(|answer| answer["ok"] == json!(false) && answer["error"].is_string()));
@@ -346,9 +348,9 @@ fn the_vectors_of_the_state_tree_are_those_of_the_file_and_each_has_its_verdict(
     let verdicts = conformance(&["state"], file.as_bytes());
     let (mut holding, mut refused) = (0, 0);
     for (vector, answer) in file.lines().zip(&verdicts) {
-        let vector: Value = ledger_classes::json::from_str(vector).unwrap();
+        let vector: Value = ledger_classes::primitives::json::from_str(vector).unwrap();
         let expected = json!({ "id": vector["id"], "ok": vector["ok"] });
-        assert_eq!(ledger_classes::json::from_str::<Value>(answer).unwrap(), expected, "{vector}");
+        assert_eq!(ledger_classes::primitives::json::from_str::<Value>(answer).unwrap(), expected, "{vector}");
         *(if vector["ok"] == true { &mut holding } else { &mut refused }) += 1;
     }
     assert!(holding > 30 && refused > 200, "{holding} hold, {refused} do not");

@@ -1,9 +1,9 @@
 //! Decoders of outside bytes on their corpora, and on mutations of them from a seed that every failure prints;
 //! `CHANCERY_SEED` takes it back. The fuzz targets of `fuzz/` run the same functions for longer.
 
-use ledger_classes::block::{Block, Header, Seal};
-use ledger_classes::proof::{Proof, Trust};
-use ledger_classes::{codec, json};
+use ledger_classes::formats::block::{Block, Header, Seal};
+use ledger_classes::formats::proof::{Proof, Trust};
+use ledger_classes::primitives::{codec, json};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use std::fs;

@@ -32,7 +32,7 @@ fn demo(words: &[&str]) -> Command {
 fn run(dir: &Path, variable: Option<(&str, &str)>) -> (Option<i32>, Value) {
     let mut command = demo(&["--exit", "--json", "--dir", dir.to_str().unwrap()]);
     let output = command.envs(variable).output().unwrap();
-    let document = ledger_classes::json::from_slice(&output.stdout);
+    let document = ledger_classes::primitives::json::from_slice(&output.stdout);
     (output.status.code(), document.unwrap_or_else(|error| panic!("{error}: {output:?}")))
 }
 
@@ -107,7 +107,7 @@ fn it_stays_up_until_it_is_told_to_end_and_leaves_nothing_behind() {
     let mut lines = BufReader::new(child.0.stdout.take().unwrap());
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
-    let document: Value = ledger_classes::json::from_str(&line).unwrap();
+    let document: Value = ledger_classes::primitives::json::from_str(&line).unwrap();
     assert_eq!(document["held"], true, "{document:#}");
     let address = document["address"].as_str().unwrap().strip_prefix("https://").unwrap().to_owned();
     let directory = document["directory"].as_str().unwrap().to_owned();

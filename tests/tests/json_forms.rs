@@ -6,14 +6,12 @@ use client::api::{
     CloudEvent, CrlTaken, IssuedView, JsonEnvelope, Outcome, Page, ParticipantView, PeerStatus, Position, Problem,
     ProposalView, RegisterPage, RejectionBody, RenewalBody, RevocationBody, RevokedView, TokenBody, TokenView,
 };
-use ledger_classes::{
-    action::Action,
-    block::Seal,
-    config::{ChannelConfig, ConfigChange},
-    json,
-    proof::Proof,
-    transaction::Transaction,
-};
+use ledger_classes::action::Action;
+use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::config::{ChannelConfig, ConfigChange};
+use ledger_classes::formats::proof::Proof;
+use ledger_classes::formats::transaction::Transaction;
+use ledger_classes::primitives::json;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -65,7 +65,7 @@ fn judged(document: &Value, arguments: &[&str]) -> Vec<(String, Judged)> {
     let output = program.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    let mut judged: Value = ledger_classes::json::from_slice(&output.stdout).unwrap();
+    let mut judged: Value = ledger_classes::primitives::json::from_slice(&output.stdout).unwrap();
     let harness = if arguments.contains(&"--library") { "rustls-webpki" } else { "chancery" };
     assert_eq!((&judged["version"], &judged["harness"]), (&json!(1), &json!(harness)));
     let (cases, results) = (document["testcases"].as_array().unwrap(), judged["results"].as_array_mut().unwrap());
@@ -86,7 +86,7 @@ fn judged(document: &Value, arguments: &[&str]) -> Vec<(String, Judged)> {
 }
 
 fn pairs() -> Value {
-    ledger_classes::json::from_str(include_str!("../fixtures/limbo/pairs.json")).unwrap()
+    ledger_classes::primitives::json::from_str(include_str!("../fixtures/limbo/pairs.json")).unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! in, because the suite is written in it. What our profile leaves out by rule is listed, not passed over in silence.
 #![allow(clippy::unwrap_used)]
 
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tests::conformance::x509::{Case, Verdict, judge};
@@ -69,7 +69,8 @@ fn verdict(suite: &Suite, test: &Test) -> Verdict {
 
 #[test]
 fn no_bad_path_is_admitted_and_good_ones_are_refused_only_by_rule() {
-    let suite: Suite = ledger_classes::json::from_str(include_str!("../fixtures/pkits/pkits.json")).unwrap();
+    let suite: Suite =
+        ledger_classes::primitives::json::from_str(include_str!("../fixtures/pkits/pkits.json")).unwrap();
     let (mut admitted, mut refused, mut by_rule, mut wrong) = (0, 0, 0, Vec::new());
     let mut skipped = BTreeMap::<&str, (usize, usize)>::new();
     for test in &suite.cases {
@@ -101,7 +102,8 @@ fn no_bad_path_is_admitted_and_good_ones_are_refused_only_by_rule() {
 
 #[test]
 fn without_rsa_nothing_of_it_is_admitted() {
-    let suite: Suite = ledger_classes::json::from_str(include_str!("../fixtures/pkits/pkits.json")).unwrap();
+    let suite: Suite =
+        ledger_classes::primitives::json::from_str(include_str!("../fixtures/pkits/pkits.json")).unwrap();
     let case = Case {
         trusted_certs: vec![pem(&suite.certificates["TrustAnchorRootCertificate.crt"])],
         untrusted_intermediates: vec![pem(&suite.certificates["GoodCACert.crt"])],

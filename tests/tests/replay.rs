@@ -4,14 +4,14 @@
 //! another rule of ours, judges what is already in blocks in another way. Where all words are others, it gives the same.
 #![allow(clippy::unwrap_used)]
 
-use ledger_classes::block::Block;
 use ledger_classes::chain::History;
-use ledger_classes::codec;
-use ledger_classes::detail::Detail;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::detail::Detail;
 use ledger_classes::limits::DETAIL_BYTES_MAX;
-use ledger_classes::state::MemoryState;
-use ledger_classes::state_tree::NoPages;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::tree::NoPages;
+use ledger_classes::state::view::MemoryState;
 use serde::Deserialize;
 use server::identity::certificate_paths::ParticipantPaths;
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ struct KeptReceipt {
 
 #[test]
 fn a_history_with_certificates_gives_the_same_hashes_whatever_the_words_are() {
-    let kept: Vec<Kept> = ledger_classes::json::from_str(&format!(
+    let kept: Vec<Kept> = ledger_classes::primitives::json::from_str(&format!(
         "{{\"all\":{}}}",
         include_str!("../fixtures/certificates/history.json")
     ))
@@ -40,7 +40,7 @@ fn a_history_with_certificates_gives_the_same_hashes_whatever_the_words_are() {
     .unwrap();
     replay(&kept, true);
     // The only test of its program: whatever it does from here on has other words.
-    ledger_classes::words::reword();
+    ledger_classes::primitives::words::reword();
     replay(&kept, false);
 }
 

@@ -39,7 +39,9 @@ fn packages() -> Vec<Package> {
     ]);
     let output = cargo.output().expect("cargo starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    ledger_classes::json::from_slice::<Metadata>(&output.stdout).expect("cargo describes the workspace").packages
+    ledger_classes::primitives::json::from_slice::<Metadata>(&output.stdout)
+        .expect("cargo describes the workspace")
+        .packages
 }
 
 /// What a package builds with; what only its tests use does not count.

@@ -1,7 +1,7 @@
 //! The request by which a holder asks for a certificate.
 
 use crate::keys::pair::KeyPair;
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use pki::pem;
 
 /// The label of a request in PEM (RFC 7468 §7).

@@ -23,7 +23,7 @@ use cryptoki::{
     types::AuthPin,
 };
 use files::KEY_FILE_BYTES_MAX;
-use ledger_classes::json::Strict;
+use ledger_classes::primitives::json::Strict;
 use pki::x509::{
     identifiers::sha256,
     public_key::{KeyAlgorithm, PublicKey},

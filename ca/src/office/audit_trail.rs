@@ -12,10 +12,8 @@ use crate::office::{
     folder::{CertificateFolder, FolderError},
     index_file,
 };
-use ledger_classes::{
-    hash::{Hash, Tag},
-    limits::LOG_BODY_BYTES_MAX,
-};
+use ledger_classes::limits::LOG_BODY_BYTES_MAX;
+use ledger_classes::primitives::hash::{Hash, Tag};
 use pki::x509::identifiers::{Serial, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -128,7 +126,7 @@ impl Index {
         let Some(source) = chain.get(SOURCE_LINES - 1) else { return Ok(Vec::new()) };
         let mut acts = Vec::new();
         for ((number, line), digest) in self.lines().enumerate().zip(&chain) {
-            let fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
+            let fields: Map<String, Value> = ledger_classes::primitives::json::from_slice(line)?;
             if is_act(&fields) {
                 let before = number.checked_sub(1).and_then(|before| chain.get(before)).copied().unwrap_or_default();
                 let place = Place { line: number + 1, sha256: Hash(sha256(line)), before, source: *source };
@@ -164,8 +162,9 @@ impl Index {
             vouched = record.line;
         }
         let behind = lines.iter().skip(vouched);
-        let waiting =
-            behind.filter(|line| ledger_classes::json::from_slice(line).is_ok_and(|fields| is_act(&fields))).count();
+        let waiting = behind
+            .filter(|line| ledger_classes::primitives::json::from_slice(line).is_ok_and(|fields| is_act(&fields)))
+            .count();
         Ok(Agreement { lines: lines.len(), records: own().count(), vouched, waiting })
     }
 }

@@ -17,10 +17,8 @@ use crate::{
         record::{AuthorityRecord, ROOT},
     },
 };
-use ledger_classes::{
-    identity::{Identity, Role},
-    time::Time,
-};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 use pki::{limits::BACKDATE_MS, trust::files::certificates_pem};
 use std::path::Path;
 

@@ -5,10 +5,8 @@ use crate::{
     authority::{Authority, AuthorityError},
     office::folder::{CertificateFolder, FolderError},
 };
-use ledger_classes::{
-    hash::{Hash, HexBytes},
-    participant::authority_message,
-};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::state::participant::authority_message;
 
 impl Authority {
     /// The signature by which this CA goes on under its certificate on a channel that lists `listed` for it, by the

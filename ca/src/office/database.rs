@@ -13,7 +13,8 @@ use crate::office::{
     event::{self, Event},
     record::{AuthorityCertificate, AuthorityRecord, CertificateRecord, LostCertificate, ROOT, Revocation, Rollover},
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::x509::{
     identifiers::{KeyId, RevocationReason, Serial},
     public_key::PublicKey,
@@ -135,7 +136,7 @@ impl Database {
         };
         let mut lines = lines.split_inclusive(|byte| *byte == b'\n');
         if self.lines == 0 {
-            let first = lines.next().map(ledger_classes::json::from_slice);
+            let first = lines.next().map(ledger_classes::primitives::json::from_slice);
             let Some(Ok(Event::Created { format: FORMAT, consortium, .. })) = first else {
                 return Err(corrupt(0, "not a certificate database of this version"));
             };

@@ -5,10 +5,8 @@ use crate::limits::{
     ENROLLED_LIFETIME_MAX_MS, ENROLLED_LIFETIME_MS, REQUEST_LIFETIME_MS, REQUESTS_KEPT_FOR_ADMINISTRATORS,
     REQUESTS_OPEN_MAX, REQUESTS_OPEN_OF_STRANGERS_MAX, STRANGERS_REQUEST_LIFETIME_MS,
 };
-use ledger_classes::{
-    identity::{Identity, Role},
-    time::Time,
-};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 use pki::x509::{
     identifiers::{AlternativeName, KeyId, Serial, sha256},
     public_key::PublicKey,

@@ -7,7 +7,8 @@ use crate::office::{
     enrolment::{EnrolmentPolicy, RequestId, Terms, TokenId},
     record::CertificateAct,
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -296,13 +297,13 @@ pub(crate) fn line_of(event: &Event, cause: &Cause) -> Result<Vec<u8>, serde_jso
 
 /// A line as it was written.
 pub(crate) fn parse_line(line: &[u8]) -> Result<(Event, Cause), serde_json::Error> {
-    let mut fields: Map<String, Value> = ledger_classes::json::from_slice(line)?;
+    let mut fields: Map<String, Value> = ledger_classes::primitives::json::from_slice(line)?;
     let mut cause = Map::new();
     for name in ["who", "why"] {
         cause.extend(fields.remove_entry(name));
     }
     Ok((
-        ledger_classes::json::from_value(Value::Object(fields))?,
-        ledger_classes::json::from_value(Value::Object(cause))?,
+        ledger_classes::primitives::json::from_value(Value::Object(fields))?,
+        ledger_classes::primitives::json::from_value(Value::Object(cause))?,
     ))
 }

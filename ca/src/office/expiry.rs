@@ -7,7 +7,8 @@ use crate::{
         record::{AuthorityRecord, CertificateRecord, CertificateStatus},
     },
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{
     limits::BACKDATE_MS,
     x509::{certificate::Certificate, identifiers::Serial},

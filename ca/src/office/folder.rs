@@ -27,7 +27,8 @@ use crate::{
         record::{AuthorityRecord, CertificateRecord},
     },
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{
     limits::BACKDATE_MS,
     trust::files::{CertificateFileError, read_certificates},

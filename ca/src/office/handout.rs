@@ -13,7 +13,7 @@ use crate::{
         renewal::RenewalError,
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::{
         bundle::TrustBundle,

@@ -7,7 +7,7 @@ use crate::office::{
     event::{self, Event},
     known::Known,
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::{
     fs::{File, OpenOptions},
     io::Write as _,

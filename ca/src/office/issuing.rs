@@ -15,10 +15,8 @@ use crate::{
         record::{CertificateRecord, CertificateStatus},
     },
 };
-use ledger_classes::{
-    identity::{Identity, Role},
-    time::Time,
-};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::files::{certificates_pem, read_certificates},
     x509::{

@@ -9,7 +9,7 @@ use crate::office::{
     folder::{CertificateFolder, FolderError},
     record::CertificateRecord,
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::x509::{
     identifiers::{KeyId, Serial},
     public_key::PublicKey,

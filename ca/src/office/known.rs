@@ -92,7 +92,7 @@ mod tests {
         event::Event,
         index_file::{self, LockedDatabase},
     };
-    use ledger_classes::time::Time;
+    use ledger_classes::primitives::time::Time;
     use std::{fs, io::Write as _};
 
     fn policy(approvals: u32) -> Event {

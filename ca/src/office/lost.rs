@@ -11,7 +11,7 @@ use crate::{
         revocation_evidence::read_revoked,
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::x509::identifiers::{RevocationReason, Serial};
 
 /// What proves to others that a certificate is revoked that the index has lost.

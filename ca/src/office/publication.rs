@@ -12,7 +12,8 @@ use crate::{
         record::{AuthorityRecord, Revocation},
     },
 };
-use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use ledger_classes::limits::OCSP_BYTES_MAX;
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::{
         files::{TrustFile, TrustPart, crl_pem},

@@ -5,7 +5,8 @@ use crate::{
     limits::RENEWAL_GRACE_MS,
     office::{cause::Cause, enrolment::RequestId},
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::x509::identifiers::{RevocationReason, Serial};
 use serde::Serialize;
 

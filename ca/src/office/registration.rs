@@ -30,10 +30,8 @@ use crate::{
 };
 pub use error::RegistrationError;
 use error::TEXT_CHARS_MAX;
-use ledger_classes::{
-    identity::{Identity, Role},
-    time::Time,
-};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 use pki::x509::{identifiers::KeyId, request::CertificateRequest};
 use ring::rand::SystemRandom;
 

@@ -18,7 +18,7 @@ use crate::{
         record::AuthorityRecord,
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     limits::BACKDATE_MS,
     trust::files::{certificates_pem, read_certificates},

@@ -22,7 +22,8 @@ use crate::{
         registration::{RegistrationError, check_count},
     },
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::files::{CertificateFileError, read_certificates},
     x509::{

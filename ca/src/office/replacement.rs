@@ -20,12 +20,10 @@ use crate::{
         record::{AuthorityRecord, NamedAuthority},
     },
 };
-use ledger_classes::{
-    action::channel::{NamedSuccessor, RevokeAuthority},
-    hash::{Hash, HexBytes},
-    participant::{authority_compromise_message, authority_successor_message},
-    time::Time,
-};
+use ledger_classes::action::channel::{NamedSuccessor, RevokeAuthority};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{authority_compromise_message, authority_successor_message};
 use pki::{
     limits::BACKDATE_MS,
     trust::files::read_certificates,
@@ -137,7 +135,7 @@ impl CertificateFolder {
         });
         let (said, unsaid) = match said {
             Ok(said) => (said.map(|signature| Some(hex::encode(signature))), None),
-            Err(error) => ([const { None }; 3], Some(ledger_classes::causes::in_one_line(&error))),
+            Err(error) => ([const { None }; 3], Some(ledger_classes::primitives::causes::in_one_line(&error))),
         };
         let [proof, successor, possession] = said;
         self.keep_authority(&old.serial, &certificate)?;

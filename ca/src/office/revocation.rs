@@ -11,7 +11,8 @@ use crate::{
         record::{AuthorityCertificate, CertificateRecord},
     },
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::x509::identifiers::{RevocationReason, Serial};
 
 /// What to revoke.

@@ -5,7 +5,7 @@ use crate::office::{
     publication::read_ocsp_answer,
     record::CertificateRecord,
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::files::read_certificates,
     x509::{

@@ -2,7 +2,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use ca::{Authority, KeyPair, LeafRequest, Validity, limits::DAY_MS};
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{AlternativeName, KeyAlgorithm};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, SanType,
@@ -47,7 +48,9 @@ impl Issuing {
 
     pub fn leaf(&self, identity: &Identity, key: &KeyPair) -> Vec<u8> {
         let names: Vec<AlternativeName> = match identity.role() {
-            ledger_classes::identity::Role::Peer => vec!["localhost".parse().unwrap(), "127.0.0.1".parse().unwrap()],
+            ledger_classes::primitives::identity::Role::Peer => {
+                vec!["localhost".parse().unwrap(), "127.0.0.1".parse().unwrap()]
+            }
             _ => Vec::new(),
         };
         let request = LeafRequest { identity, public_key: key.public(), alternative_names: &names, validity: days(90) };

@@ -2,15 +2,15 @@
 //! has one.
 
 use super::Random;
-use crate::ticket::Submission;
+use crate::pipeline::submission::Submission;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::keys::SigningKey;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 

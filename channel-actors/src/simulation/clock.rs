@@ -2,9 +2,9 @@
 
 use super::clients::BEGIN;
 use super::disk::Image;
-use crate::effects::{Outcome, Work};
-use crate::ordering::Ticket;
-use ledger_classes::time::Time;
+use crate::pipeline::effects::{Outcome, Work};
+use crate::pipeline::ordering::Ticket;
+use ledger_classes::primitives::time::Time;
 use std::collections::BTreeMap;
 
 /// What happens at a time.

@@ -5,7 +5,7 @@ use super::clock::Event;
 use super::disk::{Fault, Image, JOURNAL, LOG, Loss, Machine, STATE};
 use super::world::World;
 use super::{BLOCKS_MIN, FAULTS_MIN, FaultKind, KINDS_MIN, Random};
-use crate::effects::Kind;
+use crate::pipeline::effects::Kind;
 use std::collections::BTreeMap;
 
 /// Faults of a run.

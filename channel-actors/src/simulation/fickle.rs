@@ -2,10 +2,10 @@
 //! its own messages late, and loses blocks that were executed. So the simulator runs all that the machine has for engines.
 
 use super::Random;
-use crate::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
-use ledger_classes::block::Seal;
-use ledger_classes::hash::Hash;
+use crate::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
+use ledger_classes::formats::block::Seal;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::Hash;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,12 @@
 //! What was told of the chain, and what may never be untrue of it.
 
-use crate::committed::CommittedBlock;
-use crate::production::decode_receipts;
+use crate::block::committed::CommittedBlock;
+use crate::block::execute::decode_receipts;
 use crate::store::ChannelStore;
-use ledger_classes::block::Block;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::receipt::Receipt;
 use ledger_classes::merkle::{self, CompactRange};
-use ledger_classes::receipt::Receipt;
+use ledger_classes::primitives::hash::Hash;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 

@@ -11,20 +11,20 @@ use super::disk::{Image, Loss, Machine, STATE};
 use super::effects::{Desk, answers_of};
 use super::world::{opened, workplace};
 use super::{Random, Trace};
-use crate::asker::Asker;
-use crate::dealer::Arrival;
-use crate::effects::{ChannelLoop, Kind, Outcome, Work};
+use crate::block::execute::decode_receipts;
+use crate::block::replay;
 use crate::limits::WAKE_MS_MAX;
-use crate::machine::{ChannelMachine, Input};
-use crate::opening;
-use crate::ordering::{OrderingEngine, Ticket};
-use crate::production::decode_receipts;
+use crate::pipeline::batcher::Arrival;
+use crate::pipeline::effects::{ChannelLoop, Kind, Outcome, Work};
+use crate::pipeline::machine::{ChannelMachine, Input};
+use crate::pipeline::ordering::{OrderingEngine, Ticket};
+use crate::pipeline::submission::{Submission, SubmitRefusal, SubmitResult, Wait, submission};
+use crate::runtime::asker::Asker;
 use crate::store::StoreOptions;
-use crate::ticket::{Submission, SubmitRefusal, SubmitResult, Wait, submission};
-use ledger_classes::block::Block;
-use ledger_classes::config::OrderingPeer;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey};
+use ledger_classes::primitives::hash::Hash;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -199,7 +199,7 @@ impl Several<'_> {
 
     fn run(&mut self) -> Result<(), String> {
         for number in 0..self.peers.len() {
-            opening::create(&self.peers[number].machine, self.options, &self.prepared.config)?;
+            replay::create(&self.peers[number].machine, self.options, &self.prepared.config)?;
             self.clock.after(0, What::Start(number));
         }
         (0..CLIENTS).for_each(|client| self.clock.after(1, What::Client(client)));

@@ -8,23 +8,24 @@ use super::faults::Faults;
 use super::fickle::Fickle;
 use super::ledger::Ledger;
 use super::{BLOCKS_MIN, FaultKind, Mutant, Random, Report, Trace};
-use crate::asker::Asker;
-use crate::dealer::Arrival;
-use crate::door::Doors;
-use crate::effects::{ChannelLoop, Kind, Workplace};
-use crate::halt::{Life, LifeCycle};
-use crate::index::Index;
-use crate::machine::{ChannelMachine, Input, Installed};
-use crate::memory;
-use crate::metrics::Metrics;
-use crate::opening::{self, Opened, Step};
-use crate::ordering::{OrderingEngine, Solo};
-use crate::shared::Shared;
+use crate::block::replay;
+use crate::block::replay::{Opened, Step};
+use crate::channel::shared::Shared;
+use crate::peer::visibility::Index;
+use crate::pipeline::batcher::Arrival;
+use crate::pipeline::door::Doors;
+use crate::pipeline::effects::{ChannelLoop, Kind, Workplace};
+use crate::pipeline::machine::{ChannelMachine, Input, Installed};
+use crate::pipeline::ordering::{OrderingEngine, Solo};
+use crate::pipeline::submission::{Credits, Wait, submission};
+use crate::runtime::asker::Asker;
+use crate::runtime::life::{Life, LifeCycle};
+use crate::runtime::memory;
+use crate::runtime::metrics::Metrics;
 use crate::store::{Share, StoreOptions};
-use crate::ticket::{Credits, Wait, submission};
 use ledger_classes::keys::Address;
-use ledger_classes::participant::NoCertificates;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::NoCertificates;
 use prometheus_client::registry::Registry;
 use std::path::Path;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ impl World {
 
     /// The whole run.
     pub(super) fn run(&mut self) -> Result<(), String> {
-        opening::create(&self.machine, self.options, &self.prepared.config)?;
+        replay::create(&self.machine, self.options, &self.prepared.config)?;
         self.ledger.begin(self.prepared.channel);
         let image = Box::new(self.machine.live());
         self.clock.after(0, Event::Start(image));
@@ -334,7 +335,7 @@ pub(super) fn workplace(opened: &Opened, proposer: Address) -> Workplace {
 /// Opens a store.
 pub(super) fn opened(machine: &Machine, options: StoreOptions) -> Result<Opened, String> {
     let life = Life::new(LifeCycle::Opening);
-    match opening::begin(machine, options, false, &NoCertificates, &life, Duration::MAX)? {
+    match replay::begin(machine, options, false, &NoCertificates, &life, Duration::MAX)? {
         Step::Done(opened) => Ok(*opened),
         _ => Err("the opening was abandoned".into()),
     }

@@ -4,7 +4,7 @@
 //! disagree; the channel must halt. After the first failed write no later write is tried ([`StoreError::Failed`]):
 //! an fsync that failed may have dropped pages, and one that succeeds afterwards proves nothing about them.
 
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -148,7 +148,7 @@ impl StoreError {
 
     /// The error with its causes, on one line.
     pub(super) fn chain(&self) -> String {
-        ledger_classes::causes::in_one_line(self)
+        ledger_classes::primitives::causes::in_one_line(self)
     }
 }
 

@@ -7,16 +7,20 @@
 //! write nothing is written again.
 //! The tables and their records are in `tables.rs`.
 
+pub(in crate::store) mod tables;
+pub(in crate::store) mod wal;
+
 use super::error::{Latch, StoreError};
-use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
-use super::journal::{Checked, Journal};
+use super::file::checksums;
+use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
 use super::lock::{lock, read, write};
-use super::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
-use super::{BlockRecord, StoreOptions, sums};
-use crate::memory::Counted;
+use super::log::tables::{Newest, Tables, Tail, corrupt, history_of, initialise, reading, write_blocks};
+use super::log::wal::{Checked, Journal};
+use super::{BlockRecord, StoreOptions};
+use crate::runtime::memory::Counted;
 use bytes::Bytes;
-use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{self, CompactRange, PathError};
+use ledger_classes::primitives::hash::Hash;
 use redb::{Database, ReadableDatabase as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -47,7 +51,7 @@ struct Writer {
 impl Log {
     /// Initialises an empty log.
     pub(super) fn create(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
-        let pages = sums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
+        let pages = checksums::open_anyway(files.create_log()?).map_err(StoreError::disk("making the log"))?;
         let journal = Journal::create(files.journal(), options.journal_bytes_max)?;
         let cache = files.memory().caches.grant(options.log_cache_bytes);
         let database = open_database(pages, cache.bytes()).map_err(|error| open_error("log.redb", error))?;
@@ -59,10 +63,10 @@ impl Log {
     /// tables then.
     pub(super) fn open(files: &dyn StoreFiles, options: StoreOptions, latch: Arc<Latch>) -> Result<Self, StoreError> {
         let backend = files.open_log()?;
-        if backend.len().is_ok_and(|bytes| bytes <= sums::PAGE_BYTES) {
+        if backend.len().is_ok_and(|bytes| bytes <= checksums::PAGE_BYTES) {
             return corrupt("the file holds nothing");
         }
-        let pages = sums::open_anyway(backend).map_err(reading("opening the log"))?;
+        let pages = checksums::open_anyway(backend).map_err(reading("opening the log"))?;
         let cache = files.memory().caches.grant(options.log_cache_bytes);
         let database = open_database(pages, cache.bytes()).map_err(|error| match says_corrupt(&error) {
             true => StoreError::Corrupt(error.to_string()),

@@ -12,42 +12,30 @@
 //!
 //! Never here: actors, HTTP, decoding of blocks, a read transaction that outlives a request.
 
-mod check;
-mod checkpoint;
-mod disk;
 mod error;
-mod files;
-mod index;
-mod journal;
-mod layer;
+pub(super) mod file;
 mod lock;
 mod log;
-mod pace;
-mod read_only;
-mod record;
-mod share;
+mod quota;
 mod state;
-mod summary;
-mod sums;
-mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use disk::{Disk, DiskTrouble};
 pub use error::StoreError;
-pub use files::{Backend, Directory, JournalFile, StoreFiles};
-pub(crate) use files::{Inspected, left_summary};
-pub use share::DiskUse;
-pub(crate) use share::{NoRoom, OnItsWay, Room, Share};
+pub use file::directory::{Backend, Directory, JournalFile, StoreFiles};
+pub(crate) use file::directory::{Inspected, left_summary};
+pub use file::disk::{Disk, DiskTrouble};
+pub use quota::DiskUse;
+pub(crate) use quota::{NoRoom, OnItsWay, Room, Share};
 pub use state::StateView;
 
-pub use crate::memory::StoreMemory;
+pub use crate::runtime::memory::StoreMemory;
 use bytes::Bytes;
 use error::Latch;
-use ledger_classes::hash::Hash;
 use ledger_classes::merkle::CompactRange;
-use ledger_classes::state::Writes;
-use ledger_classes::state_tree::StateTree;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::tree::StateTree;
+use ledger_classes::state::view::Writes;
 use log::Log;
 use state::State;
 use std::path::Path;

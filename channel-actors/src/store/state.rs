@@ -20,19 +20,25 @@
 //!    A view never changes, so those overlays stay right when their blocks are applied below it; overlays of
 //!    blocks that the view reflects already are harmless, as long as all later ones up to `h - 1` lie above.
 
+pub(in crate::store) mod checkpoint;
+pub(in crate::store) mod memtable;
+pub(in crate::store) mod record;
+pub(in crate::store) mod transaction_index;
+
 use super::error::{Latch, StoreError};
-use super::files::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
-use super::index::{RUNS, Runs, TRANSACTIONS};
-use super::layer::{Layer, Location};
+use super::file::checksums;
+use super::file::directory::{StoreFiles, catching, open_database, open_error, release, says_corrupt};
+use super::file::throttle::{Paced, PacedBackend};
 use super::lock::{lock, read, write};
-use super::pace::{Paced, PacedBackend};
-use super::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value, sound_value};
-use super::{Pressure, StoreOptions, sums};
+use super::state::memtable::{Layer, Location};
+use super::state::record::{Reflects, STATE_FORMAT, decode_reflects, decode_value, sound_value};
+use super::state::transaction_index::{RUNS, Runs, TRANSACTIONS};
+use super::{Pressure, StoreOptions};
 use crate::limits::DIRTY_LEAST;
-use crate::memory::Counted;
-use ledger_classes::hash::Hash;
-use ledger_classes::state::{ReadError, ReadView, Value, Writes};
-use ledger_classes::state_tree::{Pages, Place, StateTree};
+use crate::runtime::memory::Counted;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::tree::{Pages, Place, StateTree};
+use ledger_classes::state::view::{ReadError, ReadView, Value, Writes};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -331,7 +337,7 @@ enum Opened {
 fn open_file(files: &dyn StoreFiles, options: StoreOptions, cache_bytes: usize) -> Result<Opened, StoreError> {
     let paced = Paced::new(files.open_state()?, options.checkpoint_piece_bytes);
     let file = Arc::downgrade(&paced);
-    let pages = sums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
+    let pages = checksums::open(Box::new(PacedBackend(paced))).map_err(redb::Error::from);
     let opened = pages.and_then(|pages| open_database(pages, cache_bytes));
     let opened = opened.and_then(|database| {
         match catching(|| initialise(&database)) {

@@ -7,9 +7,9 @@
 mod peer;
 
 use channel_actors::LifeCycle;
-use channel_actors::audit::audit;
+use channel_actors::block::verify_offline::audit;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::proof::Proof;
+use ledger_classes::formats::proof::Proof;
 use peer::{Hand, START, Vouching, answers, open, post};
 use serde_json::Value;
 use std::fs;
@@ -39,7 +39,7 @@ async fn files_of_earlier_builds_are_read_as_they_were_written() {
         }
         formats += 1;
         let expected = fs::read_to_string(format.join("expected.json")).expect("readable");
-        let expected: Vec<Value> = ledger_classes::json::from_str(&expected).expect("JSON");
+        let expected: Vec<Value> = ledger_classes::primitives::json::from_str(&expected).expect("JSON");
         assert!(expected.len() >= 3);
         let directory = tempfile::tempdir().expect("a directory");
         copy(&format.join("channels"), directory.path());
@@ -61,7 +61,8 @@ async fn files_of_earlier_builds_are_read_as_they_were_written() {
             let mut found = answers(&handle, height).await;
             found["state_height"] = channel["state_height"].clone();
             assert_eq!(found, *channel, "{name}");
-            let proofs: Vec<Proof> = ledger_classes::json::from_value(channel["proofs"].clone()).expect("two proofs");
+            let proofs: Vec<Proof> =
+                ledger_classes::primitives::json::from_value(channel["proofs"].clone()).expect("two proofs");
             for proof in proofs {
                 assert_eq!(Some(proof.verify(handle.id()).expect("proves").channel), handle.id(), "{name}");
             }

@@ -1,20 +1,20 @@
 //! The peer whose files are kept in `tests/compatibility`: its keys, clock, certificates and channels, and what it
 //! answers. The program that writes the files and the test that reads them share it.
 
-use channel_actors::clock::Clock;
-use channel_actors::metrics::Metrics;
+use channel_actors::runtime::clock::Clock;
+use channel_actors::runtime::metrics::Metrics;
 use channel_actors::store::StoreOptions;
 use channel_actors::{ChannelHandle, ChannelRegistry, RegistryOptions, SubmitResult, Wait};
 use ledger_classes::action::Action;
-use ledger_classes::amount::Amount;
-use ledger_classes::detail::{PathFault, PathRefusal};
 use ledger_classes::execution::assets as queries;
-use ledger_classes::hash::Hash;
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::participant::{CertificatePaths, CertifiedIdentity, PathRules};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{CertificatePaths, CertifiedIdentity, PathRules};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) async fn open(directory: &Path, clock: Arc<Hand>, rest_after: Option<
         store: StoreOptions::default(),
         rest_after,
         metrics: Metrics::new(&mut prometheus_client::registry::Registry::default()),
-        tasks: channel_actors::tasks::Tasks::default(),
+        tasks: channel_actors::runtime::tasks::Tasks::default(),
         disk_reserve_bytes: 0,
         channel_bytes_max: 0,
     });

@@ -2,7 +2,7 @@
 //! that block's header hash, so that a position of another history of the channel is noticed. A position is parsed
 //! strictly, because one that is misread loses or repeats events.
 
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

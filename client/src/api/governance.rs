@@ -1,9 +1,9 @@
 //! Who takes part in a channel, and what is proposed there.
 
-use ledger_classes::config::ConfigChange;
-use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::formats::config::ConfigChange;
 use ledger_classes::keys::Address;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// Whether a participant may sign, as of the block time of the answer.

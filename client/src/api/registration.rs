@@ -1,7 +1,7 @@
 //! Certificates over HTTP: requests, their decisions, renewal.
 
-use ledger_classes::hash::HexBytes;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// Asks for a certificate: `POST /v1/ca/requests`.

@@ -2,9 +2,10 @@
 //! and its clients cut both directions by the same [`Cutter`] (`docs/formats/submissions.md`).
 
 use super::{BatchResult, JsonEnvelope, Outcome, Problem};
-use ledger_classes::codec::{self, Decode, DecodeError, Encode};
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::{ENVELOPE_BYTES_MAX, Envelope};
+use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope};
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::codec::{Decode, DecodeError, Encode};
+use ledger_classes::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 
 /// A JSON object a line.
@@ -214,7 +215,7 @@ pub enum ItemError {
 pub fn read_submission(form: Form, item: &[u8]) -> (Option<u64>, Result<Envelope, ItemError>) {
     let malformed = |error: String| ItemError::Malformed(error);
     match form {
-        Form::Lines => match ledger_classes::json::from_slice::<SubmissionLine>(item) {
+        Form::Lines => match ledger_classes::primitives::json::from_slice::<SubmissionLine>(item) {
             Err(error) => (None, Err(malformed(error.to_string()))),
             Ok(SubmissionLine { number, transaction }) => {
                 (Some(number), Envelope::try_from(transaction).map_err(|error| malformed(error.to_string())))
@@ -259,7 +260,7 @@ pub struct StreamLine {
 
 /// What a peer says on a stream, as a frame.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_classes::codec::bincode")]
+#[bincode(crate = "ledger_classes::primitives::codec::bincode")]
 pub enum StreamFrame {
     /// The first.
     Opened {

@@ -2,10 +2,10 @@
 
 use super::{Problem, ReceiptView};
 use base64::Engine as _;
-use ledger_classes::codec::{Decode, Encode};
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope, SignedBy};
 use ledger_classes::keys::{PublicKey, Scheme, Signature};
-use ledger_classes::transaction::{Encoding, Envelope, SignedBy};
+use ledger_classes::primitives::codec::{Decode, Encode};
+use ledger_classes::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -129,7 +129,7 @@ pub struct Outcome {
 
 /// The body of a binary batch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_classes::codec::bincode")]
+#[bincode(crate = "ledger_classes::primitives::codec::bincode")]
 pub struct Batch {
     /// Format version, 1.
     pub version: u8,
@@ -139,7 +139,7 @@ pub struct Batch {
 
 /// One result of a binary batch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_classes::codec::bincode")]
+#[bincode(crate = "ledger_classes::primitives::codec::bincode")]
 pub enum BatchResult {
     /// Verified and waiting for its block.
     Accepted {
@@ -172,7 +172,7 @@ pub enum BatchResult {
 
 /// The answer to a binary batch, one result an envelope, in order.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[bincode(crate = "ledger_classes::codec::bincode")]
+#[bincode(crate = "ledger_classes::primitives::codec::bincode")]
 pub struct BatchAnswer {
     /// Format version, 1.
     pub version: u8,

@@ -1,17 +1,17 @@
 //! What the API answers with.
 
-use ledger_classes::amount::Amount;
-use ledger_classes::block::{Header, Seal};
-use ledger_classes::config::{Approvals, Budgets, ChannelConfig, Engine, Limits};
-use ledger_classes::detail::{Detail, Value};
-use ledger_classes::event::Event;
-use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::formats::block::{Header, Seal};
+use ledger_classes::formats::config::{Approvals, Budgets, ChannelConfig, Engine, Limits};
+use ledger_classes::formats::detail::{Detail, Value};
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::rights::{Class, Grant, Right, Rights};
+use ledger_classes::formats::transaction::Transaction;
 use ledger_classes::keys::Address;
-use ledger_classes::outcome::ResultCode;
-use ledger_classes::receipt::Receipt;
-use ledger_classes::rights::{Class, Grant, Right, Rights};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::Transaction;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// `application/problem+json` (RFC 9457).
@@ -512,7 +512,7 @@ pub struct CloudEvent {
     pub transaction: Hash,
     /// The event.
     pub data: Event,
-    /// Extension, only if asked for with `proof=true`: JSON text of [`ledger_classes::proof::Evidence`].
+    /// Extension, only if asked for with `proof=true`: JSON text of [`ledger_classes::formats::proof::Evidence`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
@@ -530,7 +530,7 @@ mod tests {
             Event::LogAppended { topic: "tests".into(), author: Address::ZERO, digest: None, body: "text".into() };
         let view = EventView::from(event);
         let text = serde_json::to_string(&view).unwrap();
-        assert_eq!(ledger_classes::json::from_str::<EventView>(&text).unwrap(), view, "{text}");
+        assert_eq!(ledger_classes::primitives::json::from_str::<EventView>(&text).unwrap(), view, "{text}");
     }
 
     /// `GET …/transactions/{id}` told everybody, whatever they read, what somebody owns who had too little.

@@ -1,23 +1,25 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::seen::{SeenError, SeenHeaders};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
-use ledger_classes::block::{receipt_leaves, transaction_leaves};
 use ledger_classes::chain::genesis;
-use ledger_classes::config::{ChannelConfig, Engine, OrderingPeer, Organization};
-use ledger_classes::detail::Detail;
+use ledger_classes::formats::blinding::{Blinded, Blinder, BlindingSeed};
+use ledger_classes::formats::block::{receipt_leaves, transaction_leaves};
+use ledger_classes::formats::config::{ChannelConfig, Engine, OrderingPeer, Organization};
+use ledger_classes::formats::detail::Detail;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::proof::{
+    Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot,
+};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::transaction::{Encoding, Envelope};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::merkle;
-use ledger_classes::outcome::ResultCode;
-use ledger_classes::proof::{Evidence, LaterHeader, ReceiptProof, TransactionProof, Trust, TrustLink, TrustRoot};
-use ledger_classes::receipt::Receipt;
-use ledger_classes::transaction::{Encoding, Envelope};
+use ledger_classes::primitives::amount::Amount;
 
 /// A channel that one peer orders, whose directory may be copied.
 struct Channel {
     orderer: SigningKey,
-    genesis: ledger_classes::block::Block,
+    genesis: ledger_classes::formats::block::Block,
 }
 
 /// A block with one transaction.
@@ -207,7 +209,7 @@ fn what_was_verified_is_remembered_and_another_history_is_an_error_that_leaves_i
     let error = seen.meet("https://b/", &trust, &channel.sealed(&copy)).unwrap_err();
     let SeenError::Fork { fork, kept: Some(kept) } = error else { panic!("{error}") };
     assert_eq!((fork.height, fork.contradiction), (2, Contradiction::Header));
-    let evidence: Fork = ledger_classes::json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
+    let evidence: Fork = ledger_classes::primitives::json::from_slice(&std::fs::read(kept).unwrap()).unwrap();
     assert_eq!(evidence, *fork);
     // Whoever has it checks it without us.
     for side in &evidence.sides {

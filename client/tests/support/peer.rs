@@ -5,7 +5,7 @@
 
 use client::api::{Outcome, SubmissionStatus};
 use client::profile::Profile;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };

@@ -1,7 +1,7 @@
 //! Bodies of the apps class.
 
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 
 /// `app.publish`: the first publication makes the sender the owner; later ones are new versions by the owner.

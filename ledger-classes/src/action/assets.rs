@@ -1,10 +1,10 @@
 //! Bodies of the assets class. Amounts are base units; an asset is named by 1 to 64 of a-z, 0-9 and hyphen.
 
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
 use crate::keys::{Address, PublicKey};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// What an asset consists of.

@@ -1,10 +1,10 @@
 //! Bodies of what concerns the channel itself: who takes part, and its configuration.
 
-use crate::codec::{Decode, Encode};
-use crate::config::ConfigChange;
-use crate::hash::{Hash, HexBytes};
-use crate::identity::Identity;
+use crate::formats::config::ConfigChange;
 use crate::keys::{Address, Signature};
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::Identity;
 use serde::{Deserialize, Serialize};
 
 /// `participant.admit`: needs no right, since path and possession carry the authority. The address's own key is among

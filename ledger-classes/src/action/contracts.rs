@@ -1,7 +1,7 @@
 //! Bodies of the contracts class. Arguments are a JSON document as text, so that they are signed as written in
 //! either payload encoding.
 
-use crate::codec::{Decode, Encode};
+use crate::primitives::codec::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 /// `contract.deploy` and `contract.upgrade`.

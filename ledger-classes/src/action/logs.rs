@@ -1,7 +1,7 @@
 //! Bodies of the logs class.
 
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
 use serde::{Deserialize, Serialize};
 
 /// `log.append`.

@@ -6,13 +6,13 @@
 //! channel anyway; it may, and what it finds wrong makes the block invalid for it.
 
 use super::Invalid;
-use crate::block::{Header, WitnessedBatch, batch_root};
-use crate::config::{ChannelConfig, Orderers, Witnesses};
-use crate::hash::Hash;
+use crate::formats::block::{Header, WitnessedBatch, batch_root};
+use crate::formats::config::{ChannelConfig, Orderers, Witnesses};
+use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::verify_strict;
 use crate::limits::{BATCH_LEAVES_MAX, BATCHES_MAX, WITNESSES_MAX};
 use crate::merkle;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::hash::Hash;
 use std::collections::BTreeSet;
 
 /// Whether a block's batches are the header's and vouch for its transactions as the policy asks.
@@ -84,7 +84,8 @@ fn check_witnesses(
         return Err(Invalid::WitnessThreshold { batch, weight, threshold });
     }
     let message = listed.batch.message(channel);
-    let valid = |signed: &crate::block::SealSignature| verify_strict(&signed.key, &message, &signed.signature).is_ok();
+    let valid =
+        |signed: &crate::formats::block::SealSignature| verify_strict(&signed.key, &message, &signed.signature).is_ok();
     match listed.witnesses.iter().all(valid) {
         true => Ok(()),
         false => Err(Invalid::WitnessSignature { batch }),

@@ -1,17 +1,18 @@
 //! The first block: it follows from its configuration, and its header's hash is the channel's id.
 
 use super::Invalid;
-use crate::blinding::{Blinder, BlindingSeed};
-use crate::block::{BLOCK_ENCODED_BYTES_MAX, BLOCK_VERSION, Block, Header, Seal, writes_root};
-use crate::codec;
-use crate::config::{ChannelConfig, ConfigError};
 use crate::execution::genesis_writes;
-use crate::hash::Hash;
+use crate::formats::blinding::{Blinder, BlindingSeed};
+use crate::formats::block::{BLOCK_ENCODED_BYTES_MAX, BLOCK_VERSION, Block, Header, Seal, writes_root};
+use crate::formats::config::{ChannelConfig, ConfigError};
+use crate::formats::transaction;
+use crate::formats::transaction::{Encoding, Envelope};
 use crate::merkle;
+use crate::primitives::codec;
+use crate::primitives::hash::Hash;
 use crate::rules::RULES;
-use crate::state::Writes;
-use crate::state_tree::{NoPages, StateTree};
-use crate::transaction::{self, Encoding, Envelope};
+use crate::state::tree::{NoPages, StateTree};
+use crate::state::view::Writes;
 
 /// Makes a channel's genesis block: its header's hash is the channel's id.
 pub fn genesis(config: &ChannelConfig) -> Result<(Block, Writes), ConfigError> {

@@ -5,16 +5,16 @@ use super::{
     Above, ExecutedBlock, ExecutionError, Genesis, Given, Invalid, Parent, RecentIds, check, check_genesis, check_link,
     verify_transactions,
 };
-use crate::block::{Block, Header};
-use crate::hash::Hash;
+use crate::formats::block::{Block, Header};
+use crate::formats::receipt::Receipt;
+use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::KeyCache;
 use crate::merkle::{self, CompactRange, Node};
-use crate::participant::CertificatePaths;
-use crate::receipt::Receipt;
-use crate::state::{ReadView, Writes};
-use crate::state_tree::{Pages, StateTree};
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::participant::CertificatePaths;
+use crate::state::tree::{Pages, StateTree};
+use crate::state::view::{ReadView, Writes};
 use std::sync::Arc;
 
 /// The blocks of a chain that were checked so far.

@@ -1,9 +1,9 @@
 //! Every id once for ever: what a rule asks of a channel's index.
 
-use crate::hash::Hash;
-use crate::state::ReadError;
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::formats::transaction::VerifiedTransaction;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::view::ReadError;
 use std::collections::BTreeSet;
 
 /// The ids that are in a chain up to some block.

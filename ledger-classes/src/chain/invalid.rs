@@ -1,10 +1,10 @@
 //! Why a block is no block of its channel: numbered and append-only, held by a golden file
 //! (`docs/formats/invalid-blocks.txt`). Typed arguments; words are made when it is shown.
 
-use crate::hash::Hash;
+use crate::formats::outcome::ResultCode;
 use crate::keys::Address;
-use crate::outcome::ResultCode;
-use crate::time::Time;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
 
 macro_rules! reasons {
     ($(

@@ -1,10 +1,10 @@
 //! Who may make a block final. Producing, replay, offline verification, proofs and clients all ask here.
 
 use super::Invalid;
-use crate::block::{Header, Seal, seal_message};
-use crate::config::{Engine, Orderers};
-use crate::hash::Hash;
+use crate::formats::block::{Header, Seal, seal_message};
+use crate::formats::config::{Engine, Orderers};
 use crate::keys::{StrictError, verify_strict};
+use crate::primitives::hash::Hash;
 
 /// Whether a seal makes the block with this header final. `orderers_root` is that of the header before it, and `orderers` is
 /// the record that it names: nobody vouches for himself.

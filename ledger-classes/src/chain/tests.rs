@@ -9,24 +9,24 @@ use super::{
 };
 use super::{RecentIds, verify_transactions};
 use crate::action::{Action, assets, channel, logs};
-use crate::amount::Amount;
-use crate::blinding::{Blinded, Blinder, BlindingSeed};
-use crate::block::{Block, Header, Seal};
-use crate::codec;
-use crate::config::{ChannelConfig, Limits};
-use crate::detail::{Detail, PathFault, PathRefusal};
 use crate::execution::contracts::timers::Timer;
 use crate::execution::test_support::{address, open_config, signer};
-use crate::hash::{Hash, HexBytes};
+use crate::formats::blinding::{Blinded, Blinder, BlindingSeed};
+use crate::formats::block::{Block, Header, Seal};
+use crate::formats::config::{ChannelConfig, Limits};
+use crate::formats::detail::{Detail, PathFault, PathRefusal};
+use crate::formats::receipt::{Receipt, ReceiptHead};
+use crate::formats::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use crate::keys::{KeyCache, Signature, SigningKey};
-use crate::keyspace;
-use crate::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
-use crate::receipt::{Receipt, ReceiptHead};
-use crate::record;
-use crate::state::{MemoryState, Writes};
-use crate::state_tree::NoPages;
-use crate::time::Time;
-use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, CertifiedIdentity, NoCertificates, PathRules};
+use crate::state::record;
+use crate::state::tree::NoPages;
+use crate::state::view::{MemoryState, Writes};
 use std::collections::BTreeSet;
 
 /// Who orders.
@@ -358,7 +358,7 @@ fn a_header_shows_no_root_without_its_blinding() {
                 .map(|head| crate::merkle::leaf_hash(&codec::encode(&head)))
         };
         let leaves: Vec<[Hash; 2]> = sealed.receipts.iter().map(plain).collect();
-        let (written, header) = (crate::block::write_leaves(&checked.writes), codec::encode(&checked.header));
+        let (written, header) = (crate::formats::block::write_leaves(&checked.writes), codec::encode(&checked.header));
         let mut roots = vec![crate::merkle::root(&written), checked.tree.root()];
         roots.extend(
             [0, 1].map(|which| crate::merkle::root(&leaves.iter().map(|leaf| leaf[which]).collect::<Vec<_>>())),
@@ -417,15 +417,15 @@ pub(crate) fn forced(
     let tree = above.tree.update(above.pages, &ran.executed.writes).expect("memory does not fail");
     let count = |number: usize| u32::try_from(number).expect("few");
     let header = Header {
-        version: crate::block::BLOCK_VERSION,
+        version: crate::formats::block::BLOCK_VERSION,
         channel: above.parent.channel,
         height: above.parent.height + 1,
         previous: above.parent.hash,
         time,
         transaction_root: crate::merkle::root(&leaves),
-        receipt_root: crate::merkle::root(&crate::block::receipt_leaves(&ran.executed.receipts, &blinder)),
+        receipt_root: crate::merkle::root(&crate::formats::block::receipt_leaves(&ran.executed.receipts, &blinder)),
         batch_root: crate::merkle::empty_root(),
-        writes_root: crate::block::writes_root(&ran.executed.writes, &blinder),
+        writes_root: crate::formats::block::writes_root(&ran.executed.writes, &blinder),
         state_root: tree.state_root(above.pages, &blinder).expect("memory does not fail"),
         history_root: above.parent.history_root,
         orderers_root: above.parent.orderers_root,
@@ -552,14 +552,15 @@ fn an_action_of_rules_that_are_not_in_force_is_in_no_block() {
     assert_eq!(super::execute::check_actions(0, 3, &one), Err(ahead), "every action is of rules 1 at least");
     // Of the next rules: whoever makes a block does not offer it, since it could make none afterwards.
     let raise = Action::ChannelPropose(channel::Propose {
-        changes: vec![crate::config::ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
+        changes: vec![crate::formats::config::ConfigChange::SetRules { rules: crate::rules::RULES + 1 }],
         reason: String::new(),
     });
     let envelope = maker.envelope(&[1], vec![raise]);
     let raise = maker.verified(envelope);
     let Drafted { block, left } = maker.draft(7, vec![raise.clone(), one.clone()]);
     assert_eq!(block.map(|block| block.ids.len()), Some(1));
-    let refused = super::Refused::Limits(crate::transaction::TransactionError::UnknownAction("channel.propose".into()));
+    let refused =
+        super::Refused::Limits(crate::formats::transaction::TransactionError::UnknownAction("channel.propose".into()));
     assert_eq!(left.refused, [(raise.id(), refused)]);
     // Whoever follows takes it: with it, both builds decide alike.
     let above = maker.history.above(&maker.state, &NoPages, &NoCertificates).expect("genesis");

@@ -8,19 +8,20 @@ mod tests;
 
 use super::Context;
 use crate::action::apps::{Publish, Retire, UpdateSettings};
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Part, Thing};
-use crate::event::Event;
-use crate::hash::Hash;
-use crate::identity::is_label;
+use crate::formats::detail::{Detail, Part, Thing};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{APP_CONTRACTS_MAX, APP_SETTINGS_BYTES_MAX, NAME_BYTES_MAX, TITLE_BYTES_MAX};
-use crate::listing::{Listed, Span, list, text};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::is_label;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::listing::{Listed, Span, list, text};
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// An application: who owns it and what is in force.
@@ -94,7 +95,7 @@ fn check_settings(settings: &str) -> Result<(), Refusal> {
             Detail::AtMost { part: Part::Settings, most: APP_SETTINGS_BYTES_MAX as u64 },
         );
     }
-    match crate::json::check_document(settings) {
+    match crate::primitives::json::check_document(settings) {
         Ok(()) => Ok(()),
         // Not where: another release of the library may count otherwise.
         Err(_) => reject(ResultCode::SettingsInvalid, Detail::NotJson {}),

@@ -36,10 +36,10 @@ pub(super) use unique::{
     unfreeze_item,
 };
 
-use crate::amount::Amount;
-use crate::detail::{Detail, Part};
+use crate::formats::detail::{Detail, Part};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
+use crate::primitives::amount::Amount;
 
 /// Refuses an amount of nothing.
 fn require_some(amount: Amount) -> Result<(), Refusal> {

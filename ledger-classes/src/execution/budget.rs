@@ -9,8 +9,8 @@
 //! transactions at least a quarter of it, a single transaction fits every block, and what does not begin waits for the next
 //! one, in its order.
 
-use crate::config::{Budget, Budgets};
-use crate::detail::Resource;
+use crate::formats::config::{Budget, Budgets};
+use crate::formats::detail::Resource;
 
 /// What was used, or may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,22 +10,22 @@ use crate::action::Action;
 use crate::action::assets::{Kind, Recover, Transfer, TransferBatch};
 use crate::action::channel::{Propose, Revoke};
 use crate::action::logs::Append;
-use crate::amount::Amount;
 use crate::chain::{Above, ExecutionError, Given, Invalid, Parent, RecentIds, check, tests::forced};
-use crate::codec;
-use crate::config::{Budgets, ChannelConfig, ConfigChange, Organization};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::config::{Budgets, ChannelConfig, ConfigChange, Organization};
+use crate::formats::outcome::ResultCode;
+use crate::formats::receipt::Receipt;
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
+use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits;
-use crate::outcome::ResultCode;
-use crate::participant::Participant;
-use crate::receipt::Receipt;
-use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::state_tree::{NoPages, StateTree};
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::Participant;
+use crate::state::tree::{NoPages, StateTree};
 
 const ADMIN: u8 = 20;
 
@@ -210,7 +210,7 @@ fn timers_and_transactions_both_have_their_part_of_each_block() {
 fn copies_of_one_free_act_leave_one_receipt_on_a_channel_with_fees() {
     let rights = [Right::Admin].into_iter().collect();
     let grants = vec![Grant { to: Grantee::Organization("alpha".into()), rights }];
-    let fees = crate::config::Fees {
+    let fees = crate::formats::config::Fees {
         asset: Some("coin".into()),
         issuer: Some(address(1)),
         base: Amount(5),

@@ -23,16 +23,16 @@ pub(super) use revocation::{reinstate, revoke, revoke_by_evidence};
 use super::audit::{self, Act};
 use super::{ConfigRecord, Context, budget, configuration};
 use crate::action::channel::Admit;
-use crate::config::ConfigChange;
-use crate::detail::{Detail, Part, Party, PathFault, Text};
-use crate::event::Event;
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::config::ConfigChange;
+use crate::formats::detail::{Detail, Part, Party, PathFault, Text};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys;
-use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATE_BYTES_MAX, CERTIFICATE_PATH_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{KnownIdentity, Participant, certificate_key, possession_message};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::state::keyspace;
+use crate::state::participant::{KnownIdentity, Participant, certificate_key, possession_message};
 
 /// A path that may be verified, so many times.
 fn path_of<'p>(context: &Context<'_>, path: &'p [HexBytes], times: u64) -> Result<Vec<&'p [u8]>, Refusal> {

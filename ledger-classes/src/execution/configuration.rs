@@ -3,12 +3,13 @@
 //! Relations that always hold: what is in force names the height of a configuration; a configuration rules from the block
 //! after the one that set it to the one that sets the next; who orders by it orders since a block not above that one.
 
-use crate::codec::{Decode, Encode};
-use crate::config::ChannelConfig;
-use crate::hash::{Hash, Tag};
-use crate::keyspace;
-use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView, Value, Writes};
+use crate::formats::config::ChannelConfig;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, Tag};
+use crate::state::keyspace;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView, Value, Writes};
 
 /// The configuration with the height whose block set it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -4,23 +4,24 @@
 use super::budget::{self, Allowed, Usage};
 use super::contracts::timers::Timer;
 use super::{BlockInput, Members};
-use crate::amount::Amount;
-use crate::codec;
-use crate::config::ChannelConfig;
-use crate::detail::{Detail, Part};
-use crate::event::Event;
-use crate::hash::Hash;
-use crate::identity::Identity;
+use crate::formats::config::ChannelConfig;
+use crate::formats::detail::{Detail, Part};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::receipt::Receipt;
+use crate::formats::rights::Rights;
+use crate::formats::transaction::VerifiedTransaction;
 use crate::keys::{Address, PublicKey};
 use crate::limits;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::CertificatePaths;
-use crate::receipt::Receipt;
-use crate::record::{self, Record};
-use crate::rights::Rights;
-use crate::state::{ReadError, ReadView, Value, Writes, first_over_counting};
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::Identity;
+use crate::primitives::time::Time;
+use crate::state::participant::CertificatePaths;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView, Value, Writes, first_over_counting};
 use std::cell::Cell;
 
 /// Who a unit of execution is from.
@@ -430,8 +431,8 @@ impl ReadView for Context<'_> {
 mod tests {
     use super::*;
     use crate::execution::test_support::open_config;
-    use crate::participant::NoCertificates;
-    use crate::state::MemoryState;
+    use crate::state::participant::NoCertificates;
+    use crate::state::view::MemoryState;
 
     #[test]
     fn a_key_above_the_limit_is_refused() {

@@ -6,14 +6,15 @@
 //! hash of that. What a CA revoked of certificates that the channel has not met has none, and so have CAs' own
 //! certificates: it may be any number, and is the peer's own matter, which knows the CA's list or answer.
 
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
-use crate::keyspace::{self, Family};
-use crate::participant::{
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::participant::{
     CertificateKey, CertifiedIdentity, KnownCertificate, KnownIdentity, NamedCertificate, certificate_key,
 };
-use crate::record;
-use crate::state::{ReadError, ReadView, Writes, prefix_end};
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView, Writes, prefix_end};
 use std::collections::BTreeSet;
 
 /// Under what a channel ends certificates: the first 16 bytes of the SHA-256 of a key of its state.
@@ -95,14 +96,18 @@ mod tests {
     use super::*;
     use crate::execution::test_support::open_config;
     use crate::keys::SigningKey;
-    use crate::participant::CertificateHolder;
-    use crate::state::MemoryState;
-    use crate::time::Time;
+    use crate::primitives::time::Time;
+    use crate::state::participant::CertificateHolder;
+    use crate::state::view::MemoryState;
 
     #[test]
     fn what_ends_a_certificate_is_told_by_one_of_its_marks_and_what_is_taken_back_is_none() {
-        let identity =
-            crate::identity::Identity::new(&open_config().consortium, "north", crate::identity::Role::Client, "ann");
+        let identity = crate::primitives::identity::Identity::new(
+            &open_config().consortium,
+            "north",
+            crate::primitives::identity::Role::Client,
+            "ann",
+        );
         let identity = identity.expect("valid");
         let (issuer, key) = (Hash([1; 32]), SigningKey::from_seed(&[7; 32]).public());
         let certified = CertifiedIdentity {

@@ -6,14 +6,14 @@
 
 use super::{Context, assets};
 use crate::action::Action;
-use crate::amount::Amount;
-use crate::config::ChannelConfig;
-use crate::detail::{Detail, Moment};
+use crate::formats::config::ChannelConfig;
+use crate::formats::detail::{Detail, Moment};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::transaction::VerifiedTransaction;
 use crate::limits;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
-use crate::transaction::VerifiedTransaction;
+use crate::primitives::amount::Amount;
+use crate::primitives::time::Time;
+use crate::state::view::{ReadError, ReadView};
 
 /// Whether a transaction owes no fee: all of it is administrative, or ends the pause of the asset that fees are paid in.
 /// Only while there is one to end, or the same could be repeated for nothing.

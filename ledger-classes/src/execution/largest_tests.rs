@@ -20,24 +20,26 @@ use super::service::{ServiceClock, Stop};
 use super::test_support::{Ledger, address, open_config, signer};
 use super::{BlockInput, ConfigRecord, Context, InForce};
 use crate::action::assets::{ItemName, Kind};
-use crate::amount::Amount;
-use crate::block::write_leaves;
-use crate::codec;
-use crate::config::{ChannelConfig, ConfigChange, Fees, OrderingPeer, Organization};
-use crate::detail::{Detail, Part};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::block::write_leaves;
+use crate::formats::config::{ChannelConfig, ConfigChange, Fees, OrderingPeer, Organization};
+use crate::formats::detail::{Detail, Part};
+use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
 use crate::limits::*;
 use crate::merkle;
-use crate::participant::{
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::participant::{
     CertificateHolder, CertificateKey, CertificateName, KnownCertificate, KnownIdentity, NamedCertificate, Participant,
 };
-use crate::record::{self, Record};
-use crate::rights::{Grant, Grantee, Right};
-use crate::state::{ReadError, ReadView as _, Value};
-use crate::time::Time;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView as _, Value};
 use instances::{kept_by_instances, loan};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -461,7 +463,7 @@ fn a_query_of_the_largest_records_of_an_instance_is_answered_within_a_page() {
         ledger.put(keyspace::contract_version(&name(1), u32::MAX), &version);
         let answer = super::contracts::query(&ledger.state, &name(0), method, arguments).unwrap();
         assert!(answer.len() > 100 && answer.len() < PAGE_BYTES / 2, "{method}: {} bytes", answer.len());
-        let told: serde_json::Value = crate::json::from_str(&format!(r#"{{"told":{answer}}}"#)).unwrap();
+        let told: serde_json::Value = crate::primitives::json::from_str(&format!(r#"{{"told":{answer}}}"#)).unwrap();
         if method == "loans" {
             assert!((2..100).contains(&told["told"].as_array().unwrap().len()));
         }

@@ -5,18 +5,18 @@ mod tests;
 
 use super::Context;
 use crate::action::logs::Append;
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Part};
-use crate::event::Event;
-use crate::hash::Hash;
-use crate::identity::is_label;
+use crate::formats::detail::{Detail, Part};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::rights::{Class, is_act};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{LOG_BODY_BYTES_MAX, TOPIC_BYTES_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
-use crate::rights::{Class, is_act};
-use crate::time::Time;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::is_label;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::record::Record;
 use serde::Serialize;
 
 /// A log record.

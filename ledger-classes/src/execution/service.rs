@@ -14,18 +14,19 @@
 use super::Context;
 use super::contracts::timers;
 use crate::action::assets::ItemName;
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::event::Event;
-use crate::hash::{Hash, Tag};
+use crate::formats::event::Event;
+use crate::formats::outcome::Refusal;
+use crate::formats::receipt::Receipt;
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{LATE_MS, MARK_MS, RETURN_MS, RETURN_PRICE, UNEARNED_MS_MAX};
-use crate::outcome::Refusal;
-use crate::receipt::Receipt;
-use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, Tag};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// The channel's record of the time in which it served.

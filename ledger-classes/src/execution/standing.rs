@@ -4,15 +4,15 @@
 //! the CAs on the certificate's path is listed for its organization, told by their keys, or when a CA certificate of the
 //! path was revoked. What the public may do is for those without any record: a record that has ended leaves nothing.
 
-use crate::config::ChannelConfig;
-use crate::hash::Hash;
-use crate::keyspace;
-use crate::outcome::ResultCode;
-use crate::participant::{CertificatePaths, KnownCertificate, Participant};
-use crate::record;
-use crate::rights::Rights;
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::formats::config::ChannelConfig;
+use crate::formats::outcome::ResultCode;
+use crate::formats::rights::Rights;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, KnownCertificate, Participant};
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView};
 use std::cell::OnceCell;
 
 /// The member organizations of a configuration, with the keys of the CAs that it lists for each. A key is read from its

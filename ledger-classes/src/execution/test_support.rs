@@ -6,23 +6,24 @@ use super::channel::Administrators;
 use super::service::ServiceClock;
 use super::{BlockInput, Executed, Fate, Ran, config_of, genesis_writes, next_timer, run};
 use crate::action::Action;
-use crate::amount::Amount;
-use crate::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::config::{ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use crate::formats::outcome::ResultCode;
+use crate::formats::receipt::Receipt;
+use crate::formats::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use crate::keys::{Address, KeyCache, SigningKey};
-use crate::keyspace;
 use crate::limits;
-use crate::outcome::ResultCode;
-use crate::participant::{
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{
     CertificateHolder, CertificateKey, CertificatePaths, KnownCertificate, KnownIdentity, NamedCertificate,
     NoCertificates, Participant, certificate_key,
 };
-use crate::receipt::Receipt;
-use crate::record::{self, Record};
-use crate::state::{MemoryState, Writes};
-use crate::time::Time;
-use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{MemoryState, Writes};
 
 /// The key of test signer `number`.
 pub(crate) fn signer(number: u8) -> SigningKey {
@@ -296,7 +297,7 @@ pub(crate) fn open_config() -> ChannelConfig {
             ..Limits::default()
         },
         fees: Fees::default(),
-        approvals: crate::config::Approvals::Any,
+        approvals: crate::formats::config::Approvals::Any,
         witnesses: Default::default(),
         budgets: Default::default(),
     }

@@ -1,8 +1,8 @@
 //! Addresses: 20 bytes of a tagged hash. As text `0x` and 40 hex digits whose case is the checksum of EIP-55, so that
 //! a mistyped digit pays nobody.
 
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
 use sha3::{Digest as _, Keccak256};
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl Address {
     /// Characters of an address as text.
     pub const TEXT_LEN: usize = 42;
 
-    /// The first 20 bytes of a hash under one of the address tags of [`crate::hash::Tag`].
+    /// The first 20 bytes of a hash under one of the address tags of [`crate::primitives::hash::Tag`].
     pub fn from_hash(hash: Hash) -> Self {
         let mut bytes = [0; 20];
         bytes.copy_from_slice(&hash.0[..20]);

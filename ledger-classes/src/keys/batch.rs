@@ -5,7 +5,7 @@
 //! and the seed (ZIP 215 is what makes single and batch equations agree on all edge cases).
 
 use super::{KeyBytes, PublicKey, Signature, verify};
-use crate::hash::Hash;
+use crate::primitives::hash::Hash;
 use curve25519_dalek::{
     constants::ED25519_BASEPOINT_POINT,
     edwards::{CompressedEdwardsY, EdwardsPoint},

@@ -1,8 +1,8 @@
 //! A signature and its verification, one at a time. Batches are in [`super::batch`]; both give one verdict.
 
 use super::{KeyBytes, PublicKey};
-use crate::codec::{Decode, Encode};
-use crate::hash::parse_hex;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::parse_hex;
 use ed25519_zebra::VerificationKey;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use std::fmt;

@@ -3,7 +3,7 @@
 
 use super::tests::{ORDER, p256, sign_with_torsion, small_order_encodings};
 use super::*;
-use crate::hash::parse_hex;
+use crate::primitives::hash::parse_hex;
 
 /// The twelve cases of <https://github.com/novifinancial/ed25519-speccheck> ("Taming the Many EdDSAs", table 5): message,
 /// key, signature, and whether ZIP 215 takes it. Libraries part on them;

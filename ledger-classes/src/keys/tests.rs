@@ -3,7 +3,7 @@
 
 use super::batch::CACHED_KEYS_MAX;
 use super::*;
-use crate::codec::{decode, encode};
+use crate::primitives::codec::{decode, encode};
 use curve25519_dalek::{
     constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION},
     edwards::EdwardsPoint,
@@ -80,7 +80,7 @@ fn a_key_has_one_binary_form_and_one_text() {
         assert_eq!((bytes[0], &bytes[1..]), (scheme_byte, key.bytes()));
         assert_eq!(decode::<PublicKey>(&bytes, 66), Ok(key));
         assert_eq!(key.to_string().parse(), Ok(key));
-        assert_eq!(crate::json::from_str::<PublicKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
+        assert_eq!(crate::primitives::json::from_str::<PublicKey>(&serde_json::to_string(&key).unwrap()).unwrap(), key);
         assert_eq!(PublicKey::new(key.scheme(), key.bytes()), Ok(key));
         assert_eq!(key.check_registrable(), Ok(()));
     }

@@ -1,8 +1,8 @@
 //! The right edge of a growing tree: what is needed to append and to know the root, O(log n) hashes.
 
 use super::{PathError, empty_root, node_hash};
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
 use bincode::error::{DecodeError, EncodeError};
 
 /// A complete subtree of a growing tree. It never changes again, so a store may keep it.

@@ -1,7 +1,7 @@
 //! Building proofs: from all leaf hashes, or in O(log n) from stored complete subtrees.
 
 use super::{empty_root, node_hash, root};
-use crate::hash::Hash;
+use crate::primitives::hash::Hash;
 
 /// Why there is no path.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]

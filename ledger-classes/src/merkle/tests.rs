@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::codec::{decode, encode};
+use crate::primitives::codec::{decode, encode};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

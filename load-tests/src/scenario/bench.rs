@@ -11,7 +11,7 @@ use crate::progress;
 use crate::report::Measured;
 use crate::workload::{EncodedBatch, Pattern, Workload};
 use client::connection::Connection;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;

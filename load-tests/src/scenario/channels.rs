@@ -241,7 +241,7 @@ async fn idle(options: &Options, limit: u64, measured: &mut Measured) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger_classes::hash::Hash;
+    use ledger_classes::primitives::hash::Hash;
 
     #[test]
     fn requests_are_dealt_to_channels_in_turn() {

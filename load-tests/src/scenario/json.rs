@@ -134,7 +134,7 @@ async fn post(
 
 /// Counts an answer.
 fn judge(driven: &mut Driven, status: u16, answer: &[u8], took: Duration) {
-    match ledger_classes::json::from_slice(answer) {
+    match ledger_classes::primitives::json::from_slice(answer) {
         Ok(Answer { receipt: Some(Receipt { code }), .. }) if status == 200 => {
             driven.committed += u64::from(code == 0);
             driven.failed += u64::from(code != 0);

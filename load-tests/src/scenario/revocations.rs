@@ -31,9 +31,9 @@ use client::certificate::Credential;
 use client::connection::Connection;
 use client::profile::Profile;
 use client::submit::{SubmitError, VALIDITY_MS, Wait, transaction};
-use ledger_classes::identity::Identity;
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::SigningKey;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::primitives::identity::Identity;
 use pki::RevocationReason;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ struct Authority {
 }
 
 fn failed(error: &FolderError) -> LoadError {
-    LoadError::Setup(format!("the authorities' folder: {}", ledger_classes::causes::in_a_sentence(error)))
+    LoadError::Setup(format!("the authorities' folder: {}", ledger_classes::primitives::causes::in_a_sentence(error)))
 }
 
 impl Authority {

@@ -16,7 +16,7 @@ use crate::workload::Pattern;
 use client::api::{
     Batch, BatchAnswer, BatchResult, Cutter, Form, MEDIA_TYPE_BATCH, MEDIA_TYPE_SUBMISSIONS, StreamFrame, push_frame,
 };
-use ledger_classes::codec;
+use ledger_classes::primitives::codec;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use crate::x509::{
     certificate::{Certificate, ProfileError},
     profile::AuthorityScope,
 };
-use ledger_classes::participant::{AuthorityContinuation, AuthorityFacts};
+use ledger_classes::state::participant::{AuthorityContinuation, AuthorityFacts};
 use x509_parser::oid_registry::OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER;
 
 /// Why a certificate does not continue a listed one.

@@ -14,11 +14,9 @@ use crate::{
         certificate::Certificate,
     },
 };
-use ledger_classes::{
-    detail::{PathFault, PathRefusal},
-    limits::CERTIFICATE_PATH_MAX,
-    time::Time,
-};
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
+use ledger_classes::limits::CERTIFICATE_PATH_MAX;
+use ledger_classes::primitives::time::Time;
 
 /// The first fault of a path that [`crate::verify_participant`] refuses under the same roots at the same time.
 pub fn path_fault(path: &[&[u8]], roots: &[&[u8]], at: Time) -> PathRefusal {

@@ -15,7 +15,7 @@ use crate::{
         profile::AuthorityScope,
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::path::Path;
 
 /// A CA as those who trust it see it.

@@ -5,7 +5,7 @@ use crate::{
     trust::{continuation::ContinuationError, participant::EvidenceError, validation::PathError},
     x509::{certificate::ProfileError, ocsp::OcspError},
 };
-use ledger_classes::detail::{PathFault, PathRefusal};
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
 
 impl From<&ProfileError> for PathFault {
     fn from(error: &ProfileError) -> Self {

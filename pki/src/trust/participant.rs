@@ -14,7 +14,8 @@ use crate::{
         profile::AuthorityScope,
     },
 };
-use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};
+use ledger_classes::limits::CERTIFICATE_PATH_MAX;
+use ledger_classes::primitives::time::Time;
 use std::ops::Range;
 
 /// Verifies the path that a `participant.admit` carries, leaf first, against the roots that the channel accepts for

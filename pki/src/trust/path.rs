@@ -17,11 +17,9 @@ use crate::{
         public_key::PublicKey,
     },
 };
-use ledger_classes::{
-    identity::{Identity, Role},
-    limits::CERTIFICATE_PATH_MAX,
-    time::Time,
-};
+use ledger_classes::limits::CERTIFICATE_PATH_MAX;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 
 /// What the leaf is to be used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

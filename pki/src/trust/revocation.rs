@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use arc_swap::ArcSwap;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::{
     collections::{BTreeMap, HashSet},
     fmt,

@@ -15,7 +15,7 @@ use crate::{
         certificate::{Certificate, ProfileError},
     },
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::collections::HashSet;
 
 /// Why a root is not trusted on the word of a link.

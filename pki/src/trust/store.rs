@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use arc_swap::ArcSwap;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use std::sync::Arc;
 
 /// Why CAs are not taken into the store.

@@ -4,7 +4,8 @@
 //! connect and is anonymous; a certificate that is presented and not good ends the handshake with an alert.
 
 use crate::trust::{path::Usage, revocation::RevocationStatusError, store::TrustStore, validation::PathError};
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError, PeerIncompatible,
     ServerConfig, SignatureScheme,

@@ -13,7 +13,8 @@ use crate::{
         identifiers::{AlternativeName, CertificateId, KeyId},
     },
 };
-use ledger_classes::{limits::CERTIFICATE_PATH_MAX, time::Time};
+use ledger_classes::limits::CERTIFICATE_PATH_MAX;
+use ledger_classes::primitives::time::Time;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use std::{cell::RefCell, time::Duration};
 use webpki::{

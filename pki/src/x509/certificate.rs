@@ -8,7 +8,9 @@ use crate::x509::{
     general_names,
     identifiers::{KeyId, Serial, SerialError, sha256},
 };
-use ledger_classes::{identity::ParseIdentityError, limits::CERTIFICATE_BYTES_MAX, time::Time};
+use ledger_classes::limits::CERTIFICATE_BYTES_MAX;
+use ledger_classes::primitives::identity::ParseIdentityError;
+use ledger_classes::primitives::time::Time;
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, ParsedExtension, X509Extension},

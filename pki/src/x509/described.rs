@@ -5,7 +5,7 @@ use crate::x509::{
     certificate::{Certificate, ProfileError},
     identifiers::{KeyId, Serial},
 };
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 
 /// A CA certificate in words.
 #[derive(Clone, Debug, PartialEq, Eq)]

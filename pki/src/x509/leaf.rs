@@ -5,7 +5,8 @@ use crate::x509::{
     certificate::{Certificate, ProfileError},
     identifiers::Serial,
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 
 /// The claims of a well-formed leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]

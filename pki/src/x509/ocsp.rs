@@ -12,7 +12,8 @@ use crate::x509::{
     certificate::{Certificate, ProfileError},
     identifiers::{CertificateId, RevocationReason, Serial, SerialError},
 };
-use ledger_classes::{limits::OCSP_BYTES_MAX, time::Time};
+use ledger_classes::limits::OCSP_BYTES_MAX;
+use ledger_classes::primitives::time::Time;
 use ring::digest;
 use time::OffsetDateTime;
 use x509_parser::{

@@ -9,7 +9,7 @@ use crate::x509::{
     identifiers::AlternativeName,
     public_key::PublicKey,
 };
-use ledger_classes::identity::{Identity, Role, is_label};
+use ledger_classes::primitives::identity::{Identity, Role, is_label};
 use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 

@@ -13,10 +13,8 @@ use crate::{
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ledger_classes::{
-    identity::{Identity, ParseIdentityError},
-    keys::{PublicKey as LedgerKey, Scheme, WeakKeyError},
-};
+use ledger_classes::keys::{PublicKey as LedgerKey, Scheme, WeakKeyError};
+use ledger_classes::primitives::identity::{Identity, ParseIdentityError};
 use x509_parser::{
     certification_request::X509CertificationRequest,
     extensions::{GeneralName, ParsedExtension},

@@ -13,12 +13,10 @@ use crate::{
     setup::init::MAIN,
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Undecided};
-use ledger_classes::{
-    config::ChannelConfig,
-    hash::Hash,
-    identity::{Identity, Role},
-    rights::{Class, Right, Rights},
-};
+use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::formats::rights::{Class, Right, Rights};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::{Identity, Role};
 use pki::KeyId;
 use std::{
     collections::HashMap,
@@ -236,13 +234,11 @@ pub fn forbidden(right: &str) -> ApiError {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::hash::HexBytes;
-    use ledger_classes::{
-        config::{Approvals, Engine, Fees, Limits, OrderingPeer, Organization},
-        keys::SigningKey,
-        rights::{Grant, Grantee},
-        time::Time,
-    };
+    use ledger_classes::formats::config::{Approvals, Engine, Fees, Limits, OrderingPeer, Organization};
+    use ledger_classes::formats::rights::{Grant, Grantee};
+    use ledger_classes::keys::SigningKey;
+    use ledger_classes::primitives::hash::HexBytes;
+    use ledger_classes::primitives::time::Time;
 
     fn identity(text: &str) -> Identity {
         Identity::parse(&format!("spiffe://harbour.example/{text}")).unwrap()

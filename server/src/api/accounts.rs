@@ -18,20 +18,18 @@ use actix_web::{
 };
 use channel_actors::Reader;
 use client::api::{AccountView, BalanceView, ItemView};
-use ledger_classes::{
-    action::assets::Kind,
-    amount::Amount,
-    execution::assets::{self, Holding},
-    identity::is_label,
-    keys::Address,
-    keyspace,
-    listing::Span,
-    participant::Participant,
-    record,
-    rights::Class,
-    state::{ReadError, ReadView},
-    time::Time,
-};
+use ledger_classes::action::assets::Kind;
+use ledger_classes::execution::assets;
+use ledger_classes::execution::assets::Holding;
+use ledger_classes::formats::rights::Class;
+use ledger_classes::keys::Address;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::identity::is_label;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::listing::Span;
+use ledger_classes::state::participant::Participant;
+use ledger_classes::state::view::{ReadError, ReadView};
+use ledger_classes::state::{keyspace, record};
 use serde::Serialize;
 
 pub(super) async fn show(

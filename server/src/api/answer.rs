@@ -22,7 +22,7 @@ use actix_web::{
 };
 use channel_actors::{Asker, ChannelHandle, ChannelRegistry, Reader, Unavailable};
 use futures_util::StreamExt as _;
-use ledger_classes::state::ReadError;
+use ledger_classes::state::view::ReadError;
 use serde::Serialize;
 use std::{
     collections::VecDeque,

@@ -13,11 +13,10 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use ledger_classes::{
-    execution::apps::{self, NamedApp, NamedAppVersion},
-    identity::is_label,
-    rights::Class,
-};
+use ledger_classes::execution::apps;
+use ledger_classes::execution::apps::{NamedApp, NamedAppVersion};
+use ledger_classes::formats::rights::Class;
+use ledger_classes::primitives::identity::is_label;
 
 pub(super) async fn list(
     context: Data<PeerContext>,

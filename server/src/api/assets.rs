@@ -13,11 +13,10 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use ledger_classes::{
-    execution::assets::{self, NamedAsset, NamedItem},
-    identity::is_label,
-    rights::Class,
-};
+use ledger_classes::execution::assets;
+use ledger_classes::execution::assets::{NamedAsset, NamedItem};
+use ledger_classes::formats::rights::Class;
+use ledger_classes::primitives::identity::is_label;
 
 pub(super) async fn list(
     context: Data<PeerContext>,

@@ -21,8 +21,8 @@ use actix_web::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use client::api::{AnswerTaken, AuthorityView, CaAnswer, CrlTaken};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::identity::Identity;
 use pki::{
     AuthorityScope,
     trust::{files::certificates_pem, revocation::RevocationError},

@@ -28,12 +28,10 @@ use client::{
     api::{MEDIA_TYPE_BLOCK, MEDIA_TYPE_BLOCKS},
     verify::decode_payload,
 };
-use ledger_classes::{
-    action::Action,
-    codec,
-    keys::Address,
-    transaction::{ENVELOPE_BYTES_MAX, Envelope, Transaction},
-};
+use ledger_classes::action::Action;
+use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, Transaction};
+use ledger_classes::keys::Address;
+use ledger_classes::primitives::codec;
 use serde::Deserialize;
 
 /// Where a page of blocks begins and how long it is.

@@ -126,5 +126,6 @@ struct UntilDone(#[expect(dead_code, reason = "it is given back when it is dropp
 
 /// What a body in JSON says.
 pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
-    ledger_classes::json::from_slice(body).map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
+    ledger_classes::primitives::json::from_slice(body)
+        .map_err(|error| ApiError::new(Kind::Malformed, error.to_string()))
 }

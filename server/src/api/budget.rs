@@ -10,7 +10,7 @@ use crate::{
     limits::{BUDGET_ANONYMOUS, BUDGET_CALLER, BUDGET_CHANNEL, BUDGET_MEMBERS, RETRY_AFTER_MS},
 };
 use channel_actors::Asker;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::{
     collections::HashMap,
     sync::{

@@ -27,13 +27,11 @@ use actix_web::{
 };
 use channel_actors::{CreateError, LifeCycle, store::DiskUse};
 use client::api::{ChannelSpec, ChannelState, ChannelView, DiskUseView, QueueView};
-use ledger_classes::{
-    config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization, Witnesses},
-    hash::HexBytes,
-    identity::Identity,
-    listing::Span,
-    rights::{Grant, Grantee, Right, Rights},
-};
+use ledger_classes::formats::config::{ChannelConfig, Engine, Fees, OrderingPeer, Organization, Witnesses};
+use ledger_classes::formats::rights::{Grant, Grantee, Right, Rights};
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::state::listing::Span;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// A channel as somebody with these rights sees it. Looks at its files, if it did not lately.

@@ -15,8 +15,12 @@ use crate::{
     setup::config::Limits,
     telemetry::{log_lines::LogLines, metrics::PeerMetrics},
 };
-use channel_actors::{ChannelRegistry, fence::Entered, tasks::Tasks};
-use ledger_classes::{identity::Identity, keys::PublicKey, time::Time};
+use channel_actors::ChannelRegistry;
+use channel_actors::peer::fence::Entered;
+use channel_actors::runtime::tasks::Tasks;
+use ledger_classes::keys::PublicKey;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;

@@ -15,13 +15,11 @@ use actix_web::{
     web::{Data, Path},
 };
 use channel_actors::Reader;
-use ledger_classes::{
-    execution::contracts,
-    identity::{Identity, is_label},
-    limits::CALL_BYTES_MAX,
-    outcome::{Refusal, ResultCode},
-    rights::Class,
-};
+use ledger_classes::execution::contracts;
+use ledger_classes::formats::outcome::{Refusal, ResultCode};
+use ledger_classes::formats::rights::Class;
+use ledger_classes::limits::CALL_BYTES_MAX;
+use ledger_classes::primitives::identity::{Identity, is_label};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -150,7 +148,7 @@ pub(super) async fn query(
             }
         };
         // Contracts answer in JSON; one that does not is answered as text rather than not at all.
-        let mut result = ledger_classes::json::from_str(&text).unwrap_or(Value::String(text));
+        let mut result = ledger_classes::primitives::json::from_str(&text).unwrap_or(Value::String(text));
         if !names {
             unnamed(&mut result);
         }

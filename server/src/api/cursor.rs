@@ -48,7 +48,7 @@ impl Start {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ledger_classes::hash::Hash;
+    use ledger_classes::primitives::hash::Hash;
 
     #[test]
     fn the_last_event_id_wins_over_from() {

@@ -22,7 +22,7 @@ use actix_web::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{EnrolmentToken, RegistrationError};
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use pki::{CertificateRequest, x509::pkcs7::certs_only};
 
 /// RFC 7030 §4.1.3.

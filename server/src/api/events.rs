@@ -29,10 +29,8 @@ use actix_web::{
     web::{Bytes, BytesMut, Data, Path},
 };
 use channel_actors::{ChannelHandle, CommittedBlock, Frame, LifeCycle, Unavailable};
-use ledger_classes::{
-    execution::{ConfigRecord, Mark},
-    rights::{Class, Right, Rights, is_act},
-};
+use ledger_classes::execution::{ConfigRecord, Mark};
+use ledger_classes::formats::rights::{Class, Right, Rights, is_act};
 use serde::Deserialize;
 use std::{
     collections::BTreeSet,

@@ -89,7 +89,8 @@ pub(super) fn takes_long(block: &CommittedBlock) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::{event::Event, hash::Hash};
+    use ledger_classes::formats::event::Event;
+    use ledger_classes::primitives::hash::Hash;
 
     #[test]
     fn a_topic_filter_is_exact_unless_it_ends_in_a_star() {
@@ -142,6 +143,6 @@ mod tests {
         assert_eq!((lines.len(), lines[0], lines[2], lines[3]), (4, "id: 3.0.1.0909090909090909", "", ""));
         let data = lines[1].strip_prefix("data: ").unwrap();
         assert!(!data.contains('\r'));
-        assert_eq!(ledger_classes::json::from_str::<CloudEvent>(data).unwrap(), cloud);
+        assert_eq!(ledger_classes::primitives::json::from_str::<CloudEvent>(data).unwrap(), cloud);
     }
 }

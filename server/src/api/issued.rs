@@ -30,7 +30,7 @@ use ca::{
     },
 };
 use client::api::{CancelBody, RevocationBody, TokenBody, TokenView};
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use pki::{RevocationReason, Serial};
 use serde::Deserialize;
 use std::sync::Arc;

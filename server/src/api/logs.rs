@@ -15,14 +15,12 @@ use actix_web::{
     web::{Data, Path},
 };
 use channel_actors::Reader;
-use ledger_classes::{
-    execution::logs::{LogRecord, is_topic},
-    keyspace::{self, Family},
-    listing::{Listed, Span, list_without},
-    record,
-    rights::{ACTS, Class, is_act},
-    state::{ReadError, ReadView, Value},
-};
+use ledger_classes::execution::logs::{LogRecord, is_topic};
+use ledger_classes::formats::rights::{ACTS, Class, is_act};
+use ledger_classes::state::keyspace::Family;
+use ledger_classes::state::listing::{Listed, Span, list_without};
+use ledger_classes::state::view::{ReadError, ReadView, Value};
+use ledger_classes::state::{keyspace, record};
 use serde::{Deserialize, Serialize};
 
 /// Which records.
@@ -94,12 +92,10 @@ fn log(rest: &[u8], value: &Value) -> Result<LogView, ReadError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::{
-        hash::Hash,
-        keys::Address,
-        state::{MemoryState, scan},
-        time::Time,
-    };
+    use ledger_classes::keys::Address;
+    use ledger_classes::primitives::hash::Hash;
+    use ledger_classes::primitives::time::Time;
+    use ledger_classes::state::view::{MemoryState, scan};
 
     #[test]
     fn records_come_with_the_height_of_their_block() {

@@ -22,24 +22,18 @@ use client::api::{
     ApprovalView, AuthorityChange, ParticipantStanding, ParticipantView, ProposalView, ProposedAuthorityView,
     RecoveryView,
 };
-use ledger_classes::{
-    config::{ChannelConfig, ConfigChange},
-    execution::{
-        Members,
-        assets::Recovery,
-        audit::in_words,
-        channel::{self, NamedParticipant, NamedProposal, ProposalState, Subject},
-        config_of,
-    },
-    hash::{Hash, HexBytes},
-    identity::is_label,
-    keyspace,
-    outcome::ResultCode,
-    participant::{KnownIdentity, Participant},
-    record,
-    state::{ReadError, ReadView},
-    time::Time,
-};
+use ledger_classes::execution::assets::Recovery;
+use ledger_classes::execution::audit::in_words;
+use ledger_classes::execution::channel::{NamedParticipant, NamedProposal, ProposalState, Subject};
+use ledger_classes::execution::{Members, channel, config_of};
+use ledger_classes::formats::config::{ChannelConfig, ConfigChange};
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::is_label;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{KnownIdentity, Participant};
+use ledger_classes::state::view::{ReadError, ReadView};
+use ledger_classes::state::{keyspace, record};
 use pki::DescribedAuthority;
 use serde::Deserialize;
 use std::{collections::BTreeSet, sync::Arc};

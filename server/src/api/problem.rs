@@ -13,8 +13,9 @@ use ca::{
 };
 use channel_actors::{SubmitRefusal, store::DiskTrouble};
 use client::api::{DetailView, Problem};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{outcome::ResultCode, transaction::TransactionError};
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::transaction::TransactionError;
+use ledger_classes::primitives::causes::in_one_line;
 use pki::x509::request::RequestError;
 use std::fmt;
 
@@ -391,7 +392,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use actix_web::body::to_bytes;
-    use ledger_classes::detail::Detail;
+    use ledger_classes::formats::detail::Detail;
 
     #[test]
     fn every_problem_is_in_its_document_and_only_those() {
@@ -441,7 +442,7 @@ mod tests {
         assert_eq!(response.headers().get("retry-after").unwrap(), "2");
         assert_eq!(response.headers().get("content-type").unwrap(), MEDIA_TYPE);
         let body = to_bytes(response.into_body()).await.unwrap();
-        let problem: Problem = ledger_classes::json::from_slice(&body).unwrap();
+        let problem: Problem = ledger_classes::primitives::json::from_slice(&body).unwrap();
         assert_eq!((problem.name(), problem.status, problem.retry_after_ms), ("busy", 429, Some(1_200)));
         let response = ApiError::from(Kind::MethodNotAllowed).allowing("GET").response();
         assert_eq!(response.headers().get("allow").unwrap(), "GET");

@@ -10,12 +10,10 @@ use crate::{
 };
 use actix_web::HttpResponse;
 use channel_actors::{ChannelHandle, Reader, Unavailable};
-use ledger_classes::{
-    hash::Hash,
-    keys::{Address, ParseAddressError},
-    listing::{Listed, Span},
-    state::{ReadError, ReadView},
-};
+use ledger_classes::keys::{Address, ParseAddressError};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::listing::{Listed, Span};
+use ledger_classes::state::view::{ReadError, ReadView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -243,7 +241,7 @@ mod tests {
     }
 
     fn parsed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> T {
-        ledger_classes::json::from_slice(bytes).unwrap()
+        ledger_classes::primitives::json::from_slice(bytes).unwrap()
     }
 
     /// `logs?limit=1000` was 98.5 MB.

@@ -29,7 +29,7 @@ use ca::{
     RequestStatus, Terms,
 };
 use client::api::{ApprovalBody, CertificateRequestBody, CertificateView, RejectionBody, RenewalBody};
-use ledger_classes::identity::{Identity, Role};
+use ledger_classes::primitives::identity::{Identity, Role};
 use pki::{CertificateRequest, KeyId, trust::files::certificates_pem};
 use serde::Deserialize;
 use std::sync::Arc;

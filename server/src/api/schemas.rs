@@ -381,7 +381,10 @@ mod tests {
         ChannelState, ChannelView, DetailView, DiskUseView, Outcome, Problem, QueueView, ReceiptView, StreamLine,
         SubmissionStatus,
     };
-    use ledger_classes::{amount::Amount, detail::Detail, hash::Hash, rights::Rights};
+    use ledger_classes::formats::detail::Detail;
+    use ledger_classes::formats::rights::Rights;
+    use ledger_classes::primitives::amount::Amount;
+    use ledger_classes::primitives::hash::Hash;
     use std::collections::BTreeSet;
 
     /// Every field of a full value is documented, and every field of an empty one is what the schema requires.

@@ -1,6 +1,6 @@
 //! The JSON of blocks, and of the way from genesis to a configuration, written slice by slice. What is written here is what
-//! serde writes of [`client::api::BlockView`], [`client::api::Page`], [`ledger_classes::proof::Trust`],
-//! [`ledger_classes::proof::Proof`] and [`ledger_classes::proof::StateProof`]: tests compare the two.
+//! serde writes of [`client::api::BlockView`], [`client::api::Page`], [`ledger_classes::formats::proof::Trust`],
+//! [`ledger_classes::formats::proof::Proof`] and [`ledger_classes::formats::proof::StateProof`]: tests compare the two.
 
 use super::{
     answer::{Pieces, Slices, there},
@@ -19,9 +19,12 @@ use client::{
     api::{BatchAnswer, ReceiptView, TransactionView, tells_why},
     verify::decode_payload,
 };
-use ledger_classes::{
-    codec, hash::Hash, limits::TRUST_LINKS_MAX, proof::StateEvidence, rights::Rights, transaction::ENVELOPE_BYTES_MAX,
-};
+use ledger_classes::formats::proof::StateEvidence;
+use ledger_classes::formats::rights::Rights;
+use ledger_classes::formats::transaction::ENVELOPE_BYTES_MAX;
+use ledger_classes::limits::TRUST_LINKS_MAX;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
 use std::{sync::Arc, vec};
 
 /// A block as JSON. What does not decode is left out, which the store's own checks make impossible.

@@ -13,7 +13,9 @@ use actix_web::{
     HttpResponse,
     web::{Data, Path},
 };
-use ledger_classes::{keyspace, limits::STATE_KEY_BYTES_MAX, rights::Class};
+use ledger_classes::formats::rights::Class;
+use ledger_classes::limits::STATE_KEY_BYTES_MAX;
+use ledger_classes::state::keyspace;
 
 /// Beside a key's way stand hashes of its neighbours of the same class, which could be guessed: who has a proof may read all
 /// of them. Among what the channel keeps of itself and among logs these are of administrative acts, and among contracts of

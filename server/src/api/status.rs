@@ -17,9 +17,9 @@ use crate::{
     telemetry::log_lines::LogLines,
 };
 use actix_web::{HttpResponse, web::Data};
-use channel_actors::tasks::TaskState;
+use channel_actors::runtime::tasks::TaskState;
 use client::api::{ObstacleView, PeerStatus, PlacesView, TaskView, WaitingView};
-use ledger_classes::rights::Right;
+use ledger_classes::formats::rights::Right;
 use std::collections::BTreeSet;
 
 pub(super) async fn show(context: Data<PeerContext>, caller: Caller) -> Result<HttpResponse, ApiError> {

@@ -35,13 +35,11 @@ use client::api::{
     StreamLine, push_frame, read_submission,
 };
 use futures_util::StreamExt as _;
-use ledger_classes::{
-    codec,
-    execution::{ConfigRecord, Mark},
-    receipt::Receipt,
-    rights::Rights,
-    transaction::{ENVELOPE_BYTES_MAX, TransactionError},
-};
+use ledger_classes::execution::{ConfigRecord, Mark};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::rights::Rights;
+use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, TransactionError};
+use ledger_classes::primitives::codec;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -355,8 +353,8 @@ impl Submissions {
     /// Adds a transaction to those that are handed over, or says what is wrong with it.
     fn sort(
         &mut self,
-        (number, envelope): (Option<u64>, Result<ledger_classes::transaction::Envelope, ItemError>),
-        group: &mut Vec<(usize, ledger_classes::transaction::Envelope)>,
+        (number, envelope): (Option<u64>, Result<ledger_classes::formats::transaction::Envelope, ItemError>),
+        group: &mut Vec<(usize, ledger_classes::formats::transaction::Envelope)>,
     ) {
         let whose = number.map_or(Whose::Item(self.cutter.items()), Whose::Number);
         match (number, envelope) {

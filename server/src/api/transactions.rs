@@ -29,13 +29,11 @@ use actix_web::{
 };
 use channel_actors::{Reader, SubmitResult, Wait};
 use client::api::{Batch, BatchResult, JsonEnvelope, MEDIA_TYPE_BATCH, Outcome, ReceiptView, SubmissionStatus};
-use ledger_classes::{
-    codec,
-    hash::Hash,
-    receipt::Receipt,
-    rights::Rights,
-    transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError},
-};
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::rights::Rights;
+use ledger_classes::formats::transaction::{ENVELOPE_BYTES_MAX, Envelope, TransactionError};
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
 use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -355,7 +353,7 @@ mod tests {
     fn an_envelope_that_does_not_decode_does_not_spoil_its_batch() {
         let batch = |version, envelopes| codec::encode(&Batch { version, envelopes });
         let good = Envelope {
-            encoding: ledger_classes::transaction::Encoding::Json,
+            encoding: ledger_classes::formats::transaction::Encoding::Json,
             payload: b"{}".to_vec(),
             signatures: Vec::new(),
         };

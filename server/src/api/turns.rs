@@ -2,7 +2,7 @@
 //! before all that it needs is here; who waits, waits behind one of each other organization, and behind each other member
 //! of the own one once. Who is to be revoked cannot keep the list away that revokes it.
 
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},

@@ -7,8 +7,8 @@ use super::failure::Failure;
 use super::session::Session;
 use client::connection::RequestError;
 pub(super) use client::query::decimals_of;
-use ledger_classes::amount::{Amount, Decimal};
-use ledger_classes::outcome::ResultCode;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::primitives::amount::{Amount, Decimal};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -97,7 +97,8 @@ impl Units {
             self.learn(session, channel, &asset).await;
             event["amount"] = self.show(&asset, amount).into();
         }
-        let said = event["data"].as_str().and_then(|data| ledger_classes::json::from_str::<Value>(data).ok());
+        let said =
+            event["data"].as_str().and_then(|data| ledger_classes::primitives::json::from_str::<Value>(data).ok());
         if let (Some(instance), Some(mut said)) = (event["instance"].as_str().map(str::to_owned), said) {
             self.put_points_of_instance(session, channel, &instance, &mut said).await;
             event["data"] = said.to_string().into();

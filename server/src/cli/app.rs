@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::session::{OnChannel, Paging, Session, Signing, ToChannel, digest_of, document};
 use clap::Subcommand;
 use ledger_classes::action::{Action, apps};
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -8,10 +8,10 @@ use super::session::{OnChannel, Paging, Session, Signing, ToChannel};
 use super::values::ValueError;
 use clap::{Args, Subcommand};
 use ledger_classes::action::{Action, assets};
-use ledger_classes::amount::Decimal;
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::Address;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::amount::Decimal;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use serde_json::Value;
 
 /// Where and how an action is submitted.

@@ -8,7 +8,7 @@ use crate::setup::backup::{
     BackupError, BackupOptions, BackupReport, Manifest, backup,
     restore::{RestoreOptions, Restored, restore},
 };
-use channel_actors::audit::AuditReport;
+use channel_actors::block::verify_offline::AuditReport;
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{clean, pairs};
 use super::progress::Progress;
 use super::session::Session;
-use channel_actors::block_file::{BlockFileError, BlockFileWriter};
+use channel_actors::block::file::{BlockFileError, BlockFileWriter};
 use clap::Subcommand;
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -64,7 +64,7 @@ async fn export(
     name: &str,
     out: std::fs::File,
     file: &Path,
-) -> Result<(u64, ledger_classes::hash::Hash), Failure> {
+) -> Result<(u64, ledger_classes::primitives::hash::Hash), Failure> {
     let cannot = |error: io::Error| Failure::usage(format!("{}: {error}", file.display()));
     let refused = |error| match error {
         BlockFileError::File(error) => cannot(error),

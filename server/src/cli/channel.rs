@@ -17,9 +17,9 @@ use client::api::{BlockView, ChannelSpec, ChannelView, Page, SpecOrganization};
 use client::query::Range;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::{Approve, Propose, Withdraw};
-use ledger_classes::config::{Approvals, ChannelConfig, ConfigChange, Engine};
-use ledger_classes::hash::Hash;
-use ledger_classes::rights::{Class, Grant, Grantee, Right, Rights};
+use ledger_classes::formats::config::{Approvals, ChannelConfig, ConfigChange, Engine};
+use ledger_classes::formats::rights::{Class, Grant, Grantee, Right, Rights};
+use ledger_classes::primitives::hash::Hash;
 use organizations::Named;
 use std::path::{Path, PathBuf};
 
@@ -258,7 +258,7 @@ fn grant(text: &str) -> Result<Grant, ValueError> {
     let (whom, rights) = text.split_once('=').ok_or(ValueError::Grant)?;
     let to = match whom.starts_with("spiffe://") {
         true => Grantee::Identity(whom.parse().map_err(|error| ValueError::Identity(whom.to_owned(), error))?),
-        false if ledger_classes::identity::is_label(whom) => Grantee::Organization(whom.into()),
+        false if ledger_classes::primitives::identity::is_label(whom) => Grantee::Organization(whom.into()),
         false => return Err(ValueError::Whom(whom.to_owned())),
     };
     let rights = rights.split(',').try_fold(Rights::NONE, |rights, word| {
@@ -295,7 +295,7 @@ fn grants_of(mut words: Vec<String>, option: ChannelOption) -> Result<(String, V
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    ledger_classes::json::from_slice(&read_file(path, 1 << 20)?)
+    ledger_classes::primitives::json::from_slice(&read_file(path, 1 << 20)?)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
@@ -378,9 +378,11 @@ impl Command {
             Self::Proposal { words, option } => {
                 let (channel, proposal) = proposal_of(words, option)?;
                 let found = connection.proposal(&channel, proposal).await?;
-                return session.output.show(&found, |found| match ledger_classes::json::from_value(found.clone()) {
-                    Ok(known) => proposals::in_words(&known),
-                    Err(_) => record(found),
+                return session.output.show(&found, |found| {
+                    match ledger_classes::primitives::json::from_value(found.clone()) {
+                        Ok(known) => proposals::in_words(&known),
+                        Err(_) => record(found),
+                    }
                 });
             }
             Self::Approve { words, option, signing } => {

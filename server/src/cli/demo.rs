@@ -41,7 +41,7 @@ impl Demo {
         });
         match played {
             Err(error @ DemoError::NotEmpty(_)) => Err(Failure::usage(error.to_string())),
-            Err(error) => Err(Failure::refused(ledger_classes::causes::in_one_line(&error))),
+            Err(error) => Err(Failure::refused(ledger_classes::primitives::causes::in_one_line(&error))),
             Ok(report) if report.held && !report.stopped => printed,
             Ok(_) => printed.and(Err(Failure::Reported)),
         }

@@ -14,8 +14,8 @@ use client::submit::{NonceError, SubmitError};
 use client::subscribe::SubscribeError;
 use client::verify::VerifyError;
 use client::window::AheadError;
-use ledger_classes::causes::in_a_sentence;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::causes::in_a_sentence;
+use ledger_classes::primitives::hash::Hash;
 use std::io;
 
 /// What people are told of a failure: one line, in which a peer may be quoted, and advice of ours in lines below it. Whatever

@@ -5,8 +5,8 @@ use super::session::{OnChannel, Paging, Session, Signing, ToChannel, digest_of, 
 use clap::Subcommand;
 use ledger_classes::action::{Action, logs};
 use ledger_classes::execution::logs::is_topic;
-use ledger_classes::hash::Hash;
 use ledger_classes::limits::LOG_BODY_BYTES_MAX;
+use ledger_classes::primitives::hash::Hash;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,8 @@
 use super::failure::Failure;
 use crate::limits::LOG_FLUSH;
 use client::api::Page;
-use ledger_classes::rights::{Class, Right, Rights};
-use ledger_classes::time::Time;
+use ledger_classes::formats::rights::{Class, Right, Rights};
+use ledger_classes::primitives::time::Time;
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -446,7 +446,7 @@ mod tests {
         for document in [format!("{:#}\n", json!({ text: text })), format!("{}\n", json!([text]))] {
             let shown = ascii(&document);
             assert!(shown.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{shown}");
-            let read = |text: &str| ledger_classes::json::from_str::<Value>(text).expect("JSON");
+            let read = |text: &str| ledger_classes::primitives::json::from_str::<Value>(text).expect("JSON");
             assert_eq!(read(&shown), read(&document));
         }
     }

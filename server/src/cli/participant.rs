@@ -9,9 +9,9 @@ use client::admit::admission;
 use client::api::ParticipantStanding;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::{Reinstate, Revoke};
-use ledger_classes::hash::HexBytes;
-use ledger_classes::identity::Identity;
 use ledger_classes::keys::Address;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::Identity;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

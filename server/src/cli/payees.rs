@@ -82,7 +82,7 @@ impl Session {
 mod tests {
     use super::*;
     use ledger_classes::action::assets;
-    use ledger_classes::amount::Amount;
+    use ledger_classes::primitives::amount::Amount;
 
     #[test]
     fn whoever_receives_is_asked_about() {

@@ -8,7 +8,7 @@ use crate::{
     setup::config::Config,
     telemetry::logging,
 };
-use channel_actors::tasks::Tasks;
+use channel_actors::runtime::tasks::Tasks;
 use clap::Args;
 use serde_json::json;
 use std::{path::PathBuf, sync::Arc};

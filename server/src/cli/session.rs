@@ -20,12 +20,12 @@ use client::submit::{Wait, sign_json, transaction};
 use client::window::valid_from;
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::AccountAct;
-use ledger_classes::amount::Decimal;
-use ledger_classes::event::Event;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::time::Time;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::primitives::amount::Decimal;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -447,7 +447,7 @@ pub(super) fn document(text: &str) -> Result<String, Failure> {
         Some(path) => String::from_utf8(read_file(Path::new(path), 1 << 20)?)
             .map_err(|_| Failure::usage(format!("{path} is not UTF-8")))?,
     };
-    match ledger_classes::json::from_str::<serde::de::IgnoredAny>(&text) {
+    match ledger_classes::primitives::json::from_str::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Failure::usage(format!("not a JSON document: {error}"))),
     }

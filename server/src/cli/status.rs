@@ -6,7 +6,7 @@ use super::session::Session;
 use crate::limits::CERTIFICATE_LEFT_MS;
 use clap::Args;
 use client::api::{ChannelState, ChannelView, ObstacleView, PeerStatus, PlacesView, TaskView, WaitingView};
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde::Serialize;
 
 /// Show the peer, its channels, heights and queues
@@ -198,7 +198,7 @@ pub(super) fn state(state: &ChannelState) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use ledger_classes::time::Time;
+    use ledger_classes::primitives::time::Time;
     use serde_json::json;
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         let of = |changes: serde_json::Value| {
             let mut status = well.clone();
             status.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-            troubles(&ledger_classes::json::from_str(&status.to_string()).unwrap())
+            troubles(&ledger_classes::primitives::json::from_str(&status.to_string()).unwrap())
         };
         assert_eq!(of(json!({})), Vec::<String>::new());
         for (changes, told) in [

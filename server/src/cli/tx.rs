@@ -6,9 +6,9 @@ use super::session::{OnChannel, Session, WaitFor, read_file};
 use clap::Subcommand;
 use client::api::JsonEnvelope;
 use client::verify::decode_payload;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::limits::PAYLOAD_BYTES_MAX;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::hash::Hash;
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -143,14 +143,14 @@ enum Read {
 }
 
 fn read_transaction(bytes: Vec<u8>) -> Result<Read, Failure> {
-    let value: serde_json::Value =
-        ledger_classes::json::from_slice(&bytes).map_err(|error| Failure::usage(format!("not JSON: {error}")))?;
+    let value: serde_json::Value = ledger_classes::primitives::json::from_slice(&bytes)
+        .map_err(|error| Failure::usage(format!("not JSON: {error}")))?;
     if value.get("signatures").is_some() {
-        let json: JsonEnvelope = ledger_classes::json::from_slice(&bytes)
+        let json: JsonEnvelope = ledger_classes::primitives::json::from_slice(&bytes)
             .map_err(|error| Failure::usage(format!("not a signed transaction: {error}")))?;
         return Envelope::try_from(json).map(Read::Signed).map_err(|error| Failure::usage(error.to_string()));
     }
-    match ledger_classes::json::from_slice::<Transaction>(&bytes) {
+    match ledger_classes::primitives::json::from_slice::<Transaction>(&bytes) {
         Ok(_) => Ok(Read::Unsigned(bytes)),
         Err(error) => Err(Failure::usage(format!("not a transaction: {error}"))),
     }

@@ -1,9 +1,10 @@
 //! What options and arguments are read from, where a type of its own does not read itself: the errors are told beside the
 //! option, in one line.
 
-use ledger_classes::{
-    amount::ParseDecimalError, identity::ParseIdentityError, keys::ParseAddressError, rights::ParseRightError,
-};
+use ledger_classes::formats::rights::ParseRightError;
+use ledger_classes::keys::ParseAddressError;
+use ledger_classes::primitives::amount::ParseDecimalError;
+use ledger_classes::primitives::identity::ParseIdentityError;
 
 /// Why the value of an option is none.
 #[derive(Debug, thiserror::Error)]
@@ -34,5 +35,5 @@ pub(super) enum ValueError {
 
 /// Parses a word of the JSON API, such as `majority`.
 pub(super) fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, ValueError> {
-    Ok(ledger_classes::json::from_value(text.into())?)
+    Ok(ledger_classes::primitives::json::from_value(text.into())?)
 }

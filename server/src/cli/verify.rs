@@ -6,13 +6,13 @@ use super::failure::Failure;
 use super::output::{Output, clean, pairs};
 use super::progress::Progress;
 use crate::{identity::certificate_paths::ParticipantPaths, setup::config::Config};
-use channel_actors::audit::{AuditError, AuditReport, audit, audit_blocks};
-use channel_actors::block_folder::BlockReader;
-use channel_actors::hold;
+use channel_actors::block::folder::BlockReader;
+use channel_actors::block::verify_offline::{AuditError, AuditReport, audit, audit_blocks};
+use channel_actors::lock_directory;
 use clap::Args;
 use client::verify::{AnyProof, Proven, ProvenState, read_any_proof, verify_proof, verify_state_proof};
-use ledger_classes::hash::Hash;
-use ledger_classes::identity::is_label;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::is_label;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,7 @@ fn ledger(dir: &Path, only: Option<&str>, output: Output) -> Result<(), Failure>
         return Err(Failure::usage(format!("{0} is a backup: chancery verify --backup {0}", dir.display())));
     }
     // While channels rest their files are not locked, and what a peer opens must not be opened here.
-    let _held = hold(&data).map_err(|error| match error.kind() {
+    let _held = lock_directory(&data).map_err(|error| match error.kind() {
         std::io::ErrorKind::ResourceBusy => Failure::unavailable(error.to_string()),
         _ => Failure::file(&data, &error),
     })?;

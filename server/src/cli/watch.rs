@@ -12,8 +12,8 @@ use client::connection::{Connection, RequestError};
 use client::retry::Retry;
 use client::subscribe::{Cursor, Delivery, Filter, Start, Step, SubscribeError};
 use client::verify::EventVerifier;
-use ledger_classes::hash::Hash;
-use ledger_classes::rights::Class;
+use ledger_classes::formats::rights::Class;
+use ledger_classes::primitives::hash::Hash;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn people_read_an_event_in_a_line() {
-        let event = ledger_classes::json::from_value(serde_json::json!({
+        let event = ledger_classes::primitives::json::from_value(serde_json::json!({
             "specversion": "1.0", "id": event(812).to_string(), "source": "/v1/channels/main",
             "type": "chancery.log.appended", "subject": "trace", "time": "2026-11-21T10:05:54.123Z",
             "datacontenttype": "application/json", "class": "logs", "transaction": Hash::ZERO,

@@ -13,21 +13,19 @@ use crate::{
     setup::init,
 };
 use ca::office::audit_trail::{Act, Index};
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait, tasks::blocking};
+use channel_actors::runtime::tasks::blocking;
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, SubmitResult, Wait};
 use client::submit::{VALIDITY_MS, transaction};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{
-    action::{Action, logs},
-    config::Limits,
-    execution::audit::{AuditHead, CERTIFICATE},
-    hash::Hash,
-    keys::SigningKey,
-    keyspace,
-    outcome::ResultCode,
-    record,
-    time::Time,
-    transaction::Envelope,
-};
+use ledger_classes::action::{Action, logs};
+use ledger_classes::execution::audit::{AuditHead, CERTIFICATE};
+use ledger_classes::formats::config::Limits;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::{keyspace, record};
 use std::{convert::Infallible, sync::Arc, time::Instant};
 
 /// Bytes of an action beside its body, and of a transaction beside its actions, rounded up.

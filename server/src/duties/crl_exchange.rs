@@ -9,7 +9,7 @@ use crate::{
     limits::{CRL_EXCHANGE, CRL_ROUND},
 };
 use ca::office::handout::take_offered;
-use channel_actors::tasks::blocking;
+use channel_actors::runtime::tasks::blocking;
 use client::{
     certificate::{Credential, certificates},
     connection::{Connection, Options, RequestError},
@@ -19,8 +19,8 @@ use client::{
 };
 use files::KEY_FILE_BYTES_MAX;
 use futures_util::future::join_all;
-use ledger_classes::causes::in_one_line;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
 use pki::trust::revocation::RevocationError;
 use std::{collections::HashSet, convert::Infallible, error::Error, sync::Arc, time::Duration};
 

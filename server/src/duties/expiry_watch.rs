@@ -16,9 +16,9 @@ use ca::{
         folder::FolderError,
     },
 };
-use channel_actors::tasks::blocking;
-use ledger_classes::causes::in_one_line;
-use ledger_classes::time::Time;
+use channel_actors::runtime::tasks::blocking;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::time::Time;
 use pki::AuthorityScope;
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
 

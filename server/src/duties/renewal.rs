@@ -10,9 +10,9 @@ use crate::{
     setup::config::Config,
 };
 use ca::{CertificateFolder, RenewalError, office::renewal::due};
-use channel_actors::tasks::blocking;
-use ledger_classes::causes::in_one_line;
-use ledger_classes::time::Time;
+use channel_actors::runtime::tasks::blocking;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::time::Time;
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{convert::Infallible, path::Path, sync::Arc};
 

@@ -29,12 +29,14 @@ use crate::{
     },
 };
 use ca::office::folder::FolderError;
-use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, tasks::blocking};
+use channel_actors::runtime::tasks::blocking;
+use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle};
 use course::{Course, Outcome, Step};
 use elsewhere::Elsewhere;
 use futures_util::{FutureExt as _, StreamExt as _, future::OptionFuture, stream::FuturesUnordered};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{hash::Hash, keys::SigningKey};
+use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
 use pki::KeyId;
 use posting::{Poster, Stepped};
 use source::Source;

@@ -2,15 +2,13 @@
 //! replay must get the same verdict.
 
 use crate::{api::access, limits::EVIDENCE_REMEMBERED_MAX};
-use ledger_classes::{
-    detail::{PathFault, PathRefusal},
-    hash::{Hash, HexBytes},
-    keys::{PublicKey, Scheme},
-    participant::{
-        AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, PathRules,
-        RevocationCause, RevokedCertificate,
-    },
-    time::Time,
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
+use ledger_classes::keys::{PublicKey, Scheme};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{
+    AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, PathRules,
+    RevocationCause, RevokedCertificate,
 };
 use pki::{
     AuthorityScope, CertificateId, RevocationReason, VerifiedCertificate, claimed_organization, path_fault, steady,

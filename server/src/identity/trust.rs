@@ -29,11 +29,9 @@ use ca::{
 pub use crls::{Crl, CrlSet};
 use crls::{Written, install};
 use files::TrustFiles;
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{
-    hash::{Hash, HexBytes},
-    identity::{Identity, Role},
-};
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, Role};
 use pki::{
     AuthorityScope, KeyId, LeafClaims, RevocationPolicy, TrustStore, Usage,
     trust::{

@@ -13,14 +13,13 @@ use crate::{
     telemetry::metrics::ConnectionGuard,
 };
 use actix_web::rt::net::TcpStream;
-use channel_actors::{Asker, Scope, tasks::blocking};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{
-    execution::{Mark, marks_of},
-    identity::Identity,
-    participant::CertifiedIdentity,
-    time::Time,
-};
+use channel_actors::runtime::tasks::blocking;
+use channel_actors::{Asker, Scope};
+use ledger_classes::execution::{Mark, marks_of};
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::CertifiedIdentity;
 use pki::{KeyId, Usage, VerifiedCertificate, trust::validation::PathError};
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -62,7 +61,7 @@ impl LiveCertificate {
             let own = verified.as_ref().map_or(&[] as &[KeyId], VerifiedCertificate::authorities);
             // Where a channel still lists the CA that its own has replaced, it has rights by that one.
             let before = trust.predecessors(certified.identity.organization(), own);
-            let before = before.iter().map(|key| ledger_classes::hash::Hash(*key.as_bytes()));
+            let before = before.iter().map(|key| ledger_classes::primitives::hash::Hash(*key.as_bytes()));
             Scope::of(&certified.identity, certified.authorities.iter().copied().chain(before))
         };
         let scopes = certified.as_ref().map(of).unwrap_or_default();

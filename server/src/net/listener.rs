@@ -28,7 +28,7 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
-use channel_actors::tasks::Aside;
+use channel_actors::runtime::tasks::Aside;
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use rustls::ServerConfig;
 use std::{

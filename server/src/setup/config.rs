@@ -7,7 +7,7 @@
 use crate::{limits::CHANNEL_BYTES_LEAST, memory::Parts};
 use ca::{Keyring, PassphraseSource, keys::passphrase::PASSPHRASE_FILE};
 use client::profile::{Url, parse_peer};
-use ledger_classes::json::Strict;
+use ledger_classes::primitives::json::Strict;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},

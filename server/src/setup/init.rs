@@ -14,21 +14,19 @@ use ca::{
     keys::{error::KeyError, passphrase::PASSPHRASE_FILE},
     office::{folder::FolderError, issuing::LeafOptions},
 };
-use channel_actors::fence::Incarnation;
+use channel_actors::peer::fence::Incarnation;
 use client::{
     connection::address_of,
     known::{Known, KnownError},
     profile::parse_peer,
 };
-use ledger_classes::{
-    chain,
-    config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization},
-    hash::{Hash, HexBytes},
-    identity::{Identity, ParseIdentityError, Role},
-    keys::{SigningKey, WeakKeyError},
-    rights::{Grant, Grantee, Right, Rights},
-    time::Time,
-};
+use ledger_classes::chain;
+use ledger_classes::formats::config::{Approvals, ChannelConfig, Engine, Fees, Limits, OrderingPeer, Organization};
+use ledger_classes::formats::rights::{Grant, Grantee, Right, Rights};
+use ledger_classes::keys::{SigningKey, WeakKeyError};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::{Identity, ParseIdentityError, Role};
+use ledger_classes::primitives::time::Time;
 use pki::{AlternativeName, KeyAlgorithm};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use std::{
@@ -133,7 +131,7 @@ pub enum InitError {
     WeakKey(#[from] WeakKeyError),
     /// The genesis configuration.
     #[error("the configuration of main")]
-    Genesis(#[from] ledger_classes::config::ConfigError),
+    Genesis(#[from] ledger_classes::formats::config::ConfigError),
     /// The system gives no random numbers.
     #[error("the system gives no random numbers")]
     Random,
@@ -398,7 +396,7 @@ mod tests {
         assert_eq!(made.peer.to_string(), "spiffe://harbour.example/north/peer/peer-1");
         assert_eq!(Config::load(&dir).unwrap(), Config::default());
         let genesis: ChannelConfig =
-            ledger_classes::json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
+            ledger_classes::primitives::json::from_slice(&fs::read(dir.join("main.json")).unwrap()).unwrap();
         let (first, _) = chain::genesis(&genesis).unwrap();
         assert_eq!(first.header.hash(), made.main);
         assert!(!genesis.public_read && !genesis.open_submit);

@@ -7,7 +7,7 @@
 //! and when it ends with a full queue it prints to standard output, which may be closed, too.
 
 use crate::limits::{LOG_FLUSH, LOG_QUEUE_BYTES_MAX};
-use channel_actors::tasks::Tasks;
+use channel_actors::runtime::tasks::Tasks;
 use std::{
     collections::VecDeque,
     io::{self, Write},

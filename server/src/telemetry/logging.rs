@@ -7,7 +7,7 @@ use crate::{
     setup::config::{Log, LogFormat},
     telemetry::log_lines::LogLines,
 };
-use channel_actors::tasks::Tasks;
+use channel_actors::runtime::tasks::Tasks;
 use std::{backtrace, io, io::IsTerminal as _, panic, thread};
 use tracing_subscriber::{
     Layer as _, Registry,

@@ -16,7 +16,8 @@ use channel_actors::{
     LifeCycle,
     store::{DiskTrouble, DiskUse},
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use prometheus_client::{
     encoding::{
         EncodeLabelSet,
@@ -115,7 +116,7 @@ fn seconds() -> Histogram {
 /// Everything that the HTTP side counts.
 pub struct PeerMetrics {
     registry: Mutex<Registry>,
-    channels: channel_actors::metrics::Metrics,
+    channels: channel_actors::runtime::metrics::Metrics,
     connections: Arc<AtomicU64>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Seconds,
@@ -247,7 +248,7 @@ impl Default for PeerMetrics {
         registry.register("places_refused", help, Family::clone(&places_refused));
         let help = "The peer's memory for what callers cause, as configured";
         registry.register_with_unit("memory_max", help, Unit::Bytes, gauges.memory_max.clone());
-        let channels = channel_actors::metrics::Metrics::new(&mut registry);
+        let channels = channel_actors::runtime::metrics::Metrics::new(&mut registry);
         Self {
             registry: Mutex::new(registry),
             channels,
@@ -296,7 +297,7 @@ impl Drop for SubscriptionGuard {
 
 impl PeerMetrics {
     /// What the channels count.
-    pub fn channels(&self) -> channel_actors::metrics::Metrics {
+    pub fn channels(&self) -> channel_actors::runtime::metrics::Metrics {
         self.channels.clone()
     }
 

@@ -22,7 +22,7 @@ use actix_web::{
     rt::net::TcpStream,
     web,
 };
-use ledger_classes::causes::in_one_line;
+use ledger_classes::primitives::causes::in_one_line;
 use std::{
     net::{IpAddr, TcpListener},
     rc::Rc,

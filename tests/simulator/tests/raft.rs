@@ -9,14 +9,14 @@
 #![expect(clippy::disallowed_methods, reason = "what these engines say to each other comes from nobody else")]
 
 use bytes::Bytes;
-use channel_actors::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
+use channel_actors::pipeline::ordering::{OrderingEffect, OrderingEngine, OrderingInput, Ticket};
 use channel_actors::simulation::{Start, run_several};
-use ledger_classes::block::{Block, Seal, SealSignature, seal_message};
-use ledger_classes::codec;
-use ledger_classes::config::OrderingPeer;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::{Block, Seal, SealSignature, seal_message};
+use ledger_classes::formats::config::OrderingPeer;
 use ledger_classes::keys::{Address, SigningKey, verify_strict};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType};
 use raft::storage::MemStorage;
 use raft::{Config, RawNode, StateRole};

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
             let (name, times) = part.split_once('=').expect("name=times");
             (name.to_owned(), times.parse().expect("a number"))
         });
-        channel_actors::tasks::break_for_tests(times.collect());
+        channel_actors::runtime::tasks::break_for_tests(times.collect());
     }
     server::cli::main()
 }

@@ -1,12 +1,12 @@
 //! `conformance chain`: a channel's blocks, in the form that `chancery block export` writes, through the function that
 //! every block of the ledger passes, `ledger_classes::chain::check`.
 
-use channel_actors::block_file::{BlockFileReader, Entry};
-use ledger_classes::block::Block;
+use channel_actors::block::file::{BlockFileReader, Entry};
 use ledger_classes::chain::{ExecutionError, History, Invalid};
-use ledger_classes::hash::Hash;
-use ledger_classes::state::MemoryState;
-use ledger_classes::state_tree::NoPages;
+use ledger_classes::formats::block::Block;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::tree::NoPages;
+use ledger_classes::state::view::MemoryState;
 use serde::Serialize;
 use server::identity::certificate_paths::ParticipantPaths;
 use std::io::{self, Read, Write};

@@ -2,8 +2,8 @@
 
 use super::answer_lines;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ledger_classes::hash::Hash;
 use ledger_classes::merkle::{verify_consistency, verify_inclusion};
+use ledger_classes::primitives::hash::Hash;
 use serde::Deserialize;
 use std::io::{self, BufRead, Write};
 

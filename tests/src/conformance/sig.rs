@@ -2,10 +2,10 @@
 //! `keys::verify_batch`, which is what a verifier shard calls.
 
 use super::{Answer, Line, answer_lines, for_each_line, parse_line, write_answer};
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::{
     KeyCache, PublicKey, Scheme, Signature, SignatureItem, verify, verify_batch, verify_strict,
 };
+use ledger_classes::primitives::hash::Hash;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 use serde::Deserialize;

@@ -1,10 +1,10 @@
 //! `conformance state`: what keys have in a state, through `state_tree::Proof::verify`; and vectors for others.
 
 use super::answer_lines;
-use ledger_classes::blinding::{Blinder, BlindingSeed};
-use ledger_classes::hash::{Hash, HexBytes};
-use ledger_classes::state::{Value, Writes};
-use ledger_classes::state_tree::{NoPages, Proof, StateTree};
+use ledger_classes::formats::blinding::{Blinder, BlindingSeed};
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::state::tree::{NoPages, Proof, StateTree};
+use ledger_classes::state::view::{Value, Writes};
 use serde::Deserialize;
 use serde_json::json;
 use std::io::{self, BufRead, Write};

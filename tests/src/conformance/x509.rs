@@ -8,7 +8,7 @@
 mod library;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{
     trust::{
         revocation::{RevocationList, RevocationPolicy, RevocationSet, RevocationStatusError, RevocationStore},
@@ -144,7 +144,7 @@ pub enum Judge {
 pub fn run(mut input: impl Read, output: &mut impl Write, rsa: bool, by: Judge, now: SystemTime) -> io::Result<()> {
     let mut text = Vec::new();
     input.read_to_end(&mut text)?;
-    let document: Limbo = ledger_classes::json::from_slice(&text)?;
+    let document: Limbo = ledger_classes::primitives::json::from_slice(&text)?;
     if document.version != 1 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "only version 1 of the format is known"));
     }
@@ -361,7 +361,7 @@ fn refusal(error: &PathError, case: &Case, material: &Material, rsa: bool) -> Ve
     }
     match rule.into_iter().find(|(_, applies)| *applies) {
         Some((feature, _)) => Verdict::Skipped(feature.rule()),
-        None => Verdict::Failure(ledger_classes::causes::in_one_line(error)),
+        None => Verdict::Failure(ledger_classes::primitives::causes::in_one_line(error)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Files that come from elsewhere, with a disk below them: a folder of blocks, `backup.json`, the fence and the
 //! incarnation beside it, and a bundle of CAs and CRLs.
 
-use channel_actors::block_file::{BlockFileReader, BlockFileWriter, Entry};
-use channel_actors::block_folder::{BlockReader, BlockWriter, Kept};
-use channel_actors::fence::{self, FENCE, Incarnation};
-use ledger_classes::block::Block;
+use channel_actors::block::file::{BlockFileReader, BlockFileWriter, Entry};
+use channel_actors::block::folder::{BlockReader, BlockWriter, Kept};
+use channel_actors::peer::fence;
+use channel_actors::peer::fence::{FENCE, Incarnation};
+use ledger_classes::formats::block::Block;
 use pki::trust::bundle::TrustBundle;
 use server::setup::backup::Manifest;
 use std::fs;

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use channel_actors::store::{BlockRecord, ChannelStore, StoreError, StoreOptions};
-use ledger_classes::hash::{Hash, Tag};
 use ledger_classes::merkle::{CompactRange, leaf_hash};
+use ledger_classes::primitives::hash::{Hash, Tag};
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 use twox_hash::XxHash3_64;

@@ -8,8 +8,8 @@ use client::profile::Profile;
 use client::query::{Paging, Range};
 use client::submit::Wait;
 use client::subscribe::{Filter, Start};
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::SigningKey;
-use ledger_classes::transaction::Envelope;
 use std::path::Path;
 
 /// The names of all events up to the log record of topic `end`.

@@ -6,8 +6,8 @@ use crate::wait;
 use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +29,7 @@ fn audit(consortium: &Consortium, peer: &Peer) -> std::process::Output {
 fn recorded(consortium: &Consortium, peer: &Peer) -> Vec<Value> {
     wait::until_found("every act is recorded", || {
         let output = audit(consortium, peer);
-        let agreed: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
+        let agreed: Value = ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON");
         assert!(output.status.success(), "{agreed}");
         (agreed["waiting"] == 0).then(|| {
             let bodies = records(peer, &consortium.admin(), "main", "audit.certificate");
@@ -45,7 +45,7 @@ fn records(peer: &Peer, profile: &Path, channel: &str, topic: &str) -> Vec<Value
     let items = page["items"].as_array().expect("items");
     items
         .iter()
-        .map(|item| ledger_classes::json::from_str(item["body"].as_str().expect("text")).expect("JSON"))
+        .map(|item| ledger_classes::primitives::json::from_str(item["body"].as_str().expect("text")).expect("JSON"))
         .collect()
 }
 
@@ -65,7 +65,7 @@ fn post(consortium: &Consortium, peer: &Peer, path: &str, body: &Value) -> Value
         .args(["--data", &body.to_string(), &format!("{}{path}", peer.url)])
         .output()
         .expect("curl is installed");
-    ledger_classes::json::from_slice(&output.stdout).expect("JSON")
+    ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON")
 }
 
 #[test]
@@ -219,7 +219,7 @@ async fn a_record_that_is_posted_twice_is_refused() {
         body: bodies[2].to_string(),
     });
     let transaction = crate::harness::transaction(main, vec![again]);
-    let envelope = ledger_classes::transaction::Envelope::sign_binary(&transaction, &[&seal]);
+    let envelope = ledger_classes::formats::transaction::Envelope::sign_binary(&transaction, &[&seal]);
     let outcome = admin.submit("main", &envelope, Wait::Committed).await.expect("taken");
     assert_eq!(outcome.receipt.expect("committed").result, "audit-out-of-sequence");
 }
@@ -244,7 +244,7 @@ fn a_changed_index_is_found() {
     ] {
         std::fs::write(&path, tampered).expect("writable");
         let output = audit(&consortium, &peer);
-        let failure: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
+        let failure: Value = ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.status.code(), Some(1), "{failure}");
         assert!(failure["error"]["message"].as_str().unwrap_or_default().contains(&said), "{said}: {failure}");
     }

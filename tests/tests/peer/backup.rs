@@ -3,7 +3,7 @@
 use crate::harness::{Consortium, Peer, append, chancery, copy_folder, run, signed, text, try_run};
 use client::connection::Connection;
 use client::submit::Wait;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -552,7 +552,7 @@ async fn an_auditor_fetches_blocks_and_verifies_them_elsewhere() {
 }
 
 fn json_of(bytes: &[u8]) -> Result<Value, impl std::fmt::Debug> {
-    ledger_classes::json::from_slice(bytes)
+    ledger_classes::primitives::json::from_slice(bytes)
 }
 
 /// The passphrase is elsewhere by a variable: the backup said that it was done, and neither `verify` nor `restore` read it.

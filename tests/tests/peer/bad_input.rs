@@ -6,9 +6,9 @@ use client::api::{JsonEnvelope, SubmissionStatus};
 use client::connection::Connection;
 use client::submit::{Wait, sign_json};
 use ledger_classes::action::{Action, assets, logs};
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::keys::Signature;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::hash::Hash;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ fn post(peer: &Peer, profile: &Path, url: &str, kind: &str, body: &[u8]) -> (u16
     let output = curl.wait_with_output().expect("ends");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let (body, status) = text.rsplit_once('\n').unwrap_or_else(|| panic!("{text}"));
-    let body = ledger_classes::json::from_str(body).unwrap_or_else(|_| panic!("{status}: {body}"));
+    let body = ledger_classes::primitives::json::from_str(body).unwrap_or_else(|_| panic!("{status}: {body}"));
     (status.parse().expect("a status"), body)
 }
 
@@ -215,7 +215,11 @@ fn a_body_of_a_gigabyte_is_refused_unread() {
     for kind in [&[][..], &["--header", "Transfer-Encoding: chunked"]] {
         let (status, body, sent) = ask(&[kind, &["--request", "POST", "--upload-file", text(&file)]].concat());
         assert_eq!(status, "413", "{kind:?}: {body}");
-        assert_eq!(problem(&ledger_classes::json::from_str(&body).expect("a problem")), "oversize", "{kind:?}: {body}");
+        assert_eq!(
+            problem(&ledger_classes::primitives::json::from_str(&body).expect("a problem")),
+            "oversize",
+            "{kind:?}: {body}"
+        );
         assert!(sent < 1 << 28, "{kind:?}: {sent} bytes were read");
     }
 }
@@ -235,11 +239,16 @@ fn cursors_callers_and_certificates_are_checked() {
     };
     for cursor in ["x", "1.2", "1.2.3.4", "-1", "1.2.x", "99999999999999999999", "1..2", "%00"] {
         let (_, body) = get(&[], &format!("/v1/channels/main/events?from={cursor}"));
-        let answer: Value = ledger_classes::json::from_str(&body).unwrap_or_else(|_| panic!("{cursor}: {body}"));
+        let answer: Value =
+            ledger_classes::primitives::json::from_str(&body).unwrap_or_else(|_| panic!("{cursor}: {body}"));
         assert_eq!(problem(&answer), "malformed-cursor", "{cursor}: {answer}");
     }
     let (_, body) = get(&["--header", "Last-Event-ID: wrong"], "/v1/channels/main/events");
-    assert_eq!(problem(&ledger_classes::json::from_str(&body).expect("a problem")), "malformed-cursor", "{body}");
+    assert_eq!(
+        problem(&ledger_classes::primitives::json::from_str(&body).expect("a problem")),
+        "malformed-cursor",
+        "{body}"
+    );
 
     // No certificate: what is public answers, the rest does not exist.
     assert!(get(&[], "/v1/channels/main").1.contains("\"main\""));

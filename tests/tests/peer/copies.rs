@@ -6,8 +6,8 @@ use crate::wait;
 use client::connection::Connection;
 use client::query::Paging;
 use client::submit::Wait;
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ async fn commit(connection: &Connection, envelope: &Envelope) -> u64 {
 /// The exit code and the document of a command.
 fn ran(words: &[&str]) -> (Option<i32>, Value, String) {
     let output = try_run(words);
-    let document = ledger_classes::json::from_slice(&output.stdout).unwrap_or_default();
+    let document = ledger_classes::primitives::json::from_slice(&output.stdout).unwrap_or_default();
     (output.status.code(), document, String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

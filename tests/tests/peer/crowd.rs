@@ -6,7 +6,7 @@ use crate::wait;
 use client::connection::Connection;
 use client::submit::Wait;
 use client::subscribe::{Filter, Start};
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

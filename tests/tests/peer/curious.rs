@@ -8,21 +8,21 @@ use client::profile::Profile;
 use client::submit::Wait;
 use client::subscribe::{Filter, Start, Step};
 use ledger_classes::action::{Action, channel};
-use ledger_classes::amount::Amount;
-use ledger_classes::blinding::{Blinded, Blinder, BlindingSeed};
-use ledger_classes::block::{Block, write_leaves};
 use ledger_classes::chain::History;
-use ledger_classes::codec;
-use ledger_classes::config::{Approvals, ConfigChange};
-use ledger_classes::event::Event;
-use ledger_classes::hash::Hash;
-use ledger_classes::keyspace;
+use ledger_classes::formats::blinding::{Blinded, Blinder, BlindingSeed};
+use ledger_classes::formats::block::{Block, write_leaves};
+use ledger_classes::formats::config::{Approvals, ConfigChange};
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::receipt::ReceiptHead;
+use ledger_classes::formats::rights::Class;
 use ledger_classes::merkle;
-use ledger_classes::outcome::ResultCode;
-use ledger_classes::receipt::ReceiptHead;
-use ledger_classes::rights::Class;
-use ledger_classes::state::{MemoryState, Writes};
-use ledger_classes::state_tree::{NoPages, StateTree};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::keyspace;
+use ledger_classes::state::tree::{NoPages, StateTree};
+use ledger_classes::state::view::{MemoryState, Writes};
 use serde_json::Value;
 use server::identity::certificate_paths::ParticipantPaths;
 use std::collections::{BTreeSet, HashSet};
@@ -61,7 +61,8 @@ impl Given {
         match value {
             Value::Object(fields) => fields.values().for_each(|value| self.json(value)),
             Value::Array(items) => items.iter().for_each(|value| self.json(value)),
-            Value::String(text) => match (hex::decode(text), ledger_classes::json::from_str::<Value>(text)) {
+            Value::String(text) => match (hex::decode(text), ledger_classes::primitives::json::from_str::<Value>(text))
+            {
                 (Ok(bytes), _) => self.bytes(&bytes),
                 (_, Ok(inner @ Value::Object(_))) => self.json(&inner),
                 _ => self.bytes(text.as_bytes()),

@@ -11,8 +11,8 @@ use crate::harness::{Consortium, Peer, append, copy_folder, key, run, signed, te
 use client::api::Outcome;
 use client::submit::{SubmitError, Wait};
 use client::subscribe::{Filter, Start, Subscription};
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::{Envelope, Transaction};
+use ledger_classes::formats::transaction::{Envelope, Transaction};
+use ledger_classes::primitives::hash::Hash;
 use load::{CLIENTS, Flood, Load, eventually};
 use serde_json::Value;
 use shim::Shim;
@@ -81,7 +81,7 @@ impl Trial {
         assert!(status["disk_trouble"].as_str().is_some_and(|told| told.contains(detail)), "{status}");
         assert!(status["channels"].as_array().expect("a list").iter().all(|channel| channel["state"] == "serving"));
         let spec = serde_json::json!({ "name": "late", "organizations": [{ "name": "bank" }] });
-        let spec = ledger_classes::json::from_value(spec).expect("a specification");
+        let spec = ledger_classes::primitives::json::from_value(spec).expect("a specification");
         let refused = self.loads[0].connection.create_channel(&spec).await.expect_err("there is no room");
         assert!(refused.is_unavailable() && refused.to_string().contains(detail), "{refused}");
     }
@@ -112,7 +112,7 @@ impl Trial {
 fn verify(consortium: &Consortium, disk: &SmallDisk, channels: usize) {
     let verified = disk.chancery().args(["--json", "verify", "--dir", text(&consortium.dir())]).output().expect("runs");
     assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-    let report: Value = ledger_classes::json::from_slice(&verified.stdout).expect("JSON");
+    let report: Value = ledger_classes::primitives::json::from_slice(&verified.stdout).expect("JSON");
     assert_eq!(report["channels"].as_array().map(Vec::len), Some(channels), "{report}");
 }
 

@@ -8,7 +8,7 @@ use crate::{
 use ca::{CertificateFolder, office::revocation::Selection};
 use client::api::CaAnswer;
 use client::subscribe::{Filter, Start, SubscribeError};
-use ledger_classes::hash::HexBytes;
+use ledger_classes::primitives::hash::HexBytes;
 use pki::RevocationReason;
 use serde_json::Value;
 use std::fs;
@@ -52,10 +52,10 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     };
     status(false);
     let added = add(&theirs, &[]);
-    let made: Value = ledger_classes::json::from_slice(&added.stdout).expect("JSON");
+    let made: Value = ledger_classes::primitives::json::from_slice(&added.stdout).expect("JSON");
     assert_eq!((&made["authorities"][0]["organization"], &made["crls"]), (&"carrier".into(), &1.into()), "{made}");
     status(true);
-    let again: Value = ledger_classes::json::from_slice(&add(&theirs, &[]).stdout).expect("JSON");
+    let again: Value = ledger_classes::primitives::json::from_slice(&add(&theirs, &[]).stdout).expect("JSON");
     assert_eq!((again["authorities"].as_array().map(Vec::len), &again["crls"]), (Some(0), &0.into()));
     let held = run(&["ca", "--dir", text(&dir), "trust", "list"]);
     assert!(held.to_string().contains("carrier"), "{held}");
@@ -67,9 +67,9 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     let with = |named: &str| format!("{named}={}", text(&theirs));
     let created = channel(&["create", "freight", "--org", "bank", "--org", &with("carrier"), "--approvals", "any"]);
     assert!(created.status.success(), "{created:?}");
-    let created: Value = ledger_classes::json::from_slice(&created.stdout).expect("JSON");
+    let created: Value = ledger_classes::primitives::json::from_slice(&created.stdout).expect("JSON");
     let plain = channel(&["create", "cargo", "--org", "bank", "--org", "carrier", "--approvals", "any"]);
-    let plain: Value = ledger_classes::json::from_slice(&plain.stdout).expect("JSON");
+    let plain: Value = ledger_classes::primitives::json::from_slice(&plain.stdout).expect("JSON");
     let cas = |made: &Value| made["config"]["organizations"][1]["authorities"].clone();
     assert!(!cas(&created)[0].is_null() && cas(&created) == cas(&plain), "{created} {plain}");
     refused(&channel(&["create", "wrong", "--org", &with("dealer")]), 2, "holds no CA of dealer, but of carrier");
@@ -82,7 +82,7 @@ fn an_organization_with_its_ca_elsewhere_comes_in_and_its_revocations_too() {
     let identity = "spiffe://test.example/carrier/client/carl";
     run(&["ca", "--dir", text(&carrier), "revoke", identity, "--reason", "key-compromise"]);
     run(&["ca", "--dir", text(&carrier), "bundle", "carrier", "--out", text(&theirs)]);
-    let newer: Value = ledger_classes::json::from_slice(&add(&theirs, &[]).stdout).expect("JSON");
+    let newer: Value = ledger_classes::primitives::json::from_slice(&add(&theirs, &[]).stdout).expect("JSON");
     assert_eq!(newer["crls"], 1, "{newer}");
     status(false);
 
@@ -247,7 +247,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
         })
     };
     let publish = |by: &std::path::Path| try_run(&["--profile", text(by), "ca", "publish", "--dir", text(&carrier)]);
-    let first: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
+    let first: Value = ledger_classes::primitives::json::from_slice(&publish(&donna).stdout).expect("JSON");
     assert_eq!((&first["crls"][0]["became"], &first["answers"]), (&"known".into(), &serde_json::json!([])));
 
     // The list alone: connections end, the participation does not, and that is said.
@@ -261,7 +261,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
     assert!(obstacle["subject"].as_str().is_some_and(|subject| subject.starts_with(identity)), "{hindered}");
 
     // Any member brings the answer, and the peer does the rest, here as on a channel that carrier's members do not see.
-    let brought: Value = ledger_classes::json::from_slice(&publish(&cora).stdout).expect("JSON");
+    let brought: Value = ledger_classes::primitives::json::from_slice(&publish(&cora).stdout).expect("JSON");
     let answers = &brought["answers"];
     assert_eq!((answers.as_array().map(Vec::len), &answers[0]["became"]), (Some(1), &"taken".into()), "{brought}");
     assert!(answers[0]["what"].as_str().is_some_and(|what| what.starts_with(identity)), "{brought}");
@@ -290,7 +290,7 @@ fn a_revocation_of_a_ca_elsewhere_is_told_of_until_that_organization_has_brought
 
     // At once, from nothing: the command brings the list, too. What is brought again is known.
     ca(&["revoke", "spiffe://test.example/carrier/client/cora"]);
-    let both: Value = ledger_classes::json::from_slice(&publish(&donna).stdout).expect("JSON");
+    let both: Value = ledger_classes::primitives::json::from_slice(&publish(&donna).stdout).expect("JSON");
     let became =
         |of: &str| both[of].as_array().expect("a list").iter().map(|one| one["became"].clone()).collect::<Vec<_>>();
     assert_eq!((became("answers"), became("crls")), (vec!["known".into(), "taken".into()], vec!["taken".into()]));

@@ -94,7 +94,8 @@ impl World {
         let output = self.command(arguments);
         let told = || format!("{arguments:?}: {}{}", shown(&output.stdout), shown(&output.stderr));
         assert!(output.status.success(), "{}", told());
-        ledger_classes::json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told()))
+        ledger_classes::primitives::json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", told()))
     }
 
     fn ca(&self, arguments: &[&str]) -> Value {
@@ -261,8 +262,8 @@ fn the_clock_walks_past_every_expiry_and_only_its_own_holder_waits() {
     let status = format!("{}/v1/status", alone.peer.url);
     let curl = Command::new("curl").args(["--silent", "--show-error", "--insecure", &status]).output();
     let answer = curl.expect("curl is installed").stdout;
-    let answer: Value =
-        ledger_classes::json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}: {}", shown(&answer)));
+    let answer: Value = ledger_classes::primitives::json::from_slice(&answer)
+        .unwrap_or_else(|error| panic!("{error}: {}", shown(&answer)));
     assert_eq!(answer["peer"], "spiffe://test.example/bank/peer/peer-1", "{answer:#}");
     alone.refuses(&ann, &["status"], "expired");
     alone.peer.drain();

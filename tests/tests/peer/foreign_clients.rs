@@ -3,8 +3,8 @@
 
 use crate::harness::{Consortium, Peer, define, mint, run, signed, text};
 use client::submit::Wait;
-use ledger_classes::hash::Hash;
 use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,7 +49,7 @@ async fn a_transfer_signed_in_python_is_accepted_and_proven() {
         .expect("curl is installed");
     let answer = String::from_utf8_lossy(&posted.stdout).into_owned();
     assert!(posted.status.success(), "{answer} {}", String::from_utf8_lossy(&posted.stderr));
-    let answer: Value = ledger_classes::json::from_str(&answer).expect("JSON");
+    let answer: Value = ledger_classes::primitives::json::from_str(&answer).expect("JSON");
     assert_eq!((&answer["status"], &answer["receipt"]["code"]), (&"committed".into(), &0.into()), "{answer}");
     let account = connection.account("trade", to.parse().expect("an address")).await.expect("readable");
     assert_eq!(account.balances[0].owned.0, 250);

@@ -5,7 +5,7 @@ use crate::harness::{Consortium, Peer, address, chancery, run, text, try_run};
 use crate::wait;
 use client::connection::RequestError;
 use client::query::Paging;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -212,7 +212,7 @@ async fn a_proposal_says_that_a_cas_key_is_known_to_others() {
         let update = ["channel", "update", "trade", "--put-org", &old, "--grant", "dealer=audit", "--reason", reason];
         let words = [&["--profile", text(&trade.bank), "--peer", &trade.peer.url], &update[..]].concat();
         let done = try_run(&words);
-        let outcome: Value = ledger_classes::json::from_slice(&done.stdout).expect("JSON");
+        let outcome: Value = ledger_classes::primitives::json::from_slice(&done.stdout).expect("JSON");
         let id = outcome["id"].as_str().expect("an id").to_owned();
         let shown = trade.peer.run(&trade.bank, &["channel", "proposal", "trade", &id]);
         shown["authorities"][0]["compromised"].clone()

@@ -6,12 +6,12 @@ use crate::isolation::ask;
 use channel_actors::store::{BlockRecord, ChannelStore, StoreOptions};
 use client::api::JsonEnvelope;
 use client::submit::Wait;
-use ledger_classes::block::Block;
-use ledger_classes::codec;
-use ledger_classes::config::ChannelConfig;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::formats::transaction::{Encoding, Envelope};
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
 use ledger_classes::rules::RULES;
-use ledger_classes::transaction::{Encoding, Envelope};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -69,7 +69,7 @@ fn break_head(path: &Path) {
 
 fn body(answer: &str) -> Value {
     let (_, body) = answer.split_once("\n\n").expect("a body");
-    ledger_classes::json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    ledger_classes::primitives::json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 fn channels_of(list: &Value, name: &str) -> Option<Value> {

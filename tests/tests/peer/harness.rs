@@ -6,10 +6,10 @@ use client::connection::{Connection, Options};
 use client::profile::Profile;
 use client::retry::Retry;
 use ledger_classes::action::{Action, assets, logs};
-use ledger_classes::amount::Amount;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Envelope, Transaction};
 use ledger_classes::keys::{Address, SigningKey};
-use ledger_classes::transaction::{Envelope, Transaction};
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
@@ -38,7 +38,8 @@ pub(crate) fn run(arguments: &[&str]) -> Value {
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (document, said) = (shown(&output.stdout), shown(&output.stderr));
     assert!(output.status.success(), "chancery {arguments:?}: {document}{said}");
-    ledger_classes::json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
+    ledger_classes::primitives::json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("chancery {arguments:?}: {error}"))
 }
 
 /// Runs a command with `--json`.
@@ -201,13 +202,13 @@ impl Peer {
     pub(crate) fn started(mut child: Child) -> Self {
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         let mut document = String::new();
-        while ledger_classes::json::from_str::<Value>(&document).is_err() {
+        while ledger_classes::primitives::json::from_str::<Value>(&document).is_err() {
             let read = lines.read_line(&mut document).expect("readable");
             if read == 0 {
                 panic!("the peer did not start: {}", child.wait().expect("it ends"));
             }
         }
-        let document: Value = ledger_classes::json::from_str(&document).expect("just read");
+        let document: Value = ledger_classes::primitives::json::from_str(&document).expect("just read");
         let url = document["api"].as_str().expect("an address").to_owned();
         let metrics = document["metrics"].as_str().map(str::to_owned);
         let said = Arc::default();

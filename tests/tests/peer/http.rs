@@ -152,7 +152,7 @@ pub(crate) fn head(line: &str, more: &[&str]) -> String {
 }
 
 fn problem(body: &[u8]) -> String {
-    let problem: serde_json::Value = ledger_classes::json::from_slice(body).expect("a problem");
+    let problem: serde_json::Value = ledger_classes::primitives::json::from_slice(body).expect("a problem");
     problem["type"].as_str().expect("a type").trim_start_matches("urn:chancery:problem:").to_owned()
 }
 

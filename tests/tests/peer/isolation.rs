@@ -2,7 +2,7 @@
 
 use crate::harness::{Consortium, Peer, define, signed, text};
 use client::api::JsonEnvelope;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::path::Path;
 use std::process::{Command, Stdio};
 

@@ -4,10 +4,10 @@ use crate::harness::{Consortium, key};
 use client::api::JsonEnvelope;
 use client::submit::Wait;
 use ledger_classes::execution::assets::joint_address;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope};
 use ledger_classes::keys::SigningKey;
 use ledger_classes::limits::*;
-use ledger_classes::transaction::{Encoding, Envelope};
+use ledger_classes::primitives::hash::Hash;
 use serde_json::{Value, json};
 
 /// Bytes of JSON after which a page ends (decision 23).

@@ -4,8 +4,8 @@
 use crate::harness::{Consortium, Peer, append, run, signed, text, transaction};
 use crate::wait;
 use client::submit::Wait;
-use ledger_classes::time::Time;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::time::Time;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;

@@ -7,9 +7,9 @@ use crate::harness::{Consortium, Peer, address, chancery, define, mint, signed, 
 use client::api::JsonEnvelope;
 use client::connection::{Connection, RequestError};
 use client::submit::{SubmitError, Wait};
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::transaction::{Encoding, Envelope};
 use ledger_classes::keys::Address;
-use ledger_classes::transaction::{Encoding, Envelope};
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -405,7 +405,9 @@ fn a_loan_is_asked_for_and_shown_in_the_decimals_of_each_asset() {
     // Every amount of the answer has its point: no field of the contract's own types is forgotten.
     fn amounts(value: &Value, found: &mut Vec<String>) {
         match value {
-            Value::String(text) if text.parse::<ledger_classes::amount::Amount>().is_ok() => found.push(text.clone()),
+            Value::String(text) if text.parse::<ledger_classes::primitives::amount::Amount>().is_ok() => {
+                found.push(text.clone())
+            }
             Value::Array(items) => items.iter().for_each(|item| amounts(item, found)),
             Value::Object(fields) => fields.values().for_each(|field| amounts(field, found)),
             _ => {}

@@ -5,11 +5,11 @@ use crate::foreign_clients::python;
 use crate::harness::{Consortium, append, key, text, transaction, transfer, try_run};
 use client::submit::{Wait, sign_json};
 use client::verify::{verify_proof, verify_state_proof};
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::proof::{Proof, StateProof};
+use ledger_classes::formats::transaction::{Encoding, Envelope, SignedBy};
 use ledger_classes::keys::{self, PublicKey, Scheme, Signature};
-use ledger_classes::keyspace;
-use ledger_classes::proof::{Proof, StateProof};
-use ledger_classes::transaction::{Encoding, Envelope, SignedBy};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::keyspace;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn ask_python(given: &Value, program: &str) -> Value {
         .output()
         .expect("runs");
     assert!(output.status.success());
-    ledger_classes::json::from_slice(&output.stdout).expect("JSON")
+    ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// Documents that differ from this one in one place.
@@ -132,7 +132,7 @@ async fn python_says_of_every_proof_what_the_program_says() {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("made");
     let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).expect("read");
-    let payload = ledger_classes::codec::encode(&transaction(id, vec![append("c", "third")]));
+    let payload = ledger_classes::primitives::codec::encode(&transaction(id, vec![append("c", "third")]));
     let mut envelope = Envelope { encoding: Encoding::Binary, payload, signatures: Vec::new() };
     let signature = pair.sign(&random, &envelope.message()).expect("signs");
     envelope.signatures.push(SignedBy {
@@ -163,7 +163,7 @@ async fn python_says_of_every_proof_what_the_program_says() {
         let run = |known: &str| python().args([SCRIPT, "--channel-id", known, text(&file)]).output().expect("runs");
         let output = run(&id.to_string());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let said: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
+        let said: Value = ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON");
         let expected = serde_json::to_value(&proven).expect("serializes");
         for field in ["channel", "height", "block", "index", "id", "code", "fee", "signers"] {
             assert_eq!(said[field], expected[field], "{field}");
@@ -194,7 +194,7 @@ async fn python_says_of_every_proof_what_the_program_says() {
     assert_eq!(verdicts.len(), rows.len());
     let mut held = 0;
     for ((how, document), by_python) in rows.iter().zip(verdicts) {
-        let proof = ledger_classes::json::from_str::<Proof>(&document.to_string());
+        let proof = ledger_classes::primitives::json::from_str::<Proof>(&document.to_string());
         let holds = proof.is_ok_and(|proof| verify_proof(&proof, Some(id)).is_ok());
         assert_eq!(*by_python, holds, "{how}");
         // A link to other weights of the peer that seals may go: it could seal before.
@@ -239,10 +239,10 @@ async fn python_says_of_every_proof_of_the_state_what_the_program_says() {
         std::fs::write(&file, document.to_string()).expect("writable");
         let by_program = try_run(&["verify", "--proof", text(&file), "--channel-id", &id.to_string()]);
         assert!(by_program.status.success(), "{by_program:?}");
-        let by_program: Value = ledger_classes::json::from_slice(&by_program.stdout).expect("JSON");
+        let by_program: Value = ledger_classes::primitives::json::from_slice(&by_program.stdout).expect("JSON");
         let by_python = python().args([SCRIPT, "--channel-id", &id.to_string(), text(&file)]).output().expect("runs");
         assert!(by_python.status.success(), "{}", String::from_utf8_lossy(&by_python.stderr));
-        let by_python: Value = ledger_classes::json::from_slice(&by_python.stdout).expect("JSON");
+        let by_python: Value = ledger_classes::primitives::json::from_slice(&by_python.stdout).expect("JSON");
         for field in ["channel", "height", "block", "key", "value"] {
             assert_eq!(by_python[field], by_program[field], "{field}");
         }
@@ -279,7 +279,7 @@ async fn python_says_of_every_proof_of_the_state_what_the_program_says() {
     let verdicts = ask_python(&json!({ "channel": id.to_string(), "documents": documents }), program);
     let mut held = 0;
     for ((how, document), by_python) in rows.iter().zip(verdicts.as_array().expect("a list")) {
-        let proof = ledger_classes::json::from_str::<StateProof>(&document.to_string());
+        let proof = ledger_classes::primitives::json::from_str::<StateProof>(&document.to_string());
         let holds = proof.is_ok_and(|proof| verify_state_proof(&proof, Some(id)).is_ok());
         assert_eq!(*by_python, holds, "{how}");
         // One way shows of many keys that they are absent; digits that are no letters have no capitals.
@@ -343,7 +343,7 @@ fn python_judges_ed25519_by_zip_215() {
 #[test]
 fn python_judges_the_vectors_of_seals_and_makes_the_leaves_of_transactions_as_the_files_say() {
     let lines = |text: &str| -> Vec<Value> {
-        text.lines().map(|line| ledger_classes::json::from_str(line).expect("JSON")).collect()
+        text.lines().map(|line| ledger_classes::primitives::json::from_str(line).expect("JSON")).collect()
     };
     let seals = lines(include_str!("../../../docs/formats/seals.jsonl"));
     let leaves = lines(include_str!("../../../docs/formats/transaction-leaf.jsonl"));

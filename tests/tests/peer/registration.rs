@@ -7,7 +7,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ca::{CertificateFolder, Credentials, office::issuing::LeafOptions};
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -24,7 +24,8 @@ struct Answer {
 
 impl Answer {
     fn json(&self) -> Value {
-        ledger_classes::json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        ledger_classes::primitives::json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     fn text(&self) -> String {
@@ -341,7 +342,7 @@ fn an_expired_token_is_refused() {
     let folder = CertificateFolder::open(&consortium.dir()).expect("a folder");
     let identity: Identity = ALICE.parse().expect("an identity");
     // Made by a clock of yesterday, good for an hour.
-    let yesterday = ledger_classes::time::Time::from_millis(client::now().millis() - 24 * HOUR_MS);
+    let yesterday = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - 24 * HOUR_MS);
     let (token, _) = folder.add_token(&identity, None, ca::Terms::default(), HOUR_MS, yesterday).expect("a token");
     let peer = consortium.serve();
     let curl = Curl { peer: &peer, ca: consortium.admin().join("ca.pem") };
@@ -377,7 +378,7 @@ fn a_profile_renews_at_its_peer_also_after_the_end_unless_revoked() {
     let credentials = Credentials::load(&alice).expect("a profile");
     let identity: Identity = ALICE.parse().expect("an identity");
     let expire = || {
-        let began = ledger_classes::time::Time::from_millis(client::now().millis() - 48 * HOUR_MS - 60_000);
+        let began = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - 48 * HOUR_MS - 60_000);
         let options = LeafOptions { lifetime_ms: 48 * HOUR_MS, ..LeafOptions::default() };
         let path = folder.issue(&identity, credentials.key.public(), &options, began).expect("issued");
         Credentials::replace(&alice, &path, None).expect("writable");
@@ -406,7 +407,7 @@ async fn a_peer_renews_its_own_certificate_while_it_serves_and_when_it_starts() 
     // As if it had been issued some time ago, for two days.
     let age = |ago_ms: u64| {
         let lifetime_ms = 48 * HOUR_MS;
-        let began = ledger_classes::time::Time::from_millis(client::now().millis() - ago_ms);
+        let began = ledger_classes::primitives::time::Time::from_millis(client::now().millis() - ago_ms);
         let alternative_names = vec!["127.0.0.1".parse().expect("an address")];
         let options = LeafOptions { lifetime_ms, alternative_names, ..LeafOptions::default() };
         let path = folder.issue(&identity, credentials.key.public(), &options, began).expect("issued");

@@ -42,7 +42,7 @@ impl World {
     /// The exit code and the problem's name of a command that is refused.
     fn refused(&self, who: &Path, words: &[&str]) -> (Option<i32>, String) {
         let output = try_run(&[&["--profile", text(who), "--peer", &self.peer.url, "ca"], words].concat());
-        let document: Value = ledger_classes::json::from_slice(&output.stdout).unwrap_or_default();
+        let document: Value = ledger_classes::primitives::json::from_slice(&output.stdout).unwrap_or_default();
         let name = document["error"]["problem"]["type"].as_str().and_then(|text| text.rsplit(':').next());
         (output.status.code(), name.unwrap_or_default().to_owned())
     }
@@ -71,7 +71,7 @@ impl World {
             let part = Paging { after: None, limit: Some(1000) };
             let page = connection.logs("main", Some("audit.certificate"), part).await.expect("readable");
             let bodies = page.items.iter().filter_map(|record| record["body"].as_str());
-            let mut acts = bodies.filter_map(|body| ledger_classes::json::from_str::<Value>(body).ok());
+            let mut acts = bodies.filter_map(|body| ledger_classes::primitives::json::from_str::<Value>(body).ok());
             let found = acts.rfind(|found| found["act"] == act)?;
             let field = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
             Some((field("who"), field("why")))
@@ -129,7 +129,7 @@ async fn an_administrator_without_the_folder_enrols_and_revokes_a_member_by_the_
     assert_eq!(refusal(live.status().await), (401, "certificate-refused".into()));
     // On a new one it is told as that. It was "does not answer" to whoever ran a command.
     let told = try_run(&["--profile", text(&alice), "--peer", &world.peer.url, "status"]);
-    let document: Value = ledger_classes::json::from_slice(&told.stdout).expect("a document");
+    let document: Value = ledger_classes::primitives::json::from_slice(&told.stdout).expect("a document");
     let message = document["error"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("refuses the profile's certificate: it is revoked"), "{message}");
     assert_eq!((told.status.code(), &document["error"]["exit_code"]), (Some(1), &json!(1)));
@@ -306,7 +306,7 @@ fn a_command_that_does_not_know_where_the_authorities_are_is_a_usage_error() {
         (&["ca", "list", "--dir", "/nonexistent"], "/nonexistent"),
     ] {
         let output = try_run(words);
-        let document: Value = ledger_classes::json::from_slice(&output.stdout).expect("a document");
+        let document: Value = ledger_classes::primitives::json::from_slice(&output.stdout).expect("a document");
         let message = document["error"]["message"].as_str().unwrap_or_default();
         assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
         assert!(message.contains(said), "{words:?}: {message}");

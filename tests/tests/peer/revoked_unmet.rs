@@ -12,9 +12,9 @@ use client::submit::Wait;
 use client::subscribe::{Filter, Start};
 use ledger_classes::action::assets::AccountAct;
 use ledger_classes::action::{Action, channel::Propose};
-use ledger_classes::config::ConfigChange;
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::config::ConfigChange;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::hash::Hash;
 use pki::RevocationReason;
 use std::path::{Path, PathBuf};
 

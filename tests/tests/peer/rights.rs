@@ -11,9 +11,9 @@ use client::connection::{Connection, RequestError};
 use client::profile::Profile;
 use client::submit::Wait;
 use ledger_classes::action::{Action, assets, channel, contracts};
-use ledger_classes::hash::Hash;
-use ledger_classes::identity::Identity;
-use ledger_classes::keyspace;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::state::keyspace;
 use pki::RevocationReason;
 use std::path::Path;
 

@@ -11,7 +11,7 @@ use client::profile::Profile;
 use client::retry::Retry;
 use client::submit::Wait;
 use ledger_classes::action::{Action, logs};
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use pki::trust::files::{certificates_of, read_certificates};
 use serde_json::Value;
 use std::fs;
@@ -153,7 +153,7 @@ fn a_root_is_replaced_and_nobody_notices_until_the_old_one_is_retired() {
     let refused = |step: &str, list: &[&str]| {
         let output = try_run(&["ca", "--dir", text(&dir), "rollover", step]);
         assert_eq!(output.status.code(), Some(1), "{step}");
-        assert_eq!(waiting(&ledger_classes::json::from_slice(&output.stdout).expect("one document")), list);
+        assert_eq!(waiting(&ledger_classes::primitives::json::from_slice(&output.stdout).expect("one document")), list);
     };
     let status = || ca(&["rollover", "status"]);
     let renew = |profile: &Path| first.run(profile, &["ca", "renew", "--if-due"]);

@@ -43,7 +43,7 @@ async fn rot_in_one_channel_is_named_and_the_others_serve() {
             bytes[*at] ^= 1;
             fs::write(&log, bytes).expect("writable");
             let output = try_run(&["verify", "--dir", text(&dir)]);
-            let report: Value = ledger_classes::json::from_slice(&output.stdout).expect("JSON");
+            let report: Value = ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON");
             assert_eq!(report["channels"][0]["name"], "main", "{report}");
             let Some(broken) = report["broken"].get(0) else { return false };
             assert_eq!((&broken["name"], output.status.code()), (&"trade".into(), Some(1)), "{report}");

@@ -9,10 +9,10 @@ use client::api::JsonEnvelope;
 use client::connection::Connection;
 use client::submit::Wait;
 use ledger_classes::action::Action;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::proof::Proof;
+use ledger_classes::formats::transaction::{Encoding, Envelope, Transaction};
 use ledger_classes::keys::SigningKey;
-use ledger_classes::proof::Proof;
-use ledger_classes::transaction::{Encoding, Envelope, Transaction};
+use ledger_classes::primitives::hash::Hash;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -21,7 +21,7 @@ const SCHEMA: &str = include_str!("../../../docs/formats/transaction.schema.json
 const PAGE: &str = include_str!("../../../docs/formats/actions.md");
 
 fn schema() -> Value {
-    ledger_classes::json::from_str(SCHEMA).expect("JSON")
+    ledger_classes::primitives::json::from_str(SCHEMA).expect("JSON")
 }
 
 /// The examples of an action's schema.
@@ -57,12 +57,12 @@ fn verdicts(documents: &[Value]) -> Vec<bool> {
         .output()
         .expect("runs");
     assert!(output.status.success(), "Python's `jsonschema` is needed: pip install -r tests/requirements.txt");
-    ledger_classes::json::from_slice(&output.stdout).expect("JSON")
+    ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// A committed transaction, by its proof, is valid by the schema and has an action of this type.
 pub(crate) fn describes(proof: Value, kind: &str) {
-    let proof: Proof = ledger_classes::json::from_value(proof).expect("a proof");
+    let proof: Proof = ledger_classes::primitives::json::from_value(proof).expect("a proof");
     let envelope = proof.verify(None).expect("holds").envelope.expect("with its transaction");
     let transaction = client::verify::decode_payload(&envelope).expect("readable");
     let transaction = serde_json::to_value(transaction).expect("serializes");
@@ -124,8 +124,8 @@ fn the_schema_takes_and_refuses_what_the_types_take_and_refuse() {
     for kind in Action::TYPES {
         for example in examples(&schema, kind) {
             assert_eq!(example["type"], *kind);
-            let read: Action =
-                ledger_classes::json::from_value(example.clone()).unwrap_or_else(|error| panic!("{kind}: {error}"));
+            let read: Action = ledger_classes::primitives::json::from_value(example.clone())
+                .unwrap_or_else(|error| panic!("{kind}: {error}"));
             rows.push(((*kind).to_owned(), transaction_of(std::slice::from_ref(&example))));
             // The first example has every field that the type has, optional ones too: what is written of it is all.
             if example == self::example(&schema, kind) {
@@ -149,7 +149,7 @@ fn the_schema_takes_and_refuses_what_the_types_take_and_refuse() {
     let documents: Vec<Value> = rows.iter().map(|(_, document)| document.clone()).collect();
     let mut taken = 0;
     for ((how, document), by_schema) in rows.iter().zip(verdicts(&documents)) {
-        let read = ledger_classes::json::from_str::<Transaction>(&document.to_string());
+        let read = ledger_classes::primitives::json::from_str::<Transaction>(&document.to_string());
         assert_eq!(by_schema, read.is_ok(), "{how}: the schema says {by_schema}, the program {:?}", read.err());
         taken += usize::from(by_schema);
     }
@@ -172,7 +172,7 @@ fn the_page_of_actions_has_every_field_of_the_schema() {
             assert_eq!(row.contains("*optional*"), !required.contains(&name.as_str().into()), "{kind}: {row}");
         }
         let code = section.split("```json\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("an example");
-        let shown: Value = ledger_classes::json::from_str(code).expect("JSON");
+        let shown: Value = ledger_classes::primitives::json::from_str(code).expect("JSON");
         assert_eq!(shown, example(&schema, kind), "{kind}");
     }
 }

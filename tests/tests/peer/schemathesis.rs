@@ -11,9 +11,9 @@ use ca::{KeyPair, holder::request::make_request};
 use client::api::{Batch, JsonEnvelope, SubmissionLine, submission_frame};
 use client::profile::Profile;
 use client::submit::sign_json;
-use ledger_classes::codec;
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::codec;
+use ledger_classes::primitives::hash::Hash;
 use pki::KeyAlgorithm;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -182,7 +182,8 @@ async fn schemathesis_finds_nothing_and_sees_each_operation_succeed() {
 
     // How often each status was answered, by operation.
     let answers: BTreeMap<String, BTreeMap<String, u64>> =
-        ledger_classes::json::from_slice(&std::fs::read(&answers_file).expect("it was written")).expect("JSON");
+        ledger_classes::primitives::json::from_slice(&std::fs::read(&answers_file).expect("it was written"))
+            .expect("JSON");
     let document: Value = peer.connect(&trade.bank).get(&["openapi.json"], &[]).await.expect("served");
     let all = operations(&document);
     assert!(all.len() > 50, "{all:?}");

@@ -7,10 +7,10 @@ use client::submit::{SubmitError, Wait};
 use ledger_classes::action::Action;
 use ledger_classes::action::assets::{Transfer, TransferBatch};
 use ledger_classes::action::channel::Admit;
-use ledger_classes::amount::Amount;
-use ledger_classes::hash::{Hash, HexBytes};
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::keys::{Address, Signature};
-use ledger_classes::transaction::Envelope;
+use ledger_classes::primitives::amount::Amount;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 

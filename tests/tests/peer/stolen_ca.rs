@@ -13,10 +13,10 @@ use ledger_classes::action::{
     Action,
     channel::{Propose, Revoke},
 };
-use ledger_classes::config::ConfigChange;
-use ledger_classes::hash::Hash;
+use ledger_classes::formats::config::ConfigChange;
+use ledger_classes::formats::transaction::Envelope;
 use ledger_classes::limits::CONFIG_CHANGES_SAVED;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::primitives::hash::Hash;
 use std::path::{Path, PathBuf};
 
 /// A copy of all CAs of the consortium, in a thief's hands.
@@ -91,7 +91,7 @@ async fn listed(connection: &Connection, channel: &str, organization: &str) -> u
 /// Whether somebody sees the channel, and that it lists the newest CA of a folder for its organization, and no other.
 fn lists_the_newest(peer: &Peer, profile: &Path, channel: &str, (dir, organization): (&Path, &str)) -> bool {
     let shown = try_run(&["--profile", text(profile), "--peer", &peer.url, "channel", "show", channel]);
-    let shown: serde_json::Value = ledger_classes::json::from_slice(&shown.stdout).unwrap_or_default();
+    let shown: serde_json::Value = ledger_classes::primitives::json::from_slice(&shown.stdout).unwrap_or_default();
     let newest = pki::trust::files::read_certificates(&dir.join(format!("ca/{organization}.pem"))).expect("readable");
     let members = shown["config"]["organizations"].as_array().cloned().unwrap_or_default();
     let member = members.into_iter().find(|member| member["name"] == organization);

@@ -9,8 +9,8 @@ use client::api::{JsonEnvelope, SubmissionLine, SubmissionStatus};
 use client::connection::{Connection, Options};
 use client::profile::Profile;
 use client::submit::Wait;
-use ledger_classes::hash::Hash;
-use ledger_classes::transaction::Envelope;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::primitives::hash::Hash;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -92,7 +92,10 @@ impl Lines {
                 if line.trim().is_empty() {
                     continue;
                 }
-                return Some(ledger_classes::json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}")));
+                return Some(
+                    ledger_classes::primitives::json::from_str(&line)
+                        .unwrap_or_else(|error| panic!("{line:?}: {error}")),
+                );
             }
             if let Some((length, _)) = self.said.split_once("\r\n") {
                 let size = usize::from_str_radix(length, 16).unwrap_or_else(|_| panic!("{:?}", self.said));

@@ -8,9 +8,9 @@ use client::submit::Wait;
 use client::subscribe::{Cursor, Delivery, Filter, Start, SubscribeError};
 use client::verify::EventVerifier;
 use ledger_classes::action::Action;
-use ledger_classes::event::Event;
-use ledger_classes::hash::Hash;
-use ledger_classes::rights::Class;
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::rights::Class;
+use ledger_classes::primitives::hash::Hash;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -446,7 +446,7 @@ async fn watching_ends_behind_a_block_also_where_nothing_is_wanted() {
     // A pipe gets JSON lines; what is no event goes elsewhere.
     let (events, said) = watch(&["--from", "0", "--until", "now", "--topic", "steps"]);
     let events: Vec<serde_json::Value> =
-        events.lines().map(|line| ledger_classes::json::from_str(line).expect("JSON lines")).collect();
+        events.lines().map(|line| ledger_classes::primitives::json::from_str(line).expect("JSON lines")).collect();
     assert_eq!(events.len(), 3);
     assert!(said.contains(&format!("at the end of the channel, block {tip}")), "{said}");
     let last = events[2]["id"].as_str().expect("a cursor");

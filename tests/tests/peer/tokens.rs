@@ -59,7 +59,7 @@ impl Token {
     fn run(&self, arguments: &[&str]) -> Value {
         let output = self.try_run(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        ledger_classes::json::from_slice(&output.stdout).expect("JSON")
+        ledger_classes::primitives::json::from_slice(&output.stdout).expect("JSON")
     }
 
     /// The arguments that place a key in this token.

@@ -8,7 +8,8 @@ use crate::{
     limits::{WHO_CHARS_MAX, WHY_CHARS_MAX},
     office::{enrolment::EnrolmentPolicy, issuing::LeafOptions, revocation::Selection},
 };
-use ledger_classes::{identity::Identity, time::Time};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{CertificateRequest, KeyAlgorithm, RevocationReason};
 
 const NOW: Time = Time::from_millis(1_800_000_000_000);
@@ -57,7 +58,8 @@ fn each_act_says_who_and_why() {
     let dir = tempfile::tempdir().unwrap();
     let folder = folder(dir.path());
     let (index, acts) = folder.acts().unwrap();
-    let bodies: Vec<Value> = acts.iter().map(|act| ledger_classes::json::from_str(&act.body).unwrap()).collect();
+    let bodies: Vec<Value> =
+        acts.iter().map(|act| ledger_classes::primitives::json::from_str(&act.body).unwrap()).collect();
     let told = |body: &Value| {
         let field = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let about = field("identity").rsplit('/').next().unwrap_or_default().to_owned();
@@ -98,7 +100,10 @@ fn each_act_says_who_and_why() {
 
 /// What a ledger would have of an index.
 fn recorded(folder: &CertificateFolder) -> Vec<RecordedLine> {
-    let of = |act: &Act| RecordedLine { digest: act.digest, ..ledger_classes::json::from_str(&act.body).unwrap() };
+    let of = |act: &Act| RecordedLine {
+        digest: act.digest,
+        ..ledger_classes::primitives::json::from_str(&act.body).unwrap()
+    };
     folder.acts().unwrap().1.iter().map(of).collect()
 }
 
@@ -164,7 +169,7 @@ fn old_lines_stay_readable() {
     let path = dir.path().join("ca/index.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let strip = |line: &str| {
-        let mut fields: Map<String, Value> = ledger_classes::json::from_str(line).unwrap();
+        let mut fields: Map<String, Value> = ledger_classes::primitives::json::from_str(line).unwrap();
         fields.retain(|name, _| !["who", "why"].contains(&name.as_str()));
         Value::Object(fields).to_string() + "\n"
     };

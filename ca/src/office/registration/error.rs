@@ -11,7 +11,7 @@ use crate::{
         folder::FolderError,
     },
 };
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 
 /// Characters of a reason or an approver's name.
 pub(super) const TEXT_CHARS_MAX: usize = 256;

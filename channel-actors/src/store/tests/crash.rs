@@ -41,7 +41,7 @@ pub(super) fn block_writes(height: u64) -> Writes {
 }
 
 pub(super) fn state_after(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut state = ledger_classes::state::MemoryState::default();
+    let mut state = ledger_classes::state::view::MemoryState::default();
     (0..count).for_each(|height| state.apply(&block_writes(height)));
     state.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }

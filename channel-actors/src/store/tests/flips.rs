@@ -5,7 +5,7 @@ use super::crash::{block, state_after, work};
 use super::disk::{Fault, Machine};
 use super::*;
 use crate::test_support::{Random, seeds};
-use ledger_classes::state::ReadError;
+use ledger_classes::state::view::ReadError;
 
 const BLOCKS: u64 = 9;
 

@@ -12,7 +12,7 @@ mod rules;
 use super::*;
 pub(crate) use crate::simulation::disk;
 use ledger_classes::merkle;
-use ledger_classes::state::{ReadView, Value};
+use ledger_classes::state::view::{ReadView, Value};
 use std::collections::BTreeMap;
 
 /// A block whose content follows from its height.
@@ -81,7 +81,7 @@ pub(crate) fn check_tree(view: &StateView, state: &BTreeMap<Vec<u8>, Vec<u8>>) {
 
 /// The state after blocks `0..count` of the standard run.
 pub(crate) fn standard_state(count: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut state = ledger_classes::state::MemoryState::default();
+    let mut state = ledger_classes::state::view::MemoryState::default();
     (0..count).for_each(|height| state.apply(&standard_writes(height)));
     state.entries().map(|(key, value)| (key.to_vec(), value.to_vec())).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::disk::Machine;
 use super::*;
-use ledger_classes::blinding::{Blinder, BlindingSeed};
+use ledger_classes::formats::blinding::{Blinder, BlindingSeed};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -3,20 +3,20 @@
 
 use super::{Maker, ORDERER, SEED, Sealed, admission, chain, forced, log, seal_of};
 use crate::action::Action;
-use crate::amount::Amount;
-use crate::blinding::BlindingSeed;
-use crate::block::{Batch, Seal, SealSignature, WitnessedBatch, batch_root, seal_message, transaction_leaves};
 use crate::chain::{ExecutionError, Given, Invalid, Parent, check, genesis, verify_transactions};
-use crate::codec;
 use crate::execution::test_support::{address, signer};
-use crate::hash::Hash;
+use crate::formats::blinding::BlindingSeed;
+use crate::formats::block::{Batch, Seal, SealSignature, WitnessedBatch, batch_root, seal_message, transaction_leaves};
+use crate::formats::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction};
 use crate::keys::KeyCache;
 use crate::limits;
 use crate::merkle;
-use crate::participant::NoCertificates;
-use crate::state_tree::NoPages;
-use crate::time::Time;
-use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction};
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::participant::NoCertificates;
+use crate::state::tree::NoPages;
 use std::collections::BTreeSet;
 
 /// The chain below the last block, all valid blocks, and what is broken: the last one.
@@ -228,7 +228,7 @@ const BREAKS: &[(&str, Break, &str)] = &[
         "a leaf with another id",
         |bench| {
             let transactions = bench.last.block.transactions.clone();
-            let leaf = |envelope: &Vec<u8>| crate::transaction::leaf(&Hash([9; 32]), envelope);
+            let leaf = |envelope: &Vec<u8>| crate::formats::transaction::leaf(&Hash([9; 32]), envelope);
             let leaves: Vec<Hash> = transactions.iter().map(leaf).collect();
             header(bench, |header| header.transaction_root = merkle::root(&leaves));
         },
@@ -468,7 +468,7 @@ fn first_signature(bench: &mut Bench, change: impl FnOnce(&mut [u8; 64])) {
 }
 
 /// Changes the header and seals it.
-fn header(bench: &mut Bench, change: impl FnOnce(&mut crate::block::Header)) {
+fn header(bench: &mut Bench, change: impl FnOnce(&mut crate::formats::block::Header)) {
     change(&mut bench.last.block.header);
     bench.reseal();
 }

@@ -1,8 +1,8 @@
 //! The policies of witnesses, and their breaks by name.
 
 use super::*;
-use crate::block::{Batch, WitnessedBatch, batch_root};
-use crate::config::{OrderingPeer, Witnesses};
+use crate::formats::block::{Batch, WitnessedBatch, batch_root};
+use crate::formats::config::{OrderingPeer, Witnesses};
 use crate::keys::SigningKey;
 use crate::merkle;
 

@@ -7,19 +7,19 @@
 use super::records::JointAccount;
 use super::recovery::heir;
 use crate::action::assets::{AccountAct, AccountCreate};
-use crate::detail::{Detail, Part};
-use crate::event::Event;
 use crate::execution::{Context, Members, budget};
-use crate::hash::{Hash, Tag};
+use crate::formats::detail::{Detail, Part};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::rights::{Class, Right};
 use crate::keys::{Address, PublicKey};
-use crate::keyspace;
 use crate::limits::JOINT_KEYS_MAX;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::Participant;
-use crate::record;
-use crate::rights::{Class, Right};
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::hash::{Hash, Tag};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::Participant;
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView};
 use std::collections::BTreeSet;
 
 /// The address of a joint account: hash of the threshold, then of each key's scheme byte and bytes, ascending.

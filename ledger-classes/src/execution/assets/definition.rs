@@ -3,16 +3,16 @@
 use super::records::AssetRecord;
 use super::recovery::heir;
 use crate::action::assets::{AssetName, Define, Kind};
-use crate::amount::Amount;
-use crate::detail::{Detail, Duty, Part, Text, Thing};
-use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
-use crate::identity::is_label;
+use crate::formats::detail::{Detail, Duty, Part, Text, Thing};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{DECIMALS_MAX, TITLE_BYTES_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
+use crate::primitives::amount::Amount;
+use crate::primitives::identity::is_label;
+use crate::state::keyspace;
 
 /// The asset named `name`.
 pub(super) fn require(context: &Context<'_>, name: &str) -> Result<AssetRecord, Refusal> {

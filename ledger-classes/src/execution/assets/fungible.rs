@@ -9,17 +9,17 @@ use super::queries::allowance;
 use super::records::{Allowance, AssetRecord, Balance};
 use super::{require_some, require_somebody};
 use crate::action::assets::{Approve, Burn, Kind, Mint, Transfer, TransferBatch, TransferFrom};
-use crate::amount::Amount;
-use crate::detail::{Detail, Duty, Part};
-use crate::event::Event;
 use crate::execution::Context;
+use crate::formats::detail::{Detail, Duty, Part};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::BATCH_TRANSFERS_MAX;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record;
-use crate::state::ReadView;
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::record;
+use crate::state::view::ReadView;
 
 /// What `account` owns of `asset`, perhaps nothing.
 pub(super) fn load(context: &Context<'_>, asset: &str, account: &Address) -> Result<Balance, Refusal> {

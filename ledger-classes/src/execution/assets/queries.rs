@@ -2,12 +2,13 @@
 
 use super::accounts::is_void;
 use super::records::{Allowance, AssetRecord, Balance, ItemRecord, JointAccount};
-use crate::amount::Amount;
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
-use crate::listing::{Listed, Span, list, text};
-use crate::record;
-use crate::state::{ReadError, ReadView};
+use crate::primitives::amount::Amount;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::listing::{Listed, Span, list, text};
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// An asset with its name.

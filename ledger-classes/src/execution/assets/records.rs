@@ -1,12 +1,12 @@
-//! What the assets class stores. The families of keys are in [`crate::keyspace`].
+//! What the assets class stores. The families of keys are in [`crate::state::keyspace`].
 
 use crate::action::assets::Kind;
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::hash::Hash;
 use crate::keys::{Address, PublicKey};
-use crate::record::Record;
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::record::Record;
 use serde::Serialize;
 
 /// An asset: its definition and where it stands.

@@ -6,13 +6,13 @@ use super::fungible::{load, require_funds, store};
 use super::records::LockEntry;
 use super::require_some;
 use crate::action::assets::{Freeze, Lock};
-use crate::amount::Amount;
-use crate::detail::{Detail, Duty, Part};
-use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
+use crate::formats::detail::{Detail, Duty, Part};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::limits::LOCKS_MAX;
-use crate::outcome::{Refusal, ResultCode, reject};
+use crate::primitives::amount::Amount;
 
 fn require_control(context: &Context<'_>, asset: &str) -> Result<(), Refusal> {
     let record = require_fungible(context, asset)?;

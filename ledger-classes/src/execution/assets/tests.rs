@@ -16,9 +16,9 @@ use crate::action::assets::*;
 
 use crate::execution::test_support::{Ledger, address};
 use crate::execution::{Fate, Ran};
-use crate::hash::Hash;
-use crate::listing::Span;
-use crate::time::Time;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
+use crate::state::listing::Span;
 use ResultCode as Code;
 
 fn define(asset: &str, kind: Kind) -> Define {

@@ -6,16 +6,16 @@ use super::definition::{require_authority, require_burner, require_moving, requi
 use super::records::{AssetRecord, ItemRecord};
 use super::require_somebody;
 use crate::action::assets::{ApproveItem, ItemName, MintItem, TransferItem};
-use crate::amount::Amount;
-use crate::detail::{Detail, Duty, ItemFault, Thing};
-use crate::event::Event;
 use crate::execution::Context;
 use crate::execution::service::{self, Stopped};
-use crate::identity::is_label;
+use crate::formats::detail::{Detail, Duty, ItemFault, Thing};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::state::Value;
+use crate::primitives::amount::Amount;
+use crate::primitives::identity::is_label;
+use crate::state::keyspace;
+use crate::state::view::Value;
 
 /// The value of a listing: a listed key says everything.
 const LISTED: [u8; 1] = [1];

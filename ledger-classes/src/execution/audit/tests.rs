@@ -5,17 +5,17 @@ use super::*;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Revoke};
 use crate::action::logs::Append;
-use crate::config::ConfigChange;
-use crate::config::{Approvals, ChannelConfig, Engine, OrderingPeer, Organization};
-use crate::event::Event;
 use crate::execution::channel::Subject;
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
-use crate::identity::Role;
-use crate::record;
-use crate::rights::{Grant, Grantee};
-use crate::rights::{Right, Rights};
-use crate::state::scan;
+use crate::formats::config::ConfigChange;
+use crate::formats::config::{Approvals, ChannelConfig, Engine, OrderingPeer, Organization};
+use crate::formats::event::Event;
+use crate::formats::rights::{Grant, Grantee};
+use crate::formats::rights::{Right, Rights};
+use crate::primitives::identity::Role;
+use crate::state::record;
+use crate::state::view::scan;
 use ResultCode as Code;
 
 /// The signer whose key seals blocks of [`open_config`].

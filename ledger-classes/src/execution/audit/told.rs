@@ -2,12 +2,12 @@
 //! sentence may stand here, else a build that words it better would refuse older blocks. Words are made when shown.
 
 use super::CHANGES_TOLD_MAX;
-use crate::config::{Approvals, ConfigChange, Witnesses};
 use crate::execution::assets::Recovery;
 use crate::execution::channel::Subject;
-use crate::identity::{Identity, is_label};
+use crate::formats::config::{Approvals, ConfigChange, Witnesses};
+use crate::formats::rights::{Grant, Grantee, Rights};
 use crate::keys::Address;
-use crate::rights::{Grant, Grantee, Rights};
+use crate::primitives::identity::{Identity, is_label};
 use serde::{Serialize, Serializer};
 use std::fmt;
 

@@ -7,18 +7,18 @@ use super::{Proposal, proposal};
 use crate::action::Action;
 use crate::action::assets::Recover;
 use crate::action::channel::Propose;
-use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
 use crate::execution::test_support::{Ledger, address};
 use crate::execution::{Members, config_of};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
-use crate::keyspace;
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::limits::{PROPOSAL_MS, PROPOSALS_ENDED_MAX};
-use crate::outcome::ResultCode as C;
-use crate::participant::Participant;
-use crate::record;
-use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::time::Time;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::Participant;
+use crate::state::record;
 
 fn change(ledger: &mut Ledger, number: u8, change: impl FnOnce(&mut Participant)) {
     let key = keyspace::participant(&address(number));

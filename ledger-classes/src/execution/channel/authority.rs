@@ -6,26 +6,26 @@
 //! again: there would be nobody left to approve. The key decides that the configuration already lists; whoever posts
 //! does not matter. What the certificate says beside its dates cannot change ([`CertificatePaths::continuation`]).
 //!
-//! [`CertificatePaths::continuation`]: crate::participant::CertificatePaths::continuation
+//! [`CertificatePaths::continuation`]: crate::state::participant::CertificatePaths::continuation
 
 use super::super::audit::{self, Act, Who};
 use super::super::{Context, budget};
 use super::{governance, pace, take_effect, unchanged};
 use crate::action::channel::{NamedSuccessor, RenewAuthority, RevokeAuthority};
-use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, Organization};
-use crate::detail::{Detail, Moment, Part, PathFault, PathRefusal, Text};
-use crate::event::Event;
-use crate::hash::{Hash, HexBytes};
-use crate::keyspace;
+use crate::formats::config::{ChannelConfig, Organization};
+use crate::formats::detail::{Detail, Moment, Part, PathFault, PathRefusal, Text};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::limits::{
     AUTHORITY_PROOF_BYTES_MAX, AUTHORITY_RENEWAL_EARLY_MS, AUTHORITY_RENEWAL_MS_MIN, CERTIFICATE_BYTES_MAX,
 };
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::state::keyspace;
+use crate::state::participant::{
     CertificatePaths, authority_compromise_message, authority_message, authority_successor_message,
 };
-use crate::record::Record;
+use crate::state::record::Record;
 
 /// What a channel knows of a CA's key that was struck on it, or took the place of one that was: a key does so once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]

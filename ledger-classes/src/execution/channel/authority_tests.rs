@@ -4,16 +4,18 @@
 use crate::action::Action;
 use crate::action::channel::RenewAuthority;
 use crate::action::logs::Append;
-use crate::config::Organization;
-use crate::detail::{PathFault, PathRefusal};
-use crate::event::Event;
 use crate::execution::test_support::{Ledger, open_config};
 use crate::execution::{ConfigRecord, config_of};
-use crate::hash::HexBytes;
+use crate::formats::config::Organization;
+use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode;
 use crate::limits::{AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX};
-use crate::outcome::ResultCode;
-use crate::participant::{AuthorityContinuation, CertificatePaths, CertifiedIdentity, PathRules, authority_message};
-use crate::time::Time;
+use crate::primitives::hash::HexBytes;
+use crate::primitives::time::Time;
+use crate::state::participant::{
+    AuthorityContinuation, CertificatePaths, CertifiedIdentity, PathRules, authority_message,
+};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -9,19 +9,19 @@ use super::revocation_tests::{
 };
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Reinstate, Revoke, RevokeAuthority};
-use crate::config::{Approvals, ConfigChange, Organization};
-use crate::event::Event;
 use crate::execution::config_of;
 use crate::execution::test_support::Ledger;
-use crate::hash::HexBytes;
-use crate::keyspace;
+use crate::formats::config::{Approvals, ConfigChange, Organization};
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::limits::{
     ADDRESSES_MAX, ADMISSION_MS, ADMISSIONS_SAVED, AUTHORITY_PROOF_BYTES_MAX, MEMO_BYTES_MAX, NAMED_ACT_MS,
     NAMED_ACTS_SAVED, UNMET_REVOCATION_MS, UNMET_REVOCATIONS_SAVED,
 };
-use crate::outcome::ResultCode as C;
-use crate::participant::authority_compromise_message;
-use crate::rights::{Grant, Grantee, Right, Rights};
+use crate::primitives::hash::HexBytes;
+use crate::state::keyspace;
+use crate::state::participant::authority_compromise_message;
 
 fn end(name: &str) -> Action {
     Action::ParticipantRevoke(Revoke { identity: identity(name), serial: None, reason: "left".into() })
@@ -98,7 +98,8 @@ fn who_may_end_and_reinstate_an_identity() {
     ledger.done(20, vec![reinstate(BOBS)]);
     let (head, body) = (ledger.height, |height| {
         let place = keyspace::log(crate::execution::audit::CHANNEL, height, 0, 0);
-        let log: crate::execution::logs::LogRecord = crate::record::read(&ledger.state, &place).unwrap().unwrap();
+        let log: crate::execution::logs::LogRecord =
+            crate::state::record::read(&ledger.state, &place).unwrap().unwrap();
         log.body
     });
     let who = "\"who\":\"spiffe://test.example/beta/admin/boss\"";

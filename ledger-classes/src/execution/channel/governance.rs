@@ -13,19 +13,19 @@
 
 use super::super::{Context, Members, assets, budget};
 use crate::action::assets::Kind;
-use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, ConfigChange, OrderingPeer, Organization};
-use crate::detail::{Detail, Names, Part, Text};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::Identity;
+use crate::formats::config::{ChannelConfig, ConfigChange, OrderingPeer, Organization};
+use crate::formats::detail::{Detail, Names, Part, Text};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::rights::Right;
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{ADMINISTRATORS_KNOWN_MAX, AUTHORITIES_MAX, CERTIFICATE_BYTES_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::Participant;
-use crate::record::Record;
-use crate::rights::Right;
-use crate::state::{ReadError, ReadView};
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::Identity;
+use crate::state::keyspace;
+use crate::state::participant::Participant;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView};
 use std::collections::BTreeSet;
 
 /// Refuses a configuration that must not follow the one in force.

@@ -4,17 +4,17 @@
 use super::governance::Administrators;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose};
-use crate::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
-use crate::detail::{PathFault, PathRefusal};
 use crate::execution::config_of;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
-use crate::keyspace;
-use crate::outcome::ResultCode;
-use crate::participant::{CertificatePaths, CertifiedIdentity, Participant, PathRules};
-use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::time::Time;
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, OrderingPeer, Organization};
+use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::outcome::ResultCode;
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, CertifiedIdentity, Participant, PathRules};
 
 /// A CA certificate reads `ca of ORGANIZATION`, one of another key `KEY ca of ORGANIZATION`.
 struct Readable;
@@ -254,7 +254,7 @@ fn a_ca_that_vouches_for_nobody_who_is_there_does_not_replace_the_one_that_does(
     change(&mut ledger, "h", both()).unwrap();
     assert!(change(&mut ledger, "h", new()).unwrap_err().contains("a CA that is listed then"));
     let key = keyspace::participant(&address(1));
-    let admitted: Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    let admitted: Participant = crate::state::record::read(&ledger.state, &key).unwrap().unwrap();
     ledger.put(key, &Participant { authorities: vec![Hash::plain(&[b"new ca of alpha"])], ..admitted });
     change(&mut ledger, "h", new()).unwrap();
     assert!(change(&mut ledger, "h", old()).is_err());
@@ -266,7 +266,7 @@ fn an_organization_that_left_comes_back_as_one_that_was_never_there() {
     let mut ledger = ledger(2, "hh", Approvals::Majority);
     change(&mut ledger, "hh", vec![remove("beta")]).unwrap();
     let key = keyspace::participant(&address(2));
-    let mut beta: Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    let mut beta: Participant = crate::state::record::read(&ledger.state, &key).unwrap().unwrap();
     beta.revoked_height = Some(1);
     ledger.put(key, &beta);
     change(&mut ledger, "h", vec![put("beta"), grant(Grantee::Organization("beta".into()))]).unwrap();

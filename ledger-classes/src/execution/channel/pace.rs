@@ -5,16 +5,16 @@
 //! channel knows of is of no kind and never waits. Block time decides, so every peer and every replay decides the same.
 
 use super::super::Context;
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Often, Text};
-use crate::keyspace;
+use crate::formats::detail::{Detail, Often, Text};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::limits::{
     ADMISSION_MS, ADMISSIONS_SAVED, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, NAMED_ACT_MS, NAMED_ACTS_SAVED,
     SUCCESSION_MS, SUCCESSIONS_SAVED, UNMET_REVOCATION_MS, UNMET_REVOCATIONS_SAVED,
 };
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
-use crate::time::Time;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::record::Record;
 
 /// What has a pace. The numbers are in keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

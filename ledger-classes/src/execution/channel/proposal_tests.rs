@@ -4,12 +4,12 @@
 use super::*;
 use crate::action::Action;
 use crate::action::channel::{Approve, Propose, Withdraw};
-use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
 use crate::execution::test_support::{Ledger, address, open_config};
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::Address;
 use crate::limits::PROPOSALS_OPEN_MAX;
-use crate::listing::Span;
-use crate::rights::{Grant, Grantee, Right};
+use crate::state::listing::Span;
 use ResultCode as C;
 
 /// Administrators 1 and 2 of alpha, 3 of beta, 4 of gamma; two organizations must approve. Client 5 of beta.

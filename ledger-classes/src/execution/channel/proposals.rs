@@ -11,24 +11,27 @@
 
 use super::{administrator, changed, governance, pace, take_effect};
 use crate::action::channel::{Approve, Propose, Withdraw};
-use crate::codec::{Decode, Encode};
-use crate::config::{ChannelConfig, ConfigChange};
-use crate::detail::{Detail, Moment, Part, Party, Text};
-use crate::event::Event;
 use crate::execution::assets::{self, Recovery};
 use crate::execution::audit::{self, Act, Ballot};
 use crate::execution::{Context, Members};
-use crate::hash::Hash;
-use crate::identity::Identity;
+use crate::formats::config::{ChannelConfig, ConfigChange};
+use crate::formats::detail::{Detail, Moment, Part, Party, Text};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::rights::Right;
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
 use crate::limits::{MEMO_BYTES_MAX, PROPOSAL_MS, PROPOSALS_ENDED_MAX, PROPOSALS_OPEN_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::Participant;
-use crate::record::{self, Record};
-use crate::rights::Right;
-use crate::state::{self, ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::Identity;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::participant::Participant;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// Most changes in one proposal.
@@ -251,7 +254,7 @@ fn open(context: &Context<'_>, id: &Hash) -> Result<Proposal, Refusal> {
 /// Takes those off the list whose time has passed, which are the first there: as many as one proposal makes up for.
 fn end_late(context: &mut Context<'_>) -> Result<(), Refusal> {
     let prefix = keyspace::key(Family::OpenProposal, &[]);
-    for (place, _) in state::scan(context, &prefix, &prefix, PROPOSALS_ENDED_MAX)? {
+    for (place, _) in view::scan(context, &prefix, &prefix, PROPOSALS_ENDED_MAX)? {
         let id = place.get(prefix.len() + 8..).and_then(|id| id.try_into().ok()).map(Hash);
         let id = id.ok_or_else(|| ReadError("the list of open proposals is damaged".into()))?;
         let Some(mut proposal) = context.get::<Proposal>(&keyspace::proposal(&id))? else { continue };
@@ -292,7 +295,7 @@ fn require_room(context: &mut Context<'_>, organization: &str) -> Result<(), Ref
 fn own(context: &Context<'_>, organization: &str) -> Result<Vec<(Vec<u8>, Hash)>, Refusal> {
     let prefix = keyspace::key(Family::OwnProposal, &[organization.as_bytes(), &[0]]);
     let mut found = Vec::new();
-    for (place, _) in state::scan(context, &prefix, &prefix, PROPOSALS_OPEN_MAX)? {
+    for (place, _) in view::scan(context, &prefix, &prefix, PROPOSALS_OPEN_MAX)? {
         let id = place.get(prefix.len() + 8..).and_then(|id| id.try_into().ok()).map(Hash);
         let id = id.ok_or_else(|| ReadError("the list of an organization's proposals is damaged".into()))?;
         found.push((place.to_vec(), id));

@@ -1,14 +1,15 @@
 //! What one may ask about participants and proposals.
 
 use super::proposals::Proposal;
-use crate::config::ChannelConfig;
-use crate::hash::Hash;
+use crate::formats::config::ChannelConfig;
 use crate::keys::Address;
-use crate::keyspace::{self, Family};
-use crate::listing::{Listed, Span, list};
-use crate::participant::Participant;
-use crate::record;
-use crate::state::{ReadError, ReadView};
+use crate::primitives::hash::Hash;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::listing::{Listed, Span, list};
+use crate::state::participant::Participant;
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// A participant with its address.

@@ -6,21 +6,21 @@
 use crate::action::Action;
 use crate::action::assets::{AssetName, Define, Freeze, Kind, Mint};
 use crate::action::channel::{Admit, Approve, Propose, Revoke};
-use crate::amount::Amount;
-use crate::config::{Approvals, ChannelConfig, ConfigChange, Fees, Limits, Organization};
-use crate::detail::{PathFault, PathRefusal};
 use crate::execution::assets::Successor;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::execution::{BlockInput, Fate, Members, config_of, screen, screen_exempt, screen_fee};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Fees, Limits, Organization};
+use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::outcome::{Refusal, ResultCode};
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
+use crate::formats::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
 use crate::keys::KeyCache;
-use crate::keyspace;
-use crate::outcome::{Refusal, ResultCode};
-use crate::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
-use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::time::Time;
-use crate::transaction::{Encoding, Envelope, Transaction, VerifiedTransaction, parse, verify_all};
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{CertificatePaths, CertifiedIdentity, PathRules, possession_message};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -289,7 +289,7 @@ fn extreme(config: &ChannelConfig) -> (Vec<ChannelConfig>, usize) {
     let document = serde_json::to_value(config).unwrap();
     let mut all = Vec::new();
     places(&document, "", &mut all);
-    let read = |document: &Value| crate::json::from_value::<ChannelConfig>(document.clone()).ok();
+    let read = |document: &Value| crate::primitives::json::from_value::<ChannelConfig>(document.clone()).ok();
     let with = |document: &Value, place: &str, other: &Value| {
         let mut changed = document.clone();
         // What an earlier change took away is not there any more.

@@ -14,20 +14,20 @@ use super::super::audit::{self, Act, Who};
 use super::pace::{self, Kind};
 use super::{administrator, path_of, roots_of};
 use crate::action::channel::{Reinstate, Revoke, RevokeByEvidence};
-use crate::detail::{Detail, Part, Party, PathFault, Revoked, Text};
-use crate::event::Event;
-use crate::hash::{Hash, HexBytes};
-use crate::identity::Identity;
+use crate::formats::detail::{Detail, Part, Party, PathFault, Revoked, Text};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{ADDRESSES_MAX, CERTIFICATES_ENDED_MAX, MEMO_BYTES_MAX, OCSP_BYTES_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::{
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::Identity;
+use crate::state::keyspace;
+use crate::state::participant::{
     CertificateHolder, CertificateKey, CertificateName, CertifiedIdentity, KnownCertificate, KnownIdentity,
     NamedCertificate, Participant, certificate_key,
 };
-use crate::record;
-use crate::state;
+use crate::state::record;
+use crate::state::view;
 
 pub(in super::super) fn revoke(context: &mut Context<'_>, body: &Revoke) -> Result<(), Refusal> {
     let Revoke { identity, serial, reason } = body;
@@ -122,7 +122,7 @@ fn end_identity(
     }
     // Also those that it had before, renewed since: once it is reinstated none of them comes back, not to read either.
     let prefix = keyspace::named_certificate(&identity.to_string(), &[]);
-    for (place, value) in state::scan(context, &prefix, &prefix, CERTIFICATES_ENDED_MAX)? {
+    for (place, value) in view::scan(context, &prefix, &prefix, CERTIFICATES_ENDED_MAX)? {
         let mut named: NamedCertificate = record::from_value(&value)?;
         if named.admitted_height.is_some() && named.revoked_height.is_none() {
             named.revoked_height = Some(context.height());

@@ -4,24 +4,24 @@
 use crate::action::Action;
 use crate::action::channel::{Admit, Revoke, RevokeByEvidence};
 use crate::action::logs::Append;
-use crate::amount::Amount;
-use crate::config::{Fees, Organization};
-use crate::detail::{PathFault, PathRefusal};
-use crate::event::Event;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
 use crate::execution::{BlockInput, config_of, screen_exempt};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::Identity;
-use crate::keyspace;
+use crate::formats::config::{Fees, Organization};
+use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode as C};
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::limits::{ADDRESSES_MAX, OCSP_BYTES_MAX};
-use crate::outcome::{Refusal, ResultCode as C};
-use crate::participant::{
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::Identity;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{
     AuthorityContinuation, AuthorityFacts, CertificateName, CertificatePaths, CertifiedIdentity, KnownCertificate,
     Participant, PathRules, RevocationCause, RevokedCertificate, possession_message,
 };
-use crate::record;
-use crate::rights::{Grant, Grantee, Right, Rights};
-use crate::time::Time;
+use crate::state::record;
 
 /// CA certificates read `ca of ORGANIZATION`, with anything behind `#` another of the same key (`wide` without an
 /// organization, `elsewhere` of another consortium, `expired`, `early`), and `sub of ORGANIZATION`, which the first has certified under number 200. A

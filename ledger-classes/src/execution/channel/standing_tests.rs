@@ -3,13 +3,13 @@
 
 use super::revocation_tests::{BOB, admit, append, bytes, evidence, identity, ledger_with, participant};
 use crate::action::Action;
-use crate::config::{ChannelConfig, Fees};
 use crate::execution::test_support::{Ledger, address};
 use crate::execution::{Members, config_of, screen};
-use crate::keyspace;
-use crate::outcome::{Refusal, ResultCode as C};
-use crate::participant::Participant;
-use crate::time::Time;
+use crate::formats::config::{ChannelConfig, Fees};
+use crate::formats::outcome::{Refusal, ResultCode as C};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::Participant;
 
 /// What the door and the next block say; they must agree.
 fn verdict(ledger: &mut Ledger, number: u8, actions: Vec<Action>) -> C {

@@ -7,21 +7,21 @@ use super::pace::{Kind, Pace};
 use super::revocation_tests::{Readable, admit, append, bytes, identity, key_of, ledger, standing};
 use crate::action::Action;
 use crate::action::channel::{NamedSuccessor, Propose, Reinstate, Revoke, RevokeAuthority};
-use crate::config::{Approvals, ChannelConfig, ConfigChange, Organization};
-use crate::event::Event;
 use crate::execution::test_support::Ledger;
 use crate::execution::{audit, config_of, logs::LogRecord};
-use crate::hash::HexBytes;
-use crate::keyspace;
+use crate::formats::config::{Approvals, ChannelConfig, ConfigChange, Organization};
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::receipt::Receipt;
+use crate::formats::rights::{Grant, Grantee, Right, Rights};
 use crate::limits::{
     AUTHORITY_PROOF_BYTES_MAX, CERTIFICATE_BYTES_MAX, CONFIG_CHANGE_MS, CONFIG_CHANGES_SAVED, SUCCESSION_MS,
     SUCCESSIONS_SAVED,
 };
-use crate::outcome::ResultCode as C;
-use crate::participant::{authority_compromise_message, authority_successor_message};
-use crate::receipt::Receipt;
-use crate::record;
-use crate::rights::{Grant, Grantee, Right, Rights};
+use crate::primitives::hash::HexBytes;
+use crate::state::keyspace;
+use crate::state::participant::{authority_compromise_message, authority_successor_message};
+use crate::state::record;
 
 /// What the key of `ca` says, with the successor that `by` names for it.
 fn word(ca: &str, successor: &str, by: &str) -> RevokeAuthority {

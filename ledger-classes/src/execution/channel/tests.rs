@@ -1,15 +1,15 @@
 //! Who may be admitted, by whom, and what a proposal may not do to its channel.
 
 use super::*;
-use crate::config::{ChannelConfig, Organization};
-use crate::detail::{PathFault, PathRefusal};
 use crate::execution::logs::LogRecord;
 use crate::execution::test_support::{Ledger, address, open_config, signer};
+use crate::formats::config::{ChannelConfig, Organization};
+use crate::formats::detail::{PathFault, PathRefusal};
+use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::{Address, PublicKey, Signature};
-use crate::participant::{CertificatePaths, CertifiedIdentity, PathRules};
-use crate::record;
-use crate::rights::{Grant, Grantee, Right};
-use crate::time::Time;
+use crate::primitives::time::Time;
+use crate::state::participant::{CertificatePaths, CertifiedIdentity, PathRules};
+use crate::state::record;
 use crate::{action::Action, limits};
 
 /// The "path" of a certificate here is one byte: the number of the identity's name and of its key.
@@ -209,7 +209,7 @@ fn a_transaction_has_few_admissions() {
 /// With the role alone, 64 of them pushed out those who can change the channel.
 #[test]
 fn administrators_without_the_right_do_not_push_out_those_who_have_it() {
-    let right: crate::rights::Rights = [Right::Admin].into_iter().collect();
+    let right: crate::formats::rights::Rights = [Right::Admin].into_iter().collect();
     let identity = Identity::new("test.example", "alpha", Role::Admin, &format!("n{ADMIN}")).expect("valid");
     let grants = vec![Grant { to: Grantee::Identity(identity), rights: right }];
     let mut ledger = ledger(ChannelConfig { grants, ..closed() });

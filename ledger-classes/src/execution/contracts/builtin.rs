@@ -10,10 +10,10 @@ pub use parties::Parties;
 
 use super::engine::{ContractEngine, InstanceView};
 use super::{Call, escrow};
-use crate::detail::Detail;
+use crate::formats::detail::Detail;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::{Address, ParseAddressError};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::state::ReadView;
+use crate::state::view::ReadView;
 use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
@@ -86,7 +86,7 @@ struct Nothing {}
 
 /// Parses arguments of a method strictly. What is refused tells which method; what it takes is told where it is shown.
 pub(super) fn parse<T: DeserializeOwned>(arguments: &str, contract: &str, method: &str) -> Result<T, Refusal> {
-    crate::json::from_str(arguments).or_else(|_| match mistyped_address(arguments) {
+    crate::primitives::json::from_str(arguments).or_else(|_| match mistyped_address(arguments) {
         Some(text) => invalid(Detail::MistypedAddress { text: text.into() }),
         None => invalid(Detail::Expected { contract: contract.into(), method: method.into() }),
     })

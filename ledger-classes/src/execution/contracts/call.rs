@@ -5,21 +5,22 @@
 //! is in its own account already. The number of effects is limited, so that one call cannot fill a block.
 
 use super::{InstanceRecord, timers};
-use crate::amount::Amount;
-use crate::config::ChannelConfig;
-use crate::detail::{Detail, Part, Party, Text};
-use crate::event::Event;
 use crate::execution::assets::AssetRecord;
 use crate::execution::{Context, assets};
-use crate::identity::Identity;
+use crate::formats::config::ChannelConfig;
+use crate::formats::detail::{Detail, Part, Party, Text};
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
+use crate::formats::rights::{Class, Right};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{CALL_DATA_BYTES_MAX, CALL_EFFECTS_MAX, CALL_KEY_BYTES_MAX, NAME_BYTES_MAX, TIMER_STEP_MS_MIN};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::{self, Record};
-use crate::rights::{Class, Right};
-use crate::state::{ReadView, Value};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::identity::Identity;
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadView, Value};
 
 /// Longest name of a timer: a loan's name with a word before it.
 const TIMER_BYTES_MAX: usize = 2 * NAME_BYTES_MAX;

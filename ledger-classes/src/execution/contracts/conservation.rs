@@ -10,16 +10,16 @@ mod steps;
 use super::tests::*;
 use crate::action::Action;
 use crate::action::assets::AccountCreate;
-use crate::amount::Amount;
-use crate::config::Fees;
-use crate::event::Event;
 use crate::execution::assets;
 use crate::execution::test_support::{Ledger, address, signer};
+use crate::formats::config::Fees;
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode;
+use crate::formats::receipt::Receipt;
 use crate::keys::Address;
 use crate::limits::STOPS_MS_MAX;
-use crate::outcome::ResultCode;
-use crate::receipt::Receipt;
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::time::Time;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
@@ -61,7 +61,7 @@ fn world() -> Ledger {
     // Whoever is revoked can do nothing any more.
     let mut record = super::super::config_of(&ledger.state).unwrap();
     record.config.open_submit = false;
-    ledger.put(crate::keyspace::config_at(record.height), &record);
+    ledger.put(crate::state::keyspace::config_at(record.height), &record);
     ledger
 }
 
@@ -72,7 +72,7 @@ const ITEMS: [(&str, &str); 7] =
 fn hand_control(ledger: &mut Ledger, asset: &str, who: u8) {
     let mut record = assets::asset(&ledger.state, asset).unwrap().unwrap();
     record.control_authority = address(who);
-    ledger.put(crate::keyspace::asset(asset), &record);
+    ledger.put(crate::state::keyspace::asset(asset), &record);
 }
 
 /// Gives the control of an asset to a joint account of `who`, person 3 and the issuer.
@@ -82,7 +82,7 @@ fn share_control(ledger: &mut Ledger, asset: &str, who: u8, threshold: u8) {
     let keys: Vec<_> = members.iter().map(|member| signer(*member).public()).collect();
     let mut record = assets::asset(&ledger.state, asset).unwrap().unwrap();
     record.control_authority = assets::joint_address(threshold, &keys);
-    ledger.put(crate::keyspace::asset(asset), &record);
+    ledger.put(crate::state::keyspace::asset(asset), &record);
     // Of several assets with one control the first makes it.
     let members: Vec<u8> = members.into_iter().collect();
     let (code, message) = ledger.signed(&members, vec![Action::AccountCreate(AccountCreate { keys, threshold })]);
@@ -92,7 +92,7 @@ fn share_control(ledger: &mut Ledger, asset: &str, who: u8, threshold: u8) {
 fn set_fees(ledger: &mut Ledger, fees: Fees) {
     let mut record = super::super::config_of(&ledger.state).unwrap();
     record.config.fees = fees;
-    ledger.put(crate::keyspace::config_at(record.height), &record);
+    ledger.put(crate::state::keyspace::config_at(record.height), &record);
 }
 
 fn amount(value: &Value) -> u128 {

@@ -11,12 +11,12 @@
 
 use super::Call;
 use super::builtin::{Field, emit, number, text};
-use crate::codec::{Decode, Encode};
 use crate::execution::service::{self, Stopped};
+use crate::formats::outcome::Refusal;
 use crate::limits::{STOP_LOOK_MS_MIN, STOPS_MS_MAX};
-use crate::outcome::Refusal;
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::time::Time;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 /// Milliseconds that do not count, by reason.

@@ -6,10 +6,12 @@
 //! message that a library's next release words differently. It must not panic: a panic halts the channel.
 
 use super::{Call, builtin};
-use crate::keyspace;
-use crate::outcome::Refusal;
-use crate::record::{self, Record};
-use crate::state::{self, ReadError, ReadView};
+use crate::formats::outcome::Refusal;
+use crate::state::keyspace;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view;
+use crate::state::view::{ReadError, ReadView};
 
 /// Runs contracts of one kind.
 pub trait ContractEngine: Sync {
@@ -70,7 +72,7 @@ impl<'a> InstanceView<'a> {
     pub fn list<R: Record>(&self, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<R>, ReadError> {
         let prefix = keyspace::instance_state(self.instance, prefix);
         let from = keyspace::instance_state(self.instance, from);
-        let entries = state::scan(self.view, &prefix, &from, limit)?;
+        let entries = view::scan(self.view, &prefix, &from, limit)?;
         entries.iter().map(|(_, value)| record::from_value(value)).collect()
     }
 }

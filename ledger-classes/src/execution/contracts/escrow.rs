@@ -9,13 +9,13 @@ use super::Call;
 use super::builtin::{Field, answer, emit, invalid, parse, text};
 use super::engine::InstanceView;
 use crate::action::assets::ItemName;
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Part};
+use crate::formats::detail::{Detail, Part};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
 use crate::limits::NAME_BYTES_MAX;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::state::record::Record;
 use serde::{Deserialize, Serialize};
 
 const OWED: &[u8] = b"owed/";

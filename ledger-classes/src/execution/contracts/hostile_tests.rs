@@ -13,17 +13,17 @@ use crate::action::channel::{
 };
 use crate::action::contracts::Retire;
 use crate::action::logs::{Append, Audit};
-use crate::amount::Amount;
-use crate::config::{ConfigChange, Fees};
 use crate::execution::config_of;
 use crate::execution::test_support::{Ledger, address};
-use crate::hash::{Hash, HexBytes};
-use crate::identity::{Identity, Role};
+use crate::formats::config::{ConfigChange, Fees};
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::rights::{Grant, Grantee, Right};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::STOPS_MS_MAX;
-use crate::outcome::ResultCode as C;
-use crate::rights::{Grant, Grantee, Right};
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::{Hash, HexBytes};
+use crate::primitives::identity::{Identity, Role};
+use crate::state::keyspace;
 
 /// Sells art/mona and lends: of alpha, as its administrator, who alone can change the channel.
 const PARTY: u8 = 2;

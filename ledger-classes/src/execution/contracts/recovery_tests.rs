@@ -5,20 +5,20 @@ use super::tests::*;
 use crate::action::Action;
 use crate::action::assets::{AccountCreate, Kind, Recover};
 use crate::action::channel::{Approve, Withdraw};
-use crate::amount::Amount;
-use crate::config::Approvals;
-use crate::event::Event;
 use crate::execution::assets::{Recovery, heir, joint_address};
 use crate::execution::audit;
 use crate::execution::channel::{self, Subject};
 use crate::execution::test_support::{Ledger, address, signer};
-use crate::hash::Hash;
-use crate::identity::{Identity, Role};
-use crate::keyspace;
+use crate::formats::config::Approvals;
+use crate::formats::event::Event;
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::rights::{Grant, Grantee};
 use crate::limits::SUCCESSORS_MAX;
-use crate::listing::Span;
-use crate::outcome::ResultCode as C;
-use crate::rights::{Grant, Grantee};
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::{Identity, Role};
+use crate::state::keyspace;
+use crate::state::listing::Span;
 
 /// Administrators of alpha and beta.
 const ALPHA: u8 = 20;
@@ -101,7 +101,7 @@ fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizatio
     assert!(channel::open_proposals(&ledger.state, &Span::first(9)).unwrap().items.is_empty());
     let approved = matches!(&told[0], Event::ChannelApproved { approvals: 2, needed: 2, .. });
     assert!(approved && matches!(&told[1], Event::AccountRecovered { .. }), "{told:?}");
-    let records = crate::state::scan(
+    let records = crate::state::view::scan(
         &ledger.state,
         &keyspace::key(keyspace::Family::Log, &[audit::CHANNEL.as_bytes(), &[0]]),
         &[],
@@ -126,7 +126,7 @@ fn what_a_revoked_participant_owns_passes_to_a_successor_when_enough_organizatio
         ],
     );
     let topic = keyspace::key(keyspace::Family::Log, &[audit::CHANNEL.as_bytes(), &[0]]);
-    let records = crate::state::scan(&ledger.state, &topic, &[], 9).unwrap();
+    let records = crate::state::view::scan(&ledger.state, &topic, &[], 9).unwrap();
     assert_eq!(records.len(), 3, "what followed is on the record as well");
     let last = String::from_utf8_lossy(&records[2].1);
     assert!(last.contains(r#"{"act":"account.recover","who":"#) && last.contains(r#""moves":3}"#), "{last}");

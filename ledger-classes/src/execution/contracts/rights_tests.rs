@@ -3,12 +3,12 @@
 
 use super::tests::*;
 use crate::action::Action;
-use crate::config::ConfigChange;
 use crate::execution::config_of;
 use crate::execution::test_support::{Ledger, address};
-use crate::keyspace;
-use crate::outcome::ResultCode as C;
-use crate::rights::{Grant, Grantee, Right};
+use crate::formats::config::ConfigChange;
+use crate::formats::outcome::ResultCode as C;
+use crate::formats::rights::{Grant, Grantee, Right};
+use crate::state::keyspace;
 
 /// A closed channel. Signer 2 sells art/mona as `a1` and keeps the desk; 6 of gamma, who may do what `rights` say, owns eur,
 /// usd and art/own, and owes the loan `l1` to 2; 3 asks for `l2`.

@@ -7,21 +7,21 @@ use crate::action::assets::{
     AccountAct, AccountCreate, AssetName, Define, Freeze, ItemName, Kind, Mint, MintItem, Transfer,
 };
 use crate::action::contracts::{Call, Create, Deploy, Retire};
-use crate::amount::Amount;
-use crate::codec;
-use crate::config::Organization;
-use crate::event::Event;
 use crate::execution::assets;
 use crate::execution::test_support::{Ledger, address};
-use crate::hash::Hash;
-use crate::identity::{Identity, Role};
+use crate::formats::config::Organization;
+use crate::formats::event::Event;
+use crate::formats::outcome::{Refusal, ResultCode};
+use crate::formats::receipt::Receipt;
 use crate::keys::Address;
-use crate::keyspace;
-use crate::listing::Span;
-use crate::outcome::{Refusal, ResultCode};
-use crate::participant::Participant;
-use crate::receipt::Receipt;
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec;
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::listing::Span;
+use crate::state::participant::Participant;
 
 /// Signer 1 controls the assets `eur` and `usd` (fungible) and `art` and `deed` (unique).
 pub(super) const ISSUER: u8 = 1;
@@ -101,15 +101,15 @@ pub(super) fn ledger() -> Ledger {
 
 /// Makes signer `number` a participant of `organization`.
 pub(super) fn admit(ledger: &mut Ledger, number: u8, organization: &str) {
-    let peer_rights = crate::rights::Grant {
-        to: crate::rights::Grantee::Organization(organization.into()),
+    let peer_rights = crate::formats::rights::Grant {
+        to: crate::formats::rights::Grantee::Organization(organization.into()),
         rights: ["write:assets", "write:contracts"].iter().map(|right| right.parse().unwrap()).collect(),
     };
     join(ledger, organization);
     let identity = Identity::new("test.example", organization, Role::Client, &format!("s{number}")).unwrap();
     ledger.admit(number, &identity);
     let mut record = super::super::config_of(&ledger.state).unwrap();
-    crate::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
+    crate::formats::config::ConfigChange::Grant(peer_rights).apply(&mut record.config);
     ledger.put(keyspace::config_at(record.height), &record);
 }
 
@@ -118,17 +118,17 @@ pub(super) fn join(ledger: &mut Ledger, organization: &str) {
     let member = Organization {
         name: organization.into(),
         title: String::new(),
-        authorities: vec![crate::hash::HexBytes(vec![0x30])],
+        authorities: vec![crate::primitives::hash::HexBytes(vec![0x30])],
     };
     let mut record = super::super::config_of(&ledger.state).unwrap();
-    crate::config::ConfigChange::PutOrganization(member).apply(&mut record.config);
+    crate::formats::config::ConfigChange::PutOrganization(member).apply(&mut record.config);
     ledger.put(keyspace::config_at(record.height), &record);
 }
 
 /// Revokes participant `number` in the last block.
 pub(super) fn revoke(ledger: &mut Ledger, number: u8) {
     let key = keyspace::participant(&address(number));
-    let mut participant: Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
+    let mut participant: Participant = crate::state::record::read(&ledger.state, &key).unwrap().unwrap();
     participant.revoked_height = Some(ledger.height);
     ledger.put(key, &participant);
 }
@@ -175,7 +175,7 @@ pub(super) fn account(ledger: &Ledger, instance: &str) -> Address {
 }
 
 pub(super) fn ask(ledger: &Ledger, instance: &str, method: &str, arguments: &str) -> serde_json::Value {
-    crate::json::from_str(&super::query(&ledger.state, instance, method, arguments).unwrap()).unwrap()
+    crate::primitives::json::from_str(&super::query(&ledger.state, instance, method, arguments).unwrap()).unwrap()
 }
 
 pub(super) fn events(receipt: &Receipt) -> Vec<Event> {
@@ -292,7 +292,7 @@ fn a_timer_that_fails_tells_it_changes_nothing_and_is_not_tried_again() {
     );
     let changed: Vec<u8> = before
         .entries()
-        .filter(|(key, value)| crate::state::ReadView::get(&ledger.state, key).unwrap().as_ref() != Some(value))
+        .filter(|(key, value)| crate::state::view::ReadView::get(&ledger.state, key).unwrap().as_ref() != Some(value))
         .map(|(key, _)| key[0])
         .collect();
     assert_eq!(changed, [keyspace::Family::Timer as u8, keyspace::Family::TimerTime as u8]);
@@ -309,7 +309,7 @@ fn a_timer_is_never_due_in_its_own_block_and_a_timers_timer_a_second_later_at_th
         channel: ledger.channel,
         height: 9,
         time: ledger.time,
-        certificates: &crate::participant::NoCertificates,
+        certificates: &crate::state::participant::NoCertificates,
         transactions: &[],
     };
     let instance = super::InstanceRecord {
@@ -362,10 +362,10 @@ fn the_documents_examples_work() {
 }
 
 /// Counts how often a state is asked for what comes next.
-struct Counting<'a>(&'a crate::state::MemoryState, std::cell::Cell<usize>);
+struct Counting<'a>(&'a crate::state::view::MemoryState, std::cell::Cell<usize>);
 
-impl crate::state::ReadView for Counting<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<crate::state::Value>, crate::state::ReadError> {
+impl crate::state::view::ReadView for Counting<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<crate::state::view::Value>, crate::state::view::ReadError> {
         self.0.get(key)
     }
 
@@ -373,7 +373,7 @@ impl crate::state::ReadView for Counting<'_> {
         &self,
         from: &[u8],
         end: &[u8],
-    ) -> Result<Option<(Vec<u8>, crate::state::Value)>, crate::state::ReadError> {
+    ) -> Result<Option<(Vec<u8>, crate::state::view::Value)>, crate::state::view::ReadError> {
         self.1.set(self.1.get() + 1);
         self.0.first_in(from, end)
     }

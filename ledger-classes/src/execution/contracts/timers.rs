@@ -1,13 +1,15 @@
 //! Timers of contract instances, in block time. A due timer runs at the start of the first block that has reached
 //! its time, and alone is reason enough to cut one.
 
-use crate::codec::{Decode, Encode};
 use crate::execution::Context;
-use crate::keyspace::{self, Family};
-use crate::outcome::Refusal;
-use crate::record::{self, Record};
-use crate::state::{ReadError, ReadView, prefix_end};
-use crate::time::Time;
+use crate::formats::outcome::Refusal;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::keyspace::Family;
+use crate::state::record;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView, prefix_end};
 use serde::Serialize;
 
 /// A timer that is set.

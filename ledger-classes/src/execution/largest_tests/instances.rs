@@ -8,9 +8,9 @@ use super::super::contracts::builtin::lending::{
 use super::super::contracts::deadlines::Served;
 use super::super::contracts::escrow::{Owed, Valuable};
 use super::{FAR, HASH, Row, hidden, identity, item, name, row, somebody};
-use crate::amount::Amount;
-use crate::keyspace;
 use crate::limits::*;
+use crate::primitives::amount::Amount;
+use crate::state::keyspace;
 
 /// What an instance of our contracts keeps, under the longest key of its own that it has.
 pub(super) fn kept_by_instances() -> Vec<Row> {

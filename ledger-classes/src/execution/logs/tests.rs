@@ -4,7 +4,7 @@
 use super::*;
 use crate::action::Action;
 use crate::execution::test_support::{Ledger, address};
-use crate::record;
+use crate::state::record;
 use ResultCode as Code;
 
 fn append(topic: &str, body: &str) -> Action {

@@ -8,11 +8,9 @@ use crate::{
     },
     limits::CLASS_FILTER_BYTES_MAX,
 };
-use ledger_classes::{
-    execution::logs::is_topic,
-    identity::is_label,
-    rights::{Class, Right, Rights},
-};
+use ledger_classes::execution::logs::is_topic;
+use ledger_classes::formats::rights::{Class, Right, Rights};
+use ledger_classes::primitives::identity::is_label;
 use std::collections::BTreeSet;
 
 /// Whether an event of a class can have a topic that passes a filter.

@@ -7,8 +7,8 @@ use crate::cli::amounts::{Units, base_units};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use client::connection::RequestError;
-use ledger_classes::amount::{Amount, Decimal};
-use ledger_classes::identity::is_label;
+use ledger_classes::primitives::amount::{Amount, Decimal};
+use ledger_classes::primitives::identity::is_label;
 use serde_json::Value;
 
 /// The fields of a contract's documents that hold amounts, where they hold a text.
@@ -103,7 +103,7 @@ fn may_have_amounts(document: &Value) -> bool {
 
 /// A document, if it may have amounts.
 fn with_amounts(document: &str) -> Result<Option<Value>, Failure> {
-    let value: Value = ledger_classes::json::from_str(document)
+    let value: Value = ledger_classes::primitives::json::from_str(document)
         .map_err(|error| Failure::usage(format!("not a JSON document: {error}")))?;
     Ok(Some(value).filter(may_have_amounts))
 }

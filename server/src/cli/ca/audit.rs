@@ -14,7 +14,7 @@ use ca::office::{
 use clap::Args;
 use client::query::Paging;
 use ledger_classes::execution::audit::CERTIFICATE;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -85,7 +85,7 @@ fn line(record: Value) -> Option<RecordedLine> {
         digest: Hash,
         body: String,
     }
-    let record: Record = ledger_classes::json::from_value(record).ok()?;
-    let line: RecordedLine = ledger_classes::json::from_str(&record.body).ok()?;
+    let record: Record = ledger_classes::primitives::json::from_value(record).ok()?;
+    let line: RecordedLine = ledger_classes::primitives::json::from_str(&record.body).ok()?;
     Some(RecordedLine { digest: record.digest, ..line })
 }

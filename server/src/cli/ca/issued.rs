@@ -23,7 +23,7 @@ use ca::{
 };
 use clap::{Args, ValueEnum};
 use client::api::{CertificateActView, IssuedView, RegisterPage, RevocationBody};
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use pki::{RevocationReason, Serial};
 use serde::Serialize;
 use std::path::Path;

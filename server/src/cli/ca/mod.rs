@@ -32,11 +32,11 @@ use ca::{
         issuing::LeafOptions,
     },
 };
-use channel_actors::fence;
+use channel_actors::peer::fence;
 use clap::{Args, Subcommand, ValueEnum};
-pub(super) use ledger_classes::causes::in_one_line as in_full;
-use ledger_classes::identity::{Identity, Role};
-use ledger_classes::time::Time;
+pub(super) use ledger_classes::primitives::causes::in_one_line as in_full;
+use ledger_classes::primitives::identity::{Identity, Role};
+use ledger_classes::primitives::time::Time;
 pub(super) use passphrase::PassphraseFile;
 pub(super) use pkcs11::NewKey;
 use pki::{

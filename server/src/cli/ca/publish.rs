@@ -17,7 +17,7 @@ use ca::office::record::ROOT;
 use clap::Args;
 use client::api::{CaAnswer, WaitingView};
 use client::connection::RequestError;
-use ledger_classes::hash::HexBytes;
+use ledger_classes::primitives::hash::HexBytes;
 use serde::Serialize;
 use std::{
     collections::HashSet,

@@ -23,7 +23,7 @@ use clap::{Args, Subcommand};
 use client::api::{
     ApprovalBody, CancelBody, CertificateRequestBody, CertificateRequestView, RejectionBody, TokenBody, TokenView,
 };
-use ledger_classes::identity::Identity;
+use ledger_classes::primitives::identity::Identity;
 use pki::{AlternativeName, CertificateRequest, limits::REQUEST_TEXT_BYTES_MAX};
 use serde_json::json;
 use std::path::{Path, PathBuf};

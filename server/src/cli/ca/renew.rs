@@ -14,7 +14,7 @@ use clap::Args;
 use client::connection::Options;
 use client::renew::{RenewError, authorities, complete, forget_previous, renew};
 use ledger_classes::keys::Scheme;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::KeyAlgorithm;
 use serde_json::json;
 use std::path::PathBuf;

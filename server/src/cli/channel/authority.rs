@@ -8,7 +8,7 @@ use crate::cli::{
 use clap::Args;
 use ledger_classes::action::Action;
 use ledger_classes::action::channel::RenewAuthority as Renewal;
-use ledger_classes::hash::HexBytes;
+use ledger_classes::primitives::hash::HexBytes;
 use std::path::PathBuf;
 
 /// Let an organization's CA go on under its newest certificate

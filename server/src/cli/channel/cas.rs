@@ -2,7 +2,7 @@
 
 use crate::cli::output::{note, when};
 use client::api::{AuthorityChange, ProposalView, ProposedAuthorityView};
-use ledger_classes::config::{ChannelConfig, ConfigChange, Organization};
+use ledger_classes::formats::config::{ChannelConfig, ConfigChange, Organization};
 use pki::DescribedAuthority;
 
 /// What is known against a CA.

@@ -7,7 +7,7 @@ use crate::cli::{
     progress::Progress,
     session::Session,
 };
-use channel_actors::block_folder::{BlockFolderError, BlockWriter};
+use channel_actors::block::folder::{BlockFolderError, BlockWriter};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;

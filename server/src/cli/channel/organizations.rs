@@ -11,9 +11,9 @@ use crate::{
     setup::init::MAIN,
 };
 use client::certificate::certificates;
-use ledger_classes::config::Organization;
-use ledger_classes::hash::HexBytes;
-use ledger_classes::identity::is_label;
+use ledger_classes::formats::config::Organization;
+use ledger_classes::primitives::hash::HexBytes;
+use ledger_classes::primitives::identity::is_label;
 use pki::{AuthorityScope, KeyId, trust::bundle::TrustBundle};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -6,14 +6,14 @@ use crate::cli::output::{clean, pairs};
 use crate::cli::session::{Paging, Session};
 use client::api::ProposalView;
 use client::connection::RequestError;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 
 /// Says of a proposal that cannot be approved why, before a transaction that fails is in a block for ever. Who may not
 /// see the proposal is told by the ledger.
 pub(super) async fn may_be_approved(session: &Session, channel: &str, proposal: Hash) -> Result<(), Failure> {
     match session.connection.proposal(channel, proposal).await {
         Ok(found) if found["state"] == "open" => {
-            if let Ok(known) = ledger_classes::json::from_value::<ProposalView>(found) {
+            if let Ok(known) = ledger_classes::primitives::json::from_value::<ProposalView>(found) {
                 cas::tell_approver(&known);
             }
             Ok(())

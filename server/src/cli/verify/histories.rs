@@ -6,9 +6,12 @@ use crate::cli::{
     failure::Failure,
     output::{Output, clean},
 };
-use channel_actors::block_folder::BlockReader;
+use channel_actors::block::folder::BlockReader;
 use client::fork::{CompareError, Comparison, Contradiction, Fork, SealedBytes, Sealer, Side, compare_files};
-use ledger_classes::{block::Block, config::ChannelConfig, hash::Hash, time::Time};
+use ledger_classes::formats::block::Block;
+use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use serde::Serialize;
 use std::path::Path;
 

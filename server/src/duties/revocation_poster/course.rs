@@ -8,7 +8,7 @@ use crate::{
         DUTY_RETRY_MAX, REVOCATION_RETRY, REVOCATION_RETRY_MAX, REVOCATIONS_LOOKED_UP_MAX, REVOCATIONS_POSTED_MAX,
     },
 };
-use ledger_classes::config::ChannelConfig;
+use ledger_classes::formats::config::ChannelConfig;
 use pki::KeyId;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -22,7 +22,9 @@ pub(super) struct Listed(HashMap<String, HashSet<KeyId>>);
 
 impl Listed {
     pub(super) fn of(config: &ChannelConfig) -> Self {
-        let keys = |ders: &[ledger_classes::hash::HexBytes]| ders.iter().filter_map(|der| key_of(&der.0)).collect();
+        let keys = |ders: &[ledger_classes::primitives::hash::HexBytes]| {
+            ders.iter().filter_map(|der| key_of(&der.0)).collect()
+        };
         Self(config.organizations.iter().map(|member| (member.name.clone(), keys(&member.authorities))).collect())
     }
 

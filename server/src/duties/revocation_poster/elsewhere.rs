@@ -8,14 +8,10 @@ use crate::{
     limits::{NOTICE_EVERY, OBSTACLES_SHOWN_MAX, PAGE_MAX, REVOCATION_LOOK},
 };
 use channel_actors::{ChannelHandle, ChannelRegistry, LifeCycle, Reader, Unavailable};
-use ledger_classes::{
-    execution::{
-        ConfigRecord,
-        channel::{NamedParticipant, participants},
-    },
-    hash::Hash,
-    listing::Span,
-};
+use ledger_classes::execution::ConfigRecord;
+use ledger_classes::execution::channel::{NamedParticipant, participants};
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::state::listing::Span;
 use pki::{KeyId, Serial, trust::revocation::RevocationList};
 use std::{
     collections::{HashMap, HashSet},

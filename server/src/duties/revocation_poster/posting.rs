@@ -6,22 +6,21 @@ use super::{
 };
 use crate::{clock, identity::certificate_paths::ParticipantPaths, limits::COMMIT_WAIT};
 use ca::office::revocation_evidence::RevocationEvidence;
-use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait, tasks::blocking};
+use channel_actors::runtime::tasks::blocking;
+use channel_actors::{ChannelHandle, SubmitRefusal, SubmitResult, Unavailable, Wait};
 use client::submit::{VALIDITY_MS, transaction};
-use ledger_classes::{
-    action::{Action, channel::RevokeByEvidence},
-    config::ChannelConfig,
-    detail::{PathFault, PathRefusal},
-    execution::ConfigRecord,
-    hash::{Hash, HexBytes},
-    keys::SigningKey,
-    keyspace,
-    outcome::ResultCode,
-    participant::{CertificatePaths as _, KnownCertificate},
-    record,
-    time::Time,
-    transaction::Envelope,
-};
+use ledger_classes::action::Action;
+use ledger_classes::action::channel::RevokeByEvidence;
+use ledger_classes::execution::ConfigRecord;
+use ledger_classes::formats::config::ChannelConfig;
+use ledger_classes::formats::detail::{PathFault, PathRefusal};
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::formats::transaction::Envelope;
+use ledger_classes::keys::SigningKey;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::time::Time;
+use ledger_classes::state::participant::{CertificatePaths as _, KnownCertificate};
+use ledger_classes::state::{keyspace, record};
 use std::{iter::repeat_with, sync::Arc};
 use tokio::sync::Semaphore;
 

@@ -7,7 +7,7 @@ use ca::{
     CertificateFolder, CompromisedAuthority,
     office::{folder::FolderError, revocation_evidence::RevocationEvidence},
 };
-use ledger_classes::causes::in_one_line;
+use ledger_classes::primitives::causes::in_one_line;
 use pki::{CertificateId, KeyId, RevocationReason, Serial, TrustPart};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -6,12 +6,10 @@ use super::Trust;
 use crate::{clock, limits::ANSWERS_MAX};
 use ca::office::revocation_evidence::RevocationEvidence;
 use client::api::CaAnswer;
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{
-    hash::{Hash, HexBytes},
-    identity::Identity,
-    time::Time,
-};
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::{Hash, HexBytes};
+use ledger_classes::primitives::identity::Identity;
+use ledger_classes::primitives::time::Time;
 use pki::{
     CertificateId, KeyId, LeafClaims, PathError,
     trust::participant::{EvidenceError, verify_revocation},
@@ -264,7 +262,8 @@ impl Trust {
     /// The answer in a file, unless its certificate has expired: then the file goes.
     fn kept(&self, file: &Path) -> Result<Option<BroughtAnswer>, AnswerError> {
         let text = fs::read(file)?;
-        let answer = ledger_classes::json::from_slice(&text).map_err(|error| AnswerError::Form(error.to_string()))?;
+        let answer = ledger_classes::primitives::json::from_slice(&text)
+            .map_err(|error| AnswerError::Form(error.to_string()))?;
         let brought = self.read_answer(&answer)?;
         if brought.not_after < clock::now() {
             fs::remove_file(file)?;

@@ -6,8 +6,9 @@ use ca::{
     CertificateFolder,
     office::{folder::FolderError, record::ROOT},
 };
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{hash::Hash, time::Time};
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
 use pki::{
     AuthorityScope, KeyId, TrustStore,
     trust::{

@@ -4,12 +4,10 @@
 use super::Trust;
 use crate::clock;
 use channel_actors::Door;
-use ledger_classes::{
-    action::Action,
-    detail::{Detail, Revoked},
-    hash::HexBytes,
-    outcome::ResultCode,
-};
+use ledger_classes::action::Action;
+use ledger_classes::formats::detail::{Detail, Revoked};
+use ledger_classes::formats::outcome::ResultCode;
+use ledger_classes::primitives::hash::HexBytes;
 use pki::{KeyId, LeafClaims, Usage};
 
 impl Trust {

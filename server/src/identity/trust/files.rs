@@ -3,8 +3,8 @@
 
 use crate::identity::stamp::Stamp;
 use ca::{CertificateFolder, Successor};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::hash::Hash;
 use pki::{KeyId, TrustFile, TrustPart, trust::bundle::TrustBundle};
 use std::{
     collections::BTreeMap,

@@ -12,7 +12,7 @@ use ca::{
     office::{issuing::LeafOptions, revocation::Selection},
 };
 use client::api::CaAnswer;
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use pki::{KeyAlgorithm, RevocationReason};
 use std::{fs, time::SystemTime};
 

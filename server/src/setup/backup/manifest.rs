@@ -1,8 +1,10 @@
 //! The form of a backup: `backup.json` and the files beside it.
 
 use super::error::{BackupError, file_error};
-use channel_actors::block_folder::Kept;
-use ledger_classes::{hash::Hash, identity::is_label, time::Time};
+use channel_actors::block::folder::Kept;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::identity::is_label;
+use ledger_classes::primitives::time::Time;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -118,7 +120,8 @@ impl Manifest {
             Err(error) => return Err(file_error(&path)(error)),
         };
         let unsound = |what: String| BackupError::Unsound { path: path.clone(), what };
-        let manifest: Self = ledger_classes::json::from_slice(&bytes).map_err(|error| unsound(error.to_string()))?;
+        let manifest: Self =
+            ledger_classes::primitives::json::from_slice(&bytes).map_err(|error| unsound(error.to_string()))?;
         manifest.check().map(|()| Some(manifest)).map_err(|error| unsound(error.to_string()))
     }
 

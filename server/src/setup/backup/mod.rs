@@ -17,10 +17,11 @@ pub use manifest::{BackedUpChannel, BackedUpFile, Manifest, Missing};
 pub(crate) use source::incarnation_file;
 
 use crate::control::PeerDescription;
-use channel_actors::block_folder::{BlockFolderError, BlockWriter, Kept};
-use channel_actors::fence::Incarnation;
+use channel_actors::block::folder::{BlockFolderError, BlockWriter, Kept};
+use channel_actors::peer::fence::Incarnation;
 use error::file_error;
-use ledger_classes::{block::Block, hash::Hash};
+use ledger_classes::formats::block::Block;
+use ledger_classes::primitives::hash::Hash;
 use manifest::{CHANNELS, MARK, MARK_TEXT, take_directory};
 use places::{Item, Items};
 use source::Source;

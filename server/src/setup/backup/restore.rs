@@ -10,11 +10,9 @@ use crate::{
     identity::certificate_paths::ParticipantPaths,
     setup::config::{Config, FILE},
 };
-use channel_actors::{
-    audit::{AuditReport, audit_blocks, rebuild},
-    block_folder::{BlockFolderError, BlockReader},
-    fence::{Incarnation, raise},
-};
+use channel_actors::block::folder::{BlockFolderError, BlockReader};
+use channel_actors::block::verify_offline::{AuditReport, audit_blocks, rebuild};
+use channel_actors::peer::fence::{Incarnation, raise};
 use std::{
     fs::{self, File},
     io,
@@ -75,7 +73,7 @@ fn private_folder(path: &Path) -> Result<(), BackupError> {
 }
 
 fn channel_error(name: &str, error: &BlockFolderError) -> BackupError {
-    BackupError::Channel { name: name.into(), reason: ledger_classes::causes::in_one_line(error) }
+    BackupError::Channel { name: name.into(), reason: ledger_classes::primitives::causes::in_one_line(error) }
 }
 
 /// Verifies a backup, as [`restore`] does, and makes nothing. Also what lies above the heights that it names.

@@ -5,13 +5,13 @@ use crate::{
     control::{self, ChannelDescription, ChannelTip, PeerDescription, Places},
     setup::config::Config,
 };
-use channel_actors::{
-    fence::Incarnation,
-    hold,
-    store::{ChannelStore, StoreError, StoreOptions},
-};
-use ledger_classes::causes::in_one_line;
-use ledger_classes::{block::Block, codec::DecodeError, identity::is_label};
+use channel_actors::lock_directory;
+use channel_actors::peer::fence::Incarnation;
+use channel_actors::store::{ChannelStore, StoreError, StoreOptions};
+use ledger_classes::formats::block::Block;
+use ledger_classes::primitives::causes::in_one_line;
+use ledger_classes::primitives::codec::DecodeError;
+use ledger_classes::primitives::identity::is_label;
 use pki::{LeafClaims, trust::files::read_certificates};
 use std::{
     fs::{self, File},
@@ -38,7 +38,7 @@ impl Source {
             Ok(_) => return Ok(Self::Running(dir.into())),
             Err(error) => error,
         };
-        match hold(&places.data_dir) {
+        match lock_directory(&places.data_dir) {
             Ok(held) => Ok(Self::Stopped { dir: dir.into(), places, _held: held }),
             // It runs, or something else uses the channels: why it does not answer is the reason.
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(peer(io::Error::new(

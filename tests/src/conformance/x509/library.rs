@@ -2,7 +2,7 @@
 //! Nothing in the ledger calls it like this.
 
 use super::{Case, Material, Verdict, algorithms, expected, instant, purposes, server_name};
-use ledger_classes::time::Time;
+use ledger_classes::primitives::time::Time;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use std::time::Duration;
 use webpki::{

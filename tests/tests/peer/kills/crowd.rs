@@ -5,7 +5,7 @@ use super::readers::{Followed, Reader};
 use crate::harness::{Peer, append, define, mint, transfer};
 use crate::seeds::Random;
 use ledger_classes::action::{Action, assets, contracts};
-use ledger_classes::hash::Hash;
+use ledger_classes::primitives::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Semaphore;

@@ -6,9 +6,9 @@ use client::api::CloudEvent;
 use client::retry::Retry;
 use client::sse::Parser;
 use client::subscribe::{Cursor, Filter, Start};
-use ledger_classes::event::Event;
-use ledger_classes::hash::Hash;
-use ledger_classes::rights::Class;
+use ledger_classes::formats::event::Event;
+use ledger_classes::formats::rights::Class;
+use ledger_classes::primitives::hash::Hash;
 use std::path::Path;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
@@ -83,7 +83,7 @@ impl Reader {
                 let Some(id) = frame.id else { continue };
                 let cursor: Cursor = id.parse().expect("a cursor");
                 if let Some(data) = frame.data.filter(|_| frame.event.as_deref() != Some("position")) {
-                    self.take(cursor, ledger_classes::json::from_str(&data).expect("a CloudEvent"));
+                    self.take(cursor, ledger_classes::primitives::json::from_str(&data).expect("a CloudEvent"));
                 }
                 self.position = self.position.max(Some(cursor));
             }

@@ -3,11 +3,11 @@
 use super::*;
 use crate::execution::test_support::signer;
 use crate::execution::{Members, config_of};
-use crate::identity::{Identity, Role};
 use crate::keys::PublicKey;
-use crate::keyspace;
-use crate::participant::{NoCertificates, Participant};
-use crate::time::Time;
+use crate::primitives::identity::{Identity, Role};
+use crate::primitives::time::Time;
+use crate::state::keyspace;
+use crate::state::participant::{NoCertificates, Participant};
 
 fn keys(numbers: &[u8]) -> Vec<PublicKey> {
     numbers.iter().map(|number| signer(*number).public()).collect()

@@ -2,9 +2,9 @@
 //! fails writes nothing.
 
 use super::*;
-use crate::keyspace::Family;
-use crate::record;
-use crate::state::{Value, prefix_end, scan};
+use crate::state::keyspace::Family;
+use crate::state::record;
+use crate::state::view::{Value, prefix_end, scan};
 use proptest::prelude::*;
 
 const UNITS: [&str; 3] = ["gold", "capped", "none"];

@@ -1,7 +1,7 @@
 //! Rules of units: definition, movement, approvals, restraints, fees.
 
 use super::*;
-use crate::event::Event;
+use crate::formats::event::Event;
 
 #[test]
 fn every_rule_of_definitions_has_its_code() {
@@ -300,9 +300,9 @@ fn with_fees(collector: Option<Address>) -> Ledger {
     free.done(1, vec![Action::AssetDefine(define("coin", units(None))), mint("coin", address(2), 12)]);
     let mut ledger = Ledger::with_fees("coin", 5, collector);
     let record = asset(&free.state, "coin").unwrap().unwrap();
-    ledger.put(crate::keyspace::asset("coin"), &record);
+    ledger.put(crate::state::keyspace::asset("coin"), &record);
     let balance = balance_of(&free.state, "coin", &address(2)).unwrap();
-    ledger.put(crate::keyspace::balance(&address(2), "coin"), &balance);
+    ledger.put(crate::state::keyspace::balance(&address(2), "coin"), &balance);
     ledger
 }
 
@@ -338,13 +338,13 @@ fn a_fee_without_collector_is_burnt() {
 fn frozen_units_pay_no_fee_and_paused_ones_do() {
     let held = Balance { owned: Amount(12), frozen: Amount(8), locks: Vec::new() };
     let mut ledger = with_fees(None);
-    ledger.put(crate::keyspace::balance(&address(2), "coin"), &held);
+    ledger.put(crate::state::keyspace::balance(&address(2), "coin"), &held);
     check_on(ledger, "frozen", &[2], vec![transfer("coin", address(3), 1)], Code::FeeUnpaid);
 
     let mut ledger = with_fees(None);
     let mut record = asset(&ledger.state, "coin").unwrap().unwrap();
     record.paused = true;
-    ledger.put(crate::keyspace::asset("coin"), &record);
+    ledger.put(crate::state::keyspace::asset("coin"), &record);
     let receipt = ledger.clone().run(&[(&[2], vec![transfer("coin", address(3), 1)])]).pop().unwrap();
     assert_eq!((receipt.head.code, receipt.head.fee.0), (Code::AssetIsPaused.number(), 5), "the fee is paid");
     // Whoever paused it ends that also without a unit of it; once it has ended, nothing is free any more.

@@ -9,20 +9,20 @@
 use super::parties::{beyond_control, controls, organizations, related, signing_organizations};
 use super::{Contract, Nothing, Parties, emit, invalid, no_method, number, parse, text};
 use crate::action::assets::{ItemName, Kind};
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Moment, Part, Party, Stage, Text};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::contracts::escrow;
 use crate::execution::service::{self, Stopped};
-use crate::identity::Identity;
+use crate::formats::detail::{Detail, Moment, Part, Party, Stage, Text};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::identity::Identity;
+use crate::primitives::time::Time;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView};
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]

@@ -23,15 +23,15 @@ pub(in crate::execution) use records::{LoanName, Quotes};
 
 use super::parties::{belongs, check_organizations, organizations};
 use super::{Contract, emit, invalid, no_method, parse, text};
-use crate::amount::Amount;
-use crate::detail::{Detail, Part, Party, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::contracts::escrow::Valuable;
-use crate::hash::Hash;
+use crate::formats::detail::{Detail, Part, Party, Text, Thing};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::hash::Hash;
+use crate::primitives::time::Time;
 use serde::Deserialize;
 
 /// Currencies of one desk.

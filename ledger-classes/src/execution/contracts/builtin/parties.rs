@@ -1,20 +1,20 @@
 //! Who may take part, who stands behind an account, and whose offers are void: what keeps people from dealing with
 //! themselves as far as the ledger can see it.
 
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Part};
 use crate::execution::assets;
 pub(super) use crate::execution::assets::is_void;
 use crate::execution::contracts::Call;
 use crate::execution::service::Stopped;
-use crate::identity::{Identity, is_label};
+use crate::formats::detail::{Detail, Part};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::ORGANIZATIONS_MAX;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::participant::Participant;
-use crate::record;
-use crate::state::{ReadError, ReadView};
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::identity::{Identity, is_label};
+use crate::state::keyspace;
+use crate::state::participant::Participant;
+use crate::state::record;
+use crate::state::view::{ReadError, ReadView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

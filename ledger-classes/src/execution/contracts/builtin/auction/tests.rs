@@ -3,11 +3,11 @@
 
 use crate::action::Action;
 use crate::action::assets::Kind;
-use crate::amount::Amount;
 use crate::execution::contracts::tests::*;
 use crate::execution::test_support::{Ledger, address};
+use crate::formats::outcome::ResultCode as C;
 use crate::keys::Address;
-use crate::outcome::ResultCode as C;
+use crate::primitives::amount::Amount;
 
 /// Signer 2 sells art/mona as `a1`; signers 3, 4 and 5 own 1000 eur each.
 fn opened(more: &str) -> Ledger {
@@ -181,9 +181,9 @@ fn bidders_are_asked_for_their_organization_and_sellers_for_their_identity() {
         admit(&mut ledger, number, organization);
     }
     // Another address of the seller.
-    let seller: crate::participant::Participant =
-        crate::record::read(&ledger.state, &crate::keyspace::participant(&address(2))).unwrap().unwrap();
-    ledger.put(crate::keyspace::participant(&address(6)), &seller);
+    let seller: crate::state::participant::Participant =
+        crate::state::record::read(&ledger.state, &crate::state::keyspace::participant(&address(2))).unwrap().unwrap();
+    ledger.put(crate::state::keyspace::participant(&address(6)), &seller);
     let arguments = auction_arguments(&ledger, "mona", r#","bidders":{"organizations":["alpha"]}"#);
     ledger.done(2, vec![create("auction", "a1", &arguments)]);
     let rows = vec![

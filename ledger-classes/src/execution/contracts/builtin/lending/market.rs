@@ -8,18 +8,18 @@ use super::records::{
 use super::{
     CANCEL_MS, INSTALLMENTS_MAX, QUOTES_MAX, QUOTING_MS_MAX, RATE_BPS_MAX, RequestArguments, TERM_SECONDS_MAX,
 };
-use crate::amount::Amount;
-use crate::detail::{Detail, Moment, Part, Party, Stage, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::{controls, is_void, organizations, related};
 use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::{self, Valuable};
-use crate::identity::is_label;
+use crate::formats::detail::{Detail, Moment, Part, Party, Stage, Text, Thing};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
 use crate::limits::{STOP_LOOK_MS_MIN, STOPS_MS_MAX};
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::state::{ReadError, ReadView};
+use crate::primitives::amount::Amount;
+use crate::primitives::identity::is_label;
+use crate::state::view::{ReadError, ReadView};
 
 /// The last part of the time for quotes, as a divisor, in which those that stand are binding: a quarter.
 const BINDING_PART: u64 = 4;

@@ -2,14 +2,14 @@
 
 use super::market::lowest_keeps_others;
 use super::records::{self, CreditRecord, Desk, Loan, LoanName, LoanStatus, Quotes};
-use crate::amount::Amount;
-use crate::detail::Detail;
 use crate::execution::contracts::builtin::{Nothing, answer, no_method, parse};
 use crate::execution::contracts::engine::InstanceView;
 use crate::execution::service;
+use crate::formats::detail::Detail;
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::time::Time;
 use serde::{Deserialize, Serialize};
 
 /// Loans in one answer.

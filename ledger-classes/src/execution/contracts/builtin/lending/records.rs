@@ -2,22 +2,22 @@
 
 use super::DAY_SECONDS;
 use super::interest::{Debt, course, due_millis};
-use crate::amount::Amount;
-use crate::codec::{Decode, Encode};
-use crate::detail::{Detail, Text, Thing};
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::beyond_control;
 use crate::execution::contracts::builtin::{Parties, emit, invalid, text};
 use crate::execution::contracts::deadlines::{Lag, Served};
 use crate::execution::contracts::escrow::Valuable;
 use crate::execution::service::Stopped;
-use crate::hash::Hash;
-use crate::identity::{Identity, is_label};
+use crate::formats::detail::{Detail, Text, Thing};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::record::Record;
-use crate::state::{ReadError, ReadView};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::codec::{Decode, Encode};
+use crate::primitives::hash::Hash;
+use crate::primitives::identity::{Identity, is_label};
+use crate::primitives::time::Time;
+use crate::state::record::Record;
+use crate::state::view::{ReadError, ReadView};
 use serde::Serialize;
 
 pub(super) const DESK: &[u8] = b"desk";

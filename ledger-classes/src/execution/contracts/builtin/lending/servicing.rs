@@ -2,8 +2,6 @@
 
 use super::records::{Loan, LoanStatus, add, put_loan, subtract, update_credit};
 use super::{DAY_SECONDS, KEPT_DAYS_MAX};
-use crate::amount::Amount;
-use crate::detail::{Detail, Part, Stage, Text};
 use crate::execution::assets;
 use crate::execution::contracts::Call;
 use crate::execution::contracts::builtin::parties::controls;
@@ -11,9 +9,11 @@ use crate::execution::contracts::builtin::{emit, invalid, number, text};
 use crate::execution::contracts::deadlines::Lag;
 use crate::execution::contracts::escrow;
 use crate::execution::service::{self, Stopped};
+use crate::formats::detail::{Detail, Part, Stage, Text};
+use crate::formats::outcome::{Refusal, ResultCode, reject};
 use crate::keys::Address;
-use crate::outcome::{Refusal, ResultCode, reject};
-use crate::time::Time;
+use crate::primitives::amount::Amount;
+use crate::primitives::time::Time;
 
 /// Repays part of what is owed at block time, or all of it, from the caller's account: anybody may pay for the
 /// borrower. Who repays all of it early owes the interest of the seconds that passed, and no more.

@@ -6,7 +6,7 @@ use crate::action::Action;
 use crate::action::assets::AccountCreate;
 use crate::execution::contracts::tests::*;
 use crate::execution::test_support::{Ledger, address, signer};
-use crate::outcome::ResultCode as C;
+use crate::formats::outcome::ResultCode as C;
 use serde_json::Value;
 
 const YEAR_MS: u64 = YEAR_SECONDS * 1_000;
@@ -210,9 +210,9 @@ fn quotes_are_refused_with_their_own_codes() {
 fn lenders_are_asked_for_their_organization_and_are_not_the_borrower_by_another_address() {
     let mut ledger = desk();
     admit(&mut ledger, 3, "beta");
-    let borrower: crate::participant::Participant =
-        crate::record::read(&ledger.state, &crate::keyspace::participant(&address(3))).unwrap().unwrap();
-    ledger.put(crate::keyspace::participant(&address(5)), &borrower);
+    let borrower: crate::state::participant::Participant =
+        crate::state::record::read(&ledger.state, &crate::state::keyspace::participant(&address(3))).unwrap().unwrap();
+    ledger.put(crate::state::keyspace::participant(&address(5)), &borrower);
     ledger.done(3, vec![request(&ledger, "l1", r#","lenders":{"organizations":["beta"]}"#)]);
     let rows =
         vec![(4, quote(100), C::LenderNotQualified), (5, quote(100), C::QuoteByBorrower), (6, quote(100), C::Done)];
@@ -256,8 +256,8 @@ fn a_loan_repaid_by_its_schedule_is_never_late() {
     ledger.done(ISSUER, vec![mint("eur", 3, 1_000)]);
     let schedule = loan(&ledger)["schedule"].clone();
     for number in 0..4 {
-        let due = crate::time::Time::parse(schedule[number]["due"].as_str().unwrap()).unwrap();
-        ledger.advance_to(crate::time::Time::from_millis(due.millis() - 1));
+        let due = crate::primitives::time::Time::parse(schedule[number]["due"].as_str().unwrap()).unwrap();
+        ledger.advance_to(crate::primitives::time::Time::from_millis(due.millis() - 1));
         let amount = schedule[number]["amount"].as_str().unwrap();
         assert_eq!(amount, "266");
         check(&mut ledger, vec![(3, repay(amount), C::Done)]);
@@ -274,7 +274,7 @@ fn a_loan_repaid_by_its_schedule_is_never_late() {
 fn repayments_are_refused_with_their_own_codes_and_early_ones_owe_the_time_that_passed() {
     let mut ledger = funded(USD);
     let funded_at = ledger.time.millis() - 1;
-    ledger.advance_to(crate::time::Time::from_millis(funded_at + YEAR_MS / 10));
+    ledger.advance_to(crate::primitives::time::Time::from_millis(funded_at + YEAR_MS / 10));
     // A tenth of a year at 10 % of 1,000 is 10.
     let at = format!(r#"{{"loan":"l1","at":"{}"}}"#, ledger.time);
     assert_eq!(ask(&ledger, "desk", "loan", &at)["owed"], "1010");
@@ -301,7 +301,7 @@ fn a_missed_installment_is_noted_and_the_end_of_the_grace_time_is_the_default() 
     let mut ledger = funded(HOUSE);
     let funded_at = ledger.time.millis() - 1;
     let mut at = |millis: u64| {
-        ledger.advance_to(crate::time::Time::from_millis(funded_at + millis));
+        ledger.advance_to(crate::primitives::time::Time::from_millis(funded_at + millis));
         names(&ledger.run(&[]))
     };
     assert_eq!(at(YEAR_MS / 4 - 1), Vec::<String>::new());

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::execution::service::{Stopped, stopped};
+use crate::formats::receipt::Receipt;
 use crate::limits::{RETURN_MS, STOPS_MS_MAX};
-use crate::receipt::Receipt;
 
 fn told(receipts: &[Receipt], what: &str) -> bool {
     format!("{:?}", receipts.iter().flat_map(events).collect::<Vec<_>>()).contains(what)
@@ -288,7 +288,7 @@ fn bidders_are_judged_by_the_keys_of_their_account_and_not_by_who_signs_first() 
 fn hand_control(ledger: &mut Ledger, asset: &str, who: Address) {
     let mut record = crate::execution::assets::asset(&ledger.state, asset).unwrap().unwrap();
     record.control_authority = who;
-    ledger.put(crate::keyspace::asset(asset), &record);
+    ledger.put(crate::state::keyspace::asset(asset), &record);
 }
 
 /// An auction's peer that restarted each minute kept it open for ever.
@@ -364,9 +364,10 @@ fn a_stop_by_whom_the_seller_stands_behind_is_the_sellers() {
         let mut ledger = ledger();
         admit(&mut ledger, 2, "alpha");
         let other = if by_identity {
-            let key = crate::keyspace::participant(&address(2));
-            let seller: crate::participant::Participant = crate::record::read(&ledger.state, &key).unwrap().unwrap();
-            ledger.put(crate::keyspace::participant(&address(6)), &seller);
+            let key = crate::state::keyspace::participant(&address(2));
+            let seller: crate::state::participant::Participant =
+                crate::state::record::read(&ledger.state, &key).unwrap().unwrap();
+            ledger.put(crate::state::keyspace::participant(&address(6)), &seller);
             address(6)
         } else {
             joint(&mut ledger, &[2, 6])

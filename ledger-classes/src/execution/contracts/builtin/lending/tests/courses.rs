@@ -3,15 +3,15 @@
 
 use super::super::records::{Loan, Quotes, loan_key, quotes_key};
 use super::*;
-use crate::amount::Amount;
 use crate::execution::Fate;
 use crate::execution::assets::Balance;
 use crate::execution::contracts::timers::Timer;
+use crate::formats::outcome::ResultCode;
 use crate::keys::Address;
-use crate::keyspace;
 use crate::limits::{RETURN_MS, STOPS_MS_MAX};
-use crate::outcome::ResultCode;
-use crate::record;
+use crate::primitives::amount::Amount;
+use crate::state::keyspace;
+use crate::state::record;
 
 const END_MS: u64 = YEAR_MS + GRACE_MS;
 /// A borrower who takes money of the currency's own issuer.
@@ -35,7 +35,7 @@ fn status(ledger: &Ledger) -> (String, String) {
     (text("status"), text("collateral_state"))
 }
 
-fn code(receipts: &[crate::receipt::Receipt]) -> ResultCode {
+fn code(receipts: &[crate::formats::receipt::Receipt]) -> ResultCode {
     *codes(receipts).last().unwrap()
 }
 
@@ -272,7 +272,7 @@ fn a_lenders_stop_that_ends_just_before_the_default_leaves_the_borrower_a_day() 
             false => (pause("eur"), resume("eur")),
         };
         ledger.done(4, vec![stop]);
-        ledger.advance_to(crate::time::Time::from_millis(funded_at + END_MS + STOPS_MS_MAX - 500));
+        ledger.advance_to(crate::primitives::time::Time::from_millis(funded_at + END_MS + STOPS_MS_MAX - 500));
         ledger.done(4, vec![lift]);
         ledger.advance(500);
         // The timer looks once an hour while something is stopped, and who is in a hurry before it.
@@ -292,7 +292,7 @@ fn a_lenders_stop_that_ends_just_before_the_default_leaves_the_borrower_a_day() 
 fn one_identity_quotes_once_and_a_quote_binds_when_others_can_no_longer_answer() {
     let mut ledger = desk();
     admit(&mut ledger, 4, "beta");
-    let known: crate::participant::Participant =
+    let known: crate::state::participant::Participant =
         record::read(&ledger.state, &keyspace::participant(&address(4))).unwrap().unwrap();
     ledger.put(keyspace::participant(&address(5)), &known);
     let with_borrower = joint(&mut ledger, &[3, 8]);

@@ -1,0 +1,9 @@
+//! What is done with whole blocks: executed, appended, replayed, verified offline, shared as committed ones, and kept in
+//! plain files. Never here: what may be in flight; the pipeline decides that.
+
+pub(crate) mod committed;
+pub(crate) mod execute;
+pub mod file;
+pub mod folder;
+pub(crate) mod replay;
+pub mod verify_offline;

@@ -1,0 +1,9 @@
+//! A channel as the peer holds it: its handle, its actor, whether it is active or suspended, and what is known of it then.
+
+pub(crate) mod actor;
+pub(crate) mod handle;
+pub(crate) mod passivation;
+pub(crate) mod remains;
+pub(crate) mod shared;
+pub(crate) mod slot;
+pub(crate) mod summary;

@@ -1,0 +1,211 @@
+//! The way to a channel's files and actors, open or not: one lock, under which [`Rest`] decides, and the queues of those
+//! who wait until the channel works. What waits here holds credits or a read permit, which bounds it.
+
+use crate::channel::actor::{Group, Submit, Turn};
+use crate::channel::passivation::{Need, Rest, Stage};
+use crate::store::ChannelStore;
+use actix::dev::SendError;
+use ledger_classes::primitives::time::Time;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What a channel works with. Dropping it ends the actors.
+pub(crate) struct Work {
+    pub(crate) store: ChannelStore,
+    pub(crate) group: Group,
+}
+
+/// How a reader comes to the store.
+pub(crate) enum Entry {
+    /// It is open.
+    Open(ChannelStore),
+    /// It was closed for good.
+    Gone,
+    /// Ask again if this resolves to true, else it was given up; `wake`: the caller is to wake the channel.
+    Later { told: oneshot::Receiver<bool>, wake: bool },
+}
+
+/// What is left to whoever passes a submission on.
+#[must_use]
+pub(crate) enum Passed {
+    Done,
+    /// To wake the channel.
+    Wake,
+    /// To take its turn at the machine.
+    Turn(Turn),
+}
+
+/// The way to a channel's files and actors.
+pub(crate) struct Gate(Mutex<Inner>);
+
+struct Inner {
+    rest: Rest,
+    /// There in the stages working and, until the actors have agreed, settling.
+    work: Option<Work>,
+    /// Submissions that wait for the actors.
+    queue: Vec<Submit>,
+    /// Told at each change of stage: false when the files cannot be opened, or were closed for good.
+    waiting: Vec<oneshot::Sender<bool>>,
+    /// When the next timer is due, of a channel that rests.
+    next_timer: Option<Time>,
+}
+
+impl Inner {
+    fn tell(&mut self, ask_again: bool) {
+        for waiting in self.waiting.drain(..) {
+            // Who asked may have gone.
+            let _ = waiting.send(ask_again);
+        }
+    }
+
+    /// What waited goes its way. Bounded by credits.
+    fn flush(&mut self) {
+        if let Some(work) = &self.work {
+            self.queue.drain(..).for_each(|submit| work.group.submit(submit));
+        }
+    }
+}
+
+impl Gate {
+    /// Of a channel whose files are not open.
+    pub(crate) const fn new() -> Self {
+        let inner = Inner { rest: Rest::new(), work: None, queue: Vec::new(), waiting: Vec::new(), next_timer: None };
+        Self(Mutex::new(inner))
+    }
+
+    /// What is under the lock changes by whole steps that do not panic.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        self.lock().rest.stage()
+    }
+
+    /// Passes a submission on or keeps it until the channel works, and says what is left to the caller.
+    pub(crate) fn submit(&self, submit: Submit) -> Result<Passed, SendError<Submit>> {
+        let mut inner = self.lock();
+        match (inner.rest.need(Instant::now(), false), &inner.work) {
+            (Need::Go, Some(work)) => Ok(work.group.try_submit(submit)?.map_or(Passed::Done, Passed::Turn)),
+            (Need::Go, None) => Err(SendError::Closed(submit)),
+            (need, _) => {
+                inner.queue.push(submit);
+                Ok(if need == Need::Wake { Passed::Wake } else { Passed::Done })
+            }
+        }
+    }
+
+    /// The store, or when to ask again.
+    pub(crate) fn enter(&self, brief: bool) -> Entry {
+        let mut inner = self.lock();
+        match (inner.rest.need(Instant::now(), brief), &inner.work) {
+            (Need::Go, Some(work)) => Entry::Open(work.store.clone()),
+            (Need::Go, None) => Entry::Gone,
+            (need, _) => {
+                let (tells, told) = oneshot::channel();
+                inner.waiting.push(tells);
+                Entry::Later { told, wake: need == Need::Wake }
+            }
+        }
+    }
+
+    /// Resolves at the next change of stage; `None` if the stage is one that lasts.
+    pub(crate) fn change(&self) -> Option<oneshot::Receiver<bool>> {
+        let mut inner = self.lock();
+        if matches!(inner.rest.stage(), Stage::Working | Stage::Resting) {
+            return None;
+        }
+        let (tells, told) = oneshot::channel();
+        inner.waiting.push(tells);
+        Some(told)
+    }
+
+    /// The next change of stage, whatever it is now.
+    #[cfg(test)]
+    pub(crate) fn next_change(&self) -> (Stage, oneshot::Receiver<bool>) {
+        let mut inner = self.lock();
+        let (tells, told) = oneshot::channel();
+        inner.waiting.push(tells);
+        (inner.rest.stage(), told)
+    }
+
+    /// A timer of a channel that rests is due at `due`: true if the caller is to wake the channel.
+    pub(crate) fn timer(&self, due: Time) -> bool {
+        let mut inner = self.lock();
+        let rests = inner.rest.stage() == Stage::Resting && inner.next_timer == Some(due);
+        rests && inner.rest.need(Instant::now(), true) == Need::Wake
+    }
+
+    /// Begins to put the channel to rest, unless `busy` says that something is in flight; gives its actors, which must
+    /// agree. `busy` is asked under the lock, so what comes later waits.
+    pub(crate) fn settle(&self, busy: impl FnOnce() -> bool, after: Duration) -> Option<Group> {
+        let mut inner = self.lock();
+        let group = inner.work.as_ref()?.group.clone();
+        inner.rest.look(Instant::now(), busy(), after).then_some(group)
+    }
+
+    /// The actors did not agree: it goes on.
+    pub(crate) fn keep_up(&self) {
+        let mut inner = self.lock();
+        inner.rest.kept_up();
+        inner.flush();
+        inner.tell(true);
+    }
+
+    /// Takes what it works with: it is closed now, by the caller alone.
+    pub(crate) fn take(&self) -> Option<Work> {
+        self.lock().work.take()
+    }
+
+    /// When the next timer of a channel that rests is due.
+    pub(crate) fn next_timer(&self) -> Option<Time> {
+        self.lock().next_timer
+    }
+
+    /// The files are closed. True: the caller is to wake the channel, since somebody waits.
+    pub(crate) fn closed(&self, next_timer: Option<Time>) -> bool {
+        let mut inner = self.lock();
+        inner.next_timer = next_timer;
+        let again = inner.rest.closed();
+        if !again {
+            inner.tell(true);
+        }
+        again
+    }
+
+    /// It rests from the beginning.
+    pub(crate) fn rests(&self, next_timer: Option<Time>) {
+        self.lock().next_timer = next_timer;
+    }
+
+    /// The channel works. Gives the time of the timer that it was to be woken for.
+    pub(crate) fn open(&self, work: Work) -> Option<Time> {
+        let mut inner = self.lock();
+        inner.work = Some(work);
+        inner.rest.awake();
+        inner.flush();
+        inner.tell(true);
+        inner.next_timer.take()
+    }
+
+    /// Whoever opened or closed the files is gone, if anybody did.
+    pub(crate) fn abandon(&self) {
+        if matches!(self.stage(), Stage::Waking | Stage::Settling) {
+            self.give_up();
+        }
+    }
+
+    /// The files cannot be opened, or were closed for good: those who wait are told, what waits is answered as stopped.
+    pub(crate) fn give_up(&self) {
+        let mut inner = self.lock();
+        if inner.rest.stage() != Stage::Resting && inner.rest.closed() {
+            inner.rest.closed();
+        }
+        inner.tell(false);
+        let queue = std::mem::take(&mut inner.queue);
+        drop(inner);
+        // Credits come back here, and waiters answer.
+        drop(queue);
+    }
+}

@@ -1,0 +1,302 @@
+//! The collector, a part of the machine: restores the order of arrival, remembers which ids are under way, and cuts blocks.
+//!
+//! A block is cut at once when nothing is under way: no artificial delay, no empty blocks. While a block is being
+//! persisted, the next is cut, so that it executes meanwhile, once it reaches the same size or its oldest transaction has
+//! waited `block_age_ms_max`; otherwise it grows until the disk is done. A due timer alone is reason enough.
+//! Each id is under way once: a second submission of it waits for the same outcome, and keeps its credit as long as
+//! it waits, so that one id sent for ever fills no memory.
+//! What a block has room for goes in the order of arrival; beyond, organizations and senders have turns (`pool.rs`).
+
+use crate::block::execute::Offered;
+use crate::limits::{EAGER_BLOCK_TRANSACTIONS_MAX, EAGER_BLOCK_TRANSACTIONS_MIN, OFFER_FACTOR, PIPELINE_DEPTH};
+use crate::pipeline::acceptor::Discarded;
+use crate::pipeline::outcomes::Recall;
+use crate::pipeline::place::Place;
+use crate::pipeline::submission::{Credit, Reply, SubmitResult, Waiter};
+use crate::pipeline::verifier::{Flight, Passed};
+use crate::runtime::mutants::{Mutant, planted};
+use ledger_classes::formats::config::Limits;
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::formats::transaction::VerifiedTransaction;
+use ledger_classes::primitives::hash::Hash;
+use ledger_classes::primitives::time::Time;
+use pool::{Pool, Room};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+mod pool;
+
+/// What the collector wants done.
+#[must_use]
+pub(crate) enum CollectorEffect {
+    /// Make a block of these.
+    Propose(Vec<VerifiedTransaction>),
+    /// Look again at this time.
+    WakeAt(Time),
+    /// Look for the outcomes of these in the index.
+    Recall(Vec<Recall>),
+    /// Give these answers.
+    Reply(Vec<Reply>),
+    /// A job came twice, which is a bug. The channel halts.
+    Halt(String),
+}
+
+/// The outcome of a block, for those who wait for its transactions.
+pub(crate) struct BlockOutcome {
+    /// Whether it is one that was proposed here.
+    pub(crate) own: bool,
+    /// Receipts of the transactions that were asked for, ids first.
+    pub(crate) receipts: Vec<(Hash, Arc<Receipt>)>,
+    /// When the next timer is due, above this block.
+    pub(crate) next_timer: Option<Time>,
+}
+
+struct UnderWay {
+    waiters: Vec<Waiter>,
+    credits: Vec<Credit>,
+    place: Place,
+    arrived: Instant,
+}
+
+/// The state of a collector.
+pub(crate) struct Collector {
+    limits: Limits,
+    /// The job whose turn it is.
+    turn: u64,
+    /// Later jobs that were done before.
+    early: BTreeMap<u64, Passed>,
+    pool: Pool,
+    /// How many transactions are offered for a block at most: fewer while budgets end before them.
+    offer: usize,
+    under_way: HashMap<Hash, UnderWay>,
+    /// Blocks proposed and not yet committed.
+    depth: usize,
+    /// Transactions of the newest of them, or of the last one.
+    newest: usize,
+    /// Whether the newest of them is still executing.
+    executing: bool,
+    next_timer: Option<Time>,
+    /// Nothing more is begun: the channel goes to rest.
+    retired: bool,
+    /// Another peer proposes.
+    follows: bool,
+}
+
+impl Collector {
+    pub(crate) fn new(limits: Limits, next_timer: Option<Time>) -> Self {
+        Self {
+            limits,
+            turn: 1,
+            early: BTreeMap::new(),
+            pool: Pool::default(),
+            offer: usize::MAX,
+            under_way: HashMap::new(),
+            depth: 0,
+            newest: 0,
+            executing: false,
+            next_timer,
+            retired: false,
+            follows: false,
+        }
+    }
+
+    /// A shard passed these. They wait for jobs before theirs.
+    pub(crate) fn verified(&mut self, passed: Passed, now: Time) -> Vec<CollectorEffect> {
+        let sequence = passed.sequence;
+        if sequence < self.turn || self.early.insert(sequence, passed).is_some() {
+            return vec![CollectorEffect::Halt(format!("job {sequence} was verified twice"))];
+        }
+        let mut effects = Vec::new();
+        while let Some(Passed { flights, doubted, .. }) = self.early.remove(&self.turn) {
+            self.turn += 1;
+            self.take(flights, now);
+            effects.extend(self.doubt(doubted));
+        }
+        effects.extend(self.cut(now));
+        effects
+    }
+
+    fn take(&mut self, flights: Vec<Flight>, now: Time) {
+        for Flight { transaction, place, waiter, credit, arrived } in flights {
+            let id = transaction.id();
+            match self.under_way.get_mut(&id) {
+                Some(under_way) if waiter.waits() => {
+                    under_way.waiters.push(waiter);
+                    under_way.credits.push(credit);
+                }
+                // Answered already; nothing of it stays.
+                Some(_) => {}
+                None => {
+                    let under_way = UnderWay { waiters: vec![waiter], credits: vec![credit], place, arrived };
+                    self.under_way.insert(id, under_way);
+                    self.pool.push(transaction, place, now);
+                }
+            }
+        }
+    }
+
+    /// These would be refused today. What is under way has its outcome to come; what is not may have been committed.
+    fn doubt(&mut self, doubted: Vec<Recall>) -> Vec<CollectorEffect> {
+        let (mut others, mut replies) = (Vec::new(), Vec::new());
+        for recall in doubted {
+            match self.under_way.get_mut(&recall.id) {
+                Some(_) if recall.waiter.is_hurried() => {
+                    replies.push(Reply { waiter: recall.waiter, result: SubmitResult::Accepted { id: recall.id } });
+                }
+                Some(under_way) if recall.waiter.waits() => {
+                    under_way.waiters.push(recall.waiter);
+                    under_way.credits.push(recall.credit);
+                }
+                // Answered already; nothing of it stays.
+                Some(_) => {}
+                None => others.push(recall),
+            }
+        }
+        replied(replies).into_iter().chain(recalled(others)).collect()
+    }
+
+    /// Execution found these in the index.
+    pub(crate) fn known(&mut self, ids: Vec<Hash>) -> Vec<CollectorEffect> {
+        let mut recalls = Vec::new();
+        for id in ids {
+            let Some(UnderWay { waiters, credits, .. }) = self.under_way.remove(&id) else { continue };
+            let those = waiters.into_iter().zip(credits);
+            recalls.extend(those.map(|(waiter, credit)| Recall { id, waiter, credit, refusal: None }));
+        }
+        recalled(recalls).into_iter().collect()
+    }
+
+    /// Blocks under way will not be, and with them what was offered for the newest if that had not executed. All of it waits
+    /// again, in its order and before what came after it, unless its outcome was told meanwhile.
+    pub(crate) fn discarded(&mut self, discarded: Discarded) {
+        let Discarded { blocks, transactions, offered, next_timer } = discarded;
+        self.depth = self.depth.saturating_sub(blocks);
+        self.next_timer = next_timer;
+        let places = |transactions: Vec<VerifiedTransaction>| -> Vec<(VerifiedTransaction, Place)> {
+            let place = |one: VerifiedTransaction| Some((self.under_way.get(&one.id())?.place, one));
+            transactions.into_iter().filter_map(place).map(|(place, one)| (one, place)).collect()
+        };
+        let (transactions, offered) = (places(transactions), offered.map(places));
+        if let Some(offered) = offered {
+            self.executing = false;
+            self.pool.executed(&[], offered);
+        }
+        self.pool.returned(transactions);
+    }
+
+    /// The newest block has executed; it is being ordered and persisted. What it had no budget for waits for the next
+    /// one; who waits for what may be in no block is told, and it may be sent again.
+    pub(crate) fn executed(&mut self, offered: Offered) -> Vec<CollectorEffect> {
+        self.executing = false;
+        let Offered { costs, dropped, deferred } = offered;
+        self.newest = self.newest.saturating_sub(dropped.len() + deferred.len());
+        self.offer = match deferred.is_empty() {
+            true => self.offer.saturating_mul(OFFER_FACTOR),
+            false => self.newest.saturating_mul(OFFER_FACTOR).max(EAGER_BLOCK_TRANSACTIONS_MIN),
+        };
+        let place = |id: Hash| self.under_way.get(&id).map(|under_way| under_way.place).unwrap_or_default();
+        let deferred = deferred.into_iter().map(|transaction| (place(transaction.id()), transaction));
+        self.pool.executed(&costs, deferred.map(|(place, transaction)| (transaction, place)).collect());
+        let mut replies = Vec::new();
+        for (id, refusal) in dropped {
+            let Some(UnderWay { waiters, .. }) = self.under_way.remove(&id) else { continue };
+            let result = SubmitResult::Refused { id: Some(id), refusal };
+            replies.extend(waiters.into_iter().map(|waiter| Reply { waiter, result: result.clone() }));
+        }
+        replied(replies).into_iter().collect()
+    }
+
+    /// The oldest block under way is final, on the disk and applied: those who wait have their answers. Returns since when
+    /// they waited, too.
+    pub(crate) fn committed(&mut self, outcome: BlockOutcome) -> (Vec<CollectorEffect>, Vec<Instant>) {
+        self.depth = self.depth.saturating_sub(usize::from(outcome.own));
+        self.next_timer = outcome.next_timer;
+        let (mut arrivals, mut replies) = (Vec::with_capacity(outcome.receipts.len()), Vec::new());
+        for (id, receipt) in outcome.receipts {
+            let Some(under_way) = self.under_way.remove(&id) else { continue };
+            arrivals.push(under_way.arrived);
+            // Others sent the same: that is on the disk once.
+            let mut credits = under_way.credits.into_iter();
+            credits.next().into_iter().for_each(Credit::landed);
+            if planted(Mutant::CreditKept) {
+                credits.for_each(std::mem::forget);
+            } else {
+                drop(credits);
+            }
+            let result = |receipt| SubmitResult::Committed { id, receipt };
+            let waiters = under_way.waiters.into_iter();
+            replies.extend(waiters.map(|waiter| Reply { waiter, result: result(receipt.clone()) }));
+        }
+        (replied(replies).into_iter().collect(), arrivals)
+    }
+
+    /// Cuts a block, if there is reason to. Called when everything else is known that an input has led to.
+    pub(crate) fn tick(&mut self, now: Time) -> Vec<CollectorEffect> {
+        self.cut(now)
+    }
+
+    /// The channel would rest. True if nothing is here or under way and no timer is due before `soon`: then no block is
+    /// cut any more.
+    pub(crate) fn retire(&mut self, soon: Time) -> bool {
+        let due = self.next_timer.is_some_and(|due| due <= soon);
+        self.retired = !due && self.depth == 0 && self.pool.is_empty() && self.under_way.is_empty();
+        self.retired
+    }
+
+    /// Whether this peer proposes.
+    pub(crate) const fn lead(&mut self, leads: bool) {
+        self.follows = !leads;
+    }
+
+    /// When the next timer is due, above a state that was installed.
+    pub(crate) const fn set_next_timer(&mut self, next_timer: Option<Time>) {
+        self.next_timer = next_timer;
+    }
+
+    /// The configuration changed.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    fn cut(&mut self, now: Time) -> Vec<CollectorEffect> {
+        if self.retired || self.follows || self.executing || self.depth >= PIPELINE_DEPTH {
+            return Vec::new();
+        }
+        let timer_due = self.next_timer.is_some_and(|due| due <= now);
+        let age = u64::from(self.limits.block_age_ms_max);
+        let enough = self.newest.clamp(EAGER_BLOCK_TRANSACTIONS_MIN, EAGER_BLOCK_TRANSACTIONS_MAX);
+        let places = self.limits.block_transactions_max as usize;
+        let bytes = self.limits.block_bytes_max as usize;
+        let room = Room { transactions: self.offer.min(places), bytes, places };
+        let eager = self.depth == 0
+            || self.pool.bytes() >= room.bytes
+            || self.pool.len() >= enough.min(room.transactions)
+            || self.pool.since().is_some_and(|since| now.millis_since(since) >= age);
+        if (self.pool.is_empty() && !(timer_due && self.depth == 0)) || !eager {
+            // A block under way comes back here by itself; only time that passes alone needs a call.
+            let due = if self.depth == 0 { self.next_timer } else { None };
+            let aged = self.pool.since().map(|since| since.plus_millis(age));
+            return aged.or(due).map(CollectorEffect::WakeAt).into_iter().collect();
+        }
+        let mut block = self.pool.take(room);
+        if planted(Mutant::OrderTurned) {
+            block.reverse();
+        }
+        self.depth += 1;
+        self.newest = block.len();
+        self.executing = true;
+        vec![CollectorEffect::Propose(block)]
+    }
+}
+
+fn recalled(recalls: Vec<Recall>) -> Option<CollectorEffect> {
+    (!recalls.is_empty()).then_some(CollectorEffect::Recall(recalls))
+}
+
+fn replied(replies: Vec<Reply>) -> Option<CollectorEffect> {
+    (!replies.is_empty()).then_some(CollectorEffect::Reply(replies))
+}
+
+#[cfg(test)]
+mod tests;

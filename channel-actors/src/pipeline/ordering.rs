@@ -1,0 +1,133 @@
+//! Ordering: what makes a proposed block final. An engine is a pure state machine behind a trait, without I/O, clock or
+//! randomness of its own (a seed is given to one that needs it when it is made); the channel's machine gives it inputs and
+//! has its effects done. Terms, rounds and views stay inside this folder.
+//!
+//! The machine sees to two things for every engine. Nothing that promises leaves before its record is on the disk
+//! ([`OrderingEffect::Send`] waits for its ticket). And a block that does not become final leaves no trace: its transactions
+//! wait again, in their order, with their waiters and credits ([`OrderingEffect::Discard`]).
+
+mod solo;
+
+pub use solo::Solo;
+
+use bytes::Bytes;
+use ledger_classes::chain::ExecutedBlock;
+use ledger_classes::formats::block::Seal;
+use ledger_classes::formats::config::OrderingPeer;
+use ledger_classes::keys::Address;
+use ledger_classes::primitives::time::Time;
+use std::sync::Arc;
+
+/// Names a record of an engine: the engine numbers them, ascending.
+pub type Ticket = u64;
+
+/// What an engine is told.
+#[derive(Clone, Debug)]
+pub enum OrderingInput<'a> {
+    /// This peer has executed a block above those under way, and wants it to be the next one.
+    Propose {
+        /// The block, with all that others need of it.
+        block: &'a Arc<ExecutedBlock>,
+    },
+    /// A block that [`OrderingEffect::Execute`] named was executed above those under way.
+    Executed {
+        /// Its height.
+        height: u64,
+        /// Whether it is a valid one there. It is under way then, and may become final; else nothing of it is left.
+        valid: bool,
+    },
+    /// The state and the log are those of another peer now, up to this height. What was under way comes to nothing.
+    Installed {
+        /// The last block.
+        height: u64,
+    },
+    /// Another peer of the channel says something.
+    Message {
+        /// Who, by its seal key; the link knows that it is.
+        from: Address,
+        /// What it says, in a form of the engine's own.
+        bytes: &'a [u8],
+    },
+    /// A record is on the disk, and all before it.
+    Persisted {
+        /// Which one.
+        ticket: Ticket,
+    },
+    /// Time has passed.
+    Tick {
+        /// The clock, as it stands.
+        now: Time,
+    },
+    /// These order above the last block that is final.
+    Configure {
+        /// They.
+        peers: &'a [OrderingPeer],
+    },
+}
+
+/// What an engine wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum OrderingEffect {
+    /// Put a record of the engine's on the disk; [`OrderingInput::Persisted`] follows.
+    Persist {
+        /// Its number.
+        ticket: Ticket,
+        /// In a form of the engine's own.
+        record: Vec<u8>,
+    },
+    /// Say something to another peer, not before a record is on the disk.
+    Send {
+        /// To whom.
+        to: Address,
+        /// What.
+        bytes: Vec<u8>,
+        /// The record, if it promises anything.
+        after: Option<Ticket>,
+    },
+    /// Execute a block that another peer proposes, above those under way; [`OrderingInput::Executed`] follows, unless it is
+    /// discarded before.
+    Execute {
+        /// Its height: above the last block that is under way or named so before.
+        height: u64,
+        /// The block, encoded; what is in the place of its seal says nothing.
+        block: Bytes,
+    },
+    /// Who proposes from now on, by its seal key. Others propose nothing; before this is said, every peer may.
+    Lead {
+        /// Nobody, as far as it is known, where there is none.
+        leader: Option<Address>,
+    },
+    /// The block at this height is final. Blocks become final in the order of height.
+    Final {
+        /// Its height.
+        height: u64,
+    },
+    /// This proves to others that the block at this height is final. It goes to the disk with it.
+    Seal {
+        /// Its height.
+        height: u64,
+        /// The seal.
+        seal: Seal,
+    },
+    /// Blocks from this height on, executed or named for it, which are not final, will never be.
+    Discard {
+        /// The lowest of them.
+        from: u64,
+    },
+    /// Have [`OrderingInput::Tick`] come at this time.
+    WakeAt(Time),
+    /// Stop the channel.
+    Halt(String),
+}
+
+/// An ordering engine. Blocks are proposed in order of height; several may be under way.
+pub trait OrderingEngine: Send {
+    /// Takes an input.
+    fn on(&mut self, input: OrderingInput<'_>) -> Vec<OrderingEffect>;
+
+    /// Whether it ever discards a block. Transactions of blocks under way are kept for that; `solo` needs none of it.
+    fn discards(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,66 @@
+//! Answers for ids that may have been taken before: whoever sends a transaction again gets the outcome that it has, also
+//! when it would be refused today. A refusal needs certainty: the collector knows what is under way, and what is not
+//! there any more is in the index.
+//!
+//! Runs on reading threads, in the channel's turn, with one block's receipts a job: they may be many times the block,
+//! and whoever has had transactions committed can send thousands of them again. Bounded by the credits it holds.
+
+use crate::block::execute::{decode_receipts, in_full};
+use crate::pipeline::submission::{Credit, SubmitRefusal, SubmitResult, Waiter};
+use crate::store::ChannelStore;
+use ledger_classes::formats::receipt::Receipt;
+use ledger_classes::primitives::hash::Hash;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Somebody who waits for the outcome of an id.
+pub(crate) struct Recall {
+    pub(crate) id: Hash,
+    pub(crate) waiter: Waiter,
+    pub(crate) credit: Credit,
+    /// The answer if it was never committed; `None` if it is known to be.
+    pub(crate) refusal: Option<SubmitRefusal>,
+}
+
+/// Those whose transactions are in one block, with the positions of their receipts.
+pub(crate) struct Found {
+    height: u64,
+    those: Vec<(u32, Recall)>,
+}
+
+/// Refuses what was never committed, by stable names; the others are to be told. Blocking.
+pub(crate) fn sort(store: &ChannelStore, recalls: Vec<Recall>) -> Result<(Vec<&'static str>, Vec<Found>), String> {
+    let ids: Vec<Hash> = recalls.iter().map(|recall| recall.id).collect();
+    let places = store.transactions(&ids).map_err(in_full)?;
+    let (mut refused, mut found) = (Vec::new(), BTreeMap::<u64, Vec<_>>::new());
+    for (recall, place) in recalls.into_iter().zip(places) {
+        match (place, recall.refusal) {
+            (Some((height, index)), refusal) => {
+                found.entry(height).or_default().push((index, Recall { refusal, ..recall }));
+            }
+            (None, Some(refusal)) => {
+                refused.extend(refusal.name());
+                recall.waiter.refuse(Some(recall.id), refusal);
+            }
+            (None, None) => return Err(format!("the index forgot transaction {}", recall.id)),
+        }
+    }
+    Ok((refused, found.into_iter().map(|(height, those)| Found { height, those }).collect()))
+}
+
+/// Tells those of one block their receipts. Blocking.
+pub(crate) fn tell(store: &ChannelStore, Found { height, those }: Found) -> Result<(), String> {
+    let bytes = store.receipts(height).map_err(in_full)?;
+    let receipts = decode_receipts(&bytes.ok_or("a block's receipts are missing")?)?;
+    let mut wanted: HashMap<u32, Option<Arc<Receipt>>> = those.iter().map(|(index, _)| (*index, None)).collect();
+    for (index, receipt) in (0u32..).zip(receipts) {
+        if let Some(place) = wanted.get_mut(&index) {
+            *place = Some(Arc::new(receipt));
+        }
+    }
+    for (index, Recall { id, waiter, .. }) in those {
+        let receipt = wanted.get(&index).cloned().flatten().ok_or("a receipt is missing")?;
+        waiter.resolve(SubmitResult::Committed { id, receipt });
+    }
+    Ok(())
+}

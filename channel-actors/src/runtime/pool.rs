@@ -1,0 +1,452 @@
+//! Threads for what blocks: signature checks, execution, the store. Actors never block; they hand work to a pool and
+//! get a message back.
+//!
+//! A pool is shared by all channels and gives each its turn, and within a channel each caller: one with a thousand jobs
+//! delays another by one job at most. A fair pool has a second set of threads, which give way to all others of the peer:
+//! a channel, or a caller, that has had most of the time of late runs on those, as long as others have work, too. One
+//! caller has half of the threads at a time.
+//! What the end of a job asks for next is taken by the same thread, where that is small ([`WorkPool::run_next`]): to wake
+//! another one takes longer than much of what is done here.
+//! A job that panics is reported to its channel and harms no thread. If taking up what it did panics, nobody knows
+//! how far that went: whoever owns the pool is told whose turn it was ([`WorkPool::on_broken`]).
+//! The number of jobs a channel can have here is bounded by its actors (each waits for its own), its read
+//! permits and its credits.
+
+use crate::limits::{CROWD_SHARE, LOUD_NICE, LOUD_SHARE, SPAN};
+use crate::runtime::asker::Asker;
+use crate::runtime::tasks::{Tasks, give_way, words};
+use ledger_classes::primitives::hash::Hash;
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Told of the channel whose job's end could not be taken up, and what the panic said.
+pub(crate) type Broken = Arc<dyn Fn(Hash, String) + Send + Sync>;
+
+/// The work panicked: what it said.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("panicked: {0}")]
+pub(crate) struct Panicked(pub String);
+
+/// A pool of threads. Dropping the last clone lets the threads finish their queues and end.
+#[derive(Clone)]
+pub(crate) struct WorkPool(Arc<Owner>);
+
+struct Owner(Arc<Shared>);
+
+struct Shared {
+    queues: Mutex<Queues>,
+    fair: bool,
+    /// Threads that one caller has at a time.
+    of_caller_max: usize,
+    tasks: Tasks,
+    broken: OnceLock<Broken>,
+}
+
+thread_local! {
+    /// Of a thread of a pool: which, and its lane.
+    static HERE: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+    /// Of a thread of a pool whose job is at its end: which pool and lane it looks for the next job in, unless it has
+    /// promised to find one there.
+    static LOOKS: Cell<Option<(*const Shared, Lane)>> = const { Cell::new(None) };
+}
+
+/// A job that has ended, and the processor time that it took.
+struct Ended {
+    channel: Hash,
+    caller: Asker,
+    took: Duration,
+}
+
+/// A set of threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Lane {
+    Ordinary,
+    /// For a channel that has had most of the time.
+    Loud,
+}
+
+#[derive(Default)]
+struct Queues {
+    /// Channels with callers who have their next turn in a lane, each once a lane, in the order of their turns.
+    turns: [VecDeque<Hash>; 2],
+    channels: HashMap<Hash, Channel>,
+    recent: Recent<Hash>,
+    recent_callers: Recent<Asker>,
+    /// Threads that each caller has.
+    running: HashMap<Asker, usize>,
+    /// Threads of each lane that wait for a turn. The one that worked last is woken first: what it needs is near.
+    idle: [Vec<Thread>; 2],
+    closed: bool,
+}
+
+/// A channel with jobs.
+#[derive(Default)]
+struct Channel {
+    /// Callers with jobs, each once in one of the lanes, in the order of their turns.
+    callers: [VecDeque<Asker>; 2],
+    jobs: HashMap<Asker, VecDeque<Job>>,
+}
+
+impl Queues {
+    /// Takes the turn of the first caller who may have a thread more.
+    fn take_turn(&mut self, lane: Lane, of_caller_max: usize) -> Option<(Hash, Asker)> {
+        for _ in 0..self.turns[lane as usize].len() {
+            let channel = self.turns[lane as usize].pop_front()?;
+            let Some(of_channel) = self.channels.get_mut(&channel) else { continue };
+            let callers = &mut of_channel.callers[lane as usize];
+            let may = |caller: &Asker| {
+                *caller == Asker::PEER || self.running.get(caller).is_none_or(|running| *running < of_caller_max)
+            };
+            let caller = callers.iter().position(may).and_then(|at| callers.remove(at));
+            // The others of the channel have their turns after those of other channels.
+            if !callers.is_empty() {
+                self.turns[lane as usize].push_back(channel);
+            }
+            if let Some(caller) = caller {
+                return Some((channel, caller));
+            }
+        }
+        None
+    }
+
+    /// A thread to be woken, if somebody waits for a turn in a lane.
+    fn wanted(&mut self, lane: usize) -> Option<Thread> {
+        if self.turns[lane].is_empty() { None } else { self.idle[lane].pop() }
+    }
+
+    /// A job has ended.
+    fn ended(&mut self, fair: bool, channel: Hash, caller: Asker, took: Duration) {
+        let now = Instant::now();
+        if fair {
+            self.recent.add(channel, took, now);
+            if caller != Asker::PEER {
+                self.recent_callers.add(caller, took, now);
+            }
+        }
+        if let Some(running) = self.running.get_mut(&caller) {
+            *running -= 1;
+            if *running == 0 {
+                self.running.remove(&caller);
+            }
+        }
+    }
+
+    /// Gives a caller with jobs its next turn.
+    fn give_turn(&mut self, channel: Hash, caller: Asker, lane: Lane) {
+        let callers = &mut self.channels.entry(channel).or_default().callers[lane as usize];
+        callers.push_back(caller);
+        if callers.len() == 1 {
+            self.turns[lane as usize].push_back(channel);
+        }
+    }
+}
+
+/// Processor time of jobs in this span and in the one before.
+struct Recent<K> {
+    began: Option<Instant>,
+    spans: [Span<K>; 2],
+}
+
+struct Span<K> {
+    all: Duration,
+    of: HashMap<K, Duration>,
+}
+
+impl<K> Default for Span<K> {
+    fn default() -> Self {
+        Self { all: Duration::ZERO, of: HashMap::new() }
+    }
+}
+
+impl<K> Default for Recent<K> {
+    fn default() -> Self {
+        Self { began: None, spans: Default::default() }
+    }
+}
+
+impl<K: Eq + std::hash::Hash> Recent<K> {
+    fn add(&mut self, whose: K, took: Duration, now: Instant) {
+        self.turn(now);
+        let span = &mut self.spans[0];
+        span.all += took;
+        *span.of.entry(whose).or_default() += took;
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let spans = self.began.map_or(u128::MAX, |began| now.duration_since(began).as_nanos() / SPAN.as_nanos());
+        if spans == 0 {
+            return;
+        }
+        self.began = Some(now);
+        let last = std::mem::take(&mut self.spans[0]);
+        self.spans[1] = if spans == 1 { last } else { Span::default() };
+    }
+
+    /// The part of one, and that of all others.
+    fn parts(&self, one: &K) -> (f64, f64) {
+        let all: Duration = self.spans.iter().map(|span| span.all).sum();
+        let own: Duration = self.spans.iter().filter_map(|span| span.of.get(one)).sum();
+        let all_s = all.as_secs_f64().max(f64::MIN_POSITIVE);
+        (own.as_secs_f64() / all_s, all.saturating_sub(own).as_secs_f64() / all_s)
+    }
+
+    /// Whether others than this one have had work worth mentioning.
+    fn crowded(&self, one: &K) -> bool {
+        self.parts(one).1 > CROWD_SHARE
+    }
+
+    /// Whether this one has had most of the time, beside others.
+    fn loud(&self, one: &K) -> bool {
+        let (own, others) = self.parts(one);
+        others > CROWD_SHARE && own > LOUD_SHARE
+    }
+}
+
+/// Processor time of this thread: waiting for a disk or for a processor is no use of one.
+fn used() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
+}
+
+impl WorkPool {
+    /// Starts `threads` threads (at least one) named `name`.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn new(tasks: &Tasks, name: &'static str, threads: usize) -> std::io::Result<Self> {
+        Self::giving_way(tasks, name, threads, 0)
+    }
+
+    /// Starts as many threads for a channel that has had most of the time, too.
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn fair(tasks: &Tasks, name: &'static str, threads: usize) -> std::io::Result<Self> {
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, 0), (Lane::Loud, LOUD_NICE)])
+    }
+
+    /// Starts threads that give way by `nice` ([`give_way`]).
+    ///
+    /// # Errors
+    /// The system has no more threads.
+    pub(crate) fn giving_way(tasks: &Tasks, name: &'static str, threads: usize, nice: i32) -> std::io::Result<Self> {
+        Self::start(tasks, name, threads, &[(Lane::Ordinary, nice)])
+    }
+
+    fn start(tasks: &Tasks, name: &'static str, threads: usize, lanes: &[(Lane, i32)]) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queues: Mutex::default(),
+            fair: lanes.len() > 1,
+            of_caller_max: (threads / 2).max(1),
+            tasks: tasks.clone(),
+            broken: OnceLock::new(),
+        });
+        let owner = Owner(shared.clone());
+        for &(lane, nice) in lanes.iter().cycle().take(lanes.len() * threads.max(1)) {
+            let shared = shared.clone();
+            // Once: each call adds to the last.
+            let mut nice = Some(nice);
+            tasks.thread(name, move || {
+                nice.take().into_iter().for_each(give_way);
+                shared.work(lane);
+            })?;
+        }
+        Ok(Self(Arc::new(owner)))
+    }
+
+    /// Whom to tell, at most once. Nobody: then a channel whose job's end is lost is the end of the peer.
+    pub(crate) fn on_broken(&self, broken: Broken) {
+        // Who was told first stays.
+        let _ = self.0.0.broken.set(broken);
+    }
+
+    /// Runs `work` on a thread of the pool in `channel`'s turn, then `done` with its result on the same thread.
+    pub(crate) fn run<T, W, D>(&self, channel: Hash, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        self.run_for(channel, Asker::PEER, work, done);
+    }
+
+    /// [`Self::run`] in the turn that a caller has in the channel's.
+    pub(crate) fn run_for<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        self.queue(channel, caller, work, done, false);
+    }
+
+    /// [`Self::run_for`], for what is small. Where this thread is one of the pool's, at the end of its job, no other is
+    /// woken: it takes what is next itself, which in its turn is this.
+    pub(crate) fn run_next<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        self.queue(channel, caller, work, done, true);
+    }
+
+    fn queue<T, W, D>(&self, channel: Hash, caller: Asker, work: W, done: D, small: bool)
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+        D: FnOnce(Result<T, Panicked>) + Send + 'static,
+    {
+        let job: Job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(work)).map_err(message);
+            LOOKS.set(HERE.get());
+            done(result);
+        });
+        let shared = &self.0.0;
+        let mut queues = shared.lock();
+        let jobs = queues.channels.entry(channel).or_default().jobs.entry(caller).or_default();
+        jobs.push_back(job);
+        if jobs.len() > 1 {
+            return;
+        }
+        let lane = shared.lane_of(&mut queues, channel, caller);
+        queues.give_turn(channel, caller, lane);
+        let looks = (Arc::as_ptr(shared), lane);
+        if small && LOOKS.get() == Some(looks) {
+            LOOKS.set(None);
+            return;
+        }
+        let idle = queues.idle[lane as usize].pop();
+        drop(queues);
+        idle.iter().for_each(Thread::unpark);
+    }
+
+    /// Whether a thread has nothing to do.
+    pub(crate) fn has_idle(&self) -> bool {
+        !self.0.0.lock().idle[Lane::Ordinary as usize].is_empty()
+    }
+
+    /// Whether others than `channel` have had work here of late, so that its jobs should be short.
+    pub(crate) fn crowded(&self, channel: Hash) -> bool {
+        let mut queues = self.0.0.lock();
+        queues.recent.turn(Instant::now());
+        queues.recent.crowded(&channel)
+    }
+}
+
+fn message(panic: Box<dyn std::any::Any + Send>) -> Panicked {
+    Panicked(words(&*panic))
+}
+
+impl Shared {
+    /// Jobs run outside the lock, so a poisoned lock still guards whole queues.
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose threads run a caller's next job on a channel.
+    fn lane_of(&self, queues: &mut Queues, channel: Hash, caller: Asker) -> Lane {
+        if !self.fair {
+            return Lane::Ordinary;
+        }
+        let now = Instant::now();
+        queues.recent.turn(now);
+        queues.recent_callers.turn(now);
+        let loud_caller = caller != Asker::PEER && queues.recent_callers.loud(&caller);
+        if loud_caller || queues.recent.loud(&channel) { Lane::Loud } else { Lane::Ordinary }
+    }
+
+    /// Wakes a thread of each lane in which somebody waits for a turn.
+    fn wake(&self, mut queues: MutexGuard<'_, Queues>) {
+        let wanted = [0, 1].map(|lane: usize| queues.wanted(lane));
+        drop(queues);
+        wanted.iter().flatten().for_each(Thread::unpark);
+    }
+
+    fn work(&self, lane: Lane) {
+        HERE.set(Some((std::ptr::from_ref(self), lane)));
+        let mut ended = None;
+        while let Some((channel, caller, job)) = self.next(lane, ended.take()) {
+            let before = used();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(job)) {
+                let reason = format!("the end of its work could not be taken up: {}", message(panic));
+                match self.broken.get() {
+                    Some(broken) => broken(channel, reason),
+                    None => self.tasks.fail(format!("channel {channel}: {reason}")),
+                }
+            }
+            LOOKS.set(None);
+            ended = Some(Ended { channel, caller, took: used().saturating_sub(before) });
+        }
+    }
+
+    /// Takes account of the job that has ended, and takes the next one.
+    fn next(&self, lane: Lane, ended: Option<Ended>) -> Option<(Hash, Asker, Job)> {
+        let mut queues = self.lock();
+        if let Some(Ended { channel, caller, took }) = ended {
+            queues.ended(self.fair, channel, caller, took);
+            // Its next job may wait in the other lane, whose threads do not know that it may have one of them now.
+            queues.wanted(1 - lane as usize).iter().for_each(Thread::unpark);
+        }
+        loop {
+            // At the end nobody may be left.
+            let of_caller_max = if queues.closed { usize::MAX } else { self.of_caller_max };
+            let Some((channel, caller)) = queues.take_turn(lane, of_caller_max) else {
+                if queues.closed {
+                    return None;
+                }
+                queues.idle[lane as usize].push(std::thread::current());
+                drop(queues);
+                std::thread::park();
+                queues = self.lock();
+                // Whoever woke it has taken it out, unless nobody did.
+                let here = std::thread::current().id();
+                queues.idle[lane as usize].retain(|idle| idle.id() != here);
+                continue;
+            };
+            let Some(of_channel) = queues.channels.get_mut(&channel) else { continue };
+            let jobs = of_channel.jobs.entry(caller).or_default();
+            let job = jobs.pop_front();
+            if jobs.is_empty() {
+                of_channel.jobs.remove(&caller);
+                if of_channel.jobs.is_empty() {
+                    queues.channels.remove(&channel);
+                }
+            } else {
+                // At the end nobody may be left in the other lane.
+                let to = if queues.closed { lane } else { self.lane_of(&mut queues, channel, caller) };
+                queues.give_turn(channel, caller, to);
+            }
+            let Some(job) = job else { continue };
+            if caller != Asker::PEER {
+                *queues.running.entry(caller).or_default() += 1;
+            }
+            self.wake(queues);
+            return Some((channel, caller, job));
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let mut queues = self.0.lock();
+        queues.closed = true;
+        let idle = std::mem::take(&mut queues.idle);
+        drop(queues);
+        idle.iter().flatten().for_each(Thread::unpark);
+    }
+}
+
+#[cfg(test)]
+mod tests;

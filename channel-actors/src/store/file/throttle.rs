@@ -1,0 +1,158 @@
+//! How a checkpoint goes to the disk: in pieces with pauses, so that blocks of this channel and of others wait behind
+//! some milliseconds' worth of it, and not behind all.
+//!
+//! Always: after a sync that failed nothing is written and nothing synced, whatever redb makes of the error.
+//! Never here: a pause while redb holds a lock that readers want. It writes in the middle of its work, too, which is
+//! only counted; the pauses are between insertions ([`Paced::rest`]) and within the commit, which holds none.
+
+use crate::limits::CHECKPOINT_PAUSE_MAX;
+use crate::store::file::directory::{Backend, locks_of};
+use redb::StorageBackend;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// A file that is written at a pace.
+#[derive(Debug)]
+pub(in crate::store) struct Paced {
+    backend: Backend,
+    /// Bytes of a piece.
+    piece: usize,
+    /// Bytes since the last sync.
+    written: AtomicUsize,
+    committing: AtomicBool,
+    /// A sync failed: nobody knows what is on the disk.
+    failed: AtomicBool,
+}
+
+impl Paced {
+    pub(in crate::store) fn new(backend: Backend, piece: usize) -> Arc<Self> {
+        let (written, committing, failed) = Default::default();
+        Arc::new(Self { backend, piece, written, committing, failed })
+    }
+
+    /// Once a piece is written, waits until it is on the disk, and then for as long again.
+    pub(in crate::store) fn rest(&self) -> io::Result<()> {
+        if self.written.load(Ordering::Relaxed) < self.piece {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        self.sync()?;
+        std::thread::park_timeout(begun.elapsed().min(CHECKPOINT_PAUSE_MAX));
+        Ok(())
+    }
+
+    /// Rests within a commit, too.
+    pub(in crate::store) fn committing<T>(&self, commit: impl FnOnce() -> T) -> T {
+        self.committing.store(true, Ordering::Relaxed);
+        let done = commit();
+        self.committing.store(false, Ordering::Relaxed);
+        done
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.check()?;
+        self.written.store(0, Ordering::Relaxed);
+        self.backend.sync_data().inspect_err(|_| self.failed.store(true, Ordering::SeqCst))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.failed.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("a sync of this file failed before")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The same for redb.
+#[derive(Debug)]
+pub(in crate::store) struct PacedBackend(pub(in crate::store) Arc<Paced>);
+
+impl StorageBackend for PacedBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.backend.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.backend.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.check()?;
+        self.0.backend.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.check()?;
+        self.0.backend.write(offset, data)?;
+        self.0.written.fetch_add(data.len(), Ordering::Relaxed);
+        match self.0.committing.load(Ordering::Relaxed) {
+            true => self.0.rest(),
+            false => Ok(()),
+        }
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.backend.close()
+    }
+
+    locks_of!(self, self.0.backend);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::store::StoreFiles as _;
+    use crate::store::tests::disk::{Fault, Machine};
+
+    const PIECE: usize = 4096;
+
+    fn paced() -> (Machine, Arc<Paced>) {
+        let machine = Machine::default();
+        machine.arm(0, Fault::Read, u64::MAX, 0);
+        let paced = Paced::new(machine.open_state().unwrap(), PIECE);
+        (machine, paced)
+    }
+
+    #[test]
+    fn a_piece_is_synced_between_insertions_and_within_a_commit_and_nowhere_else() {
+        let (machine, paced) = paced();
+        let backend = PacedBackend(paced.clone());
+        let syncs = || machine.operations(1, Fault::Sync);
+        backend.write(0, &[1; PIECE - 1]).unwrap();
+        paced.rest().unwrap();
+        assert_eq!(syncs(), 0, "less than a piece");
+        backend.write(0, &[1; PIECE]).unwrap();
+        assert_eq!(syncs(), 0, "redb may hold a lock");
+        paced.rest().unwrap();
+        assert_eq!(syncs(), 1);
+        paced.rest().unwrap();
+        assert_eq!(syncs(), 1, "nothing was written since");
+        paced.committing(|| (0..3).for_each(|_| backend.write(0, &[1; PIECE]).unwrap()));
+        assert_eq!(syncs(), 4);
+        backend.write(0, &[1; PIECE - 1]).unwrap();
+        backend.sync_data().unwrap();
+        backend.write(0, &[1; PIECE - 1]).unwrap();
+        paced.rest().unwrap();
+        assert_eq!(syncs(), 5, "its own syncs count, too");
+    }
+
+    #[test]
+    fn after_a_sync_that_failed_nothing_is_written_or_synced() {
+        let (machine, paced) = paced();
+        let backend = PacedBackend(paced.clone());
+        machine.arm(1, Fault::Sync, 0, 0);
+        let written = paced.committing(|| backend.write(0, &[1; PIECE]));
+        assert!(written.is_err() && machine.fired());
+        machine.mend();
+        let written = machine.operations(1, Fault::Write);
+        assert!(backend.write(0, &[2]).is_err() && backend.set_len(1).is_err() && backend.sync_data().is_err());
+        assert_eq!((machine.operations(1, Fault::Write), machine.operations(1, Fault::Sync)), (written, 1));
+    }
+}

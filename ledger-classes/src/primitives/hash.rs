@@ -1,0 +1,236 @@
+//! SHA-256 over `tag ‖ 0x00 ‖ bytes`, one ASCII tag a use, so that no hash of one kind is ever one of another.
+
+use crate::primitives::codec::{Decode, Encode};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// What is hashed. The tags are listed here and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// Transaction: also the first bytes of the signed message.
+    Transaction,
+    /// Address of a public key.
+    Address,
+    /// Address of a joint account.
+    JointAddress,
+    /// Address that a contract instance owns assets under.
+    ContractAddress,
+    /// Block header.
+    Header,
+    /// An encoded envelope, in the leaf of its transaction.
+    Envelope,
+    /// Who may seal the next block.
+    Orderers,
+    /// What ordering peers sign.
+    Seal,
+    /// What a verifier shard signs.
+    Witness,
+    /// Proof of possession of a certificate's key in `participant.admit`.
+    Possession,
+    /// What a CA's key signs to go on under another certificate, in `channel.renew_authority`.
+    Authority,
+    /// What a CA's key signs to say that others have it, in `channel.revoke_authority`.
+    AuthorityCompromise,
+    /// What a CA's key signs to name the CA that takes its place, in `channel.revoke_authority`.
+    AuthoritySuccessor,
+    /// Outcome of a timer: the id of its receipt.
+    Timer,
+    /// Content stored beside the ledger.
+    Content,
+    /// One line of an index of administrative acts after the lines before it.
+    Audit,
+    /// Where a key of the state stands in its tree.
+    StateKey,
+    /// What the blindings of a block come from.
+    Blindings,
+    /// What hides one thing of a block.
+    Blinding,
+}
+
+impl Tag {
+    /// The ASCII text.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Transaction => "chancery/tx/1",
+            Self::Address => "chancery/address/1",
+            Self::JointAddress => "chancery/joint-address/1",
+            Self::ContractAddress => "chancery/contract-address/1",
+            Self::Header => "chancery/header/1",
+            Self::Envelope => "chancery/envelope/1",
+            Self::Orderers => "chancery/orderers/1",
+            Self::Seal => "chancery/seal/1",
+            Self::Witness => "chancery/witness/1",
+            Self::Possession => "chancery/possession/1",
+            Self::Authority => "chancery/authority/1",
+            Self::AuthorityCompromise => "chancery/authority-compromise/1",
+            Self::AuthoritySuccessor => "chancery/authority-successor/1",
+            Self::Timer => "chancery/timer/1",
+            Self::Content => "chancery/content/1",
+            Self::Audit => "chancery/audit/1",
+            Self::StateKey => "chancery/state-key/1",
+            Self::Blindings => "chancery/blindings/1",
+            Self::Blinding => "chancery/blinding/1",
+        }
+    }
+
+    /// `tag ‖ 0x00 ‖ parts…`: the bytes that are hashed, or signed where something signs under a tag.
+    pub fn message(self, parts: &[&[u8]]) -> Vec<u8> {
+        let mut message = Vec::with_capacity(32 + parts.iter().map(|part| part.len()).sum::<usize>());
+        message.extend_from_slice(self.text().as_bytes());
+        message.push(0);
+        parts.iter().for_each(|part| message.extend_from_slice(part));
+        message
+    }
+}
+
+/// A SHA-256 value; 64 lower-case hex digits in JSON.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// All zero: "none", for example the hash before genesis.
+    pub const ZERO: Self = Self([0; 32]);
+
+    /// Hash of `parts` one after another under `tag`.
+    pub fn tagged(tag: Tag, parts: &[&[u8]]) -> Self {
+        Self(Hasher::new(tag, parts).0.finalize().into())
+    }
+
+    /// Plain SHA-256 of `parts` one after another: Merkle trees (RFC 9162) and nothing else.
+    pub fn plain(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher.finalize().into())
+    }
+
+    /// Parses exactly 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Result<Self, ParseHexError> {
+        parse_hex(text).map(Self)
+    }
+}
+
+/// A hash under a tag that has taken in its first bytes, for many that begin with the same.
+#[derive(Clone)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes in the tag and `parts`.
+    pub(crate) fn new(tag: Tag, parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(tag.text().as_bytes());
+        hasher.update([0]);
+        parts.iter().for_each(|part| hasher.update(part));
+        Self(hasher)
+    }
+
+    /// The hash of those bytes and these.
+    pub(crate) fn with(&self, bytes: &[u8]) -> Hash {
+        Hash(self.0.clone().chain_update(bytes).finalize().into())
+    }
+}
+
+/// The text is not the expected number of lower-case hex digits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{digits} lower-case hex digits are expected")]
+pub struct ParseHexError {
+    /// Digits expected.
+    pub digits: usize,
+}
+
+/// Parses exactly `2 * N` lower-case hex digits, so that each value has one text.
+pub fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseHexError> {
+    let mut bytes = [0; N];
+    let lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
+    match hex::decode_to_slice(text, &mut bytes) {
+        Ok(()) if lower => Ok(bytes),
+        _ => Err(ParseHexError { digits: 2 * N }),
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).expect("64 digits hold 32 bytes");
+        f.write_str(std::str::from_utf8(&digits).expect("hex digits are ASCII"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl AsRef<[u8]> for Hash {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Hash {
+    type Err = ParseHexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// Bytes that are hex in JSON and plain in the binary encoding.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct HexBytes(pub Vec<u8>);
+
+impl fmt::Debug for HexBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+impl Serialize for HexBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for HexBytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(D::Error::custom("lower-case hex digits are expected"));
+        }
+        hex::decode(text.as_ref()).map(Self).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_separate_uses() {
+        // Computed with: printf 'chancery/tx/1\0abc' | sha256sum
+        assert_eq!(Hash::tagged(Tag::Transaction, &[b"a", b"bc"]), Hash::plain(&[b"chancery/tx/1\0abc"]));
+        assert_ne!(Hash::tagged(Tag::Transaction, &[b"abc"]), Hash::tagged(Tag::Header, &[b"abc"]));
+    }
+
+    #[test]
+    fn only_lower_case_hex_of_full_length_parses() {
+        let text = "ab".repeat(32);
+        assert_eq!(Hash::parse(&text).map(|hash| hash.to_string()), Ok(text.clone()));
+        assert!(Hash::parse(&text.to_uppercase()).is_err());
+        assert!(Hash::parse(&text[2..]).is_err());
+    }
+}
